@@ -27,10 +27,8 @@ POLL_SECONDS = 0.02
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
+def start_posttraining(base: Run, home: Path, settings: PosttrainSettings) -> WorkFolder:
     """Start the process and wait until it holds its lock. It belongs to no terminal and outlives this process.
-
-    The runs of an earlier post-training of this base are replaced. `prediction` is the learner's, kept in progress.jsonl.
 
     Raises:
         UserError: as `check_base`; if one runs already; if it could not begin, with the last line of its log.
@@ -47,7 +45,7 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, predi
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "lab.posttraining.process"),
-                    *(str(base.path), str(home), msgspec.json.encode(settings).decode(), prediction),
+                    *(str(base.path), str(home), msgspec.json.encode(settings).decode()),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

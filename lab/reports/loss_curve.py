@@ -72,7 +72,7 @@ NO_CURVE = LossCurve()
 
 
 class Evaluations:
-    """The evaluations of one run: step and validation loss. Each read looks only at what was appended. Not thread-safe.
+    """The evaluations of one run. Each read looks only at what was appended. Not thread-safe.
 
     Lines with an evaluation are few, and are found by their bytes.
     """
@@ -80,9 +80,13 @@ class Evaluations:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._inode = self._offset = 0
-        self._found: list[tuple[float, float]] = []
+        self._found: list[Metric] = []
 
     def read(self) -> tuple[tuple[float, float], ...]:
+        """Step and validation loss of all evaluations so far."""
+        return tuple((float(metric.step), metric.val_loss) for metric in self.metrics() if metric.val_loss is not None)
+
+    def metrics(self) -> tuple[Metric, ...]:
         """All evaluations so far; none where the file cannot be read. Reading starts over where it was replaced or cut."""
         try:
             with open_regular(self._path, LARGEST_LINES) as file:
@@ -99,7 +103,7 @@ class Evaluations:
         return tuple(self._found)
 
 
-def _evaluated(lines: bytes) -> list[tuple[float, float]]:
+def _evaluated(lines: bytes) -> list[Metric]:
     found = []
     at = lines.find(EVALUATION)
     while at >= 0:
@@ -109,7 +113,7 @@ def _evaluated(lines: bytes) -> list[tuple[float, float]]:
         except JSON_ERRORS:
             metric = None
         if metric is not None and metric.val_loss is not None:
-            found.append((float(metric.step), metric.val_loss))
+            found.append(metric)
         at = lines.find(EVALUATION, end)
     return found
 

@@ -2,5 +2,5 @@
 
 Begin with `scaling_plan` (what is trained), `scaling_experiment` (its folder) and `scaling_process`; `size_curves` and
 `scaling_result` read the runs, `scaling_view` puts them into words. Imports `models`, `lab.core`, `lab.views`, `lab.runs`,
-`lab.data`, `lab.planning` and `lab.training`, and no torch.
+`lab.data`, `lab.planning`, `lab.training` and `lab.reports`, and no torch.
 """

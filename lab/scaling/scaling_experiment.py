@@ -61,6 +61,8 @@ class SizeProgress:
     """One size of an experiment: its run, as far as there is one."""
 
     name: str
+    number: int
+    """From 1, the smallest."""
     run: Run | None
     phase: str
     """The run's phase; `waiting` where there is no run yet."""
@@ -174,7 +176,8 @@ class ScalingExperiment:
             return ScalingProgress("none", (), ScalingStatus(ended=True), "")
         plan = self.plan()
         running = self.is_running()
-        sizes = tuple(_size_progress(name, run) for name, run in zip(self.run_names(plan), self.runs(plan), strict=True))
+        named = zip(self.run_names(plan), self.runs(plan), strict=True)
+        sizes = tuple(_size_progress(name, number, run) for number, (name, run) in enumerate(named, 1))
         status = self.status()
         if all(size.phase == "finished" for size in sizes):
             return ScalingProgress("finished", sizes, status, "")
@@ -235,11 +238,11 @@ def stop_run(run: Run) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _size_progress(name: str, run: Run | None) -> SizeProgress:
+def _size_progress(name: str, number: int, run: Run | None) -> SizeProgress:
     if run is None:
-        return SizeProgress(name, None, "waiting", 0.0, 0.0)
+        return SizeProgress(name, number, None, "waiting", 0.0, 0.0)
     status = run.status()
-    return SizeProgress(name, run, run.phase_of(status), fraction_done(run.config, status), status.seconds)
+    return SizeProgress(name, number, run, run.phase_of(status), fraction_done(run.config, status), status.seconds)
 
 
 def list_scaling_experiments(home: Path | None = None) -> Sequence[ScalingExperiment]:

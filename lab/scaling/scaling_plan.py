@@ -33,8 +33,11 @@ DEFAULT_MINUTES = 2.0
 """Of each size. With the preparation and the evaluations at the end the four take less than ten on two cores."""
 EVALUATIONS = 24
 """Evaluations of each run, about: enough points for a curve, for some percent of its time."""
-EVALUATIONS_IN_COMMON = 2
-"""Evaluations of each run, at least, before it has seen as many tokens as the slowest will: sizes are compared there."""
+EVALUATIONS_IN_COMMON = 3
+"""Evaluations of each run, at least, before it has seen as many tokens as the slowest will: sizes are compared there. One would
+do if the slowest were always as quick as when it was timed."""
+SAMPLE_TOKENS = 40
+"""Tokens of the text that is written at each evaluation: half of the usual, for there are many."""
 WARMUP = 0.03
 """Share of a run in which the learning rate rises."""
 DECAY_BEGINS = 1 - DECAY
@@ -75,6 +78,8 @@ class ScalingPlan(msgspec.Struct, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(**LIMITS["batch"].meta(whole=True))] = 8
     """Windows of a step."""
     created: UnixTime = 0.0
+    guess: Annotated[int, Meta(ge=1, le=8)] | None = None
+    """The size, from 1, that the learner expects to have the lowest loss after the same minutes; None for no guess."""
 
     @property
     def seconds(self) -> float:
@@ -108,6 +113,7 @@ class ScalingPlan(msgspec.Struct, frozen=True, kw_only=True):
             schedule="wsd",
             warmup=WARMUP,
             eval_every=eval_every,
+            sample_tokens=SAMPLE_TOKENS,
         )
 
     def resolved(self, at: int, home: Path) -> ResolvedRun:

@@ -14,6 +14,8 @@ from lab.scaling.size_curves import CurvePoint, SizeCurve
 
 FRONTIER_POINTS = 40
 """Amounts of compute at which the frontier is read, evenly apart on the logarithmic axis."""
+FITTED_RANGE = 10.0
+"""The law over compute goes through the last tenfold of compute: with less, the sizes have hardly begun to learn."""
 TEST_SHARE = 1 / 3
 """The test of the law over compute fits it up to this share of the compute, and predicts the loss at the end."""
 FEWEST_OF_FRONTIER = 4
@@ -108,8 +110,12 @@ def parameters_law(points: Sequence[Point], floor: float) -> FittedLaw:
 
 
 def compute_law(curves: Sequence[SizeCurve], floor: float) -> FittedLaw:
-    """The law through the frontier; it is tested on the frontier's end, with the law through its first `TEST_SHARE`."""
+    """The law through the end of the frontier; it is tested on the last point, with the law through the first ones.
+
+    The range is `FITTED_RANGE`, the first ones are those up to `TEST_SHARE` of the compute.
+    """
     points = frontier(curves)
+    points = [point for point in points if point[0] >= points[-1][0] / FITTED_RANGE]
     if len(points) < FEWEST_OF_FRONTIER:
         return FittedLaw(tuple(points), None, None)
     held_out = None

@@ -3,16 +3,21 @@
 import math
 
 from lab.core.number_format import count, duration, fixed, probability, significant, whole
+from lab.core.visible_text import visible
 from lab.planning.memorization import memorizing_epochs
-from lab.scaling.scaling_plan import DECAY_BEGINS
+from lab.runs.run_folder import ACTIVE
+from lab.runs.run_summary import PHASES
+from lab.scaling.scaling_experiment import ScalingProgress, SizeProgress
+from lab.scaling.scaling_plan import DECAY_BEGINS, ScalingPlan
 from lab.scaling.scaling_result import TEST_SHARE, FittedLaw, ScalingResult, SizeResult
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
+from models.parameter_count import parameter_count
 
 ALIKE = 0.005
 """Relative difference of losses up to which two sizes are called alike."""
 STRAIGHT = 0.1
 """Misfit of a law up to which its points lie on a line, as far as a plot shows."""
-CLOSE = 0.1
+CLOSE = 0.05
 """Relative error of a prediction up to which it came true."""
 NONE = "·"
 
@@ -26,11 +31,101 @@ def scaling_view(result: ScalingResult) -> View:
     return View("scaling", "sizes after the same minutes", "", blocks)
 
 
+def plan_view(plan: ScalingPlan) -> View:
+    """The sizes that will be trained, and how long that takes."""
+    rows = [
+        [
+            Cell(str(number)),
+            Cell(whole(parameter_count(model)), float(parameter_count(model))),
+            Cell(f"{model.layers} × {model.width}"),
+            Cell(duration(60 * plan.minutes)),
+        ]
+        for number, model in enumerate(plan.models(), 1)
+    ]
+    columns = [Column("size", "left"), Column("parameters"), Column("layers × width"), Column("trained for")]
+    text = plan.text.replace("\n", ", ")
+    words = (
+        f"They are trained on {visible(text)}, one after the other, in the background and at low priority: "
+        f"{duration(plan.seconds)} of training, and a little more to prepare and to evaluate. It goes on when you leave."
+    )
+    return View("scaling plan", "what will be trained", "", [Table(columns, rows), Paragraph(words)])
+
+
+def progress_view(progress: ScalingProgress, result: ScalingResult) -> View:
+    """The state of each size: how much of its time it has been trained, and its latest loss."""
+    last = {each.curve.name: each.curve.last for each in result.sizes}
+    rows = []
+    for size in progress.sizes:
+        point = last.get(size.name)
+        sign, word = PHASES.get(size.phase, ("○", size.phase))
+        rows.append(
+            [
+                Cell(str(size.number)),
+                Cell(f"{sign} {word}"),
+                Cell(probability(size.done, 0), size.done, bar=size.done),
+                Cell(duration(size.seconds)),
+                Cell(count(point.tokens) if point else NONE),
+                Cell(
+                    fixed(point.loss) if point else NONE, point.loss if point else None, note="Validation loss, nats per token."
+                ),
+            ]
+        )
+    columns = [
+        Column("size", "left"),
+        Column("state", "left"),
+        Column("trained", "left"),
+        Column("time", optional=1),
+        Column("tokens", optional=2),
+        Column("loss"),
+    ]
+    return View("scaling progress", "training", "", [Table(columns, rows)])
+
+
+def state_in_words(progress: ScalingProgress, plan: ScalingPlan) -> str:
+    """The state of the experiment in one line, with how much is left of what is being done."""
+    words = work_in_words(progress, plan)
+    if progress.phase != "running":
+        return words
+    if progress.status.doing:
+        return f"{words}: {probability(progress.status.done, 0)}"
+    now = _present_size(progress)
+    left = 60 * plan.minutes - now.seconds
+    if now.phase != "training" or left < 1:
+        return words
+    return f"{words}, {duration(round(left))} left of its {duration(60 * plan.minutes)}"
+
+
+def work_in_words(progress: ScalingProgress, plan: ScalingPlan) -> str:
+    """The state of the experiment in one line, without numbers that change all the time."""
+    if progress.phase == "none":
+        return "Nothing is trained yet."
+    done = sum(size.phase == "finished" for size in progress.sizes)
+    if progress.phase == "finished":
+        return f"All {done} sizes are trained"
+    if progress.phase == "stopped":
+        return f"Stopped: {done} of {len(progress.sizes)} sizes are trained"
+    if progress.status.doing:
+        return visible(progress.status.doing)
+    now = _present_size(progress)
+    if now.phase not in ACTIVE:
+        doing = "starting"
+    elif now.phase == "training" and now.seconds > 60 * plan.minutes - 1:
+        doing = "evaluated on more of the text"
+    else:
+        doing = now.phase
+    return f"size {now.number} of {len(progress.sizes)} is {doing}"
+
+
+def _present_size(progress: ScalingProgress) -> SizeProgress:
+    """The size in training, or the next one."""
+    return next((size for size in progress.sizes if size.phase != "finished"), progress.sizes[-1])
+
+
 def size_table(result: ScalingResult) -> Table:
-    """A row for each size that has begun."""
+    """A row for each size that has begun. Bars are of what is above the floor."""
     ends = [each.end.loss for each in result.sizes if each.end is not None]
     best = min(ends, default=math.inf)
-    longest = max((each.curve.last.loss for each in result.sizes if each.curve.last is not None), default=1.0)
+    highest = max((each.curve.last.loss for each in result.sizes if each.curve.last is not None), default=1.0)
     columns = [
         Column("size", "left"),
         Column("parameters"),
@@ -43,15 +138,12 @@ def size_table(result: ScalingResult) -> Table:
     ]
     if result.tokens is not None:
         columns.append(Column(f"same {count(result.tokens)} tokens"))
-    rows = [_size_row(each, result, best, longest) for each in result.sizes]
-    selected = next((at for at, each in enumerate(result.sizes) if each.end is not None and each.end.loss == best), None)
-    return Table(columns, rows, selected=selected)
+    return Table(columns, [_size_row(each, result, best, highest) for each in result.sizes])
 
 
-def _size_row(each: SizeResult, result: ScalingResult, best: float, longest: float) -> list[Cell]:
-    curve, last = each.curve, each.curve.last
+def _size_row(each: SizeResult, result: ScalingResult, best: float, highest: float) -> list[Cell]:
+    curve, last, floor = each.curve, each.curve.last, result.floor or 0.0
     is_best = each.end is not None and each.end.loss == best
-    style = "strong" if is_best else ""
     cells = [
         Cell(f"{curve.number}"),
         Cell(whole(curve.parameters), float(curve.parameters), note="All parameters, those of the embedding included."),
@@ -60,8 +152,14 @@ def _size_row(each: SizeResult, result: ScalingResult, best: float, longest: flo
         Cell(count(last.tokens) if last else NONE),
         Cell(fixed(curve.epochs, 1)),
         Cell(flops_in_words(last.flops) if last else NONE),
-        Cell(fixed(last.loss), last.loss, bar=last.loss / longest, style=style) if last else Cell(NONE),
     ]
+    if last is None:
+        cells.append(Cell(NONE))
+    else:
+        bar = (last.loss - floor) / (highest - floor)
+        words = f"{fixed(last.loss)} {'lowest' if is_best else ''}".rstrip()
+        note = "Validation loss in nats per token; the bar is what is above the entropy." if floor else ""
+        cells.append(Cell(words, last.loss, bar=bar, note=note, style="strong" if is_best else ""))
     if result.tokens is not None:
         cells.append(Cell(NONE if each.same_tokens is None else fixed(each.same_tokens)))
     return cells
@@ -81,7 +179,7 @@ def lines_table(result: ScalingResult) -> Table | None:
     last = result.compute.points[-1][0] if result.compute.points else 0.0
     rows = [
         *_line_row("sizes, same tokens", "N", result.parameters, of_sizes),
-        *_line_row("lowest loss by compute", "C", result.compute, f"C > {flops_in_words(TEST_SHARE * last)}"),
+        *_line_row("lowest for its compute", "C", result.compute, f"C > {flops_in_words(TEST_SHARE * last)}"),
     ]
     columns = [
         Column("line through", "left"),

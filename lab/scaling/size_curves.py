@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from lab.runs.metrics_log import LineReader
+from lab.reports.loss_curve import Evaluations
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric
+from lab.runs.run_schema import Metric, RunConfig
 from lab.scaling.scaling_experiment import ScalingExperiment
 from lab.scaling.scaling_plan import DECAY_BEGINS, WARMUP, ScalingPlan
 from models.config import ModelConfig
@@ -38,7 +38,7 @@ class SizeCurve:
     seconds: float
     """Planned time of training."""
     epochs: float
-    """Passes over the training text so far."""
+    """Passes over the training text at the latest evaluation."""
     points: tuple[CurvePoint, ...]
     """Evaluations after the first step, in order."""
     floor: float | None
@@ -90,16 +90,10 @@ class CurvesReader:
 class _RunReader:
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._lines: LineReader[Metric] = run.metrics()
-        self._evaluations: list[Metric] = []
-        self._epochs = 0.0
+        self._evaluations = Evaluations(run.metrics_path)
 
     def read(self, number: int) -> SizeCurve:
-        new = self._lines.read()
-        if self._lines.restarted:
-            self._evaluations, self._epochs = [], 0.0
-        self._evaluations += [line for line in new if line.val_loss is not None and line.step > 0]
-        self._epochs = new[-1].epoch if new else self._epochs
+        evaluations = [metric for metric in self._evaluations.metrics() if metric.step > 0]
         config = self.run.config
         each = flops_per_token(config.model)
         return SizeCurve(
@@ -109,20 +103,20 @@ class _RunReader:
             phase=self.run.phase(),
             lr=config.train.lr,
             seconds=60 * (config.train.minutes or 0.0),
-            epochs=self._epochs,
+            epochs=evaluations[-1].epoch if evaluations else 0.0,
             points=tuple(
-                CurvePoint(line.tokens, float(line.tokens * each), line.seconds, line.val_loss)
-                for line in self._evaluations
-                if line.val_loss
+                CurvePoint(metric.tokens, float(metric.tokens * each), metric.seconds, metric.val_loss)
+                for metric in evaluations
+                if metric.val_loss
             ),
-            floor=self._floor(),
+            floor=_floor(config, evaluations[-1]) if evaluations else None,
         )
 
-    def _floor(self) -> float | None:
-        """The source's entropy for the evaluated tokens: bits per byte · ln 2 · their bytes per token."""
-        bits = self.run.config.data.entropy_bits_per_byte
-        last = self._evaluations[-1] if self._evaluations else None
-        if bits is None or last is None or not last.val_loss or not last.bits_per_byte:
-            return None
-        bytes_per_token = last.val_loss / math.log(2) / last.bits_per_byte
-        return bits * math.log(2) * bytes_per_token
+
+def _floor(config: RunConfig, evaluation: Metric) -> float | None:
+    """The source's entropy for the evaluated tokens: bits per byte · ln 2 · their bytes per token."""
+    bits = config.data.entropy_bits_per_byte
+    if bits is None or not evaluation.val_loss or not evaluation.bits_per_byte:
+        return None
+    bytes_per_token = evaluation.val_loss / math.log(2) / evaluation.bits_per_byte
+    return bits * math.log(2) * bytes_per_token

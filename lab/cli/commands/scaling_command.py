@@ -15,12 +15,10 @@ from lab.cli.number_types import Within
 from lab.cli.table_output import table, wrapped, write_json
 from lab.cli.visible_output import own_sequences
 from lab.core.limits import LIMITS
-from lab.core.number_format import duration, probability
-from lab.core.visible_text import visible
 from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_NAME, DEFAULT_TEXT
 
 if TYPE_CHECKING:
-    from lab.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
+    from lab.scaling.scaling_experiment import ScalingExperiment
     from lab.scaling.scaling_result import FittedLaw, ScalingResult
 
 POLL_SECONDS = 0.5
@@ -167,11 +165,12 @@ def _follow(experiment: "ScalingExperiment", *, quiet: bool) -> int:
 
 
 def _follow_with_lines(experiment: "ScalingExperiment") -> None:
-    said = ""
+    from lab.scaling.scaling_view import work_in_words
+
+    plan, said = experiment.plan(), ""
     while True:
         progress = experiment.progress()
-        words = _doing(progress)[0]
-        if words != said:
+        if (words := work_in_words(progress, plan)) != said:
             said = words
             click.echo(words)
         if progress.phase != "running":
@@ -183,26 +182,18 @@ def _follow_with_a_bar(experiment: "ScalingExperiment") -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), TextColumn("{task.fields[left]}")
+    from lab.scaling.scaling_view import state_in_words
+
+    plan = experiment.plan()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
     with Progress(*columns, expand=True, transient=True, console=Console(file=own_sequences(sys.stdout))) as bar:
-        task = bar.add_task("", total=1.0, left="")
+        task = bar.add_task("", total=1.0)
         while True:
             progress = experiment.progress()
-            words, left = _doing(progress)
-            bar.update(task, description=visible(words), completed=progress.done, left=left)
+            bar.update(task, description=state_in_words(progress, plan), completed=progress.done)
             if progress.phase != "running":
                 return
             time.sleep(POLL_SECONDS)
-
-
-def _doing(progress: "ScalingProgress") -> tuple[str, str]:
-    """The present work, and how much of it is done."""
-    if progress.status.doing and progress.phase == "running":
-        return progress.status.doing, probability(progress.status.done, 0)
-    at = next((size for size in progress.sizes if size.phase != "finished"), None)
-    if at is None:
-        return f"{len(progress.sizes)} of {len(progress.sizes)} sizes done", ""
-    return f"{at.name}: {at.phase}", f"{duration(at.seconds)} trained"
 
 
 def _print_result(experiment: "ScalingExperiment") -> None:

@@ -93,7 +93,7 @@ def test_the_frontier_of_a_law_in_compute_gives_its_exponent_back() -> None:
 
 
 def test_the_line_over_compute_is_tested_on_compute_that_it_was_not_fitted_to() -> None:
-    bent = result_of(lambda parameters, tokens: 0.05 + 400 * tokens**-0.5)
+    bent = result_of(lambda parameters, tokens: 1.0 + 4000 * tokens**-0.5)
     test = bent.compute.held_out
     assert test is not None
     assert test.predicted < test.measured, "a floor that is not known makes every extrapolation too low"

@@ -1,0 +1,93 @@
+"""Snapshot of a scaling experiment for its live widget: state, view and plots. Taken in a thread, for it reads files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from screens.plot.figure import Figure
+
+if TYPE_CHECKING:
+    from lab.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
+    from lab.scaling.scaling_plan import ScalingPlan
+    from lab.scaling.size_curves import CurvesReader
+    from lab.views.blocks import View
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An experiment at one moment, ready to be shown."""
+
+    progress: ScalingProgress
+    words: str
+    """State in one line."""
+    view: View
+    compute: Figure
+    parameters: Figure
+    names: tuple[str, ...]
+    """The runs that have been made."""
+    best: str
+    """The run with the lowest loss, or in training; empty if there is none."""
+
+
+class SnapshotReader:
+    """Reads an experiment again and again, each time only what is new. Not thread-safe."""
+
+    def __init__(self, experiment: ScalingExperiment, new_plan: Callable[[], ScalingPlan], lesson: str) -> None:
+        """`new_plan` gives the plan that would be started, while there is no experiment."""
+        self._experiment = experiment
+        self._new_plan = new_plan
+        self._lesson = lesson
+        self._curves: CurvesReader | None = None
+
+    def take(self) -> Snapshot:
+        """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
+        from lab.scaling.scaling_result import scaling_result
+        from lab.scaling.scaling_view import plan_view, progress_view, scaling_view, state_in_words
+        from lab.scaling.size_curves import CurvesReader
+        from screens.learn.live.scaling_plots import compute_figure, parameters_figure
+
+        progress = self._experiment.progress()
+        if progress.phase == "none":
+            self._curves, curves, plan = None, [], self._new_plan()
+        else:
+            self._curves = self._curves or CurvesReader(self._experiment)
+            curves, plan = self._curves.read(), self._experiment.plan()
+        result = scaling_result(curves, len(plan.sizes))
+        if progress.phase == "none":
+            view = plan_view(plan)
+        else:
+            view = scaling_view(result) if progress.phase == "finished" else progress_view(progress, result)
+        at_work = next((size.name for size in progress.sizes if size.run is not None and size.phase != "finished"), "")
+        ends = {each.curve.name: each.end.loss for each in result.sizes if each.end is not None}
+        best = at_work or min(ends, key=lambda name: ends[name], default="")
+        names = tuple(size.name for size in progress.sizes if size.run is not None)
+        words = f"{state_in_words(progress, plan).removesuffix('.')}. {self._guess_in_words(plan, progress, best)}".strip()
+        return Snapshot(progress, words, view, compute_figure(result), parameters_figure(result), names, best)
+
+    def _guess_in_words(self, plan: ScalingPlan, progress: ScalingProgress, best: str) -> str:
+        """The learner's prediction beside the answer, which is kept with the other predictions when it is first seen."""
+        if plan.guess is None:
+            return "[ and ] choose your prediction." if progress.phase == "none" else ""
+        if progress.phase != "finished" or not best:
+            return f"Your prediction: size {plan.guess}."
+        from lab.learner.predictions import LearnerPrediction, read_predictions, record_prediction
+
+        experiment = self._experiment
+        names = experiment.run_names(plan)
+        prediction = LearnerPrediction(
+            time=time.time(),
+            kind="scaling",
+            question=f"The lowest loss after {plan.minutes:g} minutes",
+            choices=tuple(f"size {number}" for number in range(1, len(names) + 1)),
+            chosen=plan.guess - 1,
+            right=(names.index(best),),
+            source=f"lesson {self._lesson}".strip(),
+            run=experiment.name,
+            identity=f"scaling {experiment.name} {plan.created:.3f}",
+        )
+        if all(each.identity != prediction.identity for each in read_predictions(experiment.home)[0]):
+            record_prediction(experiment.home, prediction)
+        return f"You predicted size {plan.guess}: {'right' if prediction.is_right else f'it is size {names.index(best) + 1}'}."

@@ -1,0 +1,314 @@
+"""Live widget `scaling`: train four sizes for the same minutes, watch their curves fill, and see the fitted lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.reactive import var
+
+from lab.core.errors import UserError
+from lab.views.screen_state import ScreenState
+from screens.blocks.block_view import BlockView
+from screens.dialogs.confirm import ConfirmDialog
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader
+from screens.plot.line_plot import LinePlot
+from screens.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from lab.scaling.scaling_experiment import ScalingExperiment
+    from lab.scaling.scaling_plan import ScalingPlan
+
+PICTURES = ("numbers", "compute", "parameters")
+READ_SECONDS = 1.0
+"""Time between two readings while the widget is in sight."""
+WIDE = 100
+"""Columns from which on both plots are side by side."""
+
+
+class PlotPane(Horizontal, can_focus=True):
+    """The two plots, side by side where there is room, else the one that was chosen."""
+
+
+class ScalingWidget(LiveWidget):
+    """Options: `name` of the experiment, `text` and `minutes` of each size, in place of the usual ones; and the `picture` to
+    begin with once there is one: `compute`, `parameters` or `numbers`."""
+
+    OPTIONS = ("name", "text", "minutes", "picture")
+    USES_MODEL = False
+    HELP = (
+        "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
+        "background; it goes on when you leave. `x` stops and saves, `v` shows the next picture, `<` and `>` choose a run that "
+        "`o` opens in Train, `D` deletes all of it."
+    )
+    DEFAULT_CSS = """
+    ScalingWidget {
+        & > PlotPane { display: none; height: 1fr; padding: 0 1; }
+        & LinePlot { width: 1fr; height: 1fr; }
+        & > BlockView { display: none; height: 1fr; }
+        &.-numbers > BlockView { display: block; }
+        &.-compute > PlotPane, &.-parameters > PlotPane { display: block; }
+        &.-compute #scaling-parameters, &.-parameters #scaling-compute { display: none; }
+        &.-wide #scaling-parameters, &.-wide #scaling-compute { display: block; }
+        &.-wide #scaling-parameters { margin: 0 0 0 2; }
+    }
+    """
+    BINDINGS = [
+        Binding("enter", "start", "Start", id="scaling.start", tooltip="Train the sizes, or resume them, in the background"),
+        Binding("x", "stop", "Stop", id="scaling.stop", tooltip="Stop and save; enter resumes"),
+        Binding("t", "text", "Text", id="scaling.text", tooltip="Train on the text chosen in Data, or on the usual one"),
+        Binding("v", "view(1)", "Next picture", id="scaling.view", tooltip="Loss over compute, over parameters, the numbers"),
+        Binding("V", "view(-1)", "Picture before", id="scaling.view_back", show=False, tooltip="The picture before"),
+        Binding(
+            "right_square_bracket", "guess(1)", "Predict", id="scaling.guess", key_display="[ ]", tooltip="Predict the best size"
+        ),
+        Binding(
+            "left_square_bracket", "guess(-1)", "Predict less", id="scaling.guess_back", show=False, tooltip="A smaller size"
+        ),
+        Binding("greater_than_sign", "run(1)", "Run", id="scaling.run", key_display="< >", tooltip="The next run, for o"),
+        Binding("less_than_sign", "run(-1)", "Run back", id="scaling.run_back", show=False, tooltip="The run before, for o"),
+        Binding("D", "delete", "Delete", id="scaling.delete", show=False, tooltip="Delete the experiment and its runs"),
+    ]
+
+    picture: var[str] = var("numbers")
+    """The picture in sight, one of `PICTURES`."""
+    guess: var[int] = var(0)
+    """The size, from 1, that is predicted to be the best; 0 for no prediction."""
+    own_text: var[bool] = var(False)
+    """True to train on the text chosen in Data."""
+
+    class Read(Message):
+        """The experiment as it is on disk."""
+
+        def __init__(self, snapshot: Snapshot) -> None:
+            super().__init__()
+            self.snapshot = snapshot
+
+    class Failed(Message):
+        """Something could not be read or done; the sentence says why."""
+
+        def __init__(self, sentence: str) -> None:
+            super().__init__()
+            self.sentence = sentence
+
+    class Done(Message):
+        """A start, stop or deletion has been carried out."""
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        try:
+            self._minutes = float(self.options["minutes"]) if "minutes" in self.options else None
+        except ValueError:
+            raise UserError(f"The option minutes must be a number, not {self.options['minutes']!r}.") from None
+        self._first_picture = self.options.get("picture", PICTURES[1])
+        if self._first_picture not in PICTURES:
+            raise UserError(f"The option picture is one of {', '.join(PICTURES)}, not {self._first_picture!r}.")
+        self.snapshot: Snapshot | None = None
+        self.busy = ""
+        """The command that is being carried out, in words; empty if there is none."""
+        self._reading = False
+        self._snapshots: SnapshotReader | None = None
+        self._chosen = ""
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine(id="scaling-state")
+        with PlotPane():
+            yield LinePlot(id="scaling-compute")
+            yield LinePlot(id="scaling-parameters")
+        yield BlockView(id="scaling-numbers")
+
+    def on_mount(self) -> None:
+        self._read()
+        self.set_interval(READ_SECONDS, self._read)
+
+    @property
+    def is_settled(self) -> bool:
+        return self.snapshot is not None and not self.busy
+
+    def take_focus(self) -> bool:
+        self.query_one(BlockView if self.picture == "numbers" else PlotPane).focus()
+        return True
+
+    def full_screen(self) -> ScreenState | None:
+        run = self.run
+        return ScreenState(mode="train", run=run) if run else None
+
+    @property
+    def run(self) -> str:
+        """The run that `o` opens: the chosen one, else the best."""
+        names = self.snapshot.names if self.snapshot is not None else ()
+        return self._chosen if self._chosen in names else self.snapshot.best if self.snapshot is not None else ""
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width >= WIDE, "-wide")
+
+    def watch_picture(self) -> None:
+        for name in PICTURES:
+            self.set_class(name == self.picture, f"-{name}")
+
+    def _experiment(self) -> ScalingExperiment:
+        from lab.scaling.scaling_experiment import ScalingExperiment
+        from lab.scaling.scaling_plan import DEFAULT_NAME
+
+        return ScalingExperiment(self.options.get("name", DEFAULT_NAME))
+
+    def _plan(self) -> ScalingPlan:
+        """The plan of a new experiment."""
+        from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_TEXT, ScalingPlan
+
+        minutes, guess = self._minutes or DEFAULT_MINUTES, self.guess or None
+        if self.own_text and self.lab.text_source:
+            encoding = self.lab.text_encoding or None
+            return ScalingPlan(text=self.lab.text_source, encoding=encoding, minutes=minutes, guess=guess)
+        return ScalingPlan(text=self.options.get("text", DEFAULT_TEXT), minutes=minutes, guess=guess)
+
+    def _read(self) -> None:
+        if not self._reading and (self.snapshot is None or self.screen is self.app.screen):
+            self._reading = True
+            self._read_in_thread()
+
+    @work(thread=True, group="scaling read", exit_on_error=True)
+    def _read_in_thread(self) -> None:
+        try:
+            self._snapshots = self._snapshots or SnapshotReader(self._experiment(), self._plan, self.lesson)
+            self.post_message(self.Read(self._snapshots.take()))
+        except UserError as error:
+            self.post_message(self.Failed(str(error)))
+        finally:
+            self._reading = False
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        before, self.snapshot = self.snapshot, message.snapshot
+        new = message.snapshot
+        self.query_one("#scaling-compute", LinePlot).figure = new.compute
+        self.query_one("#scaling-parameters", LinePlot).figure = new.parameters
+        numbers = self.query_one(BlockView)
+        if numbers.view != new.view:
+            numbers.show(new.view)
+        self._say_state()
+        if before is None or before.progress.phase != new.progress.phase:
+            self._choose_picture(before, new)
+            self.refresh_bindings()
+            self.say("")
+
+    def _choose_picture(self, before: Snapshot | None, new: Snapshot) -> None:
+        """Lead to the curves when training begins; at first to the picture of the lesson, where anything has been trained."""
+        begins = before is not None and before.progress.phase == "none" and new.progress.phase == "running"
+        if begins:
+            self._show_picture("compute")
+        elif before is None and new.names:
+            self._show_picture(self._first_picture)
+
+    def _say_state(self) -> None:
+        if self.snapshot is not None:
+            problem = self.snapshot.progress.problem
+            opens = f" o opens {self.run}." if self.run else ""
+            words = self.busy or problem or f"{self.snapshot.words}{opens}"
+            self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
+
+    @on(Failed)
+    def _fail(self, message: Failed) -> None:
+        self.busy = ""
+        self._say_state()
+        self.say(message.sentence, error=True)
+
+    @on(Done)
+    def _done(self) -> None:
+        self.busy = ""
+        self.say("")
+        self._read()
+
+    @work(thread=True, group="scaling command", exit_on_error=True)
+    def _carry_out(self, command: Callable[[], None]) -> None:
+        try:
+            command()
+        except UserError as error:
+            self.post_message(self.Failed(str(error)))
+        else:
+            self.post_message(self.Done())
+
+    def _command(self, words: str, command: Callable[[], None]) -> None:
+        """Carry out a command in a thread, one at a time."""
+        if not self.busy:
+            self.busy = words
+            self._say_state()
+            self.refresh_bindings()
+            self._carry_out(command)
+
+    @property
+    def phase(self) -> str:
+        """The experiment's phase; empty while it is not known."""
+        return self.snapshot.progress.phase if self.snapshot is not None else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "start":
+            return self.phase in ("none", "stopped")
+        if action == "stop":
+            return self.phase == "running"
+        if action == "text":
+            return self.phase == "none" and bool(self.lab.text_source)
+        if action == "guess":
+            return self.phase == "none"
+        if action == "delete":
+            return self.phase not in ("", "none")
+        return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
+
+    def action_start(self) -> None:
+        from lab.scaling.start_scaling import start_scaling
+
+        experiment, plan = self._experiment(), self._plan() if self.phase == "none" else None
+        self._command("Starting…", lambda: start_scaling(experiment, plan))
+
+    def action_stop(self) -> None:
+        self._command("Stopping, and saving the run in training…", self._experiment().stop)
+
+    def action_delete(self) -> None:
+        assert self.snapshot is not None
+        names = ", ".join(self.snapshot.names) or "It has no runs yet"
+        dialog = ConfirmDialog(
+            "Delete the experiment?", f"Its runs go with it: {names}.", key="D", yes="delete", no="keep", by_enter=False
+        )
+        self.app.push_screen(dialog, self._delete)
+
+    def _delete(self, yes: bool | None) -> None:
+        if yes:
+            self._command("Deleting…", self._delete_runs)
+
+    def _delete_runs(self) -> None:
+        self._experiment().delete()
+
+    def action_text(self) -> None:
+        self.own_text = not self.own_text
+        self._read()
+
+    def action_view(self, by: int) -> None:
+        pictures = PICTURES[:2] if self.has_class("-wide") else PICTURES
+        at = pictures.index(self.picture) if self.picture in pictures else 0
+        self._show_picture(pictures[(at + by) % len(pictures)])
+
+    def _show_picture(self, picture: str) -> None:
+        had_focus = self.screen.focused is not None and self in self.screen.focused.ancestors
+        self.picture = picture
+        if had_focus:
+            self.call_after_refresh(self.take_focus)
+
+    def action_guess(self, by: int) -> None:
+        from lab.scaling.scaling_plan import SIZES
+
+        self.guess = (self.guess + by) % (len(SIZES) + 1)
+        self._read()
+
+    def action_run(self, by: int) -> None:
+        names = self.snapshot.names if self.snapshot is not None else ()
+        if names:
+            at = names.index(self.run) if self.run in names else -by
+            self._chosen = names[(at + by) % len(names)]
+            self._say_state()

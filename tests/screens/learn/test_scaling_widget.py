@@ -1,0 +1,159 @@
+"""The live widget of the scaling lesson: before it starts, while it trains, and with its result."""
+
+import fcntl
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+
+from lab.learner.predictions import read_predictions
+from lab.lessons.load_lessons import lessons
+from lab.runs.run_schema import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
+from lab.scaling.scaling_experiment import ScalingExperiment
+from lab.scaling.scaling_plan import ScalingPlan
+from lab.views.blocks import Paragraph, Table
+from models.parameter_count import flops_per_token, parameter_count
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_screen import LearnScreen
+from screens.learn.lessons_page import LessonsPage
+from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
+from screens.plot.line_plot import LinePlot
+from tests.screens.learn.test_learn import SilentEngine
+
+ENTROPY = 0.16
+
+
+def write_size(home: Path, plan: ScalingPlan, at: int, phase: str = "finished") -> None:
+    """The run of a size on a machine of 50 GFLOP/s, whose loss follows the law of Hoffmann et al. 2022."""
+    model, name = plan.models()[at], f"scaling-{at + 1}"
+    floor = ENTROPY * math.log(2) * 3
+    data = DataConfig(
+        name="stories", source=plan.text, encoding="utf-8", sha256="", bytes=20_000_000, characters=20_000_000, tokens=6_600_000,
+        split=6_000_000, train_bytes=18_000_000, val_bytes=2_000_000, entropy_bits_per_byte=ENTROPY,
+    )  # fmt: skip
+    config = RunConfig(
+        name=name,
+        created=1.0,
+        model=model,
+        tokenizer=TokenizerConfig(kind="bpe", vocab_size=plan.vocab),
+        data=data,
+        train=TrainConfig(steps=None, minutes=plan.minutes, batch=plan.batch, lr=0.008),
+    )
+    folder = home / name
+    folder.mkdir()
+    (folder / "config.json").write_bytes(msgspec.json.encode(config))
+    (folder / "status.json").write_bytes(msgspec.json.encode(Status(phase=phase, step=1, seconds=60 * plan.minutes)))  # type: ignore[arg-type]
+    lines = []
+    for step in range(1, 61):
+        seconds = plan.minutes * step
+        tokens = round(5e10 * seconds / flops_per_token(model))
+        loss = floor + 10 * parameter_count(model) ** -0.4 + 400 * tokens**-0.5
+        bits = loss / math.log(2) / 3
+        lines.append(Metric(step=step, tokens=tokens, epoch=tokens / 6e6, seconds=seconds, val_loss=loss, bits_per_byte=bits))
+    (folder / "metrics.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+
+@pytest.fixture
+def app(home: Path) -> LabApp:
+    class LearnApp(LabApp):
+        DEFAULT_MODE = "learn"
+        MODES = {**LabApp.MODES, "learn": lambda: LearnScreen(SilentEngine())}  # type: ignore[dict-item]
+
+    return LearnApp(preload=False)
+
+
+async def open_lesson(pilot: Pilot[None], until: Any) -> ScalingWidget:
+    screen = pilot.app.screen
+    await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
+    await pilot.press(*["j"] * [lesson.name for lesson in lessons()].index("scaling"), "enter")
+    await until(pilot, lambda: screen.query(ScalingWidget) and screen.query_one(ScalingWidget).is_settled)
+    return screen.query_one(ScalingWidget)
+
+
+def texts(widget: ScalingWidget) -> str:
+    view = widget.query_one(BlockView).view
+    assert view is not None
+    words = [block.text for block in view.blocks if isinstance(block, Paragraph)]
+    rows = [row for block in view.blocks if isinstance(block, Table) for row in block.rows]
+    return " ".join([*words, *(cell.text for row in rows for cell in row)])
+
+
+async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[ScalingPlan] = []
+    held: list[int] = []
+
+    def start(experiment: ScalingExperiment, plan: ScalingPlan | None = None) -> None:
+        assert plan is not None
+        experiment.create(plan)
+        started.append(plan)
+        held.append(os.open(experiment.lock_path, os.O_RDWR | os.O_CREAT))
+        fcntl.flock(held[0], fcntl.LOCK_EX)
+        write_size(home, plan, 0)
+        write_size(home, plan, 1, "training")
+
+    monkeypatch.setattr("lab.scaling.start_scaling.start_scaling", start)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget = await open_lesson(pilot, until)
+        assert widget.phase == "none"
+        assert widget.check_action("stop", ()) is False
+        for model in ScalingPlan().models():
+            assert f"{parameter_count(model):,}" in texts(widget)
+        await pilot.press("]", "]")
+        await until(pilot, lambda: widget.snapshot and "Your prediction: size 2" in widget.snapshot.words)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: widget.phase == "running")
+        assert [plan.guess for plan in started] == [2]
+        await until(pilot, lambda: isinstance(app.focused, PlotPane))
+        await until(pilot, lambda: (plot := widget.query_one("#scaling-compute", LinePlot).figure) and len(plot.series) == 2)
+        await pilot.press("v", "v")
+        await until(pilot, lambda: isinstance(app.focused, BlockView))
+        assert "✓ finished" in texts(widget)
+        assert "○ waiting" in texts(widget)
+        assert widget.check_action("start", ()) is False
+    os.close(held[0])
+
+
+async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: LabApp, home: Path, until: Any) -> None:
+    plan = ScalingPlan(guess=3, created=5.0)
+    experiment = ScalingExperiment("scaling", home)
+    experiment.path.mkdir(parents=True)
+    experiment.plan_path.write_bytes(msgspec.json.encode(plan))
+    for at in range(4):
+        write_size(home, plan, at)
+    async with app.run_test(size=(120, 40)) as pilot:
+        widget = await open_lesson(pilot, until)
+        assert widget.picture == "compute"
+        assert widget.snapshot is not None
+        compute, parameters = widget.snapshot.compute, widget.snapshot.parameters
+        assert [series.sign for series in compute.series] == ["1", "2", "3", "4", ""]
+        assert "C^−" in compute.series[-1].name
+        assert [series.kind for series in parameters.series] == ["marked", "marks", "line"]
+        assert widget.snapshot.best == "scaling-2"
+        assert "You predicted size 3: it is size 2" in widget.snapshot.words
+        kept, problem = read_predictions(home)
+        assert (problem, [each.is_right for each in kept]) == ("", [False])
+        assert widget.run == "scaling-2"
+        await pilot.press(">")
+        assert widget.run == "scaling-3"
+        state = widget.full_screen()
+        assert state is not None
+        assert (state.mode, state.run) == ("train", "scaling-3")
+        await pilot.press("v", "v")
+        await until(pilot, lambda: widget.picture == "numbers" and isinstance(app.focused, BlockView))
+        assert "size 2" in texts(widget)
+        assert "times fewer" in texts(widget)
+        await until(pilot, lambda: len(read_predictions(home)[0]) == 1)
+
+
+def test_the_figures_in_the_lesson_are_those_of_the_plan() -> None:
+    text = next(lesson.text for lesson in lessons() if lesson.name == "scaling")
+    smallest, *_, largest = (parameter_count(model) for model in ScalingPlan().models())
+    assert f"from some {round(smallest / 1000)} thousand to {largest / 1e6:.1f} million parameters" in " ".join(text.split())
+    assert len(ScalingPlan().sizes) == 4
