@@ -10,6 +10,9 @@ from lab.runs.metrics_log import LineReader
 MOST_LINES = 1_000_000
 """Lines that are kept of a file, so that one that nobody made fills no memory."""
 
+TIMED_ROUNDS = 5
+"""Rounds whose time gives that of those to come."""
+
 Stage = Literal["none", "starting", "fine-tuning", "reinforcing", "finished", "stopped", "interrupted"]
 """`stopped`: it ended early and says why. `interrupted`: its process is gone without a word."""
 
@@ -44,6 +47,15 @@ class PosttrainingHistory:
                 self.saved[line.model] = line.run
             else:
                 self.ended = line
+
+    def seconds_left(self) -> float | None:
+        """Estimate of the time left, from the time of the last rounds; None before there are some."""
+        kept, free = self.rounds.get("rl", []), self.rounds.get("rl-free", [])
+        last = (free if len(free) > TIMED_ROUNDS else kept)[-TIMED_ROUNDS - 1 :]
+        if len(last) <= TIMED_ROUNDS:
+            return None
+        to_do = 2 * kept[-1].rounds - len(kept) - len(free)
+        return max(0.0, to_do * (last[-1].seconds - last[0].seconds) / TIMED_ROUNDS)
 
     @property
     def evaluated(self) -> list[Evaluation]:

@@ -39,8 +39,10 @@ BOTH_LEASHES = 2.4
 class PosttrainingJob:
     """Runs once. `log` is given every line of progress.jsonl as it comes."""
 
-    def __init__(self, base: Run, home: Path, settings: PosttrainSettings, log: Callable[[Line], None]) -> None:
-        self._base, self._home, self._settings, self._log = base, home, settings, log
+    def __init__(
+        self, base: Run, home: Path, settings: PosttrainSettings, log: Callable[[Line], None], prediction: str = ""
+    ) -> None:
+        self._base, self._home, self._settings, self._log, self._prediction = base, home, settings, log, prediction
         self._began = time.monotonic()
 
     @property
@@ -75,6 +77,7 @@ class PosttrainingJob:
                 pairs=tuple(pairs[:SHOWN]),
                 questions=tuple(self._held_out[:SHOWN]),
                 hedged=sum(pair.answer != pair.right for pair in pairs),
+                prediction=self._prediction,
             )
         )
         try:
@@ -105,7 +108,7 @@ class PosttrainingJob:
             if line.round >= TIMED_ROUNDS and name == "rl":
                 each = (self.seconds - began) / line.round
                 most = min(rounds, max(line.round, int((settings.seconds - began) / (BOTH_LEASHES * each))))
-            self._log(msgspec.structs.replace(line, rounds=most))
+            self._log(msgspec.structs.replace(line, rounds=most, seconds=self.seconds))
             if line.round >= most:
                 return line.round
         return rounds

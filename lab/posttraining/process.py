@@ -1,4 +1,4 @@
-"""Process of a post-training: `python -P -m lab.posttraining.process RUN HOME SETTINGS`, the settings as JSON.
+"""Process of a post-training: `python -P -m lab.posttraining.process RUN HOME SETTINGS PREDICTION`, the settings as JSON.
 
 It holds the lock of its work folder for as long as it lives, so that a second one is refused, and has a low priority. A kill at
 any moment leaves whole runs only, and progress.jsonl up to there; it is then started anew. torch is imported once the lock is
@@ -18,11 +18,12 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, replace_atomic
 from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError
-from lab.posttraining.progress_log import Ended, Line
+from lab.posttraining.progress_log import MODELS, Ended, Line
 from lab.posttraining.settings import PosttrainSettings
-from lab.posttraining.work_folder import WorkFolder, check_base
+from lab.posttraining.work_folder import WorkFolder, check_base, check_replaceable, tuned_name
 from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
+from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.training.trainer import lower_priority
@@ -38,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 finished, 1 failed or stopped, 2 not begun."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        path, home, settings = arguments
+        path, home, settings, prediction = arguments
         asked = msgspec.json.decode(settings, type=PosttrainSettings)
     except (ValueError, *JSON_ERRORS):
-        sys.stderr.write("usage: python -P -m lab.posttraining.process PATH-OF-A-RUN HOME SETTINGS-AS-JSON\n")
+        sys.stderr.write("usage: python -P -m lab.posttraining.process PATH-OF-A-RUN HOME SETTINGS-AS-JSON PREDICTION\n")
         return 2
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _stop)
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_base(base, Path(home))
         folder.make()
         with trainer_lock(folder.lock_path).acquire(timeout=0):
-            return _work(base, Path(home), folder, asked)
+            return _work(base, Path(home), folder, asked, prediction)
     except filelock.Timeout:
         sys.stderr.write(f"{base.name} is being post-trained already.\n")
         return 2
@@ -67,8 +68,15 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise Stopped
 
 
-def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings) -> int:
-    """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came."""
+def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
+    """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came.
+
+    The runs that an earlier one made are deleted first: their course is not in the file any more.
+    """
+    for model in MODELS[1:]:
+        earlier = check_replaceable(base.name, tuned_name(base.name, model), home)
+        if earlier is not None:
+            delete_run(earlier)
     replace_atomic(folder.progress_path, [])
     lower_priority()
     writer = LineWriter(folder.progress_path)
@@ -84,7 +92,7 @@ def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings
     try:
         from lab.posttraining.posttraining_job import PosttrainingJob
 
-        PosttrainingJob(base, home, settings, log).run()
+        PosttrainingJob(base, home, settings, log, prediction).run()
     except Stopped:
         return ended(STOPPED)
     except UserError as error:

@@ -32,6 +32,8 @@ class Started(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """The first held-out questions."""
     hedged: Count
     """Of the answers that are learned from, those that name both animals."""
+    prediction: Word = ""
+    """The learner's prediction, one of `lab.posttraining.prediction.CHOICES`; "" for none."""
 
 
 class SftStep(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -66,6 +68,8 @@ class Round(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     right: Word
     answer: Text
     """One of the answers."""
+    seconds: Seconds = 0.0
+    """Since the post-training began."""
 
 
 class Evaluation(msgspec.Struct, tag=True, frozen=True, kw_only=True):

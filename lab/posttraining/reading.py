@@ -5,13 +5,16 @@ nothing says so.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from statistics import fmean
 from typing import TypeVar
 
 from lab.core.number_format import fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.posttraining.history import PosttrainingHistory
-from lab.posttraining.progress_log import Evaluation, Model, Round, SftStep
+from lab.posttraining.progress_log import SHOWN, Evaluation, Model, Round, SftStep
+from lab.posttraining.question_pairs import PairSource, QuestionPair
+from lab.posttraining.settings import PosttrainSettings
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 
 Line = TypeVar("Line", SftStep, Round)
@@ -43,12 +46,26 @@ def pairs_view(history: PosttrainingHistory) -> View:
         f"{whole(settings.pairs)} questions with answers to learn from, {whole(started.hedged)} of which name both animals of "
         f"the story; {whole(settings.held_out)} questions about other stories are kept for evaluation."
     )
-    rows = [[Cell(pair.question), Cell(shown_answer(pair.target)), Cell(pair.right)] for pair in started.pairs]
+    return _pairs_view(sentence, started.pairs, f"the first {len(started.pairs)} of {whole(settings.pairs)}")
+
+
+@cache
+def examples_view() -> View:
+    """Questions such as those of a post-training by the usual settings, before there is one."""
+    settings = PosttrainSettings()
+    source = PairSource(settings.seed, lambda pair: True)
+    source.draw(settings.held_out)
+    pairs = source.draw(SHOWN, settings.hedged)
+    hedged = probability(settings.hedged, 0)
+    return _pairs_view(f"{hedged} of the answers to learn from name both animals of the story.", pairs, "such as these")
+
+
+def _pairs_view(sentence: str, pairs: Sequence[QuestionPair], title: str) -> View:
+    rows = [[Cell(pair.question), Cell(shown_answer(pair.target)), Cell(pair.right)] for pair in pairs]
     columns = [Column("question", "left"), Column("answer to learn", "left"), Column("right", "left")]
-    blocks: list[Block] = [Table(columns, rows, title=f"the first {len(rows)} of {whole(settings.pairs)}")]
-    if started.pairs:
-        first = started.pairs[0]
-        blocks.append(Paragraph(f"The model sees: {visible(first.prompt + first.target)}"))
+    blocks: list[Block] = [Table(columns, rows, title=title)]
+    if pairs:
+        blocks.insert(0, Paragraph(f"The model sees: {visible(pairs[0].prompt + pairs[0].target)}"))
     return View("pairs", "questions and answers", sentence, blocks)
 
 
@@ -153,9 +170,9 @@ def rounds_view(history: PosttrainingHistory) -> View:
 
 def rounds_sentence(kept: Sequence[Round], free: Sequence[Round]) -> str:
     """Reward and exact answers at the beginning and at the end of each."""
-    words = f"With the penalty {_course(kept)}."
+    words = f"With the KL penalty: {_course(kept)}."
     if free:
-        words += f" Without it {_course(free)}."
+        words += f" Without: {_course(free)}."
     return words
 
 
@@ -164,7 +181,7 @@ def _course(rounds: Sequence[Round]) -> str:
     reward = [probability(fmean(line.reward for line in part), 0) for part in ends]
     exact = [probability(fmean(line.exact for line in part), 0) for part in ends]
     kl = fixed(fmean(line.kl for line in ends[1]), 1)
-    return f"the reward went from {reward[0]} to {reward[1]}, exact answers from {exact[0]} to {exact[1]}, at a KL of {kl} nats"
+    return f"reward {reward[0]} → {reward[1]}, exact {exact[0]} → {exact[1]}, KL {kl} nats"
 
 
 def _rounds_table(rounds: Sequence[Round], title: str) -> Table:

@@ -27,8 +27,10 @@ POLL_SECONDS = 0.02
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def start_posttraining(base: Run, home: Path, settings: PosttrainSettings) -> WorkFolder:
+def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
     """Start the process and wait until it holds its lock. It belongs to no terminal and outlives this process.
+
+    The runs of an earlier post-training of this base are replaced. `prediction` is the learner's, kept in progress.jsonl.
 
     Raises:
         UserError: as `check_base`; if one runs already; if it could not begin, with the last line of its log.
@@ -45,7 +47,7 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings) -> Wo
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "lab.posttraining.process"),
-                    *(str(base.path), str(home), msgspec.json.encode(settings).decode()),
+                    *(str(base.path), str(home), msgspec.json.encode(settings).decode(), prediction),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,21 +13,19 @@ from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.bounded_json import LARGEST_TOKENIZER
 from lab.core.safe_open import read_regular
 from lab.planning.unfinished_folder import unfinished_folder
-from lab.posttraining.work_folder import check_replaceable
-from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig, Status, TrainConfig, TuningConfig
 from lab.runs.weights_file import save_best
 
 
 def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: TuningConfig, train: TrainConfig) -> Run:
-    """Write the model as a run of its own, which replaces an earlier one of this name.
+    """Write the model as a run of its own.
 
     It has the base's tokenizer and, where that has them, its tokens, so that Inspect finds the text. It is finished: its training
     cannot be resumed, since the questions are not in tokens.bin.
 
     Raises:
-        UserError: if there is a run of that name that post-training did not make, or one that is in use; or the system refuses.
+        UserError: if something has that name by now, or the system refuses.
     """
     config = RunConfig(
         name=name,
@@ -49,9 +47,6 @@ def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: T
             write_atomic(run.status_path, msgspec.json.encode(status))
             write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
             save_best(run, model, steps)
-            target = check_replaceable(base.name, name, home)
-            if target is not None:
-                delete_run(target)
             os.rename(folder, home / name)
             sync_folder(home)
     except OSError as error:

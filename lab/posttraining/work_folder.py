@@ -5,10 +5,10 @@
 
 from pathlib import Path
 
-from lab.core.errors import UserError
+from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import run_folder_mode
 from lab.posttraining.progress_log import MODELS, Model
-from lab.runs.find_runs import is_run
+from lab.runs.find_runs import is_run, open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_names import check_name
@@ -60,6 +60,29 @@ def check_base(base: Run, home: Path) -> None:
         check_replaceable(base.name, check_name(tuned_name(base.name, model)), home)
 
 
+def suitable_base(name: str, home: Path) -> tuple[Run, str]:
+    """The run to post-train where `name` is the run at hand: itself, its base if it was post-trained, or else `demo`.
+
+    Beside it the reason in words why it is not the run itself; "" where it is.
+
+    Raises:
+        UserError: if not even demo can be post-trained.
+    """
+    reason = ""
+    try:
+        run = open_run(name, home)
+        if run.config.tuning is not None:
+            reason = f"{run.name} is fine-tuned already, so this is about its base {run.config.tuning.base}."
+            run = open_run(run.config.tuning.base, home)
+        check_base(run, home)
+    except UserError as error:
+        if name == "demo":
+            raise
+        run, reason = open_run("demo", home), f"This is about demo. {error}"
+        check_base(run, home)
+    return run, reason
+
+
 def check_replaceable(base: str, name: str, home: Path) -> Run | None:
     """The run of this name that an earlier post-training of the base made, which may be replaced; None where there is none.
 
@@ -69,9 +92,12 @@ def check_replaceable(base: str, name: str, home: Path) -> Run | None:
     path = home / name
     if not path.exists():
         return None
-    run = Run(path)
     if is_run(path):
-        tuning = run.config.tuning
+        run = Run(path)
+        try:
+            tuning = run.config.tuning
+        except DamagedFileError:
+            tuning = None
         if tuning is not None and tuning.base == base:
             return run
     raise UserError(f"There is something called {name} in {home} that post-training did not make; rename or delete it first.")

@@ -21,6 +21,7 @@ from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.guess_widgets import PlaceGuess
 from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.stage_widget import StageWidget
 from screens.widgets.guess.guess_view import GuessView
@@ -45,7 +46,10 @@ class LessonsPage(LearnPage):
     """Narrow screens show the list or the lesson, wide ones both."""
 
     LINK = PageLink("lessons", "s", "lessons")
-    PARTS = (LessonList, LessonReader, LessonText, StageWidget, ExperimentWidget, PlaceGuess, GuessView, ScalingWidget)
+    PARTS = (
+        *(LessonList, LessonReader, LessonText),
+        *(StageWidget, ExperimentWidget, PlaceGuess, GuessView, PosttrainingWidget, ScalingWidget),
+    )
     DEFAULT_CSS = """
     LessonsPage {
         & #learn-list-column { width: 40; }

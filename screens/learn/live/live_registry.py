@@ -8,6 +8,7 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.guess_widgets import AttentionGuess, MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
@@ -16,6 +17,7 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "stage": StageWidget,
     "experiment": ExperimentWidget,
     "softmax": SoftmaxEditor,
+    "posttraining": PosttrainingWidget,
     "predict-next-token": NextTokenGuess,
     "predict-attention": AttentionGuess,
     "predict-experiment": MeasuredGuess,

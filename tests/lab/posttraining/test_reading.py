@@ -123,8 +123,8 @@ def test_rounds_tell_the_course_of_both() -> None:
     free = [round_("rl-free", number, 0.04 * number, 1 - 0.04 * number, 2.0 * number) for number in range(1, 26)]
     view = rounds_view(history(*kept, *free))
     assert view.sentence == (
-        "With the penalty the reward went from 46% to 86%, exact answers from 40% to 40%, at a KL of 2.3 nats. "
-        "Without it the reward went from 12% to 92%, exact answers from 88% to 8%, at a KL of 46.0 nats."
+        "With the KL penalty: reward 46% → 86%, exact 40% → 40%, KL 2.3 nats. "
+        "Without: reward 12% → 92%, exact 88% → 8%, KL 46.0 nats."
     )
     with_penalty, without = tables(view)
     assert "β = 0.2" in with_penalty.title

@@ -1,0 +1,342 @@
+"""Live widget `posttraining`: fine-tune the model at hand, reinforce it, and compare what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.reactive import var
+
+from lab.core.errors import UserError
+from lab.core.number_format import duration
+from lab.core.visible_text import visible
+from lab.posttraining.history import PosttrainingFollower, PosttrainingHistory
+from lab.posttraining.prediction import CHOICES, QUESTION, prediction_in_words, right_choice
+from lab.posttraining.progress_log import MODELS, Model
+from lab.posttraining.reading import NAMES, comparison_view, examples_view, pairs_view, rounds_sentence, sft_view
+from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.start_process import start_posttraining, stop_posttraining
+from lab.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
+from lab.runs.home_folder import home
+from lab.runs.run_folder import Run
+from lab.views.blocks import Paragraph, View
+from lab.views.screen_state import ScreenState
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+from screens.learn.live.posttraining_figures import kl_figure, loss_figure, reward_figure, story_figure
+from screens.plot.figure import Figure
+from screens.plot.line_plot import LinePlot
+from screens.widgets.status_line import StatusLine
+
+VIEWS = ("plan", "pairs", "loss", "reward", "kl", "comparison")
+"""What can be shown, in the order in which it comes about."""
+POLL_SECONDS = 0.5
+"""Time between two looks at the progress: a round takes longer."""
+PLOTTED = ("loss", "reward", "kl")
+
+
+class PosttrainingWidget(LiveWidget):
+    """Option: `view`, one of `VIEWS`, to begin with. Without one it follows the post-training."""
+
+    OPTIONS = ("view",)
+    HELP = (
+        "**Post-training.** `t` starts it, `x` stops it; it goes on while you are elsewhere. `v` and `V` change what is shown, "
+        "`g` your prediction; `m` chooses the model that `o` opens in Inspect."
+    )
+    DEFAULT_CSS = """
+    PosttrainingWidget {
+        & > Horizontal { height: 1fr; display: none; }
+        & > Horizontal > LinePlot { width: 1fr; border-top: solid $foreground 30%; padding: 0 1; }
+        & > Horizontal > LinePlot { border-title-color: $foreground 90%; }
+        & > #posttraining-sentence { display: none; }
+        & > BlockView { height: 1fr; }
+        &.-plotted > Horizontal, &.-plotted > #posttraining-sentence { display: block; }
+        &.-plotted > BlockView { display: none; }
+        &.-single #posttraining-right { display: none; }
+    }
+    """
+    BINDINGS = [
+        Binding("t", "start", "Start", id="posttraining.start", tooltip="Start the post-training in the background"),
+        Binding("x", "stop", "Stop", id="posttraining.stop", tooltip="Stop the post-training"),
+        Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
+        Binding("V", "turn(-1)", "View before", id="posttraining.view_back", show=False, tooltip="The view before"),
+        Binding("g", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction, before it starts"),
+        Binding("m", "model", "Model", id="posttraining.model", tooltip="Choose the model that o opens in Inspect"),
+    ]
+
+    chosen: var[str] = var("")
+    """The view that the user chose; "" to follow the post-training."""
+    prediction: var[int | None] = var[int | None](None)
+    """Index of the predicted choice."""
+    opens: var[Model | None] = var[Model | None](None)
+    """The model that `o` opens; None for the last one that there is."""
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        view = self.options.get("view", "")
+        if view and view not in VIEWS:
+            raise UserError(f"The option view of the live widget posttraining is one of {', '.join(VIEWS)}, not {view!r}.")
+        self.set_reactive(PosttrainingWidget.chosen, view)
+        self._base: Run | None = None
+        self._reason = ""
+        self._follower: PosttrainingFollower | None = None
+        self._is_starting = False
+        self._recorded: float | None = None
+        """Time of the post-training whose prediction has been recorded."""
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine(most_lines=2, id="posttraining-state")
+        yield StatusLine(most_lines=3, id="posttraining-sentence")
+        with Horizontal():
+            yield LinePlot(id="posttraining-left")
+            yield LinePlot(id="posttraining-right")
+        yield BlockView(id="posttraining-view")
+
+    @property
+    def is_settled(self) -> bool:
+        return self._follower is not None and not self._is_starting
+
+    @property
+    def history(self) -> PosttrainingHistory:
+        return self._follower.history if self._follower is not None else PosttrainingHistory()
+
+    @property
+    def is_running(self) -> bool:
+        return self._follower is not None and self._follower.is_running
+
+    def show_model(self, model: ModelAtHand) -> None:
+        self._follow(model.run)
+
+    @work(exclusive=True, group="follow", exit_on_error=True)
+    async def _follow(self, name: str) -> None:
+        """Find the run, then read its progress for as long as the widget is there."""
+        try:
+            base, self._reason = await asyncio.to_thread(suitable_base, name, home())
+        except UserError as error:
+            self.say(str(error), error=True)
+            return
+        follower = PosttrainingFollower(WorkFolder(base.name, home()))
+        await asyncio.to_thread(follower.read)
+        self._base, self._follower = base, follower
+        self.say(self._reason)
+        while True:
+            self._show()
+            await asyncio.sleep(POLL_SECONDS)
+            while not await asyncio.to_thread(follower.read):
+                await asyncio.sleep(POLL_SECONDS)
+
+    @property
+    def view_name(self) -> str:
+        """The view in sight: the chosen one, else the one that belongs to the stage."""
+        if self.chosen:
+            return self.chosen
+        stage = self._follower.stage if self._follower is not None else "none"
+        if stage == "fine-tuning":
+            return "loss"
+        if stage == "reinforcing":
+            return "reward"
+        return "comparison" if stage == "finished" else "pairs" if stage == "starting" else "plan"
+
+    def _show(self) -> None:
+        """Draw what is in sight, and what is said of the state."""
+        name = self.view_name
+        self.query_one("#posttraining-state", StatusLine).say(self._state_in_words())
+        self.set_class(name in PLOTTED, "-plotted")
+        self.set_class(name == "loss", "-single")
+        if name in PLOTTED:
+            self._plot(name)
+        else:
+            self.query_one(BlockView).show(self._view(name))
+        self._record_prediction()
+        self.refresh_bindings()
+
+    def _view(self, name: str) -> View:
+        if name == "pairs":
+            return pairs_view(self.history) if self.history.started is not None else examples_view()
+        if name == "plan":
+            return self._plan()
+        view = comparison_view(self.history, self.query_one(BlockView).room)
+        told = prediction_in_words(self.history)
+        return View(view.stage, view.title, f"{told} {view.sentence}" if told else view.sentence, view.blocks)
+
+    def _plot(self, name: str) -> None:
+        history = self.history
+        figures: dict[str, tuple[tuple[str, Figure], ...]] = {
+            "loss": (("fine-tuning", loss_figure(history)),),
+            "reward": (
+                ("with the KL penalty", reward_figure(history, "rl")),
+                ("without a penalty", reward_figure(history, "rl-free")),
+            ),
+            "kl": (("KL from SFT (nats)", kl_figure(history)), ("loss on stories (nats)", story_figure(history))),
+        }
+        for (title, figure), side in zip(figures[name], ("left", "right"), strict=False):
+            plot = self.query_one(f"#posttraining-{side}", LinePlot)
+            plot.border_title = Text(title)
+            plot.figure = figure
+        kept, free = history.rounds.get("rl", []), history.rounds.get("rl-free", [])
+        sentence = sft_view(history).sentence if name == "loss" else rounds_sentence(kept, free) if kept else ""
+        self.query_one("#posttraining-sentence", StatusLine).say(sentence)
+
+    def _plan(self) -> View:
+        """The plan before it begins."""
+        settings, base = PosttrainSettings(), visible(self._base.name) if self._base is not None else "the run"
+        names = ", ".join(tuned_name(base, model) for model in MODELS[1:])
+        earlier = self.history.ended
+        took = f" The last one took {duration(earlier.seconds)}." if earlier is not None and earlier.is_finished else ""
+        blocks = [
+            Paragraph(
+                f"1. SFT: {settings.epochs} passes over {settings.pairs} questions with answers. 2. RL: {settings.rounds} rounds "
+                f"with the KL penalty. 3. The same without it. {base} stays as it is; the three models become runs: {names}."
+            ),
+            Paragraph(
+                f"It takes some minutes on one core, at low priority; after {duration(settings.seconds)} it makes do with fewer "
+                f"rounds.{took}"
+            ),
+        ]
+        return View("plan", "the plan", f"Predict, with g: {QUESTION} ‹ {self._predicted} ›", list(blocks))
+
+    @property
+    def _predicted(self) -> str:
+        return CHOICES[self.prediction] if self.prediction is not None else "no prediction yet"
+
+    def _state_in_words(self) -> str:
+        follower, history = self._follower, self.history
+        if follower is None or self._base is None:
+            return ""
+        if self._is_starting:
+            return "starting…"
+        at = f"‹ {self.view_name} › v · "
+        stage = follower.stage
+        if stage == "none":
+            return f"{at}not started: t starts"
+        if stage == "starting":
+            return f"{at}evaluating the base model…"
+        if stage == "fine-tuning":
+            step = history.sft[-1] if history.sft else None
+            return f"{at}SFT step {step.step}/{step.steps}" if step else f"{at}SFT begins"
+        if stage == "reinforcing":
+            lines = history.rounds.get("rl-free", []) or history.rounds.get("rl", [])
+            line = lines[-1] if lines else None
+            left = history.seconds_left()
+            words = f"{NAMES[line.model]}: round {line.round}/{line.rounds}" if line is not None else "RL begins"
+            return f"{at}{words}" + (f" · {duration(left)} left" if left is not None else "")
+        if stage == "finished":
+            model = self._model_to_open()
+            return f"{at}finished · o opens {visible(history.saved[model])} in Inspect, m another" if model else f"{at}finished"
+        reason = history.ended.message if history.ended is not None else "Its process is gone."
+        return f"{at}{reason} t starts it again"
+
+    def _model_to_open(self) -> Model | None:
+        saved = self.history.saved
+        if self.opens is not None and self.opens in saved:
+            return self.opens
+        return "rl" if "rl" in saved else "sft" if "sft" in saved else None
+
+    def full_screen(self) -> ScreenState | None:
+        """Inspect, with a model that was made and a held-out question as the prompt."""
+        model, started = self._model_to_open(), self.history.started
+        if model is None or started is None or not started.questions:
+            return None
+        return ScreenState(mode="inspect", run=self.history.saved[model], prompt=started.questions[0].prompt)
+
+    def take_focus(self) -> bool:
+        self.can_focus = True
+        self.focus()
+        return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "start":
+            return self._base is not None and not self.is_running and not self._is_starting
+        if action == "stop":
+            return self.is_running
+        if action == "predict":
+            return not self.is_running and self.view_name == "plan"
+        return action != "model" or bool(self.history.saved)
+
+    def action_turn(self, by: int) -> None:
+        self.chosen = VIEWS[(VIEWS.index(self.view_name) + by) % len(VIEWS)]
+
+    def action_predict(self) -> None:
+        self.prediction = 0 if self.prediction is None else (self.prediction + 1) % len(CHOICES)
+
+    def action_model(self) -> None:
+        saved = [model for model in MODELS if model in self.history.saved]
+        current = self._model_to_open()
+        self.opens = saved[(saved.index(current) + 1) % len(saved)] if current in saved else saved[0]
+
+    def watch_chosen(self) -> None:
+        self._show_if_ready()
+
+    def watch_prediction(self) -> None:
+        self._show_if_ready()
+
+    def watch_opens(self) -> None:
+        self._show_if_ready()
+
+    def _show_if_ready(self) -> None:
+        if self.is_mounted and self._follower is not None:
+            self._show()
+
+    def action_start(self) -> None:
+        if self._base is not None:
+            self._is_starting = True
+            self._show_if_ready()
+            self._start(self._base)
+
+    @work(exclusive=True, group="start", exit_on_error=True)
+    async def _start(self, base: Run) -> None:
+        """Have this lab let go of the runs that will be replaced, then start the process."""
+        prediction = CHOICES[self.prediction] if self.prediction is not None else ""
+        try:
+            for model in MODELS[1:]:
+                for release in self.lab.release_run:
+                    await release(home() / tuned_name(base.name, model))
+            await asyncio.to_thread(start_posttraining, base, home(), PosttrainSettings(), prediction)
+        except UserError as error:
+            self.say(str(error), error=True)
+        finally:
+            self._is_starting = False
+        self.chosen, self.opens = "", None
+        self._show_if_ready()
+
+    def action_stop(self) -> None:
+        self._stop()
+
+    @work(exclusive=True, group="start", exit_on_error=True)
+    async def _stop(self) -> None:
+        if self._follower is not None:
+            await asyncio.to_thread(stop_posttraining, self._follower.folder)
+
+    def _record_prediction(self) -> None:
+        """Record the prediction once, when its answer is measured."""
+        started, right = self.history.started, right_choice(self.history)
+        if started is None or right is None or started.prediction not in CHOICES or self._recorded == started.time:
+            return
+        self._recorded = started.time
+        self._record(CHOICES.index(started.prediction), right, f"post-training {started.base} {started.time}", started.base)
+
+    @work(thread=True, group="record", exit_on_error=True)
+    def _record(self, chosen: int, right: int, identity: str, base: str) -> None:
+        from lab.learner.predictions import LearnerPrediction, read_predictions, record_prediction
+
+        if any(made.identity == identity for made in read_predictions(home())[0]):
+            return
+        made = LearnerPrediction(
+            time=time.time(),
+            kind="experiment",
+            question=QUESTION,
+            choices=CHOICES,
+            chosen=chosen,
+            right=(right,),
+            source="lesson after-pretraining",
+            run=base,
+            identity=identity,
+        )
+        record_prediction(home(), made)

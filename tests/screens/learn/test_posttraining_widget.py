@@ -1,0 +1,176 @@
+"""Learn: the live widget of post-training, on a progress file that grows and without its process."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+
+from lab.posttraining.prediction import CHOICES, QUESTION
+from lab.posttraining.progress_log import Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
+from lab.posttraining.question_pairs import PairSource
+from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.work_folder import WorkFolder
+from lab.runs.metrics_log import LineWriter
+from lab.runs.run_folder import Run
+from lab.views.blocks import View
+from lab.views.screen_state import ScreenState
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.learn.live import posttraining_widget
+from screens.learn.live.posttraining_widget import VIEWS, PosttrainingWidget
+from screens.plot.line_plot import LinePlot
+from screens.widgets.status_line import StatusLine
+from tests.screens.learn.test_learn import app  # noqa: F401
+
+DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
+
+
+def round_(model: Model, number: int, reward: float, exact: float) -> Round:
+    shares = {"reward": reward, "exact": exact, "several": 0.0, "well_formed": exact}
+    return Round(
+        model=model,
+        round=number,
+        rounds=2,
+        length=2.0,
+        kl=0.5,
+        story_loss=0.5,
+        question="Q?",
+        right="dog",
+        answer=" dog\n",
+        **shares,
+    )
+
+
+def evaluation(model: Model, exact: float, rewarded: float) -> Evaluation:
+    shares = {"exact": exact, "rewarded": rewarded, "several": 0.0, "well_formed": exact}
+    return Evaluation(
+        model=model, questions=10, length=2.0, answer_loss=1.0, story_loss=0.5, answers=(" dog\n", " cat and dog"), **shares
+    )
+
+
+def started(prediction: str) -> Started:
+    pairs = tuple(PairSource(1, lambda pair: True).draw(2))
+    return Started(
+        base="demo",
+        base_step=6000,
+        settings=PosttrainSettings(),
+        pid=1,
+        host="elsewhere",
+        time=5.0,
+        pairs=pairs,
+        questions=pairs,
+        hedged=4,
+        prediction=prediction,
+    )
+
+
+@pytest.fixture
+def begun(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Predictions with which a post-training was started; none runs."""
+    found: list[str] = []
+
+    def start(base: Run, where: Path, settings: PosttrainSettings, prediction: str) -> WorkFolder:
+        assert (base.name, where) == ("demo", home)
+        found.append(prediction)
+        write(home, [started(prediction), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
+        return WorkFolder("demo", home)
+
+    monkeypatch.setattr(posttraining_widget, "start_posttraining", start)
+    monkeypatch.setattr(posttraining_widget, "POLL_SECONDS", 0.02)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _demo(home: Path) -> None:
+    """The demo as a run of the home."""
+    (home / "demo").symlink_to(DEMO)
+
+
+def write(home: Path, lines: list[Line]) -> None:
+    folder = WorkFolder("demo", home)
+    folder.make()
+    writer = LineWriter(folder.progress_path)
+    for line in lines:
+        writer.write(line)
+    writer.close()
+
+
+async def open_lesson(pilot: Pilot[None], until: Any) -> None:
+    """Open the lesson at the step where the post-training is started."""
+    await until(pilot, lambda: pilot.app.screen.is_settled)
+    pilot.app.screen.restore_state(ScreenState(mode="learn", page="lessons", lesson="after-pretraining", step=1))
+    await until(pilot, lambda: pilot.app.screen.query(PosttrainingWidget))
+
+
+def widget(pilot: Pilot[None]) -> PosttrainingWidget:
+    return pilot.app.screen.query_one(PosttrainingWidget)
+
+
+def view(pilot: Pilot[None]) -> View:
+    found = widget(pilot).query_one(BlockView).view
+    assert found is not None
+    return found
+
+
+def state(pilot: Pilot[None]) -> str:
+    return widget(pilot).query_one("#posttraining-state", StatusLine).left
+
+
+async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], home: Path, until: Any) -> None:  # noqa: F811
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_lesson(pilot, until)
+        await until(pilot, lambda: widget(pilot).is_settled)
+        await until(pilot, lambda: widget(pilot).query_one(BlockView).view)
+        assert QUESTION in view(pilot).sentence
+        assert widget(pilot).full_screen() is None
+        await pilot.press("g", "g", "g")
+        assert CHOICES[2] in view(pilot).sentence
+        await pilot.press("v")
+        assert "name both animals" in view(pilot).sentence
+
+        await pilot.press("t")
+        await until(pilot, lambda: widget(pilot).history.sft)
+        assert begun == [CHOICES[2]]
+        assert "t starts it again" in state(pilot), "no process holds its lock"
+
+        measured = [evaluation("base", 0.0, 0.1), evaluation("sft", 0.5, 0.5), evaluation("rl", 0.9, 1.0)]
+        rounds = [round_(model, number, 0.5, 0.5) for model in ("rl", "rl-free") for number in (1, 2)]
+        saved = [Saved("sft", "demo-sft"), Saved("rl", "demo-rl")]
+        write(home, [*measured, *rounds, *saved, evaluation("rl-free", 0.1, 1.0), Ended(is_finished=True, seconds=61.0)])
+        await until(pilot, lambda: "finished" in state(pilot))
+        assert "You predicted fewer than with it: right" in view(pilot).sentence
+        from lab.learner.predictions import read_predictions
+
+        await until(pilot, lambda: read_predictions(home)[0])
+        (made,) = read_predictions(home)[0]
+        assert made.is_right
+
+        opened = widget(pilot).full_screen()
+        assert opened is not None
+        assert (opened.mode, opened.run) == ("inspect", "demo-rl")
+        assert opened.prompt.endswith("A:")
+        await pilot.press("m")
+        assert "o opens demo-sft" in state(pilot)
+
+        seen = set()
+        for _ in VIEWS:
+            await pilot.press("v")
+            seen.add(widget(pilot).view_name)
+        assert seen == set(VIEWS)
+        widget(pilot).chosen = "reward"
+        left, right = (pilot.app.screen.query_one(f"#posttraining-{side}", LinePlot).figure for side in ("left", "right"))
+        assert left is not None
+        assert right is not None
+        assert [list(series.ys) for series in left.series] == [[0.5, 0.5], [0.5, 0.5]]
+        assert left != right
+
+
+async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+    write(home, [])
+    (home / "demo-sft").mkdir()
+    (home / "demo-sft" / "config.json").write_bytes(msgspec.json.encode({"format": 1}))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_lesson(pilot, until)
+        await until(pilot, lambda: "post-training did not make" in pilot.app.screen.query_one("#lesson-status", StatusLine).left)
