@@ -120,7 +120,7 @@ class PosttrainingWidget(LiveWidget):
         try:
             base, self._reason = await asyncio.to_thread(suitable_base, name, home())
         except UserError as error:
-            self.say(str(error), error=True)
+            self.say(str(error))  # no error of the learner's: there is no run for it here
             return
         follower = PosttrainingFollower(WorkFolder(base.name, home()))
         await asyncio.to_thread(follower.read)
