@@ -116,19 +116,22 @@ class EngineClient:
             reading = asyncio.create_task(self._read(process, log, log_start), name="engine replies")
             self._running = _RunningEngine(process, reading)
 
-    async def call(self, method: EngineMethod[P, R], params: P, *, group: str | None = None) -> R:
+    async def call(self, method: EngineMethod[P, R], params: P, *, group: str | None = None, ahead: bool = False) -> R:
         """One answer. Cancelling the awaiting task drops the request if it still waits.
+
+        With `ahead`, nobody waits for the answer yet: the engine works at it only while it has nothing else to do, and gives it
+        up for any other request.
 
         Raises:
             EngineError: if the request cannot be answered, in one sentence.
-            Superseded: if a newer call with the same `group` came in first.
+            Superseded: if a newer call with the same `group` came in first, or, with `ahead`, any other.
             EngineDied: if the process ended; calling again starts another.
         """
         await self.start()
         id_, pending = next(self._ids), asyncio.get_running_loop().create_future()
         self._pending[id_] = pending
         try:
-            await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)), group)))
+            await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)), group, ahead)))
             reply = await pending
         except asyncio.CancelledError:
             await self._write(frame(Cancel(id_)))

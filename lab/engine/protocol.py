@@ -23,12 +23,16 @@ class WireError(Exception):
 
 
 class Request(msgspec.Struct, tag="request", omit_defaults=True):
-    """`group`: a newer request of the same group supersedes an older one that is not answered yet."""
+    """`group`: a newer request of the same group supersedes an older one that is not answered yet.
+
+    `ahead`: nobody waits for the answer yet; any request that is not ahead supersedes it.
+    """
 
     id: int
     method: str
     params: msgspec.Raw
     group: str | None = None
+    ahead: bool = False
 
 
 class Cancel(msgspec.Struct, tag="cancel"):

@@ -1,4 +1,7 @@
-"""The queue of the engine's requests: first come, first served; a newer request of a group drops an older one."""
+"""The queue of the engine's requests: first come, first served; a newer request of a group drops an older one.
+
+Requests made ahead, for whose answers nobody waits yet, come after all others and are dropped for any of them.
+"""
 
 import threading
 from collections.abc import Iterable
@@ -10,7 +13,12 @@ from lab.engine.protocol import Cancel, ErrorKind, Message, Request
 @dataclass
 class _Taken:
     group: str | None
+    ahead: bool
     stop_reason: ErrorKind | None = None
+
+
+def _supersedes(newer: Request, older: Request | _Taken) -> bool:
+    return (older.ahead and not newer.ahead) or (newer.group is not None and older.group == newer.group)
 
 
 class RequestQueue:
@@ -26,11 +34,8 @@ class RequestQueue:
         with self._changed:
             if isinstance(message, Cancel):
                 return self._drop([message.id], "cancelled")
-            dropped: list[tuple[Request, ErrorKind]] = []
-            if message.group is not None:
-                older = [id_ for id_, other in self._waiting.items() if other.group == message.group]
-                older += [id_ for id_, taken in self._taken.items() if taken.group == message.group]
-                dropped = self._drop(older, "superseded")
+            all_older: list[tuple[int, Request | _Taken]] = [*self._waiting.items(), *self._taken.items()]
+            dropped = self._drop([id_ for id_, older in all_older if _supersedes(message, older)], "superseded")
             self._waiting[message.id] = message
             self._changed.notify()
             return dropped
@@ -44,15 +49,20 @@ class RequestQueue:
                 self._taken[id_].stop_reason = reason
         return dropped
 
-    def take(self, wait: bool) -> Request | None:
-        """The oldest waiting request; with `wait`, sleeps until there is one."""
+    def take(self, wait: bool, ahead: bool = True) -> Request | None:
+        """The oldest waiting request that is not ahead; without one, the oldest ahead, unless `ahead` is False.
+
+        With `wait`, sleeps until there is one.
+        """
         with self._changed:
             while wait and not self._waiting:
                 self._changed.wait()
-            if not self._waiting:
+            wanted = (id_ for id_, waiting in self._waiting.items() if not waiting.ahead)
+            id_ = next(wanted, next(iter(self._waiting), None) if ahead else None)
+            if id_ is None:
                 return None
-            request = self._waiting.pop(next(iter(self._waiting)))
-            self._taken[request.id] = _Taken(request.group)
+            request = self._waiting.pop(id_)
+            self._taken[request.id] = _Taken(request.group, request.ahead)
             return request
 
     def stop_reason(self, id_: int) -> ErrorKind | None:

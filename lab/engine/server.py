@@ -61,10 +61,14 @@ class _Running:
 
     method: str
     work: Generator[None, None, object]
+    ahead: bool
 
 
 class Server:
-    """Server of requests, one after another; those in slices take turns with each other and with new ones."""
+    """Server of requests, one after another; those in slices take turns with each other and with new ones.
+
+    Requests made ahead are served only while there is no other.
+    """
 
     def __init__(self, replies: BinaryIO) -> None:
         self._replies = replies
@@ -98,13 +102,22 @@ class Server:
 
     def _serve_once(self, implementations: Mapping[str, Implementation]) -> None:
         """Start one waiting request, if any, and advance the running one whose turn it is; sleep if there is neither."""
-        request = self._queue.take(wait=not self._running)
+        wanted = any(not running.ahead for running in self._running.values())
+        request = self._queue.take(wait=not self._running, ahead=not wanted)
         if request is not None:
             self._start(request, implementations)
+        self._drop_unwanted()
         if self._running:
             id_ = next(iter(self._running))
             self._running[id_] = self._running.pop(id_)  # to the end of the queue
             self._advance(id_, self._running[id_])
+
+    def _drop_unwanted(self) -> None:
+        """End the running ones that are not wanted any more, so that others need not wait for what they hold."""
+        for id_ in list(self._running):
+            reason = self._queue.stop_reason(id_)
+            if reason is not None:
+                self._finish(id_, frame(Reply(id_, error=Failure(reason, DROPPED[reason]))))
 
     def _start(self, request: Request, implementations: Mapping[str, Implementation]) -> None:
         implementation = implementations.get(request.method)
@@ -119,15 +132,11 @@ class Server:
             self._finish(request.id, _failure_frame(request.id, method.name, error))
             return
         if isinstance(result, Generator):
-            self._running[request.id] = _Running(method.name, result)
+            self._running[request.id] = _Running(method.name, result, request.ahead)
         else:
             self._finish(request.id, _result_frame(request.id, method.name, result))
 
     def _advance(self, id_: int, running: _Running) -> None:
-        reason = self._queue.stop_reason(id_)
-        if reason is not None:
-            self._finish(id_, frame(Reply(id_, error=Failure(reason, DROPPED[reason]))))
-            return
         try:
             next(running.work)
         except StopIteration as end:

@@ -22,7 +22,7 @@ class InProcessEngine:
         self.starts = 1
         self.pid: int | None = 1
 
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
         asked = received_params(method, params)
         self.calls.append((method.name, asked))
         try:

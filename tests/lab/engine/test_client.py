@@ -97,6 +97,19 @@ async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(clie
     assert await old == "superseded"
 
 
+async def test_what_is_made_ahead_is_given_up_between_two_slices_for_any_other_call(client: EngineClient) -> None:
+    await client.call(ECHO, Params())
+    ahead = asyncio.create_task(outcome(client.call(SLICED, Params(text="ahead", n=1000, seconds=0.01), ahead=True)))
+    await asyncio.sleep(0.2)
+    assert await client.call(SLICED, Params(text="wanted", n=3)) == "wanted"
+    assert await ahead == "superseded"
+    log = await client.call(LOG, Params())
+    made = [entry for entry in log if entry.endswith("of ahead")]
+    assert 0 < len(made) < 1000, "it was under way"
+    assert log.index(made[-1]) < log.index("slice 0 of wanted")
+    assert await client.call(SLICED, Params(text="ahead", n=2), ahead=True) == "ahead"
+
+
 async def test_a_users_mistake_is_its_sentence_and_a_bug_says_where_to_look(client: EngineClient, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"^There is no run called x; did you mean y\?$"):
         await client.call(REFUSE, Params())

@@ -8,8 +8,8 @@ from lab.engine.protocol import Cancel, Failure, Message, Reply, Request, body_l
 from lab.engine.request_queue import RequestQueue
 
 
-def request(id_: int, group: str | None = None) -> Request:
-    return Request(id_, "view", msgspec.Raw(msgspec.msgpack.encode({"layer": id_})), group)
+def request(id_: int, group: str | None = None, ahead: bool = False) -> Request:
+    return Request(id_, "view", msgspec.Raw(msgspec.msgpack.encode({"layer": id_})), group, ahead)
 
 
 def test_messages_survive_the_frame_and_its_length_is_little_endian() -> None:
@@ -66,3 +66,19 @@ def test_the_queue_stops_a_taken_request_by_group_and_by_cancel() -> None:
     assert queue.stop_reason(1) is None
     assert [(old.id, reason) for old, reason in queue.put(Cancel(3))] == [(3, "cancelled")]
     assert queue.put(Cancel(99)) == []
+
+
+def test_what_is_asked_ahead_waits_for_all_others_and_is_dropped_for_the_next() -> None:
+    queue = RequestQueue()
+    queue.put(request(1))
+    assert queue.put(request(2, ahead=True)) == []
+    assert queue.put(request(3, "other", ahead=True)) == [], "those ahead leave each other alone"
+    first = queue.take(wait=False)
+    assert first is not None
+    assert first.id == 1
+    assert queue.take(wait=False, ahead=False) is None
+    second = queue.take(wait=False)
+    assert second is not None
+    assert second.id == 2
+    assert [(old.id, reason) for old, reason in queue.put(request(4))] == [(3, "superseded")]
+    assert (queue.stop_reason(1), queue.stop_reason(2)) == (None, "superseded")

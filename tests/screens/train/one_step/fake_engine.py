@@ -30,7 +30,7 @@ class FakeEngine:
         self.starts = 1
         self.pid: int | None = 1
 
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
         asked = received_params(method, params)
         assert (method, group) == (ONE_STEP, "one_step")
         self.calls.append(asked)
