@@ -28,6 +28,7 @@ An edited value has two names: the plain one after the edit, and with `.before` 
 
 import math
 import re
+from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from typing import Self
 
@@ -51,15 +52,18 @@ BY_HEAD = ("attn.q", "attn.k", "attn.v", "attn.z")
 """Returned as (T, H, D), as in TransformerLens; computed as (H, T, D)."""
 BEFORE = ".before"
 
+KEPT = 4_000_000
+"""Numbers of layers' insides that a trace keeps: of GPT-2's three layers with 64 tokens."""
+
 _IN_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
 
 
 class Trace:
     """The forward pass of `ids` through `model`, in fp32 and without the model's own code, with `edits` applied.
 
-    Computed at once: the residual streams of all layers. Computed on access: the inside of a layer (that of the last layer
-    accessed is kept), the final norm, the logits. The model's weights must not change while the trace is in use. No gradients, no
-    dropout.
+    Computed at once: the residual streams of all layers. Computed on access: the inside of a layer (those accessed last are
+    kept, as many as fit KEPT, and one in any case), the final norm, the logits. The model's weights must not change while the
+    trace is in use. No gradients, no dropout.
 
     Raises:
         ValueError: if there are no ids, more of them than the context, or an edit that cannot be made.
@@ -89,7 +93,7 @@ class Trace:
         self._model = model
         self._embedding = model.wte.weight.detach().float()  # (V, C)
         self._streams: dict[str, Tensor] = {}
-        self._inside: tuple[int, dict[str, Tensor]] | None = None
+        self._insides: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
         self._end: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -160,13 +164,12 @@ class Trace:
     @torch.no_grad()
     def pattern_and_values(self, layer: int) -> tuple[Tensor, Tensor]:
         """Pattern (H, T, T) and values (H, T, D) of a layer, without computing the rest of it or releasing another layer."""
-        inside = self._inside
-        made = inside[1] if inside is not None and inside[0] == layer else self._attention(layer, self._entering(layer))
+        made = self._insides.get(layer) or self._attention(layer, self._entering(layer))
         return made["attn.pattern"], made["attn.v"]
 
     def release(self) -> None:
-        """Release the inside of the kept layer; it is computed again on access."""
-        self._inside = None
+        """Release the insides of the kept layers; they are computed again on access."""
+        self._insides.clear()
 
     def _entering(self, layer: int) -> Tensor:
         return self._streams[f"blocks.{layer}.resid_pre"]
@@ -177,13 +180,16 @@ class Trace:
         return block
 
     def _inside_of(self, layer: int) -> dict[str, Tensor]:
-        if self._inside is None or self._inside[0] != layer:
-            self._inside = None  # release the old layer before computing the new one
+        if layer not in self._insides:
+            size = sum(value.numel() for value in next(iter(self._insides.values()), {}).values())
+            while self._insides and (len(self._insides) + 1) * size > KEPT:
+                self._insides.popitem(last=False)  # release an old layer before computing the new one
             made = self._layer(layer, self._entering(layer))
             for norm, stream in (("ln1", "resid_pre"), ("ln2", "resid_mid")):
                 made[f"{norm}.scale"], made[f"{norm}.normalized"] = scale_and_normalized(made[stream])
-            self._inside = (layer, made)
-        return self._inside[1]
+            self._insides[layer] = made
+        self._insides.move_to_end(layer)
+        return self._insides[layer]
 
     def _layer(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
         """All of LAYER_NAMES but the norms' scale and normalized, from the (edited) residual stream (T, C) that enters."""

@@ -77,7 +77,7 @@ class CachedTrace:
 
     @property
     def size(self) -> int:
-        """About how many numbers it keeps, its one layer apart: residual streams, logits, fast path."""
+        """About how many numbers it keeps, the insides of layers apart: residual streams, logits, fast path."""
         streams = _stream_size(self.trace.config, len(self.trace.ids))
         logits = 0 if self.logits is None else self.logits.numel()
         return streams + logits + sum(each.numel() for each in self.fast.values())

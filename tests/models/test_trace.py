@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.gpt import GPT
 from models.parity_check import fast_tensors
-from models.trace import STREAMS, Trace
+from models.trace import LAYER_NAMES, STREAMS, Trace
 from models.trace_edits import Edit
 
 SHAPE = {"layers": 3, "heads": 4, "width": 32, "context": 24, "vocab_size": 61}
@@ -158,12 +158,28 @@ def test_what_is_computed_when_looked_at_is_what_the_streams_were_made_of(trace:
         )
 
 
-def test_one_layers_inside_is_kept_at_a_time(trace: Trace) -> None:
+def test_one_layers_inside_is_kept_at_a_time_where_two_are_too_large(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace.release()
+    monkeypatch.setattr("models.trace.KEPT", 1)
     pattern = weakref.ref(trace["blocks.0.attn.pattern"])
     assert trace["blocks.0.attn.pattern"] is pattern()
     assert trace["blocks.1.attn.pattern"] is not None
     gc.collect()
     assert pattern() is None
+
+
+def test_the_layers_looked_at_last_are_kept_within_the_limit(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace.release()
+    monkeypatch.setattr("models.trace.KEPT", 2.5 * sum(trace[f"blocks.0.{name}"].numel() for name in LAYER_NAMES))
+    patterns = {layer: weakref.ref(trace[f"blocks.{layer}.attn.pattern"]) for layer in (0, 1)}
+    assert trace["blocks.0.attn.pattern"] is patterns[0]()
+    assert trace["blocks.2.attn.pattern"] is not None
+    gc.collect()
+    assert patterns[0]() is not None
+    assert patterns[1]() is None, "the one looked at longest ago makes room"
+    trace.release()
+    gc.collect()
+    assert patterns[0]() is None
 
 
 @pytest.mark.parametrize("name", ["blocks.3.attn.q", "blocks.0.attn.hook_q", "blocks.0", "", "ln_final"])

@@ -7,25 +7,32 @@ from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Strip, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, figures, norm, number, strip
+from models.unembed import Slices
 
 NEIGHBOURS = 10
 """Nearest tokens in the table."""
 DRAWN = 3
 """Of these, those drawn in full beneath the token's own vector."""
+ROWS_AT_ONCE = 4096
+"""Rows of the token embedding whose cosines are computed in one slice: some milliseconds of GPT-2's."""
 POSITIONS = 64
 """Most rows of the heatmap of positions, and most positions whose similarities are drawn."""
 
 
-def neighbours(context: StageContext) -> View:
+def neighbours(context: StageContext) -> Slices[View]:
     """The tokens whose embeddings point most nearly in the direction of this one's."""
     id_, position = context.ids[context.position], context.position
     table = context.weight("wte.weight")
     vector = table[id_].astype(np.float64)
-    cosines = context.traced.get_or_compute(("neighbours", id_), position, lambda: _cosines(table, vector))
-    others = cosines.copy()
-    others[id_] = -np.inf
-    count = min(NEIGHBOURS, len(others) - 1)
-    nearest = np.argsort(-others, kind="stable")[:count].tolist()
+    found: tuple[Numbers, list[int]] | None = context.traced.get("neighbours", id_)
+    if found is None:
+        cosines = yield from _cosines(table, vector)
+        others = cosines.copy()
+        others[id_] = -np.inf
+        found = cosines, np.argsort(-others, kind="stable")[: min(NEIGHBOURS, len(others) - 1)].tolist()
+        context.traced.put("neighbours", id_, found)
+        yield
+    cosines, nearest = found
     rows = [
         [
             Cell(context.tokenizer.label(each)),
@@ -53,11 +60,15 @@ def _row(context: StageContext, table: Numbers, id_: int) -> Strip:
     return strip(f"“{context.tokenizer.label(id_)}”, row {id_}", table[id_], ref("wte.weight", id_))
 
 
-def _cosines(table: Numbers, vector: Numbers) -> Numbers:
-    """Cosine of `vector` with each row of `table`, (V,); 0 for a row or vector of zeros."""
-    lengths = np.sqrt(np.einsum("vc,vc->v", table, table, dtype=np.float64)) * norm(vector)
-    products = (table @ vector.astype(np.float32)).astype(np.float64)
-    cosines: Numbers = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+def _cosines(table: Numbers, vector: Numbers) -> Slices[Numbers]:
+    """Cosine of `vector` with each row of `table`, (V,); 0 for a row or vector of zeros. ROWS_AT_ONCE rows per slice."""
+    cosines: Numbers = np.zeros(len(table))
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        rows = table[start : start + ROWS_AT_ONCE]
+        lengths = np.sqrt(np.einsum("vc,vc->v", rows, rows, dtype=np.float64)) * norm(vector)
+        products = (rows @ vector.astype(np.float32)).astype(np.float64)
+        np.divide(products, lengths, out=cosines[start : start + ROWS_AT_ONCE], where=lengths > 0)
+        yield
     return cosines
 
 

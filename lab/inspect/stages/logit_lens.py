@@ -90,13 +90,16 @@ def _lens(context: StageContext) -> Slices[Lens]:
     names = residual_streams(context.config.layers)
     rows = torch.stack([context.trace[name][context.position] for name in names])  # (2L + 1, C)
     logits = yield from unembed(context.opened.model, layer_norm(rows, context.opened.model.ln_f))  # (2L + 1, V)
-    best, ids = logits.max(-1)
-    # In fp32 the rest of 1 for all other tokens would be lost, and a lens would read 100% beside the >99% of another.
-    probabilities = (best.double() - logits.double().logsumexp(-1)).exp().clamp(max=BELOW_1).tolist()
-    ranks = ((logits > logits[:, context.answer, None]).sum(-1) + 1).tolist()
+    predictions, ranks = [], []
+    for row in logits:
+        best, id_ = row.max(-1)
+        # In fp32 the rest of 1 for all other tokens would be lost, and a lens would read 100% beside the >99% of another.
+        p = float((best.double() - row.double().logsumexp(-1)).exp().clamp(max=BELOW_1))
+        predictions.append(Prediction(int(id_), context.tokenizer.label(int(id_)), p))
+        ranks.append(int((row > row[context.answer]).sum()) + 1)
+        yield
     norms = rows.double().norm(dim=-1).tolist()
     added = rows.double().diff(dim=0, prepend=rows.new_zeros(1, rows.shape[1]).double()).norm(dim=-1).tolist()
-    predictions = [Prediction(id_, context.tokenizer.label(id_), p) for id_, p in zip(ids.tolist(), probabilities, strict=True)]
     return {name: StreamLens(*each) for name, *each in zip(names, predictions, ranks, norms, added, strict=True)}
 
 

@@ -13,7 +13,7 @@ from lab.views.blocks import Cell, Parity
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig
 from models.sampling_settings import SamplingSettings
-from models.unembed import finish, unembed
+from models.unembed import Slices, finish, unembed
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -176,10 +176,15 @@ class StageContext:
 
     def unembed(self, vectors: Numbers) -> Numbers:
         """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32."""
+        return finish(self.unembed_incrementally(vectors))
+
+    def unembed_incrementally(self, vectors: Numbers) -> Slices[Numbers]:
+        """The same, some rows of the token embedding per slice."""
         import torch
 
-        products: Numbers = finish(unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))).numpy()
-        return products
+        products = yield from unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))
+        numbers: Numbers = products.numpy()
+        return numbers
 
     @property
     def draws_for(self) -> int:
