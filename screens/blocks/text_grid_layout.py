@@ -1,6 +1,6 @@
 """Layout of a grid of tokens, such as the logit lens of a whole prompt: each token on the colour of its probability."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -80,7 +80,7 @@ class LaidTextGrid(Laid):
             rest = self.cell_width - 1 - cell_len(shown)
             pieces += [
                 (" " if self.numbers or self.paints else level(value), plain),
-                (shown, replace(plain, role="selected") if marked else plain),
+                (shown, plain._replace(role="selected") if marked else plain),
                 (fit(probability(value, 0), rest - 1, "right") + " " if self.numbers else " " * rest, plain),
             ]
         return Line(tuple(pieces), pinned)

@@ -1,7 +1,7 @@
 """Heat: the kind of a piece of text whose colour stands for a number, or for two above each other in a half block."""
 
-from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ MASKED_LEVEL = LEVELS + 1
 """Stands for NaN."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """A cell's place on a scale in `LEVELS` steps: its paper, or of a half block the ink above and the paper `below`."""
+class Heat(NamedTuple):
+    """A cell's place on a scale in `LEVELS` steps: its paper, or of a half block the ink above and the paper `below`.
+
+    A tuple, as thousands are looked up at a time: it is hashed several times as fast as a dataclass.
+    """
 
     scale: Scale
     level: int

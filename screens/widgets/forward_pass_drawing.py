@@ -44,7 +44,7 @@ class ForwardPassDrawing(ForwardPassList):
         "current": "steps--current",
         "note": "steps--lens",
     }
-    changed: reactive[frozenset[str]] = reactive(frozenset())
+    changed: reactive[frozenset[str]] = reactive(frozenset(), repaint=False)
     """Groups that an intervention changes."""
 
     def __init__(self, *, id: str | None = None) -> None:

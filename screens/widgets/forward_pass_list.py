@@ -79,8 +79,8 @@ class ForwardPassList(LineScrollView):
         "model would predict if it stopped there, by the final norm and the unembedding. On a narrow screen the status line "
         "shows the rank of the final prediction."
     )
-    steps: reactive[tuple[StageEntry, ...]] = reactive((), layout=False)
-    current: reactive[int] = reactive(0)
+    steps: reactive[tuple[StageEntry, ...]] = reactive((), repaint=False)
+    current: reactive[int] = reactive(0, repaint=False)
 
     @dataclass
     class Chosen(Message):

@@ -1,6 +1,7 @@
 """A scroll view whose lines are drawn one at a time, only while in sight."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rich.segment import Segment
 from rich.style import Style
@@ -12,6 +13,17 @@ from textual.widget import Widget
 
 WHEEL = 3
 """Lines per notch of a mouse wheel."""
+
+
+@dataclass(frozen=True)
+class _Painted:
+    """Facts that all lines painted at one time have in common: to ask for them line by line takes longer than to draw one."""
+
+    room: int
+    thumb: range
+    """Lines of the widget that the thumb is on."""
+    ends: tuple[Strip, Strip]
+    """The last cell of a line without the thumb, and with it."""
 
 
 class LineScrollView(Widget, can_focus=True):
@@ -43,6 +55,8 @@ class LineScrollView(Widget, can_focus=True):
         self.extent = (0, 0)
         """Lines of the content, and their width."""
         self._styles_by_kind: dict[str, Style] = {}
+        self._painted: _Painted | None = None
+        """What every line depends on, while lines are painted."""
 
     def draw(self, line: int) -> Strip:
         """Line `line` of the content, `room` character cells wide."""
@@ -51,7 +65,7 @@ class LineScrollView(Widget, can_focus=True):
     @property
     def room(self) -> int:
         """Width for the content in character cells; one more is the thumb's."""
-        return max(1, self.content_size.width - 1)
+        return max(1, self.content_size.width - 1) if self._painted is None else self._painted.room
 
     @property
     def window(self) -> int:
@@ -129,16 +143,25 @@ class LineScrollView(Widget, can_focus=True):
         """The line of the content in a line of the widget."""
         return self.top + y
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._painted = self._all_lines()
+        try:
+            return super().render_lines(crop)
+        finally:
+            self._painted = None
+
+    def _all_lines(self) -> _Painted:
+        style = self.style_of("line-scroll-view--thumb")
+        return _Painted(self.room, self._thumb_lines, (Strip([Segment(" ", style)], 1), Strip([Segment("┃", style)], 1)))
+
     def render_line(self, y: int) -> Strip:
         height = self.extent[0]
         line = self.line_at(y)
         strip = self.draw(line) if line < height else Strip.blank(self.room, self.style_of(""))
         if self.columns_drawn is not None:
             strip = strip.crop(0, self.columns_drawn).adjust_cell_length(self.room, self.style_of(""))
-        return Strip.join([strip, Strip([Segment(self._thumb(y), self.style_of("line-scroll-view--thumb"))], 1)])
-
-    def _thumb(self, y: int) -> str:
-        return "┃" if y in self._thumb_lines else " "
+        painted = self._painted or self._all_lines()
+        return Strip.join([strip, painted.ends[y in painted.thumb]])
 
     @property
     def _thumb_lines(self) -> range:
