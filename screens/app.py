@@ -24,6 +24,7 @@ from lab.runs.home_folder import home
 from screens.app_state import AppState
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
+from screens.idle_collection import IdleCollection
 from screens.legible_themes import OWN_THEME, adjusted, is_legible, own_theme
 from screens.messages import (
     CloneSettings,
@@ -126,7 +127,7 @@ class LabApp(AppState):
         """The screen that each key in flight was handed to."""
         self._open_screen: Callable[[], Screen[Any] | None] = lambda: None
         """The screen that the last key was handed to."""
-        self._preferences_problem = ""
+        self._preferences_problem, self._idle_collection = "", IdleCollection()
         self._take_preferences()
 
     def _take_preferences(self) -> None:
@@ -160,6 +161,7 @@ class LabApp(AppState):
         Textual hands a key to the screen in view when it arrives; if nothing handles it there, it comes back here.
         """
         if isinstance(event, events.Key):
+            self._idle_collection.key_pressed()
             if event.is_forwarded and self._key_screens.pop(event, self.screen) is not self.screen:
                 event = events.Key(event.key, event.character)
             if not event.is_forwarded:
