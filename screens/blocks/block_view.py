@@ -1,5 +1,6 @@
 """The widget that draws a view, with a cell cursor on its numbers."""
 
+import asyncio
 from collections.abc import Sequence
 
 from rich.cells import cell_len
@@ -16,9 +17,13 @@ from lab.views.blocks import MatrixPanels, View
 from screens.blocks.block_layout import Spot
 from screens.blocks.parity_text import parity_badge
 from screens.blocks.piece_view import PieceView
+from screens.blocks.prepared_views import LaidFor, PreparedView, PreparedViews
 from screens.blocks.view_layout import CellCursor, Page, lay_view
 from screens.colour.heat import HALF_BLOCK
 from screens.colour.palette import palette_of
+
+LINES_AT_ONCE = 8
+"""Lines of a view that may come that are drawn between two chances for a key to be handled: some milliseconds."""
 
 
 def scrolled_sideways(pinned: Strip, rest: Strip, left: int, width: int, cuts: Sequence[int], more: Strip, base: Style) -> Strip:
@@ -81,9 +86,8 @@ class BlockView(PieceView):
         self.holds_cursor = False
         """True to keep the cursor visible, and on its number, while the focus is elsewhere."""
         self._strips: dict[tuple[int, int], Strip] = {}
-        self._title = ""
-        self._laid_for = 0
-        self._paints = False
+        self._prepared = PreparedViews()
+        self._title, self._laid_for, self._paints = "", 0, False
         self._followed: CellCursor | None = None
         self._followed_line = 0
         self._panel = 0
@@ -150,12 +154,33 @@ class BlockView(PieceView):
         words, short = (" · ".join(part for part in (parity_badge(parity, short=short), rest) if part) for short in (False, True))
         return words if cell_len(words) <= self.room else short
 
+    async def prepare(self, view: View) -> None:
+        """Lay out a view that may be shown next and draw its first lines, few at a time, so that showing it need not."""
+        laid_for, into = LaidFor(self.room, palette_of(self).paints, self._panel), self._prepared
+        if self.beside is not None or view is self.view or into.has(view, laid_for):
+            return
+        laid = lay_view(view, laid_for.room, None, laid_for.paints, laid_for.panel)
+        first = self.top if self.view is not None and view.stage == self.view.stage else 0
+        strips: dict[tuple[int, int], Strip] = {}
+        for line in range(first, min(laid.height, first + self.window)):
+            if line % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self.room != laid_for.room or self._prepared is not into:
+                return  # another width, or other styles
+            strips[line, 0] = self._strip(laid, line, 0)
+        into.put(PreparedView(view, laid_for, laid, strips))
+
     def _lay_out(self) -> None:
         self._laid_for = self.room
-        self._strips.clear()
+        self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
-            self.laid = lay_view(self.view, self.room, self.beside, self._paints, self._panel)
+            laid_for = LaidFor(self.room, self._paints, self._panel)
+            prepared = None if self.beside else self._prepared.take(self.view, laid_for)
+            if prepared is None:
+                self.laid = lay_view(self.view, self.room, self.beside, self._paints, self._panel)
+            else:
+                self.laid, self._strips = prepared.laid, prepared.strips
             self.set_extent(self.laid.height, self.laid.width)
             self._point()
 
@@ -202,6 +227,7 @@ class BlockView(PieceView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
+        self._prepared = PreparedViews()
         if self.view is not None and palette_of(self).paints != self._paints:
             self._lay_out_anew()
 
@@ -213,17 +239,17 @@ class BlockView(PieceView):
         key = (line, self.left)
         strip = self._strips.get(key)
         if strip is None:
-            strip = self._strips[key] = self._strip(line)
+            strip = self._strips[key] = self._strip(self.laid, *key)
         return self._with_cursor(strip, line)
 
-    def _strip(self, line: int) -> Strip:
+    def _strip(self, page: Page, line: int, left: int) -> Strip:
         width, base = self.room, self.style_of("")
-        laid, pinned_width = self.laid.line(line)
+        laid, pinned_width = page.line(line)
         pinned = Strip([Segment(visible(text), self._piece_styles.of(kind)) for text, kind in laid.pinned], pinned_width)
         rest = Strip([Segment(visible(text), self._piece_styles.of(kind)) for text, kind in laid.pieces])
-        if self.left or pinned_width + rest.cell_length > width:
+        if left or pinned_width + rest.cell_length > width:
             more = Strip([Segment("…", self._piece_styles.of("dim"))])
-            return scrolled_sideways(pinned, rest, self.left, width, self.laid.cuts_at(line), more, base)
+            return scrolled_sideways(pinned, rest, left, width, page.cuts_at(line), more, base)
         return Strip.join([pinned, rest]).adjust_cell_length(width, base)
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:

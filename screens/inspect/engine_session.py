@@ -6,8 +6,9 @@ Nothing of Textual in here. Answers go to the callbacks that the screen gives.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from lab.engine.client import EngineDied, EngineError
@@ -42,6 +43,8 @@ from screens.inspect.selection import (
     at_step,
     beside,
     extended,
+    in_head,
+    in_layer,
     index_of,
     position_in,
     within,
@@ -70,6 +73,8 @@ class Callbacks:
     """Effect of the interventions, where there are any."""
     second: Callable[[Selection, LensPath, View | None], None] = lambda selection, path, view: None
     """The second prompt's lens path, where there is one, and its view of the step unless something else is in view."""
+    ahead: Callable[[View], Coroutine[Any, Any, None]] | None = None
+    """Takes each view that the next key may lead to, while nobody asks for anything."""
 
 
 class EngineSession:
@@ -139,7 +144,7 @@ class EngineSession:
 
     async def _answer(self, question: tuple[int, Selection]) -> None:
         number, selection = question
-        facts = await self._open(selection.model, "open")
+        facts = await self._open(selection.model)
         if self._facts_for != selection.model:
             self._facts_for = selection.model
             self._to.facts(facts)
@@ -147,11 +152,12 @@ class EngineSession:
         await asyncio.gather(self._answer_view(number, selection), self._answer_path(selection))
         await asyncio.gather(self._answer_effect(selection), self._answer_second(selection))
 
-    async def _open(self, model: tuple[str, str], group: str) -> ModelFacts:
+    async def _open(self, model: tuple[str, str], *, ahead: bool = False) -> ModelFacts:
         """The model's facts; where its weights are others than before, what was held of it is dropped."""
         if model not in self._fresh:
             run, checkpoint = model
-            facts = await self.engine.call(OPEN, OpenParams(run=run, checkpoint=checkpoint), group=group)
+            params = OpenParams(run=run, checkpoint=checkpoint)
+            facts = await self.engine.call(OPEN, params, group=_group("open", ahead), ahead=ahead)
             if facts != self._known.get(model):
                 for held in (self._paths, self._effects):
                     for key in [key for key in held if key[:2] == model]:
@@ -175,10 +181,10 @@ class EngineSession:
         self._path_for = selection.path_key
         self._to.lens_path(selection, path)
 
-    async def _path(self, selection: Selection, group: str) -> LensPath:
+    async def _path(self, selection: Selection, kind: str, *, ahead: bool = False) -> LensPath:
         path = self._paths.get(selection.path_key)
         if path is None:
-            path = await self.engine.call(LENS, selection.lens_params, group=group)
+            path = await self.engine.call(LENS, selection.lens_params, group=_group(kind, ahead), ahead=ahead)
         _keep(self._paths, selection.path_key, path)
         return path
 
@@ -202,32 +208,35 @@ class EngineSession:
         view = None if selection.aside or selection.trail else await self._view(second, "second view")
         self._to.second(selection, path, view)
 
-    async def _view(self, selection: Selection, group: str) -> View:
+    async def _view(self, selection: Selection, kind: str, *, ahead: bool = False) -> View:
         view = self._views.get(selection)
         if view is None:
-            view = await self._ask(selection, group)
+            view = await self._ask(selection, _group(kind, ahead), ahead)
         _keep(self._views, selection, view)
         return view
 
-    async def _ask(self, selection: Selection, group: str) -> View:
-        ask = self.engine.call
+    async def _ask(self, selection: Selection, group: str, ahead: bool) -> View:
+        ask = partial(self.engine.call, group=group, ahead=ahead)
         if selection.trail:
-            return explanation_view(await ask(EXPLAIN, selection.explain_params, group=group), selection.trail)
+            return explanation_view(await ask(EXPLAIN, selection.explain_params), selection.trail)
         match selection.aside:
             case "effect":
                 return effect_view(await self._effect(selection), selection.interventions)
             case "attribution":
-                return await ask(ATTRIBUTION, selection.attribution_params, group=group)
+                return await ask(ATTRIBUTION, selection.attribution_params)
             case "evidence":
-                return await ask(EVIDENCE, selection.evidence_params, group=group)
+                return await ask(EVIDENCE, selection.evidence_params)
             case "compare":
-                return await ask(COMPARE, selection.compare_params, group=group)
+                return await ask(COMPARE, selection.compare_params)
             case _:
-                return await ask(VIEW, selection.view_params, group=group)
+                return await ask(VIEW, selection.view_params)
 
     async def _look_ahead(self, question: tuple[int, Selection]) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with
-        the checkpoints that are expected, else the steps and the positions beside it."""
+        the checkpoints that are expected, else the steps, heads, positions and layers beside it.
+
+        The lens path of another position takes longest, so it comes last.
+        """
         _, selection = question
         for checkpoint in self.expected_checkpoints:
             await self._look_ahead_to(replace(selection, checkpoint=checkpoint))
@@ -236,37 +245,58 @@ class EngineSession:
         path = self._paths.get(selection.path_key)
         if path is None:
             return
-        for place in neighbours(selection, path):
-            if self._newest.has_newer:
-                return
-            try:
-                await self._view(place, "ahead")
-                await self._path(place, "lens ahead")
-            except EngineDied:
-                raise
-            except EngineError:
-                return  # Nobody is looking there yet; whoever goes there gets the sentence.
+        places = neighbours(selection, path, self._known[selection.model])
+        try:
+            for place in places:
+                if self._newest.has_newer:
+                    return
+                await self._view(place, "view", ahead=True)
+            await asyncio.gather(self._prepare(places), self._look_ahead_to_paths(places))
+        except EngineDied:
+            raise
+        except EngineError:
+            return  # Nobody is looking there yet; whoever goes there gets the sentence.
+
+    async def _prepare(self, places: Sequence[Selection]) -> None:
+        """Hand over the views of these places, the likeliest first."""
+        for place in places:
+            view = self._views.get(place)
+            if view is not None and self._to.ahead is not None and not self._newest.has_newer:
+                await self._to.ahead(view)
+
+    async def _look_ahead_to_paths(self, places: Sequence[Selection]) -> None:
+        for place in places:
+            if not self._newest.has_newer:
+                await self._path(place, "lens", ahead=True)
 
     async def _look_ahead_to(self, selection: Selection) -> None:
         if self._newest.has_newer:
             return
         try:
-            selection = within(selection, await self._open(selection.model, "open ahead"))
-            await asyncio.gather(self._view(selection, "ahead"), self._path(selection, "lens ahead"))
+            selection = within(selection, await self._open(selection.model, ahead=True))
+            await asyncio.gather(self._view(selection, "view", ahead=True), self._path(selection, "lens", ahead=True))
         except EngineDied:
             raise
         except EngineError:
             return  # Nobody is looking there yet; whoever goes there gets the sentence.
 
 
-def neighbours(selection: Selection, path: LensPath) -> list[Selection]:
-    """The next step and the one before; then the same step at the tokens beside, unless something else than a step is shown."""
+def neighbours(selection: Selection, path: LensPath, facts: ModelFacts) -> list[Selection]:
+    """The next step and the one before; then, unless something else than a step is shown, the same step in the heads, at the
+    tokens and in the layers beside."""
     step, position = index_of(selection, path.steps), position_in(selection, path)
     places = [at_step(selection, path.steps[index]) for index in (step + 1, step - 1) if 0 <= index < len(path.steps)]
     if not selection.aside and not selection.trail:
+        places += [in_head(selection, facts, by) for by in (1, -1)]
         beside_it = (index for index in (position - 1, position + 1) if 0 <= index < len(path.tokens))
         places += [at_position(selection, path, index) for index in beside_it]
-    return places
+        places += [in_layer(selection, path.steps, by) for by in (1, -1)]
+    return [place for place in dict.fromkeys(places) if place != selection]
+
+
+def _group(kind: str, ahead: bool) -> str:
+    """The group of a request, of which the engine answers the newest; what is fetched ahead is in one of its own."""
+    return f"{kind} ahead" if ahead else kind
 
 
 def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:

@@ -114,7 +114,7 @@ class InspectScreen(WidgetMessages):
         self._parts = (self._explanations, self._interventions, self._second, *others, *in_view, *transitions, self._tour)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)
-        answers = Callbacks(*came, effect_to_all(self._parts), self._second.answer_came)
+        answers = Callbacks(*came, effect_to_all(self._parts), self._second.answer_came, self.view.prepare)
         self.session = EngineSession(self._engine, answers)
 
     def compose_body(self) -> ComposeResult:
@@ -345,5 +345,5 @@ class InspectScreen(WidgetMessages):
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
         if message.spot is not None:
             self.say(message.spot.in_words)
-        elif not isinstance(self.model, Starting):
-            self._mark()
+        else:
+            self.say_location()

@@ -10,7 +10,7 @@ from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Ready, Starting
 from screens.inspect.intervention_targets import target
-from screens.inspect.selection import Selection, at_position, at_step, in_layer, index_of, position_in
+from screens.inspect.selection import Selection, at_position, at_step, in_head, in_layer, index_of, position_in
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
 
@@ -94,8 +94,7 @@ class Navigation(InspectPart):
     def action_head(self, by: int) -> None:
         model = self._host.model
         if not isinstance(model, Starting | Loading):
-            selection = self._host.selection
-            self._host.selection = replace(selection, head=(selection.head + by) % model.facts.heads, trail=())
+            self._host.selection = in_head(self._host.selection, model.facts, by)
 
     def action_all_heads(self) -> None:
         """All heads at once; from there, the pattern of the one under the cursor, else of the chosen one."""

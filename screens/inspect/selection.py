@@ -153,6 +153,11 @@ def at_destination(selection: Selection, to: Destination) -> Selection:
     return replace(selection.on_stage(), stage=to.stage, layer=layer, head=head, position=position)
 
 
+def in_head(selection: Selection, facts: ModelFacts, by: int) -> Selection:
+    """The same view `by` heads on; after the last comes the first."""
+    return replace(selection, head=(selection.head + by) % facts.heads, trail=())
+
+
 def in_layer(selection: Selection, steps: Sequence[StageEntry], by: int) -> Selection:
     """The same stage `by` layers on; from a step that shows no layer's own, the nearest step within a layer in that direction."""
     layered = [index for index, step in enumerate(steps) if step.layer is not None]

@@ -11,6 +11,8 @@ from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.selection import Prompt, Selection, at_position, at_step, in_layer, index_of, with_token
 
 SELECTED = Selection("tale", prompt=Prompt("The big dog ran"), stage="scores")
+AFAR = replace(SELECTED, layer=1, head=1)
+"""No neighbour of it: nobody has fetched it ahead."""
 BEFORE_LAST = 2
 """Position of the third of the prompt's four tokens."""
 
@@ -49,9 +51,11 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
     await record.settle()
     assert [facts.layers for facts in record.facts] == [2]
     assert (record.paths, record.views) == ([SELECTED], [SELECTED])
-    asked = [(call["stage"], call["position"]) for call in engine.asked("view")]
-    assert asked[:3] == [("scores", None), ("matrix", None), ("qkv", None)]
-    assert asked[3:] == [("scores", BEFORE_LAST)], "the token to the left; there is none to the right"
+    asked = [(call["stage"], call["head"], call["position"], call["layer"]) for call in engine.asked("view")]
+    assert asked[:3] == [("scores", 0, None, 0), ("matrix", 0, None, 0), ("qkv", 0, None, 0)]
+    assert asked[3:5] == [("scores", 1, None, 0), ("scores", 3, None, 0)], "the heads beside: the last is before the first"
+    assert asked[5:6] == [("scores", 0, BEFORE_LAST, 0)], "the token to the left; there is none to the right"
+    assert asked[6:] == [("scores", 0, None, 1)], "the layer after; there is none before"
     assert record.session.is_idle
 
 
@@ -61,6 +65,7 @@ async def test_what_was_fetched_ahead_is_there_at_once(record: Record) -> None:
     view = record.session.select(replace(SELECTED, stage="matrix"))
     assert view is not None
     assert view.stage == "matrix"
+    assert all(record.session.select(replace(SELECTED, **to)) is not None for to in ({"head": 1}, {"head": 3}, {"layer": 1}))
     assert record.session.select(replace(SELECTED, position=BEFORE_LAST)) is not None
     before = len(record.paths)
     await record.settle()
@@ -71,17 +76,16 @@ async def test_superseded_selections_are_never_asked(record: Record, engine: Any
     record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.session.select(replace(SELECTED, head=1))
+    record.session.select(AFAR)
     await record.settle()
-    for head in (2, 3, 0, 2, 3):
-        record.session.select(replace(SELECTED, head=head))
+    for head in (2, 3, 1, 2, 3):
+        record.session.select(replace(AFAR, head=head))
         await record.settle()
-    assert engine.asked("view")[-1]["head"] == 1
-    before = len(engine.asked("view"))
+    assert engine.wanted_views[-1]["head"] == 1
+    before = len(engine.wanted_views)
     engine.gate.set()
     await record.settle()
-    asked = [call["head"] for call in engine.asked("view")[before:]]
-    assert set(asked) == {3}
+    assert [(call["layer"], call["head"]) for call in engine.wanted_views[before:]] == [(1, 3)]
     assert record.views[-1].head == 3
 
 
@@ -89,7 +93,7 @@ async def test_a_late_answer_does_not_replace_a_newer_one(record: Record, engine
     record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.session.select(replace(SELECTED, head=1))
+    assert record.session.select(AFAR) is None
     await record.settle()
     assert record.session.select(SELECTED) is not None
     engine.gate.set()
@@ -165,10 +169,10 @@ async def test_a_long_answer_is_given_up_when_something_else_is_selected(record:
     record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.session.select(replace(SELECTED, head=1))
+    record.session.select(AFAR)
     await record.settle()
     gate, engine.gate = engine.gate, None  # what is held back stays so, what is asked from here on does not
-    record.session.select(replace(SELECTED, head=2))
+    record.session.select(replace(AFAR, head=2))
     async with asyncio.timeout(30):
         while len(record.views) < 2:
             await asyncio.sleep(0.01)
@@ -185,6 +189,6 @@ async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> N
     await record.settle()
     assert engine.asked("view")[-1]["stage"] == "heads"
     engine.gate = None
-    record.session.select(replace(SELECTED, head=3))
+    record.session.select(replace(AFAR, head=3))
     await record.settle()
     assert record.views[-1].head == 3

@@ -88,12 +88,12 @@ async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
     monkeypatch.setattr("screens.inspect.engine_session.PATIENCE", math.inf)  # however long the keys take on a busy machine
     async with inspect() as pilot:
         engine.gate = asyncio.Event()
-        before = len(engine.asked("view"))
+        before = len(engine.wanted_views)
         await pilot.press(*["j"] * 13)
         assert screen_of(pilot).query_one(ForwardPassList).current == 13
         engine.gate.set()
         await settle(pilot)
-        stages = [(call["stage"], call["layer"]) for call in engine.asked("view")[before:]]
+        stages = [(call["stage"], call["layer"]) for call in engine.wanted_views[before:]]
         assert shown_view(pilot) == "layer 1 · neurons · head 1"
         assert len(stages) < 8
         assert ("neurons", 0) in stages
