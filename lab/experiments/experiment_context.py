@@ -26,6 +26,11 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 
 VALIDATION, TRAINING = "validation text", "training text"
 
+FLOPS = 4e10
+"""Floating-point operations that two cores do in about a second or two."""
+LEAST_TOKENS = 32
+"""Tokens that an experiment gets from any model."""
+
 NO_PROMPT = "This experiment needs a prompt: type a word."
 NO_TOKENS = "{run} has no {file} in its folder, so its text cannot be read; use a run whose folder still holds it."
 
@@ -111,6 +116,13 @@ class ExperimentContext:
         if not least <= value <= most:
             raise UserError(f"{name} must be a number from {least:g} to {most:g}, not {typed!r}.")
         return value
+
+    def affordable(self, most: int, passes: float = 1.0) -> int:
+        """Number of tokens, at most `most`, for which so many forward passes take about a second or two on two cores."""
+        from models.parameter_count import parameter_count
+
+        each = 2 * parameter_count(self.config) * passes  # a multiplication and an addition for each weight
+        return max(LEAST_TOKENS, min(most, int(FLOPS / each)))
 
     def tokens(self) -> tuple[Ids, Ids]:
         """The ids of the run's training part and of its validation part, mapped from its folder.

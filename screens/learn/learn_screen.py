@@ -12,12 +12,13 @@ from textual.reactive import var
 from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
 from screens.engine.engine_interface import Engine
+from screens.learn.claims.claims_page import ClaimsPage
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.widgets.page_bar import PageBar, PageLink
 
-PAGES: tuple[type[LearnPage], ...] = (LessonsPage,)
+PAGES: tuple[type[LearnPage], ...] = (LessonsPage, ClaimsPage)
 
 
 class LearnScreen(LabScreen):
@@ -34,6 +35,10 @@ class LearnScreen(LabScreen):
         &.-narrow LessonReader { display: none; }
         &.-narrow LessonsPage.-reading #learn-list-column { display: none; }
         &.-narrow LessonsPage.-reading LessonReader { display: block; }
+        &.-narrow ClaimList { width: 1fr; }
+        &.-narrow ClaimReader { display: none; }
+        &.-narrow ClaimsPage.-reading ClaimList { display: none; }
+        &.-narrow ClaimsPage.-reading ClaimReader { display: block; }
     }
     """
     BINDINGS = [

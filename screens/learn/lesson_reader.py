@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Markdown
 
 from lab.core.errors import UserError
-from lab.core.visible_text import visible
 from lab.lessons.lesson import Lesson
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_registry import live_widget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+from screens.learn.reading_box import ReadingBox
 from screens.messages import ModeChosen, OpenState
 from screens.widgets.mode_bar import MODES
 from screens.widgets.status_line import StatusLine
@@ -28,38 +27,11 @@ MODE_LINK = "mode:"
 MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
 
 
-class LessonText(VerticalScroll, inherit_bindings=False):
-    """The text of a step, scrolled with the keys that scroll everywhere."""
+class LessonText(ReadingBox):
+    """The text of a step."""
 
     HELP = "**The lesson.** `j` and `k` scroll, `space` goes on, `p` back, `tab` leads to the live view, `escape` to the list."
-    BINDINGS = [
-        Binding("j,down", "scroll_down", "Scroll", id="lesson.down", key_display="j/k", tooltip="Scroll down"),
-        Binding("k,up", "scroll_up", "Up", id="lesson.up", show=False, tooltip="Scroll up"),
-    ]
-
-    model: var[str] = var("")
-    """The run that the live widget below computes on."""
-
-    def watch_model(self) -> None:
-        self._mark_rest()
-
-    def watch_virtual_size(self) -> None:
-        self._mark_rest()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self._mark_rest()
-
-    @property
-    def below(self) -> int:
-        """Lines below those in sight."""
-        return max(0, self.virtual_size.height - round(self.scroll_y) - self.scrollable_content_region.height)
-
-    def _mark_rest(self) -> None:
-        below = self.below
-        rest = f"↓ {below} more line{'s' if below > 1 else ''} · j" if below > 0 else ""
-        model = f"model: {visible(self.model)}" if self.model else ""
-        self.border_subtitle = Text(" · ".join(filter(None, (model, rest, "space goes on"))))
+    FURTHER = "space goes on"
 
 
 class LessonReader(Vertical):
@@ -69,9 +41,7 @@ class LessonReader(Vertical):
     DEFAULT_CSS = """
     LessonReader {
         height: 1fr; width: 1fr;
-        & > LessonText { height: auto; max-height: 50%; border: round $foreground 30%; padding: 0 1; }
-        & > LessonText { border-subtitle-color: $foreground 70%; border-title-color: $foreground 90%; }
-        & > LessonText:focus { border: round $accent; }
+        & > LessonText { height: auto; max-height: 50%; }
         &.-text-only > LessonText { height: 1fr; max-height: 100%; }
         & Markdown { background: transparent; padding: 0 1; margin: 0; max-width: 80; }
         & > #lesson-live { height: 1fr; }

@@ -26,24 +26,27 @@ class InProcessEngine:
         asked = received_params(method, params)
         self.calls.append((method.name, asked))
         try:
-            result: Any = self._functions[method.name](asked)
-            if isinstance(result, Generator):
-                result = await _finish(result)
+            result = await self._result(method, asked)
         except UserError as error:
             raise EngineError(str(error)) from error
         return received_result(method, result)
+
+    async def _result(self, method: EngineMethod[Any, Any], asked: Any) -> Any:
+        import torch
+
+        with torch.no_grad():  # as the process does
+            result: Any = self._functions[method.name](asked)
+        while isinstance(result, Generator):
+            with torch.no_grad():
+                try:
+                    next(result)
+                except StopIteration as end:
+                    return end.value
+            await asyncio.sleep(0)
+        return result
 
     async def kill(self) -> None:
         self.pid = None
 
     async def close(self) -> None:
         pass
-
-
-async def _finish(slices: Generator[None, None, Any]) -> Any:
-    while True:
-        try:
-            next(slices)
-        except StopIteration as end:
-            return end.value
-        await asyncio.sleep(0)

@@ -30,7 +30,8 @@ def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]
     from lab.experiments.attention.forward_pass import embedded, hidden, loss_of, queries_keys_values
 
     model, layers = context.model, context.config.layers
-    rows, part = context.windows(max(1, TOKENS // context.config.context))
+    tokens = context.affordable(TOKENS, passes=4)
+    rows, part = context.windows(max(1, tokens // context.config.context), tokens)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     first = embedded(model, ids)
     from_embeddings = [queries_keys_values(block, first)[1:] for block in model.blocks]

@@ -80,8 +80,9 @@ def _over_text(context: ExperimentContext) -> Slices[tuple[Numbers, Numbers]]:
 
     from lab.experiments.attention.forward_pass import embedded, patterns
 
-    length = min(context.config.context, LONGEST)
-    rows, _ = context.windows(max(1, TOKENS // length), length)
+    tokens = context.affordable(TOKENS, passes=2)
+    length = min(context.config.context, LONGEST, tokens)
+    rows, _ = context.windows(max(1, tokens // length), length)
     ids = torch.from_numpy(rows[:, :-1])
     tokens = ids.shape[1]
     if tokens < FEWEST:

@@ -1,79 +1,102 @@
-"""Word order without position embeddings: the earlier tokens reversed, and the effect on the last one."""
+"""Word order without position embeddings: the earlier tokens reversed, and the effect on the next token's probabilities."""
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
-from lab.core.number_format import probability, significant
+from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
-from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
 from models.unembed import Slices
 
-LISTED = 8
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOKENS = 4096
+LONGEST = 64
+FEWEST = 3
+"""Tokens that are needed to reverse all but the last."""
 
 
 def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures of reversing all tokens but the last: `without_change` and `with_change`, the total variation between the
-    predictions before and after, without position embeddings (each replaced by their mean) and with them; `first_layer_change`,
-    the change of the last token's attention output in layer 1 without them, relative to its length.
+    """Measures on windows of the run's text, of which all tokens but the last are reversed: `with_change` and `without_change`,
+    the mean total variation between the next token's probabilities before and after, with position embeddings and without (each
+    replaced by their mean); `first_layer_change`, that of the last token's attention output in layer 1 without them, relative to
+    its length; `loss` and `loss_without` of the text as it is.
 
     Raises:
-        UserError: if the prompt has fewer than three tokens in the context, or all but the last are the same.
+        UserError: if the context is too short, or the run's text cannot be read.
     """
     import torch
 
-    from lab.experiments.attention.forward_pass import first_attention_output, hidden
+    from lab.experiments.attention.forward_pass import first_attention_output, hidden, loss_of
 
-    ids = context.ids
-    turned = [*ids[-2::-1], ids[-1]]
-    if len(ids) < 3 or turned == ids:
-        raise UserError("The order of words shows from three tokens on, which differ when reversed: type a longer prompt.")
+    total = context.affordable(TOKENS, passes=4)
+    length = min(context.config.context, LONGEST)
+    rows, part = context.windows(max(1, total // length), length)
+    tokens = rows.shape[1] - 1
+    if tokens < FEWEST:
+        raise UserError(f"{context.run_name} sees {whole(tokens)} tokens of its text at a time; this experiment needs {FEWEST}.")
     model = context.model
+    ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
+    turned = torch.cat([ids[:, :-1].flip(1), ids[:, -1:]], 1)
     with torch.no_grad():
-        rows = model.wte(torch.tensor([ids, turned]))
-        positions = model.wpe.weight[: len(ids)]
-        streams = {"with": rows + positions, "without": rows + positions.mean(0)}
-    probabilities = {}
-    for name, stream in streams.items():
+        positions = model.wpe.weight[:tokens]
+        streams = {
+            name: (model.wte(ids) + rows_added, model.wte(turned) + rows_added)
+            for name, rows_added in (("with", positions), ("without", positions.mean(0)))
+        }
+    changes: dict[str, float] = {}
+    losses: dict[str, float] = {}
+    for name, (stream, reversed_stream) in streams.items():
         normed = yield from hidden(model, stream)
+        losses[name] = loss_of(model, normed, targets)
+        other = yield from hidden(model, reversed_stream)
         with torch.no_grad():
-            probabilities[name] = model.unembed(normed[:, -1]).double().softmax(-1).numpy()  # (2, V)
-    first = first_attention_output(model, streams["without"])[:, -1]
-    changes = {name: float(np.abs(each[0] - each[1]).sum() / 2) for name, each in probabilities.items()}
+            before, after = (model.unembed(each[:, -1]).double().softmax(-1) for each in (normed, other))
+        changes[name] = float((before - after).abs().sum(-1).mean() / 2)
+    first, second = (first_attention_output(model, stream)[:, -1] for stream in streams["without"])
     measures: dict[str, Measure] = {
         "layers": context.config.layers,
-        "tokens": len(ids),
+        "windows": len(rows),
+        "tokens": tokens,
         "with_change": changes["with"],
         "without_change": changes["without"],
-        "first_layer_change": float((first[0] - first[1]).norm() / first[0].norm().clamp(min=1e-30)),
+        "first_layer_change": _relative(first, second),
+        "loss": losses["with"],
+        "loss_without": losses["without"],
     }
-    summary = Table(
-        [Column("", "left"), Column("change of the prediction")],
-        [
-            [Cell(f"{name} position embeddings"), Cell(probability(change, digits=2), value=change, bar=change)]
-            for name, change in changes.items()
-        ],
-        title=f"{len(ids) - 1} earlier tokens reversed",
-    )
-    blocks: list[Block] = [summary, _predictions(context, probabilities)]
-    sentence = (
-        f"Without position embeddings, reversing the earlier tokens moves {probability(changes['without'], digits=2)} of the "
-        f"probability, with them {probability(changes['with'], digits=2)}. Attention in layer 1 alone changes by "
+    view = View("word_order", "word order and positions", _sentence(measures), [_table(changes, losses, measures, part)])
+    return ExperimentResult(view, measures)
+
+
+def _relative(first: "Tensor", second: "Tensor") -> float:
+    """Length of the difference divided by the length of the first, over all windows."""
+    length = float(first.norm())
+    return float((first - second).norm()) / length if length else 0.0
+
+
+def _sentence(measures: dict[str, Measure]) -> str:
+    with_change, without_change = float(measures["with_change"]), float(measures["without_change"])
+    return (
+        f"Reversing the earlier tokens moves {probability(with_change)} of the next token's probability with position embeddings "
+        f"and {probability(without_change)} without. Attention in layer 1 without them changes by "
         f"{significant(float(measures['first_layer_change']), 2)} of its length."
     )
-    return ExperimentResult(View("word_order", "word order and positions", sentence, blocks), measures)
 
 
-def _predictions(context: ExperimentContext, probabilities: dict[str, np.ndarray]) -> Table:
-    order = np.argsort(-probabilities["with"][0], kind="stable")[:LISTED].tolist()
-    columns = [Column("next token", "left")]
-    columns += [Column(f"{name}, {words}") for name in probabilities for words in ("as is", "reversed")]
+def _table(changes: dict[str, float], losses: dict[str, float], measures: dict[str, Measure], part: str) -> Table:
+    most = max(losses.values()) or 1.0
     rows = [
         [
-            Cell(context.tokenizer.label(id_)),
-            *(number(float(each[row, id_]), 3, bar=float(each[row, id_])) for each in probabilities.values() for row in (0, 1)),
+            Cell(f"{name} position embeddings"),
+            Cell(probability(changes[name]), value=changes[name], bar=changes[name]),
+            number(losses[name], 3, bar=losses[name] / most),
         ]
-        for id_ in order
+        for name in changes
     ]
-    return Table(columns, rows, title="probability of the next token, with and without positions")
+    alone = float(measures["first_layer_change"])
+    rows.append([Cell("attention of layer 1 alone, without"), Cell(fixed(alone, 3), value=alone, bar=min(1.0, alone)), Cell("")])
+    columns = [Column("", "left"), Column("change when reversed"), Column("loss as it is")]
+    return Table(columns, rows, title=f"{measures['windows']} windows of {measures['tokens']} tokens of the {part}")

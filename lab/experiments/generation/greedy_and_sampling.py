@@ -31,7 +31,7 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
     """
     at = yield from context.stage_context()
     settings = replace(context.sampling, greedy=False, temperature=context.sampling.temperature or 1.0)
-    taken = _greedy(context, at)
+    taken = yield from _greedy(context, at)
     greedy = taken[at.answer] / SEEDS
     yield
     after, drawn = yield from _draws(replace(at, sampling=settings))
@@ -58,13 +58,17 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("greedy_and_sampling", "greedy and sampling", sentence, blocks), measures)
 
 
-def _greedy(context: ExperimentContext, at: StageContext) -> Counter[int]:
+def _greedy(context: ExperimentContext, at: StageContext) -> Slices[Counter[int]]:
     """Tokens that greedy decoding takes with each of the seeds."""
     from models.sampling import generate
     from models.sampling_settings import SamplingSettings
 
     prompt = at.ids[: at.position + 1]
-    return Counter(next(generate(context.model, prompt, 1, SamplingSettings(greedy=True, seed=seed))).id for seed in range(SEEDS))
+    taken = Counter[int]()
+    for seed in range(SEEDS):
+        taken[next(generate(context.model, prompt, 1, SamplingSettings(greedy=True, seed=seed))).id] += 1
+        yield
+    return taken
 
 
 def _draws(at: StageContext) -> Slices[tuple[Numbers, Numbers]]:

@@ -33,13 +33,14 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     whole forward pass, `rows_with` and `rows_without` computed for the longest sequence, `speedup` there, `numbers_per_token` and
     `bytes_per_token` that the cache keeps.
 
-    The sequence is the prompt, continued greedily up to the context. Raises: UserError: if there is no prompt.
+    The sequence is the prompt, continued greedily up to the context, with a large model less far. Raises: UserError: without a
+    prompt.
     """
     from models.kv_cache import KVCache
     from models.sampling import generate
     from models.sampling_settings import SamplingSettings
 
-    most = min(context.config.context, LONGEST)
+    most = min(context.config.context, context.affordable(LONGEST, passes=2 * ROUNDS + 2))
     ids = context.ids[-most:]
     for token in generate(context.model, ids[-most:], most - len(ids), SamplingSettings(greedy=True)):
         ids.append(token.id)

@@ -23,7 +23,8 @@ def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
     from models.gpt import GPT
 
     config = context.config
-    rows, part = context.windows(max(1, TOKENS // config.context))
+    tokens = context.affordable(TOKENS, passes=2)
+    rows, part = context.windows(max(1, tokens // config.context), tokens)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     fresh = GPT(config, seed=context.opened.run.config.train.seed).eval()
     yield

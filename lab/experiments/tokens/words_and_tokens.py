@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SAMPLE = 50_000
 """Tokens of the run's text whose words are counted."""
 LISTED = 12
+TRIED = "running runs ran tokenization unbelievable"
+MOST_TRIED = 20
 MOST_PIECES = 6
 """Tokens per word from which on words are counted together."""
 
@@ -25,7 +27,8 @@ _WORD = re.compile(r" ?[^\W\d_]+")
 
 def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
     """Measures `one_token`, the share of words (each as often as it occurs) that are one token, `tokens_per_word`, and
-    the mean number of times that a word of one token and a split one occur, `times_whole` and `times_split`.
+    the mean number of times that a word of one token and a split one occur, `times_whole` and `times_split`; of the words of the
+    input `words`, `tried` and `tried_whole`, the number of those that are one token.
 
     Raises:
         UserError: if the run's text cannot be read, or has no words.
@@ -56,16 +59,19 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
         ]
         for size in range(1, MOST_PIECES + 1)
     ]
+    tried = [(word, pieces.get(word) or len(context.tokenizer.encode(word)), words[word]) for word in _tried(context)]
+    measures |= {"tried": len(tried), "tried_whole": sum(size == 1 for _, size, _ in tried)}
     blocks: list[Block] = [
+        _examples(context.tokenizer, [(word, often) for word, _, often in tried], "words tried"),
         Table(
             [Column("tokens"), Column("words"), Column("share")],
             rows,
             title=f"words by their number of tokens, {whole(total)} words",
-        )
+        ),
     ]
     split = [(word, often) for word, often in words.most_common() if pieces[word] > 1][:LISTED]
     if split:
-        blocks.append(_examples(context.tokenizer, split))
+        blocks.append(_examples(context.tokenizer, split, "the most frequent split words"))
     sentence = (
         f"Of {whole(total)} words of {context.run_name}'s text, {probability(shares[1] / total)} are one token; a word has "
         f"{fixed(mean, 2)} tokens on average."
@@ -77,9 +83,17 @@ def _mean_times(name: str, times: list[int]) -> dict[str, Measure]:
     return {name: sum(times) / len(times)} if times else {}
 
 
-def _examples(tokenizer: "Tokenizer", words: list[tuple[str, int]]) -> Table:
+def _tried(context: ExperimentContext) -> list[str]:
+    """The words of the input, each after a space, as within a text. Raises: UserError: if there are none, or too many."""
+    words = context.text("words", TRIED).split()
+    if not 1 <= len(words) <= MOST_TRIED:
+        raise UserError(f"The words to try must be 1 to {MOST_TRIED} with spaces between them, such as {TRIED}.")
+    return [f" {word}" for word in words]
+
+
+def _examples(tokenizer: "Tokenizer", words: list[tuple[str, int]], title: str) -> Table:
     rows = [
         [Cell(word.strip()), Cell(whole(often)), Cell("|".join(tokenizer.label(id_) for id_ in tokenizer.encode(word)))]
         for word, often in words
     ]
-    return Table([Column("word", "left"), Column("times"), Column("tokens", "left")], rows, title="the most frequent split words")
+    return Table([Column("word", "left"), Column("times"), Column("tokens", "left")], rows, title=title)

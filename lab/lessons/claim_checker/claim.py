@@ -20,7 +20,7 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -66,7 +66,7 @@ class Claim:
     """More of it for one verdict."""
     instead: str
     prompt: str = ""
-    inputs: Mapping[str, str] | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
 
     @property

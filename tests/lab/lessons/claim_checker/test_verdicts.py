@@ -203,7 +203,8 @@ def test_words(tiny: Any, check: Check) -> None:
     word = next(
         text for id_ in range(256, 275) if len(text := tiny.tokenizer.decode([id_])) > 2 and text[1:].isalpha() and text[0] == " "
     )
-    assert check("words", with_text(tiny, word * 50)).verdict == "true"
+    assert check("words", with_text(tiny, word * 50), inputs={"words": word}).verdict == "true"
+    assert check("words", with_text(tiny, word * 50), inputs={"words": f"{word} qzx"}).verdict == "limit"
     assert check("words", with_text(tiny, (word * 9 + " qzx") * 9)).verdict == "limit"
     assert check("words", with_text(tiny, " qzx" * 50)).verdict == "not so"
 
@@ -249,9 +250,9 @@ def test_learning_in_use(tiny: Any, check: Check, monkeypatch: Patch) -> None:
     assert check("learning-in-use", tiny).verdict == "true"
 
 
-def test_word_order(make_run: Any, check: Check, monkeypatch: Patch) -> None:
-    assert check("word-order", make_run("one", layers=1)).verdict == "true"
-    deeper = make_run("two", layers=2)
+def test_word_order(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
+    assert check("word-order", text_run(name="one", layers=1)).verdict == "true"
+    deeper = text_run(name="two", layers=2)
     assert check("word-order", deeper).verdict == "limit"
     use_kernel(attend_to_the_last_few, monkeypatch)
     assert check("word-order", deeper).verdict == "not so"

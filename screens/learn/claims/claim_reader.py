@@ -1,0 +1,166 @@
+"""Claim reader: a claim with its verdict and the note that holds, the picture of its experiment below."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec.structs import replace
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Markdown
+
+from lab.core.visible_text import visible
+from lab.lessons.claim_checker.claim import MARKS, TITLES, Claim
+from lab.views.blocks import View
+from screens.blocks.block_view import BlockView
+from screens.learn.claims.claim_checks import Checked
+from screens.learn.reading_box import ReadingBox
+from screens.widgets.status_line import StatusLine
+
+_SIGNS = re.compile(r"([\\`*_\[\]<>#|~])")
+"""Characters that Markdown may read as its own signs."""
+
+
+class ClaimText(ReadingBox):
+    """The words of a claim."""
+
+    HELP = "**The claim.** `j` and `k` scroll, `space` goes to the next, `tab` leads to its experiment, `escape` to the list."
+
+
+class ClaimReader(Vertical):
+    """Shows one claim, checked or not yet."""
+
+    PARTS = (ClaimText,)
+    DEFAULT_CSS = """
+    ClaimReader {
+        height: 1fr; width: 1fr;
+        & > ClaimText { height: auto; max-height: 50%; }
+        & > BlockView { height: 1fr; }
+        & Markdown { background: transparent; padding: 0 1; margin: 0; max-width: 80; }
+        &.-text-only > ClaimText { height: 1fr; max-height: 100%; }
+        &.-text-only > BlockView { display: none; }
+        &.-view-only > ClaimText { display: none; }
+    }
+    """
+    BINDINGS = [
+        Binding("space,n", "turn(1)", "Next claim", id="claim.next", key_display="space", tooltip="The next claim"),
+        Binding("p,backspace", "turn(-1)", "Back", id="claim.previous", key_display="p", tooltip="The claim before"),
+        Binding(
+            "r", "check_again", "Check again", id="claim.again", tooltip="Run the experiment again, with other random numbers"
+        ),
+        Binding("z", "enlarge", "Enlarge", id="claim.enlarge", tooltip="The experiment alone, or with the claim"),
+    ]
+
+    class Turned(Message):
+        """The user goes to the next claim (`by` 1) or the one before (−1)."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    class CheckAgain(Message):
+        """The user wants the claim in view checked again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claim: Claim | None = None
+        self._written = ""
+        self._picture: View | None = None
+        """The view that is shown, as it came."""
+        self._idle = ("", False)
+        """Words for the status line while the cursor is on no number, and True if they tell of an error."""
+
+    def compose(self) -> ComposeResult:
+        with ClaimText(id="claim-text"):
+            yield Markdown(id="claim-words", open_links=False)
+        yield BlockView(id="claim-view")
+        yield StatusLine(most_lines=2, id="claim-status")
+
+    def show(self, claim: Claim, place: str, checked: Checked | None, *, is_running: bool, run: str) -> None:
+        """Show a claim, `place` in the list; `checked` is None before its experiment has ended."""
+        text, view = self.query_one(ClaimText), self.query_one(BlockView)
+        is_new = claim is not self.claim
+        self.claim = claim
+        state = "being checked…" if is_running else "not checked yet"
+        if checked is not None:
+            state = f"{checked.checked.mark} {TITLES[checked.checked.verdict]}"
+        text.border_title = Text(f"{place} · {state}")
+        text.model = run
+        picture = checked.view if checked is not None else None
+        if picture is not None:
+            if self._picture is not picture:
+                view.wait(False)
+                view.show(replace(picture, sentence=""))  # the claim says it
+                self._picture = picture
+        elif view.view is not None:
+            view.wait(True)
+        has_picture = picture is not None or (view.view is not None and not is_new and checked is None)
+        if self.has_class("-text-only") == has_picture:
+            self.set_class(not has_picture, "-text-only")
+            if not has_picture:
+                self.remove_class("-view-only")
+                if view.has_focus:
+                    text.focus()
+            self.refresh_bindings()
+        words = claim_markdown(claim, checked)
+        if words != self._written:
+            self._written = words
+            self._write(words, is_new)
+
+    @work(exclusive=True, group="claim")
+    async def _write(self, words: str, is_new: bool) -> None:
+        """Lay out the words; while a key is held, only the last ones."""
+        await self.query_one(Markdown).update(words)
+        if is_new:
+            self.query_one(ClaimText).scroll_home(animate=False)
+
+    def say(self, words: str, *, error: bool = False) -> None:
+        """Say something that stays until something else is said; a number under the cursor takes its place meanwhile."""
+        self._idle = (words, error)
+        if not self.query_one(BlockView).has_focus or error:
+            self.query_one(StatusLine).say(words, error=error)
+
+    def take_focus(self) -> None:
+        self.query_one(BlockView if self.has_class("-view-only") else ClaimText).focus()
+
+    def action_turn(self, by: int) -> None:
+        self.post_message(self.Turned(by))
+
+    def action_check_again(self) -> None:
+        self.post_message(self.CheckAgain())
+
+    def action_enlarge(self) -> None:
+        self.toggle_class("-view-only")
+        self.take_focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "enlarge" or not self.has_class("-text-only")
+
+    @on(BlockView.SpotChanged)
+    def _tell_spot(self, message: BlockView.SpotChanged) -> None:
+        message.stop()
+        words, error = (message.spot.in_words, False) if message.spot is not None else self._idle
+        self.query_one(StatusLine).say(words, error=error)
+
+
+def claim_markdown(claim: Claim, checked: Checked | None) -> str:
+    """The claim, and once it is checked its verdict, the note that holds, and the explanation with its figures."""
+    if checked is None:
+        return f"**{claim.title}**"
+    found = checked.checked
+    parts = [f"{MARKS[found.verdict]} **{TITLES[found.verdict].capitalize()}: {claim.title}**", _plain(found.reason)]
+    instead = found.instead(_plain)
+    if instead:
+        parts.append(f"**{'In the notes' if found.verdict == 'true' else 'Write instead'}:** {instead}")
+    parts.append(found.explanation(_plain))
+    parts += [f"*Source: {_plain(source)}*" for source in claim.sources]
+    return "\n\n".join(filter(None, parts))
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return _SIGNS.sub(r"\\\1", visible(text))

@@ -1,0 +1,208 @@
+"""The page of the notes, checked: verdicts as they come, everything by keyboard, on any engine."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Markdown
+
+from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_registry import EXPERIMENT, EngineMethod, ExperimentParams
+from lab.experiments.experiment_result import ExperimentResult
+from lab.lessons.claim_checker.load_claims import load_claims
+from lab.views.blocks import Cell, Column, Table, View
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.learn.claims.claim_reader import ClaimReader, ClaimText
+from screens.learn.claims.claims_page import ClaimList, ClaimsPage
+from screens.learn.learn_screen import LearnScreen
+from screens.widgets.status_line import StatusLine
+from tests.screens.fake_wire import received_params, received_result
+from tests.screens.in_process_engine import InProcessEngine
+
+DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
+MEASURES: dict[str, Any] = {
+    "vocabulary": {"vocabulary": 50_277, "single_bytes": 256, "merges": 50_020, "special": 1, "own_vocabulary": 300},
+    "encode_and_decode": {"same": False, "encoded": "1, 2", "decoded": "“*a*”", "own_encoded": "3", "own_tokens": 1},
+}
+
+
+class CannedEngine:
+    """Measures what `MEASURES` holds; other experiments lack something. `gate` holds answers back."""
+
+    def __init__(self) -> None:
+        self.asked: list[ExperimentParams] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.refuses: dict[str, Exception] = {}
+        self.starts = 1
+        self.pid: int | None = 1
+
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+        asked = received_params(method, params)
+        if method is not EXPERIMENT:
+            await asyncio.Event().wait()
+        self.asked.append(asked)
+        await self.gate.wait()
+        if asked.name in self.refuses:
+            raise self.refuses[asked.name]
+        table = Table([Column("", "left"), Column("n")], [[Cell("one"), Cell("1", 1.0, bar=1.0)]])
+        found = ExperimentResult(
+            View(asked.name, f"picture of {asked.name}", "", [table]), MEASURES.get(asked.name, {}), "It is gone."
+        )
+        return received_result(method, found)
+
+    async def kill(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def engine() -> CannedEngine:
+    return CannedEngine()
+
+
+def lab_with(engine: Any) -> LabApp:
+    class LearnApp(LabApp):
+        DEFAULT_MODE = "learn"
+        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(engine)}
+
+    return LearnApp(preload=False)
+
+
+def page(pilot: Pilot[None]) -> ClaimsPage:
+    return pilot.app.screen.query_one(ClaimsPage)
+
+
+def lines(pilot: Pilot[None]) -> list[str]:
+    """The claims as the list shows them, each on one line."""
+    choices = page(pilot).choices
+    return [" ".join(str(choices.get_option_at_index(at).prompt).split()) for at in range(choices.option_count)]
+
+
+def words(pilot: Pilot[None]) -> str:
+    return pilot.app.screen.query_one("#claim-words", Markdown).source
+
+
+async def open_claims(pilot: Pilot[None], until: Any) -> None:
+    await until(pilot, lambda: pilot.app.screen.query(ClaimsPage))
+    await pilot.press("c")
+    await until(pilot, lambda: page(pilot).checks is not None and page(pilot).checks.model is not None)
+
+
+async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: Any, until: Any, engine: CannedEngine) -> None:
+    claims = load_claims()
+    engine.gate.clear()
+    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+        await open_claims(pilot, until)
+        await until(pilot, lambda: engine.asked)
+        assert isinstance(pilot.app.focused, ClaimList)
+        assert lines(pilot)[0].startswith("… runs GPT-2's vocabulary")
+        assert lines(pilot)[1].startswith("· waits ")
+        engine.gate.set()
+        await until(pilot, lambda: page(pilot).is_settled)
+        assert [each.name for each in engine.asked] == [claim.experiment for claim in claims]
+        assert lines(pilot)[0].startswith("✓ true GPT-2's vocabulary")
+        assert lines(pilot)[1].startswith("✗ not so “The big dog ran”")
+        assert lines(pilot)[2].startswith("? unclear GPT-2 reads")
+        assert "19 of 19 checked on demo" in str(page(pilot).choices.border_subtitle)
+        assert not pilot.app.screen.query_one(ClaimReader).region  # the list alone
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.focused, ClaimText))
+        await until(pilot, lambda: words(pilot).startswith("✓ **True: GPT-2's vocabulary has 50,277 tokens**"))
+        assert "256 single bytes, 50,020 merges" in words(pilot)
+        assert pilot.app.screen.query_one("#claim-view", BlockView).view.title == "picture of vocabulary"
+        await pilot.press("space")
+        await until(pilot, lambda: r"“\*a\*”" in words(pilot))
+        await pilot.press("space")
+        await until(pilot, lambda: "It is gone." in words(pilot))
+        assert words(pilot).startswith("? **Cannot be checked here: GPT-2 reads")
+        assert "claim 3 of 19 · ? cannot be checked here" in str(pilot.app.screen.query_one(ClaimText).border_title)
+        await pilot.press("tab")
+        await until(pilot, lambda: isinstance(pilot.app.focused, BlockView))
+        await until(pilot, lambda: "one" in pilot.app.screen.query_one("#claim-status", StatusLine).left)
+        await pilot.press("z")
+        await until(pilot, lambda: not pilot.app.screen.query_one(ClaimText).region)
+        await pilot.press("z", "p", "p")
+        await until(pilot, lambda: words(pilot).startswith("✓ **True: GPT-2's vocabulary"))
+        before = len(engine.asked)
+        await pilot.press("r")
+        await until(pilot, lambda: page(pilot).is_settled and len(engine.asked) == before + 1)
+        assert engine.asked[-1].sampling.seed == 1
+        assert page(pilot).screen_state().claim == "vocabulary"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.focused, ClaimList))
+
+
+async def test_every_claim_opens_before_any_answer_and_the_one_in_view_is_checked_first(
+    home: Any, until: Any, engine: CannedEngine
+) -> None:
+    engine.gate.clear()
+    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+        await open_claims(pilot, until)
+        await until(pilot, lambda: engine.asked)
+        await pilot.press("enter")
+        for claim in load_claims():
+            await until(pilot, lambda: words(pilot) == f"**{claim.title}**")  # noqa: B023
+            assert "being checked…" in str(pilot.app.screen.query_one(ClaimText).border_title)
+            assert not pilot.app.screen.query_one("#claim-view").region  # no empty picture
+            await until(pilot, lambda: engine.asked[-1].name == claim.experiment)  # noqa: B023
+            await pilot.press("space")
+        await until(pilot, lambda: isinstance(pilot.app.focused, ClaimList))
+
+
+async def test_an_engine_that_dies_stops_the_checks_until_a_claim_is_looked_at(
+    home: Any, until: Any, engine: CannedEngine
+) -> None:
+    engine.refuses = {
+        "vocabulary": EngineDied("The engine was killed by SIGKILL."),
+        "encode_and_decode": EngineError("The text of demo is gone."),
+    }
+    async with lab_with(engine).run_test(size=(120, 40)) as pilot:
+        await open_claims(pilot, until)
+        status = pilot.app.screen.query_one("#claim-status", StatusLine)
+        await until(pilot, lambda: "killed by SIGKILL" in status.left)
+        assert len(engine.asked) == 1
+        await pilot.press("j")
+        await until(pilot, lambda: "The text of demo is gone." in words(pilot))
+        await until(pilot, lambda: "killed by SIGKILL" in status.left)  # it goes on with the others, and comes to the first again
+        assert len(page(pilot).checks.results) == len(load_claims()) - 1
+        engine.refuses.clear()
+        await pilot.press("k")
+        await until(pilot, lambda: page(pilot).is_settled)
+        assert lines(pilot)[0].startswith("✓ true")
+
+
+async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_anew(
+    home: Any, until: Any, engine: CannedEngine
+) -> None:
+    engine.gate.clear()
+    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+        await open_claims(pilot, until)
+        await until(pilot, lambda: engine.asked)
+        await pilot.press("s")
+        engine.gate.set()
+        await until(pilot, lambda: page(pilot).checks.results)
+        await pilot.pause()
+        assert len(engine.asked) == 1
+        pilot.app.run_name = "another"
+        await until(pilot, lambda: not page(pilot).checks.results)
+        await pilot.press("c")
+        await until(pilot, lambda: page(pilot).is_settled)
+        assert {each.run for each in engine.asked[1:]} == {"another"}
+
+
+async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    masked = [claim for claim in load_claims() if claim.name == "mask"]
+    monkeypatch.setattr("lab.lessons.claim_checker.load_claims.load_claims", lambda: masked)
+    async with lab_with(InProcessEngine()).run_test(size=(80, 24)) as pilot:
+        pilot.app.run_name = str(DEMO)
+        await open_claims(pilot, until)
+        await until(pilot, lambda: page(pilot).is_settled and page(pilot).checks.model.run == str(DEMO))
+        await pilot.press("enter")
+        await until(pilot, lambda: words(pilot).startswith("✗ **Not so: Each token attends to all the others**"))
+        view = pilot.app.screen.query_one("#claim-view", BlockView)
+        assert view.view.title == "the causal mask"
+        assert view.region.height > 6
