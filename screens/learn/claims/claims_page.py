@@ -54,7 +54,7 @@ class ClaimList(OptionList):
 class ClaimsPage(LearnPage):
     """Narrow screens show the list or the claim, wide ones both. Claims are checked while the page is in sight."""
 
-    LINK = PageLink("claims", "c", "the notes, checked")
+    LINK = PageLink("claims", "t", "the notes, checked")
     PARTS = (ClaimList, ClaimReader, ClaimText)
     DEFAULT_CSS = """
     ClaimsPage {

@@ -88,7 +88,7 @@ def words(pilot: Pilot[None]) -> str:
 
 async def open_claims(pilot: Pilot[None], until: Any) -> None:
     await until(pilot, lambda: pilot.app.screen.query(ClaimsPage))
-    await pilot.press("c")
+    await pilot.press("t")
     await until(pilot, lambda: page(pilot).checks is not None and page(pilot).checks.model is not None)
 
 
@@ -189,7 +189,7 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
         assert len(engine.asked) == 1
         pilot.app.run_name = "another"
         await until(pilot, lambda: not page(pilot).checks.results)
-        await pilot.press("c")
+        await pilot.press("t")
         await until(pilot, lambda: page(pilot).is_settled)
         assert {each.run for each in engine.asked[1:]} == {"another"}
 
