@@ -183,7 +183,9 @@ class ScalingExperiment:
             return ScalingProgress("finished", sizes, status, "")
         if running:
             return ScalingProgress("running", sizes, status, "")
-        problem = status.problem or ("" if status.ended else "Its process ended without a message; it goes on where it was.")
+        problem = status.problem or (
+            "" if status.ended else "Its process was killed; when it is resumed, it goes on where it was."
+        )
         return ScalingProgress("stopped", sizes, status, problem)
 
     def send_stop(self) -> None:

@@ -87,7 +87,7 @@ def state_in_words(progress: ScalingProgress, plan: ScalingPlan) -> str:
     if progress.phase != "running":
         return words
     if progress.status.doing:
-        return f"{words}: {probability(progress.status.done, 0)}"
+        return f"{words}: {probability(progress.status.done, 0)}" if progress.status.done else words
     now = _present_size(progress)
     left = 60 * plan.minutes - now.seconds
     if now.phase != "training" or left < 1:

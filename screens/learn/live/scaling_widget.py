@@ -63,7 +63,7 @@ class ScalingWidget(LiveWidget):
     BINDINGS = [
         Binding("enter", "start", "Start", id="scaling.start", tooltip="Train the sizes, or resume them, in the background"),
         Binding("x", "stop", "Stop", id="scaling.stop", tooltip="Stop and save; enter resumes"),
-        Binding("t", "text", "Text", id="scaling.text", tooltip="Train on the text chosen in Data, or on the usual one"),
+        Binding("T", "text", "Text", id="scaling.text", tooltip="Train on the text chosen in Data, or on the usual one"),
         Binding("v", "view(1)", "Next picture", id="scaling.view", tooltip="Loss over compute, over parameters, the numbers"),
         Binding("V", "view(-1)", "Picture before", id="scaling.view_back", show=False, tooltip="The picture before"),
         Binding(
@@ -200,10 +200,9 @@ class ScalingWidget(LiveWidget):
             self.say("")
 
     def _choose_picture(self, before: Snapshot | None, new: Snapshot) -> None:
-        """Lead to the curves when training begins; at first to the picture of the lesson, where anything has been trained."""
-        begins = before is not None and before.progress.phase == "none" and new.progress.phase == "running"
-        if begins:
-            self._show_picture("compute")
+        """Lead to the picture of the lesson where anything has been trained when it opens, else to the numbers."""
+        if new.progress.phase == "none":
+            self._show_picture(PICTURES[0])
         elif before is None and new.names:
             self._show_picture(self._first_picture)
 
@@ -217,12 +216,14 @@ class ScalingWidget(LiveWidget):
     @on(Failed)
     def _fail(self, message: Failed) -> None:
         self.busy = ""
+        self.refresh_bindings()
         self._say_state()
         self.say(message.sentence, error=True)
 
     @on(Done)
     def _done(self) -> None:
         self.busy = ""
+        self.refresh_bindings()
         self.say("")
         self._read()
 
@@ -249,16 +250,12 @@ class ScalingWidget(LiveWidget):
         return self.snapshot.progress.phase if self.snapshot is not None else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "start":
-            return self.phase in ("none", "stopped")
-        if action == "stop":
-            return self.phase == "running"
-        if action == "text":
-            return self.phase == "none" and bool(self.lab.text_source)
-        if action == "guess":
-            return self.phase == "none"
-        if action == "delete":
-            return self.phase not in ("", "none")
+        phases = {"start": ("none", "stopped"), "stop": ("running",), "guess": ("none",), "text": ("none",)}
+        phases["delete"] = phases["view"] = ("running", "stopped", "finished")
+        if action in phases and self.phase not in phases[action]:
+            return False
+        if action in ("start", "stop", "guess", "text", "delete"):
+            return not self.busy and (action != "text" or bool(self.lab.text_source))
         return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
 
     def action_start(self) -> None:

@@ -72,7 +72,7 @@ def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(experiment: Sc
     wait(lambda: not experiment.is_running() and first.phase() == "interrupted", "the kill")
     progress = experiment.progress()
     assert (progress.phase, progress.sizes[1].phase) == ("stopped", "waiting")
-    assert "ended without a message" in progress.problem
+    assert "was killed" in progress.problem
 
     start_scaling(experiment)
     wait(lambda: not experiment.is_running(), "the end")

@@ -110,6 +110,8 @@ async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
         await pilot.press("enter", "enter")
         await until(pilot, lambda: widget.phase == "running")
         assert [plan.guess for plan in started] == [2]
+        assert widget.picture == "numbers"
+        await pilot.press("v")
         await until(pilot, lambda: isinstance(app.focused, PlotPane))
         await until(pilot, lambda: (plot := widget.query_one("#scaling-compute", LinePlot).figure) and len(plot.series) == 2)
         await pilot.press("v", "v")
