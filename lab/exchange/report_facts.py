@@ -9,6 +9,7 @@ from lab.core.visible_text import shortened, visible
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_progress import planned_length
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
+from lab.runs.run_summary import origin_in_words
 from models.parameter_count import parameter_count
 
 Fact = tuple[str, str]
@@ -28,6 +29,7 @@ def text_facts(config: RunConfig) -> list[Fact]:
     """Facts of the training text. Its path is left out: a report is shown to others."""
     data, tokenizer = config.data, config.tokenizer
     facts = [
+        *([("origin", shown(origin_in_words(config.tuning)))] if config.tuning is not None else []),
         ("text", shown(data.name)),
         ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
         *([("documents", documents_in_words(data))] if data.documents > 1 or data.left_out else []),

@@ -15,6 +15,7 @@ from lab.core.safe_open import read_regular
 from lab.planning.unfinished_folder import unfinished_folder
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig, Status, TrainConfig, TuningConfig
+from lab.runs.run_summary import origin_in_words
 from lab.runs.weights_file import save_best
 
 
@@ -52,15 +53,6 @@ def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: T
     except OSError as error:
         raise os_error_in_words(error, f"save {name} in {home}") from error
     return Run(home / name)
-
-
-def origin_in_words(tuning: TuningConfig) -> str:
-    """A sentence on where the run comes from."""
-    made = f"Fine-tuned from {tuning.base} (step {tuning.base_step}) on {tuning.pairs} questions with answers"
-    if tuning.method == "sft":
-        return f"{made}."
-    leash = f"with the KL penalty {tuning.beta:g}" if tuning.beta else "without a KL penalty"
-    return f"{made}, then {tuning.rounds} rounds of reinforcement learning {leash}."
 
 
 def weights_checksum(model: nn.Module) -> str:

@@ -22,6 +22,7 @@ Tone = Literal["good", "wait", "warn", "bad"]
 TONES: dict[Verdict, Tone] = {
     "waiting": "wait",
     "losses missing": "bad",
+    "fine-tuned": "good",
     "too early to tell": "wait",
     "warming up": "wait",
     "rolled back": "warn",
@@ -37,7 +38,15 @@ SIGNS: dict[Tone, str] = {"good": "✓", "wait": "…", "warn": "!", "bad": "✗
 """Sign of each tone, so that it is told without colour."""
 JUDGED: tuple[Verdict, ...] = ("learning", "plateau", "overfitting", "text too small")
 """Verdicts of runs whose validation loss says whether they overfit."""
-NO_LEVEL: tuple[Verdict, ...] = ("waiting", "losses missing", "too early to tell", "warming up", "rolled back", "diverged")
+NO_LEVEL: tuple[Verdict, ...] = (
+    "waiting",
+    "losses missing",
+    "fine-tuned",
+    "too early to tell",
+    "warming up",
+    "rolled back",
+    "diverged",
+)
 """Verdicts of runs without losses, or whose validation loss still changes too fast to compare it with a baseline."""
 
 

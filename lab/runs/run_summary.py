@@ -17,7 +17,7 @@ from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length
-from lab.runs.run_schema import Metric, Status, TrainConfig
+from lab.runs.run_schema import Metric, Status, TrainConfig, TuningConfig
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 
@@ -78,6 +78,8 @@ class RunSummary:
     owner: str = ""
     """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
     is_demo: bool = False
+    origin: str = ""
+    """A sentence, where it was trained further after pretraining."""
     problem: str = ""
     """The file of a damaged run that cannot be used, and the reason."""
 
@@ -196,6 +198,7 @@ class RunsWatcher:
             last_heartbeat=status.heartbeat or config.created,
             owner=owner_in_words(status) if is_on_other_host(status) else "",
             is_demo=is_demo,
+            origin=origin_in_words(config.tuning) if config.tuning is not None else "",
             problem=problem,
         )
         if summary != cached.summary:
@@ -208,6 +211,15 @@ def damaged(run: Run, error: DamagedFileError) -> RunSummary:
     return RunSummary(
         name=run.name, path=run.path, text="", phase="damaged", plan="", problem=f"{error.path.name} {error.reason}"
     )
+
+
+def origin_in_words(tuning: TuningConfig) -> str:
+    """One sentence on a run that was trained further: the run that it began with, and what was done with its weights."""
+    made = f"Fine-tuned from {tuning.base} (step {tuning.base_step}) on {tuning.pairs} questions with answers"
+    if tuning.method == "sft":
+        return f"{made}."
+    leash = f"with the KL penalty {tuning.beta:g}" if tuning.beta else "without a KL penalty"
+    return f"{made}, then {tuning.rounds} rounds of reinforcement learning {leash}."
 
 
 def owner_in_words(status: Status) -> str:

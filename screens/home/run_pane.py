@@ -86,7 +86,8 @@ def loss_figure(detail: RunDetail) -> Figure:
     )
     version = (detail.run.path, curve, evaluations)
     words = "log y" if is_log else "linear y"
-    return Figure(series, version, x_label="steps", log_y=is_log, empty="No steps yet.", scale_words=words)
+    empty = "See Learn: After pretraining." if detail.run.origin else "No steps yet."
+    return Figure(series, version, x_label="steps", log_y=is_log, empty=empty, scale_words=words)
 
 
 def facts_of(run: RunSummary) -> tuple[Fact, ...]:
@@ -100,6 +101,8 @@ def facts_of(run: RunSummary) -> tuple[Fact, ...]:
         ("model", f"{shape}: {count(run.parameters)} parameters"),
         ("training", f"{run.plan}, batch {train.batch}, {train.optimizer}, lr {train.lr:g}"),
     ]
+    if run.origin:
+        facts.append(("origin", run.origin))
     if run.val_loss is not None:
         on = f" on {run.evaluated.in_words}" if run.evaluated is not None else ""
         facts.append(("val loss", f"{fixed(run.val_loss)}{on}"))

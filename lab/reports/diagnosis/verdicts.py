@@ -6,6 +6,7 @@ from typing import Literal
 Verdict = Literal[
     "waiting",
     "losses missing",
+    "fine-tuned",
     "too early to tell",
     "warming up",
     "rolled back",

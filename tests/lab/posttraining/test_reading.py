@@ -10,6 +10,11 @@ from lab.posttraining.progress_log import MODELS, Evaluation, Line, Model, Round
 from lab.posttraining.question_pairs import PairSource
 from lab.posttraining.reading import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
 from lab.posttraining.settings import PosttrainSettings
+from lab.reports.diagnosis.diagnose import diagnose
+from lab.runs.find_runs import open_run
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_schema import Status, TuningConfig
+from lab.runs.run_summary import origin_in_words
 from lab.views.blocks import Table, View
 
 VIEWS: list[Callable[[PosttrainingHistory], View]] = [pairs_view, sft_view, rounds_view, comparison_view]
@@ -129,3 +134,16 @@ def test_rounds_tell_the_course_of_both() -> None:
     with_penalty, without = tables(view)
     assert "β = 0.2" in with_penalty.title
     assert [cell.text for cell in without.rows[0][:4]] == ["1–3", "8%", "92%", "4.00"]
+
+
+def test_a_fine_tuned_run_without_losses_is_no_damaged_one() -> None:
+    config = open_run("demo").config
+    tuning = TuningConfig(base="demo", base_step=6000, base_sha256="", method="rl", pairs=400, rounds=70, beta=0.2)
+    status = Status(phase="finished", step=195)
+    plain, tuned = config, msgspec.structs.replace(config, tuning=tuning)
+    assert diagnose(plain, status, LossHistory()).verdict == "losses missing"
+    assert diagnose(tuned, status, LossHistory()).verdict == "fine-tuned"
+    assert origin_in_words(tuning) == (
+        "Fine-tuned from demo (step 6000) on 400 questions with answers, then 70 rounds of reinforcement learning with the KL "
+        "penalty 0.2."
+    )
