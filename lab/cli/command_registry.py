@@ -22,6 +22,7 @@ COMMANDS = (
     "generate",
     "trace",
     "report",
+    "claims",
     "scaling",
     "data",
     "tokenize",

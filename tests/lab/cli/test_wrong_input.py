@@ -107,7 +107,7 @@ def cases() -> Iterator[tuple[str, ...]]:
     yield "train", TEXT, "--tokenizer=bytes", "--vocab=300"
     yield "train", TEXT, "--prompt=\udce9"
     yield "train", TEXT, "--context=100000"
-    for command in ("resume", "stop", "pause", "delete", "generate", "params"):
+    for command in ("resume", "stop", "pause", "delete", "generate", "params", "claims"):
         for name in NO_RUNS:
             yield command, name
     for name in NO_RUNS:
@@ -139,6 +139,9 @@ def cases() -> Iterator[tuple[str, ...]]:
     for value in (*HUGE, "0", "-1", "x"):
         yield "params", "--preset=nano", f"--vocab={value}"
     yield "params", "demo", "--preset=nano"
+    for value in ("", "alchemy", "\x1b[2J", "n" * 9000):
+        yield "claims", f"--only={value}"
+    yield "claims", "demo", "--checkpoint=worst"
     yield "params", "--preset=huge"
     yield "tokenize", "a", "--file=b"
     for value in ("x", "nanogpt=", "nanogpt=/nowhere", "nanogpt=\udce9", "nanogpt=" + "n" * 9000, "nanogpt=a\0b"):

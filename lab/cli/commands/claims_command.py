@@ -1,0 +1,108 @@
+"""`llmlab claims`: check the claims of a learner's notes on a run's model."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.load_prompt import checkpoint_option
+from lab.cli.table_output import write_json, write_text
+from lab.core.errors import UserError
+from lab.core.visible_text import quoted
+
+if TYPE_CHECKING:
+    from lab.lessons.claim_checker.check_claim import CheckedClaim
+    from lab.lessons.claim_checker.claim import Claim
+
+WIDTH = 80
+"""Columns of the text."""
+
+
+@click.command(short_help="Check the claims of a learner's notes on a model.")
+@click.argument("run", default="demo")
+@click.option("--only", metavar="NAME", help="Check this claim alone; --json lists the names.")
+@checkpoint_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with the verdicts and all that was measured.")
+def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) -> None:
+    """Check what notes of a lecture on language models often say, each claim by an experiment on the model of RUN (demo).
+
+    For each: the claim, its verdict, the note that holds, and what was measured.
+    """
+    from lab.data.default_prompts import first_prompt
+    from lab.lessons.claim_checker.load_claims import load_claims
+    from lab.runs.find_runs import open_run
+
+    found = load_claims()
+    if only is not None:
+        names = [claim.name for claim in found]
+        if only not in names:
+            raise UserError(f"There is no claim called {quoted(only)}; the claims are {', '.join(names)}.")
+        found = [claim for claim in found if claim.name == only]
+    opened = open_run(run)
+    prompt = first_prompt(opened)
+    listed = []
+    check = _checker(run, checkpoint or "best", prompt)
+    for claim in found:
+        checked = check(claim)
+        if as_json:
+            listed.append(_as_json(checked))
+        else:
+            write_text(_as_text(checked))
+    if as_json:
+        write_json(listed)
+
+
+def _checker(run: str, checkpoint: str, prompt: str) -> "Callable[[Claim], CheckedClaim]":
+    """A function that checks a claim on this model. Raises: UserError: if its weights cannot be read."""
+    import torch
+
+    from lab.core.machine import cores
+    from lab.experiments.experiment_context import ExperimentContext
+    from lab.experiments.experiment_registry import run_experiment
+    from lab.inspect.model_cache import ModelCache
+    from lab.lessons.claim_checker.check_claim import check_claim, unchecked
+    from lab.planning.threads import generation_threads
+    from models.unembed import finish
+
+    models = ModelCache()
+    opened = models.model(run, checkpoint)
+    torch.set_num_threads(generation_threads(opened.model.config, cores()))
+
+    def check(claim: "Claim") -> "CheckedClaim":
+        ids = opened.tokenizer.encode(claim.prompt or prompt)
+        context = ExperimentContext(opened, models.traces, ids, inputs=claim.inputs)
+        try:
+            with torch.no_grad():
+                return check_claim(claim, finish(run_experiment(claim.experiment, context)))
+        except UserError as error:
+            return unchecked(claim, str(error))
+
+    return check
+
+
+def _as_text(checked: "CheckedClaim") -> str:
+    """The claim and its verdict, then indented the note that holds, the explanation and the sources."""
+    from lab.lessons.claim_checker.claim import TITLES
+
+    label = "In the notes" if checked.verdict == "true" else "Write instead"
+    parts = [checked.reason, f"{label}: {checked.instead()}" if checked.instead() else "", checked.explanation()]
+    parts += [f"Source: {source}" for source in checked.claim.sources]
+    paragraphs = [paragraph for part in parts for paragraph in part.split("\n\n") if paragraph]
+    lines = [click.wrap_text(f"{checked.mark} {TITLES[checked.verdict]}: {checked.claim.title}", WIDTH, "", "  ")]
+    lines += [click.wrap_text(paragraph, WIDTH, "  ", "  ") for paragraph in paragraphs]
+    return "\n".join(lines) + "\n\n"
+
+
+def _as_json(checked: "CheckedClaim") -> dict[str, object]:
+    claim = checked.claim
+    return {
+        "claim": claim.name,
+        "title": claim.title,
+        "verdict": checked.verdict,
+        "reason": checked.reason,
+        "write_instead": checked.instead(),
+        "explanation": checked.explanation(),
+        "sources": list(claim.sources),
+        "experiment": claim.experiment,
+        "measures": dict(checked.measures),
+    }
