@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
@@ -20,6 +21,7 @@ from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.run_folder import Run
 
+MODULE = "lab.posttraining.process"
 START_SECONDS = 60.0
 """Seconds that a process may take to hold its lock: Python and its imports, on a slow disk too."""
 POLL_SECONDS = 0.02
@@ -46,7 +48,7 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, predi
             log_start = log.tell()
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "lab.posttraining.process"),
+                    *(sys.executable, "-P", "-m", MODULE),
                     *(str(base.path), str(home), msgspec.json.encode(settings).decode(), prediction),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -82,7 +84,10 @@ def stop_posttraining(folder: WorkFolder) -> bool:
     if started is None or follower.history.ended is not None or started.host != platform.node() or not folder.is_running():
         return False
     try:
-        os.kill(started.pid, signal.SIGTERM)
-    except ProcessLookupError:
+        process = psutil.Process(started.pid)
+        if MODULE not in process.cmdline():  # the file is input, not truth: it may name a process of something else
+            return False
+        process.send_signal(signal.SIGTERM)
+    except psutil.Error:
         return False
     return True

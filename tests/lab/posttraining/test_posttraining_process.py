@@ -1,6 +1,7 @@
 """The process of post-training: what it leaves on disk, a kill in the middle, a second start, and what it refuses."""
 
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
@@ -12,12 +13,13 @@ import pytest
 from lab.core.errors import UserError
 from lab.posttraining import start_process
 from lab.posttraining.history import PosttrainingFollower
-from lab.posttraining.progress_log import MODELS
+from lab.posttraining.progress_log import MODELS, Started
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock
 from lab.runs.weights_file import load_model
 
 TINY = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=2, questions=1, group=2)
@@ -80,6 +82,37 @@ def test_a_stop_is_told_in_the_file(home: Path, one_core: None) -> None:
     assert follower.stage == "stopped"
     assert follower.history.ended is not None
     assert follower.history.ended.message == "Stopped."
+
+
+def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both(home: Path, one_core: None) -> None:
+    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=500, seconds=4.0))
+    follower = PosttrainingFollower(folder)
+    wait_until(follower, lambda f: f.stage == "finished")
+    kept, free = follower.history.rounds["rl"], follower.history.rounds["rl-free"]
+    assert 3 <= len(kept) == len(free) < 500
+    tuning = Run(home / "demo-rl-free").config.tuning
+    assert tuning is not None
+    assert tuning.rounds == len(free)
+
+
+def test_no_process_is_stopped_that_the_file_only_names(home: Path) -> None:
+    folder = WorkFolder("demo", home)
+    folder.make()
+    started = Started(
+        base="demo",
+        base_step=1,
+        settings=TINY,
+        pid=os.getpid(),
+        host=platform.node(),
+        time=1.0,
+        pairs=(),
+        questions=(),
+        hedged=0,
+    )
+    folder.progress_path.write_bytes(msgspec.json.encode(started) + b"\n")
+    with trainer_lock(folder.lock_path).acquire():
+        assert folder.is_running()
+        assert not stop_posttraining(folder)
 
 
 def test_a_failure_to_begin_is_told_with_the_last_line_of_the_log(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
