@@ -23,7 +23,9 @@ from screens.colour.heat import HALF_BLOCK
 from screens.colour.palette import palette_of
 
 LINES_AT_ONCE = 8
-"""Lines of a view that may come that are drawn between two chances for a key to be handled: some milliseconds."""
+"""Lines of a view that may come that are drawn between two pauses: two or three milliseconds."""
+SECONDS_OF_PAUSE = 0.002
+"""Time in which a key that has come is handed from task to task until it is handled: a single turn of the loop is too short."""
 
 
 def scrolled_sideways(pinned: Strip, rest: Strip, left: int, width: int, cuts: Sequence[int], more: Strip, base: Style) -> Strip:
@@ -164,7 +166,7 @@ class BlockView(PieceView):
         strips: dict[tuple[int, int], Strip] = {}
         for line in range(first, min(laid.height, first + self.window)):
             if line % LINES_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(SECONDS_OF_PAUSE)
             if self.room != laid_for.room or self._prepared is not into:
                 return  # another width, or other styles
             strips[line, 0] = self._strip(laid, line, 0)
