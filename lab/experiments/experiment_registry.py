@@ -10,11 +10,13 @@ from lab.core.errors import UserError
 from lab.experiments.attention.causal_mask import causal_mask
 from lab.experiments.attention.keys_from_embeddings import keys_from_embeddings
 from lab.experiments.attention.norm_and_attention import norm_and_attention
+from lab.experiments.attention.softmax_changes import softmax_changes
 from lab.experiments.attention.softmax_ratio import softmax_ratio
 from lab.experiments.attention.word_order import word_order
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult
 from lab.experiments.forward_pass.lens_by_layer import lens_by_layer
+from lab.experiments.forward_pass.nearest_rows import nearest_rows
 from lab.experiments.forward_pass.whole_path import whole_path
 from lab.experiments.generation.greedy_and_sampling import greedy_and_sampling
 from lab.experiments.generation.kv_cache import kv_cache
@@ -30,6 +32,7 @@ from lab.experiments.sizes.parameters import parameters
 from lab.experiments.sizes.positions import positions
 from lab.experiments.tokens.encode_and_decode import encode_and_decode
 from lab.experiments.tokens.pieces import pieces
+from lab.experiments.tokens.rules_alone import rules_alone
 from lab.experiments.tokens.training_tokens import training_tokens
 from lab.experiments.tokens.vocabulary import vocabulary
 from lab.experiments.tokens.words_and_tokens import words_and_tokens
@@ -46,12 +49,14 @@ TOKENS: dict[str, Experiment] = {
     "words_and_tokens": words_and_tokens,
     "training_tokens": training_tokens,
     "pieces": pieces,
+    "rules_alone": rules_alone,
 }
 """On text and tokens."""
 
 FORWARD_PASS: dict[str, Experiment] = {
     "whole_path": whole_path,
     "lens_by_layer": lens_by_layer,
+    "nearest_rows": nearest_rows,
 }
 
 NEXT_TOKEN: dict[str, Experiment] = {
@@ -71,6 +76,7 @@ ATTENTION: dict[str, Experiment] = {
     "keys_from_embeddings": keys_from_embeddings,
     "norm_and_attention": norm_and_attention,
     "softmax_ratio": softmax_ratio,
+    "softmax_changes": softmax_changes,
     "word_order": word_order,
 }
 

@@ -102,6 +102,17 @@ def softmax_table(
     )
 
 
+def with_shares(table: Table, scores: Sequence[float]) -> Table:
+    """A softmax table with a column before exp: each score's plain share of the sum of all scores, undefined where that is 0."""
+    total = sum(scores)
+    at = next(index for index, column in enumerate(table.columns) if column.title == "exp")
+    shares = [Cell(fixed(score / total, 2), value=score / total) if total else Cell("÷ 0") for score in scores]
+    columns = [*table.columns[:at], Column("score ÷ Σ"), *table.columns[at:]]
+    rows = [[*row[:at], share, *row[at:]] for row, share in zip(table.rows, shares, strict=True)]
+    sums = None if table.total is None else [*table.total[:at], Cell(f"Σ {fixed(total, 2)}"), *table.total[at:]]
+    return Table(columns, rows, table.title, sums, table.selected)
+
+
 @dataclass(frozen=True)
 class _Numbers:
     """The columns, exact. `exps` has one more entry than the others where there are others."""

@@ -44,6 +44,7 @@ class LessonReader(Vertical):
         & > LessonText { height: auto; max-height: 50%; }
         &.-text-only > LessonText { height: 1fr; max-height: 100%; }
         & Markdown { background: transparent; padding: 0 1; margin: 0; max-width: 80; }
+        & Markdown > MarkdownBlock:last-child { margin-bottom: 0; }
         & > #lesson-live { height: 1fr; }
         &.-text-only > #lesson-live { display: none; }
         &.-live-only > LessonText { display: none; }

@@ -19,8 +19,10 @@ from lab.views.screen_state import ScreenState
 from screens.learn.learn_page import LearnPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget
+from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import PlaceGuess
 from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.stage_widget import StageWidget
@@ -49,6 +51,7 @@ class LessonsPage(LearnPage):
     PARTS = (
         *(LessonList, LessonReader, LessonText),
         *(StageWidget, ExperimentWidget, PlaceGuess, GuessView, PosttrainingWidget, ScalingWidget),
+        *(FunnelWidget, MergesWidget),
     )
     DEFAULT_CSS = """
     LessonsPage {

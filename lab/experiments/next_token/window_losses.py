@@ -57,7 +57,7 @@ def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
             Column("target", "left"),
             Column("p"),
             Column("−ln p"),
-            Column("−ln p, random weights", optional=1),
+            Column("random weights", optional=1),
         ],
         [
             [

@@ -21,7 +21,7 @@ MOST_WORDS, MOST_CHARACTERS = 40, 400
 
 
 def pieces(context: ExperimentContext) -> ExperimentResult:
-    """Measures `own` and `gpt2`, the numbers of tokens, and `own_shared` and `gpt2_shared`, those in more than one word.
+    """Measures `own` and `gpt2`, the numbers of tokens, `own_shared` and `gpt2_shared`, those in more than one word, and
 
     The input `phrase` is the text.
 
@@ -40,7 +40,8 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
         missing = str(error).rstrip(".") + "."
     measures: dict[str, Measure] = {}
     for prefix, split in zip(("own", "gpt2"), found.values(), strict=False):
-        measures |= {prefix: sum(map(len, split)), f"{prefix}_shared": ", ".join(_shared(split))}
+        shared = _shared(split)
+        measures |= {prefix: sum(map(len, split)), f"{prefix}_shared": ", ".join(shared), f"{prefix}_shared_tokens": len(shared)}
     columns = [Column("word", "left"), *(Column(f"tokens of {name}", "left") for name in found)]
     rows = [
         [Cell(printable(word.encode())), *(Cell("│".join(split[i]), style="strong") for split in found.values())]

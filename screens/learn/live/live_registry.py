@@ -6,8 +6,10 @@ from lab.core.errors import UserError
 from lab.lessons.lesson import Live
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.experiment_widget import ExperimentWidget
+from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import AttentionGuess, MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
@@ -22,6 +24,8 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "predict-attention": AttentionGuess,
     "predict-experiment": MeasuredGuess,
     "scaling": ScalingWidget,
+    "funnel": FunnelWidget,
+    "merges": MergesWidget,
 }
 
 

@@ -1,6 +1,7 @@
 """Live widget `softmax`: scores to change, and their softmax computed as they change."""
 
 import math
+from collections.abc import Mapping
 
 from rich.text import Text
 from textual import on
@@ -9,8 +10,10 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widgets import Input
 
+from lab.core.errors import UserError
 from lab.views.blocks import Block, Paragraph, Table, View
 from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
 from screens.widgets.choice import Choice
 
@@ -18,6 +21,8 @@ LABELS = ("The", "big", "dog", "ran")
 SCORES = (0.3, 0.8, 1.2, 0.5)
 STEP = 0.1
 PLAIN, SHIFTED = "exp of each score", "exp of score − largest"
+MAX, SHARES, TEMPERATURE = EXTRAS = ("max", "shares", "temperature")
+LOWEST_TEMPERATURE = 0.01
 FARTHEST = 1e6
 """Largest score: beyond it exp has no digits left to show."""
 
@@ -46,9 +51,14 @@ class ScoreInput(Input):
 
 
 class SoftmaxEditor(LiveWidget):
-    """Four score fields, and the table of exp, Σ and softmax below."""
+    """Four score fields, and the table of exp, Σ and softmax below.
+
+    Option `with`: `max` to subtract the largest score or not, `shares` to compare with the plain share score ÷ Σ, `temperature`
+    to divide the scores by a number to change.
+    """
 
     USES_MODEL = False
+    OPTIONS = ("with",)
 
     DEFAULT_CSS = """
     SoftmaxEditor {
@@ -62,14 +72,26 @@ class SoftmaxEditor(LiveWidget):
     }
     """
 
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.extra = self.options.get("with", "")
+        if self.extra not in ("", *EXTRAS):
+            raise UserError(f"The option with of the live widget softmax is {', '.join(EXTRAS)}, not {self.extra!r}.")
+
     def compose(self) -> ComposeResult:
         with Horizontal():
             for label, score in zip(LABELS, SCORES, strict=True):
-                field = ScoreInput(f"{score:g}", select_on_focus=False)
-                field.border_title = Text(label)
-                yield field
-        yield Choice((PLAIN, SHIFTED), PLAIN, id="softmax-shift", tooltip="Subtract the largest score before exp, or not")
+                yield self._field(label, score)
+            if self.extra == TEMPERATURE:
+                yield self._field(TEMPERATURE, 1.0)
+        if self.extra == MAX:
+            yield Choice((PLAIN, SHIFTED), PLAIN, id="softmax-shift", tooltip="Subtract the largest score before exp, or not")
         yield BlockView(id="softmax-table")
+
+    def _field(self, label: str, number: float) -> ScoreInput:
+        field = ScoreInput(f"{number:g}", select_on_focus=False)
+        field.border_title = Text(label)
+        return field
 
     def on_mount(self) -> None:
         self.query_one(BlockView).can_focus = False
@@ -78,17 +100,29 @@ class SoftmaxEditor(LiveWidget):
     @on(Input.Changed)
     @on(Choice.Changed)
     def _compute(self) -> None:
-        from lab.views.softmax_table import softmax_table
-
         fields = list(self.query(ScoreInput))
-        scores = [field.score for field in fields]
-        known = [score for score in scores if score is not None]
-        if len(known) < len(scores):
+        numbers = [field.score for field in fields]
+        known = [number for number in numbers if number is not None]
+        if len(known) < len(numbers):
             bad = next(field for field in fields if field.score is None)
-            self._show([Paragraph(f"The score of {bad.border_title} must be a number, not {bad.value!r}.")])
-            return
-        table = softmax_table(LABELS, known, subtract_max=self.query_one(Choice).value == SHIFTED)
-        self._show([table, Paragraph(worked(table))])
+            what = "temperature" if bad.border_title == TEMPERATURE else f"score of {bad.border_title}"
+            self._show([Paragraph(f"The {what} must be a number, not {bad.value!r}.")])
+        elif self.extra == TEMPERATURE and known[-1] < LOWEST_TEMPERATURE:
+            self._show([Paragraph(f"The temperature must be at least {LOWEST_TEMPERATURE:g}, not {fields[-1].value!r}.")])
+        else:
+            table = self._table(known)
+            self._show([table, Paragraph(worked(table))] if self.extra != SHARES else [table])
+
+    def _table(self, numbers: list[float]) -> Table:
+        from lab.views.softmax_table import Titles, softmax_table, with_shares
+
+        if self.extra == TEMPERATURE:
+            *scores, temperature = numbers
+            titles = Titles(raw="score", score="score ÷ T")
+            return softmax_table(LABELS, [score / temperature for score in scores], raw=scores, titles=titles)
+        if self.extra == SHARES:
+            return with_shares(softmax_table(LABELS, numbers), numbers)
+        return softmax_table(LABELS, numbers, subtract_max=self.extra == MAX and self.query_one(Choice).value == SHIFTED)
 
     def _show(self, blocks: list[Block]) -> None:
         self.query_one(BlockView).show(View("softmax", "softmax of these scores", "", blocks))

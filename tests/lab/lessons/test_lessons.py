@@ -27,12 +27,12 @@ def test_every_lesson_is_short_and_has_a_title() -> None:
 
 
 def test_the_vocabulary_of_gpt2() -> None:
-    assert "50,257 tokens: the 256 single bytes, 50,000 merges" in " ".join(TEXTS["tokens"].split())
+    text = " ".join(TEXTS["tokens"].split())
+    assert "256 single bytes" in text
+    assert "GPT-2 has 50,000 of them and one end-of-text token: 50,257 in all" in text
     tokenizer = Tokenizer.gpt2()
     assert tokenizer.vocab_size == 50257 == 256 + 50000 + len(tokenizer.special)
-    for id in tokenizer.encode("The big dog ran"):
-        assert f"`{id}`" in TEXTS["tokens"]
-    assert len({tuple(tokenizer.encode(text)) for text in ("dog", " dog")}) == 2
+    assert len({tuple(tokenizer.encode(text)) for text in ("dog", " dog", "Dog")}) == 3
 
 
 def test_the_embeddings_of_gpt2() -> None:

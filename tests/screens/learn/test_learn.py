@@ -67,17 +67,29 @@ async def settled(pilot: Pilot[None], until: Any) -> None:
     await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
 
 
-async def open_softmax(pilot: Pilot[None], until: Any) -> None:
+async def open_softmax(pilot: Pilot[None], until: Any, extra: str = "") -> None:
     await settled(pilot, until)
+    page = pilot.app.screen.query_one(LessonsPage)
     await pilot.press(*["j"] * SOFTMAX)
     await pilot.press("enter")
     await until(pilot, lambda: pilot.app.screen.query("#softmax-table"))
+    if not extra:
+        await pilot.press("tab")
+        await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
+        return
+    steps = page.lessons[SOFTMAX].steps
+    page.reader.show(
+        page.lessons[SOFTMAX],
+        [step.live is not None and step.live.options.get("with", "") == extra for step in steps].index(True),
+    )
+    await until(pilot, lambda: page.reader.live is not None and page.reader.live.options.get("with", "") == extra)
     await pilot.press("tab")
     await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
 
 
 async def test_each_lesson_is_read_step_by_step_and_the_progress_is_kept(app: LabApp, home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
+        app.text_source = "fable.txt"
         await settled(pilot, until)
         page, seen = pilot.app.screen.query_one(LessonsPage), []
         await pilot.press("enter")
@@ -86,7 +98,11 @@ async def test_each_lesson_is_read_step_by_step_and_the_progress_is_kept(app: La
                 await until(pilot, lambda: page.reader.lesson.name == lesson.name and page.reader.step == at)  # noqa: B023
                 await until(pilot, lambda: pilot.app.screen.query_one(Markdown).source == linked_modes(step.text))  # noqa: B023
                 await until(pilot, lambda: (page.reader.live is None) == (step.live is None))  # noqa: B023
-                assert not pilot.app.screen.query_one("#lesson-status").has_class("-error"), lesson.name
+                assert not pilot.app.screen.query_one("#lesson-status").has_class("-error"), (
+                    lesson.name,
+                    step.title,
+                    pilot.app.screen.query_one("#lesson-status").left,
+                )
                 seen.append((lesson.name, at))
                 pilot.app.screen.set_focus(pilot.app.screen.query_one(LessonText))
                 await pilot.press("space")
@@ -124,7 +140,7 @@ async def test_typing_and_arrows_change_the_whole_column(app: LabApp, until: Any
 
 async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot, until)
+        await open_softmax(pilot, until, "max")
         before = column(table(pilot), "softmax")
         pilot.app.screen.query_one(Choice).focus()
         await pilot.press("right")
@@ -173,9 +189,9 @@ async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> 
     async with app.run_test(size=(120, 60)) as pilot:
         await settled(pilot, until)
         await pilot.press("j")
-        await until(pilot, lambda: "press `3`" in pilot.app.screen.query_one(Markdown).source)
+        await until(pilot, lambda: "press `2`" in pilot.app.screen.query_one(Markdown).source)
         await pilot.pause()
         rows = ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]
-        y, x = next((y, row.index("press 3")) for y, row in enumerate(rows) if "press 3" in row)
+        y, x = next((y, row.index("press 2")) for y, row in enumerate(rows) if "press 2" in row)
         await pilot.click(offset=(x + 6, y))
-        await until(pilot, lambda: app.current_mode == "tokens")
+        await until(pilot, lambda: app.current_mode == "data")

@@ -1,0 +1,45 @@
+"""Cleaning rules on the built-in reference of Python, each by itself: how much of the text each takes."""
+
+from lab.core.number_format import bytes_, probability
+from lab.data.cleaning.measure_funnel import measure_funnel
+from lab.data.cleaning.rule_registry import BY_NAME
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.views.blocks import Cell, Column, Table, View
+from models.unembed import Slices
+
+TEXT = "python"
+MEASURED = ("boilerplate", "symbol-lines", "emails", "duplicate-paragraphs", "blank-lines")
+"""Rules that are quick; each takes a slice of the work."""
+
+
+def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures, for each rule, the bytes that it takes, by its name with underscores; `most`, the title of the rule that takes
+    most, its `share` of the text, and the `bytes` of the text.
+
+    Raises:
+        UserError: if the text does not come with this Python.
+    """
+    taken: dict[str, int] = {}
+    size = 0
+    for rule in MEASURED:
+        funnel = measure_funnel(TEXT, rules=(rule,))
+        size, taken[rule] = funnel.raw_bytes, funnel.raw_bytes - funnel.kept_bytes
+        yield
+    order = sorted(MEASURED, key=lambda rule: -taken[rule])
+    most = BY_NAME[order[0]].title
+    table = Table(
+        [Column("rule", "left"), Column("takes"), Column("of the text")],
+        [
+            [
+                Cell(BY_NAME[rule].title),
+                Cell(bytes_(taken[rule]), value=float(taken[rule])),
+                Cell(probability(taken[rule] / size), value=taken[rule] / size, bar=taken[rule] / max(1, taken[order[0]])),
+            ]
+            for rule in order
+        ],
+    )
+    measures: dict[str, Measure] = {rule.replace("-", "_"): taken[rule] for rule in MEASURED}
+    measures |= {"most": most, "bytes": size, "share": taken[order[0]] / size}
+    sentence = f"By itself, “{most}” takes most of the {bytes_(size)}: {bytes_(taken[order[0]])}."
+    return ExperimentResult(View("rules_alone", "each rule by itself", sentence, [table]), measures)

@@ -1,0 +1,163 @@
+"""Live widget `funnel`: the cleaning funnel of the user's text, with a key to switch a rule off and on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, probability
+from lab.core.visible_text import visible
+from lab.data.cleaning.funnel import Funnel
+from lab.data.cleaning.funnel_process import FunnelRequest, run_funnel_process
+from lab.data.cleaning.funnel_view import funnel_view
+from lab.data.cleaning.rule_registry import BY_NAME
+from lab.data.corpus import STDIN, shown_source
+from lab.views.screen_state import ScreenState
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+
+BUILTIN = "python"
+"""The text beside the user's own: real documentation, in which most rules for duplicates find something."""
+
+
+class FunnelWidget(LiveWidget):
+    """Measures every cleaning rule on a text, in a process of its own. Nothing changes on disk, nor in the choices of Data.
+
+    Option `text: python`: the built-in reference of Python first, and the user's text at a key.
+    """
+
+    OPTIONS = ("text",)
+    USES_MODEL = False
+    HELP = (
+        "**Funnel.** The text through all cleaning rules, in their order; the bars are what is left. `↑` and `↓` choose a rule, "
+        "`x` switches it, `v` shows another text, `o` opens the page Clean of Data with this text."
+    )
+    BINDINGS = [
+        Binding("x", "switch", "Switch rule", id="funnel.switch", tooltip="Leave out the rule under the cursor, or apply it"),
+        Binding("v", "other_text", "Other text", id="funnel.text", tooltip="Your text, or the built-in Python reference"),
+    ]
+    DEFAULT_CSS = "FunnelWidget > BlockView { height: 1fr; }"
+
+    @dataclass
+    class TextFound(Message):
+        """The text of a run: its source and encoding, or the reason why it cannot be read again."""
+
+        source: str
+        encoding: str
+        problem: str = ""
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.view = BlockView()
+        self.left_out: set[str] = set()
+        """Names of the rules that are switched off."""
+        self._own: tuple[str, str] | None = None
+        """Source and encoding of the user's text."""
+        self._shows_builtin = self.options.get("text") == BUILTIN
+        self._rows: list[str] = []
+        self._is_measured = False
+
+    def compose(self) -> ComposeResult:
+        yield self.view
+
+    @property
+    def is_settled(self) -> bool:
+        return self._is_measured
+
+    def take_focus(self) -> bool:
+        self.view.focus()
+        return True
+
+    def show_model(self, model: ModelAtHand) -> None:
+        """Measure the text that is chosen in Data, else that of the run."""
+        if self.lab.text_source:
+            self.post_message(self.TextFound(self.lab.text_source, self.lab.text_encoding))
+        else:
+            self._find_text(model.run)
+
+    @work(thread=True, exclusive=True, group="text", exit_on_error=True)
+    def _find_text(self, run: str) -> None:
+        from lab.data.text_source import sources_of
+        from lab.runs.find_runs import open_run
+
+        try:
+            data = open_run(run).config.data
+        except UserError as error:
+            self.post_message(self.TextFound(BUILTIN, "", str(error)))
+            return
+        if STDIN in sources_of(data.source):
+            words = f"{run} was trained on standard input, which cannot be read again; this is a built-in text."
+            self.post_message(self.TextFound(BUILTIN, "", words))
+        else:
+            self.post_message(self.TextFound(data.source, data.encoding))
+
+    @on(TextFound)
+    def _take_text(self, message: TextFound) -> None:
+        message.stop()
+        self._own = message.source, message.encoding
+        self._start(message.problem)
+
+    @property
+    def text(self) -> tuple[str, str]:
+        """Source and encoding of the text in view."""
+        return (BUILTIN, "") if self._shows_builtin or self._own is None else self._own
+
+    def _start(self, problem: str = "") -> None:
+        self._is_measured = False
+        if self.view.view is not None:
+            self.view.wait(True)
+        self.say(problem or "Reading the text…", error=bool(problem))
+        source, encoding = self.text
+        self._measure(source, encoding, tuple(name for name in BY_NAME if name not in self.left_out), problem)
+
+    @work(exclusive=True, group="funnel", exit_on_error=True)
+    async def _measure(self, source: str, encoding: str, rules: tuple[str, ...], problem: str) -> None:
+        try:
+            reply = await run_funnel_process(FunnelRequest(source, encoding or None, rules), self._tell_progress)
+        except UserError as error:
+            self._is_measured = True
+            self.view.wait(False)
+            self.say(f"{error} Press v for a built-in text.", error=True)
+            return
+        assert reply.funnel is not None
+        self._show(reply.funnel, source)
+        self._is_measured = True
+        self.say(problem, error=bool(problem))
+
+    def _show(self, funnel: Funnel, source: str) -> None:
+        view, self._rows = funnel_view(funnel, self.left_out, visible(shown_source(source).rsplit("/", 1)[-1]))
+        self.view.show(view)
+
+    def _tell_progress(self, done: int, total: int) -> None:
+        if total:
+            self.say(f"reading {probability(done / total, 0)} of {bytes_(total)}")
+
+    def action_switch(self) -> None:
+        row = self.view.cursor[1] if self.view.cursor is not None and self.view.cursor[0] == 0 else 0
+        rule = self._rows[row] if row < len(self._rows) else ""
+        if rule:
+            self.left_out ^= {rule}
+            self._start()
+        else:
+            self.say("Choose a rule with ↑ and ↓ first.")
+
+    def action_other_text(self) -> None:
+        self._shows_builtin = not self._shows_builtin
+        self._start()
+
+    @on(BlockView.SpotChanged)
+    def _stop_spot(self, message: BlockView.SpotChanged) -> None:
+        message.stop()
+
+    def full_screen(self) -> ScreenState | None:
+        if not self._is_measured:
+            return None
+        source, encoding = self.text
+        return ScreenState(mode="data", page="clean", text=source, encoding=encoding)

@@ -1,0 +1,189 @@
+"""Live widget `merges`: BPE learned on the user's text merge by merge, and the pieces that it makes of a phrase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.widgets import Input
+
+from lab.core.number_format import probability
+from lab.views.screen_state import ScreenState
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+
+if TYPE_CHECKING:
+    from lab.tokenization.bpe.bpe_session import BpeSession
+
+PHRASE = "running runs ran"
+BUILTIN = "stories"
+"""Text to learn from where the user's own cannot be read."""
+SLICE_SECONDS = 0.06
+"""Longest time of merging between two paints."""
+
+
+class _OutdatedError(Exception):
+    """Another text is wanted, or the lesson is left."""
+
+
+class MergesWidget(LiveWidget):
+    """Option: `phrase`, the text whose pieces are shown. Learns from the text chosen in Data, else from the run's own."""
+
+    OPTIONS = ("phrase",)
+    USES_MODEL = False
+    HELP = (
+        "**BPE.** Learned on your text as you watch: `m` makes the next merge, `x` ten, `C` a hundred, `u` takes the last one "
+        "back. `tab` leads to the phrase, `o` opens the page Learn BPE of Tokens."
+    )
+    BINDINGS = [
+        Binding("m", "merge(1)", "Merge", id="merges.one", tooltip="Make the most common pair one token"),
+        Binding("x", "merge(10)", "10", id="merges.ten", tooltip="Make ten merges"),
+        Binding("C", "merge(100)", "100", id="merges.hundred", tooltip="Make a hundred merges"),
+        Binding("u", "merge(-1)", "Undo", id="merges.undo", tooltip="Take the last merge back"),
+    ]
+    DEFAULT_CSS = """
+    MergesWidget {
+        & > BlockView { height: 1fr; }
+        & > Input { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }
+        & > Input { border-title-color: $foreground 90%; }
+        & > Input:focus { border: round $accent; }
+    }
+    """
+
+    @dataclass
+    class Opened(Message):
+        """The words of a text are counted. `problem` says why it is not the user's own."""
+
+        number: int
+        session: BpeSession
+        run_tokens: tuple[bytes, ...]
+        problem: str
+
+    @dataclass
+    class Reading(Message):
+        """The share of the text that has been read."""
+
+        share: float
+
+    @dataclass
+    class Moved(Message):
+        """A slice of merges is done; so many are still to do."""
+
+        session: BpeSession
+        left: int
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.view = BlockView()
+        self.session: BpeSession | None = None
+        self._run = ""
+        self._run_tokens: tuple[bytes, ...] = ()
+        self._number = 0
+        self._is_merging = False
+
+    def compose(self) -> ComposeResult:
+        field = Input(self.options.get("phrase", PHRASE), select_on_focus=False, max_length=200)
+        field.border_title = Text("phrase")
+        yield field
+        yield self.view
+
+    @property
+    def is_settled(self) -> bool:
+        return self.session is not None and not self._is_merging
+
+    def take_focus(self) -> bool:
+        self.view.focus()
+        return True
+
+    def show_model(self, model: ModelAtHand) -> None:
+        self._run = model.run
+        self._number += 1
+        self.say("Counting the words of the text…")
+        lab = self.lab
+        self._open(self._number, model.run, lab.text_source, lab.text_encoding, lab.text_cleaning)
+
+    @work(thread=True, group="bpe-open", exit_on_error=True)
+    def _open(self, number: int, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+        from lab.core.errors import UserError
+        from lab.tokenization.bpe.bpe_session import BpeSession
+        from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part
+
+        shown = 0.0
+
+        def report(share: float) -> None:
+            nonlocal shown
+            if number != self._number or not self.is_attached:
+                raise _OutdatedError
+            if share >= shown + 0.01:
+                shown = share
+                self.post_message(self.Reading(share))
+
+        problem = ""
+        tokens: tuple[bytes, ...] = ()
+        try:
+            try:
+                if source:
+                    text = read_training_part(source, encoding or None, report, cleaning=cleaning)
+                else:
+                    text, tokens = read_run_text(run, report)
+            except UserError as error:
+                problem = f"{error} Shown on the built-in stories."
+                text = read_training_part(BUILTIN, report=report)
+        except _OutdatedError:
+            return
+        self.post_message(self.Opened(number, BpeSession(text), tokens, problem))
+
+    @on(Reading)
+    def _tell_share(self, message: Reading) -> None:
+        self.say(f"reading {probability(message.share, 0)} of the text")
+
+    @on(Opened)
+    def _opened(self, message: Opened) -> None:
+        if message.number == self._number:
+            self.session, self._run_tokens = message.session, message.run_tokens
+            self._draw()
+            self.say(message.problem, error=bool(message.problem))
+
+    def action_merge(self, steps: int) -> None:
+        if self.session is not None and not self._is_merging:
+            self._is_merging = True
+            self._move(self.session, steps)
+
+    @work(thread=True, group="bpe-move", exit_on_error=True)
+    def _move(self, session: BpeSession, steps: int) -> None:
+        self.post_message(self.Moved(session, session.move(steps, SLICE_SECONDS)))
+
+    @on(Moved)
+    def _moved(self, message: Moved) -> None:
+        if message.session is not self.session:
+            self._is_merging = False
+            return
+        self._draw()
+        self._is_merging = message.left != 0
+        if message.left:
+            self._move(message.session, message.left)
+
+    @on(Input.Changed)
+    def _draw(self) -> None:
+        if self.session is None:
+            return
+        from lab.tokenization.bpe.bpe_session import agreement_sentence
+        from lab.tokenization.bpe.merges_view import merges_view
+
+        state = self.session.state
+        agreement = agreement_sentence(state, self._run_tokens, self._run) if self._run_tokens else ""
+        self.view.show(merges_view(state, self.query_one(Input).value, agreement))
+
+    @on(BlockView.SpotChanged)
+    def _stop_spot(self, message: BlockView.SpotChanged) -> None:
+        message.stop()
+
+    def full_screen(self) -> ScreenState | None:
+        return ScreenState(mode="tokens", page="bpe")
