@@ -31,8 +31,9 @@ DEFAULT_TEXT = "stories:20MB"
 """Long enough that no size sees it more than a few times in the default minutes, so that none memorizes it."""
 DEFAULT_MINUTES = 2.0
 """Of each size. With the preparation and the evaluations at the end the four take less than ten on two cores."""
-EVALUATIONS = 24
-"""Evaluations of each run, about: enough points for a curve, for some percent of its time."""
+EVALUATIONS = 16
+"""Evaluations of each run, at least: enough points for a curve. One takes as long as about four steps of the largest size, of
+which two cores take some 600 in two minutes: together a tenth of its time."""
 EVALUATIONS_IN_COMMON = 3
 """Evaluations of each run, at least, before it has seen as many tokens as the slowest will: sizes are compared there. One would
 do if the slowest were always as quick as when it was timed."""
