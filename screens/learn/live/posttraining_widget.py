@@ -47,7 +47,7 @@ class PosttrainingWidget(LiveWidget):
 
     OPTIONS = ("view",)
     HELP = (
-        "**Post-training.** `t` starts it, `x` stops it; it goes on while you are elsewhere. `v` and `V` change what is shown, "
+        "**Post-training.** `r` starts it, `x` stops it; it goes on while you are elsewhere. `v` and `V` change what is shown, "
         "`g` your prediction; `m` chooses the model that `o` opens in Inspect."
     )
     DEFAULT_CSS = """
@@ -63,7 +63,7 @@ class PosttrainingWidget(LiveWidget):
     }
     """
     BINDINGS = [
-        Binding("t", "start", "Start", id="posttraining.start", tooltip="Start the post-training in the background"),
+        Binding("r", "start", "Start", id="posttraining.start", tooltip="Start the post-training in the background"),
         Binding("x", "stop", "Stop", id="posttraining.stop", tooltip="Stop the post-training"),
         Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
         Binding("V", "turn(-1)", "View before", id="posttraining.view_back", show=False, tooltip="The view before"),
@@ -215,7 +215,7 @@ class PosttrainingWidget(LiveWidget):
         at = f"‹ {self.view_name} › v · "
         stage = follower.stage
         if stage == "none":
-            return f"{at}not started: t starts"
+            return f"{at}not started: r starts it"
         if stage == "starting":
             return f"{at}evaluating the base model…"
         if stage == "fine-tuning":
@@ -231,7 +231,7 @@ class PosttrainingWidget(LiveWidget):
             model = self._model_to_open()
             return f"{at}finished · o opens {visible(history.saved[model])} in Inspect, m another" if model else f"{at}finished"
         reason = history.ended.message if history.ended is not None else "Its process is gone."
-        return f"{at}{reason} t starts it again"
+        return f"{at}{reason} r starts it again"
 
     def _model_to_open(self) -> Model | None:
         saved = self.history.saved

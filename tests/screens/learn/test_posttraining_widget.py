@@ -130,10 +130,10 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         await pilot.press("v")
         assert "name both animals" in view(pilot).sentence
 
-        await pilot.press("t")
+        await pilot.press("r")
         await until(pilot, lambda: widget(pilot).history.sft)
         assert begun == [CHOICES[2]]
-        assert "t starts it again" in state(pilot), "no process holds its lock"
+        assert "r starts it again" in state(pilot), "no process holds its lock"
 
         measured = [evaluation("base", 0.0, 0.1), evaluation("sft", 0.5, 0.5), evaluation("rl", 0.9, 1.0)]
         rounds = [round_(model, number, 0.5, 0.5) for model in ("rl", "rl-free") for number in (1, 2)]
