@@ -26,8 +26,8 @@ from lab.training.command_inbox import CommandInbox, StopRequestedError
 from lab.training.start_trainer import start_trainer
 from lab.training.stop_signals import StopSignals
 
-NICENESS = 15
-"""Priority below everything else, the trainers of other runs included; the trainers that it starts inherit it."""
+NICENESS = 10
+"""Priority below that of other runs' trainers, which have 5. The trainers that it starts inherit it."""
 SECONDS_BETWEEN_WRITES = 0.5
 
 

@@ -19,6 +19,8 @@ STRAIGHT = 0.1
 """Misfit of a law up to which its points lie on a line, as far as a plot shows."""
 CLOSE = 0.05
 """Relative error of a prediction up to which it came true."""
+BUSY = 0.6
+"""Share of the tokens of a quiet machine below which it is said to have been busy. Evaluations take up to a fifth."""
 NONE = "·"
 
 
@@ -230,6 +232,7 @@ def sentences(result: ScalingResult) -> list[str]:
         _floor(result),
         _decay(result),
         _memorized(result),
+        _busy(result),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -317,6 +320,22 @@ def _memorized(result: ScalingResult) -> str:
         if last is not None and curve.epochs > memorizing_epochs(curve.model, round(last.tokens / curve.epochs)):
             many.append(f"size {curve.number} has seen it {significant(curve.epochs, 2)} times")
     return f"The text is short: {_listed(many)}. A longer text gives a truer line." if many else ""
+
+
+def _busy(result: ScalingResult) -> str:
+    """The size that other programs slowed down most, where they did so much that the same minutes do not compare."""
+    slowed = [
+        (last.tokens / curve.alone, curve.number, last.tokens, curve.alone)
+        for curve in (each.curve for each in result.sizes)
+        if (last := curve.last) is not None and curve.alone
+    ]
+    if not slowed or min(slowed)[0] >= BUSY:
+        return ""
+    _, number, tokens, alone = min(slowed)
+    return (
+        f"Other programs kept this machine busy: size {number} has seen {count(tokens)} tokens, of the {count(alone)} to expect from "
+        "the measured time of a step. On a quiet machine the same minutes compare better."
+    )
 
 
 def _named(each: SizeResult) -> str:

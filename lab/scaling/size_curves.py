@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from lab.planning.estimates.measure_step_time import known_step_seconds
 from lab.reports.loss_curve import Evaluations
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, RunConfig
@@ -41,6 +42,8 @@ class SizeCurve:
     """Passes over the training text at the latest evaluation."""
     points: tuple[CurvePoint, ...]
     """Evaluations after the first step, in order."""
+    alone: float | None
+    """Tokens that it would see in its time by the step time that was measured before; None where none was."""
     floor: float | None
     """True entropy of the text in nats per token of the evaluated text; None where it is not known."""
 
@@ -109,8 +112,16 @@ class _RunReader:
                 for metric in evaluations
                 if metric.val_loss
             ),
+            alone=self._tokens_alone(),
             floor=_floor(config, evaluations[-1]) if evaluations else None,
         )
+
+    def _tokens_alone(self) -> float | None:
+        config = self.run.config
+        seconds = known_step_seconds(config.model, config.train, self.run.path.parent)
+        if not seconds or config.train.minutes is None:
+            return None
+        return 60 * config.train.minutes / seconds * config.train.batch * config.model.context
 
 
 def _floor(config: RunConfig, evaluation: Metric) -> float | None:

@@ -33,7 +33,7 @@ def curve(at: int, loss: object = law, *, floor: float | None = FLOOR, epochs: f
         tokens = round(SPEED * seconds / each)
         above = loss(parameter_count(model), tokens) - (fall if seconds > DECAY_BEGINS * SECONDS else 0.0)
         points.append(CurvePoint(tokens, float(tokens * each), seconds, FLOOR + above))
-    return SizeCurve(f"s-{at + 1}", at + 1, model, "finished", 0.008, SECONDS, epochs, tuple(points), floor)
+    return SizeCurve(f"s-{at + 1}", at + 1, model, "finished", 0.008, SECONDS, epochs, tuple(points), None, floor)
 
 
 def result_of(loss: object = law, **facts: object) -> ScalingResult:
@@ -159,3 +159,12 @@ def test_the_fall_of_the_learning_rate_is_measured() -> None:
     assert len(said) == 1
     assert "by another 0.030 to 0.030" in said[0]
     assert "last 20%" in said[0]
+
+
+def test_a_machine_that_was_busy_meanwhile_is_told() -> None:
+    curves = [curve(at) for at in range(4)]
+    last = [each.points[-1].tokens for each in curves]
+    quiet = [dataclasses.replace(each, alone=1.2 * tokens) for each, tokens in zip(curves, last, strict=True)]
+    assert not any("busy" in sentence for sentence in sentences(scaling_result(quiet, 4)))
+    busy = [*quiet[:3], dataclasses.replace(curves[3], alone=10.0 * last[3])]
+    assert any("busy: size 4" in sentence for sentence in sentences(scaling_result(busy, 4)))
