@@ -100,6 +100,7 @@ def _bindings_of(owner: type[Widget]) -> dict[str, list[Binding]]:
 
 SYNONYMS = {
     "app.help": "keys shortcuts manual",
+    "app.note": "write comment remark annotate remember bookmark markdown",
     "app.quit": "exit leave close",
     "app.redraw": "refresh repaint clear terminal garbage",
     "app.theme": "colours colors dark light palette appearance",
@@ -163,6 +164,8 @@ SYNONYMS = {
     "inspect.undo": "back revert",
     "look.cleaned": "raw original cleaned statistics",
     "look.sample": "random passage excerpt anywhere read",
+    "notes.filter": "search words",
+    "notes.open": "bookmark place state again",
     "split.ids": "numbers integers token ids",
     "split.model": "preset size parameters context",
     "split.next": "window input target shifted batch sequence",

@@ -93,6 +93,7 @@ class LabApp(AppState):
             for number, mode in enumerate(MODE_NAMES, 1)
         ),
         Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours"),
+        Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew"),
         Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys"),
         Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training"),
@@ -258,6 +259,13 @@ class LabApp(AppState):
 
         if not isinstance(self.screen, ThemePicker):
             self.push_screen(ThemePicker())
+
+    def action_note(self) -> None:
+        """Write a note about the state in view."""
+        from screens.notes.note_dialog import NoteDialog
+
+        if isinstance(self.screen, LabScreen):
+            self.push_screen(NoteDialog.about(self.screen.screen_state()))
 
     def action_redraw(self) -> None:
         """Send every cell again: another program may have written on the terminal."""

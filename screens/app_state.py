@@ -41,6 +41,8 @@ class AppState(App[None]):
     """Every run as last read from disk, newest first, the demo last."""
     runs_known: var[bool] = var(False)
     """True once `runs` has been read."""
+    notes_version: var[int] = var(0)
+    """Goes up with each note that this lab writes, changes or deletes."""
     preferences: var[Preferences] = var(Preferences())
     """The user's choices, which outlive the lab; changed by `change_preferences` only."""
 

@@ -163,7 +163,7 @@ EVERYWHERE = Group(
         Line(("screen.next", "screen.previous"), "next and previous part of the screen"),
         *one("screen.back", "screen.more_keys"),
         Line(("command_palette",), "every action, found by words"),
-        *one("app.theme", "app.redraw", "app.help", "app.quit", "app.quit_anywhere"),
+        *one("app.note", "app.theme", "app.redraw", "app.help", "app.quit", "app.quit_anywhere"),
     ),
 )
 

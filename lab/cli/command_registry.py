@@ -28,6 +28,7 @@ COMMANDS = (
     "tokenize",
     "params",
     "cache",
+    "notes",
     "bench",
 )
 """In the order of the help; each is in a module of `lab.cli.commands`."""

@@ -16,9 +16,10 @@ from screens.learn.claims.claims_page import ClaimsPage
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
+from screens.learn.notes_page import NotesPage
 from screens.widgets.page_bar import PageBar, PageLink
 
-PAGES: tuple[type[LearnPage], ...] = (LessonsPage, ClaimsPage)
+PAGES: tuple[type[LearnPage], ...] = (LessonsPage, ClaimsPage, NotesPage)
 
 
 class LearnScreen(LabScreen):
@@ -27,7 +28,7 @@ class LearnScreen(LabScreen):
     MODE = "learn"
     HELP = (
         "How a GPT is made and run, a step at a time: short lessons, each computed on your own model. `enter` reads a lesson, "
-        "`space` goes on, `o` opens what is in view in its own mode."
+        "`space` goes on, `o` opens what is in view in its own mode. `m` lists your own notes, which `ctrl+o` writes anywhere."
     )
     DEFAULT_CSS = """
     LearnScreen {
@@ -39,6 +40,8 @@ class LearnScreen(LabScreen):
         &.-narrow ClaimReader { display: none; }
         &.-narrow ClaimsPage.-reading ClaimList { display: none; }
         &.-narrow ClaimsPage.-reading ClaimReader { display: block; }
+        &.-narrow #notes-body { layout: vertical; }
+        &.-narrow #notes-list { width: 1fr; height: 9; }
     }
     """
     BINDINGS = [

@@ -1,0 +1,52 @@
+"""`llmlab notes`: list one's own notes, or say where they are."""
+
+import time
+
+import click
+import msgspec
+
+from lab.cli.table_output import table, write_json
+
+
+@click.command(short_help="List your notes.")
+@click.option("--path", "as_path", is_flag=True, help="Print the folder of the notes, for an editor or a search.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def notes(as_path: bool, as_json: bool) -> None:
+    """List the notes that ctrl+o writes in the lab, newest first, with the place that each is about.
+
+    Each is a Markdown file, which any editor can read and change. In the lab, m in Learn lists them and leads back to their
+    places.
+    """
+    from lab.learner.notes import list_notes, notes_folder
+    from lab.runs.home_folder import home
+
+    if as_path:
+        click.echo(str(notes_folder(home())))
+        return
+    found = list_notes(home())
+    if as_json:
+        write_json(
+            [
+                {
+                    "path": str(note.path),
+                    "created": note.created,
+                    "place": note.place,
+                    "state": msgspec.to_builtins(note.state),
+                    "text": note.text,
+                    "problem": note.problem,
+                }
+                for note in found
+            ]
+        )
+    elif not found:
+        click.echo("No notes yet: ctrl+o in the lab writes one about what is in view.")
+    else:
+        rows = [
+            (
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(note.created)),
+                note.place or note.path.name,
+                f"damaged: {note.path.name} {note.problem}" if note.problem else note.first_line,
+            )
+            for note in found
+        ]
+        click.echo(table(("written", "place", "note"), rows))

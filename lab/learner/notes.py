@@ -1,0 +1,215 @@
+"""Notes of one's own: Markdown files in the folder `.learn/notes` of the home, each with the screen state that it is about.
+
+A note begins with a front matter that other programs read as YAML:
+
+    ---
+    created: 2026-02-03T04:05:06Z
+    place: "Inspect · demo · layer 2"
+    state: {"mode":"inspect","run":"demo","layer":1}
+    ---
+
+    The text, in Markdown.
+
+A Markdown file without one, written in any editor, is a note about no place. The names of the files mean nothing.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.bounded_json import decode_json
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safe_open import read_regular
+from lab.learner.progress import learner_folder
+from lab.views.screen_state import ScreenState
+
+LARGEST_NOTE = 1 << 20
+"""Bytes of a note's file."""
+MOST_NOTES = 10_000
+"""Most notes that are read, the newest by name first."""
+LONGEST_PLACE = 500
+END = "---"
+DATE = "%Y-%m-%dT%H:%M:%SZ"
+
+Place = Annotated[str, msgspec.Meta(max_length=LONGEST_PLACE)]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note, or a file among the notes that cannot be used."""
+
+    path: Path
+    text: str
+    """Markdown."""
+    created: float = 0.0
+    """Unix time."""
+    place: str = ""
+    """The place in words, as it was when the note was written."""
+    state: ScreenState | None = None
+    """The place; None for a file without one."""
+    problem: str = ""
+    """The reason why the file cannot be used; "" if it can."""
+
+    @property
+    def first_line(self) -> str:
+        """The first line that has words, without the marks of a heading or a list."""
+        lines = (line.strip().lstrip("#>*-+ ").strip() for line in self.text.splitlines())
+        return next(filter(None, lines), "")
+
+    def holds(self, words: str) -> bool:
+        """True if every one of the words is in the note or its place, in any case of letters."""
+        searched = f"{self.text}\n{self.place}\n{self.path.name}".casefold()
+        return all(word in searched for word in words.casefold().split())
+
+
+def notes_folder(home: Path) -> Path:
+    return learner_folder(home) / "notes"
+
+
+def list_notes(home: Path) -> list[Note]:
+    """All notes, newest first. A file that cannot be used is listed with its problem. Raises: UserError: for the folder."""
+    folder = notes_folder(home)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((each.name for each in entries if _is_note(each.name)), reverse=True)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise os_error_in_words(error, f"read your notes in {folder}") from error
+    return sorted((read_note(folder / name) for name in names[:MOST_NOTES]), key=lambda note: -note.created)
+
+
+def _is_note(name: str) -> bool:
+    return name.endswith(".md") and not name.startswith(".")
+
+
+def read_note(path: Path) -> Note:
+    """A note from its file. Never fails: the problem is the note's."""
+    try:
+        raw = read_regular(path, LARGEST_NOTE)
+        return _parsed(path, raw)
+    except DamagedFileError as error:
+        return Note(path, "", _changed(path), problem=error.reason)
+    except OSError as error:
+        return Note(path, "", _changed(path), problem=(error.strerror or str(error)).lower())
+
+
+def _parsed(path: Path, raw: bytes) -> Note:
+    try:
+        whole = raw.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise DamagedFileError(path, "is not text in UTF-8") from error
+    lines = whole.split("\n")
+    if lines[0].rstrip() != END:
+        return Note(path, whole.strip("\n"), _changed(path))
+    end = next((at for at, line in enumerate(lines[1:], 1) if line.rstrip() == END), None)
+    if end is None:
+        raise DamagedFileError(path, f"begins with {END} and has no second {END} at the end of its front matter")
+    fields = dict(_fields(lines[1:end]))
+    text = "\n".join(lines[end + 1 :]).strip("\n")
+    created = _time(fields["created"]) if "created" in fields else None
+    if "created" in fields and created is None:
+        raise DamagedFileError(path, "has a date in its front matter that is none, such as 2026-02-03T04:05:06Z")
+    place = decode_json(path, fields["place"].encode(), Place) if "place" in fields else ""
+    state = decode_json(path, fields["state"].encode(), ScreenState) if "state" in fields else None
+    return Note(path, text, _changed(path) if created is None else created, place, state)
+
+
+def _fields(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """The fields that are ours; others, of another program, are passed over."""
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and name in ("created", "place", "state"):
+            yield name, value.strip()
+
+
+def _time(words: str) -> float | None:
+    try:
+        return datetime.strptime(words, DATE).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _changed(path: Path) -> float:
+    """Time of the file's last change."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _written(text: str, created: float, place: str, state: ScreenState | None) -> bytes:
+    date = datetime.fromtimestamp(created, UTC).strftime(DATE)
+    head = [END, f"created: {date}"]
+    if place:
+        head.append(f"place: {msgspec.json.encode(place[:LONGEST_PLACE]).decode()}")
+    if state is not None:
+        head.append(f"state: {msgspec.json.encode(state).decode()}")
+    return "\n".join([*head, END, "", text.strip("\n"), ""]).encode("utf-8", "replace")
+
+
+def add_note(home: Path, text: str, place: str, state: ScreenState) -> Note:
+    """Write a new note. Raises: UserError: if it is too long, or cannot be written."""
+    folder = notes_folder(home)
+    created = float(int(time.time()))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise os_error_in_words(error, f"make the folder of your notes, {folder}") from error
+    path = _unused(folder, created, place)
+    _write(path, _written(text, created, place, state))
+    return read_note(path)
+
+
+def change_note(note: Note, text: str) -> Note:
+    """Write the note anew with another text; its place and date stay. Raises: UserError: if it cannot be written."""
+    _write(note.path, _written(text, note.created, note.place, note.state))
+    return read_note(note.path)
+
+
+def delete_note(note: Note) -> None:
+    """Delete the note's file. Raises: UserError: if it cannot be deleted."""
+    try:
+        note.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise os_error_in_words(error, f"delete {note.path}") from error
+
+
+def _write(path: Path, contents: bytes) -> None:
+    if len(contents) > LARGEST_NOTE:
+        size = f"{len(contents):,} bytes with its place, of {LARGEST_NOTE:,} that it may have"
+        raise UserError(f"The note has {size}: shorten it.")
+    try:
+        write_atomic(path, contents)
+    except OSError as error:
+        raise os_error_in_words(error, f"write the note {path}") from error
+
+
+def _unused(folder: Path, created: float, place: str) -> Path:
+    """A name for the file: the time, then words of the place; numbered where it is taken."""
+    date = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d-%H%M%S")
+    slug = re.sub(r"[^a-z0-9]+", "-", place.lower())[:60].strip("-") or "note"
+    path, number = folder / f"{date}-{slug}.md", 1
+    while os.path.lexists(path):
+        number += 1
+        path = folder / f"{date}-{slug}-{number}.md"
+    return path
+
+
+def is_same_place(one: ScreenState, other: ScreenState) -> bool:
+    """True if two states look at the same, whatever the checkpoint and the changes made in the model."""
+    return _looked_at(one) == _looked_at(other)
+
+
+def _looked_at(state: ScreenState) -> tuple[object, ...]:
+    prompt = state.ids or state.prompt
+    place = (state.mode, state.page, state.run, state.text, prompt, state.tokenizer)
+    return (*place, state.stage, state.layer, state.head, state.position, state.lesson, state.step, state.claim)

@@ -1,0 +1,179 @@
+"""The dialog that writes a note about the state in view, or changes one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal, cast
+
+from rich.text import Text
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static, TextArea
+
+from lab.core.errors import UserError
+from lab.core.visible_text import visible
+from lab.learner.notes import Note, add_note, change_note, is_same_place, list_notes
+from lab.runs.home_folder import home
+from lab.views.screen_state import ScreenState
+from screens.app_state import AppState
+from screens.notes.place_words import place_in_words
+
+MOST_CHARACTERS = 100_000
+"""Most characters of a paste, which TextArea wraps at once."""
+
+FOUND_AGAIN = "m in 6 Learn lists your notes"
+
+
+class NoteDialog(ModalScreen[Note | None]):
+    """A text area over the screen. Returns the note once it is on disk; None where nothing was written."""
+
+    BINDINGS = [
+        Binding("ctrl+s", "save", "Save", id="note.save", tooltip="Save the note"),
+        Binding("escape", "leave", "Leave", id="note.leave", tooltip="Leave; asks before a text is lost"),
+    ]
+    DEFAULT_CSS = """
+    NoteDialog {
+        align: center middle;
+        #note { width: 84; max-width: 100%; height: 80%; min-height: 10; border: round $primary; background: $surface; }
+        #note { border-title-color: $foreground; }
+        #note-place { padding: 0 2; color: $foreground; max-height: 3; }
+        #note-line { padding: 0 2; color: $foreground 70%; }
+        #note-line.-wrong { color: $text-error; text-style: bold; }
+        #note-text { height: 1fr; border: round $foreground 30%; background: $surface; padding: 0 1; margin: 0 1; }
+        #note-text:focus { border: round $accent; }
+    }
+    """
+
+    def __init__(self, title: str, place: str, text: str, save: Callable[[str], Note], about: ScreenState | None = None) -> None:
+        """`save` writes the text, in a thread, and raises UserError where it cannot; other notes `about` a state are counted."""
+        super().__init__()
+        self._title, self._place, self._text, self._save, self._about = title, place, text, save, about
+        self._is_saving = False
+
+    @classmethod
+    def about(cls, state: ScreenState) -> NoteDialog:
+        """A new note about a state."""
+        place = place_in_words(state)
+        return cls("note", place, "", lambda text: add_note(home(), text, place, state), state)
+
+    @classmethod
+    def changing(cls, note: Note) -> NoteDialog:
+        """A note that is there."""
+        return cls("change the note", note.place, note.text, lambda text: change_note(note, text))
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="note") as box:
+            box.border_title = Text(self._title)
+            box.border_subtitle = Text("ctrl+s save · Esc leave")
+            yield Static(Text(visible(self._place)), id="note-place")
+            yield NoteText(self._text, id="note-text", show_line_numbers=False, soft_wrap=True, placeholder="In Markdown.")
+            yield Static("", id="note-line", markup=False)
+
+    def on_mount(self) -> None:
+        area = self.query_one(TextArea)
+        area.move_cursor(area.document.end)
+        area.focus()
+        if self._about is not None:
+            self._count(self._about)
+
+    @work(group="count", exit_on_error=True)
+    async def _count(self, state: ScreenState) -> None:
+        """Say how many notes there are about this place already."""
+        try:
+            notes = await asyncio.to_thread(list_notes, home())
+        except UserError:
+            return  # writing the note meets the same folder, and its sentence is shown
+        found = sum(note.state is not None and is_same_place(note.state, state) for note in notes)
+        if found:
+            self._say(f"{found} note{'s' if found > 1 else ''} about this place already: {FOUND_AGAIN}.")
+
+    def _say(self, words: str, *, wrong: bool = False) -> None:
+        line = self.query_one("#note-line", Static)
+        line.set_class(wrong, "-wrong")
+        line.update(visible(words))
+
+    @property
+    def text(self) -> str:
+        return self.query_one(TextArea).text
+
+    def would_be_lost(self) -> str:
+        return "the note being written" if self.text.strip() and self.text != self._text else ""
+
+    def action_save(self) -> None:
+        if not self.text.strip():
+            self._say("The note is empty: type something, or leave with Esc.", wrong=True)
+        elif not self._is_saving:
+            self._is_saving = True
+            self._write(self.text)
+
+    @work(group="save", exit_on_error=True)
+    async def _write(self, text: str) -> None:
+        try:
+            note = await asyncio.to_thread(self._save, text)
+        except UserError as error:
+            self._is_saving = False
+            self._say(str(error), wrong=True)
+        else:
+            cast(AppState, self.app).notes_version += 1
+            self.app.notify(f"Saved your note: {FOUND_AGAIN}.", markup=False)
+            self.dismiss(note)
+
+    def action_leave(self) -> None:
+        if self.would_be_lost():
+            self.app.push_screen(LeaveNote(), self._leave_as)
+        else:
+            self.dismiss(None)
+
+    def _leave_as(self, answer: Answer | None) -> None:
+        if answer == "save":
+            self.action_save()
+        elif answer == "discard":
+            self.dismiss(None)
+
+
+class NoteText(TextArea):
+    """The text of the note."""
+
+    def _on_paste(self, event: events.Paste) -> None:  # type: ignore[override]
+        """Cut a paste that would hold the screen up; TextArea's own handler, which is called next, inserts shorter ones."""
+        if len(event.text) > MOST_CHARACTERS:
+            self.notify(f"The first {MOST_CHARACTERS:,} characters of the paste are taken.", severity="warning")
+            event.prevent_default()
+            self.replace(event.text[:MOST_CHARACTERS], *self.selection, maintain_selection_offset=False)
+
+
+Answer = Literal["save", "discard"]
+
+
+class LeaveNote(ModalScreen[Answer | None]):
+    """The question before a note that is not saved is left. None goes on writing."""
+
+    BINDINGS = [
+        Binding("enter,s,ctrl+s", "answer('save')", "Save", id="leave-note.save"),
+        Binding("d", "answer('discard')", "Discard", id="leave-note.discard"),
+        Binding("escape", "answer('')", "Go on", id="leave-note.stay"),
+    ]
+    DEFAULT_CSS = """
+    LeaveNote {
+        align: center middle;
+        #leave-note { width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 1 2; }
+        #leave-note-keys { margin: 1 0 0 0; text-style: bold; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="leave-note") as box:
+            box.border_title = "Leave the note?"
+            yield Static("It is not saved.")
+            yield Static(
+                "[@click=screen.answer('save')]Enter or s save[/] · [@click=screen.answer('discard')]d discard[/] · "
+                "[@click=screen.answer('')]Esc go on writing[/]",
+                id="leave-note-keys",
+            )
+
+    def action_answer(self, answer: str) -> None:
+        self.dismiss("save" if answer == "save" else "discard" if answer == "discard" else None)

@@ -1,0 +1,35 @@
+"""`llmlab notes`, in this process."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.cli.command_registry import run
+from lab.learner.notes import add_note, notes_folder
+from lab.views.screen_state import ScreenState
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_notes_are_listed_with_place_and_first_line_and_damaged_ones_with_the_reason(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["notes"]) == 0
+    assert "ctrl+o" in capsys.readouterr().out
+    add_note(home, "# Heads\n\nmore", "Inspect · demo", ScreenState(mode="inspect", run="demo"))
+    (notes_folder(home) / "bad.md").write_bytes(b"\xff")
+    assert run(["notes"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["written", "place", "note"]
+    assert sorted(line[18:].split("  ")[-1] for line in lines) == ["Heads", "damaged: bad.md is not text in UTF-8"]
+    assert run(["notes", "--json"]) == 0
+    found = {note["problem"]: note for note in json.loads(capsys.readouterr().out)}
+    assert found[""]["text"] == "# Heads\n\nmore"
+    assert found[""]["state"]["run"] == "demo"
+    assert run(["notes", "--path"]) == 0
+    assert capsys.readouterr().out.strip() == str(notes_folder(home))

@@ -1,0 +1,171 @@
+"""Notes: what is written is read again, files that cannot be used are listed with the reason, and nothing is followed."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lab.core.errors import UserError
+from lab.learner.notes import (
+    LARGEST_NOTE,
+    Note,
+    add_note,
+    change_note,
+    delete_note,
+    is_same_place,
+    list_notes,
+    notes_folder,
+    read_note,
+)
+from lab.runs.find_runs import list_runs
+from lab.views.screen_state import ScreenState
+
+STATE = ScreenState(mode="inspect", run="demo", prompt="Once: there", stage="scores", layer=1, head=2, position=3)
+PLACE = 'Inspect · demo · "Once: there"'
+
+text = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=200)
+index = st.none() | st.integers(0, 99)
+states = st.builds(
+    ScreenState,
+    mode=st.sampled_from(["inspect", "learn"]),
+    run=text,
+    prompt=text,
+    ids=st.none() | st.lists(st.integers(0, 50256), max_size=4).map(tuple),
+    layer=index,
+    position=index,
+    trail=st.lists(text, max_size=3).map(tuple),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text, text, states)
+def test_a_note_is_read_as_it_was_written_and_stays_so_when_its_text_is_changed(
+    tmp_path: Path, words: str, place: str, state: ScreenState
+) -> None:
+    note = add_note(tmp_path, words, place, state)
+    assert (note.text, note.place, note.state, note.problem) == (words.strip("\n"), place, state, "")
+    assert note == read_note(note.path)
+    assert note.path.parent == notes_folder(tmp_path)
+    changed = change_note(note, "other")
+    assert (changed.text, changed.place, changed.state, changed.created) == ("other", place, state, note.created)
+    delete_note(changed)
+    assert list_notes(tmp_path) == []
+
+
+def test_the_file_is_what_any_editor_shows_and_its_front_matter_is_yaml(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+
+    note = add_note(tmp_path, "# Heads\n\nHead 3 looks back.\n", PLACE, STATE)
+    _, head, words = note.path.read_text().split("---\n")
+    found = yaml.safe_load(head)
+    assert found["place"] == PLACE
+    assert found["state"] == msgspec.to_builtins(STATE)
+    assert found["created"].timestamp() == note.created
+    assert words == "\n# Heads\n\nHead 3 looks back.\n"
+    assert note.first_line == "Heads"
+
+
+def test_notes_come_newest_first_and_two_of_one_second_are_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for at, words in ((5.0, "a"), (90_000.0, "b"), (90_000.0, "c")):
+        monkeypatch.setattr("time.time", lambda at=at: at)
+        add_note(tmp_path, words, PLACE, STATE)
+    found = list_notes(tmp_path)
+    assert [note.created for note in found] == [90_000.0, 90_000.0, 5.0]
+    assert {note.text for note in found[:2]} == {"b", "c"}
+    assert found[-1].path.name == "1970-01-01-000005-inspect-demo-once-there.md"
+
+
+@pytest.mark.parametrize("place", ["../../etc/passwd", "\x1b[2J\x00", "", "a" * 400, "CON", "日本"])
+def test_the_name_of_a_file_is_plain_whatever_the_place(place: str, tmp_path: Path) -> None:
+    note = add_note(tmp_path, "x", place, STATE)
+    assert note.path.parent == notes_folder(tmp_path)
+    assert note.path.name.isascii()
+    assert set(note.path.stem) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert len(note.path.name) < 100
+
+
+def test_a_markdown_file_without_front_matter_is_a_note_about_no_place(tmp_path: Path) -> None:
+    notes_folder(tmp_path).mkdir(parents=True)
+    path = notes_folder(tmp_path) / "by hand.md"
+    path.write_bytes(b"Just words\r\nof mine\r\n")
+    os.utime(path, (1000, 1000))
+    assert list_notes(tmp_path) == [Note(path, "Just words\nof mine", 1000.0)]
+    assert list_notes(tmp_path)[0].first_line == "Just words"
+
+
+DAMAGED = {
+    "no end": (b'---\nplace: "x"\n\ntext', "no second ---"),
+    "no state": (b'---\nstate: {"layer": 1}\n---\ntext', "missing required field `mode`"),
+    "bounds": (b'---\nstate: {"mode": "inspect", "layer": -1}\n---\ntext', ">= 0"),
+    "many ids": (b'---\nstate: {"mode": "a", "ids": [' + b"1," * 70_000 + b"1]}\n---\ntext", "length <= 65536"),
+    "no json": (b"---\nplace: here\n---\ntext", "is damaged"),
+    "deep": (b'---\nstate: {"mode": "a", "sampling": ' + b"[" * 5000 + b"\n---\n", "is damaged"),
+    "no date": (b"---\ncreated: yesterday\n---\ntext", "date"),
+    "no text": (b"\xff\xfe\x00", "UTF-8"),
+    "too large": (b"x" * (LARGEST_NOTE + 1), "bytes"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_file_that_cannot_be_used_is_listed_with_the_reason_and_can_be_deleted(name: str, tmp_path: Path) -> None:
+    good = add_note(tmp_path, "good", PLACE, STATE)
+    path = notes_folder(tmp_path) / f"{name}.md"
+    path.write_bytes(DAMAGED[name][0])
+    bad = next(note for note in list_notes(tmp_path) if note.path == path)
+    assert DAMAGED[name][1] in bad.problem
+    assert (bad.text, bad.state) == ("", None)
+    delete_note(bad)
+    assert list_notes(tmp_path) == [good]
+
+
+def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("not a note")
+    folder = notes_folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "link.md").symlink_to(secret)
+    os.mkfifo(folder / "pipe.md")
+    (folder / "folder.md").mkdir()
+    (folder / ".hidden.md").write_text("x")
+    (folder / "other.txt").write_text("x")
+    found = {note.path.name: note for note in list_notes(tmp_path)}
+    assert set(found) == {"link.md", "pipe.md", "folder.md"}
+    assert "link" in found["link.md"].problem
+    assert "named pipe" in found["pipe.md"].problem
+    delete_note(found["link.md"])
+    assert secret.read_text() == "not a note"
+    with pytest.raises(UserError, match=r"Cannot delete .*folder\.md"):
+        delete_note(found["folder.md"])
+
+
+def test_a_note_that_is_too_long_or_cannot_be_written_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
+    note = add_note(tmp_path, "short", PLACE, STATE)
+    with pytest.raises(UserError, match="shorten it"):
+        change_note(note, "x" * LARGEST_NOTE)
+    assert read_note(note.path) == note
+    home = tmp_path / "file"
+    home.write_text("")
+    with pytest.raises(UserError, match="make the folder of your notes"):
+        add_note(home, "x", PLACE, STATE)
+
+
+def test_notes_are_no_run(tmp_path: Path) -> None:
+    add_note(tmp_path, "x", PLACE, STATE)
+    assert list_runs(tmp_path) == []
+
+
+def test_a_note_is_found_by_words_of_its_text_and_its_place(tmp_path: Path) -> None:
+    note = add_note(tmp_path, "Head 3 looks *back*.", PLACE, STATE)
+    assert note.holds("")
+    assert note.holds("inspect BACK")
+    assert not note.holds("inspect forward")
+
+
+def test_a_place_is_the_same_with_other_weights_and_not_at_another_head() -> None:
+    from msgspec.structs import replace
+
+    assert is_same_place(STATE, replace(STATE, checkpoint="last"))
+    assert not is_same_place(STATE, replace(STATE, head=0))

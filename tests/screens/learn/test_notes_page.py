@@ -1,0 +1,169 @@
+"""Notes of one's own: written from anywhere, listed in Learn, opened again, changed and deleted."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Markdown, Static, TextArea
+
+from lab.core.errors import UserError
+from lab.learner.notes import Note, add_note, list_notes, notes_folder
+from lab.views.screen_state import ScreenState
+from screens.app import LabApp
+from screens.dialogs.confirm import ConfirmDialog
+from screens.learn.notes_page import LONGEST_SHOWN, NoteList, NotesPage
+from screens.notes.note_dialog import LeaveNote, NoteDialog
+from screens.tokens.tokens_screen import TokensScreen
+
+
+@pytest.fixture
+def app(make_run: Any) -> LabApp:
+    make_run("tale")
+    make_run("other")
+    return LabApp(run="tale", preload=False)
+
+
+def page(app: LabApp) -> NotesPage:
+    return app.screen.query_one(NotesPage)
+
+
+def listed(app: LabApp) -> list[str]:
+    choices = page(app).list
+    return [str(choices.get_option_at_index(at).prompt) for at in range(choices.option_count)]
+
+
+def line(app: LabApp) -> str:
+    return str(app.screen.query_one("#note-line", Static).render())
+
+
+def shown(app: LabApp) -> str:
+    return page(app).query_one("#notes-markdown", Markdown).source
+
+
+async def open_notes(pilot: Pilot[None], until: Any) -> None:
+    await pilot.press("6")
+    await until(pilot, lambda: pilot.app.screen.query(NotesPage))
+    await pilot.press("m")
+    await until(pilot, lambda: page(pilot.app).is_settled)  # type: ignore[arg-type]
+
+
+async def test_a_note_is_written_in_one_place_and_leads_back_to_it_from_another(app: LabApp, home: Path, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await open_notes(pilot, until)
+        assert "ctrl+o" in str(page(app).query_one("#notes-none", Static).render())
+        assert str(notes_folder(home)) in str(page(app).query_one("#notes-none", Static).render()).replace("\n", "")
+
+        # From a text field, over what is typed there.
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, TokensScreen) and app.screen.is_ready)
+        await pilot.press("H", "i")
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, NoteDialog) and isinstance(app.focused, TextArea))
+        assert "Tokens · strip" in str(app.screen.query_one("#note-place", Static).render())
+        await pilot.press("ctrl+s")
+        assert "empty" in line(app)
+        assert app.screen.would_be_lost() == ""
+        await pilot.press("#", "space", "O", "n", "e", "enter", "t", "w", "o")
+        assert app.screen.would_be_lost() == "the note being written"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, LeaveNote))
+        await pilot.press("escape")
+        assert app.screen.text == "# One\ntwo"  # type: ignore[attr-defined]
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, TokensScreen))
+        [note] = list_notes(home)
+        assert (note.text, note.state) == (
+            "# One\ntwo",
+            ScreenState(mode="tokens", page="strip", prompt="Hi", tokenizer="gpt2", position=note.state and note.state.position),
+        )
+
+        # The next one there says that there is one; escape at an untouched one asks nothing.
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, NoteDialog) and line(app).startswith("1 note about this place already"))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, TokensScreen))
+
+        await pilot.press("escape", "c", "6")
+        await until(pilot, lambda: app.screen.query(NotesPage) and page(app).is_settled and listed(app))
+        assert "One" in listed(app)[0]
+        assert "Tokens · strip" in listed(app)[0]
+        await until(pilot, lambda: shown(app) == "# One\ntwo")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, TokensScreen))
+        assert (app.screen.page, app.screen.box.text) == ("strip", "Hi")  # type: ignore[attr-defined]
+
+
+async def test_notes_are_found_changed_and_deleted_and_damaged_ones_say_why(
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at, words in enumerate(("alpha [x](https://example.org)\n\n\x1b[2J", "beta", "gamma " + "x" * LONGEST_SHOWN)):
+        monkeypatch.setattr("time.time", lambda at=at: 1000.0 + at)
+        add_note(home, words, f"Home · {at}", ScreenState(mode="home", run="tale" if at else "gone"))
+    (notes_folder(home) / "bad.md").write_bytes(b"\xff")
+    (notes_folder(home) / "own.md").write_text("mine\n")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_notes(pilot, until)
+        assert len(listed(app)) == 5
+        await pilot.press("slash")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press("b", "e", "t")
+        await until(pilot, lambda: len(listed(app)) == 1)
+        await pilot.press("enter", "e")
+        await until(pilot, lambda: isinstance(app.screen, NoteDialog))
+        await pilot.press("space", "2", "escape")
+        await until(pilot, lambda: isinstance(app.screen, LeaveNote))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen.query(NotesPage) and shown(app) == "beta 2")
+        assert page(app).chosen.created == 1001.0  # type: ignore[union-attr]
+
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("escape")
+        assert len(list_notes(home)) == 5
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("d")
+        await until(pilot, lambda: app.screen.query(NotesPage) and not listed(app))
+        assert len(list_notes(home)) == 4
+        await pilot.press("escape")
+        await until(pilot, lambda: len(listed(app)) == 4 and isinstance(app.focused, NoteList))
+
+        def go_to(words: str) -> None:
+            page(app).list.highlighted = next(at for at, each in enumerate(listed(app)) if words in each)
+
+        go_to("alpha")
+        await until(pilot, lambda: shown(app) == "alpha [x](https://example.org)\n\n␛[2J")
+        await pilot.press("enter")
+        await until(pilot, lambda: "no run called 'gone'" in " ".join(each.message for each in app._notifications))
+        assert app.current_mode == "learn"
+        go_to("gamma")
+        await until(pilot, lambda: shown(app).endswith(f"of {LONGEST_SHOWN + 6:,} characters.*"))
+        go_to("bad.md")
+        await until(pilot, lambda: "not text in UTF-8" in shown(app))
+        await pilot.press("e")
+        assert app.screen.query(NotesPage), "a damaged note cannot be changed"
+        go_to("own.md")
+        await until(pilot, lambda: shown(app) == "mine")
+        await pilot.press("enter")
+        await until(pilot, lambda: "about no place" in " ".join(each.message for each in app._notifications))
+
+
+async def test_a_note_that_cannot_be_written_stays_in_the_dialog(
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Note:
+        raise UserError("Cannot write the note: no space left on device.")
+
+    monkeypatch.setattr("screens.notes.note_dialog.add_note", refuse)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, NoteDialog) and isinstance(app.focused, TextArea))
+        await pilot.press("x", "ctrl+s")
+        await until(pilot, lambda: "no space left" in line(app))
+        assert app.screen.text == "x"  # type: ignore[attr-defined]
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, LeaveNote))
+        await pilot.press("d")
+        await until(pilot, lambda: not isinstance(app.screen, (NoteDialog, LeaveNote)))
