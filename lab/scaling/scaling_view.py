@@ -333,8 +333,8 @@ def _busy(result: ScalingResult) -> str:
         return ""
     _, number, tokens, alone = min(slowed)
     return (
-        f"Other programs kept this machine busy: size {number} has seen {count(tokens)} tokens, of the {count(alone)} to expect from "
-        "the measured time of a step. On a quiet machine the same minutes compare better."
+        f"Other programs kept this machine busy: size {number} has seen {count(tokens)} tokens, of the {count(alone)} to expect "
+        "from the measured time of a step. On a quiet machine the same minutes compare better."
     )
 
 
