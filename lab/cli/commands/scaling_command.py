@@ -74,7 +74,10 @@ class ScalingEntry(msgspec.Struct, kw_only=True):
 @click.command(short_help="Train four sizes for the same minutes, and fit a line.")
 @click.argument("text", required=False)
 @click.option(
-    "--minutes", type=Within(LIMITS["minutes"]), metavar="N", help=f"Minutes of each size. [default: {DEFAULT_MINUTES:g}]"
+    "--minutes",
+    type=Within(LIMITS["minutes"], whole=False),
+    metavar="N",
+    help=f"Minutes of each size. [default: {DEFAULT_MINUTES:g}]",
 )
 @click.option("--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", help="Name; its runs are NAME-1 and so on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the state so far as JSON, and start nothing.")

@@ -125,7 +125,7 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     wait(lambda: not experiment.is_running(), "the end of the process")
     assert "tiny-1 was stopped" in experiment.progress().problem
     llmlab("scaling", "other.txt", "--name", "tiny").assert_mistake("other.txt")
-    llmlab("scaling", "--minutes", "1", "--name", "tiny").assert_mistake("already", "--delete")
+    llmlab("scaling", "--minutes", "0.5", "--name", "tiny").assert_mistake("already", "--delete")
     entry = msgspec.json.decode(llmlab("scaling", "--name", "tiny", "--json").out)
     assert (entry["phase"], [size["run"] for size in entry["sizes"]]) == ("stopped", ["tiny-1"])
     assert llmlab("scaling", "--name", "tiny", "--delete").code == 0
