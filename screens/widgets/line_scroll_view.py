@@ -144,6 +144,9 @@ class LineScrollView(Widget, can_focus=True):
         return self.top + y
 
     def render_lines(self, crop: Region) -> list[Strip]:
+        if not self.is_attached:
+            # Removed, and painted once more before the screen is laid out without it: its styles are gone.
+            return [Strip.blank(crop.width)] * crop.height
         self._painted = self._all_lines()
         try:
             return super().render_lines(crop)
