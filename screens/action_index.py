@@ -146,6 +146,7 @@ SYNONYMS = {
     "inspect.effect": "before after kl ablation change ranking",
     "inspect.evidence": "corpus counts n-gram memorized copied where learned",
     "inspect.explain": "formula calculate why",
+    "inspect.guess": "predict prediction quiz test myself score",
     "inspect.layer": "block",
     "inspect.lens_grid": "logitlens predictions grid heatmap",
     "inspect.look_at": "force attention pattern",

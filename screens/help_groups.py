@@ -61,7 +61,7 @@ ASK = Group(
         Line(("inspect.attribution",), "direct logit attribution of the prediction"),
         Line(("inspect.evidence",), "evidence for it in the training text"),
         Line(("inspect.against",), "attribution against another token"),
-        *one("inspect.order"),
+        *one("inspect.order", "inspect.guess"),
     ),
 )
 CHANGE = Group(

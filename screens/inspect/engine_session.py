@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import (
@@ -18,6 +18,7 @@ from lab.engine.method_registry import (
     EFFECT,
     EVIDENCE,
     EXPLAIN,
+    GUESS,
     LENS,
     OPEN,
     PROMPT_REPORT,
@@ -25,6 +26,7 @@ from lab.engine.method_registry import (
     SAVE_TRACE,
     VIEW,
     EffectParams,
+    GuessParams,
     OpenParams,
     PromptReportParams,
     SampleParams,
@@ -33,6 +35,7 @@ from lab.engine.method_registry import (
 from lab.inspect.intervention_effect import Effect, effect_view
 from lab.inspect.prompt_report import PromptReport
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
+from lab.views.guess_question import GuessQuestion
 from lab.views.number_explanation import explanation_view
 from screens.engine.engine_interface import Engine
 from screens.engine.newest_only import NewestOnly
@@ -132,6 +135,11 @@ class EngineSession:
         """The token drawn for the place after the prompt. Raises: EngineError."""
         params = extended(SampleParams, selection.prompt_params, sampling=selection.sampling)
         return await self.engine.call(SAMPLE, params, group="sample")
+
+    async def guess(self, selection: Selection, about: Literal["next token", "attention"]) -> GuessQuestion:
+        """A question about the selected place. Raises: EngineError."""
+        params = extended(GuessParams, selection.view_params, about=about)
+        return await self.engine.call(GUESS, params, group="guess")
 
     async def save_trace(self, selection: Selection, path: str, kind: str) -> SavedTrace:
         """Have the engine write the selected trace. Raises: EngineError."""

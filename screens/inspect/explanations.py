@@ -54,7 +54,7 @@ class Explanations(InspectPart):
         selection = self._host.selection
         if action in ("explain", "enter_view"):
             # A second prompt's view stands beside the first, whose numbers alone are explained.
-            return (action == "explain") == self._host.is_on_numbers
+            return not self._host.has_class("-guessing") and (action == "explain") == self._host.is_on_numbers
         if action == "climb":
             return bool(selection.trail)
         return action == "aside" or (selection.aside == "attribution" and not selection.trail)

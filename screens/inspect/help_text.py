@@ -17,6 +17,8 @@ HELP = (
     "mean ablation, `f` makes a head attend to one token only, `*` scales; `b` shows the effect: the ranking "
     "before and after, and the KL divergence in bits (0: no change). `C` compares a second prompt, `p` patches its vector into "
     "this one.\n\n"
+    "`P` lets you guess first: the next token, or at an attention step the token that the head attends to most. Whatever shows "
+    "the answer is hidden until you choose; `P` again asks about another place. Learn shows your score.\n\n"
     "`t` shows the same view with the weights of any training step. `o` exports a report (HTML), the view, a screenshot or the "
     "whole trace.\n\n"
     "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."

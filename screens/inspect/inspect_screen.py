@@ -25,6 +25,7 @@ from screens.inspect.forward_pass.model_in_view import ModelInView
 from screens.inspect.forward_pass.sampled_token_transition import SampledTokenTransition
 from screens.inspect.forward_pass.tour import Tour
 from screens.inspect.forward_pass.view_transition import ViewTransition
+from screens.inspect.guess.guessing import Guessing
 from screens.inspect.help_text import HELP
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
 from screens.inspect.intervention_keys import InterventionKeys
@@ -79,7 +80,7 @@ class InspectScreen(WidgetMessages):
         *InterventionKeys.BINDINGS,
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
-        *(*PromptEditing.BINDINGS, *Tour.BINDINGS),
+        *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
         restart_binding("inspect.restart"),
     ]
 
@@ -111,7 +112,9 @@ class InspectScreen(WidgetMessages):
         self._tour = Tour(self, self._steps)
         in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
         transitions = (ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling))
-        self._parts = (self._explanations, self._interventions, self._second, *others, *in_view, *transitions, self._tour)
+        self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time)
+        about_model = (self._explanations, self._interventions, self._second)
+        self._parts = (*about_model, *others, *in_view, *transitions, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)
         answers = Callbacks(*came, effect_to_all(self._parts), self._second.answer_came, self.view.prepare)
@@ -170,7 +173,7 @@ class InspectScreen(WidgetMessages):
     def action_back(self) -> None:
         if self._bar.is_editing:
             self._editing.close()
-        elif self._explanations.leave_one_level():
+        elif self._guessing.close() or self._explanations.leave_one_level():
             return
         elif self.is_on_numbers:
             self._steps.focus()
@@ -317,7 +320,7 @@ class InspectScreen(WidgetMessages):
 
     def say_location(self) -> None:
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
-            hint = self._interventions.told or self._second.hint or self._interventions.hint
+            hint = self._guessing.hint or self._interventions.told or self._second.hint or self._interventions.hint
             self.say(
                 self._tour.caption
                 or location_text(self.selection, self.model, self._steps, self.sampling.in_words, hint, self.size.width - 2)

@@ -3,6 +3,7 @@
 from textual import on
 
 from screens.base_screen import LabScreen
+from screens.inspect.guess.guessing import Guessing
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation
 from screens.inspect.prompt_editing import PromptEditing
@@ -12,6 +13,7 @@ from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.guess.guess_view import GuessView
 from screens.widgets.token_strip import TokenStrip
 
 
@@ -22,6 +24,7 @@ class WidgetMessages(LabScreen):
     _editing: PromptEditing
     _interventions: InterventionKeys
     _time: TimeTravel
+    _guessing: Guessing
 
     def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""
@@ -50,6 +53,10 @@ class WidgetMessages(LabScreen):
     @on(InterventionList.Removed)
     def _intervention_removed(self, message: InterventionList.Removed) -> None:
         self._interventions.remove(message.intervention)
+
+    @on(GuessView.Revealed)
+    def _answer_revealed(self) -> None:
+        self._guessing.revealed()
 
     @on(TimeSlider.Moved)
     def _slider_moved(self, message: TimeSlider.Moved) -> None:

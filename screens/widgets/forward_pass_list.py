@@ -1,6 +1,6 @@
 """Forward pass as a list of its steps, the current one marked, with the logit lens beside each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -81,6 +81,8 @@ class ForwardPassList(LineScrollView):
     )
     steps: reactive[tuple[StageEntry, ...]] = reactive((), repaint=False)
     current: reactive[int] = reactive(0, repaint=False)
+    veiled: reactive[bool] = reactive(False, repaint=False)
+    """True to show no logit lens."""
 
     @dataclass
     class Chosen(Message):
@@ -99,6 +101,9 @@ class ForwardPassList(LineScrollView):
     def watch_current(self) -> None:
         self._build()
 
+    def watch_veiled(self) -> None:
+        self._build()
+
     def on_resize(self) -> None:
         self._build()
 
@@ -108,7 +113,8 @@ class ForwardPassList(LineScrollView):
         self._show_current(self._current_row())
 
     def _set_rows(self) -> None:
-        self._rows = rows_of(list(self.steps), self.current)
+        rows = rows_of(list(self.steps), self.current)
+        self._rows = [replace(row, lens=None, rank=None) for row in rows] if self.veiled else rows
 
     def _show_current(self, line: int) -> None:
         """Scroll to the current line; one of context stays in sight on the side that the cursor moves towards."""

@@ -103,6 +103,8 @@ class TokenStrip(Widget):
     shading: reactive[Shading | None] = reactive(None)
     """A number for each token: its paper, the bar after it, and the arcs."""
 
+    veiled: reactive[bool] = reactive(False)
+    """True to show tokens and ids alone: no prediction, no probability, no shading."""
     highlight: reactive[float] = reactive(0.0)
     """Strength of the prediction's colour on the last token, which has just been sampled: 1 that colour alone, 0 none of it."""
 
@@ -136,8 +138,15 @@ class TokenStrip(Widget):
         self._boxes = boxes_of(self.tokens, self.written, self.hidden)
         self._arcs = None
 
+    def watch_veiled(self) -> None:
+        self._arcs = None
+
+    @property
+    def _shown_shading(self) -> Shading | None:
+        return None if self.veiled else self.shading
+
     def _expected(self) -> str:
-        if self.guess is None:
+        if self.guess is None or self.veiled:
             return ""
         last = self.chosen is None or self.chosen == len(self.tokens) - 1
         after = "" if last else f"after token {(self.chosen or 0) + 1} "
@@ -198,7 +207,8 @@ class TokenStrip(Widget):
             token, box = self.tokens[index], self._boxes[index]
             label = fit(token.label, min(cell_len(token.label), box.width))
             padding = Segment(" " * (box.width - cell_len(label)), blank)
-            after = [padding, bar] if self.shading is None else [self._share_segment(self.shading, index), padding]
+            shading = self._shown_shading
+            after = [padding, bar] if shading is None else [self._share_segment(shading, index), padding]
             style = self._style(index)
             style = self._highlighted(style) if self.highlight and index == len(self.tokens) - 1 else style
             segments += [Segment(label, style), *after]
@@ -217,13 +227,14 @@ class TokenStrip(Widget):
         return self.get_component_rich_style("tokens--arc") + Style(bold=strong)
 
     def _arc_segments(self, y: int, room: int) -> list[Segment]:
-        if self.shading is None or self.shading.at >= len(self._boxes):
+        shading = self._shown_shading
+        if shading is None or shading.at >= len(self._boxes):
             return []
         place = self._left, room, self.above
         if self._arcs is None or self._arcs[0] != place:
             labels = (min(cell_len(token.label), box.width) for token, box in zip(self.tokens, self._boxes, strict=True))
             centres = [box.start + width // 2 for box, width in zip(self._boxes, labels, strict=True)]
-            self._arcs = place, arc_lines(self.shading, centres, *place)
+            self._arcs = place, arc_lines(shading, centres, *place)
         runs = groupby(self._arcs[1][y], key=itemgetter(1))
         strong = round(THICK * SCALE_STEPS)
         return [Segment("".join(text for text, _ in run), self._ink(level, level >= strong)) for level, run in runs]
@@ -244,7 +255,7 @@ class TokenStrip(Widget):
     def _class(self, index: int) -> str | None:
         """Probability class of a sampled token; None for a typed one."""
         p = self.tokens[index].probability
-        if index < len(self.tokens) - self.written or p is None:
+        if self.veiled or index < len(self.tokens) - self.written or p is None:
             return None
         return next(name for least, name in CLASSES if p >= least)
 
@@ -252,12 +263,13 @@ class TokenStrip(Widget):
         if index == self.chosen:
             return self.get_component_rich_style("tokens--chosen")
         style = self.get_component_rich_style("tokens--odd" if index % 2 else "tokens--even")
-        if self.shading is not None:
-            palette, share = palette_of(self), self.shading.share(index)
+        shading = self._shown_shading
+        if shading is not None:
+            palette, share = palette_of(self), shading.share(index)
             if palette.paints and share == share:
-                role = "struck" if index in self.hidden else "selected" if index == self.shading.top else ""
+                role = "struck" if index in self.hidden else "selected" if index == shading.top else ""
                 return palette.style(heat("sequential", share, role=role))
-            if index == self.shading.top:
+            if index == shading.top:
                 style += Style(bold=True, underline=True)
         if index in self.hidden:
             style += Style(strike=True, dim=True)

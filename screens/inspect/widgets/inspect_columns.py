@@ -9,6 +9,7 @@ from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.prediction_panel import PredictionPanel
 from screens.widgets.forward_pass_drawing import ForwardPassDrawing
+from screens.widgets.guess.guess_view import GuessView
 from screens.widgets.token_strip import TokenStrip
 
 
@@ -69,6 +70,9 @@ class InspectColumns(Vertical):
         #steps-column > ForwardPassDrawing { height: 1fr; }
         #views { layout: horizontal; width: 1fr; }
         #views > * { width: 1fr; height: 1fr; }
+        #inspect-guess { display: none; }
+        &.-guessing #inspect-guess { display: block; }
+        &.-guessing #inspect-view, &.-guessing SecondView { display: none !important; }
     }
     """
 
@@ -80,6 +84,8 @@ class InspectColumns(Vertical):
         self.interventions = InterventionList(id="inspect-interventions")
         self.view = BlockView(id="inspect-view")
         self.second = SecondView()
+        self.guess = GuessView(id="inspect-guess")
+        """In place of the views while the learner guesses."""
 
     def compose(self) -> ComposeResult:
         panel, line = self.predictions
@@ -87,5 +93,5 @@ class InspectColumns(Vertical):
             with Vertical(id="steps-column"):
                 yield from (self.steps, panel, self.interventions)
             with Vertical(id="views"):
-                yield from (self.view, self.second)
+                yield from (self.view, self.second, self.guess)
         yield line

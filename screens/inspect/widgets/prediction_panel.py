@@ -22,6 +22,8 @@ PERCENT = 5
 CHANGE = 13
 """Columns of a probability, and of two with an arrow between."""
 
+VEILED = "hidden while you guess"
+
 Piece = tuple[str, str]
 
 
@@ -41,6 +43,8 @@ class PredictionPanel(Widget):
     """
 
     path: reactive[LensPath | None] = reactive(None)
+    veiled: reactive[bool] = reactive(False)
+    """True to show no prediction, which the user is to guess."""
     effect: reactive[Effect | None] = reactive(None)
     """Effect of the interventions on the same prediction."""
 
@@ -54,7 +58,10 @@ class PredictionPanel(Widget):
         """Name the predicted token, and the scale."""
         if self.path is not None:
             legend = "full bar 100%" if self.effect is None else f"{LOST} lost {GAINED} gained"
-            self.border_title = f"token {self.path.position + 2} · {legend}"
+            self.border_title = f"token {self.path.position + 2} · {VEILED if self.veiled else legend}"
+
+    def watch_veiled(self) -> None:
+        self._set_title()
 
     def rows(self, count: int) -> list[PredictionRow]:
         if self.effect is not None:
@@ -63,7 +70,9 @@ class PredictionPanel(Widget):
 
     def render_line(self, y: int) -> Strip:
         width, height = self.content_size
-        if height > 1:
+        if self.veiled:
+            pieces = [(f"next token: {VEILED}", "number")] if height == 1 else []
+        elif height > 1:
             rows = self.rows(height)
             pieces = _row(rows, y, width) if y < len(rows) else []
         else:

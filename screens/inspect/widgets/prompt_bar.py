@@ -69,6 +69,21 @@ class PromptBar(Vertical):
         strip.written = prompt.appended
         strip.guess = path.top[0] if path.top else None
 
+    @property
+    def is_shaded(self) -> bool:
+        """True while the tokens are shaded by attention."""
+        return self._strip.shading is not None
+
+    @property
+    def veiled(self) -> bool:
+        """True while the tokens show no prediction and no attention."""
+        return self._strip.veiled
+
+    @veiled.setter
+    def veiled(self, veiled: bool) -> None:
+        self._strip.veiled = veiled
+        self.shade(self._strip.shading)
+
     def highlight_last(self, strength: float) -> None:
         """Highlight the last token, which has just been sampled; 0 for not at all."""
         self._strip.highlight = strength
@@ -76,7 +91,7 @@ class PromptBar(Vertical):
     def shade(self, shading: Shading | None) -> None:
         """Shade the tokens, and say by what; None takes the shading away."""
         self._strip.shading = shading
-        if shading is None:
+        if shading is None or self._strip.veiled:
             self._facts.right = self._settings
             return
         width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lab.learner.predictions import LearnerPrediction, Score
 
 WAITING = "The question is being computed…"
-IN_SIGHT = "Its answer was on screen before, so this guess does not count."
+IN_SIGHT = "Its answer was on screen before: this guess does not count. P asks about another place."
 ANSWERED = "You have guessed this before: only the first guess counts."
 
 
@@ -128,9 +128,6 @@ class GuessView(PieceLinesView):
         super().on_resize()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "choose" and parameters:
-            at = parameters[0]
-            return self.is_open and self.state is not None and isinstance(at, int) and at < len(self.state.question.choices)
         return self.is_open if action in ("choose", "move") else True
 
     def action_move(self, by: int) -> None:
@@ -141,6 +138,8 @@ class GuessView(PieceLinesView):
         if self.state is None or not self.is_open:
             return
         chosen = self.state.cursor if at is None else at
+        if chosen >= len(self.state.question.choices):
+            return  # a letter of no choice does nothing, rather than what it means when no guess is open
         self._set(replace(self.state, cursor=chosen, chosen=chosen))
         self.top = 0
         self._is_recorded = False

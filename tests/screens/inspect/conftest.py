@@ -39,6 +39,7 @@ from lab.views.blocks import (
     Token,
     View,
 )
+from lab.views.guess_question import GuessChoice, GuessQuestion
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.inspect.inspect_screen import InspectScreen
@@ -283,6 +284,29 @@ class FakeEngine:
         columns = [Column("after", align="left"), Column("prompt 1 says"), Column("prompt 2 says"), Column("")]
         table = Table(columns, rows, title="if the model stopped there")
         return View("compare", f"prompt 1 | prompt 2 · head {layer + 1}.{head + 1}", f"Beside it: {second_text}", [table])
+
+    def guess(self, text: str, ids: tuple[int, ...] | None, position: int | None, **place: Any) -> GuessQuestion:
+        window, _dropped = self._window(text, ids)
+        at = len(window) - 1 if position is None else min(position, len(window) - 1)
+        labels, about = [label_of(id) for id in window[: at + 1]], place["about"]
+        named = f"head {place['layer'] + 1}.{place['head'] + 1} from" if about == "attention" else "the next token after"
+        choices = tuple(
+            GuessChoice(label, share, f"{share:.1%}") for label, share in ((" up", 0.1), (" fast", 0.6), (" in", 0.2))
+        )
+        return GuessQuestion(
+            about,
+            f"Which is {named} {labels[at]} ({at + 1})?",
+            choices=choices,
+            right=(1,),
+            tokens=tuple(labels),
+            asks_next=about == "next token",
+            answer="It is “ fast” with 60.0%.",
+            why="That is why.",
+            others=GuessChoice("all others", 0.1, "10.0%"),
+            position=at,
+            run=place["run"],
+            identity=f"{named} {window[: at + 1]}",
+        )
 
     def sample(self, text: str, ids: tuple[int, ...] | None, **_: Any) -> Token:
         return Token(3049, " fast", 0.412)

@@ -1,0 +1,154 @@
+"""Guesses in Inspect: the answer is nowhere on screen until a choice is made; then all is as before, and the score is told."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.learner.predictions import read_predictions
+from lab.views.blocks import Array, HeadAttention, LensPath, ModelFacts, Token, View
+from screens.blocks.block_view import BlockView
+from screens.inspect.guess.guess_places import AnswersInSight, next_place
+from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.selection import Selection
+from screens.widgets.guess.guess_view import IN_SIGHT, GuessView
+from tests.screens.inspect.conftest import FakeEngine
+
+Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
+
+
+def on_screen(pilot: Pilot[None]) -> str:
+    return "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+
+
+def guess_of(pilot: Pilot[None]) -> GuessView:
+    return pilot.app.screen.query_one(GuessView)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_nothing_shows_the_answer_until_a_choice_is_made(
+    inspect: Open, settle: Settle, until: Until, engine: FakeEngine, home: Path, size: tuple[int, int]
+) -> None:
+    async with inspect(size=size) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, InspectScreen)
+        assert "fast 41" in on_screen(pilot)
+        await pilot.press("P")
+        await until(pilot, lambda: guess_of(pilot).is_open)
+        assert on_screen(pilot).count("fast") == 1, "a choice, and nothing else"
+        assert "%" not in on_screen(pilot)
+        assert "shaded" not in on_screen(pilot)
+        assert IN_SIGHT.split(":")[0] in " ".join(on_screen(pilot).split()), "it was on screen a moment ago"
+        assert not screen.query_one("#inspect-view", BlockView).display
+
+        await pilot.press("P")
+        await until(pilot, lambda: guess_of(pilot).is_open and "(1)?" in on_screen(pilot))
+        assert screen.selection.position == 0
+        assert "%" not in on_screen(pilot)
+        await pilot.press("d")
+        assert guess_of(pilot).is_open, "the letter of no choice does nothing"
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: guess_of(pilot).is_settled)
+        await settle(pilot)
+        assert "✓ Right. It is “ fast” with 60.0%." in " ".join(on_screen(pilot).split())
+        assert "shaded" in on_screen(pilot), "the rest is in sight again"
+        await pilot.press("enter")
+        assert screen.query_one("#inspect-view", BlockView).display
+        assert not guess_of(pilot).display
+    kept = read_predictions(home)[0]
+    assert [(each.is_right, each.source, each.was_in_sight) for each in kept] == [(True, "Inspect", False)]
+    assert engine.asked("guess")[0]["about"] == "next token"
+
+
+async def test_an_open_guess_follows_the_place_and_ends_where_something_else_is_shown(
+    inspect: Open, settle: Settle, until: Until, engine: FakeEngine
+) -> None:
+    async with inspect() as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, InspectScreen)
+        await pilot.press("H", "H", "P")
+        await until(pilot, lambda: guess_of(pilot).is_open)
+        assert "head 1.1 from ran (4)" in " ".join(on_screen(pilot).split())
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: guess_of(pilot).is_open and "head 1.2" in on_screen(pilot))
+        await pilot.press("left")
+        await until(pilot, lambda: guess_of(pilot).is_open and "(3)?" in on_screen(pilot))
+        assert "%" not in on_screen(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert not guess_of(pilot).display
+        assert screen.query_one("#inspect-view", BlockView).display
+        assert screen.selection.head == 1
+
+        await pilot.press("P")
+        await until(pilot, lambda: guess_of(pilot).is_open)
+        await pilot.press("L")
+        await settle(pilot)
+        assert screen.selection.stage == "lens"
+        assert not guess_of(pilot).display
+
+        engine.refuses["guess"] = "The run is gone."
+        await pilot.press("P")
+        await until(pilot, lambda: "The run is gone." in on_screen(pilot))
+        assert not guess_of(pilot).display
+
+
+FACTS = ModelFacts(
+    run="tale", checkpoint="best", step=9, layers=2, heads=2, width=4, context=8, vocab_size=9, parameters=9, tokenizer="bpe"
+)
+
+
+def path(*ids: int, position: int) -> LensPath:
+    return LensPath([Token(id, str(id)) for id in ids], [], position, 0, [])
+
+
+def test_an_answer_depends_on_no_later_token() -> None:
+    seen = AnswersInSight()
+    here = Selection("tale", position=1)
+    seen.see_prediction(here, path(1, 2, 3, position=1), FACTS)
+    assert seen.has(here, path(1, 2, 3, position=1), FACTS)
+    assert seen.has(here, path(1, 2, 7, 8, position=1), FACTS), "the same beginning"
+    assert not seen.has(here, path(4, 2, position=1), FACTS)
+    assert not seen.has(Selection("tale", position=0), path(1, 2, position=0), FACTS)
+    assert not seen.has(here, path(1, 2, position=1), ModelFacts(**{**_fields(FACTS), "step": 10})), "other weights"
+
+
+def _fields(facts: ModelFacts) -> dict[str, object]:
+    return {name: getattr(facts, name) for name in facts.__struct_fields__}
+
+
+def test_views_of_several_heads_or_positions_show_all_of_them() -> None:
+    whole = path(1, 2, 3, position=2)
+    for stage, same, others in (("scores", 1, 0), ("matrix", 2, 0), ("heads", 1, 1), ("thumbnails", 2, 1), ("mlp", 0, 0)):
+        seen = AnswersInSight()
+        seen.see_view(Selection("tale", stage=stage, position=2), whole, FACTS, View(stage, "", "", []))
+        at = [seen.has(Selection("tale", stage="scores", position=position), whole, FACTS) for position in (2, 1)]
+        assert sum(at) == same, stage
+        assert seen.has(Selection("tale", stage="scores", position=2, head=1), whole, FACTS) is bool(others), stage
+    seen.see_shading(Selection("tale"), whole, FACTS, HeadAttention(1, 0, 2, _nothing(), _nothing()))
+    assert seen.has(Selection("tale", stage="values", layer=1, position=2), whole, FACTS)
+
+
+def _nothing() -> Array:
+    return Array((0,), b"")
+
+
+def test_another_place_is_one_that_has_not_been_on_screen() -> None:
+    whole, seen = path(1, 2, 3, position=2), AnswersInSight()
+    last = Selection("tale")
+    assert next_place(last, whole, FACTS, seen).position == 0
+    seen.see_prediction(Selection("tale"), path(1, 2, 3, position=0), FACTS)
+    assert next_place(last, whole, FACTS, seen).position == 1
+    seen.see_prediction(Selection("tale"), path(1, 2, 3, position=1), FACTS)
+    assert next_place(last, whole, FACTS, seen).position == 0, "all have been seen: the next one"
+    alone = path(1, position=0)
+    assert next_place(last, alone, FACTS, seen) == last
+    heads = Selection("tale", stage="scores", layer=1, head=1)
+    found = next_place(heads, whole, FACTS, seen)
+    assert (found.layer, found.head, found.position) == (0, 0, None)
+    found = next_place(Selection("tale", stage="scores", position=0), whole, FACTS, seen)
+    assert found.position == 1, "from the first token there is nothing to guess"
