@@ -48,7 +48,7 @@ class PosttrainingWidget(LiveWidget):
     OPTIONS = ("view",)
     HELP = (
         "**Post-training.** `r` starts it, `x` stops it; it goes on while you are elsewhere. `v` and `V` change what is shown, "
-        "`g` your prediction; `m` chooses the model that `o` opens in Inspect."
+        "`g` your prediction; `w` chooses the model that `o` opens in Inspect."
     )
     DEFAULT_CSS = """
     PosttrainingWidget {
@@ -68,7 +68,7 @@ class PosttrainingWidget(LiveWidget):
         Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
         Binding("V", "turn(-1)", "View before", id="posttraining.view_back", show=False, tooltip="The view before"),
         Binding("g", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction, before it starts"),
-        Binding("m", "model", "Model", id="posttraining.model", tooltip="Choose the model that o opens in Inspect"),
+        Binding("w", "model", "Model", id="posttraining.model", tooltip="Choose the model that o opens in Inspect"),
     ]
 
     chosen: var[str] = var("")
@@ -229,7 +229,7 @@ class PosttrainingWidget(LiveWidget):
             return f"{at}{words}" + (f" · {duration(left)} left" if left is not None else "")
         if stage == "finished":
             model = self._model_to_open()
-            return f"{at}finished · o opens {visible(history.saved[model])} in Inspect, m another" if model else f"{at}finished"
+            return f"{at}finished · o opens {visible(history.saved[model])} in Inspect, w another" if model else f"{at}finished"
         reason = history.ended.message if history.ended is not None else "Its process is gone."
         return f"{at}{reason} r starts it again"
 

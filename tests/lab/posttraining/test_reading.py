@@ -11,6 +11,7 @@ from lab.posttraining.question_pairs import PairSource
 from lab.posttraining.reading import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
 from lab.posttraining.settings import PosttrainSettings
 from lab.reports.diagnosis.diagnose import diagnose
+from lab.reports.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Status, TuningConfig
@@ -143,6 +144,7 @@ def test_a_fine_tuned_run_without_losses_is_no_damaged_one() -> None:
     plain, tuned = config, msgspec.structs.replace(config, tuning=tuning)
     assert diagnose(plain, status, LossHistory()).verdict == "losses missing"
     assert diagnose(tuned, status, LossHistory()).verdict == "fine-tuned"
+    assert "No step" not in run_sentence(tuned, status, LossHistory())
     assert origin_in_words(tuning) == (
         "Fine-tuned from demo (step 6000) on 400 questions with answers, then 70 rounds of reinforcement learning with the KL "
         "penalty 0.2."

@@ -151,7 +151,7 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert opened is not None
         assert (opened.mode, opened.run) == ("inspect", "demo-rl")
         assert opened.prompt.endswith("A:")
-        await pilot.press("m")
+        await pilot.press("w")
         assert "o opens demo-sft" in state(pilot)
 
         seen = set()
