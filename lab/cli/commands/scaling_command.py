@@ -14,6 +14,7 @@ from lab.cli.follow_run import shows_bar
 from lab.cli.number_types import Within
 from lab.cli.table_output import table, wrapped, write_json
 from lab.cli.visible_output import own_sequences
+from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_NAME, DEFAULT_TEXT
 
@@ -83,10 +84,19 @@ class ScalingEntry(msgspec.Struct, kw_only=True):
 @click.option("--json", "as_json", is_flag=True, help="Print the state so far as JSON, and start nothing.")
 @click.option("--detach", is_flag=True, help="Return as soon as it has begun.")
 @click.option("--stop", "stops", is_flag=True, help="Stop it; the same command without --stop resumes it.")
-@click.option("--delete", "deletes", is_flag=True, help="Stop it, and delete its four runs.")
+@click.option("--delete", "deletes", is_flag=True, help="Stop it, and delete its four runs. It asks first.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--quiet", "-q", is_flag=True, help="Plain lines instead of a progress bar, also in a terminal.")
 def scaling(
-    text: str | None, minutes: float | None, name: str, as_json: bool, detach: bool, stops: bool, deletes: bool, quiet: bool
+    text: str | None,
+    minutes: float | None,
+    name: str,
+    as_json: bool,
+    detach: bool,
+    stops: bool,
+    deletes: bool,
+    yes: bool,
+    quiet: bool,
 ) -> int:
     """Train four sizes of a model on TEXT for the same minutes, one after the other, in the background at low priority.
 
@@ -102,7 +112,7 @@ def scaling(
         raise click.UsageError("Give only one of --json, --detach, --stop and --delete.", click.get_current_context())
     experiment = ScalingExperiment(name)
     if deletes or stops or as_json:
-        return _delete(experiment) if deletes else _stop(experiment) if stops else _print_json(experiment)
+        return _delete(experiment, yes=yes) if deletes else _stop(experiment) if stops else _print_json(experiment)
     if experiment.exists():
         _refuse_other(experiment, text, minutes)
         if experiment.progress().phase != "finished":
@@ -143,7 +153,14 @@ def _stop(experiment: "ScalingExperiment") -> int:
     return 0
 
 
-def _delete(experiment: "ScalingExperiment") -> int:
+def _delete(experiment: "ScalingExperiment", *, yes: bool) -> int:
+    names = ", ".join(run.name for run in experiment.runs(experiment.plan()) if run is not None) or "no runs yet"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(f"Deleting {experiment.name} cannot be undone, and there is no terminal to ask in; use --yes.")
+        if not click.confirm(f"Delete {experiment.name} and its runs ({names})? This cannot be undone."):
+            click.echo("Nothing was deleted.")
+            return FAILED
     experiment.delete()
     click.echo(f"{experiment.name} and its runs are deleted.")
     return 0

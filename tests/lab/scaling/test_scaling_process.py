@@ -128,7 +128,8 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     llmlab("scaling", "--minutes", "0.5", "--name", "tiny").assert_mistake("already", "--delete")
     entry = msgspec.json.decode(llmlab("scaling", "--name", "tiny", "--json").out)
     assert (entry["phase"], [size["run"] for size in entry["sizes"]]) == ("stopped", ["tiny-1"])
-    assert llmlab("scaling", "--name", "tiny", "--delete").code == 0
+    llmlab("scaling", "--name", "tiny", "--delete").assert_mistake("--yes")
+    assert llmlab("scaling", "--name", "tiny", "--delete", "--yes").code == 0
     assert not (home / "tiny-1").exists()
     assert not experiment.path.exists()
 
