@@ -15,13 +15,11 @@ from lab.core.number_format import count, fixed, whole
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
 from screens.home.curve_reader import RunDetail
-from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
+from screens.plot.loss_figure import loss_figure
 from screens.widgets.fact_list import Fact, FactList
 from screens.widgets.text_fitting import printable
 
-LOG_FROM = 4.0
-"""A curve whose highest loss is so many times its lowest is drawn on a logarithmic scale: there it shows more."""
 LONGEST_SAMPLE = 2000
 """Characters of the last sample that are laid out; the pane shows fewer."""
 
@@ -61,7 +59,12 @@ class RunPane(Vertical):
         run = detail.run
         self.border_title = Text(run.name)
         self.border_subtitle = "t watch" if run.is_active else "i inspect · t watch"
-        self.query_one(LinePlot).figure = loss_figure(detail)
+        self.query_one(LinePlot).figure = loss_figure(
+            run.path,
+            detail.curve,
+            detail.evaluations,
+            empty="See Learn: After pretraining." if run.origin else "No steps yet.",
+        )
         self.query_one(FactList).facts = facts_of(run)
         if before is None or before.sample != detail.sample:
             self.query_one("#last-sample", Static).update(sample_text(detail.sample))
@@ -72,22 +75,6 @@ class RunPane(Vertical):
     def on_click(self) -> None:
         if self.detail is not None:
             self.post_message(self.Clicked(self.detail.run))
-
-
-def loss_figure(detail: RunDetail) -> Figure:
-    """Training loss, averaged over neighbouring steps, and validation loss."""
-    curve, evaluations = detail.curve, detail.evaluations
-    steps, losses = tuple(step for step, _ in evaluations), tuple(loss for _, loss in evaluations)
-    everything = [loss for loss in (*curve.losses, *losses) if loss > 0]
-    is_log = bool(everything) and max(everything) > LOG_FROM * min(everything)
-    series = (
-        Series("training loss", "train", "line", "train", curve.steps, curve.losses),
-        Series("validation", "val", "line" if len(steps) > 1 else "marks", "validation", steps, losses, dashes=(2, 1)),
-    )
-    version = (detail.run.path, curve, evaluations)
-    words = "log y" if is_log else "linear y"
-    empty = "See Learn: After pretraining." if detail.run.origin else "No steps yet."
-    return Figure(series, version, x_label="steps", log_y=is_log, empty=empty, scale_words=words)
 
 
 def facts_of(run: RunSummary) -> tuple[Fact, ...]:

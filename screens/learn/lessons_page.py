@@ -23,9 +23,11 @@ from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import PlaceGuess
 from screens.learn.live.live_widget import ModelAtHand
 from screens.learn.live.merges_widget import MergesWidget
+from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.stage_widget import StageWidget
+from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess.guess_view import GuessView
 from screens.widgets.page_bar import PageLink
 
@@ -50,8 +52,8 @@ class LessonsPage(LearnPage):
     LINK = PageLink("lessons", "s", "lessons")
     PARTS = (
         *(LessonList, LessonReader, LessonText),
-        *(StageWidget, ExperimentWidget, PlaceGuess, GuessView, PosttrainingWidget, ScalingWidget),
-        *(FunnelWidget, MergesWidget),
+        *(StageWidget, ExperimentWidget, ThreeWeightsWidget, OneStepWidget),
+        *(PlaceGuess, GuessView, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget),
     )
     DEFAULT_CSS = """
     LessonsPage {

@@ -65,13 +65,14 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
         losses.append(float(model.loss(ids, targets)))
     finite = [loss if np.isfinite(loss) else float(np.finfo(np.float32).max) for loss in losses]
     measures |= {"loss_before": finite[0], "loss_after": finite[1], "last_loss": finite[-1]}
-    blocks: list[Block] = [_losses(finite), table]
-    blocks.append(Strip(f"the loss over {steps} steps", Array.of(np.array(finite)), never_negative=True, first=0))
+    blocks: list[Block] = [_losses(losses), table]
+    until = next((step for step, loss in enumerate(losses) if not np.isfinite(loss)), len(losses))
+    blocks.append(Strip(f"the loss over {until - 1} steps", Array.of(np.array(losses[:until])), never_negative=True, first=0))
     sentence = (
         f"One step takes the loss on {whole(targets.numel())} tokens of the {part} from {significant(finite[0], 4)} to "
-        f"{significant(finite[1], 4)}: {probability(moved / parameters)} of {whole(parameters)} weights move, by "
-        f"{probability(float(measures['relative_move']), digits=2)} of their length together. {steps} steps take it to "
-        f"{significant(finite[-1], 4)}."
+        f"{significant(losses[1], 4)}: {probability(moved / parameters)} of {whole(parameters)} weights move, by "
+        f"{probability(float(measures['relative_move']), digits=2)} of their length together. {steps} steps "
+        + (f"take it to {significant(losses[-1], 4)}." if np.isfinite(losses[-1]) else "make it NaN or infinite: it diverges.")
     )
     return ExperimentResult(View("gradient_descent", "gradient descent from random weights", sentence, blocks), measures)
 
@@ -114,11 +115,15 @@ def _length(tensors: "dict[str, Tensor]") -> float:
 
 def _losses(losses: list[float]) -> Table:
     chosen = sorted({0, 1, len(losses) // 2, len(losses) - 1})
-    most = max(losses) or 1.0
-    rows = [
-        [Cell(whole(step)), Cell(significant(losses[step], 4), value=losses[step], bar=losses[step] / most)] for step in chosen
-    ]
+    most = max((loss for loss in losses if np.isfinite(loss)), default=0.0) or 1.0
+    rows = [[Cell(whole(step)), _loss_cell(losses[step], most)] for step in chosen]
     return Table([Column("after step"), Column("loss")], rows, title="the loss, again and again")
+
+
+def _loss_cell(loss: float, most: float) -> Cell:
+    if not np.isfinite(loss):
+        return Cell("NaN or infinite")
+    return Cell(significant(loss, 4), value=loss, bar=loss / most)
 
 
 def _parts(before: "dict[str, Tensor]", moves: "dict[str, Tensor]") -> Table:

@@ -19,7 +19,7 @@ FLOPS = 1e11
 
 def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `first`, the mean loss at position 1, `last`, that of the second half of the window, their difference `fall` and
-    the standard error of that difference, `fall_error`.
+    the standard error of that difference, `fall_error`; `fall_in_errors` is their ratio.
 
     Raises: UserError: if the run's text cannot be read.
     """
@@ -40,6 +40,7 @@ def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
         "last": float(late.mean()),
         "fall": float(fall.mean()),
         "fall_error": error,
+        "fall_in_errors": float(fall.mean()) / error if error else 0.0,
     }
     blocks: list[Block] = [_by_range(losses, part)]
     if length > 1:

@@ -29,6 +29,8 @@ class EngineView(LiveWidget):
         self.model: ModelAtHand | None = None
         self.view = BlockView()
         self._is_answered = False
+        self._words = ""
+        """The sentence on the answer in view; the number under the cursor is named behind it."""
 
     def compose(self) -> ComposeResult:
         yield self.view
@@ -77,7 +79,8 @@ class EngineView(LiveWidget):
 
     def _answered(self, answer: Any) -> None:
         self._is_answered = True
-        self.say(self.words_of(answer))
+        self._words = self.words_of(answer)
+        self.say(self._words)
         view = self.view_of(answer)
         if self.title_note:
             view = replace(view, title=f"{self.title_note} · {view.title}")
@@ -91,7 +94,8 @@ class EngineView(LiveWidget):
     @on(BlockView.SpotChanged)
     def _tell_spot(self, message: BlockView.SpotChanged) -> None:
         message.stop()
-        self.say(message.spot.in_words if message.spot is not None else "")
+        spot = message.spot.in_words if message.spot is not None else ""
+        self.say(" · ".join(filter(None, (self._words, spot))))
 
     def take_focus(self) -> bool:
         self.view.focus()

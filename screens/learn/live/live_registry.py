@@ -10,10 +10,13 @@ from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import AttentionGuess, MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.merges_widget import MergesWidget
+from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
+from screens.learn.live.run_curve import RunCurve
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
+from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 
 LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "stage": StageWidget,
@@ -26,6 +29,9 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "scaling": ScalingWidget,
     "funnel": FunnelWidget,
     "merges": MergesWidget,
+    "three-weights": ThreeWeightsWidget,
+    "one-step": OneStepWidget,
+    "run-curve": RunCurve,
 }
 
 

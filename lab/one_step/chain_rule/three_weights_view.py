@@ -1,0 +1,118 @@
+"""Views of the three-weight network: forward, backward by the chain rule, and the steps of gradient descent so far."""
+
+from collections.abc import Sequence
+
+from lab.core.number_format import fixed, significant
+from lab.one_step.chain_rule.three_weights import ThreeWeights
+from lab.views.blocks import Cell, Column, Table, View
+
+OPERAND_DIGITS = 5
+"""Significant figures of operands: with these, what is printed gives the printed result to one in its last digit."""
+DECIMALS = 4
+LISTED_STEPS = 5
+
+
+def forward_view(net: ThreeWeights) -> View:
+    """Each number of the forward pass with its formula."""
+    rows = [
+        _row("h₁", "tanh(w₁·x)", f"tanh({_n(net.w1)} × {_n(net.x)})", net.h1),
+        _row("h₂", "tanh(w₂·h₁)", f"tanh({_n(net.w2)} × {_n(net.h1)})", net.h2),
+        _row("y", "w₃·h₂", f"{_n(net.w3)} × {_n(net.h2)}", net.y),
+        _row("loss", "(y − target)²", f"({_n(net.y)} − {_n(net.target)})²", net.loss, style="strong"),
+    ]
+    columns = [Column("", "left"), Column("formula", "left"), Column("in numbers", "left"), Column("=")]
+    return View("forward", "forward", "", [Table(columns, rows)])
+
+
+def backward_view(net: ThreeWeights) -> View:
+    """The derivative of the loss by each weight as the product of its factors, and the factors."""
+    f = net.factors
+    d1, d2, d3 = net.gradient
+    products = [
+        _row("∂loss/∂w₃", "∂loss/∂y · ∂y/∂w₃", _times(f.loss_y, f.y_w3), d3, style="strong"),
+        _row("∂loss/∂w₂", "∂loss/∂y · ∂y/∂h₂ · ∂h₂/∂w₂", _times(f.loss_y, f.y_h2, f.h2_w2), d2, style="strong"),
+        _row(
+            "∂loss/∂w₁", "∂loss/∂y · ∂y/∂h₂ · ∂h₂/∂h₁ · ∂h₁/∂w₁", _times(f.loss_y, f.y_h2, f.h2_h1, f.h1_w1), d1, style="strong"
+        ),
+    ]
+    factors = [
+        _row("∂loss/∂y", "2·(y − target)", f"2 × ({_n(net.y)} − {_n(net.target)})", f.loss_y),
+        _row("∂y/∂w₃", "h₂", "", f.y_w3),
+        _row("∂y/∂h₂", "w₃", "", f.y_h2),
+        _row("∂h₂/∂w₂", "(1 − h₂²)·h₁", f"(1 − {_n(net.h2)}²) × {_n(net.h1)}", f.h2_w2),
+        _row("∂h₂/∂h₁", "(1 − h₂²)·w₂", f"(1 − {_n(net.h2)}²) × {_n(net.w2)}", f.h2_h1),
+        _row("∂h₁/∂w₁", "(1 − h₁²)·x", f"(1 − {_n(net.h1)}²) × {_n(net.x)}", f.h1_w1),
+    ]
+    product_columns = [
+        Column("", "left"),
+        Column("chain of factors", "left", optional=1),
+        Column("in numbers", "left"),
+        Column("="),
+    ]
+    factor_columns = [Column("factor", "left"), Column("formula", "left"), Column("in numbers", "left", optional=1), Column("=")]
+    return View(
+        "backward",
+        "backward: from the loss to each weight",
+        "",
+        [Table(product_columns, products), Table(factor_columns, factors)],
+    )
+
+
+def steps_view(history: Sequence[ThreeWeights], lr: float) -> View:
+    """The next step of gradient descent in numbers, and the losses of the steps so far.
+
+    Args:
+        history: the network before the first step and after each that was taken.
+        lr: learning rate of the next step.
+    """
+    now = history[-1]
+    after = now.after_step(lr)
+    rows = [
+        [
+            Cell(name),
+            Cell(fixed(weight, DECIMALS), value=weight),
+            Cell(f"− {_n(lr)} × {_n(slope)}" if slope >= 0 else f"− {_n(lr)} × ({_n(slope)})"),
+            Cell(fixed(moved, DECIMALS), value=moved),
+        ]
+        for name, weight, slope, moved in zip(
+            ("w₁", "w₂", "w₃"), (now.w1, now.w2, now.w3), now.gradient, (after.w1, after.w2, after.w3), strict=True
+        )
+    ]
+    total = [
+        Cell("loss"),
+        Cell(significant(now.loss, 4), value=now.loss),
+        Cell(""),
+        Cell(significant(after.loss, 4), value=after.loss),
+    ]
+    columns = [Column("", "left"), Column("now"), Column("− rate × derivative", "left"), Column("after the next step")]
+    next_step = Table(columns, rows, total=total)
+    return View("steps", _taken(len(history) - 1), "", [next_step, _losses(history)])
+
+
+def _taken(steps: int) -> str:
+    return "no step taken yet" if not steps else "1 step taken" if steps == 1 else f"{steps:,} steps taken"
+
+
+def _losses(history: Sequence[ThreeWeights]) -> Table:
+    """The losses at the start and after the last steps."""
+    last = len(history) - 1
+    listed = sorted({0, *range(max(0, last - LISTED_STEPS + 1), last + 1)})
+    most = max(history[at].loss for at in listed) or 1.0
+    rows = [
+        [Cell(f"{at:,}"), Cell(significant(history[at].loss, 4), value=history[at].loss, bar=history[at].loss / most)]
+        for at in listed
+    ]
+    return Table([Column("after step"), Column("loss")], rows)
+
+
+def _row(name: str, formula: str, numbers: str, value: float, style: str = "") -> list[Cell]:
+    return [Cell(name, style=style), Cell(formula), Cell(numbers), Cell(fixed(value, DECIMALS), value=value, style=style)]
+
+
+def _n(value: float) -> str:
+    text = significant(value, OPERAND_DIGITS)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def _times(*factors: float) -> str:
+    return " × ".join(f"({_n(each)})" if each < 0 and index else _n(each) for index, each in enumerate(factors))

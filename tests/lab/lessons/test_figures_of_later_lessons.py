@@ -1,0 +1,103 @@
+"""Figures that lessons 9 to 13 and 16 state, against their sources, and their live blocks against what there is."""
+
+import math
+import re
+
+import pytest
+
+from lab.core.number_format import fixed, whole
+from lab.experiments.experiment_registry import EXPERIMENTS
+from lab.inspect.stages.stage_registry import STAGES
+from lab.lessons.experiment_guess import parse_experiment_guess
+from lab.lessons.lesson import Lesson
+from lab.lessons.load_lessons import lessons
+from lab.one_step.chain_rule.three_weights import ThreeWeights
+from lab.one_step.step_stages import STAGES as STEP_STAGES
+from lab.runs.find_runs import open_run
+from models.config import PRESETS
+from models.parameter_count import inventory, kv_cache_bytes, parameter_count
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+
+MINE = {lesson.number: lesson for lesson in lessons() if lesson.number in (9, 10, 11, 12, 13, 16)}
+TEXTS = {number: " ".join(lesson.text.split()) for number, lesson in MINE.items()}
+GPT2 = PRESETS["gpt2"].config(FIXED_VOCABULARY_SIZES["gpt2"])
+
+MOST_WORDS = 60
+"""Words beside a picture: at 80x24 they leave it ten lines."""
+
+
+@pytest.mark.parametrize("lesson", MINE.values(), ids=lambda lesson: lesson.name)
+def test_a_lesson_is_a_few_short_steps_with_one_guess_and_a_word_on_the_next(lesson: Lesson) -> None:
+    assert 4 <= len(lesson.steps) <= 8
+    guesses = [step for step in lesson.steps if step.live is not None and step.live.widget.startswith("predict-")]
+    assert len(guesses) == 1
+    for step in lesson.steps:
+        assert step.live is not None, step.title
+        assert len(step.text.split()) <= MOST_WORDS, step.title
+        assert len(step.title) <= 40
+    assert "Remember" in lesson.steps[-1].text or lesson.steps[-1].title == "Remember"
+    if lesson.number != 16:
+        assert "Next: " in lesson.steps[-1].text
+    assert "**Try:**" in lesson.text
+
+
+@pytest.mark.parametrize("lesson", MINE.values(), ids=lambda lesson: lesson.name)
+def test_the_live_blocks_name_what_there_is(lesson: Lesson) -> None:
+    for step in lesson.steps:
+        assert step.live is not None
+        options = step.live.options
+        match step.live.widget:
+            case "experiment":
+                assert options["name"] in EXPERIMENTS
+            case "stage":
+                assert options["stage"] in STAGES
+            case "one-step":
+                assert options["stage"] in STEP_STAGES
+            case "predict-experiment":
+                parse_experiment_guess(options, EXPERIMENTS)
+
+
+def test_the_vocabulary_and_the_losses() -> None:
+    assert "GPT-2 has 50,257 tokens, so it makes 50,257 logits" in TEXTS[9]
+    assert Tokenizer.gpt2().vocab_size == GPT2.vocab_size == 50257
+    assert f"0 for p = 1 and {fixed(-math.log(0.5), 2)} for p = ½" in TEXTS[10]
+
+
+def test_the_parameters_of_gpt2() -> None:
+    counts = {weight.name: weight.count for weight in inventory(GPT2)}
+    text = TEXTS[11]
+    assert f"{GPT2.layers} layers of width {GPT2.width}" in text
+    assert f"table of {whole(GPT2.vocab_size)} tokens alone has {whole(counts['wte.weight'])} numbers" in text
+    assert f"All: {whole(parameter_count(GPT2))}." in text
+    matrices = sum(n for name, n in counts.items() if re.match(r"h\.0\.(attn|mlp)", name) and name.endswith("weight"))
+    assert f"12 · 768² = {whole(matrices)}" in text
+    assert matrices == 12 * 768**2
+    others = sum(n for name, n in counts.items() if name.startswith("h.0.")) - matrices
+    assert 1000 < others < 10_000  # "some thousands in biases and norms"
+
+
+def test_the_cache_of_gpt2() -> None:
+    numbers = kv_cache_bytes(GPT2, 1) // 4
+    assert f"2 · {GPT2.layers} · {GPT2.width} = {whole(numbers)}" in TEXTS[12]
+
+
+def test_the_window_of_gpt2() -> None:
+    assert f"GPT-2 has {whole(GPT2.context)}" in TEXTS[13]
+
+
+def test_a_weight_of_0_stops_what_leads_through_it() -> None:
+    net = ThreeWeights(w3=0.0)
+    assert net.gradient[:2] == (0.0, 0.0)
+    assert net.gradient[2] != 0.0
+
+
+def test_the_worked_example_is_of_the_demo_and_gpt2() -> None:
+    ids = Tokenizer.gpt2().encode("The big dog ran")
+    assert f"GPT-2's own tokenizer gives {', '.join(str(id_) for id_ in ids)}" in TEXTS[16]
+    demo = open_run("demo").config
+    assert demo.model.layers == 4
+    assert "Four layers later" in TEXTS[16]
+    assert demo.data.source.startswith("stories")
+    assert all(step.live is not None and step.live.options.get("run") == "demo" for step in MINE[16].steps)
+    assert {step.live.options.get("prompt") for step in MINE[16].steps if step.live} == {"The big dog ran"}

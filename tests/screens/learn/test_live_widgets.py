@@ -1,0 +1,148 @@
+"""Live widgets that compute: three weights, one training step, an experiment with choices, the curve of a run; on a tiny run."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.core.errors import UserError
+from lab.lessons.lesson import Live, parse_lesson
+from lab.views.blocks import Table, View
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_screen import LearnScreen
+from screens.learn.lessons_page import LessonsPage
+from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
+from screens.learn.live.number_input import NumberInput
+from screens.plot.line_plot import LinePlot
+from screens.widgets.status_line import StatusLine
+from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
+from tests.screens.in_process_engine import InProcessEngine
+
+__all__ = ["_one_thread", "make_run"]
+
+Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
+
+LESSON = """# Live
+
+```live three-weights
+show: steps
+```
+
+## One step
+
+```live one-step
+stage: after
+```
+
+## Choices
+
+```live experiment
+name: parameter_parts
+choices: size = your model, GPT-2
+opens: train
+```
+
+## Curve
+
+```live run-curve
+```
+"""
+
+
+@pytest.fixture
+def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
+    tiny = make_run("tiny")
+    tiny.run.metrics_path.write_text(
+        "".join(f'{{"step":{at},"tokens":{at},"epoch":0.1,"seconds":1.0,"val_loss":{5 - at}}}\n' for at in range(4))
+    )
+    lesson = parse_lesson(Path("01-live.md"), LESSON)
+    monkeypatch.setattr("screens.learn.lessons_page.lessons", lambda: [lesson])
+
+    class LearnApp(LabApp):
+        DEFAULT_MODE = "learn"
+        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(InProcessEngine())}
+
+    return LearnApp(run="tiny", preload=False)
+
+
+async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = pilot.app.screen.query_one(LessonsPage)
+        await until(pilot, lambda: page.is_settled)
+        await pilot.press("enter")
+
+        def view() -> View:
+            found = pilot.app.screen.query_one("#lesson-live BlockView", BlockView).view
+            assert found is not None
+            return found
+
+        def cell(row: int, column: int) -> float:
+            table = view().blocks[0]
+            assert isinstance(table, Table)
+            value = (table.rows[row] if row >= 0 else table.total or [])[column].value
+            assert value is not None
+            return value
+
+        await until(pilot, lambda: pilot.app.screen.query(NumberInput))
+        before, foreseen = cell(-1, 1), cell(-1, 3)
+        await pilot.press("enter")
+        assert cell(-1, 1) == foreseen < before
+        assert view().title == "1 step taken"
+        await pilot.press("f", "u")
+        assert view().title == "100 steps taken"
+        await pilot.press("shift+tab", "ctrl+u", "5", "up")
+        rate = pilot.app.screen.query_one("#weights-rate", NumberInput)
+        assert rate.number == pytest.approx(5.1)
+        assert view().title == "100 steps taken", "another rate goes on from here"
+        pilot.app.screen.query_one("#weights-w3", NumberInput).focus()
+        await pilot.press("ctrl+u", "x")
+        assert "between −10 and 10, not 'x'" in view().blocks[0].text  # type: ignore[union-attr]
+        await pilot.press("ctrl+u", "0", "escape")
+        assert view().title == "no step taken yet"
+        assert cell(0, 1) == cell(0, 3), "with w₃ = 0 the derivative by w₁ is 0"
+
+        await pilot.press("space")
+        await until(pilot, lambda: page.reader.step == 1 and page.reader.is_settled)
+        status = pilot.app.screen.query_one("#lesson-status", StatusLine)
+        assert "Step 1 is taken" in view().sentence
+        assert "(1 step taken)" in status.left
+        await pilot.press("u")
+        assert "(1 step taken)" in status.left, "there is no after before the first step"
+        await pilot.press("enter")
+        await until(pilot, lambda: "(2 steps taken)" in status.left)
+
+        await pilot.press("space")
+        await until(pilot, lambda: page.reader.step == 2 and page.reader.is_settled)
+        assert view().title == "parameters of tiny"
+        await pilot.press("v")
+        await until(pilot, lambda: view().title == "parameters of GPT-2")
+        assert page.reader.check_action("open", ())
+
+        await pilot.press("space")
+        await until(pilot, lambda: page.reader.step == 3 and page.reader.is_settled)
+        figure = pilot.app.screen.query_one(LinePlot).figure
+        assert figure is not None
+        assert list(figure.series[1].ys) == [5, 4, 3, 2]
+        assert "Validation loss: 5.000 at step 0, 2.000 at step 3." in status.left
+
+
+@pytest.mark.parametrize(
+    ("live", "problem"),
+    [
+        (Live("three-weights", {"show": "sideways"}), "The option show of three-weights is one of forward"),
+        (Live("one-step", {"stage": "nowhere"}), "There is no stage of a step called nowhere"),
+        (Live("experiment", {}), "needs the option name"),
+        (Live("experiment", {"name": "vocabulary", "moves": "up"}), "moves of a live widget names position, head, layer"),
+        (Live("experiment", {"name": "vocabulary", "choices": "size"}), "is as in size = small, large, not 'size'"),
+        (Live("experiment", {"name": "vocabulary", "opens": "moon"}), "names a mode or a stage of Inspect, not 'moon'"),
+        (Live("run-curve", {"stage": "after"}), "has no option stage"),
+    ],
+)
+def test_an_option_that_a_widget_does_not_have_is_refused_in_one_sentence(live: Live, problem: str) -> None:
+    assert live.widget in LIVE_WIDGETS
+    with pytest.raises(UserError, match=problem):
+        live_widget(live, LearnEngine(InProcessEngine()))
