@@ -1,5 +1,7 @@
 """The causal mask: attention paid to later tokens, and the effect of a later token on earlier predictions."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from lab.core.errors import UserError
@@ -8,12 +10,16 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import number
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHOWN = 24
 """Tokens of the prompt drawn in the heatmap, the last ones."""
 
 
-def causal_mask(context: ExperimentContext) -> ExperimentResult:
+def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures over all layers and heads: `later_attention`, the largest weight on a later token, `earlier_attention`, the mean
     sum on earlier ones, `earlier_change`, the largest change of an earlier token's logits when the last token is replaced by
     another, and `last_change` of the last one's.
@@ -29,12 +35,19 @@ def causal_mask(context: ExperimentContext) -> ExperimentResult:
     if len(ids) < 2 or context.config.vocab_size < 2:
         raise UserError("The mask shows from two tokens on: type a longer prompt.")
     given = torch.tensor([ids])
-    found = torch.stack([each[0] for each in patterns(context.model, embedded(context.model, given))])  # (L, H, T, T)
+    of_layers: list[Tensor] = []
+    for pattern in patterns(context.model, embedded(context.model, given)):
+        of_layers.append(pattern[0])
+        yield
+    found = torch.stack(of_layers)  # (L, H, T, T)
     later = torch.ones(len(ids), len(ids), dtype=torch.bool).triu(1)
     earlier = torch.ones(len(ids), len(ids), dtype=torch.bool).tril(-1)
     changed = torch.tensor([[*ids[:-1], (ids[-1] + 1) % context.config.vocab_size]])
     with torch.no_grad():
-        change = (context.model(given) - context.model(changed)).abs().amax(-1)[0]  # (T,)
+        logits = context.model(given)
+    yield
+    with torch.no_grad():
+        change = (logits - context.model(changed)).abs().amax(-1)[0]  # (T,)
     measures: dict[str, Measure] = {
         "tokens": len(ids),
         "patterns": int(found.shape[0] * found.shape[1]),

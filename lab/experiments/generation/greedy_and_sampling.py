@@ -13,13 +13,17 @@ from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_tables import Numbers
 from models.unembed import Slices
 
-DRAWS = 4000
+DRAWS, FEWER_DRAWS = 4000, 1000
+"""Draws, and those with a large vocabulary, in which a draw takes milliseconds."""
+LARGE_VOCABULARY = 10_000
 AT_ONCE = 200
 """Draws in a slice."""
 SEEDS = 20
-"""Seeds with which greedy decoding is tried."""
+FEWEST_SEEDS = 4
+"""Seeds with which greedy decoding is tried, and those with a large model."""
 LISTED = 10
-STAGES = (10, 100, 1000, DRAWS)
+FEW = 100
+STAGES = (10, FEW, FEWER_DRAWS, DRAWS)
 """Numbers of draws after which the frequencies are compared with the probabilities."""
 
 
@@ -32,26 +36,27 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
     at = yield from context.stage_context()
     settings = replace(context.sampling, greedy=False, temperature=context.sampling.temperature or 1.0)
     taken = yield from _greedy(context, at)
-    greedy = taken[at.answer] / SEEDS
+    seeds = taken.total()
+    greedy = taken[at.answer] / seeds
     yield
     after, drawn = yield from _draws(replace(at, sampling=settings))
     counts = np.bincount(drawn, minlength=len(after))
-    gaps = {n: float(np.abs(np.bincount(drawn[:n], minlength=len(after)) / n - after).max()) for n in STAGES}
+    gaps = {n: float(np.abs(np.bincount(drawn[:n], minlength=len(after)) / n - after).max()) for n in STAGES if n <= len(drawn)}
     top = int(after.argmax())
     measures: dict[str, Measure] = {
         "draws": len(drawn),
-        "seeds": SEEDS,
+        "seeds": seeds,
         "top": at.tokenizer.label(top),
         "top_probability": float(after[top]),
         "sampled_top_share": float(counts[top] / len(drawn)),
         "greedy_top_share": greedy,
         "distinct": int(np.count_nonzero(counts)),
-        "largest_gap": gaps[DRAWS],
+        "largest_gap": gaps[len(drawn)],
         "first_gap": gaps[STAGES[0]],
     }
     blocks: list[Block] = [_tokens(at, after, counts, drawn, taken), _gaps(gaps)]
     sentence = (
-        f"After {at.here} greedy decoding takes “{at.tokenizer.label(top)}” with {probability(greedy)} of {SEEDS} seeds; "
+        f"After {at.here} greedy decoding takes “{at.tokenizer.label(top)}” with {probability(greedy)} of {seeds} seeds; "
         f"{whole(len(drawn))} draws take it {probability(float(counts[top] / len(drawn)))} of the time, its probability being "
         f"{probability(float(after[top]))}."
     )
@@ -65,21 +70,22 @@ def _greedy(context: ExperimentContext, at: StageContext) -> Slices[Counter[int]
 
     prompt = at.ids[: at.position + 1]
     taken = Counter[int]()
-    for seed in range(SEEDS):
+    affordable = context.affordable(SEEDS * len(prompt)) // len(prompt)
+    for seed in range(max(FEWEST_SEEDS, min(SEEDS, affordable))):
         taken[next(generate(context.model, prompt, 1, SamplingSettings(greedy=True, seed=seed))).id] += 1
         yield
     return taken
 
 
 def _draws(at: StageContext) -> Slices[tuple[Numbers, Numbers]]:
-    """The probabilities (V,) that are drawn from, and the ids of DRAWS draws, each with a random number of its own."""
+    """The probabilities (V,) that are drawn from, and the ids of all draws, each with a random number of its own."""
     import torch
 
     from models.sampling import distribution, draw, uniform
 
     after = distribution(torch.from_numpy(at.logits), at.sampling).after
-    drawn = np.zeros(DRAWS, np.int64)
-    for index in range(DRAWS):
+    drawn = np.zeros(DRAWS if len(after) <= LARGE_VOCABULARY else FEWER_DRAWS, np.int64)
+    for index in range(len(drawn)):
         drawn[index] = draw(after, uniform(at.sampling.seed, index))
         if (index + 1) % AT_ONCE == 0:
             yield
@@ -88,19 +94,18 @@ def _draws(at: StageContext) -> Slices[tuple[Numbers, Numbers]]:
 
 def _tokens(at: StageContext, after: Numbers, counts: Numbers, drawn: Numbers, taken: Counter[int]) -> Table:
     order = np.argsort(-after, kind="stable")[:LISTED].tolist()
-    few = STAGES[1]
-    first = np.bincount(drawn[:few], minlength=len(after))
+    first = np.bincount(drawn[:FEW], minlength=len(after))
     rows = [
         [
             Cell(at.tokenizer.label(id_)),
             _share(float(after[id_])),
-            _share(float(first[id_] / few)),
+            _share(float(first[id_] / FEW)),
             _share(float(counts[id_] / len(drawn))),
-            _share(taken[id_] / SEEDS),
+            _share(taken[id_] / taken.total()),
         ]
         for id_ in order
     ]
-    columns = [Column("token", "left"), Column("probability"), Column(f"{few} draws", optional=2)]
+    columns = [Column("token", "left"), Column("probability"), Column(f"{FEW} draws", optional=2)]
     columns += [Column(f"{whole(len(drawn))} draws"), Column("greedy", optional=1)]
     return Table(columns, rows, title=f"the token after {at.here}")
 

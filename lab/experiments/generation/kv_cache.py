@@ -12,6 +12,9 @@ from models.unembed import Slices
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.gpt import GPT
+    from models.kv_cache import KVCache
+
 ROUNDS = 5
 """Times that each length is measured; the least counts, since other programs only add to it."""
 LONGEST = 1024
@@ -26,6 +29,12 @@ class Timed(NamedTuple):
     rows_without: int
     rows_with: int
     difference: float
+
+
+class Forward(NamedTuple):
+    logits: "Tensor"
+    seconds: float
+    rows: int
 
 
 def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
@@ -45,11 +54,8 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     for token in generate(context.model, ids[-most:], most - len(ids), SamplingSettings(greedy=True)):
         ids.append(token.id)
         yield
-    timed = []
-    for length in _doubling(most):
-        timed.append(_timed(context, ids[:length]))
-        yield
-    key_difference = _key_difference(context, ids)
+    timed = yield from _timed_all(context, ids)
+    key_difference = yield from _key_difference(context, ids)
     cache = KVCache(context.config)
     numbers = cache.memory.numel() // context.config.context
     last = timed[-1]
@@ -81,58 +87,70 @@ def _doubling(most: int) -> list[int]:
     return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
 
 
-def _timed(context: ExperimentContext, ids: list[int]) -> Timed:
+def _timed_all(context: ExperimentContext, ids: list[int]) -> Slices[list[Timed]]:
+    timed: list[Timed] = []
+    for length in _doubling(len(ids)):
+        timed += [(yield from _timed(context, ids[:length]))]
+    return timed
+
+
+def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:
     import torch
 
     from models.kv_cache import KVCache
 
-    model = context.model
+    model, cache = context.model, KVCache(context.config)
     given = torch.tensor([ids])
+    if len(ids) > 1:
+        with torch.inference_mode():
+            model.hidden(given[:, :-1], cache)
+    best: dict[bool, Forward] = {}
+    for _ in range(ROUNDS):
+        for uses_cache in (False, True):
+            yield
+            cache.length = len(ids) - 1
+            found = _forward(model, given[:, -1:], cache) if uses_cache else _forward(model, given, None)
+            best[uses_cache] = min(found, best.get(uses_cache, found), key=lambda each: each.seconds)
+    without, with_it = best[False], best[True]
+    difference = float((with_it.logits - without.logits).abs().max())
+    return Timed(len(ids), without.seconds, with_it.seconds, without.rows, with_it.rows, difference)
+
+
+def _forward(model: "GPT", ids: "Tensor", cache: "KVCache | None") -> Forward:
+    """The logits after the last of `ids` (1, T), timed, and the number of rows that layer 1 computes for them."""
+    import torch
+
     rows: list[int] = []
     hook = model.blocks[0].attn.c_attn.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[1]))
-    least: dict[bool, float] = {}
-    logits: dict[bool, Tensor] = {}
-    counted: dict[bool, int] = {}
     try:
         with torch.inference_mode():
-            cache = KVCache(context.config)
-            if len(ids) > 1:
-                model.hidden(given[:, :-1], cache)
-            for _ in range(ROUNDS):
-                for uses_cache in (False, True):
-                    cache.length = len(ids) - 1
-                    rows.clear()
-                    began = time.perf_counter()
-                    hidden = model.hidden(given[:, -1:], cache) if uses_cache else model.hidden(given)
-                    logits[uses_cache] = model.unembed(hidden[:, -1])
-                    took = time.perf_counter() - began
-                    least[uses_cache] = min(took, least.get(uses_cache, took))
-                    counted[uses_cache] = rows[0]
+            began = time.perf_counter()
+            logits = model.unembed(model.hidden(ids, cache)[:, -1])
+            seconds = time.perf_counter() - began
     finally:
         hook.remove()
-    difference = float((logits[True] - logits[False]).abs().max())
-    return Timed(len(ids), least[False], least[True], counted[False], counted[True], difference)
+    return Forward(logits, seconds, rows[0])
 
 
-def _key_difference(context: ExperimentContext, ids: list[int]) -> float:
+def _key_difference(context: ExperimentContext, ids: list[int]) -> Slices[float]:
     """Largest difference between the keys that a token-by-token pass leaves in the cache and those of one pass over all."""
     import torch
 
     from lab.experiments.attention.forward_pass import embedded, hidden
     from models.kv_cache import KVCache
-    from models.unembed import finish
 
     cache, given = KVCache(context.config), torch.tensor([ids])
-    with torch.inference_mode():
-        for index in range(len(ids)):
+    for index in range(len(ids)):
+        with torch.inference_mode():
             context.model.hidden(given[:, index : index + 1], cache)
+        yield
     computed: list[Tensor] = []
 
     def watch(layer: int, k: Any, v: Any) -> tuple[Any, Any]:
         computed.append(k)
         return k, v
 
-    finish(hidden(context.model, embedded(context.model, given), watch))
+    yield from hidden(context.model, embedded(context.model, given), watch)
     return max(float((cache.keys[layer, :, :, : len(ids)] - k).abs().max()) for layer, k in enumerate(computed))
 
 

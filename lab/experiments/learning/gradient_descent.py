@@ -1,5 +1,6 @@
 """Gradient descent from random weights on the run's text: one step measured part by part, then more of them."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,8 @@ FLOPS = 2e10
 RATE = 0.1
 """Learning rate of plain gradient descent: weights minus the rate times the gradient."""
 LARGEST_RATE = 1e6
+SAMPLE = 100_000
+"""Numbers of each matrix whose distribution is measured."""
 
 
 def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
@@ -37,7 +40,9 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     rate = context.number("rate", RATE, 0.0, LARGEST_RATE)
     config, seed = context.config, context.opened.run.config.train.seed
-    model, other = GPT(config, seed=seed), GPT(config, seed=seed + 1)
+    model = GPT(config, seed=seed)
+    yield
+    other = GPT(replace(config, layers=1), seed=seed + 1)
     parameters = count_parameters(model)
     steps = max(2, min(STEPS, int(FLOPS / (6 * parameters * min(TOKENS, config.context)))))
     tokens = max(32, min(TOKENS, int(FLOPS / (6 * parameters * steps))))
@@ -48,7 +53,9 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     del other
     yield
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    yield
     losses = [_step(model, ids, targets, rate)]
+    yield
     moves = {name: weight.detach() - before[name] for name, weight in model.named_parameters()}
     moved = sum(int((move != 0).sum()) for move in moves.values())
     measures |= {
@@ -93,19 +100,19 @@ def _step(model: "GPT", ids: "Tensor", targets: "Tensor", rate: float) -> float:
 
 
 def _start(model: "GPT", other: "GPT") -> dict[str, Measure]:
-    """Mean and standard deviation of all matrices, and their correlation with those of another seed (0 for weights that are all
-    equal: `start_std` is 0 then)."""
+    """Mean and standard deviation of the first numbers of each matrix of `model`, and the correlation with those of another seed
+    in the matrices that `other` has, too; 1 for weights that are all equal: `start_std` is 0 then."""
     import torch
 
-    first, second = (
-        torch.cat([weight.detach().flatten() for weight in each.parameters() if weight.dim() == 2]) for each in (model, other)
-    )
-    spread = float(first.std()) * float(second.std())
-    together = float(((first - first.mean()) * (second - second.mean())).mean())
+    own = {name: weight.detach().flatten()[:SAMPLE] for name, weight in model.named_parameters() if weight.dim() == 2}
+    numbers = torch.cat(list(own.values()))
+    shared = [(own[name], weight.detach().flatten()[:SAMPLE]) for name, weight in other.named_parameters() if name in own]
+    pair = torch.stack([torch.cat([each[side] for each in shared]) for side in (0, 1)])
+    varies = bool((pair.std(1) > 0).all())
     return {
-        "start_mean": float(first.mean()),
-        "start_std": float(first.std()),
-        "seed_correlation": together / spread if spread else 1.0,
+        "start_mean": float(numbers.mean()),
+        "start_std": float(numbers.std()),
+        "seed_correlation": float(torch.corrcoef(pair)[0, 1]) if varies else 1.0,
     }
 
 
