@@ -53,7 +53,7 @@ class LessonsPage(LearnPage):
     PARTS = (
         *(LessonList, LessonReader, LessonText),
         *(StageWidget, ExperimentWidget, ThreeWeightsWidget, OneStepWidget),
-        *(PlaceGuess, GuessView, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget),
+        *(PlaceGuess, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget),
     )
     DEFAULT_CSS = """
     LessonsPage {

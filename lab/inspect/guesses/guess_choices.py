@@ -19,9 +19,9 @@ def shuffled(ids: Iterable[int], *salt: object) -> list[int]:
 
 
 def identity_of(context: StageContext, about: str, *place: int) -> str:
-    """Name of a question: the same for the same weights, tokens, interventions and place."""
-    opened = context.opened
-    return _digest(opened.run.name, opened.step, about, context.ids, context.trace.edits, context.position, *place)
+    """Name of a question: the same for the same weights, interventions, place, and tokens up to there."""
+    opened, ids = context.opened, context.ids[: context.position + 1]
+    return _digest(opened.run.name, opened.step, about, ids, context.trace.edits, *place)
 
 
 def _digest(*parts: object) -> str:

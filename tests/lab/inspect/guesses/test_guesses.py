@@ -132,6 +132,8 @@ def test_equal_attention_has_no_right_answer(tiny: TinyRun) -> None:
 def test_the_same_question_has_one_identity_and_another_place_another(tiny: TinyRun) -> None:
     asked = [next_token_guess.next_token_question(stage_context(tiny, position=at)).identity for at in (2, 2, 3)]
     assert asked[0] == asked[1] != asked[2]
+    longer = next_token_guess.next_token_question(stage_context(tiny, PROMPT + " sat", position=2))
+    assert longer.identity == asked[0], "later tokens change nothing"
     heads = [attention_guess.attention_question(stage_context(tiny, position=3, head=head)).identity for head in (0, 1)]
     assert len({*asked, *heads}) == 4
 
