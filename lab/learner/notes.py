@@ -175,6 +175,17 @@ def change_note(note: Note, text: str) -> Note:
     return read_note(note.path)
 
 
+def rename_run_in_notes(home: Path, before: str, now: str) -> None:
+    """Let the notes about a run follow it to its new name. Raises: UserError: if one cannot be written."""
+    for note in list_notes(home):
+        state = note.state
+        if state is not None and before in (state.run, *state.others):
+            others = tuple(now if name == before else name for name in state.others)
+            renamed = msgspec.structs.replace(state, run=now if state.run == before else state.run, others=others)
+            place = " · ".join(now if part == before else part for part in note.place.split(" · "))
+            _write(note.path, _written(note.text, note.created, place, renamed))
+
+
 def delete_note(note: Note) -> None:
     """Delete the note's file. Raises: UserError: if it cannot be deleted."""
     try:

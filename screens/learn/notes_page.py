@@ -263,4 +263,4 @@ def _date(note: Note) -> str:
 def _in_two_lines(note: Note, width: int) -> Text:
     line = f"✗ {note.problem}" if note.problem else note.first_line or "(empty)"
     above = f"{_date(note)}  {note.path.name if note.problem or not note.place else note.place}"
-    return Text(fit(above, width)).append("\n").append(fit(f"  {line}", width), style="dim")
+    return Text("\n".join((fit(above, width), fit(f"  {line}", width))))

@@ -207,7 +207,7 @@ class TokensScreen(TextSources):
         return ScreenState(mode=self.MODE, page=self.page, run=run, tokenizer=self.source, prompt=typed, position=chosen)
 
     def restore_state(self, state: ScreenState) -> None:
-        self.call_later(self._rest)  # after the focus that opening the mode has asked for
+        self.app.call_later(self._rest)  # after the focus that opening the mode has asked for
         self.source = next((source for source in SOURCES if source == state.tokenizer), self.source)
         if state.prompt and state.prompt != self.box.text:
             self.box.replace_all(state.prompt)

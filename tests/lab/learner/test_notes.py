@@ -19,6 +19,7 @@ from lab.learner.notes import (
     list_notes,
     notes_folder,
     read_note,
+    rename_run_in_notes,
 )
 from lab.runs.find_runs import list_runs
 from lab.views.screen_state import ScreenState
@@ -150,6 +151,24 @@ def test_a_note_that_is_too_long_or_cannot_be_written_is_refused_and_the_old_one
     home.write_text("")
     with pytest.raises(UserError, match="make the folder of your notes"):
         add_note(home, "x", PLACE, STATE)
+
+
+def test_notes_follow_a_run_to_its_new_name(tmp_path: Path) -> None:
+    compared = ScreenState(mode="train", page="compare", run="other", others=("tale",))
+    paths = [
+        add_note(tmp_path, "a", "Inspect · tale · “tale”", ScreenState(mode="inspect", run="tale", prompt="tale")).path,
+        add_note(tmp_path, "b", "Train · other · compared with tale", compared).path,
+        add_note(tmp_path, "c", "Home · other", ScreenState(mode="home", run="other")).path,
+    ]
+    before = read_note(paths[2])
+    rename_run_in_notes(tmp_path, "tale", "story")
+    first, second, third = map(read_note, paths)
+    assert (first.place, first.state) == (
+        "Inspect · story · “tale”",
+        ScreenState(mode="inspect", run="story", prompt="tale"),
+    )
+    assert second.state == msgspec.structs.replace(compared, others=("story",))
+    assert third == before
 
 
 def test_notes_are_no_run(tmp_path: Path) -> None:
