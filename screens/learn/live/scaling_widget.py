@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -18,6 +19,7 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.confirm import ConfirmDialog
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.scaling_commands import delete_experiment
 from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
@@ -91,8 +93,15 @@ class ScalingWidget(LiveWidget):
             super().__init__()
             self.snapshot = snapshot
 
+    class Unread(Message):
+        """The experiment cannot be read; the sentence says why."""
+
+        def __init__(self, sentence: str) -> None:
+            super().__init__()
+            self.sentence = sentence
+
     class Failed(Message):
-        """Something could not be read or done; the sentence says why."""
+        """A start, stop or deletion could not be carried out; the sentence says why."""
 
         def __init__(self, sentence: str) -> None:
             super().__init__()
@@ -180,7 +189,7 @@ class ScalingWidget(LiveWidget):
             self._snapshots = self._snapshots or SnapshotReader(self._experiment(), self._plan, self.lesson)
             self.post_message(self.Read(self._snapshots.take()))
         except UserError as error:
-            self.post_message(self.Failed(str(error)))
+            self.post_message(self.Unread(str(error)))
         finally:
             self._reading = False
 
@@ -213,6 +222,11 @@ class ScalingWidget(LiveWidget):
             words = self.busy or problem or f"{self.snapshot.words}{opens}"
             self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
 
+    @on(Unread)
+    def _say_unread(self, message: Unread) -> None:
+        if not self.busy:  # a deletion takes the files away one by one
+            self.say(message.sentence, error=True)
+
     @on(Failed)
     def _fail(self, message: Failed) -> None:
         self.busy = ""
@@ -227,22 +241,24 @@ class ScalingWidget(LiveWidget):
         self.say("")
         self._read()
 
-    @work(thread=True, group="scaling command", exit_on_error=True)
-    def _carry_out(self, command: Callable[[], None]) -> None:
+    def _command(self, words: str, command: Coroutine[None, None, None]) -> None:
+        """Carry out a command, one at a time."""
+        if self.busy:
+            command.close()
+            return
+        self.busy = words
+        self._say_state()
+        self.refresh_bindings()
+        self._carry_out(command)
+
+    @work(group="scaling command", exit_on_error=True)
+    async def _carry_out(self, command: Coroutine[None, None, None]) -> None:
         try:
-            command()
+            await command
         except UserError as error:
             self.post_message(self.Failed(str(error)))
         else:
             self.post_message(self.Done())
-
-    def _command(self, words: str, command: Callable[[], None]) -> None:
-        """Carry out a command in a thread, one at a time."""
-        if not self.busy:
-            self.busy = words
-            self._say_state()
-            self.refresh_bindings()
-            self._carry_out(command)
 
     @property
     def phase(self) -> str:
@@ -261,26 +277,22 @@ class ScalingWidget(LiveWidget):
     def action_start(self) -> None:
         from lab.scaling.start_scaling import start_scaling
 
-        experiment, plan = self._experiment(), self._plan() if self.phase == "none" else None
-        self._command("Starting…", lambda: start_scaling(experiment, plan))
+        plan = self._plan() if self.phase == "none" else None
+        self._command("Starting…", asyncio.to_thread(start_scaling, self._experiment(), plan))
 
     def action_stop(self) -> None:
-        self._command("Stopping, and saving the run in training…", self._experiment().stop)
+        self._command("Stopping, and saving the run in training…", asyncio.to_thread(self._experiment().stop))
 
     def action_delete(self) -> None:
         assert self.snapshot is not None
         names = ", ".join(self.snapshot.names) or "It has no runs yet"
-        dialog = ConfirmDialog(
-            "Delete the experiment?", f"Its runs go with it: {names}.", key="D", yes="delete", no="keep", by_enter=False
-        )
+        words = f"Its runs go with it: {names}."
+        dialog = ConfirmDialog("Delete the experiment?", words, key="D", yes="delete", no="keep", by_enter=False)
         self.app.push_screen(dialog, self._delete)
 
     def _delete(self, yes: bool | None) -> None:
-        if yes:
-            self._command("Deleting…", self._delete_runs)
-
-    def _delete_runs(self) -> None:
-        self._experiment().delete()
+        if yes and not self.busy and self.snapshot is not None:
+            self._command("Deleting…", delete_experiment(self.lab, self._experiment(), self.snapshot.names))
 
     def action_text(self) -> None:
         self.own_text = not self.own_text

@@ -19,6 +19,7 @@ from lab.views.blocks import Paragraph, Table
 from models.parameter_count import flops_per_token, parameter_count
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
+from screens.dialogs.confirm import ConfirmDialog
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
@@ -152,6 +153,16 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         assert "size 2" in texts(widget)
         assert "times fewer" in texts(widget)
         await until(pilot, lambda: len(read_predictions(home)[0]) == 1)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("enter", "escape")
+        assert experiment.exists()
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("D")
+        await until(pilot, lambda: widget.phase == "none" and widget.is_settled)
+        assert not list(home.glob("scaling-*"))
+        assert widget.picture == "numbers"
 
 
 def test_the_figures_in_the_lesson_are_those_of_the_plan() -> None:
