@@ -22,6 +22,8 @@ SCORES = (0.3, 0.8, 1.2, 0.5)
 STEP = 0.1
 PLAIN, SHIFTED = "exp of each score", "exp of score − largest"
 MAX, SHARES, TEMPERATURE = EXTRAS = ("max", "shares", "temperature")
+T = "T"
+"""Title of the field of the temperature."""
 LOWEST_TEMPERATURE = 0.01
 FARTHEST = 1e6
 """Largest score: beyond it exp has no digits left to show."""
@@ -83,7 +85,7 @@ class SoftmaxEditor(LiveWidget):
             for label, score in zip(LABELS, SCORES, strict=True):
                 yield self._field(label, score)
             if self.extra == TEMPERATURE:
-                yield self._field(TEMPERATURE, 1.0)
+                yield self._field(T, 1.0)
         if self.extra == MAX:
             yield Choice((PLAIN, SHIFTED), PLAIN, id="softmax-shift", tooltip="Subtract the largest score before exp, or not")
         yield BlockView(id="softmax-table")
@@ -105,7 +107,7 @@ class SoftmaxEditor(LiveWidget):
         known = [number for number in numbers if number is not None]
         if len(known) < len(numbers):
             bad = next(field for field in fields if field.score is None)
-            what = "temperature" if bad.border_title == TEMPERATURE else f"score of {bad.border_title}"
+            what = "temperature" if bad.border_title == T else f"score of {bad.border_title}"
             self._show([Paragraph(f"The {what} must be a number, not {bad.value!r}.")])
         elif self.extra == TEMPERATURE and known[-1] < LOWEST_TEMPERATURE:
             self._show([Paragraph(f"The temperature must be at least {LOWEST_TEMPERATURE:g}, not {fields[-1].value!r}.")])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.views.blocks import Cell, Table
-from lab.views.softmax_table import Others, Titles, softmax, softmax_table
+from lab.views.softmax_table import Others, Titles, softmax, softmax_table, with_shares
 
 
 def printed(cell: Cell) -> tuple[Decimal, Decimal]:
@@ -148,3 +148,13 @@ def test_small_shares_do_not_all_read_alike(spread: float, vocabulary: int) -> N
         )
     assert len(set(texts)) >= 5
     assert_reproduces(table, "score")
+
+
+def test_plain_shares_stand_beside_the_softmax_and_may_be_negative_or_undefined() -> None:
+    table = with_shares(softmax_table(["a", "b"], [3.0, -1.0]), [3.0, -1.0])
+    at = [column.title for column in table.columns].index("score ÷ Σ")
+    assert [row[at].value for row in table.rows] == [1.5, -0.5]
+    assert table.total is not None
+    assert table.total[at].text == "Σ 2.00"
+    zero = with_shares(softmax_table(["a", "b"], [1.0, -1.0]), [1.0, -1.0])
+    assert [row[at].text for row in zero.rows] == ["÷ 0", "÷ 0"]
