@@ -32,6 +32,8 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
     from lab.experiments.attention.forward_pass import embedded, patterns
 
     ids = context.ids
+    if context.config.context < 2:
+        raise UserError(f"{context.run_name} sees one token at a time, so there is nothing to mask; choose another run.")
     if len(ids) < 2 or context.config.vocab_size < 2:
         raise UserError("The mask shows from two tokens on: type a longer prompt.")
     given = torch.tensor([ids])

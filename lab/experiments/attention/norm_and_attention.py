@@ -44,7 +44,10 @@ def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
         UserError: if the context is too short, or the run's text cannot be read.
     """
     if context.config.context < FEWEST:
-        raise UserError(f"{context.run_name} sees {context.config.context} tokens at a time; this experiment needs {FEWEST}.")
+        raise UserError(
+            f"The context of {context.run_name} is {context.config.context} of the {FEWEST} tokens that this experiment needs; "
+            "choose another run."
+        )
     lengths, received = yield from _over_text(context)
     varies = len(lengths) > 2 and float(lengths.std()) > 0 and float(received.std()) > 0
     measures: dict[str, Measure] = {"tokens": len(lengths)}

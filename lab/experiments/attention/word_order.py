@@ -22,8 +22,8 @@ FEWEST = 3
 def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures on windows of the run's text, of which all tokens but the last are reversed: `with_change` and `without_change`,
     the mean total variation between the next token's probabilities before and after, with position embeddings and without (each
-    replaced by their mean); `first_layer_change`, that of the last token's attention output in layer 1 without them, relative to
-    its length; `loss` and `loss_without` of the text as it is.
+    replaced by their mean); `first_layer_change` and `without_state_change`, without them, of the last token's attention output
+    in layer 1 and of its vector after the final norm, relative to their length; `loss` and `loss_without` of the text as it is.
 
     Raises:
         UserError: if the context is too short, or the run's text cannot be read.
@@ -37,7 +37,8 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     rows, part = context.windows(max(1, total // length), length)
     tokens = rows.shape[1] - 1
     if tokens < FEWEST:
-        raise UserError(f"{context.run_name} sees {whole(tokens)} tokens of its text at a time; this experiment needs {FEWEST}.")
+        words = f"A window of {context.run_name}'s text holds {whole(tokens)} of the {FEWEST} tokens that this experiment needs"
+        raise UserError(f"{words}; choose another run.")
     model = context.model
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     turned = torch.cat([ids[:, :-1].flip(1), ids[:, -1:]], 1)
@@ -49,6 +50,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
         }
     changes: dict[str, float] = {}
     losses: dict[str, float] = {}
+    state_changes: dict[str, float] = {}
     for name, (stream, reversed_stream) in streams.items():
         normed = yield from hidden(model, stream)
         losses[name] = loss_of(model, normed, targets)
@@ -56,6 +58,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
         with torch.no_grad():
             before, after = (model.unembed(each[:, -1]).double().softmax(-1) for each in (normed, other))
         changes[name] = float((before - after).abs().sum(-1).mean() / 2)
+        state_changes[name] = _relative(normed[:, -1], other[:, -1])
     first, second = (first_attention_output(model, stream)[:, -1] for stream in streams["without"])
     measures: dict[str, Measure] = {
         "layers": context.config.layers,
@@ -64,6 +67,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
         "with_change": changes["with"],
         "without_change": changes["without"],
         "first_layer_change": _relative(first, second),
+        "without_state_change": state_changes["without"],
         "loss": losses["with"],
         "loss_without": losses["without"],
     }
