@@ -112,7 +112,7 @@ class InspectScreen(WidgetMessages):
         self._tour = Tour(self, self._steps)
         in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
         transitions = (ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling))
-        self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time)
+        self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *in_view, *transitions, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)

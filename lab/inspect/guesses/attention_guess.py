@@ -70,6 +70,8 @@ def _key(context: StageContext, key: int) -> str:
 
 def _why(context: StageContext, found: HeadSummary, most: str) -> str:
     """The kind of the head at this position, and the use of its largest weight; `most` is "" where that is tied."""
+    if off := context.off("attn.z", context.head):
+        return f"An intervention replaces this head's output ({off}), so the pattern does not decide it here."
     kind = found.kind(context.position + 1)
     if kind == "first-token sink":
         return (

@@ -10,6 +10,7 @@ from screens.inspect.guess.guess_places import AnswersInSight, about, next_place
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.time_travel import TimeTravel
+from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar
 
@@ -36,10 +37,16 @@ class Guessing(InspectPart):
     )
 
     def __init__(
-        self, host: InspectHost, bar: PromptBar, second: SecondPromptBar, columns: InspectColumns, time: TimeTravel
+        self,
+        host: InspectHost,
+        bar: PromptBar,
+        second: SecondPromptBar,
+        columns: InspectColumns,
+        time: TimeTravel,
+        sampling: TokenSampling,
     ) -> None:
         super().__init__(host)
-        self._bar, self._second, self._columns, self._time = bar, second, columns, time
+        self._bar, self._second, self._columns, self._time, self._sampling = bar, second, columns, time, sampling
         self._guess = columns.guess
         self._state: Literal["none", "open", "revealed"] = "none"
         self._seen = AnswersInSight()
@@ -64,6 +71,7 @@ class Guessing(InspectPart):
         if self._state != "none":
             place = next_place(place, model.path, model.facts, self._seen)
         self._time.close()
+        self._sampling.stop_writing()
         self._set("open")
         self._guess.wait()
         self._guess.focus()
