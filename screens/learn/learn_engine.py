@@ -31,6 +31,8 @@ class LearnEngine:
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine: Engine = engine or EngineClient()
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._starts_answered = 0
+        """Number of the start of the process that has answered last."""
 
     @property
     def is_idle(self) -> bool:
@@ -38,8 +40,9 @@ class LearnEngine:
         return not self._asking
 
     @property
-    def is_started(self) -> bool:
-        return self._engine.pid is not None
+    def is_loading(self) -> bool:
+        """True until the engine has answered once: the first answer waits for PyTorch."""
+        return self._starts_answered != self._engine.starts or not self._engine.starts
 
     def ask(
         self, key: str, method: EngineMethod[P, R], params: P, answered: Callable[[R], Any], refused: Callable[[Refused], Any]
@@ -77,8 +80,10 @@ class LearnEngine:
         except EngineDied as died:
             refused(Refused(f"{died} The next key starts another engine.", True))
         except EngineError as error:
+            self._starts_answered = self._engine.starts
             refused(Refused(str(error), False))
         else:
+            self._starts_answered = self._engine.starts
             answered(answer)
 
     async def release(self, path: Path) -> None:

@@ -179,7 +179,7 @@ class ClaimsPage(LearnPage):
         self._show_claim()
         if checks.problem:
             self.reader.say(checks.problem, error=True)
-        elif checks.running and not self.engine.is_started:
+        elif checks.running and self.engine.is_loading:
             self.reader.say(LOADING)
         elif checks.running:
             self.reader.say(f"Checking on the model… {checks.due} to go")

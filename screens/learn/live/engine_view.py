@@ -17,6 +17,7 @@ from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 
 LOADING = "Loading PyTorch and the model… (a few seconds, once)"
+COMPUTING = "Computing on the model…"
 
 
 class EngineView(LiveWidget):
@@ -72,8 +73,8 @@ class EngineView(LiveWidget):
     def wait(self) -> None:
         """Mark what is shown as outdated: an answer is due."""
         self._is_answered = False
-        if not self.engine.is_started:
-            self.say(LOADING)
+        if self.engine.is_loading or self.view.view is None:
+            self.say(LOADING if self.engine.is_loading else COMPUTING)
         if self.view.view is not None:
             self.view.wait(True)
 
@@ -94,6 +95,8 @@ class EngineView(LiveWidget):
     @on(BlockView.SpotChanged)
     def _tell_spot(self, message: BlockView.SpotChanged) -> None:
         message.stop()
+        if not self._is_answered:
+            return  # the sentence that says so stays
         spot = message.spot.in_words if message.spot is not None else ""
         self.say(" · ".join(filter(None, (self._words, spot))))
 

@@ -100,11 +100,6 @@ class ExperimentWidget(PlaceView):
             self.model = model
             self.ask()
 
-    def wait(self) -> None:
-        super().wait()
-        if self.view.view is None and self.engine.is_started:
-            self.say("Computing on the model…")
-
     def question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
         return EXPERIMENT, ExperimentParams(
             run=model.run,

@@ -67,7 +67,7 @@ class GuessWidget(LiveWidget):
         """Open the run first: its layers and heads bound what can be asked."""
         self.model, self._is_answered = model, False
         self.guess.wait()
-        if not self.engine.is_started:
+        if self.engine.is_loading:
             self.say(LOADING)
         self.engine.ask("facts", OPEN, OpenParams(run=model.run), self._opened, self._refused)
 
