@@ -58,7 +58,7 @@ class PredictionPanel(Widget):
         """Name the predicted token, and the scale."""
         if self.path is not None:
             legend = "full bar 100%" if self.effect is None else f"{LOST} lost {GAINED} gained"
-            self.border_title = f"token {self.path.position + 2} · {VEILED if self.veiled else legend}"
+            self.border_title = f"token {self.path.position + 2} · {'hidden' if self.veiled else legend}"
 
     def watch_veiled(self) -> None:
         self._set_title()
