@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lab.core.number_format import fixed, significant
 from lab.one_step.chain_rule.three_weights import ThreeWeights
-from lab.views.blocks import Cell, Column, Table, View
+from lab.views.blocks import Block, Cell, Column, Table, View
 
 OPERAND_DIGITS = 5
 """Significant figures of operands: with these, what is printed gives the printed result to one in its last digit."""
@@ -29,33 +29,22 @@ def backward_view(net: ThreeWeights) -> View:
     f = net.factors
     d1, d2, d3 = net.gradient
     products = [
-        _row("∂loss/∂w₃", "∂loss/∂y · ∂y/∂w₃", _times(f.loss_y, f.y_w3), d3, style="strong"),
-        _row("∂loss/∂w₂", "∂loss/∂y · ∂y/∂h₂ · ∂h₂/∂w₂", _times(f.loss_y, f.y_h2, f.h2_w2), d2, style="strong"),
-        _row(
-            "∂loss/∂w₁", "∂loss/∂y · ∂y/∂h₂ · ∂h₂/∂h₁ · ∂h₁/∂w₁", _times(f.loss_y, f.y_h2, f.h2_h1, f.h1_w1), d1, style="strong"
-        ),
+        _row("∂loss/∂w₃", "a·b", _times(f.loss_y, f.y_w3), d3, style="strong"),
+        _row("∂loss/∂w₂", "a·c·d", _times(f.loss_y, f.y_h2, f.h2_w2), d2, style="strong"),
+        _row("∂loss/∂w₁", "a·c·e·f", _times(f.loss_y, f.y_h2, f.h2_h1, f.h1_w1), d1, style="strong"),
     ]
     factors = [
-        _row("∂loss/∂y", "2·(y − target)", f"2 × ({_n(net.y)} − {_n(net.target)})", f.loss_y),
-        _row("∂y/∂w₃", "h₂", "", f.y_w3),
-        _row("∂y/∂h₂", "w₃", "", f.y_h2),
-        _row("∂h₂/∂w₂", "(1 − h₂²)·h₁", f"(1 − {_n(net.h2)}²) × {_n(net.h1)}", f.h2_w2),
-        _row("∂h₂/∂h₁", "(1 − h₂²)·w₂", f"(1 − {_n(net.h2)}²) × {_n(net.w2)}", f.h2_h1),
-        _row("∂h₁/∂w₁", "(1 − h₁²)·x", f"(1 − {_n(net.h1)}²) × {_n(net.x)}", f.h1_w1),
+        _row("a  ∂loss/∂y", "2·(y − target)", f"2 × ({_n(net.y)} − {_n(net.target)})", f.loss_y),
+        _row("b  ∂y/∂w₃", "h₂", "", f.y_w3),
+        _row("c  ∂y/∂h₂", "w₃", "", f.y_h2),
+        _row("d  ∂h₂/∂w₂", "(1 − h₂²)·h₁", f"(1 − {_n(net.h2)}²) × {_n(net.h1)}", f.h2_w2),
+        _row("e  ∂h₂/∂h₁", "(1 − h₂²)·w₂", f"(1 − {_n(net.h2)}²) × {_n(net.w2)}", f.h2_h1),
+        _row("f  ∂h₁/∂w₁", "(1 − h₁²)·x", f"(1 − {_n(net.h1)}²) × {_n(net.x)}", f.h1_w1),
     ]
-    product_columns = [
-        Column("", "left"),
-        Column("chain of factors", "left", optional=1),
-        Column("in numbers", "left"),
-        Column("="),
-    ]
+    product_columns = [Column("", "left"), Column("factors", "left"), Column("in numbers", "left"), Column("=")]
     factor_columns = [Column("factor", "left"), Column("formula", "left"), Column("in numbers", "left", optional=1), Column("=")]
-    return View(
-        "backward",
-        "backward: from the loss to each weight",
-        "",
-        [Table(product_columns, products), Table(factor_columns, factors)],
-    )
+    blocks: list[Block] = [Table(product_columns, products), Table(factor_columns, factors)]
+    return View("backward", "backward: from the loss to each weight", "", blocks)
 
 
 def steps_view(history: Sequence[ThreeWeights], lr: float) -> View:

@@ -12,7 +12,7 @@ class NumberInput(Input):
     """Field of a number of at most `most` in magnitude."""
 
     DEFAULT_CSS = """
-    NumberInput { width: 1fr; height: 1; border: none; padding: 0 1; background: $foreground 10%; }
+    NumberInput { width: 1fr; height: 1; border: none; padding: 0 1; background: $foreground 10%; text-style: underline; }
     NumberInput:focus { background: $accent 30%; border: none; }
     """
     BINDINGS = [
