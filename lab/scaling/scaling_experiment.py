@@ -12,7 +12,6 @@ How far it is, its runs say: a run's folder is the truth. So it can be looked at
 import contextlib
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -92,7 +91,8 @@ class ScalingExperiment:
     """The folder of an experiment. The constructor reads nothing."""
 
     def __init__(self, name: str, home: Path | None = None) -> None:
-        self.name = name
+        """Raises: UserError, if it cannot be a run's name."""
+        self.name = check_name(name)
         self.home = (home or home_of_runs()).absolute()
         self.path = self.home / FOLDER / name
         self.plan_path = self.path / "plan.json"
@@ -130,10 +130,9 @@ class ScalingExperiment:
         """Write the plan of a new experiment.
 
         Raises:
-            UserError: if the name cannot be a run's, there is such an experiment, or a run has one of its names; if the text
-                cannot be opened, or is standard input, which is not there for the second size.
+            UserError: if there is such an experiment, or a run has one of its names; if the text cannot be opened, or is standard
+                input, which is not there for the second size.
         """
-        check_name(self.name)
         check_plan(plan)
         plan = msgspec.structs.replace(plan, text=absolute_source(plan), created=time.time())
         taken = next((name for name in self.run_names(plan) if (self.home / name).exists()), None)
@@ -245,13 +244,3 @@ def _size_progress(name: str, number: int, run: Run | None) -> SizeProgress:
         return SizeProgress(name, number, None, "waiting", 0.0, 0.0)
     status = run.status()
     return SizeProgress(name, number, run, run.phase_of(status), fraction_done(run.config, status), status.seconds)
-
-
-def list_scaling_experiments(home: Path | None = None) -> Sequence[ScalingExperiment]:
-    """The experiments of a home, by name."""
-    folder = (home or home_of_runs()) / FOLDER
-    try:
-        names = sorted(path.name for path in folder.iterdir() if (path / "plan.json").exists())
-    except OSError:
-        return []
-    return [ScalingExperiment(name, home) for name in names]

@@ -133,6 +133,7 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
     async with app.run_test(size=(120, 40)) as pilot:
         widget = await open_lesson(pilot, until)
         assert widget.picture == "compute"
+        await until(pilot, lambda: isinstance(app.focused, PlotPane))
         assert widget.snapshot is not None
         compute, parameters = widget.snapshot.compute, widget.snapshot.parameters
         assert [series.sign for series in compute.series] == ["1", "2", "3", "4", ""]
