@@ -37,7 +37,7 @@ from screens.inspect.places.restored_place import RestoredPlace, state_of
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import FirstPrompt, RunHold, read_first_prompt
 from screens.inspect.second_prompt import SecondPrompt
-from screens.inspect.selection import Prompt, Selection, after_refusal, index_of, with_prompt, within
+from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.view_export import ViewExport
@@ -203,8 +203,9 @@ class InspectScreen(WidgetMessages):
 
     def restore_state(self, state: ScreenState) -> None:
         self._time.close()
-        if self._restored.restore(structs.replace(state, run=state.run or self.lab.run_name)) and isinstance(self.model, Loading):
-            self.model = Loading()  # the tokens that came first were of another prompt
+        self._restored.restore(structs.replace(state, run=state.run or self.lab.run_name))
+        if isinstance(self.model, Starting | Loading):
+            self._read_run(self.lab.run_name)  # the prompt's tokens, which need no model
 
     def _follow_run(self, name: str) -> None:
         self._restored.run_chosen(name)
@@ -216,7 +217,7 @@ class InspectScreen(WidgetMessages):
         from lab.core.errors import UserError
 
         try:
-            self.post_message(read_first_prompt(name))
+            self.post_message(read_first_prompt(name, self._restored.prompt_of(name)))
         except UserError as error:
             self.app.call_from_thread(self.fail, str(error), False)
 
@@ -233,7 +234,7 @@ class InspectScreen(WidgetMessages):
         if isinstance(self.model, Starting):
             self.model = Loading()
             base = Selection(message.run, width=self.view.room, sampling=self.lab.preferences.sampling)
-        first = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
+        first = replace(with_prompt(base, message.prompt), run=message.run, checkpoint="best")
         self.selection = self._restored.first_selection(first)
         self.sampling.let_undo_lead_to(message.own)
         if isinstance(self.model, Loading) and message.tokens is not None and self.selection.prompt == first.prompt:

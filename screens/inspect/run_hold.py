@@ -12,6 +12,7 @@ from lab.engine.method_registry import RELEASE, ReleaseParams
 from lab.runs.run_folder import Run
 from lab.views.blocks import LensPath, Token, View
 from screens.engine.engine_interface import Engine
+from screens.inspect.selection import Prompt
 
 
 class RunHold:
@@ -41,10 +42,11 @@ class RunHold:
 
 @dataclass
 class FirstPrompt(Message):
-    """The prompt to begin with: the user's last one for this run, or the run's own; and the number of layers to outline."""
+    """The prompt to begin with: one that was asked for, the user's last one for this run, or the run's own; and the number of
+    layers to outline."""
 
     run: str
-    text: str
+    prompt: Prompt
     own: str
     """The run's own prompt."""
     layers: int
@@ -54,8 +56,8 @@ class FirstPrompt(Message):
     """The prompt's tokens and the view of them, made without the model; None where the tokenizer cannot be used."""
 
 
-def read_first_prompt(name: str) -> FirstPrompt:
-    """Open a run, hold it, and choose a prompt. Raises: UserError where there is no such run."""
+def read_first_prompt(name: str, asked: Prompt | None) -> FirstPrompt:
+    """Open a run, hold it, and choose a prompt unless one is `asked` for. Raises: UserError where there is no such run."""
     from lab.data.default_prompts import first_prompt
     from lab.inspect.prompt_history import last_prompt
     from lab.runs.find_runs import open_run
@@ -64,11 +66,11 @@ def read_first_prompt(name: str) -> FirstPrompt:
 
     run = open_run(name)
     own = first_prompt(run)
-    text = last_prompt(home(), name) or own
-    return FirstPrompt(name, text, own, run.config.model.layers, hold_inspect_lock(run.path), read_tokens(run, text))
+    prompt = asked or Prompt(last_prompt(home(), name) or own)
+    return FirstPrompt(name, prompt, own, run.config.model.layers, hold_inspect_lock(run.path), read_tokens(run, prompt))
 
 
-def read_tokens(run: Run, text: str) -> tuple[LensPath, View] | None:
+def read_tokens(run: Run, prompt: Prompt) -> tuple[LensPath, View] | None:
     """The tokens of a prompt, and the view of them as the engine would make it; None where the engine will say what is wrong."""
     from lab.core.errors import UserError
     from lab.inspect.stages.embedding_stage import tokens_view
@@ -78,12 +80,14 @@ def read_tokens(run: Run, text: str) -> tuple[LensPath, View] | None:
 
     try:
         tokenizer = tokenizer_of(run)
-        ids = tokenizer.encode(text)
+        ids = tokenizer.encode(prompt.text) if prompt.ids is None else list(prompt.ids)
     except (UserError, TokenizerError):
         return None  # the engine reads the same file, and its sentence is shown
+    if any(id_ >= run.config.model.vocab_size for id_ in ids):
+        return None  # the engine says which one
     window = ids[-run.config.model.context :]
     if not window:
         return None
-    prompt = PromptTokens(tokenizer, window, len(window) - 1)
-    tokens = [Token(id_, prompt.label(index)) for index, id_ in enumerate(window)]
-    return LensPath(tokens, [], prompt.position, len(ids) - len(window), []), tokens_view(prompt)
+    shown = PromptTokens(tokenizer, window, len(window) - 1)
+    tokens = [Token(id_, shown.label(index)) for index, id_ in enumerate(window)]
+    return LensPath(tokens, [], shown.position, len(ids) - len(window), []), tokens_view(shown)

@@ -27,18 +27,21 @@ class RestoredPlace(InspectPart):
         self._state: ScreenState | None = None
         """The state that was asked for last, as long as no other run has been chosen."""
 
-    def restore(self, state: ScreenState) -> bool:
-        """Show the state, at once if its run is already in view. False if it waits for the run."""
+    def restore(self, state: ScreenState) -> None:
+        """Show the state, at once if its run is already in view."""
         self._state = state
         selection = self._host.selection
         if isinstance(self._host.model, Starting) or selection.run != state.run:
-            return False
+            return
         found = restored(selection, state)
         if found.prompt != selection.prompt:
             self._keep_for_undo()
         self._host.selection = found
         self._host.refresh_bindings()
-        return True
+
+    def prompt_of(self, run: str) -> Prompt | None:
+        """The prompt of the state that waits for this run."""
+        return _prompt(self._state) if self._state is not None and self._state.run == run else None
 
     def run_chosen(self, run: str) -> None:
         """Forget a state of another run."""

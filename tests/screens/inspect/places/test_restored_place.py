@@ -15,12 +15,14 @@ from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.screen_state import ScreenState
 from models.sampling_settings import SamplingSettings
+from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.inspect.inspect_part import Loading
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.places.restored_place import ASIDES, restored, state_of
 from screens.inspect.selection import Prompt, Selection, within
 from screens.messages import OpenState
+from screens.widgets.token_strip import TokenStrip
 from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine
 
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -151,15 +153,24 @@ async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
         assert place(app)[1] == Prompt("The big dog ran")
 
 
-async def test_a_state_that_comes_while_the_model_is_loading_shows_no_tokens_of_another_prompt(
-    app: LabApp, settle: Settle, until: Until, engine: FakeEngine
+async def test_the_tokens_of_a_state_are_there_before_the_engine_answers(
+    app: LabApp, settle: Settle, until: Until, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lab.runs.load_tokenizer.tokenizer_of", lambda run: Tokenizer.bytes_())
     engine.opens = asyncio.Event()
+
+    def tokens() -> str:
+        return "".join(token.label for token in inspect(app).query_one(TokenStrip).tokens)
+
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: isinstance(inspect(app).model, Loading))
+        await until(pilot, lambda: tokens() == "The␣big␣dog␣ran")
         app.post_message(OpenState(PLACE))
-        await until(pilot, lambda: inspect(app).selection.stage == "matrix")
-        assert inspect(app).model == Loading()
+        await until(pilot, lambda: tokens() == "The␣old␣dog")
+        assert place(app) == ASKED
+        app.post_message(OpenState(msgspec.structs.replace(PLACE, ids=(72, 105), prompt="The")))
+        await until(pilot, lambda: tokens() == "Hi")
+        app.post_message(OpenState(msgspec.structs.replace(PLACE, ids=(72, 70_000))))
+        await until(pilot, lambda: inspect(app).selection.prompt.ids == (72, 70_000))
         engine.opens.set()
         await settle(pilot)
-        assert place(app) == ASKED
+        assert place(app)[2:] == ASKED[2:]
