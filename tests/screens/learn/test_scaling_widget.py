@@ -22,7 +22,7 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.confirm import ConfirmDialog
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
-from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
+from screens.learn.live.scaling.scaling_widget import PlotPane, ScalingWidget
 from screens.plot.line_plot import LinePlot
 from tests.screens.learn.test_learn import SilentEngine
 

@@ -19,8 +19,8 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.confirm import ConfirmDialog
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
-from screens.learn.live.scaling_commands import delete_experiment
-from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader
+from screens.learn.live.scaling.scaling_commands import delete_experiment
+from screens.learn.live.scaling.scaling_snapshot import Snapshot, SnapshotReader
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 

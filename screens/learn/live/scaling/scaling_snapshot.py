@@ -47,7 +47,7 @@ class SnapshotReader:
         from lab.scaling.scaling_result import scaling_result
         from lab.scaling.scaling_view import plan_view, progress_view, scaling_view, state_in_words
         from lab.scaling.size_curves import CurvesReader
-        from screens.learn.live.scaling_plots import compute_figure, parameters_figure
+        from screens.learn.live.scaling.scaling_plots import compute_figure, parameters_figure
 
         progress = self._experiment.progress()
         if progress.phase == "none":
