@@ -14,7 +14,9 @@ TOKENS = 128
 
 
 def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures `now` and `at_init`, mean cosines of a token with its nearest neighbour, and `tokens`, the number compared."""
+    """Measures `now` and `at_init`, mean cosines of a token with its nearest neighbour, their difference `moved`,
+    and `tokens`, the number compared.
+    """
     from models.gpt import GPT
 
     fresh = GPT(context.config, seed=context.opened.run.config.train.seed).wte.weight.detach().numpy()
@@ -30,7 +32,13 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
         [[Cell(name), Cell(fixed(value, 3), value=value, bar=value)] for name, value in named],
         title=f"{whole(len(places))} tokens and the nearest of {whole(len(rows) - 1)} others",
     )
-    measures: dict[str, Measure] = {"now": now, "at_init": at_init, "tokens": len(places), "step": context.opened.step}
+    measures: dict[str, Measure] = {
+        "now": now,
+        "at_init": at_init,
+        "moved": now - at_init,
+        "tokens": len(places),
+        "step": context.opened.step,
+    }
     sentence = (
         f"On average a token and its nearest neighbour have cosine {fixed(now, 2)}; with random rows of the same size it is "
         f"{fixed(at_init, 2)}."

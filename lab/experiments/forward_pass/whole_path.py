@@ -44,7 +44,7 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
             "→ logits",
             _named(at, top, [significant(float(at.logits[id_])) for id_ in top]) + f" … {whole(len(probabilities))} in all",
         ),
-        ("→ softmax", _named(at, top, [probability(float(probabilities[id_])) for id_ in top]) + " … sum 100%"),
+        ("→ softmax", _named(at, top, [probability(float(probabilities[id_]), digits=2) for id_ in top]) + " … sum 100%"),
         ("→ next token", f"“{best}”, the most probable one, with id {top[0]}"),
         ("→ text", _end(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])))),
     ]
@@ -59,7 +59,7 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
         "next": best,
         "probability": float(probabilities[top[0]]),
     }
-    shown = probability(float(probabilities[top[0]]))
+    shown = probability(float(probabilities[top[0]]), digits=2)
     sentence = f"After {at.here} the model gives “{best}” the highest probability: {shown}."
     return ExperimentResult(View("whole_path", "from text to the next token", sentence, [table]), measures)
 

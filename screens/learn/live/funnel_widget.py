@@ -20,6 +20,7 @@ from lab.data.cleaning.rule_registry import BY_NAME
 from lab.data.corpus import STDIN, shown_source
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
+from screens.blocks.table_layout import LaidTable
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 
@@ -140,8 +141,9 @@ class FunnelWidget(LiveWidget):
             self.say(f"reading {probability(done / total, 0)} of {bytes_(total)}")
 
     def action_switch(self) -> None:
-        row = self.view.cursor[1] if self.view.cursor is not None and self.view.cursor[0] == 0 else 0
-        rule = self._rows[row] if row < len(self._rows) else ""
+        cursor = self.view.cursor
+        is_in_table = cursor is not None and isinstance(self.view.laid.blocks[cursor[0]], LaidTable)
+        rule = self._rows[cursor[1]] if cursor is not None and is_in_table else ""
         if rule:
             self.left_out ^= {rule}
             self._start()

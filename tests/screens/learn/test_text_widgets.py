@@ -1,0 +1,65 @@
+"""The live widgets on the user's text: the funnel's rules switched by key, and BPE merged by key."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from screens.app import LabApp
+from screens.learn.learn_screen import LearnScreen
+from screens.learn.lessons_page import LessonsPage
+from screens.learn.live.funnel_widget import FunnelWidget
+from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.merges_widget import MergesWidget
+from tests.screens.learn.test_learn import SilentEngine
+
+PARAGRAPH = "The big dog ran to the old house and slept there until the next morning came with rain, and then it ran home again."
+
+
+@pytest.fixture
+def app(home: Any) -> LabApp:
+    class LearnApp(LabApp):
+        DEFAULT_MODE = "learn"
+        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(SilentEngine())}
+
+    return LearnApp(preload=False)
+
+
+async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        Path("doubled.txt").write_text(f"{PARAGRAPH}\n\n{PARAGRAPH}\n\nThe old cat sat.\n")
+        app.text_source = "doubled.txt"
+        await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
+        page = pilot.app.screen.query_one(LessonsPage)
+
+        async def open_widget(lesson: str, widget: str, kind: type[LiveWidget]) -> Any:
+            found = next(each for each in page.lessons if each.name == lesson)
+            at = next(i for i, step in enumerate(found.steps) if step.live is not None and step.live.widget == widget)
+            page.add_class("-reading")
+            page.reader.show(found, at)
+            await until(pilot, lambda: isinstance(page.reader.live, kind) and page.reader.live.is_settled)
+            return page.reader.live
+
+        funnel = await open_widget("cleaning", "funnel", FunnelWidget)
+        assert "doubled.txt" in funnel.view.view.title
+        kept = funnel.view.view.blocks[0].rows[-1][2].value
+        assert kept < funnel.view.view.blocks[0].rows[0][2].value, "the paragraph comes twice"
+        await pilot.press("home", "down", "x")
+        await until(pilot, lambda: funnel.left_out and funnel.is_settled)
+        assert any(row[1].text == "off" for row in funnel.view.view.blocks[0].rows)
+        await pilot.press("x")
+        await until(pilot, lambda: not funnel.left_out and funnel.is_settled)
+        assert funnel.view.view.blocks[0].rows[-1][2].value == kept
+        state = funnel.full_screen()
+        assert state is not None
+        assert (state.mode, state.page, state.text) == ("data", "clean", "doubled.txt")
+
+        merges = await open_widget("tokens", "merges", MergesWidget)
+        for key, made in (("m", 1), ("x", 11), ("u", 10)):
+            await pilot.press(key)
+            await until(pilot, lambda: merges.is_settled and len(merges.session.state.merges) == made)  # noqa: B023
+        assert merges.view.view.title == "10 merges"
+        before = merges.view.view.blocks[0].title
+        await pilot.press("shift+tab", "ctrl+u", "d", "o", "g")
+        await until(pilot, lambda: merges.view.view.blocks[0].title != before)
+        assert [row[0].text for row in merges.view.view.blocks[0].rows] == ["dog"]
