@@ -34,9 +34,9 @@ DEFAULT_MINUTES = 2.0
 EVALUATIONS = 16
 """Evaluations of each run, at least: enough points for a curve. One takes as long as about four steps of the largest size, of
 which two cores take some 600 in two minutes: together a tenth of its time."""
-EVALUATIONS_IN_COMMON = 3
+EVALUATIONS_IN_COMMON = 5
 """Evaluations of each run, at least, before it has seen as many tokens as the slowest will: sizes are compared there. One would
-do if the slowest were always as quick as when it was timed."""
+do if the slowest were always as quick as when it was timed; on a busy machine it may see only a fifth."""
 SAMPLE_TOKENS = 40
 """Tokens of the text that is written at each evaluation: half of the usual, for there are many."""
 WARMUP = 0.03

@@ -18,6 +18,8 @@ FITTED_RANGE = 10.0
 """The law over compute goes through the last tenfold of compute: with less, the sizes have hardly begun to learn."""
 TEST_SHARE = 1 / 3
 """The test of the law over compute fits it up to this share of the compute, and predicts the loss at the end."""
+FEWEST_SIZES = 3
+"""Sizes that a line over parameters is fitted through, at least: every two are on one."""
 FEWEST_OF_FRONTIER = 4
 """Points of the frontier that a line is fitted through, at least."""
 
@@ -103,8 +105,10 @@ def scaling_result(curves: Sequence[SizeCurve], sizes: int) -> ScalingResult:
 
 def parameters_law(points: Sequence[Point], floor: float) -> FittedLaw:
     """The law through (parameters, loss) of all sizes; it is tested on the largest, with the law through the others."""
+    if len(points) < FEWEST_SIZES:
+        return FittedLaw(tuple(points), None, None)
     held_out = None
-    if len(points) > 2 and (without := fit_power_law(points[:-1], floor)) is not None and points[-1][1] > floor:
+    if (without := fit_power_law(points[:-1], floor)) is not None and points[-1][1] > floor:
         held_out = HeldOut(*points[-1], without.loss(points[-1][0]), floor)
     return FittedLaw(tuple(points), fit_power_law(points, floor), held_out)
 

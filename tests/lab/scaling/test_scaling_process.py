@@ -52,7 +52,7 @@ def experiment(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScalingE
 def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
     """Write the time of a step of each size as if it had been measured before: measuring loads torch, once for each."""
     runs = [plan.resolved(at, experiment.home) for at in range(len(plan.sizes))]
-    times = {step_key(run.model, run.train): 0.005 for run in runs}
+    times = {step_key(run.model, run.train): 0.05 for run in runs}
     (experiment.home / STEP_TIMES).write_bytes(msgspec.json.encode(times))
 
 
@@ -92,15 +92,13 @@ def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(experiment: Sc
     assert (progress.phase, progress.problem, progress.done) == ("finished", "", 1.0)
     result = scaling_result(CurvesReader(experiment).read(), len(TINY))
     assert result.tokens
-    assert result.parameters.law is not None
+    assert all(each.same_tokens for each in result.sizes)
     assert all(each.end is not None and each.end.loss < 5.7 for each in result.sizes), "below the uniform baseline"
     configs = [open_run(name).config for name in experiment.run_names(plan)]
     assert len({config.data.tokens_sha256 for config in configs}) == 1, "the same text and tokenizer"
     assert len({config.train.seed for config in configs}) == 1
     assert {config.train.batch for config in configs} == {4}
-    first_size, second_size = experiment.progress().sizes
-    assert first_size.seconds == pytest.approx(3, abs=1.5)
-    assert second_size.seconds == pytest.approx(3, abs=1.5)
+    assert all(3 <= size.seconds < 30 for size in experiment.progress().sizes), "its minutes, and the last evaluation"
 
 
 def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(

@@ -168,3 +168,11 @@ def test_a_machine_that_was_busy_meanwhile_is_told() -> None:
     assert not any("busy" in sentence for sentence in sentences(scaling_result(quiet, 4)))
     busy = [*quiet[:3], dataclasses.replace(curves[3], alone=10.0 * last[3])]
     assert any("busy: size 4" in sentence for sentence in sentences(scaling_result(busy, 4)))
+
+
+def test_two_sizes_make_no_line_over_parameters() -> None:
+    two = [curve(2), curve(3)]
+    result = scaling_result(two, 2)
+    assert len(result.parameters.points) == 2
+    assert (result.parameters.law, result.parameters.held_out) == (None, None)
+    assert not any("over parameters" in sentence for sentence in sentences(result))
