@@ -51,6 +51,7 @@ class ExperimentWidget(PlaceView):
     BINDINGS = [
         Binding("v", "choose(1)", "Next choice", id="experiment.choose", tooltip="The next of the values to compare"),
         Binding("V", "choose(-1)", "Choice before", id="experiment.choose_back", show=False, tooltip="The value before"),
+        Binding("e", "edit", "Edit", id="experiment.edit", tooltip="Edit the text of the experiment; enter ends it"),
         Binding("r", "run_again", "Run again", id="experiment.again", tooltip="Measure again; draw with other random numbers"),
     ]
 
@@ -87,6 +88,14 @@ class ExperimentWidget(PlaceView):
             field.border_title = Text(self.typed)
             yield field
         yield from super().compose()
+
+    def action_edit(self) -> None:
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _end_editing(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.view.focus()
 
     @on(Input.Changed)
     def _text_typed(self, event: Input.Changed) -> None:
@@ -131,6 +140,8 @@ class ExperimentWidget(PlaceView):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in MOVES:
             return action in self.moves
+        if action == "edit":
+            return bool(self.typed)
         return action != "choose" or bool(self.choices)
 
     def action_choose(self, by: int) -> None:

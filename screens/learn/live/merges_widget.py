@@ -40,12 +40,13 @@ class MergesWidget(LiveWidget):
     USES_MODEL = False
     HELP = (
         "**BPE.** Learned on your text as you watch: `m` makes the next merge, `x` ten, `C` a hundred, `u` takes the last one "
-        "back. `tab` leads to the phrase, `o` opens the page Learn BPE of Tokens."
+        "back. `e` edits the phrase, `o` opens the page Learn BPE of Tokens."
     )
     BINDINGS = [
         Binding("m", "merge(1)", "Merge", id="merges.one", tooltip="Make the most common pair one token"),
         Binding("x", "merge(10)", "10", id="merges.ten", tooltip="Make ten merges"),
         Binding("C", "merge(100)", "100", id="merges.hundred", tooltip="Make a hundred merges"),
+        Binding("e", "edit", "Phrase", id="merges.edit", tooltip="Edit the phrase; enter ends it"),
         Binding("u", "merge(-1)", "Undo", id="merges.undo", tooltip="Take the last merge back"),
     ]
     DEFAULT_CSS = """
@@ -169,6 +170,14 @@ class MergesWidget(LiveWidget):
         self._is_merging = message.left != 0
         if message.left:
             self._move(message.session, message.left)
+
+    def action_edit(self) -> None:
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _end_editing(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.view.focus()
 
     @on(Input.Changed)
     def _draw(self) -> None:

@@ -60,6 +60,7 @@ async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: La
             await until(pilot, lambda: merges.is_settled and len(merges.session.state.merges) == made)  # noqa: B023
         assert merges.view.view.title == "10 merges"
         before = merges.view.view.blocks[0].title
-        await pilot.press("shift+tab", "ctrl+u", "d", "o", "g")
+        await pilot.press("e", "ctrl+u", "d", "o", "g", "enter")
         await until(pilot, lambda: merges.view.view.blocks[0].title != before)
         assert [row[0].text for row in merges.view.view.blocks[0].rows] == ["dog"]
+        assert pilot.app.focused is merges.view
