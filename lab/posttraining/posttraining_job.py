@@ -16,7 +16,7 @@ from lab.posttraining.fine_tuning import fine_tune, sft_steps
 from lab.posttraining.progress_log import MODELS, SHOWN, Ended, Evaluation, Line, Model, Saved, Started
 from lab.posttraining.question_pairs import PairSource, draw_stories
 from lab.posttraining.reinforcement import reinforce
-from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from lab.posttraining.tuned_run import save_tuned_run, weights_checksum
 from lab.posttraining.work_folder import tuned_name
 from lab.runs.load_tokenizer import tokenizer_of
@@ -129,7 +129,7 @@ class PosttrainingJob:
         train = TrainConfig(
             batch=settings.sft_batch,
             steps=sft_steps(settings) + rounds,
-            lr=settings.sft_lr if name == "sft" else settings.rl_lr,
+            lr=settings.sft_lr if name == "sft" else rl_lr_for(settings, model.config.width),
             weight_decay=0.0,
             seed=settings.seed,
             threads=1,

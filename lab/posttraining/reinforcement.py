@@ -11,7 +11,7 @@ from lab.posttraining.fine_tuning import CLIP
 from lab.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
 from lab.posttraining.progress_log import Model, Round
 from lab.posttraining.question_pairs import QuestionPair
-from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from models.gpt import GPT
 from models.optimizers.optimizer import make_optimizer
 from models.sampling_settings import SamplingSettings
@@ -36,7 +36,8 @@ def reinforce(
     There are as many rounds as there are questions for; each question is asked once.
     """
     beta = settings.beta if name == "rl" else 0.0
-    optimizer = make_optimizer(model, settings.rl_lr, weight_decay=0.0)
+    lr = rl_lr_for(settings, model.config.width)
+    optimizer = make_optimizer(model, lr, weight_decay=0.0)
     rounds = len(questions) // settings.questions
     for number in range(1, rounds + 1):
         asked = questions[(number - 1) * settings.questions : number * settings.questions]
@@ -52,7 +53,7 @@ def reinforce(
         policy_loss(policy, before, rewards, beta, settings.group).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         for group in optimizer.param_groups:
-            group["lr"] = settings.rl_lr * min(1.0, number / WARMUP_ROUNDS)
+            group["lr"] = lr * min(1.0, number / WARMUP_ROUNDS)
         measured = number % STORY_EVERY == 1 or number == rounds
         story_loss = answerer.story_loss(model, stories) if measured else None
         optimizer.step()

@@ -10,7 +10,7 @@ from lab.posttraining.fine_tuning import fine_tune, sft_steps
 from lab.posttraining.progress_log import Model, Round
 from lab.posttraining.question_pairs import PairSource
 from lab.posttraining.reinforcement import reinforce
-from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.weights_file import load_model
@@ -69,3 +69,8 @@ def test_the_penalty_keeps_the_policy_nearer_to_the_reference(demo: GPT, answere
     assert found["rl"][0].reward == found["rl-free"][0].reward
     assert found["rl"][-1].kl < found["rl-free"][-1].kl
     assert [line.story_loss is not None for line in found["rl"]] == [True, False, False, False, False, True]
+
+
+def test_the_learning_rate_of_a_wider_model_is_lower() -> None:
+    settings = PosttrainSettings(rl_lr=4e-4)
+    assert [rl_lr_for(settings, width) for width in (16, 64, 128, 256)] == pytest.approx([4e-4, 4e-4, 2e-4, 1e-4])
