@@ -4,37 +4,80 @@ They differ in three ways: Hugging Face keeps linear weights as (in, out), store
 its older files carry causal masks as buffers.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 PREFIX = "transformer."
 HEAD = "lm_head.weight"
+EMBEDDING = "wte.weight"
 TRANSPOSED = (".c_attn.weight", ".c_fc.weight", ".c_proj.weight")
 """Linear weights, which Hugging Face's Conv1D holds as (in, out)."""
 BUFFERS = (".attn.bias", ".attn.masked_bias")
 """Causal masks, not weights."""
+WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model)\.){0,4}")
+"""Prefixes of models that were saved inside DistributedDataParallel, torch.compile or a trainer's own module."""
+
+UNTIED = "the model's output head is not its token embedding, so it is no GPT-2."
 
 
 def to_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the state of a `models.gpt.GPT` to the form that `transformers.GPT2LMHeadModel` loads, head included."""
-    converted = {PREFIX + name: _turned(name, weight) for name, weight in state.items()}
-    converted[HEAD] = state["wte.weight"]
+    converted = {PREFIX + name: turned(name, weight) for name, weight in state.items()}
+    converted[HEAD] = state[EMBEDDING]
     return converted
 
 
 def from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Convert the state of a Hugging Face GPT-2, with or without the `transformer.` prefix, to that of a `models.gpt.GPT`.
+    """Convert the state of a Hugging Face GPT-2, under any prefix of `own_names`, to that of a `models.gpt.GPT`.
 
     Raises:
-        ValueError: if the head is not the token embedding, as in a model that was trained with the two untied.
+        ValueError: if the head is not the token embedding, as in a model that was trained with the two untied; if the state has
+            no token embedding, or a tensor that no GPT-2 has.
     """
-    own = {name.removeprefix(PREFIX): weight for name, weight in state.items() if name != HEAD and not name.endswith(BUFFERS)}
-    if HEAD in state and not torch.equal(state[HEAD], own["wte.weight"]):
-        raise ValueError("the model's output head is not its token embedding, so it is no GPT-2.")
-    return {name: _turned(name, weight) for name, weight in own.items()}
+    names = own_names(state)
+    own = {own: state[name] for name, own in names.items()}
+    if HEAD in own and not torch.equal(own[HEAD], own[EMBEDDING]):
+        raise ValueError(UNTIED)
+    return {name: turned(name, weight) for name, weight in own.items() if name != HEAD}
 
 
-def _turned(name: str, weight: Tensor) -> Tensor:
+def own_names(names: Iterable[str]) -> dict[str, str]:
+    """The names in a `models.gpt.GPT` of a Hugging Face GPT-2's tensors, by their names there, without the causal masks.
+
+    The head, where there is one, is `lm_head.weight`. The prefix `transformer.` may be there or not, and `WRAPPERS` before it.
+
+    Raises:
+        ValueError: if there is not exactly one token embedding, or a name has another prefix.
+    """
+    names = list(names)
+    embeddings = [name for name in names if name == EMBEDDING or name.endswith(f".{EMBEDDING}")]
+    if len(embeddings) != 1:
+        raise ValueError(f"the model has {len(embeddings)} tensors called {EMBEDDING} where GPT-2 has one.")
+    prefix = embeddings[0].removesuffix(EMBEDDING)
+    outer = prefix.removesuffix(PREFIX)
+    if not WRAPPERS.fullmatch(outer):
+        raise ValueError(f"the model's token embedding is called {embeddings[0][:200]!r}, which is no name in a GPT-2.")
+    found = {}
+    for name in names:
+        if name.endswith(BUFFERS):
+            continue
+        if name == outer + HEAD:
+            found[name] = HEAD
+        elif name.startswith(prefix):
+            found[name] = name.removeprefix(prefix)
+        else:
+            raise ValueError(f"the model has a tensor called {name[:200]!r}, which no GPT-2 has.")
+    return found
+
+
+def hugging_face_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in Hugging Face's layout of a weight of a `models.gpt.GPT`."""
+    return shape[::-1] if name.endswith(TRANSPOSED) else shape
+
+
+def turned(name: str, weight: Tensor) -> Tensor:
+    """The weight of this name in the other layout: linear weights transposed, all others as they are."""
     return weight.T.contiguous() if name.endswith(TRANSPOSED) else weight

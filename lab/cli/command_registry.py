@@ -1,6 +1,7 @@
 """The command line of `llmlab`: the list of commands, each imported when it is called, and mistakes as one line on stderr."""
 
 import errno
+import keyword
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +20,8 @@ COMMANDS = (
     "rename",
     "delete",
     "posttrain",
+    "import",
+    "export",
     "generate",
     "trace",
     "report",
@@ -32,6 +35,8 @@ COMMANDS = (
     "bench",
 )
 """In the order of the help; each is in a module of `lab.cli.commands`."""
+FOLDERS = {"import": "hugging_face.", "export": "hugging_face."}
+"""Those whose module is in a package inside it."""
 
 MISTAKES = {
     ("lab.core.errors", "UserError"),
@@ -56,7 +61,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = getattr(import_module(f"lab.cli.commands.{name}_command"), name)
+        function = f"{name}_" if keyword.iskeyword(name) else name
+        command = getattr(import_module(f"lab.cli.commands.{FOLDERS.get(name, '')}{name}_command"), function)
         assert isinstance(command, click.Command)
         return command
 

@@ -175,7 +175,10 @@ def _parsed(file: BinaryIO) -> Header:
     (length,) = LENGTH.unpack(file.read(LENGTH.size))
     if length > LONGEST_HEADER:
         raise ValueError("is not a file of weights: its first bytes are not the length of a header")
-    entries = msgspec.json.decode(file.read(length), type=dict[str, msgspec.Raw])
+    raw = file.read(length)
+    if len(raw) < length:
+        raise ValueError("is damaged (its header is cut off)")
+    entries = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     metadata = msgspec.json.decode(entries.pop("__metadata__", b"{}"), type=dict[str, str])
     tensors = {name: msgspec.json.decode(entry, type=TensorEntry) for name, entry in entries.items()}
     if own := metadata.get(HEADER_CHECKSUM):

@@ -9,7 +9,7 @@ from lab.core.visible_text import shortened, visible
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_progress import planned_length
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
-from lab.runs.run_summary import origin_in_words
+from lab.runs.run_summary import origin_of
 from models.parameter_count import parameter_count
 
 Fact = tuple[str, str]
@@ -28,8 +28,14 @@ def shown(text: str, most: int = 300) -> str:
 def text_facts(config: RunConfig) -> list[Fact]:
     """Facts of the training text. Its path is left out: a report is shown to others."""
     data, tokenizer = config.data, config.tokenizer
+    if not config.has_text:
+        return [
+            ("origin", shown(origin_of(config))),
+            ("text", "not in this lab: the model was trained elsewhere"),
+            ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
+        ]
     facts = [
-        *([("origin", shown(origin_in_words(config.tuning)))] if config.tuning is not None else []),
+        *([("origin", shown(origin_of(config)))] if config.tuning is not None else []),
         ("text", shown(data.name)),
         ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
         *([("documents", documents_in_words(data))] if data.documents > 1 or data.left_out else []),
@@ -77,6 +83,8 @@ def model_facts(config: RunConfig) -> list[Fact]:
 def training_facts(config: RunConfig) -> list[Fact]:
     """The settings of training."""
     train = config.train
+    if config.imported is not None:
+        return [("training", "elsewhere: its settings are not known here")]
     return [
         ("length", planned_length(config)),
         ("batch", f"{whole(train.batch)} windows, {whole(train.batch * config.model.context)} tokens"),
@@ -94,6 +102,8 @@ def training_facts(config: RunConfig) -> list[Fact]:
 
 def result_facts(config: RunConfig, status: Status, phase: str, history: LossHistory) -> list[Fact]:
     """The state of the run and its best losses."""
+    if config.imported is not None:
+        return [("imported", time.strftime("%Y-%m-%d", time.gmtime(config.created)))]
     step = max(status.step, history.latest.step if history.latest else 0)
     facts = [
         ("state", f"{phase}, step {whole(step)}"),

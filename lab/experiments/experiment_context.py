@@ -131,6 +131,8 @@ class ExperimentContext:
             UserError: if the run's tokens are not in its folder, or damaged.
         """
         run = self.opened.run
+        if not run.config.has_text:
+            raise UserError(f"{run.name} was imported: the text that it was trained on is not here; use a run with a text.")
         if not os.path.lexists(run.tokens_path):
             raise UserError(NO_TOKENS.format(run=run.name, file=run.tokens_path.name))
         ids = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids

@@ -42,6 +42,8 @@ def evidence(context: StageContext, candidate: int | None = None) -> Slices[View
     name = _quoted(context, [token])
     title = f"evidence in the training text: {name}"
     run = context.opened.run
+    if not run.config.has_text:
+        return View("evidence", title, f"{run.name} was imported: the text that it was trained on is not here.", [])
     if not os.path.lexists(run.tokens_path):
         return View("evidence", title, NO_TEXT.format(run=run.name, file=run.tokens_path.name), [])
     text = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids

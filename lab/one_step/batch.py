@@ -47,6 +47,8 @@ def own_batch(run: Run, step: int, micro_batches: int) -> StepBatch:
     config = run.config
     if step < 0:
         raise UserError("There is no earlier batch: this is the one of the run's first step.")
+    if not config.has_text:
+        raise UserError(f"{run.name} was imported, and its training text is not here; e types a sentence instead.")
     tokens = TokenFile(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
     if len(tokens) != config.data.tokens:
         raise UserError(f"{run.tokens_path} is not the text that {run.name} was trained on; e types a sentence instead.")

@@ -64,6 +64,8 @@ def hidden_settings(config: RunConfig) -> dict[str, Any]:
 def text_problem(config: RunConfig) -> str:
     """The reason why the run's text cannot be used again, or has changed; empty if it is the same. Reads the whole text."""
     data = config.data
+    if not config.has_text:
+        return f"{config.name} was imported, without a text: choose one (2)."
     if STDIN in sources_of(data.source):
         return f"{data.name} came through standard input and was not kept: choose another text, or pipe it in again."
     try:

@@ -21,6 +21,9 @@ LEARNING_RATES = {
 nanoGPT's."""
 DEFAULT_OPTIMIZER: OptimizerName = "muon"
 """The lowest loss at equal time on every text and seed tried: lab/bench/optimizer_sweep.md."""
+FINE_TUNING_LR = 5e-5
+"""Peak learning rate of AdamW for weights that were trained already, as in Hugging Face's `Trainer`: a tenth of that of
+pretraining and less, so that a few hundred steps on another text do not undo what the weights hold."""
 FEWEST_WINDOWS, FEWEST_TOKENS = 16, 2048
 """Fewest tokens of a step: with fewer its fixed costs, Muon's among them, take a large part of its time."""
 

@@ -20,8 +20,9 @@ from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from lab.posttraining.tuned_run import save_tuned_run, weights_checksum
 from lab.posttraining.work_folder import tuned_name
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.origin.run_origin import TuningConfig
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import TrainConfig, TuningConfig
+from lab.runs.run_schema import TrainConfig
 from lab.runs.weights_file import NotFiniteError, load_model
 from models.gpt import GPT
 from models.sampling import LogitsError

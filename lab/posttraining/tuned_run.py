@@ -13,9 +13,9 @@ from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.bounded_json import LARGEST_TOKENIZER
 from lab.core.safe_open import read_regular
 from lab.planning.unfinished_folder import unfinished_folder
+from lab.runs.origin.run_origin import TuningConfig, tuned_in_words
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import RunConfig, Status, TrainConfig, TuningConfig
-from lab.runs.run_summary import origin_in_words
+from lab.runs.run_schema import RunConfig, Status, TrainConfig
 from lab.runs.weights_file import save_best
 
 
@@ -38,7 +38,7 @@ def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: T
         tuning=tuning,
     )
     steps = train.steps or 0
-    status = Status(phase="finished", step=steps, steps=steps, best_step=steps, message=origin_in_words(tuning))
+    status = Status(phase="finished", step=steps, steps=steps, best_step=steps, message=tuned_in_words(tuning))
     try:
         with unfinished_folder(home) as folder:
             run = Run(folder)

@@ -51,6 +51,11 @@ def check_base(base: Run, home: Path) -> None:
     tuning, data = base.config.tuning, base.config.data
     if tuning is not None:
         raise UserError(f"{base.name} is fine-tuned already; post-train its base {tuning.base}.")
+    if base.config.imported is not None:
+        raise UserError(
+            f"{base.name} was imported, and the questions are about the built-in text stories; choose demo, or a run trained "
+            "with `llmlab train stories`."
+        )
     if data.name != "stories" or not data.source.startswith("stories"):
         raise UserError(
             f"{base.name} was trained on {data.name}, and the questions are about the built-in text stories; choose demo, or a "

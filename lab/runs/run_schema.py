@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
+from lab.runs.origin.run_origin import ImportConfig, TuningConfig
 from models.config import LARGEST, AttentionKernel, ModelConfig, OptimizerName, Precision
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -175,23 +176,6 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"a batch of {self.batch} windows cannot be computed in {self.accumulate} parts")
 
 
-class TuningConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Origin of a run that was trained further after pretraining; see `lab.posttraining`."""
-
-    base: Word
-    """Name of the run that it began with."""
-    base_step: Step
-    base_sha256: Word
-    """Checksum of the base's weights, over their values in the order of their names."""
-    method: Literal["sft", "rl"]
-    """Supervised fine-tuning; or that and then reinforcement learning."""
-    pairs: Count
-    """Questions with answers that it was fine-tuned on."""
-    rounds: Step = 0
-    beta: NonNegative = 0.0
-    """Weight of the KL penalty."""
-
-
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     """config.json: the settings of a run. Written once, before the run exists under its name."""
 
@@ -202,10 +186,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelConfig
     tokenizer: TokenizerConfig
     data: DataConfig
-    """In a run that was trained further, the text of its base."""
+    """In a run that was trained further, the text of its base; empty in one that was imported."""
     train: TrainConfig
     tuning: TuningConfig | None = None
-    """None for a run that was trained from its initial weights."""
+    """None for a run that was trained from its initial weights, or imported."""
+    imported: ImportConfig | None = None
+    """None for a run that was trained here."""
+
+    @property
+    def has_text(self) -> bool:
+        """True if the run has a text: an imported one has none."""
+        return self.data.tokens > 0
 
     def __post_init__(self) -> None:
         if self.tokenizer.vocab_size != self.model.vocab_size:

@@ -15,9 +15,10 @@ from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home
+from lab.runs.origin.run_origin import imported_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length
-from lab.runs.run_schema import Metric, Status, TrainConfig, TuningConfig
+from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 
@@ -79,7 +80,9 @@ class RunSummary:
     """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
     is_demo: bool = False
     origin: str = ""
-    """A sentence, where it was trained further after pretraining."""
+    """A sentence, where it was trained further after pretraining, or imported."""
+    is_imported: bool = False
+    """True if its weights were trained elsewhere: it has no text, and its training settings are those of nothing yet."""
     problem: str = ""
     """The file of a damaged run that cannot be used, and the reason."""
 
@@ -180,9 +183,9 @@ class RunsWatcher:
             path=run.path,
             text=config.data.name,
             phase="damaged" if problem else run.phase_of(status),
-            plan=planned_length(config),
+            plan="" if config.imported is not None else planned_length(config),
             step=status.step,
-            steps=status.steps or config.train.steps,
+            steps=0 if config.imported is not None else status.steps or config.train.steps,
             progress=fraction_done(config, status),
             loss=training.loss if training else None,
             val_loss=figures.val_loss if figures else None,
@@ -198,7 +201,8 @@ class RunsWatcher:
             last_heartbeat=status.heartbeat or config.created,
             owner=owner_in_words(status) if is_on_other_host(status) else "",
             is_demo=is_demo,
-            origin=origin_in_words(config.tuning) if config.tuning is not None else "",
+            origin=origin_of(config),
+            is_imported=config.imported is not None,
             problem=problem,
         )
         if summary != cached.summary:
@@ -213,13 +217,11 @@ def damaged(run: Run, error: DamagedFileError) -> RunSummary:
     )
 
 
-def origin_in_words(tuning: TuningConfig) -> str:
-    """One sentence on a run that was trained further: the run that it began with, and what was done with its weights."""
-    made = f"Fine-tuned from {tuning.base} (step {tuning.base_step}) on {tuning.pairs} questions with answers"
-    if tuning.method == "sft":
-        return f"{made}."
-    leash = f"with the KL penalty {tuning.beta:g}" if tuning.beta else "without a KL penalty"
-    return f"{made}, then {tuning.rounds} rounds of reinforcement learning {leash}."
+def origin_of(config: RunConfig) -> str:
+    """A sentence on where the weights come from; empty for a run that was trained from its initial ones."""
+    if config.imported is not None:
+        return imported_in_words(config.imported)
+    return tuned_in_words(config.tuning) if config.tuning is not None else ""
 
 
 def owner_in_words(status: Status) -> str:

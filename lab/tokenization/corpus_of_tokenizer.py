@@ -29,9 +29,9 @@ def counted_corpus(named: NamedTokenizer, run_name: str, source: str, encoding: 
         UserError: where run or text cannot be read.
     """
     if named.source == "run":
-        return open_run(named.run)
+        return _with_text(open_run(named.run))
     if not source:
-        run = open_run(run_name)
+        run = _with_text(open_run(run_name))
         if run.config.tokenizer.kind == named.source:
             return run
         data = run.config.data
@@ -39,6 +39,13 @@ def counted_corpus(named: NamedTokenizer, run_name: str, source: str, encoding: 
     if STDIN in sources_of(source):
         raise UserError("The text came from standard input, which can be read only once; choose a text in Data to count tokens.")
     return open_corpus(source, encoding or None, cleaning=cleaning)
+
+
+def _with_text(run: Run) -> Run:
+    """The run, if it has a text. Raises: UserError."""
+    if not run.config.has_text:
+        raise UserError(f"{run.name} was imported, and its training text is not here; choose a text in Data to count tokens.")
+    return run
 
 
 def frequencies_in(corpus: Run | Corpus, named: NamedTokenizer, progress: CountProgress | None = None) -> TokenFrequencies:

@@ -75,6 +75,8 @@ def refuse_finished(run: Run) -> None:
         UserError: if it has.
     """
     status = run.status()
+    if run.config.imported is not None:
+        raise UserError(f"{run.name} was imported, and has no text to train on.")
     if status.phase == "finished":
         raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
 

@@ -63,7 +63,7 @@ def vocabulary(download: bool = True) -> list[bytes]:
 
 
 def _tokens(merges: bytes, ids: bytes) -> list[bytes]:
-    byte_of = _byte_of_character()
+    byte_of = byte_of_character()
     written = [*byte_of, *(line.replace(" ", "") for line in merges.decode().split("\n")[1:-1])]
     if json.loads(ids) != {token: id for id, token in enumerate([*written, END_OF_TEXT])}:
         raise VocabularyError("GPT-2's two vocabulary files disagree with each other.")
@@ -71,7 +71,7 @@ def _tokens(merges: bytes, ids: bytes) -> list[bytes]:
     return [token.translate(to_latin).encode("latin-1") for token in written]
 
 
-def _byte_of_character() -> dict[str, int]:
+def byte_of_character() -> dict[str, int]:
     """The byte that each character of the two files stands for, in the order of GPT-2's first 256 ids: bytes that are visible in
     Latin-1 stand for themselves and come first, the others are written as the characters from U+0100 on."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -95,7 +95,7 @@ def _candidates(name: str) -> Iterator[Path]:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         yield Path(folder, "data", name)
     for repository in HUGGING_FACE_REPOSITORIES:
-        yield from sorted((_hugging_face_hub() / repository / "snapshots").glob(f"*/{HUGGING_FACE_NAMES[name]}"))
+        yield from sorted((hugging_face_hub() / repository / "snapshots").glob(f"*/{HUGGING_FACE_NAMES[name]}"))
 
 
 def _tiktoken_cache(name: str) -> Path | None:
@@ -105,7 +105,8 @@ def _tiktoken_cache(name: str) -> Path | None:
     return Path(folder, hashlib.sha1((URL + name).encode()).hexdigest()) if folder else None
 
 
-def _hugging_face_hub() -> Path:
+def hugging_face_hub() -> Path:
+    """The folder of the Hugging Face cache, which need not exist: $HF_HUB_CACHE, or `hub` in $HF_HOME."""
     if hub := os.environ.get("HF_HUB_CACHE"):
         return Path(hub)
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "huggingface")

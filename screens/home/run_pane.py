@@ -63,7 +63,7 @@ class RunPane(Vertical):
             run.path,
             detail.curve,
             detail.evaluations,
-            empty="See Learn: After pretraining." if run.origin else "No steps yet.",
+            empty=_empty(run),
         )
         self.query_one(FactList).facts = facts_of(run)
         if before is None or before.sample != detail.sample:
@@ -77,6 +77,13 @@ class RunPane(Vertical):
             self.post_message(self.Clicked(self.detail.run))
 
 
+def _empty(run: RunSummary) -> str:
+    """The reason why a run has no curve."""
+    if run.is_imported:
+        return "Imported: trained elsewhere."
+    return "See Learn: After pretraining." if run.origin else "No steps yet."
+
+
 def facts_of(run: RunSummary) -> tuple[Fact, ...]:
     """The run's settings and where it stands."""
     if run.model is None or run.train is None:
@@ -86,8 +93,9 @@ def facts_of(run: RunSummary) -> tuple[Fact, ...]:
     facts = [
         ("text", f"{run.text}, vocabulary {whole(model.vocab_size)}"),
         ("model", f"{shape}: {count(run.parameters)} parameters"),
-        ("training", f"{run.plan}, batch {train.batch}, {train.optimizer}, lr {train.lr:g}"),
     ]
+    if not run.is_imported:
+        facts.append(("training", f"{run.plan}, batch {train.batch}, {train.optimizer}, lr {train.lr:g}"))
     if run.origin:
         facts.append(("origin", run.origin))
     if run.val_loss is not None:

@@ -70,8 +70,12 @@ def differences(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
     if not same_tokens(runs) and len(set(rows[-1].values)) == 1:
         rows[-1] = ComparisonRow("tokenizer", tuple(f"{run.config.tokenizer.kind} of {run.name}" for run in runs))
     rows += [_setting(name, [getattr(run.config.model, name) for run in runs]) for name in ModelConfig.__dataclass_fields__]
-    rows += [_setting(name, [getattr(run.config.train, name) for run in runs]) for name in TrainConfig.__struct_fields__]
-    return [row for row in rows if len(set(row.values)) > 1]
+    rows = [row for row in rows if len(set(row.values)) > 1]
+    for name in TrainConfig.__struct_fields__:
+        row = _setting(name, [None if run.config.imported is not None else getattr(run.config.train, name) for run in runs])
+        here = {value for run, value in zip(runs, row.values, strict=True) if run.config.imported is None}
+        rows += [row] * (len(here) > 1)
+    return rows
 
 
 def _setting(name: str, values: Sequence[object]) -> ComparisonRow:

@@ -63,6 +63,8 @@ def diagnosis_of(run: DiagnosedRun) -> Diagnosis:
 
 def _without_losses(run: DiagnosedRun) -> Diagnosis:
     """The diagnosis before the first step, and of a run at rest whose losses are missing."""
+    if run.config.imported is not None:
+        return Diagnosis("imported", "its weights were trained elsewhere, so that there are no losses here.")
     if run.config.tuning is not None:
         return Diagnosis("fine-tuned", "its losses are those of answers, not of the text; Learn shows them: After pretraining.")
     if run.phase in ACTIVE:

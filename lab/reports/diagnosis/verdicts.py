@@ -7,6 +7,7 @@ Verdict = Literal[
     "waiting",
     "losses missing",
     "fine-tuned",
+    "imported",
     "too early to tell",
     "warming up",
     "rolled back",

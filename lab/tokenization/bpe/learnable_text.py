@@ -64,6 +64,8 @@ def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -
     """
     run = open_run(name)
     data = run.config.data
+    if not run.config.has_text:
+        raise UserError(f"{run.name} was imported, and its training text is not here; choose another text (f).")
     if STDIN in sources_of(data.source):
         raise UserError(f"{run.name} was trained on standard input, which cannot be read again; choose another text (f).")
     corpus = open_corpus(data.source, data.encoding, cleaning=data.cleaning)

@@ -89,11 +89,14 @@ class FunnelWidget(LiveWidget):
         from lab.runs.find_runs import open_run
 
         try:
-            data = open_run(run).config.data
+            config = open_run(run).config
         except UserError as error:
             self.post_message(self.TextFound(BUILTIN, "", str(error)))
             return
-        if STDIN in sources_of(data.source):
+        data = config.data
+        if not config.has_text:
+            self.post_message(self.TextFound(BUILTIN, "", f"{run} was imported, without its text; this is a built-in text."))
+        elif STDIN in sources_of(data.source):
             words = f"{run} was trained on standard input, which cannot be read again; this is a built-in text."
             self.post_message(self.TextFound(BUILTIN, "", words))
         else:

@@ -14,8 +14,8 @@ from lab.reports.diagnosis.diagnose import diagnose
 from lab.reports.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
-from lab.runs.run_schema import Status, TuningConfig
-from lab.runs.run_summary import origin_in_words
+from lab.runs.origin.run_origin import TuningConfig, tuned_in_words
+from lab.runs.run_schema import Status
 from lab.views.blocks import Table, View
 
 VIEWS: list[Callable[[PosttrainingHistory], View]] = [pairs_view, sft_view, rounds_view, comparison_view]
@@ -145,7 +145,7 @@ def test_a_fine_tuned_run_without_losses_is_no_damaged_one() -> None:
     assert diagnose(plain, status, LossHistory()).verdict == "losses missing"
     assert diagnose(tuned, status, LossHistory()).verdict == "fine-tuned"
     assert "No step" not in run_sentence(tuned, status, LossHistory())
-    assert origin_in_words(tuning) == (
+    assert tuned_in_words(tuning) == (
         "Fine-tuned from demo (step 6000) on 400 questions with answers, then 70 rounds of reinforcement learning with the KL "
         "penalty 0.2."
     )

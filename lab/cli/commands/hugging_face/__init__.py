@@ -1,0 +1,1 @@
+"""Commands for models in the layout of Hugging Face."""

@@ -1,0 +1,34 @@
+"""`llmlab export`: a run as a folder that Hugging Face's transformers opens."""
+
+from pathlib import Path
+
+import click
+
+from lab.cli.load_prompt import checkpoint_option
+from lab.core.number_format import bytes_, whole
+
+
+@click.command(short_help="Write a run as a folder for transformers.")
+@click.argument("run")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--dtype",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Type of the weights; fp32 is exact.",
+)
+@checkpoint_option
+def export(run: str, folder: Path, dtype: str, checkpoint: str | None) -> None:
+    """Write RUN into DIR, a new or empty folder: config.json, model.safetensors, tokenizer.json and a model card.
+
+    AutoModelForCausalLM and AutoTokenizer of transformers open it, and give the same logits and ids; `llmlab import DIR` makes
+    a run of it again.
+    """
+    from lab.exchange.hugging_face.export_model import DTYPES, export_model
+    from lab.runs.find_runs import open_run
+
+    kind = next(each for each in DTYPES if each == dtype)
+    step = export_model(open_run(run), folder, kind, checkpoint or "best")
+    size = sum(path.stat().st_size for path in folder.expanduser().iterdir())
+    click.echo(f"Wrote {folder} ({bytes_(size)}): the weights of step {whole(step)} in {dtype}, and the tokenizer.")

@@ -1,0 +1,85 @@
+"""Export a run as a model folder: settings, weights, tokenizer and model card, all or nothing."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
+from lab.core.errors import UserError
+from lab.core.visible_text import shortened, visible
+from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
+from lab.exchange.hugging_face.model_card import model_card
+from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, tokenizer_json
+from lab.planning.unfinished_folder import unfinished_folder
+from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Dtype = Literal["fp32", "bf16", "fp16"]
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+TORCH_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+def export_model(run: Run, target: Path, dtype: Dtype = "fp32", checkpoint: str = "best") -> int:
+    """Write the run's weights and tokenizer into `target`, which must be empty or not exist. Returns the step of the weights.
+
+    `checkpoint` is "best", "last" or a snapshot's step in decimal digits.
+
+    Raises:
+        UserError: if there is something in `target`, the run has no such weights or another's tokenizer, a weight is too large
+            for the type, or the system refuses.
+    """
+    target = target.expanduser().absolute()
+    check_target(target)
+    tokenizer = tokenizer_of(run)
+    files: dict[str, Any] = {
+        "config.json": gpt2_config_json(run.config.model, TORCH_NAMES[dtype], tokenizer.end_of_text),
+        "tokenizer.json": tokenizer_json(tokenizer),
+        "tokenizer_config.json": tokenizer_config_json(tokenizer, run.config.model.context),
+    }
+    from lab.runs.weights_file import NotFiniteError, load_model, write_weights
+
+    model, step = load_model(run, checkpoint)
+    try:
+        with unfinished_folder(target.parent) as folder:
+            for name, content in files.items():
+                write_atomic(folder / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+            write_atomic(folder / "README.md", model_card(run, step, TORCH_NAMES[dtype]).encode("utf-8", "replace"))
+            write_weights(folder / "model.safetensors", _stored(model.state_dict(), dtype), {})
+            os.rename(folder, target)
+            sync_folder(target.parent)
+    except NotFiniteError as error:
+        raise UserError(
+            f"{run.name} cannot be exported as {dtype}: {error} holds a number that is too large; use bf16."
+        ) from error
+    except OSError as error:
+        raise os_error_in_words(error, f"write {shortened(visible(str(target)), 200)}") from error
+    return step
+
+
+def check_target(target: Path) -> None:
+    """Check that there is nothing at the path of an export, or an empty folder. Raises: UserError."""
+    shown = shortened(visible(str(target)), 200)
+    if not os.path.lexists(target):
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise UserError(f"{shown} is there already and is no folder; give a folder that does not exist yet.")
+    try:
+        is_empty = not os.listdir(target)
+    except OSError as error:
+        raise os_error_in_words(error, f"write {shown}") from error
+    if not is_empty:
+        raise UserError(f"{shown} is not empty, and an export replaces nothing; give a folder that does not exist yet.")
+
+
+def _stored(state: "dict[str, Tensor]", dtype: Dtype) -> "dict[str, Tensor]":
+    """The tensors of model.safetensors: in Hugging Face's layout and this type, without the head, which is the embedding."""
+    import torch
+
+    from models.hugging_face_weights import HEAD, to_hugging_face
+
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    return {name: weight.to(kind) for name, weight in to_hugging_face(state).items() if name != HEAD}

@@ -1,0 +1,106 @@
+"""The GPT-2s that have a name: looked up in the Hugging Face cache, else downloaded by huggingface_hub where it is installed."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_
+from lab.core.visible_text import shortened, visible
+from lab.exchange.hugging_face.model_folder import CACHE_ENTRY, ModelFolder, newest_snapshot
+from models.config import ModelConfig
+from models.parameter_count import BYTES, parameter_count
+from models.tokenizers.gpt2_vocabulary_files import hugging_face_hub
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+
+CONTEXT = 1024
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*.safetensors",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+)
+"""The files that are downloaded: no pickle, and no weights for other libraries."""
+
+
+class HubModel(NamedTuple):
+    """A GPT-2 on the Hugging Face Hub."""
+
+    repositories: tuple[str, ...]
+    """Its names there, the present one first."""
+    layers: int
+    heads: int
+    width: int
+
+    @property
+    def download_bytes(self) -> int:
+        """Bytes of its weights' file: fp32 weights, and the causal mask of each layer, which the released files carry."""
+        shape = ModelConfig(
+            layers=self.layers,
+            heads=self.heads,
+            width=self.width,
+            context=CONTEXT,
+            vocab_size=FIXED_VOCABULARY_SIZES["gpt2"],
+        )
+        return BYTES * (parameter_count(shape) + self.layers * CONTEXT**2)
+
+
+HUB_MODELS = {
+    "gpt2": HubModel(("openai-community/gpt2", "gpt2"), 12, 12, 768),
+    "gpt2-medium": HubModel(("openai-community/gpt2-medium", "gpt2-medium"), 24, 16, 1024),
+    "gpt2-large": HubModel(("openai-community/gpt2-large", "gpt2-large"), 36, 20, 1280),
+    "gpt2-xl": HubModel(("openai-community/gpt2-xl", "gpt2-xl"), 48, 25, 1600),
+    "distilgpt2": HubModel(("distilbert/distilgpt2", "distilgpt2"), 6, 12, 768),
+}
+
+
+def cached_model(name: str) -> ModelFolder | None:
+    """The model of this name in the Hugging Face cache, or None if it is not there."""
+    for repository in HUB_MODELS[name].repositories:
+        snapshot = newest_snapshot(hugging_face_hub() / (CACHE_ENTRY + repository.replace("/", "--")))
+        if snapshot is not None:
+            return ModelFolder(snapshot)
+    return None
+
+
+def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) -> ModelFolder:
+    """The model of this name from the Hugging Face cache, downloaded into it where it is missing.
+
+    huggingface_hub shows the progress, goes on with a download that was broken off, and checks what has come. `on_download` is
+    told before it begins.
+
+    Raises:
+        UserError: if it is not here and cannot be downloaded.
+    """
+    if (found := cached_model(name)) is not None:
+        return found
+    size, missing = bytes_(HUB_MODELS[name].download_bytes), f"{name} is not in the Hugging Face cache, {hugging_face_hub()}"
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise UserError(
+            f"{missing}; to download it ({size}), install huggingface_hub: pip install 'llmlab[hub]', or copy its folder here "
+            "and give the path."
+        )
+    from huggingface_hub import snapshot_download
+
+    repository = HUB_MODELS[name].repositories[0]
+    on_download(f"Downloading {repository} ({size}) into {hugging_face_hub()}.")
+    try:
+        return ModelFolder(Path(snapshot_download(repository, allow_patterns=list(FILES), cache_dir=hugging_face_hub())))
+    except _download_errors() as error:
+        lines = str(error.__cause__ or error).strip().split("\n")
+        reason = shortened(visible(lines[0].partition(". ")[0].rstrip(".")), 150)
+        raise UserError(
+            f"{missing}, and could not be downloaded ({size}): {reason}; connect to the network, or copy its folder here and "
+            "give the path."
+        ) from error
+
+
+def _download_errors() -> tuple[type[Exception], ...]:
+    """Errors of a download that fails: of the system, and of the HTTP library that huggingface_hub uses in this version."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (OSError, *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)))

@@ -1,0 +1,121 @@
+"""Import a model folder: its weights and its tokenizer become a run in the home, all or nothing."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
+from lab.core.errors import UserError
+from lab.exchange.hugging_face.gpt2_config import read_gpt2_config
+from lab.exchange.hugging_face.hub_models import HUB_MODELS, hub_model
+from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_model_folder
+from lab.exchange.hugging_face.pickled_weights import read_pickled_weights
+from lab.exchange.hugging_face.tokenizer_files import read_tokenizer
+from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
+from lab.planning.default_hyperparameters import FINE_TUNING_LR
+from lab.planning.unfinished_folder import unfinished_folder
+from lab.runs.origin.run_origin import ImportConfig, imported_in_words
+from lab.runs.run_folder import Run
+from lab.runs.run_names import check_name, free_names
+from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
+
+NO_TEXT = "none here"
+"""Name of the text of an imported run."""
+GPT2_PROMPT = "The big dog ran"
+"""First prompt of a model with GPT-2's vocabulary; another begins with the lab's shortest one."""
+
+
+def import_run(
+    source: str,
+    home: Path,
+    name: str | None = None,
+    *,
+    convert_pickle: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Run:
+    """Make a run of a model: one of `HUB_MODELS` by its name, or a folder. `tell` is given a sentence at each longer step.
+
+    Everything is checked before anything is written, and nothing is left in the home where it fails.
+
+    Raises:
+        UserError: if the model is not here, is no GPT-2 or cannot be read; if there is a run of that name.
+    """
+    if name is not None and (home / check_name(name)).exists():
+        raise UserError(f"There is a run called {name} already; choose another name.")
+    folder = hub_model(source, tell) if source in HUB_MODELS else open_model_folder(Path(os.path.expanduser(source)))
+    path = folder.file(CONFIG)
+    if path is None:
+        raise UserError(f"{folder.shown} holds no model: it has no {CONFIG}.")
+    model = read_gpt2_config(path, folder.shown)
+    check_memory_for(model, folder.shown)
+    stored = find_tensors(folder)
+    checked = check_tensors(stored, model, folder.shown) if stored is not None else None
+    tell(f"Checking the tokenizer of {folder.name}, {model.vocab_size:,} tokens.")
+    tokenizer = read_tokenizer(folder, model.vocab_size)
+    tell(f"Reading the weights of {folder.name}.")
+    if checked is None:
+        state, dtype = read_pickled_weights(folder, model, is_allowed=convert_pickle), ""
+    else:
+        state, dtype = read_tensors(checked, model, folder.shown), "/".join(sorted({each.dtype for each in checked.values()}))
+    from lab.runs.weights_file import write_weights
+
+    imported = ImportConfig(source=folder.name[:500], revision=folder.revision, dtype=dtype)
+    config = RunConfig(
+        name="",
+        created=0.0,
+        model=model,
+        tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
+        data=_no_text(),
+        train=TrainConfig(
+            optimizer="adamw",
+            lr=FINE_TUNING_LR,
+            prompts=(GPT2_PROMPT,) if tokenizer.kind == "gpt2" else (),
+        ),
+        imported=imported,
+    )
+    status = Status(phase="finished", best_step=0, message=imported_in_words(imported))
+    try:
+        with unfinished_folder(home) as unfinished:
+            run = Run(unfinished)
+            write_atomic(run.tokenizer_path, tokenizer.dumps().encode())
+            write_atomic(run.status_path, msgspec.json.encode(status))
+            write_weights(run.path / "best.safetensors", state, {"step": "0"})
+            return _publish(run, config, name, folder, home)
+    except OSError as error:
+        raise os_error_in_words(error, f"import {folder.name} into {home}") from error
+
+
+def _publish(run: Run, config: RunConfig, asked: str | None, folder: ModelFolder, home: Path) -> Run:
+    """Write config.json and rename the folder to the run's name. Raises: UserError if the name is taken meanwhile."""
+    for name in free_names(asked, folder.name, home):
+        named = msgspec.structs.replace(config, name=name, created=time.time())
+        write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(named), indent=1))
+        try:
+            os.rename(run.path, home / name)
+        except OSError:
+            if (home / name).exists():
+                continue
+            raise
+        sync_folder(home)
+        return Run(home / name)
+    raise UserError(f"There is a run called {asked} already; choose another name.")
+
+
+def _no_text() -> DataConfig:
+    """The text of a run that has none: nothing."""
+    return DataConfig(
+        name=NO_TEXT,
+        source="",
+        encoding="",
+        sha256="",
+        bytes=0,
+        characters=0,
+        tokens=0,
+        split=0,
+        train_bytes=0,
+        val_bytes=0,
+        cleaning=(),
+    )

@@ -1,0 +1,96 @@
+"""A folder with a model in Hugging Face's layout: a local one, or an entry of the Hugging Face cache."""
+
+import os
+import re
+from pathlib import Path
+
+from lab.core.errors import UserError
+from lab.core.visible_text import quoted, shortened, visible
+
+CACHE_ENTRY = "models--"
+"""Prefix of a repository's folder in the Hugging Face cache. Its `snapshots/<revision>/` holds links to the files in `blobs/`."""
+CONFIG = "config.json"
+REVISION = re.compile("[0-9a-f]{40}")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+"""Name of a file that lies in the folder itself, whatever the system."""
+
+
+class ModelFolder:
+    """The folder of one model, and the paths of its files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        repository = self.path.parent.parent
+        is_cached = self.path.parent.name == "snapshots" and repository.name.startswith(CACHE_ENTRY)
+        self._blobs = os.path.realpath(repository / "blobs") if is_cached else ""
+        self.name = repository.name.rpartition("--")[2] if is_cached else self.path.name
+        self.revision = self.path.name if is_cached and REVISION.fullmatch(self.path.name) else ""
+        """Commit of the repository that a cache entry is of; empty for any other folder."""
+
+    @property
+    def shown(self) -> str:
+        """The folder's path for a sentence."""
+        return visible(shortened(str(self.path), 200))
+
+    def file(self, name: str) -> Path | None:
+        """The path to open for the file of this name, or None if there is none.
+
+        The files of an entry in the Hugging Face cache are links into its own `blobs`; the path is then that of the file there.
+        Any other link stays one, and is refused by whoever opens it.
+
+        Raises:
+            UserError: if the name is none of a file in this folder.
+        """
+        if not PLAIN_NAME.fullmatch(name):
+            raise UserError(f"{self.shown} names a file {quoted(name)}, which cannot lie in the folder itself.")
+        path = self.path / name
+        if not os.path.lexists(path):
+            return None
+        if self._blobs and path.is_symlink():
+            target = os.path.realpath(path)
+            if os.path.dirname(target) == self._blobs:
+                return Path(target)
+        return path
+
+
+def open_model_folder(path: Path) -> ModelFolder:
+    """The model folder at a path; of a repository in the Hugging Face cache, its snapshot.
+
+    Raises:
+        UserError: if there is no such folder, or no model in it.
+    """
+    shown = visible(shortened(str(path), 200))
+    if not os.path.lexists(path):
+        raise UserError(f"There is no folder {shown}; give the folder of a model, or one of the names that --help lists.")
+    if not path.is_dir():
+        raise UserError(f"{shown} is not a folder; give the folder that holds the model's config.json.")
+    if path.absolute().name.startswith(CACHE_ENTRY) and (snapshot := newest_snapshot(path)) is not None:
+        return ModelFolder(snapshot)
+    folder = ModelFolder(path)
+    if folder.file(CONFIG) is None:
+        raise UserError(f"{shown} holds no model: it has no config.json.")
+    return folder
+
+
+def newest_snapshot(repository: Path) -> Path | None:
+    """The snapshot with a model of a repository's folder in the cache: that of its branch `main`, else the newest; or None."""
+    try:
+        main = (repository / "refs" / "main").read_bytes()[:100].decode("ascii", "replace").strip()
+        snapshots = sorted((repository / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        main, snapshots = "", _snapshots(repository)
+    complete = [path for path in snapshots if _has_model(path)]
+    return next((path for path in complete if path.name == main), complete[0] if complete else None)
+
+
+def _snapshots(repository: Path) -> list[Path]:
+    try:
+        return sorted((repository / "snapshots").iterdir())
+    except OSError:
+        return []
+
+
+def _has_model(path: Path) -> bool:
+    """True of a snapshot with settings and weights: a download that was broken off may have neither."""
+    weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+    return (path / CONFIG).is_file() and any((path / name).is_file() for name in weights)

@@ -1,0 +1,51 @@
+"""Model folders with random weights, made without transformers, and a home to import them into."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
+from lab.exchange.hugging_face.tokenizer_export import tokenizer_json
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.hugging_face_weights import to_hugging_face
+from models.tokenizers.tokenizer import Tokenizer
+
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def weights() -> dict[str, Tensor]:
+    """The state of a tiny GPT-2 in Hugging Face's layout, without the head."""
+    config = ModelConfig(layers=2, heads=2, width=4, context=8, vocab_size=256)
+    state = to_hugging_face(GPT(config, seed=3).state_dict())
+    del state["lm_head.weight"]
+    return {name: (weight + 0.1 * torch.randn(weight.shape)).contiguous() for name, weight in state.items()}
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path, weights: dict[str, Tensor]) -> MakeFolder:
+    """A good folder; `config` changes settings of config.json, `tensors` replaces weights."""
+
+    def make(config: dict[str, Any] | None = None, tensors: dict[str, Tensor] | None = None) -> Path:
+        folder = tmp_path / "tiny"
+        folder.mkdir()
+        shape = ModelConfig(layers=2, heads=2, width=4, context=8, vocab_size=256)
+        settings = gpt2_config_json(shape, "float32", None) | (config or {})
+        (folder / "config.json").write_text(json.dumps(settings))
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json(Tokenizer.bytes_())))
+        save_file(weights if tensors is None else tensors, folder / "model.safetensors", {"format": "pt"})
+        return folder
+
+    return make

@@ -1,0 +1,93 @@
+"""Exports: exact round trips, half precision, where they may be written, and a model card that shows text as text."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.exchange.hugging_face.export_model import export_model
+from lab.exchange.hugging_face.import_run import import_run
+from lab.exchange.hugging_face.model_card import model_card
+from lab.runs.find_runs import open_run
+from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import Run
+from lab.runs.weights_file import load_model
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_model(run)[0].state_dict()
+
+
+def test_a_round_trip_is_exact(tmp_path: Path) -> None:
+    demo, home = open_run("demo"), tmp_path / "home"
+    assert export_model(demo, tmp_path / "out") == 6000
+    back = import_run(str(tmp_path / "out"), home, "back")
+    ours, theirs = weights(demo), weights(back)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert tokenizer_of(back).checksum == tokenizer_of(demo).checksum
+    assert back.config.model == demo.config.model
+    export_model(back, tmp_path / "again")
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        first, second = ((tmp_path / folder / name).read_bytes() for folder in ("out", "again"))
+        assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest(), name
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_half_precision_comes_back_rounded_once(dtype: str, kind: torch.dtype, tmp_path: Path) -> None:
+    demo = open_run("demo")
+    export_model(demo, tmp_path / "half", dtype)  # type: ignore[arg-type]
+    back = import_run(str(tmp_path / "half"), tmp_path / "home")
+    ours, theirs = weights(demo), weights(back)
+    assert all(torch.equal(ours[name].to(kind).float(), theirs[name]) for name in ours)
+    assert back.config.imported is not None
+    assert back.config.imported.dtype == dtype.upper().replace("FP", "F")
+
+
+def test_an_export_replaces_nothing(tmp_path: Path) -> None:
+    demo = open_run("demo")
+    (tmp_path / "empty").mkdir()
+    export_model(demo, tmp_path / "empty")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name, words in (("empty", "is not empty"), ("file", "is no folder"), ("link", "is no folder")):
+        with pytest.raises(UserError, match=words):
+            export_model(demo, tmp_path / name)
+    with pytest.raises(UserError, match="no checkpoint called '17'"):
+        export_model(demo, tmp_path / "new", checkpoint="17")
+    with pytest.raises(UserError, match="Cannot write"):
+        export_model(demo, tmp_path / "file" / "new")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "file", "link"])
+
+
+def test_a_weight_beyond_fp16_is_named(tmp_path: Path) -> None:
+    from lab.runs.weights_file import save_best
+
+    export_model(open_run("demo"), tmp_path / "out")
+    run = import_run(str(tmp_path / "out"), tmp_path / "home")
+    model = load_model(run)[0]
+    with torch.no_grad():
+        model.ln_f.bias[0] = 1e6
+    save_best(run, model, 0)
+    with pytest.raises(UserError, match=r"as fp16: transformer\.ln_f\.bias"):
+        export_model(run, tmp_path / "half", "fp16")
+    assert sorted(os.listdir(tmp_path)) == ["home", "out"]
+
+
+def test_the_card_shows_text_from_outside_as_text(tmp_path: Path) -> None:
+    demo = open_run("demo")
+    name = "x|<img src=x>\n# [a](b) \u202e"
+    data = msgspec.structs.replace(demo.config.data, name=name)
+    run = Run(tmp_path / "run|*bold*")
+    run.path.mkdir()
+    (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(demo.config, data=data)))
+    card = model_card(run, 6000, "float32")
+    line = next(line for line in card.splitlines() if line.startswith("| text |"))
+    assert line == r"| text | x\|\<img src=x\>⏎\# \[a\](b) \\u202e |"
+    assert r"# run\|\*bold\*" in card
+    assert "\u202e" not in card

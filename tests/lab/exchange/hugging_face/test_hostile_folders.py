@@ -1,0 +1,232 @@
+"""Folders that are no GPT-2, damaged or hostile: each is refused with one sentence, and nothing is left in the home."""
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lab.core.errors import UserError
+from lab.exchange.hugging_face import pickled_weights
+from lab.exchange.hugging_face.import_run import import_run
+from lab.runs.weights_file import load_model
+from models.hugging_face_weights import from_hugging_face
+
+MakeFolder = Callable[..., Path]
+
+
+def refused(folder: Path, home: Path, words: str, **options: Any) -> None:
+    with pytest.raises(UserError, match=words) as error:
+        import_run(str(folder), home, **options)
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    assert len(sentence) < 700
+    assert not home.exists()
+
+
+def shards(folder: Path, weights: dict[str, Tensor], weight_map: dict[str, str]) -> None:
+    """Replace the single file by shards, where these can be written, and their index."""
+    (folder / "model.safetensors").unlink()
+    for shard in {*weight_map.values()}:
+        if shard.startswith("model-"):
+            save_file({name: weights[name] for name in weight_map if weight_map[name] == shard}, folder / shard)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def test_a_good_folder_becomes_a_run(make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]) -> None:
+    run = import_run(str(make_folder()), home)
+    loaded = load_model(run)[0].state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+    assert run.name == "tiny"
+    assert import_run(str(run.path.parent.parent / "tiny"), home).name == "tiny-2"
+    with pytest.raises(UserError, match="already"):
+        import_run("gpt2", home, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model_type": "llama"}, "'llama', and the lab is for GPT-2"),
+        ({"model_type": ""}, "no named type"),
+        ({"architectures": ["GPT2ForSequenceClassification"]}, "GPT2ForSequenceClassification, not a plain GPT-2"),
+        ({"activation_function": "relu"}, "activation is 'relu', not gelu_new"),
+        ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon is 1e-06"),
+        ({"scale_attn_weights": False}, "not divided"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "by the layer's number"),
+        ({"add_cross_attention": True}, "cross-attention"),
+        ({"n_inner": 24}, r"24 wide \(n_inner\), and GPT-2's is 4 times the width, 16"),
+        ({"n_layer": 1_000_000_000}, "layers must be at most 1,024"),
+        ({"n_layer": 10**25}, "damaged"),
+        ({"n_embd": 65536, "n_layer": 1024, "n_positions": 8}, "of memory"),
+        ({"n_head": 3}, "cannot be divided among 3 heads"),
+        ({"n_head": 0}, "at least 1"),
+        ({"n_embd": -4}, "damaged"),
+        ({"resid_pdrop": "much"}, "damaged"),
+        ({"n_layer": 3}, r"h\.2\.ln_1\.weight is missing"),
+        ({"n_layer": 1}, r"no 'transformer\.h\.1\."),
+        ({"n_positions": 9}, "wpe.weight is 8 × 4 where the model has 9 × 4"),
+        ({"vocab_size": 255}, "wte.weight is 256 × 4 where the model has 255 × 4"),
+    ],
+)
+def test_settings_that_are_not_gpt2s(settings: dict[str, Any], words: str, make_folder: MakeFolder, home: Path) -> None:
+    refused(make_folder(settings), home, words)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("transformer.h.0.mlp.c_fc.weight", torch.zeros(16, 4), "c_fc.weight is 16 × 4 where the model has 4 × 16"),
+        ("transformer.h.0.mlp.c_fc.bias", torch.zeros(16, dtype=torch.int32), "is I32, no float"),
+        ("transformer.h.0.mlp.c_fc.bias", torch.full((16,), float("nan")), "NaN or infinity"),
+        ("transformer.h.0.extra", torch.zeros(1), "no 'transformer.h.0.extra'"),
+        ("score.weight", torch.zeros(2, 4), "'score.weight', which no GPT-2 has"),
+        ("other.wte.weight", torch.zeros(256, 4), "2 tensors called wte.weight"),
+        ("lm_head.weight", torch.zeros(256, 4), "output head is not its token embedding"),
+    ],
+)
+def test_weights_that_are_not_gpt2s(
+    name: str, value: Tensor, words: str, make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]
+) -> None:
+    refused(make_folder(tensors=weights | {name: value}), home, words)
+
+
+@pytest.mark.parametrize("shard", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", "a\x00b", ".hidden", ""])
+def test_a_shard_s_name_cannot_leave_the_folder(
+    shard: str, make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]
+) -> None:
+    folder = make_folder()
+    shards(folder, weights, dict.fromkeys(weights, shard))
+    refused(folder, home, "cannot lie in the folder itself")
+
+
+def test_shards_that_disagree_with_their_index(make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]) -> None:
+    folder = make_folder()
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    places = {name: (first if index % 2 else second) for index, name in enumerate(weights)}
+    shards(folder, weights, places)
+    index = folder / "model.safetensors.index.json"
+    for change, words in (
+        (dict.fromkeys(places, first), "where .* has it|which holds it"),
+        (places | {"transformer.h.7.ln_1.weight": first}, "has it"),
+        (places | {next(iter(places)): "missing.safetensors"}, "missing.safetensors' is missing"),
+        ({}, "damaged"),
+    ):
+        index.write_text(json.dumps({"weight_map": change}))
+        refused(folder, home, words)
+    index.write_text(json.dumps({"weight_map": places}))
+    assert import_run(str(folder), home).config.imported is not None
+
+
+def test_headers_that_claim_more_than_there_is(make_folder: MakeFolder, home: Path) -> None:
+    folder = make_folder()
+    path = folder / "model.safetensors"
+    huge = {"transformer.wte.weight": {"dtype": "F32", "shape": [1 << 30, 1 << 9], "data_offsets": [0, 1 << 41]}}
+    for contents, words in (
+        (b"", "too short"),
+        (struct.pack("<Q", 1 << 62) + b"{}", "not the length of a header"),
+        (struct.pack("<Q", 5_000_000) + b"{}", "header is cut off"),
+        (struct.pack("<Q", 2) + b"[]", "header is damaged"),
+        (struct.pack("<Q", len(json.dumps(huge))) + json.dumps(huge).encode(), "bytes are missing"),
+        (b"\x80\x02]q\x00.", "not the length of a header|too short"),
+    ):
+        path.write_bytes(contents)
+        refused(folder, home, words)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_link_is_not_followed(name: str, make_folder: MakeFolder, home: Path, tmp_path: Path) -> None:
+    folder = make_folder()
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    refused(folder, home, "is a link, not a regular file")
+
+
+def test_the_links_of_a_cache_entry_lead_into_its_own_blobs(make_folder: MakeFolder, home: Path, tmp_path: Path) -> None:
+    folder, repository = make_folder(), tmp_path / "models--someone--tiny"
+    snapshot = repository / "snapshots" / ("0123456789" * 4)
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(repository / "blobs" / str(number))
+        (snapshot / path.name).symlink_to(Path("..", "..", "blobs", str(number)))
+    imported = import_run(str(repository), home).config.imported
+    assert imported is not None
+    assert (imported.source, imported.revision) == ("tiny", snapshot.name)
+    (tmp_path / "config.json").write_bytes((snapshot / "config.json").read_bytes())
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").symlink_to(tmp_path / "config.json")
+    with pytest.raises(UserError, match="is a link"):
+        import_run(str(snapshot), home)
+
+
+def test_files_that_are_too_large_or_no_files(make_folder: MakeFolder, home: Path) -> None:
+    folder = make_folder()
+    config = folder / "config.json"
+    good = config.read_bytes()
+    with config.open("r+b") as file:
+        file.truncate(1 << 40)
+    refused(folder, home, "of 8,388,608 that it may have")
+    config.write_bytes(b"[" * 100_000)
+    refused(folder, home, "damaged")
+    config.unlink()
+    refused(folder, home, "no config.json")
+    os.mkfifo(config)
+    refused(folder, home, "named pipe")
+    config.unlink()
+    config.write_bytes(good)
+    (folder / "model.safetensors").unlink()
+    refused(folder, home, "holds no weights")
+    refused(folder / "config.json", home, "not a folder")
+    refused(folder / "nowhere", home, "no folder")
+
+
+class Harmful:
+    """A pickle of it creates a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
+    make_folder: MakeFolder, home: Path, weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder()
+    (folder / "model.safetensors").unlink()
+    path = folder / "pytorch_model.bin"
+    torch.save({"weights": Harmful(tmp_path / "executed")}, path)
+    refused(folder, home, "--convert-pickle")
+    refused(folder, home, "as weights alone", convert_pickle=True)
+    assert not (tmp_path / "executed").exists()
+    torch.save([1, 2], path)
+    refused(folder, home, "other than tensors", convert_pickle=True)
+    torch.save(weights | {"transformer.wte.weight": torch.zeros(1).expand(256, 5)}, path)
+    refused(folder, home, "wte.weight is 256 × 5", convert_pickle=True)
+    path.write_bytes(b"\x80\x02nonsense")
+    refused(folder, home, "as weights alone", convert_pickle=True)
+    for is_zip in (True, False):
+        torch.save(weights, path, _use_new_zipfile_serialization=is_zip)
+        run = import_run(str(folder), home, convert_pickle=True)
+        loaded = load_model(run)[0].state_dict()
+        assert all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cu128")
+    with pytest.raises(UserError, match=r"update it to 2\.10"):
+        import_run(str(folder), home, convert_pickle=True)
+    assert [pickled_weights.torch_version(words) for words in ("2.13.0+cpu", "2.10.0a0", "odd")] == [(2, 13), (2, 10), (0, 0)]
+
+
+def test_a_model_that_is_not_here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"\(548 MB\), install huggingface_hub: pip install 'llmlab\[hub\]'"):
+        import_run("gpt2", home)
+    assert not home.exists()

@@ -1,0 +1,102 @@
+"""The commands, and everything that opens a run on one that was imported: it has no text, and says so."""
+
+from pathlib import Path
+
+import pytest
+
+from lab.cli.command_registry import run as llmlab
+from lab.core.errors import UserError
+from lab.data.text_provenance import change_of_text
+from lab.exchange.html_report import html_report
+from lab.exchange.hugging_face import hub_models
+from lab.experiments.sizes.gpt2_sizes import SHAPES
+from lab.one_step.batch import own_batch
+from lab.planning.clone_settings import cloned_settings, text_problem
+from lab.reports.comparison.compared_run import ComparedRun, comparable, vocabulary_of
+from lab.reports.comparison.comparison_table import differences, results
+from lab.runs.find_runs import open_run
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_folder import Run
+from lab.runs.run_summary import RunsWatcher
+from lab.tokenization.bpe.learnable_text import read_run_text
+from lab.training.start_trainer import refuse_to_start
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The demo, exported and imported again by the commands."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMLAB_HOME", str(home))
+        assert llmlab(["export", "demo", str(home / ".out")]) == 0
+        assert llmlab(["import", str(home / ".out"), "--name", "mine"]) == 0
+    return open_run("mine", home)
+
+
+def test_the_commands_open_it(
+    imported: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLMLAB_HOME", str(imported.path.parent))
+    said = {}
+    for run in ("mine", "demo"):
+        assert llmlab(["generate", run, "-n", "20", "--greedy", "-p", "Once there was a big dog"]) == 0
+        said[run] = capsys.readouterr().out
+    assert said["mine"] == said["demo"]
+    assert llmlab(["params", "mine"]) == 0
+    assert llmlab(["trace", "mine", "-p", "Once there"]) == 0
+    assert llmlab(["report", "mine", "-p", "Once", "-o", str(tmp_path / "report.html")]) == 0
+    capsys.readouterr()
+    assert llmlab(["runs"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mine"))
+    assert line.split()[1:3] == ["finished", "0"]
+    assert "none here" in line
+    assert llmlab(["resume", "mine"]) == 2
+    assert "has no text to train on" in capsys.readouterr().err
+    assert llmlab(["posttrain", "mine"]) == 2
+    assert "mine was imported" in capsys.readouterr().err
+    assert llmlab(["export", "mine", str(imported.path)]) == 2
+    assert "replaces nothing" in capsys.readouterr().err
+
+
+def test_views_of_a_text_say_that_there_is_none(imported: Run) -> None:
+    config = imported.config
+    for ask in (lambda: own_batch(imported, 0, 1), lambda: read_run_text(str(imported.path)), lambda: refuse_to_start(imported)):
+        with pytest.raises(UserError, match="mine was imported"):
+            ask()
+    assert "imported, without a text" in text_problem(config)
+    assert cloned_settings(config).tokenizer == "bpe"
+    assert change_of_text(config.data, config.created) == ""
+    report = html_report(imported)
+    assert "Imported from .out, whose weights are F32 there." in report
+    assert "The weights were trained elsewhere, so that there are no losses here" in report
+    assert "✓ imported" in report
+    assert "2,000 steps" not in report
+    summary = RunsWatcher(imported.path.parent).summary(imported)
+    assert (summary.is_imported, summary.plan, summary.steps, summary.phase) == (True, "", 0, "finished")
+
+
+def test_it_stands_in_a_comparison_without_a_result(imported: Run) -> None:
+    runs = [
+        ComparedRun(letter, run.name, vocabulary_of(run), run.config, run.status(), run.phase(), LossHistory())
+        for letter, run in zip("AB", (imported, open_run("demo")), strict=True)
+    ]
+    assert comparable(runs)[0] == []
+    assert {row.label: row.values for row in results(runs)}["best val loss"] == ("·", "·")
+    assert [(row.label, row.values[0]) for row in differences(runs)] == [("text", "none here")]
+
+
+def test_sizes_of_downloads_are_those_of_the_models() -> None:
+    assert {(model.layers, model.heads, model.width) for model in hub_models.HUB_MODELS.values()} > set(SHAPES.values())
+    mega = {name: round(model.download_bytes / 1e6) for name, model in hub_models.HUB_MODELS.items()}
+    assert mega == {"gpt2": 548, "gpt2-medium": 1520, "gpt2-large": 3247, "gpt2-xl": 6432, "distilgpt2": 353}
+
+
+def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / "home"))
+    assert llmlab(["import", "distilgpt2"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "could not be downloaded (353 MB): Cannot reach" in said
+    assert "connect to the network, or copy its folder here" in said
+    assert not (tmp_path / "home").exists()

@@ -1,0 +1,150 @@
+"""Tokenizers out and in: the ids of Hugging Face's tokenizers library on odd texts, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.core.errors import UserError
+from lab.exchange.hugging_face.model_folder import ModelFolder
+from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, tokenizer_json
+from lab.exchange.hugging_face.tokenizer_files import GPT2_CHECKSUM, read_tokenizer
+from models.tokenizers.tokenizer import Tokenizer
+
+TEXT = "the cat's 12 dogs — naïve café, 日本語の 文 \t\n\n aaaaaaa aaaa 'll we'll 🙂🙂 "
+
+
+def learned(*, end_of_text: bool = False) -> Tokenizer:
+    return Tokenizer.train([TEXT * 9, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa  the the"], 400, end_of_text=end_of_text)
+
+
+OURS = {
+    "bytes": Tokenizer.bytes_(),
+    "bytes-documents": Tokenizer.bytes_(end_of_text=True),
+    "bpe": learned(),
+    "bpe-documents": learned(end_of_text=True),
+    "gpt2": Tokenizer.gpt2(download=False),
+}
+THEIRS = {name: tokenizers.Tokenizer.from_str(json.dumps(tokenizer_json(ours))) for name, ours in OURS.items()}
+
+ODD = st.text(
+    st.characters(max_codepoint=0x2FFFF, exclude_categories=["Cs", "Cn"]) | st.sampled_from("aaeehht's  \n\t\r\u00a0\u30000129'`")
+)
+
+
+@given(text=ODD | st.text("a the'slmdrvt \n", max_size=80), name=st.sampled_from(sorted(OURS)))
+def test_ids_are_those_of_the_tokenizers_library(text: str, name: str) -> None:
+    ids = THEIRS[name].encode(text, add_special_tokens=True).ids
+    assert ids == OURS[name].encode(text, special=True)
+    assert THEIRS[name].decode(ids, skip_special_tokens=False) == text
+
+
+def test_the_end_of_text_token_is_theirs_too() -> None:
+    for name, ours in OURS.items():
+        text = "a<|endoftext|> b"
+        assert THEIRS[name].encode(text).ids == ours.encode(text, special=True)
+        assert THEIRS[name].get_vocab_size() == ours.vocab_size
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_tokenizer_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
+    ours = OURS[name]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer_json(ours)))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_config_json(ours, 64)))
+    assert read_tokenizer(ModelFolder(tmp_path), ours.vocab_size).checksum == ours.checksum
+    with pytest.raises(UserError, match="tokens, and the model"):
+        read_tokenizer(ModelFolder(tmp_path), ours.vocab_size + 1)
+
+
+def test_two_files_give_the_same_tokenizer_and_none_gives_gpt2_s(tmp_path: Path) -> None:
+    gpt2 = OURS["gpt2"]
+    assert gpt2.checksum == GPT2_CHECKSUM
+    assert read_tokenizer(ModelFolder(tmp_path), 50257).checksum == GPT2_CHECKSUM
+    with pytest.raises(UserError, match=r"with 50,256 rows the model does not have GPT-2's vocabulary"):
+        read_tokenizer(ModelFolder(tmp_path), 50256)
+    ours = OURS["bpe-documents"]
+    model = tokenizer_json(ours)["model"]
+    (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
+    with pytest.raises(UserError, match=r"vocab\.json without merges\.txt"):
+        read_tokenizer(ModelFolder(tmp_path), 50257)
+    for head, end in (("#version: 0.2\n", "\n"), ("", ""), ("#version: 0.2\r\n", "\r\n")):
+        lines = "\n".join(" ".join(pair) for pair in model["merges"])
+        (tmp_path / "merges.txt").write_bytes((head + lines + end).encode())
+        assert read_tokenizer(ModelFolder(tmp_path), ours.vocab_size).checksum == ours.checksum
+    (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": true}')
+    with pytest.raises(UserError, match="puts a space before every text"):
+        read_tokenizer(ModelFolder(tmp_path), ours.vocab_size)
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """tokenizer.json of a small BPE, changed: `model__vocab=…` within `model`."""
+    content = json.loads(json.dumps(tokenizer_json(OURS["bpe"])))
+    for name, value in changes.items():
+        outer, _, inner = name.partition("__")
+        if inner:
+            content[outer] = (content[outer] or {}) | {inner: value}
+        else:
+            content[outer] = value
+    return content
+
+
+GOOD = tokenizer_json(OURS["bpe"])["model"]
+VOCAB, PAIRS = GOOD["vocab"], GOOD["merges"]
+SPECIAL_FIRST = {"<|endoftext|>": 0} | {token: id + 1 for token, id in VOCAB.items()}
+SWAPPED = VOCAB | {next(iter(VOCAB)): len(VOCAB) - 1, list(VOCAB)[-1]: 0}
+PAD = {"id": len(VOCAB), "content": "<pad>", "special": True}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (changed(model__type="WordPiece"), "'WordPiece', not byte-level BPE"),
+        (changed(pre_tokenizer=None), "does not split text as GPT-2's"),
+        (changed(pre_tokenizer={"type": "Whitespace"}), "does not split text as GPT-2's"),
+        (changed(pre_tokenizer__use_regex=False), "does not split text as GPT-2's"),
+        (changed(pre_tokenizer__add_prefix_space=True), "puts a space before every text"),
+        (changed(normalizer={"type": "Lowercase"}), "has a normalizer"),
+        (changed(post_processor={"type": "TemplateProcessing"}), "adds tokens to every text"),
+        (changed(model__dropout=0.1), "dropout"),
+        (changed(model__end_of_word_suffix="</w>"), "suffix"),
+        (changed(added_tokens=[PAD]), "special token '<pad>'"),
+        (changed(model__vocab=SPECIAL_FIRST), "does not have its last id|are not 0, 1, 2"),
+        (changed(model__vocab=SWAPPED), "first 256 ids are not the 256 single bytes"),
+        (changed(model__vocab=VOCAB | {"zzz": 10**9}), "damaged"),
+        (changed(model__vocab=VOCAB | {"zzz": 10**5}), "are not 0, 1, 2"),
+        (changed(model__vocab=VOCAB | {"日": len(VOCAB)}), "'日' stands for none"),
+        (changed(model__merges=PAIRS[:-1]), "merges for"),
+        (changed(model__merges=[*PAIRS[:-2], PAIRS[-1], PAIRS[-2]]), "is not that of merge"),
+        (changed(model__merges=[*PAIRS[:-1], [*PAIRS[-1], "a"]]), "merges for"),
+        (changed(model__merges=[*PAIRS[:-1], ["".join(PAIRS[-1]), ""]]), "is not how its token"),
+        ({"model": {"type": "BPE", "vocab": 3, "merges": []}}, "damaged"),
+        ([], "damaged"),
+    ],
+)
+def test_another_tokenizer_is_refused_in_one_sentence(content: Any, words: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=words) as error:
+        read_tokenizer(ModelFolder(tmp_path), len(VOCAB))
+    assert "\n" not in str(error.value)
+
+
+def test_a_merge_that_the_library_would_make_otherwise_is_refused(tmp_path: Path) -> None:
+    """Bytes a b c: the merges ab, bc and a+bc. The library never makes abc, and the lab's merging by bytes would from ab+c."""
+    written = [token for token, id in VOCAB.items() if id < 256]
+    vocab = {token: id for id, token in enumerate([*written, "ab", "bc", "abc"])}
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps(changed(model__vocab=vocab, model__merges=[["a", "b"], ["b", "c"], ["a", "bc"]]))
+    )
+    assert tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode("abc").tokens == ["ab", "c"]
+    with pytest.raises(UserError, match="merge 2 is not how its token 258 is encoded"):
+        read_tokenizer(ModelFolder(tmp_path), 259)
+
+
+def test_another_pattern_is_not_exported() -> None:
+    ours = Tokenizer("bytes", [bytes([byte]) for byte in range(256)], pattern=r"\w+|\W")
+    with pytest.raises(UserError, match="pattern of its own"):
+        tokenizer_json(ours)

@@ -1,0 +1,165 @@
+"""Import and export against transformers: logits, ids and greedy text of odd shapes, sharded, fp16, bf16 and pickled weights."""
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+from lab.core.errors import UserError
+from lab.exchange.hugging_face.export_model import export_model
+from lab.exchange.hugging_face.import_run import import_run
+from lab.exchange.hugging_face.tokenizer_export import tokenizer_json
+from lab.inspect.open_model import load_open_model
+from lab.runs.find_runs import open_run
+from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.weights_file import load_model
+from models.sampling import generate
+from models.sampling_settings import SamplingSettings
+from models.tokenizers.tokenizer import Tokenizer
+from models.trace import Trace
+
+TEXTS = ["Once there was a big dog.", "naïve 日本 🙂\r\n\t  x", "a<|endoftext|>b", "'ll we'll  12,345"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def theirs(**shape: Any) -> GPT2LMHeadModel:
+    """A GPT-2 of transformers whose every weight is random, norms and biases too."""
+    settings = {"vocab_size": 256, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2, "bos_token_id": None}
+    model = GPT2LMHeadModel(GPT2Config(**(settings | {"eos_token_id": None} | shape)))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.15 * torch.empty(weight.shape).normal_(generator=generator)
+    return model.eval()
+
+
+def folder_of(model: GPT2LMHeadModel, path: Path, tokenizer: Tokenizer | None = None, **options: Any) -> Path:
+    import json
+
+    model.save_pretrained(path, **options)
+    (path / "tokenizer.json").write_text(json.dumps(tokenizer_json(tokenizer or Tokenizer.bytes_())))
+    return path
+
+
+def largest_difference(model: GPT2LMHeadModel, run: Any) -> float:
+    ours = load_model(run)[0]
+    length = ours.config.context
+    ids = torch.tensor([[(5 * i * i + 2 * i + 1) % ours.config.vocab_size for i in range(length)]])
+    with torch.no_grad():
+        return float((model(ids).logits - ours(ids)).abs().max())
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"n_layer": 1, "n_head": 1, "n_embd": 4, "n_positions": 1},
+        {"n_layer": 3, "n_head": 7, "n_embd": 21, "n_positions": 5},
+        {"n_layer": 1, "n_head": 3, "n_embd": 6, "n_inner": 24, "scale_attn_weights": True, "reorder_and_upcast_attn": True},
+    ],
+)
+def test_logits_are_theirs(shape: dict[str, Any], tmp_path: Path) -> None:
+    model = theirs(**shape)
+    run = import_run(str(folder_of(model, tmp_path / "odd")), tmp_path / "home")
+    assert largest_difference(model, run) <= 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_held_in_fp32(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = theirs().to(dtype)
+    run = import_run(str(folder_of(model, tmp_path / "half", max_shard_size="2KB")), tmp_path / "home")
+    assert not (tmp_path / "half" / "model.safetensors").exists()
+    assert largest_difference(model.float(), run) <= 1e-4
+
+
+def test_old_and_wrapped_files_are_read(tmp_path: Path) -> None:
+    model = theirs()
+    folder = folder_of(model, tmp_path / "old")
+    (folder / "model.safetensors").unlink()
+    state = {f"_orig_mod.{name}": weight for name, weight in model.state_dict().items()}
+    state["_orig_mod.transformer.h.0.attn.bias"] = torch.ones(1, 1, 16, 16, dtype=torch.uint8)
+    state["_orig_mod.transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)
+    torch.save(state, folder / "pytorch_model.bin")
+    assert largest_difference(model, import_run(str(folder), tmp_path / "home", convert_pickle=True)) <= 1e-4
+
+
+def test_an_untied_head_is_refused(tmp_path: Path) -> None:
+    folder = folder_of(theirs(tie_word_embeddings=False), tmp_path / "untied")
+    with pytest.raises(UserError, match="output head is not its token embedding, so it is no GPT-2"):
+        import_run(str(folder), tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "demo"
+    export_model(open_run("demo"), folder)
+    return folder
+
+
+def test_an_exported_run_gives_the_same_logits_ids_and_text(exported: Path) -> None:
+    run = open_run("demo")
+    twin, tokens, ours = (
+        AutoModelForCausalLM.from_pretrained(exported),
+        AutoTokenizer.from_pretrained(exported),
+        tokenizer_of(run),
+    )
+    assert largest_difference(twin.eval(), run) <= 1e-4
+    for text in TEXTS:
+        assert tokens(text)["input_ids"] == ours.encode(text, special=True)
+    assert len(tokens) == ours.vocab_size
+    model = load_model(run)[0]
+    prompt = ours.encode("Once there was a big dog")
+    drawn = [each.id for each in generate(model, prompt, 100, SamplingSettings(greedy=True))]
+    written = twin.generate(torch.tensor([prompt]), max_new_tokens=100, do_sample=False, pad_token_id=0)
+    assert len(prompt) + 100 <= model.config.context
+    assert written[0, len(prompt) :].tolist() == drawn
+
+
+@pytest.mark.parametrize("tokenizer", [Tokenizer.bytes_(end_of_text=True), Tokenizer.gpt2(download=False)], ids=["bytes", "gpt2"])
+def test_the_other_vocabularies_open_with_their_end_of_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = theirs(vocab_size=tokenizer.vocab_size)
+    run = import_run(str(folder_of(model, tmp_path / "in", tokenizer)), tmp_path / "home")
+    assert run.config.tokenizer.kind == tokenizer.kind
+    export_model(run, tmp_path / "out")
+    tokens = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (
+        tokens.eos_token_id == tokenizer.end_of_text == AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.eos_token_id
+    )
+    for text in TEXTS:
+        assert tokens(text)["input_ids"] == tokenizer.encode(text, special=True)
+
+
+@pytest.mark.skipif(find_spec("transformer_lens") is None, reason="needs the extra transformer-lens")
+def test_transformer_lens_opens_it_and_its_cache_is_our_trace(exported: Path) -> None:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    opened = load_open_model(open_run("demo"), "best")
+    ids = opened.tokenizer.encode("Once there was a big dog")
+    bridge = TransformerBridge.boot_transformers(str(exported), device="cpu")
+    with torch.no_grad():
+        logits, cache = bridge.run_with_cache(torch.tensor([ids]))
+    found = {"hook_logits": logits[0]} | {name: value[0] for name, value in dict(cache).items()}
+    trace, compared = Trace(opened.model, ids), 0
+    for name in trace.names():
+        before, dot, last = name.rpartition(".")
+        value = found.get(f"{before}{dot}hook_{last}", found.get(name))
+        if value is not None and value.shape == trace[name].shape:
+            finite = trace[name].isfinite()
+            assert (trace[name] - value)[finite].abs().max() <= 1e-4, name
+            compared += 1
+    assert compared >= 40
