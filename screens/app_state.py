@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -10,12 +11,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from textual import on, work
+from textual import constants, on, work
 from textual.app import App
 from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
+from lab.core.terminal.terminal_kind import is_remote
 from lab.core.visible_text import quoted
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.messages import Arrived, RunChosen, TextChosen
@@ -121,6 +123,13 @@ class AppState(App[None]):
     def active_runs(self) -> list[str]:
         """Names of the runs that have a trainer now."""
         return [run.name for run in self.runs if run.is_active]
+
+    def watch_preferences(self, old: Preferences, new: Preferences) -> None:
+        """Move nothing on screen bit by bit where the user wants that, nor over SSH, where each frame is sent."""
+        if new.animation == "off" or is_remote(os.environ):
+            self.animation_level = "none"
+        elif old.animation == "off":
+            self.animation_level = constants.TEXTUAL_ANIMATIONS
 
     def change_preferences(self, **changes: Any) -> None:
         """Change fields of the preferences, and keep them on disk. Where that is impossible the user is told once."""

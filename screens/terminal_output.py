@@ -5,6 +5,7 @@ remove five characters.
 """
 
 import io
+import os
 import sys
 from typing import Any
 
@@ -15,6 +16,8 @@ from rich.segment import Segment
 from textual.driver import Driver
 from textual.strip import Strip
 
+from lab.core.terminal.ascii_marks import write_ascii
+from lab.core.terminal.terminal_kind import has_utf8
 from lab.core.visible_text import visible, without_hidden
 from screens.terminal_cells import forget_cells
 
@@ -52,7 +55,10 @@ def write_to_stdout(driver: type[Driver]) -> type[Driver]:
             super().__init__(*arguments, **settings)
             out = sys.__stdout__
             if isinstance(out, io.TextIOWrapper):
-                out.reconfigure(errors="backslashreplace")
+                if has_utf8(os.environ, out.encoding):
+                    out.reconfigure(errors="backslashreplace")
+                else:
+                    write_ascii(out)
             self._file = out
 
         def start_application_mode(self) -> None:

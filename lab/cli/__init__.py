@@ -28,6 +28,19 @@ def _main(arguments: list[str]) -> int:
             "llmlab: the lab opens in a terminal only; `llmlab --help` lists the commands that work without one.", file=sys.stderr
         )
         return 2
+    import os
+
+    from lab.core.terminal.terminal_kind import NO_CURSOR, places_text
+
+    if not places_text(os.environ):
+        kind = os.environ.get("TERM", "")
+        named = f"TERM is {kind!r}, which names" if kind in NO_CURSOR[1:] else "TERM is not set: that is"
+        print(
+            f"llmlab: {named} no terminal that can place text on its screen; set TERM to yours, such as xterm-256color, "
+            "or use the commands that `llmlab --help` lists.",
+            file=sys.stderr,
+        )
+        return 2
     from screens.app import run as open_lab
 
     open_lab()

@@ -1,6 +1,5 @@
 """Follow a run from its files while its trainer works: a progress bar in a terminal, a line per evaluation elsewhere."""
 
-import os
 import shlex
 import sys
 import time
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.exit_codes import FAILED, INTERRUPTED
-from lab.cli.visible_output import own_sequences
+from lab.cli.visible_output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible
 from lab.reports.saved_step import stopped_in_words
@@ -88,7 +87,7 @@ class FollowedRun:
 
 def shows_bar(quiet: bool) -> bool:
     """True in a terminal that can redraw a line, unless the user wants plain lines."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not quiet
+    return redraws(sys.stdout) and not quiet
 
 
 def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:

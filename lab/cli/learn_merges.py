@@ -6,8 +6,7 @@ import time
 
 import click
 
-from lab.cli.visible_output import own_sequences
-from lab.core.visible_text import visible_json
+from lab.cli.visible_output import json_to_show, own_sequences, redraws
 from lab.data.cleaning.rule_registry import parse_rules
 from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
 from lab.tokenization.bpe.learnable_text import LearnableText, read_training_part
@@ -65,12 +64,12 @@ def _json_line(merge: Merge, learner: BpeLearner) -> str:
         },
         ensure_ascii=False,
     )
-    return visible_json(line) if sys.stdout.isatty() else line
+    return json_to_show(line)
 
 
 def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> LearnableText:
     """The text; on a terminal, the share that has been read is shown meanwhile."""
-    if not sys.stderr.isatty():
+    if not redraws(sys.stderr):
         return read_training_part(source, encoding, on_wait=lambda: None, cleaning=cleaning)
     stream = own_sequences(sys.stderr)
     shown = time.monotonic()

@@ -8,7 +8,8 @@ import click
 import msgspec
 from rich.cells import cell_len
 
-from lab.core.visible_text import visible, visible_json
+from lab.cli.visible_output import json_to_show
+from lab.core.visible_text import visible
 
 NARROWEST = 24
 """Columns of a terminal below which lines are broken by the terminal."""
@@ -48,6 +49,6 @@ def write_text(text: str) -> None:
 
 
 def write_json(value: object) -> None:
-    """The value as indented JSON on stdout; on a terminal, hidden characters as JSON's own escapes: the same data."""
+    """The value as indented JSON on stdout."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    click.echo(visible_json(text) if sys.stdout.isatty() else text)
+    click.echo(json_to_show(text))

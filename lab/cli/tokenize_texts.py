@@ -1,7 +1,6 @@
 """Print texts as tokens: one tokenizer's as a table, several side by side, or JSON; in a stream, whatever the text's length."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +11,7 @@ import click
 from rich.cells import cell_len
 
 from lab.cli.table_output import table, wrapped, write_text
-from lab.core.visible_text import visible_json
+from lab.cli.visible_output import json_to_show
 from lab.tokenization.special_text import special_sentence
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class TokenRows:
 def json_text(value: object) -> str:
     """A value as JSON on one line; on a terminal without hidden characters."""
     text = json.dumps(value, ensure_ascii=False)
-    return visible_json(text) if sys.stdout.isatty() else text
+    return json_to_show(text)
 
 
 def print_tokens(chunks: Chunks, named: NamedVocabulary, *, special: bool, counts_only: bool) -> None:

@@ -2,10 +2,13 @@
 
 import codecs
 import io
+import os
 import sys
 from typing import TextIO
 
-from lab.core.visible_text import visible
+from lab.core.terminal.ascii_marks import in_ascii, write_ascii
+from lab.core.terminal.terminal_kind import has_utf8, places_text
+from lab.core.visible_text import visible, visible_json
 
 CONTEXT = 2
 """Characters before a joiner that decide whether it stays: an emoji and its variation selector."""
@@ -13,17 +16,25 @@ CONTEXT = 2
 JOINERS = ("\u200c", "\u200d")
 
 
+def _is_ascii(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == "ascii"
+
+
 class VisibleStream(io.TextIOWrapper):
     """A terminal stream without escape sequences: control characters other than line breaks and tabs are spelled out.
 
-    `under` is the stream itself, for the sequences that the lab writes on purpose.
+    Where the terminal has no UTF-8, it gets ASCII marks. `under` is the stream itself, for the sequences that the lab writes on
+    purpose.
     """
 
     def __init__(self, under: io.TextIOWrapper) -> None:
-        ascii_only = codecs.lookup(under.encoding).name == "ascii"
-        encoding = "utf-8" if ascii_only else under.encoding  # as click does, which would else write around this stream
+        self.is_ascii = not has_utf8(os.environ, under.encoding)
+        # UTF-8 as click does, which would else write around this stream.
+        encoding = "utf-8" if _is_ascii(under.encoding) else under.encoding
         super().__init__(under.buffer, encoding=encoding, errors="replace", line_buffering=True, write_through=True)
         self.under = under
+        if self.is_ascii:
+            write_ascii(under)
         self._before = ""
         self._joiner = ""
 
@@ -34,19 +45,37 @@ class VisibleStream(io.TextIOWrapper):
         whole = whole.removesuffix(self._joiner)
         before = self._before
         self._before = (before + whole)[-CONTEXT:]
-        super().write(visible(before + whole, keep="\n\t")[len(visible(before, keep="\n\t")) :])
+        new = visible(before + whole, keep="\n\t")[len(visible(before, keep="\n\t")) :]
+        super().write(in_ascii(new) if self.is_ascii else new)
         return len(text)
 
 
 def make_terminals_visible() -> None:
-    """Replace stdout and stderr by a `VisibleStream` where they are a terminal; no unencodable character ends a command."""
+    """Replace stdout and stderr by a `VisibleStream` where they are a terminal. Files and pipes whose encoding would be ASCII get
+    UTF-8, so that no character is lost, nor ends a command."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, VisibleStream) or not isinstance(stream, io.TextIOWrapper):
             continue
-        stream.reconfigure(errors="replace")
         if stream.isatty():
             setattr(sys, name, VisibleStream(stream))
+        elif _is_ascii(stream.encoding):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+        else:
+            stream.reconfigure(errors="replace")
+
+
+def redraws(stream: TextIO) -> bool:
+    """True where the stream is a terminal that can draw over what it shows, such as a progress bar."""
+    return stream.isatty() and places_text(os.environ)
+
+
+def json_to_show(text: str) -> str:
+    """JSON for stdout; on a terminal, characters that it would not show as JSON's own escapes: the same data."""
+    stream = sys.stdout
+    if not stream.isatty():
+        return text
+    return visible_json(text, ascii_only=isinstance(stream, VisibleStream) and stream.is_ascii)
 
 
 def own_sequences(stream: TextIO) -> TextIO:

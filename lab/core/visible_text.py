@@ -21,6 +21,7 @@ _JOINING = "\\u0600-\\u08ff\\u0900-\\u0dff\\ufb50-\\ufdff\\ufe70-\\ufefe"
 
 _ANY = re.compile(f"[{_HIDDEN}]")
 """Quick to look for: most texts hold none."""
+_NOT_ASCII = re.compile("[^\n -~]")
 
 
 @functools.cache
@@ -52,8 +53,13 @@ def visible(text: str, keep: str = "") -> str:
     return _pattern().sub(lambda found: found[0] if found["kept"] or found[0] in keep else spelled_out(found[0]), text)
 
 
-def visible_json(text: str) -> str:
-    """JSON with the characters that `visible` writes out as JSON's own escapes: another spelling of the same data."""
+def visible_json(text: str, *, ascii_only: bool = False) -> str:
+    """JSON with the characters that `visible` writes out as JSON's own escapes: another spelling of the same data.
+
+    With `ascii_only`, every character that is not ASCII.
+    """
+    if ascii_only:
+        return _NOT_ASCII.sub(lambda found: _json_escape(found[0]), text)
     return _pattern().sub(lambda found: found[0] if found["kept"] or found[0] == "\n" else _json_escape(found[0]), text)
 
 

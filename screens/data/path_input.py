@@ -21,7 +21,7 @@ class PathInput(Input):
 several with spaces between, each completed by Tab. A path with spaces stands in quotes there. Enter chooses.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Choose", id="path.choose", key_display="⏎", tooltip="Read this text"),
+        Binding("enter", "submit", "Choose", id="path.choose", tooltip="Read this text"),
         Binding("tab", "complete", "Complete", id="path.complete", tooltip="Complete the path, or focus the next field"),
     ]
 

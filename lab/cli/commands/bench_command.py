@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.table_output import table, write_json
-from lab.cli.visible_output import own_sequences
+from lab.cli.visible_output import own_sequences, redraws
 from lab.core.number_format import duration, significant
 from lab.core.visible_text import visible
 
@@ -123,7 +123,7 @@ def measure(
 @contextmanager
 def progress_line() -> Iterator["ShowProgress"]:
     """One line on a terminal's stderr with the current measurement; nothing elsewhere."""
-    if not sys.stderr.isatty():
+    if not redraws(sys.stderr):
         yield lambda words: None
         return
     started, line = time.monotonic(), own_sequences(sys.stderr)

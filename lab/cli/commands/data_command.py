@@ -10,7 +10,7 @@ import click
 from rich.cells import cell_len
 
 from lab.cli.table_output import line_room, table, wrapped, write_json
-from lab.cli.visible_output import own_sequences
+from lab.cli.visible_output import own_sequences, redraws
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability, whole
 from lab.core.visible_text import shortened, visible
@@ -219,7 +219,7 @@ def _excerpt_as_json(excerpt: "Excerpt") -> dict[str, Any]:
 @contextmanager
 def _progress(words: str) -> Iterator["ReadProgress | None"]:
     """A bar on stderr while the text is read, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if not redraws(sys.stderr):
         yield None
         return
     from rich.console import Console

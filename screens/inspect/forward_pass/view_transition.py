@@ -9,6 +9,7 @@ from typing import cast
 from textual.worker import Worker
 
 from lab.core.preferences import AnimationSpeed
+from lab.core.terminal.terminal_kind import is_remote
 from lab.views.blocks import View
 from screens.app_state import AppState
 from screens.inspect.inspect_part import InspectHost, InspectPart
@@ -25,8 +26,7 @@ LATE = 2.0
 
 def seconds_of(speed: AnimationSpeed, *, headless: bool, environment: Mapping[str, str]) -> float:
     """Length of a transition; 0 where the user wants none, over SSH, where each frame is sent, and without a terminal."""
-    is_remote = bool(environment.get("SSH_CONNECTION") or environment.get("SSH_TTY"))
-    return 0.0 if headless or is_remote else SECONDS.get(speed, 0.0)
+    return 0.0 if headless or is_remote(environment) else SECONDS.get(speed, 0.0)
 
 
 class ViewTransition(InspectPart):

@@ -93,3 +93,12 @@ def test_json_is_the_same_data() -> None:
     assert json.loads(shown) == value
     assert visible(shown, keep="\n") == shown
     assert "é 犬 \U0001f469\u200d\U0001f4bb" in shown
+
+
+def test_json_in_ascii_is_the_same_data() -> None:
+    data = {"a": "é → 犬 👩\u200d💻 \x7f \ud800 plain"}
+    text = json.dumps(data, ensure_ascii=False, indent=2)
+    shown = visible_json(text, ascii_only=True)
+    assert shown.isascii()
+    assert json.loads(shown) == data
+    assert shown.count("\n") == text.count("\n")

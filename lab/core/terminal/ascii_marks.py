@@ -1,0 +1,117 @@
+"""ASCII marks for a terminal whose locale has no UTF-8: lines, arrows, bars, braille dots and signs, each as wide as before."""
+
+import codecs
+import io
+from collections.abc import Mapping
+from functools import lru_cache
+
+from rich.cells import cell_len
+
+UNKNOWN = "?"
+"""Stands for each cell of a character that is neither ASCII nor in the table, such as a letter of the user's text."""
+
+ERRORS = "llmlab-ascii-marks"
+"""Name of the error handler that writes the marks into a stream that encodes to ASCII."""
+
+_GROUPS = {
+    # Lines: horizontal, vertical, corners and crossings.
+    "-": "─┄╌┈‐‑‒–—−⁻▔⎯▂",
+    "|": "│┃┆┊║╷╵‖▏▎▕▐▌▍∣",
+    "+": "┌┐└┘├┤┬┴┼╭╮╯╰┏┓┗┛┣┫┳┻╋⊕±▄",
+    "/": "╱÷",
+    "\\": "╲",
+    "x": "╳×✗✘",
+    # Bars and shades, from little to much.
+    ".": "·˙",
+    "_": "▁␣",
+    ":": "░",
+    "=": "▃━═≡≣■",
+    "%": "▆▒",
+    "#": "▇█▉▊▋▓◼",
+    '"': "▀▘“”",
+    # Arrows and pointers.
+    ">": "→▸▶›»≥⇥⟩",
+    "<": "←◂◀‹«≤↶⟨",
+    "^": "↑▲▴␛",
+    "v": "↓▾▼✓",
+    # Signs.
+    "*": "•●◆★▅",
+    "o": "○◌◐°",
+    "~": "…≈∝↔",
+    "!": "≠",
+    "'": "′’‘´",
+    "$": "⏎␊",
+    "8": "∞⁸₈",
+    "0": "⁰₀␀",
+    "1": "¹₁",
+    "2": "²₂",
+    "3": "³₃",
+    "4": "⁴₄",
+    "5": "⁵₅",
+    "6": "⁶₆",
+    "7": "⁷₇",
+    "9": "⁹₉",
+    "[": "⌈⟦",
+    "]": "⌉⟧",
+    "d": "∂",
+    "S": "Σ∑",
+    "D": "Δ",
+    "a": "α",
+    "b": "β",
+    "e": "ε",
+    "g": "γ",
+    "s": "σˢ",
+    "t": "θ",
+    "p": "π",
+    "u": "µμ",
+    "V": "√∇",
+    "k": "ₖ",
+    "n": "ₙ",
+}
+MARKS: Mapping[str, str] = {sign: mark for mark, signs in _GROUPS.items() for sign in signs}
+"""The ASCII mark of each sign that the lab draws, all one cell wide."""
+
+BRAILLE = range(0x2800, 0x2900)
+UPPER_DOTS, LOWER_DOTS = 0b00011011, 0b11100100
+"""Dots 1, 2, 4, 5, and 3, 6, 7, 8, as bits of a braille character (Unicode, block Braille Patterns)."""
+MANY_DOTS = 6
+
+
+def _of_braille(dots: int) -> str:
+    if dots.bit_count() >= MANY_DOTS:
+        return "#"
+    upper, lower = bool(dots & UPPER_DOTS), bool(dots & LOWER_DOTS)
+    return ":" if upper and lower else "'" if upper else "." if lower else " "
+
+
+@lru_cache(maxsize=4096)
+def _of_run(text: str) -> str:
+    """Marks for characters none of which is ASCII."""
+    marks, unknown = [], ""
+    for sign in text:
+        mark = _of_braille(ord(sign) - BRAILLE[0]) if ord(sign) in BRAILLE else MARKS.get(sign)
+        if mark is None:
+            unknown += sign  # together, for an emoji of several characters is as wide as one
+            continue
+        marks += [UNKNOWN * cell_len(unknown), mark]
+        unknown = ""
+    return "".join([*marks, UNKNOWN * cell_len(unknown)])
+
+
+def _write_marks(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _of_run(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(ERRORS, _write_marks)
+
+
+def in_ascii(text: str) -> str:
+    """The text in ASCII, as many character cells wide."""
+    return text if text.isascii() else text.encode("ascii", ERRORS).decode("ascii")
+
+
+def write_ascii(stream: io.TextIOWrapper) -> None:
+    """Make the stream write ASCII marks for all that is not ASCII."""
+    stream.reconfigure(encoding="ascii", errors=ERRORS)

@@ -1,0 +1,85 @@
+"""Terminals with less: no cursor, no terminal at all, a locale without UTF-8."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pseudo_terminal import PseudoTerminal, words
+
+LLMLAB = [sys.executable, "-P", "-m", "lab.cli"]
+ROOT = Path(__file__).parents[2]
+NO_UTF8 = ({"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"})
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    for name in ("LC_ALL", "LC_CTYPE", "PYTHONIOENCODING", "PYTHONUTF8"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return {"LLMLAB_HOME": str(tmp_path / "home")}
+
+
+def output(command: list[str], environment: dict[str, str], folder: Path) -> tuple[int, bytes]:
+    """Exit code, and all that the command writes to a terminal."""
+    terminal = PseudoTerminal(command, environment, folder)
+    try:
+        return terminal.ended(), terminal.written
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown", ""])
+def test_lab_needs_a_terminal_that_places_text(plain: dict[str, str], tmp_path: Path, term: str) -> None:
+    code, written = output(LLMLAB, plain | {"TERM": term}, tmp_path)
+    said = words(written)
+    assert code == 2
+    assert said.startswith("llmlab: TERM is ")
+    assert "xterm-256color" in said
+    assert b"\x1b" not in written
+
+
+def test_training_on_a_dumb_terminal_writes_plain_lines(plain: dict[str, str], tmp_path: Path) -> None:
+    settings = ["--preset", "nano", "--tokenizer", "bytes", "--steps", "2", "--batch", "2", "--threads", "1", "--context", "16"]
+    code, written = output([*LLMLAB, "train", "stories", *settings], plain | {"TERM": ""}, tmp_path)
+    assert code == 0
+    assert "step 2/2  loss" in words(written)
+    assert b"\x1b" not in written
+
+
+@pytest.mark.parametrize("locale", NO_UTF8)
+def test_commands_write_ascii_to_a_terminal_without_utf8(plain: dict[str, str], tmp_path: Path, locale: dict[str, str]) -> None:
+    code, written = output([*LLMLAB, "params", "--preset", "nano"], plain | locale, tmp_path)
+    assert code == 0
+    assert written.isascii()
+    assert b"?" not in written
+    code, written = output([*LLMLAB, "tokenize", "caf\u00e9", "--tokenizer", "bytes", "--json"], plain | locale, tmp_path)
+    assert code == 0
+    assert written.isascii()
+    assert bytes.fromhex("".join(token["bytes"] for token in json.loads(written)["tokens"])).decode() == "caf\u00e9"
+
+
+def test_files_keep_every_character_in_any_locale(plain: dict[str, str], tmp_path: Path) -> None:
+    environment = os.environ | plain
+    command = [*LLMLAB, "params", "--preset", "nano"]
+    expected = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert not expected.isascii()
+    for locale in NO_UTF8:
+        found = subprocess.run(command, env=environment | locale, cwd=tmp_path, capture_output=True, check=True)
+        assert (found.stdout, found.stderr) == (expected, b"")
+
+
+def test_lab_draws_ascii_marks_without_utf8(plain: dict[str, str], tmp_path: Path) -> None:
+    terminal = PseudoTerminal(LLMLAB, plain | NO_UTF8[1], tmp_path, size=(80, 24))
+    try:
+        terminal.until(">1 Home<", "demo", "6,000 / 6,000", "enter open")
+        terminal.press("2", ">2 Data<", "stories")
+        terminal.press("6", ">6 Learn<", "+- lessons ---")
+        terminal.press("q")
+        assert terminal.ended() == 0
+        assert terminal.written.isascii()
+    finally:
+        terminal.close()

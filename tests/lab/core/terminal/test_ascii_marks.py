@@ -1,0 +1,51 @@
+"""ASCII marks: as wide as what they stand for, and one for every sign that the lab draws."""
+
+import ast
+import io
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from lab.core.terminal.ascii_marks import MARKS, in_ascii, write_ascii
+
+ROOT = Path(__file__).parents[4]
+DRAWN = (range(0x2190, 0x2300), range(0x2500, 0x2600))
+"""Unicode's arrows, operators, lines, blocks and shapes."""
+PATTERNS = ROOT / "lab" / "data"
+"""Strings there are patterns and characters of texts, not what is drawn."""
+
+
+@pytest.mark.parametrize("text", ["├─ 41.2% ██▌ −0.30 × √d …", "naïve 犬 x", "👩\u200d💻|", "e\u0301|", "🇫🇷|", "⠉⣀⣿⠀|"])
+def test_text_keeps_its_width(text: str) -> None:
+    shown = in_ascii(text)
+    assert shown.isascii()
+    assert shown.isprintable()
+    assert len(shown) == cell_len(text)
+
+
+def test_marks_are_one_cell_and_say_the_same() -> None:
+    assert all(mark.isascii() and len(mark) == 1 == cell_len(sign) for sign, mark in MARKS.items())
+    assert in_ascii("→ −1 × 2 ÷ 3 │ ─ ┌") == "> -1 x 2 / 3 | - +"
+    assert in_ascii("⠁⠉ ⡀⣀ ⡁ ⣿ ⠀|") == "'' .. : #  |"
+    assert in_ascii("犬é") == "???"
+
+
+def test_every_sign_that_the_lab_draws_has_a_mark() -> None:
+    missing = {}
+    for path in (*(ROOT / "screens").rglob("*.py"), *(ROOT / "lab").rglob("*.py")):
+        if path.is_relative_to(PATTERNS):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                signs = {sign for sign in node.value if any(ord(sign) in block for block in DRAWN)} - MARKS.keys()
+                missing |= dict.fromkeys(signs, f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert missing == {}
+
+
+def test_stream_writes_marks() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    write_ascii(stream)
+    stream.write("a → é")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"a > ?"  # type: ignore[attr-defined]
