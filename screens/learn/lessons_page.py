@@ -42,6 +42,8 @@ class LessonList(OptionList):
     BINDINGS = [
         Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson"),
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
+        Binding("g", "first", "First", id="lessons.first", show=False, tooltip="The first lesson"),
+        Binding("G", "last", "Last", id="lessons.last", show=False, tooltip="The last lesson"),
         Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
     ]
 

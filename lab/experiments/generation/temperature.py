@@ -60,7 +60,7 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
     blocks: list[Block] = [Table(columns, rows, title=f"the token after {at.here}, by temperature", total=entropies)]
     sentence = (
         f"From temperature {TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g} “{at.tokenizer.label(shown[0])}” goes from "
-        f"{probability(float(found[TEMPERATURES[0]][shown[0]]))} to {probability(float(found[TEMPERATURES[-1]][shown[0]]))}."
+        f"{_cell(float(found[TEMPERATURES[0]][shown[0]])).text} to {_cell(float(found[TEMPERATURES[-1]][shown[0]])).text}."
     )
     return ExperimentResult(View("temperature", "temperature", sentence, blocks), measures)
 
