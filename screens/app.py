@@ -217,7 +217,7 @@ class LabApp(AppState):
     def _warm_engine(self) -> None:
         from screens.engine.engine_warm_up import EngineWarmUp
 
-        if "inspect" not in self._screen_stacks:
+        if not self.has_engine:
             self.engine_warm_up = EngineWarmUp(self._is_idle)
             self.run_worker(self.engine_warm_up.run(), group="warm up", exit_on_error=True)
 

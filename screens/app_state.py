@@ -25,6 +25,7 @@ from screens.messages import Arrived, RunChosen, TextChosen
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
     from lab.views.screen_state import ScreenState
+    from screens.engine.engine_interface import Engine
     from screens.engine.engine_warm_up import EngineWarmUp
 
 
@@ -52,8 +53,9 @@ class AppState(App[None]):
         super().__init__(ansi_color=ansi_color)
         self.release_run: list[Callable[[Path], Awaitable[None]]] = []
         """Awaited with a run's folder before it is renamed or deleted: whoever has its files open closes them."""
+        self._engine: Engine | None = None
         self.engine_warm_up: EngineWarmUp | None = None
-        """Has an engine ready for whoever opens Inspect first."""
+        """Has an engine ready for the mode that needs it first."""
         self.run_is_chosen = False
         """True once the user has chosen a run: until then it is the newest."""
         self._changing_runs = False
@@ -119,6 +121,19 @@ class AppState(App[None]):
     def run_summary(self, name: str) -> RunSummary | None:
         """The run of that name as last read."""
         return next((run for run in self.runs if name in (run.name, str(run.path))), None)
+
+    def shared_engine(self) -> Engine:
+        """The engine of all modes: PyTorch and the models are loaded once. It starts with the first question."""
+        if self._engine is None:
+            from lab.engine.client import EngineClient
+
+            self._engine = (self.engine_warm_up and self.engine_warm_up.take()) or EngineClient()
+        return self._engine
+
+    @property
+    def has_engine(self) -> bool:
+        """True once a mode has asked for the engine."""
+        return self._engine is not None
 
     def active_runs(self) -> list[str]:
         """Names of the runs that have a trainer now."""

@@ -11,7 +11,6 @@ from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
-from lab.engine.client import EngineClient
 from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
@@ -89,8 +88,7 @@ class InspectScreen(WidgetMessages):
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
-        warm_up = self.lab.engine_warm_up if engine is None else None
-        self._engine: Engine = engine or (warm_up and warm_up.take()) or EngineClient()
+        self._engine: Engine = engine or self.lab.shared_engine()
         self.model: ModelState = Starting()
         self._is_behind_dialog = False
         """True while a dialog stands before this screen: then it was not left."""

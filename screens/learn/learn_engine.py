@@ -1,4 +1,4 @@
-"""The engine of Learn: started by the first question, which only the newest of each widget is answered."""
+"""The engine as Learn asks it: only the newest question of each widget is answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
+from lab.engine.client import EngineDied, EngineError, Superseded
 from lab.engine.method_registry import RELEASE, EngineMethod, ReleaseParams
 from screens.engine.engine_interface import Engine
 
@@ -26,10 +26,10 @@ class Refused:
 
 
 class LearnEngine:
-    """Answers questions of the live widgets. The process is started by the first and ends with the screen."""
+    """Asks the shared engine for the live widgets."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
-        self._engine: Engine = engine or EngineClient()
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._starts_answered = 0
         """Number of the start of the process that has answered last."""

@@ -63,7 +63,7 @@ class LearnScreen(LabScreen):
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
-        self._engine = LearnEngine(engine)
+        self._engine = LearnEngine(engine or self.lab.shared_engine())
 
     def compose_body(self) -> ComposeResult:
         yield PageBar([page.LINK for page in PAGES], self.page, id="learn-pages")
