@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -123,7 +124,7 @@ class LessonReader(Vertical):
         lesson, step = self.lesson, self.lesson.steps[self.step]
         text, box = self.query_one(LessonText), self.query_one("#lesson-live")
         place = f" · step {self.step + 1} of {len(lesson.steps)}" if len(lesson.steps) > 1 else ""
-        text.border_title = f"{lesson.number}. {lesson.title}{place}" + (f" · {step.title}" if step.title else "")
+        text.border_title = Text(f"{lesson.number}. {lesson.title}{place}" + (f" · {step.title}" if step.title else ""))
         self.query_one(StatusLine).say("")
         self._engine.forget("live")
         text.model = ""

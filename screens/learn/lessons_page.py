@@ -14,7 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.lessons.lesson import Lesson
-from lab.lessons.load_lessons import lessons
+from lab.lessons.load_lessons import lessons_and_problems
 from lab.views.screen_state import ScreenState
 from screens.learn.learn_page import LearnPage
 from screens.learn.lesson_reader import LessonReader, LessonText
@@ -91,14 +91,14 @@ class LessonsPage(LearnPage):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lessons: list[Lesson] = lessons()
+        self.lessons, self._problems = lessons_and_problems()
         self._progress: Progress | None = None
         self._opens: tuple[str, int] | None = None
         """A lesson and step to open once the progress has been read."""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            choices = LessonList(*(Option(f"  {each.number}. {each.title}", each.name) for each in self.lessons), id="learn-list")
+            choices = LessonList(*(Option(_line(" ", each), each.name) for each in self.lessons), id="learn-list")
             choices.border_title = "lessons"
             with Vertical(id="learn-list-column"):
                 yield choices
@@ -152,8 +152,8 @@ class LessonsPage(LearnPage):
     @on(ProgressRead)
     def _show_progress(self, message: ProgressRead) -> None:
         self._progress = message.progress
-        if message.problem:
-            self.notify(message.problem, severity="warning", markup=False)
+        for problem in filter(None, (message.problem, *self._problems)):
+            self.notify(problem, severity="warning", markup=False)
         self._mark_all()
         if self._opens is not None:
             self._open(*self._opens)
@@ -193,7 +193,7 @@ class LessonsPage(LearnPage):
         for at, lesson in enumerate(self.lessons):
             read = self._progress.of(lesson.name)
             mark = "✓" if read.is_done else "▸" if lesson.name in self._progress.lessons else " "
-            self.list.replace_option_prompt_at_index(at, f"{mark} {lesson.number}. {lesson.title}")
+            self.list.replace_option_prompt_at_index(at, _line(mark, lesson))
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
         self.list.border_subtitle = f"{done} of {len(self.lessons)} done"
 
@@ -289,3 +289,7 @@ class LessonsPage(LearnPage):
             self._opens = (state.lesson, state.step or 0)
             if self._progress is not None:
                 self._open(*self._opens)
+
+
+def _line(mark: str, lesson: Lesson) -> Text:
+    return Text(f"{mark} {lesson.number}. {lesson.title}")

@@ -5,13 +5,14 @@ from pathlib import Path
 from lab.core.errors import UserError
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.lessons.claim_checker.claim import Claim, parse_claim
+from lab.lessons.load_lessons import read_lesson_file
 
 FOLDER = Path(__file__).parents[1] / "claims"
 
 
 def load_claims(folder: Path = FOLDER) -> list[Claim]:
     """All claims. Raises: UserError: where a file is not in the form of `claim`, or two have one name."""
-    found = [parse_claim(path, path.read_text(encoding="utf-8"), EXPERIMENTS) for path in sorted(folder.glob("*.md"))]
+    found = [parse_claim(path, read_lesson_file(path), EXPERIMENTS) for path in sorted(folder.glob("*.md"))]
     names = [claim.name for claim in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"Two claims in {folder} are called {twice[0]}; rename one of the files.")

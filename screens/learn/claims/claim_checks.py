@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lab.core.errors import UserError
 from lab.engine.method_registry import EXPERIMENT, ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.claim_checker.check_claim import CheckedClaim, check_claim, unchecked
@@ -107,7 +108,11 @@ class ClaimChecks:
         )
 
         def answered(result: ExperimentResult) -> None:
-            self._finish(claim, Checked(check_claim(claim, result), result.view))
+            try:
+                checked = check_claim(claim, result)
+            except UserError as error:  # a condition of a claim that was added compares a number with a text
+                checked = unchecked(claim, str(error))
+            self._finish(claim, Checked(checked, result.view))
 
         def refused(refusal: Refused) -> None:
             if refusal.engine_died:

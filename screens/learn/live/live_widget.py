@@ -14,6 +14,9 @@ from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 from screens.learn.learn_engine import LearnEngine
 
+MOST_DIGITS = 9
+"""Digits of an option that is a number."""
+
 
 @dataclass(frozen=True)
 class ModelAtHand:
@@ -85,6 +88,6 @@ class LiveWidget(Vertical):
     def integer(self, name: str, default: int) -> int:
         """An option that is a number. Raises: UserError if it is none."""
         text = self.options.get(name, str(default))
-        if not text.isdecimal():
-            raise UserError(f"The option {name} of a live widget must be a number, not {text!r}.")
+        if not (text.isdecimal() and len(text) <= MOST_DIGITS and int(text)):
+            raise UserError(f"The option {name} of a live widget must be a number from 1, not {text!r}.")
         return int(text)

@@ -7,7 +7,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.lessons.lesson import Live, parse_lesson
-from lab.lessons.load_lessons import lessons
+from lab.lessons.load_lessons import lessons, lessons_and_problems
 from models.config import PRESETS
 from models.parameter_count import inventory
 from models.tokenizers.tokenizer import Tokenizer
@@ -63,3 +63,41 @@ def test_a_lesson_is_its_steps_and_their_live_widgets() -> None:
 def test_a_file_in_another_form_is_refused_with_its_line(name: str, text: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         parse_lesson(Path(name), text)
+
+
+GOOD = b"# Water\nText.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("02-fire.md", b"# \xff\xfe\n", "no UTF-8 text"),
+        ("02-fire.md", b"# T\n```live a\n```\n```live b\n```\n", "line 4"),
+        ("02-fire.md", b"# T\n" + b"x" * (1 << 20), "larger than"),
+        ("02-fire.md", None, "no regular file"),
+        ("fire.md", GOOD, "its number, a dash, its name"),
+        ("02-water.md", GOOD, "Two lessons in"),
+        (f"02-{'f' * 120}.md", GOOD, "too long"),
+    ],
+)
+def test_one_bad_file_leaves_the_other_lessons_and_is_told_in_a_sentence(
+    tmp_path: Path, name: str, content: bytes | None, problem: str
+) -> None:
+    (tmp_path / "01-water.md").write_bytes(GOOD)
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+    found, problems = lessons_and_problems(tmp_path)
+    assert [lesson.name for lesson in found] == ["water"]
+    assert len(problems) == 1
+    assert problem in problems[0]
+    with pytest.raises(UserError, match=problem):
+        lessons(tmp_path)
+
+
+def test_control_characters_of_a_file_are_shown_and_never_sent_to_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "01-water.md").write_bytes(b"# Wa\x1b[31mter\r\n\r\nText \x1b]0;title\x07.\r\n")
+    lesson = lessons(tmp_path)[0]
+    assert "\x1b" not in lesson.title + lesson.text
+    assert lesson.title == "Wa␛[31mter"

@@ -206,3 +206,19 @@ async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkey
         view = pilot.app.screen.query_one("#claim-view", BlockView)
         assert view.view.title == "the causal mask"
         assert view.region.height > 6
+
+
+async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the_others_are(
+    home: Any, until: Any, engine: CannedEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = '# Water\n\nexperiment: vocabulary\ntrue if: vocabulary == "wet"\n\nText.\n\n## Write instead\nNothing.\n'
+    (tmp_path / "01-water.md").write_text(text)
+    (tmp_path / "02-fire.md").write_text(text.replace('"wet"', "50277"))
+    found = load_claims(tmp_path)
+    monkeypatch.setattr("lab.lessons.claim_checker.load_claims.load_claims", lambda: found)
+    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+        await open_claims(pilot, until)
+        await until(pilot, lambda: page(pilot).is_settled)
+        assert [each.checked.verdict for each in page(pilot).checks.results.values()] == ["unchecked", "true"]
+        await pilot.press("enter")
+        await until(pilot, lambda: "compares a number with a text" in words(pilot))

@@ -10,7 +10,7 @@ from textual.widgets import Markdown
 
 from lab.engine.method_registry import EngineMethod
 from lab.learner.progress import read_progress
-from lab.lessons.load_lessons import lessons
+from lab.lessons.load_lessons import lessons, lessons_and_problems
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
@@ -20,6 +20,7 @@ from screens.learn.lesson_reader import LessonText, linked_modes
 from screens.learn.lessons_page import LessonList, LessonsPage
 from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.widgets.choice import Choice
+from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import received_params
 
 SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
@@ -196,3 +197,28 @@ async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> 
         y, x = next((y, row.index("press 2")) for y, row in enumerate(rows) if "press 2" in row)
         await pilot.click(offset=(x + 6, y))
         await until(pilot, lambda: app.current_mode == "data")
+
+
+async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
+    app: LabApp, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A title that looks like markup is shown as it is; a file that cannot be read is told of; a bad option is, too."""
+    folder = tmp_path / "lessons"
+    folder.mkdir()
+    block = "```live predict-attention\nlayer: 0\n```"
+    (folder / "01-water.md").write_text(f"# Water [/b] [red\nText.\n\n## Step [/]\n{block}\n")
+    (folder / "02-fire.md").write_bytes(b"\xff\xfe")
+    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: lessons_and_problems(folder))
+    told: list[str] = []
+    monkeypatch.setattr(LessonsPage, "notify", lambda self, words, **kwargs: told.append(words))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
+        assert "Water [/b] [red" in str(screen.query_one(LessonList).get_option_at_index(0).prompt)
+        assert len(told) == 1
+        assert "no UTF-8 text" in told[0]
+        await pilot.press("enter", "space")
+        await until(pilot, lambda: "step 2 of 2" in str(screen.query_one(LessonText).border_title))
+        status = screen.query_one("#lesson-status", StatusLine)
+        await until(pilot, lambda: status.has_class("-error"))
+        assert "layer of a live widget must be a number from 1" in str(status.left)

@@ -169,3 +169,9 @@ def test_a_claim_from_outside_names_its_source() -> None:
     claims = {claim.name: claim for claim in load_claims()}
     assert "Radford et al. 2019" in claims["training-tokens"].sources[0]
     assert claims["parameters"].sources
+
+
+def test_a_file_that_is_no_text_is_refused_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "01-water.md").write_bytes(b"# \xff\n")
+    with pytest.raises(UserError, match="no UTF-8 text"):
+        load_claims(tmp_path)
