@@ -140,6 +140,16 @@ LESSONS = Group(
         *one("lesson.open", "lesson.enlarge"),
     ),
 )
+LIVE_VIEW = Group(
+    "Live view",
+    (
+        Line(("view.down", "view.up", "view.left", "view.right"), "from number to number"),
+        Line(("view.row_start", "view.row_end"), "ends of the row"),
+        Line(("live.right", "live.left"), "token"),
+        Line(("live.head", "live.previous_head"), "head"),
+        Line(("live.layer", "live.previous_layer"), "layer"),
+    ),
+)
 HOME = Group("Runs", one("home.inspect", "home.watch", "home.new", "home.compare", "home.clone", "home.rename", "home.delete"))
 
 GROUPS: dict[str, tuple[Group, ...]] = {
@@ -149,7 +159,7 @@ GROUPS: dict[str, tuple[Group, ...]] = {
     "TrainScreen": (RUN, PLOT, PAGES, RUNS),
     "InspectScreen": (MOVE, ASK, WRITE, CHANGE, MODEL),
     "OneStepScreen": (STEP, BATCH),
-    "LearnScreen": (LESSONS,),
+    "LearnScreen": (LESSONS, LIVE_VIEW),
 }
 """Class of a screen: its keys by purpose. Keys that are in no group stand in one of their own."""
 

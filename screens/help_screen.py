@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from screens.action_index import own_actions, page_actions
+from screens.action_index import Action, own_actions, page_actions
 from screens.base_screen import LabScreen
 from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line, one
 
@@ -116,7 +116,7 @@ def sections_of(screen: LabScreen) -> list[Section]:
         active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
     pages = _groups_of_pages(screen)
     hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
-    for action in (*page_actions(type(screen)), *hidden):
+    for action in (*_page_actions(screen), *hidden):
         active.setdefault(action.id, (screen, [screen.app.get_key_display(action.binding)], action.words))
     here = (*pages[:1], *GROUPS.get(type(screen).__name__, ()), *pages[1:])
     grouped = {id for group in (*here, EVERYWHERE) for line in group.lines for id in line.ids}
@@ -136,7 +136,8 @@ def sections_of(screen: LabScreen) -> list[Section]:
             found = [active[id] for id in line.ids if id in active]
             if found:
                 # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
-                named = found[:1] if set("/ ") & set(found[0][1][0]) else found
+                first = found[0][1][0]
+                named = found[:1] if set("/ ") & set(first) or "↑↓" in first else found
                 keys = " ".join(dict.fromkeys(key for _, names, _ in named for key in names[: None if len(found) == 1 else 1]))
                 lines.append((keys, line.words or found[0][2]))
         if lines:
@@ -144,15 +145,22 @@ def sections_of(screen: LabScreen) -> list[Section]:
     return sections
 
 
+def _page_actions(screen: LabScreen) -> list[Action]:
+    """The actions of the pages of a screen; of the page in sight only those of parts that are there, such as a live view."""
+    shown = getattr(screen, "page", "")
+    return [action for action in page_actions(type(screen)) if action.page != shown or screen.query(action.holder)]
+
+
 def _groups_of_pages(screen: LabScreen) -> list[Group]:
     """The actions of each page of a screen, those of the page in sight first."""
     shown = getattr(screen, "page", "")
-    actions = list(page_actions(type(screen)))
+    actions = _page_actions(screen)
+    named = {id for group in GROUPS.get(type(screen).__name__, ()) for line in group.lines for id in line.ids}
     links = sorted((link for link, _ in screen.page_classes()), key=lambda link: link.name != shown)
     return [
         Group(
             f"Page {link.title}" + ("" if link.name == shown else f", key {link.letter}"),
-            one(*dict.fromkeys(action.id for action in actions if action.page == link.name)),
+            one(*dict.fromkeys(action.id for action in actions if action.page == link.name and action.id not in named)),
         )
         for link in links
     ]

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from screens.action_index import SYNONYMS, all_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
+from screens.blocks.block_view import BlockView
 from screens.command_palette import Command, LabCommands
 from screens.dialogs.confirm import ConfirmDialog
 from screens.help_groups import EVERYWHERE, GROUPS
@@ -103,6 +104,7 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
 async def test_every_line_of_the_help_is_of_a_binding_and_none_stands_twice(app: LabApp) -> None:
     ids = {action.id for action in all_actions()} | {binding.id for binding in LabApp.BINDINGS if isinstance(binding, Binding)}
     ids |= {binding.id for binding in LabScreen.BINDINGS if isinstance(binding, Binding)} | {"command_palette"}
+    ids |= {binding.id for binding in BlockView.BINDINGS if isinstance(binding, Binding)}
     for groups in GROUPS.values():
         lines = [id for group in (*groups, EVERYWHERE) for line in group.lines for id in line.ids]
         assert set(lines) <= ids
