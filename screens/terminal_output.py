@@ -6,6 +6,7 @@ remove five characters.
 
 import io
 import os
+import signal
 import sys
 from typing import Any
 
@@ -64,5 +65,10 @@ def write_to_stdout(driver: type[Driver]) -> type[Driver]:
         def start_application_mode(self) -> None:
             forget_cells()
             super().start_application_mode()
+
+        def run_input_thread(self) -> None:
+            super().run_input_thread()
+            if self.is_web and not self.exit_event.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)  # the web server is gone; Textual's driver would wait for ever
 
     return ToStdout

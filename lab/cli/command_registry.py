@@ -32,10 +32,11 @@ COMMANDS = (
     "params",
     "cache",
     "notes",
+    "serve",
     "bench",
 )
 """In the order of the help; each is in a module of `lab.cli.commands`."""
-FOLDERS = {"import": "hugging_face.", "export": "hugging_face."}
+FOLDERS = {"import": "hugging_face.", "export": "hugging_face.", "serve": "serve."}
 """Those whose module is in a package inside it."""
 
 MISTAKES = {

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import time
+from base64 import b64decode
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,11 +22,15 @@ def find_browser() -> str | None:
 
 
 class HeadlessBrowser:
-    """One page. `problems` are messages on its console and exceptions, `requests` the addresses that it asked for."""
+    """One page. `problems` are messages on its console and exceptions, `requests` the addresses that it asked for.
+
+    `received` are the messages that came to its web sockets.
+    """
 
     def __init__(self, browser: str, folder: Path, *, dark: bool = False, size: tuple[int, int] = (1200, 1000)) -> None:
         self.problems: list[str] = []
         self.requests: list[str] = []
+        self.received: list[bytes] = []
         self._loaded = False
         self._last = 0
         self._answers: dict[int, dict[str, Any]] = {}
@@ -64,9 +70,13 @@ class HeadlessBrowser:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until it is loaded."""
+        self.open_address(path.as_uri())
+
+    def open_address(self, address: str) -> None:
+        """Open an address and wait until its page is loaded."""
         self._loaded = False
-        self._call("Page.navigate", url=path.as_uri())
-        self._until(lambda: self._loaded)
+        self._call("Page.navigate", url=address)
+        self.until(lambda: self._loaded)
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page."""
@@ -87,6 +97,12 @@ class HeadlessBrowser:
         for kind in ("keyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key)
 
+    def type(self, letter: str) -> None:
+        """Type a letter or a digit into the focused element."""
+        code = ord(letter.upper())
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=letter, text=letter, windowsVirtualKeyCode=code)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=letter, windowsVirtualKeyCode=code)
+
     def text(self, selector: str) -> str:
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).textContent"))
 
@@ -97,13 +113,14 @@ class HeadlessBrowser:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        self._until(lambda: number in self._answers)
+        self.until(lambda: number in self._answers)
         answer = self._answers.pop(number)
         assert "error" not in answer, f"{method}: {answer['error']}"
         result: dict[str, Any] = answer["result"]
         return result
 
-    def _until(self, done: Any) -> None:
+    def until(self, done: Callable[[], object]) -> None:
+        """Read what the browser says until `done` gives a true value. Raises AssertionError where that takes too long."""
         end = time.monotonic() + PATIENCE
         while not done():
             assert time.monotonic() < end, "the browser does not answer"
@@ -127,6 +144,10 @@ class HeadlessBrowser:
                 self._loaded = True
             case "Network.requestWillBeSent":
                 self.requests.append(parameters["request"]["url"])
+            case "Network.webSocketFrameReceived":
+                frame = parameters["response"]
+                data = frame["payloadData"]
+                self.received.append(b64decode(data) if frame["opcode"] == 2 else data.encode())
             case "Runtime.consoleAPICalled":
                 self.problems.append(str(parameters["args"]))
             case "Runtime.exceptionThrown":

@@ -1,0 +1,58 @@
+"""`llmlab serve`: open the lab in a browser, also over an SSH tunnel."""
+
+import asyncio
+import getpass
+import secrets
+import socket
+
+import click
+
+from lab.cli.exit_codes import INTERRUPTED
+from lab.core.errors import UserError
+
+LOOPBACK = "127.0.0.1"
+"""The only address that is listened on: no other machine reaches it."""
+SECRET_BYTES = 16
+
+
+@click.command(short_help="Open the lab in a browser.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes any free one.")
+def serve(port: int) -> int:
+    """Serve the lab to a browser on this machine, or to yours through an SSH tunnel.
+
+    It listens on 127.0.0.1 only, and the address holds a secret, for other users of this machine. Each page is a lab of its own;
+    closing it quits that lab, and training goes on. Needs the extra `web`: pip install 'llmlab[web]'.
+    """
+    try:
+        from lab.cli.commands.serve.lab_server import LabServer
+    except ModuleNotFoundError as error:
+        if error.name not in ("aiohttp", "textual_serve"):
+            raise
+        raise UserError("`llmlab serve` needs the extra `web`, which is not installed: pip install 'llmlab[web]'.") from error
+
+    listening = _listen(port)
+    port = listening.getsockname()[1]
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+
+    def say_where() -> None:
+        click.echo(f"The lab is at http://{LOOPBACK}:{port}/{secret}/")
+        click.echo("From another machine, open a tunnel there first, then the same address in its browser:")
+        click.echo(f"  ssh -L {port}:{LOOPBACK}:{port} {getpass.getuser()}@{socket.gethostname()}")
+        click.echo("Ctrl-C ends it; a run that is training keeps training.")
+
+    asyncio.run(LabServer(secret).serve(listening, say_where))
+    return INTERRUPTED
+
+
+def _listen(port: int) -> socket.socket:
+    """A socket that listens on this machine's own address. Raises UserError where the port is taken or not allowed."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((LOOPBACK, port))
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"Port {port} cannot be used ({error.strerror}): choose another with --port, or 0 for any free one."
+        ) from error
+    return listening

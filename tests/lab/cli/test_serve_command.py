@@ -1,0 +1,123 @@
+"""`llmlab serve`: for this machine only, behind a secret, the lab in a browser, and a clean end."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from lab.cli.commands.serve import serve_command
+from lab.core.errors import UserError
+from tests.e2e.screen_grid import ScreenGrid
+from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
+
+BROWSER = find_browser()
+PATIENCE = 60.0
+
+
+@dataclass
+class Served:
+    process: subprocess.Popen[str]
+    address: str
+    said: str
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    pytest.importorskip("textual_serve")
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environment |= {"LLMLAB_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1", "LLMLAB_WARM_UP": "0"}
+    command = [sys.executable, "-P", "-m", "lab.cli", "serve", "--port", "0"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = "".join(process.stdout.readline() for _ in range(4))
+    found = re.search(r"http://127\.0\.0\.1:\d+/\S+/", said)
+    assert found, said
+    yield Served(process, found[0], said)
+    process.kill()
+    process.communicate()
+
+
+def status(address: str) -> int:
+    try:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_only_this_machine_and_only_with_the_secret(served: Served) -> None:
+    port = urlsplit(served.address).port
+    listening = [each.laddr for each in psutil.Process(served.process.pid).net_connections("tcp") if each.status == "LISTEN"]
+    assert [(each.ip, each.port) for each in listening] == [("127.0.0.1", port)]
+    assert f"ssh -L {port}:127.0.0.1:{port} " in served.said
+    with urllib.request.urlopen(served.address, timeout=PATIENCE) as answer:
+        page = answer.read().decode()
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert f'data-session-websocket-url="ws://127.0.0.1:{port}/' in page
+    assert not re.search(r'(?:src|href|url\()=?["\'](?:https?:)?//', page)
+    outside = f"http://127.0.0.1:{port}"
+    assert [status(f"{outside}{path}") for path in ("/", "/ws", "/wrong/", "/static/js/textual.js")] == [404] * 4
+    assert status(f"{served.address}static/js/textual.js") == 200
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(PATIENCE) == 130
+    assert served.process.stderr is not None
+    assert served.process.stderr.read() == ""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_in_a_browser_the_lab_appears_and_keys_work(served: Served, tmp_path: Path) -> None:
+    assert BROWSER
+    with HeadlessBrowser(BROWSER, tmp_path / "profile", size=(1200, 800)) as browser:
+        screen = ScreenGrid()
+
+        def shows(words: str) -> bool:
+            while browser.received:
+                screen.feed(browser.received.pop(0))
+            return words in screen.text()
+
+        browser.open_address(served.address)
+        browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
+        browser.evaluate("document.querySelector('.xterm-helper-textarea').focus()")
+        browser.type("2")
+        browser.until(lambda: shows("short stories that the lab makes up"))
+        labs = psutil.Process(served.process.pid).children(recursive=True)
+        assert labs
+        browser.type("q")  # the first lab ends, and the next one with its server
+        browser.until(lambda: browser.evaluate("document.body.classList.contains('-closed')"))
+        assert psutil.wait_procs(labs, PATIENCE)[1] == []
+        screen = ScreenGrid()
+        browser.open_address(served.address)
+        browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
+        labs = psutil.Process(served.process.pid).children(recursive=True)
+        served.process.kill()
+        assert psutil.wait_procs(labs, PATIENCE)[1] == []
+        hosts = {urlsplit(address).netloc for address in browser.requests if address.startswith("http")}
+        assert hosts == {urlsplit(served.address).netloc}
+        assert [words for words in browser.problems if "Security Policy" in words or "exception" in words.lower()] == []
+
+
+def test_taken_port_is_a_sentence(served: Served) -> None:
+    port = urlsplit(served.address).port
+    assert port
+    with pytest.raises(UserError, match=rf"Port {port} cannot be used .*--port"):
+        serve_command._listen(port)
+
+
+def test_missing_extra_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from lab.cli.command_registry import run
+
+    monkeypatch.setitem(sys.modules, "textual_serve", None)
+    monkeypatch.delitem(sys.modules, "lab.cli.commands.serve.lab_server", raising=False)
+    assert run(["serve", "--port", "0"]) == 2
+    assert "pip install 'llmlab[web]'" in capsys.readouterr().err
