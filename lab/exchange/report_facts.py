@@ -35,7 +35,7 @@ def text_facts(config: RunConfig) -> list[Fact]:
             ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
         ]
     facts = [
-        *([("origin", shown(origin_of(config)))] if config.tuning is not None else []),
+        *([("origin", shown(origin_of(config)))] if origin_of(config) else []),
         ("text", shown(data.name)),
         ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
         *([("documents", documents_in_words(data))] if data.documents > 1 or data.left_out else []),

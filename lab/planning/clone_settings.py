@@ -57,8 +57,9 @@ def hidden_settings(config: RunConfig) -> dict[str, Any]:
     """The fields of a `RunRequest` that the form does not show, where the run's are not the defaults; and its prompts."""
     usual = TrainConfig()
     hidden = set(RunRequest.__struct_fields__) & set(TrainConfig.__struct_fields__) - {*Settings.__dataclass_fields__}
+    start = {"start": config.start.base} if config.start is not None else {}
     values = {name: getattr(config.train, name) for name in sorted(hidden - {"steps", "minutes"})}
-    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+    return start | {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def text_problem(config: RunConfig) -> str:

@@ -21,9 +21,11 @@ LEARNING_RATES = {
 nanoGPT's."""
 DEFAULT_OPTIMIZER: OptimizerName = "muon"
 """The lowest loss at equal time on every text and seed tried: lab/bench/optimizer_sweep.md."""
-FINE_TUNING_LR = 5e-5
-"""Peak learning rate of AdamW for weights that were trained already, as in Hugging Face's `Trainer`: a tenth of that of
-pretraining and less, so that a few hundred steps on another text do not undo what the weights hold."""
+FINE_TUNING_OPTIMIZER: OptimizerName = "adamw"
+"""Of trained weights: those of GPT-2 come from Adam."""
+FINE_TUNING_SHARE = 0.1
+"""Peak learning rate for trained weights, as a share of that for initial ones, so that they do not lose what they hold. For
+GPT-2's width that is 6e-5, near the 5e-5 of Hugging Face's `Trainer`; on the demo `lab.posttraining.settings` measured it."""
 FEWEST_WINDOWS, FEWEST_TOKENS = 16, 2048
 """Fewest tokens of a step: with fewer its fixed costs, Muon's among them, take a large part of its time."""
 
@@ -48,6 +50,11 @@ def default_vocabulary(preset: str, text_bytes: int) -> int:
 def default_lr(width: int, optimizer: OptimizerName) -> float:
     """Peak learning rate of a model of this width."""
     return next(lr for widest, lr in LEARNING_RATES[optimizer] if width <= widest)
+
+
+def fine_tuning_lr(width: int, optimizer: OptimizerName) -> float:
+    """Peak learning rate of a model of this width whose weights are trained already."""
+    return FINE_TUNING_SHARE * default_lr(width, optimizer)
 
 
 def lower_lr(train: TrainConfig, width: int, factor: float) -> float:

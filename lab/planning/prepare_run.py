@@ -23,12 +23,15 @@ from lab.data.train_val_split import Split
 from lab.planning.check_request import check_request
 from lab.planning.estimates.duration_estimate import evaluation_share
 from lab.planning.estimates.measure_step_time import StepTimer
+from lab.planning.fine_tuning import copy_start, fine_tuning_request
 from lab.planning.preparation.preparation_cache import LEAST_TEXT, PreparationCache
 from lab.planning.preparation.prepare_text import PrepareProgress, Progress, TextPreparation
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest
 from lab.planning.unfinished_folder import unfinished_folder
+from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
+from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.run_names import free_names
 from lab.runs.run_schema import LONGEST_SOURCE, DataConfig, RunConfig, TokenizerConfig
@@ -48,8 +51,11 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
         UserError: for every mistake of the user: see `lab.planning.check_request.check_request` and
         `lab.data.text_source.open_corpus`; a text too short.
     """
-    check_request(request)
     where = (request.home or home()).absolute()
+    base = open_run(request.start, where) if request.start is not None else None
+    if base is not None:
+        request = fine_tuning_request(request, base)
+    check_request(request)
     corpus = open_corpus(request.text, request.encoding, on_wait, request.clean)
     if len(corpus.source) > LONGEST_SOURCE:
         raise UserError(
@@ -58,7 +64,9 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     preparation = TextPreparation(corpus, PreparationCache(where), progress, LEAST_TEXT)
     split = preparation.read()
     size = vocabulary_size(request, TextSize(corpus.source, bytes=corpus.bytes))
-    tokenizer = preparation.tokenizer(request.tokenizer, size, split)
+    tokenizer = preparation.tokenizer(request.tokenizer, size, split) if base is None else tokenizer_of(base)
+    if base is not None and corpus.documents > 1 and tokenizer.end_of_text is None:
+        raise UserError(f"The tokenizer of {base.name} has no end-of-text token to put between documents; give one text.")
     try:
         with unfinished_folder(where) as folder:
             run = Run(folder)
@@ -74,6 +82,7 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
                 tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
                 data=_data_config(run, corpus, prepared),
                 train=resolved.train,
+                start=None if base is None else copy_start(base, run, resolved.model.context),
             )
             if not config.train.prompts:
                 train = msgspec.structs.replace(config.train, prompts=(_default_prompt(run, prepared, tokenizer),))

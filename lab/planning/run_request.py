@@ -25,6 +25,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """One source a line: the path of a file or folder, a glob pattern, "-" for standard input, or a built-in text's name."""
     name: str | None = None
+    start: str | None = None
+    """Name or path of the run whose weights it begins with: see `lab.planning.fine_tuning`. None: random ones."""
     preset: str = DEFAULT_PRESET
     tokenizer: TokenizerKind = "bpe"
     vocab: int | None = None

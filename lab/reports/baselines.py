@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 def bytes_per_token(data: DataConfig, history: "LossHistory") -> float:
-    """Bytes per token of the validation text; after an evaluation, exactly of the tokens that it is made on."""
+    """Bytes per token of the validation text; after an evaluation, exactly of the tokens that it is made on.
+
+    1 in an imported run, which has neither a text nor a loss to convert.
+    """
     last = history.last_evaluation
     if last is not None and last.val_loss and last.bits_per_byte:
         return last.val_loss / math.log(2) / last.bits_per_byte
-    return data.val_bytes / max(1, data.tokens - data.split)
+    return data.val_bytes / max(1, data.tokens - data.split) or 1.0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
-from lab.runs.origin.run_origin import ImportConfig, TuningConfig
+from lab.runs.origin.run_origin import ImportConfig, StartConfig, TuningConfig
 from models.config import LARGEST, AttentionKernel, ModelConfig, OptimizerName, Precision
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -190,6 +190,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     train: TrainConfig
     tuning: TuningConfig | None = None
     """None for a run that was trained from its initial weights, or imported."""
+    start: StartConfig | None = None
+    """None for a run that began with random weights."""
     imported: ImportConfig | None = None
     """None for a run that was trained here."""
 

@@ -15,7 +15,7 @@ from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home
-from lab.runs.origin.run_origin import imported_in_words, tuned_in_words
+from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
@@ -80,7 +80,8 @@ class RunSummary:
     """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
     is_demo: bool = False
     origin: str = ""
-    """A sentence, where it was trained further after pretraining, or imported."""
+    """A sentence, where it did not begin with random weights."""
+    is_posttrained: bool = False
     is_imported: bool = False
     """True if its weights were trained elsewhere: it has no text, and its training settings are those of nothing yet."""
     problem: str = ""
@@ -202,6 +203,7 @@ class RunsWatcher:
             owner=owner_in_words(status) if is_on_other_host(status) else "",
             is_demo=is_demo,
             origin=origin_of(config),
+            is_posttrained=config.tuning is not None,
             is_imported=config.imported is not None,
             problem=problem,
         )
@@ -221,7 +223,9 @@ def origin_of(config: RunConfig) -> str:
     """A sentence on where the weights come from; empty for a run that was trained from its initial ones."""
     if config.imported is not None:
         return imported_in_words(config.imported)
-    return tuned_in_words(config.tuning) if config.tuning is not None else ""
+    if config.tuning is not None:
+        return tuned_in_words(config.tuning)
+    return started_in_words(config.start) if config.start is not None else ""
 
 
 def owner_in_words(status: Status) -> str:

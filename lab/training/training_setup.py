@@ -18,6 +18,7 @@ from lab.planning.estimates.memory_estimate import check_memory
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
+from lab.runs.weights_file import load_model
 from lab.training import checkpoint
 from lab.training.checkpoint import LoadedCheckpoint
 from lab.training.thread_back_off import ThreadBackOff
@@ -65,6 +66,8 @@ def set_up_training(run: Run) -> TrainingSetup:
     model = GPT(config.model, seed=config.train.seed).to(device)
     optimizer = optimizer_of(config.train, model)
     loaded = checkpoint.load_checkpoint(run, model, optimizer)
+    if loaded is None and config.start is not None:
+        model.load_state_dict(load_model(run, "0")[0].state_dict())
     state = loaded.state if loaded else _initial_state(run, device)
     set_arithmetic(state, model, optimizer)
     return TrainingSetup(run, device, tokenizer, tokens, batches, model, optimizer, loaded, state)

@@ -81,7 +81,7 @@ def _empty(run: RunSummary) -> str:
     """The reason why a run has no curve."""
     if run.is_imported:
         return "Imported: trained elsewhere."
-    return "See Learn: After pretraining." if run.origin else "No steps yet."
+    return "See Learn: After pretraining." if run.is_posttrained else "No steps yet."
 
 
 def facts_of(run: RunSummary) -> tuple[Fact, ...]:

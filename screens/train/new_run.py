@@ -157,6 +157,8 @@ class NewRun(Widget):
             self._preparation_problem = ("", copied.problem)
             self._plan()
             words = f"The settings of {copied.name}."
+        if base := copied.hidden.get("start"):
+            words += f" It begins with the weights of {base}, too."
         self.notify(words, markup=False)
 
     def choose_text(self, source: str, encoding: str) -> None:

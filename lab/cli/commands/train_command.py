@@ -46,6 +46,7 @@ def _metavar(setting: Setting) -> str | None:
 
 @click.command(short_help="Train a GPT-2 on a text.")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+@click.option("--from", "start", metavar="RUN", help="Begin with the weights of RUN, its shape and its tokenizer.")
 @setting_options
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="Prompt for the samples at evaluations; may be repeated."
@@ -57,6 +58,10 @@ def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, deta
     TEXT may also be a folder, of which all text files are read, or a pattern in quotes, such as 'notes/**/*.md'. Several files
     are documents, read in this order and sorted by name within a folder, with an end-of-text token between each two.
 
+    With --from, training begins with the best weights of another run, such as an imported gpt2, and its tokenizer. The default
+    is then AdamW at a tenth of the usual learning rate, so that the weights do not lose what they hold. Of the shape only a
+    shorter --context can be chosen.
+
     Training runs in a separate process. This command follows it and returns when it ends; Ctrl-C, or closing the terminal, ends
     the following only. `llmlab stop RUN` stops the training, `llmlab` shows it live.
 
@@ -64,6 +69,7 @@ def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, deta
     """
     if steps is not None and minutes is not None:
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
+    _refuse_with_start(options)
     from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.recent_texts import remember_text
     from lab.data.text_source import joined_source
@@ -82,6 +88,14 @@ def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, deta
     if steps is None and minutes is None:
         click.echo(f"{default_steps_in_words(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
     return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
+
+
+def _refuse_with_start(options: dict[str, Any]) -> None:
+    """Refuse a preset or a tokenizer beside --from, which brings both."""
+    context = click.get_current_context()
+    for name in ("preset", "tokenizer") if options["start"] is not None else ():
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--from brings the shape and the tokenizer of its run: leave --{name} out.", context)
 
 
 def waiting_for_writer(source: str) -> str:
@@ -118,8 +132,16 @@ def description(run: Run) -> str:
         f"{data.name}: {size}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
         f"the last {whole(data.tokens - data.split)} for validation{evaluations_in_words(run)}\n"
         f"{run.name}: {model.layers} layers, {model.heads} heads, width {model.width}, context {model.context}, "
-        f"{count(parameter_count(model))} parameters{cleaned}{left_out}"
+        f"{count(parameter_count(model))} parameters{cleaned}{left_out}{_start_in_words(run)}"
     )
+
+
+def _start_in_words(run: Run) -> str:
+    """A line on the weights that it begins with, and on its learning rate."""
+    start, train = run.config.start, run.config.train
+    if start is None:
+        return ""
+    return f"\nIt begins with the weights of {start.base} (step {start.base_step}), with {train.optimizer} at up to {train.lr:g}."
 
 
 def evaluations_in_words(run: Run) -> str:

@@ -15,7 +15,7 @@ from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_mod
 from lab.exchange.hugging_face.pickled_weights import read_pickled_weights
 from lab.exchange.hugging_face.tokenizer_files import read_tokenizer
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
-from lab.planning.default_hyperparameters import FINE_TUNING_LR
+from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.planning.unfinished_folder import unfinished_folder
 from lab.runs.origin.run_origin import ImportConfig, imported_in_words
 from lab.runs.run_folder import Run
@@ -70,8 +70,8 @@ def import_run(
         tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
         data=_no_text(),
         train=TrainConfig(
-            optimizer="adamw",
-            lr=FINE_TUNING_LR,
+            optimizer=FINE_TUNING_OPTIMIZER,
+            lr=fine_tuning_lr(model.width, FINE_TUNING_OPTIMIZER),
             prompts=(GPT2_PROMPT,) if tokenizer.kind == "gpt2" else (),
         ),
         imported=imported,

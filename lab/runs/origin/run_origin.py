@@ -30,6 +30,14 @@ class TuningConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Weight of the KL penalty."""
 
 
+class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Origin of a run whose training began with the weights of another; see `lab.planning.fine_tuning`."""
+
+    base: Word
+    """Name of that run."""
+    base_step: Step
+
+
 class ImportConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Origin of a run whose weights were trained elsewhere; see `lab.exchange.hugging_face`."""
 
@@ -39,6 +47,11 @@ class ImportConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Commit of its repository; empty where it did not come from one."""
     dtype: Word = ""
     """Type of its weights there, in safetensors' words: "F16"."""
+
+
+def started_in_words(start: StartConfig) -> str:
+    """One sentence on a run that began with the weights of another: `Began with the weights of gpt2 (step 0).`"""
+    return f"Began with the weights of {visible(start.base)} (step {start.base_step})."
 
 
 def imported_in_words(imported: ImportConfig) -> str:

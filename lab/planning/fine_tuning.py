@@ -1,0 +1,75 @@
+"""Training that begins with the weights of another run: its shape and tokenizer, and settings for trained weights. No torch."""
+
+import mmap
+
+import msgspec
+
+from lab.core.errors import UserError
+from lab.core.safetensors_file import RawTensor, check_whole, opened_with_header, write_tensors
+from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
+from lab.planning.run_request import RunRequest, SettingError
+from lab.runs.origin.run_origin import StartConfig
+from lab.runs.run_folder import Run
+
+SHAPE = ("layers", "heads", "width")
+POSITIONS = "wpe.weight"
+
+
+def fine_tuning_request(request: RunRequest, base: Run) -> RunRequest:
+    """The request with the shape and tokenizer of `base`, and with AdamW at a low learning rate where none was asked for.
+
+    A shorter context may be asked for: the model is then without its last positions.
+
+    Raises:
+        SettingError: if it asks for another shape or vocabulary, or a longer context.
+    """
+    model, tokenizer = base.config.model, base.config.tokenizer
+    for name in (*SHAPE, "vocab"):
+        asked, has = getattr(request, name), tokenizer.vocab_size if name == "vocab" else getattr(model, name)
+        if asked is not None and asked != has:
+            raise SettingError(name, f"{base.name} has {name} {has}, and its weights fit no other; leave {name} out.")
+    if request.context is not None and request.context > model.context:
+        raise SettingError("context", f"{base.name} has a context of {model.context} tokens; choose at most as many.")
+    optimizer = request.optimizer or FINE_TUNING_OPTIMIZER
+    return msgspec.structs.replace(
+        request,
+        **{name: getattr(model, name) for name in SHAPE},
+        context=request.context or model.context,
+        tokenizer=tokenizer.kind,
+        vocab=tokenizer.vocab_size if tokenizer.kind == "bpe" else None,
+        optimizer=optimizer,
+        lr=fine_tuning_lr(model.width, optimizer) if request.lr is None else request.lr,
+    )
+
+
+def copy_start(base: Run, run: Run, context: int) -> StartConfig:
+    """Copy the best weights of `base` into the new run, as its snapshot of step 0, from which the trainer begins.
+
+    Raises:
+        UserError: if there are none, or their file is damaged.
+        OSError: as the system says.
+    """
+    source = base.path / "best.safetensors"
+    width = base.config.model.width
+    try:
+        step = check_whole(source).step
+        run.snapshots_path.mkdir(run.path.stat().st_mode & 0o777)
+        with opened_with_header(source) as (file, header):
+            begin = file.tell()
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
+                tensors = {}
+                for name, entry in header.tensors.items():
+                    start, end = (begin + offset for offset in entry.data_offsets)
+                    shape = entry.shape
+                    if name == POSITIONS and len(shape) == 2 and shape[0] > context:
+                        end -= (end - start) // shape[0] * (shape[0] - context)
+                        shape = (context, width)
+                    tensors[name] = RawTensor(entry.dtype, shape, data[start:end])
+                try:
+                    write_tensors(run.snapshots_path / "00000000.safetensors", tensors, {"format": "pt", "step": "0"})
+                finally:
+                    for tensor in tensors.values():
+                        tensor.data.release()  # a map that is looked at cannot be closed
+    except FileNotFoundError as error:
+        raise UserError(f"{base.name} has no weights to begin with: train it first.") from error
+    return StartConfig(base=base.name, base_step=step)

@@ -1,0 +1,81 @@
+"""Training that begins with the weights of another run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.data.token_file import TokenFile, token_dtype
+from lab.planning.clone_settings import hidden_settings
+from lab.planning.default_hyperparameters import default_lr
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest, SettingError
+from lab.runs.find_runs import open_run
+from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_summary import RunsWatcher
+from lab.runs.weights_file import load_model
+from lab.training.training_setup import set_up_training
+
+TEXT = "The big dog ran to the lake. It saw a red apple.\n" * 120
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def test_it_begins_with_the_weights_shape_and_tokenizer_of_its_base(text: Path, tmp_path: Path) -> None:
+    demo = open_run("demo")
+    run = prepare_run(RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home", threads=1, precision="fp32"))
+    config = run.config
+    assert config.model == replace(demo.config.model, dropout=config.model.dropout)
+    assert tokenizer_of(run).checksum == tokenizer_of(demo).checksum
+    tokens = TokenFile(run.tokens_path, token_dtype(config.model.vocab_size)).ids
+    assert tokenizer_of(demo).decode(tokens.tolist()) == TEXT
+    assert (config.train.optimizer, config.train.lr) == ("adamw", pytest.approx(default_lr(64, "adamw") / 10))
+    assert config.start is not None
+    assert (config.start.base, config.start.base_step) == ("demo", 6000)
+    theirs = load_model(demo)[0].state_dict()
+    for ours in (set_up_training(run).model.state_dict(), load_model(run, "0")[0].state_dict()):
+        assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
+    summary = RunsWatcher(run.path.parent).summary(run)
+    assert summary.origin == "Began with the weights of demo (step 6000)."
+    assert hidden_settings(config)["start"] == "demo", "and so does a run with its settings"
+
+
+def test_a_shorter_context_leaves_the_last_positions_out(text: Path, tmp_path: Path) -> None:
+    run = prepare_run(RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home", context=16))
+    theirs, ours = load_model(open_run("demo"))[0].state_dict(), load_model(run, "0")[0].state_dict()
+    assert ours["wpe.weight"].shape == (16, 64)
+    assert all(torch.equal(weight, theirs[name][:16] if name == "wpe.weight" else theirs[name]) for name, weight in ours.items())
+
+
+def test_settings_that_were_asked_for_stand(text: Path, tmp_path: Path) -> None:
+    request = RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home", layers=4, context=128, lr=2e-3)
+    config = prepare_run(request).config
+    assert (config.train.lr, config.train.optimizer) == (2e-3, "adamw")
+    config = prepare_run(msgspec.structs.replace(request, lr=None, optimizer="muon")).config
+    assert config.train.lr == pytest.approx(default_lr(64, "muon") / 10)
+
+
+def test_another_shape_no_base_and_several_documents_are_refused(text: Path, tmp_path: Path) -> None:
+    request = RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home")
+    for changes, words in (
+        ({"layers": 3}, "demo has layers 4, and its weights fit no other"),
+        ({"vocab": 512}, "demo has vocab 746"),
+        ({"context": 129}, "demo has a context of 128 tokens"),
+        ({"start": "nobody"}, "no run called 'nobody'"),
+        ({"text": f"{text}\nstories"}, "no end-of-text token"),
+    ):
+        with pytest.raises(UserError, match=words) as error:
+            prepare_run(msgspec.structs.replace(request, **changes))
+        assert isinstance(error.value, SettingError) == (changes.keys() <= {"layers", "vocab", "context"})
+    untrained = prepare_run(msgspec.structs.replace(request, start=None, tokenizer="bytes", context=16, name="untrained"))
+    with pytest.raises(UserError, match="untrained has no weights to begin with"):
+        prepare_run(msgspec.structs.replace(request, start="untrained"))
+    assert sorted(path.name for path in untrained.path.parent.iterdir() if path.is_dir() and path.name[0] != ".") == ["untrained"]
