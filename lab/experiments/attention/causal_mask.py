@@ -74,8 +74,10 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
         ),
         _changes(labels, change[-SHOWN:].tolist()),
     ]
+    patterns_found = int(found.shape[0] * found.shape[1])
+    among = "the only pattern" if patterns_found == 1 else f"all {whole(patterns_found)} patterns"
     sentence = (
-        f"In all {whole(int(found.shape[0] * found.shape[1]))} patterns the largest weight on a later token is "
+        f"In {among} the largest weight on a later token is "
         f"{_weight(float(measures['later_attention']))}. Another last token changes the logits of earlier ones by at most "
         f"{significant(float(measures['earlier_change']), 2)}, its own by {significant(float(measures['last_change']), 2)}."
     )

@@ -26,7 +26,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     in layer 1 and of its vector after the final norm, relative to their length; `loss` and `loss_without` of the text as it is.
 
     Raises:
-        UserError: if the context is too short, or the run's text cannot be read.
+        UserError: if the context is too short, the run's text cannot be read, or reversing changes nothing in it.
     """
     import torch
 
@@ -39,6 +39,12 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     if tokens < FEWEST:
         words = f"A window of {context.run_name}'s text holds {whole(tokens)} of the {FEWEST} tokens that this experiment needs"
         raise UserError(f"{words}; choose another run.")
+    earlier = rows[:, : tokens - 1]
+    rows = rows[(earlier != earlier[:, ::-1]).any(1)]  # windows that reversing leaves as they are say nothing
+    if not len(rows):
+        raise UserError(
+            f"The text of {context.run_name} is the same read backwards, so its order cannot matter; choose another run."
+        )
     model = context.model
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     turned = torch.cat([ids[:, :-1].flip(1), ids[:, -1:]], 1)

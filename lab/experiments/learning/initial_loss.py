@@ -12,8 +12,8 @@ TOKENS = 1024
 
 
 def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures `loss_at_start` of a model initialized from the run's seed, `uniform` (ln V), their difference `gap`, and
-    `loss_now`.
+    """Measures `loss_at_start` of a model initialized from the run's seed, `uniform` (ln V), their difference `gap`, `loss_now`,
+    and `repeats`, the share of targets that are the token read last.
 
     Raises:
         UserError: if the run's text cannot be read.
@@ -39,6 +39,7 @@ def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
         "uniform": uniform,
         "loss_at_start": start,
         "gap": start - uniform,
+        "repeats": float((ids == targets).double().mean()),
         "loss_now": now,
         "step": context.opened.step,
         "tokens": int(targets.numel()),

@@ -46,10 +46,10 @@ def _measures(prefix: str, counts: list[int]) -> dict[str, Measure]:
 
 
 def _sentence(counted: dict[str, list[int]]) -> str:
-    sums = [
-        f"{name}: {' + '.join(whole(count) for count in counts if count)} = {whole(sum(counts))} tokens"
-        for name, counts in counted.items()
-    ]
+    sums = []
+    for name, counts in counted.items():
+        found = [whole(count) for count in counts if count]
+        sums.append(f"{name}: {' + '.join(found)} {f'= {whole(sum(counts))} ' if len(found) > 1 else ''}tokens")
     return "; ".join(sums) + "."
 
 

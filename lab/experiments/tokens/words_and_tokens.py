@@ -66,15 +66,15 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
         Table(
             [Column("tokens"), Column("words"), Column("share")],
             rows,
-            title=f"words by their number of tokens, {whole(total)} words",
+            title=f"words by their number of tokens, {whole(total)} counted",
         ),
     ]
     split = [(word, often) for word, often in words.most_common() if pieces[word] > 1][:LISTED]
     if split:
         blocks.append(_examples(context.tokenizer, split, "the most frequent split words"))
     sentence = (
-        f"Of {whole(total)} words of {context.run_name}'s text, {probability(shares[1] / total)} are one token; a word has "
-        f"{fixed(mean, 2)} tokens on average."
+        f"Of the words of {context.run_name}'s text ({whole(total)} counted), {probability(shares[1] / total)} are one token; a "
+        f"word has {fixed(mean, 2)} tokens on average."
     )
     return ExperimentResult(View("words_and_tokens", "words and tokens", sentence, blocks), measures)
 

@@ -17,6 +17,10 @@ FLOPS = 1e11
 """Work of all windows together: a few seconds on a laptop."""
 
 
+SMALLEST_ERROR = 1e-6
+"""Nats, about the rounding of float32: the windows of a text that repeats itself differ by no more."""
+
+
 def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `first`, the mean loss at position 1, `last`, that of the second half of the window, their difference `fall` and
     the standard error of that difference, `fall_error`; `fall_in_errors` is their ratio.
@@ -40,7 +44,7 @@ def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
         "last": float(late.mean()),
         "fall": float(fall.mean()),
         "fall_error": error,
-        "fall_in_errors": float(fall.mean()) / error if error else 0.0,
+        "fall_in_errors": float(fall.mean()) / max(error, SMALLEST_ERROR),
     }
     blocks: list[Block] = [_by_range(losses, part)]
     if length > 1:
@@ -55,8 +59,8 @@ def _sentence(measures: dict[str, Measure]) -> str:
     if length == 1:
         return f"The window holds one token, so each prediction sees that token alone: {fixed(first, 3)} nats."
     begin = f"With one token to go on the loss is {fixed(first, 3)}, in the second half of the window {fixed(last, 3)}: "
-    if abs(fall) <= 2 * error:
-        return begin + "no clear difference on these windows: more tokens before do not help this model."
+    if abs(fall) <= 2 * max(error, SMALLEST_ERROR):
+        return begin + "no clear difference, so these windows do not show that more tokens help this model."
     if fall < 0:
         return begin + "it is higher there, so more tokens do not help this model."
     return begin + f"more tokens before save {fixed(fall, 3)} nats a token."

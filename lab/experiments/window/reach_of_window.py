@@ -19,8 +19,9 @@ def reach_of_window(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `inside`, the mean change of the next token's probabilities by a token replaced in the window, over the distances
     tried, `beyond`, that by a token before the window, and `nearest` and `farthest` in the window.
 
-    The change is the total variation distance, ½ Σ |p − q|: 0 for equal probabilities, 1 for disjoint ones. The replacement is a
-    token from elsewhere in the text. Raises: UserError: if the run's text cannot be read or is shorter than the window.
+    The change is the total variation distance, ½ Σ |p − q|: 0 for equal probabilities, 1 for disjoint ones. The replacement is
+    another token from elsewhere in the text. Raises: UserError: if the run's text cannot be read, is shorter than the window, or
+    is one token over and over.
     """
     from lab.experiments.window.window_passes import affordable_windows, last_probabilities
 
@@ -34,7 +35,7 @@ def reach_of_window(context: ExperimentContext) -> Slices[ExperimentResult]:
     changes = []
     for distance in (*distances, *beyond):
         changed = pieces.copy()
-        changed[:, -distance] = others
+        changed[:, -distance] = _others(pieces, distance, others)
         found = (yield from last_probabilities(context.model, changed[:, -window:])).numpy()
         changes.append(float(np.abs(found - plain).sum(1).mean() / 2))
     inside, outside = changes[: len(distances)], changes[len(distances) :]
@@ -69,7 +70,18 @@ def _pieces(context: ExperimentContext, count: int, length: int) -> tuple[Ids, I
     pieces = np.stack([ids[start : start + length] for start in starts.tolist()]).astype(np.int64)
     if int(pieces.max()) >= context.config.vocab_size:
         raise UserError(f"The tokens of {context.run_name} are not in its vocabulary.")
+    if int(pieces.min()) == int(pieces.max()):
+        words = f"The text of {context.run_name} is one token over and over here, so no other can take its place"
+        raise UserError(f"{words}; choose another run.")
     return pieces, np.roll(pieces[:, length // 2], 1), name
+
+
+def _others(pieces: Ids, distance: int, others: Ids) -> Ids:
+    """The token (n,) that replaces the one `distance` back in each piece: `others`, but where that is the same token, another."""
+    given = pieces[:, -distance]
+    tokens = np.unique(pieces)
+    following = tokens[(np.searchsorted(tokens, given) + 1) % len(tokens)]
+    return np.where(others == given, following, others)
 
 
 def _table(context: ExperimentContext, distances: Sequence[int], changes: Sequence[float], part: str, pieces: int) -> Table:

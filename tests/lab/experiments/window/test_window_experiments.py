@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from lab.core.errors import UserError
 from lab.experiments.sizes.gpt2_sizes import config_of
 from models.config import ModelConfig
 from models.gpt import GPT
 from tests.lab.engine.conftest import Oracle
-from tests.lab.experiments.conftest import MakeTextRun, Measure
+from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text
 
 OracleOf = Callable[..., Oracle]
 
@@ -54,10 +55,26 @@ def test_a_token_before_the_window_changes_nothing_and_one_inside_does(
         changes = []
         for piece, other in zip(pieces[:, -4:], others, strict=True):
             changed = piece.copy()
-            changed[-distance] = other
+            assert other in ids
+            changed[-distance] = other if other != piece[-distance] else next_token(pieces, other)
             before, after = (probabilities(oracle_of(tiny, each.tolist()))[-1] for each in (piece, changed))
             changes.append(np.abs(before - after).sum() / 2)
         assert found.measures[name] == pytest.approx(np.mean(changes), abs=1e-5)
+
+
+def next_token(pieces: np.ndarray, token: int) -> int:
+    """The next higher id in the pieces, or the lowest."""
+    ids = sorted(set(pieces.flatten().tolist()))
+    return ids[(ids.index(token) + 1) % len(ids)]
+
+
+def test_a_text_of_one_letter_has_no_other_token_to_put_in(text_run: MakeTextRun, measure: Measure) -> None:
+    tiny = with_text(text_run(context=4), "a" * 400)
+    with pytest.raises(UserError, match="one token over and over"):
+        measure("reach_of_window", tiny)
+    found = measure("loss_by_position", tiny)
+    falls = abs(float(found.measures["fall_in_errors"])) > 2
+    assert falls == ("no clear difference" not in found.view.sentence)  # the guess of the lesson and the sentence agree
 
 
 def counted(config: ModelConfig) -> int:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lab.core.errors import UserError
 from lab.experiments.sizes import gpt2_sizes
 from lab.lessons.claim_checker.load_claims import load_claims
 from models.config import ModelConfig
@@ -16,7 +17,7 @@ from models.kv_cache import KVCache
 from models.sampling import SampledToken
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.experiments.conftest import MakeTextRun, with_text
+from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text
 from tests.lab.lessons.claim_checker.conftest import GPT2, Check, vocabulary_of
 
 Patch = pytest.MonkeyPatch
@@ -216,6 +217,10 @@ def test_first_loss(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> 
     assert found.measures["uniform"] == pytest.approx(math.log(tiny.tokenizer.vocab_size))
     monkeypatch.setattr("models.gpt.INIT_STD", 2.0)
     assert check("first-loss", tiny).verdict == "not so"
+    monkeypatch.undo()
+    repeated = check("first-loss", with_text(text_run(name="repeated", width=64), "a" * 400))
+    assert repeated.verdict == "limit"  # the tied table favours the token that is read
+    assert "100% of its targets repeat" in repeated.explanation()
 
 
 def test_attention_share(tiny: Any, check: Check, monkeypatch: Patch) -> None:
@@ -256,3 +261,8 @@ def test_word_order(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> 
     assert check("word-order", deeper).verdict == "limit"
     use_kernel(attend_to_the_last_few, monkeypatch)
     assert check("word-order", deeper).verdict == "not so"
+
+
+def test_a_text_of_one_letter_says_nothing_of_order(text_run: MakeTextRun, measure: Measure) -> None:
+    with pytest.raises(UserError, match="the same read backwards"):
+        measure("word_order", with_text(text_run(), "a" * 400))
