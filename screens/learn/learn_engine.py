@@ -41,8 +41,8 @@ class LearnEngine:
 
     @property
     def is_loading(self) -> bool:
-        """True until the engine has answered once: the first answer waits for PyTorch."""
-        return self._starts_answered != self._engine.starts or not self._engine.starts
+        """True until the engine has answered once: the first answer waits for PyTorch, also after an engine that was killed."""
+        return self._starts_answered != self._engine.starts or self._engine.pid is None
 
     def ask(
         self, key: str, method: EngineMethod[P, R], params: P, answered: Callable[[R], Any], refused: Callable[[Refused], Any]

@@ -160,8 +160,9 @@ class PlaceGuess(GuessWidget):
 class NextTokenGuess(PlaceGuess):
     """`predict-next-token`: which token does the model find most probable next?
 
-    Options: `prompt` and `run`, as everywhere; `position`, counted from 1, the last token of the prompt unless given. After the
-    reveal `P` asks about another position, `o` opens it in Inspect.
+    Options: `prompt` and `run`, as everywhere; `position`, counted from 1, the last token of the prompt unless given; `shorter`,
+    the position for a prompt that has no such one, where the last token's answer was seen before. After the reveal `P` asks about
+    another position, `o` opens it in Inspect.
 
         ```live predict-next-token
         prompt: The big dog ran
@@ -170,7 +171,21 @@ class NextTokenGuess(PlaceGuess):
 
     ABOUT = "next token"
     STAGE = "logits"
-    OPTIONS = ("position",)
+    OPTIONS = ("position", "shorter")
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self._shorter = self.integer("shorter", 1) - 1 if "shorter" in self.options else None
+
+    def _answered(self, answer: Any) -> None:
+        found: GuessQuestion = answer
+        shorter, self._shorter = self._shorter, None
+        is_short = self.position is not None and found.position is not None and found.position < self.position
+        if shorter is not None and is_short:
+            self.position = shorter
+            self.ask()
+        else:
+            super()._answered(answer)
 
     def move_on(self, facts: ModelFacts) -> None:
         """The position before; from the first one the last."""

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from lab.learner.predictions import read_predictions, score_of
-from lab.lessons.lesson import parse_lesson
+from lab.lessons.lesson import Lesson, LessonStep, Live, parse_lesson
 from screens.app import LabApp
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
@@ -56,7 +56,7 @@ def drawn(guess: GuessView) -> str:
 def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     make_run("tiny")
     lesson = parse_lesson(Path("01-guesses.md"), LESSON)
-    monkeypatch.setattr("screens.learn.lessons_page.lessons", lambda: [lesson])
+    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
 
     class LearnApp(LabApp):
         DEFAULT_MODE = "learn"
@@ -130,3 +130,19 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         words = score_of(kept).in_words
         assert words.startswith("predictions: 3 of 4 right")
         await until(pilot, lambda: str(pilot.app.screen.query_one("#learn-score", Static).render()) == words)
+
+
+@pytest.mark.parametrize(("position", "asked"), [(4, 4), (90, 2)])
+async def test_a_prompt_that_is_too_short_for_the_place_is_asked_about_at_another(
+    app: LabApp, until: Until, monkeypatch: pytest.MonkeyPatch, position: int, asked: int
+) -> None:
+    """Its last token's answer is what an earlier step may have shown."""
+    options = {"prompt": "The big dog ran fast.", "position": str(position), "shorter": "2"}
+    lesson = Lesson("guesses", 1, "Guesses", (LessonStep("", "", Live("predict-next-token", options)),))
+    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = pilot.app.screen.query_one(LessonsPage)
+        await until(pilot, lambda: page.is_settled)
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen.query(GuessView) and pilot.app.screen.query_one(GuessView).is_open)
+        assert pilot.app.screen.query_one(GuessView).state.question.position == asked - 1

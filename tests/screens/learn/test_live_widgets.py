@@ -60,7 +60,7 @@ def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabAp
         "".join(f'{{"step":{at},"tokens":{at},"epoch":0.1,"seconds":1.0,"val_loss":{5 - at}}}\n' for at in range(4))
     )
     lesson = parse_lesson(Path("01-live.md"), LESSON)
-    monkeypatch.setattr("screens.learn.lessons_page.lessons", lambda: [lesson])
+    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
 
     class LearnApp(LabApp):
         DEFAULT_MODE = "learn"
