@@ -1,11 +1,7 @@
 """Start and stop the process of a post-training. No torch."""
 
-import os
 import platform
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -13,8 +9,7 @@ import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
-from lab.core.last_lines import last_text_line
-from lab.core.safe_open import open_regular, open_to_append
+from lab.core.parallel.detached_process import DetachedProcess
 from lab.core.torch_environment import torch_environment
 from lab.posttraining.history import PosttrainingFollower
 from lab.posttraining.settings import PosttrainSettings
@@ -22,11 +17,6 @@ from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.run_folder import Run
 
 MODULE = "lab.posttraining.process"
-START_SECONDS = 60.0
-"""Seconds that a process may take to hold its lock: Python and its imports, on a slow disk too."""
-POLL_SECONDS = 0.02
-
-_started: list[subprocess.Popen[bytes]] = []
 
 
 def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
@@ -41,39 +31,22 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, predi
     folder = WorkFolder(base.name, home)
     if folder.is_running():
         raise UserError(f"{base.name} is being post-trained already.")
-    _started[:] = [process for process in _started if process.poll() is None]
     try:
         folder.make()
-        with os.fdopen(open_to_append(folder.log_path), "ab") as log:
-            log_start = log.tell()
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", MODULE),
-                    *(str(base.path), str(home), msgspec.json.encode(settings).decode(), prediction),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=folder.path,
-                env=torch_environment(1),
-                start_new_session=True,
-            )
+        process = DetachedProcess(
+            MODULE,
+            (str(base.path), str(home), msgspec.json.encode(settings).decode(), prediction),
+            log=folder.log_path,
+            folder=folder.path,
+            environment=torch_environment(1),
+        )
     except OSError as error:
         raise os_error_in_words(error, f"start post-training {base.name}") from error
-    _started.append(process)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if folder.is_running():
-            return folder
-        if process.poll() is not None:
-            if process.returncode == 0:
-                return folder
-            with open_regular(folder.log_path) as file:
-                reason = last_text_line(file, log_start)
-            raise UserError(reason or f"The post-training of {base.name} ended at once with exit code {process.returncode}.")
-        time.sleep(POLL_SECONDS)
-    process.terminate()
-    raise UserError(f"The post-training of {base.name} did not start within {START_SECONDS:.0f} seconds; see {folder.log_path}.")
+    process.wait_for_start(
+        lambda: folder.is_running() or process.returncode == 0,
+        f"The post-training of {base.name}",
+    )
+    return folder
 
 
 def stop_posttraining(folder: WorkFolder) -> bool:

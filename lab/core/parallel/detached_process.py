@@ -1,0 +1,75 @@
+"""Detached process: a module of the lab that belongs to no terminal, outlives its starter, and writes its output to a log."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.last_lines import last_text_line
+from lab.core.safe_open import open_regular, open_to_append
+
+START_SECONDS = 60.0
+"""Seconds that a process may take to begin. Python needs a tenth of a second; a sleeping network disk much more."""
+POLL_SECONDS = 0.02
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Kept until they end, so that none is left a zombie."""
+
+
+class DetachedProcess:
+    """A process that was started and may not have begun its work yet."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], *, log: Path, folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Run `module` in `folder`. Raises: OSError if the log cannot be opened or the process not be started."""
+        _started[:] = [process for process in _started if process.poll() is None]
+        self._log = log
+        with os.fdopen(open_to_append(log), "ab") as output:
+            self._log_start = output.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=environment,
+                start_new_session=True,
+            )
+        _started.append(self._process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def wait_for_start(self, has_begun: Callable[[], bool], name: str, reason: Callable[[], str] = str) -> None:
+        """Wait until `has_begun`, which is asked again after the process has ended.
+
+        Raises:
+            UserError: if it ended before, with the `reason` or the last line of its log; or took too long. `name` stands for it.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            code = self.returncode
+            if has_begun():
+                return
+            if code is not None:
+                raise UserError(reason() or self._last_log_line() or f"{name} ended at once with exit code {code}.")
+            time.sleep(POLL_SECONDS)
+        self._process.terminate()
+        raise UserError(f"{name} did not start within {START_SECONDS:.0f} seconds; its log is {self._log}.")
+
+    def _last_log_line(self) -> str:
+        try:
+            with open_regular(self._log) as file:
+                return last_text_line(file, self._log_start)
+        except (OSError, DamagedFileError):
+            return ""
