@@ -84,13 +84,13 @@ class GPT(nn.Module):
         self.config = config
         device = torch.get_default_device()
         with torch.device("meta"):  # without values: torch's own initial ones would only be thrown away
-            self.wte = nn.Embedding(config.vocab_size, config.width)
-            self.wpe = nn.Embedding(config.context, config.width)
+            self.wte = _embedding(config.vocab_size, config.width)
+            self.wpe = _embedding(config.context, config.width)
             self.drop = Dropout(config.dropout)
             self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
             self.ln_f = nn.LayerNorm(config.width, eps=EPSILON)
         if device.type != "meta":
-            self.to_empty(device=device)
+            _allocate(self, device)
             if seed is not None:
                 self.init_weights(seed)
 
@@ -160,3 +160,15 @@ class GPT(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear) or module is self.wte:
                 module.to(torch.bfloat16)
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    """An embedding without initial values: drawing them on the meta device loads torch's compiler, which takes seconds."""
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
+
+
+def _allocate(model: nn.Module, device: torch.device) -> None:
+    """Give the parameters of a model on the meta device memory on another, as `to_empty` does, which loads sympy for it."""
+    for module in model.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype, device=device)))

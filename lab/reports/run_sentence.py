@@ -21,7 +21,7 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, c
     if status.phase == "failed":
         return status.message or "The trainer failed without a message; see trainer.log in the run's folder."
     if config.imported is not None:
-        return f"The weights were trained elsewhere, so that there are no losses here; {baseline}."
+        return f"U{baseline[1:]}."
     if history.last_training is None and history.last_evaluation is None:
         return f"No step taken yet; {baseline}." if config.tuning is None else f"U{baseline[1:]}."
     evaluation = history.last_evaluation

@@ -21,6 +21,11 @@ def time_left(config: RunConfig, status: Status, history: "LossHistory") -> floa
     return max(0, steps - last.step) * tokens_per_step / history.speed
 
 
+def planned_steps(config: RunConfig, status: Status) -> int | None:
+    """The step at which the run ends, where that is known; 0 for an imported one, which takes none."""
+    return 0 if config.imported is not None else status.steps or config.train.steps
+
+
 def fraction_done(config: RunConfig, status: Status) -> float:
     """Share of the run that is done, 0 to 1."""
     if status.phase == "finished":

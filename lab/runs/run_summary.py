@@ -17,7 +17,7 @@ from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home
 from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
-from lab.runs.run_progress import fraction_done, planned_length
+from lab.runs.run_progress import fraction_done, planned_length, planned_steps
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
@@ -186,7 +186,7 @@ class RunsWatcher:
             phase="damaged" if problem else run.phase_of(status),
             plan="" if config.imported is not None else planned_length(config),
             step=status.step,
-            steps=0 if config.imported is not None else status.steps or config.train.steps,
+            steps=planned_steps(config, status),
             progress=fraction_done(config, status),
             loss=training.loss if training else None,
             val_loss=figures.val_loss if figures else None,

@@ -57,15 +57,18 @@ class RunHeader(Widget):
         done = fraction_done(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
         rest = f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else "")
+        if config.imported is not None:
+            done, rest = 0.0, "imported: trained elsewhere"
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
         room = width - len(name) - len(word) - len(rest) - 8
+        empty = " " if config.imported is not None else "╌"
         filled = round(max(0, room) * done)
         pieces = [
             (f"{name}  ", "name"),
             (f"{sign} {word}  ", "phase"),
             ("━" * filled, "bar"),
-            ("╌" * (room - filled) + "  " + rest, "rest"),
+            (empty * (room - filled) + "  " + rest, "rest"),
         ]
         return Strip(
             [Segment(text, self.get_component_rich_style(f"run-header--{role}")) for text, role in pieces]

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from lab.core.number_format import count, duration, fixed, perplexity, probability, significant, whole
 from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.evaluation_coverage import during_training
-from lab.runs.run_progress import time_left
+from lab.runs.run_progress import planned_steps, time_left
 from lab.runs.run_schema import FinalEvaluation, Metric
 from screens.plot.figure import EVENT_SIGNS
 from screens.plot.plot_settings import SMOOTHINGS
@@ -21,7 +21,7 @@ def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
     """Progress of the run, and its latest losses."""
     config, status, history = watched.config, watched.status, watched.history
     last = history.last_training
-    steps = status.steps or config.train.steps
+    steps = planned_steps(config, status)
     step = max(status.step, history.latest.step if history.latest else 0)
     left = time_left(config, status, history)
     facts: list[Fact] = [

@@ -98,7 +98,7 @@ class RunPlots:
             area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
             x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
             y_window=view.y_window or (range_after_steep_part(lines) if view.y_close else None),
-            empty="No steps yet.",
+            empty="No steps yet." if self.config.imported is None else "Imported: trained elsewhere.",
             events=self.marks(),
         )
 

@@ -121,7 +121,7 @@ class RunView(Widget):
         self.query_one(RunHeader).problem = ""
         self._say()
         self.query_one("#run-computed", SummaryText).say(watched.status.computed and f"Steps run in {watched.status.computed}.")
-        self.samples.without_samples = NO_SAMPLES
+        self.samples.without_samples = NO_SAMPLES if watched.config.imported is None else "No samples: it was not trained here."
         self.samples.samples = watched.samples
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():

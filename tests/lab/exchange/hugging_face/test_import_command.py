@@ -12,6 +12,7 @@ from lab.exchange.hugging_face import hub_models
 from lab.experiments.sizes.gpt2_sizes import SHAPES
 from lab.one_step.batch import own_batch
 from lab.planning.clone_settings import cloned_settings, text_problem
+from lab.reports.baselines import bytes_per_token
 from lab.reports.comparison.compared_run import ComparedRun, comparable, vocabulary_of
 from lab.reports.comparison.comparison_table import differences, results
 from lab.runs.find_runs import open_run
@@ -68,7 +69,8 @@ def test_views_of_a_text_say_that_there_is_none(imported: Run) -> None:
     assert change_of_text(config.data, config.created) == ""
     report = html_report(imported)
     assert "Imported from .out, whose weights are F32 there." in report
-    assert "The weights were trained elsewhere, so that there are no losses here" in report
+    assert "elsewhere: its settings are not known here" in report
+    assert bytes_per_token(config.data, LossHistory()) == 1.0
     assert "✓ imported" in report
     assert "2,000 steps" not in report
     summary = RunsWatcher(imported.path.parent).summary(imported)
