@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,6 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
-from lab.core.terminal.terminal_kind import has_utf8
 from lab.runs.home_folder import home
 from screens.app_state import AppState
 from screens.base_screen import HoldsWork, LabScreen
@@ -56,9 +54,6 @@ WARM_UP = "LLMLAB_WARM_UP"
 
 SECONDS_UNTIL_IDLE = 0.4
 """Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
-
-NAMES_OF_KEYS = {"⏎": "enter", "⌫": "backspace"}
-"""Signs of keys that Textual shows, and the keys' names."""
 
 make_text_visible()
 send_changed_cells_only()
@@ -127,7 +122,6 @@ class LabApp(AppState):
         self.run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
         self.set_reactive(LabApp.text_source, text)
-        self.is_ascii = not has_utf8(os.environ, getattr(sys.__stdout__, "encoding", ""))
         self._preload, self._warms_engine = preload, warms_engine
         self._watcher: RunsWatcher | None = None
         self._key_screens: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
@@ -161,11 +155,6 @@ class LabApp(AppState):
         found = super().get_driver_class()
         accept_invalid_utf8(found)
         return write_to_stdout(found)
-
-    def get_key_display(self, binding: Binding) -> str:
-        """The key as the key bar and the help show it; spelled out where the terminal has no sign for it."""
-        shown = super().get_key_display(binding)
-        return NAMES_OF_KEYS.get(shown, shown) if self.is_ascii and not self.is_headless else shown
 
     async def on_event(self, event: events.Event) -> None:
         """Hand keys to the screen in view when they are handled: one typed just before a mode opened goes to that mode.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -11,13 +12,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from textual import constants, on, work
+from textual import constants, events, on, work
 from textual.app import App
+from textual.binding import Binding
 from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
-from lab.core.terminal.terminal_kind import is_remote
+from lab.core.terminal.terminal_kind import has_utf8, is_remote
 from lab.core.visible_text import quoted
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.messages import Arrived, RunChosen, TextChosen
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
     from lab.views.screen_state import ScreenState
     from screens.engine.engine_interface import Engine
     from screens.engine.engine_warm_up import EngineWarmUp
+
+SMALLEST_WIDTH, SMALLEST_HEIGHT = 60, 16
+"""Size of a terminal, in cells, below which modes lose parts that matter."""
+
+NAMES_OF_KEYS = {"⏎": "enter", "⌫": "backspace"}
+"""Signs of keys that Textual shows, and the keys' names."""
 
 
 class AppState(App[None]):
@@ -58,11 +66,30 @@ class AppState(App[None]):
         """Has an engine ready for the mode that needs it first."""
         self.run_is_chosen = False
         """True once the user has chosen a run: until then it is the newest."""
+        self._is_small = False
         self._changing_runs = False
         self._changes_of_runs = 0
         self._preferences_lock = Lock()
         self._preferences_refused = False
         """True once the user was told that preferences cannot be kept on this disk."""
+
+    @property
+    def draws_ascii(self) -> bool:
+        """True where the terminal has no UTF-8: it gets ASCII marks instead of signs and of painted half blocks."""
+        return not self.is_headless and not self.is_web and not has_utf8(os.environ, getattr(sys.__stdout__, "encoding", ""))
+
+    def get_key_display(self, binding: Binding) -> str:
+        """The key as the key bar and the help show it; spelled out where the terminal has no sign for it."""
+        shown = super().get_key_display(binding)
+        return NAMES_OF_KEYS.get(shown, shown) if self.draws_ascii else shown
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Say it once when the terminal has become too small."""
+        width, height = event.size
+        is_small = width < SMALLEST_WIDTH or height < SMALLEST_HEIGHT
+        if is_small and not self._is_small:
+            self.notify(f"{width}x{height} is too small to show everything; 80x24 is enough.", severity="warning", markup=False)
+        self._is_small = is_small
 
     @property
     def reading_token(self) -> int | None:

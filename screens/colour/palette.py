@@ -95,7 +95,8 @@ def palette_of(widget: Widget) -> Palette:
     found = _LATEST.get(app)
     if found is None or found[0] != key:
         theme = app.current_theme
-        system = None if app.no_color or theme.name.startswith("ansi") else app.console.color_system
+        paints_nothing = app.no_color or theme.name.startswith("ansi") or getattr(app, "draws_ascii", False)
+        system = None if paints_nothing else app.console.color_system
         found = _LATEST[app] = key, _palette(system, theme.dark, key[1])
     return found[1]
 

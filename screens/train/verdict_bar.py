@@ -10,7 +10,7 @@ from textual.widget import Widget
 from lab.reports.verdict_line import SIGNS, VerdictLine
 from screens.widgets.text_fitting import fit
 
-HINT = "⏎ why"
+HINT, HINT_IN_ASCII = "⏎ why", "enter why"
 
 
 class VerdictBar(Widget):
@@ -34,14 +34,15 @@ class VerdictBar(Widget):
         width, verdict = self.size.width, self.verdict
         if verdict is None or not verdict.parts:
             return Strip.blank(width, self.rich_style)
+        hint = HINT_IN_ASCII if getattr(self.app, "draws_ascii", False) else HINT
         first = f"{SIGNS[verdict.tone]} {verdict.parts[0]}"
         room = width - len(first)
         parts = list(verdict.parts[1:])
         while len(parts) > 1 and sum(len(part) + 3 for part in parts) > room:
             parts.pop()
         rest = "".join(f" · {part}" for part in parts)
-        if len(rest) + len(HINT) + 2 <= room:
-            room -= len(HINT)
-        pieces = [(first, verdict.tone), (fit(rest, max(0, room)), "rest"), (HINT, "hint")]
+        if len(rest) + len(hint) + 2 <= room:
+            room -= len(hint)
+        pieces = [(first, verdict.tone), (fit(rest, max(0, room)), "rest"), (hint, "hint")]
         segments = [Segment(text, self.get_component_rich_style(f"verdict--{role}")) for text, role in pieces]
         return Strip(segments).adjust_cell_length(width, self.rich_style)

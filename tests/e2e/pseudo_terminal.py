@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -78,6 +79,11 @@ class PseudoTerminal:
         os.close(terminal)
         self.written = b""
         self._screen = ScreenGrid()
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the size, as a window does, and tell the program: the kernel tells only whose own terminal it is."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        self._program.send_signal(signal.SIGWINCH)
 
     def _read(self, seconds: float) -> bool:
         """Whether something came within so many seconds; False also at the end."""

@@ -83,3 +83,17 @@ def test_lab_draws_ascii_marks_without_utf8(plain: dict[str, str], tmp_path: Pat
         assert terminal.written.isascii()
     finally:
         terminal.close()
+
+
+def test_window_too_small_says_so_and_comes_back(plain: dict[str, str], tmp_path: Path) -> None:
+    terminal = PseudoTerminal(LLMLAB, plain, tmp_path, size=(40, 10))
+    try:
+        terminal.until("40x10 is too", "80x24")
+        for size, words in (((1, 1), ""), ((200, 60), "6,000 / 6,000"), ((40, 10), "▸1"), ((80, 24), "6,000 / 6,000")):
+            begin = len(terminal.written)
+            terminal.resize(*size)
+            terminal.until(words, since=begin)
+        terminal.press("q")
+        assert terminal.ended() == 0
+    finally:
+        terminal.close()

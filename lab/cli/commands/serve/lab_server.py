@@ -79,11 +79,15 @@ class LabServer:
         page = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS)
         await page.prepare(request)
         self._pages.add(page)
+
+        async def close() -> None:
+            await page.close()
+
         lab = AppService(
             shlex.join(OPEN_LAB),
             write_bytes=page.send_bytes,
             write_str=page.send_str,
-            close=page.close,
+            close=close,
             download_manager=self._downloads,
         )
         await lab.start(_cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24))
