@@ -26,7 +26,9 @@ from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import fit
 
 LONGEST_SHOWN = 20_000
-"""Characters of a note that are laid out: a file written elsewhere may be a book."""
+"""Characters of a note that are shown: a file written elsewhere may be a book."""
+MOST_LINES = 150
+"""Lines up to which a note is laid out as Markdown: each item and cell is a widget; thousands stop the screen for a minute."""
 
 
 class NoteList(OptionList):
@@ -73,6 +75,7 @@ class NotesPage(LearnPage):
         & #notes-list:focus { border: round $accent; }
         & #notes-text { height: 1fr; width: 1fr; border: round $foreground 30%; padding: 0 1; border-title-color: $foreground; }
         & #notes-text:focus { border: round $accent; }
+        & #notes-plain { max-width: 80; padding: 0 1; }
         & #notes-place { color: $foreground 70%; max-width: 80; padding: 0 1; }
         & Markdown { background: transparent; padding: 0 1; margin: 1 0 0 0; max-width: 80; }
         & MarkdownH1 { content-align: left middle; margin: 0 0 1 0; }
@@ -110,6 +113,7 @@ class NotesPage(LearnPage):
             with NoteText(id="notes-text"), Vertical():
                 yield Static(id="notes-place", markup=False)
                 yield Markdown(id="notes-markdown", open_links=False)
+                yield Static(id="notes-plain", markup=False)
         yield Static(id="notes-none", markup=False)
 
     @property
@@ -189,10 +193,13 @@ class NotesPage(LearnPage):
             place, text = note.place or f"{note.path.name}, about no place of the lab", note.text
         if len(text) > LONGEST_SHOWN:
             text = f"{text[:LONGEST_SHOWN]}\n\n*The first {LONGEST_SHOWN:,} of {len(text):,} characters.*"
+        is_long = text.count("\n") > MOST_LINES
         box = self.query_one("#notes-text", NoteText)
         box.border_title = Text("" if note is None else "damaged" if note.problem else _date(note))
         self.query_one("#notes-place", Static).update(visible(place))
-        await self.query_one("#notes-markdown", Markdown).update(visible(text, keep="\n\t"))
+        text = visible(text, keep="\n\t")
+        self.query_one("#notes-plain", Static).update(text if is_long else "")
+        await self.query_one("#notes-markdown", Markdown).update("" if is_long else text)
         box.scroll_home(animate=False)
         self._drawn = note
 

@@ -167,3 +167,14 @@ async def test_a_note_that_cannot_be_written_stays_in_the_dialog(
         await until(pilot, lambda: isinstance(app.screen, LeaveNote))
         await pilot.press("d")
         await until(pilot, lambda: not isinstance(app.screen, (NoteDialog, LeaveNote)))
+
+
+async def test_a_note_of_thousands_of_cells_is_shown_at_once_as_it_is_written(app: LabApp, home: Path, until: Any) -> None:
+    """As Markdown, its table would stop the screen for a minute."""
+    notes_folder(home).mkdir(parents=True)
+    (notes_folder(home) / "table.md").write_text("|a|b|\n|-|-|\n" + "|1|2|\n" * 3000)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await open_notes(pilot, until)
+        assert shown(app) == ""
+        assert str(page(app).query_one("#notes-plain", Static).render()).startswith("|a|b|\n|-|-|\n|1|2|")
