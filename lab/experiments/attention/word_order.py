@@ -70,6 +70,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
         "layers": context.config.layers,
         "windows": len(rows),
         "tokens": tokens,
+        "part": part,
         "with_change": changes["with"],
         "without_change": changes["without"],
         "first_layer_change": _relative(first, second),

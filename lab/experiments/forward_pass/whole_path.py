@@ -39,7 +39,7 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
         ("→ tokens", _count(len(at.ids), "token") + ": " + _last([at.label(i) for i in range(len(at.ids))], "│")),
         ("→ ids", _last([str(id_) for id_ in at.ids], "  ")),
         ("→ vectors", f"{_numbers(at)} … {whole(at.config.width)} numbers for each token"),
-        ("→ layers", f"{layers} to the vector: norm {significant(before)} → {significant(after)}"),
+        ("→ layers", f"{layers} to the vector: norm (length) {significant(before)} → {significant(after)}"),
         (
             "→ logits",
             _named(at, top, [significant(float(at.logits[id_])) for id_ in top]) + f" … {whole(len(probabilities))} in all",

@@ -48,7 +48,8 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     tokens = max(32, min(TOKENS, int(FLOPS / (6 * parameters * steps))))
     rows, part = context.windows(max(1, tokens // config.context), min(config.context, tokens), training=True)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
-    measures: dict[str, Measure] = {"steps": steps, "rate": rate, "tokens": int(targets.numel()), "parameters": parameters}
+    measures: dict[str, Measure] = {"steps": steps, "rate": rate, "tokens": int(targets.numel()), "part": part}
+    measures["parameters"] = parameters
     measures |= _start(model, other)
     del other
     yield

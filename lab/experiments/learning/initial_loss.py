@@ -43,6 +43,7 @@ def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
         "loss_now": now,
         "step": context.opened.step,
         "tokens": int(targets.numel()),
+        "part": part,
     }
     named = [("ln V: all tokens equally likely", uniform), ("random weights, before step 1", start)]
     named.append((f"{context.run_name} at step {whole(context.opened.step)}", now))

@@ -40,7 +40,7 @@ def merges_view(state: BpeState, phrase: str, agreement: str = "") -> View:
     split = [[state.label(id_) for id_ in encode_with(state.merges, word.encode("utf-8", "replace"))] for word in words]
     size = sum(map(len, split))
     pieces = Table(
-        [Column("word", "left"), Column(f"pieces after {whole(len(state.merges))} merges", "left")],
+        [Column("word", "left"), Column(f"pieces after {_merges(len(state.merges))}", "left")],
         [
             [Cell(printable(word.encode("utf-8", "replace"))), Cell("│".join(labels), style="strong")]
             for word, labels in zip(words, split, strict=True)
@@ -73,4 +73,8 @@ def merges_view(state: BpeState, phrase: str, agreement: str = "") -> View:
         *([merges] if state.merges else []),
         Paragraph(f"{state.text_sentence}, {whole(state.tokens)} tokens{per_token}. {agreement}".strip()),
     ]
-    return View("merges", f"{whole(len(state.merges))} merges", state.next_sentence, blocks)
+    return View("merges", _merges(len(state.merges)), state.next_sentence, blocks)
+
+
+def _merges(number: int) -> str:
+    return f"{whole(number)} merge{'' if number == 1 else 's'}"

@@ -49,7 +49,7 @@ class ExperimentWidget(PlaceView):
     ExperimentWidget > Input:focus { border: round $accent; }
     """
     BINDINGS = [
-        Binding("v", "choose(1)", "Next choice", id="experiment.choose", tooltip="The next of the values to compare"),
+        Binding("v", "choose(1)", "Another", id="experiment.choose", tooltip="The next value to compare, such as another window"),
         Binding("V", "choose(-1)", "Choice before", id="experiment.choose_back", show=False, tooltip="The value before"),
         Binding("e", "edit", "Edit", id="experiment.edit", tooltip="Edit the text of the experiment; enter ends it"),
         Binding("r", "run_again", "Run again", id="experiment.again", tooltip="Measure again; draw with other random numbers"),

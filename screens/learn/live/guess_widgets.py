@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -33,6 +34,10 @@ from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.widgets.guess.guess_view import GuessView
 
 PLACE = ("layer", "head", "position")
+LEAST_ANSWER, MOST_ANSWER = 5, 12
+"""Lines of a revealed answer that has a picture, with its border."""
+LEAST_PICTURE = 9
+"""Lines of the picture below an answer, with its border: a heading and a small table."""
 
 
 class GuessWidget(LiveWidget):
@@ -254,6 +259,7 @@ class MeasuredGuess(GuessWidget):
 
     def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
         self.remove_class("-revealed")
+        self._share_room()
         return EXPERIMENT, ExperimentParams(
             run=model.run,
             text=model.prompt,
@@ -274,5 +280,14 @@ class MeasuredGuess(GuessWidget):
     @on(GuessView.Revealed)
     def _show_picture(self) -> None:
         if self._result is not None:
-            self.view.show(self._result.view)
+            self.view.show(replace(self._result.view, sentence=""))  # the answer says it
             self.add_class("-revealed")
+            self._share_room()
+
+    def on_resize(self) -> None:
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Give the picture its least height first, then the answer what it needs."""
+        answer = max(LEAST_ANSWER, min(MOST_ANSWER, self.size.height - LEAST_PICTURE))
+        self.guess.styles.height = answer if self.has_class("-revealed") else "1fr"

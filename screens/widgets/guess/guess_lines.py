@@ -51,7 +51,8 @@ class GuessLines:
 
 
 def guess_lines(state: GuessState, width: int, height: int) -> GuessLines:
-    """The lines for a window of this size. Where it is low, blank lines go first; at the reveal then the prompt, the question."""
+    """The lines for a window of this size. Where it is low, blank lines go first; at the reveal then the prompt,
+    the question, and choices without a number that are neither right nor chosen."""
     question = state.question
     prompt = [_tokens(question, width)] if question.tokens else []
     asked = words_lines(question.question, width, "title")
@@ -71,6 +72,10 @@ def guess_lines(state: GuessState, width: int, height: int) -> GuessLines:
             if spare < 0 and gone in groups:
                 groups.remove(gone)
                 spare += len(gone)
+        if spare < 0 and question.others is None and all(each.value is None for each in question.choices):
+            marked = {*question.right, state.chosen}
+            choices[:] = [line for at, line in enumerate(choices) if at in marked]
+            spare += len(question.choices) - len(choices)
     lines: list[PieceLine] = []
     first = 0
     for group in groups:
