@@ -50,6 +50,9 @@ class NoteList(OptionList):
     def on_resize(self) -> None:
         self.post_message(self.Resized())
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.option_count > 0 or action not in ("select", "cursor_down", "cursor_up")
+
 
 class NoteText(VerticalScroll, inherit_bindings=False):
     """The note under the cursor, as Markdown; links in it lead nowhere."""
@@ -159,6 +162,7 @@ class NotesPage(LearnPage):
         )
         self.query_one("#notes-none", Static).update(visible(words, keep="\n"))
         self._list()
+        self.refresh_bindings()
         if self.notes and self.is_shown and self.screen.focused is None:
             self.list.focus()  # it was hidden while there were none
 
@@ -215,6 +219,8 @@ class NotesPage(LearnPage):
         note = self.chosen if self.is_mounted else None
         if action == "edit":
             return note is not None and not note.problem
+        if action == "filter":
+            return bool(self.notes)
         return action != "delete" or note is not None
 
     def action_edit(self) -> None:
@@ -257,7 +263,7 @@ class NotesPage(LearnPage):
         if field.has_class("-shown"):
             field.value = ""
             field.remove_class("-shown")
-        elif self.screen.focused is self.list:
+        elif self.screen.focused is self.list or not self.notes:
             return False
         self.list.focus()
         return True

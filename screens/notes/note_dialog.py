@@ -150,11 +150,14 @@ Answer = Literal["save", "discard"]
 
 
 class LeaveNote(ModalScreen[Answer | None]):
-    """The question before a note that is not saved is left. None goes on writing."""
+    """The question before a note that is not saved is left. None goes on writing.
+
+    No letter answers it: someone who types on must not lose the note.
+    """
 
     BINDINGS = [
-        Binding("enter,s,ctrl+s", "answer('save')", "Save", id="leave-note.save"),
-        Binding("d", "answer('discard')", "Discard", id="leave-note.discard"),
+        Binding("enter,ctrl+s", "answer('save')", "Save", id="leave-note.save"),
+        Binding("ctrl+d", "answer('discard')", "Discard", id="leave-note.discard"),
         Binding("escape", "answer('')", "Go on", id="leave-note.stay"),
     ]
     DEFAULT_CSS = """
@@ -170,7 +173,7 @@ class LeaveNote(ModalScreen[Answer | None]):
             box.border_title = "Leave the note?"
             yield Static("It is not saved.")
             yield Static(
-                "[@click=screen.answer('save')]Enter or s save[/] · [@click=screen.answer('discard')]d discard[/] · "
+                "[@click=screen.answer('save')]Enter save[/] · [@click=screen.answer('discard')]ctrl+d discard[/] · "
                 "[@click=screen.answer('')]Esc go on writing[/]",
                 id="leave-note-keys",
             )

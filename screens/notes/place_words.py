@@ -1,10 +1,12 @@
 """A place of the lab in words: `Inspect · demo · scores → softmax · layer 2 · head 3 · “Once there was”`."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from lab.core.visible_text import shortened, visible
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
+from lab.lessons.load_lessons import lessons_and_problems
 from lab.one_step.step_stages import STAGES as STEP_STAGES
 from lab.views.screen_state import ScreenState
 
@@ -81,9 +83,26 @@ def _tokens(state: ScreenState) -> Iterator[str]:
 
 
 def _learn(state: ScreenState) -> Iterator[str]:
-    yield f"lesson {_name(state.lesson)}" if state.lesson else f"claim {_name(state.claim)}" if state.claim else _name(state.page)
+    yield (
+        f"lesson {_lesson_title(state.lesson)}"
+        if state.lesson
+        else f"claim {_name(state.claim)}"
+        if state.claim
+        else _name(state.page)
+    )
     yield f"step {state.step + 1}" if state.lesson and state.step is not None else ""
     yield _name(state.run)
+
+
+def _lesson_title(name: str) -> str:
+    """The title of a lesson in quotation marks; of one that there is no more, its name."""
+    title = _lesson_titles().get(name, "")
+    return f"“{visible(title)}”" if title else _name(name)
+
+
+@cache
+def _lesson_titles() -> dict[str, str]:
+    return {lesson.name: lesson.title for lesson in lessons_and_problems()[0]}
 
 
 def _run(state: ScreenState) -> Iterator[str]:

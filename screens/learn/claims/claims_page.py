@@ -44,8 +44,25 @@ class ClaimList(OptionList):
     class Widened(Message):
         """The list has another width."""
 
+    class Scrolled(Message):
+        """Other claims are in sight."""
+
     def on_resize(self) -> None:
         self.post_message(self.Widened())
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Scrolled())
+
+    @property
+    def below(self) -> int:
+        """Claims of which a line is below those in sight."""
+        end, found = 0, 0
+        bottom = round(self.scroll_y) + self.scrollable_content_region.height
+        for option in self.options:
+            end += len(str(option.prompt).split("\n"))
+            found += end > bottom
+        return found
 
     def action_check_again(self) -> None:
         self.post_message(ClaimReader.CheckAgain())
@@ -173,9 +190,7 @@ class ClaimsPage(LearnPage):
             line = self._line(claim)
             if self.choices.get_option_at_index(at).prompt != line:
                 self.choices.replace_option_prompt_at_index(at, line)
-        done = len(checks.results)
-        on = f" on {visible(checks.model.run)}" if checks.model is not None else ""
-        self.choices.border_subtitle = Text(f"{done} of {len(checks.claims)} checked{on}")
+        self._mark_rest()
         self._show_claim()
         if checks.problem:
             self.reader.say(checks.problem, error=True)
@@ -185,6 +200,16 @@ class ClaimsPage(LearnPage):
             self.reader.say(f"Checking on the model… {checks.due} to go")
         else:
             self.reader.say("")
+
+    @on(ClaimList.Scrolled)
+    def _mark_rest(self) -> None:
+        """Tell below the list how many claims are checked, and how many are below those in sight."""
+        checks = self.checks
+        if checks is None:
+            return
+        on = f" on {visible(checks.model.run)}" if checks.model is not None else ""
+        rest = f" · ↓ {self.choices.below} more" if self.choices.below else ""
+        self.choices.border_subtitle = Text(f"{len(checks.results)} of {len(checks.claims)} checked{on}{rest}")
 
     def _line(self, claim: Claim) -> Text:
         """A claim as a line of the list: the verdict's mark and word, then the claim."""

@@ -107,7 +107,14 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         assert lines(pilot)[0].startswith("✓ true GPT-2's vocabulary")
         assert lines(pilot)[1].startswith("✗ not so “The big dog ran”")
         assert lines(pilot)[2].startswith("? unclear GPT-2 reads")
-        assert "19 of 19 checked on demo" in str(page(pilot).choices.border_subtitle)
+        subtitle = str(page(pilot).choices.border_subtitle)
+        hidden = page(pilot).choices.max_scroll_y  # lines
+        assert subtitle.startswith("19 of 19 checked on demo · ↓ ")
+        assert 0 < int(subtitle.split("↓ ")[1].split()[0]) <= hidden
+        await pilot.press("end")
+        await until(pilot, lambda: str(page(pilot).choices.border_subtitle) == "19 of 19 checked on demo")
+        await pilot.press("home")
+        await until(pilot, lambda: "more" in str(page(pilot).choices.border_subtitle))
         assert not pilot.app.screen.query_one(ClaimReader).region  # the list alone
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimText))

@@ -11,10 +11,12 @@ from lab.core.errors import UserError
 from lab.learner.notes import Note, add_note, list_notes, notes_folder
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
+from screens.base_screen import NOTHING_BEHIND
 from screens.dialogs.confirm import ConfirmDialog
 from screens.learn.notes_page import LONGEST_SHOWN, NoteList, NotesPage
 from screens.notes.note_dialog import LeaveNote, NoteDialog
 from screens.tokens.tokens_screen import TokensScreen
+from screens.widgets.key_bar import KeyBar
 
 
 @pytest.fixture
@@ -54,6 +56,10 @@ async def test_a_note_is_written_in_one_place_and_leads_back_to_it_from_another(
         await open_notes(pilot, until)
         assert "ctrl+o" in str(page(app).query_one("#notes-none", Static).render())
         assert str(notes_folder(home)) in str(page(app).query_one("#notes-none", Static).render()).replace("\n", "")
+        keys = {each.binding.id for each in app.screen.active_bindings.values() if each.enabled}
+        assert not keys & {"notes.open", "notes.next", "notes.edit", "notes.delete", "notes.filter"}, "there is nothing yet"
+        await pilot.press("escape")
+        await until(pilot, lambda: NOTHING_BEHIND in str(app.screen.query_one(KeyBar).render_line(0).text))
 
         # From a text field, over what is typed there.
         await pilot.press("3")
@@ -165,7 +171,9 @@ async def test_a_note_that_cannot_be_written_stays_in_the_dialog(
         assert app.screen.text == "x"  # type: ignore[attr-defined]
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, LeaveNote))
-        await pilot.press("d")
+        await pilot.press("d", "s")
+        assert isinstance(app.screen, LeaveNote), "no letter loses the note, or closes it"
+        await pilot.press("ctrl+d")
         await until(pilot, lambda: not isinstance(app.screen, (NoteDialog, LeaveNote)))
 
 

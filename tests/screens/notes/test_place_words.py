@@ -34,8 +34,9 @@ INSPECT = {"mode": "inspect", "run": "tale", "prompt": "Once\nthere", "layer": 1
         ),
         (
             ScreenState(mode="learn", page="lessons", run="demo", lesson="softmax", step=0),
-            "Learn · lesson softmax · step 1 · demo",
+            "Learn · lesson “Softmax, with your own numbers” · step 1 · demo",
         ),
+        (ScreenState(mode="learn", page="lessons", lesson="gone", step=1), "Learn · lesson gone · step 2"),
         (ScreenState(mode="inspect", run="\x1b[2J"), "Inspect · ␛[2J"),
         (ScreenState(mode="tokens", prompt="a" * 100), "Tokens · “" + "a" * 48 + "…”"),
     ],
