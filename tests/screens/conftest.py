@@ -204,9 +204,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LLMLAB_HOME", str(place))
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr("lab.runs.home_folder.demo", lambda: tmp_path / "no-demo")
-    monkeypatch.setattr("lab.runs.find_runs.demo", lambda: tmp_path / "no-demo")
-    monkeypatch.setattr("lab.runs.run_summary.demo", lambda: tmp_path / "no-demo")
+    # The function itself last: a module that is imported while it is replaced would keep the replacement.
+    for module in ("find_runs", "run_summary", "rename_delete", "home_folder"):
+        monkeypatch.setattr(f"lab.runs.{module}.demo", lambda: tmp_path / "no-demo")
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "fable.txt").write_text("The big dog ran fast. The old cat sat.\n" * 50)
