@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.reactive import var
+from textual.widget import Widget
 
 from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
@@ -17,6 +19,7 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
+from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.page_bar import PageBar, PageLink
 
 PAGES: tuple[type[LearnPage], ...] = (LessonsPage, ClaimsPage, NotesPage)
@@ -28,7 +31,7 @@ class LearnScreen(LabScreen):
     MODE = "learn"
     HELP = (
         "How a GPT is made and run, a step at a time: short lessons, each computed on your own model. `enter` reads a lesson, "
-        "`space` goes on, `o` opens what is in view in its own mode. `m` lists your own notes, which `ctrl+o` writes anywhere."
+        "`space` goes on, `o` opens what is in view in its own mode. `n` lists your own notes, which `ctrl+o` writes anywhere."
     )
     DEFAULT_CSS = """
     LearnScreen {
@@ -56,6 +59,8 @@ class LearnScreen(LabScreen):
             )
             for page in PAGES
         ),
+        Binding("pagedown,ctrl+d", "leaf(1)", "Page down", id="learn.page_down", show=False, tooltip="Scroll the picture down"),
+        Binding("pageup,ctrl+u", "leaf(-1)", "Page up", id="learn.page_up", show=False, tooltip="Scroll the picture up"),
     ]
 
     page: var[str] = var(LessonsPage.LINK.name)
@@ -108,6 +113,20 @@ class LearnScreen(LabScreen):
     def action_page(self, name: str) -> None:
         self.page = name
         self.current.take_focus()
+
+    def action_leaf(self, by: int) -> None:
+        """Scroll what is in sight by a window: the focused part, else the picture, else the text."""
+        if isinstance(self.focused, LineScrollView | VerticalScroll):
+            part: Widget | None = self.focused
+        else:
+            shown = [
+                each for each in self.current.query("LineScrollView, VerticalScroll") if each.size.height and each.is_on_screen
+            ]
+            part = min(shown, key=lambda each: not isinstance(each, LineScrollView), default=None)
+        if isinstance(part, LineScrollView):
+            part.page(by)
+        elif part is not None:
+            part.scroll_page_down(animate=False) if by > 0 else part.scroll_page_up(animate=False)
 
     @on(PageBar.Chosen)
     def _page_clicked(self, event: PageBar.Chosen) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
@@ -24,6 +25,8 @@ from screens.messages import ModeChosen, OpenState
 from screens.widgets.mode_bar import MODES
 from screens.widgets.status_line import StatusLine
 
+BORDER = 6
+"""Cells of a border beside its title."""
 MODE_LINK = "mode:"
 MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
 
@@ -52,7 +55,7 @@ class LessonReader(Vertical):
     }
     """
     BINDINGS = [
-        Binding("space,n", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
+        Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
         Binding("p,backspace", "step(-1)", "Back", id="lesson.previous", key_display="p", tooltip="The step before"),
         Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state"),
         Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text"),
@@ -123,8 +126,7 @@ class LessonReader(Vertical):
         assert self.lesson is not None
         lesson, step = self.lesson, self.lesson.steps[self.step]
         text, box = self.query_one(LessonText), self.query_one("#lesson-live")
-        place = f" · step {self.step + 1} of {len(lesson.steps)}" if len(lesson.steps) > 1 else ""
-        text.border_title = Text(f"{lesson.number}. {lesson.title}{place}" + (f" · {step.title}" if step.title else ""))
+        text.border_title = Text(self._title(self.size.width - BORDER))
         self.query_one(StatusLine).say("")
         self._engine.forget("live")
         text.model = ""
@@ -149,6 +151,16 @@ class LessonReader(Vertical):
             self.take_focus()
             self.post_message(self.StepShown(lesson, self.step))
         self.refresh_bindings()
+
+    def _title(self, width: int) -> str:
+        """Number and title of the lesson, the step, and its title; without the lesson's title where not all fits."""
+        assert self.lesson is not None
+        lesson, step = self.lesson, self.lesson.steps[self.step]
+        place = f"step {self.step + 1}/{len(lesson.steps)}" if len(lesson.steps) > 1 else ""
+        whole = " · ".join(filter(None, (f"{lesson.number}. {lesson.title}", place, step.title)))
+        if not step.title or cell_len(whole) <= width:
+            return whole
+        return " · ".join(filter(None, (f"{lesson.number}. {step.title}", place)))
 
     def take_focus(self) -> None:
         """Focus the live widget where it wants the keys, else the text."""

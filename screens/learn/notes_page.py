@@ -66,7 +66,7 @@ class NoteText(VerticalScroll, inherit_bindings=False):
 class NotesPage(LearnPage):
     """On a narrow screen the note is below the list, on a wide one beside it."""
 
-    LINK = PageLink("notes", "m", "my notes")
+    LINK = PageLink("notes", "n", "my notes")
     PARTS = (NoteList, NoteText)
     DEFAULT_CSS = """
     NotesPage {

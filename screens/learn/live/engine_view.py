@@ -85,7 +85,10 @@ class EngineView(LiveWidget):
         view = self.view_of(answer)
         if self.title_note:
             view = replace(view, title=f"{self.title_note} · {view.title}")
+        is_first = self.view.view is None
         self.view.show(view)
+        if is_first:
+            self.view.top = 0  # the head of the picture first, wherever the chosen row is
 
     def _refused(self, refused: Refused) -> None:
         self._is_answered = True

@@ -95,20 +95,25 @@ class PlaceView(EngineView):
             position=self.position,
         )
 
+    def _ask_elsewhere(self) -> None:
+        """Ask for another place; the cursor, which is on a number of the place before, goes until an arrow is pressed."""
+        self.view.cursor = None
+        self.ask()
+
     def action_position(self, by: int) -> None:
         if self._path is not None and self.position is not None:
             self.position = max(0, min(self.position + by, len(self._path.tokens) - 1))
-            self.ask()
+            self._ask_elsewhere()
 
     def action_head(self, by: int) -> None:
         if self._facts is not None:
             self.head_index = (self.head_index + by) % self._facts.heads
-            self.ask()
+            self._ask_elsewhere()
 
     def action_layer(self, by: int) -> None:
         if self._facts is not None:
             self.layer_index = (self.layer_index + by) % self._facts.layers
-            self.ask()
+            self._ask_elsewhere()
 
     def action_init(self) -> None:
         self.checkpoint = TRAINED if self.checkpoint == INIT else INIT

@@ -46,7 +46,7 @@ def shown(app: LabApp) -> str:
 async def open_notes(pilot: Pilot[None], until: Any) -> None:
     await pilot.press("6")
     await until(pilot, lambda: pilot.app.screen.query(NotesPage))
-    await pilot.press("m")
+    await pilot.press("n")
     await until(pilot, lambda: page(pilot.app).is_settled)  # type: ignore[arg-type]
 
 
