@@ -238,7 +238,8 @@ class LabApp(AppState):
             return
         if not self.run_is_chosen and message.runs:
             self.run_is_chosen = True
-            self.run_name = message.runs[0].name
+            own = (run for run in message.runs if not (run.is_posttrained or run.is_of_scaling))
+            self.run_name = next(own, message.runs[0]).name
         self.runs_known = True
         self.runs = tuple(message.runs)
 

@@ -32,6 +32,17 @@ def home() -> Path:
     return platformdirs.user_data_path("llmlab", appauthor=False) / "runs"
 
 
+def scaling_folder(home: Path) -> Path:
+    """The folder of the scaling experiments, each a folder by its name; its runs are called NAME-1 and so on."""
+    return home / ".scaling"
+
+
+def is_of_scaling(run: Path) -> bool:
+    """True if the run in this folder belongs to a scaling experiment."""
+    name, dash, number = run.name.rpartition("-")
+    return bool(dash) and number.isdecimal() and bool(name) and (scaling_folder(run.parent) / name).is_dir()
+
+
 def demo() -> Path:
     """The trained model that ships with the lab."""
     checkout = source_checkout()

@@ -14,7 +14,7 @@ from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
-from lab.runs.home_folder import demo, home
+from lab.runs.home_folder import demo, home, is_of_scaling
 from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length, planned_steps
@@ -82,6 +82,8 @@ class RunSummary:
     origin: str = ""
     """A sentence, where it did not begin with random weights."""
     is_posttrained: bool = False
+    is_of_scaling: bool = False
+    """True if it is one of the sizes of a scaling experiment."""
     is_imported: bool = False
     """True if its weights were trained elsewhere: it has no text, and its training settings are those of nothing yet."""
     problem: str = ""
@@ -204,6 +206,7 @@ class RunsWatcher:
             is_demo=is_demo,
             origin=origin_of(config),
             is_posttrained=config.tuning is not None,
+            is_of_scaling=is_of_scaling(run.path),
             is_imported=config.imported is not None,
             problem=problem,
         )

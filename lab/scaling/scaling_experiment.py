@@ -25,6 +25,7 @@ from lab.core.safe_open import run_folder_mode
 from lab.runs import trainer_commands
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import home as home_of_runs
+from lab.runs.home_folder import scaling_folder
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
@@ -33,7 +34,6 @@ from lab.runs.run_progress import fraction_done
 from lab.runs.run_schema import Count, Fraction, Sentence
 from lab.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
 
-FOLDER = ".scaling"
 STOP_SECONDS = 120.0
 """Longest wait for a process to end after the command to stop: its trainer finishes a step and saves."""
 POLL_SECONDS = 0.1
@@ -94,7 +94,7 @@ class ScalingExperiment:
         """Raises: UserError, if it cannot be a run's name."""
         self.name = check_name(name)
         self.home = (home or home_of_runs()).absolute()
-        self.path = self.home / FOLDER / name
+        self.path = scaling_folder(self.home) / name
         self.plan_path = self.path / "plan.json"
         self.status_path = self.path / "status.json"
         self.lock_path = self.path / "lock"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -13,12 +13,14 @@ from textual.widget import Widget
 
 from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
+from screens.dialogs.choose_run import RunChooser
 from screens.engine.engine_interface import Engine
 from screens.learn.claims.claims_page import ClaimsPage
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
+from screens.messages import RunChosen
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.page_bar import PageBar, PageLink
 
@@ -31,7 +33,8 @@ class LearnScreen(LabScreen):
     MODE = "learn"
     HELP = (
         "How a GPT is made and run, a step at a time: short lessons, each computed on your own model. `enter` reads a lesson, "
-        "`space` goes on, `o` opens what is in view in its own mode. `n` lists your own notes, which `ctrl+o` writes anywhere."
+        "`space` goes on, `o` opens what is in view in its own mode, `M` chooses the model. `n` lists your own notes, which "
+        "`ctrl+o` writes anywhere."
     )
     DEFAULT_CSS = """
     LearnScreen {
@@ -59,6 +62,7 @@ class LearnScreen(LabScreen):
             )
             for page in PAGES
         ),
+        Binding("M", "model", "Model", id="learn.model", show=False, tooltip="Choose the model that the lessons compute on"),
         Binding("pagedown,ctrl+d", "leaf(1)", "Page down", id="learn.page_down", show=False, tooltip="Scroll the picture down"),
         Binding("pageup,ctrl+u", "leaf(-1)", "Page up", id="learn.page_up", show=False, tooltip="Scroll the picture up"),
     ]
@@ -113,6 +117,13 @@ class LearnScreen(LabScreen):
     def action_page(self, name: str) -> None:
         self.page = name
         self.current.take_focus()
+
+    @work(exclusive=True, group="model")
+    async def action_model(self) -> None:
+        runs = [(run.name, f"{run.text}, {run.phase}") for run in self.lab.runs]
+        name = await self.app.push_screen_wait(RunChooser(runs, self.lab.run_name, title="the model of the lessons"))
+        if name:
+            self.post_message(RunChosen(name))
 
     def action_leaf(self, by: int) -> None:
         """Scroll what is in sight by a window: the focused part, else the picture, else the text."""

@@ -58,6 +58,8 @@ class LessonReader(Vertical):
         Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
         Binding("p,backspace", "step(-1)", "Back", id="lesson.previous", key_display="p", tooltip="The step before"),
         Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state"),
+        Binding("j,down", "scroll_text(1)", "Scroll", id="lesson.down", show=False, tooltip="Scroll the text down"),
+        Binding("k,up", "scroll_text(-1)", "Up", id="lesson.up", show=False, tooltip="Scroll the text up"),
         Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text"),
     ]
 
@@ -174,8 +176,12 @@ class LessonReader(Vertical):
         return focused is not None and self in focused.ancestors
 
     def leave(self) -> bool:
-        """Leave an inner place of the live widget. False if there is none."""
-        return self.live is not None and self.live.leave()
+        """Leave an inner place of the live widget, or show its text again. False if there is none of both."""
+        if self.live is not None and self.live.leave():
+            return True
+        was_alone = self.has_class("-live-only")
+        self.remove_class("-live-only")
+        return was_alone
 
     def action_step(self, by: int) -> None:
         if self.lesson is None:
@@ -189,6 +195,10 @@ class LessonReader(Vertical):
         state = self.live.full_screen() if self.live is not None else None
         if state is not None:
             self.post_message(OpenState(state))
+
+    def action_scroll_text(self, by: int) -> None:
+        """Scroll the text while the live widget has the focus and does not use the key."""
+        self.query_one(LessonText).scroll_relative(y=by, animate=False)
 
     def action_enlarge(self) -> None:
         self.toggle_class("-live-only")

@@ -19,3 +19,11 @@ def test_home_is_the_checkout_s_own_folder_unless_asked_otherwise(monkeypatch: p
     if sys.platform == "linux":
         assert home_folder.home() == tmp_path / "llmlab" / "runs"
     assert home_folder.demo() == root / "lab" / "demo"
+
+
+def test_runs_of_a_scaling_experiment_are_told_by_its_folder(tmp_path: Path) -> None:
+    (tmp_path / ".scaling" / "mine").mkdir(parents=True)
+    of_it = {
+        name: home_folder.is_of_scaling(tmp_path / name) for name in ("mine-1", "mine-12", "mine-x", "mine", "other-1", "-1")
+    }
+    assert of_it == {"mine-1": True, "mine-12": True, "mine-x": False, "mine": False, "other-1": False, "-1": False}

@@ -90,6 +90,15 @@ async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, make
         assert lines(pilot)[2].startswith("▸  older")
 
 
+async def test_a_size_of_a_scaling_experiment_is_not_chosen_unasked(app: HomeApp, home: Path, make_run: Any, until: Any) -> None:
+    (home / ".scaling" / "sizes").mkdir(parents=True)
+    make_run("mine", created=1000.0)
+    make_run("sizes-4", created=2000.0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        assert app.run_name == "mine"
+
+
 async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(app: HomeApp, make_run: Any, until: Any) -> None:
     make_run("done", created=1000.0)
     make_run("busy", created=2000.0, phase="training", step=240)

@@ -218,7 +218,7 @@ async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
         assert len(told) == 1
         assert "no UTF-8 text" in told[0]
         await pilot.press("enter", "space")
-        await until(pilot, lambda: "step 2 of 2" in str(screen.query_one(LessonText).border_title))
+        await until(pilot, lambda: "step 2/2" in str(screen.query_one(LessonText).border_title))
         status = screen.query_one("#lesson-status", StatusLine)
         await until(pilot, lambda: status.has_class("-error"))
         assert "layer of a live widget must be a number from 1" in str(status.left)
