@@ -2,17 +2,21 @@
 
 import math
 
+from textual import events
 from textual.binding import Binding
 from textual.widgets import Input
+from textual.widgets.input import Selection
 
 STEP = 0.1
+DIGITS = 4
+"""Significant figures of a number that is written into a field: with its sign and point they fit the narrowest one."""
 
 
 class NumberInput(Input):
-    """Field of a number of at most `most` in magnitude."""
+    """Field of a number of at most `most` in magnitude. Its beginning, and so its sign, is in sight until the cursor is moved."""
 
     DEFAULT_CSS = """
-    NumberInput { width: 1fr; height: 1; border: none; padding: 0 1; background: $foreground 10%; text-style: underline; }
+    NumberInput { width: 1fr; height: 1; border: none; padding: 0; background: $foreground 10%; text-style: underline; }
     NumberInput:focus { background: $accent 30%; border: none; }
     """
     BINDINGS = [
@@ -21,7 +25,8 @@ class NumberInput(Input):
     ]
 
     def __init__(self, number: float, *, most: float, id: str) -> None:
-        super().__init__(f"{number:g}", select_on_focus=False, id=id)
+        super().__init__(in_figures(number), select_on_focus=False, restrict=r"[-−+]?\d*[.,]?\d*", id=id)
+        self.cursor_position = 0
         self.most = most
 
     @property
@@ -33,7 +38,22 @@ class NumberInput(Input):
             return None
         return number if math.isfinite(number) and abs(number) <= self.most else None
 
+    def write(self, number: float) -> None:
+        """Put a number into the field, with its beginning in sight."""
+        self.value = in_figures(number)
+        self.cursor_position = 0
+
+    def on_focus(self, event: events.Focus) -> None:
+        """Select all, so that typing replaces it; the cursor at the beginning keeps the sign in sight."""
+        if not event.from_app_focus:
+            self.selection = Selection(len(self.value), 0)
+
     def action_nudge(self, by: int) -> None:
         if self.number is not None:
-            self.value = f"{round(self.number + by * STEP, 6):g}"
-            self.cursor_position = len(self.value)
+            self.write(round(self.number + by * STEP, 6))
+
+
+def in_figures(number: float) -> str:
+    """A number in `DIGITS` significant figures and without an exponent, which could not be edited in a field."""
+    text = f"{float(f'{number:.{DIGITS}g}'):.12f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

@@ -25,12 +25,13 @@ from lab.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
-from lab.views.blocks import Paragraph, View
+from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.learn.live.posttraining_figures import kl_figure, loss_figure, reward_figure, story_figure
+from screens.learn.live.posttraining_plan import plan_view
 from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
@@ -64,10 +65,11 @@ class PosttrainingWidget(LiveWidget):
     """
     BINDINGS = [
         Binding("r", "start", "Start", id="posttraining.start", tooltip="Start the post-training in the background"),
+        Binding("r", "restart", "Start again", id="posttraining.restart", tooltip="Start it again, in place of its result"),
         Binding("x", "stop", "Stop", id="posttraining.stop", tooltip="Stop the post-training"),
         Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
         Binding("V", "turn(-1)", "View before", id="posttraining.view_back", show=False, tooltip="The view before"),
-        Binding("g", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction, before it starts"),
+        Binding("g", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction for the next start"),
         Binding("w", "model", "Model", id="posttraining.model", tooltip="Choose the model that o opens in Inspect"),
     ]
 
@@ -161,7 +163,9 @@ class PosttrainingWidget(LiveWidget):
         if name == "pairs":
             return pairs_view(self.history) if self.history.started is not None else examples_view()
         if name == "plan":
-            return self._plan()
+            base = self._base.name if self._base is not None else "the run"
+            chosen = CHOICES[self.prediction] if self.prediction is not None else ""
+            return plan_view(base, self.history, chosen, is_running=self.is_running)
         view = comparison_view(self.history, self.query_one(BlockView).room)
         told = prediction_in_words(self.history)
         return View(view.stage, view.title, f"{told} {view.sentence}" if told else view.sentence, view.blocks)
@@ -184,28 +188,6 @@ class PosttrainingWidget(LiveWidget):
         sentence = sft_view(history).sentence if name == "loss" else rounds_sentence(kept, free) if kept else ""
         self.query_one("#posttraining-sentence", StatusLine).say(sentence)
 
-    def _plan(self) -> View:
-        """The plan before it begins."""
-        settings, base = PosttrainSettings(), visible(self._base.name) if self._base is not None else "the run"
-        names = ", ".join(tuned_name(base, model) for model in MODELS[1:])
-        earlier = self.history.ended
-        took = f" The last one took {duration(earlier.seconds)}." if earlier is not None and earlier.is_finished else ""
-        blocks = [
-            Paragraph(
-                f"1. SFT: {settings.epochs} passes over {settings.pairs} questions with answers. 2. RL: {settings.rounds} rounds "
-                f"with the KL penalty. 3. The same without it. {base} stays as it is; the three models become runs: {names}."
-            ),
-            Paragraph(
-                f"It takes some minutes on one core, at low priority; after {duration(settings.seconds)} it makes do with fewer "
-                f"rounds.{took}"
-            ),
-        ]
-        return View("plan", "the plan", f"Predict, with g: {QUESTION} ‹ {self._predicted} ›", list(blocks))
-
-    @property
-    def _predicted(self) -> str:
-        return CHOICES[self.prediction] if self.prediction is not None else "no prediction yet"
-
     def _state_in_words(self) -> str:
         follower, history = self._follower, self.history
         if follower is None or self._base is None:
@@ -227,11 +209,12 @@ class PosttrainingWidget(LiveWidget):
             left = history.seconds_left()
             words = f"{NAMES[line.model]}: round {line.round}/{line.rounds}" if line is not None else "RL begins"
             return f"{at}{words}" + (f" · {duration(left)} left" if left is not None else "")
+        model = self._model_to_open()
+        opens = f" · o opens {visible(history.saved[model])}, w another" if model else ""
         if stage == "finished":
-            model = self._model_to_open()
-            return f"{at}finished · o opens {visible(history.saved[model])} in Inspect, w another" if model else f"{at}finished"
+            return f"{at}finished{opens}"
         reason = history.ended.message if history.ended is not None else "Its process is gone."
-        return f"{at}{reason} r starts it again"
+        return f"{at}{reason} r starts it again{opens}"
 
     def _model_to_open(self) -> Model | None:
         saved = self.history.saved
@@ -240,11 +223,19 @@ class PosttrainingWidget(LiveWidget):
         return "rl" if "rl" in saved else "sft" if "sft" in saved else None
 
     def full_screen(self) -> ScreenState | None:
-        """Inspect, with a model that was made and a held-out question as the prompt."""
+        """Inspect, at the attention of the last position of a held-out question, in the last layer of a model that was made."""
         model, started = self._model_to_open(), self.history.started
         if model is None or started is None or not started.questions:
             return None
-        return ScreenState(mode="inspect", run=self.history.saved[model], prompt=started.questions[0].prompt)
+        assert self._base is not None
+        return ScreenState(
+            mode="inspect",
+            run=self.history.saved[model],
+            prompt=started.questions[0].prompt,
+            stage="scores",
+            layer=self._base.config.model.layers - 1,
+            head=0,
+        )
 
     def take_focus(self) -> bool:
         self.can_focus = True
@@ -252,19 +243,22 @@ class PosttrainingWidget(LiveWidget):
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "start":
-            return self._base is not None and not self.is_running and not self._is_starting
+        if action in ("start", "restart"):
+            is_first = self.history.started is None
+            return self._base is not None and not self.is_running and not self._is_starting and is_first == (action == "start")
         if action == "stop":
             return self.is_running
         if action == "predict":
-            return not self.is_running and self.view_name == "plan"
+            return not self.is_running and not self._is_starting
         return action != "model" or bool(self.history.saved)
 
     def action_turn(self, by: int) -> None:
         self.chosen = VIEWS[(VIEWS.index(self.view_name) + by) % len(VIEWS)]
 
     def action_predict(self) -> None:
+        """Predict the next choice, in the view that shows it."""
         self.prediction = 0 if self.prediction is None else (self.prediction + 1) % len(CHOICES)
+        self.chosen = "plan"
 
     def action_model(self) -> None:
         saved = [model for model in MODELS if model in self.history.saved]
@@ -290,6 +284,9 @@ class PosttrainingWidget(LiveWidget):
             self._show_if_ready()
             self._start(self._base)
 
+    def action_restart(self) -> None:
+        self.action_start()
+
     @work(exclusive=True, group="start", exit_on_error=True)
     async def _start(self, base: Run) -> None:
         """Have this lab let go of the runs that will be replaced, then start the process."""
@@ -301,6 +298,8 @@ class PosttrainingWidget(LiveWidget):
             await asyncio.to_thread(start_posttraining, base, home(), PosttrainSettings(), prediction)
         except UserError as error:
             self.say(str(error), error=True)
+        else:
+            self.prediction = None
         finally:
             self._is_starting = False
         self.chosen, self.opens = "", None

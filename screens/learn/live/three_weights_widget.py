@@ -32,20 +32,23 @@ class ThreeWeightsWidget(LiveWidget):
     USES_MODEL = False
     OPTIONS = ("show",)
     HELP = (
-        "**Three weights.** `tab` leads to the fields: type a number, or change it by 0.1 with `↑` and `↓`. `enter` takes a step "
-        "of gradient descent, `f` a hundred, `u` takes one back. Computed as you type."
+        "**Three weights.** `shift+tab` leads to the fields: type a number, or change it by 0.1 with `↑` and `↓`; `escape` "
+        "leaves them. Outside, `enter` takes a step of gradient descent, `f` a hundred, `u` takes one back. Computed as you type."
     )
     DEFAULT_CSS = """
     ThreeWeightsWidget {
         height: 1fr;
         & > Horizontal { height: 1; padding: 0 1; }
-        & Static { width: auto; padding: 0 0 0 1; }
+        & Static { width: auto; padding: 0 1; }
         & BlockView { height: 1fr; }
     }
     """
     BINDINGS = [
         Binding("enter", "take(1)", "Take a step", id="weights.step", tooltip="One step of gradient descent"),
         Binding("f", f"take({MANY})", "100 steps", id="weights.many", tooltip="A hundred steps of gradient descent"),
+        Binding(
+            "escape", "leave_field", "Leave the field", id="weights.leave", tooltip="Back to the numbers, where letters are keys"
+        ),
         Binding("u", "undo", "Undo", id="weights.undo", tooltip="Take the last step back"),
     ]
 
@@ -74,6 +77,12 @@ class ThreeWeightsWidget(LiveWidget):
     def take_focus(self) -> bool:
         self.view.focus()
         return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "leave_field" or isinstance(self.screen.focused, NumberInput)
+
+    def action_leave_field(self) -> None:
+        self.view.focus()
 
     @property
     def rate(self) -> float | None:
@@ -111,8 +120,7 @@ class ThreeWeightsWidget(LiveWidget):
         with self.prevent(Input.Changed):
             for name, field in self._fields().items():
                 field.most = max(FARTHEST, abs(getattr(self.history[-1], name)))
-                field.value = f"{getattr(self.history[-1], name):.4g}"
-                field.cursor_position = len(field.value)
+                field.write(getattr(self.history[-1], name))
 
     def action_take(self, steps: int) -> None:
         if self.rate is None or any(field.number is None for field in self._fields().values()):

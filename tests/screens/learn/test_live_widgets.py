@@ -16,7 +16,7 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
-from screens.learn.live.number_input import NumberInput
+from screens.learn.live.number_input import NumberInput, in_figures
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
@@ -94,14 +94,17 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
         assert view().title == "1 step taken"
         await pilot.press("f", "u")
         assert view().title == "100 steps taken"
-        await pilot.press("shift+tab", "ctrl+u", "5", "up")
+        await pilot.press("shift+tab", "5", "up")
         rate = pilot.app.screen.query_one("#weights-rate", NumberInput)
         assert rate.number == pytest.approx(5.1)
         assert view().title == "100 steps taken", "another rate goes on from here"
         pilot.app.screen.query_one("#weights-w3", NumberInput).focus()
-        await pilot.press("ctrl+u", "x")
-        assert "between −10 and 10, not 'x'" in view().blocks[0].text  # type: ignore[union-attr]
+        await pilot.press("x")
+        assert view().title == "100 steps taken", "a letter is refused"
+        await pilot.press("9", "9")
+        assert "between −10 and 10, not '99'" in view().blocks[0].text  # type: ignore[union-attr]
         await pilot.press("ctrl+u", "0", "escape")
+        assert pilot.app.focused is page.reader.query_one(BlockView), "escape leaves the fields"
         assert view().title == "no step taken yet"
         assert cell(0, 1) == cell(0, 3), "with w₃ = 0 the derivative by w₁ is 0"
 
@@ -128,6 +131,27 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
         assert figure is not None
         assert list(figure.series[1].ys) == [5, 4, 3, 2]
         assert "Validation loss: 5.000 at step 0, 2.000 at step 3." in status.left
+
+
+async def test_a_number_field_shows_the_sign(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = pilot.app.screen.query_one(LessonsPage)
+        await until(pilot, lambda: page.is_settled)
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen.query(NumberInput))
+        field = pilot.app.screen.query_one("#weights-w3", NumberInput)
+        field.write(-0.294117)
+        await until(pilot, lambda: field.render_line(0).text.strip() == "-0.2941")
+        field.focus()
+        await until(pilot, lambda: field.has_focus)
+        assert field.render_line(0).text.strip() == "-0.2941"
+        await pilot.press("up")
+        assert field.render_line(0).text.strip() == "-0.1941"
+
+
+@pytest.mark.parametrize(("number", "text"), [(-0.29414, "-0.2941"), (0.00001, "0.00001"), (1234567.0, "1235000"), (-0.0, "0")])
+def test_a_number_is_written_without_an_exponent(number: float, text: str) -> None:
+    assert in_figures(number) == text
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,8 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         await until(pilot, lambda: widget(pilot).query_one(BlockView).view)
         assert QUESTION in view(pilot).sentence
         assert widget(pilot).full_screen() is None
-        await pilot.press("g", "g", "g")
+        await pilot.press("v", "g", "g", "g")
+        assert widget(pilot).view_name == "plan", "g shows what it changes"
         assert CHOICES[2] in view(pilot).sentence
         await pilot.press("v")
         assert "name both animals" in view(pilot).sentence
@@ -133,7 +134,10 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         await pilot.press("r")
         await until(pilot, lambda: widget(pilot).history.sft)
         assert begun == [CHOICES[2]]
+        assert widget(pilot).prediction is None
         assert "r starts it again" in state(pilot), "no process holds its lock"
+        assert widget(pilot).check_action("start", ()) is False
+        assert widget(pilot).check_action("restart", ()), "it replaces what there is"
 
         measured = [evaluation("base", 0.0, 0.1), evaluation("sft", 0.5, 0.5), evaluation("rl", 0.9, 1.0)]
         rounds = [round_(model, number, 0.5, 0.5) for model in ("rl", "rl-free") for number in (1, 2)]
@@ -151,6 +155,10 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert opened is not None
         assert (opened.mode, opened.run) == ("inspect", "demo-rl")
         assert opened.prompt.endswith("A:")
+        assert (opened.stage, opened.layer, opened.head, opened.position) == ("scores", 3, 0, None)
+        widget(pilot).chosen = "plan"
+        assert "You predicted fewer than with it: right" in view(pilot).sentence, "the same as in the comparison"
+        widget(pilot).chosen = ""
         await pilot.press("w")
         assert "o opens demo-sft" in state(pilot)
 
