@@ -192,8 +192,9 @@ class LessonsPage(LearnPage):
         assert self._progress is not None
         for at, lesson in enumerate(self.lessons):
             read = self._progress.of(lesson.name)
-            mark = "✓" if read.is_done else "▸" if lesson.name in self._progress.lessons else " "
-            self.list.replace_option_prompt_at_index(at, _line(mark, lesson))
+            is_begun = lesson.name in self._progress.lessons and not read.is_done
+            reached = f" · {min(read.step, len(lesson.steps) - 1) + 1}/{len(lesson.steps)}" if is_begun else ""
+            self.list.replace_option_prompt_at_index(at, _line("✓" if read.is_done else " ", lesson, reached))
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
         self.list.border_subtitle = f"{done} of {len(self.lessons)} done"
 
@@ -291,5 +292,5 @@ class LessonsPage(LearnPage):
                 self._open(*self._opens)
 
 
-def _line(mark: str, lesson: Lesson) -> Text:
-    return Text(f"{mark} {lesson.number}. {lesson.title}")
+def _line(mark: str, lesson: Lesson, reached: str = "") -> Text:
+    return Text(f"{mark} {lesson.number}. {lesson.title}{reached}")
