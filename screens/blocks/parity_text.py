@@ -11,11 +11,13 @@ OF_VOCABULARY = " · vocabulary"
 
 
 def parity_badge(parity: Parity, *, short: bool = False) -> str:
-    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`; of tokens, `✓ matches the vocabulary (max error 0)`"""
+    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`; of tokens, `✓ matches the vocabulary`"""
     matches = parity.max_delta <= TOLERANCE * max(1.0, parity.largest)
     error = f"max error {significant(parity.max_delta, 2)}"
     if short:
         return f"{'✓' if matches else '✗'} {error}"
+    if parity.name.endswith(OF_VOCABULARY) and parity.max_delta == 0:
+        return "✓ matches the vocabulary"  # bytes are the same or not: there is no rounding
     source = "vocabulary" if parity.name.endswith(OF_VOCABULARY) else "model"
     return f"{'✓ matches' if matches else '✗ differs from'} the {source} ({error})"
 

@@ -31,6 +31,8 @@ class LearnEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self.kept: dict[str, Any] = {}
+        """Work of the user that a live widget keeps for the next step that shows it, by the widget's name."""
         self._starts_answered = 0
         """Number of the start of the process that has answered last."""
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PHRASE = "running runs ran"
 BUILTIN = "stories"
 """Text to learn from where the user's own cannot be read."""
+KEPT = "merges"
+"""Name under which the session is kept while the lesson is read, so that going on and back loses no merge."""
 SLICE_SECONDS = 0.06
 """Longest time of merging between two paints."""
 
@@ -87,6 +89,8 @@ class MergesWidget(LiveWidget):
         self._run = ""
         self._run_tokens: tuple[bytes, ...] = ()
         self._number = 0
+        self._key: tuple[object, ...] = ()
+        """Lesson and text of the session."""
         self._is_merging = False
 
     def compose(self) -> ComposeResult:
@@ -106,8 +110,14 @@ class MergesWidget(LiveWidget):
     def show_model(self, model: ModelAtHand) -> None:
         self._run = model.run
         self._number += 1
-        self.say("Counting the words of the text…")
         lab = self.lab
+        self._key = (self.lesson, model.run, lab.text_source, lab.text_encoding, lab.text_cleaning)
+        kept = self.engine.kept.get(KEPT)
+        if kept is not None and kept[0] == self._key:
+            found: MergesWidget.Opened = kept[1]
+            self.post_message(self.Opened(self._number, found.session, found.run_tokens, found.problem))
+            return
+        self.say("Counting the words of the text…")
         self._open(self._number, model.run, lab.text_source, lab.text_encoding, lab.text_cleaning)
 
     @work(thread=True, group="bpe-open", exit_on_error=True)
@@ -149,6 +159,7 @@ class MergesWidget(LiveWidget):
     def _opened(self, message: Opened) -> None:
         if message.number == self._number:
             self.session, self._run_tokens = message.session, message.run_tokens
+            self.engine.kept[KEPT] = (self._key, message)
             self._draw()
             self.say(message.problem, error=bool(message.problem))
 
