@@ -25,7 +25,7 @@ from screens.notes.place_words import place_in_words
 MOST_CHARACTERS = 100_000
 """Most characters of a paste, which TextArea wraps at once."""
 
-FOUND_AGAIN = "m in 6 Learn lists your notes"
+FOUND_AGAIN = "n in 6 Learn lists your notes"
 
 
 class NoteDialog(ModalScreen[Note | None]):

@@ -117,6 +117,9 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         assert guess().is_open, "there is no choice c"
         await pilot.press("a")
         assert "✓ Right. It has 275." in await scored()
+        picture = page.reader.live.view
+        assert picture.size.height >= 7, "the answer leaves its picture room on a small screen"
+        assert not picture.view.sentence, "the answer says it"
 
         await pilot.press("p", "p")
         await until(pilot, lambda: page.reader.step == 0)
