@@ -35,7 +35,6 @@ def test_a_lesson_is_a_few_short_steps_with_one_guess_and_a_word_on_the_next(les
     for step in lesson.steps:
         assert step.live is not None, step.title
         assert len(step.text.split()) <= MOST_WORDS, step.title
-        assert len(step.title) <= 40
     assert "Remember" in lesson.steps[-1].text or lesson.steps[-1].title == "Remember"
     if lesson.number != 16:
         assert "Next: " in lesson.steps[-1].text
@@ -99,5 +98,24 @@ def test_the_worked_example_is_of_the_demo_and_gpt2() -> None:
     assert demo.model.layers == 4
     assert "Four layers later" in TEXTS[16]
     assert demo.data.source.startswith("stories")
+    tokenizer = Tokenizer.load(open_run("demo").tokenizer_path)
+    assert [tokenizer.decode([id_]) for id_ in tokenizer.encode("The")] == ["T", "he"]
+    assert len(tokenizer.encode(" The")) == 1
     assert all(step.live is not None and step.live.options.get("run") == "demo" for step in MINE[16].steps)
     assert {step.live.options.get("prompt") for step in MINE[16].steps if step.live} == {"The big dog ran"}
+
+
+def test_no_word_of_the_sentence_to_learn_from_is_split_by_the_demo() -> None:
+    (sentence,) = {step.live.options["sentence"] for step in MINE[10].steps if step.live and step.live.widget == "one-step"}
+    tokenizer = Tokenizer.load(open_run("demo").tokenizer_path)
+    assert len(tokenizer.encode(sentence)) == len(sentence.split()) + 1  # the full stop
+
+
+def test_the_post_training_of_the_lesson_is_that_of_the_demo() -> None:
+    steps = next(lesson.steps for lesson in lessons() if lesson.name == "after-pretraining")
+    assert all(step.live.options.get("run") == "demo" for step in steps if step.live is not None)
+
+
+@pytest.mark.parametrize("lesson", [each for each in lessons() if each.number >= 9], ids=lambda lesson: lesson.name)
+def test_the_title_of_a_step_is_short_enough_to_stand_beside_that_of_the_lesson(lesson: Lesson) -> None:
+    assert all(len(step.title) <= 30 for step in lesson.steps)

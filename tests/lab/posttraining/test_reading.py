@@ -99,7 +99,9 @@ def test_a_policy_that_exploits_the_reward_is_said_to() -> None:
     assert "100% are rewarded, 95% only through the hole" in view.sentence
     measures, answers = tables(view)
     assert [cell.text for cell in measures.rows[0][1:]] == ["0%", "50%", "95%", "5%"]
-    assert len(answers.rows) == 3
+    assert len(answers.rows) == 3 * 4, "too long to stand side by side: one below the other"
+    _, wide = tables(comparison_view(history(*lines), 240))
+    assert len(wide.rows) == 3
     assert all("\x1b" not in cell.text and len(cell.text) <= 48 for row in answers.rows for cell in row)
 
 

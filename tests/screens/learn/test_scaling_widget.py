@@ -24,6 +24,7 @@ from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.scaling.scaling_widget import PlotPane, ScalingWidget
 from screens.plot.line_plot import LinePlot
+from screens.widgets.status_line import StatusLine
 from tests.screens.learn.test_learn import SilentEngine
 
 ENTROPY = 0.16
@@ -165,6 +166,26 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         await until(pilot, lambda: widget.phase == "none" and widget.is_settled)
         assert not list(home.glob("scaling-*"))
         assert widget.picture == "numbers"
+
+
+async def test_a_stopped_one_says_how_to_go_on_and_how_to_delete_it(app: LabApp, home: Path, until: Any) -> None:
+    plan = ScalingPlan(guess=3, created=5.0)
+    experiment = ScalingExperiment("scaling", home)
+    experiment.path.mkdir(parents=True)
+    experiment.plan_path.write_bytes(msgspec.json.encode(plan))
+    write_size(home, plan, 0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget = await open_lesson(pilot, until)
+        assert widget.phase == "stopped"
+        assert widget.check_action("start", ()) is False
+        assert widget.check_action("resume", ())
+        words = widget.query_one("#scaling-state", StatusLine).left
+        assert "enter goes on, D deletes it." in words
+        assert "Your prediction: size 3" in words
+        titles = [str(plot.border_title) for plot in widget.query(LinePlot)]
+        assert ["FLOPs" in titles[0], "parameters" in titles[1]] == [True, True]
+        assert widget.snapshot is not None
+        assert "loss − entropy" in widget.snapshot.compute.scale_words
 
 
 def test_the_figures_in_the_lesson_are_those_of_the_plan() -> None:

@@ -94,6 +94,6 @@ def _fitted(fitted: FittedLaw, symbol: str, floor: float) -> list[Series]:
 
 
 def _scale_words(result: ScalingResult) -> str:
-    from lab.scaling.scaling_view import above_floor
+    from lab.core.number_format import fixed
 
-    return f"{above_floor(result)}, log"
+    return "loss, log" if result.floor is None else f"loss − entropy {fixed(result.floor)}, log"

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from lab.scaling.scaling_plan import ScalingPlan
 
 PICTURES = ("numbers", "compute", "parameters")
+TITLES = {
+    "compute": "loss over the compute of training: log₁₀ of FLOPs",
+    "parameters": "loss over the size of the model: log₁₀ of parameters",
+}
+"""Titles of the plots, which name their x axes: between the ticks there is not always room."""
 READ_SECONDS = 1.0
 """Time between two readings while the widget is in sight."""
 WIDE = 100
@@ -53,7 +58,7 @@ class ScalingWidget(LiveWidget):
     DEFAULT_CSS = """
     ScalingWidget {
         & > PlotPane { display: none; height: 1fr; padding: 0 1; }
-        & LinePlot { width: 1fr; height: 1fr; }
+        & LinePlot { width: 1fr; height: 1fr; border-top: solid $foreground 30%; border-title-color: $foreground 90%; }
         & > BlockView { display: none; height: 1fr; }
         &.-numbers > BlockView { display: block; }
         &.-compute > PlotPane, &.-parameters > PlotPane { display: block; }
@@ -63,7 +68,8 @@ class ScalingWidget(LiveWidget):
     }
     """
     BINDINGS = [
-        Binding("enter", "start", "Start", id="scaling.start", tooltip="Train the sizes, or resume them, in the background"),
+        Binding("enter", "start", "Start", id="scaling.start", tooltip="Train the sizes in the background"),
+        Binding("enter", "resume", "Go on", id="scaling.resume", tooltip="Go on training where it stopped, in the background"),
         Binding("x", "stop", "Stop", id="scaling.stop", tooltip="Stop and save; enter resumes"),
         Binding("T", "text", "Text", id="scaling.text", tooltip="Train on the text chosen in Data, or on the usual one"),
         Binding("v", "view(1)", "Next picture", id="scaling.view", tooltip="Loss over compute, over parameters, the numbers"),
@@ -127,10 +133,12 @@ class ScalingWidget(LiveWidget):
         self._chosen = ""
 
     def compose(self) -> ComposeResult:
-        yield StatusLine(id="scaling-state")
+        yield StatusLine(most_lines=2, id="scaling-state")
         with PlotPane():
-            yield LinePlot(id="scaling-compute")
-            yield LinePlot(id="scaling-parameters")
+            for name, title in TITLES.items():
+                plot = LinePlot(id=f"scaling-{name}")
+                plot.border_title = title
+                yield plot
         yield BlockView(id="scaling-numbers")
 
     def on_mount(self) -> None:
@@ -219,7 +227,8 @@ class ScalingWidget(LiveWidget):
         if self.snapshot is not None:
             problem = self.snapshot.progress.problem
             opens = f" o opens {self.run}." if self.run else ""
-            words = self.busy or problem or f"{self.snapshot.words}{opens}"
+            then = " enter goes on, D deletes it." if self.phase == "stopped" else ""
+            words = self.busy or problem or f"{self.snapshot.words}{then}{opens}"
             self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
 
     @on(Unread)
@@ -266,11 +275,17 @@ class ScalingWidget(LiveWidget):
         return self.snapshot.progress.phase if self.snapshot is not None else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        phases = {"start": ("none", "stopped"), "stop": ("running",), "guess": ("none",), "text": ("none",)}
+        phases: dict[str, tuple[str, ...]] = {
+            "start": ("none",),
+            "resume": ("stopped",),
+            "stop": ("running",),
+            "guess": ("none",),
+            "text": ("none",),
+        }
         phases["delete"] = phases["view"] = ("running", "stopped", "finished")
         if action in phases and self.phase not in phases[action]:
             return False
-        if action in ("start", "stop", "guess", "text", "delete"):
+        if action in ("start", "resume", "stop", "guess", "text", "delete"):
             return not self.busy and (action != "text" or bool(self.lab.text_source))
         return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
 
@@ -279,6 +294,9 @@ class ScalingWidget(LiveWidget):
 
         plan = self._plan() if self.phase == "none" else None
         self._command("Starting…", asyncio.to_thread(start_scaling, self._experiment(), plan))
+
+    def action_resume(self) -> None:
+        self.action_start()
 
     def action_stop(self) -> None:
         self._command("Stopping, and saving the run in training…", asyncio.to_thread(self._experiment().stop))
