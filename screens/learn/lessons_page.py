@@ -59,7 +59,7 @@ class LessonsPage(LearnPage):
     )
     DEFAULT_CSS = """
     LessonsPage {
-        & #learn-list-column { width: 40; }
+        & #learn-list-column { width: 44; }
         & #learn-score { height: auto; padding: 0 1; color: $foreground 80%; display: none; }
         & #learn-score.-known { display: block; }
         & LessonList { width: 1fr; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
@@ -193,7 +193,7 @@ class LessonsPage(LearnPage):
         for at, lesson in enumerate(self.lessons):
             read = self._progress.of(lesson.name)
             is_begun = lesson.name in self._progress.lessons and not read.is_done
-            reached = f" · {min(read.step, len(lesson.steps) - 1) + 1}/{len(lesson.steps)}" if is_begun else ""
+            reached = f"  {min(read.step, len(lesson.steps) - 1) + 1}/{len(lesson.steps)}" if is_begun else ""
             self.list.replace_option_prompt_at_index(at, _line("✓" if read.is_done else " ", lesson, reached))
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
         self.list.border_subtitle = f"{done} of {len(self.lessons)} done"

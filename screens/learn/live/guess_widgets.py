@@ -23,7 +23,7 @@ from lab.engine.method_registry import (
 )
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.experiment_guess import NAMES, parse_experiment_guess
+from lab.lessons.claim_checker.experiment_guess import NAMES, parse_experiment_guess
 from lab.views.blocks import ModelFacts
 from lab.views.guess_question import GuessQuestion
 from lab.views.screen_state import ScreenState
@@ -223,7 +223,7 @@ class AttentionGuess(PlaceGuess):
 class MeasuredGuess(GuessWidget):
     """`predict-experiment`: a question of the lesson's own, answered by the measures of an experiment on the model at hand.
 
-    Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`; those of `lab.lessons.experiment_guess`, which
+    Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`; those of `experiment_guess`, which
     describes them; any other one is an input of the experiment. Its picture is shown with the answer.
 
         ```live predict-experiment
