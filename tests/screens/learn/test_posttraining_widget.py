@@ -158,6 +158,9 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert (opened.stage, opened.layer, opened.head, opened.position) == ("scores", 3, 0, None)
         widget(pilot).chosen = "plan"
         assert "You predicted fewer than with it: right" in view(pilot).sentence, "the same as in the comparison"
+        await pilot.press("g")
+        assert "For another start, predicted with g" in view(pilot).sentence
+        assert CHOICES[0] in view(pilot).sentence
         widget(pilot).chosen = ""
         await pilot.press("w")
         assert "o opens demo-sft" in state(pilot)

@@ -52,8 +52,8 @@ class ScalingWidget(LiveWidget):
     USES_MODEL = False
     HELP = (
         "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
-        "background; it goes on when you leave. `x` stops and saves, `v` shows the next picture, `<` and `>` choose a run that "
-        "`o` opens in Train, `D` deletes all of it."
+        "background; it goes on when you leave. `x` stops and saves, `enter` then goes on, `v` shows the next picture, `<` and "
+        "`>` choose a run that `o` opens in Train, `D` deletes all of it."
     )
     DEFAULT_CSS = """
     ScalingWidget {
