@@ -103,6 +103,11 @@ def whole(n: int) -> str:
     return _minus(f"{n:,}")
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things: `1 layer`, `1,200 steps`."""
+    return f"{whole(n)} {noun}{'' if n == 1 else 's'}"
+
+
 def count(n: float) -> str:
     """A count in few characters: 812, 9,999, 12.3k, 2.1M, 1.6B."""
     special = _special(n)

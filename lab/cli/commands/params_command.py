@@ -6,7 +6,7 @@ import click
 
 from lab.cli.number_types import whole as whole_number
 from lab.cli.table_output import table, write_json
-from lab.core.number_format import bytes_, count, whole
+from lab.core.number_format import bytes_, count, counted, whole
 from lab.planning.default_hyperparameters import VOCABULARY_SIZES
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
@@ -78,7 +78,8 @@ def describe(name: str, config: "ModelConfig") -> str:
     parts = [(part, whole(number), f"{number / total:.1%}") for part, number in by_part(config).items()]
     return "\n".join(
         [
-            f"{name}: {config.layers} layers, {config.heads} heads, width {config.width}, context {config.context}, "
+            f"{name}: {counted(config.layers, 'layer')}, {counted(config.heads, 'head')}, "
+            f"width {config.width}, context {config.context}, "
             f"vocabulary {whole(config.vocab_size)}",
             "",
             table(("weight", "part", "shape", "count"), weights, right=(2, 3)),

@@ -12,7 +12,7 @@ from lab.cli.number_types import Within
 from lab.cli.visible_output import own_sequences
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS
-from lab.core.number_format import bytes_, count, whole
+from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
 from lab.planning.default_length import default_steps_in_words
 from lab.planning.settings_table import SETTINGS, Setting
@@ -131,7 +131,8 @@ def description(run: Run) -> str:
     return (
         f"{data.name}: {size}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
         f"the last {whole(data.tokens - data.split)} for validation{evaluations_in_words(run)}\n"
-        f"{run.name}: {model.layers} layers, {model.heads} heads, width {model.width}, context {model.context}, "
+        f"{run.name}: {counted(model.layers, 'layer')}, {counted(model.heads, 'head')}, "
+        f"width {model.width}, context {model.context}, "
         f"{count(parameter_count(model))} parameters{cleaned}{left_out}{_start_in_words(run)}"
     )
 

@@ -195,3 +195,7 @@ def test_a_probability_with_figures_for_small_ones(p: float, text: str) -> None:
 @pytest.mark.parametrize(("loss", "words"), [(0.0, "1.0"), (math.log(2), "2.0"), (3.2, "25"), (math.log(1024), "1,024")])
 def test_perplexity_is_the_number_of_equally_likely_tokens_with_that_loss(loss: float, words: str) -> None:
     assert number_format.perplexity(loss) == words
+
+
+def test_one_thing_is_singular() -> None:
+    assert [number_format.counted(n, "layer") for n in (0, 1, 2, 1200)] == ["0 layers", "1 layer", "2 layers", "1,200 layers"]
