@@ -53,6 +53,11 @@ def words(written: bytes) -> str:
     return OWN_SEQUENCES.sub("", written.decode("utf-8", "surrogateescape"))
 
 
+def _without_size(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the size of the terminal that the tests run in, which would stand for that of this one."""
+    return {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
+
+
 class PseudoTerminal:
     """A program in a pseudo-terminal of its own."""
 
@@ -72,7 +77,7 @@ class PseudoTerminal:
             stdin=terminal,
             stdout=terminal,
             stderr=terminal if stderr is None else stderr,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
+            env={**_without_size(os.environ), "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
             cwd=folder,
             start_new_session=True,
         )
