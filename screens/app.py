@@ -55,6 +55,12 @@ WARM_UP = "LLMLAB_WARM_UP"
 SECONDS_UNTIL_IDLE = 0.4
 """Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
 
+LATER_IMPORTS = (
+    *("screens.run_actions", "screens.help_screen", "plotext"),
+    *("models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_locks"),
+)
+"""Modules that the first use of a key would wait for, imported with the screens' own."""
+
 make_text_visible()
 send_changed_cells_only()
 paint_quickly()
@@ -197,8 +203,7 @@ class LabApp(AppState):
     def _import_screens(self) -> None:
         for mode in MODE_NAMES:
             import_module(f"screens.{mode}.{mode}_screen")
-        import_module("screens.run_actions")
-        for module in ("plotext", "models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_locks"):
+        for module in LATER_IMPORTS:
             import_module(module)
         if self._warms_engine:
             self.call_from_thread(self._warm_engine)
