@@ -16,7 +16,6 @@ from textual.widgets.option_list import Option
 from lab.lessons.lesson import Lesson
 from lab.lessons.load_lessons import lessons_and_problems
 from lab.views.screen_state import ScreenState
-from screens.learn.learn_page import LearnPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
@@ -28,6 +27,7 @@ from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling.scaling_widget import ScalingWidget
 from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
+from screens.learn.reading_page import ReadingPage
 from screens.widgets.guess.guess_view import GuessView
 from screens.widgets.page_bar import PageLink
 
@@ -48,10 +48,11 @@ class LessonList(OptionList):
     ]
 
 
-class LessonsPage(LearnPage):
+class LessonsPage(ReadingPage):
     """Narrow screens show the list or the lesson, wide ones both."""
 
     LINK = PageLink("lessons", "s", "lessons")
+    LIST, TEXT = "#learn-list", "#learn-lesson"
     PARTS = (
         *(LessonList, LessonReader, LessonText),
         *(StageWidget, ExperimentWidget, ThreeWeightsWidget, OneStepWidget),
@@ -257,28 +258,7 @@ class LessonsPage(LearnPage):
         if 0 <= at < len(names):
             self._open(names[at], 0 if message.by > 0 else len(self.lessons[at].steps) - 1)
         else:
-            self.close_lesson()
-
-    def close_lesson(self) -> None:
-        """Back to the list."""
-        self.remove_class("-reading")
-        self.list.focus()
-
-    def take_focus(self) -> None:
-        if self.has_class("-reading"):
-            self.reader.take_focus()
-        else:
-            self.list.focus()
-
-    def resting_focus(self) -> str | None:
-        return "#learn-lesson" if self.has_class("-reading") else "#learn-list"
-
-    def go_back(self) -> bool:
-        if not self.has_class("-reading"):
-            return False
-        if not self.reader.leave():
-            self.close_lesson()
-        return True
+            self.close_reading()
 
     def screen_state(self) -> ScreenState:
         lesson = self.reader.lesson

@@ -127,6 +127,12 @@ class ClaimReader(Vertical):
     def take_focus(self) -> None:
         self.query_one(BlockView if self.has_class("-view-only") else ClaimText).focus()
 
+    def leave(self) -> bool:
+        """Show the text again where the picture stands alone. False if it does not."""
+        was_alone = self.has_class("-view-only")
+        self.remove_class("-view-only")
+        return was_alone
+
     def action_turn(self, by: int) -> None:
         self.post_message(self.Turned(by))
 

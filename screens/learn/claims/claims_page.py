@@ -16,9 +16,9 @@ from lab.lessons.claim_checker.claim import Claim, Verdict
 from lab.views.screen_state import ScreenState
 from screens.learn.claims.claim_checks import Checked, ClaimChecks
 from screens.learn.claims.claim_reader import ClaimReader, ClaimText
-from screens.learn.learn_page import LearnPage
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.reading_page import ReadingPage
 from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import wrap
 
@@ -68,10 +68,11 @@ class ClaimList(OptionList):
         self.post_message(ClaimReader.CheckAgain())
 
 
-class ClaimsPage(LearnPage):
+class ClaimsPage(ReadingPage):
     """Narrow screens show the list or the claim, wide ones both. Claims are checked while the page is in sight."""
 
     LINK = PageLink("claims", "t", "the notes, checked")
+    LIST, TEXT = "#claims-list", "#claim-text"
     PARTS = (ClaimList, ClaimReader, ClaimText)
     DEFAULT_CSS = """
     ClaimsPage {
@@ -255,7 +256,7 @@ class ClaimsPage(LearnPage):
         if 0 <= at < len(self.claims):
             self.choices.highlighted = at
         else:
-            self._close()
+            self.close_reading()
 
     @on(ClaimReader.CheckAgain)
     def _check_again(self) -> None:
@@ -268,26 +269,6 @@ class ClaimsPage(LearnPage):
         if at is not None:
             self.choices.highlighted = at
             self._read()
-
-    def _close(self) -> None:
-        """Back to the list."""
-        self.remove_class("-reading")
-        self.choices.focus()
-
-    def take_focus(self) -> None:
-        if self.has_class("-reading"):
-            self.reader.take_focus()
-        else:
-            self.choices.focus()
-
-    def resting_focus(self) -> str | None:
-        return "#claim-text" if self.has_class("-reading") else "#claims-list"
-
-    def go_back(self) -> bool:
-        if not self.has_class("-reading"):
-            return False
-        self._close()
-        return True
 
     def screen_state(self) -> ScreenState:
         name = self.chosen.name if self.chosen is not None and self.has_class("-reading") else ""

@@ -158,7 +158,7 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("enter", "escape")
-        await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog) and isinstance(app.focused, BlockView))
         assert experiment.exists()
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
