@@ -120,7 +120,7 @@ DATA_PAGES = Group(
     "Pages",
     (
         *one("data.choose", "data.look", "data.clean", "data.split"),
-        Line(("data.next", "data.previous"), "next and previous page"),
+        Line(("data.next_page", "data.previous_page"), "next and previous page"),
     ),
 )
 TOKENS = Group("Text", one("tokens.edit", "tokens.example", "tokens.load", "tokens.used", "tokens.tokenizer"))

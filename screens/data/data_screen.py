@@ -16,7 +16,6 @@ from lab.core.number_format import bytes_, count
 from lab.data.cleaning.funnel import Funnel
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
-from screens.base_screen import LabScreen
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
@@ -24,20 +23,21 @@ from screens.data.look_page import LookPage
 from screens.data.split_page import SplitPage
 from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
+from screens.paged_screen import PagedScreen, page_bindings, turn_bindings
 from screens.widgets.page_bar import PageBar, PageLink
 
 PAGES = (
-    PageLink("choose", "c", "choose"),
-    PageLink("look", "o", "look"),
-    PageLink("clean", "e", "clean"),
-    PageLink("split", "s", "split"),
+    PageLink("choose", "c", "choose", "Choose a text"),
+    PageLink("look", "o", "look", "Look at the text: its statistics"),
+    PageLink("clean", "e", "clean", "Clean the text, rule by rule"),
+    PageLink("split", "s", "split", "Split the text for training and validation"),
 )
 CLASSES: dict[str, type[DataPage]] = {"choose": ChoosePage, "look": LookPage, "clean": CleanPage, "split": SplitPage}
 STEP_OF_PAGE = {"choose": 0, "look": 0, "clean": 1, "split": 2}
 """The step of text → cleaned → tokens that a page is about."""
 
 
-class DataScreen(LabScreen):
+class DataScreen(PagedScreen):
     """A bar of pages, and the page in sight. The chosen text is the screen's; pages are told of it."""
 
     AUTO_FOCUS = "#texts"
@@ -52,16 +52,11 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     BINDINGS = [
         Binding("u", "use", "Use this text", id="data.use", tooltip="Train on this text"),
         Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Type the path of a text file"),
-        Binding("c", "page('choose')", "Choose", id="data.choose", show=False, tooltip="Choose a text"),
-        Binding("o", "page('look')", "Look", id="data.look", show=False, tooltip="Look at the text: its statistics"),
-        Binding("e", "page('clean')", "Clean", id="data.clean", show=False, tooltip="Clean the text, rule by rule"),
-        Binding("s", "page('split')", "Split", id="data.split", show=False, tooltip="Split the text for training and validation"),
-        Binding("right_square_bracket", "turn(1)", "Pages", id="data.next", key_display="[ ]", tooltip="The next page"),
-        Binding("left_square_bracket", "turn(-1)", "Page back", id="data.previous", show=False, tooltip="The page before"),
+        *page_bindings("data", PAGES),
+        *turn_bindings("data"),
     ]
 
     page: var[str] = var("choose", init=False)
-    """Name of the page in sight."""
     text: var[ChosenText | None] = var(None, init=False)
     """The text as it has been read; None while there is none."""
 
@@ -190,10 +185,6 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self._funnel = message.funnel
         self._show_steps()
 
-    @on(PageBar.Chosen)
-    def _page_clicked(self, message: PageBar.Chosen) -> None:
-        self.page = message.page
-
     def screen_state(self) -> ScreenState:
         return ScreenState(mode=self.MODE, page=self.page, text=self.choose_page.source, encoding=self.choose_page.encoding)
 
@@ -201,13 +192,6 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if state.text and (state.text, state.encoding) != (self.choose_page.source, self.choose_page.encoding):
             self.choose_page.take_encoding(state.encoding)
             self.choose_page.choose(state.text)
-
-    def action_page(self, name: str) -> None:
-        self.page = name
-
-    def action_turn(self, by: int) -> None:
-        names = [page.name for page in PAGES]
-        self.page = names[(names.index(self.page) + by) % len(names)]
 
     def action_use(self) -> None:
         self.choose_page.use()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -12,7 +12,6 @@ from textual.reactive import var
 from textual.widget import Widget
 
 from lab.views.screen_state import ScreenState
-from screens.base_screen import LabScreen
 from screens.dialogs.choose_run import RunChooser
 from screens.engine.engine_interface import Engine
 from screens.learn.claims.claims_page import ClaimsPage
@@ -21,13 +20,14 @@ from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
 from screens.messages import RunChosen
+from screens.paged_screen import PagedScreen, page_bindings
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.page_bar import PageBar, PageLink
 
 PAGES: tuple[type[LearnPage], ...] = (LessonsPage, ClaimsPage, NotesPage)
 
 
-class LearnScreen(LabScreen):
+class LearnScreen(PagedScreen):
     """One page at a time, all over one engine."""
 
     MODE = "learn"
@@ -51,24 +51,13 @@ class LearnScreen(LabScreen):
     }
     """
     BINDINGS = [
-        *(
-            Binding(
-                page.LINK.letter,
-                f"page('{page.LINK.name}')",
-                page.LINK.title.capitalize(),
-                id=f"learn.{page.LINK.name}",
-                show=False,
-                tooltip=f"Show the page: {page.LINK.title}",
-            )
-            for page in PAGES
-        ),
+        *page_bindings("learn", (page.LINK for page in PAGES)),
         Binding("M", "model", "Model", id="learn.model", show=False, tooltip="Choose the model that the lessons compute on"),
         Binding("pagedown,ctrl+d", "leaf(1)", "Page down", id="learn.page_down", show=False, tooltip="Scroll the picture down"),
         Binding("pageup,ctrl+u", "leaf(-1)", "Page up", id="learn.page_up", show=False, tooltip="Scroll the picture up"),
     ]
 
     page: var[str] = var(LessonsPage.LINK.name)
-    """The name of the page shown."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
@@ -115,7 +104,7 @@ class LearnScreen(LabScreen):
         return self.current.go_back()
 
     def action_page(self, name: str) -> None:
-        self.page = name
+        super().action_page(name)
         self.current.take_focus()
 
     @work(exclusive=True, group="model")
@@ -138,10 +127,6 @@ class LearnScreen(LabScreen):
             part.page(by)
         elif part is not None:
             part.scroll_page_down(animate=False) if by > 0 else part.scroll_page_up(animate=False)
-
-    @on(PageBar.Chosen)
-    def _page_clicked(self, event: PageBar.Chosen) -> None:
-        self.action_page(event.page)
 
     def watch_page(self) -> None:
         if self.is_mounted:

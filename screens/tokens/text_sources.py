@@ -7,8 +7,8 @@ from textual.binding import Binding
 from textual.message import Message
 
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.base_screen import LabScreen
 from screens.dialogs.ask_text import AskText
+from screens.paged_screen import PagedScreen
 from screens.tokens.text_box import TextBox
 
 BOX_TITLE = "text"
@@ -16,7 +16,7 @@ LOADED_CHARACTERS = 20_000
 """Characters of a file that are loaded into the box."""
 
 
-class TextSources(LabScreen):
+class TextSources(PagedScreen):
     """A screen with a text box, and the keys that put a text into it. The user's own text comes back after the last example."""
 
     BINDINGS = [

@@ -14,6 +14,7 @@ from textual.widgets import Input, TextArea
 
 from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
 from lab.views.screen_state import ScreenState
+from screens.paged_screen import page_bindings, turn_bindings
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage
@@ -62,25 +63,13 @@ class TokensScreen(TextSources):
     BINDINGS = [
         Binding("e", "edit", "Edit", id="tokens.edit", tooltip="Edit the text"),
         Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer"),
-        *(
-            Binding(
-                page.LINK.letter,
-                f"page('{page.LINK.name}')",
-                page.LINK.title.capitalize(),
-                id=f"tokens.{page.LINK.name}",
-                show=False,
-                tooltip=f"Show the page: {page.LINK.title}",
-            )
-            for page in PAGES
-        ),
-        Binding("right_square_bracket", "turn(1)", "Pages", id="tokens.next_page", key_display="[ ]", tooltip="The next page"),
-        Binding("left_square_bracket", "turn(-1)", "Page back", id="tokens.previous_page", show=False, tooltip="The page before"),
+        *page_bindings("tokens", (page.LINK for page in PAGES)),
+        *turn_bindings("tokens"),
     ]
 
     source: var["TokenizerSource"] = var["TokenizerSource"]("gpt2")
     """The current tokenizer: gpt2, bytes, or run for that of the current run."""
     page: var[str] = var(StripPage.LINK.name)
-    """The name of the page shown."""
 
     @dataclass
     class Opened(Message):
@@ -169,16 +158,8 @@ class TokensScreen(TextSources):
         self.query_one("#tokens-text").focus()
 
     def action_page(self, name: str) -> None:
-        self.page = name
+        super().action_page(name)
         self._rest()
-
-    def action_turn(self, by: int) -> None:
-        names = [page.LINK.name for page in PAGES]
-        self.action_page(names[(names.index(self.page) + by) % len(names)])
-
-    @on(PageBar.Chosen)
-    def _page_clicked(self, event: PageBar.Chosen) -> None:
-        self.action_page(event.page)
 
     def watch_page(self) -> None:
         if self.is_mounted:

@@ -23,11 +23,12 @@ ARROW = " → "
 
 @dataclass(frozen=True)
 class PageLink:
-    """A page: its name in code, its key and its title."""
+    """A page: its name in code, its key and its title, and the tooltip of the key where it says more than the title."""
 
     name: str
     letter: str
     title: str
+    tooltip: str = ""
 
 
 class PageBar(Widget):
