@@ -66,6 +66,7 @@ LIMITS: dict[str, Limit] = {
     "clip": Limit(0, 1e9, above=True),
     "seed": Limit(0, 2**63 - 1),
     "threads": Limit(1, 1024),
+    "ranks": Limit(1, 4096),
     "eval_every": Limit(1, 1_000_000_000),
     "patience": Limit(1, 1_000_000_000),
     "sample_tokens": Limit(1, 100_000),

@@ -20,8 +20,10 @@ class TrainingBatches:
     `Generator.permutation` (NEP 19).
     """
 
-    def __init__(self, tokens: TokenFile, start: int, stop: int, context: int, batch: int, seed: int) -> None:
-        """`batch` windows of `context` tokens make a step.
+    def __init__(
+        self, tokens: TokenFile, start: int, stop: int, context: int, batch: int, seed: int, rows: slice | None = None
+    ) -> None:
+        """`batch` windows of `context` tokens make a step, of which `at` gives those of `rows`, or all.
 
         Raises:
             UserError: if the part does not hold one window and the token after it.
@@ -38,11 +40,12 @@ class TrainingBatches:
         self._start = start
         self._slack = count - 1 - self.windows * context
         self._seed = seed & (1 << 64) - 1
+        self._rows = rows or slice(0, batch)
         self._epochs: dict[int, Ids] = {}
 
     def at(self, step: int) -> tuple[Ids, Ids]:
         """The batch of a step, counted from 0: inputs (B, T) and targets (B, T), which are the inputs moved on by one token."""
-        samples = np.arange(step * self.batch, (step + 1) * self.batch)
+        samples = np.arange(step * self.batch, (step + 1) * self.batch)[self._rows]
         epochs = samples // self.windows
         parts = [self._starts(epoch)[samples[epochs == epoch] % self.windows] for epoch in range(epochs[0], epochs[-1] + 1)]
         return gather_windows(self._ids, np.concatenate(parts), self.context)

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from lab.core.errors import UserError
+from lab.runs.ranks.rank_heartbeat import ShardSetting
 from lab.runs.run_schema import DEFAULT_RULES, PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, OptimizerName
 from models.optimizers.lr_schedule import Schedule
@@ -58,6 +59,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     attention: AttentionKernel | None = None
     eval_every: int | None = None
     patience: int | None = None
+    ranks: int | None = None
+    shard_optimizer: ShardSetting | None = None
     prompts: tuple[str, ...] = ()
     sample_tokens: int | None = None
     home: Path | None = None

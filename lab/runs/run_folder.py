@@ -32,7 +32,7 @@ ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
 """The phases of a run that has, or should have, a trainer."""
 
 STATUS_PADDING = 2048
-"""status.json is filled up with spaces to this length, so that it can be written over in place on a full disk."""
+"""status.json is filled up with spaces to a multiple of this length, so that it can be written over in place on a full disk."""
 
 
 SNAPSHOT_NAME = re.compile(r"([0-9]{1,12})\.safetensors")

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
 from lab.runs.origin.run_origin import ImportConfig, StartConfig, TuningConfig
+from lab.runs.ranks.rank_heartbeat import RankHeartbeats, ShardSetting
 from models.config import LARGEST, AttentionKernel, ModelConfig, OptimizerName, Precision
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -166,6 +167,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
     patience: Annotated[int, _within("patience")] | None = None
     """Evaluations in a row without a new lowest validation loss after which training ends early; None: never."""
+    ranks: Annotated[int, _within("ranks")] = 1
+    """Processes that it is trained in, one for each GPU; another number can resume it."""
+    shard_optimizer: ShardSetting = "auto"
     prompts: tuple[Text, ...] = ()
     sample_tokens: Annotated[int, _within("sample_tokens")] = 80
 
@@ -227,6 +231,8 @@ class Status(msgspec.Struct, kw_only=True):
     host: Word = ""
     heartbeat: UnixTime = 0.0
     """Unix time of the last write, in seconds."""
+    ranks: RankHeartbeats = ()
+    """The processes that train it, by rank, if they are several; rank 0 is the one that writes this."""
     seconds: Seconds = 0.0
     """Time spent training so far, over all resumes, pauses excluded."""
     device: Word = ""

@@ -8,6 +8,7 @@ import errno
 import os
 import zlib
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import torch
@@ -36,6 +37,20 @@ NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, err
 
 STATE_KEY = "cursor"
 """Metadata key of the trainer state in the file."""
+
+
+@runtime_checkable
+class ShardedState(Protocol):
+    """An optimizer of which each rank has the state of some weights only."""
+
+    optim: Optimizer
+    """The one for this rank's weights."""
+
+    def gather_tensors(self) -> dict[str, Tensor]:
+        """The state of all weights, as `optimizer_tensors` returns it. All ranks take part."""
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Load this rank's part of the state of all weights."""
 
 
 class LoadedCheckpoint(msgspec.Struct):
@@ -180,6 +195,8 @@ def config_checksum(run: Run) -> str:
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """Optimizer state under flat names, such as `exp_avg.h.0.attn.c_attn.weight`. Empty before the first step."""
+    if isinstance(optimizer, ShardedState):
+        return optimizer.gather_tensors()
     return {
         f"{key}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
         for name, weight in model.named_parameters()
@@ -193,6 +210,9 @@ def load_optimizer(model: nn.Module, optimizer: Optimizer, tensors: dict[str, Te
     Raises:
         KeyError, ValueError: if the tensors are those of another model.
     """
+    if isinstance(optimizer, ShardedState):
+        optimizer.load_tensors(tensors)
+        return
     names = {id(weight): name for name, weight in model.named_parameters()}
     weights = {names[id(weight)]: weight for group in optimizer.param_groups for weight in group["params"]}
     order = list(weights)

@@ -8,6 +8,7 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.out_of_memory import free_memory, is_out_of_memory
+from lab.training.distributed.one_rank import OneRank, Ranks
 from lab.training.training_setup import TrainingSetup
 
 
@@ -16,21 +17,28 @@ class GradientAccumulator:
 
     Each micro-batch's mean loss is weighted by its fraction of the windows, so that the sum is the batch's gradient but for
     rounding. Dropout masks depend on the number of micro-batches: they are drawn one micro-batch after the other.
+
+    Of several ranks each computes its own windows of the batch, with dropout masks of its own, and the gradients of all are added
+    up: see `lab.training.distributed`.
     """
 
-    def __init__(self, setup: TrainingSetup, autocast: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self, setup: TrainingSetup, autocast: Callable[[], AbstractContextManager[None]], ranks: Ranks | None = None
+    ) -> None:
         """`autocast` gives the context of a forward pass."""
         train = setup.run.config.train
         self.micro_batches = setup.state.micro_batches or train.accumulate
-        """Micro-batches of a step."""
+        """Micro-batches of a step, on all ranks together."""
+        self._ranks = ranks or OneRank()
         self._model = setup.model
+        self._loss = self._ranks.loss_function(setup.model)
         self._batches = setup.batches
         self._seed = train.seed
         self._device = setup.device
         self._autocast = autocast
 
-    def compute(self, step: int) -> float:
-        """Compute the gradient of a step into the weights, and return the loss in nats per token.
+    def compute(self, step: int, lr: float = 0.0) -> float:
+        """Compute the gradient of a step into the weights, and return the loss in nats per token. `lr` is for the other ranks.
 
         Where memory does not suffice, `micro_batches` is doubled, up to one window each, and the step begun anew.
 
@@ -38,14 +46,10 @@ class GradientAccumulator:
             UserError: if memory does not suffice for one window.
         """
         while True:
-            try:
-                return self._compute(step)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Only here the exception, and with it what the attempt had allocated, is gone.
-            self._model.zero_grad(set_to_none=True)
-            free_memory(self._device)
+            self._ranks.begin_step(step, self.micro_batches, lr)
+            loss = self.attempt(step)
+            if loss is not None:
+                return loss
             if self.micro_batches >= self._batches.batch:
                 raise UserError(
                     f"There is not enough memory for even one window of {self._batches.context} tokens; "
@@ -53,18 +57,36 @@ class GradientAccumulator:
                 )
             self.micro_batches = min(2 * self.micro_batches, self._batches.batch)
 
+    def attempt(self, step: int) -> float | None:
+        """Compute the gradient of a step into the weights, and return the loss; None where the memory of some rank ran out."""
+        own = None
+        try:
+            own = self._compute(step)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                self._ranks.explain(error)
+                raise
+        # Only here the exception, and with it what the attempt had allocated, is gone.
+        loss = self._ranks.total(own)
+        if loss is None:
+            self._model.zero_grad(set_to_none=True)
+            free_memory(self._device)
+        return loss
+
     def _compute(self, step: int) -> float:
         ids, targets = (torch.from_numpy(part).to(self._device) for part in self._batches.at(step))
         if self._model.config.dropout:
-            seed_dropout(self._device, dropout_seed(self._seed, step))
+            seed_dropout(self._device, dropout_seed(self._seed, step, self._ranks.rank))
         self._model.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
-        parts = ids.tensor_split(self.micro_batches), targets.tensor_split(self.micro_batches)
-        for part_ids, part_targets in zip(*parts, strict=True):
-            share = len(part_ids) / len(ids)
-            with self._autocast():
-                loss = self._model.loss(part_ids, part_targets)
-            (loss if share == 1.0 else loss * share).backward()  # type: ignore[no-untyped-call]
+        count = min(-(-self.micro_batches // self._ranks.count), len(ids))
+        parts = zip(ids.tensor_split(count), targets.tensor_split(count), strict=True)
+        for number, (part_ids, part_targets) in enumerate(parts, 1):
+            share = len(part_ids) / self._batches.batch
+            with self._ranks.accumulating(last=number == count):
+                with self._autocast():
+                    loss = self._loss(part_ids, part_targets)
+                (loss if share == 1.0 else loss * share).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * share
         return float(total)
 
@@ -81,9 +103,10 @@ class GradientAccumulator:
         )
 
 
-def dropout_seed(seed: int, step: int) -> int:
-    """Seed of a step's dropout, hashed: on the CPU torch uses only the low 32 bits of a seed."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=4).digest(), "little")
+def dropout_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Seed of a step's dropout on a rank, hashed: on the CPU torch uses only the low 32 bits of a seed."""
+    words = f"{seed} {step} {rank}" if rank else f"{seed} {step}"
+    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=4).digest(), "little")
 
 
 def seed_dropout(device: torch.device, seed: int) -> None:

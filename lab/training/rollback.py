@@ -11,7 +11,7 @@ from lab.core.out_of_memory import is_out_of_memory
 from lab.planning.default_hyperparameters import lower_lr
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
 from lab.training import checkpoint
-from lab.training.checkpoint import load_optimizer, optimizer_tensors
+from lab.training.checkpoint import ShardedState, load_optimizer, optimizer_tensors
 from lab.training.training_setup import TrainingSetup
 
 MAX_HALVINGS = 6
@@ -39,6 +39,8 @@ class Rollback:
     def keep_if_due(self, losses: list[float]) -> None:
         """Keep the present state, before an ordinary step is applied; `losses` are those by which the step was judged."""
         step = self._state.step
+        if isinstance(self._optimizer, ShardedState):
+            return  # a rank has no room for all of it, so that the checkpoint before the last is what is restored
         if self._is_recent() or not (self._step is None or step % KEEP_STATE_EVERY == 0):
             return
         self._tensors, self._step = {}, None

@@ -69,7 +69,8 @@ class StatusBoard:
         with self._lock:
             self._status.heartbeat = time.time()
             content = msgspec.json.encode(self._status) + b"\n"
-            content = content[:-1].ljust(STATUS_PADDING - 1) + b"\n"
+            padded = -(-len(content) // STATUS_PADDING) * STATUS_PADDING
+            content = content[:-1].ljust(padded - 1) + b"\n"
             temporary = temporary_beside(self._path)
             try:
                 descriptor = open_to_replace(temporary)

@@ -1,7 +1,10 @@
-"""Trainer process of one run: `python -P -m lab.training.trainer PATH`. It owns the run's lock for as long as it lives.
+"""Trainer process of one run: `python -P -m lab.training.trainer RUN`. It owns the run's lock for as long as it lives.
 
 This module holds everything around the training itself: the run's lock, signals, status, and errors. torch is imported only once
 the lock is held, in `lab.training.training_loop`, so that a second trainer is refused at once.
+
+Started by torchrun, as `torchrun --nproc-per-node 8 -m lab.training.trainer RUN`, it is one rank of several: rank 0 owns the run,
+and the others (`lab.training.distributed`) compute what it tells them.
 
 SIGTERM, SIGINT and SIGHUP save and end; the same signal once more ends at once, and the last checkpoint stands.
 """
@@ -12,7 +15,7 @@ import platform
 import sys
 import time
 import traceback
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 import psutil  # type: ignore[import-untyped]
@@ -24,9 +27,13 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
+from lab.training.distributed.rank_environment import RankEnvironment, read_rank_environment
 from lab.training.start_trainer import refuse_finished
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
+
+if TYPE_CHECKING:
+    from lab.training.distributed.one_rank import Ranks
 
 NICENESS = 5
 """Priority below that of the screen and of other people's processes."""
@@ -42,20 +49,31 @@ def main(arguments: list[str] | None = None) -> int:
     """Train the run in the given folder. Returns the exit code: 0 finished or stopped, 1 failed, 2 not begun."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1:
-        log("usage: python -P -m lab.training.trainer PATH-OF-A-RUN")
+        log("usage: python -P -m lab.training.trainer RUN, a name or a path")
         return 2
     signals = StopSignals()
     signals.install()
     try:
-        run = open_run(Path(arguments[0]).absolute())
+        environment = read_rank_environment()
+        run = open_run(arguments[0])
+        if environment is not None and environment.rank > 0:
+            return train_other_rank(run, environment, signals)
         lock = acquire_run(run)
     except UserError as error:
         log(str(error))
         return 2
     try:
-        return train(run, signals)
+        return train(run, signals, environment)
     finally:
         lock.release()
+
+
+def train_other_rank(run: Run, environment: RankEnvironment, signals: StopSignals) -> int:
+    """Compute what rank 0 says; returns the exit code."""
+    lower_priority()
+    from lab.training.distributed.other_rank import train_with_rank_0
+
+    return train_with_rank_0(run, environment, signals)
 
 
 def acquire_run(run: Run) -> filelock.BaseFileLock:
@@ -96,7 +114,7 @@ def takeover_note(status: Status) -> str:
     return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
 
 
-def train(run: Run, signals: StopSignals) -> int:
+def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = None) -> int:
     """Train a run whose lock is held; returns the exit code."""
     before = run.status()
     try:
@@ -126,7 +144,8 @@ def train(run: Run, signals: StopSignals) -> int:
     try:
         from lab.training.training_loop import Training
 
-        Training(run, board, signals, takeover_note(before)).train()
+        with leading_ranks(run, environment, board, signals) as ranks:
+            Training(run, board, signals, takeover_note(before), ranks).train()
     except (UserError, TokenizerError) as error:
         report_failure(board, str(error))
     except Exception as error:
@@ -138,6 +157,17 @@ def train(run: Run, signals: StopSignals) -> int:
         log(str(os_error_in_words(error, f"write the status of {run.name}")))
         return 1
     return 1 if board.status.phase == "failed" else 0
+
+
+def leading_ranks(
+    run: Run, environment: RankEnvironment | None, board: StatusBoard, signals: StopSignals
+) -> "contextlib.AbstractContextManager[Ranks | None]":
+    """Context in which the other ranks, if there are any, do what this one says."""
+    if environment is None:
+        return contextlib.nullcontext()
+    from lab.training.distributed.rank_zero import leading
+
+    return leading(run, environment, board, signals)
 
 
 def report_failure(board: StatusBoard, sentence: str) -> None:
@@ -158,5 +188,14 @@ def log(sentence: str) -> None:
     sys.stderr.flush()
 
 
+def end_at_once(code: int) -> None:
+    """End a rank without the teardown of its process group, which may wait for ranks that are gone."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "RANK" in os.environ:
+        end_at_once(code)
+    sys.exit(code)

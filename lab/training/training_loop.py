@@ -27,6 +27,7 @@ from lab.runs.weights_file import NotFiniteError
 from lab.training.checkpoint_schedule import CheckpointSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.disk_full_retry import DiskFullRetry
+from lab.training.distributed.one_rank import OneRank, RankLostError, Ranks
 from lab.training.evaluation.early_stopping import early_stop_message, is_stopped_early
 from lab.training.evaluation.evaluation_schedule import is_evaluation_due
 from lab.training.evaluation.final_evaluation import evaluate_final_weights
@@ -56,17 +57,18 @@ BAD_STEPS = 3
 class Training:
     """Training of one run in this process, which owns the run."""
 
-    def __init__(self, run: Run, board: StatusBoard, signals: StopSignals, note: str = "") -> None:
+    def __init__(self, run: Run, board: StatusBoard, signals: StopSignals, note: str = "", ranks: Ranks | None = None) -> None:
         """Load data and model, and the last checkpoint if there is one. `note` is a sentence to be told at the start.
 
         Raises:
             UserError: if the device cannot be used, or a file of the run.
         """
         self.run, self.config, self.board = run, run.config, board
-        self.setup = setup = set_up_training(run)
+        self.ranks = ranks or OneRank()
+        self.setup = setup = set_up_training(run, self.ranks)
         self.model, self.optimizer, self.state = setup.model, setup.optimizer, setup.state
-        self.compute = ComputeSetup(self.config.train, self.state, setup.device)
-        self.gradient = GradientAccumulator(setup, self.compute.autocast)
+        self.compute = ComputeSetup(self.config.train, self.state, setup.device, self.ranks.local_count)
+        self.gradient = GradientAccumulator(setup, self.compute.autocast, self.ranks)
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
         self.uniform_loss = uniform_baseline(self.config.model.vocab_size)
@@ -126,6 +128,8 @@ class Training:
             self.board.update("finished", message=message)
         except StopRequestedError as request:
             self._stop(request)
+        except RankLostError as lost:
+            raise UserError(self._end_without(lost)) from lost
         except NotFiniteError as error:
             raise UserError(self.rollback.failure_message(f"{error} holds NaN or infinity")) from error
         except (RuntimeError, MemoryError) as error:
@@ -144,10 +148,11 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         micro_batches, losses = self.gradient.micro_batches, state.spike_detector.losses
-        loss = self.gradient.compute(step)
+        loss = self.gradient.compute(step, lr)
         norms = UpdateNorms(self.model) if is_evaluation_due(train, step + 1) else None
         grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
         bad = state.spike_detector.is_bad(loss, grad_norm, self.uniform_loss)
+        self.ranks.update(apply=not bad)
         if not bad:
             self.rollback.keep_if_due(losses)
             self.optimizer.step()
@@ -177,6 +182,7 @@ class Training:
             self.rollback.roll_back(f"the loss was NaN, infinite or far outside its usual spread for {BAD_STEPS} steps in a row")
 
     def _report_rollback(self, message: str) -> None:
+        self.ranks.share_state(self.model, self.optimizer, self.state)
         self.logs.event("back", message)
         self.board.update(message=message)
 
@@ -283,12 +289,20 @@ class Training:
                 self.saver.save_silently()
         except StopRequestedError:
             request.save = False
+        if lost := self.ranks.lost():  # the launcher then ends all ranks by a signal
+            raise UserError(f"{lost} {self.logs.last_saved()}")
         if not request.save:
             saved = self.logs.last_saved()
             message = f"Ended on a full disk at step {step}; what was not saved was discarded, as asked. {saved}"
             step = self.logs.saved_step or 0
         self.logs.last_event(message, step)
         self.board.update("stopped", message=message, step=step, no_room=False, stopping=False)
+
+    def _end_without(self, lost: RankLostError) -> str:
+        """Save what rank 0 has, and return the reason for the end."""
+        if lost.can_save and not self.saver.is_saved():
+            self.saver.save_silently()
+        return f"{lost} {self.logs.last_saved()}"
 
     def _out_of_memory_message(self) -> str:
         parameters = count(parameter_count(self.config.model))

@@ -13,14 +13,14 @@ from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.autotune import choose_compute
-from lab.planning.device import choose_device
 from lab.planning.estimates.memory_estimate import check_memory
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
-from lab.training.checkpoint import LoadedCheckpoint
+from lab.training.checkpoint import LoadedCheckpoint, ShardedState
+from lab.training.distributed.one_rank import OneRank, Ranks
 from lab.training.thread_back_off import ThreadBackOff
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
@@ -50,35 +50,43 @@ class TrainingSetup:
         return [self.loaded.note, change_of_text(self.run.config.data, self.run.config.created)]
 
 
-def set_up_training(run: Run) -> TrainingSetup:
-    """Load data and model, and the last checkpoint if there is one.
+def set_up_training(run: Run, ranks: Ranks | None = None) -> TrainingSetup:
+    """Load data and model, and the last checkpoint if there is one, and share it with the other ranks.
 
     Raises:
         UserError: if the device cannot be used, or a file of the run.
     """
     config = run.config
-    device = choose_device(config.train.device)
+    ranks = ranks or OneRank()
+    device = ranks.device(config.train.device)
     torch.set_float32_matmul_precision("high")
     tokenizer = tokenizer_of(run)
-    tokens = _load_tokens(run)
-    batches = TrainingBatches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
+    tokens = load_tokens(run)
+    check_tokens(run)
+    batches = batches_of(run, tokens, ranks)
     check_memory(config.model, config.train.device)
     model = GPT(config.model, seed=config.train.seed).to(device)
-    optimizer = optimizer_of(config.train, model)
+    optimizer = ranks.shard(optimizer_of(config.train, model), model)
     loaded = checkpoint.load_checkpoint(run, model, optimizer)
     if loaded is None and config.start is not None:
         model.load_state_dict(load_model(run, "0")[0].state_dict())
     state = loaded.state if loaded else _initial_state(run, device)
     set_arithmetic(state, model, optimizer)
+    ranks.share_state(model, optimizer, state)
     return TrainingSetup(run, device, tokenizer, tokens, batches, model, optimizer, loaded, state)
 
 
-def _load_tokens(run: Run) -> TokenFile:
+def load_tokens(run: Run) -> TokenFile:
     tokens = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size))
     if len(tokens) != run.config.data.tokens:
         raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {run.config.data.tokens}; start a new run.")
-    check_tokens(run)
     return tokens
+
+
+def batches_of(run: Run, tokens: TokenFile, ranks: Ranks) -> TrainingBatches:
+    """The batches of a run, of which each rank has its windows."""
+    model, train = run.config.model, run.config.train
+    return TrainingBatches(tokens, 0, run.config.data.split, model.context, train.batch, train.seed, ranks.rows(train.batch))
 
 
 def _initial_state(run: Run, device: torch.device) -> TrainerState:
@@ -96,19 +104,21 @@ def optimizer_of(train: TrainConfig, model: GPT) -> Optimizer:
 def set_arithmetic(state: TrainerState, model: GPT, optimizer: Optimizer) -> None:
     """Compute attention and Muon's products as the run's first steps did."""
     model.set_attention_kernel(state.attention)
-    set_muon_dtype(optimizer, torch.bfloat16 if state.precision == "bf16" else torch.float32)
+    local = optimizer.optim if isinstance(optimizer, ShardedState) else optimizer
+    set_muon_dtype(local, torch.bfloat16 if state.precision == "bf16" else torch.float32)
 
 
 class ComputeSetup:
     """Precision and threads of a run's steps. Threads that the user asked for are never given up to other processes."""
 
-    def __init__(self, train: TrainConfig, state: TrainerState, device: torch.device) -> None:
+    def __init__(self, train: TrainConfig, state: TrainerState, device: torch.device, local_ranks: int = 1) -> None:
+        """`local_ranks` processes of this machine share its cores."""
         self._state = state
         self._device = device
-        threads = train.threads or state.threads or cores()
-        now = threads if train.threads else state.threads_now or threads
+        threads = max(1, (train.threads or state.threads or cores()) // local_ranks)
+        now = threads if train.threads or local_ranks > 1 else state.threads_now or threads
         torch.set_num_threads(now)
-        self._back_off = ThreadBackOff(1 if train.threads else threads, now)
+        self._back_off = ThreadBackOff(1 if train.threads or local_ranks > 1 else threads, now)
         self._cpu_seconds = time.process_time()
 
     def autocast(self) -> AbstractContextManager[None]:

@@ -1,0 +1,104 @@
+"""Training in one process: the same interface as `lab.training.distributed.rank_zero`, with nobody to tell."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lab.core.errors import UserError
+from lab.planning.device import choose_device
+from lab.training.trainer_state import TrainerState
+from models.gpt import GPT
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+class RankLostError(UserError):
+    """A rank died, failed or fell silent, so that the others cannot go on. `can_save` is False if rank 0 lacks a part."""
+
+    def __init__(self, sentence: str, can_save: bool = True) -> None:
+        super().__init__(sentence)
+        self.can_save = can_save
+
+
+class Ranks(Protocol):
+    """The ranks of a training, as the training loop of rank 0 sees them."""
+
+    rank: int
+    count: int
+    local_count: int
+
+    def device(self, setting: str) -> torch.device: ...
+
+    def rows(self, batch: int) -> slice:
+        """The windows of a batch that this rank computes."""
+
+    def shard(self, optimizer: Optimizer, model: GPT) -> Optimizer:
+        """The same optimizer, or one of which each rank has a part."""
+
+    def loss_function(self, model: GPT) -> LossFunction:
+        """The loss of ids and targets, whose backward pass adds up the gradients of all ranks."""
+
+    def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
+        """Give weights and optimizer state, just loaded, to the others."""
+
+    def begin_step(self, step: int, micro_batches: int, lr: float) -> None: ...
+
+    def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        """Context of a micro-batch; `last` for the last of a step."""
+
+    def total(self, loss: float | None) -> float | None:
+        """The loss of the whole batch from this rank's part of it; None if some rank ran out of memory."""
+
+    def explain(self, error: BaseException) -> None:
+        """Raise RankLostError if the error comes from the loss of a rank."""
+
+    def update(self, apply: bool) -> None:
+        """Have the others update their weights, too, or leave out the step."""
+
+    def lost(self) -> str:
+        """A sentence if a rank is lost."""
+
+
+class OneRank:
+    """One process that computes everything."""
+
+    rank = 0
+    count = 1
+    local_count = 1
+
+    def device(self, setting: str) -> torch.device:
+        return choose_device(setting)
+
+    def rows(self, batch: int) -> slice:
+        return slice(0, batch)
+
+    def shard(self, optimizer: Optimizer, model: GPT) -> Optimizer:
+        return optimizer
+
+    def loss_function(self, model: GPT) -> LossFunction:
+        return model.loss
+
+    def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
+        pass
+
+    def begin_step(self, step: int, micro_batches: int, lr: float) -> None:
+        pass
+
+    def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def total(self, loss: float | None) -> float | None:
+        return loss
+
+    def explain(self, error: BaseException) -> None:
+        pass
+
+    def update(self, apply: bool) -> None:
+        pass
+
+    def lost(self) -> str:
+        return ""

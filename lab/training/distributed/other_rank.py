@@ -1,0 +1,140 @@
+"""A rank other than 0: it computes its part of each step, as rank 0 orders, and writes nothing into the run's folder."""
+
+import os
+import sys
+import traceback
+from contextlib import AbstractContextManager
+
+import msgspec
+import torch
+
+from lab.core.errors import UserError
+from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import Run
+from lab.training.checkpoint import optimizer_tensors
+from lab.training.distributed.one_rank import LossFunction, OneRank
+from lab.training.distributed.orders import Kind, Order
+from lab.training.distributed.rank_environment import RankEnvironment
+from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, connect_store, rank_device
+from lab.training.distributed.rank_watch import RankWatch, join_all
+from lab.training.distributed.sharded_optimizer import ShardedOptimizer
+from lab.training.distributed.shared_state import receive_state
+from lab.training.distributed.shared_step import SharedStep
+from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.stop_signals import StopSignals
+from lab.training.training_setup import ComputeSetup, TrainingSetup, batches_of, load_tokens, optimizer_of, set_arithmetic
+from models.gpt import GPT
+
+
+def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSignals) -> int:
+    """Do what rank 0 orders until it says that this is the end. Returns the exit code.
+
+    Raises:
+        UserError: if rank 0 cannot be reached.
+    """
+    store = connect_store(environment, serve=True)
+    watch = RankWatch(environment, connect_store(environment, serve=False), signals)
+    watch.start(_give_up)
+    watch.waits = True
+    failure = ""
+    try:
+        device = rank_device(environment, run.config.train.device)
+        join_all(watch, signals, JOIN_SECONDS, lambda missing: None)
+        group = RankGroup(environment, device, store)
+        OtherRank(run, group, watch).train()
+        group.leave()
+    except UserError as error:
+        failure = str(error)
+    except Exception as error:
+        lost = watch.lost(1.0)
+        if not lost:
+            traceback.print_exc()
+        failure = lost or f"{type(error).__name__}: {error}"
+    finally:
+        watch.end(failure)
+    if failure:
+        _log(f"Rank {environment.rank} ended: {failure}")
+    return 1 if failure else 0
+
+
+class OtherRank(OneRank):
+    """The part of a rank in a training; to `GradientAccumulator` it stands for the ranks, as `RankZero` does there."""
+
+    def __init__(self, run: Run, group: RankGroup, watch: RankWatch) -> None:
+        """Load the data and make the model, without weights. Raises UserError if a file of the run cannot be used."""
+        self.rank, self.count = group.environment.rank, group.environment.count
+        self.local_count = group.environment.local_count
+        self._run, self._group, self._watch = run, group, watch
+        self._step = SharedStep(group)
+        sharded = msgspec.json.decode(group.send_json(None), type=dict[str, bool])["sharded"]
+        torch.set_float32_matmul_precision("high")
+        self._tokens = load_tokens(run)
+        self._model = GPT(run.config.model, seed=None).to(group.device)
+        self._optimizer = optimizer_of(run.config.train, self._model)
+        if sharded:
+            self._optimizer = ShardedOptimizer(self._optimizer, self._model, group)
+        self._gradient: GradientAccumulator | None = None
+
+    def rows(self, batch: int) -> slice:
+        return self._step.rows(batch)
+
+    def loss_function(self, model: GPT) -> LossFunction:
+        return self._step.loss_function(model)
+
+    def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        return self._step.accumulating(last)
+
+    def total(self, loss: float | None) -> float | None:
+        return self._step.total(loss)
+
+    def train(self) -> None:
+        """Carry out orders until the end."""
+        while (order := self._group.receive(self._check)).kind is not Kind.END:
+            if order.kind is Kind.STEP:
+                self._compute(order)
+            elif order.kind is Kind.UPDATE:
+                self._update()
+            elif order.kind is Kind.SHARE:
+                self._receive_state()
+            elif order.kind is Kind.GATHER:
+                optimizer_tensors(self._model, self._optimizer)
+
+    def _check(self) -> None:
+        """Raise UserError if rank 0 is lost."""
+        if self._watch.known_loss:
+            raise UserError(self._watch.known_loss)
+
+    def _receive_state(self) -> None:
+        state = receive_state(self._group, self._model, self._optimizer)
+        set_arithmetic(state, self._model, self._optimizer)
+        if self._gradient is not None:
+            return
+        run, device = self._run, self._group.device
+        batches = batches_of(run, self._tokens, self)
+        setup = TrainingSetup(
+            run, device, tokenizer_of(run), self._tokens, batches, self._model, self._optimizer, loaded=None, state=state
+        )
+        compute = ComputeSetup(run.config.train, state, device, self.local_count)
+        self._gradient = GradientAccumulator(setup, compute.autocast, self)
+
+    def _compute(self, order: Order) -> None:
+        assert self._gradient is not None
+        self._step.overlap = order.overlap
+        self._gradient.micro_batches = order.micro_batches
+        for group in self._optimizer.param_groups:
+            group["lr"] = order.lr
+        self._gradient.attempt(order.step)
+
+    def _update(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._run.config.train.clip)
+        self._optimizer.step()
+
+
+def _give_up(sentence: str) -> None:
+    _log(sentence)
+    os._exit(1)
+
+
+def _log(sentence: str) -> None:
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,194 @@
+"""Process group of the ranks: joining it, tensors and JSON that rank 0 sends to all, sums over all, and the shared gradient.
+
+Tensors of the model go through NCCL on GPUs and Gloo on the CPU; orders and losses always through a Gloo group of their own, in
+which a rank may wait for as long as rank 0 evaluates, is paused, or waits for room on a disk.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import timedelta
+
+import msgspec
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.nn.parallel import DistributedDataParallel
+
+from lab.core.errors import UserError
+from lab.planning.device import choose_device
+from lab.training.distributed.orders import Kind, Order, order_of
+from lab.training.distributed.rank_environment import RankEnvironment
+from models.gpt import GPT
+
+JOIN_SECONDS = 600.0
+"""Time for all ranks to start: a cluster gives its machines one after the other."""
+STORE_SECONDS = 30.0
+"""Time for an answer of the key-value store."""
+UNLIMITED = timedelta(days=3650)
+"""Of the group for orders. That a rank is lost is found by `lab.training.distributed.rank_watch`, not by a timeout."""
+POLL_SECONDS = 0.0002
+"""Between two looks for an order, so that signals are taken meanwhile."""
+IDLE_SECONDS = 0.02
+"""The same once none has come for `BUSY_SECONDS`: while rank 0 evaluates or is paused."""
+BUSY_SECONDS = 1.0
+COALESCED_BYTES = 25 << 20
+"""Gradients that are added up at once after the backward pass, the size of DistributedDataParallel's buckets."""
+
+
+def rank_device(environment: RankEnvironment, setting: str) -> torch.device:
+    """The device of a rank: with CUDA the GPU of its local rank. Raises UserError if there is none for it."""
+    kind = setting.split(":")[0]
+    if kind == "mps":
+        raise UserError("Several ranks need CUDA or the CPU, and this run was made for mps; train it in one process.")
+    if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if environment.local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"This machine has {torch.cuda.device_count()} GPUs for {environment.local_count} ranks; start one rank for each."
+        )
+    device = choose_device(f"cuda:{environment.local_rank}")
+    torch.cuda.set_device(device)
+    return device
+
+
+def connect_store(environment: RankEnvironment, *, serve: bool) -> Store:
+    """A connection to the key-value store; with `serve`, rank 0 opens it where the launcher does not. Raises UserError."""
+    serves = serve and environment.rank == 0 and not environment.has_store
+    try:
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            environment.address,
+            environment.port,
+            is_master=serves,
+            timeout=timedelta(seconds=JOIN_SECONDS),
+            wait_for_workers=False,
+        )
+    except RuntimeError as error:
+        raise UserError(
+            f"Rank {environment.rank} cannot reach the other ranks at {environment.address}:{environment.port} "
+            f"({str(error).splitlines()[0][:200]})."
+        ) from error
+    store.set_timeout(timedelta(seconds=STORE_SECONDS))
+    return PrefixStore(environment.prefix, store)
+
+
+class RankGroup:
+    """All ranks of a training, connected."""
+
+    def __init__(self, environment: RankEnvironment, device: torch.device, store: Store) -> None:
+        self.environment, self.device = environment, device
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=PrefixStore("group", store),
+            rank=environment.rank,
+            world_size=environment.count,
+            timeout=timedelta(seconds=JOIN_SECONDS),
+        )
+        self._orders = dist.new_group(backend="gloo", timeout=UNLIMITED)
+
+    def leave(self) -> None:
+        dist.destroy_process_group()
+
+    def send_end(self, seconds: float) -> None:
+        """Send the order to end, and leave the group if the others have taken it before the time is up."""
+        order = torch.tensor(Order(Kind.END).numbers(), dtype=torch.float64)
+        work = dist.broadcast(order, 0, group=self._orders, async_op=True)
+        assert work is not None
+        deadline = time.monotonic() + seconds
+        while not work.is_completed() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        if not work.is_completed():
+            return
+        with suppress(RuntimeError):  # a rank is gone already
+            work.wait()
+            self.leave()
+
+    def send(self, order: Order) -> None:
+        """Send an order from rank 0 to the others."""
+        dist.broadcast(torch.tensor(order.numbers(), dtype=torch.float64), 0, group=self._orders)
+
+    def receive(self, waiting: Callable[[], None]) -> Order:
+        """Wait for an order; `waiting` is called again and again meanwhile, and may raise to end it."""
+        numbers = torch.zeros(len(Order._fields), dtype=torch.float64)
+        work = dist.broadcast(numbers, 0, group=self._orders, async_op=True)
+        assert work is not None
+        started = time.monotonic()
+        while not work.is_completed():
+            waiting()
+            time.sleep(POLL_SECONDS if time.monotonic() - started < BUSY_SECONDS else IDLE_SECONDS)
+        work.wait()
+        return order_of(numbers.tolist())
+
+    def sum(self, numbers: list[float]) -> list[float]:
+        """Sums over all ranks, in fp64."""
+        totals = torch.tensor(numbers, dtype=torch.float64)
+        dist.all_reduce(totals, group=self._orders)
+        return totals.tolist()
+
+    def send_json(self, value: object | None, source: int = 0) -> bytes:
+        """JSON of a value from one rank to all, which gives None for it; returns the JSON."""
+        own = msgspec.json.encode(value) if self.environment.rank == source else b""
+        size = torch.tensor([len(own)])
+        dist.broadcast(size, source, group=self._orders)
+        content = torch.frombuffer(bytearray(own), dtype=torch.uint8) if own else torch.zeros(int(size), dtype=torch.uint8)
+        dist.broadcast(content, source, group=self._orders)
+        return content.numpy().tobytes()
+
+    def send_tensor(self, tensor: Tensor, source: int = 0) -> Tensor:
+        """A tensor from one rank to all; the others give one of its shape and type, which is overwritten, and returned."""
+        there = tensor.detach().to(self.device).contiguous()
+        dist.broadcast(there, source)
+        return there
+
+    def parallel(self, model: GPT, loss: Callable[..., Tensor]) -> DistributedDataParallel:
+        """The loss of a model as a module whose backward pass adds up the gradients of all ranks.
+
+        They are added, not averaged: each rank weights its loss by its fraction of the batch's windows.
+        """
+        parallel = DistributedDataParallel(
+            _Loss(model, loss),
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            init_sync=False,
+            gradient_as_bucket_view=True,
+        )
+        parallel.register_comm_hook(None, _add_up)
+        return parallel
+
+    def add_up_gradients(self, weights: Iterable[Tensor]) -> None:
+        """Add up gradients after a backward pass without communication."""
+        waiting: list[Tensor] = []
+        for weight in weights:
+            assert weight.grad is not None
+            waiting.append(weight.grad)
+            if sum(gradient.nbytes for gradient in waiting) >= COALESCED_BYTES:
+                self._add_up(waiting)
+                waiting = []
+        if waiting:
+            self._add_up(waiting)
+
+    @staticmethod
+    def _add_up(gradients: list[Tensor]) -> None:
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        for gradient, total in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(total.view_as(gradient))
+
+
+class _Loss(nn.Module):
+    """The loss of a model as its forward pass, which DistributedDataParallel wraps."""
+
+    def __init__(self, model: GPT, loss: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self._loss = loss
+
+    def forward(self, *arguments: object) -> Tensor:
+        return self._loss(*arguments)
+
+
+def _add_up(_: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    assert work is not None
+    total: torch.futures.Future[Tensor] = work.get_future().then(lambda done: done.value()[0])
+    return total

@@ -1,0 +1,182 @@
+"""Watch of the ranks over each other: a heartbeat of each once a second, in the key-value store of the launcher, not on disk.
+
+A collective of PyTorch waits for a rank that is gone, with NCCL for minutes. The watch finds it by its heartbeat, and ends this
+process if it still waits. Rank 0 watches all, the others rank 0.
+"""
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+import psutil  # type: ignore[import-untyped]
+from torch.distributed.distributed_c10d import Store
+
+from lab.core.errors import UserError
+from lab.runs.ranks.rank_heartbeat import MOST_LISTED, RankHeartbeat
+from lab.training.distributed.rank_environment import RankEnvironment
+from lab.training.stop_signals import StopSignals
+
+BEAT_SECONDS = 0.5
+LOST_SECONDS = 60.0
+"""Time without a heartbeat after which a rank counts as lost: compiling a model, or a busy machine, must not look like that."""
+LONGEST_HOST = 64
+"""Characters of a host's name that are told."""
+GRACE_SECONDS = 10.0
+"""Time after that in which this process is to find it out by itself, and save."""
+
+
+class Beat(msgspec.Struct):
+    """Heartbeat of a rank."""
+
+    host: str
+    pid: int
+    space: str
+    """Namespace of its process number, by which others on the same machine can see whether it lives."""
+    count: int = 0
+    signal: str = ""
+    """Name of the signal that asked it to end."""
+    failure: str = ""
+    """The reason why it ended; empty while it has none."""
+
+
+class RankWatch:
+    """Heartbeat of this rank, and what is known of the others'."""
+
+    def __init__(self, environment: RankEnvironment, store: Store, signals: StopSignals) -> None:
+        self._environment, self._store, self._signals = environment, store, signals
+        self._own = Beat(platform.node()[:LONGEST_HOST], os.getpid(), _process_space())
+        self._others = [rank for rank in range(environment.count) if (rank == 0) != (environment.rank == 0)]
+        self.beats: dict[int, Beat] = {environment.rank: self._own}
+        self.seen: dict[int, float] = {}
+        """Unix time of each one's latest heartbeat."""
+        self._changed: dict[int, float] = {}
+        self.known_loss = ""
+        """A sentence once a rank is lost."""
+        self.waits = False
+        """True while this process waits for the others."""
+        self._give_up: Callable[[str], None] = lambda sentence: None
+        self._beaten: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ranks", daemon=True)
+
+    def start(self, give_up: Callable[[str], None], beaten: Callable[[], None] = lambda: None) -> None:
+        """Begin. `give_up` is called with the reason if this process waits in vain, and must end it; `beaten` at each look."""
+        self._give_up, self._beaten = give_up, beaten
+        self._thread.start()
+
+    def end(self, failure: str = "") -> None:
+        """Stop, and tell the others why if this rank failed."""
+        self._ended.set()
+        self._thread.join()
+        if failure:
+            self._own.failure = failure
+            self._look()
+
+    def heartbeats(self) -> tuple[RankHeartbeat, ...]:
+        """Host, process and latest heartbeat of every rank, in order, as far as they are known."""
+        ranks = sorted(self.beats)[:MOST_LISTED]
+        return tuple(RankHeartbeat(self.beats[rank].host, self.beats[rank].pid, round(self.seen[rank], 1)) for rank in ranks)
+
+    def all_there(self) -> bool:
+        """True once every rank that this one watches has sent a heartbeat."""
+        self._look()
+        return all(rank in self.beats for rank in self._others)
+
+    def missing(self) -> int:
+        """Number of ranks that have not sent a heartbeat yet."""
+        return sum(rank not in self.beats for rank in self._others)
+
+    def lost(self, seconds: float = 0.0) -> str:
+        """A sentence if a rank is lost; looked for until the time is up."""
+        deadline = time.monotonic() + seconds
+        while not self.known_loss:
+            self._look()
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.05)
+        return self.known_loss
+
+    def _watch(self) -> None:
+        lost_at = None
+        while not self._ended.wait(BEAT_SECONDS):
+            self._look()
+            self._beaten()
+            if not self.known_loss:
+                continue
+            lost_at = lost_at or time.monotonic()
+            if self.waits and time.monotonic() - lost_at > GRACE_SECONDS:
+                self._give_up(self.known_loss)
+
+    def _look(self) -> None:
+        """Send this rank's heartbeat and read the others'."""
+        with self._lock:
+            self._own.count += 1
+            self._own.signal = self._signals.caught or ""
+            self.seen[self._environment.rank] = time.time()
+            try:
+                self._store.set(f"beat/{self._environment.rank}", msgspec.json.encode(self._own).decode())
+                for rank in self._others:
+                    self._read(rank)
+            except RuntimeError:
+                if self._environment.rank == 0 and self._signals.caught is None:
+                    self._signals.caught = "the end of its launcher"
+            self.known_loss = self.known_loss or next(filter(None, map(self._loss_of, self._others)), "")
+
+    def _read(self, rank: int) -> None:
+        key = f"beat/{rank}"
+        if not self._store.check([key]):
+            return
+        beat = msgspec.json.decode(self._store.get(key), type=Beat)
+        if rank not in self.beats or beat.count != self.beats[rank].count:
+            self._changed[rank], self.seen[rank] = time.monotonic(), time.time()
+        self.beats[rank] = beat
+        if beat.signal and self._environment.rank == 0 and self._signals.caught is None:
+            self._signals.caught = beat.signal
+
+    def _loss_of(self, rank: int) -> str:
+        beat = self.beats.get(rank)
+        if beat is None:
+            return ""
+        if beat.failure:
+            return f"Rank {rank} on {beat.host} failed: {beat.failure}"
+        who = f"Rank {rank} (process {beat.pid} on {beat.host})"
+        if (beat.host, beat.space) == (self._own.host, self._own.space) and beat.space and not _is_alive(beat.pid):
+            return f"{who} died, and training ended with it."
+        if time.monotonic() - self._changed[rank] > LOST_SECONDS:
+            return f"{who} has not responded for {LOST_SECONDS:.0f} seconds, and training ended with it."
+        return ""
+
+
+def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Callable[[int], None]) -> None:
+    """Wait for the first heartbeat of every rank. Raises UserError if one does not come, or a signal asks for the end."""
+    deadline = time.monotonic() + seconds
+    while not watch.all_there():
+        if watch.known_loss:
+            raise UserError(watch.known_loss)
+        report(watch.missing())
+        if signals.caught:
+            raise UserError(f"Ended by {signals.caught}, while it waited for {watch.missing()} ranks.")
+        if time.monotonic() > deadline:
+            raise UserError(f"{watch.missing()} ranks did not start within {seconds:.0f} seconds.")
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+
+
+def _process_space() -> str:
+    """Name of this process's namespace of process numbers; empty where the system has none."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

@@ -1,0 +1,164 @@
+"""Rank 0 of several: it trains as one process does, and before each thing that all ranks do together it sends an order.
+
+So whatever it alone can know, such as commands, the clock, a full disk or the result of an evaluation, needs no agreement: the
+others do nothing without an order, and wait for the next one for as long as it takes.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lab.runs.run_folder import Run
+from lab.training.distributed.one_rank import RankLostError
+from lab.training.distributed.orders import Kind, Order
+from lab.training.distributed.rank_environment import RankEnvironment
+from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, connect_store, rank_device
+from lab.training.distributed.rank_watch import RankWatch, join_all
+from lab.training.distributed.sharded_optimizer import ShardedOptimizer, is_sharded
+from lab.training.distributed.shared_state import send_state
+from lab.training.distributed.shared_step import SharedStep
+from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
+from lab.training.trainer_state import TrainerState
+from models.gpt import GPT
+
+EXPLAIN_SECONDS = 5.0
+"""Time to find out which rank is gone, once a collective has failed."""
+END_SECONDS = 5.0
+"""Time for the others to take the order to end; those that cannot find out by themselves that rank 0 is gone."""
+CAREFUL_STEPS = 3
+"""Steps that add up the gradients only after all ranks have computed theirs, so that one which runs out of memory can be tried
+again in smaller micro-batches: at the start, and after that has happened."""
+
+
+class RankZero:
+    """The ranks of a training, as the training loop of rank 0 sees them; see `lab.training.distributed.one_rank.Ranks`."""
+
+    rank = 0
+
+    def __init__(self, group: RankGroup, watch: RankWatch, *, sharded: bool) -> None:
+        self.count = group.environment.count
+        self.local_count = group.environment.local_count
+        self._group, self._watch = group, watch
+        self._step = SharedStep(group)
+        self._sharded = sharded
+        self._careful = CAREFUL_STEPS
+        self._failed: RankLostError | None = None
+
+    def device(self, setting: str) -> torch.device:
+        return self._group.device
+
+    def rows(self, batch: int) -> slice:
+        return self._step.rows(batch)
+
+    def shard(self, optimizer: Optimizer, model: GPT) -> Optimizer:
+        if not self._sharded:
+            return optimizer
+        return ShardedOptimizer(optimizer, model, self._group, lambda: self._send(Order(Kind.GATHER)))
+
+    def loss_function(self, model: GPT) -> Callable[..., Tensor]:
+        return self._step.loss_function(model)
+
+    def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
+        self._send(Order(Kind.SHARE))
+        with self._together():
+            send_state(self._group, model, optimizer, state)
+
+    def begin_step(self, step: int, micro_batches: int, lr: float) -> None:
+        if self._failed is not None:
+            raise self._failed
+        self._step.overlap = self._careful == 0
+        self._send(Order(Kind.STEP, step, micro_batches, lr, self._step.overlap))
+        self._watch.waits = True  # the backward pass may wait for the others, until `total`
+
+    def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        return self._step.accumulating(last)
+
+    def total(self, loss: float | None) -> float | None:
+        with self._together():
+            total = self._step.total(loss)
+        self._careful = CAREFUL_STEPS if total is None else max(0, self._careful - 1)
+        return total
+
+    def explain(self, error: BaseException) -> None:
+        self._watch.waits = False
+        if lost := self._watch.lost(EXPLAIN_SECONDS):
+            raise RankLostError(lost, self._can_save) from error
+
+    def update(self, apply: bool) -> None:
+        try:
+            self._send(Order(Kind.UPDATE if apply else Kind.SKIP))
+        except RankLostError as error:
+            if self._sharded:
+                raise
+            self._failed = error  # this step is completed here, so that it can be saved
+
+    def lost(self) -> str:
+        return self._watch.lost()
+
+    @property
+    def _can_save(self) -> bool:
+        return not self._sharded
+
+    def _send(self, order: Order) -> None:
+        if self._watch.known_loss:
+            raise RankLostError(self._watch.known_loss, self._can_save)
+        with self._together():
+            self._group.send(order)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Context of what needs the others. Raises RankLostError if they do not take part."""
+        self._watch.waits = True
+        try:
+            yield
+        except RuntimeError as error:
+            self.explain(error)
+            raise
+        finally:
+            self._watch.waits = False
+
+
+@contextmanager
+def leading(run: Run, environment: RankEnvironment, board: StatusBoard, signals: StopSignals) -> Iterator[RankZero]:
+    """Join the ranks as rank 0, and have the others end at the end.
+
+    Raises:
+        UserError: if the ranks cannot be joined.
+    """
+    store = connect_store(environment, serve=True)
+    watch = RankWatch(environment, connect_store(environment, serve=False), signals)
+
+    def give_up(sentence: str) -> None:
+        sys.stderr.write(sentence + "\n")
+        sys.stderr.flush()
+        with suppress(OSError):
+            board.update("failed", message=f"{sentence} Resuming goes on from the last checkpoint.")
+        os._exit(1)
+
+    def waiting(missing: int) -> None:
+        board.update(message=f"Waiting for {missing} of {environment.count} ranks.")
+
+    group = None
+    failure = ""
+    watch.start(give_up, lambda: board.update(ranks=watch.heartbeats()))
+    try:
+        device = rank_device(environment, run.config.train.device)
+        join_all(watch, signals, JOIN_SECONDS, waiting)
+        board.update(message="")
+        group = RankGroup(environment, device, store)
+        sharded = is_sharded(run.config, environment, device)
+        group.send_json({"sharded": sharded})
+        yield RankZero(group, watch, sharded=sharded)
+    except BaseException as error:
+        failure = str(error) or type(error).__name__
+        raise
+    finally:
+        watch.end(failure)
+        if group is not None:
+            group.send_end(END_SECONDS)

@@ -1,0 +1,144 @@
+"""Two ranks over Gloo against one: the same losses, one writer, stops, kills, and resuming on another number of ranks."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from lab.runs.ranks.rank_heartbeat import ranks_in_words
+from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.unresponsive_trainer import unresponsive_reason
+from lab.runs.weights_file import load_model
+from tests.lab.training.distributed.rank_forker import RankForker
+
+TinyRun = Callable[..., Run]
+PATIENCE = 60.0
+PLAIN = {"precision": "fp32", "attention": "plain", "dropout": 0.0, "batch": 5, "sample_tokens": 2}
+"""So that one rank and two compute the same; five windows are two on rank 0 and three on rank 1."""
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[RankForker]:
+    with RankForker() as forker:
+        yield forker
+
+
+def wait_for(what: Callable[[], object]) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < give_up, "waited in vain"
+        time.sleep(0.01)
+
+
+def reached(run: Run, step: int) -> bool:
+    assert run.status().phase != "failed", run.log_path.read_text()
+    last = run.last_metric()
+    return last is not None and last.step >= step
+
+
+def losses(run: Run) -> list[tuple[int, float | None, float | None]]:
+    return [(metric.step, metric.loss, metric.val_loss) for metric in run.metrics().read()]
+
+
+def assert_close(one: Run, other: Run, steps: int) -> None:
+    """The same losses to rounding; metrics.jsonl has five decimal places."""
+    first, second = losses(one)[: steps + 1], losses(other)[: steps + 1]
+    assert len(first) == len(second) == steps + 1
+    for (step, loss, val_loss), (other_step, other_loss, other_val_loss) in zip(first, second, strict=True):
+        assert step == other_step
+        assert loss == pytest.approx(other_loss, abs=1e-4), step
+        assert val_loss == pytest.approx(other_val_loss, abs=1e-4), step
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"optimizer": "adamw"}, {"optimizer": "muon", "accumulate": 3, "shard_optimizer": "on"}],
+    ids=["adamw, replicated", "muon, accumulated, sharded"],
+)
+def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
+    tiny_run: TinyRun, forker: RankForker, settings: dict[str, object]
+) -> None:
+    one, two = tiny_run(**PLAIN, **settings, steps=120, eval_every=60), tiny_run(**PLAIN, **settings, steps=120, eval_every=60)
+    forker.train(one, 1)
+    forker.start(two, 2)
+    wait_for(lambda: reached(two, 50))
+    two.send_command("stop")
+    assert forker.wait() == [0, 0], two.log_path.read_text()
+    assert two.status().phase == "stopped"
+    first = two.status().step
+    assert 50 <= first == load_model(two, "last")[1]
+    forker.start(two, 1)
+    wait_for(lambda: reached(two, first + 5) or two.phase() == "finished")
+    if two.phase() != "finished":
+        two.send_command("stop")
+        forker.wait()
+        forker.start(two, 2)
+    forker.wait()
+    assert two.status().phase == "finished", two.status()
+    assert_close(one, two, 120)
+
+
+def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_run: TinyRun, forker: RankForker) -> None:
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    pids = forker.start(run, 2)
+    wait_for(lambda: reached(run, 20) and run.status().phase == "training" and len(run.status().ranks) == 2)
+    status = run.status()
+    assert [rank.pid for rank in status.ranks] == pids
+    assert status.pid == pids[0]
+    assert ranks_in_words(status.ranks) == f"2 ranks on {os.uname().nodename}"
+    for opened in psutil.Process(pids[1]).open_files():
+        assert opened.mode == "r" or opened.path == str(run.log_path) or not opened.path.startswith(str(run.path)), opened
+    run.send_command("pause")
+    wait_for(lambda: run.status().phase == "paused")
+    os.kill(pids[1], signal.SIGTERM)
+    assert forker.wait() == [0, 0], run.log_path.read_text()
+    status = run.status()
+    assert (status.phase, status.message) == ("stopped", "Ended by SIGTERM.")
+    assert load_model(run, "last")[1] == status.step
+
+
+def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tiny_run: TinyRun, forker: RankForker) -> None:
+    run, straight = tiny_run(**PLAIN, steps=150, eval_every=150), tiny_run(**PLAIN, steps=150, eval_every=150)
+    pids = forker.start(run, 2)
+    wait_for(lambda: reached(run, 10))
+    os.kill(pids[1], signal.SIGKILL)
+    assert forker.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    status = run.status()
+    host = os.uname().nodename
+    assert status.phase == "failed"
+    assert status.message == (
+        f"Rank 1 (process {pids[1]} on {host}) died, and training ended with it. "
+        f"The last checkpoint, of step {status.step}, is whole."
+    )
+    assert load_model(run, "last")[1] == status.step, "rank 0 saves what it has"
+
+    pids = forker.start(run, 2)
+    wait_for(lambda: run.status().pid == pids[0] and run.status().phase == "training" and reached(run, status.step + 2))
+    os.kill(pids[0], signal.SIGKILL)
+    assert forker.wait() == [-signal.SIGKILL, 1], run.log_path.read_text()
+    assert not trainer_lock_is_held(run.lock_path)
+    assert run.phase() == "interrupted"
+    sentence = f"Rank 1 ended: Rank 0 (process {pids[0]} on {host}) died, and training ended with it."
+    assert unresponsive_reason(run, run.status(), "interrupted") == f"The trainer died; its last output: {sentence}"
+    forker.train(run, 1)
+    forker.train(straight, 1)
+    assert_close(run, straight, 150)
+
+
+def test_a_rank_without_memory_is_given_smaller_micro_batches_and_all_roll_back_together(
+    tiny_run: TinyRun, forker: RankForker
+) -> None:
+    one, two = tiny_run(**PLAIN, steps=90), tiny_run(**PLAIN, steps=90)
+    forker.train(one, 1, "bad steps")
+    forker.train(two, 2, "full memory, bad steps")
+    events = {event.kind: event.text for event in two.events().read()}
+    assert events["micro_batch"] == (
+        "A step of 5 windows did not fit into memory; since step 1 it is computed in 5 parts of 1 window, with the same result "
+        "but for rounding."
+    )
+    assert events["back"] == {event.kind: event.text for event in one.events().read()}["back"]
+    assert_close(one, two, 90)
