@@ -31,6 +31,7 @@ from screens.messages import (
     CompareRuns,
     CompareWith,
     DeleteRun,
+    FineTune,
     ModeChosen,
     OpenState,
     RenameRun,
@@ -358,6 +359,10 @@ class LabApp(AppState):
     @on(CloneSettings)
     async def _clone_settings(self, message: CloneSettings) -> None:
         await self._manage(self._run_actions.clone_settings(message.run))
+
+    @on(FineTune)
+    async def _fine_tune(self, message: FineTune) -> None:
+        await self._manage(self._run_actions.fine_tune(message.name))
 
     @on(CompareWith)
     async def _compare_with(self, message: CompareWith) -> None:

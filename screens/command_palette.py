@@ -22,7 +22,7 @@ from lab.core.preferences import AnimationSpeed
 from screens.action_index import SYNONYMS, Action, all_actions, score_of
 from screens.app_state import AppState
 from screens.base_screen import LabScreen
-from screens.messages import CloneSettings, CompareWith, DeleteRun, RenameRun, RunChosen
+from screens.messages import CloneSettings, CompareWith, DeleteRun, FineTune, RenameRun, RunChosen
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ class LabCommands(Provider):
             name = current.name
             yield Command(f"Compare {name} with another run", "curves, settings, samples", self._post(CompareWith(name)))
             yield Command(f"A new run with the settings of {name}", "fills in the form", self._post(CloneSettings(current)))
+            words = f"Fine-tune {name}: a new run that begins with its weights"
+            yield Command(words, "fills in the form", self._post(FineTune(name)), "finetune train on pretrained")
             if not current.is_demo:
                 yield Command(f"Rename {name}", "renames its folder", self._post(RenameRun(current)))
                 yield Command(f"Delete {name}", "asks first", self._post(DeleteRun(current)), "remove erase")

@@ -102,6 +102,20 @@ class CloneSettings(ToApp):
 
 
 @dataclass
+class FineTune(ToApp):
+    """Fill the form of a new run so that it begins with the weights of the run of this name."""
+
+    name: str
+
+
+@dataclass
+class BaseChosen(Message):
+    """To Train: begin a new run with the weights of the run of this name; an empty name stands for random ones."""
+
+    name: str
+
+
+@dataclass
 class CompareRuns(ToApp):
     """Show these runs side by side."""
 

@@ -18,7 +18,7 @@ from screens.app_state import AppState
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.choose_run import RunChooser
 from screens.dialogs.confirm import ConfirmDialog
-from screens.messages import RunRenamed, RunsChanged, SettingsCopied
+from screens.messages import BaseChosen, RunRenamed, RunsChanged, SettingsCopied
 from screens.train.compare.compare_screen import CompareScreen
 
 if TYPE_CHECKING:
@@ -99,6 +99,11 @@ class RunActions:
         self._app.text_source = config.data.source
         await self._app.switch_mode("train")
         self._app.screen.post_message(SettingsCopied(run.name, cloned_settings(config), hidden_settings(config), problem))
+
+    async def fine_tune(self, name: str) -> None:
+        """Open the form of a new run that begins with the weights of this one; its text is the one chosen last."""
+        await self._app.switch_mode("train")
+        self._app.screen.post_message(BaseChosen(name))
 
     async def compare_with(self, name: str) -> None:
         """Ask for another run to compare with this one."""

@@ -7,6 +7,7 @@ from lab.core.safetensors_file import read_metadata
 from lab.engine.method_registry import OpenParams, ReleaseParams
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
+from lab.runs.run_summary import origin_in_short
 from lab.views.blocks import ModelFacts
 from models.parameter_count import parameter_count
 
@@ -30,6 +31,7 @@ class ModelMethods:
             vocab_size=config.vocab_size,
             parameters=parameter_count(config),
             tokenizer=opened.tokenizer.kind,
+            origin=origin_in_short(opened.run.config),
             val_loss=_val_loss(opened),
         )
 

@@ -13,15 +13,14 @@ from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, Settings
 from lab.runs.run_schema import RunConfig, TrainConfig
-from models.config import DEFAULT_PRESET, PRESETS
+from models.config import DEFAULT_PRESET, PRESETS, ModelConfig
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 SHAPE = ("layers", "heads", "width", "context")
 
 
-def closest_preset(config: RunConfig) -> str:
-    """The preset with the run's shape, or with most of its numbers."""
-    model = config.model
+def closest_preset(model: ModelConfig) -> str:
+    """The preset with the model's shape, or with most of its numbers."""
 
     def similarity(name: str) -> tuple[int, bool]:
         return sum(getattr(PRESETS[name], field) == getattr(model, field) for field in SHAPE), name == DEFAULT_PRESET
@@ -31,7 +30,7 @@ def closest_preset(config: RunConfig) -> str:
 
 def cloned_settings(config: RunConfig) -> Settings:
     """The form as it would be filled in for this run. Defaults, and the name, are left empty."""
-    preset = closest_preset(config)
+    preset = closest_preset(config.model)
     model, train = config.model, config.train
     shape = {name: getattr(model, name) for name in SHAPE}
     request = RunRequest(text=config.data.source, preset=preset, optimizer=train.optimizer, **shape)

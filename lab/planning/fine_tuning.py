@@ -1,21 +1,75 @@
 """Training that begins with the weights of another run: its shape and tokenizer, and settings for trained weights. No torch."""
 
 import mmap
+from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from lab.core.errors import UserError
-from lab.core.safetensors_file import RawTensor, check_whole, opened_with_header, write_tensors
+from lab.core.number_format import whole
+from lab.core.safetensors_file import RawTensor, check_whole, opened_with_header, read_header, write_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
+from lab.runs.run_schema import TokenizerConfig
+from models.config import ModelConfig
 
 SHAPE = ("layers", "heads", "width")
 POSITIONS = "wpe.weight"
+WEIGHTS = "best.safetensors"
 
 
-def fine_tuning_request(request: RunRequest, base: Run) -> RunRequest:
+@dataclass(frozen=True)
+class BaseRun:
+    """A run that another can begin with, as far as it must be known to plan the other."""
+
+    name: str
+    path: Path
+    step: int
+    """Step of its best weights."""
+    model: ModelConfig
+    tokenizer: TokenizerConfig
+
+
+def base_run(run: Run) -> BaseRun:
+    """The run as the base of another.
+
+    Raises:
+        UserError: if its settings cannot be read, or it has no weights.
+        DamagedFileError: if the header of its weights is damaged.
+    """
+    config = run.config
+    try:
+        step = read_header(run.path / WEIGHTS).step
+    except FileNotFoundError as error:
+        raise UserError(_no_weights(run.name)) from error
+    return BaseRun(run.name, run.path, step, config.model, config.tokenizer)
+
+
+def fine_tuning_reasons(request: RunRequest, base: BaseRun) -> dict[str, str]:
+    """The reason for each setting that follows from the base, by the setting's name, where the user has not chosen it."""
+    fixed = dict.fromkeys((*SHAPE, "vocab", "tokenizer", "preset"), f"that of {base.name}, whose weights fit no other")
+    own = {
+        "context": f"that of {base.name}; a shorter one leaves its last positions out",
+        "lr": "a tenth of the usual for this width and optimizer, so that the weights keep what they hold",
+    }
+    return fixed | {name: reason for name, reason in own.items() if getattr(request, name) is None}
+
+
+def fine_tuning_facts(base: BaseRun, optimizer: str, lr: float, *, is_default_lr: bool) -> tuple[tuple[str, str], ...]:
+    """Lines of a plan on the weights that it begins with, each with its label."""
+    rate = f"{optimizer}{' as for GPT-2 itself' if optimizer == FINE_TUNING_OPTIMIZER else ''}, learning rate up to {lr:g}"
+    if is_default_lr:
+        rate += ": a tenth of the usual, so that the weights keep what they hold"
+    return (
+        ("begins with", f"the best weights of {base.name} (step {whole(base.step)}); shape and tokenizer are theirs"),
+        ("fine-tuning", rate),
+    )
+
+
+def fine_tuning_request(request: RunRequest, base: Run | BaseRun) -> RunRequest:
     """The request with the shape and tokenizer of `base`, and with AdamW at a low learning rate where none was asked for.
 
     A shorter context may be asked for: the model is then without its last positions.
@@ -23,7 +77,8 @@ def fine_tuning_request(request: RunRequest, base: Run) -> RunRequest:
     Raises:
         SettingError: if it asks for another shape or vocabulary, or a longer context.
     """
-    model, tokenizer = base.config.model, base.config.tokenizer
+    config = base.config if isinstance(base, Run) else base
+    model, tokenizer = config.model, config.tokenizer
     for name in (*SHAPE, "vocab"):
         asked, has = getattr(request, name), tokenizer.vocab_size if name == "vocab" else getattr(model, name)
         if asked is not None and asked != has:
@@ -49,7 +104,7 @@ def copy_start(base: Run, run: Run, context: int) -> StartConfig:
         UserError: if there are none, or their file is damaged.
         OSError: as the system says.
     """
-    source = base.path / "best.safetensors"
+    source = base.path / WEIGHTS
     width = base.config.model.width
     try:
         step = check_whole(source).step
@@ -71,5 +126,9 @@ def copy_start(base: Run, run: Run, context: int) -> StartConfig:
                     for tensor in tensors.values():
                         tensor.data.release()  # a map that is looked at cannot be closed
     except FileNotFoundError as error:
-        raise UserError(f"{base.name} has no weights to begin with: train it first.") from error
+        raise UserError(_no_weights(base.name)) from error
     return StartConfig(base=base.name, base_step=step)
+
+
+def _no_weights(name: str) -> str:
+    return f"{name} has no weights to begin with: train it first."

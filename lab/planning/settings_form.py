@@ -1,7 +1,7 @@
 """The plan that the form of a new run stands for: the resolved run, a sentence for each field that is wrong, and the defaults."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,11 +10,14 @@ from lab.core.errors import UserError
 from lab.core.machine import Machine, has_mps, no_cuda_reason
 from lab.core.number_format import bytes_, whole
 from lab.planning.check_request import check_new_name
+from lab.planning.clone_settings import closest_preset
+from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER
 from lab.planning.estimates.duration_estimate import expected_speed
+from lab.planning.fine_tuning import BaseRun, fine_tuning_reasons, fine_tuning_request
 from lab.planning.parse_settings import parse_settings
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest, SettingError
-from lab.planning.settings_table import FORM, Settings
+from lab.planning.settings_table import FORM, Setting, Settings
 from lab.runs.run_schema import TrainConfig
 
 if TYPE_CHECKING:
@@ -36,16 +39,41 @@ class Plan:
         return self.run.request if self.run is not None and not self.problems else None
 
 
-def make_plan(settings: Settings, text: TextSize, machine: Machine, hidden: Mapping[str, Any] | None = None) -> Plan:
-    """Parse, resolve and check the settings, as far as the text is known. `hidden` are those that the form does not show."""
+LOCKED = ("preset", "layers", "heads", "width", "tokenizer", "vocab")
+"""Fields of the form that follow from the run whose weights it begins with."""
+
+
+def make_plan(
+    settings: Settings,
+    text: TextSize,
+    machine: Machine,
+    hidden: Mapping[str, Any] | None = None,
+    base: BaseRun | None = None,
+) -> Plan:
+    """Parse, resolve and check the settings, as far as the text is known. `hidden` are those that the form does not show, `base`
+    is the run whose weights it begins with."""
     request, problems = parse_settings(settings, text)
     if problems:
         return Plan(problems)
+    request = msgspec.structs.replace(request, **(hidden or {}))
     try:
-        run = resolve(msgspec.structs.replace(request, **(hidden or {})), text, machine)
+        if base is None:
+            run = resolve(request, text, machine)
+        else:
+            asked = request
+            request = msgspec.structs.replace(fine_tuning_request(request, base), start=str(base.path))
+            run = resolve(request, replace(text, vocab_size=base.model.vocab_size, most_vocab=None), machine)
+            run = replace(run, reasons=run.reasons | fine_tuning_reasons(asked, base))
     except SettingError as error:
         return Plan({error.setting: str(error)})
     return Plan(_problems(run, machine), run)
+
+
+def settings_of_base(settings: Settings, base: BaseRun) -> Settings:
+    """The form with the shape and the tokenizer of a base, and the optimizer for trained weights."""
+    freed = dict.fromkeys(("layers", "heads", "width", "context", "vocab", "lr", "dropout"), "")
+    preset, kind = closest_preset(base.model), base.tokenizer.kind
+    return replace(settings, **freed, preset=preset, tokenizer=kind, optimizer=FINE_TUNING_OPTIMIZER)
 
 
 def fit_plan(plan: Plan, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None) -> Plan:
@@ -54,6 +82,7 @@ def fit_plan(plan: Plan, runs: Iterable["RunSummary"], machine: Machine, step_se
         return plan
     speed, _ = expected_speed(plan.run, runs, machine, step_seconds)
     run = fit_length(plan.run, plan.run.flops_per_step / speed, machine)
+    run = replace(run, reasons=plan.run.reasons | run.reasons)  # those of a base are known to the plan alone
     return Plan(_problems(run, machine), run)
 
 
@@ -87,15 +116,22 @@ def _check_device(request: RunRequest) -> None:
         raise SettingError("device", "Training on mps needs a Mac with Apple's own processor; choose auto or cpu.")
 
 
-def defaults(settings: Settings, text: TextSize, machine: Machine, run: ResolvedRun | None = None) -> dict[str, str]:
-    """The placeholder of each field, shown while it is empty: from the resolved run, or from the preset where there is none."""
+def defaults(
+    settings: Settings, text: TextSize, machine: Machine, run: ResolvedRun | None = None, base: BaseRun | None = None
+) -> dict[str, str]:
+    """The placeholder of each field, shown while it is empty: from the resolved run, or from the preset or the base where there
+    is none."""
     request = RunRequest(text=text.source, preset=settings.preset, tokenizer=settings.tokenizer, optimizer=settings.optimizer)  # type: ignore[arg-type]
+    if base is not None:
+        request = fine_tuning_request(request, base)
     run = run or resolve(request, TextSize(text.source), machine)
     decided = {setting.name: getattr(run.model, setting.name, getattr(run.train, setting.name, None)) for setting in FORM}
     decided["vocab"] = vocabulary_size(request, TextSize(text.source, bytes=text.bytes))
     decided["length"] = f"{run.train.steps or TrainConfig().steps} steps"
-    return {
-        setting.name: setting.default if decided[setting.name] is None else str(decided[setting.name])
-        for setting in FORM
-        if setting.kind != "choice"
-    }
+    return {setting.name: _placeholder(setting, decided[setting.name]) for setting in FORM if setting.kind != "choice"}
+
+
+def _placeholder(setting: Setting, value: Any) -> str:
+    if value is None:
+        return setting.default
+    return f"{value:g}" if setting.kind == "real" else str(value)

@@ -12,6 +12,7 @@ from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINES
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular
+from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
@@ -229,6 +230,16 @@ def origin_of(config: RunConfig) -> str:
     if config.tuning is not None:
         return tuned_in_words(config.tuning)
     return started_in_words(config.start) if config.start is not None else ""
+
+
+def origin_in_short(config: RunConfig) -> str:
+    """The same in a few words: `began with gpt2 (step 0)`."""
+    if config.imported is not None:
+        return f"imported from {visible(shortened(config.imported.source, 40))}"
+    if config.tuning is not None:
+        return f"fine-tuned from {visible(shortened(config.tuning.base, 40))} (step {config.tuning.base_step})"
+    start = config.start
+    return f"began with {visible(shortened(start.base, 40))} (step {start.base_step})" if start is not None else ""
 
 
 def owner_in_words(status: Status) -> str:

@@ -303,4 +303,6 @@ class ModelFacts(msgspec.Struct, kw_only=True):
     vocab_size: int
     parameters: int
     tokenizer: str
+    origin: str = ""
+    """Where its weights come from, in a few words; empty where they began as random ones."""
     val_loss: float | None = None

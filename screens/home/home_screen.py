@@ -16,9 +16,20 @@ from textual.widgets import Static
 
 from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
+from screens.home.model_import import ModelImport
 from screens.home.pipeline_map import PipelineMap
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
-from screens.messages import CloneSettings, CompareRuns, CompareWith, DeleteRun, RenameRun, RunChosen, RunRenamed
+from screens.messages import (
+    CloneSettings,
+    CompareRuns,
+    CompareWith,
+    DeleteRun,
+    FineTune,
+    RenameRun,
+    RunChosen,
+    RunRenamed,
+    RunsChanged,
+)
 
 if TYPE_CHECKING:
     from lab.core.machine import Machine
@@ -31,9 +42,12 @@ if TYPE_CHECKING:
 
 START_HERE = (
     "No runs yet. [b]Start here:[/b] [@click=app.mode('data')]press [b]2[/b][/] for a text, then enter until it trains. "
-    "Or [@click=app.mode('inspect')]press [b]5[/b][/] to look inside the demo model first."
+    "Or [@click=app.mode('inspect')]press [b]5[/b][/] to look inside the demo model first, "
+    "or [@click=screen.import_model]press [b]I[/b][/] for GPT-2 itself."
 )
-WITH_RUNS = "space mark · v compare · a clone settings · r rename · D delete"
+WITH_RUNS = "v compare · a clone · f fine-tune · r rename · D delete · I import GPT-2"
+OF_A_RUN = ("choose", "compare", "clone", "fine_tune", "rename", "delete")
+"""Actions on the run under the cursor."""
 
 
 class HomeScreen(LabScreen):
@@ -49,6 +63,9 @@ measured on text that the run never trains on: part of it during training, marke
 training loss over the steps, each run on its own logarithmic scale. `demo` is bundled with the lab.
 
 **Compare.** `space` marks a run with a letter, `v` shows the marked runs side by side: curves, settings, samples.
+
+**GPT-2 itself.** `I` makes a run of OpenAI's weights, from the Hugging Face cache, downloaded, or from a folder. `f` trains on
+from a run's weights with a text of yours: *fine-tuning*.
 """
     BINDINGS = [
         Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model"),
@@ -56,11 +73,13 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
         Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run"),
         Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another"),
         Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text"),
+        Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights"),
+        Binding("I", "import_model", "Import", id="home.import", tooltip="Import GPT-2's weights, or a model folder, as a run"),
         Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run"),
         Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane")]
-    FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.compare")
+    FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.import", "home.compare")
 
     @dataclass
     class MachineRead(Message):
@@ -82,6 +101,8 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
         self._asked: Asked = ((), None)
         """What was asked of the files last: the runs in sight, and the one whose detail is shown."""
         self._is_reading = False
+        self._awaited = ""
+        """Name of the imported run that the cursor goes to once it is listed."""
 
     def compose_body(self) -> ComposeResult:
         yield PipelineMap(id="path")
@@ -89,6 +110,7 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
         with Horizontal(id="home-middle"):
             yield RunTable(id="runs")
             yield Container(id="run-pane")
+        yield ModelImport(id="import-line")
         yield Static(id="run-line", markup=False)
         yield Static(id="machine")
 
@@ -97,7 +119,11 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
         self.call_after_refresh(self._read_machine)
 
     def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
-        self.query_one(RunTable).runs = runs
+        table = self.query_one(RunTable)
+        table.runs = runs
+        if any(run.name == self._awaited for run in runs):
+            table.show_run(self._awaited)
+            self._awaited = ""
         self.query_one("#start-here").display = self.lab.runs_known and all(run.is_demo for run in runs)
         self._read_curves()
 
@@ -212,6 +238,29 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
         elif self.selected is not None:
             self.post_message(CompareWith(self.selected.name))
 
+    def action_import_model(self) -> None:
+        from screens.home.import_dialog import ImportDialog
+
+        self.app.push_screen(ImportDialog(self.query_one(ModelImport)))
+
+    @on(ModelImport.Finished)
+    def _imported(self, message: ModelImport.Finished) -> None:
+        self._awaited = message.name
+        self.notify(f"Imported {message.name}.", markup=False)
+        self.post_message(RunChosen(message.name))
+        self.post_message(RunsChanged())
+
+    @on(ModelImport.Failed)
+    def _import_failed(self, message: ModelImport.Failed) -> None:
+        from screens.home.import_dialog import ImportDialog
+
+        if not isinstance(self.app.screen, ImportDialog):  # which shows it
+            self.notify(message.sentence, severity="error", markup=False, timeout=12)
+
+    def action_fine_tune(self) -> None:
+        if self.selected is not None:
+            self.post_message(FineTune(self.selected.name))
+
     def action_clone(self) -> None:
         if self.selected is not None:
             self.post_message(CloneSettings(self.selected))
@@ -225,7 +274,7 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
             self.post_message(DeleteRun(self.selected))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action not in ("choose", "compare", "clone", "rename", "delete") or self.selected is not None
+        return action not in OF_A_RUN or self.selected is not None
 
 
 def _of_marks(marked: tuple[str, ...]) -> str:

@@ -5,40 +5,38 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.reactive import reactive
 from textual.timer import Timer
-from textual.widget import Widget
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.cleaning.rule_registry import parse_rules, typed_rules
 from lab.data.corpus import shown_source
-from lab.data.statistics.text_statistics import count_tokens, read_facts
-from lab.planning.estimates.measure_step_time import StepTimer, step_key
+from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
 from lab.planning.estimates.run_cost import run_cost, text_in_words
+from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import Plan, defaults, fit_plan, make_plan
+from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, settings_of_base
 from lab.planning.settings_table import Settings
-from lab.runs.home_folder import home
-from lab.runs.run_summary import RunSummary
+from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerError
 from screens.messages import SettingsCopied
+from screens.train.planned_run.base_choice import BaseChoice
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import RunForm
 
 SECONDS_BETWEEN_PROGRESS = 0.1
-SECONDS_BEFORE_TIMING = 2.0
-"""Delay after the last change before a step of the planned run is timed."""
 SECONDS_BEFORE_COUNTING = 0.3
 """Delay after the last key before the text's tokens are counted again."""
 
@@ -59,13 +57,12 @@ class CountKey:
     cleaning: tuple[str, ...]
     tokenizer: str
     vocab: str
+    base: Path | None = None
+    """Folder of the run whose tokenizer it is, for one that begins with the weights of another."""
 
 
-class NewRun(Widget):
+class NewRun(BaseChoice):
     """The form, then the preparation. Posts `Begun` when the trainer runs. `runs` give the speed of this machine."""
-
-    preparing: reactive[bool] = reactive(False)
-    runs: reactive[tuple[RunSummary, ...]] = reactive(())
 
     @dataclass
     class Counted(Message):
@@ -75,14 +72,6 @@ class NewRun(Widget):
         text: TextSize
         name: str
         problem: tuple[str, str] | None = None
-
-    @dataclass
-    class Timed(Message):
-        """The measured time of a step of the planned run, or the reason why it cannot be measured."""
-
-        key: str
-        seconds: float | None
-        problem: str = ""
 
     @dataclass
     class Prepared(Message):
@@ -118,10 +107,6 @@ class NewRun(Widget):
         self._cancel = threading.Event()
         self._counted: CountKey | None = None
         self._count_timer: Timer | None = None
-        self._step_seconds: dict[str, float | None] = {}
-        self._step_timer: StepTimer | None = None
-        self._timing_key = ""
-        """Key of the step that is being timed."""
 
     def compose(self) -> ComposeResult:
         yield RunForm(id="form")
@@ -134,11 +119,8 @@ class NewRun(Widget):
     def on_show(self) -> None:
         self._plan()
 
-    def on_hide(self) -> None:
-        self._cancel_timing()
-
-    def on_unmount(self) -> None:
-        self._cancel_timing()
+    def plan_again(self) -> None:
+        self._plan()
 
     @property
     def form(self) -> RunForm:
@@ -147,19 +129,41 @@ class NewRun(Widget):
 
     def fill(self, copied: SettingsCopied) -> None:
         """Fill in the settings of a run whose text is chosen already. They hold until another text is chosen."""
-        self._hidden = copied.hidden
-        self.form.fill(copied.settings)
+        self._hidden = {name: value for name, value in copied.hidden.items() if name != "start"}
+        self._set_base(None, copied.settings)
+        if start := copied.hidden.get("start"):
+            self.read_base(start, copied.settings)
         self._kept = copied.settings
-        self._plan()
-        self._count()
         words = f"The settings of {copied.name}, and its text."
         if copied.problem:
             self._preparation_problem = ("", copied.problem)
             self._plan()
             words = f"The settings of {copied.name}."
-        if base := copied.hidden.get("start"):
-            words += f" It begins with the weights of {base}, too."
+        if start:
+            words += f" It begins with the weights of {start}, too."
         self.notify(words, markup=False)
+
+    @on(BaseChoice.BaseRead)
+    def _take_base(self, message: BaseChoice.BaseRead) -> None:
+        settings = self.form.settings
+        if message.problem:
+            self._preparation_problem = ("", message.problem)
+            self._plan()
+        elif message.base is None and self.base is not None:
+            usual = {name: getattr(Settings(), name) for name in (*LOCKED, "optimizer", "lr", "context")}
+            self._set_base(None, replace(settings, **usual))
+        elif message.base is not None:
+            self._preparation_problem = None if message.copied is None else self._preparation_problem
+            self._set_base(message.base, message.copied or settings_of_base(settings, message.base))
+            self._kept = self.form.settings
+
+    def _set_base(self, base: BaseRun | None, settings: Settings) -> None:
+        self.base = base
+        self.form.base = base.name if base is not None else ""
+        self.form.fill(settings)
+        self._text = replace(self._text, tokens=None, most_vocab=None)
+        self._plan()
+        self._count()
 
     def choose_text(self, source: str, encoding: str) -> None:
         """Train on this text; an empty source stands for the suggestion."""
@@ -204,7 +208,7 @@ class NewRun(Widget):
                 self.form.focus_field(wrong)
             return
         self._cancel.clear()
-        self._cancel_timing()
+        self.cancel_timing()
         self.query_one(Preparation).stages = ()
         self.preparing = True
         self._make(plan.request)
@@ -212,6 +216,10 @@ class NewRun(Widget):
     @on(RunForm.Started)
     def _start_wanted(self) -> None:
         self.start()
+
+    @on(RunForm.BaseAsked)
+    def _base_asked(self) -> None:
+        self.choose_base()
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
@@ -223,65 +231,32 @@ class NewRun(Widget):
 
     def _plan(self) -> Plan:
         form = self.form
-        plan = make_plan(form.settings, self._text, self._machine, self._hidden)
-        step_seconds = self._known_step_seconds(plan)
+        base = self.base
+        plan = make_plan(form.settings, self._text, self._machine, self._hidden, base)
+        step_seconds = self.known_step_seconds(plan)
         plan = fit_plan(plan, self.runs, self._machine, step_seconds)
-        form.defaults = defaults(form.settings, self._text, self._machine, plan.run)
+        form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.reasons = plan.run.reasons if plan.run is not None else {}
         form.text = text_in_words(self._text, self._text_name)
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
+        if base is not None and plan.run is not None:
+            train = plan.run.train
+            form.cost = (*fine_tuning_facts(base, train.optimizer, train.lr, is_default_lr=not form.settings.lr), *form.cost)
         form.problems = (
             *(problem for problem in (self._preparation_problem, self._text_problem) if problem),
             *plan.problems.items(),
         )
         return plan
 
-    def _known_step_seconds(self, plan: Plan) -> float | None:
-        """Seconds, if known. Else it will be measured, unless another run keeps the machine busy."""
-        if plan.run is None or plan.problems or self._text.tokens is None:
-            self._cancel_timing()
-            return None
-        key = step_key(plan.run.model, plan.run.train)
-        if key not in self._step_seconds and key != self._timing_key:
-            self._cancel_timing()
-            busy = any(run.is_active for run in self.runs)
-            if self.is_on_screen and not self.preparing and not busy:
-                self._timing_key = key
-                self._step_timer = StepTimer(plan.run.model, plan.run.train, home())
-                self._time_steps(self._step_timer, key)
-        return self._step_seconds.get(key)
-
-    def _cancel_timing(self) -> None:
-        if self._step_timer is not None:
-            self._step_timer.cancel()
-        self._step_timer, self._timing_key = None, ""
-
-    @work(thread=True, group="time", exit_on_error=True)
-    def _time_steps(self, timer: StepTimer, key: str) -> None:
-        try:
-            seconds = timer.measure(SECONDS_BEFORE_TIMING)
-        except UserError as error:
-            self.post_message(self.Timed(key, None, str(error)))
-        else:
-            if seconds is not None:
-                self.post_message(self.Timed(key, seconds))
-
-    @on(Timed)
-    def _show_time(self, message: Timed) -> None:
-        self._step_seconds[message.key] = message.seconds
-        if message.problem:
-            self.notify(message.problem, severity="warning", markup=False)
-        if not self.preparing:
-            self._plan()
-
     def _count(self) -> None:
         settings = self.form.settings
-        vocab = settings.vocab or defaults(settings, self._text, self._machine)["vocab"]
+        vocab = settings.vocab or defaults(settings, self._text, self._machine, base=self.base)["vocab"]
         try:
             cleaning = parse_rules(settings.clean)
         except UserError:
             return  # the field is marked as wrong
-        key = CountKey(self._text.source, self._text.encoding, cleaning, settings.tokenizer, vocab)
+        base = self.base.path if self.base is not None else None
+        key = CountKey(self._text.source, self._text.encoding, cleaning, settings.tokenizer, vocab, base)
         if key != self._counted and vocab.isdecimal():
             self._counted = key
             self._count_tokens(key, settings.preset)
@@ -293,13 +268,16 @@ class NewRun(Widget):
         try:
             facts = read_facts(key.source, key.encoding, key.cleaning)
             text, name = replace(text, bytes=facts.bytes), facts.name
-            count = count_tokens(key.source, key.encoding, key.tokenizer, int(key.vocab), key.cleaning)  # type: ignore[arg-type]
+            if key.base is not None:
+                count = count_tokens_of(tokenizer_of(Run(key.base)), key.source, key.encoding, key.cleaning)
+            else:
+                count = count_tokens(key.source, key.encoding, key.tokenizer, int(key.vocab), key.cleaning)  # type: ignore[arg-type]
         except UserError as error:
             self.post_message(self.Counted(key, text, name, ("", str(error))))
         except (TokenizerError, VocabularyError) as error:
             self.post_message(self.Counted(key, text, name, ("tokenizer", str(error))))
         else:
-            most = count.vocab_size if count.vocab_size < int(key.vocab) else None
+            most = count.vocab_size if key.base is None and count.vocab_size < int(key.vocab) else None
             self.post_message(self.Counted(key, replace(text, tokens=count.tokens, most_vocab=most), name))
 
     @on(Counted)

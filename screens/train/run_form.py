@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -13,11 +14,14 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 
+from lab.core.visible_text import shortened, visible
+from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import FORM, SETTINGS, Setting, Settings
 from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
 COLUMNS = 3
+RANDOM = "random weights"
 
 
 class Entry(Input):
@@ -68,6 +72,9 @@ class RunForm(VerticalScroll, can_focus=False):
     HELP: ClassVar[str | None] = """
 **A new run.** Up and down, or tab, move between the fields; left and right change a choice. Every field has a default: Start
 is enough. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
+
+**Fine-tuning.** `B` chooses a run, such as an imported `gpt2`, to begin with its weights instead of random ones. Its shape and
+its tokenizer stay; the learning rate is low, so that the weights keep what they hold.
 """
     BINDINGS = [
         Binding("down", "app.focus_next", "Next field", id="form.next", show=False, tooltip="The next field"),
@@ -82,6 +89,8 @@ is enough. The cost is updated as you type. `!` marks a wrong field; a sentence 
     text: reactive[str] = reactive("")
     """The training text and its size, in a line."""
     cost: reactive[tuple[Fact, ...]] = reactive(())
+    base: reactive[str] = reactive("")
+    """Name of the run whose weights it begins with; empty for random ones. A base fixes the shape and the tokenizer."""
     problems: reactive[tuple[tuple[str, str], ...]] = reactive(())
     """A sentence for each wrong field, by name; "" stands for no field."""
 
@@ -92,6 +101,10 @@ is enough. The cost is updated as you type. `!` marks a wrong field; a sentence 
         settings: Settings
 
     @dataclass
+    class BaseAsked(Message):
+        """The user wants to choose the run whose weights it begins with."""
+
+    @dataclass
     class Started(Message):
         """The user wants this run."""
 
@@ -100,6 +113,10 @@ is enough. The cost is updated as you type. `!` marks a wrong field; a sentence 
     def compose(self) -> ComposeResult:
         with Vertical(id="form-fields"):
             yield Static(id="form-text", markup=False)
+            with Horizontal(id="form-base", classes="form-row"):
+                yield Label("begins with", classes="field-label")
+                yield Button(RANDOM, id="base", compact=True, tooltip="Choose a run to begin with its weights, or random ones")
+                yield Label("B chooses a run to begin with")
             for start in range(0, len(FORM), COLUMNS):
                 with Horizontal(classes="form-row"):
                     for setting in FORM[start : start + COLUMNS]:
@@ -128,6 +145,11 @@ is enough. The cost is updated as you type. `!` marks a wrong field; a sentence 
         if self.is_mounted:
             self.query_one("#form-text", Static).update(f"New run on {text}")
 
+    def watch_base(self, base: str) -> None:
+        if self.is_mounted:
+            self.query_one("#base", Button).label = Text(shortened(visible(base), 40) or RANDOM)
+            self._lock()
+
     def watch_cost(self, cost: tuple[Fact, ...]) -> None:
         if self.is_mounted:
             self.query_one("#cost", FactList).facts = cost
@@ -150,7 +172,12 @@ is enough. The cost is updated as you type. `!` marks a wrong field; a sentence 
         for choice in self.query(Choice):
             choice.value = getattr(settings, choice.id or "")
         self.settings = settings
-        self.query_one("#vocab", Input).disabled = settings.tokenizer != "bpe"
+        self._lock()
+
+    def _lock(self) -> None:
+        """Disable the fields that another decides: of a base all of its shape and tokenizer."""
+        for name in LOCKED:
+            self.query_one(f"#{name}").disabled = bool(self.base) or (name == "vocab" and self.settings.tokenizer != "bpe")
 
     def focus_start(self) -> None:
         """Put the focus where enter starts the run."""
@@ -172,6 +199,10 @@ is enough. The cost is updated as you type. `!` marks a wrong field; a sentence 
     def _chosen(self, event: Choice.Changed) -> None:
         self._set(event.choice.id or "", event.value)
 
+    @on(Button.Pressed, "#base")
+    def _ask_for_base(self) -> None:
+        self.post_message(self.BaseAsked())
+
     @on(Button.Pressed, "#start")
     def _start(self) -> None:
         self.post_message(self.Started(self.settings))
@@ -180,6 +211,5 @@ is enough. The cost is updated as you type. `!` marks a wrong field; a sentence 
         if getattr(self.settings, name) == value:
             return
         self.settings = replace(self.settings, **{name: value})
-        if name == "tokenizer":
-            self.query_one("#vocab", Input).disabled = value != "bpe"
+        self._lock()
         self.post_message(self.Changed(self.settings))

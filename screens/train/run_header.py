@@ -10,7 +10,7 @@ from textual.widget import Widget
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
 from lab.runs.run_progress import fraction_done, planned_length, time_left
-from lab.runs.run_summary import PHASES
+from lab.runs.run_summary import PHASES, origin_in_short
 from screens.train.watched_run import WatchedRun
 from screens.widgets.text_fitting import fit
 
@@ -57,8 +57,11 @@ class RunHeader(Widget):
         done = fraction_done(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
         rest = f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else "")
+        origin = origin_in_short(config)
         if config.imported is not None:
-            done, rest = 0.0, "imported: trained elsewhere"
+            done, rest = 0.0, f"{origin}: trained elsewhere"
+        elif origin and len(origin) < width // 3:
+            rest = f"{origin} · {rest}"
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
         room = width - len(name) - len(word) - len(rest) - 8

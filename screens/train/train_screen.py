@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from textual import on, work
@@ -18,12 +17,11 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
-from lab.runs.trainer_commands import CommandName
-from screens.messages import Arrived, CompareWith, RunChosen, RunsChanged, SettingsCopied
+from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
 from screens.train.restored_view import RestoredView
-from screens.train.run_commands import send_command, stop_dialog
+from screens.train.run_commands import RunCommands
 from screens.train.run_export import RunExport
 from screens.train.run_view import RunView
 from screens.train.run_view_keys import RUN_VIEW_ACTIONS
@@ -35,7 +33,7 @@ READINGS_SKIPPED_AT_REST = 4
 """A run at rest is read this many times less often: it may be resumed from elsewhere."""
 
 
-class TrainScreen(RunExport, RestoredView):
+class TrainScreen(RunExport, RunCommands, RestoredView):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
@@ -72,6 +70,7 @@ Training continues when you leave this screen, the lab, or the terminal.
 """
     BINDINGS = [
         Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it"),
+        Binding("B", "base", "Begin with", id="train.base", tooltip="Choose a run to begin with its weights: fine-tuning"),
         Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training"),
         Binding("r", "resume", "Resume", id="train.resume", tooltip="Resume the training"),
         Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first"),
@@ -174,6 +173,11 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.making = True
         self.new_run.fill(message)
 
+    @on(BaseChosen)
+    def _begin_with(self, message: BaseChosen) -> None:
+        self.making = True
+        self.new_run.read_base(message.name)
+
     def _follow_text(self, source: str) -> None:
         self.new_run.choose_text(source, self.lab.text_encoding)
 
@@ -258,7 +262,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         if action in RUN_VIEW_ACTIONS:
             return watching and self.page_has(action)
         match action:
-            case "start":
+            case "start" | "base":
                 return self.making and not self.new_run.preparing
             case "command":
                 return phase in ("starting", "training")
@@ -274,6 +278,9 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def action_start(self) -> None:
         self.new_run.start()
+
+    def action_base(self) -> None:
+        self.new_run.choose_base()
 
     def action_new(self) -> None:
         self.making = True
@@ -307,28 +314,3 @@ Training continues when you leave this screen, the lab, or the terminal.
         if self.lab.run_name in names:
             at = names.index(self.lab.run_name) + by
             self.post_message(RunChosen(names[max(0, min(at, len(names) - 1))]))
-
-    def action_command(self, name: CommandName) -> None:
-        self._command(self.lab.run_name, name)
-
-    def action_resume(self) -> None:
-        paused = self.watched is not None and self.watched.phase == "paused"
-        self._command(self.lab.run_name, "resume" if paused else None)
-
-    @work(group="command", exit_on_error=True)
-    async def action_stop(self) -> None:
-        watched = self.watched
-        if watched is not None:
-            dialog, command = stop_dialog(watched)
-            if await self.app.push_screen_wait(dialog):
-                self._command(watched.name, command)
-
-    @work(group="command", exit_on_error=True)
-    async def _command(self, name: str, command: CommandName | None) -> None:
-        """Send a command to the run's trainer, or, with None, start one that resumes it."""
-        try:
-            await asyncio.to_thread(send_command, name, command)
-        except UserError as error:
-            self.notify(str(error), severity="error", markup=False)
-        self._ticks = 0
-        self.post_message(RunsChanged())

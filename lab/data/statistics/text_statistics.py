@@ -79,6 +79,15 @@ def count_tokens(
     return _count_tokens(source, encoding, kind, vocab_size, cleaning, source_stamp(source))
 
 
+def count_tokens_of(
+    tokenizer: Tokenizer, source: str, encoding: str | None, cleaning: tuple[str, ...] = DEFAULT_RULES
+) -> TokenCount:
+    """The text's length in tokens of this tokenizer. Raises: UserError as `open_corpus`."""
+    corpus = open_corpus(source, encoding, cleaning=cleaning)
+    sample, whole_text = _sample(corpus)
+    return _counted(corpus, tokenizer, sample, split_text(corpus) if whole_text else None)
+
+
 @functools.lru_cache(maxsize=16)
 def _read_facts(source: str, encoding: str | None, cleaning: tuple[str, ...], stamp: Stamp) -> TextFacts:
     if "\0" in source:
@@ -139,12 +148,18 @@ def _count_tokens(
     split = split_text(corpus) if whole_text else None
     learned_from = (piece.bytes.decode() for piece in _training_pieces(corpus, split)) if split else iter(sample)
     tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train(learned_from, vocab_size, end_of_text=several)
+    return _counted(corpus, tokenizer, sample, split)
+
+
+def _counted(corpus: Corpus, tokenizer: Tokenizer, sample: list[str], split: Split | None) -> TokenCount:
+    """The length in tokens: exact with the split of a text that the sample is all of, else estimated."""
+    kind, size = tokenizer.kind, tokenizer.vocab_size
     if split:
         tokens = sum(len(tokenizer.encode(piece.bytes.decode())) for piece in pieces(corpus, split.cuts))
-        return TokenCount(kind, tokenizer.vocab_size, tokens + corpus.documents - 1, exact=True)
+        return TokenCount(kind, size, tokens + corpus.documents - 1, exact=True)
     counted = sum(len(tokenizer.encode(text)) for text in sample)
     tokens = round(counted * corpus.bytes / sum(len(text.encode()) for text in sample)) + corpus.documents - 1
-    return TokenCount(kind, tokenizer.vocab_size, tokens, exact=False)
+    return TokenCount(kind, size, tokens, exact=False)
 
 
 def _training_pieces(corpus: Corpus, split: Split) -> Iterator[Piece]:

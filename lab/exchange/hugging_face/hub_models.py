@@ -37,8 +37,7 @@ class HubModel(NamedTuple):
     width: int
 
     @property
-    def download_bytes(self) -> int:
-        """Bytes of its weights' file: fp32 weights, and the causal mask of each layer, which the released files carry."""
+    def parameters(self) -> int:
         shape = ModelConfig(
             layers=self.layers,
             heads=self.heads,
@@ -46,7 +45,12 @@ class HubModel(NamedTuple):
             context=CONTEXT,
             vocab_size=FIXED_VOCABULARY_SIZES["gpt2"],
         )
-        return BYTES * (parameter_count(shape) + self.layers * CONTEXT**2)
+        return parameter_count(shape)
+
+    @property
+    def download_bytes(self) -> int:
+        """Bytes of its weights' file: fp32 weights, and the causal mask of each layer, which the released files carry."""
+        return BYTES * (self.parameters + self.layers * CONTEXT**2)
 
 
 HUB_MODELS = {
@@ -61,29 +65,49 @@ HUB_MODELS = {
 def cached_model(name: str) -> ModelFolder | None:
     """The model of this name in the Hugging Face cache, or None if it is not there."""
     for repository in HUB_MODELS[name].repositories:
-        snapshot = newest_snapshot(hugging_face_hub() / (CACHE_ENTRY + repository.replace("/", "--")))
+        snapshot = newest_snapshot(cache_entry(repository))
         if snapshot is not None:
             return ModelFolder(snapshot)
     return None
 
 
+def cache_entry(repository: str) -> Path:
+    """The folder of a repository in the Hugging Face cache; it need not be there."""
+    return hugging_face_hub() / (CACHE_ENTRY + repository.replace("/", "--"))
+
+
+def can_download() -> bool:
+    """True where huggingface_hub is installed."""
+    return importlib.util.find_spec("huggingface_hub") is not None
+
+
+def missing_in_words(name: str) -> str:
+    """A clause on a model that is not in the cache, with the folder that was looked in."""
+    return f"{name} is not in the Hugging Face cache, {visible(str(hugging_face_hub()))}"
+
+
+def install_in_words(name: str) -> str:
+    """A sentence on the model that is not here, where huggingface_hub is not installed: the size, and the commands."""
+    return (
+        f"{missing_in_words(name)}; to download it ({bytes_(HUB_MODELS[name].download_bytes)}), install huggingface_hub: "
+        "pip install 'llmlab[hub]', or copy its folder here and give the path."
+    )
+
+
 def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) -> ModelFolder:
     """The model of this name from the Hugging Face cache, downloaded into it where it is missing.
 
-    huggingface_hub shows the progress, goes on with a download that was broken off, and checks what has come. `on_download` is
-    told before it begins.
+    huggingface_hub shows the progress and checks what has come; a file that had come whole is not downloaded again.
+    `on_download` is told before it begins.
 
     Raises:
         UserError: if it is not here and cannot be downloaded.
     """
     if (found := cached_model(name)) is not None:
         return found
-    size, missing = bytes_(HUB_MODELS[name].download_bytes), f"{name} is not in the Hugging Face cache, {hugging_face_hub()}"
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise UserError(
-            f"{missing}; to download it ({size}), install huggingface_hub: pip install 'llmlab[hub]', or copy its folder here "
-            "and give the path."
-        )
+    size, missing = bytes_(HUB_MODELS[name].download_bytes), missing_in_words(name)
+    if not can_download():
+        raise UserError(install_in_words(name))
     from huggingface_hub import snapshot_download
 
     repository = HUB_MODELS[name].repositories[0]

@@ -92,5 +92,5 @@ def _snapshots(repository: Path) -> list[Path]:
 
 def _has_model(path: Path) -> bool:
     """True of a snapshot with settings and weights: a download that was broken off may have neither."""
-    weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+    weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
     return (path / CONFIG).is_file() and any((path / name).is_file() for name in weights)

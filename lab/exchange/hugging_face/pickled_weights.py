@@ -1,17 +1,29 @@
-"""pytorch_model.bin: weights in a pickle, read by torch's loader for weights alone, and only where the user asks for it.
+"""pytorch_model.bin, or shards of it: pickles, read by torch's loader for weights alone, and only where the user asks for it.
 
 A pickle can execute code. torch's loader for weights alone refuses everything but tensors; up to 2.5 and again up to 2.9 it could
 be circumvented (CVE-2025-32434, CVE-2026-24747), so that with an older torch nothing is read, and never with another loader.
 """
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular
 from lab.core.visible_text import shortened, visible
 from lab.exchange.hugging_face.model_folder import ModelFolder
-from lab.exchange.hugging_face.weights_files import PICKLE, StoredTensor, check_tensors, to_own_state
+from lab.exchange.hugging_face.weights_files import (
+    PICKLE,
+    PICKLE_INDEX,
+    SINGLE,
+    StoredTensor,
+    check_complete,
+    check_shard,
+    check_tensors,
+    read_weight_map,
+    shard_paths,
+    to_own_state,
+)
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
 
@@ -27,44 +39,72 @@ OTHER_BYTES = 1 << 28
 
 
 def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed: bool) -> "dict[str, Tensor]":
-    """The state of the lab's model, in fp32, from the folder's pytorch_model.bin.
+    """The state of the lab's model, in fp32, from the folder's pytorch_model.bin, or the shards that its index names.
 
     Raises:
-        UserError: if the user has not asked for it (`is_allowed`), torch is too old, or the file holds anything else.
-        DamagedFileError: if it is no regular file, or too large for the model.
+        UserError: if the user has not asked for it (`is_allowed`), torch is too old, a file holds anything else, or the index and
+            its shards disagree.
+        DamagedFileError: if one is no regular file, or they are too large for the model.
     """
     import torch
 
-    path = folder.file(PICKLE)
-    if path is None:
-        raise UserError(f"{folder.shown} holds no weights: it has no model.safetensors.")
+    single, index = folder.file(PICKLE), folder.file(PICKLE_INDEX)
+    if single is None and index is None:
+        raise UserError(f"{folder.shown} holds no weights: it has no {SINGLE}.")
     if not is_allowed:
         raise UserError(
-            f"{folder.shown} has its weights in {PICKLE} alone, a pickle, which can execute code; take the model as safetensors, "
-            "or add --convert-pickle, which reads it with torch's loader for weights alone."
+            f"{folder.shown} has its weights in {PICKLE if single else PICKLE_INDEX} alone, a pickle, which can execute code; "
+            "take the model as safetensors, or import it by `llmlab import` with --convert-pickle, which reads it with torch's "
+            "loader for weights alone."
         )
     if torch_version(torch.__version__) < SAFE_TORCH:
         raise UserError(
             f"torch {torch.__version__} cannot read {PICKLE} safely; update it to 2.10 or newer, or take safetensors instead."
         )
-    with open_regular(path, MOST_COPIES * BYTES * parameter_count(config) + OTHER_BYTES) as file:
-        try:
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged or hostile file makes torch raise almost anything
-            reason = shortened(visible(str(error).split("\n")[0]), 150)
-            raise UserError(f"{folder.shown}/{PICKLE} cannot be read as weights alone: {reason}.") from error
-    if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided
-        for name, value in loaded.items()
-    ):
-        raise UserError(f"{folder.shown}/{PICKLE} cannot be imported: it holds something other than tensors by their names.")
+    room = MOST_COPIES * BYTES * parameter_count(config) + OTHER_BYTES
+    if single is not None:
+        loaded = _load(single, f"{folder.shown}/{PICKLE}", room)
+    else:
+        assert index is not None, "one of the two is there"
+        loaded = _load_shards(folder, index, room)
     words = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
     found = {
-        name: StoredTensor(path, name, tuple(value.shape), words.get(value.dtype, str(value.dtype)))
+        name: StoredTensor(folder.path, name, tuple(value.shape), words.get(value.dtype, str(value.dtype)))
         for name, value in loaded.items()
     }
     own = check_tensors(found, config, folder.shown)
     return to_own_state({name: loaded[tensor.name].detach() for name, tensor in own.items()}, config, folder.shown)
+
+
+def _load_shards(folder: ModelFolder, index: Path, room: int) -> "dict[str, Tensor]":
+    """The tensors of all shards of an index; `room` is the most bytes that they may have together."""
+    weight_map = read_weight_map(index)
+    found: dict[str, Tensor] = {}
+    for shard, path in shard_paths(folder, weight_map).items():
+        tensors = _load(path, f"{folder.shown}/{shard}", room)
+        room -= path.stat().st_size
+        check_shard(folder, PICKLE_INDEX, weight_map, shard, tensors)
+        found |= tensors
+    check_complete(folder, PICKLE_INDEX, weight_map, found)
+    return found
+
+
+def _load(path: Path, shown: str, room: int) -> "dict[str, Tensor]":
+    """The tensors of one file by their names, read by torch's loader for weights alone."""
+    import torch
+
+    with open_regular(path, max(0, room)) as file:
+        try:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged or hostile file makes torch raise almost anything
+            reason = shortened(visible(str(error).split("\n")[0]), 150)
+            raise UserError(f"{shown} cannot be read as weights alone: {reason}.") from error
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided
+        for name, value in loaded.items()
+    ):
+        raise UserError(f"{shown} cannot be imported: it holds something other than tensors by their names.")
+    return loaded
 
 
 def torch_version(words: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Weights of a model folder: found, checked against the model's shape by their headers alone, then read tensor by tensor."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-PICKLE = "pytorch_model.bin"
+PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 LARGEST_INDEX = LARGEST_CONFIG
 MOST_SHARDS = 1000
 MOST_TENSORS = 1 << 16
 
 
 class _Index(msgspec.Struct):
-    """model.safetensors.index.json: the shard of each tensor."""
+    """The index of shards: the shard of each tensor."""
 
     weight_map: Annotated[
         dict[Annotated[str, Meta(max_length=500)], Annotated[str, Meta(max_length=500)]],
@@ -57,30 +58,56 @@ def find_tensors(folder: ModelFolder) -> dict[str, StoredTensor] | None:
         return _tensors_in(single)
     if (listed := folder.file(INDEX)) is None:
         return None
+    weight_map = read_weight_map(listed)
+    found: dict[str, StoredTensor] = {}
+    for shard, path in shard_paths(folder, weight_map).items():
+        tensors = _tensors_in(path)
+        check_shard(folder, INDEX, weight_map, shard, tensors)
+        found |= tensors
+    check_complete(folder, INDEX, weight_map, found)
+    return found
+
+
+def read_weight_map(index: Path) -> dict[str, str]:
+    """The name of the shard of each tensor. Raises: DamagedFileError."""
     try:
-        weight_map = read_json(listed, _Index, LARGEST_INDEX).weight_map
+        return read_json(index, _Index, LARGEST_INDEX).weight_map
     except OSError as error:
-        raise DamagedFileError(listed, f"cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise DamagedFileError(index, f"cannot be read ({(error.strerror or str(error)).lower()})") from error
+
+
+def shard_paths(folder: ModelFolder, weight_map: Mapping[str, str]) -> dict[str, Path]:
+    """The path of each shard by its name, sorted. Raises: UserError if one is missing, leads out, or there are too many."""
     shards = sorted(set(weight_map.values()))
     if len(shards) > MOST_SHARDS:
         raise UserError(f"{folder.shown} has {len(shards):,} files of weights, of {MOST_SHARDS:,} that are read.")
-    found: dict[str, StoredTensor] = {}
+    found = {}
     for shard in shards:
         path = folder.file(shard)
         if path is None:
             raise UserError(f"{folder.shown} is not complete: {quoted(shard)} is missing; download or copy the model again.")
-        for name, tensor in _tensors_in(path).items():
-            if weight_map.get(name) != shard:
-                raise UserError(
-                    f"{folder.shown} is damaged: {INDEX} does not have {quoted(name)} in {quoted(shard)}, which holds it."
-                )
-            found[name] = tensor
+        found[shard] = path
+    return found
+
+
+def check_shard(
+    folder: ModelFolder, index: str, weight_map: Mapping[str, str], shard: str, tensors: Mapping[str, object]
+) -> None:
+    """Check that the index has every tensor of a shard there. Raises: UserError."""
+    for name in tensors:
+        if weight_map.get(name) != shard:
+            raise UserError(
+                f"{folder.shown} is damaged: {index} does not have {quoted(name)} in {quoted(shard)}, which holds it."
+            )
+
+
+def check_complete(folder: ModelFolder, index: str, weight_map: Mapping[str, str], found: Mapping[str, object]) -> None:
+    """Check that every tensor of the index was in its shard. Raises: UserError."""
     if missing := weight_map.keys() - found.keys():
         first = min(missing)
         raise UserError(
-            f"{folder.shown} is damaged: {quoted(first)} is not in {quoted(weight_map[first])}, where {INDEX} has it."
+            f"{folder.shown} is damaged: {quoted(first)} is not in {quoted(weight_map[first])}, where {index} has it."
         )
-    return found
 
 
 def _tensors_in(path: Path) -> dict[str, StoredTensor]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
 from lab.data.train_val_split import TRAINING_FRACTION
-from lab.planning.default_hyperparameters import default_lr
+from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
 from lab.planning.estimates.duration_estimate import expected_speed, seconds_at, steps_at
 from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER, memorizing_epochs
 from lab.planning.resolve_run import ResolvedRun, TextSize
@@ -62,7 +62,8 @@ def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:
     if epochs <= memorizing_epochs(run.model, run.text.train_tokens):
         return words
     if run.model.dropout == 0:
-        words += ", which it may memorize: take fewer steps, a smaller model or a dropout of 0.1"
+        smaller = "" if run.request.start is not None else " a smaller model"
+        words += f", which it may memorize: take fewer steps,{smaller} or a dropout of 0.1"
     elif run.request.dropout is None:
         words += f", so many that dropout is {run.model.dropout:g} by default"
     return words
@@ -83,6 +84,19 @@ def head_share(model: ModelConfig) -> float:
 
 def _advice(run: ResolvedRun) -> str:
     advice = []
+    if run.request.start is not None:
+        usual, high_for = fine_tuning_lr(run.model.width, run.train.optimizer), "for trained weights"
+    else:
+        usual, high_for = default_lr(run.model.width, run.train.optimizer), "for this width"
+        advice += _advice_on_size(run)
+    if run.train.lr >= HIGH_LR * usual:
+        advice.append(f"a learning rate of {run.train.lr:g} is high {high_for}, {usual:g} is usual")
+    return "; ".join(advice)
+
+
+def _advice_on_size(run: ResolvedRun) -> list[str]:
+    """Advice on the size of a model that begins with random weights: a base fixes it."""
+    advice = []
     if run.text.tokens is not None:
         tokens = run.text.tokens * TRAINING_FRACTION
         if tokens < FEWEST_TOKENS_PER_PARAMETER * run.parameters:
@@ -95,10 +109,7 @@ def _advice(run: ResolvedRun) -> str:
             f"{probability(share, 0)} of a step's FLOPs are the head over {whole(run.model.vocab_size)} tokens: with a "
             "smaller vocabulary the same time would train the layers more"
         )
-    usual = default_lr(run.model.width, run.train.optimizer)
-    if run.train.lr >= HIGH_LR * usual:
-        advice.append(f"a learning rate of {run.train.lr:g} is high for this width, {usual:g} is usual")
-    return "; ".join(advice)
+    return advice
 
 
 def text_in_words(text: TextSize, name: str) -> str:

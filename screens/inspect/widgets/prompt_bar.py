@@ -115,12 +115,13 @@ class PromptBar(Vertical):
             self._facts.left = f"position {position + 1}/{len(tokens)}: predicts token {position + 2}{changed}"
             self._facts.set_class(bool(changed), "-changed")
         name = f"{selection.run} ({selection.checkpoint})"
-        loss: tuple[str, ...] = ()
+        known: tuple[str, ...] = ()
         if isinstance(model, Opened | Ready):
             facts = model.facts
             name = f"{facts.run} step {whole(facts.step)} ({'snapshot' if facts.checkpoint.isdecimal() else facts.checkpoint})"
-            loss = (f"val loss {fixed(facts.val_loss, 3)}",) if facts.val_loss is not None else ()
-        self._settings = (*loss, in_short(selection.sampling), name)
+            loss = f"val loss {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
+            known = tuple(filter(None, (facts.origin, loss)))
+        self._settings = (*known, in_short(selection.sampling), name)
         self.shade(self._strip.shading)
 
     def edit(self, text: str) -> None:

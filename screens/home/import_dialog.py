@@ -1,0 +1,227 @@
+"""The dialog that imports a model: the GPT-2s that have a name, with their sizes and whether they are here, or a folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+
+from lab.core.number_format import bytes_, count
+from lab.core.visible_text import shortened, visible
+from lab.data.path_completion import common_start, completions
+from lab.exchange.hugging_face.hub_models import (
+    HUB_MODELS,
+    cached_model,
+    can_download,
+    install_in_words,
+    missing_in_words,
+)
+from screens.home.model_import import ImportState, ModelImport
+
+ORDER = ("gpt2", "distilgpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """A GPT-2 that has a name, as the list shows it."""
+
+    name: str
+    parameters: int
+    bytes: int
+    folder: str
+    """Its folder in the Hugging Face cache; empty where it is not there."""
+    can_download: bool
+
+    @property
+    def line(self) -> str:
+        size, kind = bytes_(self.bytes), "here" if self.folder else "to download" if self.can_download else "not here"
+        return f"{self.name:<12} {count(self.parameters):>5} parameters  {size:>7}  {kind}"
+
+    @property
+    def in_words(self) -> str:
+        """A sentence on where it is, or on what it takes to have it here."""
+        if self.folder:
+            return f"Enter makes a run of it, from {visible(shortened(self.folder, 150))}."
+        if self.can_download:
+            return f"{missing_in_words(self.name)}. Enter downloads {bytes_(self.bytes)} into it, then makes a run of it."
+        return f"{install_in_words(self.name)} After that, Enter here or: llmlab import {self.name}"
+
+
+def listed_models() -> list[ListedModel]:
+    """The GPT-2s that have a name. Looks into the Hugging Face cache."""
+    found = []
+    for name in ORDER:
+        model, cached = HUB_MODELS[name], cached_model(name)
+        folder = str(cached.path) if cached is not None else ""
+        found.append(ListedModel(name, model.parameters, model.download_bytes, folder, can_download()))
+    return found
+
+
+class FolderInput(Input):
+    """A path field; Tab completes the folder as a shell does, or goes on where there is nothing to complete."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "Complete", id="import.complete", tooltip="Complete the folder's path, or go on"),
+    ]
+
+    def action_complete(self) -> None:
+        self._complete(self.value)
+
+    @work(thread=True, group="completions", exclusive=True, exit_on_error=True)
+    def _complete(self, typed: str) -> None:
+        folders = [line for line in completions(typed) if line.endswith("/")] if typed else []
+        self.app.call_from_thread(self._show_completion, typed, common_start(folders))
+
+    def _show_completion(self, typed: str, longer: str) -> None:
+        if typed != self.value:
+            return
+        if len(longer) > len(typed):
+            self.value = longer
+            self.cursor_position = len(longer)
+        else:
+            self.screen.focus_next()
+
+
+class ImportDialog(ModalScreen[None]):
+    """Begins an import, and shows it; it goes on when the dialog is closed."""
+
+    BINDINGS = [
+        Binding("escape", "dismiss", "Close", id="import.close", tooltip="Close; an import that is under way goes on"),
+        Binding("x", "cancel", "Cancel", id="import.cancel", tooltip="Cancel the import"),
+        Binding("j", "cursor(1)", "Down", id="import.down", show=False),
+        Binding("k", "cursor(-1)", "Up", id="import.up", show=False),
+    ]
+    DEFAULT_CSS = """
+    ImportDialog {
+        align: center middle;
+        #import { width: 78; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
+        OptionList, OptionList:focus { height: 5; border: none; background: $surface; padding: 0; margin: 1 0; }
+        #import-path { height: 1; }
+        #import-path Label { width: 8; color: $text-muted; }
+        #import-path Input { width: 1fr; }
+        #import-words { height: 5; margin: 1 0 0 0; }
+        #import-words.-wrong { color: $text-error; }
+    }
+    """
+
+    @dataclass
+    class Listed(Message):
+        """The models, and which of them are here."""
+
+        models: list[ListedModel]
+
+    def __init__(self, running: ModelImport) -> None:
+        super().__init__()
+        self._model_import = running
+        self._models: list[ListedModel] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="import") as box:
+            box.border_title = "import GPT-2's weights"
+            yield OptionList(*(Option(name) for name in ORDER), markup=False)
+            with Horizontal(id="import-path"):
+                yield Label("folder")
+                yield FolderInput(
+                    id="import-folder", placeholder="or the folder of a GPT-2 in Hugging Face's layout", compact=True
+                )
+            yield Static(id="import-words", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).focus()
+        self.watch(self._model_import, "state", self._follow, init=False)
+        self.watch(self._model_import, "problem", self._show_words, init=False)
+        self._show_words()
+        self._look()
+
+    @work(thread=True, group="look", exit_on_error=True)
+    def _look(self) -> None:
+        self.post_message(self.Listed(listed_models()))
+
+    @on(Listed)
+    def _show_models(self, message: Listed) -> None:
+        self._models = message.models
+        models = self.query_one(OptionList)
+        at = models.highlighted
+        models.set_options(Option(model.line) for model in self._models)
+        models.highlighted = at or 0
+        self._show_words()
+
+    def _follow(self, before: ImportState | None, now: ImportState | None) -> None:
+        """Show the import; close when it has ended well."""
+        if before is not None and now is None and not self._model_import.problem:
+            self.call_later(self._close_if_ended)
+        self._show_words()
+
+    def _close_if_ended(self) -> None:
+        if self._model_import.state is None and not self._model_import.problem and self.is_current:
+            self.dismiss(None)
+
+    def _show_words(self) -> None:
+        words, state = self.query_one("#import-words", Static), self._model_import.state
+        problem = self._model_import.problem
+        words.set_class(state is None and bool(problem), "-wrong")
+        if state is not None:
+            words.update(f"Importing {visible(shortened(state.source, 150))}.\n▸ {visible(state.words)}\n{state.progress}")
+        elif problem:
+            words.update(f"✗ {problem}")
+        else:
+            words.update(self._about_choice())
+        keys = "x cancel · Esc close, it goes on" if state is not None else "Enter import · Tab folder · Esc close"
+        self.query_one("#import").border_subtitle = Text(keys)
+
+    def _about_choice(self) -> str:
+        if self.query_one(FolderInput).has_focus:
+            return "The folder holds config.json, the weights as safetensors and the tokenizer. Tab completes, Enter imports."
+        at = self.query_one(OptionList).highlighted
+        return self._models[at].in_words if self._models and at is not None else ""
+
+    @on(OptionList.OptionHighlighted)
+    @on(Input.Changed)
+    def _chosen_another(self) -> None:
+        if self._model_import.state is None:
+            self._model_import.problem = ""
+        self._show_words()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self._show_words()
+
+    @on(OptionList.OptionSelected)
+    def _import_model(self, event: OptionList.OptionSelected) -> None:
+        if self._models:
+            self._begin(self._models[event.option_index].name)
+
+    @on(Input.Submitted)
+    def _import_folder(self, event: Input.Submitted) -> None:
+        if folder := os.path.expanduser(event.value.strip()):
+            # A folder in the working directory may have the name of a model of the list.
+            self._begin(folder if os.path.dirname(folder) else os.path.join(".", folder))
+
+    def _begin(self, source: str) -> None:
+        self.query_one(OptionList).focus()  # where x cancels
+        self._model_import.begin(source)
+
+    def action_cancel(self) -> None:
+        self._model_import.cancel()
+
+    def action_cursor(self, by: int) -> None:
+        models = self.query_one(OptionList)
+        if by > 0:
+            models.action_cursor_down()
+        else:
+            models.action_cursor_up()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._model_import.state is not None if action == "cancel" else True
+
+    async def action_dismiss(self, result: None = None) -> None:
+        self.dismiss(result)
