@@ -45,7 +45,7 @@ START_HERE = (
     "Or [@click=app.mode('inspect')]press [b]5[/b][/] to look inside the demo model first, "
     "or [@click=screen.import_model]press [b]I[/b][/] for GPT-2 itself."
 )
-WITH_RUNS = "v compare · a clone · f fine-tune · r rename · D delete · I import GPT-2"
+WITH_RUNS = "v compare · I import GPT-2 · f fine-tune · a clone · r rename · D delete"
 OF_A_RUN = ("choose", "compare", "clone", "fine_tune", "rename", "delete")
 """Actions on the run under the cursor."""
 

@@ -124,6 +124,8 @@ class ImportDialog(ModalScreen[None]):
         super().__init__()
         self._model_import = running
         self._models: list[ListedModel] = []
+        self._at = 0
+        """Index of the model under the cursor."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="import") as box:
@@ -186,6 +188,12 @@ class ImportDialog(ModalScreen[None]):
         return self._models[at].in_words if self._models and at is not None else ""
 
     @on(OptionList.OptionHighlighted)
+    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+        if event.option_index != self._at:  # else the list has just been filled
+            self._at = event.option_index
+            self._chosen_another()
+        self._show_words()
+
     @on(Input.Changed)
     def _chosen_another(self) -> None:
         if self._model_import.state is None:

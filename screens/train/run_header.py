@@ -60,7 +60,7 @@ class RunHeader(Widget):
         origin = origin_in_short(config)
         if config.imported is not None:
             done, rest = 0.0, f"{origin}: trained elsewhere"
-        elif origin and len(origin) < width // 3:
+        elif origin and len(origin) < width // 2:
             rest = f"{origin} · {rest}"
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"

@@ -8,16 +8,23 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.data.statistics.text_statistics import count_tokens_of
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.clone_settings import hidden_settings
 from lab.planning.default_hyperparameters import default_lr
+from lab.planning.estimates.run_cost import run_cost
+from lab.planning.fine_tuning import base_run, fine_tuning_facts
 from lab.planning.prepare_run import prepare_run
+from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest, SettingError
+from lab.planning.settings_form import defaults, fit_plan, make_plan, settings_of_base
+from lab.planning.settings_table import Settings
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import load_model
 from lab.training.training_setup import set_up_training
+from tests.lab.planning.planned_runs import MACHINE
 
 TEXT = "The big dog ran to the lake. It saw a red apple.\n" * 120
 
@@ -79,3 +86,41 @@ def test_another_shape_no_base_and_several_documents_are_refused(text: Path, tmp
     with pytest.raises(UserError, match="untrained has no weights to begin with"):
         prepare_run(msgspec.structs.replace(request, start="untrained"))
     assert sorted(path.name for path in untrained.path.parent.iterdir() if path.is_dir() and path.name[0] != ".") == ["untrained"]
+
+
+def test_the_form_takes_the_shape_and_says_why(text: Path, tmp_path: Path) -> None:
+    demo = open_run("demo")
+    base = base_run(demo)
+    size = TextSize(str(text), bytes=text.stat().st_size, tokens=count_tokens_of(tokenizer_of(demo), str(text), None).tokens)
+    settings = settings_of_base(Settings(layers="9", lr="0.1", tokenizer="gpt2", context="16", length="3"), base)
+    assert (settings.layers, settings.lr, settings.tokenizer, settings.optimizer) == ("", "", "bpe", "adamw")
+    plan = make_plan(settings, size, MACHINE, base=base)
+    assert plan.run is not None
+    assert plan.problems == {}
+    assert plan.run.model == replace(demo.config.model, dropout=plan.run.model.dropout)
+    assert plan.run.reasons["lr"].startswith("a tenth of the usual")
+    assert plan.run.reasons["layers"] == "that of demo, whose weights fit no other"
+    shown = defaults(settings, size, MACHINE, plan.run, base)
+    assert (shown["layers"], shown["lr"], shown["vocab"]) == ("4", "0.0003", "746")
+    assert defaults(settings, size, MACHINE, None, base)["layers"] == "4", "whatever else is wrong"
+    fitted = fit_plan(make_plan(replace(settings, length=""), size, MACHINE, base=base), [], MACHINE, 0.1)
+    assert fitted.run is not None
+    assert fitted.run.reasons["context"].startswith("that of demo")
+    facts = dict(fine_tuning_facts(base, "adamw", 3e-4, is_default_lr=True))
+    assert facts["begins with"] == "the best weights of demo (step 6,000); shape and tokenizer are theirs"
+    assert facts["fine-tuning"].startswith("adamw as for GPT-2 itself, learning rate up to 0.0003: a tenth of the usual")
+    assert plan.request is not None
+    run = prepare_run(msgspec.structs.replace(plan.request, home=tmp_path / "home"))
+    assert run.config.start is not None
+    assert (run.config.start.base, run.config.train.lr) == ("demo", pytest.approx(3e-4))
+    assert run.config.data.tokens == size.tokens, "counted with the tokenizer of the base"
+    longer = make_plan(replace(settings, context="129"), size, MACHINE, base=base)
+    assert longer.problems == {"context": "demo has a context of 128 tokens; choose at most as many."}
+    cost = dict(run_cost(make_plan(replace(settings, lr="0.01"), size, MACHINE, base=base).run, [], MACHINE))  # type: ignore[arg-type]
+    assert cost["advice"] == "a learning rate of 0.01 is high for trained weights, 0.0003 is usual"
+
+
+def test_a_base_without_weights_is_told(text: Path, tmp_path: Path) -> None:
+    run = prepare_run(RunRequest(text=str(text), tokenizer="bytes", context=16, steps=2, home=tmp_path / "home"))
+    with pytest.raises(UserError, match="has no weights to begin with: train it first"):
+        base_run(run)

@@ -38,7 +38,7 @@ def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given() -> None:
         planned = resolved(settings, text)
         assert planned.model.dropout == dropout, length
         assert ("dropout" in planned.reasons) == (not typed)
-        assert typed or defaults(settings, text, MACHINE, planned)["dropout"] == str(dropout)
+        assert typed or defaults(settings, text, MACHINE, planned)["dropout"] == f"{dropout:g}"
 
 
 def test_dropout_by_minutes_follows_the_device() -> None:

@@ -236,7 +236,7 @@ async def test_a_figure_of_a_part_of_the_validation_text_is_marked(app: HomeApp,
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs)
         assert lines(pilot)[0].endswith(f"~{app.runs[0].val_loss:.3f}")
-        assert str(app.screen.query_one("#run-line", Static).render()).startswith("~ on 29% of the validation text · space mark")
+        assert str(app.screen.query_one("#run-line", Static).render()).startswith("~ on 29% of the validation text · v compare")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

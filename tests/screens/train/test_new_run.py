@@ -2,20 +2,29 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.core.errors import UserError
+from lab.core.safetensors_file import RawTensor, write_tensors
+from lab.planning.settings_form import LOCKED
+from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
+from lab.runs.run_schema import TokenizerConfig
+from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.dialogs.choose_run import RunChooser
 from screens.messages import RunChosen, TextChosen
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import Field
+from screens.train.run_header import RunHeader
 from screens.train.train_screen import TrainScreen
 from tests.screens.train.train_app import TrainApp, screen_of, text_of
 
@@ -136,3 +145,82 @@ async def test_enter_on_a_run_that_is_watched_starts_no_other(make_run: Any, unt
         await pilot.pause(0.2)
         assert not started
         assert not screen_of(pilot).new_run.preparing
+
+
+@pytest.fixture
+def base(make_run: Any) -> Run:
+    """A run of 256 tokens with weights, or what passes for them where nothing computes with them."""
+    run: Run = make_run("base", step=400)
+    model = replace(run.config.model, layers=2, width=8, context=8, vocab_size=256)
+    config = msgspec.structs.replace(run.config, model=model, tokenizer=TokenizerConfig(kind="bytes", vocab_size=256))
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    Tokenizer.bytes_().save(run.tokenizer_path)
+    tensors = {"wpe.weight": RawTensor("F32", (8, 8), memoryview(bytes(256)))}
+    write_tensors(run.path / "best.safetensors", tensors, {"step": "300"})
+    return Run(run.path)
+
+
+async def test_a_run_begins_with_the_weights_of_another(
+    base: Run, app: TrainApp, started: list[str], home: Path, until: Any
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs and "tokens" in text_of(pilot, "#form-text"))
+        form = screen_of(pilot).new_run.form
+        fill(pilot, width="12", lr="0.1")
+        await pilot.press("B")
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: form.base == "base")
+        assert [form.query_one(f"#{name}").disabled for name in (*LOCKED, "context", "lr")] == [True] * 6 + [False] * 2
+        assert (form.defaults["width"], form.settings.width, form.settings.lr) == ("8", "", "")
+        facts = dict(form.cost)
+        assert facts["begins with"] == "the best weights of base (step 300); shape and tokenizer are theirs"
+        assert "a tenth of the usual" in facts["fine-tuning"]
+        await until(pilot, lambda: screen_of(pilot).new_run._text.tokens == 1950)
+        Path("tale.txt").write_text("They ran home. " * 100)
+        app.post_message(TextChosen("tale.txt", "", "train"))
+        await until(pilot, lambda: text_of(pilot, "#form-text") == "New run on tale, 1.5 kB, about 1,500 tokens")
+        assert form.base == "base", "another text, the same weights"
+        fill(pilot, length="3", name="tuned")
+        await pilot.press("s")
+        await until(pilot, lambda: started == ["tuned"])
+        config = Run(home / "tuned").config
+        assert config.start is not None
+        assert (config.start.base, config.start.base_step, config.train.optimizer) == ("base", 300, "adamw")
+        assert (config.model.layers, config.model.width, config.tokenizer.kind) == (2, 8, "bytes")
+        await until(pilot, lambda: screen_of(pilot).watched is not None)
+        assert "began with base (step 300) · 0% of 3 steps" in screen_of(pilot).query_one(RunHeader).render_line(0).text
+        await pilot.press("n", "B")
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: form.base == "")
+        assert (form.settings.optimizer, form.settings.tokenizer) == ("muon", "bpe")
+        assert not form.query_one("#width").disabled
+
+
+async def test_f_on_home_leads_to_the_form_and_a_run_without_weights_says_so(base: Run, make_run: Any, until: Any) -> None:
+    make_run("bare", created=1.0)
+    app = LabApp(text=str(Path("fable.txt").absolute()), preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.press("j", "f")
+        await until(pilot, lambda: app.current_mode == "train" and "bare has no weights" in text_of(pilot, "#problems"))
+        await pilot.press("1", "k", "f")
+        await until(pilot, lambda: screen_of(pilot).new_run.form.base == "base")
+        assert text_of(pilot, "#problems") == ""
+        assert screen_of(pilot).new_run.would_be_lost() == ""
+
+
+async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run: Any, until: Any) -> None:
+    run = make_run("tuned", text="fable.txt")
+    start, of_base = StartConfig(base="base", base_step=300), base.config
+    config = msgspec.structs.replace(run.config, start=start, model=of_base.model, tokenizer=of_base.tokenizer)
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        screen: Any = app.screen
+        screen.query_one("#runs").show_run("tuned")
+        await pilot.press("a")
+        await until(pilot, lambda: app.current_mode == "train" and screen_of(pilot).new_run.form.base == "base")
+        assert "cannot be read any more" in text_of(pilot, "#problems"), "its text is gone, which is still said"

@@ -223,6 +223,44 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     assert [pickled_weights.torch_version(words) for words in ("2.13.0+cpu", "2.10.0a0", "odd")] == [(2, 13), (2, 10), (0, 0)]
 
 
+def test_shards_of_a_pickle_are_read_for_weights_alone_where_the_user_asks(
+    make_folder: MakeFolder, home: Path, weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder()
+    (folder / "model.safetensors").unlink()
+    first, second = "pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"
+    places = {name: (first if number % 2 else second) for number, name in enumerate(weights)}
+    for shard in (first, second):
+        torch.save({name: weights[name] for name in weights if places[name] == shard}, folder / shard)
+    index = folder / "pytorch_model.bin.index.json"
+    for change, words in (
+        (places, "--convert-pickle"),
+        (dict.fromkeys(places, first), "is not in .* has it"),
+        (places | {next(iter(places)): first}, "which holds it"),
+        (places | {"transformer.h.7.ln_1.weight": first}, "has it"),
+        (places | {next(iter(places)): "missing.bin"}, "missing.bin' is missing"),
+        (dict.fromkeys(places, "../" + first), "cannot lie in the folder itself"),
+        ({}, "damaged"),
+    ):
+        index.write_text(json.dumps({"weight_map": change}))
+        refused(folder, home, words, convert_pickle=change is not places)
+    index.write_text(json.dumps({"weight_map": places}))
+    good = (folder / second).read_bytes()
+    torch.save({"weights": Harmful(tmp_path / "executed")}, folder / second)
+    refused(folder, home, "00002-of-00002.bin cannot be read as weights alone", convert_pickle=True)
+    assert not (tmp_path / "executed").exists()
+    monkeypatch.setattr(pickled_weights, "OTHER_BYTES", 0)
+    monkeypatch.setattr(pickled_weights, "MOST_COPIES", 0)
+    refused(folder, home, "that it may have", convert_pickle=True)
+    monkeypatch.undo()
+    (folder / second).write_bytes(good)
+    monkeypatch.setattr(torch, "__version__", "2.9.1")
+    refused(folder, home, r"update it to 2\.10", convert_pickle=True)
+    monkeypatch.undo()
+    loaded = load_model(import_run(str(folder), home, convert_pickle=True))[0].state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+
+
 def test_a_model_that_is_not_here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

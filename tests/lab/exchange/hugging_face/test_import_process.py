@@ -1,0 +1,138 @@
+"""The process that imports: downloads from a hub made of a folder, with progress, and what a cancelled one leaves."""
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from lab.exchange.hugging_face import hub_models, import_process
+from lab.exchange.hugging_face.import_process import ImportRequest, run_import_process
+from lab.runs.run_folder import Run
+
+REVISION = "0123456789" * 4
+
+
+class Hub:
+    """The Hugging Face Hub as far as a download needs it: one repository, whose weights come at once or get stuck half-way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.gets_stuck = False
+        self.is_stuck, self.go_on = threading.Event(), threading.Event()
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if "/resolve/" in path:
+                    content = (folder / path.rpartition("/")[2]).read_bytes()
+                    self._send(content, {"X-Repo-Commit": REVISION, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'})
+                elif "/tree/" in path:
+                    listed = [{"type": "file", "path": each.name, "size": each.stat().st_size} for each in folder.iterdir()]
+                    self._send(json.dumps([each | {"oid": "0"} for each in listed]).encode(), {})
+                elif path.startswith("/api/models/openai-community/gpt2"):
+                    names = [{"rfilename": each.name} for each in folder.iterdir()]
+                    self._send(json.dumps({"id": "gpt2", "sha": REVISION, "siblings": names}).encode(), {})
+                else:
+                    self.send_error(404)
+
+            def _send(self, content: bytes, headers: dict[str, str]) -> None:
+                self.send_response(200)
+                for name, value in (headers | {"Content-Length": str(len(content))}).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command == "HEAD":
+                    return
+                if hub.gets_stuck and self.path.endswith("model.safetensors"):
+                    self.wfile.write(content[: len(content) // 2])
+                    self.wfile.flush()
+                    hub.is_stuck.set()
+                    hub.go_on.wait()
+                    self.close_connection = True
+                else:
+                    self.wfile.write(content)
+
+            def log_message(self, *arguments: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.go_on.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def hub(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    hub = Hub(make_folder())
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    yield hub
+    hub.close()
+
+
+def test_a_cancelled_download_leaves_nothing_and_the_next_one_becomes_a_run(hub: Hub, home: Path, tmp_path: Path) -> None:
+    words: list[str] = []
+
+    async def cancelled() -> None:
+        hub.gets_stuck = True
+        task = asyncio.create_task(run_import_process(request, lambda done, total: None, words.append))
+        await asyncio.to_thread(hub.is_stuck.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    request = ImportRequest("gpt2", str(home))
+    asyncio.run(cancelled())
+    assert words == [f"Downloading openai-community/gpt2 (548 MB) into {tmp_path / 'cache'}."]
+    assert not list((tmp_path / "cache").rglob("*.incomplete"))
+    assert not home.exists()
+    hub.gets_stuck = False
+    name = asyncio.run(run_import_process(request, lambda done, total: None, words.append))
+    imported = Run(home / name).config.imported
+    assert imported is not None
+    assert (name, imported.source, imported.revision) == ("gpt2", "gpt2", REVISION)
+    assert words[-1] == "Reading the weights of gpt2."
+
+
+def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_process, "SECONDS_BETWEEN_LOOKS", 0.001)
+    monkeypatch.setattr(hub_models, "hugging_face_hub", lambda: tmp_path)
+    blobs = tmp_path / "models--openai-community--gpt2" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "older").write_bytes(bytes(500))
+    told: list[tuple[int, int]] = []
+    looked = threading.Event()
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+        looked.set()
+
+    def until(done: int) -> None:
+        while told[-1:] != [(done, total)]:
+            assert looked.wait(10)
+            looked.clear()
+
+    total = hub_models.HUB_MODELS["gpt2"].download_bytes
+    arriving = import_process._Arriving("gpt2", progress)
+    arriving.watch(is_downloading=True)
+    until(0)
+    (blobs / "x.incomplete").write_bytes(bytes(1000))
+    until(1000)
+    arriving.watch(is_downloading=False)
