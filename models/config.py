@@ -5,11 +5,14 @@ from typing import Literal
 
 OptimizerName = Literal["muon", "adamw"]
 
-Precision = Literal["fp32", "bf16"]
-"""Number format of the matrix products; weights and optimizer state stay fp32."""
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Number format of the matrix products; weights and optimizer state stay fp32. fp16 needs its loss scaled."""
 
 AttentionKernel = Literal["auto", "plain", "fused"]
 """Two plain products and a softmax, torch's fused kernel, or whichever is usually quicker; see `models.attention_kernels`."""
+
+CompileSetting = Literal["auto", "on", "off"]
+"""Training steps by torch.compile, or not, or where it repays."""
 
 LARGEST = {"layers": 1024, "heads": 1024, "width": 1 << 16, "context": 1 << 17, "vocab_size": 1 << 20}
 """Upper bounds of a shape: beyond any GPT-2, and small enough that nothing computed from them overflows."""

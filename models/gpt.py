@@ -6,13 +6,15 @@ In the comments B is the batch, T the tokens, C the width, H the heads, D = C / 
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from models.attention_kernels import causal_attention
-from models.chunked_cross_entropy import chunked_cross_entropy
+from models.chunked_cross_entropy import ChunkLoss, chunked_cross_entropy, loss_and_gradient
 from models.config import AttentionKernel, ModelConfig
 from models.fast_dropout import Dropout
 from models.kv_cache import KVCache
@@ -72,6 +74,22 @@ class Block(nn.Module):
         return x
 
 
+class Parts(NamedTuple):
+    """The two parts of a training step that can be compiled: a block, and the loss of a chunk of logits."""
+
+    block: Callable[[Block, Tensor], Tensor]
+    chunk_loss: ChunkLoss
+
+
+def run_block(block: Block, x: Tensor) -> Tensor:
+    """The residual stream (B, T, C) after a block, without a cache."""
+    out: Tensor = block(x, None, 0)
+    return out
+
+
+PLAIN = Parts(run_block, loss_and_gradient)
+
+
 class GPT(nn.Module):
     """A GPT-2 of any shape. Submodules carry GPT-2's own names; linear weights are (out, in); the head is `wte`, stored once.
 
@@ -82,6 +100,10 @@ class GPT(nn.Module):
     def __init__(self, config: ModelConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
+        self.training_parts = PLAIN
+        """Used in training mode alone, so that no other shape is ever compiled; they hold no weights."""
+        self.gradient_scale: Tensor | None = None
+        """Factor on the gradients of `loss`, which itself is not multiplied; see `chunked_cross_entropy`."""
         device = torch.get_default_device()
         with torch.device("meta"):  # without values: torch's own initial ones would only be thrown away
             self.wte = _embedding(config.vocab_size, config.width)
@@ -116,8 +138,9 @@ class GPT(nn.Module):
         if end > self.config.context:
             raise ValueError(f"{end} tokens do not fit into a context of {self.config.context}.")
         x = self.drop(self.wte(ids) + self.wpe.weight[start:end])  # (B, T, C)
-        for layer, block in enumerate(self.h):
-            x = block(x, cache, layer)  # (B, T, C)
+        for layer, block in enumerate(self.blocks):
+            compiled = self.training and cache is None
+            x = self.training_parts.block(block, x) if compiled else block(x, cache, layer)  # (B, T, C)
         if cache is not None:
             cache.length = end
         normed: Tensor = self.ln_f(x)  # (B, T, C)
@@ -139,7 +162,9 @@ class GPT(nn.Module):
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy in nats per token, a scalar, of targets (B, T) after ids (B, T). Targets of -100 are ignored."""
-        return chunked_cross_entropy(self.hidden(ids).flatten(0, 1), self.wte.weight, targets.flatten())
+        parts = self.training_parts if self.training else PLAIN
+        hidden = self.hidden(ids).flatten(0, 1)  # (B*T, C)
+        return chunked_cross_entropy(hidden, self.wte.weight, targets.flatten(), self.gradient_scale, parts.chunk_loss)
 
     @property
     def blocks(self) -> list[Block]:

@@ -84,8 +84,9 @@ def _arithmetic(context: StepContext) -> list[tuple[str, str]]:
     if step.run.config.model.dropout:
         facts.append(("dropout", "off for a sentence" if context.is_sentence else "on, with the trainer's masks; off in Inspect"))
     parts = f", in {step.batch.micro_batches} micro-batches" if step.batch.micro_batches > 1 else ""
-    facts.append(("computed in", f"{step.state.precision} on the CPU{parts}"))
-    if step.state.precision == "bf16":
+    own = "" if step.precision == step.state.precision else f"; the run itself in {step.state.precision}"
+    facts.append(("computed in", f"{step.precision} on the CPU{parts}{own}"))
+    if step.precision == "bf16":
         facts.append(("loss in bf16", f"{fixed(losses.loss, 4)}; shown is fp32: {fixed(losses.mean, 4)}"))
     return facts
 

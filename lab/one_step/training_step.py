@@ -25,6 +25,8 @@ from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.run_length import lr_of_next_step
 from lab.training.trainer_state import TrainerState
+from models.autocast import autocast
+from models.config import Precision
 from models.gpt import GPT
 from models.unembed import Slices
 
@@ -173,7 +175,7 @@ class TrainingStep:
                 (part_loss if share == 1.0 else part_loss * share).backward()  # type: ignore[no-untyped-call]
             loss += float(part_loss.detach()) * share
             yield
-        if self.state.precision == "bf16":
+        if self.precision == "bf16":
             hidden = yield from self._in_fp32(ids)
         norms = {name: float(weight.grad.norm()) for name, weight in self.parameters.items() if weight.grad is not None}
         clip = self.run.config.train.clip
@@ -282,6 +284,11 @@ class TrainingStep:
         return sum(each.numel() * each.element_size() for each in (*present, *undo))
 
     @property
+    def precision(self) -> Precision:
+        """That of the run; for fp16 it is fp32, whose gradients need no scaled loss."""
+        return "fp32" if self.state.precision == "fp16" else self.state.precision
+
+    @property
     def has_dropout(self) -> bool:
         """True if the step is computed with dropout; a typed sentence is not."""
         return self.batch.step is not None and self.run.config.model.dropout > 0
@@ -301,7 +308,7 @@ class TrainingStep:
                         torch.manual_seed(dropout_seed(self.run.config.train.seed, self.batch.step))
                     else:
                         torch.set_rng_state(self._random)
-                with torch.autocast("cpu", torch.bfloat16, enabled=self.state.precision == "bf16" and not fp32):
+                with autocast("fp32" if fp32 else self.precision, "cpu"):
                     yield
                 self._random = torch.get_rng_state()
         finally:

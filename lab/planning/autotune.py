@@ -17,6 +17,7 @@ import msgspec
 from lab.core.atomic_io import write_atomic
 from lab.core.machine import cores, processor
 from lab.planning.device import choose_precision
+from lab.planning.gpu.card import card_precision, describe_card
 from lab.planning.threads import is_short_step, training_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import AttentionKernel, ModelConfig, Precision
@@ -46,8 +47,11 @@ class ComputeChoice(msgspec.Struct, frozen=True):
 
 def choose_compute(model: ModelConfig, train: TrainConfig, device: "torch.device", home: Path) -> ComputeChoice:
     """Choose what was asked for, and the quickest of the rest. Writes nothing but the file of times in `home`."""
-    usual = choose_precision(train.precision, device)
     threads = training_threads(model, train, cores(), on_gpu=device.type != "cpu")
+    if device.type == "cuda":
+        precision, reason = card_precision(describe_card(device), train.precision)
+        return ComputeChoice(precision, train.attention, threads, reason)
+    usual = choose_precision(train.precision, device)
     if device.type != "cpu":
         return ComputeChoice(usual, train.attention, threads, f"{usual}, as usual on {device.type}")
     if is_short_step(model, train):
@@ -123,6 +127,7 @@ def _layer(model: ModelConfig, batch: int) -> Callable[[Candidate], None]:
     """One layer of the model, forward and backward, on some windows of a step."""
     import torch
 
+    from models.autocast import autocast
     from models.gpt import Block
 
     block = Block(model)
@@ -131,7 +136,7 @@ def _layer(model: ModelConfig, batch: int) -> Callable[[Candidate], None]:
 
     def run(candidate: Candidate) -> None:
         block.attn.kernel = candidate[1]
-        with torch.autocast("cpu", torch.bfloat16, enabled=candidate[0] == "bf16"):
+        with autocast(candidate[0], "cpu"):
             y = block(x, None, 0)
         y.backward(x)
 

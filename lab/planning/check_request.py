@@ -2,7 +2,7 @@
 
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS, SMALLEST_VOCABULARY, VOCABULARY
-from lab.core.machine import machine
+from lab.core.machine import has_mps, machine
 from lab.core.visible_text import quoted
 from lab.planning.device import check_device
 from lab.planning.estimates.memory_estimate import check_memory
@@ -31,6 +31,8 @@ def check_request(request: RunRequest) -> None:
     for prompt in request.prompts:
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             raise UserError(f"The prompt {quoted(prompt)} is not UTF-8; type it in a terminal that writes UTF-8.")
+    if run.train.precision == "fp16" and (run.train.device == "mps" or (run.train.device == "auto" and has_mps())):
+        raise SettingError("precision", "fp16 with a scaled loss is for an NVIDIA GPU or a CPU; choose auto, fp32 or bf16.")
     check_device(run.train.device)
     check_memory(run.model, run.train.device)
 

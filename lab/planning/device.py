@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
 from lab.core.machine import has_mps, no_cuda_reason
+from lab.planning.gpu.card import card_precision, describe_card
 from models.config import ModelConfig, Precision
 from models.parameter_count import parameter_count
 
@@ -62,18 +63,17 @@ def choose_device(device: str) -> "torch.device":
 
 
 def choose_precision(precision: str, device: "torch.device") -> Precision:
-    """The precision that was asked for; for "auto", bf16 where the device multiplies in bf16 faster than in fp32, else fp32.
+    """The precision that was asked for; for "auto" the one that the device multiplies in fastest: bf16 where it has it.
 
-    On a CPU that means AVX512-BF16 or AMX: measured 1.2 (nano) to 1.8 (micro) times as quick. Weights and optimizer are fp32
-    either way.
+    On a CUDA card without bf16 that is fp16, see `lab.planning.gpu.card`, and on a CPU without it fp32. A CPU has bf16 with
+    AVX512-BF16 or AMX: measured 1.2 (nano) to 1.8 (micro) times as quick. Weights and optimizer are fp32 either way.
     """
-    import torch
 
-    if precision != "auto":
-        return "bf16" if precision == "bf16" else "fp32"
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type == "cpu":
+        return card_precision(describe_card(device), precision)[0]
+    if precision in ("bf16", "fp16"):
+        return "bf16" if precision == "bf16" else "fp16"
+    if precision == "auto" and device.type == "cpu":
         return "bf16" if _cpu_multiplies_bf16() else "fp32"
     return "fp32"
 

@@ -7,7 +7,7 @@ import msgspec
 from lab.core.errors import UserError
 from lab.runs.ranks.rank_heartbeat import ShardSetting
 from lab.runs.run_schema import DEFAULT_RULES, PrecisionSetting
-from models.config import DEFAULT_PRESET, AttentionKernel, OptimizerName
+from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
@@ -57,6 +57,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     precision: PrecisionSetting | None = None
     attention: AttentionKernel | None = None
+    compile: CompileSetting | None = None
     eval_every: int | None = None
     patience: int | None = None
     ranks: int | None = None

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
 from lab.runs.run_schema import PrecisionSetting
-from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, OptimizerName
+from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, CompileSetting, OptimizerName
 from models.optimizers.lr_schedule import Schedule
 
 
@@ -123,6 +123,14 @@ SETTINGS = _by_name(
     ),
     Setting(
         "attention", "Attention kernel; auto is the quicker one here", "choice", "auto", get_args(AttentionKernel), in_form=False
+    ),
+    Setting(
+        "compile",
+        "Compile the training steps; auto does so for long runs on an NVIDIA GPU",
+        "choice",
+        "auto",
+        get_args(CompileSetting),
+        in_form=False,
     ),
     Setting("eval_every", "Steps between evaluations", "whole", "100", in_form=False),
 )

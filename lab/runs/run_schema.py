@@ -12,7 +12,7 @@ from msgspec import Meta
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
 from lab.runs.origin.run_origin import ImportConfig, StartConfig, TuningConfig
 from lab.runs.ranks.rank_heartbeat import RankHeartbeats, ShardSetting
-from models.config import LARGEST, AttentionKernel, ModelConfig, OptimizerName, Precision
+from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
@@ -163,6 +163,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     precision: PrecisionSetting = "auto"
     attention: AttentionKernel = "auto"
     """Plain matrix products, torch's fused kernel, or whichever is quicker on this machine."""
+    compile: CompileSetting = "auto"
+    """Steps by compiled code; "auto": where the run is long enough to repay it, on a CUDA card."""
     eval_every: Annotated[int, _within("eval_every")] = 100
     """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
     patience: Annotated[int, _within("patience")] | None = None
@@ -237,7 +239,7 @@ class Status(msgspec.Struct, kw_only=True):
     """Time spent training so far, over all resumes, pauses excluded."""
     device: Word = ""
     precision: Word = ""
-    """"fp32" or "bf16", as chosen for this machine when the run began."""
+    """"fp32", "bf16" or "fp16", as chosen for this machine when the run began."""
     threads: Step = 0
     """Processor cores it computes on now; 0 where that is not known."""
     computed: Sentence = ""
@@ -288,7 +290,7 @@ class Sample(msgspec.Struct, kw_only=True):
     text: Text
 
 
-EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "early_stop"]
+EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "computing", "early_stop"]
 """Kinds of events, marked on a run's curve:
 
 checkpoint: saved, so that training can resume from this step.
@@ -298,6 +300,7 @@ stop: a command or a signal ended it; `text` says which.
 bad_step: the loss of this step was NaN/inf or a spike, so that its update was not applied.
 back: a rollback after several bad steps: the weights of an earlier step, and the learning rate halved from here on.
 micro_batch: out of memory; a step is computed in smaller micro-batches from here on.
+computing: steps are computed otherwise from here on: the scale of the loss in fp16 was found, or compiling failed.
 early_stop: the validation loss had not improved for `patience` evaluations.
 """
 
@@ -310,7 +313,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Time spent training so far, pauses excluded, as in the metric of that step."""
     kind: EventKind
     text: Sentence = ""
-    """A sentence for `back`, `bad_step`, `micro_batch`, `early_stop` and `stop`; often empty for the others."""
+    """A sentence for `back`, `bad_step`, `micro_batch`, `computing`, `early_stop` and `stop`; often empty for the others."""
 
 
 class PartUpdate(msgspec.Struct, array_like=True):

@@ -8,6 +8,8 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.out_of_memory import free_memory, is_out_of_memory
+from lab.training.acceleration.batch_feed import BatchFeed
+from lab.training.acceleration.compilation import compile_parts, fall_back
 from lab.training.distributed.one_rank import OneRank, Ranks
 from lab.training.training_setup import TrainingSetup
 
@@ -36,11 +38,16 @@ class GradientAccumulator:
         self._seed = train.seed
         self._device = setup.device
         self._autocast = autocast
+        self._state = setup.state
+        self.report_fall_back: Callable[[str], None] = lambda sentence: None
+        """Called with a sentence if compiled code fails."""
+        self._feed = BatchFeed(setup.batches, setup.device)
 
     def compute(self, step: int, lr: float = 0.0) -> float:
         """Compute the gradient of a step into the weights, and return the loss in nats per token. `lr` is for the other ranks.
 
-        Where memory does not suffice, `micro_batches` is doubled, up to one window each, and the step begun anew.
+        Where memory does not suffice, `micro_batches` is doubled, up to one window each, and the step begun anew. Where compiled
+        code fails, it is begun anew without it.
 
         Raises:
             UserError: if memory does not suffice for one window.
@@ -60,12 +67,15 @@ class GradientAccumulator:
     def attempt(self, step: int) -> float | None:
         """Compute the gradient of a step into the weights, and return the loss; None where the memory of some rank ran out."""
         own = None
-        try:
-            own = self._compute(step)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                self._ranks.explain(error)
-                raise
+        while own is None:
+            try:
+                own = self._compute(step)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    break
+                if self._ranks.count > 1 or not self._fall_back(error):
+                    self._ranks.explain(error)
+                    raise
         # Only here the exception, and with it what the attempt had allocated, is gone.
         loss = self._ranks.total(own)
         if loss is None:
@@ -74,12 +84,12 @@ class GradientAccumulator:
         return loss
 
     def _compute(self, step: int) -> float:
-        ids, targets = (torch.from_numpy(part).to(self._device) for part in self._batches.at(step))
+        ids, targets = self._feed.at(step)
         if self._model.config.dropout:
             seed_dropout(self._device, dropout_seed(self._seed, step, self._ranks.rank))
         self._model.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
-        count = min(-(-self.micro_batches // self._ranks.count), len(ids))
+        count = self._parts()
         parts = zip(ids.tensor_split(count), targets.tensor_split(count), strict=True)
         for number, (part_ids, part_targets) in enumerate(parts, 1):
             share = len(part_ids) / self._batches.batch
@@ -88,11 +98,50 @@ class GradientAccumulator:
                     loss = self._loss(part_ids, part_targets)
                 (loss if share == 1.0 else loss * share).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * share
+        self._feed.prepare(step + 1)  # a GPU is still computing: reading the loss waits for it
         return float(total)
+
+    def _parts(self) -> int:
+        """Micro-batches of this rank."""
+        rows = self._ranks.rows(self._batches.batch)
+        return min(-(-self.micro_batches // self._ranks.count), rows.stop - rows.start)
+
+    @property
+    def largest_micro_batch(self) -> int:
+        """Windows of the largest micro-batch."""
+        return -(-self._batches.batch // self.micro_batches)
+
+    def compile(self) -> None:
+        """Compile a step's parts now, for each size of its micro-batches. If that fails, the steps are computed without."""
+        compile_parts(self._model)
+        try:
+            for windows in sorted({len(part) for part in self._feed.at(0)[0].tensor_split(self._parts())}):
+                self.try_out(windows)
+        except Exception as error:
+            if not is_out_of_memory(error) and not self._fall_back(error):
+                raise  # out of memory is left to the first step, which splits its batch
+        free_memory(self._device)
+
+    def _fall_back(self, error: Exception) -> bool:
+        """Compute without compiled code from now on; False if there is none."""
+        sentence = fall_back(self._model, self._state, error)
+        if sentence:
+            self.report_fall_back(sentence)
+        return bool(sentence)
+
+    def try_out(self, windows: int) -> None:
+        """Compute the gradient of so many windows of the first step, and forget it."""
+        ids, targets = (part[:windows] for part in self._feed.at(0))
+        try:
+            with self._autocast():
+                loss = self._model.loss(ids, targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+        finally:
+            self._model.zero_grad(set_to_none=True)
 
     def split_message(self, step: int) -> str:
         """A sentence about the micro-batches that memory made necessary at this step."""
-        windows = -(-self._batches.batch // self.micro_batches)  # of the largest micro-batch
+        windows = self.largest_micro_batch
         return (
             f"A step of {self._batches.batch} windows did not fit into memory; since step {step} it is computed in "
             f"{self.micro_batches} parts of {windows} window{'s' if windows > 1 else ''}, "

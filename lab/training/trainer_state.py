@@ -6,7 +6,7 @@ It is stored as JSON in the checkpoint, under the names given by `rename`.
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from lab.core.limits import LIMITS
 from lab.runs.run_schema import Metric, PartUpdate
@@ -25,6 +25,18 @@ STORED_NAMES = {
     "config_checksum": "settings",
 }
 """Names in the file where they differ, as in all checkpoints so far."""
+
+
+class LossScale(msgspec.Struct, frozen=True):
+    """State of the loss scaling of a run in fp16, and the steps that it has skipped."""
+
+    scale: Annotated[float, Meta(gt=0, le=3.5e38)]
+    growth_tracker: Annotated[int, Meta(ge=0, le=1 << 31)] = 0
+    """Steps without an overflow since the scale has changed."""
+    skipped: Annotated[int, Meta(ge=0, le=int(LIMITS["steps"].most))] = 0
+    """Steps whose update was not applied, since their gradients overflowed in fp16."""
+    is_found: bool = False
+    """True once an update was applied: the scale suits the run."""
 
 
 class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
@@ -66,6 +78,11 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     config_checksum: str = ""
     """Checksum of config.json when this was saved; empty in checkpoints made before it was kept."""
 
+    compiled: bool | UnsetType = UNSET
+    """True if its steps are computed by compiled code, chosen when the run began; unset in other runs, as is `loss_scale`."""
+    loss_scale: LossScale | UnsetType = UNSET
+    """In fp16."""
+
     def begin(self) -> None:
         """Mark the initial weights as still to be evaluated."""
         self.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
@@ -84,6 +101,12 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
 
     def set_threads_now(self, threads: int) -> None:
         self.threads_now = threads
+
+    def set_compiled(self, compiled: bool) -> None:
+        self.compiled = compiled
+
+    def set_loss_scale(self, found: LossScale) -> None:
+        self.loss_scale = found
 
     def is_improvement(self, val_loss: float | None) -> bool:
         """True if a validation loss is the lowest so far; that of a diverged model (None) never is."""

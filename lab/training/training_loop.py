@@ -24,6 +24,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import NotFiniteError
+from lab.training.acceleration.loss_scaling import LossScaler
+from lab.training.acceleration.prepare_steps import prepare_steps
 from lab.training.checkpoint_schedule import CheckpointSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.disk_full_retry import DiskFullRetry
@@ -68,7 +70,9 @@ class Training:
         self.setup = setup = set_up_training(run, self.ranks)
         self.model, self.optimizer, self.state = setup.model, setup.optimizer, setup.state
         self.compute = ComputeSetup(self.config.train, self.state, setup.device, self.ranks.local_count)
+        self.scaler = LossScaler(self.state, self.model, self.optimizer)
         self.gradient = GradientAccumulator(setup, self.compute.autocast, self.ranks)
+        self.gradient.report_fall_back = self._report_fall_back
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
         self.uniform_loss = uniform_baseline(self.config.model.vocab_size)
@@ -76,6 +80,7 @@ class Training:
         self._open_logs(signals)
         self.rollback = Rollback(setup, self._report_rollback)
         self.saver = CheckpointSchedule(setup, self.rollback, self.logs, self.clock, self.throughput)
+        prepare_steps(setup, self.gradient, self.clock, self.logs, alone=self.ranks.count == 1)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
         self._show_start()
 
@@ -149,14 +154,17 @@ class Training:
             group["lr"] = lr
         micro_batches, losses = self.gradient.micro_batches, state.spike_detector.losses
         loss = self.gradient.compute(step, lr)
+        self.scaler.unscale()
         norms = UpdateNorms(self.model) if is_evaluation_due(train, step + 1) else None
         grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
-        bad = state.spike_detector.is_bad(loss, grad_norm, self.uniform_loss)
-        self.ranks.update(apply=not bad)
-        if not bad:
+        overflow = self.scaler.is_overflow(loss, grad_norm)
+        bad = state.spike_detector.is_bad(loss, 0.0 if overflow else grad_norm, self.uniform_loss)
+        applied = not bad and not overflow
+        self.ranks.update(apply=applied)
+        if applied:
             self.rollback.keep_if_due(losses)
             self.optimizer.step()
-        updates = norms.after_step() if norms is not None and not bad else []
+        updates = norms.after_step() if norms is not None and applied else []
         tokens = train.batch * self.config.model.context
         self.throughput.add(tokens, time.perf_counter() - started)
         if self.compute.adjust_threads(self.throughput.step_seconds):
@@ -173,6 +181,10 @@ class Training:
             tokens_per_second=round(self.throughput.per_second(), 1),
         )
         state.end_step(metric, updates)
+        if message := self.scaler.end_step(skipped=overflow, applied=applied):
+            self.logs.event("computing", message)
+        if overflow:
+            self.board.update(computed=self.compute.in_words())
         if self.gradient.micro_batches != micro_batches:
             self._report_micro_batches()
         if bad:
@@ -185,6 +197,10 @@ class Training:
         self.ranks.share_state(self.model, self.optimizer, self.state)
         self.logs.event("back", message)
         self.board.update(message=message)
+
+    def _report_fall_back(self, message: str) -> None:
+        self.logs.event("computing", message)
+        self.board.update(computed=self.compute.in_words(), message=message)
 
     def _report_micro_batches(self) -> None:
         self.state.set_micro_batches(self.gradient.micro_batches)

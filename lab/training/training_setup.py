@@ -1,7 +1,7 @@
 """Setup of a run's training: device, data, model, optimizer, last checkpoint, and the arithmetic it computes in."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -14,17 +14,20 @@ from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.autotune import choose_compute
 from lab.planning.estimates.memory_estimate import check_memory
+from lab.planning.gpu.compile_choice import choose_compile, planned_seconds
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
+from lab.training.acceleration.loss_scaling import skipped_in_words
 from lab.training.checkpoint import LoadedCheckpoint, ShardedState
 from lab.training.distributed.one_rank import OneRank, Ranks
 from lab.training.thread_back_off import ThreadBackOff
 from lab.training.trainer_state import TrainerState
+from models.autocast import autocast
 from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer, set_muon_dtype
+from models.optimizers.optimizer import make_optimizer, muon_dtype, set_muon_dtype
 from models.tokenizers.tokenizer import Tokenizer
 
 
@@ -91,8 +94,14 @@ def batches_of(run: Run, tokens: TokenFile, ranks: Ranks) -> TrainingBatches:
 
 def _initial_state(run: Run, device: torch.device) -> TrainerState:
     """State before the first step, in the fastest arithmetic on this machine of those that the run allows."""
-    chosen = choose_compute(run.config.model, run.config.train, device, run.path.parent)
-    state = TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.reason)
+    model, train = run.config.model, run.config.train
+    chosen = choose_compute(model, train, device, run.path.parent)
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    compiled, why = choose_compile(train.compile, device.type, planned_seconds(model, train, card))
+    computed = f"{chosen.reason}, {why}" if why else chosen.reason
+    state = TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=computed)
+    if compiled:
+        state.set_compiled(True)
     state.begin()
     return state
 
@@ -105,7 +114,7 @@ def set_arithmetic(state: TrainerState, model: GPT, optimizer: Optimizer) -> Non
     """Compute attention and Muon's products as the run's first steps did."""
     model.set_attention_kernel(state.attention)
     local = optimizer.optim if isinstance(optimizer, ShardedState) else optimizer
-    set_muon_dtype(local, torch.bfloat16 if state.precision == "bf16" else torch.float32)
+    set_muon_dtype(local, muon_dtype(state.precision))
 
 
 class ComputeSetup:
@@ -123,9 +132,7 @@ class ComputeSetup:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context of a forward pass."""
-        if self._state.precision == "bf16":
-            return torch.autocast(self._device.type, torch.bfloat16)
-        return nullcontext()
+        return autocast(self._state.precision, self._device.type)
 
     def adjust_threads(self, step_seconds: float) -> bool:
         """Use fewer threads while other processes keep the cores busy; True if their number has changed."""
@@ -145,4 +152,5 @@ class ComputeSetup:
     def in_words(self) -> str:
         """Precision, attention kernel and threads, with the reason."""
         fewer = self._back_off.threads < self._back_off.most
-        return self._state.computed + f", now {self._back_off.threads}, since others keep the cores busy" * fewer
+        words = self._state.computed + f", now {self._back_off.threads}, since others keep the cores busy" * fewer
+        return words + ", compiled" * (self._state.compiled is True) + skipped_in_words(self._state)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from models.config import OptimizerName
+from models.config import OptimizerName, Precision
 from models.optimizers.muon import MuonAdamW
 
 FUSED_ON = ("cpu", "cuda", "mps")
@@ -43,6 +43,12 @@ def make_optimizer(
         matrices = [weight for name, weight in hidden.items() if name.endswith(QKV) == (parts == 3)]
         groups.append({"params": matrices, "weight_decay": weight_decay, "rule": "muon", "parts": parts})
     return MuonAdamW(groups, lr, betas, fused)
+
+
+def muon_dtype(precision: Precision) -> torch.dtype:
+    """Type of Muon's products in a run of this precision. fp32 for fp16, which would round small gradients to 0 before they are
+    normalized."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def set_muon_dtype(optimizer: Optimizer, dtype: torch.dtype) -> None:

@@ -20,6 +20,7 @@ EVENT_SIGNS: dict[EventKind, tuple[str, str]] = {
     "pause": ("‖", "paused"),
     "stop": ("■", "stopped"),
     "micro_batch": ("½", "micro-batch"),
+    "computing": ("≈", "computed otherwise"),
     "bad_step": ("✗", "skipped"),
     "early_stop": ("◂", "early stop"),
     "best": ("★", "best"),

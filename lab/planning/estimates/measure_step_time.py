@@ -140,8 +140,9 @@ def time_steps(job: TimingJob) -> float:
 
     from lab.planning.autotune import choose_compute
     from lab.planning.device import choose_device
+    from models.autocast import autocast
     from models.gpt import GPT
-    from models.optimizers.optimizer import make_optimizer, set_muon_dtype
+    from models.optimizers.optimizer import make_optimizer, muon_dtype, set_muon_dtype
 
     model_config, train = job.model, job.train
     device = choose_device(train.device)
@@ -151,7 +152,7 @@ def time_steps(job: TimingJob) -> float:
     model = GPT(model_config, seed=0).to(device)
     model.set_attention_kernel(chosen.attention)
     optimizer = make_optimizer(model, 1e-4, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
-    set_muon_dtype(optimizer, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
+    set_muon_dtype(optimizer, muon_dtype(chosen.precision))
     shape = (train.batch, model_config.context)
     ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))
     times: list[float] = []
@@ -160,7 +161,7 @@ def time_steps(job: TimingJob) -> float:
         started = time.perf_counter()
         model.zero_grad(set_to_none=True)
         for part, target in zip(ids.tensor_split(train.accumulate), targets.tensor_split(train.accumulate), strict=True):
-            with torch.autocast(device.type, torch.bfloat16, enabled=chosen.precision == "bf16"):
+            with autocast(chosen.precision, device.type):
                 loss = model.loss(part, target)
             (loss * len(part) / len(ids)).backward()  # type: ignore[no-untyped-call]
         float(torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip))

@@ -11,6 +11,7 @@ import torch
 from lab.core.errors import UserError
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
+from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.checkpoint import optimizer_tensors
 from lab.training.distributed.one_rank import LossFunction, OneRank
 from lab.training.distributed.orders import Kind, Order
@@ -74,6 +75,7 @@ class OtherRank(OneRank):
         if sharded:
             self._optimizer = ShardedOptimizer(self._optimizer, self._model, group)
         self._gradient: GradientAccumulator | None = None
+        self._scaler: LossScaler | None = None
 
     def rows(self, batch: int) -> slice:
         return self._step.rows(batch)
@@ -94,6 +96,8 @@ class OtherRank(OneRank):
                 self._compute(order)
             elif order.kind is Kind.UPDATE:
                 self._update()
+            elif order.kind is Kind.SKIP:
+                self._skip()
             elif order.kind is Kind.SHARE:
                 self._receive_state()
             elif order.kind is Kind.GATHER:
@@ -115,7 +119,11 @@ class OtherRank(OneRank):
             run, device, tokenizer_of(run), self._tokens, batches, self._model, self._optimizer, loaded=None, state=state
         )
         compute = ComputeSetup(run.config.train, state, device, self.local_count)
+        self._scaler = LossScaler(state, self._model, self._optimizer)
         self._gradient = GradientAccumulator(setup, compute.autocast, self)
+        self._gradient.report_fall_back = _log
+        if state.compiled is True:
+            self._gradient.compile()
 
     def _compute(self, order: Order) -> None:
         assert self._gradient is not None
@@ -126,8 +134,17 @@ class OtherRank(OneRank):
         self._gradient.attempt(order.step)
 
     def _update(self) -> None:
+        assert self._scaler is not None
+        self._scaler.unscale()
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._run.config.train.clip)
         self._optimizer.step()
+        self._scaler.end_step(skipped=False, applied=True)
+
+    def _skip(self) -> None:
+        """Leave out an update, and adapt the scale of the loss as rank 0 does."""
+        assert self._scaler is not None
+        self._scaler.unscale()
+        self._scaler.end_step(skipped=True, applied=False)
 
 
 def _give_up(sentence: str) -> None:

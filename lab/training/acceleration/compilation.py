@@ -1,0 +1,35 @@
+"""Compilation of a training step's parts by `torch.compile`, and the way back where it fails."""
+
+import torch
+
+from lab.training.trainer_state import TrainerState
+from models.chunked_cross_entropy import loss_and_gradient
+from models.gpt import GPT, PLAIN, Parts, run_block
+
+BACKEND = "inductor"
+"""torch's own code generator: Triton on a GPU, C++ on a CPU."""
+LONGEST_REASON = 300
+"""Characters of torch's reason for a failed compilation that are repeated."""
+
+
+def compile_parts(model: GPT) -> None:
+    """Compile a block and the loss of a chunk when they are first called, once for each size of a micro-batch.
+
+    The code of one block serves every layer, so that compiling takes as long for 12 layers as for one (torch's "regional
+    compilation"). The model's weights keep their names.
+    """
+    block = torch.compile(run_block, dynamic=False, backend=BACKEND)
+    model.training_parts = Parts(block, torch.compile(loss_and_gradient, dynamic=False, backend=BACKEND))
+
+
+def fall_back(model: GPT, state: TrainerState, error: Exception) -> str:
+    """Compute without compiled code from now on, after this error, and return a sentence; empty if there is none to leave."""
+    if model.training_parts is PLAIN:
+        return ""
+    model.training_parts = PLAIN
+    state.set_compiled(False)
+    reason = (str(error).strip().splitlines() or [""])[0][:LONGEST_REASON].rstrip(" .:")
+    return (
+        f"torch.compile failed ({type(error).__name__}{': ' * bool(reason)}{reason}), so that steps are computed without it; "
+        "the results are the same but for rounding."
+    )

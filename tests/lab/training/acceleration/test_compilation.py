@@ -1,0 +1,126 @@
+"""Compiled steps: torch's compiler, on a CPU without its code generator, which takes a minute there; and its failures."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lab.core.safetensors_file import read_header
+from lab.planning.check_request import check_request
+from lab.planning.run_request import RunRequest
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Status
+from lab.training.acceleration import compilation
+from lab.training.acceleration.compilation import compile_parts
+from models.config import ModelConfig
+from models.gpt import GPT, PLAIN, Parts
+from tests.lab.training.compare_runs import assert_equal_weights, same
+
+pytestmark = pytest.mark.usefixtures("one_core")
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+
+
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is captured for compilation is run as it is, unless there is a GPU."""
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(compilation, "BACKEND", "eager")
+
+
+@pytest.mark.usefixtures("captured")
+def test_compiled_steps_equal_eager_ones_and_evaluation_compiles_nothing() -> None:
+    """One code for all layers; other sizes, evaluation and generation among them, are not compiled."""
+    from torch._dynamo.utils import counters
+
+    config = ModelConfig(layers=3, heads=2, width=16, context=8, vocab_size=67)
+    model, plain = GPT(config, seed=1), GPT(config, seed=1)
+    compile_parts(model)
+    counters.clear()
+    ids = torch.randint(67, (4, 8), generator=torch.Generator().manual_seed(0))
+    for each in (model, plain):
+        each.loss(ids, ids.roll(1)).backward()  # type: ignore[no-untyped-call]
+    for (name, weight), (own_name, own) in zip(plain.named_parameters(), model.named_parameters(), strict=True):
+        assert name == own_name
+        assert weight.grad is not None
+        assert own.grad is not None
+        torch.testing.assert_close(own.grad, weight.grad, atol=1e-6, rtol=1e-4)
+    made = counters["stats"]["unique_graphs"]
+    assert made == 2, "a block and the loss of a chunk"
+    model.eval()
+    with torch.inference_mode():
+        for tokens in range(1, 8):
+            assert torch.equal(model(ids[:1, :tokens]), plain.eval()(ids[:1, :tokens]))
+            model.loss(ids[:1, :tokens], ids[:1, :tokens])
+    assert counters["stats"]["unique_graphs"] == made
+    assert model.state_dict().keys() == plain.state_dict().keys()
+
+
+def broken_parts(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    """A compiler whose code fails after so many calls of a block."""
+    left = calls
+
+    def broken(block: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise torch._dynamo.exc.BackendCompilerFailed(None, RuntimeError("no C++ compiler"), None)  # type: ignore[arg-type]
+        return PLAIN.block(block, x)  # type: ignore[arg-type]
+
+    def compile_broken(model: GPT) -> None:
+        model.training_parts = Parts(broken, PLAIN.chunk_loss)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("lab.training.gradient_accumulation.compile_parts", compile_broken)
+
+
+@pytest.mark.parametrize("calls", [0, 1, 7])
+def test_a_failure_to_compile_is_told_once_and_changes_nothing(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """At the first call, at the first step, and in the middle of a step in micro-batches."""
+    pytest.importorskip("torch._dynamo")
+    eager, run = (tiny_run(accumulate=2, compile=setting) for setting in ("off", "on"))
+    train_here(eager)
+    broken_parts(monkeypatch, calls)
+    status = train_here(run, until=12)
+    assert status.phase == "stopped"
+    assert "compiled" not in status.computed
+    assert train_here(run).phase == "finished"
+    assert same(run.metrics().read()) == same(eager.metrics().read())
+    assert_equal_weights(eager, run)
+    (said,) = [event for event in run.events().read() if event.kind == "computing"]
+    assert said.text.startswith("torch.compile failed (BackendCompilerFailed: ")
+    assert said.text.endswith("so that steps are computed without it; the results are the same but for rounding.")
+
+
+def test_a_fault_that_is_not_the_compilers_is_not_hidden(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes up again without compiled code, and then ends the run."""
+    broken_parts(monkeypatch, 10**9)
+
+    def faulty(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("expected scalar type Long")
+
+    monkeypatch.setattr(GPT, "loss", faulty)
+    with pytest.raises(RuntimeError, match="expected scalar type Long"):
+        train_here(tiny_run(compile="on"))
+
+
+@pytest.mark.usefixtures("captured")
+def test_a_compiled_run_is_saved_as_any_other_and_resumes(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    straight, broken = (tiny_run(compile="on", steps=4, eval_every=2, precision="fp32") for _ in range(2))
+    status = train_here(straight)
+    assert (status.phase, status.computed.endswith(", compiled")) == ("finished", True)
+    names = read_header(straight.path / "last.safetensors").tensors
+    assert not [name for name in names if "_orig_mod" in name]
+    train_here(broken, until=2)
+    assert train_here(broken).phase == "finished"
+    assert same(straight.metrics().read()) == same(broken.metrics().read())
+    assert_equal_weights(straight, broken)
+
+
+def test_compiling_is_asked_for_by_a_setting(tiny_run: TinyRun) -> None:
+    check_request(RunRequest(text="stories", compile="off"))
+    assert tiny_run().config.train.compile == "auto"
+    assert compilation.LONGEST_REASON < 1000
