@@ -4,7 +4,7 @@ Narrower cells are halves of a half block, two rows to a line. Where the columns
 of several numbers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
-from lab.core.number_format import fixed
 from lab.views.blocks import Matrix
 from lab.views.number_refs import TIMES, split
 from screens.blocks.bars_and_shades import MASKED
 from screens.blocks.block_layout import CellPart, Line, Spot, blank_if_masked, merged, scale_bar
-from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, LaidMatrix, ruler, short
+from screens.blocks.cell_numbers import decimal_formats, share_formats
+from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, LaidMatrix, ruler, scale_and_limit
 from screens.colour.heat import MASKED_LEVEL, ColouredPiece, Heat, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
 
@@ -26,43 +26,11 @@ WHOLE_ROWS = 24
 """Most rows that take a line each where no number fits; more are drawn as half blocks."""
 WIDEST = 8
 """Most character cells of a number."""
-SHORTEST_LABEL = 5
-"""Least width of a cell with the label of its column above it; narrower ones have its number."""
-
-
-@dataclass
-class NumberFormat:
-    """A way to write the numbers of a heatmap on its cells."""
-
-    texts: list[list[str]]
-    width: int
-    """Least width of a cell."""
-    words: str = ""
-    """Explanation in the legend."""
-
-
-def number_formats(values: NDArray[np.float32], is_share: bool) -> list[NumberFormat]:
-    """Ways to write the values, the most exact first: to two decimals or one; shares of 1 in percent, to one decimal or none."""
-    if is_share:
-        # Only shares of 100% have three digits, and in a row that sums to 1 nothing stands beside such a one.
-        exact = _format(values, lambda share: "" if share < 0.0005 else "100" if share >= 0.9995 else f"{share * 100:.1f}", 4)
-        whole = _format(values, lambda share: "" if share < 0.005 else f"{share * 100:.0f}", 2)
-        return [replace(exact, words="in %, blank below 0.05"), replace(whole, words="in %, blank below 0.5")]
-    largest = float(np.nanmax(np.abs(values), initial=0))
-    found = [_format(values, short)]
-    return [*found, _format(values, lambda value: fixed(value, 1))] if 1 <= largest < 100 else found
-
-
-def _format(values: NDArray[np.float32], write: Callable[[float], str], longest: int | None = None) -> NumberFormat:
-    texts = [["" if value != value else write(value) for value in row] for row in values.tolist()]
-    return NumberFormat(texts, (longest or max((len(text) for row in texts for text in row), default=1)) + 1)
 
 
 @dataclass
 class LaidHeatmap(LaidMatrix):
     scale: Scale = "sequential"
-    format: NumberFormat | None = None
-    """None where the cells are too narrow for numbers."""
     rows_each: int = 1
     """Rows in one line: 2 in half blocks."""
     pooled: tuple[int, int] = (1, 1)
@@ -94,17 +62,7 @@ class LaidHeatmap(LaidMatrix):
             every = 5 if self.cell_width == 2 else 10 * across
             numbers = ruler(self.columns, self.first, chosen, self.cell_width, every, across, self.matrix.stride)
             return Line(self._fitted(numbers), self._corner)
-        pieces: list[ColouredPiece] = []
-        for index, label in enumerate(self.matrix.column_labels):
-            name = label.strip() if self.cell_width >= SHORTEST_LABEL else str(self.first + index * self.matrix.stride)
-            if index != chosen:
-                pieces += [(fit(name, self.cell_width - 1, "right"), "head"), (" ", "head")]
-                continue
-            is_inside = cell_len(name) + 2 <= self.cell_width
-            if not is_inside and pieces:
-                pieces[-1] = ("▾", "selected")  # in the gap before it
-            pieces.append((fit(f"▾{name}" if is_inside else name, self.cell_width - 1, "right") + " ", "selected"))
-        return Line(merged(pieces), self._corner)
+        return Line(merged(self._column_names()), self._corner)
 
     @property
     def _corner(self) -> tuple[ColouredPiece, ...]:
@@ -222,7 +180,8 @@ def lay_heatmap(matrix: Matrix, width: int, beside: Matrix | None = None) -> Lai
     pinned = MARK + label_width + 1
     room = max(1, width - pinned)
     is_share = scale == "sequential" and limit == 1.0
-    options = [number_formats(each.values.numpy(), is_share) for each in every] if 3 * widest <= room else []
+    formats = share_formats if is_share else decimal_formats
+    options = [formats(each.values.numpy()) for each in every] if 3 * widest <= room else []
     found = next(
         (n for n in range(min(map(len, options), default=0)) if widest * max(each[n].width for each in options) <= room), None
     )
@@ -243,14 +202,3 @@ def lay_heatmap(matrix: Matrix, width: int, beside: Matrix | None = None) -> Lai
     laid.height = len(laid.head) + -(-len(laid.levels) // laid.rows_each)
     laid.width = pinned + laid.levels.shape[1] * laid.cell_width
     return laid
-
-
-def scale_and_limit(matrices: Sequence[Matrix]) -> tuple[Scale, float]:
-    """One scale for matrices that are compared, and the number at its end."""
-    seen = np.concatenate([each.values.numpy().reshape(-1) for each in matrices])
-    seen = seen[np.isfinite(seen)]
-    asked = next((each.scale for each in matrices if each.scale is not None), None)
-    fixed_limit = next((each.limit for each in matrices if each.limit is not None), None)
-    scale: Scale = asked or ("diverging" if bool((seen < 0).any()) else "sequential")
-    largest = float(np.abs(seen).max()) if seen.size else 0.0
-    return scale, largest if fixed_limit is None else fixed_limit

@@ -1,6 +1,7 @@
 """Layout of a matrix, such as attention scores: numbers and shades if they fit, else shades."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from lab.core.number_format import fixed, significant
+from lab.core.colour_scales import Scale
+from lab.core.number_format import significant
 from lab.views.blocks import Matrix
 from lab.views.number_refs import element, split
 from screens.blocks.bars_and_shades import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
 from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.blocks.cell_numbers import NumberFormat, decimal_formats, share_formats
 from screens.colour.heat import ColouredPiece
 from screens.widgets.text_fitting import fit
 
@@ -20,16 +23,10 @@ LABEL_WIDTH = 12
 """Longest label of a row before it is shortened."""
 MARK = 2
 """Room for the mark of the selected row."""
-
-
-def short(value: float) -> str:
-    """`value` in few characters: two decimals below 10, fewer above."""
-    size = abs(value)
-    if value == 0:
-        return "0"
-    if size < 100:
-        return fixed(value, 2 if size < 9.995 else 1)
-    return fixed(value, 0) if size < 9_999.5 else significant(value, 1)
+NUMBER_WIDTH = 6
+"""Character cells of a glyph, a number and a space; a share of 1 in percent takes fewer where there is no room for so many."""
+SHORTEST_LABEL = 5
+"""Least width of a cell with the label of its column above it; narrower ones have its number."""
 
 
 def ruler(
@@ -68,9 +65,10 @@ class LaidMatrix(Laid):
     """Width of the view in columns."""
     label_width: int = 1
     cell_width: int = 1
-    numbers: bool = False
     limit: float = 0.0
     """The magnitude of the darkest shade."""
+    format: NumberFormat | None = None
+    """None where the cells are too narrow for numbers."""
 
     def scale_bar(self) -> list[ColouredPiece]:
         """The scale in colours, its ends in numbers; nothing where it is glyphs."""
@@ -89,9 +87,11 @@ class LaidMatrix(Laid):
     @cached_property
     def legend(self) -> str:
         parts = [self.matrix.legend] if self.matrix.legend else []
-        magnitude = "|x| " if self.signed and self.numbers else ""
+        magnitude = "|x| " if self.signed and self.format else ""
         parts.append(f"{POSITIVE_SHADES} {magnitude}up to {significant(self.limit)}")
-        if self.signed and not self.numbers:
+        if self.format is not None and self.format.words:
+            parts.append(self.format.words)
+        if self.signed and not self.format:
             parts.append(f"{NEGATIVE_SHADES} down to {significant(-self.limit)}")
         if bool(np.isnan(self.values).any()):
             parts.append(f"{MASKED} masked")
@@ -100,16 +100,27 @@ class LaidMatrix(Laid):
     @cached_property
     def header(self) -> Line:
         """Labels of the columns, or numbers if they are too narrow; the selected one is marked ▾."""
-        chosen = self.matrix.selected[1] if self.matrix.selected else None
         pinned = ((" " * self.pinned, ""),)
-        if self.numbers:
-            pieces = []
-            for index, label in enumerate(self.matrix.column_labels):
-                marked = ("▾" if index == chosen else "") + label.strip()
-                pieces.append((fit(marked, self.cell_width - 1, "right") + " ", "selected" if index == chosen else "head"))
-            return Line(tuple(pieces), pinned)
+        if self.format is not None:
+            return Line(merged(self._column_names()), pinned)
+        chosen = self.matrix.selected[1] if self.matrix.selected else None
         every = 5 if self.cell_width == 2 else 10
         return Line(ruler(self.columns, self.first, chosen, self.cell_width, every, stride=self.matrix.stride), pinned)
+
+    def _column_names(self) -> list[ColouredPiece]:
+        """The label of each column where there is room for one, else its number; the selected one's is marked ▾."""
+        chosen = self.matrix.selected[1] if self.matrix.selected else None
+        pieces: list[ColouredPiece] = []
+        for index, label in enumerate(self.matrix.column_labels):
+            name = label.strip() if self.cell_width >= SHORTEST_LABEL else str(self.first + index * self.matrix.stride)
+            if index != chosen:
+                pieces += [(fit(name, self.cell_width - 1, "right"), "head"), (" ", "head")]
+                continue
+            is_inside = cell_len(name) + 2 <= self.cell_width
+            if not is_inside and pieces:
+                pieces[-1] = ("▾", "selected")  # in the gap before it
+            pieces.append((fit(f"▾{name}" if is_inside else name, self.cell_width - 1, "right") + " ", "selected"))
+        return pieces
 
     @cached_property
     def head(self) -> list[Line]:
@@ -127,33 +138,42 @@ class LaidMatrix(Laid):
         return Line(merged(self._cells(row, chosen[1] if chosen and in_row else None)), pinned)
 
     def _cells(self, row: int, chosen: int | None) -> list[ColouredPiece]:
+        if self.format is not None:
+            texts = self.format.texts[row]
+            each = enumerate(zip(self.values[row].tolist(), texts, strict=True))
+            return [piece for column, (value, text) in each for piece in self._number_cell(value, text, column == chosen)]
         pieces: list[ColouredPiece] = []
-        for column, value in enumerate(self.values[row].tolist()):
-            # The number has its sign; a minus as shade before it would read as a second one.
-            glyph = shade(abs(value) if self.numbers else value, self.limit)
-            kind = "masked" if value != value else "negative" if value < 0 else "positive"
-            if self.numbers:
-                text = "" if value != value else short(value)
-                pieces.append((glyph if text else fit(MASKED, self.cell_width - 1, "center"), kind))
-                if text:
-                    number = fit(text, self.cell_width - 2, "right")
-                    pieces.append((number, "selected" if column == chosen else "cell"))
-                pieces.append((" ", ""))
-            elif kind == "masked":
-                pieces.append((glyph.ljust(self.cell_width), kind))
+        for value in self.values[row].tolist():
+            glyph = shade(value, self.limit)
+            if value != value:
+                pieces.append((glyph.ljust(self.cell_width), "masked"))
             else:
-                pieces.append((glyph * self.cell_width, kind))
+                pieces.append((glyph * self.cell_width, "negative" if value < 0 else "positive"))
         return pieces
+
+    def _number_cell(self, value: float, text: str, is_chosen: bool) -> list[ColouredPiece]:
+        """A shade and the number beside it, with a space behind where there is room."""
+        if value != value:
+            return [(fit(MASKED, self.cell_width - 1, "center"), "masked"), (" ", "")]
+        # The number has its sign; a minus as shade before it would read as a second one.
+        glyph = shade(abs(value), self.limit) if len(text) < self.cell_width - self._gap else ""
+        number = fit(text, self.cell_width - self._gap - len(glyph), "right")
+        kind = "negative" if value < 0 else "positive"
+        return [(glyph, kind), (number, "selected" if is_chosen else "cell"), (" " * self._gap, "")]
+
+    @property
+    def _gap(self) -> int:
+        """Spaces behind a number: without one, the shade of the next cell stands between two."""
+        return int(self.format is not None and self.cell_width > self.format.width)
 
     def spot(self, row: int, column: int) -> Spot:
         value = float(self.values[row, column])
         masked = math.isnan(value)
         label = f"{self.matrix.row_labels[row].strip()} → {self.matrix.column_labels[column].strip()}"
-        width = self.cell_width - 1 if self.numbers else self.cell_width
         start = self.pinned + column * self.cell_width
-        return Spot(
-            len(self.head) + row, start, width, label, element(self.matrix.ref, row, column), None if masked else value, masked
-        )
+        name = element(self.matrix.ref, row, column)
+        width = self.cell_width - self._gap
+        return Spot(len(self.head) + row, start, width, label, name, None if masked else value, masked)
 
     def start(self) -> tuple[int, int]:
         return self.matrix.selected or (0, 0)
@@ -174,13 +194,38 @@ def lay_matrix(matrix: Matrix, width: int, beside: Matrix | None = None) -> Laid
     label_width = min(LABEL_WIDTH, max((cell_len(label.rstrip()) for label in labels), default=0))
     pinned = MARK + label_width + 1
     room = max(1, width - pinned)
-    cell_width, numbers = (2 if 2 * widest <= room else 1), False
-    if widest * 6 <= room:
-        texts = [short(value) for value in seen.tolist()]
-        longest = max((len(text) for text in texts), default=1)
-        if widest * (longest + 2) <= room:
-            cell_width, numbers = max(6, min(longest + 2, room // widest)), True
-    laid = LaidMatrix(matrix, values, width, label_width, cell_width, numbers, float(np.abs(seen).max()) if seen.size else 0.0)
+    limit = float(np.abs(seen).max()) if seen.size else 0.0
+    laid = LaidMatrix(matrix, values, width, label_width, 2 if 2 * widest <= room else 1, limit)
+    found = _format_that_fits(every, room // max(1, widest))
+    if found is not None:
+        laid.format, laid.cell_width = found
     laid.pinned, laid.rows, laid.columns = pinned, rows, columns
-    laid.height, laid.width = len(laid.head) + rows, pinned + columns * cell_width
+    laid.height, laid.width = len(laid.head) + rows, pinned + columns * laid.cell_width
     return laid
+
+
+def _format_that_fits(matrices: Sequence[Matrix], room: int) -> tuple[NumberFormat, int] | None:
+    """The most exact format of the first matrix for which the cells of all have room, and their width; None where none has."""
+    is_share = scale_and_limit(matrices) == ("sequential", 1.0)
+    if room < (3 if is_share else NUMBER_WIDTH):
+        return None
+    formats = share_formats if is_share else decimal_formats
+    for options in zip(*(formats(each.values.numpy()) for each in matrices), strict=False):
+        # A glyph and the number; and, between figures of any length, a space.
+        least = max(each.width for each in options) + (not is_share)
+        if least <= room:
+            return options[0], max(least, min(NUMBER_WIDTH, room))
+        if not is_share:
+            break
+    return None
+
+
+def scale_and_limit(matrices: Sequence[Matrix]) -> tuple[Scale, float]:
+    """One scale for matrices that are compared, and the number at its end."""
+    seen = np.concatenate([each.values.numpy().reshape(-1) for each in matrices])
+    seen = seen[np.isfinite(seen)]
+    asked = next((each.scale for each in matrices if each.scale is not None), None)
+    fixed_limit = next((each.limit for each in matrices if each.limit is not None), None)
+    scale: Scale = asked or ("diverging" if bool((seen < 0).any()) else "sequential")
+    largest = float(np.abs(seen).max()) if seen.size else 0.0
+    return scale, largest if fixed_limit is None else fixed_limit

@@ -119,6 +119,28 @@ def test_a_strip_shows_each_value_once_whatever_the_width() -> None:
         assert laid.spot(0, 7).ref == "embed[3,7]"
 
 
+@pytest.mark.parametrize(
+    ("cell", "first", "last"),
+    [
+        (3, "100·  ·  ", "▓71  1▒28"),
+        (4, "100  ·   ·  ", "▓71   1 ▒28 "),
+        (6, "█ 100   ·     ·   ", "▓70.9   1.1 ▒28.0 "),
+    ],
+)
+def test_shares_are_in_percent_beside_their_shades(cell: int, first: str, last: str) -> None:
+    """A shade stands for a fourth of the scale: without paper it is the number that tells a pattern."""
+    nan = float("nan")
+    values = np.array([[1, nan, nan], [0.004, 0.996, nan], [0.709, 0.011, 0.28]], np.float32)
+    labels = [f"{row + 1} token" for row in range(3)]
+    matrix = Matrix("pattern", labels, labels, Array.of(values), limit=1.0, selected=(2, 1))
+    laid = lay_matrix(matrix, 10 + 3 * cell)
+    texts = ["".join(text for text, _ in laid.line(len(laid.head) + row).pieces) for row in range(3)]
+    assert (texts[0], texts[2]) == (first, last)
+    assert "in %, blank below 0." in laid.legend
+    spot = laid.spot(2, 1)
+    assert texts[2][spot.start - laid.pinned :][: spot.width].strip() in ("1", "1.1")
+
+
 def test_a_small_matrix_has_numbers_and_a_large_one_shades() -> None:
     size = 12
     values = np.tril(np.full((size, size), 0.25, dtype=np.float32))
@@ -126,7 +148,7 @@ def test_a_small_matrix_has_numbers_and_a_large_one_shades() -> None:
     labels = [f"t{i}" for i in range(size)]
     matrix = Matrix("pattern", labels, labels, Array.of(values), "query ↓ key →", "blocks.0.attn.pattern[1]", (2, 1))
     with_numbers, two_wide, one_wide = (lay_matrix(matrix, width) for width in (90, 40, 20))
-    assert (with_numbers.numbers, two_wide.numbers, one_wide.numbers) == (True, False, False)
+    assert [bool(each.format) for each in (with_numbers, two_wide, one_wide)] == [True, False, False]
     assert (two_wide.cell_width, one_wide.cell_width) == (2, 1)
     for laid in (with_numbers, two_wide, one_wide):
         assert sum("masked" in line for line in drawn(laid)) == 1
@@ -215,8 +237,8 @@ def test_two_matrices_side_by_side_have_one_scale(width: int) -> None:
     matrices = [Matrix("m", labels[: len(each)], labels[: len(each)], Array.of(each)) for each in (small, large)]
     one, two = lay_matrix(matrices[0], width, matrices[1]), lay_matrix(matrices[1], width, matrices[0])
     assert one.limit == two.limit == 8.0
-    assert (one.cell_width, one.numbers, one.label_width) == (two.cell_width, two.numbers, two.label_width)
-    assert one.line(len(one.head)).pieces[0] == two.line(len(two.head)).pieces[0] or not one.numbers
+    assert (one.cell_width, bool(one.format), one.label_width) == (two.cell_width, bool(two.format), two.label_width)
+    assert one.line(len(one.head)).pieces[0] == two.line(len(two.head)).pieces[0] or not one.format
     assert (
         text_of(one.line(len(one.head)))[: one.pinned + one.cell_width]
         == text_of(two.line(len(two.head)))[: two.pinned + two.cell_width]
