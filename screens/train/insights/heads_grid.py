@@ -37,7 +37,7 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
     column, cell = _widths(width, heads)
     top = highest_shown(insights)
     scale = [(evaluation_label(insights, at), "title"), ("   score ", "dim"), *legend_bar("sequential", "0", f"{top:.1f}", 12)]
-    lines: Lines = [[*scale, ("   ↑/↓ head   ⏎ history", "dim")]]
+    lines: Lines = [[*scale, ("   ↑/↓ head   enter history", "dim")]]
     titles: list[ColouredPiece] = []
     for kind in HEAD_SCORES:
         name = TITLES[kind] if column >= 28 else kind

@@ -36,8 +36,8 @@ def heads_above(insights: InsightHistory, at: int, width: int, height: int, shar
         words = f"{titles[kind]}, uniform {level}" if room >= 34 else f"{kind}, unif. {level}"
         names.append((fit(words, room - 1) + " ", "title"))
     top = max(FORMED, *insights.highest)
-    hint = f"   bars to 1, history to {fixed(top, 2)}   ↑/↓ head   ⏎ history"
-    hint += f"   measuring took {probability(share)} of the time" if width >= 112 else ""
+    hint = f"  bars to 1, history to {fixed(top, 2)}  ↑/↓ head  enter history"
+    hint += f"  measuring took {probability(share)} of the time" if width >= 112 else ""
     return [*above, [(evaluation_label(insights, at), "title"), (hint, "dim")], names]
 
 
