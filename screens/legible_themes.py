@@ -5,6 +5,7 @@ Contrast is WCAG 2's ratio of luminances, computed of the colours as the termina
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.color import ColorSystem
@@ -44,6 +45,9 @@ ADJUSTED = (
 )
 """Inks that are moved towards the foreground until they can be read on their paper."""
 
+PAPERS = ("background", "surface", "panel")
+"""Fields of a theme that other colours are drawn on, and mixed with."""
+
 STEPS = 20
 """Steps from a colour to the foreground."""
 
@@ -64,16 +68,21 @@ def has_few_colours(app: App[Any]) -> bool:
     return app.no_color or app.console.color_system in FEW_COLOURS
 
 
+def has_256_colours(app: App[Any]) -> bool:
+    """True on a terminal that has these and no more."""
+    return app.console.color_system == "256"
+
+
 def is_legible(theme: Theme, app: App[Any]) -> bool:
     """True if every ink of the lab has its contrast. The terminal's own colours are its user's choice, and always are."""
     if theme.ansi:
         return True
-    return not has_few_colours(app) and not illegible_inks(theme, is_256=app.console.color_system == "256")
+    return not has_few_colours(app) and not illegible_inks(theme, is_256=has_256_colours(app))
 
 
 def illegible_inks(theme: Theme, *, is_256: bool = False) -> list[str]:
     """The inks of the theme that have too little contrast, with it: `foreground 60% on background: 2.4`."""
-    colours = adjusted(variables_of(theme))
+    colours = adjusted(variables_of(theme, is_256=is_256))
     found = []
     for ink, opacity, paper, least in INKS:
         has = contrast(colours, ink, opacity, paper, is_256=is_256)
@@ -82,9 +91,23 @@ def illegible_inks(theme: Theme, *, is_256: bool = False) -> list[str]:
     return found
 
 
-def variables_of(theme: Theme) -> dict[str, str]:
-    """The theme's style variables."""
+def variables_of(theme: Theme, *, is_256: bool = False) -> dict[str, str]:
+    """The theme's style variables. On 256 colours its papers are greys.
+
+    Those colours have 24 greys, but of each dark hue only one or two shades: rounded, a paper of dark blue and one a little
+    lighter become black and bright blue, or teal.
+    """
+    if is_256 and not theme.ansi:
+        papers = {name: _grey(getattr(theme, name)) for name in PAPERS if getattr(theme, name)}
+        theme = replace(theme, **papers)  # type: ignore[arg-type]
     return {**theme.to_color_system().generate(), **theme.variables}
+
+
+def _grey(name: str) -> str:
+    """The grey of a colour's luminance."""
+    light = _luminance(Color.parse(name), is_256=False)
+    part = light * 12.92 if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
+    return Color(*[round(part * 255)] * 3).hex
 
 
 def adjusted(variables: dict[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.color import ColorSystem
 from textual.color import Color
 from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
@@ -50,6 +51,27 @@ def test_the_lab_s_own_theme_is_as_it_was_made() -> None:
     variables = variables_of(BUILTIN_THEMES["tokyo-night"])
     assert adjusted(variables) == variables
     assert illegible_inks(BUILTIN_THEMES["tokyo-night"]) == []
+
+
+def test_on_256_colours_papers_are_greys_and_the_lab_s_own_theme_is_legible() -> None:
+    """Rounded to those colours, the dark blues of its papers were black, bright blue and a grey too light for its inks."""
+    theme = BUILTIN_THEMES["tokyo-night"]
+    variables = variables_of(theme, is_256=True)
+    for name in ("background", "surface", "panel", "footer-background"):
+        colour = Color.parse(variables[name])
+        assert colour.r == colour.g == colour.b
+        number = colour.rich_color.downgrade(ColorSystem.EIGHT_BIT).number
+        assert (number or 0) >= 232, "one of xterm's 24 greys"
+    assert illegible_inks(theme, is_256=True) == []
+
+
+async def test_on_256_colours_the_picker_begins_with_the_theme_in_use(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.EIGHT_BIT)
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert app.theme_variables["panel"] == variables_of(BUILTIN_THEMES["tokyo-night"], is_256=True)["panel"]
+        await pilot.press("ctrl+t")
+        assert offered_themes(app)[app.screen.query_one(OptionList).highlighted or 0] == app.theme == "tokyo-night"
 
 
 def test_an_illegible_theme_is_named_with_its_worst_ink() -> None:
