@@ -15,8 +15,11 @@ from textual.widget import Widget
 from screens.base_screen import LabScreen
 from screens.widgets.mode_bar import MODES
 
-OVER_TRAIN = (("screens.train.one_step.one_step_screen", "OneStepScreen", "one_step"),)
-"""Module, class and opening action of each screen that opens from Train and belongs to its mode."""
+OVER_TRAIN = (
+    ("screens.train.one_step.one_step_screen", "OneStepScreen", "one_step"),
+    ("screens.train.compare.compare_screen", "CompareScreen", "compare"),
+)
+"""Module, class and opening action of each screen that opens from Train; its place in the palette is named by that action."""
 
 
 SCROLLS = {"down", "up", "pagedown", "pageup", "home", "end"}
@@ -55,8 +58,8 @@ class Action:
     @property
     def place(self) -> str:
         """The mode and the page, or the screen over the mode."""
-        place = self.mode.title()
-        return f"{place} · {self.page_title}" if self.page else f"{place} · one step" if self.opener else place
+        inside = self.page_title if self.page else self.opener.replace("_", " ")
+        return f"{self.mode.title()} · {inside}" if inside else self.mode.title()
 
 
 @cache
@@ -75,7 +78,7 @@ def _actions_of(module: str, name: str, opener: str) -> Iterator[Action]:
 def own_actions(screen: type[LabScreen], opener: str = "") -> Iterator[Action]:
     """The actions of a screen itself."""
     for bindings in _bindings_of(screen).values():
-        yield Action(screen.MODE, screen.__name__, opener, bindings[-1])
+        yield Action("train" if opener else screen.MODE, screen.__name__, opener, bindings[-1])
 
 
 def page_actions(screen: type[LabScreen], opener: str = "") -> Iterator[Action]:

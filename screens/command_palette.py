@@ -14,7 +14,7 @@ from textual.actions import parse
 from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen, SystemModalScreen
 from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
@@ -180,16 +180,21 @@ def _focus_holder(screen: Screen[object], action: Action) -> None:
 
 
 async def _go_and_do(app: App[object], action: Action) -> None:
-    """Show the screen of an action, wait until the action is possible there, and do it; else say that it is not."""
+    """Show the screen of an action, wait until the action is possible there, and do it; else say that it is not.
+
+    Where the screen's opener asks something first, such as which run to compare with, the answer decides: none is no fault.
+    """
     if type(app.screen).__name__ != action.screen:
-        await app.run_action(f"app.mode('{action.mode}')")
         if action.opener:
-            await app.run_action(action.opener, app.screen)
+            app.post_message(RunChosen(cast(AppState, app).run_name, action.mode))  # the screen is about the run in use
+        else:
+            await app.run_action(f"app.mode('{action.mode}')")
     if action.page and isinstance(app.screen, LabScreen) and getattr(app.screen, "page", "") != action.page:
         await app.run_action(f"page('{action.page}')", app.screen)
-    began = time.monotonic()
+    began, is_opened = time.monotonic(), False
     while time.monotonic() < began + SECONDS_UNTIL_POSSIBLE:
         screen = app.screen
+        is_settled = time.monotonic() > began + SECONDS_WHEN_SETTLED
         is_ready = getattr(screen, "is_ready", getattr(screen, "is_settled", True))
         if type(screen).__name__ == action.screen and is_ready:
             for active in screen.active_bindings.values():
@@ -197,7 +202,13 @@ async def _go_and_do(app: App[object], action: Action) -> None:
                     await app.run_action(active.binding.action, active.node)
                     return
             _focus_holder(screen, action)
-            if time.monotonic() > began + SECONDS_WHEN_SETTLED:
+            if is_settled:
                 break
+        elif action.opener and isinstance(screen, LabScreen) and action.mode == screen.MODE and screen.is_mounted:
+            is_opened = is_opened or await app.run_action(action.opener, screen)  # impossible until the run has been read
+            if is_settled and is_opened:
+                return  # the user has left, or has been told
+        elif isinstance(screen, ModalScreen) and not isinstance(screen, SystemModalScreen):
+            began = time.monotonic()
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
     app.notify(f"Not possible now: {action.words}.", markup=False)

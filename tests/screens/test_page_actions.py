@@ -1,26 +1,39 @@
-"""Actions of pages: the palette leads to them from anywhere, the help names them."""
+"""Actions of pages and of screens over a mode: the palette leads to them from anywhere, the help names them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 from textual._callback import invoke
+from textual.binding import Binding
+from textual.screen import ModalScreen
+from textual.widget import Widget
 
-from screens.action_index import all_actions, page_actions, score_of
+import screens
+from screens.action_index import MOVES, all_actions, page_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.command_palette import LabCommands
 from screens.data.size_slider import SizeSlider
 from screens.dialogs.ask_text import AskText
+from screens.dialogs.choose_run import RunChooser
 from screens.help_screen import sections_of
 from screens.home.pipeline_map import PIPELINE, PipelineMap
+from screens.home.run_table import RunTable
+from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.time_slider import TimeSlider
 from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.strip_page import StripPage
 from screens.tokens.vocabulary_page import VocabularyPage
+from screens.train.compare.compare_screen import CompareScreen
 from screens.widgets.choice import Choice
+from screens.widgets.guess.guess_view import GuessView
+from screens.widgets.prompt_input import PromptInput
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -95,3 +108,49 @@ async def test_a_step_on_home_leads_to_its_page_and_escape_goes_back_one_place_i
 def test_every_step_on_home_names_a_page_of_its_mode() -> None:
     pages = {(action.mode, action.page) for action in all_actions()}
     assert {(stop.key.split()[1].lower(), stop.page) for stop in PIPELINE} <= pages
+
+
+async def test_a_key_of_compare_is_found_anywhere_and_asks_for_the_other_run(
+    make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        make_run(name, step=100, steps=100).tokenizer_path.write_text("{}")
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        words = "Train · compare: A cursor on the curves: every run's losses there"
+        command = next(each for each in LabCommands(app.screen)._commands() if each.words == words)
+        command.callback()
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        with monkeypatch.context() as patch:
+            patch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.0)
+            await pilot.press("escape")
+            await until(pilot, lambda: not [worker for worker in app.workers if worker.group == "palette"])
+        assert not app._notifications
+        command.callback()
+        await until(pilot, lambda: isinstance(app.screen, RunChooser) and app.focused)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.cursor is not None)
+
+
+KEYS_OF_A_PART: set[type[Widget]] = {RunTable, TimeSlider, InterventionList, GuessView, PromptInput}
+"""Parts whose keys mean something only while the part is there and in focus; the palette has them then."""
+
+
+def test_every_key_of_every_mode_is_in_the_palette() -> None:
+    known = {action.id for action in all_actions()}
+    for module in walk_packages(screens.__path__, "screens."):
+        import_module(module.name)
+    missing = {}
+    for kind in subclasses_of(Widget):
+        is_dialog = issubclass(kind, ModalScreen) or kind in (LabScreen, *KEYS_OF_A_PART)
+        own = [each for each in kind.__dict__.get("BINDINGS", ()) if isinstance(each, Binding)]
+        if kind.__module__.startswith("screens.") and not is_dialog:
+            missing |= {each.id: each.key for each in own if each.id not in known and not MOVES & set(each.key.split(","))}
+    assert not missing
+
+
+def subclasses_of(kind: type[Widget]) -> Iterator[type[Widget]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses_of(each)

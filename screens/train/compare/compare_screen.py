@@ -63,7 +63,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         Binding("a", "axis", "X axis", id="compare.axis", tooltip="X axis: steps, tokens, epochs or time"),
         Binding("b", "bits", "Bits per byte", id="compare.bits", tooltip="Bits per byte or nats per token"),
         Binding("z", "recent", "Zoom", id="compare.zoom", tooltip="The latest half of the curves, or all"),
-        Binding("y", "log_y", "Log scale", id="compare.log", tooltip="Loss on a logarithmic or a linear scale"),
+        Binding("y", "log_y", "Log scale", id="compare.log", tooltip="The other scale of y than is shown: logarithmic or linear"),
         Binding("c", "cursor", "Cursor", id="compare.cursor", tooltip="A cursor on the curves: every run's losses there"),
         Binding("m", "smoothing", "Smoothing", id="compare.smoothing", tooltip="Smoothing: medium, strong or light"),
         *window_bindings("compare"),
@@ -117,6 +117,11 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def on_mount(self) -> None:
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
         self._tick()
+
+    @property
+    def is_ready(self) -> bool:
+        """True once all runs have been read."""
+        return bool(self.runs)
 
     def screen_state(self) -> ScreenState:
         return ScreenState(mode="train", page="compare", run=self.names[0], others=self.names[1:])
