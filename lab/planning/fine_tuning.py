@@ -64,7 +64,7 @@ def fine_tuning_facts(base: BaseRun, optimizer: str, lr: float, *, is_default_lr
     if is_default_lr:
         rate += ": a tenth of the usual, so that the weights keep what they hold"
     return (
-        ("begins with", f"the best weights of {base.name} (step {whole(base.step)}); shape and tokenizer are theirs"),
+        ("begins with", f"{base.name}'s best weights (step {whole(base.step)}), its shape and tokenizer"),
         ("fine-tuning", rate),
     )
 

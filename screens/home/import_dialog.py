@@ -109,7 +109,7 @@ class ImportDialog(ModalScreen[None]):
         #import-path { height: 1; }
         #import-path Label { width: 8; color: $text-muted; }
         #import-path Input { width: 1fr; }
-        #import-words { height: 5; margin: 1 0 0 0; }
+        #import-words { height: auto; min-height: 5; max-height: 11; margin: 1 0 0 0; }
         #import-words.-wrong { color: $text-error; }
     }
     """

@@ -107,7 +107,7 @@ def test_the_form_takes_the_shape_and_says_why(text: Path, tmp_path: Path) -> No
     assert fitted.run is not None
     assert fitted.run.reasons["context"].startswith("that of demo")
     facts = dict(fine_tuning_facts(base, "adamw", 3e-4, is_default_lr=True))
-    assert facts["begins with"] == "the best weights of demo (step 6,000); shape and tokenizer are theirs"
+    assert facts["begins with"] == "demo's best weights (step 6,000), its shape and tokenizer"
     assert facts["fine-tuning"].startswith("adamw as for GPT-2 itself, learning rate up to 0.0003: a tenth of the usual")
     assert plan.request is not None
     run = prepare_run(msgspec.structs.replace(plan.request, home=tmp_path / "home"))

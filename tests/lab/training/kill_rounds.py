@@ -9,7 +9,8 @@ hold each step once. In the end the run is stopped with SIGTERM, and its weights
 with those of a run that nobody ended.
 
 Trainers are forked from this process, which has torch already, so that a round takes tenths of a second; those of tmux are
-started as the lab starts them.
+started as the lab starts them. With --fine-tune, both runs begin with the weights of a third, which is deleted before the first
+round.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 import torch
 
 import lab.training.training_loop  # noqa: F401  forked trainers have it already
@@ -199,10 +201,17 @@ def train_straight(run: Run, until: int) -> None:
     training.train()
 
 
+def begin_alike(run: Run, base: Run) -> bool:
+    """True if the run's weights before its first step are the best ones of its base."""
+    one, other = load_model(run, "0")[0].state_dict(), load_model(base)[0].state_dict()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=20)
     options.add_argument("--seed", type=int, default=None)
+    options.add_argument("--fine-tune", action="store_true")
     asked = options.parse_args()
     torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
     tmux = shutil.which("tmux") is not None
@@ -216,10 +225,17 @@ def main() -> None:
             text=str(text), preset="nano", tokenizer="bytes", layers=1, width=16, context=16, dropout=0.1, batch=4, threads=1,
             steps=1_000_000, eval_every=50, sample_tokens=4, device="cpu", home=Path(folder) / "runs",
         )  # fmt: skip
+        if asked.fine_tune:
+            base = prepare_run(request)
+            train_straight(base, 60)
+            request = msgspec.structs.replace(request, start=base.name)
         killed, straight = prepare_run(request), prepare_run(request)
+        if asked.fine_tune:
+            assert begin_alike(killed, base)
+            shutil.rmtree(base.path)
         saved = -1
         for number in range(1, asked.rounds + 1):
-            by = chance.choice(WAYS)
+            by = chance.choice(WAYS) if number > 1 else signal.SIGKILL
             if tmux and number % TMUX_EVERY == 0:
                 lose_the_terminal(killed, chance)
             else:

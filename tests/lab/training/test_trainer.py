@@ -129,10 +129,11 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
     assert (run.status().phase, run.status().message) == ("stopped", "Ended by SIGHUP.")
 
 
-def test_nothing_saved_is_lost_by_kills_at_random_moments() -> None:
-    """Two rounds of the script; run it by itself for more."""
+@pytest.mark.parametrize("options", [["--rounds", "1"], ["--rounds", "1", "--fine-tune"]], ids=["from scratch", "fine-tuned"])
+def test_nothing_saved_is_lost_by_kills_at_random_moments(options: list[str]) -> None:
+    """A round of the script; run it by itself for more."""
     script = Path(__file__).with_name("kill_rounds.py")
-    command = [sys.executable, str(script), "--rounds", "2"]
+    command = [sys.executable, str(script), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 

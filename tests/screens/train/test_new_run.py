@@ -174,7 +174,7 @@ async def test_a_run_begins_with_the_weights_of_another(
         assert [form.query_one(f"#{name}").disabled for name in (*LOCKED, "context", "lr")] == [True] * 6 + [False] * 2
         assert (form.defaults["width"], form.settings.width, form.settings.lr) == ("8", "", "")
         facts = dict(form.cost)
-        assert facts["begins with"] == "the best weights of base (step 300); shape and tokenizer are theirs"
+        assert facts["begins with"] == "base's best weights (step 300), its shape and tokenizer"
         assert "a tenth of the usual" in facts["fine-tuning"]
         await until(pilot, lambda: screen_of(pilot).new_run._text.tokens == 1950)
         Path("tale.txt").write_text("They ran home. " * 100)
