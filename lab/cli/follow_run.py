@@ -210,11 +210,11 @@ def following_options(command: Any) -> Any:
     return click.option("--detach", is_flag=True, help="Return as soon as training has begun.")(quiet(command))
 
 
-def start_and_follow(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
-    """Start the run's trainer and follow it, unless detached."""
+def start_and_follow(run: Run, after: int, *, detach: bool, quiet: bool, ranks: int | None = None) -> int:
+    """Start the run's trainer, in so many processes if not in as many as it was made for, and follow it unless detached."""
     from lab.training.start_trainer import start_trainer
 
-    start_trainer(run)
+    start_trainer(run, ranks)
     if detach:
         name = shlex.quote(run.name)
         click.echo(f"{run.name} is training. `llmlab` shows it, `llmlab stop {name}` stops it.")

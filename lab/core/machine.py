@@ -24,6 +24,8 @@ class Machine:
     """Bytes that this process may use, at most."""
     gpu: str | None
     """Name of the first graphics card that training can use, if there is one."""
+    gpus: int = 0
+    """Number of NVIDIA cards that training can use."""
 
     def trains_on_gpu(self, device: str) -> bool:
         """True if a run with this device setting, "auto" or a torch device, computes on a GPU here."""
@@ -31,7 +33,7 @@ class Machine:
 
 
 def machine() -> Machine:
-    return Machine(processor=processor(), cores=cores(), memory=memory(), gpu=gpu())
+    return Machine(processor=processor(), cores=cores(), memory=memory(), gpu=gpu(), gpus=gpu_count())
 
 
 def _read(*names: str) -> str:
@@ -138,6 +140,14 @@ def no_cuda_reason() -> str:
     if not torch_has_cuda():
         return "the installed torch was built without CUDA"
     return ""
+
+
+def gpu_count() -> int:
+    """Number of NVIDIA cards that training can use: of those of the machine, the ones that CUDA_VISIBLE_DEVICES leaves."""
+    if no_cuda_reason():
+        return 0
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return len(nvidia_gpus()) if shown is None else min(len(nvidia_gpus()), len(shown.partition("-1")[0].strip(", ").split(",")))
 
 
 def has_mps() -> bool:

@@ -5,9 +5,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from lab.core.errors import UserError
-from lab.core.machine import has_mps, no_cuda_reason
+from lab.core.machine import Machine, has_mps, no_cuda_reason
+from lab.core.number_format import counted
 from lab.planning.gpu.card import card_precision, describe_card
+from lab.planning.run_request import RunRequest, SettingError
+from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig, Precision
 from models.parameter_count import parameter_count
 
@@ -46,6 +51,41 @@ def check_device(device: str) -> None:
     if tried.returncode:
         last = (tried.stderr.strip().splitlines() or ["torch could not use it"])[-1]
         raise UserError(f"device {device} cannot be used ({last}); use --device cpu.")
+
+
+def gpu_ranks(asked: str, machine: Machine) -> int:
+    """The number of ranks for so many GPUs, or "all" of this machine. Raises SettingError if it has not as many."""
+    if not machine.gpus:
+        raise SettingError("gpus", f"There are no GPUs to train on: {no_cuda_reason() or 'CUDA has none'}.")
+    if asked == "all":
+        return machine.gpus
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 6 and int(asked) > 0):
+        raise SettingError("gpus", f"GPUs must be a number of at least 1, or all, not {asked}.")
+    if int(asked) > machine.gpus:
+        raise SettingError("gpus", f"This machine has {counted(machine.gpus, 'GPU')} that CUDA can use, not {asked}.")
+    return int(asked)
+
+
+def with_ranks(request: RunRequest, machine: Machine) -> RunRequest:
+    """The request with its GPUs as ranks on CUDA. Raises SettingError if this machine has not as many."""
+    if request.gpus is None:
+        return request
+    if request.device is not None and not request.device.startswith(("auto", "cuda")):
+        raise SettingError("gpus", f"GPUs are asked for, and the device {request.device}; leave one of them out.")
+    return msgspec.structs.replace(request, gpus=None, ranks=gpu_ranks(request.gpus, machine), device="cuda")
+
+
+def check_ranks(train: TrainConfig, ranks: int, machine: Machine) -> None:
+    """Check that so many processes can train on this machine together. Raises SettingError otherwise."""
+    if ranks == 1:
+        return
+    if train.device == "mps" or (train.device == "auto" and has_mps()):
+        raise SettingError("ranks", "Several processes can train on CUDA or on the CPU, not on mps.")
+    if machine.trains_on_gpu(train.device) and ranks > machine.gpus:
+        has = counted(machine.gpus, "GPU")
+        raise SettingError("ranks", f"This machine has {has} that CUDA can use, and {ranks} processes need one each.")
+    if ranks > train.batch:
+        raise SettingError("batch", f"A batch of {counted(train.batch, 'window')} cannot be shared among {ranks} processes.")
 
 
 def choose_device(device: str) -> "torch.device":

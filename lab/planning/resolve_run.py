@@ -22,6 +22,7 @@ from lab.planning.default_hyperparameters import (
     default_vocabulary,
 )
 from lab.planning.default_length import default_steps, default_steps_in_words
+from lab.planning.device import check_ranks, with_ranks
 from lab.planning.estimates.memory_estimate import training_memory
 from lab.planning.memorization import memorizing_epochs
 from lab.planning.run_request import RunRequest, SettingError
@@ -99,8 +100,9 @@ def resolve(request: RunRequest, text: TextSize, machine: Machine) -> ResolvedRu
     """Decide every setting of a run, from what is known of its text so far.
 
     Raises:
-        SettingError: if there can be no such model, or a step has fewer windows than parts.
+        SettingError: if there can be no such model, a step has fewer windows than parts, or the machine fewer GPUs than asked.
     """
+    request = with_ranks(request, machine)
     vocab_size = vocabulary_size(request, text)
     shape = {name: getattr(request, name) for name in ("layers", "heads", "width", "context", "dropout")}
     try:
@@ -108,6 +110,7 @@ def resolve(request: RunRequest, text: TextSize, machine: Machine) -> ResolvedRu
     except ConfigError as error:
         raise SettingError("width", str(error)) from error
     train = _train_config(request, model)
+    check_ranks(train, train.ranks, machine)
     if request.dropout is None and text.train_tokens is not None:
         model = replace(model, dropout=default_dropout(train, model, text.train_tokens, machine))
     threads = training_threads(model, train, machine.cores, on_gpu=machine.trains_on_gpu(train.device))

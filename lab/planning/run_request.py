@@ -60,6 +60,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     compile: CompileSetting | None = None
     eval_every: int | None = None
     patience: int | None = None
+    gpus: str | None = None
+    """Number of GPUs, or "all": another way to ask for ranks, and for CUDA."""
     ranks: int | None = None
     shard_optimizer: ShardSetting | None = None
     prompts: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
+from lab.runs.ranks.rank_heartbeat import ShardSetting
 from lab.runs.run_schema import PrecisionSetting
 from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, CompileSetting, OptimizerName
 from models.optimizers.lr_schedule import Schedule
@@ -102,6 +103,7 @@ SETTINGS = _by_name(
         ("auto", "cpu", "cuda", "mps"),
         metavar="auto|cpu|cuda|mps",
     ),
+    Setting("gpus", "Train on so many GPUs of this machine, or on all", "text", "1", label="GPUs", metavar="N|all"),
     Setting("name", "Name of the run", "text", "the text's", metavar="RUN"),
     Setting(
         "clean",
@@ -132,11 +134,31 @@ SETTINGS = _by_name(
         get_args(CompileSetting),
         in_form=False,
     ),
+    Setting(
+        "ranks",
+        "Train in so many processes, one for each GPU; on a CPU they share its cores, which is no faster",
+        "whole",
+        "1",
+        in_form=False,
+    ),
+    Setting(
+        "shard_optimizer",
+        "Keep the optimizer's state in parts, one on each GPU; auto where memory does not suffice for all of it",
+        "choice",
+        "auto",
+        get_args(ShardSetting),
+        in_form=False,
+    ),
     Setting("eval_every", "Steps between evaluations", "whole", "100", in_form=False),
 )
 """By name, in the order of the form and of the command line's help."""
 
 FORM = tuple(setting for setting in SETTINGS.values() if setting.in_form)
+
+
+def shown_settings(gpus: int) -> tuple[Setting, ...]:
+    """The settings that the form shows on a machine with so many GPUs."""
+    return tuple(setting for setting in FORM if setting.name != "gpus" or gpus > 1)
 
 
 @dataclass(frozen=True)
@@ -160,5 +182,6 @@ class Settings:
     patience: str = ""
     seed: str = ""
     device: str = "auto"
+    gpus: str = ""
     name: str = ""
     clean: str = ""

@@ -1,44 +1,70 @@
-"""Start the trainer process of a run, or refuse with the reason."""
+"""Start the trainer process of a run, or the processes of one on several GPUs, or refuse with the reason."""
 
 import os
+import shlex
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
+from lab.core.machine import cores, machine
 from lab.core.parallel.detached_process import DetachedProcess
 from lab.core.torch_environment import torch_environment
+from lab.planning.device import check_ranks
+from lab.planning.run_request import SettingError
 from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_schema import Status
 
 
-def start_trainer(run: Run) -> int:
+def start_trainer(run: Run, ranks: int | None = None) -> int:
     """Start the process that trains or resumes the run, and wait for its first status or its end. Returns its pid.
 
-    The trainer belongs to no terminal and outlives this process.
+    With several `ranks`, by default as many as the run was made for, that is rank 0, and PyTorch's launcher starts them. The
+    trainer belongs to no terminal and outlives this process.
 
     Raises:
-        UserError: if the run has finished, another trainer owns it, or the new one died, with the last line of its log.
+        UserError: if the run has finished, another trainer owns it, the machine has too few GPUs, or the new trainer died, with
+            the last line of its log.
     """
     refuse_to_start(run)
+    count = ranks or run.config.train.ranks
+    refuse_ranks(run, count)
+    before = run.status()
     try:
-        process = DetachedProcess(
-            "lab.training.trainer",
-            [str(run.path)],
-            log=run.log_path,
-            folder=run.path,
-            environment=torch_environment(run.config.train.threads),
-        )
+        process = _start_process(run, count)
     except OSError as error:
         raise os_error_in_words(error, f"start training {run.name}") from error
 
+    def is_its_own(status: Status) -> bool:
+        return status.pid == process.pid if count == 1 else status.pid_started != before.pid_started
+
     def has_begun() -> bool:
         status = run.status()
-        return status.pid == process.pid and (status.phase in ACTIVE or process.returncode == 0)
+        return is_its_own(status) and (status.phase in ACTIVE or process.returncode == 0)
 
     def reason() -> str:
         status = run.status()
-        return status.message if status.pid == process.pid else ""
+        return status.message if is_its_own(status) else ""
 
     process.wait_for_start(has_begun, f"The trainer of {run.name}", reason)
-    return process.pid
+    return run.status().pid
+
+
+def _start_process(run: Run, count: int) -> DetachedProcess:
+    """The trainer, or the launcher of its ranks. Raises OSError if it cannot be started."""
+    threads = run.config.train.threads
+    if count == 1:
+        module, arguments, environment = "lab.training.trainer", [str(run.path)], torch_environment(threads)
+    else:
+        module, arguments = "lab.training.distributed.launcher", [str(run.path), str(count)]
+        environment = torch_environment(max(1, (threads or cores()) // count)) | {"PYTHONSAFEPATH": "1"}
+    return DetachedProcess(module, arguments, log=run.log_path, folder=run.path, environment=environment)
+
+
+def refuse_ranks(run: Run, count: int) -> None:
+    """Check that so many ranks can train here. Raises UserError, with the command that trains on what there is."""
+    try:
+        check_ranks(run.config.train, count, machine())
+    except SettingError as error:
+        raise UserError(f"{error} `llmlab resume {shlex.quote(run.name)} --ranks N` chooses another number.") from error
 
 
 def refuse_to_start(run: Run) -> None:

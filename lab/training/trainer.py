@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         environment = read_rank_environment()
         run = open_run(arguments[0])
+        if environment is not None:
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in a sentence, not as a C++ trace
         if environment is not None and environment.rank > 0:
             return train_other_rank(run, environment, signals)
         lock = acquire_run(run)

@@ -14,9 +14,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 
+from lab.core.machine import gpu_count
 from lab.core.visible_text import shortened, visible
 from lab.planning.settings_form import LOCKED
-from lab.planning.settings_table import FORM, SETTINGS, Setting, Settings
+from lab.planning.settings_table import SETTINGS, Setting, Settings, shown_settings
 from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
@@ -117,9 +118,10 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 yield Label("begins with", classes="field-label")
                 yield Button(RANDOM, id="base", compact=True, tooltip="Choose a run to begin with its weights, or random ones")
                 yield Label("B chooses a run to begin with")
-            for start in range(0, len(FORM), COLUMNS):
+            shown = shown_settings(gpu_count())
+            for start in range(0, len(shown), COLUMNS):
                 with Horizontal(classes="form-row"):
-                    for setting in FORM[start : start + COLUMNS]:
+                    for setting in shown[start : start + COLUMNS]:
                         yield Field(setting, getattr(self.settings, setting.name))
             with Horizontal(id="form-start"):
                 yield Button("▸ Start training", id="start", compact=True, tooltip="Create this run and train it")

@@ -9,7 +9,9 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import VerdictLine, verdict_line
+from lab.runs.ranks.rank_heartbeat import ranks_in_words
 from lab.runs.run_folder import ACTIVE, is_on_other_host
+from lab.runs.run_schema import Status
 from lab.runs.run_summary import owner_in_words
 from screens.train.watched_run import WatchedRun
 
@@ -36,6 +38,14 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
     return StatusText(verdict_line(run, found), " ".join(_notices(watched, "" if said_again else message)), " ".join(sentences))
+
+
+def computed_in_words(status: Status) -> str:
+    """A sentence on what computes the steps, and how; empty while that is not known."""
+    if not status.computed:
+        return ""
+    where = f", by {words}" if (words := ranks_in_words(status.ranks)) else ""
+    return f"Steps run in {status.computed}{where}."
 
 
 def _notices(watched: WatchedRun, message: str) -> list[str]:

@@ -25,7 +25,7 @@ from screens.train.insights.insights_view import PAGES, InsightsView
 from screens.train.run_header import RunHeader
 from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots
-from screens.train.run_status_text import status_text
+from screens.train.run_status_text import computed_in_words, status_text
 from screens.train.samples_view import SamplesView
 from screens.train.summary_text import SummaryText, whole_sentences
 from screens.train.usage_plots import usage_plots
@@ -120,7 +120,7 @@ class RunView(Widget):
         self.query_one(RunHeader).watched = watched
         self.query_one(RunHeader).problem = ""
         self._say()
-        self.query_one("#run-computed", SummaryText).say(watched.status.computed and f"Steps run in {watched.status.computed}.")
+        self.query_one("#run-computed", SummaryText).say(computed_in_words(watched.status))
         self.samples.without_samples = NO_SAMPLES if watched.config.imported is None else "No samples: it was not trained here."
         self.samples.samples = watched.samples
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)

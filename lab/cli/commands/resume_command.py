@@ -3,24 +3,39 @@
 import click
 
 from lab.cli.follow_run import follow, following_options, start_and_follow
+from lab.cli.number_types import Within
+from lab.core.errors import UserError
+from lab.core.limits import LIMITS
 
 
 @click.command(short_help="Resume a run that is paused, stopped or interrupted.")
 @click.argument("run")
+@click.option("--gpus", metavar="N|all", help="Go on on so many GPUs of this machine, or on all. [default: as before]")
+@click.option("--ranks", type=Within(LIMITS["ranks"], whole=True), metavar="N", help="Go on in so many processes.")
 @following_options
-def resume(run: str, detach: bool, quiet: bool) -> int:
+def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: bool) -> int:
     """Resume RUN: continue it if it is paused, else start its trainer again from the last checkpoint.
 
-    The result is the same as without the interruption. Ctrl-C ends the following, not the training.
+    The result is the same as without the interruption; on another number of GPUs or processes it is, to rounding. Ctrl-C ends
+    the following, not the training.
     """
+    from lab.core.machine import machine
+    from lab.planning.device import gpu_ranks
     from lab.runs.find_runs import open_run
 
+    if gpus is not None and ranks is not None:
+        raise click.UsageError("Give --gpus or --ranks, not both.", click.get_current_context())
     found = open_run(run)
+    count = ranks if gpus is None else gpu_ranks(gpus, machine())
     if found.phase() == "paused":
+        if count is not None:
+            raise UserError(
+                f"{found.name} is paused, and its processes wait; `llmlab stop` it, then resume it in another number."
+            )
         found.send_command("resume")
         if detach:
             click.echo(f"{found.name} continues from step {found.status().step}.")
             return 0
         return follow(found, found.status().step, quiet=quiet)
     last = [file.step for file in found.checkpoints() if file.name == "last"]
-    return start_and_follow(found, after=last[0] if last else -1, detach=detach, quiet=quiet)
+    return start_and_follow(found, after=last[0] if last else -1, detach=detach, quiet=quiet, ranks=count)

@@ -11,6 +11,7 @@ from lab.cli.table_output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.evaluation_coverage import EvaluatedShare
+from lab.runs.ranks.rank_heartbeat import RankHeartbeat, ranks_in_words
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.unresponsive_trainer import unresponsive_reason
@@ -45,6 +46,10 @@ class RunEntry(msgspec.Struct, kw_only=True):
     final_best: FinalEvaluation | None = None
     """The same of the best weights, which are opened by default."""
     device: str = ""
+    host: str = ""
+    """The machine that trains it, or did last; with several ranks that of rank 0."""
+    ranks: tuple[RankHeartbeat, ...] = ()
+    """Host, process and heartbeat (Unix time) of each process, by rank, where several train it."""
     parameters: int = 0
     tokenizer: str = ""
     text: str = ""
@@ -74,6 +79,8 @@ def entry(run: Run) -> RunEntry:
         final=status.final,
         final_best=status.final_best,
         device=status.device,
+        host=status.host,
+        ranks=status.ranks,
         parameters=summary.parameters,
         tokenizer=config.tokenizer.kind,
         text=config.data.name,
@@ -112,6 +119,8 @@ def runs(as_json: bool) -> None:
         if any(row[3].startswith(PART) for row in rows):
             click.echo(f"{PART} on a part of the validation text; on all of it when a run has ended.")
     for run in found:
+        if run.alive and (where := ranks_in_words(run.ranks)):
+            click.echo(f"{run.name} is trained by {where}.")
         if run.phase == "damaged":
             click.echo(f"{run.name} is damaged: {run.message}. `llmlab delete {shlex.quote(run.name)}` removes it.")
     if not found:

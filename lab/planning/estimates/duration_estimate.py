@@ -17,7 +17,7 @@ FLOPS_PER_GPU = 10e12
 LIKE = 2.0
 """A run counts as alike up to so many times the FLOPs per token and the tokens per step: small models reach a far smaller part of
 what the machine can do."""
-STEP_SETTINGS = ("batch", "accumulate", "optimizer", "precision", "attention", "threads", "compile")
+STEP_SETTINGS = ("batch", "accumulate", "optimizer", "precision", "attention", "threads", "compile", "ranks")
 """Settings that decide how long a step takes, besides the model and the device."""
 SLOWED_DOWN = 1.5
 """A run this many times slower than its measured step time was slowed down by something else on the machine."""

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from lab.core.errors import UserError
 from lab.runs.ranks.rank_heartbeat import ranks_in_words
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.runs.weights_file import load_model
+from lab.training.start_trainer import start_trainer
 from tests.lab.training.distributed.rank_forker import RankForker
 
 TinyRun = Callable[..., Run]
@@ -62,7 +64,7 @@ def assert_close(one: Run, other: Run, steps: int) -> None:
 def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
     tiny_run: TinyRun, forker: RankForker, settings: dict[str, object]
 ) -> None:
-    one, two = tiny_run(**PLAIN, **settings, steps=120, eval_every=60), tiny_run(**PLAIN, **settings, steps=120, eval_every=60)
+    one, two = tiny_run(**PLAIN, **settings, steps=80, eval_every=40), tiny_run(**PLAIN, **settings, steps=80, eval_every=40)
     forker.train(one, 1)
     forker.start(two, 2)
     wait_for(lambda: reached(two, 50))
@@ -79,7 +81,7 @@ def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
         forker.start(two, 2)
     forker.wait()
     assert two.status().phase == "finished", two.status()
-    assert_close(one, two, 120)
+    assert_close(one, two, 80)
 
 
 def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_run: TinyRun, forker: RankForker) -> None:
@@ -102,7 +104,7 @@ def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_
 
 
 def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tiny_run: TinyRun, forker: RankForker) -> None:
-    run, straight = tiny_run(**PLAIN, steps=150, eval_every=150), tiny_run(**PLAIN, steps=150, eval_every=150)
+    run, straight = tiny_run(**PLAIN, steps=100, eval_every=100), tiny_run(**PLAIN, steps=100, eval_every=100)
     pids = forker.start(run, 2)
     wait_for(lambda: reached(run, 10))
     os.kill(pids[1], signal.SIGKILL)
@@ -126,7 +128,7 @@ def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tin
     assert unresponsive_reason(run, run.status(), "interrupted") == f"The trainer died; its last output: {sentence}"
     forker.train(run, 1)
     forker.train(straight, 1)
-    assert_close(run, straight, 150)
+    assert_close(run, straight, 100)
 
 
 def test_a_rank_without_memory_is_given_smaller_micro_batches_and_all_roll_back_together(
@@ -142,3 +144,21 @@ def test_a_rank_without_memory_is_given_smaller_micro_batches_and_all_roll_back_
     )
     assert events["back"] == {event.kind: event.text for event in one.events().read()}["back"]
     assert_close(one, two, 90)
+
+
+def test_the_launcher_starts_the_ranks_and_its_death_saves_the_run(tiny_run: TinyRun) -> None:
+    run = tiny_run(steps=1_000_000, ranks=2)
+    for name in ("lab", "models"):  # folders of the user's own, which nothing may be imported from
+        (run.path / name).mkdir()
+        (run.path / name / "__init__.py").write_text("raise ImportError('this is not the lab')")
+    pid = start_trainer(run)
+    assert pid == run.status().pid
+    with pytest.raises(UserError, match=f"is already being trained by process {pid} on "):
+        start_trainer(run)
+    wait_for(lambda: reached(run, 5) and len(run.status().ranks) == 2)
+    processes = [psutil.Process(rank.pid) for rank in run.status().ranks]
+    processes[0].parent().kill()
+    psutil.wait_procs(processes, timeout=PATIENCE)
+    status = run.status()
+    assert (status.phase, status.message) == ("stopped", "Ended by the end of its launcher.")
+    assert load_model(run, "last")[1] == status.step

@@ -1,0 +1,33 @@
+"""Launcher of the ranks of one machine: `python -P -m lab.training.distributed.launcher RUN COUNT` runs PyTorch's torchrun.
+
+Its own messages are left out, so that the last line of the run's log is what a rank said. It hands a signal on to the ranks, and
+ends those that are left when one has failed.
+"""
+
+import logging
+import sys
+
+SHUTDOWN_SECONDS = 600
+"""Time for the ranks to end after a signal, rank 0 with a checkpoint, before they are killed."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the ranks to their end. Returns the exit code: 0 finished or stopped, 1 failed."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    path, count = arguments
+    logging.disable(logging.CRITICAL)
+    options = ["--standalone", "--nproc-per-node", count, "--max-restarts", "0", "--shutdown-timeout", str(SHUTDOWN_SECONDS)]
+    try:
+        run.main([*options, "-m", "lab.training.trainer", path])
+    except ChildFailedError:
+        return 1  # the rank has said why
+    except SignalException:
+        return 0  # so have the ranks, to which it was handed on
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
