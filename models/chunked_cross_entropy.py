@@ -78,11 +78,8 @@ def chunk_rows(vocabulary: int, device_type: str) -> int:
 
 def _padded(weight: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     """The head (V, C) in this type, with rows of zeros up to (rows, C)."""
-    if rows == len(weight):
-        return weight.to(dtype)
-    padded = torch.zeros(rows, weight.shape[1], dtype=dtype, device=weight.device)
-    padded[: len(weight)] = weight
-    return padded
+    padding = rows - len(weight)
+    return F.pad(weight.to(dtype), (0, 0, 0, padding)) if padding else weight.to(dtype)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):

@@ -37,16 +37,19 @@ class FollowedRun:
         self._reader = run.metrics()
         self._reported_step = after
         self._last_message = ""
+        self._has_told_computed = False
 
     def new_messages(self) -> list[str]:
         """New messages of the trainer since the last call, such as a rollback after bad steps."""
         said = self.status.message if self.status.phase in ACTIVE else self._last_message
         if self.run.phase_of(self.status) == "not answering":
             said = f"The trainer, process {self.status.pid}, does not respond: it may be halted."
-        if said == self._last_message:
-            return []
+        lines = [said] if said and said != self._last_message else []
         self._last_message = said
-        return [said] if said else []
+        if self.status.device.startswith("cuda") and self.status.computed and not self._has_told_computed:
+            self._has_told_computed = True
+            lines.insert(0, f"Steps run in {self.status.computed}.")
+        return lines
 
     def read(self) -> list[str]:
         """Read the new metrics; return a line for each new evaluation."""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
+from lab.runs.gpu.gpu_use import GpuUse
 from lab.runs.origin.run_origin import ImportConfig, StartConfig, TuningConfig
 from lab.runs.ranks.rank_heartbeat import RankHeartbeats, ShardSetting
 from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision
@@ -244,6 +245,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Processor cores it computes on now; 0 where that is not known."""
     computed: Sentence = ""
     """Precision, attention kernel and threads of a step, with the reasons, in one line for people."""
+    gpu: GpuUse | None = None
+    """None on another device, and in older runs."""
     best_val_loss: Loss | None = None
     best_step: Step | None = None
     """Step of the lowest validation loss so far, whose weights are kept."""

@@ -104,7 +104,8 @@ class GradientAccumulator:
     def _parts(self) -> int:
         """Micro-batches of this rank."""
         rows = self._ranks.rows(self._batches.batch)
-        return min(-(-self.micro_batches // self._ranks.count), rows.stop - rows.start)
+        own: int = rows.stop - rows.start
+        return min(-(-self.micro_batches // self._ranks.count), own)
 
     @property
     def largest_micro_batch(self) -> int:

@@ -24,6 +24,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import NotFiniteError
+from lab.training.acceleration.gpu_meter import meter_of
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.acceleration.prepare_steps import prepare_steps
 from lab.training.checkpoint_schedule import CheckpointSchedule
@@ -81,6 +82,7 @@ class Training:
         self.rollback = Rollback(setup, self._report_rollback)
         self.saver = CheckpointSchedule(setup, self.rollback, self.logs, self.clock, self.throughput)
         prepare_steps(setup, self.gradient, self.clock, self.logs, alone=self.ranks.count == 1)
+        self.gpu_meter = meter_of(setup.device, self.config.model, self.state.precision)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
         self._show_start()
 
@@ -225,6 +227,8 @@ class Training:
         self.logs.metric(metric)
         self.state.line_written()
         self.board.update(step=step, seconds=self.clock.seconds())
+        if use := self.gpu_meter.measure(self.throughput.per_second() / self.ranks.count):
+            self.board.update(gpu=use)
         if evaluated:
             self.logs.insight(self.insights.measure(self.model, step, self.state.pending_updates))
             self._write_samples(train.prompts)

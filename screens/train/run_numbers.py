@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from lab.core.number_format import count, duration, fixed, perplexity, probability, significant, whole
+from lab.core.number_format import bytes_, count, duration, fixed, perplexity, probability, significant, whole
 from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.evaluation_coverage import during_training
+from lab.runs.gpu.gpu_use import GpuUse
 from lab.runs.run_progress import planned_steps, time_left
 from lab.runs.run_schema import FinalEvaluation, Metric
 from screens.plot.figure import EVENT_SIGNS
@@ -35,7 +36,13 @@ def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
         ("uniform", fixed(uniform_baseline(config.model.vocab_size), 3)),
         ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else "·"),
     ]
-    return tuple(facts)
+    return (*facts, ("GPU", _use(status.gpu))) if status.gpu is not None else tuple(facts)
+
+
+def _use(gpu: GpuUse) -> str:
+    """`34.1 GB, MFU 41%`: its memory, and model FLOPs utilization or, where that is not known, the share of time it is busy."""
+    share = f"MFU {gpu.mfu:.0%}" if gpu.mfu is not None else f"busy {gpu.busy:.0%}" if gpu.busy is not None else ""
+    return ", ".join(word for word in (bytes_(gpu.memory), share) if word)
 
 
 def _validation(watched: WatchedRun) -> list[Fact]:

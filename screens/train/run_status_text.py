@@ -9,6 +9,7 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import VerdictLine, verdict_line
+from lab.runs.gpu.gpu_use import gpu_in_words
 from lab.runs.ranks.rank_heartbeat import ranks_in_words
 from lab.runs.run_folder import ACTIVE, is_on_other_host
 from lab.runs.run_schema import Status
@@ -41,11 +42,12 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
 
 
 def computed_in_words(status: Status) -> str:
-    """A sentence on what computes the steps, and how; empty while that is not known."""
+    """A sentence on what computes the steps, and how, and one on a GPU's use; empty while that is not known."""
     if not status.computed:
         return ""
     where = f", by {words}" if (words := ranks_in_words(status.ranks)) else ""
-    return f"Steps run in {status.computed}{where}."
+    use = f" {gpu_in_words(status.gpu)}." if status.gpu is not None else ""
+    return f"Steps run in {status.computed}{where}.{use}"
 
 
 def _notices(watched: WatchedRun, message: str) -> list[str]:

@@ -96,7 +96,14 @@ def bad_steps(rank: int) -> None:
     SpikeDetector.is_bad = is_bad  # type: ignore[method-assign]
 
 
-FAULTS = {"full memory": full_memory, "bad steps": bad_steps}
+def large_scale(rank: int) -> None:
+    """The first scale of the loss in fp16 is so large that gradients overflow at first."""
+    from lab.training.acceleration import loss_scaling
+
+    loss_scaling.FIRST_SCALE = 2.0**24
+
+
+FAULTS = {"large scale": large_scale, "full memory": full_memory, "bad steps": bad_steps}
 
 
 def _rank(run: Path, rank: int, count: int, port: int, fault: str) -> NoReturn:

@@ -84,6 +84,21 @@ def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
     assert_close(one, two, 80)
 
 
+def test_in_fp16_two_ranks_skip_the_same_steps_and_have_the_losses_of_one(
+    tiny_run: TinyRun, train_here: Callable[..., object], forker: RankForker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = PLAIN | {"precision": "fp16", "steps": 12, "eval_every": 12}
+    one, two = tiny_run(**settings), tiny_run(**settings)
+    monkeypatch.setattr("lab.training.acceleration.loss_scaling.FIRST_SCALE", 2.0**24)
+    train_here(one)
+    forker.train(two, 2, "large scale")
+    skipped = [[metric.step for metric in run.metrics().read() if metric.step and metric.grad_norm is None] for run in (one, two)]
+    assert skipped[0]
+    assert abs(len(skipped[0]) - len(skipped[1])) <= 1, "each rank's part of a gradient is smaller than the whole"
+    for first, second in zip(losses(one), losses(two), strict=True):
+        assert first[1] == pytest.approx(second[1], abs=0.02)
+
+
 def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_run: TinyRun, forker: RankForker) -> None:
     run = tiny_run(**PLAIN, steps=1_000_000)
     pids = forker.start(run, 2)
