@@ -46,6 +46,16 @@ def warm_up_gently() -> None:
     loading.join()
 
 
+def compute_exactly() -> None:
+    """Multiply in fp32 and never in TF32, whatever the environment allows: a trace equals the model's own numbers."""
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_num_threads(engine_threads(os.cpu_count() or 2))
+    torch.set_grad_enabled(False)
+
+
 def main() -> None:
     requests, replies = claim_pipes()
     faulthandler.enable()
@@ -56,10 +66,7 @@ def main() -> None:
 
     if GENTLY in sys.argv:
         warm_up_gently()
-    import torch
-
-    torch.set_num_threads(engine_threads(os.cpu_count() or 2))
-    torch.set_grad_enabled(False)
+    compute_exactly()
 
     from lab.engine.method_bindings import implementations
     from lab.engine.method_registry import METHODS

@@ -46,13 +46,24 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.command(short_help="Measure the speed of training, generation and tracing.")
 @click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
 @click.option("--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT for equal time; needs --against.")
+@click.option("--gpu", is_flag=True, help="Only measure training on an NVIDIA GPU; with --against beside nanoGPT on it.")
+@click.option("--tiny", is_flag=True, help="With --gpu: try its parts on the CPU, in seconds; the figures say nothing.")
 @click.option("--growth", is_flag=True, help="Only measure the growth of cost with model, text, runs and steps.")
 @click.option(
     "--prepare", "prepared", metavar="SIZE", callback=_size, help="Only prepare a text of this size, such as 100MB or 1GB."
 )
 @click.option("--history", is_flag=True, help="Plot the earlier measurements on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bench(nanogpt: Path | None, race: str | None, growth: bool, prepared: int | None, history: bool, as_json: bool) -> None:
+def bench(
+    nanogpt: Path | None,
+    race: str | None,
+    gpu: bool,
+    tiny: bool,
+    growth: bool,
+    prepared: int | None,
+    history: bool,
+    as_json: bool,
+) -> None:
     """Measure the speed of training, generation and tracing against this machine's limits, in two to three minutes.
 
     Compared processes take turns, and ratios are medians over the turns, so that they hold on a busy machine, too; tokens/s
@@ -71,11 +82,14 @@ def bench(nanogpt: Path | None, race: str | None, growth: bool, prepared: int | 
 
             click.echo(history_plots(reports))
         return
-    if race is not None and nanogpt is None:
+    if tiny and not gpu:
+        raise click.UsageError("--tiny is for --gpu.", click.get_current_context())
+    if race is not None and nanogpt is None and not gpu:
         raise click.UsageError("--race needs --against nanogpt=DIR.", click.get_current_context())
     with progress_line() as say:
-        report = measure(nanogpt, race, home(), say, growth=growth, prepared=prepared)
-    append(report, home())
+        report = measure(nanogpt, race, home(), say, growth=growth, prepared=prepared, gpu=gpu, tiny=tiny)
+    if not tiny:
+        append(report, home())
     if as_json:
         write_json(report)
     else:
@@ -83,9 +97,17 @@ def bench(nanogpt: Path | None, race: str | None, growth: bool, prepared: int | 
 
 
 def measure(
-    nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress", *, growth: bool = False, prepared: int | None = None
+    nanogpt: Path | None,
+    race: str | None,
+    home: Path,
+    say: "ShowProgress",
+    *,
+    growth: bool = False,
+    prepared: int | None = None,
+    gpu: bool = False,
+    tiny: bool = False,
 ) -> "BenchReport":
-    """Run the suite, or the race, the growth curves or the preparation of a text alone."""
+    """Run the suite, or the race, the growth curves, the preparation of a text or the training on a GPU alone."""
     from importlib.metadata import version
 
     from lab.bench.bench_history import BenchReport
@@ -95,7 +117,11 @@ def measure(
     home.mkdir(parents=True, exist_ok=True)
     load, started = os.getloadavg()[0], time.monotonic()
     date = time.strftime("%Y-%m-%dT%H:%M:%S")
-    if race is not None and nanogpt is not None:
+    if gpu:
+        from lab.bench.gpu.gpu_suite import TINY, GpuSuite, GpuWork
+
+        rows = list(GpuSuite(home, say, nanogpt, race, TINY if tiny else GpuWork()).rows())
+    elif race is not None and nanogpt is not None:
         from lab.bench.nanogpt_race import run
 
         rows = list(run(nanogpt, race, say))

@@ -1,0 +1,82 @@
+"""`llmlab bench --gpu`: its parts on the CPU, with a stand-in for nanoGPT's scripts, and its refusal without a GPU."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.bench.gpu.gpu_suite import TINY, GpuSuite
+from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
+from lab.core.errors import UserError
+from tests.lab.conftest import TALE, Call
+
+BENCH = """
+import sys
+assert '--device=cpu' in sys.argv and '--batch_size=2' in sys.argv and '--block_size=16' in sys.argv, sys.argv
+print('time per iteration: 999.0000ms, MFU: 0.01%')
+print('time per iteration: 4.0000ms, MFU: 0.01%')
+"""
+TRAIN = """
+import sys
+assert sys.argv[1] == 'config/train_shakespeare_char.py'
+print('number of parameters: 10.65M')
+for step, loss in ((0, 9.9), (250, 7.5), (500, 8.0)):
+    print(f'step {step}: train loss 1.0000, val loss {loss:.4f}')
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "nanoGPT"
+    text = folder / "data" / "shakespeare_char"
+    text.mkdir(parents=True)
+    (text / "input.txt").write_text(TALE)
+    for name, program in (("bench", BENCH), ("train", TRAIN), ("model", "")):
+        (folder / f"{name}.py").write_text(program)
+    return folder
+
+
+def test_without_a_gpu_it_says_that_it_needs_one(llmlab: Call, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.bench.gpu.gpu_suite.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
+    llmlab("bench", "--gpu").assert_mistake("needs an NVIDIA GPU, and this machine shows no NVIDIA GPU", "--tiny")
+
+
+def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(llmlab: Call, home: Path, checkout: Path) -> None:
+    done = llmlab("bench", "--gpu", "--tiny", "--against", f"nanogpt={checkout}", "--json")
+    assert done.code == 0, done.err
+    rows = {(row["group"], row["name"]): row for row in json.loads(done.out)["rows"]}
+    own, theirs = rows["GPU training", "GPT-2 124M"], rows["GPU training", "nanoGPT's bench.py"]
+    assert theirs["value"] == pytest.approx(2 * 16 / 0.004)
+    assert own["ratio"] == pytest.approx(own["value"] / theirs["value"])
+    assert own["note"].endswith("2 × 16 tokens a step, cpu")
+    slow, quick = rows["time to a loss", "nanoGPT"], rows["time to a loss", "llmlab"]
+    assert slow["note"] == "validation loss 7.5000, its lowest"
+    assert quick["ratio"] == pytest.approx(quick["value"] / slow["value"])
+    assert rows["looking", "trace of 8 tokens"]["value"] > 0
+    assert not (home / "bench.jsonl").exists(), "figures that say nothing are not kept"
+
+
+def test_without_a_text_the_time_to_a_loss_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    for nanogpt in (None, tmp_path):
+        (row,) = GpuSuite(tmp_path, lambda words: None, nanogpt, work=TINY)._time_to_loss()
+        assert row.value is None
+        assert row.note.startswith("left out: it needs a text, by --race TEXT")
+
+
+@pytest.mark.parametrize(
+    ("call", "script"), [(iteration_seconds, "bench.py"), (evaluations, "train.py")], ids=["bench.py", "train.py"]
+)
+def test_a_script_that_fails_says_why(call: Callable[[Path, list[str]], object], script: str, checkout: Path) -> None:
+    (checkout / script).write_text("raise SystemExit('CUDA is not available')")
+    with pytest.raises(UserError, match=rf"nanoGPT's {script} failed: CUDA is not available"):
+        call(checkout, [])
+    (checkout / script).write_text("print('nothing of interest')")
+    with pytest.raises(UserError, match=r"it printed no figures"):
+        call(checkout, [])
+
+
+def test_evaluations_have_the_time_at_which_they_were_printed(checkout: Path) -> None:
+    found = evaluations(checkout, ["config/train_shakespeare_char.py"])
+    assert [each.loss for each in found] == [9.9, 7.5, 8.0]
+    assert all(isinstance(each, Evaluated) and each.seconds > 0 for each in found)
