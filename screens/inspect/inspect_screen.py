@@ -277,6 +277,7 @@ class InspectScreen(WidgetMessages):
         self.notices.due = WAITING
         self.model = replace(self.model, facts=facts) if isinstance(self.model, Ready) else Opened(facts)
         self.selection = within(self.selection, facts)
+        self._steps.origin = facts.origin
         self._mark()
 
     def _path_came(self, selection: Selection, path: LensPath) -> None:

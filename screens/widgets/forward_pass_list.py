@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.text import Text
 from textual import events
 from textual.message import Message
 from textual.reactive import reactive
@@ -81,6 +82,8 @@ class ForwardPassList(LineScrollView):
     )
     steps: reactive[tuple[StageEntry, ...]] = reactive((), repaint=False)
     current: reactive[int] = reactive(0, repaint=False)
+    origin: reactive[str] = reactive("", repaint=False)
+    """Where the model's weights come from, in the border: `began with gpt2 (step 0)`; empty for random ones."""
     veiled: reactive[bool] = reactive(False, repaint=False)
     """True to show no logit lens."""
 
@@ -93,7 +96,9 @@ class ForwardPassList(LineScrollView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: list[ForwardPassRow] = []
-        self.border_title = "forward pass"
+
+    def watch_origin(self, origin: str) -> None:
+        self.border_title = Text(f"{origin} · forward pass" if origin else "forward pass")
 
     def watch_steps(self) -> None:
         self._build()

@@ -104,6 +104,7 @@ class FakeEngine:
         self.refuses: dict[str, str] = {}
         """Method: the sentence with which it refuses."""
         self.step = 2000
+        self.origin = ""
         self.starts = 1
         self.pid: int | None = 1
 
@@ -153,6 +154,7 @@ class FakeEngine:
             vocab_size=50257,
             parameters=100_000,
             tokenizer="bpe",
+            origin=self.origin,
             val_loss=1.234,
         )
 

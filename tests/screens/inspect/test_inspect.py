@@ -229,6 +229,14 @@ async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, se
         assert "blocks.0.attn.exp[1,3,0]" in status(pilot), "the cursor stays in its place when the head changes"
 
 
+async def test_the_border_of_the_model_names_its_origin(inspect: Open, settle: Settle, engine: Any) -> None:
+    engine.origin = "imported from g[b]pt2"
+    async with inspect() as pilot:
+        await settle(pilot)
+        title = pilot.app.screen.query_one(ForwardPassList).border_title
+        assert title == r"imported from g\[b]pt2 · forward pass", "markup, in which a bracket is escaped"
+
+
 async def test_a_prompt_longer_than_the_window_is_marked_and_said(inspect: Open, settle: Settle) -> None:
     async with inspect(prompt="The big dog ran. The big dog ran fast.", size=(120, 40)) as pilot:
         strip = screen_of(pilot).query_one(TokenStrip)

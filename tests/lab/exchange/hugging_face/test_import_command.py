@@ -7,9 +7,12 @@ import pytest
 from lab.cli.command_registry import run as llmlab
 from lab.core.errors import UserError
 from lab.data.text_provenance import change_of_text
+from lab.engine.method_registry import OpenParams
+from lab.engine.model_methods import ModelMethods
 from lab.exchange.html_report import html_report
 from lab.exchange.hugging_face import hub_models
 from lab.experiments.sizes.gpt2_sizes import SHAPES
+from lab.inspect.model_cache import ModelCache
 from lab.one_step.batch import own_batch
 from lab.planning.clone_settings import cloned_settings, text_problem
 from lab.reports.baselines import bytes_per_token
@@ -73,6 +76,7 @@ def test_views_of_a_text_say_that_there_is_none(imported: Run) -> None:
     assert bytes_per_token(config.data, LossHistory()) == 1.0
     assert "✓ imported" in report
     assert "2,000 steps" not in report
+    assert ModelMethods(ModelCache()).open(OpenParams(run=str(imported.path))).origin == "imported from .out"
     summary = RunsWatcher(imported.path.parent).summary(imported)
     assert (summary.is_imported, summary.plan, summary.steps, summary.phase) == (True, "", 0, "finished")
 
