@@ -227,6 +227,7 @@ class LabApp(AppState):
         if self.engine_warm_up is not None:
             await self.engine_warm_up.end()
 
+    @on(RunsChanged)
     def read_runs(self) -> None:
         """Read the runs now, unless a reading is under way."""
         if not any(worker.group == "runs" and worker.is_running for worker in self.workers):
@@ -374,10 +375,6 @@ class LabApp(AppState):
     @on(CompareRuns)
     def _compare_runs(self, message: CompareRuns) -> None:
         self._run_actions.compare(message.names)
-
-    @on(RunsChanged)
-    def _runs_changed(self) -> None:
-        self.read_runs()
 
 
 def run() -> None:

@@ -22,6 +22,7 @@ from screens.data.size_slider import SizeSlider
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.choose_run import RunChooser
 from screens.help_screen import sections_of
+from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_table import RunTable
 from screens.inspect.widgets.intervention_list import InterventionList
@@ -133,7 +134,7 @@ async def test_a_key_of_compare_is_found_anywhere_and_asks_for_the_other_run(
         await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.cursor is not None)
 
 
-KEYS_OF_A_PART: set[type[Widget]] = {RunTable, TimeSlider, InterventionList, GuessView, PromptInput}
+KEYS_OF_A_PART: set[type[Widget]] = {RunTable, FolderInput, TimeSlider, InterventionList, GuessView, PromptInput}
 """Parts whose keys mean something only while the part is there and in focus; the palette has them then."""
 
 
