@@ -25,7 +25,7 @@ from screens.app_state import AppState
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.idle_collection import IdleCollection
-from screens.legible_themes import OWN_THEME, adjusted, has_256_colours, is_legible, own_theme, variables_of
+from screens.legible_themes import OWN_THEME, is_legible, legible_variables, own_theme
 from screens.messages import (
     CloneSettings,
     CompareRuns,
@@ -155,10 +155,7 @@ class LabApp(AppState):
             self.stylesheet.set_variables(self.get_css_variables())
 
     def get_css_variables(self) -> dict[str, str]:
-        variables = super().get_css_variables()
-        if has_256_colours(self):
-            variables |= variables_of(self.current_theme, is_256=True)
-        self.theme_variables = adjusted(variables)
+        self.theme_variables = legible_variables(self, super().get_css_variables())
         return self.theme_variables
 
     def get_driver_class(self) -> type[Driver]:

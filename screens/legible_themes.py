@@ -103,6 +103,11 @@ def variables_of(theme: Theme, *, is_256: bool = False) -> dict[str, str]:
     return {**theme.to_color_system().generate(), **theme.variables}
 
 
+def legible_variables(app: App[Any], variables: dict[str, str]) -> dict[str, str]:
+    """The variables of the app's theme, as Textual has made them, so that they can be read on this terminal."""
+    return adjusted(variables | variables_of(app.current_theme, is_256=True) if has_256_colours(app) else variables)
+
+
 def _grey(name: str) -> str:
     """The grey of a colour's luminance."""
     light = _luminance(Color.parse(name), is_256=False)

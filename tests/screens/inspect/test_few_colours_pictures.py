@@ -8,6 +8,8 @@ import pytest
 from rich.color import ColorSystem
 from textual.pilot import Pilot
 
+from tests.screens.emitted_cells import PLAIN, SIXTEEN, codes_of, emitted_cells, without_ascii_mark
+
 KEYS = {
     "embed": ["j"],
     "matrix": ["j"] * 5 + ["enter", "down"],
@@ -37,5 +39,8 @@ def test_picture(
         for key in KEYS[name]:
             await pilot.press(key)
         await settle(pilot)
+        cells = emitted_cells(app)
+        assert codes_of(cells) <= (PLAIN if colours == "none" else PLAIN | SIXTEEN)
+        assert not without_ascii_mark(cells)
 
     assert snap_compare(app, terminal_size=(80, 24), run_before=go)

@@ -1,0 +1,75 @@
+"""Main view of every mode on terminals of 16 colours, of none, and without UTF-8: what is sent, and that no colour stands alone.
+
+Inspect, which needs an engine, is in tests/screens/inspect/test_few_colours_pictures.py.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.color import ColorSystem
+
+from screens.app import LabApp
+from screens.messages import CompareRuns, RunChosen
+from screens.tokens.token_card import TokenCard
+from tests.screens.conftest import write_insights
+from tests.screens.emitted_cells import PLAIN, SIXTEEN, Cells, as_text, codes_of, emitted_cells, without_ascii_mark
+
+OF_THE_EXAMPLE = set("éï🙂")
+"""Letters of the text that Tokens begins with."""
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
+    """The main view of each mode, one after the other in one lab."""
+    for name, step in (("one", 200), ("two", 100)):
+        run = make_run(name, created=1_759_900_000.0 + step, step=step, steps=200)
+        run.tokenizer_path.write_text("{}")
+        write_insights(run, range(0, step + 1, 100))
+    app = LabApp(preload=False)
+    views: dict[str, Cells] = {}
+
+    async with app.run_test(size=(80, 24)) as pilot:
+
+        async def show(name: str, *keys: str, ready: Callable[[Any], object]) -> None:
+            await pilot.press(*keys)
+            await until(pilot, lambda: ready(app.screen))
+            views[name] = emitted_cells(app)
+
+        await show("home", ready=lambda home: len(home.query_one("#runs").curves) == 2 and home.query_one("#machine").content)
+        await show("data", "2", ready=lambda data: len(data.choose_page._counts) == 2 and data.query_one("#texts").root.children)
+        app.text_source = "fable.txt"
+        await show("tokens", "3", "escape", "right", ready=lambda tokens: "times in" in corpus_fact(tokens))
+        await show("new run", "4", ready=lambda train: "tokens" in str(train.query_one("#form-text").content))
+        app.post_message(RunChosen("two", "train"))
+        await show("run", ready=lambda train: train.MODE == "train" and not train.making and train.watched is not None)
+        await show("heads", "e", ready=lambda train: train.view.page == "heads")
+        app.post_message(CompareRuns(("one", "two")))
+        await show("compare", ready=lambda compare: compare.MODE == "compare" and compare.is_ready)
+        await show("help", "question_mark", ready=lambda help: help.query("#help-keys"))
+        await pilot.press("escape", "escape")
+        await show("learn", "6", ready=lambda learn: learn.MODE == "learn" and learn.query("LessonList").first().option_count)
+    return views
+
+
+def corpus_fact(screen: Any) -> str:
+    """What the card of the chosen token says of the text in use, which is counted meanwhile."""
+    return str(dict(screen.query_one(TokenCard).card.facts).get("corpus", "")) if screen.query(TokenCard) else ""
+
+
+def few_colours(patch: pytest.MonkeyPatch, terminal: str) -> None:
+    if terminal == "none":
+        patch.setenv("NO_COLOR", "1")
+    patch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.STANDARD)
+
+
+@pytest.mark.parametrize("terminal", ["16", "none"])
+async def test_main_views(terminal: str, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch, snapshot: Any) -> None:
+    monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
+    monkeypatch.setattr("screens.data.text_tree.shortened", lambda folder: "~/texts")
+    few_colours(monkeypatch, terminal)
+    for name, cells in (await main_views(make_run, until)).items():
+        assert codes_of(cells) <= (PLAIN if terminal == "none" else PLAIN | SIXTEEN), name
+        assert without_ascii_mark(cells) <= OF_THE_EXAMPLE, name
+        assert as_text(cells) == snapshot(name=name)
