@@ -69,7 +69,11 @@ def choice_in_words(best: Candidate, times: dict[Candidate, float], threads: int
     """A choice in a line: `bf16 (2.4 times as fast as fp32), attention written out (1.3 times as fast as …), 2 threads`."""
     precision, attention = best
     names = {"plain": "attention written out", "fused": "the fused attention kernel", "auto": "the usual attention kernel"}
-    parts = [precision, names[attention], f"{threads} thread{'s' if threads > 1 else ''}"]
+    parts = [
+        f"{precision}{' with a scaled loss' * (precision == 'fp16')}",
+        names[attention],
+        f"{threads} thread{'s' if threads > 1 else ''}",
+    ]
     for candidate, seconds in times.items():
         ratio = f"{seconds / times[best]:.1f} times as fast as"
         if candidate[0] != precision and candidate[1] == attention:

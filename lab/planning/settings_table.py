@@ -117,7 +117,7 @@ SETTINGS = _by_name(
     Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
     Setting(
         "precision",
-        "Precision of the matrix products; auto is the quicker one here",
+        "Precision of the matrix products; auto is the quicker one here, fp16 is for an NVIDIA GPU without bf16",
         "choice",
         "auto",
         get_args(PrecisionSetting),

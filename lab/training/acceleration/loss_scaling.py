@@ -67,7 +67,7 @@ class LossScaler:
 
 
 def skipped_in_words(state: TrainerState) -> str:
-    """The end of a sentence on the steps that loss scaling has skipped; empty without any."""
+    """The end of a sentence on the steps that loss scaling has skipped so far; empty without any."""
     if state.loss_scale is UNSET or not state.loss_scale.skipped:
         return ""
-    return f", {counted(state.loss_scale.skipped, 'step')} skipped while it was found or tried anew"
+    return f", {counted(state.loss_scale.skipped, 'step')} skipped since a scale of the loss was too large"
