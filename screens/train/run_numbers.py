@@ -36,13 +36,13 @@ def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
         ("uniform", fixed(uniform_baseline(config.model.vocab_size), 3)),
         ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else "·"),
     ]
-    return (*facts, ("GPU", _use(status.gpu))) if status.gpu is not None else tuple(facts)
+    return (*facts, *_use(status.gpu)) if status.gpu is not None else tuple(facts)
 
 
-def _use(gpu: GpuUse) -> str:
-    """`34.1 GB, MFU 41%`: its memory, and model FLOPs utilization or, where that is not known, the share of time it is busy."""
-    share = f"MFU {gpu.mfu:.0%}" if gpu.mfu is not None else f"busy {gpu.busy:.0%}" if gpu.busy is not None else ""
-    return ", ".join(word for word in (bytes_(gpu.memory), share) if word)
+def _use(gpu: GpuUse) -> list[Fact]:
+    """The GPU's memory, and its model FLOPs utilization or, where that is not known, the share of time in which it is busy."""
+    shares = (("MFU", gpu.mfu), ("GPU busy", gpu.busy))
+    return [("GPU memory", bytes_(gpu.memory)), *[(name, f"{share:.0%}") for name, share in shares if share is not None][:1]]
 
 
 def _validation(watched: WatchedRun) -> list[Fact]:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lab.runs.gpu.gpu_use import GpuUse
 from lab.runs.run_schema import Metric
 from screens.app import LabApp
 from screens.messages import RunChosen
@@ -24,6 +25,18 @@ async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any,
         assert "uniform baseline 6.93 nats per token" in text_of(pilot, "#run-reading")
         assert "Stopped; r resumes." in text_of(pilot, "#run-notice")
         assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
+
+
+@pytest.mark.parametrize(("mfu", "last"), [(0.412, ("MFU", "41%")), (None, ("GPU busy", "97%"))])
+async def test_a_run_on_a_gpu_shows_its_memory_and_use(
+    app: TrainApp, make_run: Any, until: Any, mfu: float | None, last: tuple[str, str]
+) -> None:
+    run = make_run("tale", phase="stopped", step=1240)
+    use = GpuUse(memory=34_100_000_000, total=80_000_000_000, busy=0.97, mfu=mfu)
+    run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(run.status(), gpu=use)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        assert list(numbers(pilot).items())[-2:] == [("GPU memory", "34.1 GB"), last]
 
 
 async def test_a_quick_hand_finds_the_run_that_goes_on(make_run: Any, until: Any) -> None:
