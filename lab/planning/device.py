@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lab.core.errors import UserError
-from lab.core.machine import Machine, has_mps, no_cuda_reason
+from lab.core.machine import Machine, has_cuda, has_mps, no_cuda_reason
 from lab.core.number_format import counted
 from lab.planning.gpu.card import card_precision, describe_card
 from lab.planning.run_request import RunRequest, SettingError
@@ -123,6 +123,21 @@ def generates_in_bf16(config: ModelConfig) -> bool:
     import torch
 
     return parameter_count(config) > LARGER_THAN_CACHES and choose_precision("auto", torch.device("cpu")) == "bf16"
+
+
+def generation_device(asked: str, config: ModelConfig) -> "torch.device":
+    """The device to generate text on: the one that is asked for; for "auto" a GPU for models that a CPU's caches do not hold.
+
+    Raises:
+        UserError: if the device that is asked for cannot be used.
+    """
+    import torch
+
+    if asked != "auto":
+        check_device(asked)
+        return torch.device(asked)
+    large = parameter_count(config) > LARGER_THAN_CACHES
+    return torch.device("cuda" if large and has_cuda() and torch.cuda.is_available() else "cpu")
 
 
 def _cpu_multiplies_bf16() -> bool:

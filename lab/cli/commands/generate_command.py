@@ -14,7 +14,7 @@ from lab.core.errors import UserError
 from lab.core.limits import SAMPLES, SAMPLING_SEED, WRITTEN_TOKENS
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
-from lab.planning.device import generates_in_bf16
+from lab.planning.device import generates_in_bf16, generation_device
 from models.parameter_count import BYTES
 
 if TYPE_CHECKING:
@@ -68,6 +68,13 @@ BYTES_OF_TOKEN = 40
     show_default=True,
     help="Precision of the weights; auto is bf16 for models larger than the processor's caches.",
 )
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|mps",
+    help="Where to compute; auto takes an NVIDIA GPU for such models, in fp32 without TF32.",
+)
 @checkpoint_option
 def generate(
     run: str,
@@ -80,6 +87,7 @@ def generate(
     samples: int,
     greedy: bool,
     precision: str,
+    device: str,
     checkpoint: str | None,
 ) -> None:
     """Generate text with the model of RUN from a prompt, token by token.
@@ -92,7 +100,9 @@ def generate(
     loaded = load_prompt(run, prompt, checkpoint)
     from models.sampling import generate, generate_batch
 
-    if precision == "bf16" or (precision == "auto" and generates_in_bf16(loaded.model.config)):
+    where = generation_device(device, loaded.model.config)
+    loaded.model.to(where)
+    if precision == "bf16" or (precision == "auto" and where.type == "cpu" and generates_in_bf16(loaded.model.config)):
         loaded.model.cast_matrices_to_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from lab.planning.device import generation_device
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import save_best
+from models.config import PRESETS
 from models.gpt import GPT
 from models.sampling import generate
 from models.sampling_settings import SamplingSettings
@@ -67,6 +69,22 @@ def test_bf16_is_for_those_who_ask_for_it_and_for_large_models(llmlab: Call, run
     for arguments in ([], ["--precision", "fp32"]):
         assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
     assert held == [True, True]
+
+
+def test_the_device_is_the_one_that_is_asked_for_or_a_gpu_for_large_models(
+    llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, asked = (llmlab("generate", "tale", "-p", "The ", "-n", "5", *more) for more in ((), ("--device", "cpu")))
+    assert asked.out == plain.out
+    monkeypatch.setattr("lab.planning.device.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
+    refused = llmlab("generate", "tale", "-p", "The ", "--device", "cuda")
+    refused.assert_mistake("device cuda cannot be used: this machine shows no NVIDIA GPU; use --device cpu.")
+    monkeypatch.setattr("lab.planning.device.has_cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    small, large = (PRESETS[name].config(50257) for name in ("nano", "gpt2"))
+    assert [generation_device("auto", shape).type for shape in (small, large)] == ["cpu", "cuda"]
+    monkeypatch.setattr("lab.planning.device.has_cuda", lambda: False)
+    assert generation_device("auto", large).type == "cpu"
 
 
 def test_temperature_0_is_greedy(llmlab: Call, run: Run) -> None:
