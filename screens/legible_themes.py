@@ -112,7 +112,8 @@ def _grey(name: str) -> str:
     """The grey of a colour's luminance."""
     light = _luminance(Color.parse(name), is_256=False)
     part = light * 12.92 if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
-    return Color(*[round(part * 255)] * 3).hex
+    level = round(part * 255)
+    return Color(level, level, level).hex
 
 
 def adjusted(variables: dict[str, str]) -> dict[str, str]:
