@@ -20,6 +20,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
+from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.loss_scaling import skipped_in_words
 from lab.training.checkpoint import LoadedCheckpoint, ShardedState
 from lab.training.distributed.one_rank import OneRank, Ranks
@@ -124,6 +125,7 @@ class ComputeSetup:
         """`local_ranks` processes of this machine share its cores."""
         self._state = state
         self._device = device
+        self._setting = train.compile
         threads = max(1, (train.threads or state.threads or cores()) // local_ranks)
         now = threads if train.threads or local_ranks > 1 else state.threads_now or threads
         torch.set_num_threads(now)
@@ -153,4 +155,5 @@ class ComputeSetup:
         """Precision, attention kernel and threads, with the reason."""
         fewer = self._back_off.threads < self._back_off.most
         words = self._state.computed + f", now {self._back_off.threads}, since others keep the cores busy" * fewer
-        return words + ", compiled" * (self._state.compiled is True) + skipped_in_words(self._state)
+        compiled = is_compiled(self._state, self._setting, self._device.type)
+        return words + ", compiled" * compiled + skipped_in_words(self._state)

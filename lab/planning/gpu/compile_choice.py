@@ -1,6 +1,5 @@
 """Compilation of a run's steps by `torch.compile`: on where the run is long enough to repay it."""
 
-from lab.core.number_format import duration
 from lab.planning.gpu.model_flops_utilization import peak_flops
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
@@ -31,5 +30,5 @@ def choose_compile(setting: str, device_type: str, seconds: float) -> tuple[bool
     if setting == "off" or device_type != "cuda":
         return False, ""
     if seconds < LEAST_SECONDS:
-        return False, f"not compiled, for a run of about {duration(seconds)} would not repay it"
+        return False, f"not compiled, since a run of less than {LEAST_SECONDS / 60:.0f} minutes does not repay it"
     return True, ""

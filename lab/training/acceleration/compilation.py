@@ -22,6 +22,11 @@ def compile_parts(model: GPT) -> None:
     model.training_parts = Parts(block, torch.compile(loss_and_gradient, dynamic=False, backend=BACKEND))
 
 
+def is_compiled(state: TrainerState, setting: str, device_type: str) -> bool:
+    """True if a run's steps are compiled here: not where a CPU resumes a run of a GPU, unless it was asked for."""
+    return state.compiled is True and (device_type == "cuda" or setting == "on")
+
+
 def fall_back(model: GPT, state: TrainerState, error: Exception) -> str:
     """Compute without compiled code from now on, after this error, and return a sentence; empty if there is none to leave."""
     if model.training_parts is PLAIN:

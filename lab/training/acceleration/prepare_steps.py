@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.micro_batch_search import fits_into_cuda, later_bytes, micro_batches_that_fit
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.run_logs import RunLogs
@@ -15,7 +16,7 @@ def prepare_steps(setup: TrainingSetup, gradient: GradientAccumulator, clock: Cl
     Only a rank that is `alone` searches: of several each must compute as many micro-batches as the others.
     """
     searching = setup.device.type == "cuda" and setup.loaded is None and alone
-    compiling = setup.state.compiled is True
+    compiling = is_compiled(setup.state, setup.run.config.train.compile, setup.device.type)
     if not searching and not compiling:
         return
     clock.stop()

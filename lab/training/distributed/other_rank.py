@@ -11,6 +11,7 @@ import torch
 from lab.core.errors import UserError
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
+from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.checkpoint import optimizer_tensors
 from lab.training.distributed.one_rank import LossFunction, OneRank
@@ -122,7 +123,7 @@ class OtherRank(OneRank):
         self._scaler = LossScaler(state, self._model, self._optimizer)
         self._gradient = GradientAccumulator(setup, compute.autocast, self)
         self._gradient.report_fall_back = _log
-        if state.compiled is True:
+        if is_compiled(state, run.config.train.compile, device.type):
             self._gradient.compile()
 
     def _compute(self, order: Order) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.cli.follow_run import follow, report_end
+from lab.cli.follow_run import FollowedRun, follow, report_end
 from lab.core.atomic_io import write_atomic
 from lab.core.safetensors_file import write_tensors
 from lab.runs import trainer_commands
@@ -77,6 +77,15 @@ def run(empty_run: Any) -> Run:
     config = msgspec.structs.replace(run.config, train=TrainConfig(batch=4, steps=STEPS))
     (run.path / "config.json").write_bytes(msgspec.json.encode(config))
     return Run(run.path)
+
+
+def test_how_steps_are_computed_on_a_gpu_is_said_once(run: Run) -> None:
+    stand_in = StandIn(run)
+    stand_in.status = msgspec.structs.replace(stand_in.status, device="cuda:0", computed="bf16, for the tensor cores of it")
+    stand_in.say("training", 1)
+    followed = FollowedRun(run, -1)
+    assert followed.new_messages() == ["Steps run in bf16, for the tensor cores of it."]
+    assert followed.new_messages() == []
 
 
 def test_a_line_for_each_evaluation_and_a_last_word(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def test_utilization_is_flops_over_the_peak() -> None:
 
 def test_a_long_run_on_cuda_is_compiled_and_a_short_one_says_why_not() -> None:
     assert choose_compile("auto", "cuda", 3600.0) == (True, "")
-    assert choose_compile("auto", "cuda", 60.0) == (False, "not compiled, for a run of about 1 min 00 s would not repay it")
+    assert choose_compile("auto", "cuda", 60.0) == (False, "not compiled, since a run of less than 5 minutes does not repay it")
     assert choose_compile("auto", "cpu", 36000.0) == (False, "")
     assert choose_compile("on", "cpu", 1.0) == (True, "")
     assert choose_compile("off", "cuda", 36000.0) == (False, "")

@@ -4,14 +4,18 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from msgspec import UNSET
 
 from lab.core.safetensors_file import read_header
 from lab.planning.check_request import check_request
+from lab.planning.gpu.card import Card
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training.acceleration import compilation
-from lab.training.acceleration.compilation import compile_parts
+from lab.training.acceleration.compilation import compile_parts, is_compiled
+from lab.training.trainer_state import TrainerState
+from lab.training.training_setup import ComputeSetup, _initial_state
 from models.config import ModelConfig
 from models.gpt import GPT, PLAIN, Parts
 from tests.lab.training.compare_runs import assert_equal_weights, same
@@ -123,4 +127,26 @@ def test_a_compiled_run_is_saved_as_any_other_and_resumes(tiny_run: TinyRun, tra
 def test_compiling_is_asked_for_by_a_setting(tiny_run: TinyRun) -> None:
     check_request(RunRequest(text="stories", compile="off"))
     assert tiny_run().config.train.compile == "auto"
-    assert compilation.LONGEST_REASON < 1000
+
+
+def test_a_run_that_begins_on_a_card_decides_by_its_length_and_keeps_the_decision(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.planning.autotune.describe_card", lambda device: Card("Tesla T4", (7, 5), 15 << 30))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    short = _initial_state(tiny_run(steps=10), cuda)
+    assert (short.precision, short.compiled) == ("fp16", UNSET)
+    assert short.computed.endswith(", not compiled, since a run of less than 5 minutes does not repay it")
+    run = tiny_run(steps=None, minutes=60.0)
+    long = _initial_state(run, cuda)
+    assert (long.precision, long.compiled) == ("fp16", True)
+    train = run.config.train
+    words = "fp16 with a scaled loss, for the tensor cores of Tesla T4, which have no bf16 (compute capability 7.5)"
+    assert ComputeSetup(train, long, cuda).in_words() == f"{words}, compiled"
+    assert ComputeSetup(train, long, cpu).in_words() == words, "a CPU that resumes it does not compile for minutes"
+    assert is_compiled(long, "on", "cpu")
+
+
+def test_old_state_is_never_compiled() -> None:
+    assert not is_compiled(TrainerState(precision="bf16"), "auto", "cuda")
