@@ -133,11 +133,13 @@ class StepTimer:
 def time_steps(job: TimingJob) -> float:
     """Seconds of a step: the lower quartile of twenty on random tokens, after a warm-up, computed as a run would.
 
-    The time is kept, and other programs only ever make a step slower: a median would keep the load of a busy machine.
+    The time is kept, and other programs only ever make a step slower: a median would keep the load of a busy machine. Where
+    memory does not suffice, the step is split as the trainer does.
     """
     import numpy as np
     import torch
 
+    from lab.core.out_of_memory import free_memory, is_out_of_memory
     from lab.planning.autotune import choose_compute
     from lab.planning.device import choose_device
     from models.autocast import autocast
@@ -155,18 +157,31 @@ def time_steps(job: TimingJob) -> float:
     set_muon_dtype(optimizer, muon_dtype(chosen.precision))
     shape = (train.batch, model_config.context)
     ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))
-    times: list[float] = []
-    deadline = time.monotonic() + SECONDS
-    while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < deadline):
-        started = time.perf_counter()
+
+    def step(parts: int) -> None:
         model.zero_grad(set_to_none=True)
-        for part, target in zip(ids.tensor_split(train.accumulate), targets.tensor_split(train.accumulate), strict=True):
+        for part, target in zip(ids.tensor_split(parts), targets.tensor_split(parts), strict=True):
             with autocast(chosen.precision, device.type):
                 loss = model.loss(part, target)
             (loss * len(part) / len(ids)).backward()  # type: ignore[no-untyped-call]
         float(torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip))
         optimizer.step()
-        times.append(time.perf_counter() - started)
+
+    times: list[float] = []
+    micro_batches = train.accumulate
+    deadline = time.monotonic() + SECONDS
+    while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < deadline):
+        started = time.perf_counter()
+        try:
+            step(micro_batches)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or micro_batches >= train.batch:
+                raise
+        else:
+            times.append(time.perf_counter() - started)
+            continue
+        micro_batches = min(2 * micro_batches, train.batch)
+        free_memory(device)  # only here the exception, and with it what the attempt had allocated, is gone
     return float(np.quantile(times[WARM_UP:] or times[1:], 0.25))
 
 

@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from lab.core.errors import UserError
-from lab.planning.estimates.measure_step_time import FILE, StepTimer, known_step_seconds, step_key
+from lab.planning.estimates.measure_step_time import FILE, StepTimer, TimingJob, known_step_seconds, step_key, time_steps
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
+from models.gpt import GPT
 
 MODEL = ModelConfig(layers=1, heads=1, width=16, context=16, vocab_size=300)
 TRAIN = TrainConfig(batch=4, threads=1, device="cpu", accumulate=2)
@@ -50,3 +52,26 @@ def test_why_it_cannot_be_timed_is_told(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     with pytest.raises(UserError, match="Cannot keep the time of a step in "):
         StepTimer(MODEL, TRAIN, tmp_path / "home").measure()
+
+
+@pytest.mark.usefixtures("one_core")
+def test_a_step_that_does_not_fit_is_timed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the trainer splits it, down to one window; then the error is told."""
+    loss, sizes, most = GPT.loss, list[int](), 3
+
+    def limited(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(ids))
+        if len(ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss(self, ids, targets)
+
+    monkeypatch.setattr(GPT, "loss", limited)
+    monkeypatch.setattr("lab.planning.estimates.measure_step_time.STEPS", 1)
+    monkeypatch.setattr("lab.planning.estimates.measure_step_time.WARM_UP", 1)
+    shape = ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=20)
+    train = TrainConfig(batch=10, device="cpu", threads=1, precision="fp32", attention="fused")
+    assert time_steps(TimingJob(shape, train, str(tmp_path))) > 0
+    assert sizes == [10, 5, 3, 3, 2, 2, 3, 3, 2, 2]
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        time_steps(TimingJob(shape, train, str(tmp_path)))
