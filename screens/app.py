@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from textual import events, on, work
 from textual.binding import Binding
@@ -25,6 +25,8 @@ from screens.app_state import AppState
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.idle_collection import IdleCollection
+from screens.input.key_queue import KeyQueue, turn_of
+from screens.input.terminal_input import accept_invalid_utf8
 from screens.legible_themes import OWN_THEME, is_legible, legible_variables, own_theme
 from screens.messages import (
     CloneSettings,
@@ -39,7 +41,6 @@ from screens.messages import (
 )
 from screens.painting import paint_quickly
 from screens.terminal_cells import forget_cells, send_changed_cells_only
-from screens.terminal_input import accept_invalid_utf8
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
@@ -131,8 +132,7 @@ class LabApp(AppState):
         self.set_reactive(LabApp.text_source, text)
         self._preload, self._warms_engine = preload, warms_engine
         self._watcher: RunsWatcher | None = None
-        self._key_screens: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
-        """The screen that each key in flight was handed to."""
+        self._keys = KeyQueue(self)
         self._open_screen: Callable[[], Screen[Any] | None] = lambda: None
         """The screen that the last key was handed to."""
         self._preferences_problem, self._idle_collection = "", IdleCollection()
@@ -164,30 +164,20 @@ class LabApp(AppState):
         return write_to_stdout(found)
 
     async def on_event(self, event: events.Event) -> None:
-        """Hand keys to the screen in view when they are handled: one typed just before a mode opened goes to that mode.
-
-        Textual hands a key to the screen in view when it arrives; if nothing handles it there, it comes back here.
-        """
-        if isinstance(event, events.Key):
-            self._idle_collection.key_pressed()
-            if event.is_forwarded and self._key_screens.pop(event, self.screen) is not self.screen:
-                event = events.Key(event.key, event.character)
-            if not event.is_forwarded:
-                await self._until_open(self.screen)
-                self._key_screens[event] = self.screen
-        await super().on_event(event)
-
-    async def _until_open(self, screen: Screen[Any]) -> None:
-        """Wait until a screen that no key has gone to since it was shown has its widgets and its focus."""
-        if screen is self._open_screen():
+        """Hand on one key at a time: one typed right after another goes where that has led."""
+        if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
+            if not isinstance(event, events.Key) or self.screen_stack:  # else the lab is closing
+                await super().on_event(event)
             return
-        opened = asyncio.Event()
-        ended = screen._task
-        if screen.call_later(opened.set) and ended is not None:
-            waiting = asyncio.create_task(opened.wait())
-            await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)  # a screen that fails never opens
-            waiting.cancel()
-        self._open_screen = ref(screen)
+        self._idle_collection.key_pressed()
+        if self._keys.holds(event) or not self.screen_stack:
+            return
+        if self.screen is not self._open_screen():
+            await turn_of(self.screen)  # it was just shown, and may have neither widgets nor focus yet
+            self._open_screen = ref(self.screen)
+        target = self.focused or self.screen
+        await super().on_event(event)
+        self._keys.handed_on(target if event.is_forwarded else self)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._after_first_paint)
@@ -221,6 +211,7 @@ class LabApp(AppState):
         return self.runs_known and not self.active_runs() and self.current_mode != "train"
 
     async def on_unmount(self) -> None:
+        self._keys.close()
         if self.engine_warm_up is not None:
             await self.engine_warm_up.end()
 

@@ -26,18 +26,10 @@ RANDOM = "random weights"
 
 
 class Entry(Input):
-    """An input in which `?` asks for help, since no setting contains one.
-
-    Backspace is handled here: a key left to the bindings goes up through all widgets first, and what is typed behind it in one
-    packet, as over a slow line, would overtake it.
-    """
+    """An input in which `?` asks for help, since no setting contains one."""
 
     async def _on_key(self, event: events.Key) -> None:
-        if event.key == "backspace":
-            event.stop()
-            event.prevent_default()
-            self.action_delete_left()
-        elif event.character == "?":
+        if event.character == "?":
             event.prevent_default()
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from screens.app import LabApp
+from screens.data.path_input import PathInput
 from screens.help_screen import HelpScreen
 from screens.train.compare.compare_screen import CompareScreen
 from screens.train.one_step.one_step_screen import OneStepScreen
@@ -102,3 +103,27 @@ async def test_a_name_typed_after_rename_is_the_name(app: LabApp, until: Until) 
         await until(pilot, lambda: len(app.runs) == 2)
         type_at_once(app, "r", "2", "q", "a")
         await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "2qa")
+
+
+async def test_what_is_typed_after_a_key_that_leaves_a_text_field_goes_elsewhere(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: bool(app.screen.query(PathInput)))
+        data = app.screen
+        type_at_once(app, "slash", "n", "o", "enter", "escape", "3")
+        await until(pilot, lambda: app.current_mode == "tokens")
+        path = data.query_one(PathInput)
+        assert path.value == "no"
+        type_at_once(app, "escape", "2", "slash", "x", "tab", "9")
+        await until(pilot, lambda: data.query_one("#encoding", Input).value == "9")
+        assert path.value == "x"
+
+
+async def test_a_paste_waits_for_the_key_before_it(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: bool(app.screen.query(PathInput)))
+        type_at_once(app, "slash")
+        app.post_message(events.Paste("a folder/"))
+        type_at_once(app, "b")
+        await until(pilot, lambda: app.screen.query_one(PathInput).value == "a folder/b")

@@ -1,0 +1,83 @@
+"""Keys one at a time: the next one is handed on when the one before has done what it does.
+
+Textual hands a key to the focused widget when it arrives. A key that this leaves alone comes back to the app, which looks up what
+it is bound to, only after a trip through the queues of all the widgets around; a letter typed meanwhile would go where the focus
+was before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+from textual.message_pump import MessagePump
+from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+TRIPS = 2
+"""On the first the key is handled; on the second what it was told to others, such as a text field's `Submitted`."""
+
+Typed = events.Key | events.Paste
+
+
+class KeyQueue:
+    """Keys and pastes that wait for the one before: first come, first handed on."""
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._waiting: deque[Typed] = deque()
+        self._next: Typed | None = None
+        """Given back to the app, which has not come to it yet."""
+        self._trip: asyncio.Task[None] | None = None
+        """Follows the key that was handed on last."""
+
+    def holds(self, event: Typed) -> bool:
+        """Keep an event while another is being handled; it is posted to the app again. False if it can be handed on now."""
+        if event is self._next:
+            self._next = None
+        elif self._next is not None or self._trip is not None:
+            self._waiting.append(event)
+            return True
+        return False
+
+    def handed_on(self, target: MessagePump) -> None:
+        """Follow an event that was handed to `target`, and then give the app the next one."""
+        self._trip = asyncio.create_task(self._follow(target))
+
+    def close(self) -> None:
+        """Drop what waits: the app ends."""
+        self._waiting.clear()
+        if self._trip is not None:
+            self._trip.cancel()
+
+    async def _follow(self, target: MessagePump) -> None:
+        pumps = [node for node in target.ancestors_with_self if node is not self._app] if isinstance(target, Widget) else []
+        for _ in range(TRIPS):
+            for pump in (*pumps, self._app):
+                await turn_of(pump)
+        self._trip = None
+        if self._waiting:
+            self._next = self._waiting.popleft()
+            self._app.post_message(self._next)
+
+
+async def turn_of(pump: MessagePump) -> None:
+    """Wait until a widget, a screen or the app has handled all that is in its queue now, or has ended."""
+    handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done(*_: object) -> None:
+        if not handled.done():
+            handled.set_result(None)
+
+    if not pump.call_later(done):
+        return
+    task = pump._task
+    if task is not None:
+        task.add_done_callback(done)
+    await handled
+    if task is not None:
+        task.remove_done_callback(done)
