@@ -1,16 +1,25 @@
 """SIGTERM, SIGINT and SIGHUP: noted when they arrive, obeyed between steps."""
 
+import os
 import signal
+import time
 from types import FrameType
 
 NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
+
+TWICE_SECONDS = 5.0
+"""Time in which one signal may reach a rank twice: from the terminal or the cluster, and from the launcher that hands it on."""
 
 
 class StopSignals:
     """Handler of the signals that ask a trainer to end; `caught` is the name of the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_come_twice: bool = False) -> None:
+        """With `may_come_twice` a signal counts as a second one only `TWICE_SECONDS` after the first."""
         self.caught: str | None = None
+        self._may_come_twice = may_come_twice
+        self._first: dict[int, float] = {}
+        """Time of the first signal of each kind."""
 
     def install(self) -> None:
         """Install the handlers: the first signal is noted, and the same once more ends the process at once.
@@ -24,4 +33,8 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.caught = signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)
+        if not self._may_come_twice:
+            signal.signal(number, signal.SIG_DFL)
+        elif time.monotonic() - self._first.setdefault(number, time.monotonic()) > TWICE_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

@@ -51,10 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     if len(arguments) != 1:
         log("usage: python -P -m lab.training.trainer RUN, a name or a path")
         return 2
-    signals = StopSignals()
-    signals.install()
     try:
         environment = read_rank_environment()
+        signals = StopSignals(may_come_twice=environment is not None)
+        signals.install()
         run = open_run(arguments[0])
         if environment is not None:
             os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in a sentence, not as a C++ trace
@@ -116,6 +116,13 @@ def takeover_note(status: Status) -> str:
     return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
 
 
+def masks_note(run: Run, environment: RankEnvironment | None) -> str:
+    """A sentence on the dropout masks of several ranks, if the run has dropout."""
+    if environment is None or not run.config.model.dropout:
+        return ""
+    return f"Each of the {environment.count} ranks draws dropout masks of its own, other than one process would."
+
+
 def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = None) -> int:
     """Train a run whose lock is held; returns the exit code."""
     before = run.status()
@@ -147,7 +154,9 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         from lab.training.training_loop import Training
 
         with leading_ranks(run, environment, board, signals) as ranks:
-            Training(run, board, signals, takeover_note(before), ranks).train()
+            Training(
+                run, board, signals, " ".join(filter(None, (takeover_note(before), masks_note(run, environment)))), ranks
+            ).train()
     except (UserError, TokenizerError) as error:
         report_failure(board, str(error))
     except Exception as error:

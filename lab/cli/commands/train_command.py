@@ -1,5 +1,6 @@
 """`llmlab train`: make a run, start its trainer and follow it."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,8 +52,11 @@ def _metavar(setting: Setting) -> str | None:
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="Prompt for the samples at evaluations; may be repeated."
 )
+@click.option("--no-start", is_flag=True, help="Make the run, for `llmlab resume` or torchrun to train, and return.")
 @following_options
-def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, detach: bool, quiet: bool, **options: Any) -> int:
+def train(
+    texts: tuple[str, ...], steps: int | None, minutes: float | None, no_start: bool, detach: bool, quiet: bool, **options: Any
+) -> int:
     """Train a GPT-2 on TEXT: the path of a text file, - for standard input, or a built-in text, `stories` or `python`.
 
     TEXT may also be a folder, of which all text files are read, or a pattern in quotes, such as 'notes/**/*.md'. Several files
@@ -89,6 +93,9 @@ def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, deta
     click.echo(description(run))
     if steps is None and minutes is None:
         click.echo(f"{default_steps_in_words(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
+    if no_start:
+        click.echo(f"It does not train yet: `llmlab resume {shlex.quote(run.name)}` starts it.")
+        return 0
     return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
 
 

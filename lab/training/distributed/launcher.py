@@ -5,6 +5,7 @@ ends those that are left when one has failed.
 """
 
 import logging
+import os
 import sys
 
 SHUTDOWN_SECONDS = 600
@@ -19,7 +20,8 @@ def main(arguments: list[str]) -> int:
 
     path, count = arguments
     logging.disable(logging.CRITICAL)
-    options = ["--standalone", "--nproc-per-node", count, "--max-restarts", "0", "--shutdown-timeout", str(SHUTDOWN_SECONDS)]
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
+    options = ["--standalone", "--nproc-per-node", count, "--max-restarts", "0"]
     try:
         run.main([*options, "-m", "lab.training.trainer", path])
     except ChildFailedError:
