@@ -120,7 +120,7 @@ def masks_note(run: Run, environment: RankEnvironment | None) -> str:
     """A sentence on the dropout masks of several ranks, if the run has dropout."""
     if environment is None or not run.config.model.dropout:
         return ""
-    return f"Each of the {environment.count} ranks draws dropout masks of its own, other than one process would."
+    return f"Each of the {environment.count} ranks draws its own dropout masks."
 
 
 def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = None) -> int:

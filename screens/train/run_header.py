@@ -9,6 +9,8 @@ from textual.widget import Widget
 
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
+from lab.runs.ranks.rank_heartbeat import ranks_in_words
+from lab.runs.run_folder import ACTIVE
 from lab.runs.run_progress import fraction_done, planned_length, time_left
 from lab.runs.run_summary import PHASES, origin_in_short
 from screens.train.watched_run import WatchedRun
@@ -62,6 +64,9 @@ class RunHeader(Widget):
             done, rest = 0.0, f"{origin}: trained elsewhere"
         elif origin and len(origin) < width // 2:
             rest = f"{origin} · {rest}"
+        where = visible(ranks_in_words(status.ranks)) if phase in ACTIVE else ""
+        if where and len(where) < width // 3:
+            rest = f"{where} · {rest}"
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
         room = width - len(name) - len(word) - len(rest) - 8

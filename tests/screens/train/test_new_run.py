@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.core.errors import UserError
+from lab.core.machine import Machine
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.planning.settings_form import LOCKED
 from lab.runs.origin.run_origin import StartConfig
@@ -223,3 +224,19 @@ async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run:
         await pilot.press("a")
         await until(pilot, lambda: app.current_mode == "train" and screen_of(pilot).new_run.form.base == "base")
         assert "cannot be read any more" in text_of(pilot, "#problems"), "its text is gone, which is still said"
+
+
+async def test_a_machine_with_several_gpus_has_a_field_for_them(
+    app: TrainApp, monkeypatch: pytest.MonkeyPatch, fixed_machine: Machine
+) -> None:
+    monkeypatch.setattr("screens.train.run_form.gpu_count", lambda: 4)
+    box = replace(fixed_machine, gpu="NVIDIA H100", gpus=4)
+    monkeypatch.setattr("screens.train.new_run.machine", lambda: box)
+    monkeypatch.setattr("lab.planning.settings_form.no_cuda_reason", lambda: "")
+    async with app.run_test(size=(80, 24)) as pilot:
+        fill(pilot, context="8", gpus="8")
+        await pilot.pause()
+        assert text_of(pilot, "#problems") == "✗ This machine has 4 GPUs that CUDA can use, not 8."
+        fill(pilot, gpus="all")
+        await pilot.pause()
+        assert text_of(pilot, "#problems") == ""

@@ -3,10 +3,13 @@
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from textual.events import MouseScrollUp
 
+from lab.runs.ranks.rank_heartbeat import RankHeartbeat
+from screens.train.run_header import RunHeader
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -256,3 +259,18 @@ async def test_on_a_wide_screen_the_details_are_beside_the_plot(app: TrainApp, m
         await until(pilot, lambda: panels[0].render_line(0).text.strip() == "⠤⠒⠤ learning rate")
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: not screen.query_one("#run-panels").display)
+
+
+async def test_the_header_says_where_the_ranks_are(app: TrainApp, make_run: Any, until: Any) -> None:
+    run = make_run("tale", phase="training", step=200)
+    status = run.status()
+    status.ranks = tuple(RankHeartbeat(host, 7, status.heartbeat) for host in ("abacus", "abacus", "babbage"))
+    status.computed = "fp32"
+    run.status_path.write_bytes(msgspec.json.encode(status))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        assert (
+            "3 ranks on 2 hosts (abacus, babbage) · 10% of 2,000 steps"
+            in screen_of(pilot).query_one(RunHeader).render_line(0).text
+        )
+        assert text_of(pilot, "#run-computed") == "Steps run in fp32, by 3 ranks on 2 hosts (abacus, babbage)."
