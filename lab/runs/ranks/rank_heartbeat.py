@@ -11,8 +11,8 @@ from lab.core.number_format import counted
 ShardSetting = Literal["auto", "on", "off"]
 """Whether each rank keeps the optimizer state of a part of the weights only; auto where memory does not suffice for all of it."""
 
-MOST_LISTED = 512
-"""Ranks whose heartbeats are told; a run may have more."""
+MOST_LISTED = 256
+"""Ranks whose heartbeats are told, so that status.json stays small; a run may have more."""
 MOST_NAMED = 4
 """Hosts that are named, that of rank 0 first."""
 
