@@ -22,6 +22,8 @@ from lab.training.stop_signals import StopSignals
 BEAT_SECONDS = 0.5
 LOST_SECONDS = 60.0
 """Time without a heartbeat after which a rank counts as lost: compiling a model, or a busy machine, must not look like that."""
+END_SECONDS = 2.0
+"""Time to wait for this rank's own heartbeat at the end."""
 LONGEST_HOST = 64
 """Characters of a host's name that are told."""
 GRACE_SECONDS = 10.0
@@ -61,18 +63,21 @@ class RankWatch:
         self._beaten: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="ranks", daemon=True)
+        self._beating = threading.Thread(target=self._beat, name="beats", daemon=True)
+        self._judging = threading.Thread(target=self._judge, name="ranks", daemon=True)
 
     def start(self, give_up: Callable[[str], None], beaten: Callable[[], None] = lambda: None) -> None:
         """Begin. `give_up` is called with the reason if this process waits in vain, and must end it; `beaten` at each look."""
         self._give_up, self._beaten = give_up, beaten
-        self._thread.start()
+        self._beating.start()
+        self._judging.start()
 
     def end(self, failure: str = "") -> None:
         """Stop, and tell the others why if this rank failed."""
         self._ended.set()
-        self._thread.join()
-        if failure:
+        for thread in (self._judging, self._beating):
+            thread.join(END_SECONDS)
+        if failure and not self._beating.is_alive():
             self._own.failure = failure
             self._look()
 
@@ -100,31 +105,44 @@ class RankWatch:
             time.sleep(0.05)
         return self.known_loss
 
-    def _watch(self) -> None:
-        lost_at = None
+    def _beat(self) -> None:
+        """Heartbeats. A store that is kept by a halted process does not answer, and this waits for it."""
         while not self._ended.wait(BEAT_SECONDS):
             self._look()
             self._beaten()
+
+    def _judge(self) -> None:
+        """Judge the others by their heartbeats so far, whether or not the store answers."""
+        lost_at = None
+        while not self._ended.wait(BEAT_SECONDS):
+            self._find_loss()
             if not self.known_loss:
                 continue
             lost_at = lost_at or time.monotonic()
             if self.waits and time.monotonic() - lost_at > GRACE_SECONDS:
                 self._give_up(self.known_loss)
 
+    def _find_loss(self) -> None:
+        self.known_loss = self.known_loss or next(filter(None, map(self._loss_of, self._others)), "")
+
     def _look(self) -> None:
         """Send this rank's heartbeat and read the others'."""
-        with self._lock:
+        if not self._lock.acquire(timeout=END_SECONDS):
+            self._find_loss()
+            return
+        try:
             self._own.count += 1
             self._own.signal = self._signals.caught or ""
             self.seen[self._environment.rank] = time.time()
-            try:
-                self._store.set(f"beat/{self._environment.rank}", msgspec.json.encode(self._own).decode())
-                for rank in self._others:
-                    self._read(rank)
-            except RuntimeError:
-                if self._environment.rank == 0 and self._signals.caught is None:
-                    self._signals.caught = "the end of its launcher"
-            self.known_loss = self.known_loss or next(filter(None, map(self._loss_of, self._others)), "")
+            self._store.set(f"beat/{self._environment.rank}", msgspec.json.encode(self._own).decode())
+            for rank in self._others:
+                self._read(rank)
+        except RuntimeError:
+            if self._environment.rank == 0 and self._signals.caught is None:
+                self._signals.caught = "the end of its launcher"
+        finally:
+            self._lock.release()
+        self._find_loss()
 
     def _read(self, rank: int) -> None:
         key = f"beat/{rank}"

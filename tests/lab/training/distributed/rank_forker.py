@@ -103,7 +103,14 @@ def large_scale(rank: int) -> None:
     loss_scaling.FIRST_SCALE = 2.0**24
 
 
-FAULTS = {"large scale": large_scale, "full memory": full_memory, "bad steps": bad_steps}
+def impatient(rank: int) -> None:
+    """A rank is lost after three seconds without a heartbeat."""
+    from lab.training.distributed import rank_watch
+
+    rank_watch.LOST_SECONDS, rank_watch.GRACE_SECONDS = 3.0, 1.0
+
+
+FAULTS = {"large scale": large_scale, "full memory": full_memory, "impatient": impatient, "bad steps": bad_steps}
 
 
 def _rank(run: Path, rank: int, count: int, port: int, fault: str) -> NoReturn:

@@ -146,6 +146,22 @@ def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tin
     assert_close(run, straight, 100)
 
 
+@pytest.mark.parametrize("halted", [0, 1])
+def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, forker: RankForker, halted: int) -> None:
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    pids = forker.start(run, 2, "impatient")
+    wait_for(lambda: reached(run, 10))
+    os.kill(pids[halted], signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(pids[1 - halted]).status() == psutil.STATUS_ZOMBIE)
+    os.kill(pids[halted], signal.SIGCONT)
+    assert forker.wait() == [1, 1], run.log_path.read_text()
+    assert run.status().phase == "failed"
+    how = "has not responded for 3 seconds" if halted == 1 else "died"
+    assert run.status().message.startswith(
+        f"Rank 1 (process {pids[1]} on {os.uname().nodename}) {how}, and training ended with it."
+    )
+
+
 def test_a_rank_without_memory_is_given_smaller_micro_batches_and_all_roll_back_together(
     tiny_run: TinyRun, forker: RankForker
 ) -> None:
