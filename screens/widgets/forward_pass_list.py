@@ -1,6 +1,7 @@
 """Forward pass as a list of its steps, the current one marked, with the logit lens beside each."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -80,6 +81,9 @@ class ForwardPassList(LineScrollView):
         "model would predict if it stopped there, by the final norm and the unembedding. On a narrow screen the status line "
         "shows the rank of the final prediction."
     )
+    TITLE: ClassVar[str] = "forward pass"
+    """The list's name in its border."""
+
     steps: reactive[tuple[StageEntry, ...]] = reactive((), repaint=False)
     current: reactive[int] = reactive(0, repaint=False)
     origin: reactive[str] = reactive("", repaint=False)
@@ -98,7 +102,7 @@ class ForwardPassList(LineScrollView):
         self._rows: list[ForwardPassRow] = []
 
     def watch_origin(self, origin: str) -> None:
-        self.border_title = Text(f"{origin} · forward pass" if origin else "forward pass")
+        self.border_title = Text(f"{origin} · {self.TITLE}" if origin else self.TITLE)
 
     def watch_steps(self) -> None:
         self._build()

@@ -360,7 +360,7 @@ def trainers_in_this_process() -> Iterator[None]:
     from lab.training import start_trainer as starting
     from lab.training import trainer
 
-    def start_trainer(run: Run) -> int:
+    def start_trainer(run: Run, ranks: int | None = None) -> int:
         starting.refuse_to_start(run)
         if trainer.main([str(run.path)]) == 2:
             raise starting.UserError("the trainer did not begin")

@@ -8,11 +8,11 @@ from screens.widgets.forward_pass_list import ForwardPassList
 class StageList(ForwardPassList):
     """Drawn and moved through as the forward pass of Inspect."""
 
+    TITLE = "one step"
     HELP = (
         "**Stages.** `j` forward and `k` back: the backward pass, the batch, the loss of each token, the gradient of the logits, "
         "the gradient of each part, the largest weight updates, one weight in full, and the loss after the step."
     )
 
     def on_mount(self) -> None:
-        self.border_title = "one step"
         self.steps = tuple(StageEntry(stage, title, title) for stage, title in STAGES.items())

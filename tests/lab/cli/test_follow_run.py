@@ -222,6 +222,8 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
             "final": None,
             "final_best": None,
             "device": "",
+            "host": "",
+            "ranks": [],
             "parameters": 2 * (12 * 16**2 + 13 * 16) + 256 * 16 + 16 * 16 + 2 * 16,
             "tokenizer": "bytes",
             "text": "tale",

@@ -122,6 +122,8 @@ class ScalingWidget(LiveWidget):
             self._minutes = float(self.options["minutes"]) if "minutes" in self.options else None
         except ValueError:
             raise UserError(f"The option minutes must be a number, not {self.options['minutes']!r}.") from None
+        self._focus_is_due = False
+        """True while a focus that was asked for has not come yet: the part that it goes to may be hidden before."""
         self._first_picture = self.options.get("picture", PICTURES[1])
         if self._first_picture not in PICTURES:
             raise UserError(f"The option picture is one of {', '.join(PICTURES)}, not {self._first_picture!r}.")
@@ -150,7 +152,9 @@ class ScalingWidget(LiveWidget):
         return self.snapshot is not None and not self.busy
 
     def take_focus(self) -> bool:
+        self._focus_is_due = True
         self.query_one(BlockView if self.picture == "numbers" else PlotPane).focus()
+        self.app.call_later(setattr, self, "_focus_is_due", False)  # behind the focus itself
         return True
 
     def full_screen(self) -> ScreenState | None:
@@ -322,7 +326,8 @@ class ScalingWidget(LiveWidget):
         self._show_picture(pictures[(at + by) % len(pictures)])
 
     def _show_picture(self, picture: str) -> None:
-        had_focus = self.screen.focused is not None and self in self.screen.focused.ancestors
+        focused = self.screen.focused
+        had_focus = self._focus_is_due or (focused is not None and self in focused.ancestors)
         self.picture = picture
         if had_focus:
             self.call_after_refresh(self.take_focus)
