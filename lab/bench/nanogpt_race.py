@@ -18,6 +18,7 @@ import numpy as np
 
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import ShowProgress
+from lab.bench.end_trainer import end_trainer
 from lab.core.errors import UserError
 from lab.core.number_format import duration
 from lab.core.torch_environment import torch_environment
@@ -90,9 +91,12 @@ def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
     """Validation loss of llmlab, the seconds it took, and the run."""
     ours = prepare_run(RunRequest(text=text, tokenizer="bytes", minutes=max(1.0, seconds - OVERHEAD) / 60, home=home))
     started = time.monotonic()
-    start_trainer(ours)
-    while ours.status().phase not in ("finished", "failed", "stopped") or ours.is_alive():
-        time.sleep(0.05)
+    try:
+        start_trainer(ours)
+        while ours.status().phase not in ("finished", "failed", "stopped") or ours.is_alive():
+            time.sleep(0.05)
+    finally:
+        end_trainer(ours)
     took = time.monotonic() - started
     if ours.status().phase != "finished":
         raise UserError(f"llmlab's training failed: {ours.status().message}")

@@ -9,10 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lab.bench.bench_history import BenchRow
+from lab.bench.end_trainer import end_trainer
 from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
 from lab.bench.timed_process import TimedProcess, time_in_turns
 from lab.core.errors import UserError
@@ -41,6 +45,8 @@ class GpuWork:
 
     device: str = "cuda"
     compiled: bool = True
+    model: str = "GPT-2 124M"
+    """Name of the shape."""
     shape: ModelConfig = field(default_factory=lambda: PRESETS["gpt2"].config(FIXED_VOCABULARY_SIZES["gpt2"]))
     batch: int = 12
     """As in nanoGPT's bench.py."""
@@ -58,11 +64,14 @@ class GpuWork:
     )
     """nanoGPT's shape and batch, in fewer steps, for Muon learns faster."""
     traced: int = 64
+    remark: str = ""
+    """What is said before each figure."""
 
 
 TINY = GpuWork(
     device="cpu",
     compiled=False,
+    model="1 layer, width 8",
     shape=ModelConfig(layers=1, heads=1, width=8, context=16, vocab_size=67),
     batch=2,
     rounds=1,
@@ -72,6 +81,7 @@ TINY = GpuWork(
     preset="nano",
     recipe=(("layers", 1), ("width", 16), ("context", 16), ("batch", 4), ("steps", 4), ("eval_every", 2), ("device", "cpu")),
     traced=8,
+    remark="a trial, this figure says nothing",
 )
 
 
@@ -90,13 +100,13 @@ class GpuSuite:
         """Measure; yield each row as soon as it is known. Raises UserError without a GPU, or if something cannot be measured."""
         if self.work.device == "cuda" and (why := no_cuda_reason()):
             raise UserError(f"llmlab bench --gpu needs an NVIDIA GPU, and {why}; --tiny tries its parts on the CPU.")
-        yield from self._training()
-        yield from self._time_to_loss()
-        yield from self._trace()
+        for row in chain(self._training(), self._time_to_loss(), self._trace()):
+            remark = "" if row.value is None else self.work.remark
+            yield msgspec.structs.replace(row, note="; ".join(filter(None, (remark, row.note))))
 
     def _training(self) -> Iterator[BenchRow]:
         work = self.work
-        self.say("training GPT-2 124M")
+        self.say(f"training {work.model}")
         job = {"shape": asdict(work.shape), "batch": work.batch, "device": work.device, "compiled": work.compiled}
         job |= {"home": str(self.home), "seconds": work.seconds}
         own = TimedProcess("training on the GPU", "lab.bench.gpu.gpu_worker", job, torch_environment(None))
@@ -117,14 +127,14 @@ class GpuSuite:
             note = f"{how}, {info['name']}{'' if mfu is None else f', MFU {mfu:.1%}'}"
             return BenchRow("GPU training", name, speed, "tokens/s", ratio, "nanoGPT's bench.py" if ratio else "", note)
 
-        yield row("GPT-2 124M", own.throughput, own.throughput / theirs if theirs else None)
+        yield row(work.model, own.throughput, own.throughput / theirs if theirs else None)
         if theirs is not None:
             yield row("nanoGPT's bench.py", theirs, None)
 
     def _time_to_loss(self) -> Iterator[BenchRow]:
         text = self.text or (str(self.nanogpt / SHAKESPEARE) if self.nanogpt is not None else "")
         if not text or (self.text is None and not os.path.isfile(text)):
-            note = f"left out: it needs a text, by --race TEXT or as {SHAKESPEARE} in the checkout of --against"
+            note = f"left out: it needs a text, by --race TEXT beside --gpu, or as {SHAKESPEARE} in the checkout of --against"
             yield BenchRow("time to a loss", "Shakespeare recipe", note=note)
             return
         target = README_LOSS
@@ -149,13 +159,11 @@ class GpuSuite:
             settings: dict[str, Any] = dict(self.work.recipe)
             run = prepare_run(RunRequest(text=text, tokenizer="bytes", preset=self.work.preset, home=Path(folder), **settings))
             started = time.monotonic()
-            start_trainer(run)
             try:
+                start_trainer(run)
                 return _first_below(run, target, started)
             finally:
-                run.send_command("stop")
-                while run.is_alive():
-                    time.sleep(POLL_SECONDS)
+                end_trainer(run)
 
     def _trace(self) -> Iterator[BenchRow]:
         self.say("tracing")
@@ -164,7 +172,7 @@ class GpuSuite:
         traced = TimedProcess("trace", "lab.bench.bench_worker", job, dict(os.environ))
         with traced:
             time_in_turns([traced], self.work.rounds)
-        note = f"GPT-2 124M in fp32 on {counted(threads, 'thread')} of the CPU, as in the engine"
+        note = f"{self.work.model} in fp32 on {counted(threads, 'thread')} of the CPU, as in the engine"
         yield BenchRow("looking", f"trace of {tokens} tokens", 1000 / traced.throughput, "ms", note=note)
 
 

@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 PREFIX = "nanogpt="
 SMALLEST_PREPARED = 1_000_000
+RACE_HELP = (
+    "With --against: only race nanoGPT's CPU recipe on TEXT for equal time. With --gpu: the text of nanoGPT's recipe for a GPU."
+)
 
 
 def _checkout(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
@@ -45,9 +50,11 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 
 @click.command(short_help="Measure the speed of training, generation and tracing.")
 @click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
-@click.option("--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT for equal time; needs --against.")
+@click.option("--race", metavar="TEXT", help=RACE_HELP)
 @click.option("--gpu", is_flag=True, help="Only measure training on an NVIDIA GPU; with --against beside nanoGPT on it.")
-@click.option("--tiny", is_flag=True, help="With --gpu: try its parts on the CPU, in seconds; the figures say nothing.")
+@click.option(
+    "--tiny", is_flag=True, help="With --gpu: try its parts on the CPU, in seconds; the figures say nothing and are not kept."
+)
 @click.option("--growth", is_flag=True, help="Only measure the growth of cost with model, text, runs and steps.")
 @click.option(
     "--prepare", "prepared", metavar="SIZE", callback=_size, help="Only prepare a text of this size, such as 100MB or 1GB."
@@ -67,7 +74,7 @@ def bench(
     """Measure the speed of training, generation and tracing against this machine's limits, in two to three minutes.
 
     Compared processes take turns, and ratios are medians over the turns, so that they hold on a busy machine, too; tokens/s
-    hold for a quiet one. Each measurement is kept, and --history plots them.
+    hold for a quiet one. Each measurement is kept, but for --tiny, and --history plots them.
     """
     from lab.bench.bench_history import append
     from lab.bench.bench_history import history as read_history
@@ -85,8 +92,8 @@ def bench(
     if tiny and not gpu:
         raise click.UsageError("--tiny is for --gpu.", click.get_current_context())
     if race is not None and nanogpt is None and not gpu:
-        raise click.UsageError("--race needs --against nanogpt=DIR.", click.get_current_context())
-    with progress_line() as say:
+        raise click.UsageError("--race needs --against nanogpt=DIR, or --gpu.", click.get_current_context())
+    with ended_by_signals(), progress_line() as say:
         report = measure(nanogpt, race, home(), say, growth=growth, prepared=prepared, gpu=gpu, tiny=tiny)
     if not tiny:
         append(report, home())
@@ -94,6 +101,27 @@ def bench(
         write_json(report)
     else:
         click.echo(described(report))
+        if tiny:
+            click.echo("\nThis was a trial of the parts on a tiny model: its figures say nothing, and are not kept.")
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Context in which SIGTERM and SIGHUP end the measurement as Ctrl-C does: with the processes that it has started."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def measure(

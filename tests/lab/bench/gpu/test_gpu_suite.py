@@ -1,14 +1,18 @@
 """`llmlab bench --gpu`: its parts on the CPU, with a stand-in for nanoGPT's scripts, and its refusal without a GPU."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.bench.gpu.gpu_suite import TINY, GpuSuite
 from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
+from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
+from lab.runs.run_folder import Run
 from tests.lab.conftest import TALE, Call
 
 BENCH = """
@@ -46,22 +50,50 @@ def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(llmlab: Call, home
     done = llmlab("bench", "--gpu", "--tiny", "--against", f"nanogpt={checkout}", "--json")
     assert done.code == 0, done.err
     rows = {(row["group"], row["name"]): row for row in json.loads(done.out)["rows"]}
-    own, theirs = rows["GPU training", "GPT-2 124M"], rows["GPU training", "nanoGPT's bench.py"]
+    own, theirs = rows["GPU training", "1 layer, width 8"], rows["GPU training", "nanoGPT's bench.py"]
     assert theirs["value"] == pytest.approx(2 * 16 / 0.004)
     assert own["ratio"] == pytest.approx(own["value"] / theirs["value"])
+    assert own["note"].startswith("a trial, this figure says nothing; ")
     assert own["note"].endswith("2 × 16 tokens a step, cpu")
     slow, quick = rows["time to a loss", "nanoGPT"], rows["time to a loss", "llmlab"]
-    assert slow["note"] == "validation loss 7.5000, its lowest"
+    assert slow["note"] == "a trial, this figure says nothing; validation loss 7.5000, its lowest"
     assert quick["ratio"] == pytest.approx(quick["value"] / slow["value"])
     assert rows["looking", "trace of 8 tokens"]["value"] > 0
+    assert "GPT-2 124M" not in done.out, "it was not timed"
     assert not (home / "bench.jsonl").exists(), "figures that say nothing are not kept"
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "tale.txt"
+    path.write_text(TALE)
+    return path
+
+
+def test_a_loss_that_is_not_reached_is_said_once_the_run_has_finished(home: Path, text: Path) -> None:
+    (row,) = GpuSuite(home, lambda words: None, None, str(text), TINY)._time_to_loss()
+    assert (row.value, row.note) == (None, "did not reach 1.4697")
+
+
+def test_a_signal_ends_the_trainer_of_a_measurement_too(home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = []
+
+    def ended_from_outside(run: Run, *rest: object) -> None:
+        pids.append(run.status().pid)
+        assert psutil.pid_exists(pids[0])
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("lab.bench.gpu.gpu_suite._first_below", ended_from_outside)
+    with pytest.raises(SystemExit, match="143"), ended_by_signals():
+        GpuSuite(home, lambda words: None, None, str(text), TINY)._own_time(str(text), 0.0)
+    assert not psutil.pid_exists(pids[0])
 
 
 def test_without_a_text_the_time_to_a_loss_is_left_out_with_the_reason(tmp_path: Path) -> None:
     for nanogpt in (None, tmp_path):
         (row,) = GpuSuite(tmp_path, lambda words: None, nanogpt, work=TINY)._time_to_loss()
         assert row.value is None
-        assert row.note.startswith("left out: it needs a text, by --race TEXT")
+        assert row.note.startswith("left out: it needs a text, by --race TEXT beside --gpu, or as")
 
 
 @pytest.mark.parametrize(
