@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from lab.core.errors import UserError
-from lab.core.number_format import whole
+from lab.core.number_format import counted, whole
 from lab.core.safetensors_file import RawTensor, check_whole, opened_with_header, read_header, write_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.planning.run_request import RunRequest, SettingError
@@ -60,7 +60,7 @@ def fine_tuning_reasons(request: RunRequest, base: BaseRun) -> dict[str, str]:
 
 def fine_tuning_facts(base: BaseRun, optimizer: str, lr: float, *, is_default_lr: bool) -> tuple[tuple[str, str], ...]:
     """Lines of a plan on the weights that it begins with, each with its label."""
-    rate = f"{optimizer}{' as for GPT-2 itself' if optimizer == FINE_TUNING_OPTIMIZER else ''}, learning rate up to {lr:g}"
+    rate = f"{optimizer}{', the usual choice' if optimizer == FINE_TUNING_OPTIMIZER else ''}, learning rate up to {lr:g}"
     if is_default_lr:
         rate += ": a tenth of the usual, so that the weights keep what they hold"
     return (
@@ -82,7 +82,9 @@ def fine_tuning_request(request: RunRequest, base: Run | BaseRun) -> RunRequest:
     for name in (*SHAPE, "vocab"):
         asked, has = getattr(request, name), tokenizer.vocab_size if name == "vocab" else getattr(model, name)
         if asked is not None and asked != has:
-            raise SettingError(name, f"{base.name} has {name} {has}, and its weights fit no other; leave {name} out.")
+            is_size = name in ("width", "vocab")
+            held = f"a {'vocabulary' if name == 'vocab' else name} of {whole(has)}" if is_size else counted(has, name[:-1])
+            raise SettingError(name, f"{base.name} has {held}, and its weights fit no other: leave out --{name}.")
     if request.context is not None and request.context > model.context:
         raise SettingError("context", f"{base.name} has a context of {model.context} tokens; choose at most as many.")
     optimizer = request.optimizer or FINE_TUNING_OPTIMIZER

@@ -6,6 +6,7 @@ from pathlib import Path
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.visible_text import quoted
 from lab.runs.home_folder import demo, home
+from lab.runs.origin.run_origin import IMPORTABLE
 from lab.runs.run_folder import Run
 from lab.runs.run_names import LONGEST_NAME
 
@@ -78,6 +79,8 @@ def _not_found_message(text: str, folder: Path) -> str:
         return f"{text} is a folder but not a run: it has no config.json."
     import difflib
 
+    if text in IMPORTABLE:
+        return f"There is no run called {quoted(text)} yet; `llmlab import {text}` makes one of its weights."
     names = [run.name for run in list_runs(folder)]
     near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.5) if len(text) <= LONGEST_NAME else []
     if near:

@@ -43,6 +43,11 @@ class ListedModel:
     can_download: bool
 
     @property
+    def is_downloaded(self) -> bool:
+        """True if an import downloads it first."""
+        return self.can_download and not self.folder
+
+    @property
     def line(self) -> str:
         size, kind = bytes_(self.bytes), "here" if self.folder else "to download" if self.can_download else "not here"
         return f"{self.name:<12} {count(self.parameters):>5} parameters  {size:>7}  {kind}"
@@ -53,7 +58,7 @@ class ListedModel:
         if self.folder:
             return f"Enter makes a run of it, from {visible(shortened(self.folder, 150))}."
         if self.can_download:
-            return f"{missing_in_words(self.name)}. Enter downloads {bytes_(self.bytes)} into it, then makes a run of it."
+            return f"{missing_in_words(self.name)}. Enter twice downloads {bytes_(self.bytes)} into it, then makes a run of it."
         return f"{install_in_words(self.name)} After that, Enter here or: llmlab import {self.name}"
 
 
@@ -126,6 +131,8 @@ class ImportDialog(ModalScreen[None]):
         self._models: list[ListedModel] = []
         self._at = 0
         """Index of the model under the cursor."""
+        self._asked = ""
+        """Name of the model that one more enter downloads."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="import") as box:
@@ -160,13 +167,18 @@ class ImportDialog(ModalScreen[None]):
 
     def _follow(self, before: ImportState | None, now: ImportState | None) -> None:
         """Show the import; close when it has ended well."""
-        if before is not None and now is None and not self._model_import.problem:
-            self.call_later(self._close_if_ended)
+        if before is not None and now is None:
+            self.call_later(self._end_with, before.source)
         self._show_words()
 
-    def _close_if_ended(self) -> None:
-        if self._model_import.state is None and not self._model_import.problem and self.is_current:
+    def _end_with(self, source: str) -> None:
+        """Close if the import has ended well; after a folder was refused, let another be typed."""
+        if self._model_import.state is not None or not self.is_current:
+            return
+        if not self._model_import.problem:
             self.dismiss(None)
+        elif source not in HUB_MODELS:
+            self.query_one(FolderInput).focus()
 
     def _show_words(self) -> None:
         words, state = self.query_one("#import-words", Static), self._model_import.state
@@ -185,12 +197,18 @@ class ImportDialog(ModalScreen[None]):
         if self.query_one(FolderInput).has_focus:
             return "The folder holds config.json, the weights as safetensors and the tokenizer. Tab completes, Enter imports."
         at = self.query_one(OptionList).highlighted
-        return self._models[at].in_words if self._models and at is not None else ""
+        if not self._models or at is None:
+            return ""
+        model = self._models[at]
+        if model.name == self._asked:
+            return f"{model.name} is not here. Enter once more downloads {bytes_(model.bytes)}; any other key does not."
+        return model.in_words
 
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
         if event.option_index != self._at:  # else the list has just been filled
             self._at = event.option_index
+            self._asked = ""
             self._chosen_another()
         self._show_words()
 
@@ -201,12 +219,20 @@ class ImportDialog(ModalScreen[None]):
         self._show_words()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self._asked = ""
         self._show_words()
 
     @on(OptionList.OptionSelected)
     def _import_model(self, event: OptionList.OptionSelected) -> None:
-        if self._models:
-            self._begin(self._models[event.option_index].name)
+        if not self._models:
+            return
+        model = self._models[event.option_index]
+        if model.is_downloaded and self._asked != model.name and self._model_import.state is None:
+            self._asked = model.name
+            self._chosen_another()
+        else:
+            self._asked = ""
+            self._begin(model.name)
 
     @on(Input.Submitted)
     def _import_folder(self, event: Input.Submitted) -> None:

@@ -115,12 +115,18 @@ def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) ->
     try:
         return ModelFolder(Path(snapshot_download(repository, allow_patterns=list(FILES), cache_dir=hugging_face_hub())))
     except _download_errors() as error:
-        lines = str(error.__cause__ or error).strip().split("\n")
-        reason = shortened(visible(lines[0].partition(". ")[0].rstrip(".")), 150)
         raise UserError(
-            f"{missing}, and could not be downloaded ({size}): {reason}; connect to the network, or copy its folder here and "
-            "give the path."
+            f"{missing}, and could not be downloaded ({size}): {reason_of(error)}; connect to the network, or copy its folder "
+            "here and give the path."
         ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """A clause on a download that failed: the HTTP library's words, but for a connection that could not be made."""
+    cause = error.__cause__ or error
+    if type(cause).__name__ in ("ConnectError", "ConnectTimeout", "ConnectionError"):
+        return "the network cannot be reached"
+    return shortened(visible(str(cause).strip().split("\n")[0].partition(". ")[0].rstrip(".")), 150)
 
 
 def _download_errors() -> tuple[type[Exception], ...]:

@@ -12,8 +12,8 @@ from lab.core.errors import UserError
 from lab.exchange.hugging_face.gpt2_config import read_gpt2_config
 from lab.exchange.hugging_face.hub_models import HUB_MODELS, hub_model
 from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_model_folder
-from lab.exchange.hugging_face.pickled_weights import read_pickled_weights
-from lab.exchange.hugging_face.tokenizer_files import read_tokenizer
+from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
+from lab.exchange.hugging_face.tokenizer_files import has_tokenizer, read_tokenizer
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.planning.unfinished_folder import unfinished_folder
@@ -21,6 +21,7 @@ from lab.runs.origin.run_origin import ImportConfig, imported_in_words
 from lab.runs.run_folder import Run
 from lab.runs.run_names import check_name, free_names
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 NO_TEXT = "none here"
 """Name of the text of an imported run."""
@@ -53,7 +54,12 @@ def import_run(
     check_memory_for(model, folder.shown)
     stored = find_tensors(folder)
     checked = check_tensors(stored, model, folder.shown) if stored is not None else None
-    tell(f"Checking the tokenizer of {folder.name}, {model.vocab_size:,} tokens.")
+    if checked is None:
+        find_pickle(folder, is_allowed=convert_pickle)  # before the seconds that the tokenizer takes
+    if has_tokenizer(folder):
+        tell(f"Checking the tokenizer of {folder.name}, {model.vocab_size:,} tokens.")
+    elif model.vocab_size == FIXED_VOCABULARY_SIZES["gpt2"]:
+        tell(f"{folder.name} has no tokenizer files: GPT-2's own {model.vocab_size:,} tokens are taken.")
     tokenizer = read_tokenizer(folder, model.vocab_size)
     tell(f"Reading the weights of {folder.name}.")
     if checked is None:

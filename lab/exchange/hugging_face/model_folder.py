@@ -61,7 +61,7 @@ def open_model_folder(path: Path) -> ModelFolder:
     """
     shown = visible(shortened(str(path), 200))
     if not os.path.lexists(path):
-        raise UserError(f"There is no folder {shown}; give the folder of a model, or one of the names that --help lists.")
+        raise UserError(f"There is no folder {shown}; give the folder of a model, or choose a model by its name, such as gpt2.")
     if not path.is_dir():
         raise UserError(f"{shown} is not a folder; give the folder that holds the model's config.json.")
     if path.absolute().name.startswith(CACHE_ENTRY) and (snapshot := newest_snapshot(path)) is not None:

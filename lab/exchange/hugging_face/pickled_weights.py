@@ -48,15 +48,7 @@ def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed
     """
     import torch
 
-    single, index = folder.file(PICKLE), folder.file(PICKLE_INDEX)
-    if single is None and index is None:
-        raise UserError(f"{folder.shown} holds no weights: it has no {SINGLE}.")
-    if not is_allowed:
-        raise UserError(
-            f"{folder.shown} has its weights in {PICKLE if single else PICKLE_INDEX} alone, a pickle, which can execute code; "
-            "take the model as safetensors, or import it by `llmlab import` with --convert-pickle, which reads it with torch's "
-            "loader for weights alone."
-        )
+    single, index = find_pickle(folder, is_allowed=is_allowed)
     if torch_version(torch.__version__) < SAFE_TORCH:
         raise UserError(
             f"torch {torch.__version__} cannot read {PICKLE} safely; update it to 2.10 or newer, or take safetensors instead."
@@ -74,6 +66,24 @@ def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed
     }
     own = check_tensors(found, config, folder.shown)
     return to_own_state({name: loaded[tensor.name].detach() for name, tensor in own.items()}, config, folder.shown)
+
+
+def find_pickle(folder: ModelFolder, *, is_allowed: bool) -> tuple[Path | None, Path | None]:
+    """The paths of pytorch_model.bin and of the index of its shards, None for the one that is not there. Reads neither.
+
+    Raises:
+        UserError: if there is none of them, or the user has not asked for it (`is_allowed`).
+    """
+    single, index = folder.file(PICKLE), folder.file(PICKLE_INDEX)
+    if single is None and index is None:
+        raise UserError(f"{folder.shown} holds no weights: it has no {SINGLE}.")
+    if not is_allowed:
+        raise UserError(
+            f"{folder.shown} has its weights in {PICKLE if single else PICKLE_INDEX} alone, a pickle, which can execute code; "
+            "take the model as safetensors, or import it by `llmlab import` with --convert-pickle, which reads it with torch's "
+            "loader for weights alone."
+        )
+    return single, index
 
 
 def _load_shards(folder: ModelFolder, index: Path, room: int) -> "dict[str, Tensor]":

@@ -84,6 +84,11 @@ class _Settings(msgspec.Struct):
     add_prefix_space: bool = False
 
 
+def has_tokenizer(folder: ModelFolder) -> bool:
+    """True if a file of a tokenizer is in the folder, of any kind."""
+    return any(folder.file(name) is not None for name in (WHOLE, IDS, MERGES, *OTHER_KINDS))
+
+
 def read_tokenizer(folder: ModelFolder, rows: int) -> Tokenizer:
     """The tokenizer of a model with so many rows in its token embedding: the folder's own, or GPT-2's where it has none.
 

@@ -7,6 +7,9 @@ from msgspec import Meta
 
 from lab.core.visible_text import shortened, visible
 
+IMPORTABLE = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
+"""Names of the models that `llmlab import` knows."""
+
 Word = Annotated[str, Meta(max_length=500)]
 Step = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]

@@ -73,10 +73,11 @@ def test_settings_that_were_asked_for_stand(text: Path, tmp_path: Path) -> None:
 def test_another_shape_no_base_and_several_documents_are_refused(text: Path, tmp_path: Path) -> None:
     request = RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home")
     for changes, words in (
-        ({"layers": 3}, "demo has layers 4, and its weights fit no other"),
-        ({"vocab": 512}, "demo has vocab 746"),
+        ({"layers": 3}, "demo has 4 layers, and its weights fit no other: leave out --layers."),
+        ({"vocab": 512}, "demo has a vocabulary of 746, and its weights fit no other: leave out --vocab."),
         ({"context": 129}, "demo has a context of 128 tokens"),
         ({"start": "nobody"}, "no run called 'nobody'"),
+        ({"start": "gpt2-xl"}, "no run called 'gpt2-xl' yet; `llmlab import gpt2-xl` makes one"),
         ({"text": f"{text}\nstories"}, "no end-of-text token"),
     ):
         with pytest.raises(UserError, match=words) as error:
@@ -108,7 +109,7 @@ def test_the_form_takes_the_shape_and_says_why(text: Path, tmp_path: Path) -> No
     assert fitted.run.reasons["context"].startswith("that of demo")
     facts = dict(fine_tuning_facts(base, "adamw", 3e-4, is_default_lr=True))
     assert facts["begins with"] == "demo's best weights (step 6,000), its shape and tokenizer"
-    assert facts["fine-tuning"].startswith("adamw as for GPT-2 itself, learning rate up to 0.0003: a tenth of the usual")
+    assert facts["fine-tuning"].startswith("adamw, the usual choice, learning rate up to 0.0003: a tenth of the usual")
     assert plan.request is not None
     run = prepare_run(msgspec.structs.replace(plan.request, home=tmp_path / "home"))
     assert run.config.start is not None

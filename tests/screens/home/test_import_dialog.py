@@ -30,6 +30,7 @@ PROCESS = "lab.exchange.hugging_face.import_process.run_import_process"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Hugging Face cache."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("screens.home.import_dialog.can_download", lambda: False)
     return tmp_path / "hub"
 
 
@@ -133,6 +134,21 @@ async def test_an_import_goes_on_while_keys_are_answered_and_can_be_cancelled(
         assert "137 MB of 548 MB" in said(app)
 
 
+async def test_a_download_is_asked_for_once_more(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Waiting(monkeypatch)
+    monkeypatch.setattr("screens.home.import_dialog.can_download", lambda: True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot, until)
+        await pilot.press("enter")
+        assert said(app) == "gpt2 is not here. Enter once more downloads 548 MB; any other key does not."
+        await pilot.press("j", "k", "enter", "tab", "shift+tab", "enter", "j", "enter")
+        assert said(app).startswith("distilgpt2 is not here. Enter once more downloads 353 MB")
+        assert process.sources == []
+        await pilot.press("enter")
+        await until(pilot, lambda: "137 MB" in said(app))
+        assert process.sources == ["distilgpt2"]
+
+
 async def test_a_failure_is_told_where_the_user_is(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     process = Waiting(monkeypatch)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -165,7 +181,7 @@ async def test_a_folder_becomes_a_run_that_is_chosen_and_a_wrong_one_says_why(
         await pilot.press("enter")
         await until(pilot, lambda: said(app).startswith("✗ "))
         assert "wrong␛[2J cannot be imported: it is a 'llama', and the lab is for GPT-2." in said(app)
-        field.focus()
+        await until(pilot, lambda: field.has_focus)
         field.value = "od"
         await pilot.press("tab")
         await until(pilot, lambda: field.value == "od\x1b[31md/")
@@ -191,7 +207,7 @@ def test_picture(snap_compare: Any, app: LabApp, until: Any, size: tuple[int, in
         models = app.screen.query_one(OptionList)
         await until(pilot, lambda: models.highlighted == 0)
         if size[0] == 120:
-            await pilot.press("enter")
+            await pilot.press("enter", "enter")
             await until(pilot, lambda: "137 MB" in said(app))
 
     assert snap_compare(app, terminal_size=size, run_before=ready)

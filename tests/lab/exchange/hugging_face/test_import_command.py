@@ -1,5 +1,7 @@
 """The commands, and everything that opens a run on one that was imported: it has no text, and says so."""
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from lab.engine.method_registry import OpenParams
 from lab.engine.model_methods import ModelMethods
 from lab.exchange.html_report import html_report
 from lab.exchange.hugging_face import hub_models
+from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
+from lab.exchange.hugging_face.import_run import import_run
 from lab.experiments.sizes.gpt2_sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
 from lab.one_step.batch import own_batch
@@ -20,10 +24,12 @@ from lab.reports.comparison.compared_run import ComparedRun, comparable, vocabul
 from lab.reports.comparison.comparison_table import differences, results
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
+from lab.runs.origin.run_origin import IMPORTABLE
 from lab.runs.run_folder import Run
 from lab.runs.run_summary import RunsWatcher
 from lab.tokenization.bpe.learnable_text import read_run_text
 from lab.training.start_trainer import refuse_to_start
+from models.config import ModelConfig
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +100,35 @@ def test_it_stands_in_a_comparison_without_a_result(imported: Run) -> None:
 def test_sizes_of_downloads_are_those_of_the_models() -> None:
     assert {(model.layers, model.heads, model.width) for model in hub_models.HUB_MODELS.values()} > set(SHAPES.values())
     mega = {name: round(model.download_bytes / 1e6) for name, model in hub_models.HUB_MODELS.items()}
+    assert tuple(hub_models.HUB_MODELS) == IMPORTABLE
     assert mega == {"gpt2": 548, "gpt2-medium": 1520, "gpt2-large": 3247, "gpt2-xl": 6432, "distilgpt2": 353}
+
+
+def test_a_connection_that_cannot_be_made_is_told_in_plain_words() -> None:
+    hub = pytest.importorskip("huggingface_hub.errors").HfHubHTTPError.__bases__[0]
+    library = sys.modules[hub.__module__.partition(".")[0]]
+    error = OSError("An error happened while trying to locate the files on the Hub.")
+    error.__cause__ = getattr(library, "ConnectError", ConnectionError)("[Errno -2] Name or service not known")
+    assert hub_models.reason_of(error) == "the network cannot be reached"
+    assert hub_models.reason_of(OSError(28, "No space left on device")) == "[Errno 28] No space left on device"
+
+
+def test_a_folder_without_a_tokenizer_says_so_and_one_without_weights_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    shape = ModelConfig(layers=1, heads=1, width=4, context=8, vocab_size=50257)
+    (folder / "config.json").write_text(json.dumps(gpt2_config_json(shape, "float32", None)))
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"bare holds no weights: it has no model\.safetensors"):
+        import_run(str(folder), tmp_path, tell=said.append)
+    assert said == [], "before the tokenizer, which takes seconds"
+    (folder / "pytorch_model.bin").write_bytes(b"damaged")
+
+    def tell(words: str) -> None:
+        raise InterruptedError(words)
+
+    with pytest.raises(InterruptedError, match=r"^bare has no tokenizer files: GPT-2's own 50,257 tokens are taken\.$"):
+        import_run(str(folder), tmp_path, convert_pickle=True, tell=tell)
 
 
 def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
