@@ -152,7 +152,7 @@ class LabScreen(Screen[None]):
             found = self.query(rest).first() if rest and self.query(rest) else None
             self.set_focus(found if found is not self.focused else None)
         elif not self.query_one(KeyBar).close() and not self.go_back():
-            self.query_one(KeyBar).tell(NOTHING_BEHIND)
+            self.query_one(KeyBar).tell(NOTHING_BEHIND if self.MODE == "home" else f"{NOTHING_BEHIND} here; 1 leads to Home")
 
     def action_more_keys(self) -> None:
         self.query_one(KeyBar).open_next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -112,6 +113,9 @@ class LabCommands(Provider):
             yield Command(f"A new run with the settings of {name}", "fills in the form", self._post(CloneSettings(current)))
             words = f"Fine-tune {name}: a new run that begins with its weights"
             yield Command(words, "fills in the form", self._post(FineTune(name)), "finetune train on pretrained")
+            shown = f"llmlab export {shlex.quote(name)} FOLDER"
+            tell = partial(self.app.notify, f"In a shell: {shown}", markup=False, timeout=12)
+            yield Command(f"Export {name} as a folder for transformers", f"in a shell: {shown}", tell, "hugging face")
             if not current.is_demo:
                 yield Command(f"Rename {name}", "renames its folder", self._post(RenameRun(current)))
                 yield Command(f"Delete {name}", "asks first", self._post(DeleteRun(current)), "remove erase")

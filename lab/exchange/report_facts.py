@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lab.core.number_format import MINUS, bytes_, count, duration, fixed, probability, significant, whole
 from lab.core.visible_text import shortened, visible
+from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_progress import planned_length
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
@@ -96,7 +97,7 @@ def training_facts(config: RunConfig) -> list[Fact]:
         ("β₁, β₂", f"{train.beta1:g}, {train.beta2:g}"),
         ("gradient clipping", f"{train.clip:g}"),
         ("seed", str(train.seed)),
-        ("evaluated every", f"{whole(train.eval_every)} steps"),
+        ("evaluated every", f"{whole(train.eval_every)} steps, and at the end"),
     ]
 
 
@@ -117,7 +118,14 @@ def result_facts(config: RunConfig, status: Status, phase: str, history: LossHis
     best = history.best_evaluation
     if best is not None and best.val_loss is not None:
         bits = f", {fixed(best.bits_per_byte)} bits/byte" if best.bits_per_byte is not None else ""
-        facts.append(("best validation loss", f"{fixed(best.val_loss)} nats/token{bits}, at step {whole(best.step)}"))
+        part = during_training(config.data, status)
+        on = f", on {part.in_words} of validation text" if part is not None else ""
+        facts.append(("best validation loss", f"{fixed(best.val_loss)} nats/token{bits}, at step {whole(best.step)}{on}"))
+    if status.final is not None and status.final.val_loss is not None:
+        final = status.final
+        bits = f", {fixed(final.bits_per_byte)} bits/byte" if final.bits_per_byte is not None else ""
+        on = f"on {at_the_end(config.data, final).in_words} of validation text"
+        facts.append(("validation loss at the end", f"{fixed(final.val_loss)} nats/token{bits}, {on}"))
     if history.last_training and history.last_training.grad_norm is not None:
         facts.append(("gradient norm", significant(history.last_training.grad_norm)))
     return facts

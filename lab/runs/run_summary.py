@@ -44,6 +44,12 @@ PHASES: dict[str, tuple[str, str]] = {
 """A sign and a word for each phase, so that none is told by colour alone."""
 
 
+def shown_phase(phase: str, *, is_imported: bool) -> tuple[str, str]:
+    """The sign and the word of a phase; an imported run has finished nothing here."""
+    sign, word = PHASES[phase]
+    return (sign, "imported") if is_imported and phase == "finished" else (sign, word)
+
+
 @dataclass(frozen=True)
 class RunSummary:
     """One run in a list of runs. Numbers that it has not produced yet are None."""

@@ -41,14 +41,16 @@ class TableColumn(NamedTuple):
 
 
 def _phase(run: RunSummary, curves: Curves) -> str:
-    from lab.runs.run_summary import PHASES
+    from lab.runs.run_summary import shown_phase
 
-    return " ".join(PHASES[run.phase])
+    return " ".join(shown_phase(run.phase, is_imported=run.is_imported))
 
 
 def _step(run: RunSummary, curves: Curves) -> str:
     from lab.core.number_format import count
 
+    if run.is_imported:
+        return "·"
     return count(run.step) + (f" / {count(run.steps)}" if run.steps else "")
 
 

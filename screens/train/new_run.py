@@ -96,6 +96,8 @@ class NewRun(BaseChoice):
         super().__init__(id=id)
         self._text = TextSize(FIRST_TEXT)
         self._text_name = FIRST_TEXT
+        self._is_suggested = True
+        """True while no text has been chosen."""
         self._text_problem: tuple[str, str] | None = None
         self._preparation_problem: tuple[str, str] | None = None
         """The problem that the preparation found, until a setting is changed."""
@@ -170,6 +172,7 @@ class NewRun(BaseChoice):
         self._hidden = {}
         self._preparation_problem = None
         self._text = TextSize(source or FIRST_TEXT, encoding or None)
+        self._is_suggested = not source
         self._text_name = shown_source(self._text.source)
         self._text_problem = None
         self._plan()
@@ -237,7 +240,8 @@ class NewRun(BaseChoice):
         plan = fit_plan(plan, self.runs, self._machine, step_seconds)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.reasons = plan.run.reasons if plan.run is not None else {}
-        form.text = text_in_words(self._text, self._text_name)
+        form.text = text_in_words(self._text, self._text_name + (" (built in)" if self._is_suggested else ""))
+        form.text += " · 2 chooses another" if self._is_suggested else ""
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
         if base is not None and plan.run is not None:
             train = plan.run.train

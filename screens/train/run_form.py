@@ -142,6 +142,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     def watch_base(self, base: str) -> None:
         if self.is_mounted:
             self.query_one("#base", Button).label = Text(shortened(visible(base), 40) or RANDOM)
+            self.query_one("#preset", Choice).words = f"as {visible(base)}" if base else ""
             self._lock()
 
     def watch_cost(self, cost: tuple[Fact, ...]) -> None:

@@ -12,7 +12,7 @@ from lab.core.visible_text import visible
 from lab.runs.ranks.rank_heartbeat import ranks_in_words
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_progress import fraction_done, planned_length, time_left
-from lab.runs.run_summary import PHASES, origin_in_short
+from lab.runs.run_summary import origin_in_short, shown_phase
 from screens.train.watched_run import WatchedRun
 from screens.widgets.text_fitting import fit
 
@@ -55,20 +55,21 @@ class RunHeader(Widget):
             style = self.get_component_rich_style("run-header--phase")
             return Strip([Segment(fit(visible(self.problem), width), style)]).adjust_cell_length(width, self.rich_style)
         config, status, phase = self.watched.config, self.watched.status, self.watched.phase
-        sign, word = PHASES[phase]
+        sign, word = shown_phase(phase, is_imported=config.imported is not None)
         done = fraction_done(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
         rest = f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else "")
         origin = origin_in_short(config)
         if config.imported is not None:
             done, rest = 0.0, f"{origin}: trained elsewhere"
-        elif origin and len(origin) < width // 2:
-            rest = f"{origin} · {rest}"
-        where = visible(ranks_in_words(status.ranks)) if phase in ACTIVE else ""
-        if where and len(where) < width // 3:
-            rest = f"{where} · {rest}"
+            origin = ""
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
+        where = visible(ranks_in_words(status.ranks)) if phase in ACTIVE else ""
+        for more, most in ((origin, width // 2), (where, width // 3)):
+            longer = f"{more} · {rest}"
+            if more and len(more) < most and len(name) + len(word) + len(longer) + 8 <= width:
+                rest = longer
         room = width - len(name) - len(word) - len(rest) - 8
         empty = " " if config.imported is not None else "╌"
         filled = round(max(0, room) * done)

@@ -59,6 +59,8 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
         parts.append("The trainer died without an error message; r resumes from the last checkpoint.")
     if watched.unresponsive:
         parts.append(watched.unresponsive)
+    if watched.phase == "starting" and not message:
+        parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if is_on_other_host(watched.status) and watched.phase in ACTIVE:
         parts.append(f"Trained by {owner_in_words(watched.status)}, another machine; pause and stop work from here.")
     if watched.phase == "stopped" and watched.history.latest is not None:

@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
+from screens.widgets.text_fitting import fit
 
 
 class Choice(Widget, can_focus=True):
@@ -34,6 +35,8 @@ class Choice(Widget, can_focus=True):
     """
 
     value: reactive[str] = reactive("")
+    words: reactive[str] = reactive("")
+    """Shown in place of the value, where another decides it; empty for the value."""
 
     @dataclass
     class Changed(Message):
@@ -65,5 +68,7 @@ class Choice(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         arrows, word = self.get_component_rich_style("choice--arrows"), self.get_component_rich_style("choice--word")
+        if self.words:
+            return Strip([Segment(fit(self.words, self.size.width), word)])
         segments = [Segment("‹ ", arrows), Segment(visible(self.value), word), Segment(" ›", arrows)]
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)

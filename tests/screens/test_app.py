@@ -79,6 +79,7 @@ async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
             await pilot.press("escape")
             assert app.current_mode == mode
             assert line_of(pilot, KeyBar).startswith(" nothing to go back to")
+            assert ("1 leads to Home" in line_of(pilot, KeyBar)) == (mode != "home")
 
 
 async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> None:
@@ -145,6 +146,7 @@ async def test_the_palette_offers_what_is_possible_now(app: LabApp, make_run: An
         assert "Pause the training" not in palette(app)
         assert "Settings for a new run" in palette(app)
         assert "Inspect the model of done" in palette(app)
+        assert "Export done as a folder for transformers" in found(app, "export")
         await pilot.press("escape")
         make_run("busy", phase="training", step=10)
         app.read_runs()

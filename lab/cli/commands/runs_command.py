@@ -29,6 +29,8 @@ class RunEntry(msgspec.Struct, kw_only=True):
     """starting, training, paused, stopped, finished, failed, interrupted (its trainer died), not answering (it is alive and sends
     no heartbeat), or damaged: a file of it cannot be used, and `message` has the reason."""
     alive: bool
+    imported: bool = False
+    """True if its weights were trained elsewhere."""
     step: int = 0
     steps: int | None = None
     """The step at which it ends; None where it ends after some minutes."""
@@ -68,6 +70,7 @@ def entry(run: Run) -> RunEntry:
         path=str(run.path),
         phase=summary.phase,
         alive=run.is_alive(),
+        imported=summary.is_imported,
         step=summary.step,
         steps=summary.steps,
         seconds=status.seconds,
@@ -148,10 +151,12 @@ def _about(run: RunEntry) -> str:
 
 
 def _row(run: RunEntry, made: str) -> tuple[str, ...]:
+    from lab.runs.run_summary import shown_phase
+
     return (
         run.name,
-        run.phase,
-        f"{run.step}/{run.steps}" if run.steps else str(run.step),
+        shown_phase(run.phase, is_imported=run.imported)[1] if run.phase == "finished" else run.phase,
+        "" if run.imported else f"{run.step}/{run.steps}" if run.steps else str(run.step),
         "" if run.val_loss is None else _about(run) + number_format.fixed(run.val_loss),
         "" if run.bits_per_byte is None else _about(run) + number_format.fixed(run.bits_per_byte),
         number_format.count(run.parameters) if run.parameters else "",

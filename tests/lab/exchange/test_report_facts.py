@@ -2,8 +2,9 @@
 
 from msgspec.structs import replace
 
-from lab.exchange.report_facts import cleaning_in_words
-from lab.runs.run_schema import CleaningStep
+from lab.exchange.report_facts import cleaning_in_words, result_facts, training_facts
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_schema import CleaningStep, FinalEvaluation, Status
 from tests.lab.runs.made_up_runs import config
 
 
@@ -16,3 +17,13 @@ def test_what_each_cleaning_rule_took_or_added() -> None:
     data = replace(config().data, cleaning=tuple(step.rule for step in steps), funnel=steps)
     assert cleaning_in_words(data) == "line-endings, boilerplate (−812 B), emails (+6 B)"
     assert cleaning_in_words(replace(data, cleaning=())) == "none"
+
+
+def test_each_validation_loss_has_the_text_that_it_is_of() -> None:
+    made_up = config()
+    data = replace(made_up.data, val_bytes=900)
+    made_up = replace(made_up, data=data)
+    assert dict(training_facts(made_up))["evaluated every"].endswith(" steps, and at the end")
+    final = FinalEvaluation(step=40, tokens=300, bytes=900, val_loss=4.5, bits_per_byte=2.25)
+    facts = dict(result_facts(made_up, Status(phase="finished", step=40, final=final), "finished", LossHistory()))
+    assert facts["validation loss at the end"] == "4.500 nats/token, 2.250 bits/byte, on all 900 bytes of validation text"

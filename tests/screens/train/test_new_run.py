@@ -176,6 +176,7 @@ async def test_a_run_begins_with_the_weights_of_another(
         facts = dict(form.cost)
         assert facts["begins with"] == "base's best weights (step 300), its shape and tokenizer"
         assert "a tenth of the usual" in facts["fine-tuning"]
+        assert "as base" in form.query_one("#preset").render_line(0).text
         await until(pilot, lambda: screen_of(pilot).new_run._text.tokens == 1950)
         Path("tale.txt").write_text("They ran home. " * 100)
         app.post_message(TextChosen("tale.txt", "", "train"))
@@ -195,6 +196,7 @@ async def test_a_run_begins_with_the_weights_of_another(
         await pilot.press("home", "enter")
         await until(pilot, lambda: form.base == "")
         assert (form.settings.optimizer, form.settings.tokenizer) == ("muon", "bpe")
+        assert form.query_one("#preset").render_line(0).text.startswith("‹ ")
         assert not form.query_one("#width").disabled
 
 
@@ -224,6 +226,17 @@ async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run:
         await pilot.press("a")
         await until(pilot, lambda: app.current_mode == "train" and screen_of(pilot).new_run.form.base == "base")
         assert "cannot be read any more" in text_of(pilot, "#problems"), "its text is gone, which is still said"
+
+
+async def test_a_text_that_nobody_chose_is_told_with_the_key_to_choose_one(home: Path, until: Any) -> None:
+    app = TrainApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on stories (built in), "))
+        await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
+        assert text_of(pilot, "#form-text").endswith(" · 2 chooses another")
+        app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
+        await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable"))
+        assert "another" not in text_of(pilot, "#form-text")
 
 
 async def test_a_machine_with_several_gpus_has_a_field_for_them(

@@ -58,7 +58,7 @@ def test_the_commands_open_it(
     capsys.readouterr()
     assert llmlab(["runs"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mine"))
-    assert line.split()[1:3] == ["finished", "0"]
+    assert line.split()[1:3] == ["imported", "256k"]
     assert "none here" in line
     assert llmlab(["resume", "mine"]) == 2
     assert "has no text to train on" in capsys.readouterr().err
