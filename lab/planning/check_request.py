@@ -1,5 +1,7 @@
 """Checks of a request that need no text: name, preset, length, bounds, vocabulary, shape, prompts, device and memory."""
 
+import os
+
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS, SMALLEST_VOCABULARY, VOCABULARY
 from lab.core.machine import has_mps, machine
@@ -43,7 +45,7 @@ def check_new_name(request: RunRequest) -> None:
     Raises:
         UserError: if it cannot be a run's name, or is taken.
     """
-    if request.name is not None and ((request.home or home()) / check_name(request.name)).exists():
+    if request.name is not None and os.path.lexists((request.home or home()) / check_name(request.name)):
         raise SettingError("name", f"There is a run called {request.name} already; choose another name.")
 
 

@@ -166,7 +166,7 @@ def _publish(run: Run, config: RunConfig, name: str | None, where: Path) -> Run:
         try:
             os.rename(run.path, where / free)
         except OSError:
-            if (where / free).exists():
+            if os.path.lexists(where / free):
                 continue
             raise
         sync_folder(where)

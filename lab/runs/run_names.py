@@ -1,6 +1,7 @@
 """Rules for a run's name: its length, characters and reserved words, and the default name after the text."""
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,5 +44,5 @@ def free_names(asked: str | None, text_name: str, home: Path) -> Iterator[str]:
     base = base if base.isprintable() and base != "demo" else "text"
     for number in itertools.count(1):
         name = base if number == 1 else f"{base}-{number}"
-        if not (home / name).exists():
+        if not os.path.lexists(home / name):
             yield name

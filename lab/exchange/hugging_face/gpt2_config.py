@@ -47,8 +47,10 @@ class GPT2Settings(msgspec.Struct, frozen=True, kw_only=True):
     tie_word_embeddings: bool = True
 
 
-def read_gpt2_config(path: Path, shown: str) -> ModelConfig:
-    """The shape of the model that config.json describes; `shown` names its folder in messages.
+def read_gpt2_config(path: Path, shown: str) -> tuple[ModelConfig, bool]:
+    """The shape of the model that config.json describes, and True if its head is its token embedding by these settings.
+
+    `shown` names its folder in messages.
 
     Raises:
         DamagedFileError: if the file is no regular one, too large, or no JSON of this form.
@@ -67,7 +69,7 @@ def read_gpt2_config(path: Path, shown: str) -> ModelConfig:
         raise UserError(f"The model in {shown} cannot be imported: {problem}.")
     dropouts = {settings.embd_pdrop, settings.attn_pdrop, settings.resid_pdrop}
     try:
-        return ModelConfig(
+        model = ModelConfig(
             layers=settings.n_layer,
             heads=settings.n_head,
             width=settings.n_embd,
@@ -77,6 +79,7 @@ def read_gpt2_config(path: Path, shown: str) -> ModelConfig:
         )
     except ConfigError as error:
         raise UserError(f"The model in {shown} cannot be imported: {error}") from error
+    return model, settings.tie_word_embeddings
 
 
 def _difference(settings: GPT2Settings) -> str:

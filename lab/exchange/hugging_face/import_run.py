@@ -44,16 +44,16 @@ def import_run(
     Raises:
         UserError: if the model is not here, is no GPT-2 or cannot be read; if there is a run of that name.
     """
-    if name is not None and (home / check_name(name)).exists():
-        raise UserError(f"There is a run called {name} already; choose another name.")
+    if name is not None and os.path.lexists(home / check_name(name)):
+        raise _taken(name)
     folder = hub_model(source, tell) if source in HUB_MODELS else open_model_folder(Path(os.path.expanduser(source)))
     path = folder.file(CONFIG)
     if path is None:
         raise UserError(f"{folder.shown} holds no model: it has no {CONFIG}.")
-    model = read_gpt2_config(path, folder.shown)
+    model, is_tied = read_gpt2_config(path, folder.shown)
     check_memory_for(model, folder.shown)
     stored = find_tensors(folder)
-    checked = check_tensors(stored, model, folder.shown) if stored is not None else None
+    checked = check_tensors(stored, model, folder.shown, is_tied=is_tied) if stored is not None else None
     if checked is None:
         find_pickle(folder, is_allowed=convert_pickle)  # before the seconds that the tokenizer takes
     if has_tokenizer(folder):
@@ -63,7 +63,7 @@ def import_run(
     tokenizer = read_tokenizer(folder, model.vocab_size)
     tell(f"Reading the weights of {folder.name}.")
     if checked is None:
-        state, dtype = read_pickled_weights(folder, model, is_allowed=convert_pickle), ""
+        state, dtype = read_pickled_weights(folder, model, is_allowed=convert_pickle, is_tied=is_tied), ""
     else:
         state, dtype = read_tensors(checked, model, folder.shown), "/".join(sorted({each.dtype for each in checked.values()}))
     from lab.runs.weights_file import write_weights
@@ -102,12 +102,17 @@ def _publish(run: Run, config: RunConfig, asked: str | None, folder: ModelFolder
         try:
             os.rename(run.path, home / name)
         except OSError:
-            if (home / name).exists():
+            if os.path.lexists(home / name):
                 continue
             raise
         sync_folder(home)
         return Run(home / name)
-    raise UserError(f"There is a run called {asked} already; choose another name.")
+    assert asked is not None, "there is always another free name"
+    raise _taken(asked)
+
+
+def _taken(name: str) -> UserError:
+    return UserError(f"The name {name} is taken already; choose another name.")
 
 
 def _no_text() -> DataConfig:

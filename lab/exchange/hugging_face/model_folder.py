@@ -4,13 +4,16 @@ import os
 import re
 from pathlib import Path
 
-from lab.core.errors import UserError
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safe_open import read_regular
 from lab.core.visible_text import quoted, shortened, visible
 
 CACHE_ENTRY = "models--"
 """Prefix of a repository's folder in the Hugging Face cache. Its `snapshots/<revision>/` holds links to the files in `blobs/`."""
 CONFIG = "config.json"
 REVISION = re.compile("[0-9a-f]{40}")
+LARGEST_REF = 1000
+"""Bytes of a branch's file, which holds the name of a snapshot."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """Name of a file that lies in the folder itself, whatever the system."""
 
@@ -22,8 +25,8 @@ class ModelFolder:
         self.path = path.absolute()
         repository = self.path.parent.parent
         is_cached = self.path.parent.name == "snapshots" and repository.name.startswith(CACHE_ENTRY)
-        self._blobs = os.path.realpath(repository / "blobs") if is_cached else ""
-        self.name = repository.name.rpartition("--")[2] if is_cached else self.path.name
+        self._blobs = os.path.join(os.path.realpath(repository), "blobs") if is_cached else ""
+        self.name = visible(repository.name.rpartition("--")[2] if is_cached else self.path.name)
         self.revision = self.path.name if is_cached and REVISION.fullmatch(self.path.name) else ""
         """Commit of the repository that a cache entry is of; empty for any other folder."""
 
@@ -74,23 +77,27 @@ def open_model_folder(path: Path) -> ModelFolder:
 
 def newest_snapshot(repository: Path) -> Path | None:
     """The snapshot with a model of a repository's folder in the cache: that of its branch `main`, else the newest; or None."""
-    try:
-        main = (repository / "refs" / "main").read_bytes()[:100].decode("ascii", "replace").strip()
-        snapshots = sorted((repository / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    except OSError:
-        main, snapshots = "", _snapshots(repository)
-    complete = [path for path in snapshots if _has_model(path)]
+    complete, main = [path for path in _snapshots(repository) if _has_model(path)], _main(repository)
     return next((path for path in complete if path.name == main), complete[0] if complete else None)
 
 
 def _snapshots(repository: Path) -> list[Path]:
+    """The newest first."""
     try:
-        return sorted((repository / "snapshots").iterdir())
+        return sorted((repository / "snapshots").iterdir(), key=lambda path: path.lstat().st_mtime, reverse=True)
     except OSError:
         return []
+
+
+def _main(repository: Path) -> str:
+    """The name of the snapshot that the branch `main` is at; empty if the file that says so is missing or cannot be used."""
+    try:
+        return read_regular(repository / "refs" / "main", LARGEST_REF).decode("ascii", "replace").strip()
+    except (OSError, DamagedFileError):
+        return ""
 
 
 def _has_model(path: Path) -> bool:
     """True of a snapshot with settings and weights: a download that was broken off may have neither."""
     weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-    return (path / CONFIG).is_file() and any((path / name).is_file() for name in weights)
+    return os.path.isfile(path / CONFIG) and any(os.path.isfile(path / name) for name in weights)

@@ -38,8 +38,10 @@ OTHER_BYTES = 1 << 28
 """Bytes allowed beside that: the causal masks of the released models have up to 200 MB."""
 
 
-def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed: bool) -> "dict[str, Tensor]":
+def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed: bool, is_tied: bool) -> "dict[str, Tensor]":
     """The state of the lab's model, in fp32, from the folder's pytorch_model.bin, or the shards that its index names.
+
+    `is_tied` as for `check_tensors`.
 
     Raises:
         UserError: if the user has not asked for it (`is_allowed`), torch is too old, a file holds anything else, or the index and
@@ -64,7 +66,7 @@ def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed
         name: StoredTensor(folder.path, name, tuple(value.shape), words.get(value.dtype, str(value.dtype)))
         for name, value in loaded.items()
     }
-    own = check_tensors(found, config, folder.shown)
+    own = check_tensors(found, config, folder.shown, is_tied=is_tied)
     return to_own_state({name: loaded[tensor.name].detach() for name, tensor in own.items()}, config, folder.shown)
 
 

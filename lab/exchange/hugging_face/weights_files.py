@@ -128,8 +128,10 @@ def check_memory_for(config: ModelConfig, shown: str) -> None:
         )
 
 
-def check_tensors(found: dict[str, StoredTensor], config: ModelConfig, shown: str) -> dict[str, StoredTensor]:
+def check_tensors(found: dict[str, StoredTensor], config: ModelConfig, shown: str, *, is_tied: bool) -> dict[str, StoredTensor]:
     """The tensors by their names in the lab's model, if they are all of the weights of a GPT-2 of this shape, and no others.
+
+    The head may be missing where it is the token embedding (`is_tied`).
 
     Raises:
         UserError: otherwise, with the first difference.
@@ -144,6 +146,11 @@ def check_tensors(found: dict[str, StoredTensor], config: ModelConfig, shown: st
     for name in (*shapes, *own):
         tensor, expected = own.get(name), shapes.get(name)
         if name == HEAD and tensor is None:
+            if not is_tied:
+                raise UserError(
+                    f"The weights in {shown} cannot be imported: by config.json the output head is not the token embedding "
+                    f"(tie_word_embeddings is false), and there is no {HEAD}."
+                )
             continue
         if tensor is None:
             raise UserError(f"The weights in {shown} are not complete: {name} is missing.")

@@ -268,3 +268,73 @@ def test_a_model_that_is_not_here(home: Path, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(UserError, match=r"\(548 MB\), install huggingface_hub: pip install 'llmlab\[hub\]'"):
         import_run("gpt2", home)
     assert not home.exists()
+
+
+def cached(folder: Path, blobs: Path) -> Path:
+    """An entry of the cache with the folder's files in `blobs`, which are moved there, and its snapshot."""
+    snapshot = folder.parent / "models--someone--tiny" / "snapshots" / ("0123456789" * 4)
+    snapshot.mkdir(parents=True)
+    blobs.mkdir(parents=True)
+    for path in sorted(folder.iterdir()):
+        path.rename(blobs / path.name)
+        (snapshot / path.name).symlink_to(blobs / path.name)
+    return snapshot
+
+
+def test_the_blobs_of_a_cache_entry_may_be_no_link_and_the_whole_cache_may_be_one(
+    make_folder: MakeFolder, home: Path, tmp_path: Path
+) -> None:
+    repository = cached(make_folder(), tmp_path / "outside").parent.parent
+    (repository / "blobs").symlink_to(tmp_path / "outside")
+    refused(repository, home, "is a link")
+    (repository / "blobs").unlink()
+    (tmp_path / "outside").rename(repository / "blobs")
+    for path in (repository / "snapshots" / ("0123456789" * 4)).iterdir():
+        path.unlink()
+        path.symlink_to(Path("..", "..", "blobs", path.name))
+    (tmp_path / "cache").mkdir()
+    repository.rename(tmp_path / "cache" / repository.name)
+    (tmp_path / "link").symlink_to(tmp_path / "cache")
+    assert import_run(str(tmp_path / "link" / repository.name), home).name == "tiny"
+
+
+def test_a_branch_that_is_no_regular_file_or_too_large_is_passed_over(
+    make_folder: MakeFolder, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = cached(make_folder(), tmp_path / "models--someone--tiny" / "blobs").parent.parent
+    main = repository / "refs" / "main"
+    main.parent.mkdir()
+    main.write_bytes(bytes(2000))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"reads {path} without a bound"))
+    import_run(str(repository), home)
+    main.unlink()
+    os.mkfifo(main)
+    assert import_run(str(repository), home).name == "tiny-2"
+
+
+def test_a_head_of_its_own_that_is_missing(make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]) -> None:
+    folder = make_folder({"tie_word_embeddings": False})
+    refused(folder, home, r"\(tie_word_embeddings is false\), and there is no lm_head.weight")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    refused(folder, home, "tie_word_embeddings is false", convert_pickle=True)
+    (folder / "pytorch_model.bin").unlink()
+    save_file(weights | {"lm_head.weight": weights["transformer.wte.weight"].clone()}, folder / "model.safetensors")
+    assert import_run(str(folder), home).name == "tiny"
+
+
+def test_a_folder_s_name_that_is_no_text(make_folder: MakeFolder, home: Path, tmp_path: Path) -> None:
+    folder = make_folder().rename(tmp_path / os.fsdecode(b"bad\xff"))
+    words: list[str] = []
+    run = import_run(str(folder), home, tell=words.append)
+    assert (run.name, run.config.imported and run.config.imported.source) == ("bad-xff", "bad\\xff")
+    assert words[-1] == "Reading the weights of bad\\xff."
+
+
+def test_a_link_that_leads_nowhere_has_its_name(make_folder: MakeFolder, home: Path) -> None:
+    folder = make_folder()
+    home.mkdir()
+    (home / "tiny").symlink_to("nowhere")
+    with pytest.raises(UserError, match="The name tiny is taken already"):
+        import_run(str(folder), home, "tiny")
+    assert import_run(str(folder), home).name == "tiny-2"
