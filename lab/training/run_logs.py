@@ -73,6 +73,8 @@ class RunLogs:
 def truncate_logs(run: Run, step: int) -> None:
     """Remove lines and snapshots that an interrupted trainer wrote after its last checkpoint; they are written again, the same.
 
+    The snapshot of step 0 of a run that begins with another's weights stays: until the first checkpoint they are nowhere else.
+
     Raises:
         UserError: if a file cannot be written.
     """
@@ -81,7 +83,7 @@ def truncate_logs(run: Run, step: int) -> None:
         keep_lines_up_to(run.samples_path, Sample, step)
         keep_lines_up_to(run.events_path, Event, step)
         keep_lines_up_to(run.insights_path, Insight, step)
-        snapshots.drop_snapshots_after(run, step)
+        snapshots.drop_snapshots_after(run, step if run.config.start is None else max(step, 0))
     except OSError as error:
         raise os_error_in_words(error, f"resume {run.name}") from error
 

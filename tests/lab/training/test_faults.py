@@ -31,6 +31,9 @@ from lab.runs.run_schema import FORMAT, Status
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint, trainer
 from lab.training.command_inbox import CommandInbox
+from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
+from lab.training.training_loop import Training
 from tests.lab.training.compare_runs import assert_same_run
 
 TinyRun = Callable[..., Run]
@@ -325,3 +328,18 @@ def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
     kinds = [event.kind for event in run.events().read()]
     assert kinds.index("pause") < kinds.index("resume")
     assert_same_run(run, straight)
+
+
+def test_the_weights_that_a_run_begins_with_outlive_a_trainer_that_dies_before_its_first_checkpoint(
+    tiny_run: TinyRun, train_here: TrainHere
+) -> None:
+    base = tiny_run()
+    train_here(base)
+    run = tiny_run(start=base.name)
+    shutil.rmtree(base.path)
+    board = StatusBoard(run.status_path, Status(phase="starting"))
+    begun = Training(run, board, StopSignals())  # and dies
+    again = Training(run, board, StopSignals())
+    assert not (run.path / "last.safetensors").exists()
+    for name, weight in begun.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], weight), name
