@@ -207,3 +207,9 @@ def _size_of(path: Path) -> int | None:
     except OSError:
         return None
     return facts.st_size if stat.S_ISREG(facts.st_mode) else None
+
+
+def no_weights_yet(run: Run) -> str:
+    """A sentence on a run that has no weights: being trained, it gets some soon."""
+    soon = run.phase() in ACTIVE
+    return f"{run.name} has no weights yet: {'its first checkpoint comes soon' if soon else 'train it first'}."

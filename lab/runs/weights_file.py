@@ -18,7 +18,7 @@ from lab.core.number_format import bytes_
 from lab.core.safe_open import opened_by_name
 from lab.core.safetensors_file import FLOATS, Header, RawTensor, check_whole, read_header, write_tensors
 from lab.core.visible_text import quoted, shortened
-from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_folder import Run, no_weights_yet
 from models.gpt import GPT
 from models.parameter_count import BYTES, inventory, parameter_count
 
@@ -76,8 +76,7 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
             reasons.append(f"{path.name} {error.reason}")
     if reasons:
         raise UserError(f"{run.name} cannot be opened: {' and '.join(reasons)}.")
-    soon = run.phase() in ACTIVE
-    raise UserError(f"{run.name} has no weights yet: {'its first checkpoint comes soon' if soon else 'train it first'}.")
+    raise UserError(no_weights_yet(run))
 
 
 def _load_file(run: Run, path: Path, device: str) -> tuple[GPT, int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lab.core.errors import UserError
 from lab.core.mapped_matrix import MappedMatrix, map_matrix
 from lab.data.token_file import Ids
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, no_weights_yet
 
 NAMES = ("wte.weight", "model.wte.weight")
 """The embedding in a file of weights, and in a checkpoint of the trainer."""
@@ -48,11 +48,11 @@ def embedding_distances(run: Run, counts: Ids) -> EmbeddingDistances:
     """
     checkpoint = next((file for file in run.checkpoints() if file.name in ("best", "last", "previous")), None)
     if checkpoint is None:
-        raise UserError(f"{run.name} has no weights yet: train it first.")
+        raise UserError(no_weights_yet(run))
     try:
         now, header = map_matrix(checkpoint.path, NAMES)
     except FileNotFoundError:
-        raise UserError(f"{run.name} has no weights yet: train it first.") from None
+        raise UserError(no_weights_yet(run)) from None
     config = run.config.model
     if now.shape != (config.vocab_size, config.width):
         raise UserError(f"{checkpoint.path} does not fit the model of {run.name}: its token embedding has another shape.")

@@ -4,9 +4,11 @@ import errno
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 import torch
 from safetensors import safe_open
@@ -16,6 +18,7 @@ from lab.core.atomic_io import remove_leftovers
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.runs.run_folder import Run
+from lab.runs.run_schema import Status
 from lab.runs.snapshots import save_snapshot
 from lab.runs.weights_file import NotFiniteError, load_model, save_best
 from lab.training.checkpoint import load_checkpoint
@@ -87,7 +90,11 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_previous(damage: str, empty
 
 def test_with_no_good_checkpoint_one_sentence_says_so(empty_run: EmptyRun) -> None:
     run = empty_run()
-    with pytest.raises(UserError, match="has no weights yet"):
+    with pytest.raises(UserError, match="has no weights yet: train it first"):
+        load_model(run)
+    elsewhere = Status(phase="starting", pid=1, host="another machine", heartbeat=time.time())
+    run.status_path.write_bytes(msgspec.json.encode(elsewhere))
+    with pytest.raises(UserError, match="has no weights yet: its first checkpoint comes soon"):
         load_model(run)
     trainee = Trainee(run, 1)
     trainee.save(run)

@@ -190,7 +190,11 @@ async def test_a_run_begins_with_the_weights_of_another(
         assert (config.start.base, config.start.base_step, config.train.optimizer) == ("base", 300, "adamw")
         assert (config.model.layers, config.model.width, config.tokenizer.kind) == (2, 8, "bytes")
         await until(pilot, lambda: screen_of(pilot).watched is not None)
-        assert "began with base (step 300) · 0% of 3 steps" in screen_of(pilot).query_one(RunHeader).render_line(0).text
+        header = screen_of(pilot).query_one(RunHeader)
+        assert "began with base (step 300) · 0% of 3 steps" in header.render_line(0).text
+        await pilot.resize_terminal(60, 24)
+        await until(pilot, lambda: header.size.width <= 60)
+        assert header.render_line(0).text.rstrip().endswith("0% of 3 steps"), "never cut"
         await pilot.press("n", "B")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         await pilot.press("home", "enter")

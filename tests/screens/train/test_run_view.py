@@ -50,6 +50,13 @@ async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
         assert screen.view.samples.render_line(0).text.startswith("Samples at step 200")
 
 
+async def test_a_run_that_starts_says_what_it_does(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", phase="starting", step=0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
+
+
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
     app: TrainApp, make_run: Any, until: Any
 ) -> None:
