@@ -23,6 +23,8 @@ LARGER_THAN_CACHES = 30_000_000
 """Parameters beyond which weights do not stay in the caches from one token to the next, so that half as many bytes are twice the
 speed."""
 
+NO_GPUS = "leave --gpus out, or try several processes on the CPU by --ranks 2 --device cpu."
+
 TRY_SECONDS = 120
 """Timeout: importing torch and waking a GPU may take long on a busy machine; a driver that hangs takes for ever."""
 
@@ -56,7 +58,7 @@ def check_device(device: str) -> None:
 def gpu_ranks(asked: str, machine: Machine) -> int:
     """The number of ranks for so many GPUs, or "all" of this machine. Raises SettingError if it has not as many."""
     if not machine.gpus:
-        raise SettingError("gpus", f"There are no GPUs to train on: {no_cuda_reason() or 'CUDA has none'}.")
+        raise SettingError("gpus", f"There are no GPUs to train on: {no_cuda_reason() or 'CUDA has none'}; {NO_GPUS}")
     if asked == "all":
         return machine.gpus
     if not (asked.isascii() and asked.isdecimal() and len(asked) < 6 and int(asked) > 0):

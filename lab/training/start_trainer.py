@@ -87,4 +87,8 @@ def refuse_finished(run: Run) -> None:
     if run.config.imported is not None:
         raise UserError(f"{run.name} was imported, and has no text to train on.")
     if status.phase == "finished":
-        raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
+        raise UserError(finished_in_words(run))
+
+
+def finished_in_words(run: Run) -> str:
+    return f"{run.name} has finished its {run.status().step} steps; to train longer, start a new run with more steps."

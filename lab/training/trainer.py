@@ -27,8 +27,9 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
-from lab.training.distributed.rank_environment import RankEnvironment, read_rank_environment
-from lab.training.start_trainer import refuse_finished
+from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
+from lab.training.distributed.rank_messages import end_in_words, start_in_words
+from lab.training.start_trainer import finished_in_words, refuse_finished
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 
@@ -41,12 +42,18 @@ NICENESS = 5
 LISTEN_SECONDS = 3.0
 """Time to wait for a new heartbeat of a trainer on another machine, which writes one every second."""
 
+REFUSE_SECONDS = 20.0
+"""Longest wait of a rank for its launcher to end it, when the run cannot be trained."""
+
 LOCK_SECONDS = 2.0
 """Time to retry a lock whose holder seems to be gone, or only tests whether it is held."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train the run in the given folder. Returns the exit code: 0 finished or stopped, 1 failed, 2 not begun."""
+    """Train the run in the given folder. Returns the exit code: 0 finished or stopped, 1 failed, 2 not begun.
+
+    To ranks a run that has finished already is 0, too.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1:
         log("usage: python -P -m lab.training.trainer RUN, a name or a path")
@@ -55,7 +62,18 @@ def main(arguments: list[str] | None = None) -> int:
         environment = read_rank_environment()
         signals = StopSignals(may_come_twice=environment is not None)
         signals.install()
+    except UserError as error:
+        log(str(error))
+        return 2
+    try:
         run = open_run(arguments[0])
+        if environment is not None and run.status().phase == "finished":
+            if environment.local_rank == 0:
+                log(finished_in_words(run))
+            return 0  # on all ranks, so that torchrun has no failure to tell
+    except UserError as error:
+        return refuse(str(error), environment, signals)
+    try:
         if environment is not None:
             os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in a sentence, not as a C++ trace
         if environment is not None and environment.rank > 0:
@@ -68,6 +86,21 @@ def main(arguments: list[str] | None = None) -> int:
         return train(run, signals, environment)
     finally:
         lock.release()
+
+
+def refuse(sentence: str, environment: RankEnvironment | None, signals: StopSignals) -> int:
+    """Say why the run cannot be trained, once on each machine: its other ranks would say the same. Returns the exit code.
+
+    They wait until the launcher ends them, for it would end rank 0 before it has spoken if they were the first to end.
+    """
+    if environment is not None and environment.local_rank > 0:
+        deadline = time.monotonic() + REFUSE_SECONDS
+        while signals.caught is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if signals.caught:
+            return 2
+    log(sentence)
+    return 2
 
 
 def train_other_rank(run: Run, environment: RankEnvironment, signals: StopSignals) -> int:
@@ -154,9 +187,10 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         from lab.training.training_loop import Training
 
         with leading_ranks(run, environment, board, signals) as ranks:
-            Training(
-                run, board, signals, " ".join(filter(None, (takeover_note(before), masks_note(run, environment)))), ranks
-            ).train()
+            note = " ".join(filter(None, (takeover_note(before), masks_note(run, environment))))
+            training = Training(run, board, signals, note, ranks)
+            tell(start_in_words(run, board.status, environment))
+            training.train()
     except (UserError, TokenizerError) as error:
         report_failure(board, str(error))
     except Exception as error:
@@ -167,7 +201,10 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
     except OSError as error:
         log(str(os_error_in_words(error, f"write the status of {run.name}")))
         return 1
-    return 1 if board.status.phase == "failed" else 0
+    if board.status.phase == "failed":
+        return 1
+    tell(end_in_words(run, board.status))
+    return 0
 
 
 def leading_ranks(
@@ -191,6 +228,12 @@ def report_failure(board: StatusBoard, sentence: str) -> None:
 def lower_priority() -> None:
     if hasattr(os, "nice"):
         os.nice(max(0, NICENESS - os.nice(0)))
+
+
+def tell(sentence: str) -> None:
+    """Say it to the user of torchrun; `llmlab` tells of the ranks that it has started itself."""
+    if "RANK" in os.environ and OWN_LAUNCHER not in os.environ:
+        log(sentence)
 
 
 def log(sentence: str) -> None:

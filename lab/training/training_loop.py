@@ -11,6 +11,7 @@ checkpoints.
 """
 
 import math
+import shlex
 import time
 
 import torch
@@ -310,7 +311,7 @@ class Training:
         except StopRequestedError:
             request.save = False
         if lost := self.ranks.lost():  # the launcher then ends all ranks by a signal
-            raise UserError(f"{lost} {self.logs.last_saved()}")
+            raise UserError(f"{lost} {self._how_to_go_on()}")
         if not request.save:
             saved = self.logs.last_saved()
             message = f"Ended on a full disk at step {step}; what was not saved was discarded, as asked. {saved}"
@@ -322,7 +323,10 @@ class Training:
         """Save what rank 0 has, and return the reason for the end."""
         if lost.can_save and not self.saver.is_saved():
             self.saver.save_silently()
-        return f"{lost} {self.logs.last_saved()}"
+        return f"{lost} {self._how_to_go_on()}"
+
+    def _how_to_go_on(self) -> str:
+        return f"{self.logs.last_saved()} `llmlab resume {shlex.quote(self.run.name)}` goes on."
 
     def _out_of_memory_message(self) -> str:
         parameters = count(parameter_count(self.config.model))

@@ -94,9 +94,15 @@ def train(
     if steps is None and minutes is None:
         click.echo(f"{default_steps_in_words(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
     if no_start:
-        click.echo(f"It does not train yet: `llmlab resume {shlex.quote(run.name)}` starts it.")
+        click.echo(_start_later_in_words(run))
         return 0
     return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
+
+
+def _start_later_in_words(run: Run) -> str:
+    name, ranks = shlex.quote(run.name), run.config.train.ranks
+    other = f", and so does `torchrun --nproc-per-node {ranks} -m lab.training.trainer {name}`" if ranks > 1 else ""
+    return f"It does not train yet: `llmlab resume {name}` starts it{other}."
 
 
 def _refuse_with_start(options: dict[str, Any]) -> None:

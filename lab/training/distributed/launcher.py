@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 
+from lab.training.distributed.rank_environment import OWN_LAUNCHER
+
 SHUTDOWN_SECONDS = 600
 """Time for the ranks to end after a signal, rank 0 with a checkpoint, before they are killed."""
 
@@ -21,6 +23,7 @@ def main(arguments: list[str]) -> int:
     path, count = arguments
     logging.disable(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
+    os.environ[OWN_LAUNCHER] = "1"
     options = ["--standalone", "--nproc-per-node", count, "--max-restarts", "0"]
     try:
         run.main([*options, "-m", "lab.training.trainer", path])

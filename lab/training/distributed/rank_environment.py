@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from lab.core.errors import UserError
 
 MOST_RANKS = 4096
+OWN_LAUNCHER = "LLMLAB_OWN_LAUNCHER"
+"""Variable that `lab.training.distributed.launcher` sets, for the ranks to leave out what `llmlab` tells."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ others do nothing without an order, and wait for the next one for as long as it 
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -138,7 +139,9 @@ def leading(run: Run, environment: RankEnvironment, board: StatusBoard, signals:
         sys.stderr.write(sentence + "\n")
         sys.stderr.flush()
         with suppress(OSError):
-            board.update("failed", message=f"{sentence} Resuming goes on from the last checkpoint.")
+            board.update(
+                "failed", message=f"{sentence} `llmlab resume {shlex.quote(run.name)}` goes on from the last checkpoint."
+            )
         os._exit(1)
 
     def waiting(missing: int) -> None:

@@ -6,8 +6,9 @@ import signal
 import pytest
 
 from lab.core.errors import UserError
-from lab.training.distributed.rank_environment import read_rank_environment
+from lab.training.distributed.rank_environment import RankEnvironment, read_rank_environment
 from lab.training.stop_signals import TWICE_SECONDS, StopSignals
+from lab.training.trainer import refuse
 
 VARIABLES = {"RANK": "5", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "abacus"}
 
@@ -62,3 +63,19 @@ def test_a_signal_that_comes_to_a_rank_twice_is_one(monkeypatch: pytest.MonkeyPa
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("local_rank", "caught", "told"),
+    [(0, None, "There is no run.\n"), (1, "SIGTERM", ""), (1, None, "There is no run.\n")],
+    ids=["the first of a machine", "ended by torchrun, as rank 0 has said it", "not ended"],
+)
+def test_a_refusal_is_told_once(
+    local_rank: int, caught: str | None, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lab.training.trainer.REFUSE_SECONDS", 0.01)
+    signals = StopSignals()
+    signals.caught = caught
+    environment = RankEnvironment(local_rank, 2, local_rank, 2, "127.0.0.1", 29500, has_store=False)
+    assert refuse("There is no run.", environment, signals) == 2
+    assert capsys.readouterr().err == told

@@ -82,6 +82,26 @@ def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
     forker.wait()
     assert two.status().phase == "finished", two.status()
     assert_close(one, two, 80)
+    log = two.log_path.read_text()
+    assert log.startswith(f"{two.name} trains on 2 ranks (cpu), from step 0 of 80; ")
+    assert f"{two.name} is stopped at step {first} and saved. The same command goes on, or `llmlab resume {two.name}`.\n" in log
+    forker.start(two, 2)
+    assert forker.wait() == [0, 0], "torchrun has no failure to tell"
+    assert two.log_path.read_text().removeprefix(log) == (
+        f"{two.name} has finished its 80 steps; to train longer, start a new run with more steps.\n"
+    )
+
+
+def test_ranks_that_finish_tell_the_losses(tiny_run: TinyRun, forker: RankForker) -> None:
+    run = tiny_run(**PLAIN, steps=2)
+    forker.train(run, 2)
+    final, last = run.status().final, run.last_metric()
+    assert final is not None
+    assert final.val_loss is not None
+    assert last is not None
+    assert last.loss is not None
+    told = f"{run.name} has finished its 2 steps: loss {last.loss:.3f}, validation loss {final.val_loss:.3f}."
+    assert run.log_path.read_text().splitlines()[1:] == [told]
 
 
 def test_in_fp16_two_ranks_skip_the_same_steps_and_have_the_losses_of_one(
@@ -129,7 +149,7 @@ def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tin
     assert status.phase == "failed"
     assert status.message == (
         f"Rank 1 (process {pids[1]} on {host}) died, and training ended with it. "
-        f"The last checkpoint, of step {status.step}, is whole."
+        f"The last checkpoint, of step {status.step}, is whole. `llmlab resume {run.name}` goes on."
     )
     assert load_model(run, "last")[1] == status.step, "rank 0 saves what it has"
 
