@@ -31,6 +31,9 @@ HEARTBEAT_FRESH = 10.0
 ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
 """The phases of a run that has, or should have, a trainer."""
 
+NOT_STARTED = "Not started yet."
+"""Message of the status of a run that no trainer has ever owned."""
+
 STATUS_PADDING = 2048
 """status.json is filled up with spaces to a multiple of this length, so that it can be written over in place on a full disk."""
 
@@ -101,7 +104,7 @@ class Run:
         try:
             return read_json(self.status_path, Status, LARGEST_STATUS), ""
         except FileNotFoundError:
-            return Status(phase="stopped", message="Not started yet."), ""
+            return Status(phase="stopped", message=NOT_STARTED), ""
         except DamagedFileError as error:
             problem = f"{error.path.name} {error.reason}"
         except OSError as error:

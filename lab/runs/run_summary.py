@@ -17,7 +17,7 @@ from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
 from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
-from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
+from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length, planned_steps
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
@@ -31,6 +31,7 @@ TORN_BYTES = 64 * 1024
 """Bytes that are searched once more, since their last line may have been torn."""
 
 PHASES: dict[str, tuple[str, str]] = {
+    "not started": ("○", "not started"),
     "starting": ("○", "starting"),
     "training": ("●", "training"),
     "paused": ("‖", "paused"),
@@ -58,7 +59,7 @@ class RunSummary:
     path: Path
     text: str
     phase: str
-    """A phase; `interrupted` where the trainer died; `damaged` where a file cannot be used."""
+    """A phase; `not started` before the first; `interrupted` where the trainer died; `damaged` where a file cannot be used."""
     plan: str
     """Planned length: `2,000 steps`, `5 min 00 s`."""
     step: int = 0
@@ -192,7 +193,7 @@ class RunsWatcher:
             name="demo" if is_demo else run.name,
             path=run.path,
             text=config.data.name,
-            phase="damaged" if problem else run.phase_of(status),
+            phase="damaged" if problem else "not started" if status.message == NOT_STARTED else run.phase_of(status),
             plan="" if config.imported is not None else planned_length(config),
             step=status.step,
             steps=planned_steps(config, status),

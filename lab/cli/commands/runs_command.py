@@ -26,8 +26,8 @@ class RunEntry(msgspec.Struct, kw_only=True):
     name: str
     path: str
     phase: str
-    """starting, training, paused, stopped, finished, failed, interrupted (its trainer died), not answering (it is alive and sends
-    no heartbeat), or damaged: a file of it cannot be used, and `message` has the reason."""
+    """not started, starting, training, paused, stopped, finished, failed, interrupted (its trainer died), not answering (it is
+    alive and sends no heartbeat), or damaged: a file of it cannot be used, and `message` has the reason."""
     alive: bool
     imported: bool = False
     """True if its weights were trained elsewhere."""

@@ -161,6 +161,16 @@ class TestParams:
         assert "parameters" in summary
 
 
+def test_a_run_for_torchrun_is_made_and_not_started(llmlab: Call, home: Path, text: Path) -> None:
+    made = llmlab("train", str(text), *TINY, "--steps", "20", "--name", "later", "--no-start", "--ranks", "2", "--device", "cpu")
+    assert made.out.splitlines()[-1] == (
+        "It does not train yet: `llmlab resume later` starts it, and so does "
+        "`torchrun --nproc-per-node 2 -m lab.training.trainer later`."
+    )
+    assert json.loads(llmlab("runs", "--json").out)[0]["phase"] == "not started"
+    assert "  not started  " in llmlab("runs").out
+
+
 def test_a_real_training_from_the_command_line(llmlab: Call, home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun from standard input, paused, let go on, stopped, resumed to its end, and asked to write."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
