@@ -65,7 +65,7 @@ class GpuWork:
     """nanoGPT's shape and batch, in fewer steps, for Muon learns faster."""
     traced: int = 64
     remark: str = ""
-    """What is said before each figure."""
+    """Words before each figure."""
 
 
 TINY = GpuWork(

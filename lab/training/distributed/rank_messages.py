@@ -1,4 +1,4 @@
-"""What rank 0 says under torchrun, where nothing else tells of the run: one line at the start and one at the end."""
+"""Words of rank 0 under torchrun, where nothing else tells of the run: one line at the start and one at the end."""
 
 import shlex
 
