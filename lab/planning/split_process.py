@@ -26,7 +26,7 @@ async def run_split_process(request: SplitRequest, progress: Progress) -> TextSp
     Raises:
         UserError: if the text cannot be read.
     """
-    reply = await ask_process(__name__, request, SplitReply, progress)
+    reply = await ask_process(__name__, request, SplitReply, progress, work="reading of the text")
     assert reply.split is not None, "a result has a split"
     return reply.split
 

@@ -1,13 +1,15 @@
 """A child process that answers one request: progress, then a result or the reason why there is none, one JSON object a line.
 
 For work that would take a screen's time from it, and that a key can end at any moment. Such a process is a module that calls
-`answer` when it is run.
+`answer` when it is run. It ends with the process that asked: its standard input stays open as long as that one lives.
 """
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from lab.core.errors import UserError
+from lab.core.visible_text import shortened, visible
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_TO_END = 2.0
@@ -43,14 +46,21 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 
 
 async def ask_process(
-    module: str, request: msgspec.Struct, reply_type: type[R], progress: Progress, on_words: Tell | None = None
+    module: str, request: msgspec.Struct, reply_type: type[R], progress: Progress, on_words: Tell | None = None, *, work: str
 ) -> R:
     """The result of a process of this module. Cancelling the awaiting task ends the process, at once, or where its sentences
     are asked for (`on_words`) with SIGTERM first: such a process has files to clean up.
+    `work` names for a sentence what it does.
 
     Raises:
-        UserError: with the error that the process replies.
+        UserError: with the error that the process replies; if a signal ended it; if the request has a name that is not UTF-8.
     """
+    try:
+        asked = msgspec.json.encode(request)
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{visible(shortened(str(error.object), 200))} is a name that is not UTF-8; rename it, or take another."
+        ) from error
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", module),
         stdin=asyncio.subprocess.PIPE,
@@ -63,9 +73,10 @@ async def ask_process(
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        process.stdin.write(msgspec.json.encode(request))
-        process.stdin.close()
+        process.stdin.write(asked + b"\n")
         async for line in process.stdout:
+            if not line.endswith(b"\n"):
+                break  # killed while it wrote
             reply = msgspec.json.decode(line, type=reply_type)
             if reply.error:
                 raise UserError(reply.error)
@@ -75,7 +86,11 @@ async def ask_process(
                 progress(reply.done, reply.total)
             elif on_words is not None:
                 on_words(reply.words)
-        raise RuntimeError(f"{module} ended early: {(await process.stderr.read()).decode(errors='replace')}")
+        said = (await process.stderr.read()).decode(errors="replace")
+        code = await process.wait()
+        if (number := _ended_by(code)) is not None:
+            raise UserError(f"The {work} ended before it was done{_cause(number)}.")
+        raise RuntimeError(f"{module} ended early, with exit code {code}: {said}")
     finally:
         with contextlib.suppress(ProcessLookupError, TimeoutError):
             if on_words is not None and process.returncode is None:
@@ -83,12 +98,26 @@ async def ask_process(
                 await asyncio.wait_for(process.wait(), SECONDS_TO_END)
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+        process.stdin.close()
         await process.wait()
+
+
+def _ended_by(code: int) -> int | None:
+    """The number of the signal that ended a process with this exit code, itself or by way of its handler; None if none did."""
+    number = -code if code < 0 else code - 128
+    return number if number in set(signal.Signals) else None
+
+
+def _cause(number: int) -> str:
+    # Where memory runs out the kernel sends SIGKILL.
+    is_kill = number == getattr(signal, "SIGKILL", None)
+    return ", perhaps for lack of memory" if is_kill else f" ({signal.Signals(number).name})"
 
 
 def answer(request_type: type[Q], work: Callable[[Q, Progress], Reply]) -> None:
     """Read a request from standard input and write the replies of `work` to standard output."""
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=request_type)
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=request_type)
+    threading.Thread(target=_end_with_asker, daemon=True).start()
     told = 0.0
 
     def progress(done: int, total: int) -> None:
@@ -101,12 +130,19 @@ def answer(request_type: type[Q], work: Callable[[Q, Progress], Reply]) -> None:
     try:
         _write(msgspec.structs.replace(work(request, progress), is_result=True))
     except UserError as error:
-        _write(Reply(error=str(error)))
+        _write(Reply(error=visible(str(error))))
 
 
 def tell(words: str) -> None:
     """Reply with a sentence on the step that begins; called by the work of `answer`."""
-    _write(Reply(words=words))
+    _write(Reply(words=visible(words)))
+
+
+def _end_with_asker() -> None:
+    """End this process, by SIGTERM, as soon as the one that asked is gone: its end of standard input is then closed."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _write(reply: Reply) -> None:

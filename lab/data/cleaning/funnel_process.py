@@ -31,7 +31,7 @@ async def run_funnel_process(request: FunnelRequest, progress: Progress) -> Funn
     Raises:
         UserError: if the text cannot be read, or not be saved.
     """
-    return await ask_process(__name__, request, FunnelReply, progress)
+    return await ask_process(__name__, request, FunnelReply, progress, work="reading of the text")
 
 
 def _work(request: FunnelRequest, progress: Progress) -> FunnelReply:

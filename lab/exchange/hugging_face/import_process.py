@@ -37,7 +37,7 @@ async def run_import_process(request: ImportRequest, progress: Progress, on_word
     Raises:
         UserError: as `import_run`.
     """
-    return (await ask_process(__name__, request, ImportReply, progress, on_words)).run
+    return (await ask_process(__name__, request, ImportReply, progress, on_words, work="import")).run
 
 
 def _work(request: ImportRequest, progress: Progress) -> ImportReply:
