@@ -241,7 +241,7 @@ class NewRun(BaseChoice):
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.reasons = plan.run.reasons if plan.run is not None else {}
         form.text = text_in_words(self._text, self._text_name + (" (built in)" if self._is_suggested else ""))
-        form.text += " · 2 chooses another" if self._is_suggested else ""
+        form.text += " · 2 changes it" if self._is_suggested else ""
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
         if base is not None and plan.run is not None:
             train = plan.run.train

@@ -237,10 +237,10 @@ async def test_a_text_that_nobody_chose_is_told_with_the_key_to_choose_one(home:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on stories (built in), "))
         await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
-        assert text_of(pilot, "#form-text").endswith(" · 2 chooses another")
+        assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
         app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable"))
-        assert "another" not in text_of(pilot, "#form-text")
+        assert "changes" not in text_of(pilot, "#form-text")
 
 
 async def test_a_machine_with_several_gpus_has_a_field_for_them(
