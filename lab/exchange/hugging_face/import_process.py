@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import psutil  # type: ignore[import-untyped]
 
+from lab.core.errors import UserError
 from lab.core.parallel.reply_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.exchange.hugging_face.hub_models import HUB_MODELS, cache_entry
 from lab.exchange.hugging_face.import_run import import_run
@@ -49,7 +50,14 @@ def _work(request: ImportRequest, progress: Progress) -> ImportReply:
         arrived.watch(words.startswith("Downloading"))
         tell(words)
 
-    return ImportReply(run=import_run(request.source, Path(request.home), tell=on_words).name)
+    try:
+        return ImportReply(run=import_run(request.source, Path(request.home), tell=on_words).name)
+    except (MemoryError, RuntimeError) as error:
+        from lab.core.out_of_memory import is_out_of_memory
+
+        if is_out_of_memory(error):
+            raise UserError("Memory ran out, and nothing was imported.") from error
+        raise
 
 
 class _Arriving:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.core.errors import UserError
 from lab.exchange.hugging_face import hub_models, import_process
 from lab.exchange.hugging_face.import_process import ImportRequest, run_import_process
 from lab.runs.run_folder import Run
@@ -136,3 +137,19 @@ def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, m
     (blobs / "x.incomplete").write_bytes(bytes(1000))
     until(1000)
     arriving.watch(is_downloading=False)
+
+
+def test_memory_that_runs_out_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # which the process sets, too
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    for error, expected in (
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), UserError),
+        (RuntimeError(), RuntimeError),
+    ):
+
+        def fails(*_: object, error: Exception = error, **__: object) -> Run:
+            raise error
+
+        monkeypatch.setattr(import_process, "import_run", fails)
+        with pytest.raises(expected):
+            import_process._work(ImportRequest("gpt2", str(tmp_path)), lambda done, total: None)
