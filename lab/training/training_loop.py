@@ -123,6 +123,8 @@ class Training:
         try:
             if self.setup.loaded:
                 self.logs.event("resume", self.note)
+            elif self.note:
+                self.logs.event("computing", self.note)
             if self.state.pending is not None:
                 self._close_step()
             while not self.over:

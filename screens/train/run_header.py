@@ -65,7 +65,7 @@ class RunHeader(Widget):
             origin = ""
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
-        where = visible(ranks_in_words(status.ranks)) if phase in ACTIVE else ""
+        where = ranks_in_words(status.ranks) if phase in ACTIVE else ""
         for more, most in ((origin, width // 2), (where, width // 3)):
             longer = f"{more} · {rest}"
             if more and len(more) < most and len(name) + len(word) + len(longer) + 8 <= width:

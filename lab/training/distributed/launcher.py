@@ -1,6 +1,7 @@
 """Launcher of the ranks of one machine: `python -P -m lab.training.distributed.launcher RUN COUNT` runs PyTorch's torchrun.
 
-Its own messages are left out, so that the last line of the run's log is what a rank said. It hands a signal on to the ranks, and
+Its own messages are left out, so that the last line of the run's log is what a rank said; of a rank that a signal has ended, and
+that so could say nothing, it tells. It hands a signal on to the ranks, and
 ends those that are left when one has failed.
 """
 
@@ -27,8 +28,11 @@ def main(arguments: list[str]) -> int:
     options = ["--standalone", "--nproc-per-node", count, "--max-restarts", "0"]
     try:
         run.main([*options, "-m", "lab.training.trainer", path])
-    except ChildFailedError:
-        return 1  # the rank has said why
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:  # else the rank has said why
+            sys.stderr.write(f"Rank {rank} (process {failure.pid}) was ended by {failure.signal_name()}.\n")
+        return 1
     except SignalException:
         return 0  # so have the ranks, to which it was handed on
     return 0

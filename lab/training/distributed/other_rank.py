@@ -18,7 +18,7 @@ from lab.training.distributed.one_rank import LossFunction, OneRank
 from lab.training.distributed.orders import Kind, Order
 from lab.training.distributed.rank_environment import RankEnvironment
 from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, connect_store, rank_device
-from lab.training.distributed.rank_watch import RankWatch, join_all
+from lab.training.distributed.rank_watch import EndedEarlyError, RankWatch, join_all
 from lab.training.distributed.sharded_optimizer import ShardedOptimizer
 from lab.training.distributed.shared_state import receive_state
 from lab.training.distributed.shared_step import SharedStep
@@ -45,6 +45,8 @@ def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSigna
         group = RankGroup(environment, device, store)
         OtherRank(run, group, watch).train()
         group.leave()
+    except EndedEarlyError:
+        return 1  # rank 0 or the launcher has said why
     except UserError as error:
         failure = str(error)
     except Exception as error:

@@ -2,6 +2,9 @@
 
 A collective of PyTorch waits for a rank that is gone, with NCCL for minutes. The watch finds it by its heartbeat, and ends this
 process if it still waits. Rank 0 watches all, the others rank 0.
+
+A store that is kept by a halted process, or behind a cut network, never answers, whatever its timeout. So one thread alone asks
+it and notes when it has answered; another judges, and whoever needs to know waits for the first for a while only.
 """
 
 import os
@@ -15,6 +18,7 @@ import psutil  # type: ignore[import-untyped]
 from torch.distributed.distributed_c10d import Store
 
 from lab.core.errors import UserError
+from lab.core.number_format import counted
 from lab.runs.ranks.rank_heartbeat import MOST_LISTED, RankHeartbeat
 from lab.training.distributed.rank_environment import RankEnvironment
 from lab.training.stop_signals import StopSignals
@@ -22,12 +26,16 @@ from lab.training.stop_signals import StopSignals
 BEAT_SECONDS = 0.5
 LOST_SECONDS = 60.0
 """Time without a heartbeat after which a rank counts as lost: compiling a model, or a busy machine, must not look like that."""
-END_SECONDS = 2.0
-"""Time to wait for this rank's own heartbeat at the end."""
+LOOK_SECONDS = 2.0
+"""Time to wait for an answer of the store where something is to be told or known at once."""
 LONGEST_HOST = 64
 """Characters of a host's name that are told."""
 GRACE_SECONDS = 10.0
 """Time after that in which this process is to find it out by itself, and save."""
+
+
+class EndedEarlyError(UserError):
+    """A signal asked for the end while this rank waited for the others."""
 
 
 class Beat(msgspec.Struct):
@@ -61,7 +69,13 @@ class RankWatch:
         """True while this process waits for the others."""
         self._give_up: Callable[[str], None] = lambda sentence: None
         self._beaten: Callable[[], None] = lambda: None
-        self._lock = threading.Lock()
+        self._answered = time.monotonic()
+        """Time of the store's last answer."""
+        self._asking: float | None = None
+        """Time since which the store is asked and has not answered."""
+        self._asked, self._looks = 0, 0
+        """Looks that were asked for, and of them those that have been made."""
+        self._looking = threading.Condition()
         self._ended = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="beats", daemon=True)
         self._judging = threading.Thread(target=self._judge, name="ranks", daemon=True)
@@ -74,12 +88,11 @@ class RankWatch:
 
     def end(self, failure: str = "") -> None:
         """Stop, and tell the others why if this rank failed."""
+        self._own.failure = failure
         self._ended.set()
+        self._ask()
         for thread in (self._judging, self._beating):
-            thread.join(END_SECONDS)
-        if failure and not self._beating.is_alive():
-            self._own.failure = failure
-            self._look()
+            thread.join(LOOK_SECONDS)
 
     def heartbeats(self) -> tuple[RankHeartbeat, ...]:
         """Host, process and latest heartbeat of every rank, in order, as far as they are known."""
@@ -88,28 +101,51 @@ class RankWatch:
 
     def all_there(self) -> bool:
         """True once every rank that this one watches has sent a heartbeat."""
-        self._look()
+        self._await_look()
         return all(rank in self.beats for rank in self._others)
 
-    def missing(self) -> int:
-        """Number of ranks that have not sent a heartbeat yet."""
-        return sum(rank not in self.beats for rank in self._others)
+    def missing(self) -> list[int]:
+        """Ranks that have not sent a heartbeat yet."""
+        return [rank for rank in self._others if rank not in self.beats]
 
     def lost(self, seconds: float = 0.0) -> str:
         """A sentence if a rank is lost; looked for until the time is up."""
         deadline = time.monotonic() + seconds
         while not self.known_loss:
-            self._look()
+            self._await_look()
+            self._find_loss()
             if time.monotonic() >= deadline:
                 break
             time.sleep(0.05)
         return self.known_loss
 
     def _beat(self) -> None:
-        """Heartbeats. A store that is kept by a halted process does not answer, and this waits for it."""
-        while not self._ended.wait(BEAT_SECONDS):
-            self._look()
+        """Heartbeats. A store that does not answer holds up this thread, and no other."""
+        while True:
+            with self._looking:
+                self._looking.wait_for(lambda: self._asked > self._looks, BEAT_SECONDS)
+                asked, ended = self._asked, self._ended.is_set()
+            if not ended or self._own.failure:
+                self._look()
+            with self._looking:
+                self._looks = asked
+                self._looking.notify_all()
+            if ended:
+                break
             self._beaten()
+
+    def _ask(self) -> int:
+        """Ask for a look at once; returns its number."""
+        with self._looking:
+            self._asked += 1
+            self._looking.notify_all()
+            return self._asked
+
+    def _await_look(self) -> None:
+        """Have a heartbeat sent and the others' read now, and wait for that as long as the store may take."""
+        asked = self._ask()
+        with self._looking:
+            self._looking.wait_for(lambda: self._looks >= asked, LOOK_SECONDS)
 
     def _judge(self) -> None:
         """Judge the others by their heartbeats so far, whether or not the store answers."""
@@ -123,17 +159,15 @@ class RankWatch:
                 self._give_up(self.known_loss)
 
     def _find_loss(self) -> None:
-        self.known_loss = self.known_loss or next(filter(None, map(self._loss_of, self._others)), "")
+        self.known_loss = self.known_loss or next(filter(None, map(self._loss_of, self._others)), "") or self._silence()
 
     def _look(self) -> None:
         """Send this rank's heartbeat and read the others'."""
-        if not self._lock.acquire(timeout=END_SECONDS):
-            self._find_loss()
-            return
         try:
             self._own.count += 1
             self._own.signal = self._signals.caught or ""
             self.seen[self._environment.rank] = time.time()
+            self._asking = time.monotonic()
             self._store.set(f"beat/{self._environment.rank}", msgspec.json.encode(self._own).decode())
             for rank in self._others:
                 self._read(rank)
@@ -141,8 +175,7 @@ class RankWatch:
             if self._environment.rank == 0 and self._signals.caught is None:
                 self._signals.caught = "the end of its launcher"
         finally:
-            self._lock.release()
-        self._find_loss()
+            self._answered, self._asking = time.monotonic(), None
 
     def _read(self, rank: int) -> None:
         key = f"beat/{rank}"
@@ -164,9 +197,17 @@ class RankWatch:
         who = f"Rank {rank} (process {beat.pid} on {beat.host})"
         if (beat.host, beat.space) == (self._own.host, self._own.space) and beat.space and not _is_alive(beat.pid):
             return f"{who} died, and training ended with it."
-        if time.monotonic() - self._changed[rank] > LOST_SECONDS:
+        if self._answered - self._changed[rank] > LOST_SECONDS:
             return f"{who} has not responded for {LOST_SECONDS:.0f} seconds, and training ended with it."
         return ""
+
+    def _silence(self) -> str:
+        """A sentence if the store does not answer, so that nothing is known of the others."""
+        asking = self._asking
+        if asking is None or time.monotonic() - asking <= LOST_SECONDS:
+            return ""
+        place = f"{self._environment.address}:{self._environment.port}"
+        return f"The ranks' meeting place at {place} has not answered for {LOST_SECONDS:.0f} seconds, and training ended with it."
 
 
 def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Callable[[int], None]) -> None:
@@ -175,12 +216,18 @@ def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Cal
     while not watch.all_there():
         if watch.known_loss:
             raise UserError(watch.known_loss)
-        report(watch.missing())
+        report(len(watch.missing()))
         if signals.caught:
-            raise UserError(f"Ended by {signals.caught}, while it waited for {watch.missing()} ranks.")
+            raise EndedEarlyError(
+                f"Ended by {signals.caught} before the training began; {_ranks_in_words(watch.missing())} had not joined."
+            )
         if time.monotonic() > deadline:
-            raise UserError(f"{watch.missing()} ranks did not start within {seconds:.0f} seconds.")
+            raise UserError(f"{_ranks_in_words(watch.missing())} did not start within {seconds:.0f} seconds.".capitalize())
         time.sleep(0.05)
+
+
+def _ranks_in_words(ranks: list[int]) -> str:
+    return f"rank {ranks[0]}" if len(ranks) == 1 else f"{counted(len(ranks), 'rank')}"
 
 
 def _is_alive(pid: int) -> bool:

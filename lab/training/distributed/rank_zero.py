@@ -154,9 +154,11 @@ def leading(run: Run, environment: RankEnvironment, board: StatusBoard, signals:
         device = rank_device(environment, run.config.train.device)
         join_all(watch, signals, JOIN_SECONDS, waiting)
         board.update(message="")
+        watch.waits = True
         group = RankGroup(environment, device, store)
         sharded = is_sharded(run.config, environment, device)
         group.send_json({"sharded": sharded})
+        watch.waits = False
         yield RankZero(group, watch, sharded=sharded)
     except BaseException as error:
         failure = str(error) or type(error).__name__

@@ -1,6 +1,7 @@
 """Two ranks over Gloo against one: the same losses, one writer, stops, kills, and resuming on another number of ranks."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -176,6 +177,9 @@ def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, for
     os.kill(pids[halted], signal.SIGCONT)
     assert forker.wait() == [1, 1], run.log_path.read_text()
     assert run.status().phase == "failed"
+    if halted == 0:
+        silence = r"The ranks' meeting place at 127\.0\.0\.1:\d+ has not answered for 3 seconds, "
+        assert re.search(silence, run.log_path.read_text()), "rank 0 keeps the store"
     how = "has not responded for 3 seconds" if halted == 1 else "died"
     assert run.status().message.startswith(
         f"Rank 1 (process {pids[1]} on {os.uname().nodename}) {how}, and training ended with it."
@@ -212,4 +216,6 @@ def test_the_launcher_starts_the_ranks_and_its_death_saves_the_run(tiny_run: Tin
     psutil.wait_procs(processes, timeout=PATIENCE)
     status = run.status()
     assert (status.phase, status.message) == ("stopped", "Ended by the end of its launcher.")
+    first = next(iter(run.events().read()))
+    assert (first.step, first.kind, first.text) == (0, "computing", "Each of the 2 ranks draws its own dropout masks.")
     assert load_model(run, "last")[1] == status.step

@@ -1,0 +1,106 @@
+"""The watch of the ranks where their store does not answer, and where the start is ended; the launcher's word on a rank."""
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+from torch.distributed import HashStore
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+from lab.core.errors import UserError
+from lab.training.distributed import launcher, rank_watch
+from lab.training.distributed.rank_environment import RankEnvironment
+from lab.training.distributed.rank_watch import EndedEarlyError, RankWatch, join_all
+from lab.training.stop_signals import StopSignals
+
+SILENCE = "The ranks' meeting place at abacus:29577 has not answered for 0 seconds, and training ended with it."
+
+
+class HaltedStore(HashStore):
+    """A store that answers only once it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def check(self, keys: list[str]) -> bool:
+        self.goes_on.wait()
+        return super().check(keys)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[HaltedStore]:
+    monkeypatch.setattr(rank_watch, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(rank_watch, "LOOK_SECONDS", 0.05)
+    store = HaltedStore()
+    yield store
+    store.goes_on.set()
+
+
+def watch_of(rank: int, count: int, store: HashStore, signals: StopSignals) -> RankWatch:
+    return RankWatch(RankEnvironment(rank, count, rank, count, "abacus", 29577, has_store=True), store, signals)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_store_that_does_not_answer_holds_nobody_up(rank: int, store: HaltedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_watch, "LOST_SECONDS", 0.2)
+    monkeypatch.setattr(rank_watch, "GRACE_SECONDS", 0.0)
+    signals = StopSignals()
+    watch = watch_of(rank, 2, store, signals)
+    reasons: list[str] = []
+    gave_up = threading.Event()
+
+    def give_up(reason: str) -> None:
+        reasons.append(reason)
+        gave_up.set()
+
+    watch.waits = True
+    watch.start(give_up)
+    with pytest.raises(UserError, match=SILENCE):
+        join_all(watch, signals, 60.0, lambda missing: None)
+    assert watch.lost(1.0) == SILENCE
+    assert gave_up.wait(60.0), "the process waits in a collective"
+    assert reasons[0] == SILENCE
+    watch.end(SILENCE)
+
+
+def test_a_failure_is_told_at_the_end(store: HaltedStore) -> None:
+    store.goes_on.set()
+    signals = StopSignals()
+    first, second = watch_of(0, 2, store, signals), watch_of(1, 2, store, signals)
+    first.start(lambda reason: None)
+    second.start(lambda reason: None)
+    join_all(first, signals, 60.0, lambda missing: None)
+    assert first.lost() == ""
+    second.end("The data is gone.")
+    assert first.lost(60.0).endswith(" failed: The data is gone.")
+    first.end()
+
+
+@pytest.mark.parametrize(("count", "who"), [(2, "rank 1"), (3, "2 ranks")])
+def test_a_start_that_a_signal_ends_names_who_had_not_joined(count: int, who: str, store: HaltedStore) -> None:
+    store.goes_on.set()
+    signals = StopSignals()
+    signals.caught = "SIGTERM"
+    watch = watch_of(0, count, store, signals)
+    watch.start(lambda reason: None)
+    with pytest.raises(EndedEarlyError, match=f"^Ended by SIGTERM before the training began; {who} had not joined.$"):
+        join_all(watch, signals, 60.0, lambda missing: None)
+    watch.end()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(-9, "Rank 1 (process 12) was ended by SIGKILL.\n"), (2, "")], ids=["silent", "has spoken"]
+)
+def test_the_launcher_speaks_for_a_rank_that_could_not(
+    code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> None:
+        raise ChildFailedError("trainer", {1: ProcessFailure(1, 12, code, "")})
+
+    monkeypatch.setattr("torch.distributed.run.main", fail)
+    monkeypatch.setattr("logging.disable", lambda level: None)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    assert launcher.main(["run", "2"]) == 1
+    assert capsys.readouterr().err == told
