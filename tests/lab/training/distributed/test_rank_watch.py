@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from torch.distributed import HashStore
+from torch._C._distributed_c10d import HashStore
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from lab.core.errors import UserError
