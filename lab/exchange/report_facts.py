@@ -121,8 +121,8 @@ def result_facts(config: RunConfig, status: Status, phase: str, history: LossHis
         part = during_training(config.data, status)
         on = f", on {part.in_words} of validation text" if part is not None else ""
         facts.append(("best validation loss", f"{fixed(best.val_loss)} nats/token{bits}, at step {whole(best.step)}{on}"))
-    if status.final is not None and status.final.val_loss is not None:
-        final = status.final
+    final = status.final
+    if final is not None and final.val_loss is not None:
         bits = f", {fixed(final.bits_per_byte)} bits/byte" if final.bits_per_byte is not None else ""
         on = f"on {at_the_end(config.data, final).in_words} of validation text"
         facts.append(("validation loss at the end", f"{fixed(final.val_loss)} nats/token{bits}, {on}"))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.e2e.screen_grid import ScreenGrid
 
-PATIENCE = 90.0
+PATIENCE = 240.0
 """Seconds that something may take on a machine that is busy."""
 ESCAPE_DELAY = 0.5
 """Seconds after an escape in which no key may follow: both together are alt and that key."""

@@ -236,16 +236,16 @@ Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 
 @pytest.fixture
 def until() -> Until:
-    """Waits until a condition holds and everything posted has been handled, and fails after ten seconds without it."""
+    """Waits until a condition holds and everything posted has been handled, and fails after a minute without it."""
 
     async def wait(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-        for _ in range(2000):
+        for _ in range(10_000):
             await pilot.pause(0)
             if condition():
                 await pilot.pause(0)
                 return
             await asyncio.sleep(0.005)
-        raise AssertionError("it did not happen within ten seconds")
+        raise AssertionError("it did not happen within a minute")
 
     return wait
 

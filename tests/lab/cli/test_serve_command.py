@@ -21,7 +21,7 @@ from tests.e2e.screen_grid import ScreenGrid
 from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
 
 BROWSER = find_browser()
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 @dataclass

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds that the browser may take to answer on a machine that is busy."""
 
 

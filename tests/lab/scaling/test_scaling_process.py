@@ -52,7 +52,7 @@ def experiment(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScalingE
 def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
     """Write the time of a step of each size as if it had been measured before: measuring loads torch, once for each."""
     runs = [plan.resolved(at, experiment.home) for at in range(len(plan.sizes))]
-    times = {step_key(run.model, run.train): 0.05 for run in runs}
+    times = {step_key(run.model, run.train): 0.5 for run in runs}
     (experiment.home / STEP_TIMES).write_bytes(msgspec.json.encode(times))
 
 

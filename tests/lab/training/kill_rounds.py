@@ -44,7 +44,7 @@ from lab.training import trainer
 TEXT = "".join(
     f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
 )
-PATIENCE = 60.0
+PATIENCE = 240.0
 WAYS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 TMUX_EVERY = 10
 

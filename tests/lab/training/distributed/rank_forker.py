@@ -104,10 +104,10 @@ def large_scale(rank: int) -> None:
 
 
 def impatient(rank: int) -> None:
-    """A rank is lost after three seconds without a heartbeat."""
+    """A rank is lost after ten seconds without a heartbeat."""
     from lab.training.distributed import rank_watch
 
-    rank_watch.LOST_SECONDS, rank_watch.GRACE_SECONDS = 3.0, 1.0
+    rank_watch.LOST_SECONDS, rank_watch.GRACE_SECONDS = 10.0, 1.0
 
 
 FAULTS = {"large scale": large_scale, "full memory": full_memory, "impatient": impatient, "bad steps": bad_steps}
