@@ -211,6 +211,7 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
             "path": str(run.path),
             "phase": "training",
             "alive": True,
+            "imported": False,
             "step": 20,
             "steps": 40,
             "seconds": 2.0,
