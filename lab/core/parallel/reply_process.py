@@ -20,7 +20,7 @@ from lab.core.errors import UserError
 from lab.core.visible_text import shortened, visible
 
 SECONDS_BETWEEN_PROGRESS = 0.1
-SECONDS_TO_END = 2.0
+SECONDS_TO_END = 10.0
 """Time that a process has to clean up after SIGTERM, before it is killed."""
 LONGEST_REPLY = 1 << 26
 """Bytes of a reply, at most: what it holds of a text is bounded."""

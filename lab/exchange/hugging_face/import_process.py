@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,8 @@ from lab.exchange.hugging_face.import_run import import_run
 
 SECONDS_BETWEEN_LOOKS = 0.2
 """Interval of looking how much of a download has come."""
+LOOKS_FOR_PARTS, SECONDS_BETWEEN_PARTS = 4, 0.05
+"""Looks for files of a download that is given up: one of its threads may be about to make another."""
 PARTIAL = ".incomplete"
 """Suffix of huggingface_hub's files while they are downloaded."""
 
@@ -92,10 +95,14 @@ def _size_of(folder: Path) -> int:
 
 def _end(number: int, frame: object) -> None:
     """End on a signal. A download is given up with its threads and with its files, which nothing would go on with."""
-    partial = [each.path for each in psutil.Process().open_files() if each.path.endswith(PARTIAL)]
-    for path in partial:
-        Path(path).unlink(missing_ok=True)
-    if partial:
+    gives_up = False
+    for _ in range(LOOKS_FOR_PARTS):
+        partial = [each.path for each in psutil.Process().open_files() if each.path.endswith(PARTIAL)]
+        for path in partial:
+            Path(path).unlink(missing_ok=True)
+        gives_up = gives_up or bool(partial)
+        time.sleep(SECONDS_BETWEEN_PARTS)
+    if gives_up:
         os._exit(128 + number)
     raise SystemExit(128 + number)
 
