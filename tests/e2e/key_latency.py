@@ -58,7 +58,7 @@ IN_INSPECT: Sequence[Key] = (
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
 )
-IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "at step"))
+IN_TRAIN: Sequence[Key] = (("e", "enter history"), ("t", "next token"), ("g", "at step"))
 IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/8") for stage in range(2, 9)), ("g", "stage 1/8"))
 TO_THE_SCORES = 7
 STEPS: Sequence[Key] = (
