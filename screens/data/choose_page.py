@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
@@ -29,6 +28,7 @@ from screens.data.path_input import PathInput
 from screens.data.size_slider import SizeSlider
 from screens.data.text_reader import KINDS, TextReader, encoding_hint, short_name
 from screens.data.text_tree import TextTree
+from screens.delayed_call import DelayedCall
 from screens.widgets.fact_list import Fact, FactList
 from screens.widgets.text_fitting import printable
 
@@ -83,7 +83,7 @@ class ChoosePage(TextReader):
         super().__init__(id=id)
         self._facts: TextFacts | None = None
         self._counts: dict[TokenizerKind, str] = {}
-        self._move_timer: Timer | None = None
+        self._preview = DelayedCall(self)
         self._take_when_read = False
         self._taken_from: Widget | None = None
         """The widget from which a text was asked for; whoever has gone elsewhere since stays there."""
@@ -130,7 +130,7 @@ class ChoosePage(TextReader):
 
     def choose(self, source: str) -> None:
         """Read the text that was chosen elsewhere, not that under the tree's cursor, which begins on the first."""
-        self._cancel_preview()
+        self._preview.cancel()
         self._was_chosen_elsewhere = True
         self._choose(source)
 
@@ -195,7 +195,7 @@ class ChoosePage(TextReader):
     @on(TextTree.Marked)
     def _marks_changed(self, message: TextTree.Marked) -> None:
         """Marked files and folders are one text together."""
-        self._cancel_preview()
+        self._preview.cancel()
         if message.sources:
             self._choose(joined_source(message.sources), asked=False)
             self._hint(f"{len(message.sources)} marked: u trains on them as one text, x takes the marks away.")
@@ -216,9 +216,9 @@ class ChoosePage(TextReader):
     def _read_soon(self, source: str) -> None:
         """Read a text once the cursor or the slider has rested on it for a moment."""
         self._take_when_read = self._use_when_read = False
-        self._cancel_preview()
+        self._preview.cancel()
         self._moving_to = source
-        self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(source, asked=False))
+        self._preview.start(SECONDS_OF_MOVING, lambda: self._choose(source, asked=False))
 
     @on(TextTree.Highlighted)
     def _cursor_moved(self, message: TextTree.Highlighted) -> None:
@@ -262,15 +262,10 @@ class ChoosePage(TextReader):
 
     def _take(self, source: str) -> None:
         """Read a text, and focus the button that uses it once it has been read."""
-        self._cancel_preview()
+        self._preview.cancel()
         self._take_when_read = True
         self._taken_from = self.screen.focused
         self._choose(source)
-
-    def _cancel_preview(self) -> None:
-        """Cancel the delayed reading of the text under the cursor."""
-        if self._move_timer is not None:
-            self._move_timer.stop()
 
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Read a text. Unless `asked`, a file that takes long to read is only named."""
@@ -342,7 +337,7 @@ class ChoosePage(TextReader):
         """Train on the text; one that is still being read is used once it has been."""
         if self._moving_to:
             source = self._moving_to
-            self._cancel_preview()
+            self._preview.cancel()
             self._choose(source)
         if self._facts is not None:
             self.post_message(self.Used(self._facts.source, self.encoding))

@@ -12,7 +12,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.reactive import var
-from textual.timer import Timer
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
@@ -26,6 +25,7 @@ from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
 from screens.data.data_page import ChosenText, DataPage
+from screens.delayed_call import DelayedCall
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.confirm import ConfirmDialog
 from screens.widgets.piece_lines import PieceLinesView, words_lines
@@ -147,7 +147,7 @@ class CleanPage(DataPage):
         self._text: ChosenText | None = None
         self._measured_rules: tuple[str, ...] | None = None
         """The rules of the funnel; None while there is none."""
-        self._timer: Timer | None = None
+        self._measuring = DelayedCall(self)
         self._is_measuring = self._is_saving = False
 
     def compose(self) -> ComposeResult:
@@ -219,10 +219,8 @@ class CleanPage(DataPage):
         self._draw()
 
     def _measure_soon(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
         self._say("…")
-        self._timer = self.set_timer(SECONDS_OF_TICKING, self.action_measure)
+        self._measuring.start(SECONDS_OF_TICKING, self.action_measure)
 
     def action_measure(self) -> None:
         if self._text is not None:
@@ -235,8 +233,7 @@ class CleanPage(DataPage):
         self.refresh_bindings()
 
     def _stop_measuring(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
+        self._measuring.cancel()
         self.workers.cancel_group(self, "funnel")
         self._set_work(measuring=False)
 

@@ -9,11 +9,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import ModalScreen
-from textual.timer import Timer
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from screens.app_state import AppState
+from screens.delayed_call import DelayedCall
 from screens.legible_themes import OWN_THEME, has_few_colours, offered_themes
 
 SECONDS_UNTIL_PREVIEW = 0.08
@@ -43,7 +43,7 @@ class ThemePicker(ModalScreen[None]):
         super().__init__()
         self._before = ""
         self._names: list[str] = []
-        self._preview: Timer | None = None
+        self._preview = DelayedCall(self)
 
     def compose(self) -> ComposeResult:
         app = self.app
@@ -74,29 +74,24 @@ class ThemePicker(ModalScreen[None]):
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        self._stop()
-        self._preview = self.set_timer(SECONDS_UNTIL_PREVIEW, lambda: self._show(self._names[event.option_index]))
+        self._preview.start(SECONDS_UNTIL_PREVIEW, lambda: self._show(self._names[event.option_index]))
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self._stop()
+        self._preview.cancel()
         name = self._names[event.option_index]
         self._show(name)
         cast(AppState, self.app).change_preferences(theme=name)
         self.dismiss()
 
     async def action_dismiss(self, result: None = None) -> None:
-        self._stop()
+        self._preview.cancel()
         self._show(self._before)
         self.dismiss()
 
     def _show(self, name: str) -> None:
         if self.app.theme != name:
             self.app.theme = name
-
-    def _stop(self) -> None:
-        if self._preview is not None:
-            self._preview.stop()
 
 
 def _kind(name: str, is_dark: bool, is_ansi: bool) -> str:

@@ -1,13 +1,13 @@
 """Notices about the engine: an answer that is due, one that is late, a failure, an engine that has ended, and its restart."""
 
 import time
-from dataclasses import dataclass
 
 from textual.binding import Binding
 from textual.timer import Timer
 
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
+from screens.delayed_call import DelayedCall
 from screens.engine.engine_interface import Engine
 from screens.widgets.status_line import StatusLine
 
@@ -39,15 +39,6 @@ def restart_binding(id: str) -> Binding:
     return Binding("R", "restart_engine", "Restart engine", id=id, show=False, tooltip=tooltip)
 
 
-@dataclass(frozen=True)
-class _Pending:
-    """An answer that is due."""
-
-    since: float
-    timer: Timer
-    """Marks the view as pending."""
-
-
 class EngineNotices:
     """Sentences about the engine in a screen's status line, and the mark of a pending view."""
 
@@ -59,7 +50,9 @@ class EngineNotices:
         self._says_pending = says_pending
         self._turns = 0
         self._turning: Timer | None = None
-        self._pending: _Pending | None = None
+        self._pending_since: float | None = None
+        """Since when an answer is due, in monotonic time."""
+        self._marking = DelayedCall(screen)
         self.due = LOADING
         """The work that an answer waits for, in words."""
         self.current = ""
@@ -72,7 +65,7 @@ class EngineNotices:
 
     def _turn(self) -> None:
         """Move the mark of an engine that loads; it stands still, and goes, when the engine is dead or has answered."""
-        loads = self.due == LOADING and self._pending is not None and self._engine.pid is not None
+        loads = self.due == LOADING and self._pending_since is not None and self._engine.pid is not None
         self._turns += 1
         self._status.mark = TURNS[self._turns % len(TURNS)] if loads else ""
         if self.due != LOADING and self._turning is not None:
@@ -85,7 +78,7 @@ class EngineNotices:
     @property
     def waited(self) -> float:
         """Seconds since the first question that nothing has answered yet; 0 where no answer is due."""
-        return time.monotonic() - self._pending.since if self._pending else 0.0
+        return 0.0 if self._pending_since is None else time.monotonic() - self._pending_since
 
     @property
     def may_restart(self) -> bool:
@@ -94,8 +87,9 @@ class EngineNotices:
 
     def asked(self) -> None:
         """An answer is due from now on."""
-        if self._pending is None:
-            self._pending = _Pending(time.monotonic(), self._screen.set_timer(PENDING_AFTER, self._mark))
+        if self._pending_since is None:
+            self._pending_since = time.monotonic()
+            self._marking.start(PENDING_AFTER, self._mark)
 
     def answered(self) -> None:
         """The view that was asked for is shown."""
@@ -109,9 +103,8 @@ class EngineNotices:
         self.say(sentence, error=True)
 
     def _stop(self) -> None:
-        if self._pending is not None:
-            self._pending.timer.stop()
-            self._pending = None
+        self._marking.cancel()
+        self._pending_since = None
 
     def _mark(self) -> None:
         if self._view.view is None:
@@ -128,5 +121,5 @@ class EngineNotices:
             self.say(f"{self.due}… {self.waited:.0f} s.{advice}")
             self._screen.refresh_bindings()
         has_ended = self._engine.starts > 0 and self._engine.pid is None
-        if has_ended and self._pending is None and not self.current:
+        if has_ended and self._pending_since is None and not self.current:
             self.say(ENDED, error=True)

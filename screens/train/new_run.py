@@ -11,7 +11,6 @@ from typing import Any
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.timer import Timer
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
@@ -31,6 +30,7 @@ from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerError
+from screens.delayed_call import DelayedCall
 from screens.messages import SettingsCopied
 from screens.train.planned_run.base_choice import BaseChoice
 from screens.train.preparation_view import Preparation
@@ -108,7 +108,7 @@ class NewRun(BaseChoice):
         self._machine = machine()
         self._cancel = threading.Event()
         self._counted: CountKey | None = None
-        self._count_timer: Timer | None = None
+        self._counting = DelayedCall(self)
 
     def compose(self) -> ComposeResult:
         yield RunForm(id="form")
@@ -228,9 +228,7 @@ class NewRun(BaseChoice):
     def _settings_changed(self) -> None:
         self._preparation_problem = None
         self._plan()
-        if self._count_timer is not None:
-            self._count_timer.stop()
-        self._count_timer = self.set_timer(SECONDS_BEFORE_COUNTING, self._count)
+        self._counting.start(SECONDS_BEFORE_COUNTING, self._count)
 
     def _plan(self) -> Plan:
         form = self.form

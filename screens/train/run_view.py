@@ -249,6 +249,8 @@ class RunView(Widget):
             self._playing = None
 
     def _play_next(self) -> None:
+        if self._playing is None:
+            return  # it was stopped when the timer had run out already
         self.move_evaluation(1)
         if self.eval_step is None or self.page not in PAGES:
             self.stop_playing()
