@@ -20,9 +20,11 @@ COLLECTION_THRESHOLDS = (20_000, 20, 20)
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C through: a shell that runs the tests in the background has them ignore it, and all that they start."""
+    """Let Ctrl-C and hang-ups through: a background job ignores the one, one under `nohup` the other."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
