@@ -10,7 +10,7 @@ from textual.widget import Widget
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
 from lab.runs.ranks.rank_heartbeat import ranks_in_words
-from lab.runs.run_folder import ACTIVE
+from lab.runs.run_folder import ACTIVE, NOT_STARTED
 from lab.runs.run_progress import fraction_done, planned_length, time_left
 from lab.runs.run_summary import origin_in_short, shown_phase
 from screens.train.watched_run import WatchedRun
@@ -55,7 +55,8 @@ class RunHeader(Widget):
             style = self.get_component_rich_style("run-header--phase")
             return Strip([Segment(fit(visible(self.problem), width), style)]).adjust_cell_length(width, self.rich_style)
         config, status, phase = self.watched.config, self.watched.status, self.watched.phase
-        sign, word = shown_phase(phase, is_imported=config.imported is not None)
+        shown = "not started" if status.message == NOT_STARTED else phase
+        sign, word = shown_phase(shown, is_imported=config.imported is not None)
         done = fraction_done(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
         rest = f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else "")

@@ -11,7 +11,7 @@ from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import VerdictLine, verdict_line
 from lab.runs.gpu.gpu_use import gpu_in_words
 from lab.runs.ranks.rank_heartbeat import ranks_in_words
-from lab.runs.run_folder import ACTIVE, is_on_other_host
+from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
 from lab.runs.run_summary import owner_in_words
 from screens.train.watched_run import WatchedRun
@@ -66,5 +66,5 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; r resumes.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):
-        parts.append(message)
+        parts.append(f"{message} r starts it." if message == NOT_STARTED else message)
     return parts

@@ -57,6 +57,15 @@ async def test_a_run_that_starts_says_what_it_does(app: TrainApp, make_run: Any,
         assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
 
 
+async def test_a_run_that_was_never_started_says_so_and_what_starts_it(app: TrainApp, make_run: Any, until: Any) -> None:
+    run = make_run("tale", step=0)
+    run.status_path.unlink()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        assert "not started" in screen_of(pilot).query_one(RunHeader).render_line(0).text
+        assert text_of(pilot, "#run-notice") == "Not started yet. r starts it."
+
+
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
     app: TrainApp, make_run: Any, until: Any
 ) -> None:
