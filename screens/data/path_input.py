@@ -37,6 +37,8 @@ several with spaces between, each completed by Tab. A path with spaces stands in
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, placeholder="file, folder, notes/*.md, stories or python", compact=True)
         self._candidates: tuple[str, list[str]] = ("", [])
+        self._to_complete: str | None = None
+        """The text that Tab was pressed at, before its completions were known."""
 
     @on(Input.Changed)
     def _look_up(self, event: Input.Changed) -> None:
@@ -49,13 +51,20 @@ several with spaces between, each completed by Tab. A path with spaces stands in
 
     @on(Candidates)
     def _found(self, message: Candidates) -> None:
+        if message.typed != self.value:
+            return  # those of a text that was typed before
         self._candidates = (message.typed, message.lines)
+        if self._to_complete == message.typed and self.has_focus:
+            self.action_complete()
 
     def action_complete(self) -> None:
         typed, names = self._candidates
+        self._to_complete = self.value if typed != self.value else None
+        if self._to_complete is not None:
+            return  # `_found` goes on
         longer = common_start(names)
-        if typed == self.value and len(longer) > len(typed):
+        if len(longer) > len(typed):
             self.value = longer
             self.cursor_position = len(longer)
-        elif typed == self.value and (not names or names == [typed]):
+        elif not names or names == [typed]:
             self.screen.focus_next()

@@ -130,6 +130,32 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
         await until(pilot, lambda: hint(pilot).endswith("or convert it: iconv -f cp1252 -t utf-8."))
 
 
+async def test_tab_before_the_completions_are_known_completes_when_they_are(
+    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {typed: threading.Event() for typed in ("s", "f", "fa", "fab")}
+
+    def completions(typed: str) -> list[str]:
+        if typed in known:
+            known[typed].wait(60)
+        return ["fable.txt"]
+
+    monkeypatch.setattr("screens.data.path_input.completions", completions)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("slash", "f", "tab", "a", "b", "tab")
+        field = screen_of(pilot).query_one("#path-input", Input)
+        assert field.value == "fab"
+        known["fab"].set()
+        await until(pilot, lambda: field.value == "fable.txt" or app.focused is not field)
+        assert app.focused is field
+        known["fa"].set()
+        known["f"].set()
+        await pilot.press("ctrl+u", "s", "tab", "escape")
+        known["s"].set()
+        await pilot.app.workers.wait_for_complete()
+        assert field.value == "s", "not where the field was left"
+
+
 async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -> None:
     Path("fables-2.txt").touch()
     Path("tall tale.txt").write_text("Once there was a cat.\n" * 50)
