@@ -105,6 +105,7 @@ class EngineNotices:
     def _stop(self) -> None:
         self._marking.cancel()
         self._pending_since = None
+        self._status.mark = ""
 
     def _mark(self) -> None:
         if self._view.view is None:

@@ -127,7 +127,7 @@ async def test_without_colours_the_highlighted_line_of_a_list_is_underlined(home
 
 
 async def previewed(pilot: Pilot[None], theme: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while pilot.app.theme != theme:
             await pilot.pause(0.02)
 
@@ -144,7 +144,7 @@ async def test_the_cursor_previews_enter_keeps_and_the_next_lab_begins_with_it(a
         await pilot.pause()
         assert app.theme == second
         assert not isinstance(app.screen, ThemePicker)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while read_preferences(home)[0].theme != second:
                 await pilot.pause(0.02)
     again = LabApp(preload=False)

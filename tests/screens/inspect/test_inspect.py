@@ -189,6 +189,19 @@ async def test_the_tokens_are_there_before_the_engine_answers(
         assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran"], "then the engine's own"
 
 
+async def test_the_mark_of_loading_goes_with_the_answer(app: LabApp, engine: Any) -> None:
+    engine.opens = asyncio.Event()
+    async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(60):
+        screen = screen_of(pilot)
+        line = screen.query_one("#inspect-status", StatusLine)
+        while not line.mark:
+            await asyncio.sleep(0.01)
+        engine.opens.set()
+        while not screen.is_settled:
+            await asyncio.sleep(0)
+        assert line.mark == ""
+
+
 async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "j", "j")
@@ -352,7 +365,7 @@ async def test_a_tokenizer_that_cannot_be_read_is_said_and_does_not_end_the_app(
         await press(pilot, settle, "space")
         (home / "tale" / "tokenizer.json").write_text("{}")
         await press(pilot, settle, "e")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while any(worker.group == "edit" for worker in pilot.app.workers):
                 await pilot.pause()
         assert "tokenizer" in status(pilot)
@@ -386,7 +399,7 @@ async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, 
     from lab.runs.run_locks import inspect_lock_is_held
 
     engine.opens = asyncio.Event()
-    async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(10):
+    async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(60):
         while not engine.asked("open"):
             await pilot.pause()
         assert inspect_lock_is_held(home / "tale")

@@ -55,7 +55,7 @@ async def test_a_transition_ends_by_itself_with_the_whole_view(
         view = screen.query_one("#inspect-view", BlockView)
         await pilot.press("j", "j", "j", "j", "j")
         await settle(pilot)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while view.columns_drawn is not None:
                 await pilot.pause(0.01)
         assert any(len(view.render_line(y).text.strip()) > view.room // 2 for y in range(view.window))

@@ -57,7 +57,7 @@ async def test_the_highlight_fades_by_itself(inspect: Open, settle: Settle, monk
         monkeypatch.setattr(TokenStrip, "watch_highlight", lambda _, new: seen.append(new), raising=False)
         await pilot.press("space")
         await settle(pilot)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not seen or strip.highlight:
                 await pilot.pause(0.01)
         assert seen[0] == 1
