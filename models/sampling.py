@@ -75,7 +75,7 @@ def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
     values: Numbers = logits.detach().to("cpu", torch.float64).numpy()
     largest = float(values.max())  # NaN if any of them is
     if not -math.inf < largest < math.inf:
-        raise LogitsError("the logits are NaN or infinite, so no token can be sampled; the model's training may have diverged.")
+        raise LogitsError("The logits are NaN or infinite, so no token can be sampled; the model's training may have diverged.")
     values = values - largest
     return values, _probabilities(values)
 

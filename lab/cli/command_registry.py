@@ -43,6 +43,7 @@ MISTAKES = {
     ("lab.core.errors", "UserError"),
     ("models.config", "ConfigError"),
     ("models.tokenizers.tokenizer_kinds", "TokenizerError"),
+    ("models.sampling", "LogitsError"),
 }
 """Exceptions whose message is one sentence for the user, by name, so that reporting one does not import the others."""
 

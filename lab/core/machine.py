@@ -1,6 +1,7 @@
 """This machine's processor, cores, memory and GPU, found without torch in time for the first paint."""
 
 import functools
+import itertools
 import os
 import platform
 import re
@@ -30,6 +31,10 @@ class Machine:
     def trains_on_gpu(self, device: str) -> bool:
         """True if a run with this device setting, "auto" or a torch device, computes on a GPU here."""
         return device.startswith(("cuda", "mps")) or (device == "auto" and self.gpu is not None)
+
+    def trains_in_main_memory(self, device: str) -> bool:
+        """True if such a run computes in `memory`: on the processor, or on a Mac, whose GPU shares it."""
+        return not (device.startswith("cuda") or (device == "auto" and self.gpus > 0))
 
 
 def machine() -> Machine:
@@ -135,7 +140,7 @@ def no_cuda_reason() -> str:
     """The reason why CUDA cannot be used, as the end of a sentence; empty if there seems to be none."""
     if not nvidia_gpus():
         return "this machine shows no NVIDIA GPU"
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+    if not _shown_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", "0")):
         return "CUDA_VISIBLE_DEVICES hides every GPU"
     if not torch_has_cuda():
         return "the installed torch was built without CUDA"
@@ -147,7 +152,13 @@ def gpu_count() -> int:
     if no_cuda_reason():
         return 0
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return len(nvidia_gpus()) if shown is None else min(len(nvidia_gpus()), len(shown.partition("-1")[0].strip(", ").split(",")))
+    return len(nvidia_gpus()) if shown is None else min(len(nvidia_gpus()), len(_shown_gpus(shown)))
+
+
+def _shown_gpus(shown: str) -> list[str]:
+    """Cards that CUDA_VISIBLE_DEVICES names, by number or UUID; CUDA reads no further than the first -1 or gap."""
+    names = (name.strip() for name in shown.split(","))
+    return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))
 
 
 def has_mps() -> bool:

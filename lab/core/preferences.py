@@ -88,7 +88,7 @@ def write_preferences(home: Path, **changes: Any) -> Preferences:
     path = preferences_path(home)
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(path, msgspec.json.format(msgspec.json.encode(preferences)) + b"\n")
+        write_atomic(path.resolve(), msgspec.json.format(msgspec.json.encode(preferences)) + b"\n")
     except OSError as error:
         raise os_error_in_words(error, f"keep your preferences in {path}") from error
     return preferences

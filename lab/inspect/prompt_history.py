@@ -41,10 +41,21 @@ def last_prompt(home: Path, run: str) -> str:
 
 
 def _read_entries(home: Path) -> list[Entry]:
+    """The lines of the file; none where it cannot be read."""
+    try:
+        return _entries(home)
+    except UserError:
+        return []
+
+
+def _entries(home: Path) -> list[Entry]:
+    """The lines of the file; none where there is none yet. Raises UserError if it cannot be read."""
     try:
         lines = read_regular(history_path(home), LARGEST_HISTORY, follow=True).splitlines()
-    except (OSError, UserError):
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise os_error_in_words(error, f"read the prompts in {history_path(home)}") from error
     found = []
     for line in lines:
         try:
@@ -71,9 +82,9 @@ def bounded(prompts: list[str]) -> list[str]:
 def remember(home: Path, text: str, run: str = "") -> list[str]:
     """Add a prompt at the end, without an earlier copy of it, as the last one of `run`, and return all.
 
-    Raises UserError if the file cannot be written.
+    Raises UserError if the file cannot be read or written.
     """
-    entries = [Entry(entry.text, _without(entry.runs, run)) for entry in _read_entries(home)]
+    entries = [Entry(entry.text, _without(entry.runs, run)) for entry in _entries(home)]
     runs = next((entry.runs for entry in reversed(entries) if entry.text == text), ())
     return _write(home, [*entries, Entry(text, (*runs, run) if run else runs)])
 
@@ -81,9 +92,9 @@ def remember(home: Path, text: str, run: str = "") -> list[str]:
 def rename_last_prompt(home: Path, before: str, now: str) -> None:
     """Give the last prompt of a run to its new name, or to none, after the run was renamed or deleted.
 
-    Raises UserError if the file cannot be written.
+    Raises UserError if the file cannot be read or written.
     """
-    entries = _read_entries(home)
+    entries = _entries(home)
     if any(before in entry.runs for entry in entries):
         for entry in entries:
             if before in entry.runs:
@@ -102,7 +113,7 @@ def _write(home: Path, entries: list[Entry]) -> list[str]:
     kept = (Entry(prompt.encode("utf-8", "replace").decode(), runs[prompt]) for prompt in prompts)
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(history_path(home), b"".join(msgspec.json.encode(entry) + b"\n" for entry in kept))
+        write_atomic(history_path(home).resolve(), b"".join(msgspec.json.encode(entry) + b"\n" for entry in kept))
     except OSError as error:
         raise os_error_in_words(error, f"keep the prompt in {history_path(home)}") from error
     return prompts

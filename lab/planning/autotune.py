@@ -10,11 +10,13 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from lab.core.atomic_io import write_atomic
+from lab.core.bounded_json import LARGEST_CONFIG, read_json
+from lab.core.errors import DamagedFileError
 from lab.core.machine import cores, processor
 from lab.planning.device import choose_precision
 from lab.planning.gpu.card import card_precision, describe_card
@@ -34,6 +36,7 @@ TOKENS = 1024
 """Tokens that candidates are timed on, about: enough to fill the caches as a step does."""
 
 Candidate = tuple[Precision, AttentionKernel]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class ComputeChoice(msgspec.Struct, frozen=True):
@@ -92,8 +95,8 @@ def _times(model: ModelConfig, batch: int, candidates: list[Candidate], home: Pa
     shape = f"{model.heads} heads, width {model.width}, context {model.context}, {_windows(model, batch)} windows"
     key = f"{processor()}, torch {torch.__version__}: {shape}: {' '.join('/'.join(candidate) for candidate in candidates)}"
     try:
-        known = msgspec.json.decode((home / FILE).read_bytes(), type=dict[str, list[float]])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        known = read_json(home / FILE, dict[str, list[Seconds]], LARGEST_CONFIG)
+    except (OSError, DamagedFileError):
         known = {}  # nothing is lost: they are measured again
     if len(known.get(key, ())) != len(candidates):
         known[key] = [round(seconds, 6) for seconds in measure(candidates, _layer(model, batch)).values()]

@@ -109,10 +109,10 @@ def copy_start(base: Run, run: Run, context: int) -> StartConfig:
     source = base.path / WEIGHTS
     width = base.config.model.width
     try:
-        step = check_whole(source).step
+        check_whole(source)
         run.snapshots_path.mkdir(run.path.stat().st_mode & 0o777)
         with opened_with_header(source) as (file, header):
-            begin = file.tell()
+            step, begin = header.step, file.tell()
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
                 tensors = {}
                 for name, entry in header.tensors.items():

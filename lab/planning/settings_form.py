@@ -100,7 +100,8 @@ def _problems(run: ResolvedRun, machine: Machine) -> dict[str, str]:
                 f"The context of {whole(run.model.context)} tokens does not fit into the tenth of the text that is kept for "
                 f"validation, about {whole(validation)} tokens; choose a smaller context or a longer text."
             )
-    if run.memory > machine.memory:
+    # A card's memory is not known here: before the first step, the trainer tries how much of a batch fits.
+    if run.memory > machine.memory and machine.trains_in_main_memory(run.train.device):
         problems["batch"] = (
             f"A step needs about {bytes_(run.memory)} of memory and this machine has {bytes_(machine.memory)}; "
             "make the batch, the context or the model smaller."

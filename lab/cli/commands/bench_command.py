@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 PREFIX = "nanogpt="
 SMALLEST_PREPARED = 1_000_000
 RACE_HELP = (
-    "With --against: only race nanoGPT's CPU recipe on TEXT for equal time. With --gpu: the text of nanoGPT's recipe for a GPU."
+    "With --against: only race nanoGPT's CPU recipe on TEXT for equal time. With --gpu, without "
+    "a checkout: tinyshakespeare, for nanoGPT's recipe."
 )
 
 
@@ -91,6 +92,11 @@ def bench(
         return
     if tiny and not gpu:
         raise click.UsageError("--tiny is for --gpu.", click.get_current_context())
+    if race is not None and nanogpt is not None and gpu:
+        raise click.UsageError(
+            "--race and --against exclude each other with --gpu: nanoGPT's recipe is on its own text.",
+            click.get_current_context(),
+        )
     if race is not None and nanogpt is None and not gpu:
         raise click.UsageError("--race needs --against nanogpt=DIR, or --gpu.", click.get_current_context())
     with ended_by_signals(), progress_line() as say:

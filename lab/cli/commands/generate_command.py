@@ -18,6 +18,8 @@ from lab.planning.device import generates_in_bf16, generation_device
 from models.parameter_count import BYTES
 
 if TYPE_CHECKING:
+    import torch
+
     from models.config import ModelConfig
 
 ACTIVATIONS = 16
@@ -98,15 +100,27 @@ def generate(
 
     sampling = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     loaded = load_prompt(run, prompt, checkpoint)
+    import torch
+
     from models.sampling import generate, generate_batch
 
     where = generation_device(device, loaded.model.config)
-    loaded.model.to(where)
+    try:
+        loaded.model.to(where)
+    except RuntimeError as error:
+        from lab.core.out_of_memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        if device != "auto":
+            raise UserError(f"{where} has no room for this model; --device cpu computes without it.") from error
+        where = torch.device("cpu")  # a training run may fill the card
+        loaded.model.to(where)
     if precision == "bf16" or (precision == "auto" and where.type == "cpu" and generates_in_bf16(loaded.model.config)):
         loaded.model.cast_matrices_to_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
-        refuse_too_many(loaded.model.config, samples, tokens)
+        refuse_too_many(loaded.model.config, samples, tokens, free_memory_of(where))
         written = [array("I") for _ in several]
         for drawn_by_all in generate_batch(loaded.model, loaded.ids, tokens, several):
             for ids, token in zip(written, drawn_by_all, strict=True):
@@ -121,15 +135,22 @@ def generate(
     write_text(decoder.decode(b"", final=True) + "\n")
 
 
-def refuse_too_many(model: "ModelConfig", samples: int, tokens: int) -> None:
-    """Refuse more texts at once than fit into memory with their keys and values, a layer's activations and their tokens.
+def free_memory_of(where: "torch.device") -> int:
+    """Bytes that this process may use on the device: the free ones of a card, else all that it may have."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(where)[0]) if where.type == "cuda" else memory()
+
+
+def refuse_too_many(model: "ModelConfig", samples: int, tokens: int, room: int) -> None:
+    """Refuse more texts at once than fit into `room` bytes with their keys and values, a layer's activations and their tokens.
 
     Raises:
         UserError: with the number that fits.
     """
     of_one = BYTES * (model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size) + BYTES_OF_TOKEN * tokens
-    if samples * of_one > memory():
+    if samples * of_one > room:
         raise UserError(
-            f"{samples} texts of {tokens:,} tokens at once need about {bytes_(samples * of_one)} of memory and this machine has "
-            f"{bytes_(memory())}; write at most {max(1, memory() // of_one)}, or fewer --tokens."
+            f"{samples} texts of {tokens:,} tokens at once need about {bytes_(samples * of_one)} of memory and there are "
+            f"{bytes_(room)}; write at most {max(1, room // of_one)}, or fewer --tokens."
         )

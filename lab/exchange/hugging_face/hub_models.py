@@ -130,7 +130,8 @@ def reason_of(error: Exception) -> str:
 
 
 def _download_errors() -> tuple[type[Exception], ...]:
-    """Errors of a download that fails: of the system, and of the HTTP library that huggingface_hub uses in this version."""
+    """Errors of a download that fails: the system's, those of hf_xet, which has no classes of its own, and those of the HTTP
+    library that huggingface_hub uses in this version."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    return (OSError, *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)))
+    return (OSError, RuntimeError, ValueError, *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)))

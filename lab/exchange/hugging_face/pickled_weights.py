@@ -5,8 +5,9 @@ be circumvented (CVE-2025-32434, CVE-2026-24747), so that with an older torch no
 """
 
 import re
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular
@@ -26,6 +27,9 @@ from lab.exchange.hugging_face.weights_files import (
 )
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
+
+ARCHIVE = b"PK\x03\x04"
+"""First bytes of what torch reads as a zip archive; the format before torch 1.6 has others."""
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,6 +110,7 @@ def _load(path: Path, shown: str, room: int) -> "dict[str, Tensor]":
     import torch
 
     with open_regular(path, max(0, room)) as file:
+        _refuse_compressed(file, shown)
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged or hostile file makes torch raise almost anything
@@ -117,6 +122,20 @@ def _load(path: Path, shown: str, room: int) -> "dict[str, Tensor]":
     ):
         raise UserError(f"{shown} cannot be imported: it holds something other than tensors by their names.")
     return loaded
+
+
+def _refuse_compressed(file: BinaryIO, shown: str) -> None:
+    """Refuse an archive with compressed parts: torch writes none, and a few of its bytes could grow without bound."""
+    is_archive = file.read(len(ARCHIVE)) == ARCHIVE
+    if is_archive:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                is_stored = all(part.compress_type == zipfile.ZIP_STORED for part in archive.infolist())
+        except (zipfile.BadZipFile, NotImplementedError, ValueError):
+            is_stored = False
+        if not is_stored:
+            raise UserError(f"{shown} cannot be imported: it is damaged, or has compressed parts, which torch does not write.")
+    file.seek(0)
 
 
 def torch_version(words: str) -> tuple[int, int]:

@@ -41,11 +41,17 @@ def run_cost(
     return (
         *facts,
         ("parameters", f"{whole(run.parameters)}: {parts}"),
-        ("memory", f"about {bytes_(run.memory)} of {bytes_(machine.memory)}, and some 400 MB for torch itself"),
+        ("memory", _memory_in_words(run, machine)),
         ("a step", _step_in_words(run)),
         ("in all", _tokens_in_words(steps_at(run, speed) * run.tokens_per_step, run)),
         ("time", time),
     )
+
+
+def _memory_in_words(run: ResolvedRun, machine: Machine) -> str:
+    if machine.trains_in_main_memory(run.train.device):
+        return f"about {bytes_(run.memory)} of {bytes_(machine.memory)}, and some 400 MB for torch itself"
+    return f"about {bytes_(run.memory)} on the GPU; where it has less, a step is computed in parts"
 
 
 def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:

@@ -5,6 +5,7 @@ lines and then what `Tokenizer.dumps` makes. rustbpe holds the interpreter while
 wait for seconds.
 """
 
+import contextlib
 import json
 import logging
 import queue
@@ -64,6 +65,9 @@ def learn_in_process(texts: Iterable[str], vocab_size: int, report: Callable[[fl
             process.wait()
         finally:
             process.kill()
+            process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()  # what waits to be sent goes nowhere
             for reader in readers:
                 reader.join()
     if process.returncode:

@@ -71,6 +71,32 @@ def test_bf16_is_for_those_who_ask_for_it_and_for_large_models(llmlab: Call, run
     assert held == [True, True]
 
 
+@pytest.mark.parametrize("several", [[], ["--samples", "2"]])
+def test_weights_whose_logits_are_not_finite_are_one_sentence(llmlab: Call, run: Run, model: GPT, several: list[str]) -> None:
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1e20)
+    save_best(run, model, step=8, val_loss=0.5)
+    done = llmlab("generate", "tale", "-p", "a", "-n", "2", *several)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "The logits are NaN or infinite" in done.err
+
+
+def test_a_card_without_room_leaves_the_work_to_the_processor(llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = llmlab("generate", "tale", "-p", "a", "-n", "5").out
+    to = GPT.to
+
+    def full(self: GPT, where: torch.device | str) -> GPT:
+        if torch.device(where).type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return to(self, where)
+
+    monkeypatch.setattr(GPT, "to", full)
+    monkeypatch.setattr("lab.cli.commands.generate_command.generation_device", lambda asked, config: torch.device("cuda"))
+    assert llmlab("generate", "tale", "-p", "a", "-n", "5").out == alone
+    llmlab("generate", "tale", "-p", "a", "-n", "5", "--device", "cuda").assert_mistake("cuda has no room", "--device cpu")
+
+
 def test_the_device_is_the_one_that_is_asked_for_or_a_gpu_for_large_models(
     llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

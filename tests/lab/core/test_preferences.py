@@ -81,6 +81,9 @@ def test_a_link_to_the_user_s_other_settings_is_followed(tmp_path: Path) -> None
     (tmp_path / "dotfiles.json").write_text('{"theme": "nord"}')
     preferences_path(tmp_path).symlink_to(tmp_path / "dotfiles.json")
     assert read_preferences(tmp_path) == (Preferences("nord"), "")
+    write_preferences(tmp_path, theme="gruvbox")
+    assert preferences_path(tmp_path).is_symlink()
+    assert '"gruvbox"' in (tmp_path / "dotfiles.json").read_text()
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

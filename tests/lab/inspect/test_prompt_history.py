@@ -54,7 +54,7 @@ def test_any_character_can_be_kept(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"^Cannot keep the prompt in .*prompts\.jsonl: .*\.$"):
+    with pytest.raises(UserError, match=r"^Cannot read the prompts in .*prompts\.jsonl: .*\.$"):
         remember(tmp_path / "file", "a")
 
 
@@ -84,3 +84,19 @@ def test_a_prompt_too_long_to_keep_leaves_no_older_one_as_the_last(tmp_path: Pat
     remember(tmp_path, "a", "tale")
     assert remember(tmp_path, "x" * (CHARACTERS_KEPT + 1), "tale") == []
     assert last_prompt(tmp_path, "tale") == ""
+
+
+def test_a_file_that_cannot_be_read_is_not_replaced_and_a_link_stays_one(tmp_path: Path) -> None:
+    remember(tmp_path, "a")
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    history_path(tmp_path).rename(elsewhere)
+    history_path(tmp_path).symlink_to(elsewhere)
+    remember(tmp_path, "b")
+    assert history_path(tmp_path).is_symlink()
+    assert read_history(tmp_path) == ["a", "b"]
+    history_path(tmp_path).unlink()
+    history_path(tmp_path).mkdir()
+    with pytest.raises(UserError):
+        remember(tmp_path, "c")
+    assert read_history(tmp_path) == []
+    assert history_path(tmp_path).is_dir()

@@ -1,6 +1,7 @@
 """What training chooses by itself. Nothing here asserts which way is quicker."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -102,13 +103,15 @@ def test_a_real_layer_runs_in_every_way(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("trouble", ["a folder in the file's place", "a full disk", "bytes that are no text"])
+@pytest.mark.parametrize("trouble", ["a folder in the file's place", "a pipe in it", "a full disk", "bytes that are no text"])
 def test_a_file_that_cannot_be_read_or_written_is_no_hindrance(
     trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = measured(monkeypatch, TIMES)
     if trouble == "a folder in the file's place":
         (tmp_path / autotune.FILE).mkdir()
+    elif trouble == "a pipe in it":
+        os.mkfifo(tmp_path / autotune.FILE)
     elif trouble == "a full disk":
 
         def no_room(*_: object) -> None:

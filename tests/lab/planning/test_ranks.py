@@ -62,7 +62,10 @@ def test_the_form_shows_gpus_where_there_are_several() -> None:
     assert make_plan(Settings(gpus="8"), TEXT, BOX).problems == {"gpus": "This machine has 4 GPUs that CUDA can use, not 8."}
 
 
-@pytest.mark.parametrize(("visible", "count"), [(None, 3), ("0,2", 2), ("1", 1), ("0,1,-1,2", 2), ("", 0), ("-1", 0)])
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [(None, 3), ("0,2", 2), ("1", 1), ("0,1,-1,2", 2), ("", 0), ("-1", 0), ("-1,0", 0), ("GPU-1a,GPU-9c-1", 2)],
+)
 def test_the_gpus_are_those_that_cuda_shows(monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int) -> None:
     monkeypatch.setattr("lab.core.machine.nvidia_gpus", lambda: ["NVIDIA H100"] * 3)
     monkeypatch.setattr("lab.core.machine.torch_has_cuda", lambda: True)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,16 @@ def test_a_taken_name_and_too_little_memory_are_told(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     assert "called taken already" in plan_of(Settings(name="taken")).problems["name"]
     assert "of memory and this machine has 1.0 MB" in plan_of(Settings(), memory=1_000_000).problems["batch"]
+
+
+def test_a_card_s_memory_is_left_to_the_trainer_and_a_mac_shares_the_main_memory() -> None:
+    card = replace(MACHINE, memory=1_000_000, gpu="NVIDIA H100", gpus=1)
+    plan = make_plan(Settings(), TEXT, card)
+    assert not plan.problems
+    assert plan.run is not None
+    assert dict(run_cost(plan.run, (), card))["memory"].endswith("on the GPU; where it has less, a step is computed in parts")
+    assert "batch" in make_plan(Settings(), TEXT, replace(card, gpu="Apple GPU", gpus=0)).problems
+    assert "batch" in make_plan(Settings(device="cpu"), TEXT, card).problems
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,19 @@ def serve(port: int) -> int:
     def say_where() -> None:
         click.echo(f"The lab is at http://{LOOPBACK}:{port}/{secret}/")
         click.echo("From another machine, open a tunnel there first, then the same address in its browser:")
-        click.echo(f"  ssh -L {port}:{LOOPBACK}:{port} {getpass.getuser()}@{socket.gethostname()}")
+        click.echo(f"  ssh -L {port}:{LOOPBACK}:{port} {_user()}@{socket.gethostname()}")
         click.echo("Ctrl-C ends it; a run that is training keeps training.")
 
     asyncio.run(LabServer(secret).serve(listening, say_where))
     return INTERRUPTED
+
+
+def _user() -> str:
+    """The user's name, or `you` for a user number that has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "you"
 
 
 def _listen(port: int) -> socket.socket:

@@ -46,6 +46,18 @@ def test_without_a_gpu_it_says_that_it_needs_one(llmlab: Call, home: Path, monke
     llmlab("bench", "--gpu").assert_mistake("needs an NVIDIA GPU, and this machine shows no NVIDIA GPU", "--tiny")
 
 
+def test_a_text_beside_a_checkout_is_refused(llmlab: Call, home: Path, checkout: Path) -> None:
+    done = llmlab("bench", "--gpu", "--against", f"nanogpt={checkout}", "--race", "tale.txt")
+    done.assert_mistake("--race and --against exclude each other with --gpu")
+
+
+def test_on_a_cpu_nanogpt_s_bench_is_left_out_with_its_reason(home: Path, checkout: Path) -> None:
+    (checkout / "bench.py").write_text("raise SystemExit('Torch not compiled with CUDA enabled')")
+    rows = list(GpuSuite(home, lambda words: None, checkout, work=TINY)._training())
+    assert [(row.name, row.value is None) for row in rows] == [("nanoGPT's bench.py", True), ("1 layer, width 8", False)]
+    assert rows[0].note.endswith("nanoGPT's bench.py failed: Torch not compiled with CUDA enabled")
+
+
 def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(llmlab: Call, home: Path, checkout: Path) -> None:
     done = llmlab("bench", "--gpu", "--tiny", "--against", f"nanogpt={checkout}", "--json")
     assert done.code == 0, done.err

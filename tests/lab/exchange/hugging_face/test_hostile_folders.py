@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,16 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     refused(folder, home, "other than tensors", convert_pickle=True)
     torch.save(weights | {"transformer.wte.weight": torch.zeros(1).expand(256, 5)}, path)
     refused(folder, home, "wte.weight is 256 × 5", convert_pickle=True)
+    torch.save(weights, path)
+    with zipfile.ZipFile(path) as whole:
+        parts = {part: whole.read(part) for part in whole.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as compressed:
+        for part, data in parts.items():
+            compressed.writestr(part, data)
+    assert torch.load(path, weights_only=True), "torch would read it"
+    refused(folder, home, "has compressed parts", convert_pickle=True)
+    path.write_bytes(b"PK\x03\x04nonsense")
+    refused(folder, home, "it is damaged", convert_pickle=True)
     path.write_bytes(b"\x80\x02nonsense")
     refused(folder, home, "as weights alone", convert_pickle=True)
     for is_zip in (True, False):

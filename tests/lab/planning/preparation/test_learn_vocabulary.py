@@ -20,17 +20,22 @@ def test_the_vocabulary_is_the_one_learned_here_and_merges_are_reported() -> Non
     assert shares[-1] == 1.0
 
 
-def test_learning_is_cancelled_while_the_text_is_read_and_while_it_merges() -> None:
+class CancelledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("cancelled", [KeyboardInterrupt, CancelledError])
+def test_learning_is_cancelled_while_the_text_is_read_and_while_it_merges(cancelled: type[BaseException]) -> None:
     def text() -> Iterator[str]:
         yield "The big dog ran.\n"
-        raise KeyboardInterrupt
+        raise cancelled
 
     def cancel(share: float) -> None:
-        raise KeyboardInterrupt
+        raise cancelled
 
     before = set(psutil.Process().children())
     for texts, report in ((text(), lambda share: None), (TEXTS, cancel)):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(cancelled):
             learn_in_process(texts, 300, report, end_of_text=False)
         assert set(psutil.Process().children()) <= before
 
