@@ -45,6 +45,7 @@ def step_key(model: ModelConfig, train: TrainConfig) -> str:
     computed = (train.optimizer, train.device, train.precision, train.attention, train.threads)
     parts = [f"{name} {getattr(model, name)}" for name in ("layers", "heads", "width", "context", "vocab_size", "dropout")]
     parts += [f"batch {train.batch} in {train.accumulate}", *(str(each) for each in computed)]
+    parts += [f"{train.ranks} ranks"] * (train.ranks > 1)
     return f"{processor()}, {cores()} cores, {gpu()}: {', '.join(parts)}"
 
 
@@ -134,7 +135,8 @@ def time_steps(job: TimingJob) -> float:
     """Seconds of a step: the lower quartile of twenty on random tokens, after a warm-up, computed as a run would.
 
     The time is kept, and other programs only ever make a step slower: a median would keep the load of a busy machine. Where
-    memory does not suffice, the step is split as the trainer does.
+    memory does not suffice, the step is split as the trainer does. Of a batch that several GPUs share it is one GPU's part; the
+    time that they take to add up the gradients is not in it.
     """
     import numpy as np
     import torch
@@ -155,7 +157,8 @@ def time_steps(job: TimingJob) -> float:
     model.set_attention_kernel(chosen.attention)
     optimizer = make_optimizer(model, 1e-4, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
     set_muon_dtype(optimizer, muon_dtype(chosen.precision))
-    shape = (train.batch, model_config.context)
+    windows = -(-train.batch // train.ranks) if device.type == "cuda" else train.batch
+    shape = (windows, model_config.context)
     ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))
 
     def step(parts: int) -> None:
@@ -168,19 +171,19 @@ def time_steps(job: TimingJob) -> float:
         optimizer.step()
 
     times: list[float] = []
-    micro_batches = train.accumulate
+    micro_batches = min(train.accumulate, windows)
     deadline = time.monotonic() + SECONDS
     while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < deadline):
         started = time.perf_counter()
         try:
             step(micro_batches)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or micro_batches >= train.batch:
+            if not is_out_of_memory(error) or micro_batches >= windows:
                 raise
         else:
             times.append(time.perf_counter() - started)
             continue
-        micro_batches = min(2 * micro_batches, train.batch)
+        micro_batches = min(2 * micro_batches, windows)
         free_memory(device)  # only here the exception, and with it what the attempt had allocated, is gone
     return float(np.quantile(times[WARM_UP:] or times[1:], 0.25))
 

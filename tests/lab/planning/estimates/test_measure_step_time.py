@@ -33,8 +33,9 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path) -> None:
 
 
 def test_what_a_step_depends_on_is_in_its_key() -> None:
-    others = (TrainConfig(batch=5), TrainConfig(accumulate=2), TrainConfig(optimizer="muon"), TrainConfig(threads=1))
-    assert len({step_key(MODEL, train) for train in (TrainConfig(), *others)}) == 5
+    changes = ({"batch": 5}, {"accumulate": 2}, {"optimizer": "muon"}, {"threads": 1}, {"ranks": 2})
+    others = [TrainConfig(**change) for change in changes]  # type: ignore[arg-type]
+    assert len({step_key(MODEL, train) for train in (TrainConfig(), *others)}) == len(others) + 1
     assert step_key(MODEL, TrainConfig(lr=1.0, steps=7)) == step_key(MODEL, TrainConfig())
 
 
