@@ -91,9 +91,12 @@ class StatusBoard:
                     temporary.unlink(missing_ok=True)
 
     def _write_over(self, content: bytes) -> None:
-        """Overwrite the file in place, in one write, on a full disk or in a folder where no file can be made."""
+        """Overwrite the file in place, in one write, on a full disk or in a folder where no file can be made.
+
+        A longer file keeps its length: cut off before or after, it would be damaged for a moment.
+        """
         descriptor = open_to_overwrite(self._path)
         try:
-            os.pwrite(descriptor, content, 0)
+            os.pwrite(descriptor, content[:-1].ljust(os.fstat(descriptor).st_size - 1) + b"\n", 0)
         finally:
             os.close(descriptor)
