@@ -26,6 +26,8 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
     if gpus is not None and ranks is not None:
         raise click.UsageError("Give --gpus or --ranks, not both.", click.get_current_context())
     found = open_run(run)
+    if gpus is not None and not found.config.train.device.startswith(("auto", "cuda")):
+        raise UserError(f"{found.name} was made to train on {found.config.train.device}, not on CUDA's GPUs; leave --gpus out.")
     count = ranks if gpus is None else gpu_ranks(gpus, machine())
     if found.phase() == "paused":
         if count is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lab.cli.command_registry import COMMANDS
+from lab.runs.run_folder import Run
 
 Call = Callable[..., Any]
 
@@ -194,3 +195,10 @@ def test_a_real_training_from_the_command_line(llmlab: Call, home: Path, text: P
     assert llmlab("generate", "first", "-p", "The big", "-n", "8").out.startswith("The big")
     assert [path.name for path in home.iterdir()] == ["first"]
     assert json.loads((home / "first" / "config.json").read_text())["data"]["bytes"] == len(text.read_bytes())
+
+
+def test_a_run_for_the_cpu_is_not_resumed_on_gpus(tiny_run: Callable[..., Run], llmlab: Call) -> None:
+    run = tiny_run()
+    llmlab("resume", run.name, "--gpus", "2").assert_mistake(
+        f"{run.name} was made to train on cpu, not on CUDA's GPUs; leave --gpus out."
+    )
