@@ -14,13 +14,13 @@ USUAL_FLOPS = 10e12
 """FLOPs a second of a card whose peak is not known."""
 
 
-def planned_seconds(model: ModelConfig, train: TrainConfig, card_name: str) -> float:
-    """Duration of a run on a card: its minutes, or its steps at the usual utilization."""
+def planned_seconds(model: ModelConfig, train: TrainConfig, card_name: str, cards: int = 1) -> float:
+    """Duration of a run on so many cards of a kind: its minutes, or its steps at the usual utilization."""
     if train.steps is None:
         return 60 * (train.minutes or 0.0)
     peak = peak_flops(card_name, "bf16")
     speed = USUAL_FLOPS if peak is None else USUAL_UTILIZATION * peak
-    return train.steps * train.batch * model.context * flops_per_token(model) / speed
+    return train.steps * train.batch * model.context * flops_per_token(model) / (speed * cards)
 
 
 def choose_compile(setting: str, device_type: str, seconds: float) -> tuple[bool, str]:

@@ -34,7 +34,8 @@ def fall_back(model: GPT, state: TrainerState, error: Exception) -> str:
     model.training_parts = PLAIN
     state.set_compiled(False)
     reason = (str(error).strip().splitlines() or [""])[0][:LONGEST_REASON].rstrip(" .:")
+    masks = " and the dropout masks" if model.config.dropout else ""
     return (
         f"torch.compile failed ({type(error).__name__}{': ' * bool(reason)}{reason}), so that steps are computed without it; "
-        "the results are the same but for rounding."
+        f"the results are the same but for rounding{masks}."
     )

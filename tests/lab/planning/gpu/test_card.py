@@ -71,4 +71,6 @@ def test_the_planned_duration_is_the_minutes_or_the_steps_at_the_usual_speed() -
     train = TrainConfig(steps=1000, batch=12)
     flops = 1000 * 12 * 1024 * 6 * 124e6  # about: attention comes on top
     assert planned_seconds(GPT2, train, A100.name) == pytest.approx(flops / (0.3 * 312e12), rel=0.2)
+    assert planned_seconds(GPT2, train, A100.name, cards=8) == pytest.approx(planned_seconds(GPT2, train, A100.name) / 8)
+    assert planned_seconds(GPT2, TrainConfig(steps=None, minutes=7.0), A100.name, cards=8) == 420.0
     assert planned_seconds(GPT2, train, "unknown") > planned_seconds(GPT2, train, A100.name)
