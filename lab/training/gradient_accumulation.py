@@ -46,8 +46,9 @@ class GradientAccumulator:
     def compute(self, step: int, lr: float = 0.0) -> float:
         """Compute the gradient of a step into the weights, and return the loss in nats per token. `lr` is for the other ranks.
 
-        Where memory does not suffice, `micro_batches` is doubled, up to one window each, and the step begun anew. Where compiled
-        code fails, it is begun anew without it.
+        Where memory does not suffice, `micro_batches` is doubled, up to one window each, and the step begun anew; each rank
+        computes at least one, so that twice their number is the least that helps. Where compiled code fails, the step is begun
+        anew without it.
 
         Raises:
             UserError: if memory does not suffice for one window.
@@ -62,7 +63,7 @@ class GradientAccumulator:
                     f"There is not enough memory for even one window of {self._batches.context} tokens; "
                     "start a new run with a smaller --context or a smaller model."
                 )
-            self.micro_batches = min(2 * self.micro_batches, self._batches.batch)
+            self.micro_batches = min(2 * max(self.micro_batches, self._ranks.count), self._batches.batch)
 
     def attempt(self, step: int) -> float | None:
         """Compute the gradient of a step into the weights, and return the loss; None where the memory of some rank ran out."""

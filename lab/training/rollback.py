@@ -35,14 +35,22 @@ class Rollback:
         self._tensors = setup.loaded.rollback_tensors if setup.loaded else {}
         self._step, self._losses = self._state.rollback_step, self._state.rollback_losses
         self._report = report
+        self._most_kept = 0
+        """Tensors of the largest state that this process has kept."""
+        self._is_short = False
+        """True after a copy for which there was no memory."""
 
-    def keep_if_due(self, losses: list[float]) -> None:
-        """Keep the present state, before an ordinary step is applied; `losses` are those by which the step was judged."""
+    def keep_if_due(self, losses: list[float]) -> bool:
+        """Keep the present state, before an ordinary step is applied; `losses` are those by which the step was judged.
+
+        Returns True if more is kept than ever before, as it is once the optimizer has a state: the next steps have less memory.
+        """
         step = self._state.step
         if isinstance(self._optimizer, ShardedState):
-            return  # a rank has no room for all of it, so that the checkpoint before the last is what is restored
-        if self._is_recent() or not (self._step is None or step % KEEP_STATE_EVERY == 0):
-            return
+            return False  # a rank has no room for all of it, so that the checkpoint before the last is what is restored
+        is_wanted = self._step is None and not self._is_short
+        if self._is_recent() or not (is_wanted or step % KEEP_STATE_EVERY == 0):
+            return False
         self._tensors, self._step = {}, None
         try:
             kept = {MODEL_PREFIX + name: weight.detach().clone() for name, weight in self._model.state_dict().items()}
@@ -51,8 +59,11 @@ class Rollback:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            return  # without room for it, the checkpoint before the last is what is restored
-        self._tensors, self._step, self._losses = kept, step, list(losses)
+            self._is_short = True
+            return False  # without room for it, the checkpoint before the last is what is restored
+        self._tensors, self._step, self._losses, self._is_short = kept, step, list(losses), False
+        is_more, self._most_kept = len(kept) > self._most_kept, max(len(kept), self._most_kept)
+        return is_more
 
     def roll_back(self, why: str) -> None:
         """Restore the good state into model and optimizer, halve the learning rate, and report it in a sentence.

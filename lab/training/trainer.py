@@ -185,8 +185,9 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
 
     try:
         from lab.training.training_loop import Training
+        from lab.training.training_setup import telling_out_of_memory
 
-        with leading_ranks(run, environment, board, signals) as ranks:
+        with telling_out_of_memory(run.config), leading_ranks(run, environment, board, signals) as ranks:
             note = " ".join(filter(None, (takeover_note(before), masks_note(run, environment))))
             training = Training(run, board, signals, note, ranks)
             tell(start_in_words(run, board.status, environment))

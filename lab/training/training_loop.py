@@ -13,11 +13,11 @@ checkpoints.
 import math
 import shlex
 import time
+from contextlib import suppress
 
 import torch
 
 from lab.core.errors import UserError
-from lab.core.number_format import count
 from lab.core.out_of_memory import is_out_of_memory
 from lab.core.uniform_baseline import uniform_baseline
 from lab.data.token_file import token_lengths
@@ -38,7 +38,7 @@ from lab.training.evaluation.final_evaluation import evaluate_final_weights
 from lab.training.evaluation.model_insights import ModelInsights
 from lab.training.evaluation.text_samples import write_samples
 from lab.training.evaluation.update_norms import UpdateNorms
-from lab.training.evaluation.validation_loss import Evaluation, Evaluator
+from lab.training.evaluation.validation_loss import Evaluation, Evaluator, full_precision
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.rollback import Rollback
 from lab.training.run_length import RunLength
@@ -47,8 +47,7 @@ from lab.training.snapshot_schedule import SnapshotSchedule
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 from lab.training.training_clock import Clock, Throughput
-from lab.training.training_setup import ComputeSetup, set_up_training
-from models.parameter_count import parameter_count
+from lab.training.training_setup import ComputeSetup, out_of_memory_message, set_up_training
 from models.sampling import LogitsError
 
 CANCEL_SECONDS = 2.0
@@ -144,7 +143,7 @@ class Training:
             raise UserError(self.rollback.failure_message(f"{error} holds NaN or infinity")) from error
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                raise UserError(self._out_of_memory_message()) from error
+                raise UserError(f"{out_of_memory_message(self.config)} {self.logs.last_saved()}") from error
             raise
         finally:
             self.board.update(seconds=self.clock.seconds())
@@ -167,7 +166,8 @@ class Training:
         applied = not bad and not overflow
         self.ranks.update(apply=applied)
         if applied:
-            self.rollback.keep_if_due(losses)
+            if self.rollback.keep_if_due(losses):
+                self.ranks.be_careful()
             self.optimizer.step()
         updates = norms.after_step() if norms is not None and applied else []
         tokens = train.batch * self.config.model.context
@@ -233,7 +233,9 @@ class Training:
         if use := self.gpu_meter.measure(self.throughput.per_second() / self.ranks.count):
             self.board.update(gpu=use)
         if evaluated:
-            self.logs.insight(self.insights.measure(self.model, step, self.state.pending_updates))
+            with full_precision():
+                insight = self.insights.measure(self.model, step, self.state.pending_updates)
+            self.logs.insight(insight)
             self._write_samples(train.prompts)
             self._save_if_best(metric)
             self.over = self.length.is_over()
@@ -269,11 +271,9 @@ class Training:
             self.logs.event("best")
 
     def _write_samples(self, prompts: tuple[str, ...]) -> None:
-        try:
+        with full_precision(), suppress(LogitsError):  # the model's output is NaN, as the loss shows
             for sample in write_samples(self.model, self.setup.tokenizer, self.config, self.state.step, prompts):
                 self.logs.sample(sample)
-        except LogitsError:
-            return  # the model's output is NaN, as the loss shows
 
     def _handle_commands(self) -> None:
         """Carry out the commands in control/. Raises StopRequestedError if one asks for the end."""
@@ -312,6 +312,8 @@ class Training:
                 self.saver.save_silently()
         except StopRequestedError:
             request.save = False
+        except RankLostError as error:
+            raise UserError(self._end_without(error)) from error
         if lost := self.ranks.lost():  # the launcher then ends all ranks by a signal
             raise UserError(f"{lost} {self._how_to_go_on()}")
         if not request.save:
@@ -324,15 +326,9 @@ class Training:
     def _end_without(self, lost: RankLostError) -> str:
         """Save what rank 0 has, and return the reason for the end."""
         if lost.can_save and not self.saver.is_saved():
-            self.saver.save_silently()
+            with suppress(StopRequestedError):  # on a full disk the user says to discard it
+                self.saver.save_silently()
         return f"{lost} {self._how_to_go_on()}"
 
     def _how_to_go_on(self) -> str:
         return f"{self.logs.last_saved()} `llmlab resume {shlex.quote(self.run.name)}` goes on."
-
-    def _out_of_memory_message(self) -> str:
-        parameters = count(parameter_count(self.config.model))
-        return (
-            f"There is not enough memory for the weights and the optimizer of {parameters} parameters beside what else uses it; "
-            f"close other programs and resume, or start a new run with a smaller model. {self.logs.last_saved()}"
-        )

@@ -1,7 +1,8 @@
 """Setup of a run's training: device, data, model, optimizer, last checkpoint, and the arithmetic it computes in."""
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from torch.optim import Optimizer
 
 from lab.core.errors import UserError
 from lab.core.machine import cores
+from lab.core.number_format import count
+from lab.core.out_of_memory import is_out_of_memory
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
@@ -17,7 +20,7 @@ from lab.planning.estimates.memory_estimate import check_memory
 from lab.planning.gpu.compile_choice import choose_compile, planned_seconds
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import TrainConfig
+from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
 from lab.training.acceleration.compilation import is_compiled
@@ -29,6 +32,7 @@ from lab.training.trainer_state import TrainerState
 from models.autocast import autocast
 from models.gpt import GPT
 from models.optimizers.optimizer import make_optimizer, muon_dtype, set_muon_dtype
+from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 
 
@@ -74,10 +78,29 @@ def set_up_training(run: Run, ranks: Ranks | None = None) -> TrainingSetup:
     loaded = checkpoint.load_checkpoint(run, model, optimizer)
     if loaded is None and config.start is not None:
         model.load_state_dict(load_model(run, "0")[0].state_dict())
-    state = loaded.state if loaded else _initial_state(run, device)
+    state = loaded.state if loaded else _initial_state(run, device, ranks.count)
     set_arithmetic(state, model, optimizer)
     ranks.share_state(model, optimizer, state)
     return TrainingSetup(run, device, tokenizer, tokens, batches, model, optimizer, loaded, state)
+
+
+def out_of_memory_message(config: RunConfig) -> str:
+    """The reason for an end for lack of memory, and what to do."""
+    return (
+        f"There is not enough memory for the weights and the optimizer of {count(parameter_count(config.model))} parameters "
+        "beside what else uses it; close other programs and resume, or start a new run with a smaller model."
+    )
+
+
+@contextmanager
+def telling_out_of_memory(config: RunConfig) -> Iterator[None]:
+    """Context in which running out of memory is an error of the user's. Raises UserError then."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(out_of_memory_message(config)) from error
 
 
 def load_tokens(run: Run) -> TokenFile:
@@ -93,12 +116,12 @@ def batches_of(run: Run, tokens: TokenFile, ranks: Ranks) -> TrainingBatches:
     return TrainingBatches(tokens, 0, run.config.data.split, model.context, train.batch, train.seed, ranks.rows(train.batch))
 
 
-def _initial_state(run: Run, device: torch.device) -> TrainerState:
+def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerState:
     """State before the first step, in the fastest arithmetic on this machine of those that the run allows."""
     model, train = run.config.model, run.config.train
     chosen = choose_compute(model, train, device, run.path.parent)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    compiled, why = choose_compile(train.compile, device.type, planned_seconds(model, train, card))
+    compiled, why = choose_compile(train.compile, device.type, planned_seconds(model, train, card, ranks))
     computed = f"{chosen.reason}, {why}" if why else chosen.reason
     state = TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=computed)
     if compiled:

@@ -59,6 +59,9 @@ class Ranks(Protocol):
     def update(self, apply: bool) -> None:
         """Have the others update their weights, too, or leave out the step."""
 
+    def be_careful(self) -> None:
+        """Compute the next steps so that they can be tried again, since more memory is taken from now on."""
+
     def lost(self) -> str:
         """A sentence if a rank is lost."""
 
@@ -71,7 +74,10 @@ class OneRank:
     local_count = 1
 
     def device(self, setting: str) -> torch.device:
-        return choose_device(setting)
+        device = choose_device(setting)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # whose generator draws the dropout masks
+        return device
 
     def rows(self, batch: int) -> slice:
         return slice(0, batch)
@@ -98,6 +104,9 @@ class OneRank:
         pass
 
     def update(self, apply: bool) -> None:
+        pass
+
+    def be_careful(self) -> None:
         pass
 
     def lost(self) -> str:

@@ -17,14 +17,22 @@ from lab.training.checkpoint import optimizer_tensors
 from lab.training.distributed.one_rank import LossFunction, OneRank
 from lab.training.distributed.orders import Kind, Order
 from lab.training.distributed.rank_environment import RankEnvironment
-from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, connect_store, rank_device
+from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, broken_connection, connect_store, rank_device
 from lab.training.distributed.rank_watch import EndedEarlyError, RankWatch, join_all
 from lab.training.distributed.sharded_optimizer import ShardedOptimizer
 from lab.training.distributed.shared_state import receive_state
 from lab.training.distributed.shared_step import SharedStep
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.stop_signals import StopSignals
-from lab.training.training_setup import ComputeSetup, TrainingSetup, batches_of, load_tokens, optimizer_of, set_arithmetic
+from lab.training.training_setup import (
+    ComputeSetup,
+    TrainingSetup,
+    batches_of,
+    load_tokens,
+    optimizer_of,
+    set_arithmetic,
+    telling_out_of_memory,
+)
 from models.gpt import GPT
 
 
@@ -42,15 +50,16 @@ def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSigna
     try:
         device = rank_device(environment, run.config.train.device)
         join_all(watch, signals, JOIN_SECONDS, lambda missing: None)
-        group = RankGroup(environment, device, store)
-        OtherRank(run, group, watch).train()
+        with telling_out_of_memory(run.config):
+            group = RankGroup(environment, device, store)
+            OtherRank(run, group, watch).train()
         group.leave()
     except EndedEarlyError:
         return 1  # rank 0 or the launcher has said why
     except UserError as error:
         failure = str(error)
     except Exception as error:
-        lost = watch.lost(1.0)
+        lost = watch.lost(1.0) or broken_connection(error)
         if not lost:
             traceback.print_exc()
         failure = lost or f"{type(error).__name__}: {error}"

@@ -4,6 +4,8 @@ Tensors of the model go through NCCL on GPUs and Gloo on the CPU; orders and los
 which a rank may wait for as long as rank 0 evaluates, is paused, or waits for room on a disk.
 """
 
+import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +19,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
 from lab.core.errors import UserError
+from lab.core.out_of_memory import is_out_of_memory
 from lab.planning.device import choose_device
 from lab.training.distributed.orders import Kind, Order, order_of
 from lab.training.distributed.rank_environment import RankEnvironment
@@ -35,6 +38,8 @@ IDLE_SECONDS = 0.02
 BUSY_SECONDS = 1.0
 COALESCED_BYTES = 25 << 20
 """Gradients that are added up at once after the backward pass, the size of DistributedDataParallel's buckets."""
+LONGEST_REASON = 200
+"""Characters of PyTorch's reason for a broken connection that are repeated."""
 
 
 def rank_device(environment: RankEnvironment, setting: str) -> torch.device:
@@ -78,6 +83,8 @@ class RankGroup:
 
     def __init__(self, environment: RankEnvironment, device: torch.device, store: Store) -> None:
         self.environment, self.device = environment, device
+        if device.type == "cuda":  # else NCCL may abort this process before the watch of the ranks has said why
+            os.environ["TORCH_NCCL_ASYNC_ERROR_HANDLING"] = "0"
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             store=PrefixStore("group", store),
@@ -141,6 +148,11 @@ class RankGroup:
         dist.broadcast(there, source)
         return there
 
+    def synchronize(self) -> None:
+        """Wait until the GPU has sent and received: NCCL's calls only enqueue that."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+
     def parallel(self, model: GPT, loss: Callable[..., Tensor]) -> DistributedDataParallel:
         """The loss of a model as a module whose backward pass adds up the gradients of all ranks.
 
@@ -173,6 +185,17 @@ class RankGroup:
         dist.all_reduce(flat)
         for gradient, total in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(total.view_as(gradient))
+
+
+def broken_connection(error: BaseException) -> str:
+    """A sentence if a collective has failed: so it does at once where a process on another machine ends. Else empty."""
+    text = str(error)
+    is_broken = isinstance(error, dist.DistError) or any(word in text.lower() for word in ("gloo", "connection"))
+    if not isinstance(error, RuntimeError) or is_out_of_memory(error) or not is_broken:
+        return ""
+    first_line = (text.strip().splitlines() or [type(error).__name__])[0]
+    reason = re.sub(r"^\[[^]]*\] *", "", first_line)[:LONGEST_REASON].rstrip(" .")  # without the place in the source
+    return f"The connection to another rank broke ({reason}), and training ended with it."
 
 
 class _Loss(nn.Module):

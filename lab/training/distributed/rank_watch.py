@@ -12,6 +12,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import psutil  # type: ignore[import-untyped]
@@ -32,6 +33,8 @@ LONGEST_HOST = 64
 """Characters of a host's name that are told."""
 GRACE_SECONDS = 10.0
 """Time after that in which this process is to find it out by itself, and save."""
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+"""File that differs between two machines, be their names equal or not."""
 
 
 class EndedEarlyError(UserError):
@@ -240,8 +243,8 @@ def _is_alive(pid: int) -> bool:
 
 
 def _process_space() -> str:
-    """Name of this process's namespace of process numbers; empty where the system has none."""
+    """Name of this machine's start and of this process's namespace of process numbers; empty where the system has none."""
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return f"{Path(BOOT_ID).read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""

@@ -18,7 +18,7 @@ from lab.runs.run_folder import Run
 from lab.training.distributed.one_rank import RankLostError
 from lab.training.distributed.orders import Kind, Order
 from lab.training.distributed.rank_environment import RankEnvironment
-from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, connect_store, rank_device
+from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, broken_connection, connect_store, rank_device
 from lab.training.distributed.rank_watch import RankWatch, join_all
 from lab.training.distributed.sharded_optimizer import ShardedOptimizer, is_sharded
 from lab.training.distributed.shared_state import send_state
@@ -34,7 +34,7 @@ END_SECONDS = 5.0
 """Time for the others to take the order to end; those that cannot find out by themselves that rank 0 is gone."""
 CAREFUL_STEPS = 3
 """Steps that add up the gradients only after all ranks have computed theirs, so that one which runs out of memory can be tried
-again in smaller micro-batches: at the start, and after that has happened."""
+again in smaller micro-batches: at the start, after that has happened, and once more memory is taken."""
 
 
 class RankZero:
@@ -60,7 +60,7 @@ class RankZero:
     def shard(self, optimizer: Optimizer, model: GPT) -> Optimizer:
         if not self._sharded:
             return optimizer
-        return ShardedOptimizer(optimizer, model, self._group, lambda: self._send(Order(Kind.GATHER)))
+        return ShardedOptimizer(optimizer, model, self._group, lambda: self._send(Order(Kind.GATHER)), self._together)
 
     def loss_function(self, model: GPT) -> Callable[..., Tensor]:
         return self._step.loss_function(model)
@@ -69,6 +69,7 @@ class RankZero:
         self._send(Order(Kind.SHARE))
         with self._together():
             send_state(self._group, model, optimizer, state)
+            self._group.synchronize()
 
     def begin_step(self, step: int, micro_batches: int, lr: float) -> None:
         if self._failed is not None:
@@ -83,12 +84,14 @@ class RankZero:
     def total(self, loss: float | None) -> float | None:
         with self._together():
             total = self._step.total(loss)
+            if not self._step.overlap:
+                self._group.synchronize()
         self._careful = CAREFUL_STEPS if total is None else max(0, self._careful - 1)
         return total
 
     def explain(self, error: BaseException) -> None:
         self._watch.waits = False
-        if lost := self._watch.lost(EXPLAIN_SECONDS):
+        if lost := self._watch.lost(EXPLAIN_SECONDS) or broken_connection(error):
             raise RankLostError(lost, self._can_save) from error
 
     def update(self, apply: bool) -> None:
@@ -98,6 +101,9 @@ class RankZero:
             if self._sharded:
                 raise
             self._failed = error  # this step is completed here, so that it can be saved
+
+    def be_careful(self) -> None:
+        self._careful = CAREFUL_STEPS
 
     def lost(self) -> str:
         return self._watch.lost()

@@ -1,6 +1,7 @@
 """Weights, optimizer state and trainer state from rank 0 to the others, which never read a checkpoint themselves."""
 
 import msgspec
+import torch
 from torch.optim import Optimizer
 
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
@@ -27,10 +28,24 @@ def send_state(group: RankGroup, model: GPT, optimizer: Optimizer, state: Traine
         group.send_tensor(tensor)
 
 
+@torch.no_grad()
 def receive_state(group: RankGroup, model: GPT, optimizer: Optimizer) -> TrainerState:
-    """Receive what `send_state` sends, load it, and return the trainer state."""
+    """Receive what `send_state` sends, load it, and return the trainer state.
+
+    It comes one tensor at a time: of a sharded optimizer's state there may be no room for the parts of the other ranks, nor for
+    its old state beside the new one.
+    """
     header = msgspec.json.decode(group.send_json(None), type=_Header)
-    tensors = {facts.name: group.send_tensor(facts.empty(group.device)) for facts in header.tensors}
-    model.load_state_dict(tensors_under(MODEL_PREFIX, tensors))
-    load_optimizer(model, optimizer, tensors_under(OPTIMIZER_PREFIX, tensors))
+    weights = {MODEL_PREFIX + name: weight for name, weight in model.state_dict().items()}
+    (optimizer.optim if isinstance(optimizer, ShardedOptimizer) else optimizer).state.clear()
+    moments = {}
+    for facts in header.tensors:
+        received = group.send_tensor(facts.empty(group.device))
+        if facts.name in weights:
+            weights.pop(facts.name).copy_(received)
+        elif not isinstance(optimizer, ShardedOptimizer) or optimizer.is_own(facts.name.removeprefix(OPTIMIZER_PREFIX)):
+            moments[facts.name] = received
+    if weights:
+        raise RuntimeError(f"Rank 0 sent no {', '.join(weights)}.")
+    load_optimizer(model, optimizer, tensors_under(OPTIMIZER_PREFIX, moments))
     return header.state

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
+from lab.training.distributed.one_rank import OneRank
+from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.training_setup import set_up_training
 from models.gpt import GPT
 
 TinyRun = Callable[..., Run]
@@ -166,3 +170,25 @@ def test_with_a_limit_on_the_process(tiny_run: TinyRun) -> None:
     assert [event.kind for event in fits.events().read()].count("micro_batch") >= 1
     assert does_not.status().phase == "failed"
     assert "not enough memory" in does_not.status().message
+
+
+def test_of_eight_ranks_each_is_given_smaller_micro_batches_at_once(tiny_run: TinyRun) -> None:
+    """Each computes one micro-batch at least: eight on all together are no smaller than one."""
+    asked: list[int] = []
+
+    class EightRanks(OneRank):
+        count = 8
+
+        def rows(self, batch: int) -> slice:
+            return slice(0, batch // 8)
+
+        def begin_step(self, step: int, micro_batches: int, lr: float) -> None:
+            asked.append(micro_batches)
+
+        def total(self, loss: float | None) -> float | None:
+            return loss if len(asked) == 3 else None
+
+    ranks = EightRanks()
+    gradient = GradientAccumulator(set_up_training(tiny_run(batch=32), ranks), nullcontext, ranks)
+    gradient.compute(0)
+    assert asked == [1, 16, 32]

@@ -10,6 +10,7 @@ from lab.core.safetensors_file import read_metadata
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
+from lab.training.distributed.one_rank import OneRank
 from lab.training.rollback import MAX_HALVINGS
 from models.gpt import GPT
 from tests.lab.training.compare_runs import same
@@ -175,3 +176,29 @@ def test_weights_that_are_nan_are_never_saved(tiny_run: TinyRun, train_here: Tra
     assert train_here(run).phase == "finished"
     assert backs(run) == [10]
     assert_every_file_is_finite(run)
+
+
+def test_the_next_steps_are_careful_once_more_is_kept(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first state has weights only, that of step 50 the optimizer's state, too, and that of step 100 is no larger."""
+    run = tiny_run(steps=105, eval_every=1000)
+    careful: list[int] = []
+    monkeypatch.setattr(OneRank, "be_careful", lambda ranks: careful.append(len(run.metrics().read())))
+    assert train_here(run).phase == "finished"
+    assert careful == [1, 51], "lines in metrics.jsonl, that of step 0 among them"
+
+
+def test_a_copy_without_memory_is_tried_again_at_the_usual_steps_only(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(steps=55, eval_every=1000)
+    tries: list[int] = []
+
+    def fail(*arguments: object) -> None:
+        tries.append(len(run.metrics().read()))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("lab.training.rollback.optimizer_tensors", fail)
+    assert train_here(run).phase == "finished"
+    assert tries == [1, 51]

@@ -20,6 +20,8 @@ from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
+from lab.training.stop_signals import StopSignals
+from lab.training.trainer import train
 from tests.lab.training.compare_runs import same
 
 TinyRun = Callable[..., Run]
@@ -174,3 +176,17 @@ def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, s
     steps = [metric.step for metric in run.metrics().read()]
     assert steps == list(range(run.status().step + 1))
     assert load_model(run, "last")[1] == run.status().step
+
+
+def test_a_set_up_without_memory_is_told_in_a_sentence(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr("lab.training.training_setup.optimizer_of", full)
+    monkeypatch.setattr("lab.training.trainer.lower_priority", lambda: None)
+    run = tiny_run()
+    assert train(run, StopSignals()) == 1
+    status = run.status()
+    assert status.phase == "failed"
+    assert status.message.startswith("There is not enough memory for the weights and the optimizer of ")
+    assert status.message.endswith("close other programs and resume, or start a new run with a smaller model.")

@@ -21,6 +21,9 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Insight, Metric, Status
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
+from lab.training.checkpoint_schedule import CheckpointSchedule
+from lab.training.command_inbox import StopRequestedError
+from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.gradient_accumulation import dropout_seed
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
@@ -316,3 +319,39 @@ def test_a_fault_of_the_tokenizer_while_samples_are_written_is_not_swallowed(
     monkeypatch.setattr(Tokenizer, "decode", broken)
     with pytest.raises(TokenizerError, match=r"7 is no token\."):
         train_here(tiny_run(prompts=("The",)))
+
+
+def test_a_rank_that_is_lost_while_a_stop_saves_is_told(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sharded optimizer's state needs all ranks."""
+    run = tiny_run(steps=20)
+
+    def lose(saver: CheckpointSchedule) -> None:
+        raise RankLostError("Rank 1 died.", can_save=False)
+
+    monkeypatch.setattr(CheckpointSchedule, "save_silently", lose)
+    monkeypatch.setattr(CheckpointSchedule, "is_due", lambda saver, step: False)
+    status = train_here(run, until=5)
+    assert status.phase == "failed"
+    assert status.message.startswith("Rank 1 died. ")
+    assert status.message.endswith(f"`llmlab resume {run.name}` goes on.")
+
+
+def test_discarding_what_a_lost_rank_leaves_unsaved_is_no_internal_error(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(steps=20)
+
+    def lose(ranks: OneRank, step: int, micro_batches: int, lr: float) -> None:
+        if step == 5:
+            monkeypatch.setattr(CheckpointSchedule, "save_silently", discard)
+            raise RankLostError("Rank 1 died.")
+
+    def discard(saver: CheckpointSchedule) -> None:
+        raise StopRequestedError("stop", save=False)
+
+    monkeypatch.setattr(OneRank, "begin_step", lose)
+    status = train_here(run)
+    assert status.phase == "failed"
+    assert status.message == (f"Rank 1 died. The last checkpoint, of step 0, is whole. `llmlab resume {run.name}` goes on.")

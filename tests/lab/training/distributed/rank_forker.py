@@ -110,7 +110,23 @@ def impatient(rank: int) -> None:
     rank_watch.LOST_SECONDS, rank_watch.GRACE_SECONDS = 10.0, 1.0
 
 
-FAULTS = {"large scale": large_scale, "full memory": full_memory, "impatient": impatient, "bad steps": bad_steps}
+def other_hosts(rank: int) -> None:
+    """Each rank is on a host of its own, as its heartbeat tells."""
+    from types import SimpleNamespace
+
+    from lab.training.distributed import rank_watch, rank_zero
+
+    rank_watch.platform = SimpleNamespace(node=lambda: f"host{rank}")  # type: ignore[attr-defined, assignment]
+    rank_zero.EXPLAIN_SECONDS = 0.0
+
+
+FAULTS = {
+    "other hosts": other_hosts,
+    "large scale": large_scale,
+    "full memory": full_memory,
+    "impatient": impatient,
+    "bad steps": bad_steps,
+}
 
 
 def _rank(run: Path, rank: int, count: int, port: int, fault: str) -> NoReturn:

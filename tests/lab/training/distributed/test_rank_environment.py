@@ -4,8 +4,10 @@ import os
 import signal
 
 import pytest
+import torch
 
 from lab.core.errors import UserError
+from lab.training.distributed.one_rank import OneRank
 from lab.training.distributed.rank_environment import RankEnvironment, read_rank_environment
 from lab.training.stop_signals import TWICE_SECONDS, StopSignals
 from lab.training.trainer import refuse
@@ -79,3 +81,15 @@ def test_a_refusal_is_told_once(
     environment = RankEnvironment(local_rank, 2, local_rank, 2, "127.0.0.1", 29500, has_store=False)
     assert refuse("There is no run.", environment, signals) == 2
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(("setting", "chosen"), [("cuda:1", [torch.device("cuda:1")]), ("cpu", [])])
+def test_one_rank_makes_its_card_the_current_one(
+    setting: str, chosen: list[torch.device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its dropout is drawn by the generator of the current card, which is the one that is seeded."""
+    made_current: list[torch.device] = []
+    monkeypatch.setattr("lab.training.distributed.one_rank.choose_device", torch.device)
+    monkeypatch.setattr("torch.cuda.set_device", made_current.append)
+    assert OneRank().device(setting) == torch.device(setting)
+    assert made_current == chosen

@@ -1,11 +1,15 @@
 """The watch of the ranks where their store does not answer, and where the start is ended; the launcher's word on a rank."""
 
 import os
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from torch._C._distributed_c10d import HashStore
+from torch.distributed.elastic.multiprocessing.api import PContext, SubprocessContext
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from lab.core.errors import UserError
@@ -101,6 +105,44 @@ def test_the_launcher_speaks_for_a_rank_that_could_not(
 
     monkeypatch.setattr("torch.distributed.run.main", fail)
     monkeypatch.setattr("logging.disable", lambda level: None)
+    monkeypatch.setattr(PContext, "close", PContext.close)  # which the launcher replaces
     monkeypatch.setattr("os.environ", dict(os.environ))
     assert launcher.main(["run", "2"]) == 1
     assert capsys.readouterr().err == told
+
+
+def test_the_launcher_gives_the_other_ranks_time_when_one_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 0 may be saving. torchrun then calls `close` without a timeout."""
+    closed: list[tuple[signal.Signals, int]] = []
+    monkeypatch.setattr(PContext, "close", PContext.close)
+    monkeypatch.setattr(SubprocessContext, "_close", lambda self, death_sig, timeout: closed.append((death_sig, timeout)))
+    launcher.give_time(600)
+    context = object.__new__(SubprocessContext)
+    context._tail_logs, context.filtered_stdout, context.filtered_stderr = [], None, None
+    context.close()
+    context.close(signal.SIGINT, 5)
+    assert closed == [(signal.SIGTERM, 600), (signal.SIGINT, 5)]
+
+
+@pytest.mark.skipif(not Path(rank_watch.BOOT_ID).exists(), reason="machines are told apart by what Linux says")
+@pytest.mark.parametrize(("boot_id", "is_dead"), [("one", True), ("other", False)], ids=["this machine", "one of the same name"])
+def test_a_process_is_looked_for_on_its_own_machine_only(
+    boot_id: str, is_dead: bool, store: HaltedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.goes_on.set()
+    signals = StopSignals()
+    monkeypatch.setattr(rank_watch, "BOOT_ID", str(tmp_path / "boot_id"))
+    (tmp_path / "boot_id").write_text("one\n")
+    first = watch_of(0, 2, store, signals)
+    (tmp_path / "boot_id").write_text(boot_id + "\n")
+    second = watch_of(1, 2, store, signals)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    second._own.pid = ended.pid
+    first.start(lambda reason: None)
+    second.start(lambda reason: None)
+    while not first.known_loss and not first.all_there():
+        pass
+    assert first.lost().endswith(" died, and training ended with it.") is is_dead
+    first.end()
+    second.end()

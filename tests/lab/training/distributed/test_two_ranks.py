@@ -167,6 +167,24 @@ def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tin
     assert_close(run, straight, 100)
 
 
+def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_saves(
+    tiny_run: TinyRun, forker: RankForker
+) -> None:
+    """Whether its process lives cannot be seen from here, so that only the broken collective tells."""
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    pids = forker.start(run, 2, "other hosts")
+    wait_for(lambda: reached(run, 10))
+    os.kill(pids[1], signal.SIGKILL)
+    assert forker.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    status = run.status()
+    assert status.phase == "failed"
+    sentence = r"The connection to another rank broke \([^\[/]+.*\), and training ended with it\. The last checkpoint, of step "
+    assert re.match(sentence + rf"{status.step}, is whole\. `llmlab resume {run.name}` goes on\.$", status.message), (
+        status.message
+    )
+    assert load_model(run, "last")[1] == status.step > 0
+
+
 @pytest.mark.parametrize("halted", [0, 1])
 def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, forker: RankForker, halted: int) -> None:
     run = tiny_run(**PLAIN, steps=1_000_000)

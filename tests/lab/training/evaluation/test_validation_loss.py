@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +15,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import load_model
-from lab.training.evaluation import final_evaluation
+from lab.training.evaluation import final_evaluation, text_samples
+from lab.training.evaluation.model_insights import ModelInsights
 from lab.training.evaluation.validation_loss import Evaluator
 from lab.training.training_loop import Training
 from models.gpt import GPT
@@ -184,3 +186,26 @@ def test_commands_during_the_evaluation_at_the_end_do_not_change_it(
     monkeypatch.setattr(Training, "_handle_commands", serve)
     assert train_here(asked).final == straight.status().final
     assert len(asked.samples()) > len(straight.samples())
+
+
+def test_all_that_an_evaluation_measures_is_in_fp32(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the insights and the samples, which the user's command asks for, too; steps may multiply in TF32."""
+    seen: set[tuple[str, str]] = set()
+
+    def note(owner: object, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def noting(*arguments: Any) -> Any:
+            is_step = name == "loss" and arguments[0].training
+            seen.add(("step" if is_step else name, torch.get_float32_matmul_precision()))
+            return plain(*arguments)
+
+        monkeypatch.setattr(owner, name, noting)
+
+    note(GPT, "loss")
+    note(ModelInsights, "measure")
+    note(text_samples, "generate")
+    assert train_here(tiny_run(steps=2, eval_every=1)).phase == "finished"
+    assert seen == {("step", "high"), ("loss", "highest"), ("measure", "highest"), ("generate", "highest")}
