@@ -193,8 +193,9 @@ def broken_connection(error: BaseException) -> str:
     is_broken = isinstance(error, dist.DistError) or any(word in text.lower() for word in ("gloo", "connection"))
     if not isinstance(error, RuntimeError) or is_out_of_memory(error) or not is_broken:
         return ""
-    first_line = (text.strip().splitlines() or [type(error).__name__])[0]
-    reason = re.sub(r"^\[[^]]*\] *", "", first_line)[:LONGEST_REASON].rstrip(" .")  # without the place in the source
+    after_place = re.search(r"\[\S+:\d+\] *(.+)", text)  # in Gloo's source, which a callback's error has in its middle
+    first_line = after_place[1] if after_place else (text.strip().splitlines() or [type(error).__name__])[0]
+    reason = first_line.split(". ")[0][:LONGEST_REASON].rstrip(" .")
     return f"The connection to another rank broke ({reason}), and training ended with it."
 
 
