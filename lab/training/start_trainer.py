@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Callable
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
@@ -14,11 +15,12 @@ from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_schema import Status
 
 
-def start_trainer(run: Run, ranks: int | None = None) -> int:
+def start_trainer(run: Run, ranks: int | None = None, waiting: Callable[[], None] = lambda: None) -> int:
     """Start the process that trains or resumes the run, and wait for its first status or its end. Returns its pid.
 
     With several `ranks`, by default as many as the run was made for, that is rank 0, and PyTorch's launcher starts them. The
-    trainer belongs to no terminal and outlives this process.
+    trainer belongs to no terminal and outlives this process. `waiting` is called again and again until it has begun; if that
+    raises, the process is ended.
 
     Raises:
         UserError: if the run has finished, another trainer owns it, the machine has too few GPUs, or the new trainer died, with
@@ -37,6 +39,11 @@ def start_trainer(run: Run, ranks: int | None = None) -> int:
         return status.pid == process.pid if count == 1 else status.pid_started != before.pid_started
 
     def has_begun() -> bool:
+        try:
+            waiting()
+        except Exception:
+            process.end()
+            raise
         status = run.status()
         return is_its_own(status) and (status.phase in ACTIVE or process.returncode == 0)
 

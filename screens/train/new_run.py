@@ -19,13 +19,14 @@ from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
 from lab.planning.estimates.run_cost import run_cost, text_in_words
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
-from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.preparation.prepare_text import PrepareProgress, Progress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, settings_of_base
 from lab.planning.settings_table import Settings
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
@@ -46,6 +47,26 @@ FIRST_TEXT = "stories"
 
 class CancelledError(Exception):
     """The user has cancelled the preparation."""
+
+
+def begin_run(request: RunRequest, progress: Progress) -> Run:
+    """Make a run and start its trainer. If `progress` raises `CancelledError`, nothing of the run remains.
+
+    Raises:
+        UserError: if it cannot be prepared, or not started; then the run exists all the same.
+    """
+    run = prepare_run(request, progress)
+
+    def waiting() -> None:
+        progress(PrepareProgress("encoding", "starting the trainer", 0.0))
+
+    try:
+        waiting()
+        start_trainer(run, waiting=waiting)
+    except CancelledError:
+        delete_run(run)
+        raise
+    return run
 
 
 @dataclass(frozen=True)
@@ -87,10 +108,9 @@ class NewRun(BaseChoice):
 
     @dataclass
     class Refused(Message):
-        """The run could not be prepared, or not started; `name` is that of a run which exists all the same."""
+        """The run could not be prepared, or not started."""
 
         sentence: str
-        name: str | None = None
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -120,6 +140,9 @@ class NewRun(BaseChoice):
 
     def on_show(self) -> None:
         self._plan()
+
+    def on_unmount(self) -> None:
+        self.cancel()
 
     def plan_again(self) -> None:
         self._plan()
@@ -164,8 +187,7 @@ class NewRun(BaseChoice):
         self.form.base = base.name if base is not None else ""
         self.form.fill(settings)
         self._text = replace(self._text, tokens=None, most_vocab=None)
-        self._plan()
-        self._count()
+        self._count_anew()
 
     def choose_text(self, source: str, encoding: str) -> None:
         """Train on this text; an empty source stands for the suggestion."""
@@ -175,8 +197,12 @@ class NewRun(BaseChoice):
         self._is_suggested = not source
         self._text_name = shown_source(self._text.source)
         self._text_problem = None
-        self._plan()
-        self._count()
+        self._count_anew()
+
+    def choose_encoding(self, encoding: str) -> None:
+        """Read the chosen text in this encoding, if it is not the one that it was chosen with."""
+        if not self._is_suggested and (encoding or None) != self._text.encoding:
+            self.choose_text(self._text.source, encoding)
 
     def choose_cleaning(self, rules: tuple[str, ...]) -> None:
         """Clean the text by the rules that were chosen with it."""
@@ -250,6 +276,12 @@ class NewRun(BaseChoice):
         )
         return plan
 
+    def _count_anew(self) -> None:
+        """Plan without the number of tokens, and count even what was counted last: its answer is not kept."""
+        self._plan()
+        self._counted = None
+        self._count()
+
     def _count(self) -> None:
         settings = self.form.settings
         vocab = settings.vocab or defaults(settings, self._text, self._machine, base=self.base)["vocab"]
@@ -305,18 +337,14 @@ class NewRun(BaseChoice):
                 last, stage = time.monotonic(), progress.stage
                 self.post_message(self.Prepared(progress))
 
-        name = None
         try:
-            run = prepare_run(request, report)
-            name = run.name
-            self.post_message(self.Prepared(PrepareProgress("encoding", "starting the trainer", 0.0)))
-            start_trainer(run)
+            run = begin_run(request, report)
         except CancelledError:
             self.post_message(self.Refused("The preparation was cancelled; there is no new run."))
         except UserError as error:
-            self.post_message(self.Refused(str(error), name))
+            self.post_message(self.Refused(str(error)))
         else:
-            self.post_message(self.Begun(name))
+            self.post_message(self.Begun(run.name))
 
     @on(Prepared)
     def _show_progress(self, message: Prepared) -> None:

@@ -123,6 +123,7 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def on_mount(self) -> None:
         self.watch(self.lab, "text_source", self._follow_text)
+        self.watch(self.lab, "text_encoding", self._follow_encoding, init=False)
         self.watch(self.lab, "text_cleaning", self.new_run.choose_cleaning)
         self.watch(self.lab, "run_name", self._follow_run, init=False)
         self.watch(self.lab, "runs", self._follow_runs)
@@ -180,6 +181,10 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def _follow_text(self, source: str) -> None:
         self.new_run.choose_text(source, self.lab.text_encoding)
+
+    def _follow_encoding(self) -> None:
+        """Follow it after the source, which is set behind it: the old text is not read in the new one's encoding."""
+        self.call_next(lambda: self.new_run.choose_encoding(self.lab.text_encoding))
 
     def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.new_run.runs = runs

@@ -14,6 +14,8 @@ from lab.core.safe_open import open_regular, open_to_append
 START_SECONDS = 60.0
 """Seconds that a process may take to begin. Python needs a tenth of a second; a sleeping network disk much more."""
 POLL_SECONDS = 0.02
+END_SECONDS = 40.0
+"""Seconds that a process may take to end before it is killed. PyTorch's launcher gives its ranks 30."""
 
 _started: list[subprocess.Popen[bytes]] = []
 """Kept until they end, so that none is left a zombie."""
@@ -66,6 +68,15 @@ class DetachedProcess:
             time.sleep(POLL_SECONDS)
         self._process.terminate()
         raise UserError(f"{name} did not start within {START_SECONDS:.0f} seconds; its log is {self._log}.")
+
+    def end(self) -> None:
+        """End the process, and wait until it is gone."""
+        self._process.terminate()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _last_log_line(self) -> str:
         try:

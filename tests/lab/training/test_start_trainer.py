@@ -1,3 +1,4 @@
+import os
 import platform
 import sys
 import time
@@ -47,3 +48,26 @@ def test_the_last_words_of_a_trainer_that_dies_are_the_reason(empty_run: EmptyRu
     monkeypatch.setattr(sys, "executable", str(fake))
     with pytest.raises(UserError, match=r"^The moon is in the wrong phase\.$"):
         start_trainer(run)
+
+
+def test_who_waits_for_a_trainer_can_give_it_up_and_leaves_no_process(
+    empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = empty_run()
+    run.tokens_path.touch()
+    fake, began = run.path / "python", run.path / "pid"
+    fake.write_text(f"#!/bin/sh\necho $$ > {began}.new\nmv {began}.new {began}\nexec sleep 60\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+
+    class EnoughError(Exception):
+        pass
+
+    def waiting() -> None:
+        if began.exists():
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        start_trainer(run, waiting=waiting)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)

@@ -1,5 +1,6 @@
 """The lab on Train with a text, and trainers that are asked for and not started."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Runs whose trainer was asked for; no process is started."""
     names: list[str] = []
 
-    def start(run: Run) -> int:
+    def start(run: Run, waiting: Callable[[], None] = lambda: None) -> int:
         names.append(run.name)
         return 1
 

@@ -1,5 +1,6 @@
 """A new run: from settings in the form to a run in the home."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,8 @@ from textual.widgets import Input
 from lab.core.errors import UserError
 from lab.core.machine import Machine
 from lab.core.safetensors_file import RawTensor, write_tensors
+from lab.data.statistics.text_statistics import read_facts
+from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
@@ -23,6 +26,7 @@ from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.dialogs.choose_run import RunChooser
 from screens.messages import RunChosen, TextChosen
+from screens.train.new_run import CancelledError
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import Field
 from screens.train.run_header import RunHeader
@@ -113,8 +117,6 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form(
 
 
 async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.planning.preparation.prepare_text import PrepareProgress
-
     def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
         while True:
             progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
@@ -129,6 +131,79 @@ async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: A
         await pilot.press("escape")
         await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
         assert app.current_mode == "train"
+
+
+async def test_escape_gives_up_a_trainer_that_is_starting(
+    app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(run: Run, waiting: Callable[[], None]) -> int:
+        while True:
+            waiting()
+            time.sleep(0.01)
+
+    monkeypatch.setattr("screens.train.new_run.start_trainer", start)
+    async with app.run_test(size=(80, 24)) as pilot:
+        fill(pilot, context="4", layers="1", heads="2", width="8", length="30")
+        await pilot.press("s")
+        stages = screen_of(pilot).query_one(Preparation)
+        await until(pilot, lambda: stages.stages and stages.stages[-1][0] == "starting the trainer")
+        assert list(home.iterdir())
+        await pilot.press("escape")
+        await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
+        assert not list(home.iterdir())
+
+
+async def test_quitting_gives_a_preparation_up(
+    app: TrainApp, started: list[str], until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, given_up, too_late = threading.Event(), threading.Event(), threading.Event()
+
+    def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
+        begun.set()
+        try:
+            while not too_late.wait(0.01):
+                progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
+        except CancelledError:
+            given_up.set()
+            raise
+        raise UserError("It went on.")
+
+    monkeypatch.setattr("screens.train.new_run.prepare_run", prepare)
+    async with app.run_test(size=(80, 24)) as pilot:
+        fill(pilot, context="4")
+        await pilot.press("s")
+        await until(pilot, begun.is_set)
+        await pilot.press("q", "q")
+    was_given_up = given_up.wait(10)
+    too_late.set()
+    assert was_given_up
+    assert not started
+
+
+async def test_another_encoding_of_the_same_text_is_the_one_that_it_is_prepared_with(
+    app: TrainApp, started: list[str], home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def read(source: str, encoding: str | None, *rest: Any) -> Any:
+        asked.append((Path(source).name, encoding))
+        return read_facts(source, encoding, *rest)
+
+    monkeypatch.setattr("screens.train.new_run.read_facts", read)
+    french = Path("french.txt").absolute()
+    french.write_bytes("Où est le chat? Il a dormi à côté.\n".encode("cp1252") * 40)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for encoding in ("cp1252", "latin-1"):
+            app.post_message(TextChosen(str(french), encoding, "train"))
+            await until(pilot, lambda encoding=encoding: screen_of(pilot).new_run._text.encoding == encoding)
+            await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
+        fill(pilot, layers="1", heads="2", width="8", context="4", length="30", name="small")
+        await pilot.press("s")
+        await until(pilot, lambda: started == ["small"])
+        assert Run(home / "small").config.data.encoding == "iso8859-1"
+        app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
+        await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about "))
+        assert ("french.txt", None) not in asked, "it is not read in the encoding of the next text"
 
 
 async def test_enter_on_a_run_that_is_watched_starts_no_other(make_run: Any, until: Any, started: list[str]) -> None:
@@ -177,6 +252,9 @@ async def test_a_run_begins_with_the_weights_of_another(
         assert facts["begins with"] == "base's best weights (step 300), its shape and tokenizer"
         assert "a tenth of the usual" in facts["fine-tuning"]
         assert "as base" in form.query_one("#preset").render_line(0).text
+        await until(pilot, lambda: screen_of(pilot).new_run._text.tokens == 1950)
+        screen_of(pilot).new_run.read_base("base")
+        await until(pilot, lambda: not [worker for worker in app.workers if worker.group == "read base"])
         await until(pilot, lambda: screen_of(pilot).new_run._text.tokens == 1950)
         Path("tale.txt").write_text("They ran home. " * 100)
         app.post_message(TextChosen("tale.txt", "", "train"))
@@ -238,6 +316,9 @@ async def test_a_text_that_nobody_chose_is_told_with_the_key_to_choose_one(home:
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on stories (built in), "))
         await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
         assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
+        app.post_message(TextChosen("stories", "", "train"))
+        await until(pilot, lambda: "changes" not in text_of(pilot, "#form-text"))
+        await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
         app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable"))
         assert "changes" not in text_of(pilot, "#form-text")
