@@ -58,6 +58,8 @@ class SamplesView(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._steps: list[int] = []
+        self._up_to: float | None = None
+        """The step whose samples, or the last before, are shown; None follows the newest."""
 
     @property
     def steps(self) -> list[int]:
@@ -65,13 +67,19 @@ class SamplesView(Widget):
 
     def watch_samples(self, samples: tuple[Sample, ...]) -> None:
         self._steps = sorted({sample.step for sample in samples})
+        self._choose()  # the samples after a resumed run's last checkpoint have gone
         if self.chosen is None:
             self.scrolled = 0
 
     def show_up_to(self, step: float | None) -> None:
         """Show the last samples up to this step; None follows the newest."""
-        self.chosen = None if step is None or not self._steps else max(0, bisect_right(self._steps, step) - 1)
+        self._up_to = step
+        self._choose()
         self.scrolled = 0
+
+    def _choose(self) -> None:
+        step = self._up_to
+        self.chosen = None if step is None or not self._steps else max(0, bisect_right(self._steps, step) - 1)
 
     def scroll_text(self, by: int) -> None:
         """Scroll a sample that is longer than the widget."""

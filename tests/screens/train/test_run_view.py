@@ -34,6 +34,22 @@ async def test_what_it_wrote_can_be_walked(app: TrainApp, make_run: Any, until: 
         assert "3/3 " in samples.render_line(0).text
 
 
+async def test_samples_that_a_resumed_run_has_cut_leave_the_last_before_them(app: TrainApp, make_run: Any, until: Any) -> None:
+    run = make_run("tale", phase="training", step=200)
+    first, *later = run.samples_path.read_bytes().splitlines(keepends=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        samples = screen_of(pilot).view.samples
+        await pilot.press("left")
+        assert "step 100   2/3 " in samples.render_line(0).text
+        run.samples_path.write_bytes(first)
+        await until(pilot, lambda: samples.steps == [0])
+        assert "step 0   1/1 " in samples.render_line(0).text
+        assert "xqv" in samples.render_line(1).text
+        run.samples_path.write_bytes(b"".join([first, *later]))
+        await until(pilot, lambda: "step 100   2/3 " in samples.render_line(0).text)
+
+
 async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
     app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -41,7 +57,7 @@ async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         with monkeypatch.context() as slow:
-            slow.setattr(screen, "_read", lambda name, follower: None)
+            slow.setattr(screen, "_read", lambda *arguments: None)
             screen.lab.run_name = "tale"
             screen.making = False
             await pilot.pause()
