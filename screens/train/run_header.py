@@ -48,12 +48,12 @@ class RunHeader(Widget):
         self.set_class(bool(self.problem) or phase in ("failed", "interrupted", "not answering"), "-failed")
 
     def render_line(self, y: int) -> Strip:
-        if self.watched is None:
-            return Strip.blank(self.size.width, self.rich_style)
         width = self.size.width
         if self.problem:
             style = self.get_component_rich_style("run-header--phase")
             return Strip([Segment(fit(visible(self.problem), width), style)]).adjust_cell_length(width, self.rich_style)
+        if self.watched is None:
+            return Strip.blank(width, self.rich_style)
         config, status, phase = self.watched.config, self.watched.status, self.watched.phase
         shown = "not started" if status.message == NOT_STARTED else phase
         sign, word = shown_phase(shown, is_imported=config.imported is not None)

@@ -129,6 +129,20 @@ class RunView(Widget):
         else:
             self._show_numbers()
 
+    def forget(self) -> None:
+        """Show nothing of the run that was in view: another was chosen, which cannot be read."""
+        self.stop_playing()
+        self.watched = self.entropy = self.query_one(RunHeader).watched = None
+        self.cursor = self.pointed = self.eval_step = None
+        self._drawn = (None, 0.0)
+        self.samples.samples = ()
+        self.insights.forget()
+        for plot in self.query(LinePlot):
+            plot.figure = None
+        self.query_one("#run-facts", FactList).facts = ()
+        for name in ("reading", "computed"):
+            self.query_one(f"#run-{name}", SummaryText).say("")
+
     def _has_grown(self) -> bool:
         """True if the plots would look different: the newest step is a braille dot further on, or there is an event."""
         plots = self._plots()
@@ -154,11 +168,12 @@ class RunView(Widget):
         )
 
     def show_error(self, sentence: str) -> None:
-        """Show the reason why there is nothing to see, or nothing new: then in the header, which every page has."""
+        """Show the reason why there is nothing to see; in the header, which every page has, where more than that is in view."""
         self.query_one(VerdictBar).verdict = None
         self.samples.without_samples = ""
-        self.query_one(RunHeader).problem = sentence if self.watched is not None else ""
-        self._notify("" if self.watched is not None else sentence)
+        in_header = self.watched is not None or self.page in PAGES
+        self.query_one(RunHeader).problem = sentence if in_header else ""
+        self._notify("" if in_header else sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
         """Draw the entropies of the training text, and diagnose the run by them."""

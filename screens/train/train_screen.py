@@ -201,7 +201,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.post_message(RunsChanged())
 
     def _follow_run(self) -> None:
-        self._follower = None
+        self._follower, self._usage = None, UsageMeter()
         self._ticks = 0
         self._tick()
 
@@ -214,15 +214,15 @@ Training continues when you leave this screen, the lab, or the terminal.
         if at_rest and self._follower is not None and self._ticks % READINGS_SKIPPED_AT_REST:
             return
         if not any(worker.group == "follow" and worker.is_running for worker in self.workers):
-            self._read(self.lab.run_name, self._follower)
+            self._read(self.lab.run_name, self._follower, self._usage)
 
     @work(thread=True, group="follow", exit_on_error=True)
-    def _read(self, name: str, follower: RunFollower | None) -> None:
+    def _read(self, name: str, follower: RunFollower | None, usage: UsageMeter) -> None:
         try:
             follower = follower or RunFollower(open_run(name))
             update = follower.read()
             if update.phase in ACTIVE:
-                self._usage.sample(update.status)
+                usage.sample(update.status)
             self.post_message(self.RunRead(name, follower, update))
         except UserError as error:
             self.post_message(self.RunRead(name, follower, None, str(error)))
@@ -234,6 +234,10 @@ Training continues when you leave this screen, the lab, or the terminal.
         self._follower = message.follower
         update = message.update
         if update is None:
+            if self.watched is not None and self.watched.name != message.name:
+                self.watched = None
+                self.view.forget()
+                self.refresh_bindings()
             self.view.show_error(message.error)
             return
         before = self.watched
@@ -275,9 +279,9 @@ Training continues when you leave this screen, the lab, or the terminal.
                 return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
             case "stop":
                 return phase in ACTIVE
-            case "inspect" | "one_step" | "compare" | "export" | "move" | "scroll_sample" | "other":
+            case "inspect" | "one_step" | "compare" | "export" | "move" | "scroll_sample":
                 return watching
-            case "new":
+            case "new" | "other":
                 return not self.making
         return True
 

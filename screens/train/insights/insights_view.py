@@ -57,7 +57,8 @@ class InsightsView(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.insights = InsightHistory()
-        self._active = False
+        self._without = ""
+        """Words in place of measurements."""
         self._share = 0.0
         self._optimizer: OptimizerName = "adamw"
         self._head_at: Callable[[int, int], tuple[int, int] | None] = _no_head
@@ -71,8 +72,14 @@ class InsightsView(Vertical):
         """Show these insights; `active`: more may come; `seconds`: duration of the training."""
         if insights is not self.insights:
             self.head = self.place = None
-        self.insights, self._active, self._optimizer = insights, active, optimizer
+        self.insights, self._without, self._optimizer = insights, WAITING if active else NEVER, optimizer
         self._share = min(1.0, insights.seconds / seconds) if seconds else 0.0
+        self.draw()
+
+    def forget(self) -> None:
+        """Show those of no run."""
+        self.insights, self._without = InsightHistory(), ""
+        self.head = self.place = None
         self.draw()
 
     def watch_page(self) -> None:
@@ -138,7 +145,7 @@ class InsightsView(Vertical):
         plot, shown = self.query_one("#head-history", LinePlot), self.query_one("#insight-lines", PageLines)
         plot.display = False
         if at is None:
-            shown.lines = tuple(words_lines(WAITING if self._active else NEVER, width))
+            shown.lines = tuple(words_lines(self._without, width))
             return
         if self.page == "probe":
             paints = palette_of(self).paints

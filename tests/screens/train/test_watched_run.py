@@ -85,6 +85,40 @@ async def test_a_run_whose_settings_are_damaged_is_one_sentence(app: TrainApp, m
         await until(pilot, lambda: "tale/config.json is damaged" in text_of(pilot, "#run-notice"))
 
 
+async def test_nothing_of_the_run_before_is_under_a_run_that_cannot_be_read(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("good", phase="training", step=200)
+    (make_run("bad", step=10).path / "config.json").write_text("{")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: [run.name for run in app.runs] == ["good", "bad"])
+        await watch(pilot, until, "good")
+        screen = screen_of(pilot)
+        plot, header = screen.query_one("#run-plot"), screen.query_one("#run-header")
+        assert screen.check_action("stop", ())
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "bad/config.json is damaged" in text_of(pilot, "#run-notice"))
+        for action in ("stop", "command", "inspect", "compare"):
+            assert not screen.check_action(action, ())
+        assert (screen.watched, plot.figure, numbers(pilot), screen.view.samples.steps) == (None, None, {}, [])
+        assert text_of(pilot, "#run-computed") == text_of(pilot, "#run-reading") == ""
+        assert not header.render_line(0).text.strip()
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: plot.figure is not None and numbers(pilot))
+        await pilot.press("e", "left_square_bracket")
+        await until(pilot, lambda: "bad/config.json is damaged" in header.problem)
+        assert header.render_line(0).text.startswith(header.problem[:60])
+        assert not "".join(screen.query_one("#insight-lines").render_line(y).text for y in range(9)).strip()
+
+
+async def test_what_a_run_takes_of_the_machine_is_not_shown_under_another(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("busy", phase="training", step=100)
+    make_run("done", step=100)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "busy")
+        assert len(screen_of(pilot).watched.usage.samples) == 1
+        await watch(pilot, until, "done")
+        assert not screen_of(pilot).watched.usage.samples
+
+
 async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any, until: Any) -> None:
     make_run("busy", phase="training", step=100)
     make_run("newer", created=1_759_999_999.0, step=10)
