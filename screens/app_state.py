@@ -16,6 +16,8 @@ from textual import constants, events, on, work
 from textual.app import App
 from textual.binding import Binding
 from textual.reactive import var
+from textual.screen import ModalScreen
+from textual.widget import AwaitMount
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
@@ -127,6 +129,13 @@ class AppState(App[None]):
             self.run_name = state.run
         return True
 
+    def show_mode(self, mode: str) -> AwaitMount:
+        """Show a mode's own screen, `screen_stack[0]`: one that has opened over it, such as the comparison of runs, is closed."""
+        shown = self.switch_mode(mode)
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, ModalScreen):
+            self.pop_screen()
+        return shown
+
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:
         self.text_encoding = message.encoding
@@ -134,16 +143,16 @@ class AppState(App[None]):
         self.text_source = message.source
         self.remember_text(message.source, message.encoding)
         if message.open_mode:
-            self.switch_mode(message.open_mode)
-            self.screen.post_message(Arrived("text"))
+            self.show_mode(message.open_mode)
+            self.screen_stack[0].post_message(Arrived("text"))
 
     @on(RunChosen)
     def _run_chosen(self, message: RunChosen) -> None:
         self.run_is_chosen = True
         self.run_name = message.name
         if message.open_mode:
-            self.switch_mode(message.open_mode)
-            self.screen.post_message(Arrived("run"))
+            self.show_mode(message.open_mode)
+            self.screen_stack[0].post_message(Arrived("run"))
 
     def run_summary(self, name: str) -> RunSummary | None:
         """The run of that name as last read."""

@@ -97,13 +97,15 @@ class RunActions:
             return
         self._app.text_encoding = config.data.encoding
         self._app.text_source = config.data.source
-        await self._app.switch_mode("train")
-        self._app.screen.post_message(SettingsCopied(run.name, cloned_settings(config), hidden_settings(config), problem))
+        await self._app.show_mode("train")
+        self._app.screen_stack[0].post_message(
+            SettingsCopied(run.name, cloned_settings(config), hidden_settings(config), problem)
+        )
 
     async def fine_tune(self, name: str) -> None:
         """Open the form of a new run that begins with the weights of this one; its text is the one chosen last."""
-        await self._app.switch_mode("train")
-        self._app.screen.post_message(BaseChosen(name))
+        await self._app.show_mode("train")
+        self._app.screen_stack[0].post_message(BaseChosen(name))
 
     async def compare_with(self, name: str) -> None:
         """Ask for another run to compare with this one."""

@@ -23,7 +23,6 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_interface import Engine
 from screens.engine.engine_notices import EngineNotices, restart_binding
-from screens.messages import Arrived
 from screens.train.one_step.backward_view import BackwardView
 from screens.train.one_step.help_text import HELP
 from screens.train.one_step.loss_strip import LossStrip
@@ -150,12 +149,6 @@ class OneStepScreen(LabScreen):
     def _outdate(self) -> None:
         if isinstance(self._shown, Answered):
             self._shown = Outdated(self._shown.answer)
-
-    @on(Arrived)
-    def _arrive(self, message: Arrived) -> None:
-        """Leave for Train, where the user has come with a text or a run."""
-        self.app.pop_screen()
-        self.app.screen.post_message(message)
 
     @property
     def answered(self) -> OneStepParams | None:

@@ -3,11 +3,13 @@
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from textual.message import Message
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -20,9 +22,11 @@ from screens.dialogs.ask_text import AskText
 from screens.dialogs.choose_run import RunChooser
 from screens.dialogs.confirm import ConfirmDialog
 from screens.home.run_table import RunTable
+from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
 from screens.plot.line_plot import LinePlot
 from screens.train.compare.compare_columns import RunColumns, samples_shown
 from screens.train.compare.compare_screen import CompareScreen
+from screens.train.train_screen import TrainScreen
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -342,6 +346,28 @@ async def test_settings_are_used_again(app: LabApp, make_run: Any, until: Any, h
         assert screen.new_run._hidden == {"clip": 0.5, "prompts": ("The big dog",)}
         app.text_source = "stories"
         assert screen.new_run._hidden == {}
+
+
+async def test_what_is_for_train_itself_closes_the_comparison_over_it(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        app.post_message(RunChosen("older", "train"))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
+        train: Any = app.screen
+        newer = app.run_summary("newer")
+        assert newer is not None
+        wanted: list[tuple[Message, Callable[[], object]]] = [
+            (CloneSettings(newer), lambda: train.making and train.new_run.form.settings.lr == "0.006"),
+            (RunChosen("newer", "train"), lambda: not train.making and train.watched.name == "newer"),
+            (FineTune("newer"), lambda: train.making),
+            (TextChosen(str(Path("fable.txt").absolute()), "", "train"), lambda: train.making),
+        ]
+        for message, is_done in wanted:
+            app.post_message(CompareRuns(("newer", "older")))
+            await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+            app.post_message(message)
+            await until(pilot, lambda is_done=is_done: app.screen is train and is_done())
+            train.making = isinstance(message, CloneSettings)
 
 
 async def test_a_run_of_another_machine_says_so(app: LabApp, make_run: Any, until: Any) -> None:

@@ -17,7 +17,7 @@ from lab.views.blocks import Token
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
-from screens.messages import Arrived, RunChosen
+from screens.messages import RunChosen
 from screens.train.one_step.backward_view import BackwardView
 from screens.train.one_step.loss_strip import LossStrip, loss_of
 from screens.train.one_step.one_step_screen import OneStepScreen
@@ -319,11 +319,10 @@ async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngi
         assert answered(pilot) == OneStepParams(run="other", stage="backward")
 
 
-async def test_whoever_comes_to_train_with_a_run_leaves_it(opened: Any) -> None:
+async def test_whoever_comes_to_train_with_a_run_leaves_it(opened: Any, until: Any) -> None:
     async with opened() as pilot:
-        screen_of(pilot).post_message(Arrived("run"))
-        await pilot.pause()
-        assert isinstance(pilot.app.screen, TrainScreen)
+        pilot.app.post_message(RunChosen("tale", "train"))
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen))
 
 
 async def test_help_and_keys_tell_of_it(opened: Any) -> None:
