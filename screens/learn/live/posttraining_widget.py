@@ -338,4 +338,7 @@ class PosttrainingWidget(LiveWidget):
             run=base,
             identity=identity,
         )
-        record_prediction(home(), made)
+        try:
+            record_prediction(home(), made)
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)

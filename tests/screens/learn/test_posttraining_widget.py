@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
+from lab.learner.predictions import predictions_path
 from lab.posttraining.prediction import CHOICES, QUESTION
 from lab.posttraining.progress_log import Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
 from lab.posttraining.question_pairs import PairSource
@@ -185,3 +186,16 @@ async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -
     async with app.run_test(size=(80, 24)) as pilot:
         await open_lesson(pilot, until)
         await until(pilot, lambda: "post-training did not make" in pilot.app.screen.query_one("#lesson-status", StatusLine).left)
+
+
+async def test_a_prediction_that_cannot_be_kept_is_said_and_the_result_stays(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+    predictions_path(home).mkdir(parents=True)
+    measured = [evaluation(model, 0.5, 0.5) for model in ("base", "sft", "rl")]
+    rounds = [round_(model, 1, 0.5, 0.5) for model in ("rl", "rl-free")]
+    last = [evaluation("rl-free", 0.1, 1.0), Ended(is_finished=True, seconds=61.0)]
+    write(home, [started(CHOICES[2]), *measured, *rounds, *last])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_lesson(pilot, until)
+        await until(pilot, lambda: any("predictions.jsonl" in each.message for each in app._notifications))
+        await until(pilot, lambda: "finished" in state(pilot))
+        assert "You predicted" in view(pilot).sentence

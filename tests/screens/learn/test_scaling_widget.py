@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from lab.learner.predictions import read_predictions
+from lab.learner.predictions import predictions_path, read_predictions
 from lab.lessons.load_lessons import lessons
 from lab.runs.run_schema import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
 from lab.scaling.scaling_experiment import ScalingExperiment
@@ -131,6 +131,7 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
     experiment.plan_path.write_bytes(msgspec.json.encode(plan))
     for at in range(4):
         write_size(home, plan, at)
+    predictions_path(home).mkdir(parents=True)  # none can be kept now
     async with app.run_test(size=(120, 40)) as pilot:
         widget = await open_lesson(pilot, until)
         assert widget.picture == "compute"
@@ -142,8 +143,9 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         assert [series.kind for series in parameters.series] == ["marked", "marks", "line"]
         assert widget.snapshot.best == "scaling-2"
         assert "You predicted size 3: it is size 2" in widget.snapshot.words
-        kept, problem = read_predictions(home)
-        assert (problem, [each.is_right for each in kept]) == ("", [False])
+        assert ["predictions.jsonl is a folder" in each.message for each in app._notifications] == [True]
+        predictions_path(home).rmdir()
+        await until(pilot, lambda: [each.is_right for each in read_predictions(home)[0]] == [False])
         assert widget.run == "scaling-2"
         await pilot.press(">")
         assert widget.run == "scaling-3"

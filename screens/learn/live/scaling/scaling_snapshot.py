@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.core.errors import UserError
 from screens.plot.figure import Figure
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Snapshot:
     """The runs that have been made."""
     best: str
     """The run with the lowest loss, or in training; empty if there is none."""
+    unkept: str = ""
+    """The reason why the learner's prediction could not be kept; empty if nothing is wrong."""
 
 
 class SnapshotReader:
@@ -41,6 +44,7 @@ class SnapshotReader:
         self._new_plan = new_plan
         self._lesson = lesson
         self._curves: CurvesReader | None = None
+        self._unkept = ""
 
     def take(self) -> Snapshot:
         """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
@@ -65,7 +69,7 @@ class SnapshotReader:
         best = at_work or min(ends, key=lambda name: ends[name], default="")
         names = tuple(size.name for size in progress.sizes if size.run is not None)
         words = f"{state_in_words(progress, plan).removesuffix('.')}. {self._guess_in_words(plan, progress, best)}".strip()
-        return Snapshot(progress, words, view, compute_figure(result), parameters_figure(result), names, best)
+        return Snapshot(progress, words, view, compute_figure(result), parameters_figure(result), names, best, self._unkept)
 
     def _guess_in_words(self, plan: ScalingPlan, progress: ScalingProgress, best: str) -> str:
         """The learner's prediction beside the answer, which is kept with the other predictions when it is first seen."""
@@ -88,6 +92,10 @@ class SnapshotReader:
             run=experiment.name,
             identity=f"scaling {experiment.name} {plan.created:.3f}",
         )
+        self._unkept = ""
         if all(each.identity != prediction.identity for each in read_predictions(experiment.home)[0]):
-            record_prediction(experiment.home, prediction)
+            try:
+                record_prediction(experiment.home, prediction)
+            except UserError as error:
+                self._unkept = str(error)  # the result is shown all the same
         return f"You predicted size {plan.guess}: {'right' if prediction.is_right else f'it is size {names.index(best) + 1}'}."

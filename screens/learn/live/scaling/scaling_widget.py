@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -92,26 +93,23 @@ class ScalingWidget(LiveWidget):
     own_text: var[bool] = var(False)
     """True to train on the text chosen in Data."""
 
+    @dataclass
     class Read(Message):
         """The experiment as it is on disk."""
 
-        def __init__(self, snapshot: Snapshot) -> None:
-            super().__init__()
-            self.snapshot = snapshot
+        snapshot: Snapshot
 
+    @dataclass
     class Unread(Message):
         """The experiment cannot be read; the sentence says why."""
 
-        def __init__(self, sentence: str) -> None:
-            super().__init__()
-            self.sentence = sentence
+        sentence: str
 
+    @dataclass
     class Failed(Message):
         """A start, stop or deletion could not be carried out; the sentence says why."""
 
-        def __init__(self, sentence: str) -> None:
-            super().__init__()
-            self.sentence = sentence
+        sentence: str
 
     class Done(Message):
         """A start, stop or deletion has been carried out."""
@@ -215,6 +213,8 @@ class ScalingWidget(LiveWidget):
         if numbers.view != new.view:
             numbers.show(new.view)
         self._say_state()
+        if new.unkept and (before is None or before.unkept != new.unkept):
+            self.notify(new.unkept, severity="error", markup=False)
         if before is None or before.progress.phase != new.progress.phase:
             self._choose_picture(before, new)
             self.refresh_bindings()
