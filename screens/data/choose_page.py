@@ -96,6 +96,8 @@ class ChoosePage(TextReader):
         """The text under the cursor that is read after a moment."""
         self._read_rules = self.rules
         """The rules that the text was read with."""
+        self.read_encoding = ""
+        """The encoding that it was asked for in; empty if it is auto-detected."""
         self._was_chosen_elsewhere = False
         """True until the cursor moves, if the text was chosen when the page opened."""
         self._encoding_is_recent = False
@@ -270,7 +272,7 @@ class ChoosePage(TextReader):
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Read a text. Unless `asked`, a file that takes long to read is only named."""
         self.source, self._facts, self._counts = source, None, {}
-        self._read_rules = self.rules
+        self._read_rules, self.read_encoding = self.rules, self.encoding
         self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = True, False, False, ""
         self.post_message(self.TextRead(None))
         self._hint(BUILTINS.get(source, ""))
@@ -279,7 +281,7 @@ class ChoosePage(TextReader):
 
     @on(TextReader.FactsRead)
     def _show_facts(self, message: TextReader.FactsRead) -> None:
-        if (message.source, message.rules) != (self.source, self.rules):
+        if (message.source, message.encoding, message.rules) != (self.source, self.read_encoding, self.rules):
             return
         leads = self._take_when_read and self.screen.focused is self._taken_from
         self._is_reading = False
@@ -307,7 +309,7 @@ class ChoosePage(TextReader):
 
     @on(TextReader.Counted)
     def _show_count(self, message: TextReader.Counted) -> None:
-        if (message.source, message.rules) != (self.source, self.rules):
+        if (message.source, message.encoding, message.rules) != (self.source, self.read_encoding, self.rules):
             return
         self._counts[message.kind] = message.words
         self._show()

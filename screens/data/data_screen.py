@@ -80,6 +80,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self._rules = self.choose_page.rules = self.lab.text_cleaning
         self._show_steps()
         if self.lab.text_source:
+            self.choose_page.take_encoding(self.lab.text_encoding)
             self.choose_page.choose(self.lab.text_source)
 
     @classmethod
@@ -160,7 +161,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
     @on(TextReader.Counted)
     def _tokens_counted(self, message: TextReader.Counted) -> None:
-        if message.kind == "bpe" and message.count is not None and message.source == self.choose_page.source:
+        page = self.choose_page
+        is_asked = (message.source, message.encoding) == (page.source, page.read_encoding)
+        if message.kind == "bpe" and message.count is not None and is_asked:
             about = "" if message.count.exact else "≈"
             self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", message.rules
             self._show_steps()

@@ -72,6 +72,7 @@ class TextReader(DataPage):
         """The number of tokens of one kind in a text, or the reason why it is not known."""
 
         source: str
+        encoding: str
         rules: tuple[str, ...]
         kind: TokenizerKind
         count: TokenCount | None
@@ -104,9 +105,10 @@ class TextReader(DataPage):
         for kind in KINDS:
             try:
                 vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
-                self.post_message(self.Counted(source, rules, kind, count_tokens(source, encoding, kind, vocabulary, rules)))
+                count = count_tokens(source, encoding, kind, vocabulary, rules)
+                self.post_message(self.Counted(source, encoding or "", rules, kind, count))
             except (TokenizerError, VocabularyError) as error:
-                self.post_message(self.Counted(source, rules, kind, None, str(error)))
+                self.post_message(self.Counted(source, encoding or "", rules, kind, None, str(error)))
 
 
 def short_name(source: str) -> str:

@@ -18,6 +18,7 @@ from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
 from screens.data.split_page import SplitPage, SplitView
+from screens.data.text_reader import TextReader
 from screens.data.text_tree import TextTree
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.confirm import ConfirmDialog
@@ -128,6 +129,30 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
         await pilot.press("escape")
         await type_path(pilot, "fable.txt french.txt")
         await until(pilot, lambda: hint(pilot).endswith("or convert it: iconv -f cp1252 -t utf-8."))
+
+
+async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_another_is_not_taken(until: Any) -> None:
+    french = Path("french.txt").absolute()
+    french.write_bytes("Où est le chat? Il a dormi à côté.\n".encode("cp1252") * 40)
+    app = DataApp(text=str(french), preload=False)
+    app.set_reactive(LabApp.text_encoding, "cp1252")
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = screen_of(pilot).choose_page
+        await until(pilot, lambda: len(page._counts) == 2)
+        assert "decoded from cp1252" in facts(pilot)["cleaned"]
+        page.query_one("#encoding", Input).value = "latin-1"
+        page.query_one("#encoding", Input).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: len(page._counts) == 2 and "decoded from iso8859-1" in facts(pilot)["cleaned"])
+        late = read_facts(str(french), "cp1252", page.rules)
+        page.post_message(TextReader.Counted(str(french), "cp1252", page.rules, "bpe", None, "late"))
+        page.post_message(TextReader.FactsRead(str(french), "cp1252", page.rules, late))
+        await pilot.pause()
+        assert "decoded from iso8859-1" in facts(pilot)["cleaned"]
+        assert "late" not in page._counts.values()
+        text = screen_of(pilot).text
+        assert text is not None
+        assert text.encoding == "latin-1"
 
 
 async def test_tab_before_the_completions_are_known_completes_when_they_are(
