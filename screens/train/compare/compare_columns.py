@@ -53,12 +53,14 @@ def samples_shown(runs: Sequence[ComparedRun], width: int) -> int:
 
 
 def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -> list[list[Piece]]:
-    """Samples at the same fraction of training; `first` is the first run shown where not all fit."""
+    """Samples at the same fraction of training; `first` is the first run shown where not all fit, if no fewer are then shown."""
     found = stops(runs)
     if not found:
         return [[("No samples yet: each evaluation writes some.", "label")]]
     stop = found[min(at, len(found) - 1)]
-    shown = runs[first : first + samples_shown(runs, width)]
+    most = samples_shown(runs, width)
+    first = max(0, min(first, len(runs) - most))
+    shown = runs[first : first + most]
     column = (width + GAP) // len(shown) - GAP
     title = f"Samples at {stop:.0%} of training"
     if len(shown) < len(runs):

@@ -187,7 +187,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     def _draw(self) -> None:
         if self.runs:
-            self.query_one("#compare-plot", LinePlot).figure = figure(self.runs, self.plot_view, bits=self.bits)
+            self.main_plot.figure = figure(self.runs, self.plot_view, bits=self.bits)
+            self._read_at(self.main_plot.cursor)
 
     @property
     def _stop(self) -> int:
@@ -198,7 +199,9 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             samples = self.query_one("#compare-samples", RunColumns)
             samples.show(lambda width: sample_lines(self.runs, self._stop, self.first, width))
 
-    def watch_plot_view(self) -> None:
+    def watch_plot_view(self, before: PlotSettings, after: PlotSettings) -> None:
+        if before.x != after.x:  # the place of the cursor, and of the mouse, is one on the axis before
+            self.cursor = self.main_plot.cursor = None
         self._draw()
 
     @on(LinePlot.Pointed)
@@ -281,7 +284,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             self.samples_below = True
 
     def action_others(self, by: int) -> None:
-        self.first = max(0, min(self.first + by, len(self.runs) - samples_shown(self.runs, self._samples_width)))
+        last = len(self.runs) - samples_shown(self.runs, self._samples_width)
+        self.first = max(0, min(min(self.first, last) + by, last))  # more may fit than when `first` was chosen
 
     def action_scroll_part(self, by: int) -> None:
         for part in self.query(RunColumns):

@@ -25,6 +25,7 @@ from screens.home.run_table import RunTable
 from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
 from screens.plot.line_plot import LinePlot
 from screens.train.compare.compare_columns import RunColumns, samples_shown
+from screens.train.compare.compare_plot import values_at
 from screens.train.compare.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 
@@ -125,6 +126,17 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
         await pilot.pause()
         low, high = app.screen.query_one(LinePlot).x_range
         assert low == pytest.approx(0.5 * high)
+        screen, plot = app.screen, app.screen.query_one(LinePlot)
+        assert isinstance(screen, CompareScreen)
+        await pilot.press("c")
+        told = {plot.readout}
+        for key in ("b", "m"):
+            await pilot.press(key)
+            assert plot.readout not in told, "the losses of the other figure"
+            assert plot.readout == values_at(plot.figure, screen.runs, screen.cursor)
+            told.add(plot.readout)
+        await pilot.press("a")
+        assert (screen.cursor, plot.cursor, plot.readout) == (None, None, ""), "it was a place on the axis before"
 
 
 async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, two_runs: Any, until: Any) -> None:
@@ -187,6 +199,11 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: A
         await pilot.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
         assert "runs 3–5" in table(pilot, "samples")[0]
         assert "E run-4, step 100" in table(pilot, "samples")[1]
+        app.screen.first = 4  # type: ignore[attr-defined]  # chosen while only one fitted
+        await pilot.pause()
+        assert "runs 3–5" in table(pilot, "samples")[0], "no column stays empty"
+        await pilot.press("left_square_bracket")
+        assert "runs 2–4" in table(pilot, "samples")[0]
 
 
 async def test_without_colour_the_lines_differ_in_their_dashes(
