@@ -53,6 +53,7 @@ class NoteDialog(ModalScreen[Note | None]):
         super().__init__()
         self._title, self._place, self._text, self._save, self._about = title, place, text, save, about
         self._is_saving = False
+        self._saved: Note | None = None
 
     @classmethod
     def about(cls, state: ScreenState) -> NoteDialog:
@@ -120,9 +121,17 @@ class NoteDialog(ModalScreen[Note | None]):
         else:
             cast(AppState, self.app).notes_version += 1
             self.app.notify(f"Saved your note: {FOUND_AGAIN}.", markup=False)
-            self.dismiss(note)
+            self._saved = note
+            if self.is_active:  # else it would close the screen over it, such as the question before quitting
+                self.dismiss(note)
+
+    def on_screen_resume(self) -> None:
+        if self._saved is not None:
+            self.dismiss(self._saved)
 
     def action_leave(self) -> None:
+        if self._is_saving:
+            return  # it closes once the note is written
         if self.would_be_lost():
             self.app.push_screen(LeaveNote(), self._leave_as)
         else:

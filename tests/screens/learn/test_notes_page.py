@@ -1,5 +1,6 @@
 """Notes of one's own: written from anywhere, listed in Learn, opened again, changed and deleted."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,32 @@ async def test_a_note_that_cannot_be_written_stays_in_the_dialog(
         assert isinstance(app.screen, LeaveNote), "no letter loses the note, or closes it"
         await pilot.press("ctrl+d")
         await until(pilot, lambda: not isinstance(app.screen, (NoteDialog, LeaveNote)))
+
+
+async def test_while_a_note_is_being_saved_nothing_else_is_closed(
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def slowly(*note: Any) -> Note:
+        goes_on.wait(60)
+        return add_note(*note)
+
+    monkeypatch.setattr("screens.notes.note_dialog.add_note", slowly)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, NoteDialog) and isinstance(app.focused, TextArea))
+        await pilot.press("x", "ctrl+s", "escape")
+        await pilot.pause()
+        assert isinstance(app.screen, NoteDialog), "it closes by itself"
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        goes_on.set()
+        await until(pilot, lambda: app._notifications)
+        assert isinstance(app.screen, ConfirmDialog), "the question that was asked meanwhile"
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, (NoteDialog, ConfirmDialog)))
+        assert [note.text for note in list_notes(home)] == ["x"]
 
 
 async def test_a_note_of_thousands_of_cells_is_shown_at_once_as_it_is_written(app: LabApp, home: Path, until: Any) -> None:
