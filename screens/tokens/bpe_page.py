@@ -283,6 +283,8 @@ class BpePage(BpeLearning):
         self._say_counts()
 
     def _tick(self) -> None:
+        if not self.playing:
+            return  # a tick that was on its way when it was paused
         if not self.screen.is_current:
             self.playing = False
         elif self.state and not self._moving and not self._steps:

@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual.binding import Binding
 from textual.strip import Strip
 
-from lab.core.number_format import whole
+from lab.core.number_format import counted, whole
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
@@ -56,7 +56,7 @@ class PairList(LineScrollView):
     def show(self, state: BpeState | None) -> None:
         """List the pairs of this state."""
         self._state = state
-        self.border_title = "pair counts" if state is None else f"pair counts · {whole(state.different_pairs)} pairs"
+        self.border_title = "pair counts" if state is None else f"pair counts · {counted(state.different_pairs, 'pair')}"
         self.set_extent(len(state.pairs) if state else 0)
 
     def draw(self, line: int) -> Strip:

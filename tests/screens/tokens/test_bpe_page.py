@@ -12,6 +12,8 @@ from lab.tokenization.bpe.learnable_text import LearnableText
 from lab.tokenization.bpe.word_counts import words_and_parts
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.tokens.bpe.merge_list import MergeList
+from screens.tokens.bpe.pair_list import PairList
 from screens.tokens.bpe.text_strip import TextStrip, lay_strip
 from screens.tokens.bpe.words_view import WordsView, lines_of, rows_of
 from screens.tokens.bpe_page import BpePage
@@ -83,6 +85,7 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
         assert line(pilot, "#bpe-next") == "Every word is a single token: no pair is left to merge."
         await press(pilot, "h")
         assert len(page.state.merges) == len(state.merges) - 1  # type: ignore[union-attr]
+        assert page.query_one(PairList).border_title == "pair counts · 1 pair"
         await press(pilot, "0")
         assert page.state is not None
         assert page.state.excerpt_ids == start.excerpt_ids
@@ -90,6 +93,7 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
         await press(pilot, "m", "M")
         assert pilot.app.focused is page.query_one("#bpe-merges")
         assert line(pilot, "#bpe-parts") == '"an" = a n'
+        assert page.query_one(MergeList).border_title == "1 merge"
         await press(pilot, "w")
         assert page.query_one(WordsView).display
         assert not page.query_one(TextStrip).display
@@ -104,6 +108,10 @@ async def test_space_plays_and_pauses_and_the_end_stops_it(app: LabApp) -> None:
         assert page.playing
         await press(pilot, "space")
         assert not page.playing
+        made = len(page.state.merges)  # type: ignore[union-attr]
+        page._tick()  # one that was posted before the pause
+        await settle(pilot)
+        assert len(page.state.merges) == made  # type: ignore[union-attr]
         page.playing = True
         for _ in range(200):
             page._tick()
