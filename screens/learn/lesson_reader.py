@@ -29,6 +29,8 @@ BORDER = 6
 """Cells of a border beside its title."""
 MODE_LINK = "mode:"
 MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
+QUESTIONS = ("facts", "path", "live")
+"""Keys of what live widgets ask the engine: an answer to one of a step that was left would ask on."""
 
 
 class LessonText(ReadingBox):
@@ -130,7 +132,8 @@ class LessonReader(Vertical):
         text, box = self.query_one(LessonText), self.query_one("#lesson-live")
         text.border_title = Text(self._title(self.size.width - BORDER))
         self.query_one(StatusLine).say("")
-        self._engine.forget("live")
+        for question in QUESTIONS:
+            self._engine.forget(question)
         text.model = ""
         await box.remove_children()
         self.live = None

@@ -10,6 +10,7 @@ from textual.widgets import Markdown
 
 from lab.engine.method_registry import EngineMethod
 from lab.learner.progress import read_progress
+from lab.lessons.lesson import parse_lesson
 from lab.lessons.load_lessons import lessons, lessons_and_problems
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
@@ -197,6 +198,20 @@ async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> 
         y, x = next((y, row.index("press 2")) for y, row in enumerate(rows) if "press 2" in row)
         await pilot.click(offset=(x + 6, y))
         await until(pilot, lambda: app.current_mode == "data")
+
+
+async def test_a_step_that_is_left_asks_the_engine_nothing_more(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = "```live experiment\nname: parameter_parts\nmoves: layer\n```"
+    lesson = parse_lesson(Path("01-live.md"), f"# Live\n{block}\n\n## Words\nText.\n")
+    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot, until)
+        reader = pilot.app.screen.query_one(LessonsPage).reader
+        await pilot.press("enter")
+        await until(pilot, lambda: not reader._engine.is_idle)
+        await pilot.press("space")
+        await until(pilot, lambda: "step 2/2" in str(pilot.app.screen.query_one(LessonText).border_title))
+        await until(pilot, lambda: reader._engine.is_idle)
 
 
 async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
