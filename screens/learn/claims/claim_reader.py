@@ -92,8 +92,8 @@ class ClaimReader(Vertical):
         text.model = run
         picture = checked.view if checked is not None else None
         if picture is not None:
+            view.wait(False)
             if self._picture is not picture:
-                view.wait(False)
                 view.show(replace(picture, sentence=""))  # the claim says it
                 self._picture = picture
         elif view.view is not None:

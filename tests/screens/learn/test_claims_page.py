@@ -139,6 +139,11 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         await until(pilot, lambda: page(pilot).is_settled and len(engine.asked) == before + 1)
         assert engine.asked[-1].sampling.seed == 1
         assert page(pilot).screen_state().claim == "vocabulary"
+        reader, results = pilot.app.screen.query_one(ClaimReader), page(pilot).checks.results
+        for claim, checked, is_due in ((claims[1], None, True), (claims[0], results["vocabulary"], False)):
+            reader.show(claim, "", checked, is_running=is_due, run="demo")
+            title = str(pilot.app.screen.query_one("#claim-view", BlockView).border_title)
+            assert title == "picture of vocabulary" + " …" * is_due, "only what is to be computed again is marked"
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimList))
 
