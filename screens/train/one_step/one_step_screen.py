@@ -29,6 +29,7 @@ from screens.train.one_step.loss_strip import LossStrip
 from screens.train.one_step.one_step_session import OneStepSession
 from screens.train.one_step.stage_list import StageList
 from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
@@ -127,9 +128,8 @@ class OneStepScreen(LabScreen):
         self._session = OneStepSession(self._engine, self._show, self._fail)
 
     def compose_body(self) -> ComposeResult:
-        yield from (self._strip, self._facts)
         self._editor.border_title = "training sentence · Enter apply · Esc cancel"
-        yield self._editor
+        yield from (self._strip, self._facts, self._editor)
         with Horizontal(id="step-columns"):
             yield from (self._list, self._view, self._picture)
         yield self._status
@@ -267,7 +267,8 @@ class OneStepScreen(LabScreen):
         return True
 
     def action_back(self) -> None:
-        self.go_back()
+        if self.has_class("-editing") or not self.query_one(KeyBar).close():
+            self.go_back()
 
     def _change(self, **changes: object) -> None:
         if self.selected.run:

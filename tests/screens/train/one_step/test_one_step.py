@@ -231,6 +231,10 @@ async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any,
 
 async def test_escape_leaves_the_editor_then_the_numbers_then_the_screen(opened: Any) -> None:
     async with opened() as pilot:
+        await press(pilot, "ctrl+k")
+        assert screen_of(pilot).query_one(KeyBar).has_class("-open")
+        await press(pilot, "escape")
+        assert not screen_of(pilot).query_one(KeyBar).has_class("-open"), "the keys' second line is the nearest to leave"
         await press(pilot, "e", "escape")
         assert screen_of(pilot).query_one(StageList).has_focus
         await press(pilot, "G", "k", "k", "enter")
