@@ -43,7 +43,7 @@ class ListedModel:
     can_download: bool
 
     @property
-    def is_downloaded(self) -> bool:
+    def needs_download(self) -> bool:
         """True if an import downloads it first."""
         return self.can_download and not self.folder
 
@@ -227,7 +227,7 @@ class ImportDialog(ModalScreen[None]):
         if not self._models:
             return
         model = self._models[event.option_index]
-        if model.is_downloaded and self._asked != model.name and self._model_import.state is None:
+        if model.needs_download and self._asked != model.name and self._model_import.state is None:
             self._asked = model.name
             self._chosen_another()
         else:
