@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
-from lab.core.number_format import bytes_, fixed, whole
+from lab.core.number_format import bytes_, counted, fixed, whole
 from lab.data.builtin_stories import grammar_in_words
 from lab.data.builtin_texts import BUILTINS, is_builtin
 from lab.data.corpus import shown_source
@@ -192,7 +192,10 @@ class ChoosePage(TextReader):
             field.display = False
 
     def action_unmark(self) -> None:
-        self.query_one(TextTree).unmark_all()
+        tree = self.query_one(TextTree)
+        tree.unmark_all()
+        self.take_encoding(tree.under_cursor.encoding)
+        self._choose(sized(tree.under_cursor.source, self.query_one(SizeSlider).value), asked=False)  # none on a folder
 
     @on(TextTree.Marked)
     def _marks_changed(self, message: TextTree.Marked) -> None:
@@ -200,7 +203,7 @@ class ChoosePage(TextReader):
         self._preview.cancel()
         if message.sources:
             self._choose(joined_source(message.sources), asked=False)
-            self._hint(f"{len(message.sources)} marked: u trains on them as one text, x takes the marks away.")
+            self._hint(f"{len(message.sources)} marked: u trains on all that is marked, as one text; x unmarks it.")
 
     def action_grammar(self) -> None:
         self._shows_grammar = not self._shows_grammar
@@ -270,14 +273,15 @@ class ChoosePage(TextReader):
         self._choose(source)
 
     def _choose(self, source: str, *, asked: bool = True) -> None:
-        """Read a text. Unless `asked`, a file that takes long to read is only named."""
+        """Read a text; none for an empty source. Unless `asked`, a file that takes long to read is only named."""
         self.source, self._facts, self._counts = source, None, {}
         self._read_rules, self.read_encoding = self.rules, self.encoding
-        self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = True, False, False, ""
+        self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = bool(source), False, False, ""
         self.post_message(self.TextRead(None))
         self._hint(BUILTINS.get(source, ""))
         self._show()
-        self.read(source, self.encoding or None, self.rules, asked=asked)
+        if source:
+            self.read(source, self.encoding or None, self.rules, asked=asked)
 
     @on(TextReader.FactsRead)
     def _show_facts(self, message: TextReader.FactsRead) -> None:
@@ -338,9 +342,8 @@ class ChoosePage(TextReader):
     def use(self) -> None:
         """Train on the text; one that is still being read is used once it has been."""
         if self._moving_to:
-            source = self._moving_to
             self._preview.cancel()
-            self._choose(source)
+            self._choose(self._moving_to)
         if self._facts is not None:
             self.post_message(self.Used(self._facts.source, self.encoding))
         elif self._is_reading:
@@ -371,13 +374,14 @@ def fact_lines(facts: TextFacts, counts: Mapping[TokenizerKind, str], rules: tup
     """The facts of a text as labels and values, with the sentences that `counts` gives of its tokens."""
     lines = [("text", f"{facts.source}, built in" if is_builtin(facts.source) else shown_source(facts.source))]
     if facts.documents > 1 or facts.left_out:
-        number = f"{whole(facts.documents)} document{'s' if facts.documents > 1 else ''}"
+        number = counted(facts.documents, "document")
         lines.append(("files", f"{number}; left out: {facts.left_out}" if facts.left_out else number))
+    cleaned = f"by {counted(len(rules), 'rule')}: e shows what each takes" if rules else "not at all: e shows the rules"
     lines += [
         ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
         ("tokens", f"{whole(facts.bytes + facts.documents - 1)} as bytes"),
         *(("", counts.get(kind, f"counting {kind} …")) for kind in KINDS),
-        ("cleaned", facts.cleaning if rules == DEFAULT_RULES else f"by {len(rules)} rules: e shows what each takes"),
+        ("cleaned", facts.cleaning if rules == DEFAULT_RULES else cleaned),
         ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
     ]
     if facts.entropy_bits_per_byte is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from lab.core.number_format import MINUS, bytes_, probability, whole
+from lab.core.number_format import MINUS, bytes_, counted, probability, whole
 from lab.data.cleaning.funnel import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
@@ -141,14 +141,14 @@ def effect_sentence(step: CleaningStep, raw: int) -> str:
         parts.append(f"changed {_times(step.passages_changed)} ({bytes_(step.before)} into {bytes_(step.after)})")
     if not parts:
         return "Nothing in this text to take or to change."
-    emptied = f"; {whole(step.documents_emptied)} documents emptied" if step.documents_emptied else ""
+    emptied = f"; {counted(step.documents_emptied, 'document')} emptied" if step.documents_emptied else ""
     sentence = " and ".join(parts)
     number = change(step)
     return f"{sentence[0].upper()}{sentence[1:]}: {signed_bytes(number)}, {_share(number, raw)} of the raw text{emptied}."
 
 
 def _times(number: int) -> str:
-    return f"{whole(number)} passage{'' if number == 1 else 's'}"
+    return counted(number, "passage")
 
 
 def excerpt_lines(excerpts: Sequence[Excerpt], at: int, width: int) -> list[PieceLine]:

@@ -184,6 +184,9 @@ class CleanPage(DataPage):
     def hide(self) -> None:
         self._stop_measuring()
 
+    def would_be_lost(self) -> str:
+        return "the cleaned text being saved" if self._is_saving else ""
+
     def go_back(self) -> bool:
         if self.screen.focused is self.query_one(RuleDetail):
             self.query_one(RuleList).focus()

@@ -269,9 +269,14 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         """Source of the line's file or folder; empty if it has none."""
         return entry.source or (source_of(entry.folder) if entry.folder is not None else "")
 
-    def action_mark(self) -> None:
+    @property
+    def under_cursor(self) -> TreeEntry:
+        """The entry of the cursor's line; one of nothing where there is no line."""
         node = self.cursor_node
-        source = self._source(node.data) if node is not None and node.data is not None else ""
+        return node.data if node is not None and node.data is not None else TreeEntry()
+
+    def action_mark(self) -> None:
+        source = self._source(self.under_cursor)
         if source:
             rest = tuple(each for each in self.marked if each != source)
             self._set_marks(rest if source in self.marked else (*rest, source))

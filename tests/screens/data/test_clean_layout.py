@@ -55,6 +55,9 @@ def test_a_rule_that_is_on_and_not_measured_waits_for_its_numbers() -> None:
 def test_the_effect_is_told_in_one_sentence() -> None:
     assert effect_sentence(STEPS[0], 1000) == "Changed 10 passages (20 B into 10 B): −10 B, 1.0% of the raw text."
     assert effect_sentence(STEPS[1], 1000) == "Removed 7 passages (490 B): −490 B, 49.0% of the raw text."
+    emptied = CleaningStep(rule="emails", bytes_in=9, bytes_out=0, removed=9, passages_removed=1, documents_emptied=1)
+    assert effect_sentence(emptied, 9).startswith("Removed 1 passage (9 B)")
+    assert effect_sentence(emptied, 9).endswith("; 1 document emptied.")
     nothing = CleaningStep(rule="nfc", bytes_in=5, bytes_out=5)
     assert effect_sentence(nothing, 1000) == "Nothing in this text to take or to change."
 

@@ -1,5 +1,6 @@
 """Data: choosing a text."""
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lab.data.statistics.text_statistics import read_facts
 from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.app import LabApp
+from screens.data.choose_page import ChoosePage, fact_lines
 from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
@@ -371,8 +373,19 @@ async def test_marked_files_and_folders_are_documents_of_one_text(app: DataApp, 
         await pilot.press("u")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_source == "\n".join(tree.marked)
-        await pilot.press("2", "x")
+        await pilot.press("2", "j", "j", "j", "x")  # on fable.txt
+        page = screen_of(pilot).query_one(ChoosePage)
         assert tree.marked == ()
+        await until(pilot, lambda: "size" in facts(pilot))
+        assert page.source == str(Path("fable.txt").absolute())
+        assert "files" not in facts(pilot), "it alone is the text"
+        assert not hint(pilot)
+        await pilot.press("space")
+        await until(pilot, lambda: hint(pilot).startswith("1 marked: "))
+        await pilot.press("k", "x")
+        assert page.source == "", "a folder is a text only once it is marked"
+        assert facts(pilot)["text"].startswith("none chosen")
+        await until(pilot, lambda: not screen_of(pilot).text)
 
 
 async def test_a_filter_finds_files_in_all_folders_below(app: DataApp, until: Any) -> None:
@@ -456,6 +469,32 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_cleaning == ("line-endings", "emails")
         assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
+
+
+async def test_a_cleaned_text_that_is_being_saved_would_be_lost(
+    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def held(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: screen_of(pilot).text is not None and "fable" in screen_of(pilot).text.source)
+        await pilot.press("escape", "e", "w")
+        await until(pilot, lambda: isinstance(app.screen, AskText))
+        assert not app._would_be_lost()
+        await pilot.press("enter")
+        await until(pilot, app._would_be_lost)
+        assert app._would_be_lost() == ["the cleaned text being saved"]
+        await pilot.press("x")
+        assert not app._would_be_lost()
+
+
+def test_the_number_of_rules_is_told_in_the_singular_too() -> None:
+    words = [dict(fact_lines(read_facts("fable.txt"), {}, rules))["cleaned"] for rules in ((), ("nfc",), ("nfc", "emails"))]
+    rest = "e shows what each takes"
+    assert words == ["not at all: e shows the rules", f"by 1 rule: {rest}", f"by 2 rules: {rest}"]
 
 
 async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: DataApp, until: Any, home: Path) -> None:
