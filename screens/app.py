@@ -135,6 +135,8 @@ class LabApp(AppState):
         self._keys = KeyQueue(self)
         self._open_screen: Callable[[], Screen[Any] | None] = lambda: None
         """The screen that the last key was handed to."""
+        self._quit_question: Screen[Any] | None = None
+        """The dialog that was opened last to ask about quitting."""
         self._preferences_problem, self._idle_collection = "", IdleCollection()
         self._take_preferences()
 
@@ -291,12 +293,13 @@ class LabApp(AppState):
         from screens.dialogs.confirm import ConfirmDialog
 
         lost = self._would_be_lost()
-        if not lost or isinstance(self.screen, ConfirmDialog):
+        if not lost or self.screen is self._quit_question:
             self._leave()
             return
         going_on = "".join(f" {name} keeps training." for name in self.active_runs())
         words = f"This would be lost: {', '.join(lost)}.{going_on}"
-        self.push_screen(ConfirmDialog("Quit?", words, key="q", yes="quit"), self._leave_if)
+        self._quit_question = question = ConfirmDialog("Quit?", words, key="q", yes="quit")
+        self.push_screen(question, self._leave_if)
 
     def _would_be_lost(self) -> list[str]:
         """Work of all screens, in words, that quitting now would lose."""

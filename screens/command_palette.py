@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast, get_args
 
-from rich.markup import escape
 from textual.actions import parse
 from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.fuzzy import Matcher
 from textual.message import Message
 from textual.screen import ModalScreen, Screen, SystemModalScreen
 from textual.types import IgnoreReturnCallbackType
@@ -138,15 +139,29 @@ class LabCommands(Provider):
 
     async def discover(self) -> Hits:
         for command in self._commands():
-            yield DiscoveryHit(escape(command.words), command.callback, text=command.words, help=escape(command.help))
+            yield DiscoveryHit(Content(command.words), command.callback, text=command.words, help=_plain(command.help))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for command in self._commands():
             score = command.weight * score_of(query, command.words, command.synonyms, matcher.match(command.words))
             if score > 0:
-                shown = matcher.highlight(escape(command.words))
-                yield Hit(score, shown, command.callback, text=command.words, help=escape(command.help))
+                shown = _highlighted(command.words, matcher)
+                yield Hit(score, shown, command.callback, text=command.words, help=_plain(command.help))
+
+
+def _plain(text: str) -> str:
+    """Markup that shows the text as it is: Textual takes more in brackets for a tag than `rich.markup.escape` escapes."""
+    return text.replace("[", r"\[")
+
+
+def _highlighted(words: str, matcher: Matcher) -> Content:
+    """The words, with the letters marked that were found; `Matcher.highlight` would read them as markup."""
+    shown = Content(words)
+    for at in matcher.fuzzy_search.match(matcher.query, words)[1]:
+        if not words[at].isspace():
+            shown = shown.stylize(matcher.match_style, at, at + 1)
+    return shown
 
 
 def _holder_of(screen: Screen[object], action: Action) -> Widget | None:
@@ -168,19 +183,23 @@ def _is_possible(screen: Screen[object], action: Action) -> bool:
     return holder is not None and bool(holder.check_action(name, parameters))
 
 
-def _focus_holder(screen: Screen[object], action: Action) -> None:
-    """Focus the part that has the action, so that its key would do it; of a page or a screen, the part for free keys."""
+def _focus_holder(screen: Screen[object], action: Action) -> bool:
+    """Focus the part that has the action, so that its key would do it; of a page or a screen, the part for free keys.
+
+    True if the focus was there already: the screen itself, which is just being shown, has left it there.
+    """
     holder = _holder_of(screen, action)
     if holder is None or not isinstance(screen, LabScreen):
-        return
+        return False
     focused = screen.focused
     if focused is not None and holder in focused.ancestors_with_self and not isinstance(focused, screen.TEXT_FIELDS):
-        return
+        return True
     if holder.focusable and holder is not screen:
         screen.set_focus(holder)
     else:
         rest = screen.resting_focus()
         screen.set_focus(screen.query(rest).first() if rest else None)
+    return screen.focused is focused
 
 
 async def _go_and_do(app: App[object], action: Action) -> None:
@@ -196,6 +215,7 @@ async def _go_and_do(app: App[object], action: Action) -> None:
     if action.page and isinstance(app.screen, LabScreen) and getattr(app.screen, "page", "") != action.page:
         await app.run_action(f"page('{action.page}')", app.screen)
     began, is_opened = time.monotonic(), False
+    is_focused, focused = False, app.focused
     while time.monotonic() < began + SECONDS_UNTIL_POSSIBLE:
         screen = app.screen
         is_settled = time.monotonic() > began + SECONDS_WHEN_SETTLED
@@ -205,7 +225,10 @@ async def _go_and_do(app: App[object], action: Action) -> None:
                 if active.binding.id == action.id and active.enabled:
                     await app.run_action(active.binding.action, active.node)
                     return
-            _focus_holder(screen, action)
+            if not is_focused:
+                is_focused, focused = _focus_holder(screen, action), screen.focused
+            elif screen.focused is not focused:
+                break  # the user has gone elsewhere
             if is_settled:
                 break
         elif action.opener and isinstance(screen, LabScreen) and action.mode == screen.MODE and screen.is_mounted:

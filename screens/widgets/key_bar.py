@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.strip import Strip
-from textual.timer import Timer
 from textual.widget import Widget
+
+from screens.delayed_call import DelayedCall
 
 OPEN_LINES = 2
 """Lines of the bar when it shows the rest."""
@@ -31,6 +33,8 @@ class Key:
     action: str
     gap: int = 1
     """Empty cells behind it."""
+    node: DOMNode | None = field(default=None, compare=False)
+    """The widget that has the action; None for the screen in view."""
 
     @property
     def width(self) -> int:
@@ -120,14 +124,14 @@ class KeyBar(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._places: list[tuple[int, int, int, str]] = []
-        """Line, first cell, end and action of each key drawn."""
+        self._places: list[tuple[int, int, int, Key]] = []
+        """Line, first cell and end of each key drawn."""
         self._page: int | None = None
         """Number of the page shown on two lines; None while the bar is one line."""
         self._rows: list[Row] | None = None
         """The rows as laid out; None once something has changed."""
         self._told = ""
-        self._telling: Timer | None = None
+        self._telling = DelayedCall(self)
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
@@ -146,13 +150,12 @@ class KeyBar(Widget):
 
     def tell(self, word: str) -> None:
         """Show a word in place of the keys for a moment."""
-        if self._telling is not None:
-            self._telling.stop()
-        self._told, self._telling = word, self.set_timer(SECONDS_TOLD, self._stop_telling)
+        self._told = word
+        self._telling.start(SECONDS_TOLD, self._stop_telling)
         self.update_keys()
 
     def _stop_telling(self) -> None:
-        self._told, self._telling = "", None
+        self._told = ""
         self.update_keys()
 
     def open_next(self) -> None:
@@ -193,9 +196,7 @@ class KeyBar(Widget):
             if face in shown:  # of another node, whose key it is now: only a second key of this one is left
                 continue
             shown.add(face)
-            namespace = "app." if node is self.app else "screen." if node is screen else ""
-            action = binding.action if "." in binding.action or not namespace else namespace + binding.action
-            yield Key(face, binding.description.lower(), action)
+            yield Key(face, binding.description.lower(), binding.action, node=node)
 
     def _pages(self, lines: int) -> list[list[Row]]:
         width, tail = self.size.width, list(ALWAYS)
@@ -214,11 +215,11 @@ class KeyBar(Widget):
             for line, row in enumerate(self._rows):
                 at = 0
                 for key in row.left:
-                    self._places.append((line, at, at + key.width, key.action))
+                    self._places.append((line, at, at + key.width, key))
                     at += key.width
                 at = self.size.width - sum(key.width for key in row.right)
                 for key in row.right:
-                    self._places.append((line, at, at + key.width, key.action))
+                    self._places.append((line, at, at + key.width, key))
                     at += key.width
         return self._rows
 
@@ -240,7 +241,7 @@ class KeyBar(Widget):
         return Strip.join([Strip(left).adjust_cell_length(room, base), Strip(right)]).adjust_cell_length(width, base)
 
     async def on_click(self, event: events.Click) -> None:
-        for line, start, end, action in self._places:
+        for line, start, end, key in self._places:
             if line == event.y and start <= event.x < end:
-                await self.app.run_action(action, self.screen.focused or self.screen)
+                await self.app.run_action(key.action, key.node or self.screen)
                 return

@@ -78,7 +78,7 @@ class PromptInput(Input):
         try:
             self.history = remember(home(), text, run)
         except UserError as error:
-            self.app.call_from_thread(self.notify, str(error), severity="warning")
+            self.app.call_from_thread(self.notify, str(error), severity="warning", markup=False)
 
     def action_earlier(self, by: int) -> None:
         """Go `by` prompts back; the text being typed is kept as the newest."""

@@ -1,11 +1,14 @@
 """The shell: modes, keys, help, palette, leaving."""
 
+import asyncio
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 from textual.binding import Binding
+from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -13,7 +16,7 @@ from screens.action_index import SYNONYMS, all_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.command_palette import Command, LabCommands
+from screens.command_palette import Command, LabCommands, _focus_holder
 from screens.dialogs.confirm import ConfirmDialog
 from screens.help_groups import EVERYWHERE, GROUPS
 from screens.help_screen import HelpScreen
@@ -220,6 +223,35 @@ async def test_an_action_that_is_not_possible_says_so(app: LabApp, until: Any, m
         assert app.current_mode == "train"
 
 
+async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_on(
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 60.0)
+    monkeypatch.setattr("screens.command_palette.SECONDS_UNTIL_POSSIBLE", 60.0)
+    looks: list[bool] = []
+    monkeypatch.setattr("screens.command_palette._focus_holder", lambda *where: looks.append(_focus_holder(*where)) or looks[-1])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4", "n")
+        command = next(each for each in LabCommands(app.screen)._commands() if each.words == "Pause the training")
+        command.callback()
+        await until(pilot, lambda: any(looks) or len(looks) > 2)
+        app.screen.query_one("#name", Input).focus()
+        await until(pilot, lambda: app._notifications)
+        assert getattr(app.focused, "id", "") == "name"
+
+
+async def test_the_palette_shows_brackets_in_a_name_as_they_are(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("[Old] tale", text="[b]ook.txt")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        provider = LabCommands(app.screen)
+        for hits in (provider.discover(), provider.search("tale")):
+            # as Textual's palette makes its lines
+            shown = [(Content.from_markup(hit.prompt).plain, Content.from_markup(hit.help).plain) async for hit in hits]
+            assert ("Delete [Old] tale", "asks first") in shown
+            assert ("Watch the run [Old] tale", "[b]ook.txt, finished") in shown
+
+
 async def test_q_leaves_at_once_when_nothing_is_training(app: LabApp, make_run: Any, until: Any) -> None:
     make_run("done")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -262,6 +294,22 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
         await pilot.press("q", "q")
         await pilot.pause()
         assert app._exit
+
+
+async def test_another_question_is_not_taken_for_the_one_before_quitting(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("done")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("4", "n")
+        app.screen.query_one("#name", Input).value = "tale"
+        await pilot.press("1", "D")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        asked = app.screen
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: app._exit or app.screen is not asked)
+        assert not app._exit
+        assert isinstance(app.screen, ConfirmDialog)
+        assert app.screen._words == "This would be lost: the changed settings of a new run."
 
 
 async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_escape(app: LabApp) -> None:
@@ -329,8 +377,27 @@ async def test_a_click_on_a_mode_or_on_a_key_does_as_the_key(app: LabApp, until:
         await pilot.click(ModeBar, offset=(bar.index("Data"), 0))
         await until(pilot, lambda: app.current_mode == "data")
         keys = line_of(pilot, KeyBar)
+        await pilot.click(KeyBar, offset=(keys.index("filter"), 0))
+        await until(pilot, lambda: getattr(app.focused, "id", "") == "filter")  # the key of a page, which has not the focus
+        await pilot.press("escape")
         await pilot.click(KeyBar, offset=(keys.index("help"), 0))
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_a_word_told_right_after_another_stands_its_own_time(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        bar = app.screen.query_one(KeyBar)
+        for trips in range(8):
+            monkeypatch.setattr("screens.widgets.key_bar.SECONDS_TOLD", 0.01)
+            bar.tell("first")
+            await asyncio.sleep(0)
+            time.sleep(0.02)  # the time of the first is over, and its timer's event somewhere on its way
+            for _ in range(trips):
+                await asyncio.sleep(0)
+            monkeypatch.setattr("screens.widgets.key_bar.SECONDS_TOLD", 60.0)
+            bar.tell("second")
+            await pilot.pause()
+            assert line_of(pilot, KeyBar).startswith(" second")
 
 
 async def test_a_click_on_the_run_that_trains_watches_it(app: LabApp, make_run: Any, until: Any) -> None:

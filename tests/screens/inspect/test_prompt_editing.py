@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.widgets._toast import Toast
 
+from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences, write_preferences
 from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
@@ -238,3 +241,21 @@ async def test_a_click_chooses_an_intervention(inspect: Open, settle: Settle) ->
         await pilot.click(made, offset=(5, 2))
         await pilot.pause()
         assert made.chosen == 1
+
+
+@pytest.mark.usefixtures("home")
+async def test_a_prompt_that_cannot_be_kept_says_so_with_its_brackets(until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise UserError("Cannot write /runs/[Old]/prompts: it is read-only.")
+
+    monkeypatch.setattr("lab.inspect.prompt_history.remember", refuse)
+
+    class Field(App[None]):
+        def compose(self) -> ComposeResult:
+            yield PromptInput()
+
+    app = Field()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        app.query_one(PromptInput).keep("The dog")
+        await until(pilot, lambda: app.screen.query(Toast))
+        assert "/runs/[Old]/prompts" in str(app.screen.query_one(Toast).render())
