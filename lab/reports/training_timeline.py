@@ -28,7 +28,8 @@ def stops(run: Run) -> list[TimelineStop]:
     """
     found = {file.step: TimelineStop(file.name, file.step) for file in run.snapshots()}
     if not found:
-        raise UserError(f"{run.name} has no snapshots; your own runs keep them while they train (4, then s).")
+        why = "a run keeps them while it trains in your lab" if run.checkpoints() else "it has not been trained yet"
+        raise UserError(f"{run.name} has no snapshots: {why} (4).")
     for file in run.checkpoints():
         if file.name in ("best", "last"):
             names = (*found[file.step].names, file.name) if file.step in found else (file.name,)

@@ -57,8 +57,10 @@ def test_stops_are_by_step_and_named_weights_stand_for_a_snapshot_of_the_same_st
 
 
 def test_a_run_without_snapshots_is_one_sentence() -> None:
-    with pytest.raises(UserError, match=r"^tale has no snapshots; .*\.$"):
+    with pytest.raises(UserError, match=r"^tale has no snapshots: a run keeps them while it trains in your lab \(4\)\.$"):
         stops(FakeRun([], best=10, last=20))
+    with pytest.raises(UserError, match=r"^tale has no snapshots: it has not been trained yet \(4\)\.$"):
+        stops(FakeRun([]))
 
 
 @pytest.mark.parametrize(
