@@ -59,14 +59,18 @@ def rank_device(environment: RankEnvironment, setting: str) -> torch.device:
 
 
 def connect_store(environment: RankEnvironment, *, serve: bool) -> Store:
-    """A connection to the key-value store; with `serve`, rank 0 opens it where the launcher does not. Raises UserError."""
+    """A connection to the key-value store; with `serve`, rank 0 opens it where the launcher does not. Raises UserError.
+
+    A launcher's store is there before its ranks are: one that does not answer soon has ended.
+    """
     serves = serve and environment.rank == 0 and not environment.has_store
+    seconds = STORE_SECONDS if environment.has_store else JOIN_SECONDS
     try:
         store = dist.TCPStore(  # type: ignore[attr-defined]
             environment.address,
             environment.port,
             is_master=serves,
-            timeout=timedelta(seconds=JOIN_SECONDS),
+            timeout=timedelta(seconds=seconds),
             wait_for_workers=False,
         )
     except RuntimeError as error:

@@ -68,6 +68,8 @@ class RankWatch:
         self._changed: dict[int, float] = {}
         self.known_loss = ""
         """A sentence once a rank is lost."""
+        self.is_cut_off = False
+        """True if the store is gone, and with it the launcher that keeps it, or rank 0."""
         self.waits = False
         """True while this process waits for the others."""
         self._give_up: Callable[[str], None] = lambda sentence: None
@@ -174,7 +176,9 @@ class RankWatch:
             self._store.set(f"beat/{self._environment.rank}", msgspec.json.encode(self._own).decode())
             for rank in self._others:
                 self._read(rank)
+            self.is_cut_off = False
         except RuntimeError:
+            self.is_cut_off = True
             if self._environment.rank == 0 and self._signals.caught is None:
                 self._signals.caught = "the end of its launcher"
         finally:
@@ -224,6 +228,8 @@ def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Cal
             raise EndedEarlyError(
                 f"Ended by {signals.caught} before the training began; {_ranks_in_words(watch.missing())} had not joined."
             )
+        if watch.is_cut_off:
+            raise EndedEarlyError("Ended by the end of its launcher before the training began.")
         if time.monotonic() > deadline:
             raise UserError(f"{_ranks_in_words(watch.missing())} did not start within {seconds:.0f} seconds.".capitalize())
         time.sleep(0.05)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from lab.training.distributed.one_rank import RankLostError
 from lab.training.distributed.orders import Kind, Order
@@ -161,9 +162,14 @@ def leading(run: Run, environment: RankEnvironment, board: StatusBoard, signals:
         join_all(watch, signals, JOIN_SECONDS, waiting)
         board.update(message="")
         watch.waits = True
-        group = RankGroup(environment, device, store)
         sharded = is_sharded(run.config, environment, device)
-        group.send_json({"sharded": sharded})
+        try:
+            group = RankGroup(environment, device, store)
+            group.send_json({"sharded": sharded})
+        except RuntimeError as error:
+            if lost := broken_connection(error):
+                raise UserError(lost) from error
+            raise
         watch.waits = False
         yield RankZero(group, watch, sharded=sharded)
     except BaseException as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from torch._C._distributed_c10d import HashStore
+from torch.distributed import DistNetworkError
 from torch.distributed.elastic.multiprocessing.api import PContext, SubprocessContext
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
@@ -91,6 +92,23 @@ def test_a_start_that_a_signal_ends_names_who_had_not_joined(count: int, who: st
     watch.start(lambda reason: None)
     with pytest.raises(EndedEarlyError, match=f"^Ended by SIGTERM before the training began; {who} had not joined.$"):
         join_all(watch, signals, 60.0, lambda missing: None)
+    watch.end()
+
+
+class GoneStore(HashStore):
+    """The store of a launcher that was killed."""
+
+    def set(self, key: str, value: str) -> None:
+        raise DistNetworkError("Connection refused")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_no_rank_waits_for_others_when_the_launcher_is_gone(rank: int) -> None:
+    signals = StopSignals()
+    watch = watch_of(rank, 2, GoneStore(), signals)
+    watch.start(lambda reason: None)
+    with pytest.raises(EndedEarlyError, match=r"^Ended by the end of its launcher before the training began[.;]"):
+        join_all(watch, signals, 600.0, lambda missing: None)
     watch.end()
 
 
