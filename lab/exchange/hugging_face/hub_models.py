@@ -97,7 +97,8 @@ def install_in_words(name: str) -> str:
 def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) -> ModelFolder:
     """The model of this name from the Hugging Face cache, downloaded into it where it is missing.
 
-    huggingface_hub shows the progress and checks what has come; a file that had come whole is not downloaded again.
+    huggingface_hub shows the progress, goes on where a connection broke, and checks what has come. A file that had come whole is
+    not downloaded again; one that was given up half-way is.
     `on_download` is told before it begins.
 
     Raises:

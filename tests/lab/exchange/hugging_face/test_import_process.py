@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,10 +21,13 @@ REVISION = "0123456789" * 4
 
 
 class Hub:
-    """The Hugging Face Hub as far as a download needs it: one repository, whose weights come at once or get stuck half-way."""
+    """The Hugging Face Hub as far as a download needs it: one repository, whose weights come at once, get stuck half-way, or
+    break off there once."""
 
     def __init__(self, folder: Path) -> None:
-        self.gets_stuck = False
+        self.gets_stuck = self.breaks_off = False
+        self.ranges: list[str] = []
+        """Parts of the weights that were asked for, where less than all was."""
         self.is_stuck, self.go_on = threading.Event(), threading.Event()
         hub = self
 
@@ -47,13 +52,23 @@ class Hub:
                     self.send_error(404)
 
             def _send(self, content: bytes, headers: dict[str, str]) -> None:
-                self.send_response(200)
+                wanted = self.headers["Range"]
+                if wanted and self.command == "GET":
+                    hub.ranges.append(wanted)
+                    start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                    headers = headers | {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+                    content = content[start:]
+                self.send_response(206 if "Content-Range" in headers else 200)
                 for name, value in (headers | {"Content-Length": str(len(content))}).items():
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "HEAD":
                     return
-                if hub.gets_stuck and self.path.endswith("model.safetensors"):
+                if hub.breaks_off and self.path.endswith("model.safetensors"):
+                    hub.breaks_off = False
+                    self.wfile.write(content[: len(content) // 2])
+                    self.close_connection = True
+                elif hub.gets_stuck and self.path.endswith("model.safetensors"):
                     self.wfile.write(content[: len(content) // 2])
                     self.wfile.flush()
                     hub.is_stuck.set()
@@ -110,6 +125,20 @@ def test_a_cancelled_download_leaves_nothing_and_the_next_one_becomes_a_run(hub:
     assert imported is not None
     assert (name, imported.source, imported.revision) == ("gpt2", "gpt2", REVISION)
     assert words[-1] == "Reading the weights of gpt2."
+
+
+IN_SMALL_PIECES = (
+    "import huggingface_hub.constants; huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1000;"
+    "from lab.exchange.hugging_face.hub_models import hub_model; hub_model('gpt2')"
+)
+
+
+def test_a_download_that_breaks_off_goes_on_with_the_piece_where_it_broke(hub: Hub, tmp_path: Path) -> None:
+    hub.breaks_off = True
+    subprocess.run([sys.executable, "-c", IN_SMALL_PIECES], check=True, capture_output=True)
+    (whole,) = (tmp_path / "cache").rglob("model.safetensors")
+    assert whole.read_bytes() == (tmp_path / "tiny" / "model.safetensors").read_bytes()
+    assert hub.ranges == [f"bytes={whole.stat().st_size // 2 // 1000 * 1000}-"]
 
 
 def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
