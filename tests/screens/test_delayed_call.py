@@ -31,14 +31,20 @@ async def _turn(app: App[None]) -> None:
     await handled.wait()
 
 
+async def begun(app: App[None], trips: int) -> tuple[DelayedCall, list[str]]:
+    """A delayed call whose time has run out, and the calls made by then: none, or it."""
+    calls: list[str] = []
+    call = DelayedCall(app)
+    call.start(SECONDS, lambda: calls.append("first"))
+    await ran_out(trips)
+    return call, calls
+
+
 @pytest.mark.parametrize("trips", range(8))
 async def test_what_was_cancelled_is_not_called(trips: int) -> None:
     app: App[None] = App()
     async with app.run_test():
-        calls: list[str] = []
-        call = DelayedCall(app)
-        call.start(SECONDS, lambda: calls.append("first"))
-        await ran_out(trips)
+        call, calls = await begun(app, trips)
         before = list(calls)
         call.cancel()
         assert await called_by_then(app, calls) == before
@@ -48,10 +54,7 @@ async def test_what_was_cancelled_is_not_called(trips: int) -> None:
 async def test_the_next_call_takes_the_place_of_one_that_was_not_made(trips: int) -> None:
     app: App[None] = App()
     async with app.run_test():
-        calls: list[str] = []
-        call = DelayedCall(app)
-        call.start(SECONDS, lambda: calls.append("first"))
-        await ran_out(trips)
+        call, calls = await begun(app, trips)
         before = list(calls)
         call.start(SECONDS, lambda: calls.append("second"))
         async with asyncio.timeout(30):
