@@ -28,13 +28,20 @@ close count as made after the same number."""
 def unit_note(runs: Sequence[ComparedRun]) -> str:
     """The reason for bits per byte, and their limits; empty where losses per token compare."""
     kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
-    texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
+    texts = ", ".join(f"{run.letter} {name}" for run, name in zip(runs, _text_names(runs), strict=True))
     if same_tokens(runs):
         easier = f"Their texts differ ({texts}): one may be easier to predict than another, in any unit."
         return "" if same_text(runs) else easier
     if same_text(runs):
         return f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do."
     return f"Their tokenizers ({kinds}) and texts ({texts}) differ: only bits per byte compare, and one text may be easier."
+
+
+def _text_names(runs: Sequence[ComparedRun]) -> list[str]:
+    """Names of the texts; where one file was cleaned in several ways, with the rules."""
+    data = [run.config.data for run in runs]
+    is_one_file = len({each.name for each in data}) == 1 and len({each.cleaning for each in data}) > 1
+    return [f"{each.name} after {', '.join(each.cleaning) or 'no rule'}" if is_one_file else each.name for each in data]
 
 
 def verdict(runs: Sequence[ComparedRun]) -> str:

@@ -51,6 +51,7 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
             val_bytes=100,
             evaluated=None if facts.get("before") else ValidationSegments(((450, 475),), 50, "of the 50 bytes"),
             final=None if facts.get("before") else ValidationSegments(((450, 500),), 100, "of all 100 bytes"),
+            cleaning=facts.get("cleaning", ("line-endings",)),
         ),
         train=TrainConfig(batch=4, **{"steps": 400, **facts.get("train", {})}),
     )
@@ -197,6 +198,10 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     assert same_tokens(texts)
     assert in_bits(texts)
     assert unit_note(texts) == "Their texts differ (A tale, B saga): one may be easier to predict than another, in any unit."
+    cleaned = [texts[0], contender("B", losses={400: 3.0}, sha256="999999", cleaning=("broken-text", "blank-lines"))]
+    assert unit_note(cleaned).startswith(
+        "Their texts differ (A tale after line-endings, B tale after broken-text, blank-lines): "
+    )
     assert verdict(texts).startswith("A a is better, each on its own validation text: "), "also where the note has no room"
 
 
