@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.adamw import adamw
+
+from models.optimizers.eager_optimizer import EagerOptimizer
 
 MOMENTUM = 0.95
 EPSILON = 1e-8
@@ -21,7 +22,7 @@ RMS = 0.2
 """Root mean square of a Muon update before the learning rate, about that of an AdamW update (Liu et al. 2025)."""
 
 
-class MuonAdamW(Optimizer):
+class MuonAdamW(EagerOptimizer):
     """Muon and AdamW in one optimizer; each group's "rule" is the one its weights follow.
 
     Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") averages the gradients with Nesterov's

@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from models.config import OptimizerName, Precision
+from models.optimizers.eager_optimizer import EagerAdamW
 from models.optimizers.muon import MuonAdamW
 
 FUSED_ON = ("cpu", "cuda", "mps")
@@ -38,7 +39,7 @@ def make_optimizer(
     ]
     fused = all(weight.device.type in FUSED_ON for weight in rest)
     if rule == "adamw":
-        return AdamW(groups, lr=lr, betas=betas, fused=fused)
+        return EagerAdamW(groups, lr=lr, betas=betas, fused=fused)
     for parts in (3, 1):
         matrices = [weight for name, weight in hidden.items() if name.endswith(QKV) == (parts == 3)]
         groups.append({"params": matrices, "weight_decay": weight_decay, "rule": "muon", "parts": parts})
