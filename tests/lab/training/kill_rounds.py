@@ -207,12 +207,12 @@ def begin_alike(run: Run, base: Run) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=20)
     options.add_argument("--seed", type=int, default=None)
     options.add_argument("--fine-tune", action="store_true")
-    asked = options.parse_args()
+    asked = options.parse_args(arguments)
     torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
     tmux = shutil.which("tmux") is not None
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
@@ -259,6 +259,7 @@ def main() -> None:
         )
         assert facts(killed, end) == facts(straight, end), "the metrics differ from those of a run that was not killed"
     print(f"{asked.rounds} ends: nothing saved was lost, and the weights after {end} steps are those of a run that nobody ended.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The trainer as a process: signals, commands, kills, and who owns a run. Each start of one imports torch, so there are few."""
+"""The trainer as a process: signals, commands, kills, and who owns a run.
+
+Each start of one imports torch, which takes longer than these runs, so that most are forked from a process that has it.
+"""
 
 import collections
 import itertools
@@ -23,10 +26,22 @@ from lab.training.start_trainer import start_trainer
 from lab.training.stop_signals import StopSignals
 from lab.training.trainer import train
 from tests.lab.training.compare_runs import same
+from tests.lab.training.module_forker import ModuleForker
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 PATIENCE = 240.0
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[ModuleForker]:
+    with ModuleForker() as forker:
+        yield forker
+
+
+@pytest.fixture
+def forked_trainers(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.training.start_trainer.DetachedProcess", forker.detached_process)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +60,9 @@ def wait_for(what: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: TinyRun, train_here: TrainHere) -> None:
+def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(
+    tiny_run: TinyRun, train_here: TrainHere, forked_trainers: None
+) -> None:
     settings = {"steps": 400, "eval_every": 100}
     run, straight = tiny_run(**settings), tiny_run(**settings)
     pid = start_trainer(run)
@@ -69,7 +86,9 @@ def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: Tiny
         start_trainer(run)
 
 
-def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_away(tiny_run: TinyRun) -> None:
+def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_away(
+    tiny_run: TinyRun, forked_trainers: None
+) -> None:
     run = tiny_run(steps=1_000_000)
     pid = start_trainer(run)
     wait_for(lambda: run.status().phase == "training" and run.status().step > 5)
@@ -132,12 +151,10 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
 
 
 @pytest.mark.parametrize("options", [["--rounds", "1"], ["--rounds", "1", "--fine-tune"]], ids=["from scratch", "fine-tuned"])
-def test_nothing_saved_is_lost_by_kills_at_random_moments(options: list[str]) -> None:
+def test_nothing_saved_is_lost_by_kills_at_random_moments(options: list[str], forker: ModuleForker, tmp_path: Path) -> None:
     """A round of the script; run it by itself for more."""
-    script = Path(__file__).with_name("kill_rounds.py")
-    command = [sys.executable, str(script), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
+    log = tmp_path / "log"
+    assert forker.code_of(forker.fork("tests.lab.training.kill_rounds", options, log=log)) == 0, log.read_text()
 
 
 @pytest.fixture
@@ -154,7 +171,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, small_disk: Path) -> None:
+def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, small_disk: Path, forked_trainers: None) -> None:
     run = tiny_run(steps=1_000_000, home=small_disk)
     pid = start_trainer(run)
     wait_for(lambda: run.status().step > 5)

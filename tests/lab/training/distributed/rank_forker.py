@@ -1,68 +1,49 @@
-"""Ranks of a training, forked from one process that has imported torch, so that a start takes tenths of a second.
+"""Ranks of a training, forked from one process that has imported torch, so that a start takes tenths of a second."""
 
-Run as a module it is that process: it reads a line of JSON, forks, and prints the process numbers; or waits, and prints the exit
-codes. `RankForker` is the other end.
-"""
-
-import json
 import os
-import signal
 import socket
-import subprocess
-import sys
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from lab.runs.run_folder import Run
+from tests.lab.training.module_forker import ModuleForker
 
-ROOT = Path(__file__).parents[4]
 
-
-class RankForker:
+class RankForker(ModuleForker):
     """Starts ranks and waits for them."""
 
-    def __enter__(self) -> "RankForker":
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.lab.training.distributed.rank_forker"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-        )
-        self._started: list[int] = []
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for pid in self._started:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._process.communicate()
+    imports = (
+        "lab.training.training_loop",
+        "lab.training.distributed.other_rank",
+        "lab.training.distributed.rank_zero",
+        "torch._dynamo",  # DistributedDataParallel loads it
+    )
+    _started: list[int]
 
     def start(self, run: Run, count: int, fault: str = "") -> list[int]:
         """Start a training in so many ranks; returns their process numbers. `fault` names some of `FAULTS`."""
-        self._started = self._ask({"run": str(run.path), "count": count, "fault": fault})
+        environment = dict(os.environ)
+        if count > 1:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            environment |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+        self._started = []
+        for rank in range(count):
+            ranked = environment | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {})
+            arguments = [str(run.path), str(rank), fault]
+            self._started.append(self.fork(__name__, arguments, log=run.log_path, environment=ranked))
         return self._started
 
-    def wait(self) -> list[int]:
+    def wait(self) -> list[int | None]:
         """Wait for all ranks that were started last; returns their exit codes, negative for a signal."""
-        codes = self._ask({"wait": self._started})
-        self._started = []
-        return codes
+        return [self.code_of(pid) for pid in self._started]
 
     def train(self, run: Run, count: int, fault: str = "") -> None:
         """Train a run to its end."""
         self.start(run, count, fault)
         codes = self.wait()
         assert codes == [0] * count, run.log_path.read_text()
-
-    def _ask(self, what: dict[str, Any]) -> list[int]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
-        self._process.stdin.flush()
-        answer: list[int] = json.loads(self._process.stdout.readline())
-        return answer
 
 
 def full_memory(rank: int) -> None:
@@ -129,55 +110,11 @@ FAULTS = {
 }
 
 
-def _rank(run: Path, rank: int, count: int, port: int, fault: str) -> NoReturn:
+def main(arguments: list[str]) -> int:
+    """Train a run, as one rank, with some faults."""
     from lab.training import trainer
 
-    code = 99
-    try:
-        os.setsid()
-        log = os.open(run / "trainer.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        for name in fault.split(", ") if fault else ():
-            FAULTS[name](rank)
-        if count > 1:
-            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-        code = trainer.main([str(run)])
-    finally:
-        os._exit(code)
-
-
-def _fork(run: Path, count: int, fault: str) -> list[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    pids = []
-    for rank in range(count):
-        pid = os.fork()
-        if pid == 0:
-            _rank(run, rank, count, port, fault)
-        pids.append(pid)
-    return pids
-
-
-def main() -> None:
-    import torch
-
-    import lab.training.distributed.other_rank
-    import lab.training.distributed.rank_zero
-    import lab.training.training_loop  # noqa: F401  forked ranks have them already
-
-    torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
-    for line in sys.stdin:
-        asked = json.loads(line)
-        if "wait" in asked:
-            answer = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in asked["wait"]]
-        else:
-            answer = _fork(Path(asked["run"]), asked["count"], asked["fault"])
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    run, rank, fault = arguments
+    for name in fault.split(", ") if fault else ():
+        FAULTS[name](int(rank))
+    return trainer.main([run])

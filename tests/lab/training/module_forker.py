@@ -1,0 +1,170 @@
+"""Processes that run a module of the lab, forked from one that has imported torch, so that a start takes tenths of a second.
+
+Run as a module it is that process: it reads a line of JSON, forks, and prints the process number; or waits for one, and prints
+its exit code. `ModuleForker` is the other end.
+"""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from lab.core.parallel.detached_process import DetachedProcess
+
+ROOT = Path(__file__).parents[3]
+POLL_SECONDS = 0.01
+
+
+class ModuleForker:
+    """Starts processes, each the leader of a session of its own, and waits for them."""
+
+    imports: Sequence[str] = ("lab.training.training_loop",)
+    """Modules that forked processes have already."""
+
+    def __enter__(self) -> Self:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.lab.training.module_forker", *self.imports]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+        )
+        self._live: set[int] = set()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for pid in self._live:  # none of these numbers is another process's yet: nobody has waited for it
+            os.kill(pid, signal.SIGKILL)
+        self._process.communicate()
+
+    def fork(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Fork a process that calls the `main` of `module`, as `DetachedProcess` would start it. Returns its number."""
+        asked = {"module": module, "arguments": list(arguments), "log": str(log), "folder": str(folder)}
+        pid = self._ask(asked | {"environment": dict(os.environ if environment is None else environment)})
+        assert pid is not None
+        self._live.add(pid)
+        return pid
+
+    def code_of(self, pid: int, *, waits: bool = True) -> int | None:
+        """The exit code of a process, negative for a signal; None if it lives and nobody `waits`."""
+        code = self._ask({"pid": pid, "waits": waits})
+        if code is not None:
+            self._live.remove(pid)
+        return code
+
+    def _ask(self, what: dict[str, Any]) -> int | None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        answer: int | None = json.loads(self._process.stdout.readline())
+        return answer
+
+    def detached_process(self, module: str, arguments: Sequence[str], **where: Any) -> DetachedProcess:
+        """A process that is forked, to whoever would start a `DetachedProcess`."""
+        return ForkedProcess(self, module, arguments, **where)
+
+
+class _Forked:
+    """What `DetachedProcess` asks of a process that it has started."""
+
+    def __init__(self, forker: ModuleForker, pid: int) -> None:
+        self.pid, self._forker, self._code = pid, forker, None
+
+    def poll(self) -> int | None:
+        if self._code is None:
+            self._code = self._forker.code_of(self.pid, waits=False)
+        return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a forked process", timeout or 0.0)
+            time.sleep(POLL_SECONDS)
+        return code
+
+    def terminate(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+class ForkedProcess(DetachedProcess):
+    """The same as a `DetachedProcess`, but for torch, which it has imported from the start."""
+
+    def __init__(
+        self,
+        forker: ModuleForker,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._log, self._log_start = log, log.stat().st_size if log.exists() else 0
+        pid = forker.fork(module, arguments, log=log, folder=folder, environment=environment)
+        self._process = _Forked(forker, pid)  # type: ignore[assignment]
+
+
+def _run(asked: dict[str, Any]) -> NoReturn:
+    code = 99
+    try:
+        os.setsid()
+        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir(asked["folder"])
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        code = importlib.import_module(asked["module"]).main(asked["arguments"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _exit_code(pid: int, *, waits: bool) -> int | None:
+    ended, status = os.waitpid(pid, 0 if waits else os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def main() -> None:
+    import torch
+
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "pid" in asked:
+            answer = _exit_code(asked["pid"], waits=asked["waits"])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _run(asked)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
