@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lab.inspect.open_model import OpenModel, load_open_model, weights_identity, weights_path
 from lab.inspect.trace_cache import TraceCache
-from lab.runs.find_runs import open_run
+from lab.runs.find_runs import find_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
 from models.parameter_count import parameter_count
@@ -43,7 +43,7 @@ class ModelCache:
         Raises:
             UserError: if there is no such run, or its weights cannot be read.
         """
-        run = open_run(name)
+        run = find_run(name)
         cached = self._models.get((run.path, checkpoint))
         if cached is None or (fresh and weights_identity(weights_path(run, checkpoint)) != cached.identity):
             outdated, cached = cached, load_open_model(run, checkpoint)

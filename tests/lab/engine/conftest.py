@@ -1,5 +1,7 @@
 """A tiny run with random weights, and a second GPT-2 to judge the lab's numbers by: numpy, float64, straight from the weights."""
 
+import copy
+import functools
 import math
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -39,13 +41,24 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def random_model(config: ModelConfig, seed: int) -> GPT:
-    """Every weight random and large enough that attention is not flat, biases and norms too."""
+@functools.cache
+def _tokenizer() -> Tokenizer:
+    return Tokenizer.train([TEXT * 3], 275)
+
+
+@functools.cache
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _random_model(config: ModelConfig, seed: int) -> GPT:
     model = GPT(config, seed)
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
         weight += 0.35 * torch.empty(weight.shape).normal_(generator=generator)
     return model
+
+
+def random_model(config: ModelConfig, seed: int) -> GPT:
+    """Every weight random and large enough that attention is not flat, biases and norms too."""
+    return copy.deepcopy(_random_model(config, seed))
 
 
 class TinyRun(NamedTuple):
@@ -68,47 +81,59 @@ class TinyRun(NamedTuple):
 MakeRun = Callable[..., TinyRun]
 
 
+def make_tiny_run(
+    home: Path, name: str = "tiny", seed: int = 1, layers: int = 2, heads: int = 2, width: int = 8, context: int = 16
+) -> TinyRun:
+    """A run of this shape in a home."""
+    tokenizer = _tokenizer()
+    config = ModelConfig(layers=layers, heads=heads, width=width, context=context, vocab_size=tokenizer.vocab_size)
+    run = Run(home / name)
+    run.path.mkdir()
+    data = DataConfig(
+        name=name,
+        source="-",
+        encoding="utf-8",
+        sha256="",
+        bytes=1,
+        characters=1,
+        tokens=1,
+        split=1,
+        train_bytes=1,
+        val_bytes=1,
+    )
+    settings = RunConfig(
+        name=name,
+        created=1.0,
+        model=config,
+        tokenizer=TokenizerConfig(kind="bpe", vocab_size=tokenizer.vocab_size),
+        data=data,
+        train=TrainConfig(),
+    )
+    (run.path / "config.json").write_bytes(msgspec.json.encode(settings))
+    tokenizer.save(run.tokenizer_path)
+    tiny = TinyRun(run, random_model(config, seed), tokenizer)
+    tiny.save("best", 100)
+    return tiny
+
+
 @pytest.fixture
 def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
-
-    def make(name: str = "tiny", seed: int = 1, layers: int = 2, heads: int = 2, width: int = 8, context: int = 16) -> TinyRun:
-        tokenizer = Tokenizer.train([TEXT * 3], 275)
-        config = ModelConfig(layers=layers, heads=heads, width=width, context=context, vocab_size=tokenizer.vocab_size)
-        run = Run(tmp_path / name)
-        run.path.mkdir()
-        data = DataConfig(
-            name=name,
-            source="-",
-            encoding="utf-8",
-            sha256="",
-            bytes=1,
-            characters=1,
-            tokens=1,
-            split=1,
-            train_bytes=1,
-            val_bytes=1,
-        )
-        settings = RunConfig(
-            name=name,
-            created=1.0,
-            model=config,
-            tokenizer=TokenizerConfig(kind="bpe", vocab_size=tokenizer.vocab_size),
-            data=data,
-            train=TrainConfig(),
-        )
-        (run.path / "config.json").write_bytes(msgspec.json.encode(settings))
-        tokenizer.save(run.tokenizer_path)
-        tiny = TinyRun(run, random_model(config, seed), tokenizer)
-        tiny.save("best", 100)
-        return tiny
-
-    return make
+    return functools.partial(make_tiny_run, tmp_path)
 
 
 @pytest.fixture
 def tiny(make_run: MakeRun) -> TinyRun:
     return make_run()
+
+
+@pytest.fixture(scope="module")
+def shared_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyRun]:
+    """One run for all tests of a module, which only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("LLMLAB_HOME", str(home))
+        yield make_tiny_run(home)
 
 
 class InProcessEngine:
@@ -135,6 +160,12 @@ class InProcessEngine:
 
 @pytest.fixture
 def engine() -> InProcessEngine:
+    return InProcessEngine()
+
+
+@pytest.fixture(scope="module")
+def shared_engine() -> InProcessEngine:
+    """One engine for all tests of a module, which opens `shared_tiny` once."""
     return InProcessEngine()
 
 

@@ -13,9 +13,20 @@ from lab.inspect.open_model import OpenModel
 from lab.inspect.trace_cache import TraceCache
 from lab.runs.run_folder import Run
 from models.unembed import finish
-from tests.lab.engine.conftest import PROMPT, TEXT, MakeRun, TinyRun, _one_thread, engine, make_run, oracle_of, tiny
+from tests.lab.engine.conftest import (
+    PROMPT,
+    TEXT,
+    MakeRun,
+    TinyRun,
+    _one_thread,
+    engine,
+    make_run,
+    oracle_of,
+    shared_engine,
+    tiny,
+)
 
-__all__ = ["_one_thread", "engine", "make_run", "oracle_of", "tiny"]
+__all__ = ["_one_thread", "engine", "make_run", "oracle_of", "shared_engine", "tiny"]
 
 MakeTextRun = Callable[..., TinyRun]
 Measure = Callable[..., ExperimentResult]

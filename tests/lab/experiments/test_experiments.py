@@ -1,6 +1,7 @@
 """Every experiment answers on any run, or says in one sentence what is missing."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from lab.core.errors import UserError
 from lab.engine.method_registry import ExperimentParams
 from lab.experiments.experiment_registry import EXPERIMENTS
-from tests.lab.engine.conftest import InProcessEngine, MakeRun
+from tests.lab.engine.conftest import InProcessEngine, make_tiny_run
 from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text
 
 SHAPES: dict[str, tuple[dict[str, int], str]] = {
@@ -21,19 +22,27 @@ SHAPES: dict[str, tuple[dict[str, int], str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], Path]:
+    """A home for each shape, with the run's text and without."""
+    found = {(shape, has_text): tmp_path_factory.mktemp("home") for shape in SHAPES for has_text in (True, False)}
+    for (shape, has_text), home in found.items():
+        tiny = make_tiny_run(home, **SHAPES[shape][0])
+        if has_text:
+            with_text(tiny)
+    return found
+
+
 @pytest.mark.parametrize("has_text", [True, False], ids=["text", "no text"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_answers_on_any_run_or_says_what_is_missing(
-    name: str, shape: str, has_text: bool, make_run: MakeRun, engine: InProcessEngine
+    name: str, shape: str, has_text: bool, homes: dict[tuple[str, bool], Path], shared_engine: InProcessEngine
 ) -> None:
-    sizes, prompt = SHAPES[shape]
-    tiny = make_run(**sizes)
-    if has_text:
-        with_text(tiny)
+    run, prompt = str(homes[shape, has_text] / "tiny"), SHAPES[shape][1]
     refusal = ""
     try:
-        result: Any = engine.experiment(ExperimentParams(run="tiny", text=prompt, name=name))
+        result: Any = shared_engine.experiment(ExperimentParams(run=run, text=prompt, name=name))
     except UserError as error:
         refusal = str(error)
     if refusal:

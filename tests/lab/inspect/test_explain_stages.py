@@ -17,7 +17,9 @@ from lab.views.number_explanation import Explanation
 from lab.views.number_refs import element
 from models.gpt import GPT
 from models.sampling_settings import SamplingSettings
-from tests.lab.engine.conftest import InProcessEngine
+from tests.lab.engine.conftest import InProcessEngine, MakeRun, shared_engine, shared_tiny
+
+tiny, engine = shared_tiny, shared_engine
 
 PROMPT = "The big dog ran fast. The cat"
 TOLERANCE = 2e-5
@@ -93,7 +95,8 @@ def test_every_number_of_every_view_is_explained_down_to_the_leaves(
     assert len(leaves & weights) > 15
 
 
-def test_a_weight_knows_what_it_was_before_training(tiny: Any, engine: InProcessEngine) -> None:
+def test_a_weight_knows_what_it_was_before_training(make_run: MakeRun) -> None:
+    tiny, engine = make_run(), InProcessEngine()
     ref = "h.1.mlp.c_fc.weight[5,3]"
     made = GPT(tiny.model.config, seed=tiny.run.config.train.seed).state_dict()["h.1.mlp.c_fc.weight"]
     explanation = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="mlp", ref=ref))

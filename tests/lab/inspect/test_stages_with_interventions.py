@@ -13,8 +13,10 @@ from lab.inspect.interventions import Intervention, Interventions, Source, all_i
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Gallery, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
 from models.unembed import finish
-from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.engine.conftest import PROMPT, InProcessEngine, shared_engine, shared_tiny
 from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
+
+tiny, engine = shared_tiny, shared_engine
 
 AT = 6
 """The position that is looked at; what is changed at another one only does not change what is shown of it."""
