@@ -1,5 +1,6 @@
 """Runs to test with."""
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,21 +97,31 @@ TALE = "".join(
 TinyRun = Callable[..., Run]
 
 
-@pytest.fixture
-def tiny_run(home: Path, tmp_path: Path) -> TinyRun:
-    """Makes a run that is ready to train, whose steps take some milliseconds on one core."""
+def make_small_run(text: Path, /, **settings: object) -> Run:
+    """Make a run in `home()` that is ready to train, whose steps take some milliseconds on one core."""
     from lab.planning.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest
 
+    small: dict[str, object] = {"preset": "nano", "tokenizer": "bytes", "layers": 1, "heads": 2, "width": 16, "context": 16}
+    small |= {"batch": 4, "threads": 1, "steps": 30, "eval_every": 10, "sample_tokens": 4, "dropout": 0.1, "device": "cpu"}
+    return prepare_run(RunRequest(**({"text": str(text)} | small | settings)))  # type: ignore[arg-type]
+
+
+def make_shared_run(folder: Path, **settings: object) -> Run:
+    """Make a run as `make_small_run` does, with its text, in a folder that several tests share."""
+    text = folder / "tale.txt"
+    text.write_text(TALE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMLAB_HOME", str(folder))
+        return make_small_run(text, **settings)
+
+
+@pytest.fixture
+def tiny_run(home: Path, tmp_path: Path) -> TinyRun:
+    """Makes a run as `make_small_run` does, of a small text."""
     text = tmp_path / "tale.txt"
     text.write_text(TALE)
-
-    def make(**settings: object) -> Run:
-        small: dict[str, object] = {"preset": "nano", "tokenizer": "bytes", "layers": 1, "heads": 2, "width": 16, "context": 16}
-        small |= {"batch": 4, "threads": 1, "steps": 30, "eval_every": 10, "sample_tokens": 4, "dropout": 0.1, "device": "cpu"}
-        return prepare_run(RunRequest(**({"text": str(text)} | small | settings)))  # type: ignore[arg-type]
-
-    return make
+    return functools.partial(make_small_run, text)
 
 
 @pytest.fixture
@@ -124,39 +135,40 @@ def one_core() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def train_in_process(run: Run, until: int | None = None) -> Status:
+    """Train a run in this process, to its end or until a signal seems to come after step `until`. Returns the last status."""
+    import torch
+
+    from lab.core.errors import UserError
+    from lab.training.status_file import StatusBoard
+    from lab.training.stop_signals import StopSignals
+    from lab.training.training_loop import Training
+
+    class SignalAfter(StopSignals):
+        @property  # type: ignore[override]
+        def caught(self) -> str | None:
+            return "SIGTERM" if until is not None and training and training[0].state.step >= until else None
+
+        @caught.setter
+        def caught(self, name: str | None) -> None:
+            pass
+
+    training: list[Training] = []
+    threads = torch.get_num_threads()
+    board = StatusBoard(run.status_path, Status(phase="starting", pid=os.getpid()))
+    board.start()
+    try:
+        training.append(Training(run, board, SignalAfter()))
+        training[0].train()
+    except UserError as error:
+        board.update("failed", message=str(error))
+    finally:
+        board.end()
+        torch.set_num_threads(threads)
+    return run.status()
+
+
 @pytest.fixture
 def train_here() -> Callable[..., Status]:
-    """Trains a run in this process, to its end or until a signal seems to come after step `until`; gives the last status."""
-
-    def train(run: Run, until: int | None = None) -> Status:
-        import torch
-
-        from lab.core.errors import UserError
-        from lab.training.status_file import StatusBoard
-        from lab.training.stop_signals import StopSignals
-        from lab.training.training_loop import Training
-
-        class SignalAfter(StopSignals):
-            @property  # type: ignore[override]
-            def caught(self) -> str | None:
-                return "SIGTERM" if until is not None and training and training[0].state.step >= until else None
-
-            @caught.setter
-            def caught(self, name: str | None) -> None:
-                pass
-
-        training: list[Training] = []
-        threads = torch.get_num_threads()
-        board = StatusBoard(run.status_path, Status(phase="starting", pid=os.getpid()))
-        board.start()
-        try:
-            training.append(Training(run, board, SignalAfter()))
-            training[0].train()
-        except UserError as error:
-            board.update("failed", message=str(error))
-        finally:
-            board.end()
-            torch.set_num_threads(threads)
-        return run.status()
-
-    return train
+    """`train_in_process`."""
+    return train_in_process

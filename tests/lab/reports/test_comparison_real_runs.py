@@ -19,6 +19,8 @@ from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 C = "".join(
     f"static int field_{at}(struct node *n) {{\n\treturn n->next[{at % 7}] + {at * 31 % 101};\n}}\n\n" for at in range(160)
 )

@@ -1,9 +1,12 @@
-"""A clock that goes by the trainer's reading of it."""
+"""A run that was trained without an interruption, and a clock that goes by the trainer's reading of it."""
 
 import itertools
 from types import SimpleNamespace
 
 import pytest
+
+from lab.runs.run_folder import Run
+from tests.lab.conftest import make_shared_run, train_in_process
 
 TICK = 0.002
 """Seconds between two readings."""
@@ -20,3 +23,11 @@ def ticking_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=now, perf_counter=now)
     monkeypatch.setattr("lab.training.training_clock.time", clock)
     monkeypatch.setattr("lab.training.training_loop.time", clock)
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A `tiny_run()` that nothing befell, trained once for all tests that compare another with it."""
+    run = make_shared_run(tmp_path_factory.mktemp("straight"))
+    assert train_in_process(run).phase == "finished"
+    return run

@@ -61,10 +61,9 @@ def while_it_waits(monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[], No
 
 
 def test_a_stop_waits_for_room_and_then_saves_all(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    straight: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, straight = tiny_run(), tiny_run()
-    train_here(straight)
+    run = tiny_run()
     disk = Disk(monkeypatch, full_after=7)
     seen: list[Status] = []
 

@@ -34,27 +34,30 @@ from lab.training.command_inbox import CommandInbox
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 from lab.training.training_loop import Training
+from tests.lab.conftest import TALE, make_shared_run, train_in_process
 from tests.lab.training.compare_runs import assert_same_run
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 
 
-@pytest.fixture
-def straight(tiny_run: TinyRun, train_here: TrainHere) -> Run:
-    """One that nothing befell."""
-    run = tiny_run()
-    train_here(run)
+@pytest.fixture(scope="module")
+def first_stopped(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Stopped after step 17, with a checkpoint of step 12 before that; its text lies beside it."""
+    run = make_shared_run(tmp_path_factory.mktemp("stopped"))
+    train_in_process(run, until=12)
+    train_in_process(run, until=17)
     return run
 
 
 @pytest.fixture
-def stopped(tiny_run: TinyRun, train_here: TrainHere) -> Run:
-    """Stopped after step 17, with a checkpoint of step 12 before that."""
-    run = tiny_run()
-    train_here(run, until=12)
-    train_here(run, until=17)
-    return run
+def stopped(first_stopped: Run, home: Path) -> Iterator[Run]:
+    """A copy of `first_stopped` in a home of its own; whatever becomes of its text is undone afterwards."""
+    text = Path(first_stopped.config.data.source)
+    facts = text.stat()
+    yield Run(Path(shutil.copytree(first_stopped.path, home / first_stopped.name)))
+    text.write_text(TALE)
+    os.utime(text, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 def test_a_moved_run_goes_on_under_its_new_name(stopped: Run, straight: Run, train_here: TrainHere, tmp_path: Path) -> None:

@@ -13,11 +13,20 @@ from lab.runs.weights_file import load_model
 from lab.training.distributed.one_rank import OneRank
 from lab.training.rollback import MAX_HALVINGS
 from models.gpt import GPT
+from tests.lab.conftest import make_shared_run, train_in_process
 from tests.lab.training.compare_runs import same
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 WILD = {"lr": 3.0, "optimizer": "adamw", "warmup": 0.0, "steps": 40, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def wild(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose learning rate is far too high, trained to its end."""
+    run = make_shared_run(tmp_path_factory.mktemp("wild"), **WILD)
+    assert train_in_process(run).phase == "finished"
+    return run
 
 
 def backs(run: Run) -> list[int]:
@@ -29,9 +38,8 @@ def assert_every_file_is_finite(run: Run) -> None:
         assert all(bool(torch.isfinite(weight).all()) for weight in load_model(run, file.name)[0].state_dict().values()), file
 
 
-def test_an_absurd_rate_is_halved_until_it_learns(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run = tiny_run(**WILD)
-    status = train_here(run)
+def test_an_absurd_rate_is_halved_until_it_learns(wild: Run) -> None:
+    run, status = wild, wild.status()
     assert status.phase == "finished"
     times = len(backs(run))
     assert 1 <= times < MAX_HALVINGS
@@ -53,10 +61,11 @@ def test_an_absurd_rate_is_halved_until_it_learns(tiny_run: TinyRun, train_here:
 
 
 @pytest.mark.parametrize("stops", [(2, 3, 4), (5, 9), (12, 30)])
-def test_interrupted_anywhere_around_it_nothing_changes(stops: tuple[int, ...], tiny_run: TinyRun, train_here: TrainHere) -> None:
+def test_interrupted_anywhere_around_it_nothing_changes(
+    stops: tuple[int, ...], wild: Run, tiny_run: TinyRun, train_here: TrainHere
+) -> None:
     """Also between bad steps, and right after going back: the good state is in the checkpoint then, and so are rate and count."""
-    straight, broken = tiny_run(**WILD), tiny_run(**WILD)
-    train_here(straight)
+    straight, broken = wild, tiny_run(**WILD)
     assert backs(straight)
     for stop in stops:
         assert train_here(broken, until=stop).step == stop
@@ -128,8 +137,8 @@ def test_a_good_stretch_makes_the_next_time_the_first(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One time more than it may go back in a row."""
-    monkeypatch.setattr("lab.training.rollback.RECENT_STEPS", 20)
-    every = 40
+    monkeypatch.setattr("lab.training.rollback.RECENT_STEPS", 10)
+    every = 20
     spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
     run = tiny_run(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
     status = train_here(run)

@@ -125,12 +125,16 @@ def test_validation_loss_and_bits_per_byte_are_of_the_validation_part(tiny_run: 
 @pytest.mark.parametrize("patience", [0.0, 60.0])
 @pytest.mark.parametrize("stops", [(7,), (10, 20, 21), (0, 1)])
 def test_interrupted_training_equals_uninterrupted(
-    stops: tuple[int, ...], patience: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    stops: tuple[int, ...],
+    patience: float,
+    straight: Run,
+    tiny_run: TinyRun,
+    train_here: TrainHere,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Steps 0, 10 and 20 have an evaluation, so there the signal comes while it is made: it is broken off, or awaited."""
     monkeypatch.setattr("lab.training.training_loop.CANCEL_SECONDS", patience)
-    straight, broken = tiny_run(), tiny_run()
-    train_here(straight)
+    broken = tiny_run()
     for stop in stops:
         status = train_here(broken, until=stop)
         assert (status.phase, status.step, status.message) == ("stopped", stop, "Ended by SIGTERM.")
@@ -143,9 +147,10 @@ def test_interrupted_training_equals_uninterrupted(
         assert_equal_weights(straight, broken, which)
 
 
-def test_what_was_written_after_the_last_checkpoint_is_written_anew(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run, straight = tiny_run(), tiny_run()
-    train_here(straight)
+def test_what_was_written_after_the_last_checkpoint_is_written_anew(
+    straight: Run, tiny_run: TinyRun, train_here: TrainHere
+) -> None:
+    run = tiny_run()
     train_here(run, until=13)
     with run.metrics_path.open("ab") as file:
         file.write(b'{"step":14,"tokens":1,"epoch":0,"seconds":0}\n{"step":15,"tok')
@@ -214,10 +219,9 @@ class FullNowAndThen:
     "place", ["write the metrics", "write the insights", "keep a snapshot", "keep the best weights", "save a checkpoint"]
 )
 def test_a_full_disk_pauses_the_training_until_there_is_room(
-    place: str, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    place: str, straight: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, straight = tiny_run(), tiny_run()
-    train_here(straight)
+    run = tiny_run()
     monkeypatch.setattr("lab.training.disk_full_retry.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
     monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
@@ -274,9 +278,10 @@ def test_tokens_that_are_not_those_of_the_run_are_refused(tiny_run: TinyRun, tra
     assert "tokens.bin" in status.message
 
 
-def test_a_damaged_last_checkpoint_costs_only_what_came_after_the_one_before(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run, straight = tiny_run(), tiny_run()
-    train_here(straight)
+def test_a_damaged_last_checkpoint_costs_only_what_came_after_the_one_before(
+    straight: Run, tiny_run: TinyRun, train_here: TrainHere
+) -> None:
+    run = tiny_run()
     train_here(run, until=12)
     train_here(run, until=18)
     last = run.path / "last.safetensors"

@@ -18,6 +18,7 @@ from lab.training.trainer_state import TrainerState
 from lab.training.training_setup import ComputeSetup, _initial_state
 from models.config import ModelConfig
 from models.gpt import GPT, PLAIN, Parts
+from tests.lab.conftest import make_shared_run, train_in_process
 from tests.lab.training.compare_runs import assert_equal_weights, same
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -77,14 +78,21 @@ def broken_parts(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     monkeypatch.setattr("lab.training.gradient_accumulation.compile_parts", compile_broken)
 
 
+@pytest.fixture(scope="module")
+def eager(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in micro-batches that is not compiled, trained to its end."""
+    run = make_shared_run(tmp_path_factory.mktemp("eager"), accumulate=2, compile="off")
+    assert train_in_process(run).phase == "finished"
+    return run
+
+
 @pytest.mark.parametrize("calls", [0, 1, 7])
 def test_a_failure_to_compile_is_told_once_and_changes_nothing(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch, calls: int
+    eager: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
     """At the first call, at the first step, and in the middle of a step in micro-batches."""
     pytest.importorskip("torch._dynamo")
-    eager, run = (tiny_run(accumulate=2, compile=setting) for setting in ("off", "on"))
-    train_here(eager)
+    run = tiny_run(accumulate=2, compile="on")
     broken_parts(monkeypatch, calls)
     status = train_here(run, until=12)
     assert status.phase == "stopped"

@@ -22,6 +22,7 @@ from lab.training.training_loop import Training
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 
+pytestmark = pytest.mark.usefixtures("one_core")
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 
