@@ -88,9 +88,21 @@ class LabScreen(Screen[None]):
         self.set_timer(SECONDS_UNTIL_FREEZE, _freeze_objects)
 
     def compose(self) -> ComposeResult:
+        self._take_classes_of_size()
         yield ModeBar(self.MODE)
         yield from self.compose_body()
         yield KeyBar()
+
+    def _take_classes_of_size(self) -> None:
+        """Set the breakpoints' classes before there is any widget: Textual sets them after the first resize, and then works out
+        the styles of every widget once more."""
+        (width, height), app = self.app.size, self.app
+        across = app.HORIZONTAL_BREAKPOINTS if self.HORIZONTAL_BREAKPOINTS is None else self.HORIZONTAL_BREAKPOINTS
+        classes = self._get_breakpoint_classes(width, across or []) | self._get_breakpoint_classes(
+            height, self.VERTICAL_BREAKPOINTS
+        )
+        self.add_class(*classes, update=False)
+        app.stylesheet.apply(self)
 
     def post_message(self, message: Message) -> bool:
         if isinstance(message, events.ScreenResume):

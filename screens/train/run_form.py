@@ -28,6 +28,12 @@ RANDOM = "random weights"
 class Entry(Input):
     """An input in which `?` asks for help, since no setting contains one."""
 
+    def __init__(self, value: str, id: str, tooltip: str) -> None:
+        super().__init__(value, id=id, tooltip=tooltip)
+        # The argument `compact` would work out the styles of each field twice more.
+        self.set_reactive(Input.compact, True)
+        self.add_class("-textual-compact", update=False)
+
     async def _on_key(self, event: events.Key) -> None:
         if event.character == "?":
             event.prevent_default()
@@ -51,7 +57,7 @@ class Field(Horizontal):
         if self.setting.choices:
             yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=self.setting.help)
         else:
-            yield Entry(self.value, id=self.setting.name, compact=True, tooltip=self.setting.help)
+            yield Entry(self.value, self.setting.name, self.setting.help)
 
     def mark(self, wrong: bool) -> None:
         """Show whether the value is wrong."""

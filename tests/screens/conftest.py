@@ -31,6 +31,7 @@ from lab.runs.run_schema import (
     ValidationSegments,
 )
 from models.config import PRESETS
+from tests.screens.pilot_waits import count_thread, wait_for_idle, wait_for_screen
 
 NOW = 1_760_000_000.0
 """The time at which every screen test happens."""
@@ -275,6 +276,18 @@ def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda field: None)
     monkeypatch.setattr("textual.widgets.TextArea._toggle_cursor_blink_visible", lambda area: None)
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pilots_wait_for_events() -> Iterator[None]:
+    """Let a pilot go on as soon as a key is handled."""
+    in_thread = asyncio.BaseEventLoop.run_in_executor
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.BaseEventLoop, "run_in_executor", lambda *arguments: count_thread(in_thread(*arguments)))
+        patch.setattr("textual.app.wait_for_idle", wait_for_idle)
+        patch.setattr("textual.pilot.wait_for_idle", wait_for_idle)
+        patch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual.binding import Binding
 from textual.content import Content
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -50,6 +51,20 @@ def found(app: LabApp, query: str) -> list[str]:
 
     ordered = sorted(provider._commands(), key=score, reverse=True)
     return [each.words for each in ordered if score(each) > 0]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_styles_of_a_new_screen_are_worked_out_once(
+    size: tuple[int, int], app: LabApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styled: list[object] = []
+    original = Stylesheet.apply
+    monkeypatch.setattr(Stylesheet, "apply", lambda self, node, **named: (styled.append(node), original(self, node, **named)))
+    async with app.run_test(size=size) as pilot:
+        for key in ("2", "4", "6"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert styled.count(app.screen.query_one(ModeBar)) == 1
 
 
 async def test_a_digit_shows_its_mode_and_the_bar_marks_it_without_colour(app: LabApp) -> None:

@@ -40,7 +40,9 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         await show("home", ready=lambda home: len(home.query_one("#runs").curves) == 2 and home.query_one("#machine").content)
         await show("data", "2", ready=lambda data: len(data.choose_page._counts) == 2 and data.query_one("#texts").root.children)
         app.text_source = "fable.txt"
-        await show("tokens", "3", "escape", "right", ready=lambda tokens: "times in" in corpus_fact(tokens))
+        await pilot.press("3", "escape")
+        await until(pilot, lambda: corpus_fact(app.screen))
+        await show("tokens", "right", ready=lambda tokens: "times in" in corpus_fact(tokens))
         await show("new run", "4", ready=lambda train: "tokens" in str(train.query_one("#form-text").content))
         app.post_message(RunChosen("two", "train"))
         await show("run", ready=lambda train: train.MODE == "train" and not train.making and train.watched is not None)
