@@ -14,6 +14,7 @@ from weakref import ref
 
 from textual import events, on, work
 from textual.binding import Binding
+from textual.cache import LRUCache
 from textual.driver import Driver
 from textual.message import Message
 from textual.reactive import Reactive
@@ -62,6 +63,10 @@ LATER_IMPORTS = (
     *("models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_locks"),
 )
 """Modules that the first use of a key would wait for, imported with the screens' own."""
+
+STYLES_KEPT = 1024
+"""Parsed style texts that are kept, more than there are classes of widgets. Textual keeps 64: the lab has more, and then each new
+class has the styles of all parsed again, a third of a second on the way to Learn."""
 
 make_text_visible()
 send_changed_cells_only()
@@ -127,6 +132,7 @@ class LabApp(AppState):
         """
         # Textual decides about colour while it is set up: the theme alone would come too late.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        self.stylesheet._parse_cache = LRUCache(STYLES_KEPT)
         self.run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
         self.set_reactive(LabApp.text_source, text)

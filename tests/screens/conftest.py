@@ -6,9 +6,12 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from lab.core.machine import Machine
@@ -287,6 +290,23 @@ def _pilots_wait_for_events() -> Iterator[None]:
         patch.setattr("textual.app.wait_for_idle", wait_for_idle)
         patch.setattr("textual.pilot.wait_for_idle", wait_for_idle)
         patch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _styles_are_parsed_once() -> Iterator[None]:
+    """Share what an app has parsed of its styles with the next one of the same colours."""
+    parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+    parse = Stylesheet._parse_rules
+
+    def parse_once(stylesheet: Stylesheet, *what: Any, **named: Any) -> list[RuleSet]:
+        key = (frozenset(stylesheet._variables.items()), *what, *named.items())
+        if key not in parsed:
+            parsed[key] = parse(stylesheet, *what, **named)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", parse_once)
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual.binding import Binding
 from textual.content import Content
+from textual.css import stylesheet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -25,6 +26,9 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+ITS_PARSE = Stylesheet._parse_rules
+"""As Textual has it: these tests share what is parsed."""
 
 
 @pytest.fixture
@@ -65,6 +69,24 @@ async def test_the_styles_of_a_new_screen_are_worked_out_once(
             await pilot.press(key)
             await pilot.pause()
             assert styled.count(app.screen.query_one(ModeBar)) == 1
+
+
+async def test_styles_are_parsed_once_though_the_lab_has_more_than_textual_keeps(
+    app: LabApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[object] = []
+    original = stylesheet.parse
+    monkeypatch.setattr(Stylesheet, "_parse_rules", ITS_PARSE)
+
+    def parse(*what: Any, tie_breaker: int, **named: Any) -> Any:
+        parsed.append((*what, tie_breaker))
+        return original(*what, tie_breaker=tie_breaker, **named)
+
+    monkeypatch.setattr(stylesheet, "parse", parse)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3", "escape", "4", "escape", "5", "escape", "6", "question_mark")
+        assert len(app.stylesheet.source) > 64
+        assert len(parsed) == len(set(parsed))
 
 
 async def test_a_digit_shows_its_mode_and_the_bar_marks_it_without_colour(app: LabApp) -> None:
