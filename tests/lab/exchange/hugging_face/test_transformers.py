@@ -5,14 +5,13 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from lab.core.errors import UserError
 from lab.exchange.hugging_face.export_model import export_model
@@ -27,6 +26,9 @@ from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
 TEXTS = ["Once there was a big dog.", "naïve 日本 🙂\r\n\t  x", "a<|endoftext|>b", "'ll we'll  12,345"]
 
 
@@ -38,8 +40,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def theirs(**shape: Any) -> GPT2LMHeadModel:
+def theirs(**shape: Any) -> "GPT2LMHeadModel":
     """A GPT-2 of transformers whose every weight is random, norms and biases too."""
+    from transformers import GPT2Config, GPT2LMHeadModel  # here: it takes two seconds, and one process of several runs this
+
     settings = {"vocab_size": 256, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2, "bos_token_id": None}
     model = GPT2LMHeadModel(GPT2Config(**(settings | {"eos_token_id": None} | shape)))
     generator = torch.Generator().manual_seed(1)
@@ -49,13 +53,13 @@ def theirs(**shape: Any) -> GPT2LMHeadModel:
     return model.eval()
 
 
-def folder_of(model: GPT2LMHeadModel, path: Path, tokenizer: Tokenizer | None = None, **options: Any) -> Path:
+def folder_of(model: "GPT2LMHeadModel", path: Path, tokenizer: Tokenizer | None = None, **options: Any) -> Path:
     model.save_pretrained(path, **options)
     (path / "tokenizer.json").write_text(json.dumps(tokenizer_json(tokenizer or Tokenizer.bytes_())))
     return path
 
 
-def largest_difference(model: GPT2LMHeadModel, run: Any) -> float:
+def largest_difference(model: "GPT2LMHeadModel", run: Any) -> float:
     ours = load_model(run)[0]
     length = ours.config.context
     ids = torch.tensor([[(5 * i * i + 2 * i + 1) % ours.config.vocab_size for i in range(length)]])
@@ -142,6 +146,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_exported_run_gives_the_same_logits_ids_and_text(exported: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     run = open_run("demo")
     twin, tokens, ours = (
         AutoModelForCausalLM.from_pretrained(exported),
@@ -162,6 +168,8 @@ def test_an_exported_run_gives_the_same_logits_ids_and_text(exported: Path) -> N
 
 @pytest.mark.parametrize("tokenizer", [Tokenizer.bytes_(end_of_text=True), Tokenizer.gpt2(download=False)], ids=["bytes", "gpt2"])
 def test_the_other_vocabularies_open_with_their_end_of_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     model = theirs(vocab_size=tokenizer.vocab_size)
     run = import_run(str(folder_of(model, tmp_path / "in", tokenizer)), tmp_path / "home")
     assert run.config.tokenizer.kind == tokenizer.kind
