@@ -35,8 +35,9 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     torch.set_num_threads(job.pop("threads"))
     torch.set_float32_matmul_precision("high")
+    seconds = job.pop("seconds", LEAST_SECONDS)
     kind = job.pop("kind")
-    serve(*JOBS[kind](**job), seconds=LEAST_SECONDS)
+    serve(*JOBS[kind](**job), seconds=seconds)
 
 
 def serve(work: Work, info: dict[str, Any], seconds: float) -> None:

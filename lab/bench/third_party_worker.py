@@ -27,7 +27,7 @@ ARGUMENTS = "model_args"
 
 def main() -> None:
     job = json.loads(sys.argv[1])
-    threads = job.pop("threads", None)
+    threads, seconds = job.pop("threads", None), job.pop("seconds", LEAST_SECONDS)
     if threads:
         torch.set_num_threads(threads)
     kind = job.pop("kind")
@@ -38,7 +38,7 @@ def main() -> None:
         sys.stdout.write(f"{VALIDATIONS[kind](**job)}\n")
         return
     work, info = (nanogpt if kind == "nanogpt" else hugging_face)(**job)
-    serve(work, info, seconds=LEAST_SECONDS)
+    serve(work, info, seconds=seconds)
 
 
 def model_of(folder: str) -> ModuleType:

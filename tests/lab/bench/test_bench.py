@@ -16,6 +16,7 @@ import torch
 
 from lab.bench import preparation_worker
 from lab.bench.bench_history import BenchReport, BenchRow, append, history, series
+from lab.bench.bench_worker import JOBS
 from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
 from lab.bench.growth_curves import _growth_rows
 from lab.bench.nanogpt_race import RECIPE
@@ -34,25 +35,49 @@ def report(date: str, *rows: BenchRow, machine: str = "this one") -> BenchReport
 
 
 def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
-    one, other = (
-        TimedProcess(name, "lab.bench.bench_worker", {"kind": kind, "shape": SHAPE, "tokens": 8, "threads": 1}, os.environ)
-        for name, kind in (("forward", "forward"), ("trace", "tracing"))
+    """One trains as llmlab does, the other is a stand-in with nanoGPT's interface, whose loss is that of a bigram table."""
+    (tmp_path / "model.py").write_text(
+        "import torch\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class GPTConfig:\n"
+        "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
+        "class GPT(torch.nn.Module):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__()\n"
+        "        print('number of parameters: none')\n"
+        "        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)\n"
+        "    def configure_optimizers(self, decay, rate, betas, device):\n"
+        "        return torch.optim.AdamW(self.parameters(), lr=rate, betas=betas)\n"
+        "    def forward(self, ids, targets):\n"
+        "        logits = self.table(ids)\n"
+        "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
     )
-    job = {"kind": "training", "shape": SHAPE, "batch": 2, "optimizer": "muon", "home": str(tmp_path), "threads": 1}
-    trainer = TimedProcess("training", "lab.bench.bench_worker", job, os.environ)
-    with one, other, trainer:
-        time_in_turns([one, other, trainer], 2)
-    assert [len(contender.throughputs) for contender in (one, other, trainer)] == [2, 2, 2]
-    assert min(one.throughputs + other.throughputs + trainer.throughputs) > 0
+    short = {"shape": SHAPE, "batch": 2, "threads": 1, "seconds": 0.05}
+    own = short | {"kind": "training", "optimizer": "muon", "home": str(tmp_path)}
+    trainer = TimedProcess("training", "lab.bench.bench_worker", own, os.environ)
+    theirs = short | {"kind": "nanogpt", "folder": str(tmp_path)}
+    nanogpt = TimedProcess("nanoGPT", "lab.bench.third_party_worker", theirs, os.environ)
+    turns: list[int] = []
+    with trainer, nanogpt:
+        time_in_turns([trainer, nanogpt], 2, lambda: turns.append(len(trainer.throughputs) - len(nanogpt.throughputs)))
+    assert turns == [0, 0, 1, 0, 1]
+    assert [len(contender.throughputs) for contender in (trainer, nanogpt)] == [2, 2]
+    assert min(trainer.throughputs + nanogpt.throughputs) > 0
     assert trainer.info["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
-    assert ratio(one, one) == 1.0
+    assert ratio(trainer, trainer) == 1.0
+
+
+@pytest.mark.parametrize("kind", ["forward", "tracing"])
+def test_each_piece_of_work_is_one_pass(kind: str) -> None:
+    work, info = JOBS[kind](shape=SHAPE, tokens=8)
+    assert (work(), work(), info) == (1.0, 1.0, {})
 
 
 def test_a_contender_that_cannot_work_says_why() -> None:
-    broken = TimedProcess(
-        "it", "lab.bench.bench_worker", {"kind": "forward", "shape": SHAPE | {"heads": 3}, "tokens": 8, "threads": 1}, os.environ
-    )
-    with pytest.raises(UserError, match=r"it could not be measured: .*width 8 cannot be divided among 3 heads"), broken:
+    job = {"kind": "learning", "text": "/nowhere.txt", "vocab": 300}
+    broken = TimedProcess("it", "lab.bench.preparation_worker", job, os.environ)
+    with pytest.raises(UserError, match=r"it could not be measured: .*/nowhere\.txt"), broken:
         time_in_turns([broken], 1)
 
 
@@ -99,32 +124,6 @@ def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pyte
     assert validate_nanogpt(str(tmp_path), checkpoint, str(tmp_path / "val.bin")) == pytest.approx(expected, rel=1e-6)
 
 
-def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
-    """A stand-in with nanoGPT's interface, whose loss is that of a bigram table."""
-    (tmp_path / "model.py").write_text(
-        "import torch\n"
-        "from dataclasses import dataclass\n"
-        "@dataclass\n"
-        "class GPTConfig:\n"
-        "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
-        "class GPT(torch.nn.Module):\n"
-        "    def __init__(self, config):\n"
-        "        super().__init__()\n"
-        "        print('number of parameters: none')\n"
-        "        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)\n"
-        "    def configure_optimizers(self, decay, rate, betas, device):\n"
-        "        return torch.optim.AdamW(self.parameters(), lr=rate, betas=betas)\n"
-        "    def forward(self, ids, targets):\n"
-        "        logits = self.table(ids)\n"
-        "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
-    )
-    job = {"kind": "nanogpt", "folder": str(tmp_path), "shape": SHAPE, "batch": 2}
-    contender = TimedProcess("nanoGPT", "lab.bench.third_party_worker", job, os.environ)
-    with contender:
-        time_in_turns([contender], 1)
-    assert contender.throughput > 0
-
-
 @pytest.mark.parametrize("program", [LAB, TEXTUAL], ids=["the lab", "Textual"])
 def test_an_app_is_timed_to_its_first_frame(program: str, tmp_path: Path) -> None:
     opened = TimedApp(program, os.environ | {"LLMLAB_HOME": str(tmp_path)})
@@ -138,6 +137,7 @@ def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
 
 
 def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.bench.watch_overhead.PRESET", "nano")
     monkeypatch.setattr("lab.bench.watch_overhead.WARM_UP", 0.0)
     monkeypatch.setattr("lab.bench.watch_overhead.CATCH_UP", 0.0)
     with WatchedTraining() as watching:

@@ -1,10 +1,13 @@
-"""The process of post-training: what it leaves on disk, a kill in the middle, a second start, and what it refuses."""
+"""The process of post-training: what it leaves on disk, a kill in the middle, a second start, and what it refuses.
+
+Most are forked from a process that has torch. What is stopped is not, for it is known by its command line.
+"""
 
 import os
 import platform
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,9 +24,21 @@ from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.runs.weights_file import load_model
+from tests.lab.training.module_forker import ModuleForker
 
 TINY = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=2, questions=1, group=2)
 LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=1, group=2, seconds=1e6)
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[ModuleForker]:
+    with ModuleForker("lab.posttraining.posttraining_job") as forker:
+        yield forker
+
+
+@pytest.fixture
+def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.posttraining.start_process.DetachedProcess", forker.detached_process)
 
 
 def wait_until(follower: PosttrainingFollower, reached: Callable[[PosttrainingFollower], bool]) -> None:
@@ -39,7 +54,7 @@ def pid_of(follower: PosttrainingFollower) -> int:
     return follower.history.started.pid
 
 
-def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home: Path, one_core: None) -> None:
+def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home: Path, forked: None) -> None:
     demo = open_run("demo")
     long = msgspec.structs.replace(LONG, rounds=400)
     folder = start_posttraining(demo, home, long)
@@ -73,7 +88,7 @@ def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home
             check_base(run, home)
 
 
-def test_a_stop_is_told_in_the_file(home: Path, one_core: None) -> None:
+def test_a_stop_is_told_in_the_file(home: Path) -> None:
     folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=400))
     follower = PosttrainingFollower(folder)
     wait_until(follower, lambda f: f.history.started is not None)
@@ -84,8 +99,8 @@ def test_a_stop_is_told_in_the_file(home: Path, one_core: None) -> None:
     assert follower.history.ended.message == "Stopped."
 
 
-def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both(home: Path, one_core: None) -> None:
-    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=500, seconds=4.0))
+def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both(home: Path, forked: None) -> None:
+    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=500, seconds=2.0))
     follower = PosttrainingFollower(folder)
     wait_until(follower, lambda f: f.stage == "finished")
     kept, free = follower.history.rounds["rl"], follower.history.rounds["rl-free"]

@@ -26,12 +26,13 @@ POLL_SECONDS = 0.01
 class ModuleForker:
     """Starts processes, each the leader of a session of its own, and waits for them."""
 
-    imports: Sequence[str] = ("lab.training.training_loop",)
-    """Modules that forked processes have already."""
+    def __init__(self, *imports: str) -> None:
+        """Forked processes have the modules `imports` already."""
+        self._imports = imports
 
     def __enter__(self) -> Self:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.lab.training.module_forker", *self.imports]
+        command = [sys.executable, "-m", "tests.lab.training.module_forker", *self._imports]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
         )

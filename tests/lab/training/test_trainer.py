@@ -35,7 +35,7 @@ PATIENCE = 240.0
 
 @pytest.fixture(scope="module")
 def forker() -> Iterator[ModuleForker]:
-    with ModuleForker() as forker:
+    with ModuleForker("lab.training.training_loop") as forker:
         yield forker
 
 

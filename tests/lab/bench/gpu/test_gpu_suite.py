@@ -2,14 +2,18 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.bench.gpu.gpu_suite import TINY, GpuSuite
+from lab.bench.gpu.gpu_worker import training
 from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
+from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
@@ -51,7 +55,28 @@ def test_a_text_beside_a_checkout_is_refused(llmlab: Call, home: Path, checkout:
     done.assert_mistake("--race and --against exclude each other with --gpu")
 
 
-def test_on_a_cpu_nanogpt_s_bench_is_left_out_with_its_reason(home: Path, checkout: Path) -> None:
+class TimedHere(TimedProcess):
+    """The same work in this process, which has torch."""
+
+    def __enter__(self) -> Self:
+        self._work, self.info = training(**{name: value for name, value in self.job.items() if name != "seconds"})
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def get_ready(self) -> None:
+        self._work()
+
+    def round(self) -> None:
+        started = time.perf_counter()
+        self.throughputs.append(self._work() / (time.perf_counter() - started))
+
+
+def test_on_a_cpu_nanogpt_s_bench_is_left_out_with_its_reason(
+    home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.bench.gpu.gpu_suite.TimedProcess", TimedHere)
     (checkout / "bench.py").write_text("raise SystemExit('Torch not compiled with CUDA enabled')")
     rows = list(GpuSuite(home, lambda words: None, checkout, work=TINY)._training())
     assert [(row.name, row.value is None) for row in rows] == [("nanoGPT's bench.py", True), ("1 layer, width 8", False)]
@@ -82,7 +107,10 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_loss_that_is_not_reached_is_said_once_the_run_has_finished(home: Path, text: Path) -> None:
+def test_a_loss_that_is_not_reached_is_said_once_the_run_has_finished(
+    home: Path, text: Path, train_here: Callable[[Run], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.bench.gpu.gpu_suite.start_trainer", train_here)
     (row,) = GpuSuite(home, lambda words: None, None, str(text), TINY)._time_to_loss()
     assert (row.value, row.note) == (None, "did not reach 1.4697")
 

@@ -11,13 +11,10 @@ from tests.lab.training.module_forker import ModuleForker
 class RankForker(ModuleForker):
     """Starts ranks and waits for them."""
 
-    imports = (
-        "lab.training.training_loop",
-        "lab.training.distributed.other_rank",
-        "lab.training.distributed.rank_zero",
-        "torch._dynamo",  # DistributedDataParallel loads it
-    )
-    _started: list[int]
+    def __init__(self) -> None:
+        ranks = ("lab.training.distributed.other_rank", "lab.training.distributed.rank_zero")
+        super().__init__("lab.training.training_loop", *ranks, "torch._dynamo")  # DistributedDataParallel loads the last
+        self._started: list[int] = []
 
     def start(self, run: Run, count: int, fault: str = "") -> list[int]:
         """Start a training in so many ranks; returns their process numbers. `fault` names some of `FAULTS`."""
