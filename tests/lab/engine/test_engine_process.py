@@ -36,9 +36,33 @@ from models.sampling import generate
 from models.sampling_settings import SamplingSettings
 
 
+async def take_steps(client: EngineClient) -> None:
+    """A step of training is served, given up and served again."""
+    ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran"}
+    first = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
+    assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
+    many = asyncio.create_task(client.call(ONE_STEP, OneStepParams(**ask, applied=5000), group="one_step"))
+    await asyncio.sleep(0.2)
+    lens = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))  # served in between
+    assert [token.label for token in lens.tokens] == [token.label for token in first.tokens]
+    assert not many.done()
+    many.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await many
+    taken = await client.call(ONE_STEP, OneStepParams(**ask, applied=3, stage="after"), group="one_step")
+    assert taken.facts.losses[-1] < first.facts.losses[0]
+    undone = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
+    assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
+    same = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))
+    assert same == lens  # what Inspect shows has other weights than those that are stepped
+    with pytest.raises(EngineError, match="The sentence is empty"):
+        await client.call(ONE_STEP, OneStepParams(**ask | {"text": ""}), group="one_step")
+
+
 async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An engine that was started gently, before anybody asked for it, and its successor."""
     elsewhere = tmp_path / "elsewhere"
     for name in ("models", "lab"):
         (elsewhere / name).mkdir(parents=True)
@@ -47,8 +71,11 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     client = EngineClient(log=tmp_path / "engine.log")
     prompt: dict[str, Any] = {"run": "tiny", "checkpoint": "best", "text": "The big dog ran"}
 
+    await client.start(gently=True)
     facts = await client.call(OPEN, OpenParams(run="tiny", checkpoint="best"))
     assert (facts.layers, facts.step) == (2, 100)
+    assert client.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, client.pid) == os.getpriority(os.PRIO_PROCESS, 0), "it answers with normal priority"
     lens = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)), group="lens")
     assert [token.id for token in lens.tokens] == tiny.tokenizer.encode("The big dog ran")
     view = await client.call(VIEW, ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80), group="view")
@@ -78,7 +105,6 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
         await client.call(SAMPLE, {**prompt, "sampling": {"temperature": -1.0}})  # type: ignore[misc]
     assert client.starts == 1
 
-    assert client.pid is not None
     os.kill(client.pid, signal.SIGKILL)
     with pytest.raises(EngineDied, match="killed by SIGKILL"):
         await client.call(LENS, LensParams(**prompt))
@@ -86,6 +112,8 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     assert again == lens
     assert client.starts == 2
 
+    await take_steps(client)
+    assert client.starts == 2
     pid = client.pid
     await client.close()
     with pytest.raises(ProcessLookupError):
@@ -122,38 +150,3 @@ def _running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(tiny: Any, tmp_path: Path) -> None:
-    client = EngineClient(log=tmp_path / "engine.log")
-    ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran"}
-    first = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
-    assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
-    many = asyncio.create_task(client.call(ONE_STEP, OneStepParams(**ask, applied=5000), group="one_step"))
-    await asyncio.sleep(0.2)
-    lens = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))  # served in between
-    assert [token.label for token in lens.tokens] == [token.label for token in first.tokens]
-    assert not many.done()
-    many.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await many
-    taken = await client.call(ONE_STEP, OneStepParams(**ask, applied=3, stage="after"), group="one_step")
-    assert taken.facts.losses[-1] < first.facts.losses[0]
-    undone = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
-    assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
-    same = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))
-    assert same == lens  # what Inspect shows has other weights than those that are stepped
-    with pytest.raises(EngineError, match="The sentence is empty"):
-        await client.call(ONE_STEP, OneStepParams(**ask | {"text": ""}), group="one_step")
-    assert client.starts == 1
-    await client.close()
-
-
-async def test_an_engine_that_was_started_gently_answers_with_normal_priority(tiny: Any, tmp_path: Path) -> None:
-    client = EngineClient(log=tmp_path / "engine.log")
-    await client.start(gently=True)
-    assert (await client.call(OPEN, OpenParams(run="tiny", checkpoint="best"))).layers == 2
-    assert client.pid is not None
-    assert os.getpriority(os.PRIO_PROCESS, client.pid) == os.getpriority(os.PRIO_PROCESS, 0)
-    assert (tmp_path / "engine.log").read_text() == ""
-    await client.close()

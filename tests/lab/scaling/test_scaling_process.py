@@ -32,12 +32,12 @@ PATIENCE = 300.0
 
 @pytest.fixture
 def plan(tmp_path: Path) -> ScalingPlan:
-    """Two tiny sizes that train for a few seconds each."""
+    """Two tiny sizes that train for a second each."""
     text = tmp_path / "tale.txt"
     text.write_text(
         "".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "old", "wet") for colour in "abcdefgh") * 20
     )
-    return ScalingPlan(text=str(text), minutes=3 / 60, sizes=TINY, context=16, vocab=300, batch=4)
+    return ScalingPlan(text=str(text), minutes=1 / 60, sizes=TINY, context=16, vocab=300, batch=4)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(experiment: Sc
     assert len({config.data.tokens_sha256 for config in configs}) == 1, "the same text and tokenizer"
     assert len({config.train.seed for config in configs}) == 1
     assert {config.train.batch for config in configs} == {4}
-    assert all(3 <= size.seconds < 30 for size in experiment.progress().sizes), "its minutes, and the last evaluation"
+    assert all(1 <= size.seconds < 30 for size in experiment.progress().sizes), "its minutes, and the last evaluation"
 
 
 def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(

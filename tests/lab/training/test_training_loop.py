@@ -1,7 +1,5 @@
 import errno
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,8 @@ from lab.training.checkpoint_schedule import CheckpointSchedule
 from lab.training.command_inbox import StopRequestedError
 from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.gradient_accumulation import dropout_seed
+from lab.training.stop_signals import StopSignals
+from lab.training.trainer import train
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
@@ -301,18 +301,18 @@ def test_seeds_of_dropout_differ_and_fit_what_torch_takes() -> None:
     assert max(seeds) < 2**32
 
 
-def test_a_tokenizer_that_cannot_be_used_is_one_sentence(tiny_run: TinyRun) -> None:
+def test_a_tokenizer_that_cannot_be_used_is_one_sentence(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also where it shows only while samples are written: then it must not pass for logits that are NaN."""
     run = tiny_run()
     run.tokenizer_path.write_text("{}")
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
+    monkeypatch.setattr("lab.training.trainer.lower_priority", lambda: None)
+    assert train(run, StopSignals()) == 1
     status = run.status()
     assert status.phase == "failed"
     assert status.message.startswith(f"{run.tokenizer_path}: the tokenizer's file is damaged")
-    assert "Traceback" not in done.stderr
+    assert capsys.readouterr().err == f"{status.message}\n"
 
 
 def test_a_fault_of_the_tokenizer_while_samples_are_written_is_not_swallowed(
