@@ -24,6 +24,11 @@ class EvaluatedShare(NamedTuple):
         return f"{share} {self.unit}"
 
     @property
+    def of_loss(self) -> str:
+        """` (on 29%)` behind the name of a loss that is measured on it; empty where it is all."""
+        return "" if self.is_whole else f" (on {probability(self.part / self.total, 0)})"
+
+    @property
     def in_short(self) -> str:
         """The share for a narrow column: `29%, 32,841 bytes`."""
         share = "all" if self.is_whole else f"{probability(self.part / self.total, 0)},"

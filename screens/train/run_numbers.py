@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from lab.core.number_format import bytes_, count, duration, fixed, perplexity, probability, significant, whole
+from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
 from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.evaluation_coverage import during_training
 from lab.runs.gpu.gpu_use import GpuUse
@@ -32,7 +32,7 @@ def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
         ("time left", duration(left) if left is not None and watched.phase == "training" else "·"),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else "·"),
         ("train", fixed(history.smooth[-1], 3) if history.smooth else "·"),
-        *_validation(watched),
+        *_validation(watched, step),
         ("uniform", fixed(uniform_baseline(config.model.vocab_size), 3)),
         ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else "·"),
     ]
@@ -45,16 +45,18 @@ def _use(gpu: GpuUse) -> list[Fact]:
     return [("GPU memory", bytes_(gpu.memory)), *[(name, f"{share:.0%}") for name, share in shares if share is not None][:1]]
 
 
-def _validation(watched: WatchedRun) -> list[Fact]:
-    """Latest and best validation loss: at the end on all of the validation text, as Home shows it, else on a named share."""
+def _validation(watched: WatchedRun, step: int) -> list[Fact]:
+    """Latest and best validation loss: at the end on all of the validation text, as Home shows it, else on a named share. The
+    latest has its step if the run has come further, to `step`."""
     status, history = watched.status, watched.history
     latest: Metric | FinalEvaluation | None = status.final
     best: Metric | FinalEvaluation | None = status.final_best
     on = "val, all"
     if latest is None:
         latest, best, on = history.last_evaluation, history.best_evaluation, _evaluated(watched)
+    made_at = f" @ {count(latest.step)}" if latest and latest.step < step else ""
     return [
-        (on, fixed(latest.val_loss, 3) if latest and latest.val_loss is not None else "·"),
+        (on, f"{fixed(latest.val_loss, 3)}{made_at}" if latest and latest.val_loss is not None else "·"),
         ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
         ("bits/byte", fixed(latest.bits_per_byte, 3) if latest and latest.bits_per_byte is not None else "·"),
     ]
@@ -63,7 +65,7 @@ def _validation(watched: WatchedRun) -> list[Fact]:
 def _evaluated(watched: WatchedRun) -> str:
     """`val (on 29%)`: the validation loss, with the share of the validation text that it is measured on while training."""
     share = during_training(watched.config.data, watched.status)
-    return "val" if share is None or share.is_whole else f"val (on {probability(share.part / share.total, 0)})"
+    return f"val{share.of_loss if share else ''}"
 
 
 def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:

@@ -72,7 +72,9 @@ class RunViewKeys(PlotKeys):
     def page_has(self, action: str) -> bool:
         """Check that a key acts on the page in view."""
         page = self.view.page
-        return {"head_history": page == "heads", "reasons": page not in PAGES, "play": page in PAGES}.get(action, True)
+        if action in ("head_history", "play"):
+            return page == "heads" if action == "head_history" else page in PAGES
+        return page not in PAGES or action in ("page", "panels")  # the rest is for plots that are out of sight
 
     @property
     def main_plot(self) -> LinePlot:

@@ -64,7 +64,7 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
     unit = "bits per byte" if bits else "nats per token"
     (low, first), *rest = scored
     second = rest[0][0]
-    behind = "; ".join(f"{run.title} {fixed(value)}, {fixed(value - low, sign=True)}" for value, run in rest)
+    behind = "; ".join(f"{run.title} {fixed(value)}, {fixed(_apart(low, value), sign=True)}" for value, run in rest)
     # First, since a small screen may cut off the rest.
     own = not same_text([run for _, run in scored])
     on = share_of(first, final)
@@ -81,12 +81,17 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
     elif len(rest) == 1:
         less = significant(100 * (second - low) / second, 2)
         words = f"{first.title} is better{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
-        words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
+        words += f"of {rest[0][1].title}, {fixed(_apart(low, second))} less ({less}%)."
     else:
         words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {behind}."
     as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
     apart = "" if own or not final else _parts_apart([run for _, run in scored])
     return " ".join(part for part in (words, others, apart, unit_note(runs), as_far, _unfinished(runs)) if part)
+
+
+def _apart(low: float, high: float) -> float:
+    """The difference of two results as they are written, to three decimals; of the results themselves where these read alike."""
+    return round(high, 3) - round(low, 3) or high - low
 
 
 def _parts_apart(runs: Sequence[ComparedRun]) -> str:

@@ -89,7 +89,7 @@ def _sample_column(run: ComparedRun, stop: float, width: int) -> list[list[Piece
 
 
 class RunColumns(ScrollView, can_focus=False):
-    """Lines laid out for the widget's width, scrollable."""
+    """Lines laid out for the widget's width, scrollable; the first `titles` stay in sight."""
 
     COMPONENT_CLASSES = {f"run-columns--{role}" for role in ("label", "head", "text", "prompt", "winner")}
     DEFAULT_CSS = """
@@ -103,8 +103,9 @@ class RunColumns(ScrollView, can_focus=False):
     }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, titles: int, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._titles = titles
         self._lay: Callable[[int], list[list[Piece]]] = lambda width: []
         self._lines: list[list[Piece]] = []
 
@@ -128,7 +129,7 @@ class RunColumns(ScrollView, can_focus=False):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        row = y + self.scroll_offset.y
+        row = y if y < self._titles else y + self.scroll_offset.y
         width = self.scrollable_content_region.width
         if row >= len(self._lines):
             return Strip.blank(width, self.rich_style)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count, fixed
-from lab.reports.comparison.compared_run import ComparedRun, bits_per_nat
+from lab.reports.comparison.compared_run import ComparedRun, bits_per_nat, share_of
 from screens.plot.figure import RUN_ROLES, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.plot.scale_choice import range_after_steep_part, scale_words, shows_more_on_log
@@ -64,15 +64,26 @@ def end_of_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> float:
 
 
 def values_at(shown: Figure, runs: Sequence[ComparedRun], x: float) -> str:
-    """Each run's losses at a position on the x axis: smoothed training loss, and the last validation loss up to there."""
-    words = []
+    """Each run's losses at a position on the x axis: smoothed training loss, and the last validation loss up to there, with its
+    own position where that is an earlier one, and the share of the validation text that it is measured on."""
+    trained, evaluated = [], []
+    shares = {run.letter: share.of_loss if (share := share_of(run, final=False)) else "" for run in runs}
+    share = shares[runs[0].letter] if len(set(shares.values())) == 1 else None
     for run, line, marks in zip(runs, shown.series[::2], shown.series[1::2], strict=True):
-        seen, evaluated = (int(np.searchsorted(series.xs, x, "right")) for series in (line, marks))
         if not len(line.xs) or not line.xs[0] <= x <= line.xs[-1]:
             continue
-        val = f", val {fixed(float(marks.ys[evaluated - 1]))}" if evaluated else ""
-        words.append(f"{run.letter} train {fixed(float(line.ys[seen - 1]))}{val}")
-    return f"at {count(x) if x >= 10 else fixed(x, 2)} {shown.x_label}: {'; '.join(words)}" if words else ""
+        seen, known = (int(np.searchsorted(series.xs, x, "right")) for series in (line, marks))
+        trained.append(f"{run.letter} {fixed(float(line.ys[seen - 1]))}")
+        if known:
+            own, at = shares[run.letter] if share is None else "", float(marks.xs[known - 1])
+            before = f" @ {_place(at)}" if _place(at) != _place(x) else ""
+            evaluated.append(f"{run.letter} {fixed(float(marks.ys[known - 1]))}{own}{before}")
+    val = f"; val{share or ''} {', '.join(evaluated)}" if evaluated else ""
+    return f"at {_place(x)} {shown.x_label}: train {', '.join(trained)}{val}" if trained else ""
+
+
+def _place(x: float) -> str:
+    return count(x) if x >= 10 else fixed(x, 2)
 
 
 def _around(part: slice) -> slice:

@@ -110,8 +110,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         yield SummaryText("Loading runs …", id="compare-words", markup=False)
         yield LinePlot(id="compare-plot")
         with Horizontal(id="compare-below"):
-            yield RunColumns(id="compare-table")
-            yield RunColumns(id="compare-samples")
+            yield RunColumns(1, id="compare-table")
+            yield RunColumns(2, id="compare-samples")
         yield KeyBar()
 
     def on_mount(self) -> None:

@@ -87,6 +87,8 @@ def test_the_better_run_and_by_how_much() -> None:
     )
     assert unit_note(runs) == ""
     assert not in_bits(runs)
+    runs = [contender("A", "slow", {0: 5.0, 200: 2.6129}), contender("B", "quick", {0: 5.0, 200: 2.5974})]
+    assert "2.597 nats per token at its best against 2.613 of A slow, 0.016 less" in verdict(runs), "of the numbers in sight"
 
 
 def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from lab.core.number_format import count
 from lab.reports.comparison.compared_run import ComparedRun
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TokenizerConfig
@@ -98,6 +99,11 @@ async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) 
         assert [row.split()[3:] for row in rows if row.startswith("best val loss")] == [[f"{best[0]:.3f}", f"{best[1]:.3f}", "◂"]]
         at = rows.index("settings that differ")
         assert [row.split() for row in rows[at + 1 :]] == [["learning", "rate", "0.006", "0.002"]]
+        below = app.screen.query_one("#compare-table", RunColumns)
+        await pilot.press("j", "j")
+        await pilot.pause()
+        assert below.render_line(0).text.split() == ["A", "newer", "B", "older"], "the names stay"
+        assert below.render_line(1).text.rstrip() == rows[1 + below.scroll_offset.y] != rows[1]
         drawn = plotted(pilot)
         assert {"A", "B"} <= {sign for line in drawn.splitlines()[1:-1] for sign in line}
         await pilot.press("escape")
@@ -130,6 +136,11 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
         assert isinstance(screen, CompareScreen)
         await pilot.press("c")
         told = {plot.readout}
+        assert plot.readout.endswith(f"; val (on 29%) B {bits[-1]:.3f}"), "newer ends before this place"
+        await pilot.press("left", "left")
+        tokens = lines[-2].step * screen.runs[1].tokens_per_step
+        assert plot.readout.endswith(f"; val (on 29%) B {bits[-2]:.3f} @ {count(tokens)}"), "no evaluation was made here"
+        told.add(plot.readout)
         for key in ("b", "m"):
             await pilot.press(key)
             assert plot.readout not in told, "the losses of the other figure"

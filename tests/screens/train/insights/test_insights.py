@@ -68,6 +68,9 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         await pilot.press("t")
         await pilot.pause()
         assert "step 400   5/11" in "".join(page_of(pilot)), "all pages are at the same evaluation"
+        offered = {each.binding.action for each in app.screen.active_bindings.values() if each.enabled}
+        assert "play" in offered
+        assert not offered & {"cursor", "recent", "bits"}, "the plot of these keys is out of sight"
         await pilot.press("escape")
         await pilot.pause()
         assert screen_of(pilot).view.samples.display
