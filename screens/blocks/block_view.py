@@ -110,9 +110,12 @@ class BlockView(PieceView):
         elif self.cursor is not None:
             self._return_to(held, self.cursor)
         followed = self.laid.followed()
-        keeps = followed is not None and self.laid.blocks[followed[0]].keeps_cursor and self.has_focus
+        keeps = self.laid.follows_row and self.has_focus
         if followed is not None and followed != self._followed and not (same and keeps):
-            self._reveal_followed(followed, margin=int(same))
+            if same:
+                self._reveal_followed(followed, margin=1)
+            else:
+                self._open_at(followed)
             if same and self.cursor is not None:
                 self.cursor = followed
         elif followed is not None and same and self.top:
@@ -261,27 +264,13 @@ class BlockView(PieceView):
         if spot.line != line:
             return strip
         pinned = self.laid.line(line)[1]
+        marked, base = self.get_component_rich_style("block--cursor", partial=True), self.style_of("")
         for first, width in ((spot.start, spot.width), *spot.also):
             start = first if first < pinned else max(pinned, first - self.left)
             end = start + width
-            under = self._under_cursor(strip.crop(start, end), spot)
+            under = _under_cursor(strip.crop(start, end), spot, marked, base)
             strip = Strip.join([strip.crop(0, start), under, strip.crop(end)])
         return strip
-
-    def _under_cursor(self, strip: Strip, spot: Spot) -> Strip:
-        """The cells of a number with the cursor on them: text reversed, a painted cell or half in the colour of text."""
-        if spot.part == "text":
-            return strip.apply_style(self.get_component_rich_style("block--cursor", partial=True))
-        base = self.style_of("")
-        if spot.part == "cell":
-            cell = base + Style(reverse=True, bold=True)
-            return Strip([Segment(text, cell) for text, _, _ in strip])
-        segments = []
-        for text, style, _ in strip:
-            upper, lower = (style.color, style.bgcolor) if style is not None and text.strip() else (base.bgcolor, base.bgcolor)
-            halves = (base.color, lower) if spot.part == "upper" else (upper, base.color)
-            segments.append(Segment(HALF_BLOCK * len(text), Style(color=halves[0], bgcolor=halves[1])))
-        return Strip(segments)
 
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)
@@ -296,6 +285,17 @@ class BlockView(PieceView):
             self._reveal(self.laid.spot(self.cursor))
         self.refresh()
         self.post_message(self.SpotChanged(self, spot))
+
+    def _open_at(self, followed: CellCursor) -> None:
+        """Show the selected row of matrices below their head; other views from the top, if the selected cell begins in sight,
+        else scrolled to it, but not to the middle of the sentence above.
+        """
+        spot, sentence = self.laid.spot(followed), self.laid.tops[min(1, followed[0])]
+        if self.laid.follows_row:
+            self._reveal_followed(followed, margin=0)
+        elif spot.line >= self.window:
+            self._reveal_followed(followed, margin=0)
+            self.top = sentence if self.top < sentence else self.top
 
     def _reveal_followed(self, followed: CellCursor, margin: int) -> None:
         """Show the selected cell and, where both fit, the table below its matrices."""
@@ -343,3 +343,18 @@ class BlockView(PieceView):
         self._clicked = None if is_again else found
         if is_again or self.laid.spot(found).destination is not None:
             self.app.simulate_key("enter")
+
+
+def _under_cursor(strip: Strip, spot: Spot, marked: Style, base: Style) -> Strip:
+    """The cells of a number with the cursor on them: text reversed, a painted cell or half in the colour of text."""
+    if spot.part == "text":
+        return strip.apply_style(marked)
+    if spot.part == "cell":
+        cell = base + Style(reverse=True, bold=True)
+        return Strip([Segment(text, cell) for text, _, _ in strip])
+    segments = []
+    for text, style, _ in strip:
+        upper, lower = (style.color, style.bgcolor) if style is not None and text.strip() else (base.bgcolor, base.bgcolor)
+        halves = (base.color, lower) if spot.part == "upper" else (upper, base.color)
+        segments.append(Segment(HALF_BLOCK * len(text), Style(color=halves[0], bgcolor=halves[1])))
+    return Strip(segments)

@@ -171,6 +171,12 @@ class Page:
         """The selected cell to keep in sight; None if there is none."""
         return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.follows), None)
 
+    @property
+    def follows_row(self) -> bool:
+        """True if there is a matrix whose selected row is kept in sight, below a head that stays."""
+        followed = self.followed()
+        return followed is not None and self.blocks[followed[0]].keeps_cursor
+
     def end_with_table_below(self, cursor: CellCursor, window: int) -> int:
         """The last line of the table right below the matrices that the cursor is in, where both fit into so many lines; else the
         cursor's own line.

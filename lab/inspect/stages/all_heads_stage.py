@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lab.core.number_format import probability, significant
+from lab.core.number_format import counted, probability, significant
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Cell, Column, Destination, Gallery, Matrix, Parity, Table, Thumbnail, View
 from lab.views.number_refs import ref
@@ -118,9 +118,12 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadS
 
 
 def kind_and_entropy(found: HeadSummary, choices: int) -> str:
-    """`first-token sink, entropy 0.91 bits over 4 keys (max 2 bits)`."""
+    """`first-token sink, entropy 0.91 bits over 4 keys (max 2 bits)`; of diffuse attention also its fraction of the maximum."""
     kind = found.kind(choices)
-    entropy = f"entropy {significant(found.bits)} bits over {choices} key{'s' if choices > 1 else ''} ({most_bits(choices)})"
+    most = most_bits(choices)
+    if kind == "diffuse":
+        most = f"{probability(found.bits / math.log2(choices), 0)} of {most}; diffuse from {DIFFUSE:.0%} on"
+    entropy = f"entropy {significant(found.bits)} bits over {counted(choices, 'key')} ({most})"
     return f"{kind}, {entropy}" if kind else entropy
 
 

@@ -87,7 +87,7 @@ class EngineView(LiveWidget):
             view = replace(view, title=f"{self.title_note} · {view.title}")
         is_first = self.view.view is None
         self.view.show(view)
-        if is_first:
+        if is_first and not self.view.laid.follows_row:
             self.view.top = 0  # the head of the picture first, wherever the chosen row is
 
     def _refused(self, refused: Refused) -> None:

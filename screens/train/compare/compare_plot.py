@@ -67,18 +67,18 @@ def values_at(shown: Figure, runs: Sequence[ComparedRun], x: float) -> str:
     """Each run's losses at a position on the x axis: smoothed training loss, and the last validation loss up to there, with its
     own position where that is an earlier one, and the share of the validation text that it is measured on."""
     trained, evaluated = [], []
-    shares = {run.letter: share.of_loss if (share := share_of(run, final=False)) else "" for run in runs}
-    share = shares[runs[0].letter] if len(set(shares.values())) == 1 else None
+    shares = {run.letter: on.of_loss if (on := share_of(run, final=False)) else "" for run in runs}
+    shared = shares[runs[0].letter] if len(set(shares.values())) == 1 else None
     for run, line, marks in zip(runs, shown.series[::2], shown.series[1::2], strict=True):
         if not len(line.xs) or not line.xs[0] <= x <= line.xs[-1]:
             continue
         seen, known = (int(np.searchsorted(series.xs, x, "right")) for series in (line, marks))
         trained.append(f"{run.letter} {fixed(float(line.ys[seen - 1]))}")
         if known:
-            own, at = shares[run.letter] if share is None else "", float(marks.xs[known - 1])
+            own, at = shares[run.letter] if shared is None else "", float(marks.xs[known - 1])
             before = f" @ {_place(at)}" if _place(at) != _place(x) else ""
             evaluated.append(f"{run.letter} {fixed(float(marks.ys[known - 1]))}{own}{before}")
-    val = f"; val{share or ''} {', '.join(evaluated)}" if evaluated else ""
+    val = f"; val{shared or ''} {', '.join(evaluated)}" if evaluated else ""
     return f"at {_place(x)} {shown.x_label}: train {', '.join(trained)}{val}" if trained else ""
 
 

@@ -42,6 +42,9 @@ async def test_every_live_widget_of_every_lesson_answers(app: LabApp, until: Any
                 await until(pilot, lambda: (page.reader.live is None) == (step.live is None))  # noqa: B023
                 await until(pilot, lambda: screen.is_settled and page.reader.is_settled)
                 assert not status.has_class("-error"), (lesson.name, step.title, status.left)  # type: ignore[attr-defined]
+                if (lesson.name, at) == ("attention", 0):
+                    view = page.reader.live.view  # type: ignore[union-attr]
+                    assert view.top <= view.laid.spot(view.laid.followed()).line < view.top + view.window, "the chosen row"
                 screen.set_focus(screen.query_one(LessonText))
                 await pilot.press("space")
         await until(pilot, lambda: not page.has_class("-reading"))

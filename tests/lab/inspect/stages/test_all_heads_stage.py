@@ -114,6 +114,7 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     assert second.caption.startswith("sink ")
     assert "first-token sink" in view.sentence
     assert gallery_of(view).thumbnails[2].caption == "diffuse"  # all scores alike
+    assert "diffuse from 80% on)" in gallery_of(view).thumbnails[2].summary, "the rule stands beside its number"
     assert gallery_of(view).thumbnails[2].value == pytest.approx(math.log2(12), abs=1e-5)
 
 
