@@ -6,19 +6,20 @@ Every byte that the lab and its commands write to a pseudo-terminal is checked a
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from lab.cli.command_registry import run
 from tests.e2e.pseudo_terminal import PseudoTerminal, unexplained
 
 COLOUR = "\x1b[38;5;77m"
 """A sequence that the lab's own drawing could hold, but for this colour."""
 PAYLOAD = f"\x1b]0;owned\x07\x1b[2J\x9b2J\x9d0;x\x9c\u202eevil\u2066\u200b\x7f{COLOUR}\x1b]0;open"
 """A title, a cleared screen, both as C1 too, what turns and hides text, a colour; the last sequence has no end."""
+FOLDER = f"five\x1b[2J[red]{PAYLOAD}"
 KEPT = "é犬👩\u200d💻"
 ROOT = Path(__file__).parents[2]
 
@@ -36,13 +37,14 @@ for arguments in ast.literal_eval(open(sys.argv[1]).read()):
 
 
 def hostile_texts(folder: Path) -> Path:
-    """Files and a folder with such names; gives one that can be trained on."""
+    """Files and a folder with such names; gives the folder."""
     content = (PAYLOAD + " The dog ran. " + KEPT + "\n") * 300
     for name in (b"one\x1b]0;owned\x07.txt", "two\u202etxt.exe".encode(), b"three\x9b2J.txt", "four\x9b2J[red].txt".encode()):
         (folder / os.fsdecode(name)).write_text(content)
-    (folder / "five\x1b[2J[red]").mkdir()
-    (folder / "five\x1b[2J[red]" / f"six{PAYLOAD}").write_text(content)
-    return folder / f"six{PAYLOAD}.txt"
+    (folder / FOLDER).mkdir()
+    (folder / FOLDER / f"six{PAYLOAD}").write_text(content)
+    (folder / f"six{PAYLOAD}.txt").write_text(content)
+    return folder / FOLDER
 
 
 def make_hostile(run: Path, *, phase: str, host: str) -> None:
@@ -75,7 +77,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts, home = place / "texts", home_in(place)
     texts.mkdir()
     text = hostile_texts(texts)
-    shutil.copy(texts / "one\x1b]0;owned\x07.txt", text)
     command = [sys.executable, "-P", "-m", "lab.cli", "train", str(text), "--name", "tale", "--prompt", PAYLOAD]
     terminal = PseudoTerminal([*command, *SMALL], environment(place), texts)
     try:
@@ -87,7 +88,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_hostile(home / f"run{PAYLOAD}", phase="finished", host="")
     shutil.copytree(home / f"run{PAYLOAD}", home / f"other{PAYLOAD}")
     make_hostile(home / f"other{PAYLOAD}", phase="training", host=PAYLOAD)
-    shutil.copytree(home / f"run{PAYLOAD}", home / f"broken{PAYLOAD}")
+    for name in ("broken", "gone"):
+        shutil.copytree(home / f"run{PAYLOAD}", home / f"{name}{PAYLOAD}")
     make_hostile(home / f"broken{PAYLOAD}", phase="failed", host="")
     (home / f"damaged{PAYLOAD}").mkdir()
     (home / f"damaged{PAYLOAD}" / "config.json").write_text(json.dumps({PAYLOAD: PAYLOAD, "format": PAYLOAD}))
@@ -131,9 +133,8 @@ def test_no_command_lets_a_sequence_through(place: Path) -> None:
         ["resume", other],
         ["params", f"damaged{PAYLOAD}"],
         ["train", f"nothing{PAYLOAD}"],
-        ["train", "five\x1b[2J[red]", "--name", "five", *SMALL],
-        ["delete", "five", "--yes"],
-        ["data", "five\x1b[2J[red]", "--clean", "all"],
+        ["delete", f"gone{PAYLOAD}", "--yes"],
+        ["data", FOLDER, "--clean", "all"],
         ["data", f"nothing{PAYLOAD}", "--json"],
         ["tokenize", "--learn", f"six{PAYLOAD}.txt", "--merges", "3"],
         ["tokenize", "--tokenizer", run, "--vocabulary", "--limit", "5"],
@@ -149,21 +150,19 @@ def test_no_command_lets_a_sequence_through(place: Path) -> None:
     finally:
         terminal.close()
     check(terminal.written)
+    assert not (home_in(place) / f"gone{PAYLOAD}").exists()
     drawn = terminal.written.decode()
     assert "Traceback" not in drawn
     assert drawn.count(r"␛]0;owned␇␛[2J\u009b2J\u009d0;x\u009c\u202eevil\u2066") > 20
     assert f"open{KEPT}" in drawn, "what people write stays as it is"
 
 
-def test_a_pipe_gets_every_byte_as_it_is(place: Path) -> None:
-    written = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.cli", "generate", f"run{PAYLOAD}", "-p", PAYLOAD + KEPT, "-n", "1"],
-        env=os.environ | environment(place),
-        cwd=place,
-        capture_output=True,
-        check=True,
-    ).stdout
-    assert written.startswith((PAYLOAD + KEPT).encode())
+def test_a_pipe_gets_every_byte_as_it_is(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("LLMLAB_HOME", str(home_in(place)))
+    assert run(["generate", f"run{PAYLOAD}", "-p", PAYLOAD + KEPT, "-n", "1"]) == 0
+    assert capfdbinary.readouterr().out.startswith((PAYLOAD + KEPT).encode())
 
 
 def test_no_screen_lets_a_sequence_through(place: Path) -> None:
