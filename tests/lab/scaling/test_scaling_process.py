@@ -5,18 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.core.errors import UserError
+from lab.core.parallel.detached_process import DetachedProcess
 from lab.planning.estimates.measure_step_time import FILE as STEP_TIMES
 from lab.planning.estimates.measure_step_time import step_key
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
+from lab.scaling import scaling_process
 from lab.scaling.scaling_experiment import ScalingExperiment
 from lab.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.scaling.scaling_process import NICENESS
@@ -24,6 +27,8 @@ from lab.scaling.scaling_result import scaling_result
 from lab.scaling.size_curves import CurvesReader
 from lab.scaling.start_scaling import start_scaling
 from tests.lab.conftest import Call
+from tests.lab.scaling import forked_trainers
+from tests.lab.training.module_forker import ModuleForker
 
 TINY = (ModelSize(1, 1, 8), ModelSize(1, 2, 16))
 PATIENCE = 300.0
@@ -49,6 +54,23 @@ def experiment(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScalingE
         made.delete()
 
 
+@pytest.fixture(scope="module")
+def forker() -> Iterator[ModuleForker]:
+    with ModuleForker("lab.training.training_loop", forked_trainers.__name__) as forker:
+        yield forker
+
+
+@pytest.fixture
+def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork its process, and from that its trainers: each start of one would import torch."""
+
+    def detached_process(module: str, arguments: Sequence[str], **where: Any) -> DetachedProcess:
+        assert module == scaling_process.__name__
+        return forker.detached_process(forked_trainers.__name__, arguments, **where)
+
+    monkeypatch.setattr("lab.scaling.start_scaling.DetachedProcess", detached_process)
+
+
 def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
     """Write the time of a step of each size as if it had been measured before: measuring loads torch, once for each."""
     runs = [plan.resolved(at, experiment.home) for at in range(len(plan.sizes))]
@@ -67,7 +89,9 @@ def trainer_of(run: Run) -> psutil.Process:
     return psutil.Process(run.status().pid)
 
 
-def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(
+    experiment: ScalingExperiment, plan: ScalingPlan, forked: None
+) -> None:
     time_no_steps(experiment, plan)
     start_scaling(experiment, plan)
     assert experiment.is_running()
@@ -102,7 +126,7 @@ def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(experiment: Sc
 
 
 def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
-    experiment: ScalingExperiment, plan: ScalingPlan, llmlab: Call, home: Path
+    experiment: ScalingExperiment, plan: ScalingPlan, llmlab: Call, home: Path, forked: None
 ) -> None:
     time_no_steps(experiment, plan)
     start_scaling(experiment, msgspec.structs.replace(plan, minutes=10))

@@ -23,8 +23,36 @@ ROOT = Path(__file__).parents[3]
 POLL_SECONDS = 0.01
 
 
-class ModuleForker:
-    """Starts processes, each the leader of a session of its own, and waits for them."""
+class Forker:
+    """Forks this process, which must have torch, but no threads of it."""
+
+    def fork(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Fork a process that calls the `main` of `module`, as `DetachedProcess` would start it. Returns its number."""
+        pid = os.fork()
+        if pid == 0:
+            _run(module, arguments, log, folder, dict(os.environ if environment is None else environment))
+        return pid
+
+    def code_of(self, pid: int, *, waits: bool = True) -> int | None:
+        """The exit code of a process, negative for a signal; None if it lives and nobody `waits`. It is told once."""
+        ended, status = os.waitpid(pid, 0 if waits else os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if ended else None
+
+    def detached_process(self, module: str, arguments: Sequence[str], **where: Any) -> DetachedProcess:
+        """A process that is forked, to whoever would start a `DetachedProcess`."""
+        return ForkedProcess(self, module, arguments, **where)
+
+
+class ModuleForker(Forker):
+    """Forks a process of its own, which is started for that."""
 
     def __init__(self, *imports: str) -> None:
         """Forked processes have the modules `imports` already."""
@@ -53,7 +81,6 @@ class ModuleForker:
         folder: Path = ROOT,
         environment: Mapping[str, str] | None = None,
     ) -> int:
-        """Fork a process that calls the `main` of `module`, as `DetachedProcess` would start it. Returns its number."""
         asked = {"module": module, "arguments": list(arguments), "log": str(log), "folder": str(folder)}
         pid = self._ask(asked | {"environment": dict(os.environ if environment is None else environment)})
         assert pid is not None
@@ -61,7 +88,6 @@ class ModuleForker:
         return pid
 
     def code_of(self, pid: int, *, waits: bool = True) -> int | None:
-        """The exit code of a process, negative for a signal; None if it lives and nobody `waits`."""
         code = self._ask({"pid": pid, "waits": waits})
         if code is not None:
             self._live.remove(pid)
@@ -75,16 +101,13 @@ class ModuleForker:
         answer: int | None = json.loads(self._process.stdout.readline())
         return answer
 
-    def detached_process(self, module: str, arguments: Sequence[str], **where: Any) -> DetachedProcess:
-        """A process that is forked, to whoever would start a `DetachedProcess`."""
-        return ForkedProcess(self, module, arguments, **where)
-
 
 class _Forked:
     """What `DetachedProcess` asks of a process that it has started."""
 
-    def __init__(self, forker: ModuleForker, pid: int) -> None:
-        self.pid, self._forker, self._code = pid, forker, None
+    def __init__(self, forker: Forker, pid: int) -> None:
+        self.pid, self._forker = pid, forker
+        self._code: int | None = None
 
     def poll(self) -> int | None:
         if self._code is None:
@@ -113,7 +136,7 @@ class ForkedProcess(DetachedProcess):
 
     def __init__(
         self,
-        forker: ModuleForker,
+        forker: Forker,
         module: str,
         arguments: Sequence[str],
         *,
@@ -126,28 +149,23 @@ class ForkedProcess(DetachedProcess):
         self._process = _Forked(forker, pid)  # type: ignore[assignment]
 
 
-def _run(asked: dict[str, Any]) -> NoReturn:
+def _run(module: str, arguments: Sequence[str], log: Path, folder: Path, environment: dict[str, str]) -> NoReturn:
     code = 99
     try:
         os.setsid()
-        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.chdir(asked["folder"])
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(folder)
         os.environ.clear()
-        os.environ.update(asked["environment"])
-        code = importlib.import_module(asked["module"]).main(asked["arguments"])
+        os.environ.update(environment)
+        code = importlib.import_module(module).main(list(arguments))
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)
-
-
-def _exit_code(pid: int, *, waits: bool) -> int | None:
-    ended, status = os.waitpid(pid, 0 if waits else os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def main() -> None:
@@ -156,14 +174,10 @@ def main() -> None:
     for module in sys.argv[1:]:
         importlib.import_module(module)
     torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
+    forker = Forker()
     for line in sys.stdin:
         asked = json.loads(line)
-        if "pid" in asked:
-            answer = _exit_code(asked["pid"], waits=asked["waits"])
-        else:
-            answer = os.fork()
-            if answer == 0:
-                _run(asked)
+        answer = forker.code_of(**asked) if "pid" in asked else forker.fork(**asked)
         print(json.dumps(answer), flush=True)
 
 
