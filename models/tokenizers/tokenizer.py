@@ -212,8 +212,11 @@ class Tokenizer:
 
     def parents(self, id: int) -> tuple[int, int] | None:
         """The two ids whose merge made this one, left and right; None for single bytes and special tokens."""
-        node = self.tree(id)
-        return (node.left.id, node.right.id) if node.left and node.right else None
+        for parts, _ in self._merges(id):
+            if len(parts) == 2:
+                left, right = parts
+                return self._ranks[left], self._ranks[right]
+        return None
 
     def tree(self, id: int) -> Node:
         """Merge tree of the token down to single bytes, as `encode` would merge them. A special token has no parts.
@@ -225,15 +228,30 @@ class Tokenizer:
         if id >= self._merged:
             return Node(id, whole)
         nodes = [Node(self._ranks[bytes([byte])], bytes([byte])) for byte in whole]
-        while len(nodes) > 1:
-            ranks = [self._ranks.get(a.bytes + b.bytes, self._merged) for a, b in pairwise(nodes)]
+        for _, at in self._merges(id):
+            left, right = nodes[at : at + 2]
+            both = left.bytes + right.bytes
+            nodes[at : at + 2] = [Node(self._ranks[both], both, left, right)]
+        return nodes[0]
+
+    def _merges(self, id: int) -> Iterator[tuple[list[bytes], int]]:
+        """The parts of the token before each merge, and the place of the left one of the two that it joins."""
+        whole = self.token_bytes(id)
+        parts = [whole[at : at + 1] for at in range(len(whole))] if id < self._merged else []
+        rank_of, never = self._ranks.get, self._merged
+        ranks = [rank_of(left + right, never) for left, right in pairwise(parts)]
+        while ranks:
             rank = min(ranks)
-            if rank == self._merged:
+            if rank == never:
                 raise TokenizerError(f"token {id} is not the merge of two others in this vocabulary.")
             at = ranks.index(rank)
-            left, right = nodes[at : at + 2]
-            nodes[at : at + 2] = [Node(rank, left.bytes + right.bytes, left, right)]
-        return nodes[0]
+            yield parts, at
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+            del ranks[at]
+            if at > 0:
+                ranks[at - 1] = rank_of(parts[at - 1] + parts[at], never)
+            if at < len(ranks):
+                ranks[at] = rank_of(parts[at] + parts[at + 1], never)
 
     def label(self, id: int) -> str:
         """Label of the token for a terminal, on one line (`printable`)."""

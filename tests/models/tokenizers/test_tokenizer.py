@@ -102,7 +102,9 @@ def test_a_terminals_escaped_bytes_are_those_bytes(tokenizers: dict[str, Tokeniz
 
 
 @pytest.mark.parametrize(
-    "text", [" " * 1_200_000 + "x", "\n" * 1_200_000 + " x", "a" + " " * 1_200_000, "\xa0" * 1_200_000 + "x"]
+    "text",
+    [" " * 1_200_000 + "x", "\n" * 1_200_000 + " x", "a" + " " * 1_200_000, "\xa0" * 1_200_000 + "x"],
+    ids=["spaces", "newlines", "spaces at the end", "no-break spaces"],
 )
 def test_a_million_spaces_are_no_trouble(tokenizers: dict[str, Tokenizer], text: str) -> None:
     assert tokenizers["bytes"].encode(text) == list(text.encode())
