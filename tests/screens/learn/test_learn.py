@@ -9,7 +9,6 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown
 
 from lab.engine.method_registry import EngineMethod
-from lab.learner.progress import read_progress
 from lab.lessons.lesson import parse_lesson
 from lab.lessons.load_lessons import lessons, lessons_and_problems
 from lab.views.blocks import Paragraph, Table
@@ -89,30 +88,24 @@ async def open_softmax(pilot: Pilot[None], until: Any, extra: str = "") -> None:
     await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
 
 
-async def test_each_lesson_is_read_step_by_step_and_the_progress_is_kept(app: LabApp, home: Path, until: Any) -> None:
+async def test_each_kind_of_live_widget_is_shown_and_left_before_the_engine_answers(app: LabApp, until: Any) -> None:
+    """All steps, with answers, are read in `test_lessons_on_the_demo`."""
+    kinds = {step.live.widget: (lesson, at) for lesson in lessons() for at, step in enumerate(lesson.steps) if step.live}
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "fable.txt"
         await settled(pilot, until)
-        page, seen = pilot.app.screen.query_one(LessonsPage), []
+        reader = pilot.app.screen.query_one(LessonsPage).reader
         await pilot.press("enter")
-        for lesson in lessons():
-            for at, step in enumerate(lesson.steps):
-                await until(pilot, lambda: page.reader.lesson.name == lesson.name and page.reader.step == at)  # noqa: B023
-                await until(pilot, lambda: pilot.app.screen.query_one(Markdown).source == linked_modes(step.text))  # noqa: B023
-                await until(pilot, lambda: (page.reader.live is None) == (step.live is None))  # noqa: B023
-                reads_a_run = step.live is not None and step.live.widget == "run-curve"  # and there is none here
-                assert reads_a_run or not pilot.app.screen.query_one("#lesson-status").has_class("-error"), (
-                    lesson.name,
-                    step.title,
-                    pilot.app.screen.query_one("#lesson-status").left,
-                )
-                seen.append((lesson.name, at))
-                pilot.app.screen.set_focus(pilot.app.screen.query_one(LessonText))
-                await pilot.press("space")
-        await until(pilot, lambda: isinstance(pilot.app.focused, LessonList))
-        assert len(seen) == sum(len(lesson.steps) for lesson in lessons())
-        assert f"{len(lessons())} of {len(lessons())} done" in str(page.list.border_subtitle)
-        await until(pilot, lambda: all(read_progress(home)[0].of(lesson.name).is_done for lesson in lessons()))
+        for widget, (lesson, at) in kinds.items():
+            before = reader.live
+            reader.show(lesson, at)
+            await until(pilot, lambda: reader.live not in (None, before))  # noqa: B023
+            assert reader.live is not None
+            assert (reader.live.lesson, reader.step) == (lesson.name, at)
+            assert pilot.app.screen.query_one(Markdown).source == linked_modes(lesson.steps[at].text)
+            reads_a_run = widget == "run-curve"  # and there is none here
+            status = pilot.app.screen.query_one("#lesson-status", StatusLine)
+            assert reads_a_run or not status.has_class("-error"), (widget, status.left)
 
 
 async def test_the_worked_example_as_in_the_notes(app: LabApp, until: Any) -> None:

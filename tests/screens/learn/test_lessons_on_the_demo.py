@@ -1,19 +1,24 @@
-"""Every live widget of every lesson, answered by the real engine on the demo: none refuses, none stays empty."""
+"""Every step of every lesson, its live widget answered by the real engine on the demo: none refuses, none stays empty."""
 
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from textual.widgets import Markdown
 
+from lab.learner.progress import read_progress
+from lab.lessons.lesson import Lesson
 from lab.lessons.load_lessons import lessons
 from screens.app import LabApp
 from screens.learn.learn_screen import LearnScreen
-from screens.learn.lesson_reader import LessonText
-from screens.learn.lessons_page import LessonsPage
+from screens.learn.lesson_reader import LessonText, linked_modes
+from screens.learn.lessons_page import LessonList, LessonsPage
+from screens.widgets.status_line import StatusLine
+from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
 
-STEPS_APART = {"scaling", "posttraining"}
-"""Widgets that show what was trained before; there is nothing in an empty home."""
+__all__ = ["one_core"]
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 @pytest.fixture
@@ -29,22 +34,35 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     return LearnApp(preload=False)
 
 
-async def test_every_live_widget_of_every_lesson_answers(app: LabApp, until: Any) -> None:
+async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_the_progress_is_kept(
+    app: LabApp, tmp_path: Path, until: Any
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "fable.txt"
-        screen = pilot.app.screen
+        screen, seen = pilot.app.screen, 0
         await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
-        page, status = screen.query_one(LessonsPage), screen.query_one("#lesson-status")
+        page, status = screen.query_one(LessonsPage), screen.query_one("#lesson-status", StatusLine)
+        text = screen.query_one(Markdown)
+
+        def is_answered(lesson: Lesson, at: int) -> bool:
+            """The step is shown, with its live widget, and nothing is waited for."""
+            reader, step = page.reader, lesson.steps[at]
+            is_shown = reader.lesson == lesson and reader.step == at and text.source == linked_modes(step.text)
+            return is_shown and (reader.live is None) == (step.live is None) and screen.is_settled and reader.is_settled
+
         await pilot.press("enter")
         for lesson in lessons():
             for at, step in enumerate(lesson.steps):
-                await until(pilot, lambda: page.reader.lesson.name == lesson.name and page.reader.step == at)  # noqa: B023
-                await until(pilot, lambda: (page.reader.live is None) == (step.live is None))  # noqa: B023
-                await until(pilot, lambda: screen.is_settled and page.reader.is_settled)
-                assert not status.has_class("-error"), (lesson.name, step.title, status.left)  # type: ignore[attr-defined]
+                await until(pilot, lambda: is_answered(lesson, at))  # noqa: B023
+                assert not status.has_class("-error"), (lesson.name, step.title, status.left)
                 if (lesson.name, at) == ("attention", 0):
-                    view = page.reader.live.view  # type: ignore[union-attr]
+                    view = page.reader.live.view
                     assert view.top <= view.laid.spot(view.laid.followed()).line < view.top + view.window, "the chosen row"
+                seen += 1
                 screen.set_focus(screen.query_one(LessonText))
                 await pilot.press("space")
-        await until(pilot, lambda: not page.has_class("-reading"))
+        await until(pilot, lambda: isinstance(pilot.app.focused, LessonList))
+        assert not page.has_class("-reading")
+        assert seen == sum(len(lesson.steps) for lesson in lessons())
+        assert f"{len(lessons())} of {len(lessons())} done" in str(page.list.border_subtitle)
+        await until(pilot, lambda: all(read_progress(tmp_path / "runs")[0].of(lesson.name).is_done for lesson in lessons()))
