@@ -18,7 +18,6 @@ import resource
 import shutil
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -189,9 +188,10 @@ def _places(value: Any, name: str = "") -> Iterator[tuple[Any, Any, str]]:
 
 
 def make_run(home: Path) -> Path:
-    """A small run that was stopped in the middle, with every file that a run can have."""
+    """A small run that was stopped in the middle, with every file that a run can have; trained in this process."""
     from lab.planning.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest
+    from lab.training import trainer
 
     text = home / "tale.txt"
     text.write_text("".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "old") for colour in "abcdefgh") * 4)
@@ -202,7 +202,7 @@ def make_run(home: Path) -> Path:
             attention="plain", prompts=("The",),
         )
     )  # fmt: skip
-    subprocess.run([sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)], check=True, capture_output=True)
+    assert trainer.main([str(run.path)]) == 0
     status = json.loads(run.status_path.read_bytes())
     run.status_path.write_text(json.dumps(status | {"phase": "stopped"}))
     shutil.copy(run.path / "last.safetensors", run.path / "previous.safetensors")
