@@ -6,13 +6,18 @@ import textual.screen
 from rich.segment import Segment
 from textual.strip import Strip
 
-from screens.painting import SECONDS_BETWEEN_PAINTS, paint_quickly
+from screens.painting import NO_CACHE, SECONDS_BETWEEN_PAINTS, paint_quickly
 
 paint_quickly()
 
 
 def strip() -> Strip:
     return Strip([Segment("attention "), Segment("日本"), Segment(" 0.25")])
+
+
+def test_a_line_makes_no_caches() -> None:
+    one = strip()
+    assert {getattr(one, name) for name in Strip.__slots__ if name.endswith("_cache") and name != "_render_cache"} == {NO_CACHE}
 
 
 def test_parts_are_those_of_the_text_between_the_cuts() -> None:
@@ -26,7 +31,7 @@ def test_a_whole_line_is_freed_without_the_cycle_collector() -> None:
     whole = strip()
     before = sys.getrefcount(whole)
     parts = whole.divide([whole.cell_length])
-    assert list(parts) == [whole]
+    assert [part.text for part in parts] == [whole.text]
     del parts
     assert sys.getrefcount(whole) == before
 
