@@ -57,11 +57,17 @@ def inside(package: str) -> list[str]:
 
 
 @functools.cache
+def tree(name: str) -> ast.Module:
+    """Syntax tree of one of our modules."""
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(name: str, *, module_level: bool = False) -> frozenset[str]:
     """Every module that ours of that name imports, also inside functions; those for type checkers only are left out."""
 
     found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(MODULES[name].read_text(encoding="utf-8"))]
+    waiting: list[ast.AST] = [tree(name)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):

@@ -58,10 +58,16 @@ def tree(name: str) -> ast.Module:
 
 
 @cache
+def nodes(name: str) -> list[ast.AST]:
+    """All of its nodes."""
+    return list(ast.walk(tree(name)))
+
+
+@cache
 def imports(name: str) -> set[str]:
     """Our own modules that `name` imports: also inside functions, and for type checkers only."""
     found = set()
-    for node in ast.walk(tree(name)):
+    for node in nodes(name):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -145,7 +151,7 @@ def test_no_module_and_no_class_is_too_long_to_read() -> None:
     classes = {
         f"{name}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
         for name in PATHS
-        for node in ast.walk(tree(name))
+        for node in nodes(name)
         if isinstance(node, ast.ClassDef)
     }
     assert {name: lines for name, lines in classes.items() if lines > MOST_LINES_OF_A_CLASS} == {}
@@ -166,7 +172,7 @@ def test_a_docstring_names_the_thing_and_does_not_ask() -> None:
     asking = [
         f"{name}: {first}"
         for name in PATHS
-        for node in ast.walk(tree(name))
+        for node in nodes(name)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and (first := (ast.get_docstring(node) or "").partition("\n")[0]).startswith(RIDDLES)
     ]
