@@ -9,9 +9,9 @@ from lab.lessons.claim_checker.load_claims import load_claims
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT
 from tests.lab.engine.conftest import PROMPT, TinyRun
-from tests.lab.experiments.conftest import Measure, _one_thread, engine, make_run, measure, text_run, tiny
+from tests.lab.experiments.conftest import Measure, _one_thread, engine, make_run, measure, shared_engine, text_run, tiny
 
-__all__ = ["_one_thread", "engine", "make_run", "measure", "text_run", "tiny"]
+__all__ = ["_one_thread", "engine", "make_run", "measure", "shared_engine", "text_run", "tiny"]
 
 Check = Callable[..., CheckedClaim]
 GPT2 = "lab.experiments.tokens.gpt2_tokenizer.gpt2_tokenizer"

@@ -151,12 +151,12 @@ def test_figures() -> None:
 
 
 @pytest.mark.parametrize("claim", load_claims(), ids=lambda claim: claim.name)
-def test_every_measure_of_a_claim_is_measured_on_the_demo(claim: Claim, engine: InProcessEngine) -> None:
+def test_every_measure_of_a_claim_is_measured_on_the_demo(claim: Claim, shared_engine: InProcessEngine) -> None:
     from lab.engine.method_registry import ExperimentParams
 
     prompt = claim.prompt or first_prompt(open_run("demo"))
     params = ExperimentParams(run="demo", text=prompt, name=claim.experiment, inputs=dict(claim.inputs))
-    found = engine.experiment(params)
+    found = shared_engine.experiment(params)
     optional = {"times_whole", "times_split"}  # of a word that the text does not have
     assert found.missing or claim.names <= found.measures.keys() | optional
     checked = check_claim(claim, found)
