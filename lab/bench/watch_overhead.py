@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil  # type: ignore[import-untyped]
 
@@ -26,7 +26,7 @@ from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 
-PRESET = "micro"
+TRAINED: dict[str, Any] = {"text": "stories", "preset": "micro", "steps": 1_000_000}
 COLUMNS, ROWS = 120, 40
 OPEN = b"tokens/s"
 """Painted only by Train while it shows a running training."""
@@ -63,7 +63,7 @@ class WatchedTraining:
         self._end()
 
     def _start(self, home: Path) -> None:
-        self._run = prepare_run(RunRequest(text="stories", name="watched", preset=PRESET, steps=1_000_000, home=home))
+        self._run = prepare_run(RunRequest(name="watched", home=home, **TRAINED))
         start_trainer(self._run)
         self._until(lambda: self._at()[0] > 0, "the training began")
         self._master, terminal = pty.openpty()

@@ -42,13 +42,22 @@ def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
         "@dataclass\n"
         "class GPTConfig:\n"
         "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
+        "class Descent:\n"  # torch.optim's would load torch's compiler
+        "    def __init__(self, weights, rate):\n"
+        "        self.weights, self.rate = list(weights), rate\n"
+        "    def step(self):\n"
+        "        for weight in self.weights:\n"
+        "            weight.data -= self.rate * weight.grad\n"
+        "    def zero_grad(self, set_to_none):\n"
+        "        for weight in self.weights:\n"
+        "            weight.grad = None\n"
         "class GPT(torch.nn.Module):\n"
         "    def __init__(self, config):\n"
         "        super().__init__()\n"
         "        print('number of parameters: none')\n"
         "        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)\n"
         "    def configure_optimizers(self, decay, rate, betas, device):\n"
-        "        return torch.optim.AdamW(self.parameters(), lr=rate, betas=betas)\n"
+        "        return Descent(self.parameters(), rate)\n"
         "    def forward(self, ids, targets):\n"
         "        logits = self.table(ids)\n"
         "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
@@ -137,7 +146,8 @@ def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
 
 
 def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.bench.watch_overhead.PRESET", "nano")
+    small = {"text": "stories:60kB", "preset": "nano", "steps": 1_000_000, "layers": 1, "threads": 1}
+    monkeypatch.setattr("lab.bench.watch_overhead.TRAINED", small)
     monkeypatch.setattr("lab.bench.watch_overhead.WARM_UP", 0.0)
     monkeypatch.setattr("lab.bench.watch_overhead.CATCH_UP", 0.0)
     with WatchedTraining() as watching:
