@@ -254,6 +254,7 @@ class LabApp(AppState):
 
     async def action_mode(self, mode: str) -> None:
         """Show a mode. Keys typed meanwhile wait, and go where the mode wants them."""
+        self.opened_from = ""
         while mode == self.current_mode and len(self.screen_stack) > 1:
             self.pop_screen()  # a screen over the mode, such as the comparison of runs
         await self.switch_mode(mode)
@@ -330,6 +331,7 @@ class LabApp(AppState):
 
     @on(OpenState)
     async def _open_state(self, message: OpenState) -> None:
+        here = self.current_mode
         if not await self.choose(message.state):
             return
         await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
@@ -337,6 +339,7 @@ class LabApp(AppState):
             self.pop_screen()
         if isinstance(self.screen, LabScreen):
             self.screen.restore_state(message.state)
+        self.opened_from = "" if here == message.state.mode else here
 
     @cached_property
     def _run_actions(self) -> RunActions:

@@ -68,6 +68,8 @@ class AppState(App[None]):
         """Has an engine ready for the mode that needs it first."""
         self.run_is_chosen = False
         """True once the user has chosen a run: until then it is the newest."""
+        self.opened_from = ""
+        """The mode from which the place in view was opened, such as a lesson's: escape leads back to it."""
         self._is_small = False
         self._changing_runs = False
         self._changes_of_runs = 0

@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
-from screens.messages import ToApp
+from screens.messages import ModeChosen, ToApp
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from screens.widgets.page_bar import PageLink
@@ -123,7 +123,7 @@ class LabScreen(Screen[None]):
         return cast(AppState, self.app)
 
     def go_back(self) -> bool:
-        """Go back one place inside this screen. False if there is none: escape never leads out of a mode."""
+        """Go back one place inside this screen. False if there is none: escape leads out of a mode only to where it was opened."""
         return False
 
     def would_be_lost(self) -> str:
@@ -163,7 +163,11 @@ class LabScreen(Screen[None]):
             rest = self.resting_focus()
             found = self.query(rest).first() if rest and self.query(rest) else None
             self.set_focus(found if found is not self.focused else None)
-        elif not self.query_one(KeyBar).close() and not self.go_back():
+        elif self.query_one(KeyBar).close() or self.go_back():
+            return
+        elif self.lab.opened_from:
+            self.post_message(ModeChosen(self.lab.opened_from))
+        else:
             self.query_one(KeyBar).tell(NOTHING_BEHIND if self.MODE == "home" else f"{NOTHING_BEHIND} here; 1 leads to Home")
 
     def action_more_keys(self) -> None:

@@ -100,6 +100,11 @@ async def test_a_note_is_written_in_one_place_and_leads_back_to_it_from_another(
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, TokensScreen))
         assert (app.screen.page, app.screen.box.text) == ("strip", "Hi")  # type: ignore[attr-defined]
+        await pilot.press("escape", "escape")  # out of the text, and back to where the note is
+        await until(pilot, lambda: app.screen.query(NotesPage) and page(app).is_shown)
+        await pilot.press("3", "escape", "escape")
+        await until(pilot, lambda: NOTHING_BEHIND in str(app.screen.query_one(KeyBar).render_line(0).text))
+        assert app.current_mode == "tokens", "it was chosen by its key"
 
 
 async def test_notes_are_found_changed_and_deleted_and_damaged_ones_say_why(
