@@ -123,7 +123,7 @@ class LabScreen(Screen[None]):
         return cast(AppState, self.app)
 
     def go_back(self) -> bool:
-        """Go back one place inside this screen. False if there is none: escape leads out of a mode only to where it was opened."""
+        """Go back one place inside this screen. False if there is none: then escape leads to where this was opened."""
         return False
 
     def would_be_lost(self) -> str:

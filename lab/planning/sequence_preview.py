@@ -121,8 +121,8 @@ class TrainingTokens:
         return self.ids[index * context : (index + 1) * context + 1]
 
     def windows_to_show(self, context: int) -> int:
-        """Whole windows in `ids`, with the token after each."""
-        return max(0, (len(self.ids) - 1) // context)
+        """Windows in `ids`, as many as an epoch takes of them."""
+        return windows_per_epoch(len(self.ids), context)
 
     def model(self, preset: str) -> ModelConfig:
         return PRESETS[preset].config(self.tokenizer.vocab_size)

@@ -5,6 +5,11 @@ import unicodedata
 _SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
 
 
+def with_spaces(token: bytes) -> str:
+    """The label of `printable` with every space as "␣": for tokens that differ by one."""
+    return printable(token).replace(" ", "␣")
+
+
 def printable(token: bytes) -> str:
     """Label of a token's bytes on one line, whatever they are; never empty, and never an escape sequence.
 

@@ -63,7 +63,7 @@ def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:
     words += (
         f"; {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
         if epochs >= 1
-        else f"; {probability(epochs, 0)} of the text"
+        else f"; {probability(epochs, 0)} of the training part"
     )
     if epochs <= memorizing_epochs(run.model, run.text.train_tokens):
         return words

@@ -10,7 +10,7 @@ from lab.tokenization.bpe.learnable_text import LearnableText
 from lab.tokenization.bpe.merged_words import MergedWords
 from lab.tokenization.bpe.pair_counts import RankedPair
 from lab.tokenization.bpe.word_counts import words_of
-from models.tokenizers.token_labels import printable
+from models.tokenizers.token_labels import with_spaces
 
 MOST_PAIRS = 500
 """Pairs that are ranked for the screen."""
@@ -49,7 +49,7 @@ class BpeState:
 
     def spelled(self, *ids: int) -> str:
         """The tokens joined, every space made visible."""
-        return printable(b"".join(self.vocabulary[id] for id in ids)).replace(" ", "␣")
+        return with_spaces(b"".join(self.vocabulary[id] for id in ids))
 
     def quoted(self, id: int) -> str:
         """The token's label in quotation marks."""
@@ -82,7 +82,7 @@ class BpeState:
         )
 
     def parts(self, id: int) -> str:
-        """The token's merge, and those of its parts, down to single bytes: `" the" = (␣ t) (h e)`."""
+        """The token's merge, and those of its parts, down to single bytes: `"␣the" = (␣ t) (h e)`."""
         if id < BYTES:
             return f"{self.quoted(id)} is the byte {id}"
         merge = self.merges[id - BYTES]
@@ -104,7 +104,7 @@ class BpeSession:
         self._learner = BpeLearner(text.words)
         words = words_of(text.excerpt)
         self._excerpt = MergedWords([word.encode() for word in words], [1] * len(words))
-        self._labels = [printable(token) for token in self._learner.vocabulary]
+        self._labels = [with_spaces(token) for token in self._learner.vocabulary]
         self._unfinished = False
         self._since = BYTES
         """Tokens before the merges of the last request."""
@@ -137,7 +137,7 @@ class BpeSession:
         if merge:
             self._excerpt.merge(merge.left, merge.right, merge.id)
             if merge.id == len(self._labels):
-                self._labels.append(printable(self._learner.vocabulary[merge.id]))
+                self._labels.append(with_spaces(self._learner.vocabulary[merge.id]))
         return merge is not None
 
     def _back(self) -> bool:

@@ -8,7 +8,7 @@ from lab.tokenization.bpe.bpe_learner import BYTES, Merge
 from lab.tokenization.bpe.bpe_session import BpeState
 from lab.tokenization.bpe.word_counts import words_of
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
-from models.tokenizers.token_labels import printable
+from models.tokenizers.token_labels import with_spaces
 
 NEWEST = 12
 """Merges listed, the newest first."""
@@ -42,7 +42,7 @@ def merges_view(state: BpeState, phrase: str, agreement: str = "") -> View:
     pieces = Table(
         [Column("word", "left"), Column(f"pieces after {_merges(len(state.merges))}", "left")],
         [
-            [Cell(printable(word.encode("utf-8", "replace"))), Cell("│".join(labels), style="strong")]
+            [Cell(with_spaces(word.encode("utf-8", "replace"))), Cell("│".join(labels), style="strong")]
             for word, labels in zip(words, split, strict=True)
         ],
         title=f"the phrase in {whole(size)} token{'' if size == 1 else 's'}",

@@ -56,7 +56,10 @@ class PairList(LineScrollView):
     def show(self, state: BpeState | None) -> None:
         """List the pairs of this state."""
         self._state = state
-        self.border_title = "pair counts" if state is None else f"pair counts · {counted(state.different_pairs, 'pair')}"
+        self.border_title = "pair counts"
+        if state is not None:
+            first = f"the first {whole(len(state.pairs))} of " if len(state.pairs) < state.different_pairs else ""
+            self.border_title += f" · {first}{counted(state.different_pairs, 'pair')}"
         self.set_extent(len(state.pairs) if state else 0)
 
     def draw(self, line: int) -> Strip:

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from models.tokenizers.token_labels import printable
+from models.tokenizers.token_labels import with_spaces
 from screens.colour.palette import palette_of
 from screens.colour.token_cycle import cycle_style
 from screens.widgets.line_scroll_view import LineScrollView
@@ -36,7 +36,7 @@ def rows_of(words: list[Word], room: int) -> list[list[tuple[str, int]]]:
     rows: list[list[tuple[str, int]]] = [[]]
     at = 0
     for word, part in words:
-        label = printable(word.encode())
+        label = with_spaces(word.encode())
         width = min(cell_len(label), max(1, room - 1))
         if at and at + width + 1 > room:
             rows.append([])

@@ -60,6 +60,8 @@ def test_a_window_and_the_one_after_share_the_token_between_them(source: str) ->
     assert len(first) == len(second) == 65
     assert first[-1] == second[0]
     assert len(tokens.window(tokens.windows_to_show(64) - 1, 64)) == 65
+    assert tokens.is_exact
+    assert tokens.windows_to_show(64) == windows_per_epoch(tokens.train_tokens, 64), "one number on one page"
 
 
 @pytest.mark.parametrize("count", [65, 128, 129, 193, 1000, 4096])

@@ -1,6 +1,7 @@
 """Learn BPE: merges forward and back by key, and what the page shows of them."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
         assert line(pilot, "#bpe-sources").startswith("learn from  ‹ text dogs.txt ›")
         start = page.state
         assert start is not None
+        pairs = page.query_one(PairList)
+        pairs.show(replace(start, different_pairs=len(start.pairs) + 459))
+        assert str(pairs.border_title).startswith(f"pair counts · the first {len(start.pairs)} of ")
+        pairs.show(start)
         assert (start.name, len(start.merges)) == ("the training part of dogs", 0)
         await press(pilot, "m", "x", "C")
         state = page.state
@@ -230,7 +235,7 @@ def test_letters_keep_their_places_while_tokens_grow() -> None:
 def test_words_are_shown_by_line_with_the_alternative_of_each() -> None:
     lines = lines_of(list(words_and_parts("I'll go\n\n  now 5\n")))
     assert lines == [[("I", 1), ("'ll", 0), (" go", 1), ("\n\n ", 5)], [(" now", 1), (" 5", 2), ("\n", 4)]]
-    assert rows_of(lines[0], 9) == [[("I", 1), ("'ll", 0)], [(" go", 1), ("⏎⏎ ", 5)]]
+    assert rows_of(lines[0], 9) == [[("I", 1), ("'ll", 0)], [("␣go", 1), ("⏎⏎␣", 5)]]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")

@@ -16,7 +16,7 @@ def test_the_cost_is_told_in_words() -> None:
     assert "of 8.0 GB" in told["memory"]
     assert told["a step"] == "16 windows of 128: 2,048 tokens, 6.3M FLOPs per token"
     assert told["time"] == "about 3 min 20 s, at the speed of near"
-    assert "91% of the text" in told["in all"]
+    assert "91% of the training part" in told["in all"]
     often = dict(run_cost(resolved(Settings(length="20000")), [], MACHINE))["in all"]
     assert often.endswith("182 epochs, so many that dropout is 0.1 by default")
     without = dict(run_cost(resolved(Settings(length="20000", dropout="0")), [], MACHINE))["in all"]
