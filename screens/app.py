@@ -25,6 +25,7 @@ from lab.runs.home_folder import home
 from screens.app_state import AppState
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
+from screens.component_styles import work_out_styles_when_asked
 from screens.idle_collection import IdleCollection
 from screens.input.key_queue import KeyQueue, turn_of
 from screens.input.terminal_input import accept_invalid_utf8
@@ -71,6 +72,7 @@ class has the styles of all parsed again, a third of a second on the way to Lear
 make_text_visible()
 send_changed_cells_only()
 paint_quickly()
+work_out_styles_when_asked()
 
 
 def _screen_of(mode: str) -> Callable[[], Screen[Any]]:

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol, cast, runtime_checkable
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
@@ -103,6 +104,11 @@ class LabScreen(Screen[None]):
         )
         self.add_class(*classes, update=False)
         app.stylesheet.apply(self)
+
+    def _screen_resized(self, size: Size) -> None:
+        """Lay the screen out in a size that is new to it: Textual tells a new screen the same size four times."""
+        if size != self._compositor.size:
+            super()._screen_resized(size)
 
     def post_message(self, message: Message) -> bool:
         if isinstance(message, events.ScreenResume):

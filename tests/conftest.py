@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +35,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Freeze what the imports have made: walking through it at each collection costs a screen's test a third of its time."""
+    """Freeze what the imports have made: walking through it at each collection costs a screen's test a third of its time.
+
+    Keep torch, where it is among them, to one thread: those of several processes wait for each other in busy loops.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
     gc.collect()
     gc.freeze()
 

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -123,18 +122,6 @@ def tiny_run(home: Path, tmp_path: Path) -> TinyRun:
     text = tmp_path / "tale.txt"
     text.write_text(TALE)
     return functools.partial(make_small_run, text)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_core_for_all() -> Iterator[None]:
-    """As `one_core`, where tests have imported torch: threads of several processes wait for each other in busy loops."""
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch is not None else 1
-    if torch is not None:
-        torch.set_num_threads(1)
-    yield
-    if torch is not None:
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture

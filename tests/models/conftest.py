@@ -2,24 +2,22 @@
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.hugging_face_weights import to_hugging_face
 
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
 MakeModel = Callable[..., GPT]
-MakeTwin = Callable[[GPT], GPT2LMHeadModel]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+MakeTwin = Callable[[GPT], "GPT2LMHeadModel"]
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +39,8 @@ def make_model() -> MakeModel:
 @pytest.fixture(scope="session")
 def make_twin() -> MakeTwin:
     """Hugging Face's model with the same weights, without dropout, its attention written out."""
+
+    from transformers import GPT2Config, GPT2LMHeadModel  # here: it takes two seconds, which collecting need not
 
     def make(model: GPT) -> GPT2LMHeadModel:
         shape = model.config

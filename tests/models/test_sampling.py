@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from models.config import ConfigError
 from models.gpt import GPT
@@ -26,6 +25,8 @@ from models.sampling_settings import SamplingSettings
     top_p=st.floats(0.05, 0.999),
 )
 def test_filters_are_hugging_faces(gaps: list[float], shuffle, temperature: float, top_k: int, top_p: float) -> None:
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
     values = list(np.cumsum(gaps))  # no two equal: on a tie Hugging Face's top-k keeps more than k
     shuffle.shuffle(values)
     logits = torch.tensor(values, dtype=torch.float64)

@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
-from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
 from models.optimizers.lr_schedule import DECAY, schedule_factor
 
 
 def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:
+    from transformers import get_cosine_with_min_lr_schedule_with_warmup
+
     steps, warmup, final = 200, 20, 0.1
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, warmup, steps, min_lr_rate=final)
