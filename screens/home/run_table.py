@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -18,7 +19,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.text_fitting import fit
+from lab.core.visible_text import visible
+from screens.widgets.text_fitting import fit, fit_ends
 
 if TYPE_CHECKING:
     from lab.reports.loss_curve import LossCurve
@@ -31,13 +33,17 @@ if TYPE_CHECKING:
 
 
 class TableColumn(NamedTuple):
-    """A column. On a narrow screen those with the highest `rank` are left out first; rank 0 always stays."""
+    """A column. On a narrow screen those with the highest `rank` are left out first; rank 0 always stays.
+
+    One that `shrinks` leaves the room that no run needs to long names.
+    """
 
     title: str
     width: int
     rank: int
     align: str
     text: Callable[[RunSummary, Curves], str]
+    shrinks: bool = False
 
 
 def _phase(run: RunSummary, curves: Curves) -> str:
@@ -92,15 +98,16 @@ def _age(run: RunSummary, curves: Curves) -> str:
 MARKS = "ABCDE"
 """Letters of marked runs, the same as in the comparison."""
 PARTIAL = "~"
-SHORTEST_NAME = 12
+SHORTEST_NAME, LONGER_NAME = 12, 17
+"""Cells for a name before a column is left out; and where names are longer, those of `tinyshakespeare-2`."""
 SPARKLINE = 10
 """Columns of the sparkline."""
 MARGIN = 3
 """Columns before the name: the cursor, the letter of a marked run, and a gap."""
 COLUMNS = (
     TableColumn("text", 16, 5, "left", lambda run, curves: run.text),
-    TableColumn("phase", 13, 0, "left", _phase),
-    TableColumn("step", 15, 2, "right", _step),
+    TableColumn("phase", 13, 0, "left", _phase, shrinks=True),
+    TableColumn("step", 15, 2, "right", _step, shrinks=True),
     TableColumn("loss (log)", SPARKLINE, 1, "left", _sparkline),
     TableColumn("val loss", 8, 0, "right", lambda run, curves: _evaluated(run.val_loss, run)),
     TableColumn("bits/byte", 9, 3, "right", lambda run, curves: _evaluated(run.bits_per_byte, run)),
@@ -109,13 +116,22 @@ COLUMNS = (
 )
 
 
-def _choose_columns(width: int) -> tuple[int, list[TableColumn]]:
-    """The width of the name and the columns that fit beside it."""
-    columns = list(COLUMNS)
+def _shrunk(runs: tuple[RunSummary, ...]) -> tuple[TableColumn, ...]:
+    """The columns as wide as these runs need them."""
+
+    def needed(column: TableColumn) -> int:
+        return min(column.width, max(map(len, (column.title, *(column.text(run, {}) for run in runs)))))
+
+    return tuple(column._replace(width=needed(column)) if column.shrinks else column for column in COLUMNS)
+
+
+def _choose_columns(width: int, columns_of_runs: tuple[TableColumn, ...], shortest: int) -> tuple[int, list[TableColumn]]:
+    """The width of the name, `shortest` if possible, and the columns that fit beside it."""
+    columns = list(columns_of_runs)
     while True:
         left = width - MARGIN - sum(column.width + 2 for column in columns)
         droppable = [column for column in columns if column.rank]
-        if left >= SHORTEST_NAME or not droppable:
+        if left >= shortest or not droppable:
             return max(4, left), columns
         columns.remove(max(droppable, key=lambda column: column.rank))
 
@@ -172,7 +188,13 @@ class RunTable(ScrollView, can_focus=True):
         """The run under the cursor."""
         return self.runs[self.cursor] if self.cursor < len(self.runs) else None
 
+    _columns: tuple[TableColumn, ...] = COLUMNS
+    _shortest_name: int = SHORTEST_NAME
+
     def watch_runs(self, before: tuple[RunSummary, ...], runs: tuple[RunSummary, ...]) -> None:
+        longest = max((cell_len(visible(run.name)) for run in runs), default=0)
+        self._columns = _shrunk(runs) if longest > SHORTEST_NAME else COLUMNS
+        self._shortest_name = min(LONGER_NAME, max(SHORTEST_NAME, longest))
         name = before[self.cursor].name if self.cursor < len(before) else None
         near = max(0, min(self.cursor, len(runs) - 1))
         self.set_reactive(RunTable.cursor, next((at for at, run in enumerate(runs) if run.name == name), near))
@@ -238,7 +260,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
-        name_width, columns = _choose_columns(width)
+        name_width, columns = _choose_columns(width, self._columns, self._shortest_name)
         row = y + self.scroll_offset.y
         base = self.rich_style
         if y == 0:
@@ -253,7 +275,7 @@ class RunTable(ScrollView, can_focus=True):
         run = self.runs[row - 1]
         selected = row - 1 == self.cursor
         mark = MARKS[self.marked.index(run.name)] if run.name in self.marked else " "
-        words = ("▸" if selected else " ") + mark + " " + fit(run.name, name_width)
+        words = ("▸" if selected else " ") + mark + " " + fit_ends(run.name, name_width)
         words += "".join("  " + fit(column.text(run, self.curves), column.width, column.align) for column in columns)
         failed = run.phase in ("failed", "interrupted", "not answering", "damaged")
         kind = "active" if run.is_active else "failed" if failed else "quiet"

@@ -14,6 +14,7 @@ from textual.message import Message
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
+from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.rule_registry import parse_rules, typed_rules
 from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
@@ -34,15 +35,13 @@ from models.tokenizers.tokenizer_kinds import TokenizerError
 from screens.delayed_call import DelayedCall
 from screens.messages import SettingsCopied
 from screens.train.planned_run.base_choice import BaseChoice
+from screens.train.planned_run.suggested_text import FIRST_TEXT, suggested_text
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import RunForm
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_BEFORE_COUNTING = 0.3
 """Delay after the last key before the text's tokens are counted again."""
-
-FIRST_TEXT = "stories"
-"""The suggestion before any text is chosen: it needs no file, and its true entropy is known."""
 
 
 class CancelledError(Exception):
@@ -111,6 +110,13 @@ class NewRun(BaseChoice):
         """The run could not be prepared, or not started."""
 
         sentence: str
+
+    @dataclass
+    class Suggested(Message):
+        """A text to train on as long as none is chosen."""
+
+        source: str
+        encoding: str
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -193,11 +199,26 @@ class NewRun(BaseChoice):
         """Train on this text; an empty source stands for the suggestion."""
         self._hidden = {}
         self._preparation_problem = None
-        self._text = TextSize(source or FIRST_TEXT, encoding or None)
         self._is_suggested = not source
-        self._text_name = shown_source(self._text.source)
+        self._set_text(source or FIRST_TEXT, encoding)
+
+    def _set_text(self, source: str, encoding: str) -> None:
+        self._text = TextSize(source, encoding or None)
+        self._text_name = shown_source(source)
         self._text_problem = None
         self._count_anew()
+
+    @work(thread=True, group="suggest", exclusive=True, exit_on_error=True)
+    def suggest_text_of(self, run_name: str) -> None:
+        """Suggest the text of this run as long as none is chosen."""
+        if self._is_suggested:
+            self.post_message(self.Suggested(*suggested_text(run_name)))
+
+    @on(Suggested)
+    def _take_suggestion(self, message: Suggested) -> None:
+        suggested = message.source, message.encoding or None
+        if self._is_suggested and not self.preparing and suggested != (self._text.source, self._text.encoding):
+            self._set_text(message.source, message.encoding)
 
     def choose_encoding(self, encoding: str) -> None:
         """Read the chosen text in this encoding, if it is not the one that it was chosen with."""
@@ -264,7 +285,9 @@ class NewRun(BaseChoice):
         plan = fit_plan(plan, self.runs, self._machine, step_seconds)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.reasons = plan.run.reasons if plan.run is not None else {}
-        form.text = text_in_words(self._text, self._text_name + (" (built in)" if self._is_suggested else ""))
+        form.text = text_in_words(
+            self._text, self._text_name + (" (built in)" if self._is_suggested and is_builtin(self._text.source) else "")
+        )
         form.text += " · 2 changes it" if self._is_suggested else ""
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
         if base is not None and plan.run is not None:
@@ -291,7 +314,8 @@ class NewRun(BaseChoice):
             return  # the field is marked as wrong
         base = self.base.path if self.base is not None else None
         key = CountKey(self._text.source, self._text.encoding, cleaning, settings.tokenizer, vocab, base)
-        if key != self._counted and vocab.isdecimal():
+        is_wrong = "vocab" in dict(self.form.problems)
+        if key != self._counted and vocab.isdecimal() and not is_wrong:
             self._counted = key
             self._count_tokens(key, settings.preset)
 
@@ -358,6 +382,8 @@ class NewRun(BaseChoice):
         self.preparing = False
         self._preparation_problem = ("", message.sentence)
         self._plan()
+        if self.screen.focused is None and not self.disabled:
+            self.form.focus_start()  # hiding the form took the focus
 
     @on(Begun)
     def _begun(self) -> None:

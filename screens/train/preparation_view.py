@@ -10,17 +10,19 @@ from textual.widget import Widget
 from lab.core.visible_text import visible
 
 BAR = 30
+CANCEL = "escape cancels it: then there is no new run, and the settings are as they were"
 
 
 class Preparation(Widget):
-    """A line for each stage so far: finished ones with a `✓`, the last one with a progress bar."""
+    """A line for each stage so far: finished ones with a `✓`, the last with a progress bar; below them the key that cancels."""
 
-    COMPONENT_CLASSES = {"preparation--done", "preparation--now", "preparation--bar"}
+    COMPONENT_CLASSES = {"preparation--done", "preparation--now", "preparation--bar", "preparation--key"}
     DEFAULT_CSS = """
     Preparation {
         & > .preparation--done { color: $text-success; }
         & > .preparation--now { text-style: bold; }
         & > .preparation--bar { color: $primary; }
+        & > .preparation--key { color: $text-muted; }
     }
     """
     stages: reactive[tuple[tuple[str, float], ...]] = reactive(())
@@ -28,6 +30,10 @@ class Preparation(Widget):
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
+        if y == len(self.stages) + 1:
+            return Strip([Segment(CANCEL, self.get_component_rich_style("preparation--key"))]).adjust_cell_length(
+                self.size.width, base
+            )
         if y >= len(self.stages):
             return Strip.blank(self.size.width, base)
         words, fraction = visible(self.stages[y][0]), self.stages[y][1]

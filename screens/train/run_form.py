@@ -22,6 +22,8 @@ from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
 COLUMNS = 3
+HINT, HINT_IN_FIELD = "enter here, or s; defaults are greyed", "escape leaves the field, then s; defaults are greyed"
+"""The key that starts the run: in a text field it is a letter."""
 RANDOM = "random weights"
 
 
@@ -69,15 +71,15 @@ class RunForm(VerticalScroll, can_focus=False):
     """The form. Posts `Changed` as settings are typed, and `Started` to start the run. Its parent sets what it shows."""
 
     HELP: ClassVar[str | None] = """
-**A new run.** Up and down, or tab, move between the fields; left and right change a choice. Every field has a default: Start
-is enough. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
+**A new run.** Up and down move between the rows, tab goes to the next field, escape leaves one; left and right change a choice.
+Every field has a default: Start is enough. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
 
 **Fine-tuning.** `B` chooses a run, such as an imported `gpt2`, to begin with its weights instead of random ones. Its shape and
 its tokenizer stay; the learning rate is low, so that the weights keep what they hold.
 """
     BINDINGS = [
-        Binding("down", "app.focus_next", "Next field", id="form.next", show=False, tooltip="The next field"),
-        Binding("up", "app.focus_previous", "Previous field", id="form.previous", show=False, tooltip="The previous field"),
+        Binding("down", "row(1)", "Field below", id="form.next", show=False, tooltip="The field below"),
+        Binding("up", "row(-1)", "Field above", id="form.previous", show=False, tooltip="The field above"),
     ]
 
     settings: reactive[Settings] = reactive(Settings())
@@ -123,7 +125,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                         yield Field(setting, getattr(self.settings, setting.name))
             with Horizontal(id="form-start"):
                 yield Button("▸ Start training", id="start", compact=True, tooltip="Create this run and train it")
-                yield Label("enter here, or s; defaults are greyed")
+                yield Label(HINT, id="start-hint")
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)
             yield Static("Cost", id="cost-title", classes="heading")
@@ -179,6 +181,22 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         """Disable the fields that another decides: of a base all of its shape and tokenizer."""
         for name in LOCKED:
             self.query_one(f"#{name}").disabled = bool(self.base) or (name == "vocab" and self.settings.tokenizer != "bpe")
+
+    def action_row(self, by: int) -> None:
+        """Focus the nearest field in the next row that has one which can be used; below the last row comes the first."""
+        fields = [each for each in self.query("Entry, Choice, Button") if each.focusable]
+        focused = self.screen.focused
+        if focused not in fields:
+            return
+        here = focused.region
+        rows = sorted({each.region.y for each in fields})
+        row = rows[(rows.index(here.y) + by) % len(rows)]
+        min((each for each in fields if each.region.y == row), key=lambda each: abs(each.region.x - here.x)).focus()
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _name_key(self) -> None:
+        self.query_one("#start-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Entry) else HINT)
 
     def focus_start(self) -> None:
         """Put the focus where enter starts the run."""

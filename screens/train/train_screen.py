@@ -158,6 +158,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.new_run.disabled = not making  # else a focus requested before would still come, and enter start a run
         self.view.display = not making
         if making:
+            self._suggest_text()
             self.new_run.form.focus_start()
         else:
             self.set_focus(None)
@@ -203,7 +204,13 @@ Training continues when you leave this screen, the lab, or the terminal.
     def _follow_run(self) -> None:
         self._follower, self._usage = None, UsageMeter()
         self._ticks = 0
+        self._suggest_text()
         self._tick()
+
+    def _suggest_text(self) -> None:
+        """Suggest the text of the run in use, where the form is in view and its text was not chosen."""
+        if self.making and not self.lab.text_source:
+            self.new_run.suggest_text_of(self.lab.run_name)
 
     def _tick(self) -> None:
         """Read the run, if it is in view and no reading is under way."""

@@ -44,6 +44,9 @@ class Key:
 ALWAYS = (Key("?", "help", "app.help"), Key("^p", "palette", "app.command_palette"), Key("q", "quit", "app.quit"))
 """Always shown at the right: they lead to all other keys."""
 
+LEAVE = Key("esc", "leave field", "back")
+"""Shown while a text field takes the letters: leads to the keys that are letters."""
+
 MORE = Key("^k", "…", "screen.more_keys")
 """Shown where keys do not fit: leads to the rest."""
 
@@ -197,6 +200,8 @@ class KeyBar(Widget):
                 continue
             shown.add(face)
             yield Key(face, binding.description.lower(), binding.action, node=node)
+        if field is not None and isinstance(screen, ShowsKeys):
+            yield LEAVE
 
     def _pages(self, lines: int) -> list[list[Row]]:
         width, tail = self.size.width, list(ALWAYS)

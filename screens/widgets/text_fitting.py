@@ -27,6 +27,16 @@ def fit(text: str, width: int, align: str = "left") -> str:
     return text + space
 
 
+def fit_ends(text: str, width: int) -> str:
+    """`text` on exactly `width` character cells; of what does not fit the beginning and the end are kept, where names differ."""
+    text = visible(text)
+    if cell_len(text) <= width or width < 4:
+        return fit(text, width)
+    head = (width - 1) // 2
+    tail = next(text[at:] for at in range(len(text)) if cell_len(text[at:]) <= width - 1 - head)
+    return fit(set_cell_size(text, head) + "…" + tail, width)
+
+
 def wrap(text: str, width: int) -> list[str]:
     """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be.
 

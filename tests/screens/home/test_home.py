@@ -213,13 +213,16 @@ async def test_a_wide_home_shows_the_run_under_the_cursor(app: HomeApp, make_run
         assert "ran fast. The old cat" in str(pane.query_one("#last-sample", Static).render())
 
 
-async def test_a_narrow_home_has_no_pane(app: HomeApp, make_run: Any, until: Any) -> None:
-    make_run("new")
+async def test_a_narrow_home_has_no_pane_and_beside_one_long_names_still_differ(app: HomeApp, make_run: Any, until: Any) -> None:
+    for name in ("tinyshakespeare-2", "tinyshakespeare-the-first", "tinyshakespeare-the-second"):
+        make_run(name)
     async with app.run_test(size=(119, 40)) as pilot:
         await until(pilot, lambda: table_of(app).curves)
         assert not app.screen.query(RunPane)
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: app.screen.query(RunPane))
+        names = {line.strip("▸ ").partition("  ")[0] for line in lines(pilot)}
+        assert names == {"tinyshakespeare-2", "tinyshak…he-first", "tinyshak…e-second"}
 
 
 async def test_the_pane_of_a_damaged_run_has_the_reason(app: HomeApp, make_run: Any, until: Any) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Label
 
 from lab.core.errors import UserError
 from lab.core.machine import Machine
@@ -31,6 +31,7 @@ from screens.train.preparation_view import Preparation
 from screens.train.run_form import Field
 from screens.train.run_header import RunHeader
 from screens.train.train_screen import TrainScreen
+from screens.widgets.key_bar import KeyBar
 from tests.screens.train.train_app import TrainApp, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -52,7 +53,16 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         await pilot.pause()
         assert app.focused is not None
         assert app.focused.id == "width", "it goes to what is wrong"
-        await pilot.press("escape", "enter")
+        assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("escape leaves the field")
+        assert "esc leave field" in app.screen.query_one(KeyBar).render_line(0).text
+        await pilot.press("down")
+        assert app.focused.id == "seed", "the field below"
+        await pilot.press("up", "up", "up")
+        assert app.focused.id == "base"
+        await pilot.press("up")
+        assert app.focused.id == "start"
+        assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("enter here")
+        await pilot.press("up", "escape", "enter")
         await pilot.pause()
         assert not started
         assert not list(home.iterdir())
@@ -113,6 +123,8 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form(
         await pilot.press("s")
         await until(pilot, lambda: text_of(pilot, "#problems") == "✗ The disk is full.")
         assert screen_of(pilot).making
+        assert app.focused is not None
+        assert app.focused.id == "start"
         assert screen_of(pilot).new_run.form.display
 
 
@@ -128,8 +140,11 @@ async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: A
         await pilot.press("s")
         await until(pilot, lambda: screen_of(pilot).query_one(Preparation).stages)
         assert "▸ learning a vocabulary of 300  ━━━" in screen_of(pilot).query_one(Preparation).render_line(0).text
+        assert screen_of(pilot).query_one(Preparation).render_line(2).text.startswith("escape cancels it")
         await pilot.press("escape")
         await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
+        assert app.focused is not None
+        assert app.focused.id == "start"
         assert app.current_mode == "train"
 
 
@@ -310,11 +325,22 @@ async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run:
         assert "cannot be read any more" in text_of(pilot, "#problems"), "its text is gone, which is still said"
 
 
-async def test_a_text_that_nobody_chose_is_told_with_the_key_to_choose_one(home: Path, until: Any) -> None:
+async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_and_told_with_the_key_to_choose_one(
+    home: Path, make_run: Any, until: Any
+) -> None:
+    run = make_run("tale", text="gone.txt")
     app = TrainApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on stories (built in), "))
         await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
+        assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
+        await until(pilot, lambda: app.run_name == "tale")
+        data = msgspec.structs.replace(run.config.data, source=str(Path("fable.txt").absolute()))
+        make_run("newer", created=2e9)
+        config = msgspec.structs.replace(run.config, name="newer", data=data)
+        (home / "newer" / "config.json").write_bytes(msgspec.json.encode(config))
+        app.post_message(RunChosen("newer"))
+        await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about "))
         assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
         app.post_message(TextChosen("stories", "", "train"))
         await until(pilot, lambda: "changes" not in text_of(pilot, "#form-text"))
