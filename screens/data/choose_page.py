@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,30 +13,24 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
-from lab.core.number_format import bytes_, counted, fixed, whole
 from lab.data.builtin_stories import grammar_in_words
-from lab.data.builtin_texts import BUILTINS, is_builtin
-from lab.data.corpus import shown_source
+from lab.data.builtin_texts import BUILTINS
 from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
 from lab.data.text_source import joined_source
-from lab.runs.run_schema import DEFAULT_RULES
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 from screens.data.data_page import ChosenText
+from screens.data.fact_lines import STORIES, fact_lines, is_stories, sized, unread_lines
 from screens.data.path_input import PathInput
 from screens.data.size_slider import SizeSlider
-from screens.data.text_reader import KINDS, TextReader, encoding_hint, short_name
+from screens.data.text_reader import HINT, TextReader, encoding_hint, short_name
 from screens.data.text_tree import TextTree
 from screens.delayed_call import DelayedCall
-from screens.widgets.fact_list import Fact, FactList
+from screens.widgets.fact_list import FactList
 from screens.widgets.text_fitting import printable
 
 SECONDS_OF_MOVING = 0.15
 """Delay after the last key before the text under the cursor is read."""
-
-STORIES, DEFAULT_SIZE = "stories", "1MB"
-"""The built-in text that has a size, and the size that its name alone means."""
-
 
 CHOOSE_KEYS: list[BindingType] = [
     Binding("f", "filter", "Filter", id="choose.filter", tooltip="Show files by name, from all folders below this one"),
@@ -100,8 +93,8 @@ class ChoosePage(TextReader):
         """The encoding that it was asked for in; empty if it is auto-detected."""
         self._was_chosen_elsewhere = False
         """True until the cursor moves, if the text was chosen when the page opened."""
-        self._encoding_is_recent = False
-        """True if the encoding in the field is that of a recent text, or was guessed for one: the next text has another."""
+        self._marked_source = ""
+        """The text that the marks made, until another is taken."""
         self._shows_grammar = False
         """True if the preview is the grammar of the stories."""
 
@@ -116,14 +109,14 @@ class ChoosePage(TextReader):
         yield Static(id="data-hint", markup=False)
         with Horizontal(id="data-body"):
             with Vertical(id="data-tree"):
-                yield Input(id="filter", placeholder="part of a file's name", compact=True, tooltip="Words of the path")
+                yield Input(id="filter", placeholder="filter: part of a file's name", compact=True, tooltip="Words of the path")
                 yield TextTree(id="texts")
             with Vertical(id="data-facts"):
                 yield FactList(id="text-facts")
                 yield SizeSlider(id="stories-size")
                 with Horizontal(id="data-use"):
                     yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
-                    yield Label("enter here, or u")
+                    yield Label(HINT, id="use-hint")
                 with PreviewScroll(id="preview"):
                     yield Static(id="preview-text", markup=False)
 
@@ -140,14 +133,10 @@ class ChoosePage(TextReader):
         if self.source and not self._is_too_large and self._read_rules != self.rules:
             self._choose(self.source)  # other rules were chosen on another page
 
-    @property
-    def _is_stories(self) -> bool:
-        return self.source.lower().partition(":")[0] == STORIES and is_builtin(self.source)
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
             case "grammar" | "size":
-                return self._is_stories
+                return is_stories(self.source)
             case "unmark":
                 return bool(self.query_one(TextTree).marked)
         return True
@@ -192,10 +181,13 @@ class ChoosePage(TextReader):
             field.display = False
 
     def action_unmark(self) -> None:
-        tree = self.query_one(TextTree)
-        tree.unmark_all()
-        self.take_encoding(tree.under_cursor.encoding)
-        self._choose(sized(tree.under_cursor.source, self.query_one(SizeSlider).value), asked=False)  # none on a folder
+        self.query_one(TextTree).unmark_all()
+        self._choose_under_cursor()
+
+    def _choose_under_cursor(self) -> None:
+        entry = self.query_one(TextTree).under_cursor
+        self.take_encoding(entry.encoding)
+        self._choose(sized(entry.source, self.query_one(SizeSlider).value), asked=False)  # none on a folder
 
     @on(TextTree.Marked)
     def _marks_changed(self, message: TextTree.Marked) -> None:
@@ -203,7 +195,10 @@ class ChoosePage(TextReader):
         self._preview.cancel()
         if message.sources:
             self._choose(joined_source(message.sources), asked=False)
-            self._hint(f"{len(message.sources)} marked: u trains on all that is marked, as one text; x unmarks it.")
+            self.hint(f"{len(message.sources)} marked: u trains on all that is marked, as one text; x unmarks it.")
+        elif self.source == self._marked_source:
+            self._choose_under_cursor()
+        self._marked_source = self.source if message.sources else ""
 
     def action_grammar(self) -> None:
         self._shows_grammar = not self._shows_grammar
@@ -215,7 +210,7 @@ class ChoosePage(TextReader):
     @on(SizeSlider.Changed)
     def _size_changed(self, event: SizeSlider.Changed) -> None:
         event.stop()
-        if self._is_stories:
+        if is_stories(self.source):
             self._read_soon(sized(STORIES, event.value))
 
     def _read_soon(self, source: str) -> None:
@@ -242,12 +237,6 @@ class ChoosePage(TextReader):
         marked = self.query_one(TextTree).marked
         self._take(joined_source(marked) if marked else sized(message.source, self.query_one(SizeSlider).value))
 
-    def take_encoding(self, encoding: str) -> None:
-        """Read a recent text in its encoding; the next text is not."""
-        if encoding or self._encoding_is_recent:
-            self.query_one("#encoding", Input).value = encoding
-        self._encoding_is_recent = bool(encoding)
-
     @on(PathInput.Submitted)
     @on(Input.Submitted, "#encoding")
     def _typed(self) -> None:
@@ -256,6 +245,7 @@ class ChoosePage(TextReader):
             self.take_encoding("")
         if typed:
             self.query_one(TextTree).unmark_all()
+            self._marked_source = ""
         if typed or self.source:
             self._take(typed or self.source)
 
@@ -263,7 +253,7 @@ class ChoosePage(TextReader):
     def _show_candidates(self, message: PathInput.Candidates) -> None:
         if typed_source(message.typed) == self.source:
             return  # it was chosen meanwhile, and its facts are shown already
-        self._hint("  ".join(message.names) if message.typed else "")
+        self.hint("  ".join(message.names) if message.typed else "")
 
     def _take(self, source: str) -> None:
         """Read a text, and focus the button that uses it once it has been read."""
@@ -277,8 +267,9 @@ class ChoosePage(TextReader):
         self.source, self._facts, self._counts = source, None, {}
         self._read_rules, self.read_encoding = self.rules, self.encoding
         self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = bool(source), False, False, ""
+        self.query_one(PathInput).follow(source, taken=self._take_when_read)
         self.post_message(self.TextRead(None))
-        self._hint(BUILTINS.get(source, ""))
+        self.hint(BUILTINS.get(source, ""))
         self._show()
         if source:
             self.read(source, self.encoding or None, self.rules, asked=asked)
@@ -295,16 +286,19 @@ class ChoosePage(TextReader):
             self.post_message(self.TextRead(text, self._take_when_read))
         self._is_too_large = bool(message.too_large)
         if message.too_large:
-            self._hint(message.too_large)
+            self.hint(message.too_large)
         if message.error:
             words, guess = encoding_hint(message.error, message.source)
-            self._hint(words, wrong=True)
+            self.hint(words, wrong=True)
             if guess and self._take_when_read:
                 self.take_encoding(guess)
                 if leads:
                     self.query_one("#encoding").focus()
         self._show()
         if message.facts is not None and leads:
+            tree, source = self.query_one(TextTree), message.facts.source
+            if not tree.has_focus:
+                tree.show_source(STORIES if is_stories(source) else source, message.encoding)
             self.query_one("#use").focus()
         self._take_when_read = False
         if self._use_when_read:
@@ -318,18 +312,13 @@ class ChoosePage(TextReader):
         self._counts[message.kind] = message.words
         self._show()
 
-    def _hint(self, words: str, *, wrong: bool = False) -> None:
-        hint = self.query_one("#data-hint", Static)
-        hint.set_class(wrong, "-wrong")
-        hint.update(f"✗ {words}" if wrong else words)
-
     def _show(self) -> None:
         facts = self._facts
         lines = unread_lines(self.source) if facts is None else fact_lines(facts, self._counts, self._read_rules)
         self.query_one("#text-facts", FactList).facts = lines
         slider = self.query_one(SizeSlider)
-        slider.display = self._is_stories
-        if self._is_stories and self._shows_grammar and facts is not None:
+        slider.display = is_stories(self.source)
+        if is_stories(self.source) and self._shows_grammar and facts is not None:
             preview = grammar_in_words()
         else:
             preview = printable(facts.preview) if facts else ""
@@ -344,46 +333,19 @@ class ChoosePage(TextReader):
         if self._moving_to:
             self._preview.cancel()
             self._choose(self._moving_to)
+        elif self.source and self.encoding != self.read_encoding:
+            self._choose(self.source)  # the encoding was typed, and not read with
         if self._facts is not None:
             self.post_message(self.Used(self._facts.source, self.encoding))
         elif self._is_reading:
             self._use_when_read = True
-            self._hint(f"Reading {short_name(self.source)} …: it is used as soon as it has been read.")
+            self.hint(f"Reading {short_name(self.source)} …: it is used as soon as it has been read.")
         elif self._is_too_large:
             self._choose(self.source)
             self.use()
         elif not self.source:
-            self._hint("Choose a text first: stories is a good start.")
+            self.hint("Choose a text first: stories is a good start.")
 
     def type_path(self) -> None:
         """Focus the path field."""
         self._go_to(self.query_one(PathInput))
-
-
-def sized(source: str, size: str) -> str:
-    """The source of the stories in this size; any other source as it is."""
-    return f"{STORIES}:{size}" if source == STORIES and size != DEFAULT_SIZE else source
-
-
-def unread_lines(source: str) -> tuple[Fact, ...]:
-    """The facts of a text that has not been read."""
-    return (("text", shown_source(source) if source else "none chosen; stories is a good start"),)
-
-
-def fact_lines(facts: TextFacts, counts: Mapping[TokenizerKind, str], rules: tuple[str, ...]) -> tuple[Fact, ...]:
-    """The facts of a text as labels and values, with the sentences that `counts` gives of its tokens."""
-    lines = [("text", f"{facts.source}, built in" if is_builtin(facts.source) else shown_source(facts.source))]
-    if facts.documents > 1 or facts.left_out:
-        number = counted(facts.documents, "document")
-        lines.append(("files", f"{number}; left out: {facts.left_out}" if facts.left_out else number))
-    cleaned = f"by {counted(len(rules), 'rule')}: e shows what each takes" if rules else "not at all: e shows the rules"
-    lines += [
-        ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
-        ("tokens", f"{whole(facts.bytes + facts.documents - 1)} as bytes"),
-        *(("", counts.get(kind, f"counting {kind} …")) for kind in KINDS),
-        ("cleaned", facts.cleaning if rules == DEFAULT_RULES else cleaned),
-        ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
-    ]
-    if facts.entropy_bits_per_byte is not None:
-        lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
-    return tuple(lines)

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from lab.data.path_completion import common_start, completed_name, completions
+from lab.data.path_completion import common_start, completed_name, completions, typed_line, typed_source
 
 
 class PathInput(Input):
@@ -37,8 +37,21 @@ several with spaces between, each completed by Tab. A path with spaces stands in
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, placeholder="file, folder, notes/*.md, stories or python", compact=True)
         self._candidates: tuple[str, list[str]] = ("", [])
+        self._taken = ""
+        """The line of the text that was taken last."""
         self._to_complete: str | None = None
         """The text that Tab was pressed at, before its completions were known."""
+
+    def follow(self, source: str, *, taken: bool) -> None:
+        """Follow the text in use: show its line if it was `taken`, else nothing in place of that of the text before.
+
+        What is being typed stays.
+        """
+        if typed_source(self.value) != source and (taken or self.value == self._taken):
+            self.value = typed_line(source) if taken else ""
+            self.cursor_position = len(self.value)
+        if taken:
+            self._taken = self.value
 
     @on(Input.Changed)
     def _look_up(self, event: Input.Changed) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from textual import work
+from textual import events, on, work
 from textual.message import Message
-from textual.widgets import Input
+from textual.widgets import Input, Label, Static
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
@@ -26,6 +26,8 @@ from screens.data.data_page import DataPage
 READ_UNASKED = 50_000_000
 """Largest text in bytes that is read as soon as the cursor is on it."""
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
+HINT, HINT_IN_FIELD = "enter here, or u", "escape leaves the field, then u"
+"""The key that uses the text: in a text field it is a letter."""
 SUGGESTION = re.compile(r"try --encoding (\S+)\.$")
 
 
@@ -51,10 +53,30 @@ class TextReader(DataPage):
     rules: tuple[str, ...] = DEFAULT_RULES
     """Names of the cleaning rules that a text is read with."""
 
+    _encoding_is_recent = False
+    """True if the encoding in the field is that of a recent text, or was guessed for one: the next text has another."""
+
     @property
     def encoding(self) -> str:
         """The encoding in its field; empty if it is auto-detected."""
         return self.query_one("#encoding", Input).value.strip()
+
+    def take_encoding(self, encoding: str) -> None:
+        """Read a recent text in its encoding; the next text is not."""
+        if encoding or self._encoding_is_recent:
+            self.query_one("#encoding", Input).value = encoding
+        self._encoding_is_recent = bool(encoding)
+
+    def hint(self, words: str, *, wrong: bool = False) -> None:
+        """Say this below the fields."""
+        hint = self.query_one("#data-hint", Static)
+        hint.set_class(wrong, "-wrong")
+        hint.update(f"✗ {words}" if wrong else words)
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _name_key(self) -> None:
+        self.query_one("#use-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Input) else HINT)
 
     @dataclass
     class FactsRead(Message):

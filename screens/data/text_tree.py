@@ -143,8 +143,21 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         message.stop()
         texts = [text for text in message.texts if text.source not in BUILTINS][:MOST_RECENT]
         for at, text in enumerate(texts, len(BUILTINS)):
-            label = Text.assemble(visible(short_name(text.source)), ("  recent", "dim"))
-            self.root.add_leaf(label, TreeEntry(source=text.source, encoding=text.encoding), before=at)
+            self._add_recent(text.source, text.encoding, at)
+
+    def _add_recent(self, source: str, encoding: str, at: int) -> TreeNode[TreeEntry]:
+        label = Text.assemble(visible(short_name(source)), ("  recent", "dim"))
+        return self.root.add_leaf(label, TreeEntry(source=source, encoding=encoding), before=at)
+
+    def show_source(self, source: str, encoding: str) -> None:
+        """Put the cursor on the line of a text; one that is not listed becomes the first of the recent ones."""
+        if self._source(self.under_cursor) == source:
+            return
+        lines = (self.get_node_at_line(line) for line in range(self.last_line + 1))
+        found = next((node for node in lines if node and node.data and self._source(node.data) == source), None)
+        node = found or self._add_recent(source, encoding, len(BUILTINS))
+        if self.last_line >= 0:  # which gives a new line its number
+            self.move_cursor(node)
 
     def show_folder(self, folder: Path) -> None:
         """Make this the folder that is listed below the built-in texts."""

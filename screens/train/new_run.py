@@ -35,7 +35,7 @@ from models.tokenizers.tokenizer_kinds import TokenizerError
 from screens.delayed_call import DelayedCall
 from screens.messages import SettingsCopied
 from screens.train.planned_run.base_choice import BaseChoice
-from screens.train.planned_run.suggested_text import FIRST_TEXT, suggested_text
+from screens.train.planned_run.suggested_text import FIRST_TEXT, SuggestsText
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import RunForm
 
@@ -81,7 +81,7 @@ class CountKey:
     """Folder of the run whose tokenizer it is, for one that begins with the weights of another."""
 
 
-class NewRun(BaseChoice):
+class NewRun(BaseChoice, SuggestsText):
     """The form, then the preparation. Posts `Begun` when the trainer runs. `runs` give the speed of this machine."""
 
     @dataclass
@@ -111,19 +111,10 @@ class NewRun(BaseChoice):
 
         sentence: str
 
-    @dataclass
-    class Suggested(Message):
-        """A text to train on as long as none is chosen."""
-
-        source: str
-        encoding: str
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._text = TextSize(FIRST_TEXT)
         self._text_name = FIRST_TEXT
-        self._is_suggested = True
-        """True while no text has been chosen."""
         self._text_problem: tuple[str, str] | None = None
         self._preparation_problem: tuple[str, str] | None = None
         """The problem that the preparation found, until a setting is changed."""
@@ -199,7 +190,7 @@ class NewRun(BaseChoice):
         """Train on this text; an empty source stands for the suggestion."""
         self._hidden = {}
         self._preparation_problem = None
-        self._is_suggested = not source
+        self.is_suggested = not source
         self._set_text(source or FIRST_TEXT, encoding)
 
     def _set_text(self, source: str, encoding: str) -> None:
@@ -208,21 +199,15 @@ class NewRun(BaseChoice):
         self._text_problem = None
         self._count_anew()
 
-    @work(thread=True, group="suggest", exclusive=True, exit_on_error=True)
-    def suggest_text_of(self, run_name: str) -> None:
-        """Suggest the text of this run as long as none is chosen."""
-        if self._is_suggested:
-            self.post_message(self.Suggested(*suggested_text(run_name)))
-
-    @on(Suggested)
-    def _take_suggestion(self, message: Suggested) -> None:
+    @on(SuggestsText.Suggested)
+    def _take_suggestion(self, message: SuggestsText.Suggested) -> None:
         suggested = message.source, message.encoding or None
-        if self._is_suggested and not self.preparing and suggested != (self._text.source, self._text.encoding):
+        if self.is_suggested and not self.preparing and suggested != (self._text.source, self._text.encoding):
             self._set_text(message.source, message.encoding)
 
     def choose_encoding(self, encoding: str) -> None:
         """Read the chosen text in this encoding, if it is not the one that it was chosen with."""
-        if not self._is_suggested and (encoding or None) != self._text.encoding:
+        if not self.is_suggested and (encoding or None) != self._text.encoding:
             self.choose_text(self._text.source, encoding)
 
     def choose_cleaning(self, rules: tuple[str, ...]) -> None:
@@ -286,9 +271,9 @@ class NewRun(BaseChoice):
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.reasons = plan.run.reasons if plan.run is not None else {}
         form.text = text_in_words(
-            self._text, self._text_name + (" (built in)" if self._is_suggested and is_builtin(self._text.source) else "")
+            self._text, self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else "")
         )
-        form.text += " · 2 changes it" if self._is_suggested else ""
+        form.text += " · 2 changes it" if self.is_suggested else ""
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
         if base is not None and plan.run is not None:
             train = plan.run.train

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from textual import work
+from textual.message import Message
+from textual.widget import Widget
+
 from lab.core.errors import UserError
 from lab.data.statistics.source_stamp import can_be_read_again, file_size
 from lab.data.text_source import open_corpus
@@ -24,3 +30,23 @@ def suggested_text(run_name: str) -> tuple[str, str]:
     except UserError:
         pass  # no run yet, or its text is gone: a suggestion less
     return FIRST_TEXT, ""
+
+
+class SuggestsText(Widget):
+    """A widget with a text to train on. It handles `Suggested`."""
+
+    is_suggested: bool = True
+    """True while no text has been chosen."""
+
+    @dataclass
+    class Suggested(Message):
+        """A text to train on as long as none is chosen."""
+
+        source: str
+        encoding: str
+
+    @work(thread=True, group="suggest", exclusive=True, exit_on_error=True)
+    def suggest_text_of(self, run_name: str) -> None:
+        """Suggest the text of this run as long as none is chosen."""
+        if self.is_suggested:
+            self.post_message(self.Suggested(*suggested_text(run_name)))

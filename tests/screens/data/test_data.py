@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, Label, Static
 
 from lab.core.preferences import RecentText, write_preferences
 from lab.data.recent_texts import recent_texts
@@ -15,10 +15,11 @@ from lab.data.statistics.text_statistics import read_facts
 from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.app import LabApp
-from screens.data.choose_page import ChoosePage, fact_lines
+from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
+from screens.data.fact_lines import fact_lines
 from screens.data.split_page import SplitPage, SplitView
 from screens.data.text_reader import TextReader
 from screens.data.text_tree import TextTree
@@ -80,8 +81,24 @@ async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: Da
 
 async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> None:
     text = Path("fable.txt").read_text()
+    other = home_folder() / "tale.txt"
+    other.write_text("They ran home. " * 100)
     async with app.run_test(size=(80, 24)) as pilot:
+        tree, line = screen_of(pilot).query_one(TextTree), screen_of(pilot).query_one("#path-input", Input)
+        await until(pilot, lambda: len(tree.root.children[-1].children) == 1)
+        await type_path(pilot, str(other))
+        await until(pilot, lambda: tree.under_cursor.source == str(other))
+        assert str(tree.cursor_node.label) == "tale.txt  recent", "a text that was not listed"  # type: ignore[union-attr]
+        await pilot.press("escape")
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "enter here, or u"
+        await pilot.press("k", "enter")
+        await until(pilot, lambda: line.value == "python" and app.focused is not tree)
+        await pilot.press("escape", "k")
+        await until(pilot, lambda: line.value == "")
+        await pilot.press("slash")
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "escape leaves the field, then u"
         await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: tree.under_cursor.source == str(Path("fable.txt").absolute()))
         await until(pilot, lambda: "fable.txt" in facts(pilot)["text"] and len(screen_of(pilot).choose_page._counts) == 2)
         assert facts(pilot)["size"] == f"{len(text.encode()):,} bytes, {len(text):,} characters"
         assert facts(pilot)["cleaned"] == "nothing to clean: UTF-8, lines end in \\n"
@@ -89,7 +106,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> 
         await pilot.press("u")
         await pilot.pause()
         assert app.text_source == str(Path("fable.txt").absolute())
-        await until(pilot, lambda: [text.source for text in recent_texts(home_folder())] == [app.text_source])
+        await until(pilot, lambda: [text.source for text in recent_texts(home_folder())][:1] == [app.text_source])
 
 
 async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, until: Any) -> None:
@@ -121,8 +138,14 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
         await pilot.press("enter")
         await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         assert "decoded from cp1252" in facts(pilot)["cleaned"]
-        await pilot.press("enter")
-        await pilot.pause()
+        page = screen_of(pilot).choose_page
+        page.query_one("#encoding", Input).value = "utf-8"
+        await pilot.press("u")
+        await until(pilot, lambda: "cannot be decoded" in hint(pilot))
+        assert app.current_mode == "data", "an encoding is not used unread"
+        page.query_one("#encoding", Input).value = "cp1252"
+        await pilot.press("escape", "u")
+        await until(pilot, lambda: app.current_mode == "train")
         assert app.text_encoding == "cp1252"
         await pilot.press("2")
         await type_path(pilot, "fable.txt")
@@ -189,7 +212,9 @@ async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("slash", "f", "a")
         field = screen_of(pilot).query_one("#path-input", Input)
-        assert [key.key for key in screen_of(pilot).query_one(KeyBar)._keys()] == ["⏎", "tab"], "no key that would be typed"
+        assert [key.key for key in screen_of(pilot).query_one(KeyBar)._keys()] == ["⏎", "tab", "esc"], (
+            "no key that would be typed"
+        )
         await until(pilot, lambda: hint(pilot) == "fable.txt  fables-2.txt")
         await pilot.press("tab")
         assert field.value == "fable"
@@ -382,7 +407,10 @@ async def test_marked_files_and_folders_are_documents_of_one_text(app: DataApp, 
         assert not hint(pilot)
         await pilot.press("space")
         await until(pilot, lambda: hint(pilot).startswith("1 marked: "))
-        await pilot.press("k", "x")
+        await pilot.press("space")  # on the last line, where the cursor stays
+        await until(pilot, lambda: not hint(pilot) and not tree.marked)
+        assert page.source == str(Path("fable.txt").absolute())
+        await pilot.press("space", "k", "x")
         assert page.source == "", "a folder is a text only once it is marked"
         assert facts(pilot)["text"].startswith("none chosen")
         await until(pilot, lambda: not screen_of(pilot).text)
