@@ -226,6 +226,8 @@ class NewRun(BaseChoice, SuggestsText):
         return "the changed settings of a new run" if self.form.settings != self._kept else ""
 
     def watch_preparing(self, preparing: bool) -> None:
+        if preparing:
+            self.screen.set_focus(None)  # else it would jump to another field as the form is hidden
         self.form.display = not preparing
         self.query_one(Preparation).display = preparing
 
@@ -368,7 +370,7 @@ class NewRun(BaseChoice, SuggestsText):
         self._preparation_problem = ("", message.sentence)
         self._plan()
         if self.screen.focused is None and not self.disabled:
-            self.form.focus_start()  # hiding the form took the focus
+            self.form.focus_start()
 
     @on(Begun)
     def _begun(self) -> None:
