@@ -25,7 +25,6 @@ from lab.runs.home_folder import home
 from screens.app_state import AppState
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
-from screens.component_styles import work_out_styles_when_asked
 from screens.idle_collection import IdleCollection
 from screens.input.key_queue import KeyQueue, turn_of
 from screens.input.terminal_input import accept_invalid_utf8
@@ -41,8 +40,9 @@ from screens.messages import (
     RenameRun,
     RunsChanged,
 )
-from screens.painting import paint_quickly
-from screens.terminal_cells import forget_cells, send_changed_cells_only
+from screens.painting.component_styles import work_out_styles_when_asked
+from screens.painting.painted_lines import paint_quickly
+from screens.painting.terminal_cells import forget_cells, send_changed_cells_only
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 

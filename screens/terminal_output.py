@@ -20,7 +20,7 @@ from textual.strip import Strip
 from lab.core.terminal.ascii_marks import write_ascii
 from lab.core.terminal.terminal_kind import has_utf8
 from lab.core.visible_text import visible, without_hidden
-from screens.terminal_cells import forget_cells
+from screens.painting.terminal_cells import forget_cells
 
 
 def shown(text: str) -> str:

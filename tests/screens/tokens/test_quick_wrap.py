@@ -11,7 +11,7 @@ from textual.document._wrapped_document import WrappedDocument
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
-from screens.terminal_cells import cells_of
+from screens.painting.terminal_cells import cells_of
 from screens.tokens import quick_wrap
 from screens.tokens.quick_wrap import QuickWrappedDocument, wrap_offsets
 from screens.tokens.text_box import TextBox, styled_segments

@@ -12,7 +12,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from screens.terminal_cells import DEFAULT, change_of_pen, pens_of, send_changed_cells_only
+from screens.painting.terminal_cells import DEFAULT, change_of_pen, pens_of, send_changed_cells_only
 from tests.e2e.screen_grid import ScreenGrid
 
 STYLES = [
