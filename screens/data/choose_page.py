@@ -267,9 +267,11 @@ class ChoosePage(TextReader):
         self.source, self._facts, self._counts = source, None, {}
         self._read_rules, self.read_encoding = self.rules, self.encoding
         self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = bool(source), False, False, ""
-        self.query_one(PathInput).follow(source, taken=self._take_when_read)
+        path = self.query_one(PathInput)
+        path.follow(source, taken=self._take_when_read)
         self.post_message(self.TextRead(None))
-        self.hint(BUILTINS.get(source, ""))
+        if not (path.has_focus and typed_source(path.value) not in ("", source)):  # else the completions of what is typed stay
+            self.hint(BUILTINS.get(source, ""))
         self._show()
         if source:
             self.read(source, self.encoding or None, self.rules, asked=asked)
