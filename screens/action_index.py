@@ -106,7 +106,7 @@ SYNONYMS = {
     "app.note": "write comment remark annotate remember bookmark markdown",
     "app.quit": "exit leave close",
     "app.redraw": "refresh repaint clear terminal garbage",
-    "app.theme": "colours colors dark light palette appearance",
+    "app.theme": "colours colors dark light brighter darker brightness contrast palette appearance",
     "bpe.back": "undo unmerge previous step back",
     "bpe.hundred": "merge hundred pairs learn bpe",
     "bpe.line": "regex pretokenize split words regular expression",
@@ -231,9 +231,17 @@ BY_SYNONYM, BY_WORD, BY_LETTERS = 0.9, 0.8, 0.5
 """Scores of a command found by the beginnings of its synonyms, of words of its description, or by single letters at most."""
 
 
+FILLERS = {
+    *("a", "an", "are", "can", "do", "does", "how", "i", "is", "it"),
+    *("make", "me", "my", "of", "the", "to", "what", "where", "which"),
+}
+"""Words of a question that name nothing."""
+
+
 def score_of(query: str, words: str, synonyms: str, by_letters: float) -> float:
     """Score of a command for what is typed, 0 where it does not answer; `by_letters` is that of a fuzzy search in its words."""
     terms = query.casefold().split()
+    terms = [term for term in terms if term not in FILLERS] or terms
     if not terms:
         return 0.0
     own, others = _words(words), _words(synonyms)

@@ -7,8 +7,8 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import cast, get_args
+from functools import cache, partial
+from typing import Protocol, cast, get_args, runtime_checkable
 
 from textual.actions import parse
 from textual.app import App
@@ -21,10 +21,13 @@ from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
+from lab.lessons.lesson import Lesson
+from lab.lessons.load_lessons import lessons_and_problems
+from lab.views.screen_state import ScreenState
 from screens.action_index import SYNONYMS, Action, all_actions, score_of
 from screens.app_state import AppState
 from screens.base_screen import LabScreen
-from screens.messages import CloneSettings, CompareWith, DeleteRun, FineTune, RenameRun, RunChosen
+from screens.messages import CloneSettings, CompareWith, DeleteRun, FineTune, OpenState, RenameRun, RunChosen
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ SECONDS_UNTIL_CLOSED = 0.1
 OTHER_PAGE, ELSEWHERE, NOT_NOW = 0.985, 0.97, 0.8
 """Weights of an action of another page of this screen, of another mode, and of one that is not possible now."""
 
+LESSON = 0.96
+"""Weight of a lesson: behind what can be done."""
+
 SECONDS_UNTIL_POSSIBLE = 20.0
 """Longest wait for an action of another mode, such as until PyTorch is loaded."""
 
@@ -57,6 +63,14 @@ SECONDS_WHEN_SETTLED = 3.0
 SECONDS_BETWEEN_LOOKS = 0.05
 
 
+@runtime_checkable
+class TakesFocus(Protocol):
+    """A part that knows which widget in it has its keys."""
+
+    def take_focus(self) -> object:
+        """Focus it."""
+
+
 class LabCommands(Provider):
     """Commands from the bindings of the screen in view, the runs on disk, the app, and the screens of all other modes."""
 
@@ -64,6 +78,7 @@ class LabCommands(Provider):
         yield from self._possible_here()
         yield from self._of_runs()
         yield from self._of_all_modes()
+        yield from self._of_lessons()
 
     def _possible_here(self) -> Iterator[Command]:
         app = cast(AppState, self.app)
@@ -97,6 +112,11 @@ class LabCommands(Provider):
             else:
                 later.append(Command(action.words, f"key {key} · not possible now", go, action.synonyms, NOT_NOW))
         yield from later
+
+    def _of_lessons(self) -> Iterator[Command]:
+        for lesson in _lessons():
+            open_it = self._post(OpenState(ScreenState(mode="learn", page="lessons", lesson=lesson.name)))
+            yield Command(f"Lesson {lesson.number}: {lesson.title}", "opens it in Learn", open_it, weight=LESSON)
 
     def _go(self, action: Action) -> None:
         self.app.run_worker(_go_and_do(self.app, action), group="palette", exclusive=True, exit_on_error=True)
@@ -150,6 +170,22 @@ class LabCommands(Provider):
                 yield Hit(score, shown, command.callback, text=command.words, help=_plain(command.help))
 
 
+@cache
+def _lessons() -> tuple[Lesson, ...]:
+    return tuple(lessons_and_problems()[0])
+
+
+def _lesson_with(holder: str) -> ScreenState | None:
+    """The first step of a lesson with the live widget of this class; None if none has it."""
+    from screens.learn.live.live_registry import LIVE_WIDGETS
+
+    for lesson in _lessons():
+        for at, step in enumerate(lesson.steps):
+            if step.live is not None and step.live.widget in LIVE_WIDGETS and LIVE_WIDGETS[step.live.widget].__name__ == holder:
+                return ScreenState(mode="learn", page="lessons", lesson=lesson.name, step=at)
+    return None
+
+
 def _plain(text: str) -> str:
     """Markup that shows the text as it is: Textual takes more in brackets for a tag than `rich.markup.escape` escapes."""
     return text.replace("[", r"\[")
@@ -196,6 +232,8 @@ def _focus_holder(screen: Screen[object], action: Action) -> bool:
         return True
     if holder.focusable and holder is not screen:
         screen.set_focus(holder)
+    elif isinstance(holder, TakesFocus):
+        holder.take_focus()
     else:
         rest = screen.resting_focus()
         screen.set_focus(screen.query(rest).first() if rest else None)
@@ -207,7 +245,10 @@ async def _go_and_do(app: App[object], action: Action) -> None:
 
     Where the screen's opener asks something first, such as which run to compare with, the answer decides: none is no fault.
     """
-    if type(app.screen).__name__ != action.screen:
+    lesson = _lesson_with(action.holder) if action.mode == "learn" and _holder_of(app.screen, action) is None else None
+    if lesson is not None:
+        app.post_message(OpenState(lesson))  # its keys are there only while that step is read
+    elif type(app.screen).__name__ != action.screen:
         if action.opener:
             app.post_message(RunChosen(cast(AppState, app).run_name, action.mode))  # the screen is about the run in use
         else:
@@ -238,4 +279,5 @@ async def _go_and_do(app: App[object], action: Action) -> None:
         elif isinstance(screen, ModalScreen) and not isinstance(screen, SystemModalScreen):
             began = time.monotonic()
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-    app.notify(f"Not possible now: {action.words}.", markup=False)
+    reason = " The lesson says what comes before." if action.mode == "learn" and _lesson_with(action.holder) else ""
+    app.notify(f"Not possible now: {action.words}.{reason}", markup=False)

@@ -22,6 +22,7 @@ from screens.command_palette import Command, LabCommands, _focus_holder
 from screens.dialogs.confirm import ConfirmDialog
 from screens.help_groups import EVERYWHERE, GROUPS
 from screens.help_screen import HelpScreen
+from screens.learn.live.scaling.scaling_widget import ScalingWidget
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
@@ -211,6 +212,8 @@ WORDS_PEOPLE_TYPE = {
     "top-p": "Inspect: Temperature, top-k, top-p and seed",
     "attribution": "Inspect: Direct logit attribution of the predicted token",
     "theme": "Choose the theme",
+    "make it brighter": "Choose the theme",
+    "what is softmax": "Lesson 7: Softmax",
     "ablate": "Inspect: Ablate the head",
     "switch off": "Inspect: Ablate the head",
     "rename": "Home: Rename this run",
@@ -235,6 +238,7 @@ async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp)
         await pilot.pause()
         for query, words in WORDS_PEOPLE_TYPE.items():
             assert found(app, query)[0].startswith(words), (query, found(app, query)[:3])
+        assert "Lesson 6: Attention" in found(app, "what does attention")[:6]
 
 
 def test_every_synonym_leads_to_a_binding() -> None:
@@ -258,6 +262,10 @@ async def test_an_action_that_is_not_possible_says_so(app: LabApp, until: Any, m
             pilot, lambda: any("Not possible now: Pause the training" in str(each.message) for each in app._notifications)
         )
         assert app.current_mode == "train"
+        words = "Learn · lessons: Loss over compute, over parameters, the numbers"
+        next(each for each in LabCommands(app.screen)._commands() if each.words == words).callback()
+        await until(pilot, lambda: any("The lesson says what" in str(each.message) for each in app._notifications))
+        await until(pilot, lambda: app.screen.query(ScalingWidget))
 
 
 async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_on(

@@ -18,8 +18,12 @@ from screens.inspect.widgets.intervention_list import on_in_words
 from screens.inspect.widgets.sampling_form import SamplingForm, in_short
 from screens.widgets.prompt_input import PromptInput, shown
 from screens.widgets.status_line import StatusLine
+from screens.widgets.text_fitting import fit_ends
 from screens.widgets.token_shading import Shading
 from screens.widgets.token_strip import TokenStrip
+
+SHORTEST_NAME, LEAST_MODEL = 5, 26
+"""Cells to which a run's name is cut at most; and those of the run with its step, before the shading is told of."""
 
 
 class PromptBar(Vertical):
@@ -47,6 +51,10 @@ class PromptBar(Vertical):
         self.editor = PromptInput(id="prompt-editor", select_on_focus=False)
         self._strip, self._facts, self._form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
         self._settings: tuple[str, ...] = ()
+        self._model = ("", "")
+        """The run in view, and which of its weights."""
+        self._shown_model = ""
+        """Both as they are shown, the run's name cut where there is no room for it."""
 
     def compose(self) -> ComposeResult:
         self.editor.border_title = "prompt · Enter apply · Esc cancel"
@@ -91,14 +99,24 @@ class PromptBar(Vertical):
     def shade(self, shading: Shading | None) -> None:
         """Shade the tokens, and say by what; None takes the shading away."""
         self._strip.shading = shading
-        if shading is None or self._strip.veiled:
-            self._facts.right = self._settings
-            return
         width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own
         room = width - cell_len(self._facts.left) - 2
+        if shading is None or self._strip.veiled:
+            self._shown_model = self._model_within(room)
+            self._facts.right = (*self._settings, self._shown_model)
+            return
+        self._shown_model = self._model_within(max(room - cell_len(shading.briefest) - 2, min(room, LEAST_MODEL)))
+        room -= cell_len(self._shown_model) + 2
         scale = f", 0 to {probability(shading.limit, 0)}"
         words = (f"shaded: {shading.words}{scale}", shading.brief + scale, shading.briefest + scale, shading.briefest)
-        self._facts.right = (*self._settings, next((each for each in words if cell_len(each) <= room), shading.briefest))
+        said = [each for each in words if cell_len(each) <= room][:1]
+        self._facts.right = (*self._settings, self._shown_model, *said)
+
+    def _model_within(self, room: int) -> str:
+        """The run in view and its step, of a long name the beginning and the end."""
+        run, which = self._model
+        left = room - cell_len(which)
+        return (run if cell_len(run) <= left or left < SHORTEST_NAME else fit_ends(run, left)) + which
 
     def on_resize(self) -> None:
         self.shade(self._strip.shading)
@@ -114,14 +132,15 @@ class PromptBar(Vertical):
             changed = f" · {on_in_words(selection.interventions)}" if selection.interventions else ""
             self._facts.left = f"position {position + 1}/{len(tokens)}: predicts token {position + 2}{changed}"
             self._facts.set_class(bool(changed), "-changed")
-        name = f"{selection.run} ({selection.checkpoint})"
+        self._model = selection.run, f" ({selection.checkpoint})"
         known: tuple[str, ...] = ()
         if isinstance(model, Opened | Ready):
             facts = model.facts
-            name = f"{facts.run} step {whole(facts.step)} ({'snapshot' if facts.checkpoint.isdecimal() else facts.checkpoint})"
+            which = "snapshot" if facts.checkpoint.isdecimal() else facts.checkpoint
+            self._model = facts.run, f" step {whole(facts.step)} ({which})"
             loss = f"val loss {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
             known = tuple(filter(None, (facts.origin, loss)))
-        self._settings = (*known, in_short(selection.sampling), name)
+        self._settings = (*known, in_short(selection.sampling))
         self.shade(self._strip.shading)
 
     def edit(self, text: str) -> None:
@@ -149,6 +168,6 @@ class PromptBar(Vertical):
     async def _fact_clicked(self, event: StatusLine.Clicked) -> None:
         """Change the run or the sampling settings, whichever was clicked on."""
         event.stop()
-        *_, sampling, run = ("", "", *self._settings)
-        if event.part in (sampling, run):
+        sampling = self._settings[-1] if self._settings else ""
+        if event.part in (sampling, self._shown_model):
             await self.run_action("screen.settings" if event.part == sampling else "screen.choose_run")

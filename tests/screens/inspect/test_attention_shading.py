@@ -1,5 +1,7 @@
 """Shading of the prompt's tokens by the attention of the chosen head."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,12 @@ async def test_shading_of_another_prompt_is_not_kept(inspect: Open, settle: Sett
 async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(80, 24)) as pilot:
         facts = pilot.app.screen.query_one("#prompt-facts", StatusLine)
-        assert "shaded: head 1.1 from “ ran”, 0 to" in facts.render_line(0).text
+        line = facts.render_line(0).text.rstrip()
+        assert "  tale step 2,000 (best)  shaded: 1.1, 0 to " in line, "which model it is stands there at any size"
+        screen: Any = pilot.app.screen
+        screen._bar._model = ("a-run-with-a-very-long-name-2", " step 2,000 (best)")
+        screen._bar.on_resize()
+        assert facts.render_line(0).text.rstrip().endswith("  a-run-w…-name-2 step 2,000 (best)  shaded: 1.1")
         await pilot.resize_terminal(160, 40)
         await pilot.pause()
         assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text
