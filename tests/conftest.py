@@ -46,6 +46,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Freeze what the tests have left: pytest goes through all of it five times at the end."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nobody_s_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep every test, and whatever it starts, out of the real user's home of runs, prompts and preferences."""
