@@ -240,7 +240,7 @@ FILLERS = {
 
 def score_of(query: str, words: str, synonyms: str, by_letters: float) -> float:
     """Score of a command for what is typed, 0 where it does not answer; `by_letters` is that of a fuzzy search in its words."""
-    terms = query.casefold().split()
+    terms = _words(query)
     terms = [term for term in terms if term not in FILLERS] or terms
     if not terms:
         return 0.0

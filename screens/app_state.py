@@ -133,6 +133,7 @@ class AppState(App[None]):
 
     def show_mode(self, mode: str) -> AwaitMount:
         """Show a mode's own screen, `screen_stack[0]`: one that has opened over it, such as the comparison of runs, is closed."""
+        self.opened_from = ""
         shown = self.switch_mode(mode)
         while len(self.screen_stack) > 1 and not isinstance(self.screen, ModalScreen):
             self.pop_screen()

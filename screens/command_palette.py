@@ -253,7 +253,7 @@ async def _go_and_do(app: App[object], action: Action) -> None:
             app.post_message(RunChosen(cast(AppState, app).run_name, action.mode))  # the screen is about the run in use
         else:
             await app.run_action(f"app.mode('{action.mode}')")
-    if action.page and isinstance(app.screen, LabScreen) and getattr(app.screen, "page", "") != action.page:
+    if lesson is None and action.page and isinstance(app.screen, LabScreen) and getattr(app.screen, "page", "") != action.page:
         await app.run_action(f"page('{action.page}')", app.screen)
     began, is_opened = time.monotonic(), False
     is_focused, focused = False, app.focused

@@ -24,7 +24,7 @@ class EvaluatedShare(NamedTuple):
         return f"{share} {self.unit}"
 
     @property
-    def of_loss(self) -> str:
+    def loss_suffix(self) -> str:
         """` (on 29%)` behind the name of a loss that is measured on it; empty where it is all."""
         return "" if self.is_whole else f" (on {probability(self.part / self.total, 0)})"
 

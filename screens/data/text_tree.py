@@ -122,6 +122,8 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         self.guide_depth = 2
         self.folder = Path.cwd()
         """The folder that is listed."""
+        self._typed: TreeNode[TreeEntry] | None = None
+        """The line of a text that was typed and is not listed otherwise."""
         self.filter = ""
         """The words that the names of the files shown hold; empty for all files."""
         self.is_narrowed = False
@@ -143,19 +145,22 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         message.stop()
         texts = [text for text in message.texts if text.source not in BUILTINS][:MOST_RECENT]
         for at, text in enumerate(texts, len(BUILTINS)):
-            self._add_recent(text.source, text.encoding, at)
+            self._add_text(text.source, text.encoding, "recent", at)
 
-    def _add_recent(self, source: str, encoding: str, at: int) -> TreeNode[TreeEntry]:
-        label = Text.assemble(visible(short_name(source)), ("  recent", "dim"))
+    def _add_text(self, source: str, encoding: str, kind: str, at: int) -> TreeNode[TreeEntry]:
+        label = Text.assemble(visible(short_name(source)), (f"  {kind}", "dim"))
         return self.root.add_leaf(label, TreeEntry(source=source, encoding=encoding), before=at)
 
     def show_source(self, source: str, encoding: str) -> None:
-        """Put the cursor on the line of a text; one that is not listed becomes the first of the recent ones."""
+        """Put the cursor on the line of a text; one that is not listed gets one, in place of the last such."""
         if self._source(self.under_cursor) == source:
             return
         lines = (self.get_node_at_line(line) for line in range(self.last_line + 1))
         found = next((node for node in lines if node and node.data and self._source(node.data) == source), None)
-        node = found or self._add_recent(source, encoding, len(BUILTINS))
+        if found is None and self._typed is not None:
+            self._typed.remove()
+        node = found or self._add_text(source, encoding, "typed", len(BUILTINS))
+        self._typed = self._typed if found else node
         if self.last_line >= 0:  # which gives a new line its number
             self.move_cursor(node)
 

@@ -1,6 +1,7 @@
 """Styles of a widget's component classes, worked out when they are first asked for."""
 
 from typing import Any
+from weakref import ref
 
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
@@ -12,14 +13,17 @@ class ComponentStyles(dict[str, Any]):
 
     def __init__(self, stylesheet: Stylesheet, node: DOMNode) -> None:
         super().__init__()
-        self._stylesheet, self._node = stylesheet, node
+        self._stylesheet, self._node = stylesheet, ref(node)  # without a cycle, which would keep a removed widget
 
     def __contains__(self, name: object) -> bool:
-        return name in self._node._get_component_classes()
+        node = self._node()
+        return node is not None and name in node._get_component_classes()
 
     def __missing__(self, name: str) -> Any:
         component = DOMNode(classes=name)
-        component._attach(self._node)
+        node = self._node()
+        assert node is not None
+        component._attach(node)
         self._stylesheet.apply(component)
         self[name] = component.styles
         return component.styles

@@ -65,7 +65,7 @@ def _validation(watched: WatchedRun, step: int) -> list[Fact]:
 def _evaluated(watched: WatchedRun) -> str:
     """`val (on 29%)`: the validation loss, with the share of the validation text that it is measured on while training."""
     share = during_training(watched.config.data, watched.status)
-    return f"val{share.of_loss if share else ''}"
+    return f"val{share.loss_suffix if share else ''}"
 
 
 def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:

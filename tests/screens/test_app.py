@@ -14,6 +14,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from lab.views.screen_state import ScreenState
 from screens.action_index import SYNONYMS, all_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
@@ -23,6 +24,7 @@ from screens.dialogs.confirm import ConfirmDialog
 from screens.help_groups import EVERYWHERE, GROUPS
 from screens.help_screen import HelpScreen
 from screens.learn.live.scaling.scaling_widget import ScalingWidget
+from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
@@ -239,6 +241,7 @@ async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp)
         for query, words in WORDS_PEOPLE_TYPE.items():
             assert found(app, query)[0].startswith(words), (query, found(app, query)[:3])
         assert "Lesson 6: Attention" in found(app, "what does attention")[:6]
+        assert found(app, "what is softmax?") == found(app, "what is softmax") != []
 
 
 def test_every_synonym_leads_to_a_binding() -> None:
@@ -262,6 +265,15 @@ async def test_an_action_that_is_not_possible_says_so(app: LabApp, until: Any, m
             pilot, lambda: any("Not possible now: Pause the training" in str(each.message) for each in app._notifications)
         )
         assert app.current_mode == "train"
+
+
+@pytest.mark.parametrize("mode", ["2", "3", "5"])
+async def test_a_key_of_a_lesson_opens_the_lesson_from_any_mode(
+    mode: str, app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(mode, "escape")
         words = "Learn · lessons: Loss over compute, over parameters, the numbers"
         next(each for each in LabCommands(app.screen)._commands() if each.words == words).callback()
         await until(pilot, lambda: any("The lesson says what" in str(each.message) for each in app._notifications))
@@ -474,3 +486,17 @@ async def test_the_answers_of_a_question_are_links(app: LabApp, make_run: Any, u
             await pilot.click(offset=(x + 2, y))
             await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
         await until(pilot, lambda: not run.path.exists())
+
+
+async def test_escape_leads_back_to_a_lesson_only_from_what_was_opened_there(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("6")
+        for chosen in (False, True):
+            app.post_message(OpenState(ScreenState(mode="tokens")))
+            await until(pilot, lambda: app.current_mode == "tokens" and app.opened_from == "learn")
+            if chosen:
+                app.post_message(RunChosen("demo", "train"))
+                await until(pilot, lambda: app.current_mode == "train")
+            await pilot.press("escape", "escape")
+            await until(pilot, lambda: app.current_mode == ("train" if chosen else "learn"))  # noqa: B023
+        assert app.opened_from == ""

@@ -70,7 +70,7 @@ class HeadSummary(NamedTuple):
             return "previous-token"
         if self.itself >= SINK:
             return "self"
-        return "diffuse" if self.bits > DIFFUSE * math.log2(choices) else ""
+        return "diffuse" if self.bits >= DIFFUSE * math.log2(choices) else ""
 
     def brief(self, choices: int) -> str:
         """The kind in at most two words."""

@@ -23,7 +23,7 @@ from screens.widgets.token_shading import Shading
 from screens.widgets.token_strip import TokenStrip
 
 SHORTEST_NAME, LEAST_MODEL = 5, 26
-"""Cells to which a run's name is cut at most; and those of the run with its step, before the shading is told of."""
+"""Cells below which a run's name is not cut; and those of the run with its step, before the shading is told of."""
 
 
 class PromptBar(Vertical):

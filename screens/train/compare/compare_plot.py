@@ -67,7 +67,7 @@ def values_at(shown: Figure, runs: Sequence[ComparedRun], x: float) -> str:
     """Each run's losses at a position on the x axis: smoothed training loss, and the last validation loss up to there, with its
     own position where that is an earlier one, and the share of the validation text that it is measured on."""
     trained, evaluated = [], []
-    shares = {run.letter: on.of_loss if (on := share_of(run, final=False)) else "" for run in runs}
+    shares = {run.letter: on.loss_suffix if (on := share_of(run, final=False)) else "" for run in runs}
     shared = shares[runs[0].letter] if len(set(shares.values())) == 1 else None
     for run, line, marks in zip(runs, shown.series[::2], shown.series[1::2], strict=True):
         if not len(line.xs) or not line.xs[0] <= x <= line.xs[-1]:

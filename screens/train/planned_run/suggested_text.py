@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from textual import work
 from textual.message import Message
 from textual.widget import Widget
+from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
 from lab.data.statistics.source_stamp import can_be_read_again, file_size
@@ -33,7 +34,7 @@ def suggested_text(run_name: str) -> tuple[str, str]:
 
 
 class SuggestsText(Widget):
-    """A widget with a text to train on. It handles `Suggested`."""
+    """A widget with a text to train on. Posts `Suggested`, which its subclass handles."""
 
     is_suggested: bool = True
     """True while no text has been chosen."""
@@ -49,4 +50,6 @@ class SuggestsText(Widget):
     def suggest_text_of(self, run_name: str) -> None:
         """Suggest the text of this run as long as none is chosen."""
         if self.is_suggested:
-            self.post_message(self.Suggested(*suggested_text(run_name)))
+            suggested = self.Suggested(*suggested_text(run_name))
+            if not get_current_worker().is_cancelled:  # else another run was chosen meanwhile, whose text may have come already
+                self.post_message(suggested)

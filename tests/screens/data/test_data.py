@@ -88,7 +88,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> 
         await until(pilot, lambda: len(tree.root.children[-1].children) == 1)
         await type_path(pilot, str(other))
         await until(pilot, lambda: tree.under_cursor.source == str(other))
-        assert str(tree.cursor_node.label) == "tale.txt  recent", "a text that was not listed"  # type: ignore[union-attr]
+        assert str(tree.cursor_node.label) == "tale.txt  typed", "a text that was not listed"  # type: ignore[union-attr]
         await pilot.press("escape")
         assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "enter here, or u"
         await pilot.press("k", "enter")
