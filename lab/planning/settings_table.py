@@ -60,7 +60,12 @@ SETTINGS = _by_name(
         "real",
         "0.1 where the text would be memorized, else 0",
     ),
-    Setting("seed", "The same seed, steps, machine and versions train the same model", "whole", "1337"),
+    Setting(
+        "seed",
+        "The same seed, steps, machine and versions train the same model; to rounding while others keep it busy",
+        "whole",
+        "1337",
+    ),
     Setting(
         "length",
         "Steps, such as 2000, or time, such as 5 min or 2 h",

@@ -16,8 +16,9 @@ from lab.core.limits import LIMITS
 def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: bool) -> int:
     """Resume RUN: continue it if it is paused, else start its trainer again from the last checkpoint.
 
-    The result is the same as without the interruption; on another number of GPUs or processes it is to rounding, but for dropout,
-    whose masks are other ones. Ctrl-C ends the following, not the training.
+    The result is the same as without the interruption, to rounding where a busy machine had it compute with fewer threads. On
+    another number of GPUs or processes it is to rounding, too, but for dropout, whose masks are other ones. Ctrl-C ends the
+    following, not the training.
     """
     from lab.core.machine import machine
     from lab.planning.device import gpu_ranks

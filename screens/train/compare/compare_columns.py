@@ -20,14 +20,20 @@ from screens.widgets.text_fitting import Piece, fit
 
 LABEL_WIDTH = 17
 GAP = 2
+NARROWEST_COLUMN = 8
 NARROWEST_SAMPLE = 23
 """Narrowest readable column; below it fewer runs are shown at once."""
 WINNER = " ◂"
 
 
+def least_table_width(runs: Sequence[ComparedRun]) -> int:
+    """Cells that show a column of each run."""
+    return LABEL_WIDTH + len(runs) * (NARROWEST_COLUMN + GAP)
+
+
 def table_lines(runs: Sequence[ComparedRun], width: int) -> list[list[Piece]]:
     """Results, then the settings that differ, a column per run."""
-    column = max(8, min(30, (width - LABEL_WIDTH) // len(runs) - GAP))
+    column = max(NARROWEST_COLUMN, min(30, (width - LABEL_WIDTH) // len(runs) - GAP))
     lines = [_table_line("", [run.title for run in runs], column, "head", None)]
     lines += [_row(row, column) for row in results(runs)]
     different = differences(runs)

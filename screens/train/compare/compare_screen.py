@@ -23,7 +23,7 @@ from lab.views.screen_state import ScreenState
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
-from screens.train.compare.compare_columns import RunColumns, sample_lines, samples_shown, table_lines
+from screens.train.compare.compare_columns import RunColumns, least_table_width, sample_lines, samples_shown, table_lines
 from screens.train.compare.compare_plot import WHOLE, end_of_axis, figure, values_at
 from screens.train.summary_text import SummaryText, whole_sentences
 from screens.widgets.key_bar import KeyBar
@@ -181,7 +181,9 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         words = self.query_one("#compare-words", SummaryText)
         most = MOST_LINES_OF_WORDS if self.has_class("-short") else 2 * MOST_LINES_OF_WORDS
         words.say(whole_sentences(verdict(self.runs), self.size.width - 4, most))
-        self.query_one("#compare-table", RunColumns).show(lambda width: table_lines(self.runs, width))
+        table = self.query_one("#compare-table", RunColumns)
+        table.styles.min_width = least_table_width(self.runs) + table.scrollbar_size_vertical
+        table.show(lambda width: table_lines(self.runs, width))
         self._show_samples()
         self.refresh_bindings()
 

@@ -215,6 +215,11 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: A
         assert "runs 3–5" in table(pilot, "samples")[0], "no column stays empty"
         await pilot.press("left_square_bracket")
         assert "runs 2–4" in table(pilot, "samples")[0]
+        for width in (100, 120):
+            await pilot.resize_terminal(width, 40)
+            await pilot.pause()
+            assert " E " in app.screen.query_one("#compare-table", RunColumns).render_line(0).text, "a column of each run"
+            assert app.screen.query_one("#compare-samples", RunColumns).size.width >= 23
 
 
 async def test_without_colour_the_lines_differ_in_their_dashes(
