@@ -62,7 +62,7 @@ SETTINGS = _by_name(
     ),
     Setting(
         "seed",
-        "The same seed, steps and machine train the same model; to rounding while others keep it busy",
+        "The same seed, steps, machine and versions train the same model; to rounding while others keep it busy",
         "whole",
         "1337",
     ),

@@ -70,7 +70,8 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
     column = (width + GAP) // len(shown) - GAP
     title = f"Samples at {stop:.0%} of training"
     if len(shown) < len(runs):
-        title += f"   runs {first + 1}–{first + len(shown)}, [ ] others"
+        numbers = f"run {first + 1}" if len(shown) == 1 else f"runs {first + 1}–{first + len(shown)}"
+        title += f"   {numbers}, [ ] others"
     where = f"   {at + 1}/{len(found)} ←/→"
     if len(title) + len(where) <= width:
         title += where

@@ -220,6 +220,7 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: A
             await pilot.pause()
             assert " E " in app.screen.query_one("#compare-table", RunColumns).render_line(0).text, "a column of each run"
             assert app.screen.query_one("#compare-samples", RunColumns).size.width >= 23
+        assert "   run 2, [ ] " in table(pilot, "samples")[0]
 
 
 async def test_without_colour_the_lines_differ_in_their_dashes(
