@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,8 @@ settings.load_profile("llmlab")
 
 # A lab in a real terminal would load PyTorch before anybody opens Inspect, beside whatever else is tested.
 os.environ["LLMLAB_WARM_UP"] = "0"
+
+TESTS = Path(__file__).parent
 
 COLLECTION_THRESHOLDS = (20_000, 20, 20)
 """Rarer collections of garbage than Python's (700, 10, 10): a test of a screen spends a seventh of its time in those."""
@@ -32,6 +35,19 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: the tests of real terminals and trainers wait for a third of their time."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mix the modules of all rooms: those of the lab and of real terminals wait for processes, while those of the screens compute.
+
+    The modules of each room are spread evenly over the whole session, the last ones first: a long one at the very end would
+    leave the other processes without work.
+    """
+    rooms: dict[Path, dict[Path, None]] = {}
+    for item in items:
+        rooms.setdefault(Path(*item.path.relative_to(TESTS).parts[:1]), {})[item.path] = None
+    shares = {path: at / len(room) for room in rooms.values() for at, path in enumerate(reversed(room))}
+    items.sort(key=lambda item: shares[item.path])
 
 
 def pytest_collection_finish() -> None:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 import pytest
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from lab.core.machine import Machine
 from lab.runs.run_folder import Run
@@ -34,7 +36,7 @@ from lab.runs.run_schema import (
     ValidationSegments,
 )
 from models.config import PRESETS
-from tests.screens.pilot_waits import count_thread, wait_for_idle, wait_for_screen
+from tests.screens.pilot_waits import count_thread, paint_due, paint_later, wait_for_idle, wait_for_screen
 
 NOW = 1_760_000_000.0
 """The time at which every screen test happens."""
@@ -247,7 +249,9 @@ def until() -> Until:
             await pilot.pause(0)
             if condition():
                 await pilot.pause(0)
+                paint_due()
                 return
+            paint_due()
             await asyncio.sleep(0.005)
         raise AssertionError("it did not happen within a minute")
 
@@ -290,6 +294,7 @@ def _pilots_wait_for_events() -> Iterator[None]:
         patch.setattr("textual.app.wait_for_idle", wait_for_idle)
         patch.setattr("textual.pilot.wait_for_idle", wait_for_idle)
         patch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
+        patch.setattr(Screen, "_compositor_refresh", paint_later)
         yield
 
 
@@ -297,10 +302,21 @@ def _pilots_wait_for_events() -> Iterator[None]:
 def _styles_are_parsed_once() -> Iterator[None]:
     """Share what an app has parsed of its styles with the next one of the same colours."""
     parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+    numbers: dict[frozenset[tuple[str, str]], int] = {}
+    of_stylesheet: WeakKeyDictionary[Stylesheet, tuple[dict[str, str], int]] = WeakKeyDictionary()
     parse = Stylesheet._parse_rules
 
+    def colours(stylesheet: Stylesheet) -> int:
+        """The number of its variables' values; they are compared once for each dictionary, which is never changed."""
+        variables, number = of_stylesheet.get(stylesheet, ({}, 0))
+        if variables is not stylesheet._variables:
+            variables = stylesheet._variables
+            number = numbers.setdefault(frozenset(variables.items()), len(numbers))
+            of_stylesheet[stylesheet] = variables, number
+        return number
+
     def parse_once(stylesheet: Stylesheet, *what: Any, **named: Any) -> list[RuleSet]:
-        key = (frozenset(stylesheet._variables.items()), *what, *named.items())
+        key = (colours(stylesheet), *what, *named.items())
         if key not in parsed:
             parsed[key] = parse(stylesheet, *what, **named)
         return parsed[key]

@@ -7,9 +7,11 @@ soon as nothing is left to do, which is the same moment on an idle machine, and 
 import asyncio
 import math
 from typing import Any
+from weakref import WeakSet
 
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 MOMENT = 0.02
 """Seconds in which a timer, or a thread's answer, still belongs to what was just done: those that Textual sleeps."""
@@ -38,8 +40,32 @@ async def wait_for_idle(min_sleep: float = 0.0, max_sleep: float = LONGEST) -> N
         due = min((handle.when() for handle in loop._scheduled if not handle.cancelled()), default=math.inf)
         works = any(future.get_loop() is loop for future in _threads)
         if now >= begun + MOMENT or (due >= begun + MOMENT and not works):
-            return
+            break
         await asyncio.sleep(min(max(due - now, 0.0), 0.001 if works else MOMENT))
+    paint_due()
+
+
+_paint = Screen._compositor_refresh
+_due: "WeakSet[Screen[Any]]" = WeakSet()
+
+
+def paint_later(screen: "Screen[Any]") -> None:
+    """Paint once, when the app rests: nobody sees what a test's app paints on the way there."""
+    if screen is screen.app.screen:
+        _due.add(screen)
+        screen._dirty_widgets.clear()
+        screen.app._update_mouse_over(screen)
+    else:
+        _paint(screen)
+
+
+def paint_due() -> None:
+    """Paint the screens in sight that have something new."""
+    due = list(_due)
+    _due.clear()
+    for screen in due:
+        if screen.is_running and screen is screen.app.screen:
+            _paint(screen)
 
 
 async def wait_for_screen(pilot: "Pilot[Any]", timeout: float = 30.0) -> bool:
