@@ -38,7 +38,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mix the modules of all rooms: those of the lab and of real terminals wait for processes, while those of the screens compute.
+    """Mix the modules of all rooms: those of the lab and of real terminals wait for processes, those of the screens compute.
 
     The modules of each room are spread evenly over the whole session, the last ones first: a long one at the very end would
     leave the other processes without work.

@@ -369,7 +369,7 @@ class NewRun(BaseChoice, SuggestsText):
         self.preparing = False
         self._preparation_problem = ("", message.sentence)
         self._plan()
-        if self.screen.focused is None and not self.disabled:
+        if self.screen.focused is None and self.display:
             self.form.focus_start()
 
     @on(Begun)

@@ -101,6 +101,22 @@ async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
         assert [path.name for path in home.iterdir()] == ["small"]
 
 
+async def test_a_hidden_field_is_never_given_the_focus(app: TrainApp, started: list[str], home: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        screen = screen_of(pilot)
+        screen.making = False
+        await pilot.pause()
+        screen.new_run.form.focus_start()
+        await pilot.press("enter")
+        assert app.focused is None
+        assert not started
+        screen.making = True
+        await pilot.pause()
+        assert app.focused is not None
+        assert app.focused.id == "start"
+
+
 async def test_a_text_that_is_gone_is_told_in_the_form(app: TrainApp, started: list[str], home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         app.post_message(TextChosen("gone.txt", "", "train"))
