@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.core.errors import UserError
@@ -75,7 +76,7 @@ class CachedTrace:
         result: T = self._results[name, position]
         return result
 
-    @property
+    @cached_property
     def size(self) -> int:
         """About how many numbers it keeps, the insides of layers apart: residual streams, logits, fast path."""
         streams = _stream_size(self.trace.config, len(self.trace.ids))

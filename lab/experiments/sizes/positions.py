@@ -1,5 +1,7 @@
 """The longest sequence: the rows of the position table, and the first length that the model refuses."""
 
+from dataclasses import replace
+
 from lab.core.number_format import whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult
@@ -40,18 +42,21 @@ def positions(context: ExperimentContext) -> ExperimentResult:
 
 
 def longest_taken(config: ModelConfig, positions: int) -> int:
-    """The longer of `positions` tokens and one more that a forward pass takes, on torch's meta device, without values."""
+    """The longer of `positions` tokens and one more that a forward pass takes.
+
+    The pass is that of a thin model of one layer: others take as many, and on torch's meta device a pass would load torch's
+    compiler, which takes seconds.
+    """
     import torch
 
     from models.gpt import GPT
 
-    with torch.device("meta"):
-        shapes = GPT(config, seed=None)
+    model = GPT(replace(config, layers=1, heads=1, width=1)).eval()
     taken = 0
     for tokens in (positions, positions + 1):
         try:
             with torch.no_grad():
-                shapes.hidden(torch.zeros((1, tokens), dtype=torch.long, device="meta"))
+                model.hidden(torch.zeros((1, tokens), dtype=torch.long))
         except ValueError:
             break
         taken = tokens

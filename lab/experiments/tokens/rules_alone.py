@@ -1,5 +1,7 @@
 """Cleaning rules on the built-in reference of Python, each by itself: how much of the text each takes."""
 
+from functools import cache
+
 from lab.core.number_format import bytes_, probability
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
@@ -23,8 +25,7 @@ def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
     taken: dict[str, int] = {}
     size = 0
     for rule in MEASURED:
-        funnel = measure_funnel(TEXT, rules=(rule,))
-        size, taken[rule] = funnel.raw_bytes, funnel.raw_bytes - funnel.kept_bytes
+        size, taken[rule] = _measured(rule)
         yield
     order = sorted(MEASURED, key=lambda rule: -taken[rule])
     most = BY_NAME[order[0]].title
@@ -43,3 +44,10 @@ def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
     measures |= {"most": most, "bytes": size, "share": taken[order[0]] / size}
     sentence = f"By itself, “{most}” takes most of the {bytes_(size)}: {bytes_(taken[order[0]])}."
     return ExperimentResult(View("rules_alone", "each rule by itself", sentence, [table]), measures)
+
+
+@cache
+def _measured(rule: str) -> tuple[int, int]:
+    """Bytes of the text and those that a rule takes. They never change while the lab is open."""
+    funnel = measure_funnel(TEXT, rules=(rule,))
+    return funnel.raw_bytes, funnel.raw_bytes - funnel.kept_bytes

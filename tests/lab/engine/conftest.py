@@ -320,7 +320,9 @@ class Oracle:
             rows = self.weights[f"{name[:3]}.weight"].astype(np.float64)
             if name.endswith("norm"):
                 return np.asarray(np.sqrt((rows**2).sum(-1))[index])
-            return np.asarray(_cosines(rows[:, None], rows)[index])
+            if name not in self.values:
+                self.values[name] = _cosines(rows[:, None], rows)
+            return np.asarray(self.values[name][index])
         if name.endswith(".norm"):
             whole = name.removesuffix(".norm")
             source = self.weights[whole] if whole in self.weights else self.values[whole]
