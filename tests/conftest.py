@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.lab.training.module_forker import ModuleForker
+
 # Property tests share a machine with whatever else runs on it: the time of one example says nothing.
 settings.register_profile("llmlab", deadline=None)
 settings.load_profile("llmlab")
@@ -62,9 +64,27 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+_forkers: list[ModuleForker] = []
+"""The forker of this session, once it is there."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Fork the process that tests fork others from, if some do, before any of them has run."""
+    if any("forker" in getattr(item, "fixturenames", ()) for item in session.items):
+        _forkers.append(ModuleForker())
+
+
 def pytest_sessionfinish() -> None:
     """Freeze what the tests have left: pytest goes through all of it five times at the end."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator[ModuleForker]:
+    """Forks processes that have torch from the start."""
+    yield _forkers[0]
+    _forkers[0].end()
 
 
 @pytest.fixture(scope="session", autouse=True)

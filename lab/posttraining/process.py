@@ -64,7 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+_stops: list[int] = []
+"""Signals that asked for the end. What they raise is lost where it meets a callback of torch's, or of the garbage collection."""
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    _stops.append(number)
     raise Stopped
 
 
@@ -83,10 +88,12 @@ def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings
     began = time.monotonic()
 
     def log(line: Line) -> None:
+        if _stops:
+            raise Stopped
         writer.write(line)
 
     def ended(message: str) -> int:
-        log(Ended(is_finished=False, seconds=time.monotonic() - began, message=message))
+        writer.write(Ended(is_finished=False, seconds=time.monotonic() - began, message=message))
         return 1
 
     try:

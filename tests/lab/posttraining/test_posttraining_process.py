@@ -7,7 +7,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -28,12 +28,6 @@ from tests.lab.training.module_forker import ModuleForker
 
 TINY = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=2, questions=1, group=2)
 LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=1, group=2, seconds=1e6)
-
-
-@pytest.fixture(scope="module")
-def forker() -> Iterator[ModuleForker]:
-    with ModuleForker("lab.posttraining.posttraining_job") as forker:
-        yield forker
 
 
 @pytest.fixture

@@ -54,12 +54,6 @@ def experiment(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScalingE
         made.delete()
 
 
-@pytest.fixture(scope="module")
-def forker() -> Iterator[ModuleForker]:
-    with ModuleForker("lab.training.training_loop", forked_trainers.__name__) as forker:
-        yield forker
-
-
 @pytest.fixture
 def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork its process, and from that its trainers: each start of one would import torch."""

@@ -1,11 +1,13 @@
 """Processes that run a module of the lab, forked from one that has imported torch, so that a start takes tenths of a second.
 
-Run as a module it is that process: it reads a line of JSON, forks, and prints the process number; or waits for one, and prints
-its exit code. `ModuleForker` is the other end.
+That process is itself forked from pytest's, which has torch, too. It reads a line of JSON, forks, and prints the process number;
+or waits for one, and prints its exit code; or imports modules. `ModuleForker` is the other end.
 """
 
+import faulthandler
 import importlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,8 +16,9 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
+
+import psutil  # type: ignore[import-untyped]
 
 from lab.core.parallel.detached_process import DetachedProcess
 
@@ -52,25 +55,37 @@ class Forker:
 
 
 class ModuleForker(Forker):
-    """Forks a process of its own, which is started for that."""
+    """Forks a process of its own, which it forks from this one."""
 
-    def __init__(self, *imports: str) -> None:
-        """Forked processes have the modules `imports` already."""
-        self._imports = imports
+    def __init__(self) -> None:
+        """Fork it: before there are tests, so that it has nothing of them.
 
-    def __enter__(self) -> Self:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.lab.training.module_forker", *self._imports]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-        )
+        It has none of this process's threads, either, for which it would wait in vain. Python's own, which are not asked, and
+        one for each core, of numpy's, do not matter.
+        """
+        count = psutil.Process().num_threads()
+        assert count <= 1 + max(1, os.cpu_count() or 1), f"{count} threads: does a module of tests work as it is imported?"
+        asked, ask = os.pipe()
+        answer, answered = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _serve(asked, answered)
+        os.close(asked)
+        os.close(answered)
+        self._asks, self._answers = open(ask, "w"), open(answer)  # noqa: SIM115
         self._live: set[int] = set()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def load(self, *modules: str) -> None:
+        """Import modules, so that what is forked from now on has them."""
+        self._ask({"modules": modules})
+
+    def end(self) -> None:
+        """End the process, and those that it has forked."""
         for pid in self._live:  # none of these numbers is another process's yet: nobody has waited for it
             os.kill(pid, signal.SIGKILL)
-        self._process.communicate()
+        self._asks.close()
+        self._answers.close()
+        os.waitpid(self._pid, 0)
 
     def fork(
         self,
@@ -94,11 +109,9 @@ class ModuleForker(Forker):
         return code
 
     def _ask(self, what: dict[str, Any]) -> int | None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
-        self._process.stdin.flush()
-        answer: int | None = json.loads(self._process.stdout.readline())
+        self._asks.write(json.dumps(what) + "\n")
+        self._asks.flush()
+        answer: int | None = json.loads(self._answers.readline())
         return answer
 
 
@@ -168,18 +181,33 @@ def _run(module: str, arguments: Sequence[str], log: Path, folder: Path, environ
         os._exit(code)
 
 
-def main() -> None:
-    import torch
+def _serve(asked: int, answered: int) -> NoReturn:
+    """Do what a `ModuleForker` asks until it ends, or the process that has it."""
+    try:
+        os.setsid()  # Ctrl-C is not meant for it
+        os.dup2(asked, 0)
+        os.dup2(answered, 1)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # pytest's, of which nothing that is forked may keep one open
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+        faulthandler.disable()
+        logging.getLogger().handlers.clear()
+        import torch
 
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
-    torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
-    forker = Forker()
-    for line in sys.stdin:
-        asked = json.loads(line)
-        answer = forker.code_of(**asked) if "pid" in asked else forker.fork(**asked)
-        print(json.dumps(answer), flush=True)
+        import lab.training.training_loop  # noqa: F401
+
+        torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
+        forker = Forker()
+        for line in sys.stdin:
+            print(json.dumps(_answer(forker, json.loads(line))), flush=True)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
 
 
-if __name__ == "__main__":
-    main()
+def _answer(forker: Forker, asked: dict[str, Any]) -> int | None:
+    if "modules" in asked:
+        for module in asked["modules"]:
+            importlib.import_module(module)
+        return None
+    return forker.code_of(**asked) if "pid" in asked else forker.fork(**asked)

@@ -33,12 +33,6 @@ TrainHere = Callable[..., Status]
 PATIENCE = 240.0
 
 
-@pytest.fixture(scope="module")
-def forker() -> Iterator[ModuleForker]:
-    with ModuleForker("lab.training.training_loop") as forker:
-        yield forker
-
-
 @pytest.fixture
 def forked_trainers(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.training.start_trainer.DetachedProcess", forker.detached_process)

@@ -1,5 +1,6 @@
 """Tokenizers of every kind: text comes back, labels fit a line, a damaged file is one error."""
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -13,8 +14,11 @@ from models.tokenizers.tokenizer import PATTERN, Node, Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
 from tests.models.tokenizers.texts import AWKWARD, KINDS, TEXT
 
-BORDERED = {"bytes": Tokenizer.bytes_(end_of_text=True), "bpe": Tokenizer.train([TEXT], 341, end_of_text=True)}
-"""With the special token that stands between documents."""
+
+@functools.cache
+def bordered() -> dict[str, Tokenizer]:
+    """Tokenizers with the special token that stands between documents."""
+    return {"bytes": Tokenizer.bytes_(end_of_text=True), "bpe": Tokenizer.train([TEXT], 341, end_of_text=True)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,7 +56,7 @@ def test_an_array_holds_the_ids_of_the_list(tokenizers: dict[str, Tokenizer], ki
 
 @given(st.one_of(AWKWARD, st.lists(st.sampled_from(["<|endoftext|>", "<|endof", "text|>", "犬", " "])).map("".join)))
 def test_an_end_of_text_token_is_the_last_id_and_no_text_becomes_it(tokenizers: dict[str, Tokenizer], text: str) -> None:
-    for kind, tokenizer in BORDERED.items():
+    for kind, tokenizer in bordered().items():
         plain = tokenizers[kind]
         assert (tokenizer.vocab_size, tokenizer.end_of_text) == (plain.vocab_size + 1, plain.vocab_size)
         ids = tokenizer.encode(text)
@@ -64,7 +68,7 @@ def test_an_end_of_text_token_is_the_last_id_and_no_text_becomes_it(tokenizers: 
 
 
 def test_an_end_of_text_token_is_saved_and_loaded(tmp_path: Path) -> None:
-    for kind, before in BORDERED.items():
+    for kind, before in bordered().items():
         before.save(tmp_path / kind)
         after = Tokenizer.load(tmp_path / kind)
         assert (after.kind, after.vocab_size, after.special) == (

@@ -8,12 +8,13 @@ from lab.runs.run_folder import Run
 from tests.lab.training.module_forker import ModuleForker
 
 
-class RankForker(ModuleForker):
+class RankForker:
     """Starts ranks and waits for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, forker: ModuleForker) -> None:
         ranks = ("lab.training.distributed.other_rank", "lab.training.distributed.rank_zero")
-        super().__init__("lab.training.training_loop", *ranks, "torch._dynamo")  # DistributedDataParallel loads the last
+        forker.load(*ranks, "torch._dynamo")  # DistributedDataParallel loads the last
+        self._forker = forker
         self._started: list[int] = []
 
     def start(self, run: Run, count: int, fault: str = "") -> list[int]:
@@ -29,12 +30,12 @@ class RankForker(ModuleForker):
         for rank in range(count):
             ranked = environment | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {})
             arguments = [str(run.path), str(rank), fault]
-            self._started.append(self.fork(__name__, arguments, log=run.log_path, environment=ranked))
+            self._started.append(self._forker.fork(__name__, arguments, log=run.log_path, environment=ranked))
         return self._started
 
     def wait(self) -> list[int | None]:
         """Wait for all ranks that were started last; returns their exit codes, negative for a signal."""
-        return [self.code_of(pid) for pid in self._started]
+        return [self._forker.code_of(pid) for pid in self._started]
 
     def train(self, run: Run, count: int, fault: str = "") -> None:
         """Train a run to its end."""

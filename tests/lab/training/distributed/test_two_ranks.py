@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -17,6 +17,7 @@ from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
 from tests.lab.training.distributed.rank_forker import RankForker
+from tests.lab.training.module_forker import ModuleForker
 
 TinyRun = Callable[..., Run]
 PATIENCE = 240.0
@@ -25,9 +26,8 @@ PLAIN = {"precision": "fp32", "attention": "plain", "dropout": 0.0, "batch": 5, 
 
 
 @pytest.fixture(scope="module")
-def forker() -> Iterator[RankForker]:
-    with RankForker() as forker:
-        yield forker
+def ranks(forker: ModuleForker) -> RankForker:
+    return RankForker(forker)
 
 
 def wait_for(what: Callable[[], object]) -> None:
@@ -63,39 +63,39 @@ def assert_close(one: Run, other: Run, steps: int) -> None:
     ids=["adamw, replicated", "muon, accumulated, sharded"],
 )
 def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
-    tiny_run: TinyRun, forker: RankForker, settings: dict[str, object]
+    tiny_run: TinyRun, ranks: RankForker, settings: dict[str, object]
 ) -> None:
     one, two = tiny_run(**PLAIN, **settings, steps=80, eval_every=40), tiny_run(**PLAIN, **settings, steps=80, eval_every=40)
-    forker.train(one, 1)
-    forker.start(two, 2)
+    ranks.train(one, 1)
+    ranks.start(two, 2)
     wait_for(lambda: reached(two, 50))
     two.send_command("stop")
-    assert forker.wait() == [0, 0], two.log_path.read_text()
+    assert ranks.wait() == [0, 0], two.log_path.read_text()
     assert two.status().phase == "stopped"
     first = two.status().step
     assert 50 <= first == load_model(two, "last")[1]
-    forker.start(two, 1)
+    ranks.start(two, 1)
     wait_for(lambda: reached(two, first + 5) or two.phase() == "finished")
     if two.phase() != "finished":
         two.send_command("stop")
-        forker.wait()
-        forker.start(two, 2)
-    forker.wait()
+        ranks.wait()
+        ranks.start(two, 2)
+    ranks.wait()
     assert two.status().phase == "finished", two.status()
     assert_close(one, two, 80)
     log = two.log_path.read_text()
     assert log.startswith(f"{two.name} trains on 2 ranks (cpu), from step 0 of 80; ")
     assert f"{two.name} is stopped at step {first} and saved. The same command goes on, or `llmlab resume {two.name}`.\n" in log
-    forker.start(two, 2)
-    assert forker.wait() == [0, 0], "torchrun has no failure to tell"
+    ranks.start(two, 2)
+    assert ranks.wait() == [0, 0], "torchrun has no failure to tell"
     assert two.log_path.read_text().removeprefix(log) == (
         f"{two.name} has finished its 80 steps; to train longer, start a new run with more steps.\n"
     )
 
 
-def test_ranks_that_finish_tell_the_losses(tiny_run: TinyRun, forker: RankForker) -> None:
+def test_ranks_that_finish_tell_the_losses(tiny_run: TinyRun, ranks: RankForker) -> None:
     run = tiny_run(**PLAIN, steps=2)
-    forker.train(run, 2)
+    ranks.train(run, 2)
     final, last = run.status().final, run.last_metric()
     assert final is not None
     assert final.val_loss is not None
@@ -106,13 +106,13 @@ def test_ranks_that_finish_tell_the_losses(tiny_run: TinyRun, forker: RankForker
 
 
 def test_in_fp16_two_ranks_skip_the_same_steps_and_have_the_losses_of_one(
-    tiny_run: TinyRun, train_here: Callable[..., object], forker: RankForker, monkeypatch: pytest.MonkeyPatch
+    tiny_run: TinyRun, train_here: Callable[..., object], ranks: RankForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = PLAIN | {"precision": "fp16", "steps": 12, "eval_every": 12}
     one, two = tiny_run(**settings), tiny_run(**settings)
     monkeypatch.setattr("lab.training.acceleration.loss_scaling.FIRST_SCALE", 2.0**24)
     train_here(one)
-    forker.train(two, 2, "large scale")
+    ranks.train(two, 2, "large scale")
     skipped = [[metric.step for metric in run.metrics().read() if metric.step and metric.grad_norm is None] for run in (one, two)]
     assert skipped[0]
     assert abs(len(skipped[0]) - len(skipped[1])) <= 1, "each rank's part of a gradient is smaller than the whole"
@@ -120,9 +120,9 @@ def test_in_fp16_two_ranks_skip_the_same_steps_and_have_the_losses_of_one(
         assert first[1] == pytest.approx(second[1], abs=0.02)
 
 
-def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_run: TinyRun, forker: RankForker) -> None:
+def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_run: TinyRun, ranks: RankForker) -> None:
     run = tiny_run(**PLAIN, steps=1_000_000)
-    pids = forker.start(run, 2)
+    pids = ranks.start(run, 2)
     wait_for(lambda: reached(run, 20) and run.status().phase == "training" and len(run.status().ranks) == 2)
     status = run.status()
     assert [rank.pid for rank in status.ranks] == pids
@@ -133,18 +133,18 @@ def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_
     run.send_command("pause")
     wait_for(lambda: run.status().phase == "paused")
     os.kill(pids[1], signal.SIGTERM)
-    assert forker.wait() == [0, 0], run.log_path.read_text()
+    assert ranks.wait() == [0, 0], run.log_path.read_text()
     status = run.status()
     assert (status.phase, status.message) == ("stopped", "Ended by SIGTERM.")
     assert load_model(run, "last")[1] == status.step
 
 
-def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tiny_run: TinyRun, forker: RankForker) -> None:
+def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tiny_run: TinyRun, ranks: RankForker) -> None:
     run, straight = tiny_run(**PLAIN, steps=100, eval_every=100), tiny_run(**PLAIN, steps=100, eval_every=100)
-    pids = forker.start(run, 2)
+    pids = ranks.start(run, 2)
     wait_for(lambda: reached(run, 10))
     os.kill(pids[1], signal.SIGKILL)
-    assert forker.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
     status = run.status()
     host = os.uname().nodename
     assert status.phase == "failed"
@@ -154,28 +154,28 @@ def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tin
     )
     assert load_model(run, "last")[1] == status.step, "rank 0 saves what it has"
 
-    pids = forker.start(run, 2)
+    pids = ranks.start(run, 2)
     wait_for(lambda: run.status().pid == pids[0] and run.status().phase == "training" and reached(run, status.step + 2))
     os.kill(pids[0], signal.SIGKILL)
-    assert forker.wait() == [-signal.SIGKILL, 1], run.log_path.read_text()
+    assert ranks.wait() == [-signal.SIGKILL, 1], run.log_path.read_text()
     assert not trainer_lock_is_held(run.lock_path)
     assert run.phase() == "interrupted"
     sentence = f"Rank 1 ended: Rank 0 (process {pids[0]} on {host}) died, and training ended with it."
     assert unresponsive_reason(run, run.status(), "interrupted") == f"The trainer died; its last output: {sentence}"
-    forker.train(run, 1)
-    forker.train(straight, 1)
+    ranks.train(run, 1)
+    ranks.train(straight, 1)
     assert_close(run, straight, 100)
 
 
 def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_saves(
-    tiny_run: TinyRun, forker: RankForker
+    tiny_run: TinyRun, ranks: RankForker
 ) -> None:
     """Whether its process lives cannot be seen from here, so that only the broken collective tells."""
     run = tiny_run(**PLAIN, steps=1_000_000)
-    pids = forker.start(run, 2, "other hosts")
+    pids = ranks.start(run, 2, "other hosts")
     wait_for(lambda: reached(run, 10))
     os.kill(pids[1], signal.SIGKILL)
-    assert forker.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
     status = run.status()
     assert status.phase == "failed"
     sentence = (
@@ -188,14 +188,14 @@ def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_
 
 
 @pytest.mark.parametrize("halted", [0, 1])
-def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, forker: RankForker, halted: int) -> None:
+def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, ranks: RankForker, halted: int) -> None:
     run = tiny_run(**PLAIN, steps=1_000_000)
-    pids = forker.start(run, 2, "impatient")
+    pids = ranks.start(run, 2, "impatient")
     wait_for(lambda: reached(run, 10))
     os.kill(pids[halted], signal.SIGSTOP)
     wait_for(lambda: psutil.Process(pids[1 - halted]).status() == psutil.STATUS_ZOMBIE)
     os.kill(pids[halted], signal.SIGCONT)
-    assert forker.wait() == [1, 1], run.log_path.read_text()
+    assert ranks.wait() == [1, 1], run.log_path.read_text()
     assert run.status().phase == "failed"
     if halted == 0:
         silence = r"The ranks' meeting place at 127\.0\.0\.1:\d+ has not answered for 10 seconds, "
@@ -207,11 +207,11 @@ def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, for
 
 
 def test_a_rank_without_memory_is_given_smaller_micro_batches_and_all_roll_back_together(
-    tiny_run: TinyRun, forker: RankForker
+    tiny_run: TinyRun, ranks: RankForker
 ) -> None:
     one, two = tiny_run(**PLAIN, steps=90), tiny_run(**PLAIN, steps=90)
-    forker.train(one, 1, "bad steps")
-    forker.train(two, 2, "full memory, bad steps")
+    ranks.train(one, 1, "bad steps")
+    ranks.train(two, 2, "full memory, bad steps")
     events = {event.kind: event.text for event in two.events().read()}
     assert events["micro_batch"] == (
         "A step of 5 windows did not fit into memory; since step 1 it is computed in 5 parts of 1 window, with the same result "
