@@ -117,7 +117,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if found := self.query(f"#data-{now}"):
             found.first().display = True
         else:
-            await self.query_one("#data-page").mount(CLASSES[now](id=f"data-{now}"))
+            page = CLASSES[now](id=f"data-{now}")
+            await self.query_one("#data-page").mount(page)
+            if not page.children:
+                return  # the lab has been closed meanwhile
         bar = self.query_one(PageBar)
         bar.current, bar.step = now, STEP_OF_PAGE[now]
         shown = self.shown

@@ -158,6 +158,8 @@ from a run's weights with a text of yours: *fine-tuning*.
             panes = self.query(RunPane)
             if not panes:
                 await self.query_one("#run-pane").mount(RunPane())
+                if not self.query("RunPane LinePlot"):
+                    return  # the lab has been closed meanwhile
             self.query_one(RunPane).show(message.detail)
         self._read_curves()
 

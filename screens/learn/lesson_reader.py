@@ -86,6 +86,8 @@ class LessonReader(Vertical):
         self._engine = engine
         self.lesson: Lesson | None = None
         self.live: LiveWidget | None = None
+        self._speaker: LiveWidget | None = None
+        """The live widget whose sentences are shown, also while it is being mounted; one that was left may still say some."""
         self._model: ModelAtHand | None = None
         self._is_preview = True
 
@@ -131,6 +133,7 @@ class LessonReader(Vertical):
         lesson, step = self.lesson, self.lesson.steps[self.step]
         text, box = self.query_one(LessonText), self.query_one("#lesson-live")
         text.border_title = Text(self._title(self.size.width - BORDER))
+        self._speaker = None
         self.query_one(StatusLine).say("")
         for question in QUESTIONS:
             self._engine.forget(question)
@@ -146,6 +149,7 @@ class LessonReader(Vertical):
                 self.query_one(StatusLine).say(str(error), error=True)
             else:
                 live.lesson = lesson.name
+                self._speaker = live
                 await box.mount(live)
                 self.live = live
                 self._give_model()
@@ -215,8 +219,9 @@ class LessonReader(Vertical):
 
     @on(LiveWidget.Said)
     def _say(self, message: LiveWidget.Said) -> None:
-        self.query_one(StatusLine).say(message.words, error=message.is_error)
-        self.refresh_bindings()
+        if message.widget is self._speaker:
+            self.query_one(StatusLine).say(message.words, error=message.is_error)
+            self.refresh_bindings()
 
     @on(Markdown.LinkClicked)
     def _open_mode(self, event: Markdown.LinkClicked) -> None:

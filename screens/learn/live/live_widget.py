@@ -44,6 +44,7 @@ class LiveWidget(Vertical):
     class Said(Message):
         """A sentence for the status line below the lesson; "" to take it away."""
 
+        widget: LiveWidget
         words: str
         is_error: bool = False
 
@@ -83,7 +84,7 @@ class LiveWidget(Vertical):
         return None
 
     def say(self, words: str, *, error: bool = False) -> None:
-        self.post_message(self.Said(words, error))
+        self.post_message(self.Said(self, words, error))
 
     def integer(self, name: str, default: int) -> int:
         """An option that is a number. Raises: UserError if it is none."""

@@ -18,6 +18,7 @@ from screens.blocks.block_view import BlockView
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText, linked_modes
 from screens.learn.lessons_page import LessonList, LessonsPage
+from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
@@ -86,6 +87,27 @@ async def open_softmax(pilot: Pilot[None], until: Any, extra: str = "") -> None:
     await until(pilot, lambda: page.reader.live is not None and page.reader.live.options.get("with", "") == extra)
     await pilot.press("tab")
     await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
+
+
+async def test_a_live_widget_that_was_left_says_nothing_more(app: LabApp, until: Any) -> None:
+    places = [(lesson, at) for lesson in lessons() for at, step in enumerate(lesson.steps) if step.live]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot, until)
+        reader = pilot.app.screen.query_one(LessonsPage).reader
+        status = pilot.app.screen.query_one("#lesson-status", StatusLine)
+        assert reader.live is None
+        reader.show(*places[0])
+        await until(pilot, lambda: reader.live is not None)
+        left = reader.live
+        assert left is not None
+        left.say("late", error=True)
+        await until(pilot, lambda: status.left == "late")
+        reader.show(*places[1])
+        await until(pilot, lambda: reader.live not in (None, left))
+        reader.post_message(LiveWidget.Said(left, "later", is_error=True))
+        await pilot.pause()
+        assert "late" not in status.left
+        assert not status.has_class("-error")
 
 
 async def test_each_kind_of_live_widget_is_shown_and_left_before_the_engine_answers(app: LabApp, until: Any) -> None:
