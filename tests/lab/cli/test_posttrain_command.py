@@ -11,12 +11,13 @@ from lab.posttraining.work_folder import WorkFolder
 from lab.runs.find_runs import list_runs
 from lab.runs.run_folder import Run
 from tests.lab.conftest import Call
+from tests.lab.training.module_forker import ModuleForker
 
 TINY = ("--pairs", "16", "--rounds", "1", "--seconds", "60")
 
 
 def test_a_tiny_post_training_tells_its_course_and_result(
-    home: Path, llmlab: Call, one_core: None, monkeypatch: pytest.MonkeyPatch
+    home: Path, llmlab: Call, one_core: None, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
         """With fewer questions, for which there are no options."""
@@ -24,6 +25,7 @@ def test_a_tiny_post_training_tells_its_course_and_result(
         return start_posttraining(base, home, few, prediction)
 
     monkeypatch.setattr("lab.posttraining.start_process.start_posttraining", start)
+    monkeypatch.setattr("lab.posttraining.start_process.DetachedProcess", forker.detached_process)
     done = llmlab("posttrain", *TINY)
     assert done.code == 0, done.err
     for words in ("SFT step 5/5  loss ", "RL, KL penalty 1/1  reward ", "RL, no penalty 1/1  reward ", "held-out questions"):

@@ -11,7 +11,6 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.bench.gpu.gpu_suite import TINY, GpuSuite
-from lab.bench.gpu.gpu_worker import training
 from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
 from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import ended_by_signals
@@ -59,6 +58,8 @@ class TimedHere(TimedProcess):
     """The same work in this process, which has torch."""
 
     def __enter__(self) -> Self:
+        from lab.bench.gpu.gpu_worker import training
+
         self._work, self.info = training(**{name: value for name, value in self.job.items() if name != "seconds"})
         return self
 

@@ -33,9 +33,9 @@ class RankForker:
             self._started.append(self._forker.fork(__name__, arguments, log=run.log_path, environment=ranked))
         return self._started
 
-    def wait(self) -> list[int | None]:
-        """Wait for all ranks that were started last; returns their exit codes, negative for a signal."""
-        return [self._forker.code_of(pid) for pid in self._started]
+    def wait(self, pids: list[int] | None = None) -> list[int | None]:
+        """Wait for these ranks, or all that were started last; returns their exit codes, negative for a signal."""
+        return [self._forker.code_of(pid) for pid in pids or self._started]
 
     def train(self, run: Run, count: int, fault: str = "") -> None:
         """Train a run to its end."""

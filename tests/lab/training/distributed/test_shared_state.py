@@ -14,8 +14,6 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from lab.runs.run_folder import Run
 from lab.training.checkpoint import optimizer_tensors
-from lab.training.distributed.sharded_optimizer import ShardedOptimizer
-from lab.training.distributed.shared_state import receive_state, send_state
 from lab.training.trainer_state import TrainerState
 from tests.lab.trainee import Trainee
 
@@ -61,6 +59,9 @@ def _rank_1_of_2() -> Iterator[None]:
 @pytest.mark.usefixtures("_rank_1_of_2")
 @pytest.mark.parametrize("sharded", [False, True])
 def test_a_rank_holds_no_second_copy_of_the_state(empty_run: Callable[[], Run], sharded: bool) -> None:
+    from lab.training.distributed.sharded_optimizer import ShardedOptimizer  # it takes a second
+    from lab.training.distributed.shared_state import receive_state, send_state
+
     run = empty_run()
     first, second = Trainee(run, steps=2), Trainee(run)
     out = Wire(0)
@@ -88,6 +89,8 @@ def test_a_sharded_optimizer_tells_when_it_waits_for_the_others(
     empty_run: Callable[[], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the watch of the ranks can end a wait for one that is gone."""
+    from lab.training.distributed.sharded_optimizer import ShardedOptimizer
+
     waits = False
     seen: list[bool] = []
 
