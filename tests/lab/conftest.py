@@ -12,6 +12,7 @@ import pytest
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
 from models.config import ModelConfig
+from tests.lab.training.module_forker import ModuleForker
 
 EmptyRun = Callable[..., Run]
 
@@ -172,3 +173,9 @@ def train_in_process(run: Run, until: int | None = None) -> Status:
 def train_here() -> Callable[..., Status]:
     """`train_in_process`."""
     return train_in_process
+
+
+@pytest.fixture
+def forked_trainers(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainers are forked, for tests of something else than their start."""
+    monkeypatch.setattr("lab.training.start_trainer.DetachedProcess", forker.detached_process)

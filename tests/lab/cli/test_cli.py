@@ -172,7 +172,9 @@ def test_a_run_for_torchrun_is_made_and_not_started(llmlab: Call, home: Path, te
     assert "  not started  " in llmlab("runs").out
 
 
-def test_a_real_training_from_the_command_line(llmlab: Call, home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_training_from_the_command_line(
+    llmlab: Call, home: Path, text: Path, forked_trainers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Begun from standard input, paused, let go on, stopped, resumed to its end, and asked to write."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -33,11 +33,6 @@ TrainHere = Callable[..., Status]
 PATIENCE = 240.0
 
 
-@pytest.fixture
-def forked_trainers(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.training.start_trainer.DetachedProcess", forker.detached_process)
-
-
 @pytest.fixture(autouse=True)
 def _no_trainer_is_left(tmp_path: Path) -> Iterator[None]:
     yield
