@@ -21,8 +21,21 @@ os.environ["LLMLAB_WARM_UP"] = "0"
 
 TESTS = Path(__file__).parent
 
+MODULES_TO_FREEZE = 200
+"""Imports of the tests that are worth walking through everything once more."""
+
 COLLECTION_THRESHOLDS = (20_000, 20, 20)
 """Rarer collections of garbage than Python's (700, 10, 10): a test of a screen spends a seventh of its time in those."""
+
+_freeze = gc.freeze
+_frozen_modules = 0
+
+
+def _freeze_all() -> None:
+    global _frozen_modules
+    gc.collect()
+    _freeze()
+    _frozen_modules = len(sys.modules)
 
 
 def pytest_configure() -> None:
@@ -60,8 +73,15 @@ def pytest_collection_finish() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
-    gc.collect()
-    gc.freeze()
+    _freeze_all()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Freeze once more, after a file's last test, where its tests have imported much, such as torch's compiler."""
+    yield
+    if nextitem is not None and nextitem.path != item.path and len(sys.modules) >= _frozen_modules + MODULES_TO_FREEZE:
+        _freeze_all()
 
 
 _forkers: list[ModuleForker] = []
@@ -92,6 +112,14 @@ def _nobody_s_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep every test, and whatever it starts, out of the real user's home of runs, prompts and preferences."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLMLAB_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_disk_is_waited_for() -> Iterator[None]:
+    """Leave it to the system when it writes to the disk what a test writes: no test survives a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: os.fstat(descriptor) and None)
         yield
 
 

@@ -57,23 +57,16 @@ def inside(package: str) -> list[str]:
 
 
 @functools.cache
-def tree(name: str) -> ast.Module:
-    """Syntax tree of one of our modules."""
-    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
-
-
-@functools.cache
-def imports(name: str, *, module_level: bool = False) -> frozenset[str]:
-    """Every module that ours of that name imports, also inside functions; those for type checkers only are left out."""
-
-    found: set[str] = set()
-    waiting: list[ast.AST] = [tree(name)]
+def imports_by_place(name: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Every module that ours of that name imports at its own level, and those inside functions; not those for type checkers."""
+    at_its_level, inside_functions = set[str](), set[str]()
+    waiting: list[tuple[ast.AST, set[str]]] = [(ast.parse(MODULES[name].read_text(encoding="utf-8")), at_its_level)]
     while waiting:
-        node = waiting.pop()
+        node, found = waiting.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue
-        if module_level and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found = inside_functions
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -81,8 +74,13 @@ def imports(name: str, *, module_level: bool = False) -> frozenset[str]:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif not isinstance(node, ast.expr):
-            waiting += ast.iter_child_nodes(node)
-    return frozenset(found)
+            waiting += ((child, found) for child in ast.iter_child_nodes(node))
+    return frozenset(at_its_level), frozenset(inside_functions)
+
+
+def imports(name: str) -> frozenset[str]:
+    """Every module that ours of that name imports, also inside functions; those for type checkers only are left out."""
+    return frozenset().union(*imports_by_place(name))
 
 
 def top(name: str) -> str:
@@ -99,7 +97,7 @@ def loads(name: str) -> set[str]:
         for prefix in (".".join(parts[:end]) for end in range(1, len(parts) + 1)):
             if prefix not in seen:
                 seen.add(prefix)
-                waiting += imports(prefix, module_level=True) if prefix in MODULES else ()
+                waiting += imports_by_place(prefix)[0] if prefix in MODULES else ()
     return seen
 
 

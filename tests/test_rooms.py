@@ -5,6 +5,7 @@ import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -51,29 +52,45 @@ def dotted(path: Path) -> str:
 PATHS = {dotted(path): path for package in PACKAGES[:3] for path in sorted((ROOT / package).rglob("*.py"))}
 
 
-@cache
-def tree(name: str) -> ast.Module:
-    """Syntax tree of one of our modules."""
-    return ast.parse(PATHS[name].read_text(encoding="utf-8"))
+class Contents(NamedTuple):
+    """What is asked of a module: its syntax tree is a thousand times as large."""
+
+    docstring: str
+    statements: int
+    """Those of the module itself."""
+    imports: set[str]
+    """Our own modules that it imports: also inside functions, and for type checkers only."""
+    classes: list[tuple[str, int]]
+    """Name and lines of each."""
+    docstrings: list[str]
+    """First lines: of the module, of classes and of functions."""
 
 
 @cache
-def nodes(name: str) -> list[ast.AST]:
-    """All of its nodes."""
-    return list(ast.walk(tree(name)))
-
-
-@cache
-def imports(name: str) -> set[str]:
-    """Our own modules that `name` imports: also inside functions, and for type checkers only."""
-    found = set()
-    for node in nodes(name):
+def contents(name: str) -> Contents:
+    tree = ast.parse(PATHS[name].read_text(encoding="utf-8"))
+    found = Contents(ast.get_docstring(tree) or "", len(tree.body), set(), [], [])
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.expr):
+            continue  # holds no statements
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found.imports.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= inside & PATHS.keys() or {node.module}
-    return (found & PATHS.keys()) - {name}
+            found.imports.update(inside & PATHS.keys() or {node.module})
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.docstrings.append((ast.get_docstring(node) or "").partition("\n")[0])
+            if isinstance(node, ast.ClassDef):
+                found.classes.append((node.name, (node.end_lineno or 0) - node.lineno + 1))
+    found.imports.intersection_update(PATHS.keys() - {name})
+    return found
+
+
+def imports(name: str) -> set[str]:
+    return contents(name).imports
 
 
 def package_of(name: str) -> str:
@@ -108,7 +125,7 @@ def test_imports_go_one_way() -> None:
 
 @pytest.mark.parametrize("package", [package for package in ORDER if package.startswith("lab.")])
 def test_a_package_of_the_lab_imports_what_its_docstring_says(package: str) -> None:
-    said = (ast.get_docstring(tree(package)) or "").rpartition("Imports ")[2]
+    said = contents(package).docstring.rpartition("Imports ")[2]
     mine = [name for name in PATHS if package_of(name) == package]
     found = {package_of(other) for name in mine for other in imports(name)} - {package, ""}
     assert {name for name in re.findall(r"`([\w.]+)`", said) if name in ORDER} == found
@@ -148,32 +165,21 @@ def test_no_folder_holds_too_many_files() -> None:
 def test_no_module_and_no_class_is_too_long_to_read() -> None:
     modules = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in PATHS.items()}
     assert {name: lines for name, lines in modules.items() if lines > MOST_LINES} == {}
-    classes = {
-        f"{name}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for name in PATHS
-        for node in nodes(name)
-        if isinstance(node, ast.ClassDef)
-    }
+    classes = {f"{name}.{found}": lines for name in PATHS for found, lines in contents(name).classes}
     assert {name: lines for name, lines in classes.items() if lines > MOST_LINES_OF_A_CLASS} == {}
 
 
 def test_every_package_says_what_lives_there_and_runs_nothing() -> None:
     for name, path in PATHS.items():
         if path.name == "__init__.py":
-            assert ast.get_docstring(tree(name)), f"{name} has no docstring"
+            assert contents(name).docstring, f"{name} has no docstring"
             if name != "lab.cli":
-                assert len(tree(name).body) == 1, f"{name} holds more than its docstring"
+                assert contents(name).statements == 1, f"{name} holds more than its docstring"
 
 
 RIDDLES = ("What ", "Where ", "How ", "Whether ", "Which ", "Whose ", "Who ", "When ", "The way ")
 
 
 def test_a_docstring_names_the_thing_and_does_not_ask() -> None:
-    asking = [
-        f"{name}: {first}"
-        for name in PATHS
-        for node in nodes(name)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        and (first := (ast.get_docstring(node) or "").partition("\n")[0]).startswith(RIDDLES)
-    ]
+    asking = [f"{name}: {first}" for name in PATHS for first in contents(name).docstrings if first.startswith(RIDDLES)]
     assert asking == []

@@ -23,7 +23,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder), str(wheel)]
+    options = ["--quiet", "--no-compile", "--no-deps", "--no-index"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(wheel)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return folder
 
