@@ -1,13 +1,14 @@
 """What `llmlab bench` reports and compares. Nothing here asserts how fast anything is."""
 
-import contextlib
 import json
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -26,6 +27,8 @@ from lab.bench.watch_overhead import WatchedTraining
 from lab.cli.command_registry import run
 from lab.cli.commands.bench_command import described
 from lab.core.errors import UserError
+from lab.core.parallel.detached_process import DetachedProcess
+from tests.lab.training.module_forker import ModuleForker
 
 SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
 
@@ -145,7 +148,16 @@ def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
         TimedApp("raise SystemExit(1)", os.environ)
 
 
-def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_lets_the_training_run_with_the_lab_open_and_halted(
+    forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainers: list[DetachedProcess] = []
+
+    def forked(module: str, arguments: Sequence[str], **where: Any) -> DetachedProcess:
+        trainers.append(forker.detached_process(module, arguments, **where))
+        return trainers[-1]
+
+    monkeypatch.setattr("lab.training.start_trainer.DetachedProcess", forked)
     small = {"text": "stories:60kB", "preset": "nano", "steps": 1_000_000, "layers": 1, "threads": 1}
     monkeypatch.setattr("lab.bench.watch_overhead.TRAINED", small)
     monkeypatch.setattr("lab.bench.watch_overhead.WARM_UP", 0.0)
@@ -153,13 +165,13 @@ def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch
     with WatchedTraining() as watching:
         watching.turn(0.3)
         trainer, lab = watching.processes
+        assert trainer == trainers[0].pid
         assert psutil.pid_exists(trainer)
         assert psutil.pid_exists(lab)
     assert watching.shown[0] > 0
     assert watching.alone[0] > 0
     assert not psutil.pid_exists(lab)
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(trainer).wait(30)
+    trainers[0]._process.wait(30)
 
 
 def test_growth_is_told_as_a_power_and_drawn() -> None:

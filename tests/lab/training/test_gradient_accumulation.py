@@ -164,7 +164,7 @@ def test_with_a_limit_on_the_process(tiny_run: TinyRun) -> None:
     """
     settings = {"width": 64, "layers": 2, "context": 128, "batch": 64, "steps": 2, "eval_every": 100, "precision": "fp32"}
     fits = tiny_run(text="stories:60kB", dropout=0.0, **settings)
-    does_not = tiny_run(text="stories:60kB", dropout=0.0, **(settings | {"width": 512, "batch": 2, "attention": "plain"}))
+    does_not = tiny_run(text="stories:20kB", dropout=0.0, **(settings | {"width": 512, "batch": 2, "attention": "plain"}))
     command = [sys.executable, "-P", "-c", LIMITED, str(does_not.path), "20", str(fits.path), "20"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
