@@ -25,13 +25,20 @@ INIT_STD = 0.02
 """Standard deviation of every matrix at initialization; the two residual projections get it divided by sqrt(2 layers)."""
 
 
+class Linear(nn.Linear):
+    """A linear layer without torch's initial values, which take most of the time in which a model is built on the meta device."""
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.heads = config.heads
         self.kernel: AttentionKernel = "auto"
-        self.c_attn = nn.Linear(config.width, 3 * config.width)
-        self.c_proj = nn.Linear(config.width, config.width)
+        self.c_attn = Linear(config.width, 3 * config.width)
+        self.c_proj = Linear(config.width, config.width)
         self.attn_dropout = config.dropout
         self.resid_dropout = Dropout(config.dropout)
 
@@ -50,8 +57,8 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(config.width, 4 * config.width)
-        self.c_proj = nn.Linear(4 * config.width, config.width)
+        self.c_fc = Linear(config.width, 4 * config.width)
+        self.c_proj = Linear(4 * config.width, config.width)
         self.resid_dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
