@@ -90,6 +90,7 @@ class LessonReader(Vertical):
         """The live widget whose sentences are shown, also while it is being mounted; one that was left may still say some."""
         self._model: ModelAtHand | None = None
         self._is_preview = True
+        self._is_laying_out = False
 
     def compose(self) -> ComposeResult:
         with LessonText(id="learn-lesson"):
@@ -99,7 +100,7 @@ class LessonReader(Vertical):
 
     @property
     def is_settled(self) -> bool:
-        return self.live is None or self.live.is_settled
+        return not self._is_laying_out and (self.live is None or self.live.is_settled)
 
     def show(self, lesson: Lesson, step: int) -> None:
         """Show this step of a lesson; its live widget or its text takes the keys."""
@@ -112,6 +113,7 @@ class LessonReader(Vertical):
     def _show(self, lesson: Lesson, step: int, *, is_preview: bool) -> None:
         self.lesson, self._is_preview = lesson, is_preview
         self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
+        self._is_laying_out = True
         self._lay_out()
 
     def show_model(self, model: ModelAtHand) -> None:
@@ -153,6 +155,7 @@ class LessonReader(Vertical):
                 await box.mount(live)
                 self.live = live
                 self._give_model()
+        self._is_laying_out = False
         self.set_class(self.live is None, "-text-only")
         if self.live is None:
             self.remove_class("-live-only")
