@@ -19,6 +19,9 @@ settings.load_profile("llmlab")
 # A lab in a real terminal would load PyTorch before anybody opens Inspect, beside whatever else is tested.
 os.environ["LLMLAB_WARM_UP"] = "0"
 
+# Processes that choose no number of threads would have one for each core, which wait for each other in busy loops.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 TESTS = Path(__file__).parent
 
 MODULES_TO_FREEZE = 200
