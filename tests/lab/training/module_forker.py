@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil  # type: ignore[import-untyped]
-
 from lab.core.parallel.detached_process import DetachedProcess
 
 ROOT = Path(__file__).parents[3]
@@ -60,11 +58,9 @@ class ModuleForker(Forker):
     def __init__(self) -> None:
         """Fork it: before there are tests, so that it has nothing of them.
 
-        It has none of this process's threads, either, for which it would wait in vain. Python's own, which are not asked, and
-        one for each core, of numpy's, do not matter.
+        It has none of this process's threads, either: torch's, if a module of tests computed as it was imported, would be waited
+        for in vain. It keeps torch to one.
         """
-        count = psutil.Process().num_threads()
-        assert count <= 1 + max(1, os.cpu_count() or 1), f"{count} threads: does a module of tests work as it is imported?"
         asked, ask = os.pipe()
         answer, answered = os.pipe()
         self._pid = os.fork()
