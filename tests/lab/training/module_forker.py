@@ -166,6 +166,7 @@ def _run(module: str, arguments: Sequence[str], log: Path, folder: Path, environ
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # as a started process has none of these, such as a lock's
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
