@@ -150,11 +150,6 @@ class LabScreen(Screen[None]):
         """True if the key of the binding called `id` does something here and now: only such keys are in the key bar."""
         return True
 
-    def set_focus(self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False) -> None:
-        """Focus a widget unless it is hidden: one asked for before its page was left would still come, and take keys unseen."""
-        if widget is None or all(each.display for each in widget.ancestors_with_self):
-            super().set_focus(widget, scroll_visible, from_app_focus)
-
     def resting_focus(self) -> str | None:
         """Selector of the widget to focus after escape has left a text field; None for no widget."""
         return None

@@ -25,7 +25,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock
+from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.training.trainer import lower_priority
 
 STOPPED = "Stopped."
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = WorkFolder(base.name, Path(home))
         check_base(base, Path(home))
         folder.make()
-        with trainer_lock(folder.lock_path).acquire(timeout=0):
+        with acquire_now(trainer_lock(folder.lock_path)):
             return _work(base, Path(home), folder, asked, prediction)
     except filelock.Timeout:
         sys.stderr.write(f"{base.name} is being post-trained already.\n")

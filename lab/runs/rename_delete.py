@@ -14,7 +14,7 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import inspect_lock_is_held, trainer_lock
+from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
 from lab.runs.run_names import check_name
 
 DELETED_PREFIX = ".deleting-"
@@ -124,7 +124,7 @@ def _owned(run: Run, what: str) -> Iterator[None]:
         lock = None  # no trainer holds what is no file
     try:
         if lock is not None:
-            lock.acquire(timeout=0)
+            acquire_now(lock)
     except filelock.Timeout:
         raise UserError(f"{run.name} is held by a trainer that is starting or ending; try again.") from None
     except OSError as error:

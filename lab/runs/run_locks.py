@@ -6,6 +6,7 @@ Both end with their process. Inspect's is a shared lock on config.json, which wo
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,11 @@ from lab.core.safe_open import file_mode, open_for_lock
 
 if TYPE_CHECKING:
     import filelock
+
+
+LOOK_SECONDS = 0.5
+"""Longest time for which a lock may seem taken because somebody looks whether it is, who waits for a core meanwhile."""
+POLL_SECONDS = 0.01
 
 
 def trainer_lock(path: Path) -> "filelock.BaseFileLock":
@@ -27,6 +33,11 @@ def trainer_lock(path: Path) -> "filelock.BaseFileLock":
     with contextlib.suppress(OSError):
         os.close(open_for_lock(path))
     return filelock.FileLock(path, mode=file_mode(path.parent))
+
+
+def acquire_now(lock: "filelock.BaseFileLock") -> "filelock.AcquireReturnProxy[filelock.BaseFileLock]":
+    """Acquire a lock that nobody holds, though others may look at it. Raises filelock.Timeout if it is held."""
+    return lock.acquire(timeout=LOOK_SECONDS, poll_interval=POLL_SECONDS)
 
 
 def trainer_lock_is_held(path: Path) -> bool:
@@ -62,12 +73,20 @@ def hold_inspect_lock(folder: Path) -> int | None:
         descriptor = open_for_lock(folder / "config.json")
     except (OSError, DamagedFileError):
         return None  # whoever opens the run says what is wrong with it
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    give_up = time.monotonic() + LOOK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < give_up:
+                time.sleep(POLL_SECONDS)
+                continue
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
 
 
 def inspect_lock_is_held(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.runs import trainer_commands
 from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_locks import trainer_lock
+from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.scaling.scaling_experiment import POLL_SECONDS, ScalingExperiment, ScalingStatus, stop_run
 from lab.scaling.scaling_plan import ScalingPlan, evaluation_interval
 from lab.training.command_inbox import CommandInbox, StopRequestedError
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
     experiment = ScalingExperiment.at(Path(arguments[0]))
     try:
         lock = trainer_lock(experiment.lock_path)
-        lock.acquire(timeout=0)
+        acquire_now(lock)
     except filelock.Timeout:
         return _log(f"{experiment.name} is already being trained.", 2)
     except UserError as error:

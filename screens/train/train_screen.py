@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
+from textual.widget import Widget
 
 from lab.core.errors import UserError
 from lab.reports.machine_usage import UsageMeter
@@ -138,6 +139,11 @@ Training continues when you leave this screen, the lab, or the terminal.
     def resting_focus(self) -> str | None:
         return "#start" if self.making else None
 
+    def set_focus(self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False) -> None:
+        """Focus a widget unless it is hidden: one asked for before the form was left would still come, and enter start a run."""
+        if widget is None or all(each.display for each in widget.ancestors_with_self):
+            super().set_focus(widget, scroll_visible, from_app_focus)
+
     def go_back(self) -> bool:
         if self.making and self.new_run.preparing:
             self.new_run.cancel()
@@ -201,8 +207,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.post_message(RunsChanged())
 
     def _follow_run(self) -> None:
-        self._follower, self._usage = None, UsageMeter()
-        self._ticks = 0
+        self._follower, self._usage, self._ticks = None, UsageMeter(), 0
         self._suggest_text()
         self._tick()
 

@@ -1,8 +1,10 @@
 """Renaming and deleting runs, from Python and from the command line."""
 
+import fcntl
 import os
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,23 @@ Call = Callable[..., object]
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "lock"}
+
+
+def test_a_lock_that_somebody_just_looks_at_is_not_taken_for_held(empty_run: EmptyRun, home: Path) -> None:
+    run = empty_run("tale")
+    for locked in ("lock", "config.json"):
+        looks = os.open(run.path / locked, os.O_RDWR | os.O_CREAT)
+        fcntl.flock(looks, fcntl.LOCK_SH if locked == "lock" else fcntl.LOCK_EX)
+        end = threading.Timer(0.2, os.close, [looks])
+        end.start()
+        if locked == "lock":
+            run = rename_run(run, "story")
+            assert run.path == home / "story"
+        else:
+            held = hold_inspect_lock(run.path)
+            assert held is not None
+            os.close(held)
+        end.join()
 
 
 def test_a_renamed_run_is_the_same_files_under_another_name(empty_run: EmptyRun, home: Path) -> None:
