@@ -22,6 +22,10 @@ os.environ["LLMLAB_WARM_UP"] = "0"
 # Processes that choose no number of threads would have one for each core, which wait for each other in busy loops.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests start Python some hundred times: where it may keep no bytecode, each would compile the lab.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 TESTS = Path(__file__).parent
 
 MODULES_TO_FREEZE = 200
