@@ -143,7 +143,8 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
     @on(RecentRead)
     def _show_recent(self, message: RecentRead) -> None:
         message.stop()
-        texts = [text for text in message.texts if text.source not in BUILTINS][:MOST_RECENT]
+        listed = {*BUILTINS, self._source(self._typed.data) if self._typed is not None and self._typed.data is not None else ""}
+        texts = [text for text in message.texts if text.source not in listed][:MOST_RECENT]
         for at, text in enumerate(texts, len(BUILTINS)):
             self._add_text(text.source, text.encoding, "recent", at)
 

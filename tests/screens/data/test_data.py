@@ -79,6 +79,17 @@ async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: Da
         assert app.focused.id == "start"
 
 
+async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        tree = screen_of(pilot).query_one(TextTree)
+        tree.show_source("tale.txt", "")
+        tree.post_message(TextTree.RecentRead([RecentText("tale.txt"), RecentText("older.txt")]))
+        await pilot.pause()
+        listed = [str(node.label) for node in tree.root.children]
+        assert listed[2:4] == ["older.txt  recent", "tale.txt  typed"]
+        assert sum("tale.txt" in line for line in listed) == 1
+
+
 async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> None:
     text = Path("fable.txt").read_text()
     other = home_folder() / "tale.txt"
