@@ -2,8 +2,10 @@
 
 import asyncio
 import fcntl
+import importlib
 import math
 import os
+import pkgutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+import screens
 from lab.core.machine import Machine
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
@@ -37,6 +40,10 @@ from lab.runs.run_schema import (
 )
 from models.config import PRESETS
 from tests.screens.pilot_waits import count_thread, paint_due, paint_later, wait_for_idle, wait_for_screen
+
+# A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
+for found in pkgutil.walk_packages(screens.__path__, "screens."):
+    importlib.import_module(found.name)
 
 NOW = 1_760_000_000.0
 """The time at which every screen test happens."""
