@@ -316,8 +316,9 @@ async def test_the_last_prompt_of_a_run_follows_its_name_and_goes_with_it(
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         await pilot.press(*"story", "enter")
-        await until(pilot, lambda: last_prompt(home, "story") == "The old cat")
-        assert last_prompt(home, "tale") == ""
+        await until(pilot, lambda: app._notifications)
+        assert [said.message for said in app._notifications] == ["Renamed tale to story."]
+        assert (last_prompt(home, "story"), last_prompt(home, "tale")) == ("The old cat", "")
         await until(pilot, lambda: app.runs and app.runs[0].name == "story" and not isinstance(app.screen, AskText))
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
