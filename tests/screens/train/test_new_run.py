@@ -124,7 +124,7 @@ async def test_a_text_that_is_gone_is_told_in_the_form(app: TrainApp, started: l
         await pilot.press("s")
         await pilot.pause()
         assert not started
-        assert {path.name for path in home.iterdir()} <= {"preferences.json"}, "no run"
+        assert not [path for path in home.iterdir() if path.is_dir()], "no run"
 
 
 async def test_what_the_preparation_finds_wrong_is_told_in_the_form(
