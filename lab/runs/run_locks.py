@@ -77,16 +77,15 @@ def hold_inspect_lock(folder: Path) -> int | None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return descriptor
         except BlockingIOError:
             if time.monotonic() < give_up:
                 time.sleep(POLL_SECONDS)
                 continue
-            os.close(descriptor)
-            return None
         except OSError:
-            os.close(descriptor)
-            return None
-        return descriptor
+            pass  # the disk has no such locks
+        os.close(descriptor)
+        return None
 
 
 def inspect_lock_is_held(folder: Path) -> bool:
