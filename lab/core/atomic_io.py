@@ -2,7 +2,10 @@
 
 import errno
 import os
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.core.errors import UserError
@@ -12,6 +15,10 @@ Chunk = bytes | memoryview
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of a full quota."""
+
+LONGEST_TURN = 5.0
+"""Seconds after which a writer no longer waits for another, who may have been stopped in the middle."""
+TURN_POLL_SECONDS = 0.005
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -83,6 +90,44 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
     write_synced(temporary, chunks)
     os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def writer_s_turn(folder: Path) -> Iterator[None]:
+    """Context for reading a small file of this folder, changing it and writing it: one thread of one process after the other.
+
+    Where the folder is not there yet, or the system or the disk has no such locks, nobody waits.
+    """
+    descriptor = None if sys.platform == "win32" else _opened(folder)
+    try:
+        if descriptor is not None:
+            _wait_for_turn(descriptor)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _opened(folder: Path) -> int | None:
+    with suppress(OSError):  # whoever reads or writes there says what is wrong with it
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    return None
+
+
+def _wait_for_turn(descriptor: int) -> None:
+    """Lock a folder until its descriptor is closed."""
+    import fcntl
+
+    give_up = time.monotonic() + LONGEST_TURN
+    while time.monotonic() < give_up:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(TURN_POLL_SECONDS)
+        except OSError:
+            return  # the disk has no such locks
+        else:
+            return
 
 
 def remove_leftovers(folder: Path) -> None:

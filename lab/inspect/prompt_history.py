@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.atomic_io import os_error_in_words, write_atomic, writer_s_turn
 from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
@@ -84,9 +84,10 @@ def remember(home: Path, text: str, run: str = "") -> list[str]:
 
     Raises UserError if the file cannot be read or written.
     """
-    entries = [Entry(entry.text, _without(entry.runs, run)) for entry in _entries(home)]
-    runs = next((entry.runs for entry in reversed(entries) if entry.text == text), ())
-    return _write(home, [*entries, Entry(text, (*runs, run) if run else runs)])
+    with writer_s_turn(home):
+        entries = [Entry(entry.text, _without(entry.runs, run)) for entry in _entries(home)]
+        runs = next((entry.runs for entry in reversed(entries) if entry.text == text), ())
+        return _write(home, [*entries, Entry(text, (*runs, run) if run else runs)])
 
 
 def rename_last_prompt(home: Path, before: str, now: str) -> None:
@@ -94,12 +95,13 @@ def rename_last_prompt(home: Path, before: str, now: str) -> None:
 
     Raises UserError if the file cannot be read or written.
     """
-    entries = _entries(home)
-    if any(before in entry.runs for entry in entries):
-        for entry in entries:
-            if before in entry.runs:
-                entry.runs = (*_without(entry.runs, before), *((now,) if now else ()))
-        _write(home, entries)
+    with writer_s_turn(home):
+        entries = _entries(home)
+        if any(before in entry.runs for entry in entries):
+            for entry in entries:
+                if before in entry.runs:
+                    entry.runs = (*_without(entry.runs, before), *((now,) if now else ()))
+            _write(home, entries)
 
 
 def _without(runs: tuple[str, ...], run: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class PromptInput(Input):
         if text or self.text:
             self._remember(text or self.text, run)
 
-    @work(thread=True, group="history")
+    @work(thread=True, group="remember")
     def _remember(self, text: str, run: str) -> None:
         from lab.core.errors import UserError
         from lab.inspect.prompt_history import remember

@@ -1,6 +1,9 @@
 """The file of prompts: small, whole, and no reason to fail."""
 
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,38 @@ def test_a_file_that_cannot_be_read_is_not_replaced_and_a_link_stays_one(tmp_pat
         remember(tmp_path, "c")
     assert read_history(tmp_path) == []
     assert history_path(tmp_path).is_dir()
+
+
+def test_prompts_that_are_kept_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    def several(name: str) -> None:
+        for number in range(10):
+            remember(tmp_path, f"{name} {number}", name)
+
+    other = subprocess.Popen(
+        [sys.executable, "-P", "-c", OTHER_LAB, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == b"ready\n"
+        other.stdin.write(b"go\n")
+        other.stdin.flush()
+        threads = [threading.Thread(target=several, args=(f"thread {k}",)) for k in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert other.returncode == 0
+    names = [*(f"thread {k}" for k in range(3)), "other"]
+    assert sorted(read_history(tmp_path)) == sorted(f"{name} {number}" for name in names for number in range(10))
+    assert [last_prompt(tmp_path, name) for name in names] == [f"{name} 9" for name in names]
+
+
+OTHER_LAB = """
+import pathlib, sys
+from lab.inspect.prompt_history import remember
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(10):
+    remember(pathlib.Path(sys.argv[1]), f"other {number}", "other")
+"""
