@@ -14,3 +14,9 @@ class DamagedFileError(UserError):
         super().__init__(f"{path} {reason}.")
         self.path = path
         self.reason = reason
+
+
+def name_error(error: BaseException) -> str:
+    """Type of an unexpected error, and the first line of its message: `KeyError: 'a'`. Those of CUDA have several lines."""
+    first_line = str(error).strip().partition("\n")[0].rstrip(" .")
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

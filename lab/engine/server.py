@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import msgspec
 
-from lab.core.errors import UserError
+from lab.core.errors import UserError, name_error
 from lab.engine.method_registry import AnyMethod, EngineMethod
 from lab.engine.protocol import ErrorKind, Failure, Message, Reply, Request, WireError, frame, read_frame
 from lab.engine.request_queue import RequestQueue
@@ -171,6 +171,5 @@ def _failure_frame(id_: int, method: str, error: Exception) -> bytes:
     if isinstance(error, UserError | ConfigError):
         return frame(Reply(id_, error=Failure("user", str(error))))
     traceback.print_exception(error)
-    detail = str(error).partition("\n")[0].rstrip(".")
-    sentence = f"The engine failed on {method}: {type(error).__name__}: {detail}. See its log."
+    sentence = f"The engine failed on {method}: {name_error(error)}. See its log."
     return frame(Reply(id_, error=Failure("bug", sentence)))

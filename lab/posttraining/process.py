@@ -17,7 +17,7 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words, replace_atomic
 from lab.core.bounded_json import JSON_ERRORS
-from lab.core.errors import UserError
+from lab.core.errors import UserError, name_error
 from lab.posttraining.progress_log import MODELS, Ended, Line
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder, check_base, check_replaceable, tuned_name
@@ -106,7 +106,7 @@ def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings
         return ended(str(error))
     except Exception as error:
         traceback.print_exc()
-        return ended(f"Post-training failed with an internal error ({type(error).__name__}: {error}); see {folder.log_path}.")
+        return ended(f"Post-training failed with an internal error ({name_error(error)}); see {folder.log_path}.")
     finally:
         writer.close()
     return 0

@@ -14,7 +14,7 @@ import filelock
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words
-from lab.core.errors import UserError
+from lab.core.errors import UserError, name_error
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.runs import trainer_commands
@@ -151,7 +151,7 @@ def _work(experiment: ScalingExperiment, signals: StopSignals) -> int:
         problem = str(error)
     except Exception as error:
         traceback.print_exc()
-        problem = f"The experiment failed with an internal error ({type(error).__name__}: {error}); see {experiment.log_path}."
+        problem = f"The experiment failed with an internal error ({name_error(error)}); see {experiment.log_path}."
     if problem:
         _log(problem, 1)
     try:

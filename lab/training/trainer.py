@@ -21,7 +21,7 @@ import filelock
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, remove_leftovers
-from lab.core.errors import UserError
+from lab.core.errors import UserError, name_error
 from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
@@ -196,7 +196,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         report_failure(board, str(error))
     except Exception as error:
         traceback.print_exc()
-        report_failure(board, f"The trainer failed with an internal error ({type(error).__name__}: {error}); see trainer.log.")
+        report_failure(board, f"The trainer failed with an internal error ({name_error(error)}); see trainer.log.")
     try:
         board.end()
     except OSError as error:

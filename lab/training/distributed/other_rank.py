@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import msgspec
 import torch
 
-from lab.core.errors import UserError
+from lab.core.errors import UserError, name_error
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.training.acceleration.compilation import is_compiled
@@ -62,7 +62,7 @@ def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSigna
         lost = watch.lost(1.0) or broken_connection(error)
         if not lost:
             traceback.print_exc()
-        failure = lost or f"{type(error).__name__}: {error}"
+        failure = lost or name_error(error)
     finally:
         watch.end(failure)
     if failure:

@@ -200,7 +200,7 @@ class RankWatch:
         if beat is None:
             return ""
         if beat.failure:
-            return f"Rank {rank} on {beat.host} failed: {beat.failure}"
+            return f"Rank {rank} on {beat.host} failed: {beat.failure.rstrip('.')}."
         who = f"Rank {rank} (process {beat.pid} on {beat.host})"
         if (beat.host, beat.space) == (self._own.host, self._own.space) and beat.space and not _is_alive(beat.pid):
             return f"{who} died, and training ended with it."

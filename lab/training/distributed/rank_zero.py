@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lab.core.errors import UserError
+from lab.core.errors import UserError, name_error
 from lab.runs.run_folder import Run
 from lab.training.distributed.one_rank import RankLostError
 from lab.training.distributed.orders import Kind, Order
@@ -173,7 +173,7 @@ def leading(run: Run, environment: RankEnvironment, board: StatusBoard, signals:
         watch.waits = False
         yield RankZero(group, watch, sharded=sharded)
     except BaseException as error:
-        failure = str(error) or type(error).__name__
+        failure = str(error) if isinstance(error, UserError) else name_error(error)
         raise
     finally:
         watch.end(failure)

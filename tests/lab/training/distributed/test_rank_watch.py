@@ -1,6 +1,7 @@
 """The watch of the ranks where their store does not answer, and where the start is ended; the launcher's word on a rank."""
 
 import os
+import platform
 import signal
 import subprocess
 import threading
@@ -70,7 +71,8 @@ def test_a_store_that_does_not_answer_holds_nobody_up(rank: int, store: HaltedSt
     watch.end(SILENCE)
 
 
-def test_a_failure_is_told_at_the_end(store: HaltedStore) -> None:
+@pytest.mark.parametrize("failure", ["The data is gone.", "AcceleratorError: CUDA error: an illegal memory access"])
+def test_a_failure_is_told_at_the_end(failure: str, store: HaltedStore) -> None:
     store.goes_on.set()
     signals = StopSignals()
     first, second = watch_of(0, 2, store, signals), watch_of(1, 2, store, signals)
@@ -78,8 +80,8 @@ def test_a_failure_is_told_at_the_end(store: HaltedStore) -> None:
     second.start(lambda reason: None)
     join_all(first, signals, 60.0, lambda missing: None)
     assert first.lost() == ""
-    second.end("The data is gone.")
-    assert first.lost(60.0).endswith(" failed: The data is gone.")
+    second.end(failure)
+    assert first.lost(60.0) == f"Rank 1 on {platform.node()} failed: {failure.rstrip('.')}."
     first.end()
 
 
