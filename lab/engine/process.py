@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import BinaryIO
 
-from lab.core.machine import cores
+from lab.core.machine import cores, has_cuda
 from lab.engine.client import GENTLY
 from lab.engine.server import Server
 from lab.planning.threads import engine_threads
@@ -53,7 +53,7 @@ def compute_exactly() -> None:
 
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
-    torch.set_num_threads(engine_threads(cores()))
+    torch.set_num_threads(engine_threads(cores(), beside_gpu=has_cuda()))
     torch.set_grad_enabled(False)
 
 

@@ -20,7 +20,7 @@ from lab.bench.end_trainer import end_trainer
 from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
 from lab.bench.timed_process import TimedProcess, time_in_turns
 from lab.core.errors import UserError
-from lab.core.machine import cores, no_cuda_reason
+from lab.core.machine import cores, has_cuda, no_cuda_reason
 from lab.core.number_format import counted, fixed
 from lab.core.torch_environment import torch_environment
 from lab.planning.gpu.model_flops_utilization import peak_flops, utilization
@@ -182,7 +182,7 @@ class GpuSuite:
 
     def _trace(self) -> Iterator[BenchRow]:
         self.say("tracing")
-        threads, tokens = engine_threads(cores()), self.work.traced
+        threads, tokens = engine_threads(cores(), beside_gpu=has_cuda()), self.work.traced
         job = {"kind": "tracing", "threads": threads, "shape": asdict(self.work.shape), "tokens": tokens}
         traced = TimedProcess("trace", "lab.bench.bench_worker", job, dict(os.environ))
         with traced:
