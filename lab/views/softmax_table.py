@@ -64,8 +64,9 @@ def softmax_table(
     """One row for each score: the score, its exp and its share of the sum of them all, which is the softmax.
 
     `raw` adds a column of what the scores were scaled from, `subtract_max` the column score − max (always there where the largest
-    score is farther than FAR_SCORE from 0), `others` a last row for what is not listed (its `exp_sum` counts from the listed
-    maximum), `masked` rows that take no part. `percent` writes the softmax as 38.9% rather than 0.39.
+    score is farther than FAR_SCORE from 0, or where the printed numbers would not reproduce each other without it), `others` a
+    last row for what is not listed (its `exp_sum` counts from the listed maximum), `masked` rows that take no part. `percent`
+    writes the softmax as 38.9% rather than 0.39.
 
     Each printed number differs by at most one in its last digit from what the printed numbers before it give; a column gets more
     decimals until that holds.
@@ -81,6 +82,9 @@ def softmax_table(
         raise ValueError(f"{len(labels)} labels, {len(values)} scores and {'no' if raws is None else len(raws)} raw scores")
     numbers = _Numbers.of(values, raws, others, subtract_max or others is not None or abs(float(values.max())) > FAR_SCORE)
     decimals = _decimals(numbers, percent)
+    if numbers.shifted is None and not _reproduces(numbers, decimals, percent):  # as where every exp is far below 1
+        numbers = _Numbers.of(values, raws, others, True)
+        decimals = _decimals(numbers, percent)
 
     rows = [_row(numbers, decimals, percent, label, row, ref) for row, label in enumerate(labels)]
     if others is not None:
@@ -160,17 +164,25 @@ def _reproduces(numbers: _Numbers, decimals: _Decimals, percent: bool) -> bool:
     before = np.round(numbers.score if numbers.shifted is None else numbers.shifted, decimals.score)
     small = percent & _has_few_figures(numbers.exps, numbers.shares, decimals.exp)
     exps = np.where(small, [float(f"{exp:.{SMALL_DIGITS}e}") for exp in numbers.exps], np.round(numbers.exps, decimals.exp))
-    total, share_decimals = round(numbers.total, decimals.total), 3 if percent else 2
+    total, units = round(numbers.total, decimals.total), _share_units(numbers.shares, percent)
     return (
         total > 0
-        and _close(np.exp(before), exps[: len(before)], decimals.exp)
-        and _close(exps.sum(), total, decimals.total)
-        and _close(exps / total, np.round(numbers.shares, share_decimals), share_decimals)
+        and _close(np.exp(before), exps[: len(before)], 10.0**-decimals.exp)
+        and _close(exps.sum(), total, 10.0**-decimals.total)
+        and _close(exps / total, np.round(numbers.shares / units) * units, units)
     )
 
 
-def _close(a: np.ndarray | float, b: np.ndarray | float, decimals: int) -> bool:
-    return bool(np.all(np.abs(a - b) <= 1.0000001 * 10.0**-decimals))
+def _close(a: np.ndarray | float, b: np.ndarray | float, unit: np.ndarray | float) -> bool:
+    return bool(np.all(np.abs(a - b) <= 1.0000001 * unit))
+
+
+def _share_units(shares: np.ndarray, percent: bool) -> np.ndarray:
+    """One unit of the last digit that each share is printed with."""
+    usual = np.full(len(shares), 1e-3 if percent else 1e-2)
+    small = percent & (shares > 0) & (shares < SMALL)
+    figures = np.floor(np.log10(shares, where=small, out=np.zeros_like(shares)))
+    return np.where(small, 10.0 ** (figures + 1 - SMALL_DIGITS), usual)
 
 
 def _share(p: float, percent: bool) -> str:

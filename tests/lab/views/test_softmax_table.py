@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lab.views.blocks import Cell, Table
@@ -73,6 +73,8 @@ def test_large_scores_subtract_the_maximum_by_themselves() -> None:
 
 
 @settings(deadline=None, max_examples=60)
+@example([-8.0, -10.0], False, False)
+@example([-5.0, -12.0], False, True)
 @given(st.lists(st.floats(-12, 9), min_size=1, max_size=60), st.booleans(), st.booleans())
 def test_printed_rows_reproduce_their_results(scores: list[float], subtract_max: bool, percent: bool) -> None:
     table = softmax_table([str(i) for i in range(len(scores))], scores, subtract_max=subtract_max, percent=percent)
