@@ -111,7 +111,7 @@ class GPT(nn.Module):
         """Used in training mode alone, so that no other shape is ever compiled; they hold no weights."""
         self.gradient_scale: Tensor | None = None
         """Factor on the gradients of `loss`, which itself is not multiplied; see `chunked_cross_entropy`."""
-        device = torch.get_default_device()
+        device = torch.empty(0).device  # `torch.get_default_device` of torch 2.6 does not see `with torch.device(...)`
         with torch.device("meta"):  # without values: torch's own initial ones would only be thrown away
             self.wte = _embedding(config.vocab_size, config.width)
             self.wpe = _embedding(config.context, config.width)

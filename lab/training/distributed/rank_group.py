@@ -165,7 +165,6 @@ class RankGroup:
         parallel = DistributedDataParallel(
             _Loss(model, loss),
             device_ids=[self.device] if self.device.type == "cuda" else None,
-            init_sync=False,
             gradient_as_bucket_view=True,
         )
         parallel.register_comm_hook(None, _add_up)

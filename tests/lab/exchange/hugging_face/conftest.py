@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lab.exchange.hugging_face import pickled_weights
 from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
 from lab.exchange.hugging_face.tokenizer_export import tokenizer_json
 from models.config import ModelConfig
@@ -23,6 +24,13 @@ MakeFolder = Callable[..., Path]
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture
+def pickles_are_read() -> None:
+    """A torch that reads pickles safely; an older one refuses them, which has a test of its own."""
+    if pickled_weights.torch_version(torch.__version__) < pickled_weights.SAFE_TORCH:
+        pytest.skip(f"torch {torch.__version__} reads no pickle safely")
 
 
 @pytest.fixture

@@ -197,6 +197,7 @@ class Harmful:
         return (Path.touch, (self.path,))
 
 
+@pytest.mark.usefixtures("pickles_are_read")
 def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     make_folder: MakeFolder, home: Path, weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     assert [pickled_weights.torch_version(words) for words in ("2.13.0+cpu", "2.10.0a0", "odd")] == [(2, 13), (2, 10), (0, 0)]
 
 
+@pytest.mark.usefixtures("pickles_are_read")
 def test_shards_of_a_pickle_are_read_for_weights_alone_where_the_user_asks(
     make_folder: MakeFolder, home: Path, weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +325,7 @@ def test_a_branch_that_is_no_regular_file_or_too_large_is_passed_over(
     assert import_run(str(repository), home).name == "tiny-2"
 
 
+@pytest.mark.usefixtures("pickles_are_read")
 def test_a_head_of_its_own_that_is_missing(make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]) -> None:
     folder = make_folder({"tie_word_embeddings": False})
     refused(folder, home, r"\(tie_word_embeddings is false\), and there is no lm_head.weight")

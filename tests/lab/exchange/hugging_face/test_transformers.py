@@ -105,6 +105,7 @@ def test_an_imported_model_writes_the_same_100_tokens(dtype: torch.dtype, tmp_pa
     assert len(set(drawn)) > 20, "no model that repeats one token"
 
 
+@pytest.mark.usefixtures("pickles_are_read")
 def test_sharded_pickles_are_read(tmp_path: Path) -> None:
     model = theirs()
     folder = folder_of(model, tmp_path / "old", max_shard_size="2KB")
@@ -120,6 +121,7 @@ def test_sharded_pickles_are_read(tmp_path: Path) -> None:
     assert largest_difference(model, import_run(str(folder), tmp_path / "home", convert_pickle=True)) <= 1e-4
 
 
+@pytest.mark.usefixtures("pickles_are_read")
 def test_old_and_wrapped_files_are_read(tmp_path: Path) -> None:
     model = theirs()
     folder = folder_of(model, tmp_path / "old")

@@ -69,7 +69,7 @@ def broken_parts(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            raise torch._dynamo.exc.BackendCompilerFailed(None, RuntimeError("no C++ compiler"), None)  # type: ignore[arg-type]
+            raise torch._dynamo.exc.InternalTorchDynamoError("no C++ compiler")
         return PLAIN.block(block, x)  # type: ignore[arg-type]
 
     def compile_broken(model: GPT) -> None:
@@ -101,7 +101,7 @@ def test_a_failure_to_compile_is_told_once_and_changes_nothing(
     assert same(run.metrics().read()) == same(eager.metrics().read())
     assert_equal_weights(eager, run)
     (said,) = [event for event in run.events().read() if event.kind == "computing"]
-    assert said.text.startswith("torch.compile failed (BackendCompilerFailed: ")
+    assert said.text.startswith("torch.compile failed (InternalTorchDynamoError: ")
     assert said.text.endswith(
         "so that steps are computed without it; the results are the same but for rounding and the dropout masks."
     )

@@ -139,6 +139,7 @@ def test_the_launcher_gives_the_other_ranks_time_when_one_has_failed(monkeypatch
     launcher.give_time(600)
     context = object.__new__(SubprocessContext)
     context._tail_logs, context.filtered_stdout, context.filtered_stderr = [], None, None
+    context.__dict__ |= {"_stdout_tail": None, "_stderr_tail": None}  # their names in torch 2.6
     context.close()
     context.close(signal.SIGINT, 5)
     assert closed == [(signal.SIGTERM, 600), (signal.SIGINT, 5)]
