@@ -66,7 +66,7 @@ def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSigna
     finally:
         watch.end(failure)
     if failure:
-        _log(f"Rank {environment.rank} ended: {failure}")
+        _log(f"Rank {environment.rank} ended: {failure.rstrip('.')}.")
     return 1 if failure else 0
 
 

@@ -4,12 +4,14 @@ Tensors of the model go through NCCL on GPUs and Gloo on the CPU; orders and los
 which a rank may wait for as long as rank 0 evaluates, is paused, or waits for room on a disk.
 """
 
+import inspect
 import os
 import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import torch
@@ -40,6 +42,10 @@ COALESCED_BYTES = 25 << 20
 """Gradients that are added up at once after the backward pass, the size of DistributedDataParallel's buckets."""
 LONGEST_REASON = 200
 """Characters of PyTorch's reason for a broken connection that are repeated."""
+NO_SECOND_SYNC: dict[str, Any] = (
+    {"init_sync": False} if "init_sync" in inspect.signature(DistributedDataParallel).parameters else {}
+)
+"""The ranks have the same weights before; torch 2.6 compares and sends them once more."""
 
 
 def rank_device(environment: RankEnvironment, setting: str) -> torch.device:
@@ -166,6 +172,7 @@ class RankGroup:
             _Loss(model, loss),
             device_ids=[self.device] if self.device.type == "cuda" else None,
             gradient_as_bucket_view=True,
+            **NO_SECOND_SYNC,
         )
         parallel.register_comm_hook(None, _add_up)
         return parallel

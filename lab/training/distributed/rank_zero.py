@@ -64,7 +64,8 @@ class RankZero:
         return ShardedOptimizer(optimizer, model, self._group, lambda: self._send(Order(Kind.GATHER)), self._together)
 
     def loss_function(self, model: GPT) -> Callable[..., Tensor]:
-        return self._step.loss_function(model)
+        with self._together():  # before torch 2.7 the ranks compare and send their weights there
+            return self._step.loss_function(model)
 
     def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
         self._send(Order(Kind.SHARE))

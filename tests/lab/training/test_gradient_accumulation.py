@@ -141,7 +141,9 @@ from lab.runs.run_folder import Run
 from lab.training.stop_signals import StopSignals
 from lab.training.status_file import StatusBoard
 from lab.training.training_loop import Training
+import torch
 
+torch.ones(1, requires_grad=True).backward()  # starts the threads of autograd, one for each GPU
 for path, megabytes in zip(sys.argv[1::2], sys.argv[2::2]):
     board = StatusBoard(Run(Path(path)).status_path, Status(phase="starting", pid=os.getpid()))
     training = Training(Run(Path(path)), board, StopSignals())
@@ -163,6 +165,7 @@ def test_with_a_limit_on_the_process(tiny_run: TinyRun) -> None:
     The limit is RLIMIT_AS, at which the system itself refuses memory.
     """
     settings = {"width": 64, "layers": 2, "context": 128, "batch": 64, "steps": 2, "eval_every": 100, "precision": "fp32"}
+    settings |= {"device": "cpu"}
     fits = tiny_run(text="stories:60kB", dropout=0.0, **settings)
     does_not = tiny_run(text="stories:20kB", dropout=0.0, **(settings | {"width": 512, "batch": 2, "attention": "plain"}))
     command = [sys.executable, "-P", "-c", LIMITED, str(does_not.path), "20", str(fits.path), "20"]

@@ -1,6 +1,7 @@
 """Ranks of a training, forked from one process that has imported torch, so that a start takes tenths of a second."""
 
 import os
+import signal
 import socket
 from typing import Any
 
@@ -99,7 +100,20 @@ def other_hosts(rank: int) -> None:
     rank_zero.EXPLAIN_SECONDS = 0.0
 
 
+def ends_before_first_step(rank: int) -> None:
+    """Rank 1 ends once it has the weights, before it is ready for the first step; ranks always compare their weights then."""
+    from lab.training.distributed import other_rank, rank_group
+
+    def killed(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    rank_group.NO_SECOND_SYNC = {}
+    if rank == 1:
+        other_rank.ComputeSetup = killed  # type: ignore[assignment, misc]
+
+
 FAULTS = {
+    "ends before first step": ends_before_first_step,
     "other hosts": other_hosts,
     "large scale": large_scale,
     "full memory": full_memory,

@@ -187,6 +187,15 @@ def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_
     assert load_model(run, "last")[1] == status.step > 0
 
 
+def test_a_rank_that_is_killed_before_the_first_step_ends_the_other(tiny_run: TinyRun, ranks: RankForker) -> None:
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    pids = ranks.start(run, 2, "ends before first step")
+    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    who = f"Rank 1 (process {pids[1]} on {os.uname().nodename}) died, and training ended with it."
+    assert run.status().phase == "failed"
+    assert run.status().message.startswith(who)
+
+
 def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, ranks: RankForker) -> None:
     """Rank 0 of one run and rank 1 of another, at the same time: each takes ten seconds to be found."""
     runs = [tiny_run(**PLAIN, steps=1_000_000) for _ in range(2)]
