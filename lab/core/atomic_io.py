@@ -96,7 +96,7 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
 def writer_s_turn(folder: Path) -> Iterator[None]:
     """Context for reading a small file of this folder, changing it and writing it: one thread of one process after the other.
 
-    Where the folder is not there yet, or the system or the disk has no such locks, nobody waits.
+    Where the folder is not there, or the system or the disk has no such locks, nobody waits; nor longer than LONGEST_TURN.
     """
     descriptor = None if sys.platform == "win32" else _opened(folder)
     try:

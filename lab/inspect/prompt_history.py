@@ -3,6 +3,8 @@
 Nothing here needs torch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -84,7 +86,7 @@ def remember(home: Path, text: str, run: str = "") -> list[str]:
 
     Raises UserError if the file cannot be read or written.
     """
-    with writer_s_turn(home):
+    with _turn(home):
         entries = [Entry(entry.text, _without(entry.runs, run)) for entry in _entries(home)]
         runs = next((entry.runs for entry in reversed(entries) if entry.text == text), ())
         return _write(home, [*entries, Entry(text, (*runs, run) if run else runs)])
@@ -95,13 +97,22 @@ def rename_last_prompt(home: Path, before: str, now: str) -> None:
 
     Raises UserError if the file cannot be read or written.
     """
-    with writer_s_turn(home):
+    with _turn(home):
         entries = _entries(home)
         if any(before in entry.runs for entry in entries):
             for entry in entries:
                 if before in entry.runs:
                     entry.runs = (*_without(entry.runs, before), *((now,) if now else ()))
             _write(home, entries)
+
+
+@contextmanager
+def _turn(home: Path) -> Iterator[None]:
+    """Context in which nobody else changes the file, made so that its folder is there to be locked."""
+    with suppress(OSError):  # reading or writing says what is wrong
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with writer_s_turn(history_path(home).resolve().parent):
+        yield
 
 
 def _without(runs: tuple[str, ...], run: str) -> tuple[str, ...]:
@@ -114,7 +125,6 @@ def _write(home: Path, entries: list[Entry]) -> list[str]:
     runs = {entry.text: entry.runs for entry in entries}
     kept = (Entry(prompt.encode("utf-8", "replace").decode(), runs[prompt]) for prompt in prompts)
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(history_path(home).resolve(), b"".join(msgspec.json.encode(entry) + b"\n" for entry in kept))
     except OSError as error:
         raise os_error_in_words(error, f"keep the prompt in {history_path(home)}") from error

@@ -105,14 +105,19 @@ def test_a_file_that_cannot_be_read_is_not_replaced_and_a_link_stays_one(tmp_pat
     assert history_path(tmp_path).is_dir()
 
 
-def test_prompts_that_are_kept_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["new", "linked"])
+def test_prompts_that_are_kept_at_the_same_time_are_all_kept(tmp_path: Path, kind: str) -> None:
+    home = tmp_path / "new"
+    if kind == "linked":
+        home.mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        (home / "prompts.jsonl").symlink_to(tmp_path / "elsewhere" / "prompts.jsonl")
+
     def several(name: str) -> None:
         for number in range(10):
-            remember(tmp_path, f"{name} {number}", name)
+            remember(home, f"{name} {number}", name)
 
-    other = subprocess.Popen(
-        [sys.executable, "-P", "-c", OTHER_LAB, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    other = subprocess.Popen([sys.executable, "-P", "-c", OTHER_LAB, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with other:
         assert other.stdin
         assert other.stdout
@@ -126,8 +131,8 @@ def test_prompts_that_are_kept_at_the_same_time_are_all_kept(tmp_path: Path) -> 
             thread.join()
     assert other.returncode == 0
     names = [*(f"thread {k}" for k in range(3)), "other"]
-    assert sorted(read_history(tmp_path)) == sorted(f"{name} {number}" for name in names for number in range(10))
-    assert [last_prompt(tmp_path, name) for name in names] == [f"{name} 9" for name in names]
+    assert sorted(read_history(home)) == sorted(f"{name} {number}" for name in names for number in range(10))
+    assert [last_prompt(home, name) for name in names] == [f"{name} 9" for name in names]
 
 
 OTHER_LAB = """
