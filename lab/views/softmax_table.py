@@ -17,8 +17,8 @@ MORE_DECIMALS = 4
 SMALL, SMALL_DIGITS = 0.01, 2
 """A share below this is written with so many significant figures: rows of an untrained model would all read <0.1%."""
 
-FAR_SCORE = 10.0
-"""exp of a maximum farther from 0 has more digits than there is room for: it is then subtracted first, as the model does."""
+FAR_ABOVE, FAR_BELOW = 10.0, -6.0
+"""exp of a maximum beyond these has more digits than there is room for: it is then subtracted first, as the model does."""
 
 Reference = Callable[[str, int | None], str]
 """Name of a number, from its column (raw, score, shifted, exp, softmax) and its row, None standing for the sum."""
@@ -64,7 +64,7 @@ def softmax_table(
     """One row for each score: the score, its exp and its share of the sum of them all, which is the softmax.
 
     `raw` adds a column of what the scores were scaled from, `subtract_max` the column score − max (always there where the largest
-    score is farther than FAR_SCORE from 0, or where the printed numbers would not reproduce each other without it), `others` a
+    score is beyond FAR_ABOVE or FAR_BELOW, or where the printed numbers would not reproduce each other without it), `others` a
     last row for what is not listed (its `exp_sum` counts from the listed maximum), `masked` rows that take no part. `percent`
     writes the softmax as 38.9% rather than 0.39.
 
@@ -80,7 +80,7 @@ def softmax_table(
         raise ValueError("a softmax needs at least one score, and every score finite")
     if len(labels) != len(values) or (raws is not None and len(raws) != len(values)):
         raise ValueError(f"{len(labels)} labels, {len(values)} scores and {'no' if raws is None else len(raws)} raw scores")
-    numbers = _Numbers.of(values, raws, others, subtract_max or others is not None or abs(float(values.max())) > FAR_SCORE)
+    numbers = _Numbers.of(values, raws, others, subtract_max or others is not None or not FAR_BELOW <= values.max() <= FAR_ABOVE)
     decimals = _decimals(numbers, percent)
     if numbers.shifted is None and not _reproduces(numbers, decimals, percent):  # as where every exp is far below 1
         numbers = _Numbers.of(values, raws, others, True)
@@ -182,7 +182,7 @@ def _share_units(shares: np.ndarray, percent: bool) -> np.ndarray:
     usual = np.full(len(shares), 1e-3 if percent else 1e-2)
     small = percent & (shares > 0) & (shares < SMALL)
     figures = np.floor(np.log10(shares, where=small, out=np.zeros_like(shares)))
-    return np.where(small, 10.0 ** (figures + 1 - SMALL_DIGITS), usual)
+    return np.where(small, np.maximum(10.0 ** (figures + 1 - SMALL_DIGITS), np.finfo(float).tiny), usual)
 
 
 def _share(p: float, percent: bool) -> str:
