@@ -17,6 +17,10 @@ class DamagedFileError(UserError):
 
 
 def name_error(error: BaseException) -> str:
-    """Type of an unexpected error, and the first line of its message: `KeyError: 'a'`. Those of CUDA have several lines."""
-    first_line = str(error).strip().partition("\n")[0].rstrip(" .")
-    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+    """Type of an unexpected error, and the first line of its message: `KeyError: 'a'`. Those of CUDA have several lines.
+
+    A line that ends in a colon has the next one after it.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    words = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1]).rstrip(" .:")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -138,7 +138,7 @@ class AlignedView(CachedLinesView):
             marks = aligned.marks(row)
             return [Segment(fit(DIFFER if marks else "", width), name), Segment(marks, self.style_of("aligned--mark"))]
         palette, base = palette_of(self), self.style_of("")
-        segments = [Segment(fit(self._titles[which], width), name)]
+        segments = [Segment(fit(self._titles[which], width - 1) + " ", name)]
         cells = aligned.cells(which, row)
         at = 0
         while at < len(cells):

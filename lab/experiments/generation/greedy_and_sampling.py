@@ -52,6 +52,7 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
         "greedy_top_share": greedy,
         "distinct": int(np.count_nonzero(counts)),
         "largest_gap": gaps[len(drawn)],
+        "largest_gap_points": 100 * gaps[len(drawn)],
         "first_gap": gaps[STAGES[0]],
     }
     blocks: list[Block] = [_tokens(at, after, counts, drawn, taken), _gaps(gaps)]

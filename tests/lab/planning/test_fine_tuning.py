@@ -38,7 +38,8 @@ def text(tmp_path: Path) -> Path:
 
 def test_it_begins_with_the_weights_shape_and_tokenizer_of_its_base(text: Path, tmp_path: Path) -> None:
     demo = open_run("demo")
-    run = prepare_run(RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home", threads=1, precision="fp32"))
+    settings = {"steps": 2, "threads": 1, "precision": "fp32", "device": "cpu"}
+    run = prepare_run(RunRequest(text=str(text), start="demo", home=tmp_path / "home", **settings))
     config = run.config
     assert config.model == replace(demo.config.model, dropout=config.model.dropout)
     assert tokenizer_of(run).checksum == tokenizer_of(demo).checksum
