@@ -16,9 +16,9 @@ Chunk = bytes | memoryview
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of a full quota."""
 
-LONGEST_TURN = 5.0
+LOCK_TIMEOUT = 5.0
 """Seconds after which a writer no longer waits for another, who may have been stopped in the middle."""
-TURN_POLL_SECONDS = 0.005
+LOCK_POLL_SECONDS = 0.005
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -93,15 +93,15 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
 
 
 @contextmanager
-def writer_s_turn(folder: Path) -> Iterator[None]:
-    """Context for reading a small file of this folder, changing it and writing it: one thread of one process after the other.
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Lock of a folder, in which one thread of one process at a time reads, changes and writes a small file.
 
-    Where the folder is not there, or the system or the disk has no such locks, nobody waits; nor longer than LONGEST_TURN.
+    Where the folder is not there, or the system or the disk has no such locks, nobody waits; nor longer than LOCK_TIMEOUT.
     """
     descriptor = None if sys.platform == "win32" else _opened(folder)
     try:
         if descriptor is not None:
-            _wait_for_turn(descriptor)
+            _acquire(descriptor)
         yield
     finally:
         if descriptor is not None:
@@ -114,16 +114,16 @@ def _opened(folder: Path) -> int | None:
     return None
 
 
-def _wait_for_turn(descriptor: int) -> None:
-    """Lock a folder until its descriptor is closed."""
+def _acquire(descriptor: int) -> None:
+    """Lock the folder of this descriptor until it is closed."""
     import fcntl
 
-    give_up = time.monotonic() + LONGEST_TURN
+    give_up = time.monotonic() + LOCK_TIMEOUT
     while time.monotonic() < give_up:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(TURN_POLL_SECONDS)
+            time.sleep(LOCK_POLL_SECONDS)
         except OSError:
             return  # the disk has no such locks
         else:

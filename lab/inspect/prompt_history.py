@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, write_atomic, writer_s_turn
+from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
 from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
@@ -86,7 +86,7 @@ def remember(home: Path, text: str, run: str = "") -> list[str]:
 
     Raises UserError if the file cannot be read or written.
     """
-    with _turn(home):
+    with _history_lock(home):
         entries = [Entry(entry.text, _without(entry.runs, run)) for entry in _entries(home)]
         runs = next((entry.runs for entry in reversed(entries) if entry.text == text), ())
         return _write(home, [*entries, Entry(text, (*runs, run) if run else runs)])
@@ -97,7 +97,7 @@ def rename_last_prompt(home: Path, before: str, now: str) -> None:
 
     Raises UserError if the file cannot be read or written.
     """
-    with _turn(home):
+    with _history_lock(home):
         entries = _entries(home)
         if any(before in entry.runs for entry in entries):
             for entry in entries:
@@ -107,11 +107,11 @@ def rename_last_prompt(home: Path, before: str, now: str) -> None:
 
 
 @contextmanager
-def _turn(home: Path) -> Iterator[None]:
-    """Context in which nobody else changes the file, made so that its folder is there to be locked."""
+def _history_lock(home: Path) -> Iterator[None]:
+    """Lock of the file of prompts, whose folder is made if it is not there."""
     with suppress(OSError):  # reading or writing says what is wrong
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with writer_s_turn(history_path(home).resolve().parent):
+    with folder_lock(history_path(home).resolve().parent):
         yield
 
 

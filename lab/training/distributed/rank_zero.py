@@ -64,7 +64,7 @@ class RankZero:
         return ShardedOptimizer(optimizer, model, self._group, lambda: self._send(Order(Kind.GATHER)), self._together)
 
     def loss_function(self, model: GPT) -> Callable[..., Tensor]:
-        with self._together():  # before torch 2.7 the ranks compare and send their weights there
+        with self._together():  # in torch 2.6 the ranks compare and send their weights here
             return self._step.loss_function(model)
 
     def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
