@@ -54,7 +54,7 @@ def test_an_answer_ends_with_its_line_and_is_that_of_plain_generation(demo: GPT,
 
 
 def test_the_penalty_keeps_the_policy_nearer_to_the_reference(demo: GPT, answerer: Answerer) -> None:
-    settings = PosttrainSettings(pairs=16, epochs=2, rounds=6, questions=2, group=4, rl_lr=1e-3, beta=2.0)
+    settings = PosttrainSettings(pairs=64, epochs=2, rounds=6, questions=4, group=8, rl_lr=1e-3, beta=2.0)
     source = PairSource(settings.seed, answerer.fits)
     list(fine_tune(demo, answerer, source.draw(settings.pairs), settings))
     questions, stories = source.draw(settings.rounds * settings.questions), ["Once there was a small cat named Rex.\n\n"]
