@@ -1,10 +1,10 @@
-"""Baseline losses: uniform, unigram, bigram, and the source's entropy."""
+"""Baseline losses: uniform, unigram and bigram on the validation text, and the source's entropy."""
 
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.core.number_format import count
+from lab.core.number_format import count, fixed
 from lab.core.uniform_baseline import uniform_baseline
 from lab.reports.count_entropy import MOST_TOKENS
 from lab.reports.text_entropy import TextEntropy
@@ -37,11 +37,22 @@ class Baseline:
 def baselines(vocab_size: int, data: DataConfig, history: "LossHistory", entropy: TextEntropy | None) -> tuple[Baseline, ...]:
     """The known baselines, from the highest to the lowest."""
     found = [Baseline("uniform baseline: ln V", "uniform", uniform_baseline(vocab_size))]
-    if entropy is not None:
-        part = f" in the first {count(MOST_TOKENS)} tokens" if data.split > MOST_TOKENS else ""
-        found.append(Baseline(f"unigram entropy{part}", "unigram", entropy.unigram))
-        found.append(Baseline(f"bigram entropy{part}", "bigram", entropy.bigram))
+    validation = entropy.validation if entropy is not None else None
+    if validation is not None:
+        part = f" of {count(MOST_TOKENS)} tokens" if data.split > MOST_TOKENS else ""
+        found.append(Baseline(f"unigram{part}, on validation", "unigram", validation.unigram_loss))
+        if validation.bigram_loss is not None:
+            found.append(Baseline(f"bigram{part}, on validation", "bigram", validation.bigram_loss))
     if data.entropy_bits_per_byte is not None:
         source = data.entropy_bits_per_byte * math.log(2) * bytes_per_token(data, history)
         found.append(Baseline("source entropy", "source", source))
     return tuple(found)
+
+
+def bigram_in_words(entropy: TextEntropy | None) -> str:
+    """A sentence on the bigram baseline; empty where it is not known."""
+    validation = entropy.validation if entropy is not None else None
+    if validation is None or validation.bigram_loss is None:
+        return ""
+    level = fixed(validation.bigram_loss, 2)
+    return f"Bigram: the training text's counts of each token after the one before it lose {level} on the validation text."

@@ -1,23 +1,21 @@
-"""Unigram and bigram entropy of a run's training text, in nats per token.
+"""Unigram and bigram entropy of a run's training text, and the validation text beside it, in nats per token.
 
 Entropies of the counts of the text itself (Shannon 1951, "Prediction and entropy of printed English"). A model may lose less than
 the bigram entropy on text that it has memorized, and more on text that it has not seen.
 """
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lab.core.errors import UserError
 from lab.data.token_file import TokenFile, token_dtype
-from lab.reports.count_entropy import MOST_TOKENS, entropy_of_counts
+from lab.reports.bigram_counts import BigramCounts
+from lab.reports.count_entropy import MOST_TOKENS
 from lab.reports.validation_text import ValidationText, validation_text
 from lab.runs.run_folder import Run
-
-MOST_COUNTERS = 1 << 22
-"""Up to so many possible pairs each has its counter, which is quicker than sorting the pairs that occur."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +29,13 @@ class TextEntropy:
     validation: ValidationText | None = None
 
 
-def text_entropy(ids: np.ndarray[Any, Any], vocab_size: int) -> TextEntropy:
-    """Unigram and bigram entropy of a text of at least two tokens: H(next | this) = H(this, next) - H(this)."""
-    ids = ids[:MOST_TOKENS]
-    counts = np.bincount(ids, minlength=vocab_size)
-    this, following = ids[:-1].astype(np.int64), ids[1:]
-    pairs = this * vocab_size + following
-    pair_counts = np.bincount(pairs) if vocab_size**2 <= MOST_COUNTERS else np.unique(pairs, return_counts=True)[1]
-    bigram = entropy_of_counts(pair_counts) - entropy_of_counts(np.bincount(this, minlength=vocab_size))
-    return TextEntropy(entropy_of_counts(counts), max(0.0, bigram))
+def text_entropy(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, bytes_each: float) -> TextEntropy:
+    """Entropies of a training part of at least two tokens, of which the last `MOST_TOKENS` are counted, and of its validation
+    part `end`; `bytes_each` is the mean length of a token.
+    """
+    ids, end = ids[-MOST_TOKENS:], end[:MOST_TOKENS]
+    counts = BigramCounts.of(ids, vocab_size)
+    return TextEntropy(counts.unigram_entropy(), counts.bigram_entropy(), validation_text(ids, end, counts, bytes_each))
 
 
 def run_entropy(run: Run) -> TextEntropy | None:
@@ -60,7 +56,7 @@ def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: 
     except UserError:
         return None
     ids, end = tokens[:split], tokens[split:]
-    counted = (ids[:MOST_TOKENS], ids[-MOST_TOKENS:], end[:MOST_TOKENS])
+    counted = (ids[-MOST_TOKENS:], end[:MOST_TOKENS])
     if len(ids) < 2 or any(len(part) and int(part.max()) >= vocab_size for part in counted):
         return None  # not a text of this vocabulary; training and Inspect report it
-    return replace(text_entropy(ids, vocab_size), validation=validation_text(ids, end, vocab_size, bytes_each))
+    return text_entropy(ids, end, vocab_size, bytes_each)

@@ -1,14 +1,16 @@
-"""The validation text beside the training text: difference of their token frequencies, and the share that is copied."""
+"""The validation text beside the training text: its loss by the training text's counts, and the share that is copied."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lab.reports.count_entropy import MOST_TOKENS, entropy_of_counts
+from lab.reports.bigram_counts import BigramCounts
+from lab.reports.count_entropy import entropy_of_counts
 
 PASSAGE_BYTES = 200
 """Length of a passage. At 1.5 bits per byte so many bytes are one of 2^300 possible: found twice, they were copied."""
+MOST_PAIRS = 1_000_000
 PASSAGES = 50
 """Looked for in the training part, spread evenly over the validation part."""
 
@@ -20,28 +22,32 @@ class ValidationText:
     tokens: int
     unigram: float
     """H(token) of the validation part itself."""
-    cross_entropy: float
-    """Mean −ln p of its tokens by the training part's frequencies, each counted once more so that none is zero."""
+    unigram_loss: float
+    """Mean −ln p of its tokens by the training part's token frequencies."""
     divergence: float
-    """KL divergence of the two, cross_entropy − unigram, less the expected divergence of two samples of one source."""
+    """KL divergence of the two, unigram_loss − unigram, less the expected divergence of two samples of one source."""
     copied: float | None
     """Share of its passages of about `PASSAGE_BYTES` found verbatim in the training part; None if it is shorter than one."""
+    bigram_loss: float | None = None
+    """Mean −ln p of its first `MOST_PAIRS` tokens, each by the one before it, by the training part's token pairs; None if there
+    is but one token."""
 
 
 def validation_text(
-    ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, bytes_each: float
+    ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], counts: BigramCounts, bytes_each: float
 ) -> ValidationText | None:
-    """Compare the two parts; `bytes_each` is the mean length of a token. None without a validation part."""
-    ids, end = ids[-MOST_TOKENS:], end[:MOST_TOKENS]
+    """Compare the two parts; `counts` are those of `ids`, `bytes_each` is the mean length of a token. None without a validation
+    part.
+    """
     if not len(end):
         return None
-    size = max(vocab_size, int(ids.max()) + 1, int(end.max()) + 1)
-    counts, own = (np.bincount(part, minlength=size) for part in (ids, end))
-    cross = -float((own * np.log((counts + 1) / (len(ids) + size))).sum() / len(end))
-    unigram = entropy_of_counts(own)
+    own = np.bincount(end, minlength=counts.vocab_size)
+    unigram, unigram_loss = entropy_of_counts(own), float((own * counts.unigram_losses()).sum() / len(end))
+    bigram_loss = float(counts.bigram_losses(end[: MOST_PAIRS + 1]).mean()) if len(end) > 1 else None
     # Of n draws from k outcomes the expected KL divergence from their source is about (k − 1) / 2n (Miller 1955).
-    expected = (np.count_nonzero(own) - 1) / (2 * len(end)) + (np.count_nonzero(counts) - 1) / (2 * len(ids))
-    return ValidationText(len(end), unigram, cross, float(cross - unigram - expected), copied_share(ids, end, bytes_each))
+    expected = (np.count_nonzero(own) - 1) / (2 * len(end)) + (np.count_nonzero(counts.tokens) - 1) / (2 * len(ids))
+    divergence = float(unigram_loss - unigram - expected)
+    return ValidationText(len(end), unigram, unigram_loss, divergence, copied_share(ids, end, bytes_each), bigram_loss)
 
 
 def copied_share(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], bytes_each: float) -> float | None:

@@ -72,9 +72,7 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
     if found.verdict in JUDGED:
         parts.append(_overfitting(run))
     if found.verdict not in NO_LEVEL:
-        # Token pairs are counted in the training text: they say nothing about the loss on a text of another kind.
-        entropy = None if found.verdict == "validation text differs" else run.entropy
-        parts.append(_level(run.config, run.status, run.history, entropy))
+        parts.append(_level(run.config, run.status, run.history, run.entropy))
     return VerdictLine(TONES[found.verdict], tuple(part for part in parts if part))
 
 
@@ -96,7 +94,8 @@ def _change(first: Evaluation, last: Evaluation) -> str:
 
 
 def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: TextEntropy | None) -> str:
-    """The validation loss beside the lowest level that is known: of the source, of token pairs, of equal probabilities.
+    """The validation loss beside the lowest level that is known: of the source, of the training text's token pairs on the
+    validation text, of equal probabilities.
 
     At the end it is the last weights' on all of the validation text, else that of the latest evaluation.
     """
@@ -105,13 +104,14 @@ def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: T
     if found is None or found.val_loss is None or not found.step:
         return ""
     source = config.data.entropy_bits_per_byte
+    validation = entropy.validation if entropy is not None else None
     if source is not None:
         level, name = (
             source * math.log(2) * _bytes_per_token(found.val_loss, found.bits_per_byte, config, history),
             "the source's entropy",
         )
-    elif entropy is not None:
-        level, name = entropy.bigram, "bigram"
+    elif validation is not None and validation.bigram_loss is not None:
+        level, name = validation.bigram_loss, "bigram"
     else:
         level, name = uniform_baseline(config.model.vocab_size), "uniform"
     apart = found.val_loss - level

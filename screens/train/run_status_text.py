@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lab.reports.baselines import bigram_in_words
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
-from lab.reports.verdict_line import VerdictLine, verdict_line
+from lab.reports.verdict_line import NO_LEVEL, VerdictLine, verdict_line
 from lab.runs.gpu.gpu_use import gpu_in_words
 from lab.runs.ranks.rank_heartbeat import ranks_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
@@ -36,9 +37,13 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
         sentences = [run_sentence(watched.config, watched.status, watched.history, copied=copied)]
         if found.verdict != "waiting":
             sentences.insert(0, found.sentences)
+        if found.verdict not in NO_LEVEL:
+            sentences.append(bigram_in_words(entropy))
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
-    return StatusText(verdict_line(run, found), " ".join(_notices(watched, "" if said_again else message)), " ".join(sentences))
+    return StatusText(
+        verdict_line(run, found), " ".join(_notices(watched, "" if said_again else message)), " ".join(filter(None, sentences))
+    )
 
 
 def computed_in_words(status: Status) -> str:

@@ -50,9 +50,9 @@ likely tokens. *Bits/byte* is the validation loss in a unit that compares across
 loss rises. *Val* compares the lowest evaluation with the latest, and names both steps.
 The *source's entropy* is the floor of a generated text.
 
-**Baselines** (`f`). *Uniform*: all tokens equally likely. *Unigram*: token frequencies only. *Bigram*: the previous token too.
-Both are entropies of the training text's counts. *Source*: the true entropy of a generated text; no model can stay below it on
-new text.
+**Baselines** (`f`), losses on the validation text. *Uniform*: all tokens equally likely. *Unigram*: a token's frequency in the
+training text. *Bigram*: how often it follows the previous token there, and, for pairs seen seldom, its frequency. *Source*: the
+true entropy of a generated text; no model can stay below it on new text.
 
 **Plot.** The mouse, or `c` and the arrows, reads every number out at a step; a click leaves the cursor there. On x, `z` shows the
 latest half, `+` `-` and the wheel zoom, `,` `.` pan. On y, `Z` leaves the steep beginning out; the wheel at the y axis, or with

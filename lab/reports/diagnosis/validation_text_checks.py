@@ -31,7 +31,7 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
     text = run.entropy.validation if run.entropy else None
     if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
         evidence = (
-            f"the token frequencies of the training part predict the validation part at {fixed(text.cross_entropy, 2)} nats per "
+            f"the token frequencies of the training part predict the validation part at {fixed(text.unigram_loss, 2)} nats per "
             f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_in_words(last.step)} the validation loss "
             f"is {fixed(last.loss, 2)} and the training loss {fixed(beside, 2)}."
         )

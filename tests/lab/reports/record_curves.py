@@ -3,8 +3,9 @@
     python tests/lab/reports/record_curves.py [NAME ...]
 
 Each becomes curves/FOLDER/NAME.jsonl. On the first line: its settings, its last status, the entropies of its text, its events
-(without checkpoints), and the loss and the learning rate of every step. Then, in full, the metrics of the steps with an
-evaluation and of the last. Numbers of another machine differ in their last digits; the diagnosis must not.
+(without checkpoints; older files lack the bigram loss), and the loss and the learning rate of every step. Then, in full, the
+metrics of the steps with an evaluation and of the last. Numbers of another machine differ in their last digits; the diagnosis
+must not.
 """
 
 import math

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+import lab.reports.bigram_counts
 import lab.reports.text_entropy
-from lab.reports.baselines import baselines, bytes_per_token
+from lab.reports.baselines import baselines, bigram_in_words, bytes_per_token
+from lab.reports.bigram_counts import BigramCounts
 from lab.reports.text_entropy import TextEntropy, run_entropy, text_entropy
-from lab.reports.validation_text import copied_share, validation_text
+from lab.reports.validation_text import ValidationText, copied_share
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, Metric
@@ -30,21 +32,57 @@ def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=200))
 def test_both_entropies_are_those_of_the_definition(ids: list[int]) -> None:
-    found = text_entropy(np.array(ids, "<u2"), 7)
-    assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(ids), abs=1e-9)
+    found = BigramCounts.of(np.array(ids, "<u2"), 7)
+    assert (found.unigram_entropy(), found.bigram_entropy()) == pytest.approx(entropy_by_hand(ids), abs=1e-9)
+
+
+def losses_by_hand(ids: list[int], end: list[int], vocab: int) -> tuple[float, float]:
+    """Mean unigram and bigram loss of `end`, by the definitions, one token after the other."""
+    counts, pairs, firsts = Counter(ids), Counter(itertools.pairwise(ids)), Counter(ids[:-1])
+
+    def p(token: int) -> float:
+        return (counts[token] + 1) / (len(ids) + vocab)
+
+    def p_after(this: int, token: int) -> float:
+        kinds = len({b for a, b in pairs if a == this})
+        return (pairs[this, token] + kinds * p(token)) / (firsts[this] + kinds) if kinds else p(token)
+
+    assert all(math.isclose(sum(p_after(this, token) for token in range(vocab)), 1.0) for this in range(vocab))
+    after = [math.log(p_after(a, b)) for a, b in itertools.pairwise(end)]
+    return -sum(math.log(p(token)) for token in end) / len(end), -sum(after) / len(after)
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.lists(st.integers(0, 6), min_size=2, max_size=60))
+def test_both_losses_on_another_text_are_those_of_the_definition(ids: list[int], end: list[int]) -> None:
+    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7, 1.0).validation
+    assert found is not None
+    assert (found.unigram_loss, found.bigram_loss) == pytest.approx(losses_by_hand(ids, end, 7))
+
+
+def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
+    found = text_entropy(np.array([1, 2, 1], "<u2"), np.array([2], "<u2"), 3, 1.0).validation
+    assert found is not None
+    assert found.bigram_loss is None
+    assert found.unigram_loss == pytest.approx(math.log(3))
 
 
 def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
-    counted = text_entropy(ids, 300)
-    monkeypatch.setattr(lab.reports.text_entropy, "MOST_COUNTERS", 0)
-    assert text_entropy(ids, 300).bigram == pytest.approx(counted.bigram)
+    counted = text_entropy(ids[:4000], ids[4000:], 300, 1.0)
+    monkeypatch.setattr(lab.reports.bigram_counts, "MOST_COUNTERS", 0)
+    assert text_entropy(ids[:4000], ids[4000:], 300, 1.0) == counted
 
 
 def test_a_text_that_repeats_has_no_bigram_entropy() -> None:
-    found = text_entropy(np.array([0, 1, 2, 3] * 50, "<u2"), 4)
-    assert found.unigram == pytest.approx(math.log(4))
-    assert found.bigram == pytest.approx(0.0, abs=1e-9)
+    found = BigramCounts.of(np.array([0, 1, 2, 3] * 50, "<u2"), 4)
+    assert found.unigram_entropy() == pytest.approx(math.log(4))
+    assert found.bigram_entropy() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_of_a_long_text_the_last_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab.reports.text_entropy, "MOST_TOKENS", 100)
+    ids, end = np.array([0] * 100 + [1, 2] * 50, "<u2"), np.array([1, 2] * 50 + [0] * 100, "<u2")
+    assert text_entropy(ids, end, 3, 1.0) == text_entropy(ids[100:], end[:100], 3, 1.0)
 
 
 def test_the_entropy_of_a_run_is_of_its_training_part_alone(empty_run: object, home: Path) -> None:
@@ -60,12 +98,12 @@ def test_the_entropy_of_a_run_is_of_its_training_part_alone(empty_run: object, h
 
 def test_the_validation_part_is_compared_with_the_training_part_by_the_definitions() -> None:
     ids, end = [0, 1, 2, 0, 1, 0] * 50, [0, 3, 3, 1] * 20
-    found = validation_text(np.array(ids, "<u2"), np.array(end, "<u2"), 4, 1.0)
+    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 4, 1.0).validation
     assert found is not None
     counts = Counter(ids)
     cross = -sum(math.log((counts[token] + 1) / (len(ids) + 4)) for token in end) / len(end)
     own = entropy_by_hand(end)[0]
-    assert (found.tokens, found.cross_entropy, found.unigram) == (80, pytest.approx(cross), pytest.approx(own))
+    assert (found.tokens, found.unigram_loss, found.unigram) == (80, pytest.approx(cross), pytest.approx(own))
     assert found.divergence == pytest.approx(cross - own - 2 / 160 - 2 / 600)
 
 
@@ -73,7 +111,7 @@ def test_two_samples_of_one_source_do_not_diverge() -> None:
     """On average: without what chance makes of it the divergence would be about 100 / 1,000 / 2."""
     random = np.random.default_rng(1)
     parts = [(random.integers(0, 100, 9000), random.integers(0, 100, 1000)) for _ in range(50)]
-    found = [validation_text(ids.astype("<u2"), end.astype("<u2"), 100, 1.0) for ids, end in parts]
+    found = [text_entropy(ids.astype("<u2"), end.astype("<u2"), 100, 1.0).validation for ids, end in parts]
     assert np.mean([each.divergence for each in found if each]) == pytest.approx(0.0, abs=0.003)
 
 
@@ -119,9 +157,16 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
 
 def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
     data = empty_run().config.data
+    text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 2.25, 0.0, None, bigram_loss=1.5))
     whole, part = (
-        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), TextEntropy(2.0, 1.0))
-        for split in (10**7, 10**7 + 1)
+        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), text) for split in (10**7, 10**7 + 1)
     )
-    assert [baseline.name for baseline in whole] == ["uniform baseline: ln V", "unigram entropy", "bigram entropy"]
-    assert part[1].name == "unigram entropy in the first 10.0M tokens"
+    assert [baseline.name for baseline in whole] == ["uniform baseline: ln V", "unigram, on validation", "bigram, on validation"]
+    assert [baseline.loss for baseline in whole] == [pytest.approx(math.log(256)), 2.25, 1.5]
+    assert part[1].name == "unigram of 10.0M tokens, on validation"
+    assert "lose 1.50 on the validation text." in bigram_in_words(text)
+
+
+def test_without_a_validation_text_there_is_nothing_to_compare_with(empty_run: Callable[..., Run]) -> None:
+    assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0))) == 1
+    assert bigram_in_words(TextEntropy(2.0, 1.0)) == ""

@@ -131,14 +131,14 @@ async def test_the_cursor_reads_out_every_number_of_a_step(app: TrainApp, make_r
 
 async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: Any, until: Any) -> None:
     run = make_run("tale", step=400, entropy=0.5)
-    np.array([1, 2, 1, 3] * 96_750 + [7] * 43_000, "<u2").tofile(run.tokens_path)
+    np.array([1, 2, 1, 3] * 96_750 + [3, 1, 2, 1] * 10_750, "<u2").tofile(run.tokens_path)
     async with app.run_test(size=(120, 40)) as pilot:
         await watch(pilot, until, "tale")
         plot = screen_of(pilot).query_one("#run-plot")
         await until(pilot, lambda: len(plot.figure.series) == 8)
         levels = {series.short: series.ys[0] for series in plot.figure.series if series.kind == "level"}
-        assert levels["unigram 1.04"] == pytest.approx(-0.5 * math.log(0.5) - 0.5 * math.log(0.25))
-        assert levels["bigram 0.35"] == pytest.approx(0.5 * math.log(2), abs=1e-4)
+        assert levels["unigram 1.04"] == pytest.approx(-0.5 * math.log(0.5) - 0.5 * math.log(0.25), abs=5e-3)
+        assert levels["bigram 0.35"] == pytest.approx(0.5 * math.log(2), abs=5e-3)
         assert plot.figure.series[7].name.startswith("source entropy")
         await pilot.press("f", "a")
         assert len(plot.figure.series) == 4
