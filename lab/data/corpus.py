@@ -265,8 +265,7 @@ def unreadable(source: str, error: Exception) -> UserError:
     """The error for a source that cannot be read, with the reason."""
     shown = shown_source(source)
     if isinstance(error, FileNotFoundError):
-        names = " or ".join(BUILTINS)
-        return UserError(f"{shown} does not exist; give the path of a text file, - for standard input, or {names}.")
+        return UserError(f"{shown} does not exist; give the path of a text file, or {' or '.join(BUILTINS)}.")
     if isinstance(error, PermissionError):
         return UserError(f"{shown} may not be read by you; change its permissions (chmod +r) or choose another file.")
     if "\0" in source:

@@ -157,7 +157,8 @@ def _undecodable(path: str | Path, encoding: str, shown: str, asked: bool, offse
         return UserError(f"{shown} is damaged UTF-8: {where} cannot be decoded; drop what is broken with iconv -c -t utf-8.")
     guess = _suggest_encoding(sample)
     if guess is None:
-        return UserError(f"{shown} is not UTF-8: {where} cannot be decoded, nor by any other encoding; choose a plain text file.")
+        tried = "and no other encoding that was tried makes a text of it"
+        return UserError(f"{shown} is not UTF-8: {where} cannot be decoded, {tried}; choose a plain text file.")
     return UserError(f"{shown} is not UTF-8: {where} cannot be decoded; try --encoding {guess}.")
 
 

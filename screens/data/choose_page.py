@@ -316,7 +316,9 @@ class ChoosePage(TextReader):
 
     def _show(self) -> None:
         facts = self._facts
-        lines = unread_lines(self.source) if facts is None else fact_lines(facts, self._counts, self._read_rules)
+        lines = (
+            unread_lines(self.source, self._is_reading) if facts is None else fact_lines(facts, self._counts, self._read_rules)
+        )
         self.query_one("#text-facts", FactList).facts = lines
         slider = self.query_one(SizeSlider)
         slider.display = is_stories(self.source)

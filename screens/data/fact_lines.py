@@ -27,9 +27,10 @@ def sized(source: str, size: str) -> str:
     return f"{STORIES}:{size}" if source == STORIES and size != DEFAULT_SIZE else source
 
 
-def unread_lines(source: str) -> tuple[Fact, ...]:
-    """The facts of a text that has not been read."""
-    return (("text", shown_source(source) if source else "none chosen; stories is a good start"),)
+def unread_lines(source: str, is_reading: bool) -> tuple[Fact, ...]:
+    """The facts of a text that has not been read, or is being read."""
+    lines = (("text", shown_source(source) if source else "none chosen; stories is a good start"),)
+    return (*lines, ("", "reading …")) if is_reading else lines
 
 
 def fact_lines(facts: TextFacts, counts: Mapping[TokenizerKind, str], rules: tuple[str, ...]) -> tuple[Fact, ...]:

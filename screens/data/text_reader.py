@@ -71,7 +71,7 @@ class TextReader(DataPage):
         """Say this below the fields."""
         hint = self.query_one("#data-hint", Static)
         hint.set_class(wrong, "-wrong")
-        hint.update(f"✗ {words}" if wrong else words)
+        hint.update(f"✗ Not read: {words}" if wrong else words)
 
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)

@@ -133,7 +133,7 @@ async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, 
         ):
             await type_path(pilot, path)
             await until(pilot, lambda words=words: words in hint(pilot))
-            assert hint(pilot).startswith("✗ ")
+            assert hint(pilot).startswith("✗ Not read: ")
             await pilot.press("escape", "u")
             assert app.current_mode == "data"
             assert app.text_source == ""
@@ -241,7 +241,7 @@ async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -
         await until(pilot, lambda: hint(pilot) == "tall tale.txt")
         await pilot.press("escape")
         await type_path(pilot, "fable.txt 'tall tale.txt' nothing*")
-        await until(pilot, lambda: hint(pilot) == "✗ nothing* matches no text file; choose a text to learn from.")
+        await until(pilot, lambda: hint(pilot) == "✗ Not read: nothing* matches no text file; choose a text to learn from.")
         await pilot.press("escape")
         await type_path(pilot, "fable.txt 'tall tale.txt'")
         await until(pilot, lambda: facts(pilot).get("files") == "2 documents")
@@ -275,6 +275,7 @@ async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: 
         await pilot.press("escape", "u")
         assert "u" in {binding.binding.key for binding in app.screen.active_bindings.values() if binding.enabled}
         assert hint(pilot) == "Reading fable.txt …: it is used as soon as it has been read."
+        assert facts(pilot)[""] == "reading …"
         assert app.current_mode == "data"
         go.set()
         await until(pilot, lambda: app.current_mode == "train")

@@ -126,9 +126,7 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
         assert title(pilot).startswith("0 of 50,257")
         app.text_source = str(tmp_path / "gone.txt")
         await settle(pilot)
-        assert facts(pilot).endswith(
-            "gone.txt does not exist; give the path of a text file, - for standard input, or stories or python."
-        )
+        assert facts(pilot).endswith("gone.txt does not exist; give the path of a text file, or stories or python.")
         await pilot.press("z")
         assert not page_of(pilot).plotted, "nothing is counted"
 
