@@ -6,7 +6,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.runs.run_folder import Run
 from lab.views.blocks import Array, IntervalBar, LensPath, Matrix, MatrixPanels, Prediction, StackedStrips, Strip, Table, View
-from lab.views.number_refs import element
+from lab.views.number_refs import element, is_token_id
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
     if was is None:
         words += f", which at step {whole(before.step)} was below {probability(before.lens_path.top[-1].probability)}"
     else:
-        words += f", {_points(top.probability - was)} {since}"
+        words += f", {_points(round(top.probability, 3) - round(was, 3))} {since}"
     old = before.lens_path.top[0]
     return words if old.id == top.id else f"{words}; at step {whole(before.step)}: “{old.label}” {probability(old.probability)}"
 
@@ -117,7 +117,7 @@ def _probability_of(guesses: list[Prediction], id_: int) -> float | None:
 
 
 def _points(difference: float) -> str:
-    """A difference of two probabilities."""
+    """A difference of two probabilities as they are shown, to a tenth of a percentage point."""
     if abs(difference) < 0.0005:
         return "no change"
     return f"{'+' if difference > 0 else '−'}{abs(difference) * 100:.1f} points"
@@ -130,6 +130,8 @@ def number_in_words(ref: str, now: ViewAtStep, before: ViewAtStep | None) -> str
     value = value_of(now.view, ref)
     if value is None:
         return f"{ref} is not among the numbers shown at this step"
+    if is_token_id(ref):
+        return f"{ref} = {value:.0f}, the prompt's token at every step"
     words = f"{ref} = {significant(value, 4)}"
     was = None if before is None or before.view.stage != now.view.stage else value_of(before.view, ref)
     if was is None or before is None:

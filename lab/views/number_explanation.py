@@ -6,7 +6,7 @@ import msgspec
 
 from lab.core.number_format import column, significant
 from lab.views.blocks import Block, Cell, Column, Paragraph, StackedStrips, Table, View
-from lab.views.number_refs import TIMES, split
+from lab.views.number_refs import TIMES, is_token_id, split
 
 FIGURES = 6
 """Significant figures of operands: two more than in the formula, to check it."""
@@ -59,7 +59,7 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
     """View of an explanation. `trail` holds the references from the number first asked about down to this one."""
-    value = significant(explanation.value, FIGURES)
+    value = value_in_words(explanation.ref, explanation.value, FIGURES)
     blocks: list[Block] = []
     if explanation.recomputed is None:
         blocks += [Paragraph(explanation.note), *_leaf(explanation)]
@@ -76,6 +76,11 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
     blocks.append(Paragraph(f"zero-indexed: {explanation.ref}"))
     sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
     return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks)
+
+
+def value_in_words(ref: str, value: float, figures: int) -> str:
+    """The number to so many significant figures; a token's id is whole."""
+    return f"{value:.0f}" if is_token_id(ref) else significant(value, figures)
 
 
 def _operands(operands: Sequence[Operand]) -> Table:

@@ -41,6 +41,11 @@ def split(reference: str) -> tuple[str, list[str]]:
     return name, inside.rstrip("]").split(",") if inside else []
 
 
+def is_token_id(reference: str) -> bool:
+    """True if it names the id of a token of the prompt."""
+    return split(reference)[0] == "tokens"
+
+
 def element(reference: str, *indices: int) -> str:
     """The name of one element: `indices` fill the open places in their order, those left over follow at the end.
 

@@ -10,7 +10,7 @@ from screens.blocks.view_layout import CellCursor
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
 
-NO_FORMULA = "This number has no formula; move to another."
+NO_FORMULA = "No formula here; move to another number."
 NO_DEEPER = "No formula below this one: Backspace one level up, Esc back to the step."
 
 

@@ -1,5 +1,6 @@
 """The row of a run's snapshots, and what is said of the change between two, by hand-made views."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,18 @@ def test_the_change_of_a_prediction_is_told_in_points() -> None:
     assert changed == "says “ ran” 41.2%, +31.2 points since step 256; at step 256: “ sat” 30.0%"
     unlisted = prediction_in_words(now, seen(256, [SAT, FAST]))
     assert unlisted == "says “ ran” 41.2%, which at step 256 was below 5.0%; at step 256: “ sat” 30.0%"
+
+
+def test_the_points_are_those_between_the_shown_probabilities() -> None:
+    """51.9% and 43.5% are 8.4 points apart, though 0.51944 and 0.43454 are 8.49."""
+    said = prediction_in_words(seen(270, [(1, " ran", 0.43454)]), seen(300, [(1, " ran", 0.51944)]))
+    assert said == "says “ ran” 43.5%, −8.4 points against step 300"
+
+
+def test_a_token_s_id_is_no_measurement() -> None:
+    prompt = View("tokens", "tokens", "", [Table([Column("id")], [[Cell("295", value=295, ref="tokens[41]")]])])
+    now, before = (replace(seen(step, [RAN]), view=prompt) for step in (500, 256))
+    assert number_in_words("tokens[41]", now, before) == "tokens[41] = 295, the prompt's token at every step"
 
 
 def test_the_change_of_a_number_is_told_with_its_sign() -> None:

@@ -84,3 +84,8 @@ def test_what_is_masked_is_said() -> None:
 )
 def test_a_number_in_a_word(ref: str, word: str) -> None:
     assert short(ref) == word
+
+
+def test_a_token_s_id_is_whole() -> None:
+    token = Explanation(ref="tokens[41]", title="id of a token", formula="", numbers="", operands=[], value=295.0)
+    assert explanation_view(token, ["tokens[41]"]).sentence == "Id of a token = 295"
