@@ -20,7 +20,7 @@ SHOWN = 12
 
 def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `key_distance` of layer 2 (or 1, where there is no other), relative to the key, `loss`, `loss_replaced` with that
-    layer's keys and values from the embeddings, and `loss_all_replaced` with every layer's.
+    layer's keys and values from the embeddings, and, of more than two layers, `loss_all_replaced` with every layer's.
 
     Raises:
         UserError: if the run's text cannot be read.
@@ -61,11 +61,12 @@ def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]
         "key_distance": distances[at],
         "loss": loss,
         "loss_replaced": loss_replaced,
-        "loss_all_replaced": loss_all,
         "loss_change": loss_replaced - loss,
         "tokens": int(targets.numel()),
         "part": part,
     }
+    if layers > 2:  # with two, layer 2 is the only one that does not get the embeddings itself
+        measures["loss_all_replaced"] = loss_all
     blocks: list[Block] = [
         _losses(at, loss, loss_replaced, loss_all, f"loss on {whole(targets.numel())} tokens of the {part}"),
         _distances(distances),

@@ -44,6 +44,7 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
     gaps = {n: float(np.abs(np.bincount(drawn[:n], minlength=len(after)) / n - after).max()) for n in STAGES if n <= len(drawn)}
     top = int(after.argmax())
     measures: dict[str, Measure] = {
+        "prompt": at.prompt_tokens.text,
         "draws": len(drawn),
         "seeds": seeds,
         "top": at.tokenizer.label(top),

@@ -36,6 +36,7 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
     usual = found[1.0]
     shown = largest(at.logits, LISTED)
     measures: dict[str, Measure] = {
+        "prompt": at.prompt_tokens.text,
         "temperatures": len(TEMPERATURES),
         "changed_top": sum(each.argmax() != usual.argmax() for each in found.values()).item(),
         "changed_order": sum(not _same_order(each, at.logits) for each in found.values()),

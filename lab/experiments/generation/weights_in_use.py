@@ -3,6 +3,7 @@
 from lab.core.number_format import probability, whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from models.unembed import Slices
 
@@ -42,6 +43,7 @@ def weights_in_use(context: ExperimentContext) -> Slices[ExperimentResult]:
     after, chance_after = checksums(), chance()
     changed = [name for name in before if before[name] != after[name]]
     measures: dict[str, Measure] = {
+        "prompt": PromptTokens(context.tokenizer, ids, len(ids) - 1).text,
         "tokens": len(written),
         "tensors": len(before),
         "changed_tensors": len(changed),

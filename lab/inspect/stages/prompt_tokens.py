@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
+MOST_CHARACTERS = 40
+"""Of the prompt in a sentence."""
+
 
 @dataclass(frozen=True)
 class PromptTokens:
@@ -27,6 +30,12 @@ class PromptTokens:
         """A token in a sentence; with its number where the prompt has it more than once."""
         twice = self.ids.count(self.ids[index]) > 1
         return f"“{self.label(index)}”{f' (token {index + 1})' if twice else ''}"
+
+    @property
+    def text(self) -> str:
+        """The prompt up to the chosen token, in a sentence; of a long one the end."""
+        words = self.tokenizer.decode(self.ids[: self.position + 1]).replace("\n", "⏎")
+        return f"“{words}”" if len(words) <= MOST_CHARACTERS else f"“…{words[-MOST_CHARACTERS:]}”"
 
     @property
     def here(self) -> str:

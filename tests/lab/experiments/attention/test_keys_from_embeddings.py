@@ -1,0 +1,14 @@
+import pytest
+
+from tests.lab.experiments.conftest import MakeTextRun, Measure
+
+
+@pytest.mark.parametrize(("layers", "says_all"), [(1, False), (2, False), (3, True)])
+def test_all_layers_are_told_apart_from_layer_2_only_where_they_differ(
+    layers: int, says_all: bool, text_run: MakeTextRun, measure: Measure
+) -> None:
+    """Layer 1 reads the embeddings in any case, so that with two layers it is the same experiment."""
+    found = measure("keys_from_embeddings", text_run(layers=layers)).measures
+    assert ("loss_all_replaced" in found) is says_all
+    if says_all:
+        assert found["loss_all_replaced"] != found["loss_replaced"]
