@@ -66,7 +66,9 @@ def frequency_fact(frequencies: TokenFrequencies, id: int) -> str:
     if not count:
         return f"never in {frequencies.corpus}"
     times = "once" if count == 1 else f"{whole(count)} times"
-    return f"{times} in {frequencies.corpus}: 1 token in {significant(total / count)}, rank {whole(frequencies.rank(id))}"
+    every = total / count
+    of = whole(round(every)) if every >= 1000 else significant(every)
+    return f"{times} in {frequencies.corpus}: 1 token in {of}, rank {whole(frequencies.rank(id))}"
 
 
 def family_labels(tokenizer: "Tokenizer", families: TokenFamilies, id: int) -> list[str]:

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from lab.core.errors import UserError
 from lab.core.machine import cores
-from lab.core.number_format import count
+from lab.core.number_format import count, whole
 from lab.core.out_of_memory import is_out_of_memory
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
@@ -106,7 +106,8 @@ def telling_out_of_memory(config: RunConfig) -> Iterator[None]:
 def load_tokens(run: Run) -> TokenFile:
     tokens = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size))
     if len(tokens) != run.config.data.tokens:
-        raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {run.config.data.tokens}; start a new run.")
+        found, known = whole(len(tokens)), whole(run.config.data.tokens)
+        raise UserError(f"{run.tokens_path} holds {found} tokens instead of {known}; start a new run.")
     return tokens
 
 

@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
+from lab.core.number_format import whole
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.blocks.block_layout import Spot
@@ -151,7 +152,7 @@ class BlockView(PieceView):
         parity = self.view.parity if self.view is not None else None
         rest = ""
         if below:
-            rest = f"↓ {below} more line{'s' if below > 1 else ''} · PgDn"
+            rest = f"↓ {whole(below)} more line{'s' if below > 1 else ''} · PgDn"
         elif above:
             rest = f"↑ {above} line{'s' if above > 1 else ''} · PgUp"
         if parity is None:

@@ -11,6 +11,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.number_format import whole
+
 WHEEL = 3
 """Lines per notch of a mouse wheel."""
 
@@ -130,7 +132,7 @@ class LineScrollView(Widget, can_focus=True):
         """The words in the lower border, for so many lines out of sight."""
         if not above and not below:
             return ""
-        return " ".join(([f"↑ {above}"] if above else []) + ([f"↓ {below}"] if below else [])) + " more"
+        return " ".join(([f"↑ {whole(above)}"] if above else []) + ([f"↓ {whole(below)}"] if below else [])) + " more"
 
     def show_line(self, line: int, margin: int = 0) -> None:
         """Scroll the least that shows `line` and `margin` lines beyond it."""

@@ -80,8 +80,8 @@ def values(context: StageContext) -> View:
     blocks.insert(0, _sum_of_values(context, weighted, norms, (z, ref(z_name, at, head))))
     most = int(np.argmax(norms))
     sentence = (
-        f"z is the sum of all values weighted by the pattern (norm {significant(norm(z))}). Its largest term is the value of "
-        f"{context.quoted(most)} (norm {significant(norms[most])})."
+        f"z is the sum of all values, each times its weight in the pattern (norm {significant(norm(z))}). Its largest term, "
+        f"pattern × value, is that of {context.quoted(most)} (norm {significant(norms[most])})."
     )
     return View("values", head_title(context, "values"), sentence, blocks, context.parity(z_name, z, at, head))
 

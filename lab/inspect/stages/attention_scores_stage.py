@@ -5,7 +5,7 @@ import math
 import numpy as np
 from msgspec import structs
 
-from lab.core.number_format import probability, significant
+from lab.core.number_format import probability, significant, whole
 from lab.inspect.stages.all_heads_stage import SINK, kind_and_entropy, summary_of
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Parity, Table, View
@@ -91,8 +91,8 @@ def qkv(context: StageContext) -> View:
     ]
     sentence = (
         f"The query of {context.here} has its highest score with the key of {context.quoted(key)}: q·k = "
-        f"{significant(float(products.sum()))}, of which dimension {chosen + 1} contributes "
-        f"{significant(float(products[chosen]))}."
+        f"{significant(float(products.sum()))}. Of its terms, one for each dimension, that of dimension {chosen + 1} is the "
+        f"farthest from 0: {significant(float(products[chosen]))}."
     )
     return View("qkv", head_title(context, "q, k, v"), sentence, [*strips, score, projection], _qkv_parity(context, x))
 
@@ -150,7 +150,7 @@ def scores(context: StageContext) -> View:
 def _masked(context: StageContext) -> list[str]:
     future = range(context.position + 1, len(context.ids))
     rows = [context.name(key) for key in future[:MASKED]]
-    return [*rows, f"… {len(future) - MASKED} more"] if len(future) > MASKED else rows
+    return [*rows, f"… {whole(len(future) - MASKED)} more"] if len(future) > MASKED else rows
 
 
 def _sentence(context: StageContext, pattern: Numbers) -> str:

@@ -14,7 +14,8 @@ from lab.data.text_source import open_corpus
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.tokenization import token_frequencies
-from lab.tokenization.token_frequencies import count_ids, frequencies_in_run, frequencies_in_text
+from lab.tokenization.token_card import frequency_fact
+from lab.tokenization.token_frequencies import TokenFrequencies, count_ids, frequencies_in_run, frequencies_in_text
 from lab.tokenization.zipf_curve import zipf_curve
 from models.tokenizers.gpt2_vocabulary_files import vocabulary
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
@@ -95,3 +96,10 @@ def test_zipfs_curve_falls_and_finds_the_slope_of_a_power_law() -> None:
     assert (curve.ranks[0], curve.ranks[-1]) == (1, 2000)
     assert zipf_curve(np.array([0, 5, 2])).slope is None
     assert len(zipf_curve(np.zeros(4, np.int64)).ranks) == 0
+
+
+def test_a_rare_token_is_one_in_a_readable_number() -> None:
+    frequencies = TokenFrequencies(np.array([112_674, 1, 0, 300]), "a tale")
+    assert frequency_fact(frequencies, 1) == "once in a tale: 1 token in 112,975, rank 3"
+    assert frequency_fact(frequencies, 3) == "300 times in a tale: 1 token in 377, rank 2"
+    assert frequency_fact(frequencies, 2) == "never in a tale"
