@@ -51,13 +51,13 @@ def _validation(watched: WatchedRun, step: int) -> list[Fact]:
     status, history = watched.status, watched.history
     latest: Metric | FinalEvaluation | None = status.final
     best: Metric | FinalEvaluation | None = status.final_best
-    on = "val, all"
+    on, best_on = "val, all", "best, all"
     if latest is None:
-        latest, best, on = history.last_evaluation, history.best_evaluation, _evaluated(watched)
+        latest, best, on, best_on = history.last_evaluation, history.best_evaluation, _evaluated(watched), "best val"
     made_at = f" @ {count(latest.step)}" if latest and latest.step < step else ""
     return [
         (on, f"{fixed(latest.val_loss, 3)}{made_at}" if latest and latest.val_loss is not None else "·"),
-        ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
+        (best_on, f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
         ("bits/byte", fixed(latest.bits_per_byte, 3) if latest and latest.bits_per_byte is not None else "·"),
     ]
 
