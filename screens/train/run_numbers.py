@@ -7,7 +7,7 @@ from bisect import bisect_right
 
 from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
 from lab.core.uniform_baseline import uniform_baseline
-from lab.runs.evaluation_coverage import during_training
+from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.gpu.gpu_use import GpuUse
 from lab.runs.run_progress import planned_steps, time_left
 from lab.runs.run_schema import FinalEvaluation, Metric
@@ -46,13 +46,15 @@ def _use(gpu: GpuUse) -> list[Fact]:
 
 
 def _validation(watched: WatchedRun, step: int) -> list[Fact]:
-    """Latest and best validation loss: at the end on all of the validation text, as Home shows it, else on a named share. The
-    latest has its step if the run has come further, to `step`."""
+    """Latest and best validation loss: at the end as Home shows it, on all of the validation text or a large share, else on the
+    share of evaluations during training. The latest has its step if the run has come further, to `step`."""
     status, history = watched.status, watched.history
     latest: Metric | FinalEvaluation | None = status.final
     best: Metric | FinalEvaluation | None = status.final_best
-    on, best_on = "val, all", "best, all"
-    if latest is None:
+    if status.final is not None:
+        share = at_the_end(watched.config.data, status.final)
+        on, best_on = (f"{name}{share.loss_suffix or ', all'}" for name in ("val", "best"))
+    else:
         latest, best, on, best_on = history.last_evaluation, history.best_evaluation, _evaluated(watched), "best val"
     made_at = f" @ {count(latest.step)}" if latest and latest.step < step else ""
     return [

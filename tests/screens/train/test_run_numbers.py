@@ -2,23 +2,30 @@
 
 import msgspec
 
+from lab.runs.run_schema import FinalEvaluation
 from screens.train.run_numbers import newest_numbers
 from screens.train.watched_run import WatchedRun
 from tests.lab.reports.recorded_curves import recorded
 
 
-def test_at_the_end_both_validation_losses_are_said_to_be_of_all_the_text() -> None:
-    """While it trains they are of the share that evaluations are made on: that number changes at the end, and its name too."""
+def numbers(part: int = 0) -> dict[str, str]:
+    """After an evaluation at the end on so many bytes of the validation text; 0 for none."""
     run = recorded("overfitting")
-    final, best = run.head.status.final, run.head.status.final_best
-    assert final is not None
-    assert best is not None
-    assert best.step < final.step
-    ended = dict(newest_numbers(WatchedRun("tale", run.head.config, run.head.status, "finished", run.history)))
-    assert ended["val, all"] == f"{final.val_loss:.3f}"
-    assert ended["best, all"] == f"{best.val_loss:.3f} @ {best.step}"
-    status = msgspec.structs.replace(run.head.status, final=None, final_best=None)
-    lowest = run.history.best_evaluation
+    ends = [
+        FinalEvaluation(step=step, tokens=part, bytes=part, val_loss=loss) if part else None
+        for step, loss in ((600, 4.0), (80, 2.5))
+    ]
+    status = msgspec.structs.replace(run.head.status, final=ends[0], final_best=ends[1])
+    return dict(newest_numbers(WatchedRun("tale", run.head.config, status, "finished", run.history)))
+
+
+def test_the_names_of_the_validation_losses_say_on_how_much_text_they_are() -> None:
+    """While it trains they are on the share of its evaluations; at the end the numbers change, and so do the names."""
+    whole = recorded("overfitting").head.config.data.val_bytes
+    ended = numbers(whole)
+    assert (ended["val, all"], ended["best, all"]) == ("4.000", "2.500 @ 80")
+    half = numbers(whole // 2)
+    assert (half["val (on 50%)"], half["best (on 50%)"]) == ("4.000", "2.500 @ 80")
+    lowest = recorded("overfitting").history.best_evaluation
     assert lowest is not None
-    before = dict(newest_numbers(WatchedRun("tale", run.head.config, status, "training", run.history)))
-    assert before["best val"] == f"{lowest.val_loss:.3f} @ {lowest.step}"
+    assert numbers()["best val"] == f"{lowest.val_loss:.3f} @ {lowest.step}"
