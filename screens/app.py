@@ -260,8 +260,6 @@ class LabApp(AppState):
         while mode == self.current_mode and len(self.screen_stack) > 1:
             self.pop_screen()  # a screen over the mode, such as the comparison of runs
         await self.switch_mode(mode)
-        if isinstance(self.screen, LabScreen):
-            self.screen.mode_opened()
 
     def action_change_theme(self) -> None:
         """Choose a theme with a live preview, and keep the choice."""

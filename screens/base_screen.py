@@ -154,9 +154,6 @@ class LabScreen(Screen[None]):
         """Selector of the widget to focus after escape has left a text field; None for no widget."""
         return None
 
-    def mode_opened(self) -> None:
-        """The user has just asked for this mode."""
-
     def screen_state(self) -> ScreenState:
         """The state in view, to be shown again by `restore_state`."""
         return ScreenState(mode=self.MODE, page=getattr(self, "page", ""), run=self.lab.run_name)

@@ -126,10 +126,7 @@ class TokensScreen(TextSources):
         self._show_page()
         self._give_text()
         self.watch(self.app, "run_name", self._open_tokenizer)
-        self.mode_opened()
-
-    def mode_opened(self) -> None:
-        """Focus the text, where there is one: whoever comes here wants to type."""
+        # Whoever comes here for the first time wants to type; later the focus is where it was left.
         if self.current.TAKES_TEXT:
             self.query_one("#tokens-text").focus()
         else:

@@ -139,9 +139,11 @@ async def test_what_is_typed_goes_to_the_text_as_soon_as_the_mode_opens(home: An
         await until(pilot, lambda: screen_of(pilot).query_one(TextArea).text == "running 12345")  # in the place of the example
         await pilot.press("escape", "5")
         assert app.current_mode == "inspect"
-        await pilot.press("3", "6")
+        await pilot.press("3", "e", "6")
         assert app.current_mode == "tokens"
         assert screen_of(pilot).query_one(TextArea).text == "running 123456"
+        await pilot.press("escape", "5", "3", "4")
+        assert app.current_mode == "train", "the text was left, so that keys are keys"
 
 
 async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
