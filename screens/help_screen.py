@@ -1,5 +1,8 @@
 """The help screen (`?`): every key of the screen in view by purpose; one key further, what the screen shows, in words."""
 
+import re
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 from rich.console import Group as Lines
 from rich.console import RenderableType
@@ -16,7 +19,7 @@ from textual.widgets import Static
 
 from screens.action_index import Action, own_actions, page_actions
 from screens.base_screen import LabScreen
-from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line, one
+from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line
 
 WIDE = 130
 """Columns of the terminal from which the table of keys has two columns."""
@@ -108,25 +111,28 @@ def sections_of(screen: LabScreen) -> list[Section]:
     """Every active key by purpose: the focused part's, the screen's, those of its pages, also of those that are not open, and
     those that work everywhere."""
     active: dict[str, tuple[DOMNode, list[str], str]] = {}
+    bindings: dict[str, Binding] = {}
     for node, binding, enabled, tooltip in screen.active_bindings.values():
         words = tooltip or binding.tooltip
         if not enabled or not words or (binding.system and binding.action != "command_palette"):
             continue
         id = binding.id or binding.action
         active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
+        bindings.setdefault(id, binding)
     pages = _groups_of_pages(screen)
     hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
     for action in (*_page_actions(screen), *hidden):
         active.setdefault(action.id, (screen, [screen.app.get_key_display(action.binding)], action.words))
+        bindings.setdefault(action.id, action.binding)
     here = (*pages[:1], *GROUPS.get(type(screen).__name__, ()), *pages[1:])
     grouped = {id for group in (*here, EVERYWHERE) for line in group.lines for id in line.ids}
     others = [id for id in active if id not in grouped]
     own = [id for id in others if active[id][0] not in (screen, screen.app)]
     rest = [id for id in others if id not in own]
     groups = (
-        Group("In the focused part", tuple(Line((id,)) for id in own)),
+        Group("In the focused part", lines_of([bindings[id] for id in own])),
         *here,
-        Group("More" if here else "Here", tuple(Line((id,)) for id in rest)),
+        Group("More" if here else "Here", lines_of([bindings[id] for id in rest])),
         EVERYWHERE,
     )
     sections: list[Section] = []
@@ -145,6 +151,21 @@ def sections_of(screen: LabScreen) -> list[Section]:
     return sections
 
 
+def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
+    """A line for each action, and one for two opposite ones, of which the first displays both keys, such as `j/k`."""
+    each = list({binding.id or binding.action: binding for binding in bindings}.items())
+    lines: list[Line] = []
+    while each:
+        id, binding = each.pop(0)
+        opposite = each[0][1] if each and not each[0][1].show else None
+        if opposite is not None and len(re.split("[/ ]", binding.key_display or "")) == 2:
+            words = f"{binding.tooltip}; {opposite.tooltip[:1].lower()}{opposite.tooltip[1:]}"
+            lines.append(Line((id, each.pop(0)[0]), words))
+        else:
+            lines.append(Line((id,)))
+    return tuple(lines)
+
+
 def _page_actions(screen: LabScreen) -> list[Action]:
     """The actions of the pages of a screen; of the page in sight only those of parts that are there, such as a live view."""
     shown = getattr(screen, "page", "")
@@ -155,12 +176,12 @@ def _groups_of_pages(screen: LabScreen) -> list[Group]:
     """The actions of each page of a screen, those of the page in sight first."""
     shown = getattr(screen, "page", "")
     actions = _page_actions(screen)
-    named = {id for group in GROUPS.get(type(screen).__name__, ()) for line in group.lines for id in line.ids}
+    grouped = {id for group in GROUPS.get(type(screen).__name__, ()) for line in group.lines for id in line.ids}
     links = sorted((link for link, _ in screen.page_classes()), key=lambda link: link.name != shown)
     return [
         Group(
             f"Page {link.title}" + ("" if link.name == shown else f", key {link.letter}"),
-            one(*dict.fromkeys(action.id for action in actions if action.page == link.name and action.id not in named)),
+            lines_of([action.binding for action in actions if action.page == link.name and action.id not in grouped]),
         )
         for link in links
     ]
