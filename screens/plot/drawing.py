@@ -24,6 +24,8 @@ COLUMNS_A_MARK = 4
 COLUMNS_A_CHOSEN_MARK = 10
 """Distance of the marks where the points are closer than that, and only some have one."""
 LEVEL = "╌"
+COUNTS = frozenset(("steps", "step", "round", "tokens", "vocabulary"))
+"""Names of x axes that count: between two whole numbers is nothing to name."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Cell]], 
     ends = {float(x) for series in figure.series if series.kind != "level" for x in (series.xs[0], series.xs[-1])}
     if len(ends) == 1 and figure.x_window is None:
         ticks = [*ends]  # a single point: the range about it was made up
+    if figure.x_label in COUNTS:
+        ticks = [tick for tick in ticks if tick.is_integer()] or [math.ceil(drawn.low_x)]
     labels = [count(tick) for tick in ticks] if ticks[-1] - ticks[0] >= len(ticks) - 1 else tick_labels(ticks)
     places = [drawn.column(tick) or drawn.left for tick in ticks]
     signs = ["─"] * (width - drawn.left)

@@ -130,7 +130,7 @@ def test_a_column_is_where_the_point_is_drawn() -> None:
 
 def test_ticks_below_one_keep_their_decimals() -> None:
     xs = [x / 1000 for x in range(400)]
-    drawn = rows(draw(figure(Series("t", "t", "line", "train", xs, [x * 1e-3 for x in xs])), 80, 10))
+    drawn = rows(draw(Figure((Series("t", "t", "line", "train", xs, [x * 1e-3 for x in xs]),), 0, "seconds"), 80, 10))
     assert "0.1" in drawn[-1]
     assert "0.0002" in "".join(drawn)
 
@@ -217,3 +217,10 @@ def test_the_legend_names_the_gap_only_where_it_is_drawn() -> None:
         drawn = draw(shown, 80, 20)
         assert drawn.has_area == is_drawn
         assert ("gap" in "".join(text for text, _ in legend(shown, drawn, 80))) == is_drawn
+
+
+@pytest.mark.parametrize(("name", "ticks"), [("vocabulary", ["256", "257"]), ("epochs", ["256.0", "256.2", "256.4"])])
+def test_between_two_counts_no_place_is_named(name: str, ticks: list[str]) -> None:
+    merged = Series("tokens", "tokens", "line", "train", [256.0, 257.0], [1000.0, 900.0])
+    words = rows(draw(Figure((merged,), 0, name), 60, 10))[-1].split()
+    assert [word for word in words if word != name][: len(ticks)] == ticks
