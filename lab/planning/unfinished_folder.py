@@ -5,12 +5,16 @@ import os
 import platform
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lab.core.safe_open import run_folder_mode
 
+UNTOUCHED = 24 * 3600.0
+"""Seconds after which what another container of this host left untouched is abandoned: its processes are not seen from here."""
+_OWNER = re.compile(r"(\d+)-\d+(?:-(\d+))?@(.*)")
 _numbers = itertools.count(1)
 
 
@@ -20,7 +24,7 @@ def unfinished_folder(home: Path) -> Iterator[Path]:
     made_home = not home.exists()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     remove_abandoned(home)
-    folder = home / f".preparing-{os.getpid()}-{next(_numbers)}@{platform.node()}"
+    folder = home / f".preparing-{owner()}"
     folder.mkdir(run_folder_mode(home))
     try:
         yield folder
@@ -34,15 +38,41 @@ def unfinished_folder(home: Path) -> Iterator[Path]:
 def remove_abandoned(home: Path) -> None:
     """Remove the folders of preparations that were killed on this machine."""
     for folder in home.glob(".preparing-*"):
-        match = re.fullmatch(r"\.preparing-(\d+)-\d+@(.*)", folder.name)
-        if match and match[2] == platform.node() and not is_running(int(match[1])):
+        if is_abandoned(folder, folder.name.removeprefix(".preparing-")):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def is_running(pid: int) -> bool:
-    import psutil  # type: ignore[import-untyped]
+def owner() -> str:
+    """This process in the name of a file or folder: its number and a second one, its namespace of process numbers, its host.
 
-    return bool(psutil.pid_exists(pid))
+    Containers may have one host name, and the same process number stands for another process in each.
+    """
+    return f"{os.getpid()}-{next(_numbers)}-{_namespace()}@{platform.node()}"
+
+
+def is_abandoned(path: Path, owned_by: str) -> bool:
+    """True if the `owner` that made this file or folder on this machine was killed. False for one of another machine."""
+    match = _OWNER.fullmatch(owned_by)
+    if match is None or match[3] != platform.node():
+        return False
+    if match[2] in (None, str(_namespace())):
+        import psutil  # type: ignore[import-untyped]
+
+        return not psutil.pid_exists(int(match[1]))
+    try:
+        inside = list(path.iterdir()) if path.is_dir() else []
+        touched = max(each.lstat().st_mtime for each in (path, *inside))
+    except OSError:
+        return False  # it is gone, or not ours to read
+    return time.time() - touched > UNTOUCHED
+
+
+def _namespace() -> int:
+    """Number of this process's namespace of process numbers; 0 where the system has none."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -316,10 +316,8 @@ class ChoosePage(TextReader):
 
     def _show(self) -> None:
         facts = self._facts
-        lines = (
-            unread_lines(self.source, self._is_reading) if facts is None else fact_lines(facts, self._counts, self._read_rules)
-        )
-        self.query_one("#text-facts", FactList).facts = lines
+        known = facts and fact_lines(facts, self._counts, self._read_rules)
+        self.query_one("#text-facts", FactList).facts = known or unread_lines(self.source, self._is_reading)
         slider = self.query_one(SizeSlider)
         slider.display = is_stories(self.source)
         if is_stories(self.source) and self._shows_grammar and facts is not None:

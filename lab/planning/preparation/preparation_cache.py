@@ -7,9 +7,7 @@ is a link, or belongs to somebody else, nothing is kept, which is no error.
 """
 
 import hashlib
-import itertools
 import os
-import platform
 import re
 import shutil
 import stat
@@ -29,7 +27,7 @@ from lab.core.safe_open import is_real_folder, open_regular, open_to_replace, re
 from lab.data.corpus import CorpusSize
 from lab.data.token_file import TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
-from lab.planning.unfinished_folder import is_running
+from lab.planning.unfinished_folder import is_abandoned, owner
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
 
@@ -52,9 +50,8 @@ Report = Callable[[float], None]
 """Called with the share that is done; cancels by raising."""
 T = TypeVar("T")
 
-_numbers = itertools.count(1)
 _CHECKSUM = re.compile(rb"[0-9a-f]{64}\n")
-_TEMPORARY = re.compile(r"\.[a-z]+-[0-9a-f]+\.\w+\.(\d+)-\d+@(.*)\.tmp")
+_TEMPORARY = re.compile(r"\.[a-z]+-[0-9a-f]+\.\w+\.(\d.*)\.tmp")
 
 
 class KeptText(msgspec.Struct, frozen=True):
@@ -201,7 +198,7 @@ class PreparationCache:
 
     def _replace(self, path: Path, chunks: Iterable[bytes]) -> None:
         """Write a file under a temporary name and rename it. It is not synced: its checksum tells whether it is whole."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}@{platform.node()}.tmp")
+        temporary = path.with_name(f".{path.name}.{owner()}.tmp")
         descriptor = open_to_replace(temporary)
         try:
             try:
@@ -267,7 +264,7 @@ class PreparationCache:
         """Remove the temporary files of processes of this machine that were killed."""
         for path, _ in self._listed():
             match = _TEMPORARY.fullmatch(path.name)
-            if match and match[2] == platform.node() and not is_running(int(match[1])):
+            if match and is_abandoned(path, match[1]):
                 self._remove([path])
 
     def _remove(self, files: Iterable[Path]) -> None:

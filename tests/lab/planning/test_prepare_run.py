@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from lab.planning.estimates.measure_step_time import FILE, step_key
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
+from lab.planning.unfinished_folder import UNTOUCHED, owner
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_schema import RunConfig
 from models.tokenizers.tokenizer import Tokenizer
@@ -156,16 +158,19 @@ def test_a_home_that_cannot_be_written_is_told_in_words(tale: Path, tmp_path: Pa
 def test_what_killed_preparations_left_is_removed_and_what_living_ones_write_is_not(tale: Path, home: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = os.uname().nodename
-    for folder in (
-        f".preparing-{dead.pid}-1@{host}",
-        f".preparing-{os.getppid()}-1@{host}",
-        f".preparing-{dead.pid}-1@elsewhere",
-    ):
-        (home / folder).mkdir()
-        (home / folder / "tokens.bin").touch()
+    host, here = os.uname().nodename, owner().split("@")[0].split("-")[-1]
+    there = int(here) + 1  # the process numbers of another container, which may have this host's name
+    gone = (f"{dead.pid}-1-{here}@{host}", f"{dead.pid}-1@{host}", f"{os.getppid()}-1-{there}@{host}")
+    living = (f"{os.getppid()}-1-{here}@{host}", f"{dead.pid}-1-{here}@elsewhere", f"{dead.pid}-1-{there}@{host}")
+    for each in (*gone, *living):
+        folder = home / f".preparing-{each}"
+        folder.mkdir()
+        (folder / "tokens.bin").touch()
+    untouched = home / f".preparing-{gone[-1]}"
+    for path in (untouched, untouched / "tokens.bin"):
+        os.utime(path, (time.time() - 2 * UNTOUCHED,) * 2)
     prepare_run(ask(tale))
-    assert set(os.listdir(home)) == {f".preparing-{dead.pid}-1@elsewhere", f".preparing-{os.getppid()}-1@{host}", "tale"}
+    assert set(os.listdir(home)) == {*(f".preparing-{each}" for each in living), "tale"}
     assert [run.name for run in list_runs()] == ["tale"]
 
 
