@@ -186,12 +186,13 @@ class NewRun(BaseChoice, SuggestsText):
         self._text = replace(self._text, tokens=None, most_vocab=None)
         self._count_anew()
 
-    def choose_text(self, source: str, encoding: str) -> None:
-        """Train on this text; an empty source stands for the suggestion."""
+    def choose_text(self, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+        """Train on this text, cleaned by these rules; an empty source stands for the suggestion."""
         self._hidden = {}
         self._preparation_problem = None
         self.is_suggested = not source
         self._set_text(source or FIRST_TEXT, encoding)
+        self.choose_cleaning(cleaning)
 
     def _set_text(self, source: str, encoding: str) -> None:
         self._text = TextSize(source, encoding or None)
@@ -204,11 +205,13 @@ class NewRun(BaseChoice, SuggestsText):
         suggested = message.source, message.encoding or None
         if self.is_suggested and not self.preparing and suggested != (self._text.source, self._text.encoding):
             self._set_text(message.source, message.encoding)
+            self.choose_cleaning(message.cleaning)
 
     def choose_encoding(self, encoding: str) -> None:
         """Read the chosen text in this encoding, if it is not the one that it was chosen with."""
         if not self.is_suggested and (encoding or None) != self._text.encoding:
-            self.choose_text(self._text.source, encoding)
+            self._preparation_problem = None
+            self._set_text(self._text.source, encoding)
 
     def choose_cleaning(self, rules: tuple[str, ...]) -> None:
         """Clean the text by the rules that were chosen with it."""

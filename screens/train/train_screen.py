@@ -186,7 +186,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.new_run.read_base(message.name)
 
     def _follow_text(self, source: str) -> None:
-        self.new_run.choose_text(source, self.lab.text_encoding)
+        self.new_run.choose_text(source, self.lab.text_encoding, self.lab.text_cleaning)
 
     def _follow_encoding(self) -> None:
         """Follow it after the source, which is set behind it: the old text is not read in the new one's encoding."""

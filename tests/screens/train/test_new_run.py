@@ -21,7 +21,7 @@ from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import TokenizerConfig
+from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.dialogs.choose_run import RunChooser
@@ -351,15 +351,19 @@ async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_an
         await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
         assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
         await until(pilot, lambda: app.run_name == "tale")
-        data = msgspec.structs.replace(run.config.data, source=str(Path("fable.txt").absolute()))
+        rules = (*DEFAULT_RULES, "control-characters")
+        data = msgspec.structs.replace(run.config.data, source=str(Path("fable.txt").absolute()), cleaning=rules)
         make_run("newer", created=2e9)
         config = msgspec.structs.replace(run.config, name="newer", data=data)
         (home / "newer" / "config.json").write_bytes(msgspec.json.encode(config))
         app.post_message(RunChosen("newer"))
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about "))
         assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
+        form = screen_of(pilot).new_run.form
+        await until(pilot, lambda: form.settings.clean == "control-characters")
         app.post_message(TextChosen("stories", "", "train"))
         await until(pilot, lambda: "changes" not in text_of(pilot, "#form-text"))
+        assert form.settings.clean == "", "the rules were those of the suggestion"
         await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
         app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable"))
