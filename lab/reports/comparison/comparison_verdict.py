@@ -27,14 +27,30 @@ close count as made after the same number."""
 
 def unit_note(runs: Sequence[ComparedRun]) -> str:
     """The reason for bits per byte, and their limits; empty where losses per token compare."""
-    kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
-    texts = ", ".join(f"{run.letter} {name}" for run, name in zip(runs, _text_names(runs), strict=True))
+    tokenizers = [run.config.tokenizer for run in runs]
+    named = [f"{each.kind} {whole(each.vocab_size)}" for each in tokenizers]
+    kinds = _grouped(runs, [run.vocabulary for run in runs], named)
+    texts = _grouped(runs, [run.config.data.sha256 for run in runs], _text_names(runs))
     if same_tokens(runs):
         easier = f"Their texts differ ({texts}): one may be easier to predict than another, in any unit."
         return "" if same_text(runs) else easier
     if same_text(runs):
         return f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do."
     return f"Their tokenizers ({kinds}) and texts ({texts}) differ: only bits per byte compare, and one text may be easier."
+
+
+def _grouped(runs: Sequence[ComparedRun], keys: Sequence[str], names: Sequence[str]) -> str:
+    """The letters of the runs with the same key, and its name: `A B bpe 512, C another bpe 512`."""
+    letters: dict[str, list[str]] = {}
+    for run, key in zip(runs, keys, strict=True):
+        letters.setdefault(key, []).append(run.letter)
+    parts: list[str] = []
+    seen: set[str] = set()
+    for key, group in letters.items():
+        name = names[keys.index(key)]
+        parts.append(f"{' '.join(group)} {'another ' if name in seen else ''}{name}")
+        seen.add(name)
+    return ", ".join(parts)
 
 
 def _text_names(runs: Sequence[ComparedRun]) -> list[str]:

@@ -16,6 +16,8 @@ from screens.train.run_plots import TIME_UNITS
 
 DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 2))
 """Dashes of each run's smoothed training loss."""
+MANY = 3
+"""From so many runs on a short legend has the letters alone, which the table below the plot explains."""
 
 WHOLE = 1000.0
 """Length of the x axis for plot settings: zoom and pan work in thousandths of it, in every unit."""
@@ -38,9 +40,11 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
         eval_xs = _scaled((history.eval_seconds if by_time else history.eval_steps)[trained], factor)
         seen, seen_eval = _part(xs, low, high), _around(_part(eval_xs, low, high))
         ys = _scaled(history.smoothed(share, longest)[seen], per_loss)
-        lines.append(Series(f"{run.name}, train, {words}", run.name, "line", role, xs[seen], ys, dashes=dashes))
+        short = run.name if len(runs) < MANY else run.letter
+        lines.append(Series(f"{run.name}, train, {words}", short, "line", role, xs[seen], ys, dashes=dashes))
         ys = _scaled(history.val_losses[trained][seen_eval], per_loss)
-        marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter))
+        named = len(runs) < MANY or run is runs[-1]
+        marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))
     curves = [(series.xs, series.ys) for series in (*lines, *marks)]
     auto = shows_more_on_log(curves)
     log_y = auto if view.log_y is None else view.log_y

@@ -196,6 +196,8 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
         "Their tokenizers (A bytes 256, B gpt2 256) and texts (A tale, B saga) differ: only bits per byte compare, "
         "and one text may be easier."
     )
+    alike = [contender("A", losses={400: 2.0}), contender("B", losses={400: 2.0}), contender("C", losses={400: 3.0}, sha256="99")]
+    assert "Their texts differ (A B tale, C another tale):" in unit_note(alike)
     texts = [contender("A", losses={400: 2.0}), contender("B", losses={400: 3.0}, text="saga", sha256="999999")]
     assert same_tokens(texts)
     assert in_bits(texts)

@@ -204,6 +204,9 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: A
         assert app.screen.query_one(RunTable).marked == tuple(f"run-{number}" for number in range(5))
         await pilot.press("v")
         await until(pilot, lambda: len(compared(pilot)) == 5 and table(pilot))
+        legend = plotted(pilot).splitlines()[0]
+        assert [word for word in legend.split() if word.isalpha()] == [*"ABCDE", "E", "val", "linear", "y"]
+        assert "nats/token," in legend, "nothing of it is cut"
         await pilot.press("d")
         assert samples_shown(compared(pilot), 75) == 3
         assert "runs 1–3, [ ] others" in table(pilot, "samples")[0]
