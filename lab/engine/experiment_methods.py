@@ -17,7 +17,7 @@ class ExperimentMethods:
 
     def experiment(self, params: ExperimentParams) -> Slices[ExperimentResult]:
         """The picture and the measures of an experiment. The prompt may be empty. Raises: UserError."""
-        opened = self.models.model(params.run, params.checkpoint)
+        opened = self.models.model(params.run, params.checkpoint, fresh=True)
         check_place(opened, params.layer, params.head)
         prompt = token_ids(opened, params.text, params.ids) if params.text or params.ids else []
         context = ExperimentContext(
@@ -31,4 +31,6 @@ class ExperimentMethods:
             edits=(yield from resolve_edits(self.models, opened, params)),
             inputs=params.inputs,
         )
-        return (yield from run_experiment(params.name, context))
+        result = yield from run_experiment(params.name, context)
+        result.view.step = opened.step
+        return result

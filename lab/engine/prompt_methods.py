@@ -36,6 +36,7 @@ from lab.inspect.prompt_report import PromptReport, prompt_report
 from lab.inspect.stages.head_attention import head_attention
 from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
+from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import stage_view
 from lab.inspect.trace_export import npz_slices, write_json
 from lab.inspect.trace_summary import summarize
@@ -61,9 +62,9 @@ class PromptMethods:
     def view(self, params: ViewParams) -> Slices[View]:
         """The view of a stage of the forward pass. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
-        view = add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions)
-        view.attention = head_attention(context)
-        return view
+        return _placed(
+            add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions), context
+        )
 
     def explain(self, params: ExplainParams) -> Slices[Explanation]:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
@@ -83,23 +84,19 @@ class PromptMethods:
             ),
         )
         try:
-            return explainer.explain(params.ref)
+            return replace(explainer.explain(params.ref), step=context.opened.step)
         except UnknownNumberError as error:
             raise UserError(str(error)) from error
 
     def attribution(self, params: AttributionParams) -> Slices[View]:
         """Direct logit attribution of a token. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
-        view = attribution(context, params.candidate, params.against, params.by_size)
-        view.attention = head_attention(context)
-        return view
+        return _placed(attribution(context, params.candidate, params.against, params.by_size), context)
 
     def evidence(self, params: EvidenceParams) -> Slices[View]:
         """The training text's evidence for a token. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
-        view = yield from evidence(context, params.candidate)
-        view.attention = head_attention(context)
-        return view
+        return _placed((yield from evidence(context, params.candidate)), context)
 
     def effect(self, params: EffectParams) -> Slices[Effect]:
         """The prediction at the position without and with the edits and interventions. Raises: UserError."""
@@ -114,9 +111,7 @@ class PromptMethods:
         other = replace(params, text=params.second_text, ids=params.second_ids, position=None, edits=(), interventions=())
         second = yield from trace_prompt(self.models, other)
         behind = len(first.ids) - 1 - first.position
-        view = two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
-        view.attention = head_attention(first)
-        return view
+        return _placed(two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind))), first)
 
     def guess(self, params: GuessParams) -> Slices[GuessQuestion]:
         """A question for the learner, with its answer. Raises: UserError."""
@@ -157,3 +152,9 @@ class PromptMethods:
         words = all_in_words(params.interventions) or (f"{len(params.edits)} edits" if params.edits else "")
         dropped = context.dropped + context.earlier
         return (yield from prompt_report(context.opened, context.traced, dropped=dropped, interventions=words))
+
+
+def _placed(view: View, context: StageContext) -> View:
+    """The view with what the screen shows around it: the head's attention, and the step of the weights."""
+    view.attention, view.step = head_attention(context), context.opened.step
+    return view

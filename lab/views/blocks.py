@@ -231,6 +231,8 @@ class View(msgspec.Struct, omit_defaults=True):
     parity: Parity | None = None
     attention: HeadAttention | None = None
     """Attention of the chosen head at the position, for the tokens above the view."""
+    step: int | None = None
+    """Training step of the weights that it was computed with; None where no model was needed."""
 
 
 class Token(msgspec.Struct, omit_defaults=True):
@@ -279,6 +281,8 @@ class LensPath(msgspec.Struct):
     dropped: int
     """Number of the prompt's tokens before the context window, which a longer prompt exceeds."""
     top: list[Prediction]
+    step: int | None = None
+    """Training step of the weights; None where no model was needed."""
 
 
 class SavedTrace(msgspec.Struct):

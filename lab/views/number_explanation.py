@@ -48,6 +48,8 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Of a dot product both vectors and their products, whole."""
     note: str = ""
     """A remark: that the place is masked, or that an intervention has set it."""
+    step: int | None = None
+    """Training step of the weights."""
 
     @property
     def delta(self) -> float:
@@ -75,7 +77,7 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
             blocks.append(Paragraph(explanation.note))
     blocks.append(Paragraph(f"zero-indexed: {explanation.ref}"))
     sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
-    return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks)
+    return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks, step=explanation.step)
 
 
 def value_in_words(ref: str, value: float, figures: int) -> str:

@@ -63,6 +63,10 @@ of work is given up."""
 SECONDS_BETWEEN_CHECKS = 0.01
 
 
+class OutdatedWeightsError(EngineError):
+    """An answer with other weights than those that were opened, whose file was replaced meanwhile by the run's trainer."""
+
+
 @dataclass
 class Callbacks:
     """Receivers of the answers. Each is called in the event loop of `EngineSession.serve`."""
@@ -151,7 +155,13 @@ class EngineSession:
         return await self.engine.call(PROMPT_REPORT, extended(PromptReportParams, selection.prompt_params), group="report")
 
     async def _answer(self, question: tuple[int, Selection]) -> None:
-        number, selection = question
+        while True:
+            try:
+                return await self._answer_all(*question)
+            except OutdatedWeightsError:
+                self._facts_for = self._path_for = None
+
+    async def _answer_all(self, number: int, selection: Selection) -> None:
         facts = await self._open(selection.model)
         if self._facts_for != selection.model:
             self._facts_for = selection.model
@@ -176,6 +186,12 @@ class EngineSession:
             self._fresh.add(model)
         return self._known[model]
 
+    def _check(self, model: tuple[str, str], step: int | None) -> None:
+        """Raises: OutdatedWeightsError: if an answer is of another step than the opened model, which is then opened again."""
+        if step is not None and step != self._known[model].step:
+            self._fresh.discard(model)
+            raise OutdatedWeightsError(f"{model[0]} has newer weights now.")
+
     async def _answer_view(self, number: int, selection: Selection) -> None:
         view = await self._view(selection, "view")
         if number > self._shown:
@@ -193,6 +209,7 @@ class EngineSession:
         path = self._paths.get(selection.path_key)
         if path is None:
             path = await self.engine.call(LENS, selection.lens_params, group=_group(kind, ahead), ahead=ahead)
+            self._check(selection.model, path.step)
         _keep(self._paths, selection.path_key, path)
         return path
 
@@ -220,6 +237,7 @@ class EngineSession:
         view = self._views.get(selection)
         if view is None:
             view = await self._ask(selection, _group(kind, ahead), ahead)
+            self._check(selection.model, view.step)
         _keep(self._views, selection, view)
         return view
 

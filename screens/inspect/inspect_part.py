@@ -80,6 +80,9 @@ class InspectHost(Protocol):
     def is_free(self) -> bool:
         """True while the screen is in front and no field is edited: a new token would disturb nothing."""
 
+    def ask_again(self) -> None:
+        """Ask for what is selected with the weights that are on disk now."""
+
     def start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
         """Run `work` beside the screen; it replaces older work of its group."""
 

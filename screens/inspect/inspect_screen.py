@@ -141,7 +141,7 @@ class InspectScreen(WidgetMessages):
             self._follow_run(self.lab.run_name)
         elif not isinstance(self.model, Loading):
             # A run that is training has newer weights on disk than those seen when this screen was left.
-            self._ask_again()
+            self.ask_again()
 
     def on_screen_suspend(self) -> None:
         self._is_behind_dialog = isinstance(self.app.screen, ModalScreen)
@@ -261,7 +261,7 @@ class InspectScreen(WidgetMessages):
         else:
             self._view_came(selection, view)
 
-    def _ask_again(self) -> None:
+    def ask_again(self) -> None:
         self.session.forget()
         self._ask(self.selection)
 
@@ -313,7 +313,7 @@ class InspectScreen(WidgetMessages):
     async def action_restart_engine(self) -> None:
         await self._engine.kill()
         if not isinstance(self.model, Starting):
-            self._ask_again()
+            self.ask_again()
 
     def say(self, words: str, *, error: bool = False) -> None:
         self._status.say(words, error=error)

@@ -28,7 +28,10 @@ class Answers:
     view: View | None = None
 
     def seen(self, step: int) -> ViewAtStep | None:
-        return None if self.path is None or self.view is None else ViewAtStep(step, self.path, self.view)
+        """None until both have come. `step` is that of the weights where the engine does not tell it."""
+        if self.path is None or self.view is None:
+            return None
+        return ViewAtStep(step if self.path.step is None else self.path.step, self.path, self.view)
 
 
 class TimeTravel(InspectPart):
@@ -65,6 +68,7 @@ class TimeTravel(InspectPart):
             return
         if self._host.selection.run == run:
             self._show(stops)
+            self._host.ask_again()  # a run that is training has newer weights on disk than those in view
 
     def _show(self, stops: tuple[TimelineStop, ...]) -> None:
         slider, model = self._slider, self._host.model
@@ -139,6 +143,11 @@ class TimeTravel(InspectPart):
             self._slider.index = stop_index(list(self._slider.stops), new.checkpoint, None)
 
     def path_came(self, selection: Selection, path: LensPath) -> None:
+        if self.is_open and path.step is not None:
+            at = stop_index(list(self._slider.stops), selection.checkpoint, None)
+            stops = self._slider.stops
+            if stops[at].step != path.step:  # its file was replaced since the stops were listed
+                self._slider.stops = (*stops[:at], replace(stops[at], step=path.step), *stops[at + 1 :])
         self._answers(selection).path = path
         self._tell_change()
 

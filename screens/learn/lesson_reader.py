@@ -16,6 +16,7 @@ from textual.reactive import var
 from textual.widgets import Markdown
 
 from lab.core.errors import UserError
+from lab.core.number_format import whole
 from lab.lessons.lesson import Lesson
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_registry import live_widget
@@ -126,7 +127,15 @@ class LessonReader(Vertical):
             own = self.live.options
             model = ModelAtHand(own.get("run", self._model.run), own.get("prompt", self._model.prompt))
             self.live.show_model(model)
-            self.query_one(LessonText).model = model.run if self.live.USES_MODEL else ""
+            self._name_model()
+
+    def _name_model(self) -> None:
+        """The run below the text, and the step of its weights once that is known."""
+        words, live = "", self.live
+        if live is not None and live.USES_MODEL and self._model is not None:
+            words, at = live.options.get("run", self._model.run), live.weights_step
+            words += f", step {whole(at)}" if at is not None else ""
+        self.query_one(LessonText).model = words
 
     @work(exclusive=True, group="lesson")
     async def _lay_out(self) -> None:
@@ -224,6 +233,7 @@ class LessonReader(Vertical):
     def _say(self, message: LiveWidget.Said) -> None:
         if message.widget is self._speaker:
             self.query_one(StatusLine).say(message.words, error=message.is_error)
+            self._name_model()
             self.refresh_bindings()
 
     @on(Markdown.LinkClicked)

@@ -34,6 +34,7 @@ def lens_path(context: StageContext) -> Slices[LensPath]:
         position=context.position,
         dropped=context.dropped,
         top=_top(context),
+        step=context.opened.step,
     )
 
 

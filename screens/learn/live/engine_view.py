@@ -81,8 +81,9 @@ class EngineView(LiveWidget):
     def _answered(self, answer: Any) -> None:
         self._is_answered = True
         self._words = self.words_of(answer)
-        self.say(self._words)
         view = self.view_of(answer)
+        self.weights_step = view.step
+        self.say(self._words)
         if self.title_note:
             view = replace(view, title=f"{self.title_note} · {view.title}")
         is_first = self.view.view is None

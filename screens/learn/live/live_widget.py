@@ -58,6 +58,8 @@ class LiveWidget(Vertical):
         self.engine = engine
         self.lesson = ""
         """Name of the lesson that it stands in."""
+        self.weights_step: int | None = None
+        """Training step of the weights in the picture; None where there are none, or it is not known yet."""
 
     @property
     def lab(self) -> AppState:

@@ -132,6 +132,29 @@ async def test_newer_weights_empty_what_is_held(record: Record, engine: Any) -> 
     assert record.views == [SELECTED, SELECTED]
 
 
+async def test_an_answer_with_other_weights_than_those_opened_has_them_opened_again(
+    record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trainer has replaced the file, and the engine has read it again for another request."""
+    kind = type(engine)
+    lens, view = kind.lens, kind.view
+    monkeypatch.setattr(kind, "lens", lambda self, **params: with_step(lens(self, **params), self.step))
+    monkeypatch.setattr(kind, "view", lambda self, **params: with_step(view(self, **params), self.step))
+    record.session.select(SELECTED)
+    await record.settle()
+    engine.step = 3000
+    assert record.session.select(AFAR) is None
+    await record.settle()
+    assert [facts.step for facts in record.facts] == [2000, 3000]
+    assert record.views == [SELECTED, AFAR], "what was computed with other weights than those told is not shown"
+    assert not record.sentences
+
+
+def with_step(answer: Any, step: int) -> Any:
+    answer.step = step
+    return answer
+
+
 async def test_a_layer_that_the_model_has_not_is_not_asked_for(record: Record, engine: Any) -> None:
     record.session.select(replace(SELECTED, layer=11, head=11))
     await record.settle()

@@ -92,6 +92,36 @@ async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(
         assert slider.words[0] == "says “ fast” 10.0%, −6.4 points against step 256"
 
 
+async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
+    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stops were listed when the best weights were those of step 2,000; they are of step 2,400 when they are read."""
+    async with inspect(size=(120, 40)) as pilot:
+        await settle(pilot)
+        assert "step 2,000 (best)" in facts(pilot)
+        kind = type(engine)
+        opened, lens = kind.open, kind.lens
+
+        def open_at(self: Any, run: str, checkpoint: str) -> Any:
+            found = opened(self, run, checkpoint)
+            found.step = 2400 if checkpoint == "best" else found.step
+            return found
+
+        def way_at(self: Any, checkpoint: str, **params: Any) -> Any:
+            found = lens(self, checkpoint=checkpoint, **params)
+            found.step = open_at(self, "tale", checkpoint).step
+            return found
+
+        monkeypatch.setattr(kind, "open", open_at)
+        monkeypatch.setattr(kind, "lens", way_at)
+        await go(pilot, settle, "t")
+        slider = slider_of(pilot)
+        assert "step 2,400 (best)" in facts(pilot)
+        assert slider.stops[slider.index].step == 2400
+        await go(pilot, settle, "left")
+        assert slider.words[0].endswith("against step 2,400")
+
+
 async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await go(pilot, settle, "j", "j", "j", "j", "enter", "t")
