@@ -64,11 +64,12 @@ def _validation_loss(step: int, val_loss: float, history: "LossHistory", copied:
     loss = history.smooth[before - 1]
     then = fixed(loss, 2)
     has_moved = then != fixed(history.smooth[-1], 2)
+    without = ", measured without dropout" if dropout else ""
     if abs(val_loss - loss) <= SAME * loss:
-        beside = f", against {then} at step {whole(step)}" if has_moved else ""
-        generalizes = "" if copied else ": the model generalizes"
-        return f"Validation loss about the same ({fixed(val_loss, 2)}{beside}){generalizes}"
+        beside = f", against a training loss of {then} at step {whole(step)}" if has_moved else ""
+        # With dropout the training loss is higher than the same weights lose without it, so it says less.
+        generalizes = "" if copied or dropout else ": the model generalizes"
+        return f"Validation loss about the same ({fixed(val_loss, 2)}{without}{beside}){generalizes}"
     apart = fixed(abs(round(val_loss, 2) - round(loss, 2)), 2)
-    beside = f" than the {then} at step {whole(step)}" if has_moved else ""
-    without = " (measured without dropout)" if dropout and val_loss < loss else ""
-    return f"Validation loss {fixed(val_loss, 2)}, {apart} {'higher' if val_loss > loss else 'lower'}{beside}{without}"
+    beside = f" than the training loss of {then} at step {whole(step)}" if has_moved else ""
+    return f"Validation loss {fixed(val_loss, 2)}{without}, {apart} {'higher' if val_loss > loss else 'lower'}{beside}"

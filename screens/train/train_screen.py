@@ -42,9 +42,10 @@ class TrainScreen(RunExport, RunCommands, RestoredView):
     FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect", "train.step")
     HELP = """
 **Watching a run.** Faint dots: training loss of each step; line: its running mean; line with diamonds: validation loss, on text
-never trained on; the shaded area between them is the *gap*. **Loss** is −ln p of the next token, in nats per token. *Uniform* is
-the loss of guessing evenly among the vocabulary, ln V. *Perplexity* is e^loss: the model is as uncertain as among so many equally
-likely tokens. *Bits/byte* is the validation loss in a unit that compares across tokenizers.
+never trained on; the shaded area between them is the *gap*. With dropout, which is on in training alone, the training loss is
+higher for it, and the gap smaller. **Loss** is −ln p of the next token, in nats per token. *Uniform* is the loss of guessing
+evenly among the vocabulary, ln V. *Perplexity* is e^loss: the model is as uncertain as among so many equally likely tokens.
+*Bits/byte* is the validation loss in a unit that compares across tokenizers.
 
 **Verdict.** One line below the plot; `enter` shows the sentences behind it. *Overfitting*: training loss falls while validation
 loss rises. *Val* compares the lowest evaluation with the latest, and names both steps.
