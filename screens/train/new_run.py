@@ -279,7 +279,8 @@ class NewRun(BaseChoice, SuggestsText):
             self._text, self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else "")
         )
         form.text += " · 2 changes it" if self.is_suggested else ""
-        form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
+        timing = self.is_timing
+        form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds, is_timing=timing) if plan.run is not None else ()
         if base is not None and plan.run is not None:
             train = plan.run.train
             form.cost = (*fine_tuning_facts(base, train.optimizer, train.lr, is_default_lr=not form.settings.lr), *form.cost)

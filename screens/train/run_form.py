@@ -123,6 +123,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 with Horizontal(classes="form-row"):
                     for setting in shown[start : start + COLUMNS]:
                         yield Field(setting, getattr(self.settings, setting.name))
+            yield Static(id="field-help", markup=False)
             with Horizontal(id="form-start"):
                 yield Button("▸ Start training", id="start", compact=True, tooltip="Create this run and train it")
                 yield Label(HINT, id="start-hint")
@@ -195,8 +196,12 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
-    def _name_key(self) -> None:
-        self.query_one("#start-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Entry) else HINT)
+    def _explain_field(self) -> None:
+        """Name the key that starts the run, and what the focused field is for."""
+        focused = self.screen.focused
+        self.query_one("#start-hint", Label).update(HINT_IN_FIELD if isinstance(focused, Entry) else HINT)
+        words = str(focused.tooltip or "") if isinstance(focused, Entry | Choice) and self in focused.ancestors else ""
+        self.query_one("#field-help", Static).update(words, layout=False)
 
     def focus_start(self) -> None:
         """Put the focus where enter starts the run."""

@@ -48,8 +48,7 @@ evenly among the vocabulary, ln V. *Perplexity* is e^loss: the model is as uncer
 *Bits/byte* is the validation loss in a unit that compares across tokenizers.
 
 **Verdict.** One line below the plot; `enter` shows the sentences behind it. *Overfitting*: training loss falls while validation
-loss rises. *Val* compares the lowest evaluation with the latest, and names both steps.
-The *source's entropy* is the floor of a generated text.
+loss rises. *Val* compares the lowest evaluation with the latest, and names both steps. The *source's entropy*: see Baselines.
 
 **Baselines** (`f`), losses on the validation text. *Uniform*: all tokens equally likely. *Unigram*: a token's frequency in the
 training text. *Bigram*: how often it follows the previous token there, and, for pairs seen seldom, its frequency. *Source*: the

@@ -1,6 +1,7 @@
 """Estimated duration of a run: by its measured step time, by the speed of runs like it, or by a guess."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
@@ -76,8 +77,11 @@ def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
 
 
 def has_same_steps(other: "RunSummary", run: ResolvedRun) -> bool:
-    """True if a run that `is_like` the planned one computes its steps as it would."""
-    return other.model == run.model and all(getattr(other.train, name) == getattr(run.train, name) for name in STEP_SETTINGS)
+    """True if a run that `is_like` the planned one computes its steps as it would, but for dropout, which takes little time and
+    follows from the length that is sought.
+    """
+    shape = replace(run.model, dropout=other.model.dropout) if other.model is not None else None
+    return other.model == shape and all(getattr(other.train, name) == getattr(run.train, name) for name in STEP_SETTINGS)
 
 
 def evaluation_share(run: ResolvedRun) -> float:

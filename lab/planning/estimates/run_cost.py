@@ -23,9 +23,16 @@ HIGH_LR = 5
 
 
 def run_cost(
-    run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None = None
+    run: ResolvedRun,
+    runs: Iterable["RunSummary"],
+    machine: Machine,
+    step_seconds: float | None = None,
+    *,
+    is_timing: bool = False,
 ) -> tuple[tuple[str, str], ...]:
-    """Labels, each with its line. `step_seconds` is the measured time of a step of this very run, where there is one."""
+    """Labels, each with its line. `step_seconds` is the measured time of a step of this very run, where there is one; `is_timing`
+    says that it is being measured.
+    """
     speed, source = expected_speed(run, runs, machine, step_seconds)
     by_steps = run.train.steps is not None
     parts = ", ".join(f"{part} {count(number)}" for part, number in by_part(run.model).items() if number)
@@ -35,7 +42,8 @@ def run_cost(
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
         facts.append(("vocabulary", f"{whole(run.text.most_vocab)} tokens: this text has no more pairs to merge"))
     duration_in_words = duration(seconds_at(run, speed))
-    time = f"about {duration_in_words}, {source}" if by_steps else duration_in_words
+    time = f"about {duration_in_words}, {source}{', and twenty steps are being timed' * is_timing}"
+    time = time if by_steps else duration_in_words
     if "length" in run.reasons:
         time += f"; {run.reasons['length']}"
     return (

@@ -66,6 +66,11 @@ class StepTimes(Widget):
                 self._time_steps(self._step_timer, key)
         return self._step_seconds.get(key)
 
+    @property
+    def is_timing(self) -> bool:
+        """True while the step of the planned run is being timed, which may change the plan."""
+        return bool(self._timing_key) and self._timing_key not in self._step_seconds
+
     def cancel_timing(self) -> None:
         """End the measurement, if there is one."""
         if self._step_timer is not None:

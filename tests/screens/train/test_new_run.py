@@ -19,6 +19,7 @@ from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.data.statistics.text_statistics import read_facts
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
+from lab.planning.settings_table import SETTINGS
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
@@ -55,6 +56,7 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         assert app.focused.id == "width", "it goes to what is wrong"
         assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("escape leaves the field")
         assert "esc leave field" in app.screen.query_one(KeyBar).render_line(0).text
+        assert text_of(pilot, "#field-help").startswith(SETTINGS["width"].help)
         await pilot.press("down")
         assert app.focused.id == "seed", "the field below"
         await pilot.press("up", "up", "up")
@@ -62,6 +64,7 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         await pilot.press("up")
         assert app.focused.id == "start"
         assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("enter here")
+        assert text_of(pilot, "#field-help") == ""
         await pilot.press("up", "escape", "enter")
         await pilot.pause()
         assert not started

@@ -12,6 +12,7 @@ from lab.planning.estimates.duration_estimate import (
 )
 from lab.planning.estimates.run_cost import run_cost
 from lab.planning.resolve_run import TextSize
+from lab.planning.settings_form import fit_plan, make_plan
 from lab.planning.settings_table import Settings
 from models.parameter_count import flops_per_token
 from tests.lab.planning.planned_runs import MACHINE, PLANNED, past_run, resolved
@@ -71,6 +72,20 @@ def test_a_measured_time_is_told_as_one() -> None:
     ):
         assert dict(run_cost(PLANNED, [other], MACHINE, 0.5))["time"].startswith(told)
     assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
+    assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith("yet, and twenty steps are being timed")
     short = TextSize("tale", None, 100_000, 25_000)
     assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
     assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
+
+
+def test_the_default_length_and_the_time_told_are_of_one_speed() -> None:
+    """The default dropout follows from the length: the run with and without it takes its speed from the same run."""
+    text = TextSize("tale", None, 1_100_000, 450_000)
+    plan = make_plan(Settings(), text, MACHINE)
+    assert plan.run is not None
+    before = past_run("fourth", 12_000.0, flops_per_token(plan.run.model))
+    for dropout in (0.0, 0.1):
+        earlier = replace(before, model=replace(plan.run.model, dropout=dropout))
+        fitted = fit_plan(plan, [earlier], MACHINE, 0.9).run
+        assert fitted is not None
+        assert dict(run_cost(fitted, [earlier], MACHINE, 0.9))["time"].startswith("about 3 min 5"), "steps are whole hundreds"
