@@ -18,8 +18,8 @@ from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import Fact
 
 
-def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
-    """Progress of the run, and its latest losses."""
+def newest_numbers(watched: WatchedRun, plots: RunPlots) -> tuple[Fact, ...]:
+    """Progress of the run, and its latest losses in the unit of its plots."""
     config, status, history = watched.config, watched.status, watched.history
     last = history.last_training
     steps = planned_steps(config, status)
@@ -31,9 +31,9 @@ def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
         ("tokens/s", count(history.speed) if history.speed else "·"),
         ("time left", duration(left) if left is not None and watched.phase == "training" else "·"),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else "·"),
-        ("train", fixed(history.smooth[-1], 3) if history.smooth else "·"),
-        *_validation(watched, step),
-        ("uniform", fixed(uniform_baseline(config.model.vocab_size), 3)),
+        ("train", fixed(history.smooth[-1] * plots.per_loss, 3) if history.smooth else "·"),
+        *_validation(watched, step, bits=plots.view.bits),
+        ("uniform", fixed(uniform_baseline(config.model.vocab_size) * plots.per_loss, 3)),
         ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else "·"),
     ]
     return (*facts, *_use(status.gpu)) if status.gpu is not None else tuple(facts)
@@ -45,7 +45,7 @@ def _use(gpu: GpuUse) -> list[Fact]:
     return [("GPU memory", bytes_(gpu.memory)), *[(name, f"{share:.0%}") for name, share in shares if share is not None][:1]]
 
 
-def _validation(watched: WatchedRun, step: int) -> list[Fact]:
+def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
     """Latest and best validation loss: at the end as Home shows it, on all of the validation text or a large share, else on the
     share of evaluations during training. The latest has its step if the run has come further, to `step`."""
     status, history = watched.status, watched.history
@@ -57,10 +57,12 @@ def _validation(watched: WatchedRun, step: int) -> list[Fact]:
     else:
         latest, best, on, best_on = history.last_evaluation, history.best_evaluation, _evaluated(watched), "best val"
     made_at = f" @ {count(latest.step)}" if latest and latest.step < step else ""
+    loss, lowest = (None if each is None else each.bits_per_byte if bits else each.val_loss for each in (latest, best))
+    other = latest.bits_per_byte if latest is not None else None
     return [
-        (on, f"{fixed(latest.val_loss, 3)}{made_at}" if latest and latest.val_loss is not None else "·"),
-        (best_on, f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
-        ("bits/byte", fixed(latest.bits_per_byte, 3) if latest and latest.bits_per_byte is not None else "·"),
+        (on, f"{fixed(loss, 3)}{made_at}" if loss is not None else "·"),
+        (best_on, f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else "·"),
+        ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val{made_at})" if other is not None else "·"),
     ]
 
 

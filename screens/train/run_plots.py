@@ -94,7 +94,7 @@ class RunPlots:
             x_label=self.unit,
             log_y=log_y,
             auto_log_y=auto,
-            scale_words=scale_words(view, log_y),
+            scale_words=f"{'bits/byte, ' * view.bits}{scale_words(view, log_y)}",
             area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
             x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
             y_window=view.y_window or (range_after_steep_part(lines) if view.y_close else None),

@@ -297,9 +297,8 @@ class RunView(Widget):
             return
         at = self.cursor if self.pointed is None else self.pointed
         shown = at is not None and at < len(plots.history.steps)
-        self.query_one("#run-facts", FactList).facts = (
-            numbers_at(plots, at, self._steps_a_column(plots) / 2) if at is not None and shown else newest_numbers(self.watched)
-        )
+        read = numbers_at(plots, at, self._steps_a_column(plots) / 2) if at is not None and shown else None
+        self.query_one("#run-facts", FactList).facts = read or newest_numbers(self.watched, plots)
         x = plots.x_at(at) if at is not None and shown else None
         for name in ("plot", *PANELS):
             self.query_one(f"#run-{name}", LinePlot).cursor = x if f"run-{name}" in self.plots_by_step else None

@@ -60,7 +60,7 @@ async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_the
         await until(pilot, lambda: numbers(pilot)["epoch"] == "3.50")
         share = 32_800 / 111_539
         assert numbers(pilot)[f"val (on {share:.0%})"] == "1.250", "it says on how much of the validation text"
-        assert numbers(pilot)["bits/byte"] == "0.750"
+        assert numbers(pilot)["bits/byte"] == "0.750 (val)"
         with run.metrics_path.open("ab") as file:
             file.write(b'ens": 0, "epoch": 4.5, "seconds": 0.0, "loss": 2.5}\n')
         await until(pilot, lambda: numbers(pilot)["epoch"] == "4.50")
