@@ -7,18 +7,39 @@ With no arguments it opens the lab, and then imports nothing that the first scre
 `lab.bench` and `screens`.
 """
 
+import os
 import sys
 
 
 def main() -> int:
     """Run the command line and return the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
     try:
+        _open_closed_streams()
         return _main(sys.argv[1:])
     except KeyboardInterrupt:
         return 130
 
 
+def _open_closed_streams() -> None:
+    """Open the null device in the place of closed standard streams, so that no file of a run gets their descriptors."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _has_folder() -> bool:
+    """False if the folder that this process is in was removed: PyTorch does not load there, and a path leads nowhere."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
 def _main(arguments: list[str]) -> int:
+    if not _has_folder():
+        print("llmlab: the folder that you are in is no longer there; go to another one with cd.", file=sys.stderr)
+        return 2
     if arguments:
         from lab.cli.command_registry import run
 
@@ -28,8 +49,6 @@ def _main(arguments: list[str]) -> int:
             "llmlab: the lab opens in a terminal only; `llmlab --help` lists the commands that work without one.", file=sys.stderr
         )
         return 2
-    import os
-
     from lab.core.terminal.terminal_kind import NO_CURSOR, places_text
 
     if not places_text(os.environ):

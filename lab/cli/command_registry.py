@@ -47,8 +47,11 @@ MISTAKES = {
 }
 """Exceptions whose message is one sentence for the user, by name, so that reporting one does not import the others."""
 
-OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-"""Errors of the system that are not the lab's: permissions and disk space."""
+OUTSIDE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG),
+)
+"""Errors of the system that are not the lab's: permissions, disk space, and paths that can lead nowhere."""
 
 LONGEST_WORD = 250
 """Longest word of the input, such as a path, that a message repeats in full, in characters."""

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 import msgspec
@@ -50,5 +51,21 @@ def write_text(text: str) -> None:
 
 def write_json(value: object) -> None:
     """The value as indented JSON on stdout."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    click.echo(json_to_show(text))
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_spelled_out(msgspec.to_builtins(value)))
+    click.echo(json_to_show(msgspec.json.format(encoded, indent=2).decode()))
+
+
+def _spelled_out(value: Any) -> Any:
+    """The value with every byte of a path that is not UTF-8 as `\\udcff`, which JSON can hold."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_spelled_out(name): _spelled_out(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_spelled_out(each) for each in value]
+        case _:
+            return value

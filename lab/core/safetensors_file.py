@@ -39,12 +39,28 @@ STEP = re.compile("[0-9]{1,12}")
 CHUNK_BYTES = 1 << 20
 
 
+EXPONENT_BITS = {"F32": ("<u4", 0x7F800000), "BF16": ("<u2", 0x7F80), "F16": ("<u2", 0x7C00)}
+"""Of each number format an unsigned integer of its size, and its exponent's bits: NaN and infinity have all of them."""
+
+
 class RawTensor(NamedTuple):
     """A tensor as its bytes, in safetensors' words: dtype "F32", "BF16", "I64"..."""
 
     dtype: str
     shape: tuple[int, ...]
     data: memoryview
+
+    @property
+    def is_finite(self) -> bool:
+        """False if it holds NaN or infinity."""
+        import numpy as np
+
+        if self.dtype not in EXPONENT_BITS:
+            return True
+        size, mask = EXPONENT_BITS[self.dtype]
+        bits = np.frombuffer(self.data, size)
+        blocks = (bits[at : at + CHUNK_BYTES] for at in range(0, len(bits), CHUNK_BYTES))
+        return not any(((block & mask) == mask).any() for block in blocks)
 
 
 def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str, str]) -> None:

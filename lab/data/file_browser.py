@@ -35,6 +35,15 @@ class Listing:
     left_out: int = 0
 
 
+def working_folder() -> Path:
+    """The folder that this process is in. Where it was removed meanwhile, the process goes to the user's home."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        os.chdir(Path.home())
+        return Path.home()
+
+
 def listing(folder: Path) -> Listing:
     """List a folder. Raises UserError if it cannot be read."""
     try:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.atomic_io import folder_lock, os_error_in_words, refuse_special_file, write_atomic
 from lab.views.blocks import ModelFacts, View
 
 if TYPE_CHECKING:
@@ -54,14 +54,24 @@ def make_exports_folder(home: Path) -> Path:
     return folder
 
 
+def write_new_text(path: Path, text: str) -> tuple[Path, int]:
+    """Write the text under this name, numbered if it is taken, also by another process at this moment; return the path and the
+    size. Raises: UserError.
+    """
+    with folder_lock(path.absolute().parent):
+        free = unused_path(path)
+        return free, write_text(free, text)
+
+
 def write_text(path: Path, text: str) -> int:
     """Write the text; return its size in bytes. Raises: UserError."""
     return write_bytes(path, text.encode("utf-8", "replace"))
 
 
 def write_bytes(path: Path, contents: bytes) -> int:
-    """Write a whole file, atomically; return its size. Raises: UserError."""
+    """Write a whole file, atomically; return its size. Raises: UserError: also if something else than a file has its name."""
     try:
+        refuse_special_file(path)
         write_atomic(path, contents)
     except OSError as error:
         raise os_error_in_words(error, f"write {path}") from error

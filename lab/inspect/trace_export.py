@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.core.atomic_io import write_atomic
+from lab.core.atomic_io import refuse_special_file, write_atomic
 from lab.inspect.trace_summary import TraceSummary
 from models.unembed import Slices
 
@@ -18,6 +18,7 @@ def write_npz(path: Path, traced: "Trace") -> None:
 
     Raises:
         OSError: from the system; the old file is then untouched.
+        UserError: if something else than a file has its name.
     """
     for _ in npz_slices(path, traced):
         pass
@@ -27,6 +28,7 @@ def npz_slices(path: Path, traced: "Trace") -> Slices[None]:
     """The same, one array per slice."""
     import numpy as np
 
+    refuse_special_file(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with zipfile.ZipFile(temporary, "w") as archive:

@@ -123,6 +123,8 @@ def copy_start(base: Run, run: Run, context: int) -> StartConfig:
                         shape = (context, width)
                     tensors[name] = RawTensor(entry.dtype, shape, data[start:end])
                 try:
+                    if broken := next((name for name, tensor in tensors.items() if not tensor.is_finite), ""):
+                        raise UserError(f"{base.name} cannot be begun with: its weights hold NaN or infinity, in {broken}.")
                     write_tensors(run.snapshots_path / "00000000.safetensors", tensors, {"format": "pt", "step": "0"})
                 finally:
                     for tensor in tensors.values():

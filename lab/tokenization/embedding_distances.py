@@ -60,12 +60,13 @@ def embedding_distances(run: Run, counts: Ids) -> EmbeddingDistances:
     mean, mean_of_never = _means(now, never)
     size = len(counts)
     norm, to_mean, to_never = (np.zeros(size, np.float32) for _ in range(3))
-    for at in range(0, size, ROWS):
-        rows = now.rows(at, at + ROWS)
-        here = slice(at, at + len(rows))
-        norm[here] = np.linalg.norm(rows, axis=1)
-        to_mean[here] = np.linalg.norm(rows - mean, axis=1)
-        to_never[here] = np.linalg.norm(rows - mean_of_never, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # of absurd weights; it is told below
+        for at in range(0, size, ROWS):
+            rows = now.rows(at, at + ROWS)
+            here = slice(at, at + len(rows))
+            norm[here] = np.linalg.norm(rows, axis=1)
+            to_mean[here] = np.linalg.norm(rows - mean, axis=1)
+            to_never[here] = np.linalg.norm(rows - mean_of_never, axis=1)
     if not bool(np.isfinite(to_mean).all()):
         raise UserError(f"{checkpoint.path} holds NaN or infinity in its token embedding.")
     return EmbeddingDistances(header.step, norm, to_mean, _moved(run, now), to_never if never.any() else None)

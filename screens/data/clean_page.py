@@ -21,6 +21,7 @@ from lab.data.cleaning.funnel_process import FunnelRequest, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order
 from lab.data.cleaning.save_text import problem_with_path
 from lab.data.corpus import shown_source
+from lab.data.file_browser import working_folder
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
@@ -336,6 +337,6 @@ def _summary(funnel: Funnel) -> str:
 def _proposed_path(text: ChosenText) -> str:
     """A name beside the text that nothing has yet: `notes.cleaned.txt`."""
     source = sources_of(text.source)[0]
-    path = Path.cwd() / f"{source.partition(':')[0]}.txt" if is_builtin(source) else path_of(source)
-    place = path.parent if path.parent.is_dir() else Path.cwd()
+    path = working_folder() / f"{source.partition(':')[0]}.txt" if is_builtin(source) else path_of(source)
+    place = path.parent if path.parent.is_dir() else working_folder()
     return shown_source(str(place / f"{path.stem or 'text'}.cleaned.txt"))

@@ -13,6 +13,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.data.builtin_stories import grammar_in_words
 from lab.data.corpus import shown_source
+from lab.data.file_browser import working_folder
 from lab.data.statistics.source_stamp import file_size
 from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, read_facts
 from lab.data.text_source import path_of, sources_of
@@ -111,6 +112,7 @@ class TextReader(DataPage):
 
     @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
     def read(self, source: str, encoding: str | None, rules: tuple[str, ...], *, asked: bool) -> None:
+        working_folder()  # one that was removed is left: in it a relative path has no meaning
         size = file_size(source)
         if not asked and size is not None and size > READ_UNASKED:
             words = f"{short_name(source)}: {bytes_(size)}; enter reads it."

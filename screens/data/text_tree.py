@@ -20,7 +20,7 @@ from lab.core.errors import UserError
 from lab.core.preferences import RecentText
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import BUILTINS
-from lab.data.file_browser import Listing, Matches, binary_files, listing, matching_files
+from lab.data.file_browser import Listing, Matches, binary_files, listing, matching_files, working_folder
 from lab.data.recent_texts import recent_texts
 from lab.data.text_source import source_of
 from lab.runs.home_folder import home
@@ -120,7 +120,7 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         self.show_root = False
         self.show_guides = False
         self.guide_depth = 2
-        self.folder = Path.cwd()
+        self.folder = working_folder()
         """The folder that is listed."""
         self._typed: TreeNode[TreeEntry] | None = None
         """The line of a text that was typed and is not listed otherwise."""

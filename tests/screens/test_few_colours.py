@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rich.color import ColorSystem
+from textual.widgets import Button
 
 from screens.app import LabApp
 from screens.messages import CompareRuns, RunChosen
@@ -81,3 +82,17 @@ async def test_main_views(terminal: str, make_run: Any, until: Any, monkeypatch:
         assert codes_of(cells) <= (PLAIN if terminal == "none" else PLAIN | SIXTEEN), name
         assert without_ascii_mark(cells) <= OF_THE_EXAMPLE, name
         assert as_text(cells) == snapshot(name=name)
+
+
+@pytest.mark.parametrize("terminal", ["16", "none"])
+async def test_a_button_that_does_nothing_now_has_its_words(terminal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_colours(monkeypatch, terminal)
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.action_mode("data")
+        use = app.screen.query_one("#use", Button)
+        use.disabled = True
+        await pilot.pause()
+        assert (use.size.height, use.region.height) == (1, 1)
+        await pilot.hover("#use")
+        assert use.size.height == 1

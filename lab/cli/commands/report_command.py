@@ -29,7 +29,8 @@ def report(run: str, prompt: str | None, output: Path | None, checkpoint: str | 
 
     The file needs no network and no other file.
     """
-    from lab.exchange.export_files import unused_path, write_text
+    from lab.core.atomic_io import refuse_special_file
+    from lab.exchange.export_files import write_new_text, write_text
     from lab.exchange.html_report import html_report
     from lab.runs.find_runs import open_run
 
@@ -41,9 +42,14 @@ def report(run: str, prompt: str | None, output: Path | None, checkpoint: str | 
     if output is not None and not output.absolute().parent.is_dir():
         raise click.UsageError(f"There is no folder {output.absolute().parent} to write {output.name} into.", context)
     found = open_run(run)
-    path = unused_path(Path(f"{found.name}-report.html")) if output is None else output
+    if output is not None:
+        refuse_special_file(output)
     traced = None if prompt is None else _prompt_report(found, prompt, checkpoint or "best")
-    size = write_text(path, html_report(found, traced))
+    html = html_report(found, traced)
+    if output is None:
+        path, size = write_new_text(Path(f"{found.name}-report.html"), html)
+    else:
+        path, size = output, write_text(output, html)
     click.echo(f"Wrote {path} ({bytes_(size)}).")
 
 
