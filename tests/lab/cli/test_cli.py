@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.cli.command_registry import COMMANDS
+from lab.core.visible_text import quoted
 from lab.runs.run_folder import Run
 
 Call = Callable[..., Any]
@@ -105,6 +107,63 @@ def test_a_closed_pipe_is_quiet() -> None:
     done = subprocess.run([LLMLAB, "params", "--preset", "gpt2"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_quiet(closed: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    script = f"exec {LLMLAB} train stories:20kB --preset nano --steps 0 {closed}"
+    done = subprocess.run(["sh", "-c", script], env={**os.environ, "LLMLAB_HOME": str(home)}, capture_output=True, text=True)
+    assert "Traceback" not in done.stdout + done.stderr
+    done = subprocess.run(["sh", "-c", f"exec {LLMLAB} runs --json {closed}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f"cd {tmp_path / 'gone'} && rmdir {tmp_path / 'gone'} && exec {LLMLAB} report demo -o r.html"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "llmlab: the folder that you are in is no longer there; go to another one with cd.\n"
+
+
+def test_paths_that_are_not_utf8_are_in_the_json_all_the_same(
+    llmlab: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLMLAB_HOME", f"{tmp_path}/b\udcff")
+    done = llmlab("cache", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["path"].startswith(f"{tmp_path}/b\\udcff")
+
+
+@pytest.mark.parametrize("name", ["file", "loop", "n" * 300])
+def test_a_home_that_can_be_none_is_one_sentence(
+    name: str, llmlab: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / name))
+    done = llmlab("bench", "--history")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("words", [("report", "demo", "-o"), ("trace", "demo", "-p", "x", "--npz")])
+def test_pipes_and_devices_are_not_replaced(words: tuple[str, ...], llmlab: Call, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = llmlab(*words, str(pipe))
+    assert done.code != 0
+    assert done.err == f"llmlab: {quoted(str(pipe))} is not a file; choose another name.\n"
+    assert pipe.is_fifo()
+
+
+def test_reports_at_once_have_names_of_their_own(tmp_path: Path) -> None:
+    from lab.exchange.export_files import write_new_text
+
+    with ThreadPoolExecutor(8) as threads:
+        written = list(threads.map(lambda number: write_new_text(tmp_path / "r.html", str(number))[0], range(24)))
+    assert len(set(written)) == 24
+    assert sorted(int(path.read_text()) for path in written) == list(range(24))
 
 
 class TestTokenize:

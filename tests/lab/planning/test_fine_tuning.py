@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.data.statistics.text_statistics import count_tokens_of
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.clone_settings import hidden_settings
@@ -24,6 +25,7 @@ from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import load_model
 from lab.training.training_setup import set_up_training
+from models.gpt import GPT
 from tests.lab.planning.planned_runs import MACHINE
 
 TEXT = "The big dog ran to the lake. It saw a red apple.\n" * 120
@@ -120,6 +122,24 @@ def test_the_form_takes_the_shape_and_says_why(text: Path, tmp_path: Path) -> No
     assert longer.problems == {"context": "demo has a context of 128 tokens; choose at most as many."}
     cost = dict(run_cost(make_plan(replace(settings, lr="0.01"), size, MACHINE, base=base).run, [], MACHINE))  # type: ignore[arg-type]
     assert cost["advice"] == "a learning rate of 0.01 is high for trained weights, 0.0003 is usual"
+
+
+def test_a_base_whose_weights_are_not_finite_is_refused_and_nothing_is_made(text: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    settings = {"tokenizer": "bytes", "context": 16, "layers": 1, "heads": 1, "width": 8, "steps": 2}
+    base = prepare_run(RunRequest(text=str(text), name="base", home=home, **settings))
+    weights = GPT(base.config.model, seed=1).state_dict()
+    weights["wpe.weight"][3, 4] = float("nan")
+    write_broken(base.path / "best.safetensors", weights)
+    with pytest.raises(UserError, match=r"^base cannot be begun with: its weights hold NaN or infinity, in wpe\.weight\.$"):
+        prepare_run(RunRequest(text=str(text), start="base", name="fine", steps=2, home=home))
+    assert [path.name for path in home.iterdir() if not path.name.startswith(".")] == ["base"]
+
+
+def write_broken(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """A whole file of weights, which the lab itself would refuse to write."""
+    raw = {name: RawTensor("F32", tuple(each.shape), memoryview(each.numpy()).cast("B")) for name, each in weights.items()}
+    write_tensors(path, raw, {"format": "pt", "step": "2"})
 
 
 def test_a_base_without_weights_is_told(text: Path, tmp_path: Path) -> None:

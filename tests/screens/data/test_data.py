@@ -550,3 +550,18 @@ async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: Data
         await pilot.press("k")
         await until(pilot, lambda: facts(pilot)["text"] == "python, built in" and screen_of(pilot).text is not None)
         assert not screen_of(pilot).query_one("#encoding", Input).value
+
+
+async def test_a_working_folder_that_is_gone_is_left_for_the_user_s_home(
+    app: DataApp, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, home = tmp_path / "gone", tmp_path / "you"
+    gone.mkdir()
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: screen_of(pilot).query_one(TextTree).folder == home)
+        await type_path(pilot, "nothing*")
+        await until(pilot, lambda: "matches no text file" in hint(pilot))
