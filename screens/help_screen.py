@@ -158,7 +158,8 @@ def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
     while each:
         id, binding = each.pop(0)
         opposite = each[0][1] if each and not each[0][1].show else None
-        if opposite is not None and len(re.split("[/ ]", binding.key_display or "")) == 2:
+        keys = binding.key_display or ""
+        if opposite is not None and (len(re.split("[/ ]", keys)) == 2 or keys == "↑↓"):
             words = f"{binding.tooltip}; {opposite.tooltip[:1].lower()}{opposite.tooltip[1:]}"
             lines.append(Line((id, each.pop(0)[0]), words))
         else:

@@ -26,8 +26,8 @@ def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_
     learner = BpeLearner(text.words)
     if not as_json:
         click.echo(
-            f"{text.name}: {_counted(learner.bytes, 'byte')}, {_counted(text.word_count, 'word')}, "
-            f"{len(text.words):,} of them different\n"
+            f"{text.name}: {_counted(learner.bytes, 'byte')}, {_counted(text.word_count, 'piece')} "
+            f"(words, numbers, signs), {len(text.words):,} of them different\n"
             "tied: pairs that occur as often; the one with the lowest ids goes first\n"
         )
         numbers = f"{'merge':>6} {'count':>10} {'tied':>4} {'tokens left':>12}"
@@ -36,7 +36,7 @@ def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_
         click.echo(_json_line(merge, learner) if as_json else _line(merge, learner))
         sys.stdout.flush()
     if len(learner.merges) < merges and not as_json:
-        click.echo("Every word is one token: there is no pair left to merge.")
+        click.echo("Every piece is one token: there is no pair left to merge.")
 
 
 def _counted(number: int, noun: str) -> str:

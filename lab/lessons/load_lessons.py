@@ -8,6 +8,7 @@ from lab.core.visible_text import visible
 from lab.lessons.lesson import Lesson, parse_lesson
 
 FOLDER = Path(__file__).parent
+CLAIMS = FOLDER / "claims"
 LARGEST_FILE = 1 << 20
 LONGEST_NAME = 100
 """Characters: as many as the file of the progress keeps."""
@@ -59,3 +60,9 @@ def read_lesson_file(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(f"{visible(str(path))} is no UTF-8 text; save it as UTF-8.") from error
     return visible(text.replace("\r\n", "\n"), keep="\n\t")
+
+
+def claim_titles(folder: Path = CLAIMS) -> dict[str, str]:
+    """The claims by name, without their experiments, which take longer to import."""
+    first_lines = {path.stem: read_lesson_file(path).partition("\n")[0] for path in folder.glob("*.md")}
+    return {stem.partition("-")[2]: line.removeprefix("# ").strip() for stem, line in first_lines.items()}

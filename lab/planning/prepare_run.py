@@ -15,6 +15,7 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.machine import machine
+from lab.core.number_format import counted
 from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
 from lab.data.text_source import open_corpus
@@ -186,7 +187,7 @@ def check_length(prepared: TokenFileFacts, context: int) -> None:
     fits = shorter - 1
     advice = f"a longer text or a context of at most {fits}" if fits >= 4 else "a longer text"
     raise UserError(
-        f"The text is too short for a context of {context} tokens: it has {prepared.tokens} tokens, of which the last "
+        f"The text is too short for a context of {context} tokens: it has {counted(prepared.tokens, 'token')}, of which the last "
         f"{prepared.tokens - prepared.split} are for validation; use {advice}."
     )
 

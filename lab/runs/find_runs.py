@@ -82,7 +82,7 @@ def _not_found_message(text: str, folder: Path) -> str:
     if text in IMPORTABLE:
         return f"There is no run called {quoted(text)} yet; `llmlab import {text}` makes one of its weights."
     names = [run.name for run in list_runs(folder)]
-    near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.5) if len(text) <= LONGEST_NAME else []
+    near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.6) if len(text) <= LONGEST_NAME else []
     if near:
         return f"There is no run called {quoted(text)}; did you mean {' or '.join(near)}?"
     if names:

@@ -76,7 +76,8 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
         if explanation.note:
             blocks.append(Paragraph(explanation.note))
     blocks.append(Paragraph(f"zero-indexed: {explanation.ref}"))
-    sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
+    begins = explanation.title if explanation.title.startswith("x ") else explanation.title[:1].upper() + explanation.title[1:]
+    sentence = f"{begins} = {value}"
     return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks, step=explanation.step)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.core.visible_text import shortened, visible
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
-from lab.lessons.load_lessons import lessons_and_problems
+from lab.lessons.load_lessons import claim_titles, lessons_and_problems
 from lab.one_step.step_stages import STAGES as STEP_STAGES
 from lab.views.screen_state import ScreenState
 
@@ -86,7 +86,7 @@ def _learn(state: ScreenState) -> Iterator[str]:
     yield (
         f"lesson {_lesson_title(state.lesson)}"
         if state.lesson
-        else f"claim {_name(state.claim)}"
+        else f"claim {_claim_title(state.claim)}"
         if state.claim
         else _name(state.page)
     )
@@ -98,6 +98,15 @@ def _lesson_title(name: str) -> str:
     """The title of a lesson in quotation marks; of one that there is no more, its name."""
     title = _lesson_titles().get(name, "")
     return f"“{visible(title)}”" if title else _name(name)
+
+
+def _claim_title(name: str) -> str:
+    """The claim in quotation marks; of one that there is no more, its name."""
+    title = _titles_of_claims().get(name, "")
+    return f"“{visible(title)}”" if title else _name(name)
+
+
+_titles_of_claims = cache(claim_titles)
 
 
 @cache

@@ -37,7 +37,7 @@ PARTS = " ▏▎▍▌▋▊▉"
     "--clean",
     metavar="RULE,…",
     default="",
-    help="Cleaning rules beside line-endings; `all` is all of them, `none,RULE` leaves line-endings out, `list` explains them.",
+    help="Cleaning rules beside line-endings; `all` is all of them, `only,RULE` leaves line-endings out, `list` explains them.",
 )
 @click.option("--save", metavar="FILE", help="Write the cleaned text to FILE, as UTF-8.")
 @click.option("--force", is_flag=True, help="Let --save replace a file that exists; never one that the text is read from.")

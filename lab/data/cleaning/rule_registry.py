@@ -191,16 +191,16 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 def parse_rules(typed: str) -> tuple[str, ...]:
     """The rules that a user typed, separated by commas or spaces: those that are named and the default ones.
 
-    `all` stands for all of them; `none` leaves the default ones out: `none,nfc` is nfc alone.
+    `all` stands for all of them; `only` leaves the default ones out: `only,nfc` is nfc alone. So does `none`.
 
     Raises:
         UserError: if there is no rule of a name.
     """
     words = typed.replace(",", " ").split()
-    names = {word for word in words if word not in ("all", "none", "default")}
+    names = {word for word in words if word not in ("all", "none", "only", "default")}
     if "all" in words:
         names |= BY_NAME.keys()
-    if "none" not in words:
+    if not {"none", "only"} & set(words):
         names |= set(DEFAULT_RULES)
     return in_order(names)
 
@@ -213,4 +213,6 @@ def typed_rules(names: Iterable[str]) -> str:
     if chosen == tuple(BY_NAME):
         return "all"
     has_defaults = set(DEFAULT_RULES) <= set(chosen)
-    return ",".join([name for name in chosen if name not in DEFAULT_RULES] if has_defaults else ["none", *chosen])
+    if has_defaults:
+        return ",".join(name for name in chosen if name not in DEFAULT_RULES)
+    return ",".join(["only", *chosen]) if chosen else "none"

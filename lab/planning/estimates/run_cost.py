@@ -64,10 +64,11 @@ def _memory_in_words(run: ResolvedRun, machine: Machine) -> str:
 
 def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:
     about = "about " if run.train.steps is None else ""
-    words = f"{about}{count(tokens)} tokens, {tokens / run.parameters:.1f} per parameter"
+    epochs = tokens / (run.text.tokens * TRAINING_FRACTION) if run.text.tokens is not None else 0.0
+    repeats = " with repeats" * (epochs > 1)
+    words = f"{about}{count(tokens)} tokens{repeats}, {tokens / run.parameters:.1f} per parameter"
     if run.text.tokens is None or run.text.train_tokens is None:
         return words
-    epochs = tokens / (run.text.tokens * TRAINING_FRACTION)
     words += (
         f"; {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
         if epochs >= 1

@@ -58,7 +58,7 @@ class PairList(LineScrollView):
         self._state = state
         self.border_title = "pair counts"
         if state is not None:
-            first = f"the first {whole(len(state.pairs))} of " if len(state.pairs) < state.different_pairs else ""
+            first = f"{whole(len(state.pairs))} of " if len(state.pairs) < state.different_pairs else ""
             self.border_title += f" · {first}{counted(state.different_pairs, 'pair')}"
         self.set_extent(len(state.pairs) if state else 0)
 

@@ -34,7 +34,7 @@ def test_lines_name_the_pair_the_tie_and_the_end(llmlab: Call, tmp_path: Path) -
     text = tmp_path / "text.txt"
     text.write_text("abcabc")
     lines = llmlab("tokenize", "--learn", text, "--merges", "9").out.splitlines()
-    assert lines[0] == "the training part of text: 5 bytes, 1 word, 1 of them different"
+    assert lines[0] == "the training part of text: 5 bytes, 1 piece (words, numbers, signs), 1 of them different"
     assert [line.split() for line in lines[-4:-1]] == [
         ["1", "2", "3", "256", "=", "97", "+", "98", '"ab"', "=", '"a"', "+", '"b"'],
         ["2", "1", "2", "2", "257", "=", "99", "+", "256", '"cab"', "=", '"c"', "+", '"ab"'],

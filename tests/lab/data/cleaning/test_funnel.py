@@ -141,10 +141,10 @@ def test_a_path_to_save_at_is_refused_in_a_sentence(tmp_path: Path) -> None:
 def test_rules_are_named_in_any_order_and_applied_in_theirs() -> None:
     assert parse_rules("") == DEFAULT_RULES == tuple(rule.name for rule in RULES if rule.on_by_default)
     assert parse_rules("blank-lines, nfc") == ("line-endings", "nfc", "blank-lines")
-    assert parse_rules("none,nfc") == ("nfc",)
+    assert parse_rules("only,nfc") == parse_rules("none,nfc") == ("nfc",)
     assert parse_rules("none") == ()
     assert parse_rules("all") == tuple(rule.name for rule in RULES)
-    for typed in ("", "nfc,blank-lines", "none", "none,nfc", "all"):
+    for typed in ("", "nfc,blank-lines", "none", "only,nfc", "all"):
         assert parse_rules(typed_rules(parse_rules(typed))) == parse_rules(typed)
     assert typed_rules(["of-a-newer-version", "line-endings"]) == "of-a-newer-version"
     with pytest.raises(UserError, match="did you mean blank-lines"):

@@ -13,6 +13,7 @@ from lab.lessons.claim_checker.claim import Claim, parse_claim
 from lab.lessons.claim_checker.conditions import MissingMeasureError, parse_condition
 from lab.lessons.claim_checker.figures import fill
 from lab.lessons.claim_checker.load_claims import load_claims
+from lab.lessons.load_lessons import claim_titles
 from lab.runs.find_runs import open_run
 from lab.views.blocks import View
 from tests.lab.engine.conftest import InProcessEngine
@@ -175,3 +176,7 @@ def test_a_file_that_is_no_text_is_refused_with_one_sentence(tmp_path: Path) -> 
     (tmp_path / "01-water.md").write_bytes(b"# \xff\n")
     with pytest.raises(UserError, match="no UTF-8 text"):
         load_claims(tmp_path)
+
+
+def test_the_titles_alone_are_those_of_the_claims() -> None:
+    assert claim_titles() == {claim.name: claim.title for claim in load_claims()}
