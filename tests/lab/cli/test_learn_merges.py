@@ -40,7 +40,7 @@ def test_lines_name_the_pair_the_tie_and_the_end(llmlab: Call, tmp_path: Path) -
         ["2", "1", "2", "2", "257", "=", "99", "+", "256", '"cab"', "=", '"c"', "+", '"ab"'],
         ["3", "1", "1", "258", "=", "256", "+", "257", '"abcab"', "=", '"ab"', "+", '"cab"'],
     ]
-    assert lines[-1] == "Every word is one token: there is no pair left to merge."
+    assert lines[-1] == "Every piece is one token: there is no pair left to merge."
 
 
 def test_the_text_is_cleaned_as_for_a_run(llmlab: Call, tmp_path: Path) -> None:
