@@ -96,10 +96,12 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
         words += f"; then {behind.partition('; ')[2]}." if len(rest) > 1 else "."
     elif len(rest) == 1:
         less = significant(100 * (second - low) / second, 2)
-        words = f"{first.title} is better{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
+        words = f"{first.title} {'has the lower loss' if own else 'is better'}{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
         words += f"of {rest[0][1].title}, {fixed(_apart(low, second))} less ({less}%)."
     else:
-        words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {behind}."
+        words = (
+            f"{first.title} {'has the lowest loss' if own else 'is best'}{where}: {fixed(low)} {unit} at its best; then {behind}."
+        )
     as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
     apart = "" if own or not final else _parts_apart([run for _, run in scored])
     return " ".join(part for part in (words, others, apart, unit_note(runs), as_far, _unfinished(runs)) if part)

@@ -206,7 +206,9 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     assert unit_note(cleaned).startswith(
         "Their texts differ (A tale after line-endings, B tale after broken-text, blank-lines): "
     )
-    assert verdict(texts).startswith("A a is better, each on its own validation text: "), "also where the note has no room"
+    assert verdict(texts).startswith("A a has the lower loss, each on its own validation text: "), (
+        "also where the note has no room"
+    )
 
 
 def test_a_run_that_has_seen_less_is_compared_at_its_end_too() -> None:
