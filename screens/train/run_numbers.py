@@ -62,7 +62,7 @@ def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
     return [
         (on, f"{fixed(loss, 3)}{made_at}" if loss is not None else "·"),
         (best_on, f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else "·"),
-        ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val{made_at})" if other is not None else "·"),
+        ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val)" if other is not None else "·"),
     ]
 
 

@@ -33,8 +33,8 @@ from screens.train.verdict_bar import VerdictBar
 from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import FactList
 
-MOST_LINES_OF_WORDS = 5
-"""Most lines of the status text: the rest of 24 lines is for the samples."""
+MOST_LINES_OF_WORDS, LINES_ABOVE_CURVES = 5, 2
+"""Most lines of the status text, as the rest of 24 lines is for the samples, and those above the curves that replace these."""
 
 NO_SAMPLES = "No samples yet: each evaluation writes some."
 
@@ -231,6 +231,7 @@ class RunView(Widget):
         insights = page in PAGES
         self.query_one("#run-body").display = not insights
         self.insights.display = insights
+        self._say()
         if page in PAGES:
             self.insights.page = page
             self.call_after_refresh(self.insights.draw)
@@ -286,8 +287,7 @@ class RunView(Widget):
             figures = usage_plots(usage) if self.page == "machine" else plots.panels()
             for name, figure in zip_longest(PANELS, figures):
                 plot = self.query_one(f"#run-{name}", LinePlot)
-                plot.display = figure is not None
-                plot.figure = figure
+                plot.display, plot.figure = figure is not None, figure
         self._show_numbers()
 
     def _show_numbers(self) -> None:
@@ -345,9 +345,11 @@ class RunView(Widget):
             return
         said = status_text(self.watched, self.entropy)
         width = self.content_size.width - 4
+        is_full = self.has_class("-panels") and not (self.details_beside or self.screen.has_class("-tall"))
+        lines = LINES_ABOVE_CURVES if is_full else MOST_LINES_OF_WORDS
         self.query_one(VerdictBar).verdict = said.verdict
         self._notify(whole_sentences(said.notice, width, MOST_LINES_OF_NOTICE))
-        self.query_one("#run-reading", SummaryText).say(whole_sentences(said.sentences, width, MOST_LINES_OF_WORDS))
+        self.query_one("#run-reading", SummaryText).say(whole_sentences(said.sentences, width, lines))
 
     def _notify(self, sentences: str) -> None:
         """Show what needs attention; without any, the line is the samples'."""

@@ -101,6 +101,15 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         assert "and the validation loss" in words
         assert words.endswith(".")
         assert 2 <= reading.size.height <= 5
+        await pilot.press("d")
+        await pilot.pause()
+        shorter = text_of(pilot, "#run-reading")
+        assert words.startswith(shorter)
+        assert shorter.endswith(".")
+        assert reading.size.height == reading.get_content_height(reading.size, app.size, reading.size.width), "none is cut"
+        await pilot.press("d", "d")
+        await pilot.pause()
+        assert text_of(pilot, "#run-reading") == words
         await pilot.press("enter")
         assert not reading.display
 
