@@ -37,7 +37,7 @@ class ForwardPassRow:
     lens: Prediction | None = None
     rank: int | None = None
     stream: float | None = None
-    """Norm of the residual stream after the group, before it for a step within one; None beside the stream."""
+    """Norm of the residual stream after the group or the step; None beside the stream."""
 
 
 def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
@@ -55,7 +55,9 @@ def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
         last = next((steps[index] for index in reversed(members) if steps[index].lens is not None), first)
         rows.append(ForwardPassRow(first.group, members[0], True, last.lens, last.rank, last.stream))
         if current in members and len(members) > 1:
-            rows += [ForwardPassRow(steps[index].title, index, False, stream=stream) for index in members]
+            for index in members:
+                after = steps[index].stream  # of a step that adds to the stream; the others read it
+                rows.append(ForwardPassRow(steps[index].title, index, False, stream=stream if after is None else after))
         stream = last.stream
     return rows
 

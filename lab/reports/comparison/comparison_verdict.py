@@ -96,7 +96,8 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
         words += f"; then {behind.partition('; ')[2]}." if len(rest) > 1 else "."
     elif len(rest) == 1:
         less = significant(100 * (second - low) / second, 2)
-        words = f"{first.title} {'has the lower loss' if own else 'is better'}{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
+        better = "has the lower loss" if own else "is better"
+        words = f"{first.title} {better}{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
         words += f"of {rest[0][1].title}, {fixed(_apart(low, second))} less ({less}%)."
     else:
         words = (

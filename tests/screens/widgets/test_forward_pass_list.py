@@ -29,3 +29,14 @@ def test_a_long_token_is_cut_with_a_mark_and_keeps_its_probability(
     label: str, probability: float, room: int, expected: str
 ) -> None:
     assert lens_texts(label, probability, room) == expected
+
+
+def test_the_rail_is_as_wide_as_the_stream_after_the_step_that_adds_to_it() -> None:
+    found = stage_entries(2)
+    for number, step in enumerate(each for each in found if each.stage in ("embed", "resid_mid", "resid_post")):
+        step.lens, step.stream = Prediction(5, "a", 0.5), float(number + 1)
+    second = next(index for index, step in enumerate(found) if step.group == "1 MLP" or step.group == "1 mlp")
+    rows = {row.name: row.stream for row in rows_of(found, second) if not row.is_group}
+    before, after = 2.0, 3.0
+    assert rows.pop("residual add") == after
+    assert set(rows.values()) == {before}
