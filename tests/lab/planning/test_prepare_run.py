@@ -10,6 +10,7 @@ import pytest
 
 from lab.core import machine
 from lab.core.errors import UserError
+from lab.core.parallel.file_owner import UNTOUCHED, owner
 from lab.data.default_prompts import prompt_from_text
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.default_length import default_steps, default_steps_in_words
@@ -17,7 +18,6 @@ from lab.planning.estimates.measure_step_time import FILE, step_key
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.planning.unfinished_folder import UNTOUCHED, owner
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_schema import RunConfig
 from models.tokenizers.tokenizer import Tokenizer
