@@ -3,14 +3,17 @@
 The folder's name is the run's. config.json keeps the name that it was made with.
 """
 
-import itertools
+import errno
 import os
+import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from lab.core.atomic_io import os_error_in_words, sync_folder
+from lab.core.atomic_io import folder_lock, os_error_in_words, sync_folder
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.parallel.file_owner import is_abandoned, owner
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
@@ -18,9 +21,9 @@ from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
 from lab.runs.run_names import check_name
 
 DELETED_PREFIX = ".deleting-"
-"""Prefix of the hidden name of a run that is being deleted. Whoever finds one may remove it."""
-
-_numbers = itertools.count(1)
+"""Prefix of the hidden name of a run that is being deleted; the process that deletes it follows."""
+NAME_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+"""Error numbers of renaming a folder to a name that something else has."""
 
 
 def check_new_name(run: Run, name: str) -> str:
@@ -33,10 +36,23 @@ def check_new_name(run: Run, name: str) -> str:
     if name == run.name:
         raise UserError(f"{name} is the run's name already.")
     there = run.path.with_name(name)
-    if there.exists() and not there.samefile(run.path):
-        what = "a run" if is_run(there) else "something else"
-        raise UserError(f"There is {what} called {name} already; choose another name.")
+    if os.path.lexists(there) and not _is_folder_of(run, there):
+        raise _name_taken(there)
     return name
+
+
+def refuse_if_gone(run: Run) -> None:
+    """Check, with the run's lock held, that the run is still there. Raises UserError if it was renamed or deleted meanwhile.
+
+    The folder that its lock has then made anew is removed.
+    """
+    if is_run(run.path):
+        return
+    with suppress(OSError):
+        if os.listdir(run.path) == [run.lock_path.name]:
+            run.lock_path.unlink()
+            run.path.rmdir()
+    raise UserError(f"There is no run called {run.name} any more: it was renamed or deleted.")
 
 
 def refuse_to_change(run: Run) -> None:
@@ -56,16 +72,20 @@ def rename_run(run: Run, name: str) -> Run:
     """Rename a run in its folder; return it under its new name.
 
     Raises:
-        UserError: as `check_new_name` and `refuse_to_change`; if the system does not allow it.
+        UserError: as `check_new_name` and `refuse_to_change`; if it is gone; if the system does not allow it.
     """
     check_new_name(run, name)
+    there = run.path.with_name(name)
     with _owned(run, "rename"):
+        check_new_name(run, name)
         try:
-            os.rename(run.path, run.path.with_name(name))
+            os.rename(run.path, there)
             sync_folder(run.path.parent)
         except OSError as error:
+            if error.errno in NAME_TAKEN:
+                raise _name_taken(there) from error
             raise os_error_in_words(error, f"rename {run.name}") from error
-    return Run(run.path.with_name(name))
+    return Run(there)
 
 
 def delete_run(run: Run) -> int:
@@ -74,11 +94,11 @@ def delete_run(run: Run) -> int:
     It gets a hidden name first, so that a kill in the middle leaves no half of a run. What an earlier kill left goes too.
 
     Raises:
-        UserError: as `refuse_to_change`; if the system does not allow it.
+        UserError: as `refuse_to_change`; if it is gone; if the system does not allow it.
     """
     freed = size_of(run)
     home = run.path.parent
-    hidden = home / f"{DELETED_PREFIX}{os.getpid()}-{next(_numbers)}"
+    hidden = home / f"{DELETED_PREFIX}{owner()}"
     with _owned(run, "delete"):
         try:
             os.rename(run.path, hidden)
@@ -86,12 +106,26 @@ def delete_run(run: Run) -> int:
         except OSError as error:
             raise os_error_in_words(error, f"delete {run.name}") from error
     try:
-        shutil.rmtree(hidden)
+        _remove(hidden)
     except OSError as error:
         raise os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {hidden}") from error
-    for leftover in home.glob(f"{DELETED_PREFIX}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    _remove_abandoned(home)
     return freed
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with everything in it, which others may be removing too."""
+    while os.path.lexists(folder):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
+def _remove_abandoned(home: Path) -> None:
+    """Remove the rest of deletions that were killed on this machine. An earlier llmlab left the host out of their names."""
+    for leftover in home.glob(f"{DELETED_PREFIX}*"):
+        owned_by = leftover.name.removeprefix(DELETED_PREFIX)
+        if is_abandoned(leftover, owned_by if "@" in owned_by else f"{owned_by}@{platform.node()}"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def size_of(run: Run) -> int:
@@ -110,14 +144,29 @@ def size_of(run: Run) -> int:
 
 @contextmanager
 def _owned(run: Run, what: str) -> Iterator[None]:
-    """Hold the run's trainer lock, so that no trainer can start meanwhile.
+    """Hold the run's trainer lock, so that no trainer can start meanwhile, and its home's, so that nobody else renames it.
 
     Raises:
-        UserError: if it cannot be had, or an engine has the run's weights open.
+        UserError: if the run is gone, the lock cannot be had, or an engine has the run's weights open.
+    """
+    with folder_lock(run.path.parent):
+        refuse_if_gone(run)
+        refuse_to_change(run)
+        with _trainer_lock_held(run, what):
+            if inspect_lock_is_held(run.path):
+                raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")
+            yield
+
+
+@contextmanager
+def _trainer_lock_held(run: Run, what: str) -> Iterator[None]:
+    """Hold the trainer lock of the run that has this name now. Raises UserError as `_owned`.
+
+    On a disk without locks of folders it may be renamed while we wait, and the lock is then another run's.
     """
     import filelock
 
-    refuse_to_change(run)
+    before = _identity(run.path)
     try:
         lock = trainer_lock(run.lock_path)
     except DamagedFileError:
@@ -130,9 +179,32 @@ def _owned(run: Run, what: str) -> Iterator[None]:
     except OSError as error:
         raise os_error_in_words(error, f"{what} {run.name}") from error
     try:
-        if inspect_lock_is_held(run.path):
-            raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")
+        refuse_if_gone(run)
+        if _identity(run.path) != before:
+            raise UserError(f"{run.name} was replaced by another run meanwhile; try again.")
         yield
     finally:
         if lock is not None:
             lock.release()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Numbers that stay with a folder when it is renamed; None for one that is gone."""
+    try:
+        facts = folder.lstat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _is_folder_of(run: Run, path: Path) -> bool:
+    """True if the path is another spelling of the run's own, as on a disk that ignores the case of letters."""
+    try:
+        return path.samefile(run.path)
+    except OSError:
+        return False
+
+
+def _name_taken(there: Path) -> UserError:
+    what = "a run" if is_run(there) else "something else"
+    return UserError(f"There is {what} called {there.name} already; choose another name.")

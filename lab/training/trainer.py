@@ -24,6 +24,7 @@ from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.errors import UserError, name_error
 from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
+from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
@@ -112,7 +113,7 @@ def train_other_rank(run: Run, environment: RankEnvironment, signals: StopSignal
 
 
 def acquire_run(run: Run) -> filelock.BaseFileLock:
-    """Acquire the run's lock. Raises UserError if another trainer holds it, saying who."""
+    """Acquire the run's lock. Raises UserError if another trainer holds it, saying who; if the run is gone."""
     before = run.status()
     if is_on_other_host(before) and before.phase in ACTIVE and has_heartbeat(run, before):
         raise UserError(f"{run.name} is already being trained by process {before.pid} on {before.host}.")
@@ -129,7 +130,13 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
         except OSError as error:
             raise os_error_in_words(error, f"train {run.name}") from error
         else:
-            return lock
+            break
+    try:
+        refuse_if_gone(run)
+    except UserError:
+        lock.release()
+        raise
+    return lock
 
 
 def has_heartbeat(run: Run, status: Status) -> bool:

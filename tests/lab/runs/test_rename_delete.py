@@ -4,9 +4,12 @@ import fcntl
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
@@ -14,11 +17,12 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
+from lab.core.parallel.file_owner import owner
 from lab.runs import find_runs
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.rename_delete import DELETED_PREFIX, delete_run, rename_run, size_of
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import hold_inspect_lock, inspect_lock_is_held
+from lab.runs.run_locks import acquire_now, hold_inspect_lock, inspect_lock_is_held
 from lab.runs.run_schema import Status
 
 EmptyRun = Callable[..., Run]
@@ -143,8 +147,103 @@ def test_a_kill_while_deleting_leaves_no_half_of_a_run(empty_run: EmptyRun, home
     (left,) = home.glob(f"{DELETED_PREFIX}*")
     assert sorted(contents(left)) == ["config.json", "last.safetensors"]
     assert [found.name for found in list_runs()] == ["other"]
+    left.rename(home / left.name.replace(f"-{os.getpid()}-", f"-{ended_process()}-"))
     delete_run(other)
     assert list(home.iterdir()) == []
+
+
+def ended_process() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_deleting_leaves_alone_what_living_processes_delete(empty_run: EmptyRun, home: Path) -> None:
+    dead, here = ended_process(), owner().partition("-")[2]
+    gone = (f"{dead}-{here}", f"{dead}-1")
+    living = (f"{os.getppid()}-{here}", f"{os.getppid()}-1", f"{dead}-1-0@elsewhere")
+    run = empty_run("tale")
+    for each in (*gone, *living):
+        (home / f"{DELETED_PREFIX}{each}").mkdir()
+    delete_run(run)
+    assert {path.name for path in home.iterdir()} == {f"{DELETED_PREFIX}{each}" for each in living}
+
+
+def test_a_run_that_somebody_else_removes_the_rest_of_is_deleted(
+    empty_run: EmptyRun, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def removed_by_another(path: Path, **options: bool) -> None:
+        remove(path)
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removed_by_another)
+    assert delete_run(empty_run("tale")) > 0
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("change", [delete_run, lambda run: rename_run(run, "mine")], ids=["delete", "rename"])
+def test_a_run_that_goes_while_its_lock_is_waited_for_is_neither_renamed_nor_deleted(
+    change: Callable[[Run], object], replaced: bool, empty_run: EmptyRun, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = empty_run("tale")
+    if replaced:
+        empty_run("other")
+
+    def late(lock: filelock.BaseFileLock) -> object:
+        run.path.rename(home / "saga")
+        if replaced:
+            (home / "other").rename(run.path)
+        return acquire_now(lock)
+
+    monkeypatch.setattr("lab.runs.rename_delete.acquire_now", late)
+    words = "tale was replaced by another run" if replaced else "no run called tale any more"
+    with pytest.raises(UserError, match=words):
+        change(run)
+    assert sorted(path.name for path in home.iterdir()) == (["saga", "tale"] if replaced else ["saga"])
+    assert all(map(find_runs.is_run, home.iterdir()))
+
+
+def test_of_changes_at_one_time_one_is_made_and_the_others_say_that_the_run_is_gone(empty_run: EmptyRun, home: Path) -> None:
+    for _ in range(10):
+        run = empty_run("tale")
+        start = threading.Barrier(4)
+        changes = (delete_run, delete_run, lambda run: rename_run(run, "saga"), lambda run: rename_run(run, "myth"))
+
+        def outcome(change: Callable[[Run], object], start: threading.Barrier = start, run: Run = run) -> str:
+            start.wait()
+            try:
+                change(run)
+            except UserError as error:
+                return str(error)
+            return "done"
+
+        with ThreadPoolExecutor(4) as pool:
+            said = list(pool.map(outcome, changes))
+        assert sorted(said) == ["There is no run called tale any more: it was renamed or deleted."] * 3 + ["done"]
+        left = [path.name for path in home.iterdir()]
+        assert left == ([] if "done" in said[:2] else ["saga"] if said[2] == "done" else ["myth"])
+        for name in left:
+            delete_run(Run(home / name))
+
+
+def test_a_name_that_is_taken_in_the_last_moment_is_told_as_one_that_is(
+    empty_run: EmptyRun, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = empty_run("tale")
+    empty_run("saga")
+    (home / "file").touch()
+    (home / "link").symlink_to("nowhere")
+    with pytest.raises(UserError, match="something else called link already"):
+        rename_run(run, "link")
+    monkeypatch.setattr("lab.runs.rename_delete.check_new_name", lambda run, name: name)
+    for name, what in (("saga", "a run"), ("file", "something else")):
+        with pytest.raises(UserError, match=f"There is {what} called {name} already"):
+            rename_run(run, name)
+    assert find_runs.is_run(run.path)
 
 
 def test_a_link_to_a_run_elsewhere_is_left_to_the_user(empty_run: EmptyRun, home: Path, tmp_path: Path) -> None:

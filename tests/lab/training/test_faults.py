@@ -256,6 +256,14 @@ def test_a_clock_set_back_makes_no_dead_run_alive_and_no_live_one_dead(stopped: 
             trainer.acquire_run(stopped)
 
 
+def test_a_run_that_is_deleted_before_its_trainer_has_it_stays_gone(stopped: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(stopped.path, tmp_path / "tale")))
+    shutil.rmtree(run.path)
+    with pytest.raises(UserError, match="no run called tale any more"):
+        trainer.acquire_run(run)
+    assert not run.path.exists()
+
+
 def mounted(folder: Path, *options: str) -> None:
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], capture_output=True, check=False
