@@ -1,12 +1,16 @@
 """Format numbers as text without rounding into a falsehood: no nonzero number reads as 0, and none below 1 as 100%."""
 
 import math
+import time
 from collections.abc import Sequence
 
 MINUS = "−"
 LARGEST_PLAIN = 1e6
 SMALLEST_PLAIN = 1e-3
 """Outside these two, `significant` writes a power of ten."""
+FIRST_DAY = -62_135_510_400.0
+LAST_DAY = 253_402_214_400.0
+"""Unix times of the second day of year 1 and of the last day of 9999: within them every time zone has a date."""
 
 
 def _special(x: float) -> str | None:
@@ -155,6 +159,17 @@ def ago(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return f"{int(seconds)} s ago"
+
+
+def within_calendar(unix_time: float) -> float:
+    """The Unix time, or the nearest one that has a date in every time zone: a file's time may be any number."""
+    return min(max(unix_time, FIRST_DAY), LAST_DAY)
+
+
+def date_and_time(unix_time: float) -> str:
+    """A Unix time as local date and time of day, 2026-02-03 04:05; one outside of the calendar as its nearest day."""
+    local = time.localtime(within_calendar(unix_time))
+    return f"{local.tm_year:04}-{local.tm_mon:02}-{local.tm_mday:02} {local.tm_hour:02}:{local.tm_min:02}"
 
 
 def speed(tokens_per_second: float) -> str:

@@ -24,9 +24,10 @@ from typing import Annotated
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
 from lab.core.bounded_json import decode_json
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.number_format import within_calendar
 from lab.core.safe_open import read_regular
 from lab.learner.progress import learner_folder
 from lab.views.screen_state import ScreenState
@@ -139,16 +140,16 @@ def _time(words: str) -> float | None:
 
 
 def _changed(path: Path) -> float:
-    """Time of the file's last change."""
+    """Time of the file's last change, as far as it has a date."""
     try:
-        return path.lstat().st_mtime
+        return within_calendar(path.lstat().st_mtime)
     except OSError:
         return 0.0
 
 
 def _written(text: str, created: float, place: str, state: ScreenState | None) -> bytes:
-    date = datetime.fromtimestamp(created, UTC).strftime(DATE)
-    head = [END, f"created: {date}"]
+    date = datetime.fromtimestamp(created, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+    head = [END, f"created: {date}Z"]
     if place:
         head.append(f"place: {msgspec.json.encode(place[:LONGEST_PLACE]).decode()}")
     if state is not None:
@@ -164,8 +165,9 @@ def add_note(home: Path, text: str, place: str, state: ScreenState) -> Note:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise os_error_in_words(error, f"make the folder of your notes, {folder}") from error
-    path = _unused(folder, created, place)
-    _write(path, _written(text, created, place, state))
+    with folder_lock(folder):  # another lab may choose the same name
+        path = _unused(folder, created, place)
+        _write(path, _written(text, created, place, state))
     return read_note(path)
 
 

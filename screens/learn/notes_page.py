@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from rich.text import Text
 from textual import on, work
@@ -15,6 +14,7 @@ from textual.widgets import Input, Markdown, OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
+from lab.core.number_format import date_and_time
 from lab.core.visible_text import visible
 from lab.learner.notes import Note, delete_note, list_notes, notes_folder
 from lab.runs.home_folder import home
@@ -199,7 +199,7 @@ class NotesPage(LearnPage):
             text = f"{text[:LONGEST_SHOWN]}\n\n*The first {LONGEST_SHOWN:,} of {len(text):,} characters.*"
         is_long = text.count("\n") > MOST_LINES
         box = self.query_one("#notes-text", NoteText)
-        box.border_title = Text("" if note is None else "damaged" if note.problem else _date(note))
+        box.border_title = Text("" if note is None else "damaged" if note.problem else date_and_time(note.created))
         self.query_one("#notes-place", Static).update(visible(place))
         text = visible(text, keep="\n\t")
         self.query_one("#notes-plain", Static).update(text if is_long else "")
@@ -232,7 +232,9 @@ class NotesPage(LearnPage):
         note = self.chosen
         if note is None:
             return
-        words = f"“{fit(note.first_line or note.path.name, 50).rstrip()}” of {_date(note)}. This cannot be undone."
+        words = (
+            f"“{fit(note.first_line or note.path.name, 50).rstrip()}” of {date_and_time(note.created)}. This cannot be undone."
+        )
         if await self.app.push_screen_wait(
             ConfirmDialog("Delete this note?", visible(words), key="d", yes="delete", by_enter=False)
         ):
@@ -269,11 +271,7 @@ class NotesPage(LearnPage):
         return True
 
 
-def _date(note: Note) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(note.created))
-
-
 def _in_two_lines(note: Note, width: int) -> Text:
     line = f"✗ {note.problem}" if note.problem else note.first_line or "(empty)"
-    above = f"{_date(note)}  {note.path.name if note.problem or not note.place else note.place}"
+    above = f"{date_and_time(note.created)}  {note.path.name if note.problem or not note.place else note.place}"
     return Text("\n".join((fit(above, width), fit(f"  {line}", width))))

@@ -1,11 +1,10 @@
 """`llmlab notes`: list one's own notes, or say where they are."""
 
-import time
-
 import click
 import msgspec
 
 from lab.cli.table_output import table, write_json
+from lab.core.number_format import date_and_time
 
 
 @click.command(short_help="List your notes.")
@@ -43,7 +42,7 @@ def notes(as_path: bool, as_json: bool) -> None:
     else:
         rows = [
             (
-                time.strftime("%Y-%m-%d %H:%M", time.localtime(note.created)),
+                date_and_time(note.created),
                 note.place or note.path.name,
                 f"damaged: {note.path.name} {note.problem}" if note.problem else note.first_line,
             )

@@ -1,4 +1,7 @@
 import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -199,3 +202,26 @@ def test_perplexity_is_the_number_of_equally_likely_tokens_with_that_loss(loss: 
 
 def test_one_thing_is_singular() -> None:
     assert [number_format.counted(n, "layer") for n in (0, 1, 2, 1200)] == ["0 layers", "1 layer", "2 layers", "1,200 layers"]
+
+
+@pytest.fixture(params=["UTC+12", "UTC", "UTC-14"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield request.param
+    time.tzset()
+
+
+@pytest.mark.parametrize("unix_time", [-1e300, -1e17, -62_135_596_800.0, 0.0, 1e11, 253_402_300_799.0, 1e17, 1e300])
+def test_any_time_of_a_file_is_a_date_of_four_figures_a_year(unix_time: float, zone: str) -> None:
+    text = number_format.date_and_time(unix_time)
+    assert len(text) == len("2026-02-03 04:05")
+    assert abs(datetime.fromisoformat(text).year - min(max(1970 + unix_time / 31_556_952, 1), 9999)) <= 1
+
+
+def test_a_date_is_local() -> None:
+    at = datetime(2026, 2, 3, 4, 5, 59)
+    assert number_format.date_and_time(at.timestamp()) == "2026-02-03 04:05"
+    for year, bound in ((1, number_format.FIRST_DAY), (9999, number_format.LAST_DAY)):
+        assert datetime(year, *((1, 2) if year == 1 else (12, 31)), tzinfo=UTC).timestamp() == bound

@@ -1,6 +1,8 @@
 """Notes: what is written is read again, files that cannot be used are listed with the reason, and nothing is followed."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -77,6 +79,43 @@ def test_notes_come_newest_first_and_two_of_one_second_are_two_files(tmp_path: P
     assert [note.created for note in found] == [90_000.0, 90_000.0, 5.0]
     assert {note.text for note in found[:2]} == {"b", "c"}
     assert found[-1].path.name == "1970-01-01-000005-inspect-demo-once-there.md"
+
+
+def test_notes_that_labs_write_at_one_time_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 5.0)
+    start = threading.Barrier(4)
+
+    def write(words: str) -> None:
+        start.wait()
+        add_note(tmp_path, words, PLACE, STATE)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+    assert sorted(note.text for note in list_notes(tmp_path)) == list("abcd")
+
+
+@pytest.mark.parametrize("year", ["0001-01-01", "9999-12-31"])
+def test_a_note_of_the_first_or_the_last_day_can_be_changed(year: str, tmp_path: Path) -> None:
+    note = add_note(tmp_path, "x", PLACE, STATE)
+    head, created, tail = note.path.read_text().partition("created: ")
+    note.path.write_text(f"{head}{created}{year}{tail[10:]}")
+    note = read_note(note.path)
+    changed = change_note(note, "y")
+    assert (changed.problem, changed.created, changed.text) == ("", note.created, "y")
+
+
+@pytest.mark.parametrize("at", [-1e17, 1e17])
+def test_a_file_of_an_absurd_time_has_a_date_and_can_be_changed(at: float, tmp_path: Path) -> None:
+    path = notes_folder(tmp_path) / "by hand.md"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    facts = path.lstat()
+    found = os.stat_result((*facts[:7], at, at, at))  # no disk but tmpfs keeps such a time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "lstat", lambda self: found)
+        note = read_note(path)
+    changed = change_note(note, "y")
+    assert (changed.problem, changed.created, changed.text) == ("", note.created, "y")
 
 
 @pytest.mark.parametrize("place", ["../../etc/passwd", "\x1b[2J\x00", "", "a" * 400, "CON", "日本"])

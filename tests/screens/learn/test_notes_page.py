@@ -162,6 +162,16 @@ async def test_notes_are_found_changed_and_deleted_and_damaged_ones_say_why(
         await until(pilot, lambda: "about no place" in " ".join(each.message for each in app._notifications))
 
 
+async def test_a_note_of_an_absurd_time_is_listed(app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.learner.notes._changed", lambda path: 1e17)
+    notes_folder(home).mkdir(parents=True)
+    (notes_folder(home) / "own.md").write_text("mine\n")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_notes(pilot, until)
+        assert listed(app)[0].startswith("9999-12-")
+        await until(pilot, lambda: shown(app) == "mine")
+
+
 async def test_a_note_that_cannot_be_written_stays_in_the_dialog(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
