@@ -1,5 +1,6 @@
 """`llmlab serve`: for this machine only, behind a secret, the lab in a browser, and a clean end."""
 
+import asyncio
 import os
 import re
 import signal
@@ -7,9 +8,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -22,6 +25,8 @@ from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
 
 BROWSER = find_browser()
 PATIENCE = 240.0
+SECONDS_TO_BE_GONE = 30.0
+"""Far more than a lab may take to quit, far less than it needs for a million keys."""
 
 
 @dataclass
@@ -105,6 +110,64 @@ def test_in_a_browser_the_lab_appears_and_keys_work(served: Served, tmp_path: Pa
         hosts = {urlsplit(address).netloc for address in browser.requests if address.startswith("http")}
         assert hosts == {urlsplit(served.address).netloc}
         assert [words for words in browser.problems if "Security Policy" in words or "exception" in words.lower()] == []
+
+
+@asynccontextmanager
+async def opened_page(served: Served) -> AsyncIterator[tuple[Any, psutil.Process]]:
+    """The web socket of a page whose lab has begun to draw, and that lab."""
+    aiohttp = pytest.importorskip("aiohttp")
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{served.address}ws?width=80&height=24") as page:
+        assert (await page.receive(PATIENCE)).data
+        [lab] = psutil.Process(served.process.pid).children(recursive=True)
+        yield page, lab
+
+
+@pytest.mark.parametrize("state", ["flooded", "stopped"])
+async def test_a_lab_that_does_not_quit_in_time_ends_with_its_page(served: Served, state: str) -> None:
+    async with opened_page(served) as (page, lab):
+        if state == "flooded":
+            await page.send_json(["stdin", "a" * 3_000_000])
+        else:
+            lab.suspend()
+    assert (await asyncio.to_thread(psutil.wait_procs, [lab], SECONDS_TO_BE_GONE))[1] == []
+
+
+@pytest.mark.parametrize("state", ["flooded", "stopped"])
+async def test_a_lab_that_does_not_quit_in_time_ends_with_its_server(served: Served, state: str) -> None:
+    async with opened_page(served) as (page, lab):
+        if state == "stopped":
+            lab.suspend()
+        for _ in range(700):
+            await page.send_json(["stdin", "a" * 4096])
+        served.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(served.process.wait, SECONDS_TO_BE_GONE) == 130
+    assert psutil.wait_procs([lab], 1.0)[1] == []
+
+
+async def test_messages_that_are_none_are_dropped_without_a_word(served: Served) -> None:
+    junk = ("not json", "", "[" * 100_000, "NaN", "1e999", '{"a": 1}', '["stdin", 5]', '["stdin", "\\ud800"]', '["ping"]')
+    deep = "[" * 900 + "]" * 900
+    async with opened_page(served) as (page, _):
+        for message in (*junk, f'["ping", {deep}]', f'["resize", {{"width": {deep}, "height": {"9" * 6000}}}]'):
+            await page.send_str(message)
+        await page.send_json(["ping", "5"])
+        while (message := await page.receive(PATIENCE)).type.name == "BINARY":
+            pass
+        assert message.json() == ["pong", "5"]
+    served.process.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(served.process.communicate, timeout=PATIENCE) == ("", "")
+
+
+def test_all_of_a_paste_is_handed_over_and_the_start_of_any_other_input() -> None:
+    pytest.importorskip("textual_serve")
+    from lab.cli.commands.serve.lab_process import MOST_TYPED, PASTE_END, PASTE_START, bounded_input
+
+    long = "a\x1b[1m" * MOST_TYPED
+    pasted = f"{PASTE_START}{long}{PASTE_END}"
+    assert bounded_input(pasted) == pasted
+    assert bounded_input("q") == "q"
+    for evading in (long, pasted + long, f"{PASTE_START}{PASTE_END}{pasted}"):
+        assert bounded_input(evading) == evading[:MOST_TYPED]
 
 
 def test_taken_port_is_a_sentence(served: Served) -> None:

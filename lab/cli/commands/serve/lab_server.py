@@ -5,24 +5,23 @@ its page asks another host for a font.
 """
 
 import asyncio
-import contextlib
 import importlib.resources
 import os
-import shlex
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import textual_serve
 from aiohttp import WSMsgType, web
-from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
+from lab.cli.commands.serve.lab_process import COMMAND, LabProcess
+from lab.core.bounded_json import JSON_ERRORS
+
 STATIC = Path(textual_serve.__file__).parent / "static"
-OPEN_LAB = [sys.executable, "-P", "-c", "from screens.app import run; run()"]
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -32,7 +31,8 @@ HEADERS = {
 }
 """No other host is asked for anything, and none is told the secret."""
 HEARTBEAT_SECONDS = 15.0
-SECONDS_TO_CLOSE = 5.0
+SECONDS_TO_CLOSE = 8.0
+"""Seconds that the pages may take to close at the server's end: more than a lab may take to quit."""
 MOST_CELLS = 1000
 """Largest width and height of a terminal that a page may ask for, in cells."""
 
@@ -83,27 +83,25 @@ class LabServer:
         async def close() -> None:
             await page.close()
 
-        lab = AppService(
-            shlex.join(OPEN_LAB),
+        lab = LabProcess(
+            COMMAND,
             write_bytes=page.send_bytes,
             write_str=page.send_str,
             close=close,
             download_manager=self._downloads,
         )
-        await lab.start(_cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24))
         try:
+            await lab.start(_cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24))
             async for message in page:
                 if message.type == WSMsgType.TEXT:
-                    await _pass_on(message.json(), lab, page)
+                    await _pass_on(message.data, lab, page)
         finally:
             self._pages.discard(page)
-            with contextlib.suppress(ConnectionError):  # the lab has quit first
-                await lab.stop()
+            await lab.end()
         return page
 
     async def _close_pages(self, _: web.Application) -> None:
-        for page in list(self._pages):
-            await page.close()
+        await asyncio.gather(*(page.close() for page in self._pages))
 
 
 @web.middleware
@@ -122,14 +120,18 @@ def _cells(asked: object, otherwise: int) -> int:
         return otherwise
 
 
-async def _pass_on(message: Any, lab: AppService, page: web.WebSocketResponse) -> None:
-    """Hand what the page says to the lab: `[kind, value]`, as textual-serve's script sends it."""
-    match message:
+async def _pass_on(message: str, lab: LabProcess, page: web.WebSocketResponse) -> None:
+    """Hand what the page says to the lab: `[kind, value]`, as textual-serve's script sends it. Anything else is dropped."""
+    try:
+        said = msgspec.json.decode(message)
+    except JSON_ERRORS:
+        return
+    match said:
         case ["stdin", str(text)]:
-            await lab.send_bytes(text.encode("utf-8", "replace"))
-        case ["resize", {"width": width, "height": height}]:
+            await lab.type(text)
+        case ["resize", {"width": int(width), "height": int(height)}]:
             await lab.set_terminal_size(_cells(width, 80), _cells(height, 24))
-        case ["ping", value]:
+        case ["ping", str(value)]:
             await page.send_json(["pong", value])
         case ["focus", *_]:
             await lab.focus()
