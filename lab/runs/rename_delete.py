@@ -7,8 +7,8 @@ import errno
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lab.core.atomic_io import folder_lock, os_error_in_words, sync_folder
@@ -76,7 +76,7 @@ def rename_run(run: Run, name: str) -> Run:
     """
     check_new_name(run, name)
     there = run.path.with_name(name)
-    with _owned(run, "rename"):
+    with _owned([run], "rename"):
         check_new_name(run, name)
         try:
             os.rename(run.path, there)
@@ -96,21 +96,48 @@ def delete_run(run: Run) -> int:
     Raises:
         UserError: as `refuse_to_change`; if it is gone; if the system does not allow it.
     """
-    freed = size_of(run)
-    home = run.path.parent
-    hidden = home / f"{DELETED_PREFIX}{owner()}"
-    with _owned(run, "delete"):
+    return delete_runs([run])
+
+
+def delete_runs(runs: Sequence[Run]) -> int:
+    """Delete several runs, or none if one of them cannot be deleted. Otherwise as `delete_run`."""
+    freed = sum(map(size_of, runs))
+    with _owned(runs, "delete"):
+        hidden = _hide(runs)
+    for run, folder in zip(runs, hidden, strict=True):
         try:
-            os.rename(run.path, hidden)
-            sync_folder(home)
+            _remove(folder)
         except OSError as error:
-            raise os_error_in_words(error, f"delete {run.name}") from error
-    try:
-        _remove(hidden)
-    except OSError as error:
-        raise os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {hidden}") from error
-    _remove_abandoned(home)
+            raise os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {folder}") from error
+    for home in {run.path.parent for run in runs}:
+        _remove_abandoned(home)
     return freed
+
+
+def _hide(runs: Sequence[Run]) -> list[Path]:
+    """Give runs the hidden names of deleted ones, and return these; if one cannot have it, the others have their own again.
+
+    Raises:
+        UserError: in that case, with the reason.
+    """
+    hidden: list[Path] = []
+    for run in runs:
+        folder = run.path.with_name(f"{DELETED_PREFIX}{owner()}")
+        try:
+            os.rename(run.path, folder)
+            hidden.append(folder)
+            sync_folder(run.path.parent)
+        except OSError as error:
+            for back, its_folder in zip(runs, hidden, strict=False):
+                os.rename(its_folder, back.path)
+            raise os_error_in_words(error, f"delete {run.name}") from error
+    return hidden
+
+
+def refuse_to_delete(runs: Sequence[Run]) -> None:
+    """Check that the runs can be deleted now. Raises UserError as `delete_run`."""
+    with _owned(runs, "delete"):
+        pass
 
 
 def _remove(folder: Path) -> None:
@@ -143,19 +170,22 @@ def size_of(run: Run) -> int:
 
 
 @contextmanager
-def _owned(run: Run, what: str) -> Iterator[None]:
-    """Hold the run's trainer lock, so that no trainer can start meanwhile, and its home's, so that nobody else renames it.
+def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
+    """Hold the runs' trainer locks, so that no trainer can start meanwhile, and their homes', so that nobody else renames them.
 
     Raises:
-        UserError: if the run is gone, the lock cannot be had, or an engine has the run's weights open.
+        UserError: if a run is gone, its lock cannot be had, or an engine has its weights open.
     """
-    with folder_lock(run.path.parent):
-        refuse_if_gone(run)
-        refuse_to_change(run)
-        with _trainer_lock_held(run, what):
+    with ExitStack() as held:
+        for home in sorted({run.path.parent for run in runs}):
+            held.enter_context(folder_lock(home))
+        for run in runs:
+            refuse_if_gone(run)
+            refuse_to_change(run)
+            held.enter_context(_trainer_lock_held(run, what))
             if inspect_lock_is_held(run.path):
                 raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")
-            yield
+        yield
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from lab.core.errors import UserError
 from lab.core.parallel.file_owner import owner
 from lab.runs import find_runs
 from lab.runs.find_runs import list_runs, open_run
-from lab.runs.rename_delete import DELETED_PREFIX, delete_run, rename_run, size_of
+from lab.runs.rename_delete import DELETED_PREFIX, delete_run, delete_runs, refuse_to_delete, rename_run, size_of
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, hold_inspect_lock, inspect_lock_is_held
 from lab.runs.run_schema import Status
@@ -313,3 +313,31 @@ class TestCommands:
         assert [line.split()[0] for line in lines] == ["run", "tale", "demo"]
         assert "val loss" in lines[0]
         assert " loss" not in lines[0].replace("val loss", "")  # the last step's would disagree with the smoothed one of Train
+
+
+def test_several_runs_are_deleted_all_or_none(empty_run: EmptyRun, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [empty_run(name) for name in ("first", "second", "third")]
+    before = [contents(run.path) for run in runs]
+    held = hold_inspect_lock(runs[1].path)
+    assert held is not None
+    for change in (refuse_to_delete, delete_runs):
+        with pytest.raises(UserError, match="second is open in Inspect"):
+            change(runs)
+    os.close(held)
+
+    rename = os.rename
+
+    def refuse_the_last(source: Path, target: Path) -> None:
+        if source == runs[2].path:
+            raise PermissionError(13, "Permission denied")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", refuse_the_last)
+        with pytest.raises(UserError, match="delete third"):
+            delete_runs(runs)
+    assert [contents(run.path) for run in runs] == before
+    refuse_to_delete(runs)
+    assert [contents(run.path) for run in runs] == before
+    delete_runs(runs)
+    assert not list(home.iterdir())
