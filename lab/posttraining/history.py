@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from lab.posttraining.progress_log import MODELS, Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
+from lab.posttraining.progress_log import MODELS, Begun, Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
 from lab.posttraining.work_folder import WorkFolder
 from lab.runs.metrics_log import LineReader
 
@@ -21,6 +21,7 @@ Stage = Literal["none", "starting", "fine-tuning", "reinforcing", "finished", "s
 class PosttrainingHistory:
     """All lines of one post-training, sorted."""
 
+    begun: Begun | None = None
     started: Started | None = None
     sft: list[SftStep] = field(default_factory=list)
     rounds: dict[Model, list[Round]] = field(default_factory=dict)
@@ -35,7 +36,9 @@ class PosttrainingHistory:
             self.lines += 1
             if self.lines > MOST_LINES:
                 return
-            if isinstance(line, Started):
+            if isinstance(line, Begun):
+                self.begun = line
+            elif isinstance(line, Started):
                 self.started = line
             elif isinstance(line, SftStep):
                 self.sft.append(line)
@@ -88,7 +91,7 @@ class PosttrainingFollower:
         if history.ended is not None:
             return "finished" if history.ended.is_finished else "stopped"
         if not self.is_running:
-            return "none" if history.started is None else "interrupted"
+            return "none" if history.begun is None and history.started is None else "interrupted"
         if history.started is None or "base" not in history.evaluations:
             return "starting"
         return "reinforcing" if "sft" in history.saved else "fine-tuning"

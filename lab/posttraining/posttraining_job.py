@@ -1,10 +1,8 @@
 """The whole of a post-training: evaluate the base, fine-tune it, reinforce it with and without the KL penalty, save all three."""
 
 import copy
-import os
-import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,7 +12,7 @@ from lab.core.errors import UserError
 from lab.posttraining.answers import Answerer
 from lab.posttraining.fine_tuning import fine_tune, sft_steps
 from lab.posttraining.progress_log import MODELS, SHOWN, Ended, Evaluation, Line, Model, Saved, Started
-from lab.posttraining.question_pairs import PairSource, draw_stories
+from lab.posttraining.question_pairs import PairSource, QuestionPair, draw_stories
 from lab.posttraining.reinforcement import reinforce
 from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from lab.posttraining.tuned_run import save_tuned_run, weights_checksum
@@ -45,6 +43,8 @@ class PosttrainingJob:
     ) -> None:
         self._base, self._home, self._settings, self._log, self._prediction = base, home, settings, log, prediction
         self._began = time.monotonic()
+        self._questions: list[list[QuestionPair]] = []
+        """Those of each round, as far as it has been reached."""
 
     @property
     def seconds(self) -> float:
@@ -64,16 +64,13 @@ class PosttrainingJob:
         source = PairSource(settings.seed, answerer.fits)
         self._held_out = source.draw(settings.held_out)
         pairs = source.draw(settings.pairs, settings.hedged)
-        self._questions = source.draw(settings.rounds * settings.questions)
         self._stories = draw_stories(STORIES, STORY_SEED)
-        self._answerer, self._step, self._checksum = answerer, step, weights_checksum(model)
+        self._source, self._answerer, self._step, self._checksum = source, answerer, step, weights_checksum(model)
         self._log(
             Started(
                 base=self._base.name,
                 base_step=step,
                 settings=settings,
-                pid=os.getpid(),
-                host=platform.node(),
                 time=time.time(),
                 pairs=tuple(pairs[:SHOWN]),
                 questions=tuple(self._held_out[:SHOWN]),
@@ -103,9 +100,9 @@ class PosttrainingJob:
         Returns their number.
         """
         settings = self._settings
-        questions = self._questions[: rounds * settings.questions]
         began, most = self.seconds, rounds
-        for line in reinforce(policy, reference, self._answerer, questions, self._stories, settings, name):
+        asked = self._asked(rounds)
+        for line in reinforce(policy, reference, self._answerer, asked, rounds, self._stories, settings, name):
             if line.round >= TIMED_ROUNDS and name == "rl":
                 each = (self.seconds - began) / line.round
                 most = min(rounds, max(line.round, int((settings.seconds - began) / (BOTH_LEASHES * each))))
@@ -113,6 +110,13 @@ class PosttrainingJob:
             if line.round >= most:
                 return line.round
         return rounds
+
+    def _asked(self, rounds: int) -> Iterator[list[QuestionPair]]:
+        """The questions of each round, drawn when it is first reached: they are the same with and without the penalty."""
+        for number in range(rounds):
+            if number == len(self._questions):
+                self._questions.append(self._source.draw(self._settings.questions))
+            yield self._questions[number]
 
     def _keep(self, model: GPT, name: Model, rounds: int) -> None:
         """Evaluate a model and save it as a run."""

@@ -5,10 +5,13 @@ any moment leaves whole runs only, and progress.jsonl up to there; it is then st
 held.
 """
 
+import os
+import platform
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -18,12 +21,12 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, replace_atomic
 from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError, name_error
-from lab.posttraining.progress_log import MODELS, Ended, Line
+from lab.posttraining.progress_log import Begun, Ended, Line
 from lab.posttraining.settings import PosttrainSettings
-from lab.posttraining.work_folder import WorkFolder, check_base, check_replaceable, tuned_name
+from lab.posttraining.work_folder import WorkFolder, check_base, earlier_runs
 from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
-from lab.runs.rename_delete import delete_run
+from lab.runs.rename_delete import delete_runs
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.training.trainer import lower_priority
@@ -44,8 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, *JSON_ERRORS):
         sys.stderr.write("usage: python -P -m lab.posttraining.process PATH-OF-A-RUN HOME SETTINGS-AS-JSON PREDICTION\n")
         return 2
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, _stop)
+    _handle_signals(_note_stop)
     try:
         base = open_run(Path(path).absolute())
         folder = WorkFolder(base.name, Path(home))
@@ -56,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     except filelock.Timeout:
         sys.stderr.write(f"{base.name} is being post-trained already.\n")
         return 2
+    except Stopped:
+        sys.stderr.write(f"{STOPPED}\n")
+        return 1
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -68,28 +73,39 @@ _stops: list[int] = []
 """Signals that asked for the end. What they raise is lost where it meets a callback of torch's, or of the garbage collection."""
 
 
+def _note_stop(number: int, _frame: FrameType | None) -> None:
+    """Raises nothing: an exception in the import of torch can abort the process."""
+    _stops.append(number)
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
     _stops.append(number)
     raise Stopped
 
 
+def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, handler)
+
+
+def _raise_if_stopped() -> None:
+    if _stops:
+        raise Stopped
+
+
 def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
     """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came.
 
-    The runs that an earlier one made are deleted first: their course is not in the file any more.
+    The runs that an earlier one made are deleted first, all or none: their course is not in the file any more.
     """
-    for model in MODELS[1:]:
-        earlier = check_replaceable(base.name, tuned_name(base.name, model), home)
-        if earlier is not None:
-            delete_run(earlier)
+    delete_runs(earlier_runs(base.name, home))
     replace_atomic(folder.progress_path, [])
     lower_priority()
     writer = LineWriter(folder.progress_path)
     began = time.monotonic()
 
     def log(line: Line) -> None:
-        if _stops:
-            raise Stopped
+        _raise_if_stopped()
         writer.write(line)
 
     def ended(message: str) -> int:
@@ -97,8 +113,11 @@ def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings
         return 1
 
     try:
+        log(Begun(pid=os.getpid(), host=platform.node()))
         from lab.posttraining.posttraining_job import PosttrainingJob
 
+        _handle_signals(_stop)
+        _raise_if_stopped()
         PosttrainingJob(base, home, settings, log, prediction).run()
     except Stopped:
         return ended(STOPPED)
@@ -106,6 +125,8 @@ def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings
         return ended(str(error))
     except Exception as error:
         traceback.print_exc()
+        if _stops:  # it interrupted an import or a callback, which raised an error of its own
+            return ended(STOPPED)
         return ended(f"Post-training failed with an internal error ({name_error(error)}); see {folder.log_path}.")
     finally:
         writer.close()

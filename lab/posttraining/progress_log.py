@@ -17,14 +17,19 @@ SHOWN = 8
 """Pairs and held-out questions that the file shows."""
 
 
+class Begun(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """The first line: the process at work."""
+
+    pid: Count
+    host: Word
+
+
 class Started(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """The first line: base model and settings."""
+    """The base model, the settings and the questions, once these are drawn."""
 
     base: Word
     base_step: Step
     settings: PosttrainSettings
-    pid: Count
-    host: Word
     time: UnixTime
     pairs: Annotated[tuple[QuestionPair, ...], Meta(max_length=SHOWN)]
     """The first questions that are learned from."""
@@ -105,4 +110,4 @@ class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """The reason, if it is not finished."""
 
 
-Line = Started | SftStep | Round | Evaluation | Saved | Ended
+Line = Begun | Started | SftStep | Round | Evaluation | Saved | Ended

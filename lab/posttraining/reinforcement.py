@@ -1,6 +1,6 @@
 """Reinforcement learning in rounds: sample answers, reward them, one step of the policy gradient."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 import torch
@@ -26,21 +26,20 @@ def reinforce(
     model: GPT,
     reference: GPT,
     answerer: Answerer,
-    questions: Sequence[QuestionPair],
+    questions: Iterable[Sequence[QuestionPair]],
+    rounds: int,
     stories: Sequence[str],
     settings: PosttrainSettings,
     name: Model,
 ) -> Iterator[Round]:
     """Train the model in place, a round at a time, and keep it near the reference if its name is `rl`: `rl-free` has no penalty.
 
-    There are as many rounds as there are questions for; each question is asked once.
+    `questions` gives those of each round, of which there are `rounds`; none is asked for before its round.
     """
     beta = settings.beta if name == "rl" else 0.0
     lr = rl_lr_for(settings, model.config.width)
     optimizer = make_optimizer(model, lr, weight_decay=0.0)
-    rounds = len(questions) // settings.questions
-    for number in range(1, rounds + 1):
-        asked = questions[(number - 1) * settings.questions : number * settings.questions]
+    for number, asked in enumerate(questions, 1):
         examples, texts, rights = _sampled(model, answerer, asked, settings, number)
         rewards = torch.tensor([reward.reward(text, right) for text, right in zip(texts, rights, strict=True)])
         ids, targets = answer_batch(examples)

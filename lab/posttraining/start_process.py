@@ -13,24 +13,27 @@ from lab.core.parallel.detached_process import DetachedProcess
 from lab.core.torch_environment import torch_environment
 from lab.posttraining.history import PosttrainingFollower
 from lab.posttraining.settings import PosttrainSettings
-from lab.posttraining.work_folder import WorkFolder, check_base
+from lab.posttraining.work_folder import WorkFolder, check_base, earlier_runs
+from lab.runs.rename_delete import refuse_to_delete
 from lab.runs.run_folder import Run
 
 MODULE = "lab.posttraining.process"
 
 
 def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
-    """Start the process and wait until it holds its lock. It belongs to no terminal and outlives this process.
+    """Start the process and wait until it has begun. It belongs to no terminal and outlives this process.
 
     The runs of an earlier post-training of this base are replaced. `prediction` is the learner's, kept in progress.jsonl.
 
     Raises:
-        UserError: as `check_base`; if one runs already; if it could not begin, with the last line of its log.
+        UserError: as `check_base`; if one runs already; if one of those runs cannot be deleted now; if the process could not
+            begin, with the last line of its log.
     """
     check_base(base, home)
     folder = WorkFolder(base.name, home)
     if folder.is_running():
         raise UserError(f"{base.name} is being post-trained already.")
+    refuse_to_delete(earlier_runs(base.name, home))
     try:
         folder.make()
         process = DetachedProcess(
@@ -42,10 +45,13 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, predi
         )
     except OSError as error:
         raise os_error_in_words(error, f"start post-training {base.name}") from error
-    process.wait_for_start(
-        lambda: folder.is_running() or process.returncode == 0,
-        f"The post-training of {base.name}",
-    )
+    follower = PosttrainingFollower(folder)
+
+    def has_begun() -> bool:
+        follower.read()
+        return follower.history.begun is not None and follower.history.begun.pid == process.pid
+
+    process.wait_for_start(has_begun, f"The post-training of {base.name}")
     return folder
 
 
@@ -53,11 +59,11 @@ def stop_posttraining(folder: WorkFolder) -> bool:
     """Ask the process to end, which it does within a round. False if there is none to ask on this machine."""
     follower = PosttrainingFollower(folder)
     follower.read()
-    started = follower.history.started
-    if started is None or follower.history.ended is not None or started.host != platform.node() or not folder.is_running():
+    begun = follower.history.begun
+    if begun is None or follower.history.ended is not None or begun.host != platform.node() or not folder.is_running():
         return False
     try:
-        process = psutil.Process(started.pid)
+        process = psutil.Process(begun.pid)
         if MODULE not in process.cmdline():  # the file is input, not truth: it may name a process of something else
             return False
         process.send_signal(signal.SIGTERM)

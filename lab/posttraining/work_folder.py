@@ -65,6 +65,12 @@ def check_base(base: Run, home: Path) -> None:
         check_replaceable(base.name, check_name(tuned_name(base.name, model)), home)
 
 
+def earlier_runs(base: str, home: Path) -> list[Run]:
+    """The runs that an earlier post-training of the base made. Raises UserError as `check_replaceable`."""
+    found = [check_replaceable(base, tuned_name(base, model), home) for model in MODELS[1:]]
+    return [run for run in found if run is not None]
+
+
 def suitable_base(name: str, home: Path) -> tuple[Run, str]:
     """The run to post-train where `name` is the run at hand: itself, its base if it was post-trained, or else `demo`.
 

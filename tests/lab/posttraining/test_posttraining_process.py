@@ -16,13 +16,14 @@ import pytest
 from lab.core.errors import UserError
 from lab.posttraining import start_process
 from lab.posttraining.history import PosttrainingFollower
-from lab.posttraining.progress_log import MODELS, Started
+from lab.posttraining.progress_log import MODELS, Begun
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.find_runs import list_runs, open_run
+from lab.runs.origin.run_origin import TuningConfig
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock
+from lab.runs.run_locks import hold_inspect_lock, trainer_lock
 from lab.runs.weights_file import load_model
 from tests.lab.training.module_forker import ModuleForker
 
@@ -44,8 +45,8 @@ def wait_until(follower: PosttrainingFollower, reached: Callable[[PosttrainingFo
 
 
 def pid_of(follower: PosttrainingFollower) -> int:
-    assert follower.history.started is not None
-    return follower.history.started.pid
+    assert follower.history.begun is not None
+    return follower.history.begun.pid
 
 
 def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home: Path, forked: None) -> None:
@@ -93,6 +94,17 @@ def test_a_stop_is_told_in_the_file(home: Path) -> None:
     assert follower.history.ended.message == "Stopped."
 
 
+def test_a_stop_is_heeded_while_questions_are_drawn(home: Path) -> None:
+    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(TINY, pairs=100_000))
+    follower = PosttrainingFollower(folder)
+    follower.read()
+    assert stop_posttraining(folder)
+    wait_until(follower, lambda f: not f.is_running)
+    assert follower.history.started is None
+    assert follower.history.ended is not None
+    assert follower.history.ended.message == "Stopped."
+
+
 def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both(home: Path, forked: None) -> None:
     folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=500, seconds=2.0))
     follower = PosttrainingFollower(folder)
@@ -107,18 +119,8 @@ def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both(home
 def test_no_process_is_stopped_that_the_file_only_names(home: Path) -> None:
     folder = WorkFolder("demo", home)
     folder.make()
-    started = Started(
-        base="demo",
-        base_step=1,
-        settings=TINY,
-        pid=os.getpid(),
-        host=platform.node(),
-        time=1.0,
-        pairs=(),
-        questions=(),
-        hedged=0,
-    )
-    folder.progress_path.write_bytes(msgspec.json.encode(started) + b"\n")
+    begun = Begun(pid=os.getpid(), host=platform.node())
+    folder.progress_path.write_bytes(msgspec.json.encode(begun) + b"\n")
     with trainer_lock(folder.lock_path).acquire():
         assert folder.is_running()
         assert not stop_posttraining(folder)
@@ -129,6 +131,36 @@ def test_a_failure_to_begin_is_told_with_the_last_line_of_the_log(home: Path, mo
     (home / "demo-sft").mkdir()
     with pytest.raises(UserError, match="demo-sft"):
         start_posttraining(open_run("demo"), home, TINY)
+
+
+@pytest.fixture
+def earlier(home: Path, empty_run: Callable[..., Run]) -> list[Run]:
+    """The runs of an earlier post-training of demo."""
+    tuning = TuningConfig(base="demo", base_step=6000, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
+    runs = [empty_run(f"demo-{model}") for model in MODELS[1:]]
+    for run in runs:
+        tuned = msgspec.structs.replace(run.config, tuning=tuning)
+        (run.path / "config.json").write_bytes(msgspec.json.encode(tuned))
+    return runs
+
+
+@pytest.mark.parametrize("is_seen_before", [True, False], ids=["before the start", "by the process"])
+def test_nothing_is_deleted_where_one_of_the_earlier_models_is_open(
+    home: Path, earlier: list[Run], is_seen_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_seen_before:
+        monkeypatch.setattr(start_process, "refuse_to_delete", lambda runs: None)
+    held = hold_inspect_lock(home / "demo-rl")
+    assert held is not None
+    try:
+        with pytest.raises(UserError, match="demo-rl is open in Inspect"):
+            start_posttraining(open_run("demo"), home, TINY)
+    finally:
+        os.close(held)
+    assert all(run.path.is_dir() for run in earlier)
+    folder = WorkFolder("demo", home)
+    assert not folder.is_running()
+    assert is_seen_before != folder.path.exists(), "a process was started only where it was not seen before"
 
 
 def test_runs_that_post_training_did_not_make_are_left_alone(home: Path, empty_run: Callable[..., Run]) -> None:

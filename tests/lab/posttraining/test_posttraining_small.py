@@ -57,12 +57,15 @@ def test_the_penalty_keeps_the_policy_nearer_to_the_reference(demo: GPT, answere
     settings = PosttrainSettings(pairs=64, epochs=2, rounds=6, questions=4, group=8, rl_lr=1e-3, beta=2.0)
     source = PairSource(settings.seed, answerer.fits)
     list(fine_tune(demo, answerer, source.draw(settings.pairs), settings))
-    questions, stories = source.draw(settings.rounds * settings.questions), ["Once there was a small cat named Rex.\n\n"]
+    questions, stories = (
+        [source.draw(settings.questions) for _ in range(settings.rounds)],
+        ["Once there was a small cat named Rex.\n\n"],
+    )
     found: dict[Model, list[Round]] = {}
     names: tuple[Model, Model] = ("rl", "rl-free")
     for name in names:
         policy = copy.deepcopy(demo)
-        found[name] = list(reinforce(policy, demo, answerer, questions, stories, settings, name))
+        found[name] = list(reinforce(policy, demo, answerer, questions, settings.rounds, stories, settings, name))
         assert any(not torch.equal(a, b) for a, b in zip(policy.parameters(), demo.parameters(), strict=True))
     assert [line.round for line in found["rl"]] == [1, 2, 3, 4, 5, 6]
     assert found["rl"][0].kl == found["rl-free"][0].kl == 0.0

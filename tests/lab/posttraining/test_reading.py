@@ -24,9 +24,7 @@ VIEWS: list[Callable[[PosttrainingHistory], View]] = [pairs_view, sft_view, roun
 def started() -> Started:
     pairs = tuple(PairSource(1, lambda pair: True).draw(3))
     settings = PosttrainSettings(pairs=40, held_out=20)
-    return Started(
-        base="demo", base_step=6000, settings=settings, pid=1, host="here", time=1.0, pairs=pairs, questions=pairs, hedged=4
-    )
+    return Started(base="demo", base_step=6000, settings=settings, time=1.0, pairs=pairs, questions=pairs, hedged=4)
 
 
 def evaluation(model: Model, exact: float, rewarded: float, story_loss: float = 0.5) -> Evaluation:

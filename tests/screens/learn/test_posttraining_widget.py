@@ -57,8 +57,6 @@ def started(prediction: str) -> Started:
         base="demo",
         base_step=6000,
         settings=PosttrainSettings(),
-        pid=1,
-        host="elsewhere",
         time=5.0,
         pairs=pairs,
         questions=pairs,
