@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from lab.cli.command_registry import complain
 from lab.cli.exit_codes import FAILED, INTERRUPTED
 from lab.cli.number_types import Within
 from lab.cli.table_output import table, wrapped, write_json
@@ -73,16 +74,17 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
         )
         return INTERRUPTED
     history = follower.history
-    if history.started is None:
+    if follower.stage == "none":
         raise UserError(f"{base.name} has not been post-trained yet; `llmlab posttrain {shlex.quote(run)}` does it.")
-    if as_json:
-        write_json(result(history))
-    else:
-        report(history)
+    if history.started is not None:
+        if as_json:
+            write_json(result(history))
+        else:
+            report(history)
     if history.ended is None:
         raise UserError("It was interrupted; start it again.")
     if not history.ended.is_finished:
-        click.echo(f"llmlab: {history.ended.message}", err=True)
+        complain(history.ended.message)
         return FAILED
     return 0
 

@@ -1,16 +1,20 @@
 """`llmlab posttrain`: a tiny budget from start to result, and what it refuses."""
 
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from lab.posttraining.progress_log import Ended
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining
 from lab.posttraining.work_folder import WorkFolder
 from lab.runs.find_runs import list_runs
+from lab.runs.origin.run_origin import TuningConfig
 from lab.runs.run_folder import Run
-from tests.lab.conftest import Call
+from lab.runs.run_locks import hold_inspect_lock
+from tests.lab.conftest import Call, EmptyRun, make_small_run, train_in_process
 from tests.lab.training.module_forker import ModuleForker
 
 TINY = ("--pairs", "16", "--rounds", "1", "--seconds", "60")
@@ -45,6 +49,35 @@ def test_a_tiny_post_training_tells_its_course_and_result(
 
 def test_there_is_nothing_to_show_before_the_first(home: Path, llmlab: Call) -> None:
     llmlab("posttrain", "--show").assert_mistake("not been post-trained yet")
+
+
+def test_the_reason_of_an_early_end_is_told(
+    home: Path, llmlab: Call, one_core: None, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.posttraining.start_process.DetachedProcess", forker.detached_process)
+    train_in_process(make_small_run(Path("stories:20KB"), name="short", steps=1))
+    for asked in (TINY, ("--show",), ("--show", "--json")):
+        done = llmlab("posttrain", "short", *asked)
+        assert (done.code, done.out) == (1, "")
+        assert "The context of this run is too short" in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_a_start_that_must_delete_an_open_model_is_refused(home: Path, llmlab: Call, empty_run: EmptyRun) -> None:
+    tuning = TuningConfig(base="demo", base_step=6000, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
+    for name in ("demo-sft", "demo-rl"):
+        run = empty_run(name)
+        (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, tuning=tuning)))
+    folder = WorkFolder("demo", home)
+    folder.make()
+    folder.progress_path.write_bytes(msgspec.json.encode(Ended(is_finished=True, seconds=1.0)) + b"\n")
+    held = hold_inspect_lock(home / "demo-rl")
+    assert held is not None
+    try:
+        llmlab("posttrain", *TINY).assert_mistake("demo-rl is open in Inspect")
+    finally:
+        os.close(held)
+    assert (home / "demo-sft").is_dir()
 
 
 def test_numbers_out_of_range_are_refused(home: Path, llmlab: Call) -> None:
