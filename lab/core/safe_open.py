@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
-from lab.core.errors import DamagedFileError
+from lab.core.errors import DamagedFileError, UserError
 
 FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 """Flags of every opening. On a regular file O_NONBLOCK changes nothing; a named pipe or a device is then opened without
@@ -113,6 +113,17 @@ def is_real_folder(path: str | Path) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+def refuse_link(folder: Path) -> None:
+    """Check that nothing else has the name of a folder, which may be missing.
+
+    Raises:
+        UserError: if it is a link, which would lead its files elsewhere, or no folder.
+    """
+    if os.path.lexists(folder) and not is_real_folder(folder):
+        kind = "is a link" if folder.is_symlink() else "is not a folder"
+        raise UserError(f"{folder} {kind}, but llmlab keeps a folder of its own there; remove or rename it.")
 
 
 def too_large(path: str | Path, size: int, most: int) -> DamagedFileError:

@@ -21,7 +21,7 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_STATUS, read_json
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import run_folder_mode
+from lab.core.safe_open import refuse_link, run_folder_mode
 from lab.runs import trainer_commands
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import home as home_of_runs
@@ -113,9 +113,10 @@ class ScalingExperiment:
         """plan.json.
 
         Raises:
-            UserError: if there is no such experiment.
+            UserError: if there is no such experiment, or a link has the name of its folder.
             DamagedFileError: if the file cannot be used as it is, or a newer llmlab wrote it.
         """
+        self._refuse_links()
         try:
             plan = read_json(self.plan_path, ScalingPlan, LARGEST_CONFIG)
         except FileNotFoundError:
@@ -130,9 +131,10 @@ class ScalingExperiment:
         """Write the plan of a new experiment.
 
         Raises:
-            UserError: if there is such an experiment, or a run has one of its names; if the text cannot be opened, or is standard
-                input, which is not there for the second size.
+            UserError: if there is such an experiment, or a run has one of its names; if a link has the name of its folder; if the
+                text cannot be opened, or is standard input, which is not there for the second size.
         """
+        self._refuse_links()
         check_plan(plan)
         plan = msgspec.structs.replace(plan, text=absolute_source(plan), created=time.time())
         taken = next((name for name in self.run_names(plan) if (self.home / name).exists()), None)
@@ -150,6 +152,11 @@ class ScalingExperiment:
     def run_names(self, plan: ScalingPlan) -> list[str]:
         """Names of its runs, the smallest model first."""
         return [f"{self.name}-{number}" for number in range(1, len(plan.sizes) + 1)]
+
+    def _refuse_links(self) -> None:
+        """Check that no link has the name of its folder, or of the folder of all. Raises UserError otherwise."""
+        for folder in (self.path.parent, self.path):
+            refuse_link(folder)
 
     def runs(self, plan: ScalingPlan) -> list[Run | None]:
         """Its runs as far as they have been made."""
