@@ -10,6 +10,7 @@ How far it is, its runs say: a run's folder is the truth. So it can be looked at
 """
 
 import contextlib
+import shlex
 import shutil
 import time
 from dataclasses import dataclass
@@ -26,12 +27,13 @@ from lab.runs import trainer_commands
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import home as home_of_runs
 from lab.runs.home_folder import scaling_folder
-from lab.runs.rename_delete import delete_run
+from lab.runs.rename_delete import delete_runs
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_names import check_name
 from lab.runs.run_progress import fraction_done
 from lab.runs.run_schema import Count, Fraction, Sentence
+from lab.scaling.own_runs import difference
 from lab.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
 
 STOP_SECONDS = 120.0
@@ -113,18 +115,22 @@ class ScalingExperiment:
         """plan.json.
 
         Raises:
-            UserError: if there is no such experiment, or a link has the name of its folder.
-            DamagedFileError: if the file cannot be used as it is, or a newer llmlab wrote it.
+            UserError: if there is no such experiment, a link has the name of its folder, or a newer llmlab wrote the file.
+            DamagedFileError: if the file cannot be used as it is, with the command that deletes the experiment.
         """
         self._refuse_links()
         try:
             plan = read_json(self.plan_path, ScalingPlan, LARGEST_CONFIG)
         except FileNotFoundError:
             raise UserError(f"There is no scaling experiment called {self.name}; llmlab scaling starts one.") from None
+        except DamagedFileError as error:
+            command = f"llmlab scaling --name {shlex.quote(self.name)} --delete"
+            reason = f"{error.reason}; `{command}` deletes this experiment, and leaves its runs"
+            raise DamagedFileError(self.plan_path, reason) from error
         except OSError as error:
             raise os_error_in_words(error, f"read {self.plan_path}") from error
         if plan.format > FORMAT:
-            raise DamagedFileError(self.plan_path, "was made by a newer llmlab; update llmlab")
+            raise UserError(f"{self.plan_path} was made by a newer llmlab; update llmlab.")
         return plan
 
     def create(self, plan: ScalingPlan) -> None:
@@ -159,7 +165,16 @@ class ScalingExperiment:
             refuse_link(folder)
 
     def runs(self, plan: ScalingPlan) -> list[Run | None]:
-        """Its runs as far as they have been made."""
+        """Its runs as far as they have been made, without those of others."""
+        return [None if run is None or difference(run, plan, at) else run for at, run in enumerate(self._named(plan))]
+
+    def others(self, plan: ScalingPlan) -> dict[str, str]:
+        """The runs that have a name of its own and are not its own, each with the reason why not."""
+        found = {run.name: difference(run, plan, at) for at, run in enumerate(self._named(plan)) if run is not None}
+        return {name: reason for name, reason in found.items() if reason}
+
+    def _named(self, plan: ScalingPlan) -> list[Run | None]:
+        """The runs that have its names."""
         return [Run(self.home / name) if is_run(self.home / name) else None for name in self.run_names(plan)]
 
     def is_running(self) -> bool:
@@ -177,7 +192,7 @@ class ScalingExperiment:
         write_atomic(self.status_path, msgspec.json.encode(status) + b"\n")
 
     def progress(self) -> ScalingProgress:
-        """Its state now. Raises: UserError, as `plan`; DamagedFileError for a run of it that cannot be read."""
+        """Its state now. Raises: UserError, as `plan`."""
         if not self.exists():
             return ScalingProgress("none", (), ScalingStatus(ended=True), "")
         plan = self.plan()
@@ -217,17 +232,20 @@ class ScalingExperiment:
             time.sleep(POLL_SECONDS)
 
     def delete(self) -> None:
-        """Stop it, and delete its runs and its folder.
+        """Stop it, and delete its runs and its folder; where its plan is damaged, its folder alone.
 
         Raises:
-            UserError: if it does not stop, or one of its runs cannot be deleted now, with the reason.
+            UserError: if it does not stop, or one of its runs cannot be deleted now, with the reason; no run is deleted then.
         """
-        plan = self.plan()
+        try:
+            plan = self.plan()
+        except DamagedFileError:
+            plan = None
         self.stop()
-        for run in self.runs(plan):
-            if run is not None:
-                stop_run(run)
-                delete_run(run)
+        runs = [] if plan is None else [run for run in self.runs(plan) if run is not None]
+        for run in runs:
+            stop_run(run)
+        delete_runs(runs)
         try:
             shutil.rmtree(self.path)
         except OSError as error:

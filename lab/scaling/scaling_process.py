@@ -50,9 +50,7 @@ class ScalingProcess:
         self.tell()
         plan = self._experiment.plan()
         for at, name in enumerate(self._experiment.run_names(plan)):
-            run = self._experiment.runs(plan)[at] or self._make(plan, at, name)
-            self._check(run, plan, at)
-            self._train(run)
+            self._train(self._experiment.runs(plan)[at] or self._make(plan, at, name))
 
     def tell(self, **changes: object) -> None:
         """Write changes of the status; of mere progress, not every one."""
@@ -66,7 +64,13 @@ class ScalingProcess:
                 raise os_error_in_words(error, f"write {self._experiment.status_path}") from error
 
     def _make(self, plan: ScalingPlan, at: int, name: str) -> Run:
-        """Prepare the run of a size. Whatever is raised meanwhile, nothing of it is left."""
+        """Prepare the run of a size. Whatever is raised meanwhile, nothing of it is left.
+
+        Raises:
+            UserError: if another run has its name, among other reasons.
+        """
+        if reason := self._experiment.others(plan).get(name):
+            raise UserError(f"{name} is not the run of this experiment: {reason}; rename it.")
         self.tell(doing=f"{name}: timing a step on this machine", done=0.0)
         every = evaluation_interval(plan, at, self._experiment.home, self._inbox.poll)
         run = prepare_run(plan.request(at, name, self._experiment.home, every), lambda progress: self._prepared(name, progress))
@@ -80,12 +84,6 @@ class ScalingProcess:
             self.tell(done=progress.fraction)
         else:
             self.tell(doing=words, done=progress.fraction)
-
-    def _check(self, run: Run, plan: ScalingPlan, at: int) -> None:
-        """Check that a run of this name is the one of the plan. Raises UserError if it is another."""
-        size, model = plan.sizes[at], run.config.model
-        if (model.layers, model.heads, model.width, model.context) != (size.layers, size.heads, size.width, plan.context):
-            raise UserError(f"{run.name} is not the run of this experiment: its model has another shape; rename it.")
 
     def _train(self, run: Run) -> None:
         """Train a run to its end, from its last checkpoint if it has begun."""

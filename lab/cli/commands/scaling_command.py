@@ -14,7 +14,7 @@ from lab.cli.follow_run import shows_bar
 from lab.cli.number_types import Within
 from lab.cli.table_output import table, wrapped, write_json
 from lab.cli.visible_output import own_sequences
-from lab.core.errors import UserError
+from lab.core.errors import DamagedFileError, UserError
 from lab.core.limits import LIMITS
 from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_NAME, DEFAULT_TEXT
 
@@ -67,6 +67,8 @@ class ScalingEntry(msgspec.Struct, kw_only=True):
     floor: float | None = None
     same_tokens: float | None = None
     sizes: list[SizeEntry]
+    other_runs: dict[str, str]
+    """Runs that have a name of the experiment's and are not its own, with the reason why not."""
     parameters: LawEntry
     compute: LawEntry
     sentences: list[str]
@@ -154,16 +156,29 @@ def _stop(experiment: "ScalingExperiment") -> int:
 
 
 def _delete(experiment: "ScalingExperiment", *, yes: bool) -> int:
-    names = ", ".join(run.name for run in experiment.runs(experiment.plan()) if run is not None) or "no runs yet"
+    what, kept = _to_delete(experiment)
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(f"Deleting {experiment.name} cannot be undone, and there is no terminal to ask in; use --yes.")
-        if not click.confirm(f"Delete {experiment.name} and its runs ({names})? This cannot be undone."):
+        if not click.confirm(f"Delete {what}? This cannot be undone."):
             click.echo("Nothing was deleted.")
             return FAILED
     experiment.delete()
-    click.echo(f"{experiment.name} and its runs are deleted.")
+    for sentence in (f"Deleted {what}.", *kept):
+        click.echo(sentence)
     return 0
+
+
+def _to_delete(experiment: "ScalingExperiment") -> tuple[str, list[str]]:
+    """The experiment and its runs in words, and a sentence on each run that has a name of its own and stays."""
+    name = experiment.name
+    try:
+        plan = experiment.plan()
+    except DamagedFileError:
+        return name, [f"Its plan is damaged, so that its runs, {name}-1 and so on, are not known and stay."]
+    runs = ", ".join(run.name for run in experiment.runs(plan) if run is not None) or "no runs yet"
+    others = [f"{other} stays, since it is not a run of {name}: {reason}." for other, reason in experiment.others(plan).items()]
+    return f"{name} and its runs ({runs})", others
 
 
 def _follow(experiment: "ScalingExperiment", *, quiet: bool) -> int:
@@ -265,6 +280,7 @@ def _print_json(experiment: "ScalingExperiment") -> int:
             floor=result.floor,
             same_tokens=result.tokens,
             sizes=sizes,
+            other_runs=experiment.others(plan),
             parameters=_law_entry(result.parameters),
             compute=_law_entry(result.compute),
             sentences=sentences(result),

@@ -3,6 +3,7 @@
 import fcntl
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def write_size(home: Path, plan: ScalingPlan, at: int, phase: str = "finished") 
     )  # fmt: skip
     config = RunConfig(
         name=name,
-        created=1.0,
+        created=time.time(),
         model=model,
         tokenizer=TokenizerConfig(kind="bpe", vocab_size=plan.vocab),
         data=data,
@@ -97,8 +98,8 @@ async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
         started.append(plan)
         held.append(os.open(experiment.lock_path, os.O_RDWR | os.O_CREAT))
         fcntl.flock(held[0], fcntl.LOCK_EX)
-        write_size(home, plan, 0)
-        write_size(home, plan, 1, "training")
+        write_size(home, experiment.plan(), 0)
+        write_size(home, experiment.plan(), 1, "training")
 
     monkeypatch.setattr("lab.scaling.start_scaling.start_scaling", start)
     async with app.run_test(size=(80, 24)) as pilot:
