@@ -26,8 +26,8 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, predi
     The runs of an earlier post-training of this base are replaced. `prediction` is the learner's, kept in progress.jsonl.
 
     Raises:
-        UserError: as `check_base`; if one runs already; if one of those runs cannot be deleted now; if the process could not
-            begin, with the last line of its log.
+        UserError: as `check_base` and `WorkFolder.make`; if one runs already; if one of those runs cannot be deleted now; if the
+            process could not begin, with the last line of its log.
     """
     check_base(base, home)
     folder = WorkFolder(base.name, home)

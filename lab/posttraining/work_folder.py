@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import run_folder_mode
+from lab.core.safe_open import refuse_link, run_folder_mode
 from lab.posttraining.progress_log import MODELS, Model
 from lab.runs.find_runs import is_run, open_run
 from lab.runs.run_folder import Run
@@ -26,10 +26,16 @@ class WorkFolder:
         self.log_path = self.path / "process.log"
 
     def make(self) -> None:
-        """Make the folder. Raises: OSError as the system says."""
+        """Make the folder.
+
+        Raises:
+            UserError: if a link has its name.
+            OSError: as the system says.
+        """
         home = self.path.parent.parent
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.path.parent, self.path):
+            refuse_link(folder)
             folder.mkdir(run_folder_mode(home), exist_ok=True)
 
     def is_running(self) -> bool:

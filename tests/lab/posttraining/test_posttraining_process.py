@@ -174,6 +174,16 @@ def test_a_run_on_another_text_is_refused(home: Path, empty_run: Callable[..., R
         check_base(empty_run("tale"), home)
 
 
+def test_a_link_in_place_of_the_folder_is_refused(home: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (home / ".posttraining").mkdir()
+    (home / ".posttraining" / "demo").symlink_to(elsewhere)
+    with pytest.raises(UserError, match="is a link"):
+        start_posttraining(open_run("demo"), home, TINY)
+    assert not list(elsewhere.iterdir())
+
+
 def test_a_progress_file_of_nonsense_is_no_progress(home: Path) -> None:
     folder = WorkFolder("demo", home)
     folder.make()
