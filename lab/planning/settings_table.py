@@ -56,13 +56,13 @@ SETTINGS = _by_name(
     Setting("context", "Tokens that the model sees at once", "whole", "the preset's"),
     Setting(
         "dropout",
-        "Share of activations zeroed at random while training, against memorization; 0 is none",
+        "Share of activations zeroed in training, against memorization; 0 is none",
         "real",
         "0.1 where the text would be memorized, else 0",
     ),
     Setting(
         "seed",
-        "The same seed, steps, machine and versions train the same model; to rounding while others keep it busy",
+        "Same seed, steps, machine, versions: the same model, to rounding if busy",
         "whole",
         "1337",
     ),
@@ -79,7 +79,7 @@ SETTINGS = _by_name(
     Setting("batch", "Windows of text in one step", "whole", "16, or 2,048 tokens"),
     Setting(
         "accumulate",
-        "Compute a step in so many micro-batches, one after the other, for less memory",
+        "Compute a step in so many micro-batches in turn, for less memory",
         "whole",
         "1",
         label="micro-batches",
@@ -87,7 +87,7 @@ SETTINGS = _by_name(
     Setting("lr", "Peak learning rate", "real", "by width and optimizer", label="learning rate"),
     Setting(
         "schedule",
-        "cosine: the learning rate falls all the way; wsd: it is constant, then falls over the last fifth",
+        "cosine: the rate falls all the way; wsd: it falls over the last fifth alone",
         "choice",
         "cosine",
         get_args(Schedule),
@@ -95,7 +95,7 @@ SETTINGS = _by_name(
     Setting("patience", "End early after so many evaluations in a row without a lower validation loss", "whole", "never"),
     Setting(
         "optimizer",
-        "muon for the matrices inside the layers, which learns faster; adamw, as in nanoGPT, for all",
+        "muon, for the layers' matrices, learns faster; adamw for all is nanoGPT's",
         "choice",
         DEFAULT_OPTIMIZER,
         get_args(OptimizerName),
@@ -112,7 +112,7 @@ SETTINGS = _by_name(
     Setting("name", "Name of the run", "text", "the text's", metavar="RUN"),
     Setting(
         "clean",
-        "Cleaning rules for the text beside line-endings, or all; `llmlab data --clean list` explains them",
+        "Rules beside line-endings, or all; `llmlab data --clean list` explains them",
         "text",
         "line-endings",
         label="cleaning",

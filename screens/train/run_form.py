@@ -200,7 +200,8 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         """Name the key that starts the run, and what the focused field is for."""
         focused = self.screen.focused
         self.query_one("#start-hint", Label).update(HINT_IN_FIELD if isinstance(focused, Entry) else HINT)
-        words = str(focused.tooltip or "") if isinstance(focused, Entry | Choice) and self in focused.ancestors else ""
+        setting = SETTINGS.get(focused.id or "") if isinstance(focused, Entry | Choice) and self in focused.ancestors else None
+        words = setting.help if setting is not None else ""
         self.query_one("#field-help", Static).update(words, layout=False)
 
     def focus_start(self) -> None:

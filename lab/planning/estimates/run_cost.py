@@ -42,7 +42,8 @@ def run_cost(
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
         facts.append(("vocabulary", f"{whole(run.text.most_vocab)} tokens: this text has no more pairs to merge"))
     duration_in_words = duration(seconds_at(run, speed))
-    time = f"about {duration_in_words}, {source}{', and twenty steps are being timed' * is_timing}"
+    source = f"{source.partition(':')[0]} until twenty steps have been timed" if is_timing else source
+    time = f"about {duration_in_words}, {source}"
     time = time if by_steps else duration_in_words
     if "length" in run.reasons:
         time += f"; {run.reasons['length']}"

@@ -7,7 +7,7 @@ from lab.planning.default_length import default_steps
 from lab.planning.estimates.duration_estimate import evaluation_share
 from lab.planning.estimates.run_cost import run_cost
 from lab.planning.settings_form import defaults, fit_plan, make_plan
-from lab.planning.settings_table import Settings
+from lab.planning.settings_table import FORM, Settings
 from models.config import PRESETS
 from models.parameter_count import by_part
 from tests.lab.planning.planned_runs import MACHINE, TEXT, plan_of, resolved
@@ -142,3 +142,7 @@ def test_without_a_length_a_run_has_as_many_steps_as_fit_into_four_minutes() -> 
     by_time = fit_plan(make_plan(Settings(length="2 min"), TEXT, MACHINE), [], MACHINE, 0.25 / share)
     assert by_time.run is not None
     assert (by_time.run.train.steps, by_time.run.train.minutes) == (None, 2.0)
+
+
+def test_the_help_of_each_field_fits_below_the_form() -> None:
+    assert [setting.name for setting in FORM if len(setting.help) > 76] == []

@@ -107,7 +107,7 @@ def test_width_not_divisible_by_heads(mistake: Mistake, text: Path) -> None:
 
 
 def test_context_longer_than_the_text(mistake: Mistake, text: Path) -> None:
-    mistake(text, "--tokenizer", "bytes", "--context", "2000", words=("too short for a context of 2000", "3100 tokens"))
+    mistake(text, "--tokenizer", "bytes", "--context", "2000", words=("too short for a context of 2000", "3,100 tokens"))
 
 
 def test_cuda_without_one(mistake: Mistake, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_a_measured_time_is_told_as_one() -> None:
     ):
         assert dict(run_cost(PLANNED, [other], MACHINE, 0.5))["time"].startswith(told)
     assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
-    assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith("yet, and twenty steps are being timed")
+    assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith(", a guess until twenty steps have been timed")
     short = TextSize("tale", None, 100_000, 25_000)
     assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
     assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
