@@ -31,7 +31,7 @@ def _has_folder() -> bool:
     """False if the folder that this process is in was removed: PyTorch does not load there, and a path leads nowhere."""
     try:
         os.getcwd()
-    except OSError:
+    except FileNotFoundError:
         return False
     return True
 

@@ -103,7 +103,8 @@ class PromptMethods:
         before = yield from trace_prompt(self.models, replace(params, edits=(), interventions=()))
         after = yield from trace_prompt(self.models, params)
         words = all_in_words(params.interventions) or f"{len(params.edits)} edits"
-        return effect(before.logits, after.logits, before.tokenizer.label, words, before.here, before.position)
+        found = effect(before.logits, after.logits, before.tokenizer.label, words, before.here, before.position)
+        return replace(found, step=after.opened.step)
 
     def compare(self, params: CompareParams) -> Slices[View]:
         """The prompt beside a second one, aligned from the end. Raises: UserError."""

@@ -44,6 +44,8 @@ class Effect(msgspec.Struct):
     others_before: float
     """Probability of all other tokens together."""
     others_after: float
+    step: int | None = None
+    """Training step of the weights; None where it is not known."""
 
     @property
     def first_before(self) -> Change:

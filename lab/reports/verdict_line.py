@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lab.core.number_format import fixed
-from lab.core.uniform_baseline import uniform_baseline
-from lab.reports.baselines import bytes_per_token
+from lab.reports.baselines import baselines, bytes_per_token
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, step_in_words
 from lab.reports.diagnosis.thresholds import RISE
@@ -94,8 +93,7 @@ def _change(first: Evaluation, last: Evaluation) -> str:
 
 
 def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: TextEntropy | None) -> str:
-    """The validation loss beside the lowest level that is known: of the source, of the training text's token pairs on the
-    validation text, of equal probabilities.
+    """The validation loss beside the source's entropy, else beside the lowest baseline on the validation text.
 
     At the end it is the last weights' on all of the validation text, else that of the latest evaluation.
     """
@@ -104,16 +102,14 @@ def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: T
     if found is None or found.val_loss is None or not found.step:
         return ""
     source = config.data.entropy_bits_per_byte
-    validation = entropy.validation if entropy is not None else None
     if source is not None:
         level, name = (
             source * math.log(2) * _bytes_per_token(found.val_loss, found.bits_per_byte, config, history),
             "the source's entropy",
         )
-    elif validation is not None and validation.bigram_loss is not None:
-        level, name = validation.bigram_loss, "bigram"
     else:
-        level, name = uniform_baseline(config.model.vocab_size), "uniform"
+        lowest = baselines(config.model.vocab_size, config.data, history, entropy)[-1]
+        level, name = lowest.loss, lowest.short
     apart = found.val_loss - level
     return f"{fixed(abs(apart), 2)} nats {'above' if apart >= 0 else 'below'} {name}"
 

@@ -104,13 +104,16 @@ def delete_runs(runs: Sequence[Run]) -> int:
     freed = sum(map(size_of, runs))
     with _owned(runs, "delete"):
         hidden = _hide(runs)
+    problems = []
     for run, folder in zip(runs, hidden, strict=True):
         try:
             _remove(folder)
         except OSError as error:
-            raise os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {folder}") from error
+            problems.append(os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {folder}"))
     for home in {run.path.parent for run in runs}:
         _remove_abandoned(home)
+    if problems:
+        raise problems[0]
     return freed
 
 
@@ -128,10 +131,19 @@ def _hide(runs: Sequence[Run]) -> list[Path]:
             hidden.append(folder)
             sync_folder(run.path.parent)
         except OSError as error:
-            for back, its_folder in zip(runs, hidden, strict=False):
-                os.rename(its_folder, back.path)
-            raise os_error_in_words(error, f"delete {run.name}") from error
+            kept = [str(folder) for back, folder in zip(runs, hidden, strict=False) if not _renamed(folder, back.path)]
+            what = f"delete {run.name}" + (f", nor name {' and '.join(kept)} as before" if kept else "")
+            raise os_error_in_words(error, what) from error
     return hidden
+
+
+def _renamed(folder: Path, name: Path) -> bool:
+    """Rename a folder. False if the system does not allow it."""
+    try:
+        os.rename(folder, name)
+    except OSError:
+        return False
+    return True
 
 
 def refuse_to_delete(runs: Sequence[Run]) -> None:

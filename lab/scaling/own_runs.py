@@ -8,7 +8,7 @@ from lab.scaling.scaling_plan import ScalingPlan
 def difference(run: Run, plan: ScalingPlan, at: int) -> str:
     """The reason in words why the run is not that of the size `at`, from 0; "" if it is.
 
-    An experiment makes its runs after its plan, under their names, with the settings of the plan.
+    An experiment makes its runs under their names, which no run had before, with the settings of the plan.
 
     Raises:
         UserError: if it is no run any more.
@@ -24,8 +24,6 @@ def difference(run: Run, plan: ScalingPlan, at: int) -> str:
         return "it was made of another text"
     if config.name != run.name:
         return f"it was made as {config.name}"
-    if config.created < plan.created:
-        return "it was made before the experiment"
     if (train.minutes, train.batch) != (plan.minutes, plan.batch) or config.start or config.tuning or config.imported:
         return "it was trained otherwise"
     return ""

@@ -160,6 +160,7 @@ class EngineSession:
                 return await self._answer_all(*question)
             except OutdatedWeightsError:
                 self._facts_for = self._path_for = None
+                self._shown = min(self._shown, question[0] - 1)  # a view of the other weights may have been shown
 
     async def _answer_all(self, number: int, selection: Selection) -> None:
         facts = await self._open(selection.model)
@@ -167,8 +168,8 @@ class EngineSession:
             self._facts_for = selection.model
             self._to.facts(facts)
         selection = within(selection, facts)
-        await asyncio.gather(self._answer_view(number, selection), self._answer_path(selection))
-        await asyncio.gather(self._answer_effect(selection), self._answer_second(selection))
+        await _together(self._answer_view(number, selection), self._answer_path(selection))
+        await _together(self._answer_effect(selection), self._answer_second(selection))
 
     async def _open(self, model: tuple[str, str], *, ahead: bool = False) -> ModelFacts:
         """The model's facts; where its weights are others than before, what was held of it is dropped."""
@@ -221,6 +222,7 @@ class EngineSession:
         effect = self._effects.get(selection.path_key)
         if effect is None:
             effect = await self.engine.call(EFFECT, extended(EffectParams, selection.lens_params), group="effect")
+            self._check(selection.model, effect.step)
         _keep(self._effects, selection.path_key, effect)
         return effect
 
@@ -305,6 +307,17 @@ class EngineSession:
             raise
         except EngineError:
             return  # Nobody is looking there yet; whoever goes there gets the sentence.
+
+
+async def _together(*answers: Coroutine[Any, Any, None]) -> None:
+    """Await all of these; if one is refused, the others are given up before its error is raised."""
+    tasks = [asyncio.create_task(answer) for answer in answers]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def neighbours(selection: Selection, path: LensPath, facts: ModelFacts) -> list[Selection]:

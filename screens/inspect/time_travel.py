@@ -59,16 +59,20 @@ class TimeTravel(InspectPart):
             self._host.start(self._open(self._host.selection.run), "stops")
 
     async def _open(self, run: str) -> None:
+        stops = await self._listed(run)
+        if stops and self._host.selection.run == run:
+            self._show(stops)
+            self._host.ask_again()  # a run that is training has newer weights on disk than those in view
+
+    async def _listed(self, run: str) -> tuple[TimelineStop, ...]:
+        """The run's snapshots; none where that fails, which is said."""
         from lab.core.errors import UserError
 
         try:
-            stops = await asyncio.to_thread(_stops_of, run)
+            return await asyncio.to_thread(_stops_of, run)
         except UserError as error:
             self._host.fail(str(error), False)
-            return
-        if self._host.selection.run == run:
-            self._show(stops)
-            self._host.ask_again()  # a run that is training has newer weights on disk than those in view
+            return ()
 
     def _show(self, stops: tuple[TimelineStop, ...]) -> None:
         slider, model = self._slider, self._host.model
@@ -143,11 +147,9 @@ class TimeTravel(InspectPart):
             self._slider.index = stop_index(list(self._slider.stops), new.checkpoint, None)
 
     def path_came(self, selection: Selection, path: LensPath) -> None:
-        if self.is_open and path.step is not None:
-            at = stop_index(list(self._slider.stops), selection.checkpoint, None)
-            stops = self._slider.stops
-            if stops[at].step != path.step:  # its file was replaced since the stops were listed
-                self._slider.stops = (*stops[:at], replace(stops[at], step=path.step), *stops[at + 1 :])
+        if self.is_open and path.step is not None and path.step != self._step_of(selection.checkpoint):
+            self._name_step(selection.checkpoint, path.step)  # its file was replaced since the stops were listed
+            self._host.start(self._list_again(selection.run, selection.checkpoint, path.step), "stops")
         self._answers(selection).path = path
         self._tell_change()
 
@@ -167,6 +169,19 @@ class TimeTravel(InspectPart):
                 new.path = now.path
             self._now = now = new
         return now
+
+    async def _list_again(self, run: str, checkpoint: str, step: int) -> None:
+        """List the snapshots that are there now, and those of the weights in view at their own step."""
+        stops = await self._listed(run)
+        if stops and self.is_open and self._host.selection.model == (run, checkpoint):
+            self._slider.stops = stops
+            self._slider.index = stop_index(list(stops), checkpoint, None)
+            self._name_step(checkpoint, step)
+
+    def _name_step(self, checkpoint: str, step: int) -> None:
+        """Give the stop of a checkpoint the step of its weights."""
+        stops, at = self._slider.stops, stop_index(list(self._slider.stops), checkpoint, None)
+        self._slider.stops = (*stops[:at], replace(stops[at], step=step), *stops[at + 1 :])
 
     def _step_of(self, checkpoint: str) -> int:
         stops = list(self._slider.stops)

@@ -203,8 +203,11 @@ class NewRun(BaseChoice, SuggestsText):
     @on(SuggestsText.Suggested)
     def _take_suggestion(self, message: SuggestsText.Suggested) -> None:
         suggested = message.source, message.encoding or None
-        if self.is_suggested and not self.preparing and suggested != (self._text.source, self._text.encoding):
+        if not self.is_suggested or self.preparing:
+            return
+        if suggested != (self._text.source, self._text.encoding):
             self._set_text(message.source, message.encoding)
+        if self.form.settings.clean == self._kept.clean:  # else the user has typed rules
             self.choose_cleaning(message.cleaning)
 
     def choose_encoding(self, encoding: str) -> None:
@@ -279,7 +282,7 @@ class NewRun(BaseChoice, SuggestsText):
             self._text, self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else "")
         )
         form.text += " · 2 changes it" if self.is_suggested else ""
-        timing = self.is_timing
+        timing = self.is_timing and step_seconds is None
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds, is_timing=timing) if plan.run is not None else ()
         if base is not None and plan.run is not None:
             train = plan.run.train

@@ -9,7 +9,7 @@ from pathlib import Path
 
 UNTOUCHED = 24 * 3600.0
 """Seconds after which what another container of this host left untouched is abandoned: its processes are not seen from here."""
-_OWNER = re.compile(r"(\d+)-\d+(?:-(\d+))?@(.*)")
+_OWNER = re.compile(r"(\d{1,9})-\d+(?:-(\d+))?@(.*)")
 _numbers = itertools.count(1)
 
 

@@ -59,7 +59,7 @@ class EngineView(LiveWidget):
         return ""
 
     def show_model(self, model: ModelAtHand) -> None:
-        self.model = model
+        self.model, self.weights_step = model, None
         self.ask()
 
     def ask(self) -> None:
@@ -93,6 +93,7 @@ class EngineView(LiveWidget):
 
     def _refused(self, refused: Refused) -> None:
         self._is_answered = True
+        self.weights_step = None
         self.view.wait(False)
         self.say(refused.sentence, error=True)
 

@@ -19,6 +19,7 @@ from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from models.sampling_settings import SamplingSettings
 from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.engine_view import EngineView
 from screens.learn.live.live_widget import ModelAtHand
 from screens.learn.live.place_view import PlaceView
 from screens.widgets.mode_bar import MODES
@@ -106,8 +107,7 @@ class ExperimentWidget(PlaceView):
         if self.moves or not self.options.keys().isdisjoint(MOVES):
             super().show_model(model)
         else:
-            self.model = model
-            self.ask()
+            EngineView.show_model(self, model)
 
     def question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
         return EXPERIMENT, ExperimentParams(

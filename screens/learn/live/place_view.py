@@ -58,7 +58,7 @@ class PlaceView(EngineView):
 
     def show_model(self, model: ModelAtHand) -> None:
         """Open the run first: its layers and heads, and the tokens of the prompt, bound what can be chosen."""
-        self.model = model
+        self.model, self.weights_step = model, None
         self.wait()
         self.engine.ask("facts", OPEN, OpenParams(run=model.run), self._opened, self._refused)
 

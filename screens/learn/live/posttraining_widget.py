@@ -199,7 +199,7 @@ class PosttrainingWidget(LiveWidget):
         if stage == "none":
             return f"{at}not started: r starts it"
         if stage == "starting":
-            return f"{at}evaluating the base model…"
+            return f"{at}{'drawing questions' if history.started is None else 'evaluating the base model'}…"
         if stage == "fine-tuning":
             step = history.sft[-1] if history.sft else None
             return f"{at}SFT step {step.step}/{step.steps}" if step else f"{at}SFT begins"

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,14 +110,25 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_quiet(closed: str, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    script = f"exec {LLMLAB} train stories:20kB --preset nano --steps 0 {closed}"
-    done = subprocess.run(["sh", "-c", script], env={**os.environ, "LLMLAB_HOME": str(home)}, capture_output=True, text=True)
-    assert "Traceback" not in done.stdout + done.stderr
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_streams_end_no_command(closed: str) -> None:
     done = subprocess.run(["sh", "-c", f"exec {LLMLAB} runs --json {closed}"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("closed", "number"), [("<&-", 0), (">&-", 1), ("2>&-", 2)])
+def test_no_file_gets_the_descriptor_of_a_closed_stream(closed: str, number: int, tmp_path: Path) -> None:
+    """A library that writes to descriptor 2 would else write into a file of a run."""
+    found = tmp_path / "found"
+    program = f"""
+import os, sys, lab.cli
+sys.argv = ["llmlab", "--version"]
+lab.cli.main()
+target = os.readlink("/proc/self/fd/{number}")
+open({str(found)!r}, "w").write(target)
+"""
+    subprocess.run(["sh", "-c", f"exec {sys.executable} -c {shlex.quote(program)} {closed}"], capture_output=True, check=True)
+    assert found.read_text() == os.devnull
 
 
 def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ def test_what_killed_preparations_left_is_removed_and_what_living_ones_write_is_
     dead.wait()
     host, here = os.uname().nodename, owner().split("@")[0].split("-")[-1]
     there = int(here) + 1  # the process numbers of another container, which may have this host's name
+    (home / f".preparing-99999999999-1@{host}").mkdir()
     gone = (f"{dead.pid}-1-{here}@{host}", f"{dead.pid}-1@{host}", f"{os.getppid()}-1-{there}@{host}")
     living = (f"{os.getppid()}-1-{here}@{host}", f"{dead.pid}-1-{here}@elsewhere", f"{dead.pid}-1-{there}@{host}")
     for each in (*gone, *living):
@@ -170,7 +171,7 @@ def test_what_killed_preparations_left_is_removed_and_what_living_ones_write_is_
     for path in (untouched, untouched / "tokens.bin"):
         os.utime(path, (time.time() - 2 * UNTOUCHED,) * 2)
     prepare_run(ask(tale))
-    assert set(os.listdir(home)) == {*(f".preparing-{each}" for each in living), "tale"}
+    assert set(os.listdir(home)) == {*(f".preparing-{each}" for each in (*living, f"99999999999-1@{host}")), "tale"}
     assert [run.name for run in list_runs()] == ["tale"]
 
 

@@ -167,6 +167,12 @@ def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[...,
     assert "lose 1.50 on the validation text." in bigram_in_words(text)
 
 
+def test_baselines_are_from_the_highest_to_the_lowest_on_a_text_of_other_tokens_too(empty_run: Callable[..., Run]) -> None:
+    other = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 5.8, 3.0, None, bigram_loss=9.9))
+    known = baselines(256, empty_run().config.data, LossHistory(), other)
+    assert [baseline.short for baseline in known] == ["bigram", "unigram", "uniform"]
+
+
 def test_without_a_validation_text_there_is_nothing_to_compare_with(empty_run: Callable[..., Run]) -> None:
     assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0))) == 1
     assert bigram_in_words(TextEntropy(2.0, 1.0)) == ""

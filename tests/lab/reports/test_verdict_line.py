@@ -7,6 +7,8 @@ import pytest
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.text_entropy import TextEntropy
+from lab.reports.validation_text import ValidationText
 from lab.reports.verdict_line import TONES, VerdictLine, verdict_line
 from lab.runs.run_schema import FinalEvaluation, Status
 from tests.lab.reports.recorded_curves import recorded
@@ -69,7 +71,7 @@ def test_without_a_known_source_the_level_is_named() -> None:
     assert line.parts[-1] == f"{math.log(1024) - 3.0:.2f} nats below uniform"
 
 
-@pytest.mark.parametrize("name", ["learning-short-manual", "differs-easier-end", "differs-in-the-first-epoch"])
+@pytest.mark.parametrize("name", ["learning-short-manual", "differs-easier-end"])
 def test_the_level_of_token_pairs_is_their_loss_on_the_validation_text(name: str) -> None:
     """As the loss beside it, it is of a text that was not counted; the entropy of the counted text is lower."""
     run = recorded(name)
@@ -79,6 +81,13 @@ def test_the_level_of_token_pairs_is_their_loss_on_the_validation_text(name: str
     final = run.head.status.final
     apart = (final.val_loss if final else run.history.val_losses[-1]) - run.head.entropy.validation.bigram_loss
     assert line_of(name).parts[-1] == f"{abs(apart):.2f} nats {'above' if apart > 0 else 'below'} bigram"
+
+
+def test_of_a_text_of_other_tokens_the_level_is_the_lowest_one() -> None:
+    text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 8.0, 3.0, None, bigram_loss=9.9))
+    run = DiagnosedRun(config(), TRAINING, history((10, 3.2, 7.5)), "training", text, ())
+    line = verdict_line(run, Diagnosis("validation text differs", ""))
+    assert line.parts[-1] == f"{7.5 - math.log(1024):.2f} nats above uniform"
 
 
 def test_every_verdict_has_a_tone() -> None:

@@ -341,3 +341,39 @@ def test_several_runs_are_deleted_all_or_none(empty_run: EmptyRun, home: Path, m
     assert [contents(run.path) for run in runs] == before
     delete_runs(runs)
     assert not list(home.iterdir())
+
+
+def test_where_one_of_several_cannot_be_removed_the_others_are(
+    empty_run: EmptyRun, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [empty_run(name) for name in "abc"]
+    removed: list[Path] = []
+    remove = shutil.rmtree
+
+    def refuse_the_first(path: Path, **options: bool) -> None:
+        removed.append(path)
+        if len(removed) == 1:
+            raise PermissionError(13, "Permission denied")
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse_the_first)
+    with pytest.raises(UserError, match=r"^Cannot remove all of a, the rest of which is in .*: permission denied\.$"):
+        delete_runs(runs)
+    assert [path.name for path in home.iterdir()] == [removed[0].name]
+
+
+def test_a_run_that_can_neither_be_deleted_nor_named_as_before_is_told(
+    empty_run: EmptyRun, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [empty_run(name) for name in "ab"]
+    rename, calls = os.rename, list[Path]()
+
+    def once(source: Path, target: Path) -> None:
+        calls.append(source)
+        if len(calls) > 1:
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", once)
+    with pytest.raises(UserError, match=rf"^Cannot delete b, nor name .*{DELETED_PREFIX}.* as before: input/output error\.$"):
+        delete_runs(runs)

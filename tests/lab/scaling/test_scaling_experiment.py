@@ -67,11 +67,6 @@ def renamed(experiment: ScalingExperiment) -> None:
     rename_run(make(experiment, 1, "mine"), "tiny-2")
 
 
-def of_before(experiment: ScalingExperiment) -> None:
-    run = make(experiment, 1)
-    (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, created=1.0)))
-
-
 def damaged(experiment: ScalingExperiment) -> None:
     (make(experiment, 1).path / "config.json").write_text("{")
 
@@ -83,7 +78,6 @@ def damaged(experiment: ScalingExperiment) -> None:
         (lambda experiment: make(experiment, 1, text="stories:20KB"), "another text"),
         (lambda experiment: make(experiment, 1, minutes=None, steps=10), "trained otherwise"),
         (renamed, "made as mine"),
-        (of_before, "before the experiment"),
         (damaged, "cannot be read"),
     ],
 )

@@ -150,6 +150,35 @@ async def test_an_answer_with_other_weights_than_those_opened_has_them_opened_ag
     assert not record.sentences
 
 
+async def test_a_view_that_came_before_the_newer_path_is_shown_anew(
+    record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was replaced between the two answers: the view is of the opened weights, the path of the newer ones."""
+    kind = type(engine)
+    lens, view = kind.lens, kind.view
+
+    def with_newer_weights(self: Any, **params: Any) -> Any:
+        self.step = 3000
+        return with_step(lens(self, **params), 3000)
+
+    async def slowly(method: Any, params: Any, **options: Any) -> Any:
+        if method.name == "lens":
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return await call(method, params, **options)
+
+    call = engine.call
+    steps: list[int | None] = []
+    monkeypatch.setattr(engine, "call", slowly)
+    monkeypatch.setattr(kind, "lens", with_newer_weights)
+    monkeypatch.setattr(kind, "view", lambda self, **params: with_step(view(self, **params), self.step))
+    monkeypatch.setattr(record.session._to, "view", lambda selection, shown: steps.append(shown.step))
+    record.session.select(SELECTED)
+    await record.settle()
+    assert [facts.step for facts in record.facts] == [2000, 3000]
+    assert steps[-1] == 3000
+
+
 def with_step(answer: Any, step: int) -> Any:
     answer.step = step
     return answer
