@@ -8,14 +8,17 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.core.errors import UserError
+from lab.core.number_format import whole
 from lab.lessons.lesson import Live, parse_lesson
 from lab.views.blocks import Table, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_screen import LearnScreen
+from screens.learn.lesson_reader import LessonText
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
+from screens.learn.live.live_widget import ModelAtHand
 from screens.learn.live.number_input import NumberInput, in_figures
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
@@ -121,6 +124,15 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
         await pilot.press("space")
         await until(pilot, lambda: page.reader.step == 2 and page.reader.is_settled)
         assert view().title == "parameters of tiny"
+        live = page.reader.live
+        assert live is not None
+        step = view().step
+        assert step is not None
+        assert page.reader.query_one(LessonText).model == f"tiny, step {whole(step)}"
+        live.show_model(ModelAtHand("tiny", "a"))
+        assert live.weights_step is None, "until the answer has come"
+        await until(pilot, lambda: live.is_settled)
+        assert live.weights_step == step
         await pilot.press("v")
         await until(pilot, lambda: view().title == "parameters of GPT-2")
         assert page.reader.check_action("open", ())
