@@ -331,15 +331,16 @@ class LabApp(AppState):
 
     @on(OpenState)
     async def _open_state(self, message: OpenState) -> None:
-        here = self.current_mode
+        here, run = self.current_mode, self.run_name
         if not await self.choose(message.state):
             return
         await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
         while len(self.screen_stack) > 1:
             self.pop_screen()
+        if here != message.state.mode:
+            self.opened_from, self.run_before = here, run
         if isinstance(self.screen, LabScreen):
             self.screen.restore_state(message.state)
-        self.opened_from = "" if here == message.state.mode else here
 
     @cached_property
     def _run_actions(self) -> RunActions:

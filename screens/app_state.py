@@ -68,6 +68,8 @@ class AppState(App[None]):
         """Has an engine ready for the mode that needs it first."""
         self.run_is_chosen = False
         """True once the user has chosen a run: until then it is the newest."""
+        self.run_before = ""
+        """The run in use where `opened_from` is left, which escape leads back to with it."""
         self.opened_from = ""
         """The mode from which the place in view was opened, such as a lesson's: escape leads back to it."""
         self._is_small = False
@@ -152,7 +154,7 @@ class AppState(App[None]):
     @on(RunChosen)
     def _run_chosen(self, message: RunChosen) -> None:
         self.run_is_chosen = True
-        self.run_name = message.name
+        self.run_name = self.run_before = message.name
         if message.open_mode:
             self.show_mode(message.open_mode)
             self.screen_stack[0].post_message(Arrived("run"))

@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
-from screens.messages import ModeChosen, ToApp
+from screens.messages import ModeChosen, RunChosen, ToApp
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from screens.widgets.page_bar import PageLink
@@ -169,6 +169,9 @@ class LabScreen(Screen[None]):
         elif self.query_one(KeyBar).close() or self.go_back():
             return
         elif self.lab.opened_from:
+            before = self.lab.run_before
+            if before != self.lab.run_name and self.lab.run_summary(before) is not None:
+                self.post_message(RunChosen(before))
             self.post_message(ModeChosen(self.lab.opened_from))
         else:
             self.query_one(KeyBar).tell(NOTHING_BEHIND if self.MODE == "home" else f"{NOTHING_BEHIND} here; 1 leads to Home")

@@ -9,7 +9,7 @@ from functools import cache
 from statistics import fmean
 from typing import TypeVar
 
-from lab.core.number_format import fixed, probability, whole
+from lab.core.number_format import counted, fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.posttraining.history import PosttrainingHistory
 from lab.posttraining.progress_log import SHOWN, Evaluation, Model, Round, SftStep
@@ -191,7 +191,8 @@ def rounds_view(history: PosttrainingHistory) -> View:
 
 def rounds_sentence(kept: Sequence[Round], free: Sequence[Round]) -> str:
     """Reward and exact answers at the beginning and at the end of each."""
-    words = f"With the KL penalty: {_course(kept)}."
+    ends = counted(min(AT_THE_ENDS, len(kept)), "round")
+    words = f"Means of the first and the last {ends}. With the KL penalty: {_course(kept)}."
     if free:
         words += f" Without: {_course(free)}."
     return words

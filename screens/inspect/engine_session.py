@@ -314,10 +314,11 @@ async def _together(*answers: Coroutine[Any, Any, None]) -> None:
     tasks = [asyncio.create_task(answer) for answer in answers]
     try:
         await asyncio.gather(*tasks)
-    finally:
+    except BaseException:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 def neighbours(selection: Selection, path: LensPath, facts: ModelFacts) -> list[Selection]:

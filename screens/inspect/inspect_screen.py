@@ -195,13 +195,13 @@ class InspectScreen(WidgetMessages):
         return action not in self._owners or self._owners[action].is_enabled(action)
 
     def screen_state(self) -> ScreenState:
-        if isinstance(self.model, Starting):
-            return super().screen_state()
-        return state_of(self.selection, self.model)
+        return super().screen_state() if isinstance(self.model, Starting) else state_of(self.selection, self.model)
 
     def restore_state(self, state: ScreenState) -> None:
         self._time.close()
         self._restored.restore(structs.replace(state, run=state.run or self.lab.run_name))
+        if self.lab.opened_from:
+            self._places.forget()  # escape leads back to where this was opened, not through places seen before
         if isinstance(self.model, Starting | Loading):
             self._read_run(self.lab.run_name)  # the prompt's tokens, which need no model
 

@@ -202,13 +202,11 @@ class NewRun(BaseChoice, SuggestsText):
 
     @on(SuggestsText.Suggested)
     def _take_suggestion(self, message: SuggestsText.Suggested) -> None:
-        suggested = message.source, message.encoding or None
-        if not self.is_suggested or self.preparing:
-            return
-        if suggested != (self._text.source, self._text.encoding):
-            self._set_text(message.source, message.encoding)
-        if self.form.settings.clean == self._kept.clean:  # else the user has typed rules
-            self.choose_cleaning(message.cleaning)
+        if self.is_suggested and not self.preparing:
+            if (message.source, message.encoding or None) != (self._text.source, self._text.encoding):
+                self._set_text(message.source, message.encoding)
+            if self.form.settings.clean == self._kept.clean:  # else the user has typed rules
+                self.choose_cleaning(message.cleaning)
 
     def choose_encoding(self, encoding: str) -> None:
         """Read the chosen text in this encoding, if it is not the one that it was chosen with."""

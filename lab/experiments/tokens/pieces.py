@@ -72,5 +72,5 @@ def _sentence(found: dict[str, list[list[str]]]) -> str:
         elif shared:
             said.append(f"{name}: the words share “{shared[0]}”" + (f" and {whole(len(shared) - 1)} more" if shared[1:] else ""))
         else:
-            said.append(f"{name}: no token is in two words")
+            said.append(f"{name}: no token is in two different words")
     return "; ".join(said) + "."

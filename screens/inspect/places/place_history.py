@@ -26,6 +26,10 @@ class PlaceHistory(InspectPart):
         elif not self._is_going_back and _is_jump(old, new, self._steps()):
             self._before = [*self._before[1 - JUMPS_KEPT :], old]
 
+    def forget(self) -> None:
+        """Forget all places."""
+        self._before.clear()
+
     def go_back(self) -> bool:
         """Go back to the place before the last jump. False if there is none."""
         if not self._before:

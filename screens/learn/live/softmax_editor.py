@@ -91,7 +91,7 @@ class SoftmaxEditor(LiveWidget):
         yield BlockView(id="softmax-table")
 
     def _field(self, label: str, number: float) -> ScoreInput:
-        field = ScoreInput(f"{number:g}", select_on_focus=False)
+        field = ScoreInput(f"{number:g}")
         field.border_title = Text(label)
         return field
 

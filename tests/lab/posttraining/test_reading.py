@@ -129,7 +129,7 @@ def test_rounds_tell_the_course_of_both() -> None:
     free = [round_("rl-free", number, 0.04 * number, 1 - 0.04 * number, 2.0 * number) for number in range(1, 26)]
     view = rounds_view(history(*kept, *free))
     assert view.sentence == (
-        "With the KL penalty: reward 46% → 86%, exact 40% → 40%, KL 2.3 nats. "
+        "Means of the first and the last 5 rounds. With the KL penalty: reward 46% → 86%, exact 40% → 40%, KL 2.3 nats. "
         "Without: reward 12% → 92%, exact 88% → 8%, KL 46.0 nats."
     )
     with_penalty, without = tables(view)

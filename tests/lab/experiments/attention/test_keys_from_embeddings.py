@@ -1,5 +1,7 @@
 import pytest
 
+from lab.lessons.claim_checker.check_claim import check_claim
+from lab.lessons.claim_checker.load_claims import load_claims
 from tests.lab.experiments.conftest import MakeTextRun, Measure
 
 
@@ -12,3 +14,13 @@ def test_all_layers_are_told_apart_from_layer_2_only_where_they_differ(
     assert ("loss_all_replaced" in found) is says_all
     if says_all:
         assert found["loss_all_replaced"] != found["loss_replaced"]
+
+
+@pytest.mark.parametrize(("name", "experiment"), [("keys-and-values", "keys_from_embeddings"), ("word-order", "word_order")])
+def test_what_holds_of_one_layer_alone_is_no_true_note(
+    name: str, experiment: str, text_run: MakeTextRun, measure: Measure
+) -> None:
+    claim = next(claim for claim in load_claims() if claim.name == name)
+    checked = check_claim(claim, measure(experiment, text_run(layers=1)))
+    assert checked.verdict == "limit"
+    assert "one layer" in checked.explanation()

@@ -256,7 +256,7 @@ def test_learning_in_use(tiny: Any, check: Check, monkeypatch: Patch) -> None:
 
 
 def test_word_order(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
-    assert check("word-order", text_run(name="one", layers=1)).verdict == "true"
+    assert check("word-order", text_run(name="one", layers=1)).verdict == "limit"
     deeper = text_run(name="two", layers=2)
     assert check("word-order", deeper).verdict == "limit"
     use_kernel(attend_to_the_last_few, monkeypatch)
