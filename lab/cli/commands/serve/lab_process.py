@@ -13,7 +13,7 @@ from textual_serve.app_service import AppService
 OPEN_LAB = [sys.executable, "-P", "-c", "from screens.app import run; run()"]
 COMMAND = f"exec {shlex.join(OPEN_LAB)}"
 """Without `exec` the shell would be the process that is ended, and the lab would live on."""
-SECONDS_TO_QUIT = 5.0
+SECONDS_TO_QUIT = 3.0
 """Seconds that a lab may take to quit before it is killed."""
 MOST_WAITING = 1 << 20
 """Bytes that the lab has not read yet, above which nothing more is sent to it."""
