@@ -147,7 +147,8 @@ class TimeTravel(InspectPart):
             self._slider.index = stop_index(list(self._slider.stops), new.checkpoint, None)
 
     def path_came(self, selection: Selection, path: LensPath) -> None:
-        if self.is_open and path.step is not None and path.step != self._step_of(selection.checkpoint):
+        is_file_of_step = selection.checkpoint.isdecimal()  # else best or last, which the trainer replaces
+        if self.is_open and not is_file_of_step and path.step not in (None, self._step_of(selection.checkpoint)):
             self._name_step(selection.checkpoint, path.step)  # its file was replaced since the stops were listed
             self._host.start(self._list_again(selection.run, selection.checkpoint, path.step), "stops")
         self._answers(selection).path = path

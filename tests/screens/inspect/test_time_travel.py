@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,6 +121,30 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
         assert slider.stops[slider.index].step == 2400
         await go(pilot, settle, "left")
         assert slider.words[0].endswith("against step 2,400")
+
+
+async def test_a_snapshot_that_is_listed_no_more_renames_no_other(
+    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long run that trains some snapshots go: one in view is then none of the stops."""
+    async with inspect(size=(120, 40)) as pilot:
+        kind = type(engine)
+        lens = kind.lens
+
+        def way_at(self: Any, checkpoint: str, **params: Any) -> Any:
+            found = lens(self, checkpoint=checkpoint, **params)
+            found.step = 256 if checkpoint == "256" else 2000
+            return found
+
+        monkeypatch.setattr(kind, "lens", way_at)
+        await go(pilot, settle, "t")
+        slider = slider_of(pilot)
+        slider.stops = tuple(stop for stop in STOPS if stop.step != 256)
+        screen = pilot.app.screen
+        assert isinstance(screen, InspectScreen)
+        screen.selection = replace(screen.selection, checkpoint="256")
+        await settle(pilot)
+        assert [stop.step for stop in slider.stops] == [0, 1, 2000]
 
 
 async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Settle) -> None:
