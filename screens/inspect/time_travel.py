@@ -147,9 +147,8 @@ class TimeTravel(InspectPart):
             self._slider.index = stop_index(list(self._slider.stops), new.checkpoint, None)
 
     def path_came(self, selection: Selection, path: LensPath) -> None:
-        is_file_of_step = selection.checkpoint.isdecimal()  # else best or last, which the trainer replaces
-        if self.is_open and not is_file_of_step and path.step not in (None, self._step_of(selection.checkpoint)):
-            self._name_step(selection.checkpoint, path.step)  # its file was replaced since the stops were listed
+        is_in_view = self.is_open and selection.model == self._host.selection.model
+        if is_in_view and path.step is not None and self._place(selection.checkpoint, path.step):
             self._host.start(self._list_again(selection.run, selection.checkpoint, path.step), "stops")
         self._answers(selection).path = path
         self._tell_change()
@@ -176,13 +175,20 @@ class TimeTravel(InspectPart):
         stops = await self._listed(run)
         if stops and self.is_open and self._host.selection.model == (run, checkpoint):
             self._slider.stops = stops
-            self._slider.index = stop_index(list(stops), checkpoint, None)
-            self._name_step(checkpoint, step)
+            self._place(checkpoint, step)
 
-    def _name_step(self, checkpoint: str, step: int) -> None:
-        """Give the stop of a checkpoint the step of its weights."""
-        stops, at = self._slider.stops, stop_index(list(self._slider.stops), checkpoint, None)
+    def _place(self, checkpoint: str, step: int) -> bool:
+        """Mark the stop of the weights in view. True if the stop of that name had another step, and got this one: the trainer
+        has replaced the file since the stops were listed.
+
+        Where no stop has the name, as the best weights before the first evaluation, it is the nearest one.
+        """
+        stops = self._slider.stops
+        at = self._slider.index = stop_index(list(stops), checkpoint, step)
+        if checkpoint not in (stops[at].checkpoint, *stops[at].names) or stops[at].step == step:
+            return False
         self._slider.stops = (*stops[:at], replace(stops[at], step=step), *stops[at + 1 :])
+        return True
 
     def _step_of(self, checkpoint: str) -> int:
         stops = list(self._slider.stops)

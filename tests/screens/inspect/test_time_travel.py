@@ -147,6 +147,33 @@ async def test_a_snapshot_that_is_listed_no_more_renames_no_other(
         assert [stop.step for stop in slider.stops] == [0, 1, 2000]
 
 
+async def test_before_the_first_evaluation_the_last_weights_stand_for_the_best_at_their_own_stop(
+    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = (TimelineStop("last", 0, ("last",)), TimelineStop("1", 1), TimelineStop("2", 2))
+    monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(early))
+    async with inspect(size=(120, 40)) as pilot:
+        kind = type(engine)
+        opened, lens = kind.open, kind.lens
+
+        def open_at(self: Any, run: str, checkpoint: str) -> Any:
+            found = opened(self, run, "best")
+            found.step = 0
+            return found
+
+        def way_at(self: Any, **params: Any) -> Any:
+            found = lens(self, **params)
+            found.step = 0
+            return found
+
+        monkeypatch.setattr(kind, "open", open_at)
+        monkeypatch.setattr(kind, "lens", way_at)
+        await go(pilot, settle, "t")
+        slider = slider_of(pilot)
+        assert slider.stops == early, "no stop is renamed"
+        assert slider.index == 0
+
+
 async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await go(pilot, settle, "j", "j", "j", "j", "enter", "t")
