@@ -31,9 +31,9 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(self, lesson: str) -> LessonProgress:
         return self.lessons.get(lesson, LessonProgress())
 
-    def at(self, lesson: str, step: int, steps: int) -> "Progress":
-        """The progress once this step, of so many, is read."""
-        is_done = self.of(lesson).is_done or step == steps - 1
+    def at(self, lesson: str, step: int, steps: int, *, is_back: bool = False) -> "Progress":
+        """The progress once this step, of so many, is read; `is_back` if it was reached from the lesson after this one."""
+        is_done = self.of(lesson).is_done or (step == steps - 1 and not is_back)
         return Progress({**self.lessons, lesson: LessonProgress(step, is_done)}, lesson)
 
 

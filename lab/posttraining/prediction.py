@@ -4,7 +4,7 @@ from lab.core.number_format import probability
 from lab.posttraining.history import PosttrainingHistory
 from lab.posttraining.progress_log import Model
 
-QUESTION = "Without the KL penalty, will more of the answers be exact than with it?"
+QUESTION = "The KL penalty keeps RL near the SFT model. Will more of the answers be exact without it than with it?"
 CHOICES = ("more than with it", "about as many", "fewer than with it")
 PREDICTED: tuple[Model, Model] = ("rl", "rl-free")
 ABOUT = 0.1

@@ -57,7 +57,7 @@ def examples_view() -> View:
     source.draw(settings.held_out)
     pairs = source.draw(SHOWN, settings.hedged)
     hedged = probability(settings.hedged, 0)
-    return _pairs_view(f"{hedged} of the answers to learn from name both animals of the story.", pairs, "such as these")
+    return _pairs_view(f"An answer to learn from names both animals with a probability of {hedged}.", pairs, "such as these")
 
 
 def _pairs_view(sentence: str, pairs: Sequence[QuestionPair], title: str) -> View:

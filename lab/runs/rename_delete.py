@@ -196,7 +196,7 @@ def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
             refuse_to_change(run)
             held.enter_context(_trainer_lock_held(run, what))
             if inspect_lock_is_held(run.path):
-                raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")
+                raise UserError(f"{run.name} is open in Inspect or Learn of another lab; close that lab first.")
         yield
 
 

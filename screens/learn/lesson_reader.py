@@ -75,6 +75,8 @@ class LessonReader(Vertical):
 
         lesson: Lesson
         step: int
+        is_back: bool
+        """True if it was reached from the lesson after this one."""
 
     @dataclass
     class Ended(Message):
@@ -91,6 +93,7 @@ class LessonReader(Vertical):
         """The live widget whose sentences are shown, also while it is being mounted; one that was left may still say some."""
         self._model: ModelAtHand | None = None
         self._is_preview = True
+        self._is_back = False
         self._is_laying_out = False
 
     def compose(self) -> ComposeResult:
@@ -103,8 +106,9 @@ class LessonReader(Vertical):
     def is_settled(self) -> bool:
         return not self._is_laying_out and (self.live is None or self.live.is_settled)
 
-    def show(self, lesson: Lesson, step: int) -> None:
-        """Show this step of a lesson; its live widget or its text takes the keys."""
+    def show(self, lesson: Lesson, step: int, *, is_back: bool = False) -> None:
+        """Show this step of a lesson, reached from the lesson after it if `is_back`; its live widget or its text takes the keys."""
+        self._is_back = is_back
         self._show(lesson, step, is_preview=False)
 
     def preview(self, lesson: Lesson, step: int) -> None:
@@ -170,7 +174,7 @@ class LessonReader(Vertical):
             self.remove_class("-live-only")
         if not self._is_preview:
             self.take_focus()
-            self.post_message(self.StepShown(lesson, self.step))
+            self.post_message(self.StepShown(lesson, self.step, self._is_back))
         self.refresh_bindings()
 
     def _title(self, width: int) -> str:

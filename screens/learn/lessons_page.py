@@ -220,19 +220,19 @@ class LessonsPage(ReadingPage):
             lesson = self.lessons[event.option_index]
             self._open(lesson.name, self._place_in(lesson))
 
-    def _open(self, name: str, step: int) -> None:
+    def _open(self, name: str, step: int, *, is_back: bool = False) -> None:
         self._opens = None
         at = next((at for at, lesson in enumerate(self.lessons) if lesson.name == name), None)
         if at is not None:
             self.add_class("-reading")
             self.list.highlighted = at
-            self.reader.show(self.lessons[at], step)
+            self.reader.show(self.lessons[at], step, is_back=is_back)
 
     @on(LessonReader.StepShown)
     def _keep_progress(self, message: LessonReader.StepShown) -> None:
         if self._progress is None:
             return
-        progress = self._progress.at(message.lesson.name, message.step, len(message.lesson.steps))
+        progress = self._progress.at(message.lesson.name, message.step, len(message.lesson.steps), is_back=message.is_back)
         if progress != self._progress:
             self._progress = progress
             self._mark_all()
@@ -256,7 +256,8 @@ class LessonsPage(ReadingPage):
             return
         at = names.index(self.reader.lesson.name) + message.by
         if 0 <= at < len(names):
-            self._open(names[at], 0 if message.by > 0 else len(self.lessons[at].steps) - 1)
+            is_back = message.by < 0
+            self._open(names[at], len(self.lessons[at].steps) - 1 if is_back else 0, is_back=is_back)
         else:
             self.close_reading()
 

@@ -77,7 +77,7 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     until = next((step for step, loss in enumerate(losses) if not np.isfinite(loss)), len(losses))
     blocks.append(Strip(f"the loss over {until - 1} steps", Array.of(np.array(losses[:until])), never_negative=True, first=0))
     sentence = (
-        f"One step takes the loss on {whole(targets.numel())} tokens of the {part} from {significant(finite[0], 4)} to "
+        f"One step, rate {rate:g}: the loss on {whole(targets.numel())} tokens of the {part} goes from {significant(finite[0], 4)} to "
         f"{significant(losses[1], 4)}: {probability(moved / parameters)} of {whole(parameters)} weights move, by "
         f"{probability(float(measures['relative_move']), digits=2)} of their length together. {steps} steps "
         + (f"take it to {significant(losses[-1], 4)}." if np.isfinite(losses[-1]) else "make it NaN or infinite: it diverges.")
@@ -122,8 +122,9 @@ def _length(tensors: "dict[str, Tensor]") -> float:
 
 
 def _losses(losses: list[float]) -> Table:
-    chosen = sorted({0, 1, len(losses) // 2, len(losses) - 1})
-    most = max((loss for loss in losses if np.isfinite(loss)), default=0.0) or 1.0
+    until = next((step for step, loss in enumerate(losses) if not np.isfinite(loss)), len(losses) - 1)
+    chosen = sorted({0, min(1, until), until // 2, until})
+    most = max((losses[step] for step in chosen if np.isfinite(losses[step])), default=0.0) or 1.0
     rows = [[Cell(whole(step)), _loss_cell(losses[step], most)] for step in chosen]
     return Table([Column("after step"), Column("loss")], rows, title="the loss, again and again")
 

@@ -59,8 +59,8 @@ def forward_cost(context: ExperimentContext) -> ExperimentResult:
         Column("T × T", optional=1),
     ]
     sentence = (
-        f"{name} over its whole context of {whole(longest)}: {count(total)} multiplications, {probability(attention / total)} of "
-        "them between pairs of tokens. Twice the tokens make that part four times as large."
+        f"{name} predicts one token from its whole context of {whole(longest)} by {count(total)} multiplications, "
+        f"{probability(attention / total)} of them between pairs of tokens. Twice the tokens make that part four times as large."
     )
     view = View("forward_cost", f"one forward pass of {name}", sentence, [Table(columns, rows)])
     return ExperimentResult(view, measures)

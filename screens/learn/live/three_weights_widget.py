@@ -46,9 +46,7 @@ class ThreeWeightsWidget(LiveWidget):
     BINDINGS = [
         Binding("enter", "take(1)", "Take a step", id="weights.step", tooltip="One step of gradient descent"),
         Binding("f", f"take({MANY})", "100 steps", id="weights.many", tooltip="A hundred steps of gradient descent"),
-        Binding(
-            "escape", "leave_field", "Leave the field", id="weights.leave", tooltip="Back to the numbers, where letters are keys"
-        ),
+        Binding("escape", "leave_field", "Leave the field", id="weights.leave", show=False, tooltip="Back to the numbers"),
         Binding("u", "undo", "Undo", id="weights.undo", tooltip="Take the last step back"),
     ]
 

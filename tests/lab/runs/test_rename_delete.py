@@ -113,7 +113,7 @@ def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
     assert descriptor is not None
     assert inspect_lock_is_held(run.path)
     for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
-        with pytest.raises(UserError, match="tale is open in Inspect of another lab"):
+        with pytest.raises(UserError, match="tale is open in Inspect or Learn of another lab"):
             change()
     os.close(descriptor)
     assert not inspect_lock_is_held(run.path)

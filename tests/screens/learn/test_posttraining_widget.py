@@ -128,7 +128,7 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert widget(pilot).view_name == "plan", "g shows what it changes"
         assert CHOICES[2] in view(pilot).sentence
         await pilot.press("v")
-        assert "name both animals" in view(pilot).sentence
+        assert "names both animals" in view(pilot).sentence
 
         await pilot.press("r")
         await until(pilot, lambda: widget(pilot).history.sft)
