@@ -1,0 +1,29 @@
+"""Learn: back from a lesson into the one before it, which is not read for that."""
+
+from pathlib import Path
+from typing import Any
+
+from lab.learner.progress import read_progress
+from screens.app import LabApp
+from screens.learn.lessons_page import LessonsPage
+from tests.screens.learn.test_learn import app, settled
+
+__all__ = ["app"]
+
+
+async def test_a_lesson_that_is_gone_back_into_is_not_done(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot, until)
+        page = pilot.app.screen.query_one(LessonsPage)
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: read_progress(home)[0].last == page.lessons[1].name)
+        await pilot.press("p")
+        last = len(page.lessons[0].steps) - 1
+        await until(pilot, lambda: page.reader.lesson is page.lessons[0] and page.reader.step == last)
+        await until(pilot, lambda: read_progress(home)[0].last == page.lessons[0].name)
+        assert not read_progress(home)[0].of(page.lessons[0].name).is_done
+        assert str(page.list.border_subtitle).startswith("0 of")
+        await pilot.press("p")
+        await until(pilot, lambda: read_progress(home)[0].of(page.lessons[0].name).step == last - 1)
+        await pilot.press("space")
+        await until(pilot, lambda: str(page.list.border_subtitle).startswith("1 of"))
