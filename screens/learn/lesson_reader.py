@@ -107,7 +107,7 @@ class LessonReader(Vertical):
         return not self._is_laying_out and (self.live is None or self.live.is_settled)
 
     def show(self, lesson: Lesson, step: int, *, is_back: bool = False) -> None:
-        """Show this step of a lesson, reached from the lesson after it if `is_back`; its live widget or its text takes the keys."""
+        """Show this step of a lesson, `is_back` if from the lesson after it; its live widget or its text takes the keys."""
         self._is_back = is_back
         self._show(lesson, step, is_preview=False)
 

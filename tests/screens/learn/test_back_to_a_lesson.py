@@ -11,7 +11,7 @@ from tests.screens.learn.test_learn import app, settled
 __all__ = ["app"]
 
 
-async def test_a_lesson_that_is_gone_back_into_is_not_done(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+async def test_a_lesson_that_is_gone_back_into_is_not_done(app: LabApp, home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot, until)
         page = pilot.app.screen.query_one(LessonsPage)
