@@ -27,6 +27,7 @@ TONES: dict[Verdict, Tone] = {
     "warming up": "wait",
     "rolled back": "warn",
     "learning": "good",
+    "learned": "good",
     "overfitting": "warn",
     "text too small": "warn",
     "validation text differs": "warn",
@@ -36,7 +37,7 @@ TONES: dict[Verdict, Tone] = {
 }
 SIGNS: dict[Tone, str] = {"good": "✓", "wait": "…", "warn": "!", "bad": "✗"}
 """Sign of each tone, so that it is told without colour."""
-JUDGED: tuple[Verdict, ...] = ("learning", "plateau", "overfitting", "text too small")
+JUDGED: tuple[Verdict, ...] = ("learning", "learned", "plateau", "overfitting", "text too small")
 """Verdicts of runs whose validation loss says whether they overfit."""
 NO_LEVEL: tuple[Verdict, ...] = (
     "waiting",

@@ -78,8 +78,8 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     blocks.append(Strip(f"the loss over {until - 1} steps", Array.of(np.array(losses[:until])), never_negative=True, first=0))
     sentence = (
         f"One step, rate {rate:g}: the loss on {whole(targets.numel())} tokens of the {part} goes from "
-        f"{significant(finite[0], 4)} to {significant(losses[1], 4)}: {probability(moved / parameters)} of {whole(parameters)} weights "
-        f"move, by {probability(float(measures['relative_move']), digits=2)} of their length together. {steps} steps "
+        f"{significant(finite[0], 4)} to {significant(losses[1], 4)}: {probability(moved / parameters)} of "
+        f"{whole(parameters)} weights move, by {probability(float(measures['relative_move']), digits=2)} of their length together. {steps} steps "
         + (f"take it to {significant(losses[-1], 4)}." if np.isfinite(losses[-1]) else "make it NaN or infinite: it diverges.")
     )
     return ExperimentResult(View("gradient_descent", "gradient descent from random weights", sentence, blocks), measures)

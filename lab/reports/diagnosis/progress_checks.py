@@ -15,7 +15,7 @@ from lab.reports.diagnosis.thresholds import (
     STANDS_STILL,
     STEPS_WITHOUT_EVALUATIONS,
 )
-from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
 
 
 def plateau(run: DiagnosedRun) -> Diagnosis | None:
@@ -87,10 +87,12 @@ def _plateau_advice(run: DiagnosedRun) -> str:
 
 
 def learning(run: DiagnosedRun) -> Diagnosis:
-    """Learning: the verdict where no check has a finding."""
+    """Learning, or learned where the run has finished: the verdict where no check has a finding."""
     found = run.trend_evaluations
     follows = len(found) < 2 or found[-1].loss < found[0].loss * (1 - RISE)
     early = any(event.kind == "early_stop" for event in run.events)
-    still = run.phase == "finished" and run.relative_fall() > STANDS_STILL and follows and not early
+    is_over = run.phase == "finished"
+    still = is_over and run.relative_fall() > STANDS_STILL and follows and not early
     advice = "It ended while its loss was still falling: a run with more steps may well go lower." if still else ""
-    return Diagnosis("learning", run.trend_in_words(), _far_settings(run) or _near_source(run) or advice)
+    verdict: Verdict = "learned" if is_over else "learning"
+    return Diagnosis(verdict, run.trend_in_words(), _far_settings(run) or _near_source(run) or advice)

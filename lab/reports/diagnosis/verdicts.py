@@ -12,6 +12,7 @@ Verdict = Literal[
     "warming up",
     "rolled back",
     "learning",
+    "learned",
     "overfitting",
     "text too small",
     "validation text differs",

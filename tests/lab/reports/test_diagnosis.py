@@ -41,17 +41,17 @@ LR_UP = (r"is far below the default of 0\.003",)
 LR_DOWN = (r"is far above the default of 0\.003",)
 
 TABLE = {
-    "learning": Case("learning", (MORE_STEPS,), ("rate",)),
-    "learning-manual": Case("learning", (MORE_STEPS,), ("rate", "longer text")),
+    "learning": Case("learned", (MORE_STEPS,), ("rate",)),
+    "learning-manual": Case("learned", (MORE_STEPS,), ("rate", "longer text")),
     "learning-half-way": Case("learning", (), (MORE_STEPS, "ended", "rate")),
-    "learning-muon": Case("learning", (), ("rate",)),
-    "learning-dropout": Case("learning", (), ("dropout",)),
+    "learning-muon": Case("learned", (), ("rate",)),
+    "learning-dropout": Case("learned", (), ("dropout",)),
     "learning-rare-evaluations": Case("learning", (r"the validation loss was [\d.]+ at step 400",), ("step 0 ", "ended")),
-    "learning-by-minutes": Case("learning", (MORE_STEPS,)),
+    "learning-by-minutes": Case("learned", (MORE_STEPS,)),
     "learning-before-overfitting": Case("learning", (), ("best", "ended")),
-    "learning-with-a-gap": Case("learning", (), ("rate",)),
-    "learning-short-manual": Case("learning", (), ("rate", "mix")),
-    "too-short": Case("learning", (MORE_STEPS,), (LIMIT,)),
+    "learning-with-a-gap": Case("learned", (), ("rate",)),
+    "learning-short-manual": Case("learned", (), ("rate", "mix")),
+    "too-short": Case("learned", (MORE_STEPS,), (LIMIT,)),
     "too-short-to-tell": Case("too early to tell", ("10 steps so far", "more steps would tell more"), ("from", "went")),
     "paused-early": Case("too early to tell", (r"1\d steps so far",), ("ended", "went")),
     "paused-at-once": Case("waiting", ("no step",)),
@@ -73,15 +73,15 @@ TABLE = {
     "copied-one-letter": Case("validation text copied", ("100% of the validation text",), ("nan",)),
     "lr-too-low-at-uniform-baseline": Case("plateau", (*LR_UP, "uniform baseline", "not the limit"), (LIMIT,)),
     "lr-too-low-rarely-evaluated": Case("plateau", (*LR_UP, "not the limit"), (LIMIT,)),
-    "lr-too-low-muon": Case("learning", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
+    "lr-too-low-muon": Case("learned", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
     "lr-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
     "lr-too-high-without-rollback": Case("learning", (*LR_DOWN, r"0\.3 "), (LIMIT, "below")),
-    "lr-too-high": Case("learning", LR_DOWN, (LIMIT, "below", MORE_STEPS)),
+    "lr-too-high": Case("learned", LR_DOWN, (LIMIT, "below", MORE_STEPS)),
     "lr-too-high-muon": Case(
-        "learning", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), passes("rolled back")
+        "learned", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), passes("rolled back")
     ),
     "rolled-back": Case(
-        "learning",
+        "learned",
         (*LR_DOWN, r"learning rate of 3 \(0\.38 after 3 rollbacks\)"),
         (r"0\.30", MORE_STEPS),
         passes("rolled back"),
@@ -92,8 +92,8 @@ TABLE = {
         (r"about the bigram entropy of the training text \(2\.08\)", "depends on more than one"),
         ("not the limit", "rate"),
     ),
-    "dropout-too-high": Case("learning", (r"dropout of 0\.9 is high",), (LIMIT, "learning rate of", MORE_STEPS)),
-    "learning-context-of-two": Case("learning", (MORE_STEPS,), (LIMIT, "far")),
+    "dropout-too-high": Case("learned", (r"dropout of 0\.9 is high",), (LIMIT, "learning rate of", MORE_STEPS)),
+    "learning-context-of-two": Case("learned", (MORE_STEPS,), (LIMIT, "far")),
     "plateau-model-too-small": Case("plateau", ("larger model",), (LIMIT, "far")),
     "diverged-without-rollback": Case("diverged", (r"such as 0\.0030, the default .* instead of 1\.",), ("0.10", "Stop it")),
     "diverged-nan-without-rollback": Case("diverged", ("NaN or infinite", r"such as 0\.0030"), ("Stop it",)),
@@ -207,7 +207,7 @@ def test_overfitting_is_said_from_the_third_evaluation_above_the_best() -> None:
     history = recorded("overfitting").history
     best = min(range(len(history.val_losses)), key=lambda at: history.val_losses[at])
     verdicts = [recorded("overfitting", step).diagnosis().verdict for step in history.eval_steps[best : best + 4]]
-    assert verdicts == ["learning", "learning", "learning", "overfitting"]
+    assert verdicts == ["learned", "learned", "learned", "overfitting"]
 
 
 def test_the_weights_of_step_0_are_never_called_the_best() -> None:
