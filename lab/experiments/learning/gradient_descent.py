@@ -76,10 +76,11 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     blocks: list[Block] = [_losses(losses), table]
     until = next((step for step, loss in enumerate(losses) if not np.isfinite(loss)), len(losses))
     blocks.append(Strip(f"the loss over {until - 1} steps", Array.of(np.array(losses[:until])), never_negative=True, first=0))
+    share, length = probability(moved / parameters), probability(float(measures["relative_move"]), digits=2)
     sentence = (
         f"One step, rate {rate:g}: the loss on {whole(targets.numel())} tokens of the {part} goes from "
-        f"{significant(finite[0], 4)} to {significant(losses[1], 4)}: {probability(moved / parameters)} of "
-        f"{whole(parameters)} weights move, by {probability(float(measures['relative_move']), digits=2)} of their length together. {steps} steps "
+        f"{significant(finite[0], 4)} to {significant(losses[1], 4)}: {share} of {whole(parameters)} weights move, by {length} "
+        f"of their length together. {steps} steps "
         + (f"take it to {significant(losses[-1], 4)}." if np.isfinite(losses[-1]) else "make it NaN or infinite: it diverges.")
     )
     return ExperimentResult(View("gradient_descent", "gradient descent from random weights", sentence, blocks), measures)
