@@ -14,8 +14,10 @@ from textual.reactive import var
 
 from lab.core.number_format import bytes_, count
 from lab.data.cleaning.funnel import Funnel
+from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
+from models.config import DEFAULT_PRESET
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
@@ -190,6 +192,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _measured(self, message: CleanPage.Measured) -> None:
         self._funnel = message.funnel
         self._show_steps()
+        if self._tokens_rules != self._rules:
+            page, vocabulary = self.choose_page, default_vocabulary(DEFAULT_PRESET, message.funnel.kept_bytes)
+            page.count(page.source, page.read_encoding, self._rules, ("bpe",), vocabulary)
 
     def screen_state(self) -> ScreenState:
         return ScreenState(mode=self.MODE, page=self.page, text=self.choose_page.source, encoding=self.choose_page.encoding)

@@ -86,7 +86,7 @@ def size_lines(tokens: TrainingTokens, preset: str, width: int) -> list[PieceLin
     ratio = tokens.train_tokens / parameters
     facts = (
         f"{about}{whole(tokens.train_tokens)} training tokens in {about}{whole(windows)} windows of {config.context} an epoch",
-        f"{preset}: {count(parameters)} parameters, {significant(ratio)} tokens per parameter",
+        f"{preset}: {count(parameters)} parameters, {significant(ratio)} tokens per parameter in one epoch",
     )
     lines: list[PieceLine] = []
     joined = " · ".join(facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textual import events, on, work
@@ -126,13 +127,24 @@ class TextReader(DataPage):
         if facts.entropy_bits_per_byte is not None:
             grammar_in_words()  # now, in a thread, so that the key that shows it need not wait
         self.post_message(self.FactsRead(source, encoding or "", rules, facts))
-        for kind in KINDS:
+        self._count(source, encoding or "", rules, KINDS, default_vocabulary(DEFAULT_PRESET, facts.bytes))
+
+    @work(thread=True, group="count", exclusive=True, exit_on_error=True)
+    def count(self, source: str, encoding: str, rules: tuple[str, ...], kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+        """Count the tokens of a text whose facts are known."""
+        try:
+            self._count(source, encoding, rules, kinds, vocabulary)
+        except UserError as error:
+            for kind in kinds:
+                self.post_message(self.Counted(source, encoding, rules, kind, None, str(error)))
+
+    def _count(self, source: str, encoding: str, rules: tuple[str, ...], kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+        for kind in kinds:
             try:
-                vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
-                count = count_tokens(source, encoding, kind, vocabulary, rules)
-                self.post_message(self.Counted(source, encoding or "", rules, kind, count))
+                count = count_tokens(source, encoding or None, kind, vocabulary, rules)
+                self.post_message(self.Counted(source, encoding, rules, kind, count))
             except (TokenizerError, VocabularyError) as error:
-                self.post_message(self.Counted(source, encoding or "", rules, kind, None, str(error)))
+                self.post_message(self.Counted(source, encoding, rules, kind, None, str(error)))
 
 
 def short_name(source: str) -> str:

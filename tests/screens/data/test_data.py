@@ -11,9 +11,11 @@ from textual.widgets import Input, Label, Static
 
 from lab.core.preferences import RecentText, write_preferences
 from lab.data.recent_texts import recent_texts
-from lab.data.statistics.text_statistics import read_facts
+from lab.data.statistics.text_statistics import count_tokens, read_facts
+from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
+from models.config import DEFAULT_PRESET
 from screens.app import LabApp
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
@@ -495,6 +497,9 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         assert page.funnel is not None
         assert page.funnel.steps[1].passages_changed == 20
         assert screen_of(pilot).query_one(PageBar).steps[1] == f"cleaned {page.funnel.kept_bytes} B"
+        vocabulary = default_vocabulary(DEFAULT_PRESET, page.funnel.kept_bytes)
+        tokens = count_tokens("web.txt", None, "bpe", vocabulary, page.rules).tokens
+        await until(pilot, lambda: screen_of(pilot).query_one(PageBar).steps[2] == f"tokens {tokens} bpe")
         await pilot.press("w")
         assert isinstance(app.screen, AskText)
         await pilot.press("enter")
