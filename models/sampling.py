@@ -72,7 +72,7 @@ def distribution(logits: Tensor, sampling: SamplingSettings) -> Distribution:
 
 def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
     """The logits minus their maximum, and their softmax, in float64; raises as `distribution` does."""
-    values: Numbers = logits.detach().to("cpu", torch.float64).numpy()
+    values: Numbers = logits.detach().cpu().double().numpy()  # in two steps, as MPS has no float64
     largest = float(values.max())  # NaN if any of them is
     if not -math.inf < largest < math.inf:
         raise LogitsError("The logits are NaN or infinite, so no token can be sampled; the model's training may have diverged.")

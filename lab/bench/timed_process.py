@@ -4,10 +4,11 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from lab.core.errors import UserError
 
@@ -30,11 +31,14 @@ class TimedProcess:
     last: dict[str, Any] = field(default_factory=dict)
     """Its answer to the last round, which may hold more than units and seconds."""
     _process: subprocess.Popen[str] | None = None
+    _errors: IO[str] | None = None
+    """What it writes to stderr."""
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-P", "-m", self.module, json.dumps(self.job)]
+        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads meanwhile would stop it once it is full
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(self.environment)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=dict(self.environment)
         )
         return self
 
@@ -46,9 +50,10 @@ class TimedProcess:
         else:
             process.kill()
         process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
+        if process.stdout:
+            process.stdout.close()
+        if self._errors is not None:
+            self._errors.close()
 
     def get_ready(self) -> None:
         """Wait until it has warmed up."""
@@ -68,10 +73,12 @@ class TimedProcess:
         process = self._process
         assert process is not None
         assert process.stdout is not None
-        assert process.stderr is not None
+        assert self._errors is not None
         line = process.stdout.readline()
         if not line:
-            said = process.stderr.read().strip().splitlines()
+            process.wait()
+            self._errors.seek(0)
+            said = self._errors.read().strip().splitlines()
             raise UserError(f"{self.name} could not be measured: {said[-1] if said else 'its process ended without a message'}.")
         answer: dict[str, Any] = json.loads(line)
         return answer

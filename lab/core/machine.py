@@ -108,17 +108,22 @@ def processor() -> str:
 
 
 def nvidia_gpus() -> list[str]:
-    """Names of the NVIDIA cards that the driver shows; a card whose driver does not tell its name is `NVIDIA GPU`."""
+    """Names of the NVIDIA cards that the driver shows; a card whose driver does not tell its name is `NVIDIA GPU`.
+
+    A container may see the driver's files of all the host's cards, and the devices of some.
+    """
+    nodes = {path.name.removeprefix("nvidia") for path in ROOT.glob("dev/nvidia[0-9]*")}
     names = []
     for information in sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information")):
-        model = [line for line in _read(*information.relative_to(ROOT).parts).splitlines() if line.startswith("Model:")]
-        names.append(model[0].partition(":")[2].strip() if model else "NVIDIA GPU")
+        lines = _read(*information.relative_to(ROOT).parts).splitlines()
+        facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if not nodes or facts.get("Device Minor", "") in ("", *nodes):
+            names.append(facts.get("Model") or "NVIDIA GPU")
     if names:
         return names
-    nodes = len(list(ROOT.glob("dev/nvidia[0-9]*")))
     if not nodes and ROOT.joinpath("dev", "dxg").exists() and shutil.which("nvidia-smi"):
-        nodes = 1
-    return ["NVIDIA GPU"] * nodes
+        nodes = {"0"}
+    return ["NVIDIA GPU"] * len(nodes)
 
 
 @functools.cache
@@ -169,5 +174,6 @@ def has_mps() -> bool:
 def gpu() -> str | None:
     """Name of the first graphics device that training would use by itself, without asking any program."""
     if has_cuda():
-        return nvidia_gpus()[0]
+        names, shown = nvidia_gpus(), _shown_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))[0]
+        return names[int(shown)] if shown.isdecimal() and int(shown) < len(names) else names[0]
     return "Apple GPU" if has_mps() else None

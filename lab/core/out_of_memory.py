@@ -4,9 +4,17 @@ import gc
 
 import torch
 
-OUT_OF_MEMORY_MESSAGES = ("can't allocate memory", "out of memory", "std::bad_alloc", "could not create a memory object")
-"""Parts of the message of a RuntimeError from torch's CPU allocator, from MPS, from C++, and from oneDNN. On Linux the kernel may
-also kill the process instead of refusing, which no process can catch."""
+OUT_OF_MEMORY_MESSAGES = (
+    "can't allocate memory",  # torch's CPU allocator
+    "out of memory",  # CUDA and MPS
+    "Invalid buffer size",  # MPS, for one tensor that is too large
+    "std::bad_alloc",
+    "could not create a memory object",  # oneDNN
+    "cublasCreate",  # cuBLAS on a card that is nearly full: CUBLAS_STATUS_ALLOC_FAILED or CUBLAS_STATUS_NOT_INITIALIZED
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""Parts of the message of such a RuntimeError. On Linux the kernel may also kill the process, which no process can catch."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -95,13 +95,25 @@ def choose_device(device: str) -> "torch.device":
     import torch
 
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        device = found if found == "cpu" or _has_kernels(found) else "cpu"
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {device} cannot be used ({reason}); start a new run with --device cpu.") from error
     return torch.device(device)
+
+
+def _has_kernels(device: str) -> bool:
+    """False if this build of torch has no code for the card, which is older or newer than those that it was built for."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).add_(1)
+    except RuntimeError as error:
+        return "no kernel image" not in str(error)
+    return True
 
 
 def choose_precision(precision: str, device: "torch.device") -> Precision:
@@ -139,7 +151,8 @@ def generation_device(asked: str, config: ModelConfig) -> "torch.device":
         check_device(asked)
         return torch.device(asked)
     large = parameter_count(config) > LARGER_THAN_CACHES
-    return torch.device("cuda" if large and has_cuda() and torch.cuda.is_available() else "cpu")
+    on_gpu = large and has_cuda() and torch.cuda.is_available() and _has_kernels("cuda")
+    return torch.device("cuda" if on_gpu else "cpu")
 
 
 def _cpu_multiplies_bf16() -> bool:

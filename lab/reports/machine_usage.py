@@ -104,6 +104,14 @@ class NvidiaGpu:
             return None, None
 
 
+def _processes(nvml: Any, handle: Any) -> set[int]:
+    """Ids of the processes that compute on a card; none where the driver does not tell, as in some containers."""
+    try:
+        return {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    except nvml.NVMLError:
+        return set()
+
+
 def trainer_gpu(status: Status) -> NvidiaGpu | None:
     """The trainer's GPU: the one that lists its process, else the device's index among CUDA_VISIBLE_DEVICES.
 
@@ -117,7 +125,7 @@ def trainer_gpu(status: Status) -> NvidiaGpu | None:
         nvml.nvmlInit()
         handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
         for handle in handles:
-            if any(process.pid == status.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)):
+            if status.pid in _processes(nvml, handle):
                 return NvidiaGpu(nvml, handle)
         number = int(status.device.partition(":")[2] or 0)
         shown = [int(part) for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip().isdecimal()]

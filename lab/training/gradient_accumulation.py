@@ -115,18 +115,18 @@ class GradientAccumulator:
 
     def compile(self) -> None:
         """Compile a step's parts now, for each size of its micro-batches. If that fails, the steps are computed without."""
-        compile_parts(self._model)
         try:
+            compile_parts(self._model)  # which torch refuses at once on a Python that it does not know
             for windows in sorted({len(part) for part in self._feed.at(0)[0].tensor_split(self._parts())}):
                 self.try_out(windows)
         except Exception as error:
-            if not is_out_of_memory(error) and not self._fall_back(error):
+            if not is_out_of_memory(error) and not self._fall_back(error, is_compiling=True):
                 raise  # out of memory is left to the first step, which splits its batch
         free_memory(self._device)
 
-    def _fall_back(self, error: Exception) -> bool:
+    def _fall_back(self, error: Exception, *, is_compiling: bool = False) -> bool:
         """Compute without compiled code from now on; False if there is none."""
-        sentence = fall_back(self._model, self._state, error)
+        sentence = fall_back(self._model, self._state, error, is_compiling=is_compiling)
         if sentence:
             self.report_fall_back(sentence)
         return bool(sentence)

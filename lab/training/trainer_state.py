@@ -55,6 +55,8 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     """Threads in use: fewer than `threads` while other processes keep the cores busy."""
     computed: str = ""
     """Precision, attention kernel and threads, with the reason, in words."""
+    begun_on: str = ""
+    """Name of the card or processor of that reason; empty in runs from before it was kept."""
     best_val_loss: float | None = None
     best_step: int | None = None
     evals_without_improvement: int = 0

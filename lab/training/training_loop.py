@@ -1,7 +1,8 @@
 """The training loop: steps, evaluations, checkpoints and commands, so that an interruption at any point changes no number.
 
 Nothing random is carried from step to step: batches follow from (seed, step), and so does dropout, whose generator is seeded
-before every step. A checkpoint of step N is weights, optimizer state and N, and N + M steps are N, a resume, and M.
+before every step. A checkpoint of step N is weights, optimizer state and N, and N + M steps are N, a resume, and M: exactly on a
+CPU, and to rounding on a GPU, whose kernels for attention's backward pass add up in no fixed order.
 
 The update of a bad step (`lab.training.spike_detector`) is not applied. After `BAD_STEPS` of them in a row the weights of an
 earlier, good step are restored (`lab.training.rollback`) and training continues from there at half the learning rate, with the

@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from lab.core.errors import UserError
-from lab.core.machine import cores
+from lab.core.machine import cores, gpu
 from lab.core.number_format import count, whole
 from lab.core.out_of_memory import is_out_of_memory
 from lab.data.data_order import TrainingBatches
@@ -17,6 +17,7 @@ from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.autotune import choose_compute
 from lab.planning.estimates.memory_estimate import check_memory
+from lab.planning.gpu.card import describe_card, emulates, processor_of
 from lab.planning.gpu.compile_choice import choose_compile, planned_seconds
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
@@ -79,6 +80,8 @@ def set_up_training(run: Run, ranks: Ranks | None = None) -> TrainingSetup:
     if loaded is None and config.start is not None:
         model.load_state_dict(load_model(run, "0")[0].state_dict())
     state = loaded.state if loaded else _initial_state(run, device, ranks.count)
+    if device.type == "mps" and state.precision == "fp16":
+        raise UserError(f"{run.name} computes in fp16, which is for an NVIDIA GPU or a CPU; resume it there.")
     set_arithmetic(state, model, optimizer)
     ranks.share_state(model, optimizer, state)
     return TrainingSetup(run, device, tokenizer, tokens, batches, model, optimizer, loaded, state)
@@ -123,8 +126,13 @@ def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerSta
     chosen = choose_compute(model, train, device, run.path.parent)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     compiled, why = choose_compile(train.compile, device.type, planned_seconds(model, train, card, ranks))
-    computed = f"{chosen.reason}, {why}" if why else chosen.reason
-    state = TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=computed)
+    state = TrainerState(
+        precision=chosen.precision,
+        attention=chosen.attention,
+        threads=chosen.threads,
+        computed=f"{chosen.reason}, {why}" if why else chosen.reason,
+        begun_on=processor_of(device),
+    )
     if compiled:
         state.set_compiled(True)
     state.begin()
@@ -139,7 +147,7 @@ def set_arithmetic(state: TrainerState, model: GPT, optimizer: Optimizer) -> Non
     """Compute attention and Muon's products as the run's first steps did."""
     model.set_attention_kernel(state.attention)
     local = optimizer.optim if isinstance(optimizer, ShardedState) else optimizer
-    set_muon_dtype(local, muon_dtype(state.precision))
+    set_muon_dtype(local, muon_dtype(state.precision, model.wte.weight.device.type))
 
 
 class ComputeSetup:
@@ -151,10 +159,14 @@ class ComputeSetup:
         self._device = device
         self._setting = train.compile
         threads = max(1, (train.threads or state.threads or cores()) // local_ranks)
-        now = threads if train.threads or local_ranks > 1 else state.threads_now or threads
+        # Beside a GPU they cost little, and compiled code is compiled anew for another number.
+        is_fixed = bool(train.threads) or local_ranks > 1 or device.type != "cpu"
+        now = threads if is_fixed else state.threads_now or threads
         torch.set_num_threads(now)
-        self._back_off = ThreadBackOff(1 if train.threads or local_ranks > 1 else threads, now)
+        self._back_off = ThreadBackOff(1 if is_fixed else threads, now)
         self._cpu_seconds = time.process_time()
+        self._here = processor_of(device)
+        self._is_second_choice = train.device == "auto" and device.type == "cpu" and gpu() is not None
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context of a forward pass."""
@@ -177,7 +189,13 @@ class ComputeSetup:
 
     def in_words(self) -> str:
         """Precision, attention kernel and threads, with the reason."""
-        fewer = self._back_off.threads < self._back_off.most
-        words = self._state.computed + f", now {self._back_off.threads}, since others keep the cores busy" * fewer
-        compiled = is_compiled(self._state, self._setting, self._device.type)
-        return words + ", compiled" * compiled + skipped_in_words(self._state)
+        state, words = self._state, self._state.computed
+        if state.begun_on not in ("", self._here):
+            words = f"{state.precision}, as the run began on {state.begun_on}"
+            if self._device.type == "cuda" and emulates(describe_card(self._device), state.precision):
+                words += f", though {self._here} only emulates it"
+        elif self._back_off.threads < self._back_off.most:
+            words += f", now {self._back_off.threads}, since others keep the cores busy"
+        if self._is_second_choice:
+            words += f"; on the CPU, since torch cannot use the {gpu()}"
+        return words + ", compiled" * is_compiled(state, self._setting, self._device) + skipped_in_words(state)

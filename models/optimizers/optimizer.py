@@ -46,9 +46,10 @@ def make_optimizer(
     return MuonAdamW(groups, lr, betas, fused)
 
 
-def muon_dtype(precision: Precision) -> torch.dtype:
-    """Type of Muon's products in a run of this precision. fp32 for fp16, which would round small gradients to 0 before they are
-    normalized."""
+def muon_dtype(precision: Precision, device_type: str) -> torch.dtype:
+    """Type of Muon's products in a run of this precision. A CPU has no quick fp16."""
+    if precision == "fp16":
+        return torch.float16 if device_type == "cuda" else torch.float32
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 

@@ -124,17 +124,6 @@ class GpuSuite:
         with own:
             time_in_turns([own], work.rounds)
         tokens, info = work.batch * work.shape.context, own.info
-        theirs = None
-        if self.nanogpt is not None:
-            self.say("nanoGPT's bench.py")
-            arguments = (*work.bench_arguments, f"--dtype={DTYPES[info['precision']]}")
-            arguments += (f"--batch_size={work.batch}", f"--block_size={work.shape.context}")
-            try:
-                theirs = tokens / statistics.median(iteration_seconds(self.nanogpt, arguments) for _ in range(work.rounds))
-            except UserError as error:
-                if work.device == "cuda":
-                    raise
-                yield BenchRow("GPU training", "nanoGPT's bench.py", note=f"left out, as this was no GPU: {error}")
         how = f"{info['precision']}{' + compile' * work.compiled}, {work.batch} × {work.shape.context:,} tokens a step"
         peak = peak_flops(info["name"], info["precision"])
 
@@ -143,9 +132,22 @@ class GpuSuite:
             note = f"{how}, {info['name']}{'' if mfu is None else f', MFU {mfu:.1%}'}"
             return BenchRow("GPU training", name, speed, "tokens/s", ratio, "nanoGPT's bench.py" if ratio else "", note)
 
-        yield row(work.model, own.throughput, own.throughput / theirs if theirs else None)
-        if theirs is not None:
-            yield row("nanoGPT's bench.py", theirs, None)
+        if self.nanogpt is None:
+            yield row(work.model, own.throughput, None)
+            return
+        self.say("nanoGPT's bench.py")
+        arguments = (*work.bench_arguments, f"--dtype={DTYPES[info['precision']]}")
+        arguments += (f"--batch_size={work.batch}", f"--block_size={work.shape.context}")
+        try:
+            theirs = tokens / statistics.median(iteration_seconds(self.nanogpt, arguments) for _ in range(work.rounds))
+        except UserError as error:
+            yield row(work.model, own.throughput, None)  # ours is measured, whatever became of theirs
+            if work.device == "cuda":
+                raise
+            yield BenchRow("GPU training", "nanoGPT's bench.py", note=f"left out, as this was no GPU: {error}")
+            return
+        yield row(work.model, own.throughput, own.throughput / theirs)
+        yield row("nanoGPT's bench.py", theirs, None)
 
     def _time_to_loss(self) -> Iterator[BenchRow]:
         text = self.text or (str(self.nanogpt / SHAKESPEARE) if self.nanogpt is not None else "")

@@ -110,10 +110,12 @@ def generate(
     except RuntimeError as error:
         from lab.core.out_of_memory import is_out_of_memory
 
-        if not is_out_of_memory(error):
+        is_taken = "busy or unavailable" in str(error)  # by a training run, on a card that one process may use
+        if not is_taken and not is_out_of_memory(error):
             raise
         if device != "auto":
-            raise UserError(f"{where} has no room for this model; --device cpu computes without it.") from error
+            reason = "is in use by another process" if is_taken else "has no room for this model"
+            raise UserError(f"{where} {reason}; --device cpu computes without it.") from error
         where = torch.device("cpu")  # a training run may fill the card
         loaded.model.to(where)
     if precision == "bf16" or (precision == "auto" and where.type == "cpu" and generates_in_bf16(loaded.model.config)):

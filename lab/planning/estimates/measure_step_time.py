@@ -156,7 +156,7 @@ def time_steps(job: TimingJob) -> float:
     model = GPT(model_config, seed=0).to(device)
     model.set_attention_kernel(chosen.attention)
     optimizer = make_optimizer(model, 1e-4, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
-    set_muon_dtype(optimizer, muon_dtype(chosen.precision))
+    set_muon_dtype(optimizer, muon_dtype(chosen.precision, device.type))
     windows = -(-train.batch // train.ranks) if device.type == "cuda" else train.batch
     shape = (windows, model_config.context)
     ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))

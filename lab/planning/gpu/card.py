@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.core.machine import processor
 from models.config import Precision
 
 if TYPE_CHECKING:
@@ -31,12 +32,21 @@ def describe_card(device: "torch.device") -> Card:
     return Card(found.name, (found.major, found.minor), found.total_memory)
 
 
+def emulates(card: Card, precision: str) -> bool:
+    """True if the card has no products in bf16 and the precision is that: it is slow there, and Triton has no code for it."""
+    return precision == "bf16" and card.capability < BF16_SINCE
+
+
+def processor_of(device: "torch.device") -> str:
+    """Name of the card behind a device, or of this machine's processor."""
+    return describe_card(device).name if device.type == "cuda" else "Apple GPU" if device.type == "mps" else processor()
+
+
 def card_precision(card: Card, asked: str) -> tuple[Precision, str]:
     """The precision of a run on this card, "auto" or the one asked for, and the reason in words."""
     capability = f"compute capability {card.capability[0]}.{card.capability[1]}"
     if asked in ("fp32", "bf16", "fp16"):
-        emulated = asked == "bf16" and card.capability < BF16_SINCE
-        why = f"as asked, though {card.name} only emulates it ({capability})" if emulated else "as asked"
+        why = f"as asked, though {card.name} only emulates it ({capability})" if emulates(card, asked) else "as asked"
         precision: Precision = "fp32" if asked == "fp32" else "bf16" if asked == "bf16" else "fp16"
     elif card.capability >= BF16_SINCE:
         precision, why = "bf16", f"for the tensor cores of {card.name}"

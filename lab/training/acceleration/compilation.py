@@ -2,6 +2,7 @@
 
 import torch
 
+from lab.planning.gpu.card import describe_card, emulates
 from lab.training.trainer_state import TrainerState
 from models.chunked_cross_entropy import loss_and_gradient
 from models.gpt import GPT, PLAIN, Parts, run_block
@@ -22,14 +23,22 @@ def compile_parts(model: GPT) -> None:
     model.training_parts = Parts(block, torch.compile(loss_and_gradient, dynamic=False, backend=BACKEND))
 
 
-def is_compiled(state: TrainerState, setting: str, device_type: str) -> bool:
-    """True if a run's steps are compiled here: not where a CPU resumes a run of a GPU, unless it was asked for."""
-    return state.compiled is True and (device_type == "cuda" or setting == "on")
+def is_compiled(state: TrainerState, setting: str, device: torch.device) -> bool:
+    """True if a run's steps are compiled here.
+
+    They are not where a CPU resumes a run of a GPU, unless it was asked for, nor on a card that emulates the run's precision.
+    """
+    if state.compiled is not True:
+        return False
+    return not emulates(describe_card(device), state.precision) if device.type == "cuda" else setting == "on"
 
 
-def fall_back(model: GPT, state: TrainerState, error: Exception) -> str:
-    """Compute without compiled code from now on, after this error, and return a sentence; empty if there is none to leave."""
-    if model.training_parts is PLAIN:
+def fall_back(model: GPT, state: TrainerState, error: Exception, *, is_compiling: bool = False) -> str:
+    """Compute without compiled code from now on, after this error, and return a sentence; empty if there is none to leave.
+
+    `is_compiling` if the error came before there was any.
+    """
+    if model.training_parts is PLAIN and not is_compiling:
         return ""
     model.training_parts = PLAIN
     state.set_compiled(False)

@@ -16,7 +16,7 @@ def prepare_steps(setup: TrainingSetup, gradient: GradientAccumulator, clock: Cl
     Only a rank that is `alone` searches: of several each must compute as many micro-batches as the others.
     """
     searching = setup.device.type == "cuda" and setup.loaded is None and alone
-    compiling = is_compiled(setup.state, setup.run.config.train.compile, setup.device.type)
+    compiling = is_compiled(setup.state, setup.run.config.train.compile, setup.device)
     if not searching and not compiling:
         return
     clock.stop()

@@ -134,7 +134,7 @@ class OtherRank(OneRank):
         self._scaler = LossScaler(state, self._model, self._optimizer)
         self._gradient = GradientAccumulator(setup, compute.autocast, self)
         self._gradient.report_fall_back = _log
-        if is_compiled(state, run.config.train.compile, device.type):
+        if is_compiled(state, run.config.train.compile, device):
             self._gradient.compile()
 
     def _compute(self, order: Order) -> None:

@@ -200,13 +200,14 @@ class RankGroup:
 def broken_connection(error: BaseException) -> str:
     """A sentence if a collective has failed: so it does at once where a process on another machine ends. Else empty."""
     text = str(error)
-    is_broken = isinstance(error, dist.DistError) or any(word in text.lower() for word in ("gloo", "connection"))
+    is_broken = isinstance(error, dist.DistError) or any(word in text.lower() for word in ("gloo", "nccl", "connection"))
     if not isinstance(error, RuntimeError) or is_out_of_memory(error) or not is_broken:
         return ""
-    after_place = re.search(r"\[\S+:\d+\] *(.+)", text)  # in Gloo's source, which a callback's error has in its middle
+    # NCCL ends with its own reason; a place in Gloo's source stands before it, which a callback's error has in its middle.
+    after_place = re.search(r"Last error:\s*(.+)", text) or re.search(r"\[\S+:\d+\] *(.+)", text)
     first_line = after_place[1] if after_place else (text.strip().splitlines() or [type(error).__name__])[0]
     reason = first_line.split(". ")[0][:LONGEST_REASON].rstrip(" .")
-    return f"The connection to another rank broke ({reason}), and training ended with it."
+    return f"The connection to another rank failed ({reason}), and training ended with it."
 
 
 class _Loss(nn.Module):

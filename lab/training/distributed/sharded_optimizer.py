@@ -24,11 +24,11 @@ from lab.training.distributed.tensor_facts import TensorFacts, facts_of
 
 
 def is_sharded(config: RunConfig, environment: RankEnvironment, device: torch.device) -> bool:
-    """True if the run asks for it, or if memory does not suffice, with a margin, for the whole state on every rank."""
+    """True if the run asks for it, or if memory does not suffice, with a margin, for all state and a window on every rank."""
     train = config.train
     if train.shard_optimizer != "auto":
         return train.shard_optimizer == "on"
-    needed = training_memory(config.model, -(-train.batch // max(train.accumulate, environment.count)))
+    needed = training_memory(config.model, 1)  # a batch that is too large is split
     if device.type == "cuda":
         return needed > (1 - MARGIN) * torch.cuda.get_device_properties(device).total_memory
     return needed * environment.local_count > (1 - MARGIN) * memory()

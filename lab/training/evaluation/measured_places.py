@@ -39,7 +39,7 @@ class MeasuredPlaces:
             return []
         hidden = hidden_with_patterns(model, self._given.to(model.wte.weight.device), lambda _, __: None)  # (places, given, C)
         with torch.inference_mode():
-            probabilities = model.unembed(hidden[:, -1]).double().softmax(-1).cpu()  # (places, V)
+            probabilities = model.unembed(hidden[:, -1]).cpu().double().softmax(-1)  # (places, V); MPS has no float64
         if not bool(torch.isfinite(probabilities).all()):
             return []
         best = probabilities.topk(min(top, probabilities.shape[1]), -1)

@@ -64,7 +64,7 @@ class ModelInsights:
         ids = torch.from_numpy(self._probe)[None].to(model.wte.weight.device)
         hidden = hidden_with_patterns(model, ids, lambda _, pattern: rows.append(pattern[0, :, -1].cpu()))
         with torch.inference_mode():
-            probabilities = model.unembed(hidden[0, -1]).double().softmax(-1).cpu()
+            probabilities = model.unembed(hidden[0, -1]).cpu().double().softmax(-1)  # MPS has no float64
         if not bool(torch.isfinite(probabilities).all()):
             return
         top = probabilities.topk(min(TOP, len(probabilities)))

@@ -93,6 +93,20 @@ def test_a_contender_that_cannot_work_says_why() -> None:
         time_in_turns([broken], 1)
 
 
+def test_a_contender_that_warns_a_lot_is_still_measured(tmp_path: Path) -> None:
+    """More than a pipe holds, before its first answer."""
+    (tmp_path / "loud.py").write_text(
+        "import sys\n"
+        "sys.stderr.write('warning\\n' * 50_000)\n"
+        "print('{}', flush=True)\n"
+        'for _ in sys.stdin: print(\'{"units": 2, "seconds": 1}\', flush=True)\n'
+    )
+    loud = TimedProcess("loud", "loud", {}, {**os.environ, "PYTHONPATH": str(tmp_path)})
+    with loud:
+        time_in_turns([loud], 1)
+    assert loud.throughputs == [2.0]
+
+
 def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in whose model gives every character the same logit but one, so that its loss is known."""
     from lab.bench.third_party_worker import train_nanogpt, validate_nanogpt

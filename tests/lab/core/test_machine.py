@@ -82,6 +82,19 @@ def test_graphics_cards_by_name(root: Path) -> None:
     assert machine.nvidia_gpus() == ["NVIDIA H100 80GB HBM3"]
 
 
+def test_a_container_counts_the_cards_that_it_has_devices_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for minor, name in enumerate(("NVIDIA A10", "NVIDIA L4", "NVIDIA A30")):
+        put(root, f"proc/driver/nvidia/gpus/0000:0{minor}:00.0/information", f"Model: \t {name}\nDevice Minor: \t {minor}\n")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "torch_has_cuda", lambda: True)
+    assert (machine.gpu_count(), machine.gpu()) == (3, "NVIDIA A10")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
+    assert (machine.gpu_count(), machine.gpu()) == (2, "NVIDIA A30")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    put(root, "dev/nvidia1", "")
+    assert (machine.gpu_count(), machine.gpu()) == (1, "NVIDIA L4")
+
+
 def test_a_card_counts_only_if_torch_can_use_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(root, "dev/nvidia0", "")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -69,6 +69,20 @@ def test_the_card_is_the_one_that_lists_the_trainer_else_that_of_the_device(monk
         assert meter.samples[-1].gpu_memory == expected * 10**9
 
 
+def test_a_driver_that_does_not_list_processes_still_shows_the_card_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = fake_nvml([10, 20], {})
+
+    def refuse(card: int) -> None:
+        raise module.NVMLError
+
+    module.__dict__["nvmlDeviceGetComputeRunningProcesses"] = refuse
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    meter = UsageMeter()
+    meter.sample(status_of_this_process("cuda:1"))
+    assert meter.samples[-1].gpu == pytest.approx(0.2)
+
+
 def test_without_nvidia_ml_py_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     meter = UsageMeter()

@@ -64,6 +64,8 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception
 REFUSALS = [
     MemoryError(),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("Invalid buffer size: 20.00 GiB"),
     RuntimeError(
         "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
     ),

@@ -96,6 +96,16 @@ def test_a_singular_value_comes_near_one_unless_it_is_tiny() -> None:
     assert float(found[7]) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_in_fp16_a_tiny_gradient_is_made_orthogonal_as_in_fp32() -> None:
+    """Its numbers would be 0 in fp16 before they are normalized."""
+    x = 1e-9 * torch.randn(2, 16, 48, generator=torch.Generator().manual_seed(0))
+    expected = orthogonalize(x, torch.float32)
+    apart = [
+        float((orthogonalize(x, dtype).float() - expected).norm() / expected.norm()) for dtype in (torch.float16, torch.bfloat16)
+    ]
+    assert apart[0] < 0.003 < apart[1] < 0.03
+
+
 def test_queries_keys_and_values_are_made_orthogonal_each_by_itself() -> None:
     """At the first step the momentum is the gradient's multiple, so that each part moves by its own gradient, made orthogonal."""
     model = GPT(CONFIG, 2)

@@ -80,8 +80,8 @@ def test_on_a_cpu_nanogpt_s_bench_is_left_out_with_its_reason(
     monkeypatch.setattr("lab.bench.gpu.gpu_suite.TimedProcess", TimedHere)
     (checkout / "bench.py").write_text("raise SystemExit('Torch not compiled with CUDA enabled')")
     rows = list(GpuSuite(home, lambda words: None, checkout, work=TINY)._training())
-    assert [(row.name, row.value is None) for row in rows] == [("nanoGPT's bench.py", True), ("1 layer, width 8", False)]
-    assert rows[0].note.endswith("nanoGPT's bench.py failed: Torch not compiled with CUDA enabled")
+    assert [(row.name, row.value is None) for row in rows] == [("1 layer, width 8", False), ("nanoGPT's bench.py", True)]
+    assert rows[1].note.endswith("nanoGPT's bench.py failed: Torch not compiled with CUDA enabled")
 
 
 def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(llmlab: Call, home: Path, checkout: Path) -> None:

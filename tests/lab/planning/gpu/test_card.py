@@ -1,6 +1,7 @@
 """Choices for described cards: precision, utilization, compilation."""
 
 import pytest
+from msgspec.structs import replace
 
 from lab.planning.gpu.card import Card, card_precision
 from lab.planning.gpu.compile_choice import choose_compile, planned_seconds
@@ -43,7 +44,11 @@ def test_the_precision_of_a_card_has_a_reason(card: Card, asked: str, said: str)
         ("NVIDIA A100 80GB PCIe", 312e12),
         ("NVIDIA A100-SXM4-40GB", 312e12),
         ("Tesla T4", 65e12),
+        ("NVIDIA GeForce RTX 5090", 209.5e12),
         ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
+        ("NVIDIA H200 MIG 1g.18gb", None),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None),
+        ("NVIDIA A10G", None),
         ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
         ("a card from next year", None),
     ],
@@ -74,3 +79,10 @@ def test_the_planned_duration_is_the_minutes_or_the_steps_at_the_usual_speed() -
     assert planned_seconds(GPT2, train, A100.name, cards=8) == pytest.approx(planned_seconds(GPT2, train, A100.name) / 8)
     assert planned_seconds(GPT2, TrainConfig(steps=None, minutes=7.0), A100.name, cards=8) == 420.0
     assert planned_seconds(GPT2, train, "unknown") > planned_seconds(GPT2, train, A100.name)
+
+
+def test_a_step_of_a_small_model_takes_as_long_as_its_kernels_take_to_start() -> None:
+    micro = PRESETS["micro"].config(1024)
+    steps = TrainConfig(steps=100_000, batch=4)
+    assert planned_seconds(micro, steps, A100.name) == pytest.approx(100_000 * 400 * 1e-5)
+    assert planned_seconds(micro, replace(steps, accumulate=4), A100.name) == pytest.approx(1600.0)

@@ -107,6 +107,20 @@ def test_a_failure_to_compile_is_told_once_and_changes_nothing(
     )
 
 
+def test_a_compiler_that_refuses_this_python_changes_nothing(
+    eager: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("torch.compile is not supported on Python 3.99+")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    run = tiny_run(accumulate=2, compile="on")
+    assert train_here(run).phase == "finished"
+    assert_equal_weights(eager, run)
+    (said,) = [event for event in run.events().read() if event.kind == "computing"]
+    assert said.text.startswith("torch.compile failed (RuntimeError: torch.compile is not supported on Python 3.99+), so that")
+
+
 def test_a_fault_that_is_not_the_compilers_is_not_hidden(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,11 +153,26 @@ def test_compiling_is_asked_for_by_a_setting(tiny_run: TinyRun) -> None:
     assert tiny_run().config.train.compile == "auto"
 
 
+H100, T4 = Card("NVIDIA H100 PCIe", (9, 0), 80 << 30), Card("Tesla T4", (7, 5), 15 << 30)
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], None]:
+    """Puts a card into this machine."""
+
+    def put(card: Card) -> None:
+        for module in ("lab.planning.autotune", "lab.planning.gpu.card", "lab.training.acceleration.compilation"):
+            monkeypatch.setattr(f"{module}.describe_card", lambda device: card)
+        monkeypatch.setattr("lab.training.training_setup.describe_card", lambda device: card)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
+
+    return put
+
+
 def test_a_run_that_begins_on_a_card_decides_by_its_length_and_keeps_the_decision(
-    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+    tiny_run: TinyRun, card: Callable[[Card], None]
 ) -> None:
-    monkeypatch.setattr("lab.planning.autotune.describe_card", lambda device: Card("Tesla T4", (7, 5), 15 << 30))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    card(T4)
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     short = _initial_state(tiny_run(steps=10), cuda)
     assert (short.precision, short.compiled) == ("fp16", UNSET)
@@ -154,9 +183,36 @@ def test_a_run_that_begins_on_a_card_decides_by_its_length_and_keeps_the_decisio
     train = run.config.train
     words = "fp16 with a scaled loss, for the tensor cores of Tesla T4, which have no bf16 (compute capability 7.5)"
     assert ComputeSetup(train, long, cuda).in_words() == f"{words}, compiled"
-    assert ComputeSetup(train, long, cpu).in_words() == words, "a CPU that resumes it does not compile for minutes"
-    assert is_compiled(long, "on", "cpu")
+    assert "compiled" not in ComputeSetup(train, long, cpu).in_words(), "a CPU that resumes it does not compile for minutes"
+    assert is_compiled(long, "on", cpu)
 
 
 def test_old_state_is_never_compiled() -> None:
-    assert not is_compiled(TrainerState(precision="bf16"), "auto", "cuda")
+    assert not is_compiled(TrainerState(precision="bf16"), "auto", torch.device("cuda"))
+
+
+def test_a_run_that_moves_to_another_machine_tells_of_its_own_and_of_this_one(
+    tiny_run: TinyRun, card: Callable[[Card], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.planning.gpu.card.processor", lambda: "a CPU")
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    train = tiny_run(steps=None, minutes=60.0).config.train
+    card(H100)
+    state = _initial_state(tiny_run(steps=None, minutes=60.0), cuda)
+    assert ComputeSetup(train, state, cuda).in_words() == "bf16, for the tensor cores of NVIDIA H100 PCIe, compiled"
+    assert ComputeSetup(train, state, cpu).in_words() == "bf16, as the run began on NVIDIA H100 PCIe"
+    card(T4)
+    words = "bf16, as the run began on NVIDIA H100 PCIe, though Tesla T4 only emulates it"
+    assert ComputeSetup(train, state, cuda).in_words() == words, "Triton has no bf16 there, so that nothing would be compiled"
+    assert not is_compiled(state, "on", cuda)
+
+
+def test_threads_are_not_changed_beside_a_gpu(tiny_run: TinyRun, card: Callable[[Card], None]) -> None:
+    """Code is compiled for a number of threads."""
+    card(H100)
+    run = tiny_run(steps=10)
+    state = _initial_state(run, torch.device("cuda"))
+    compute = ComputeSetup(run.config.train, state, torch.device("cuda"))
+    threads = compute.threads
+    assert not any(compute.adjust_threads(seconds) for seconds in (0.5,) * 20 + (50.0,) * 20)
+    assert compute.threads == threads

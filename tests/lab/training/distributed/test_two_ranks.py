@@ -179,7 +179,7 @@ def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_
     status = run.status()
     assert status.phase == "failed"
     sentence = (
-        r"The connection to another rank broke \((?!Got)[^/]+\), and training ended with it\. The last checkpoint, of step "
+        r"The connection to another rank failed \((?!Got)[^/]+\), and training ended with it\. The last checkpoint, of step "
     )
     assert re.match(sentence + rf"{status.step}, is whole\. `llmlab resume {run.name}` goes on\.$", status.message), (
         status.message
