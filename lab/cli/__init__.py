@@ -37,7 +37,7 @@ def _has_folder() -> bool:
 
 
 def _main(arguments: list[str]) -> int:
-    if not _has_folder():
+    if not _has_folder() and not {"-h", "--help", "--version"} & set(arguments):
         print("llmlab: the folder that you are in is no longer there; go to another one with cd.", file=sys.stderr)
         return 2
     if arguments:

@@ -1,10 +1,12 @@
 """Export files: their folder, their names, and writing them."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import folder_lock, os_error_in_words, refuse_special_file, write_atomic
+from lab.core.errors import UserError
 from lab.views.blocks import ModelFacts, View
 
 if TYPE_CHECKING:
@@ -69,13 +71,25 @@ def write_text(path: Path, text: str) -> int:
 
 
 def write_bytes(path: Path, contents: bytes) -> int:
-    """Write a whole file, atomically; return its size. Raises: UserError: also if something else than a file has its name."""
+    """Write a whole file, atomically; return its size.
+
+    Raises:
+        UserError: also if something else than a file has its name, or a file of a run.
+    """
+    refuse_run_file(path)
     try:
         refuse_special_file(path)
         write_atomic(path, contents)
     except OSError as error:
         raise os_error_in_words(error, f"write {path}") from error
     return len(contents)
+
+
+def refuse_run_file(path: Path) -> None:
+    """Refuse to replace a file of a run, or a snapshot. Raises: UserError."""
+    for folder in path.absolute().parents[:2]:
+        if path.exists() and all(os.path.lexists(folder / name) for name in ("config.json", "status.json")):
+            raise UserError(f"{path} is a file of the run {folder.name}; choose another name.")
 
 
 def write_screenshot(path: Path, svg: str) -> int:

@@ -30,7 +30,7 @@ def report(run: str, prompt: str | None, output: Path | None, checkpoint: str | 
     The file needs no network and no other file.
     """
     from lab.core.atomic_io import refuse_special_file
-    from lab.exchange.export_files import write_new_text, write_text
+    from lab.exchange.export_files import refuse_run_file, write_new_text, write_text
     from lab.exchange.html_report import html_report
     from lab.runs.find_runs import open_run
 
@@ -43,6 +43,7 @@ def report(run: str, prompt: str | None, output: Path | None, checkpoint: str | 
         raise click.UsageError(f"There is no folder {output.absolute().parent} to write {output.name} into.", context)
     found = open_run(run)
     if output is not None:
+        refuse_run_file(output)
         refuse_special_file(output)
     traced = None if prompt is None else _prompt_report(found, prompt, checkpoint or "best")
     html = html_report(found, traced)

@@ -138,6 +138,11 @@ def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "llmlab: the folder that you are in is no longer there; go to another one with cd.\n"
+    (tmp_path / "gone").mkdir()
+    asked = script.replace("report demo -o r.html", "report --help")
+    done = subprocess.run(["sh", "-c", asked], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: llmlab report ")
 
 
 def test_paths_that_are_not_utf8_are_in_the_json_all_the_same(

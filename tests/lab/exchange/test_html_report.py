@@ -182,6 +182,11 @@ def test_mistakes_of_the_command_are_one_line(llmlab: Call, tale: Run, tmp_path:
     llmlab("report", "nothing").assert_mistake("nothing")
     llmlab("report", "tale", "-p", "x", "--checkpoint", "12", "-o", tmp_path / "x.html").assert_mistake("12")
     assert not (tmp_path / "x.html").exists()
+    before = tale.metrics_path.read_bytes()
+    llmlab("report", "tale", "-o", tale.metrics_path).assert_mistake(
+        "metrics.jsonl is a file of the run tale; choose another name"
+    )
+    assert tale.metrics_path.read_bytes() == before
 
 
 @pytest.fixture(params=["light", "dark"])
