@@ -43,6 +43,7 @@ from screens.messages import (
 from screens.painting.component_styles import work_out_styles_when_asked
 from screens.painting.painted_lines import paint_quickly
 from screens.painting.terminal_cells import forget_cells, send_changed_cells_only
+from screens.running_worker import is_working
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
@@ -228,7 +229,7 @@ class LabApp(AppState):
     @on(RunsChanged)
     def read_runs(self) -> None:
         """Read the runs now, unless a reading is under way."""
-        if not any(worker.group == "runs" and worker.is_running for worker in self.workers):
+        if not is_working(self, "runs"):
             self._read_runs()
 
     @work(thread=True, group="runs", exclusive=True, exit_on_error=True)

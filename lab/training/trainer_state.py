@@ -55,8 +55,6 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     """Threads in use: fewer than `threads` while other processes keep the cores busy."""
     computed: str = ""
     """Precision, attention kernel and threads, with the reason, in words."""
-    begun_on: str = ""
-    """Name of the card or processor of that reason; empty in runs from before it was kept."""
     best_val_loss: float | None = None
     best_step: int | None = None
     evals_without_improvement: int = 0
@@ -84,6 +82,8 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     """True if its steps are computed by compiled code, chosen when the run began; unset in other runs, as is `loss_scale`."""
     loss_scale: LossScale | UnsetType = UNSET
     """In fp16."""
+    begun_on: str | UnsetType = UNSET
+    """Name of the card or processor that `computed` is about; unset in runs from before it was kept."""
 
     def begin(self) -> None:
         """Mark the initial weights as still to be evaluated."""

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
+from msgspec import UNSET
 from torch.optim import Optimizer
 
 from lab.core.errors import UserError
@@ -190,7 +191,7 @@ class ComputeSetup:
     def in_words(self) -> str:
         """Precision, attention kernel and threads, with the reason."""
         state, words = self._state, self._state.computed
-        if state.begun_on not in ("", self._here):
+        if state.begun_on not in (UNSET, self._here):
             words = f"{state.precision}, as the run began on {state.begun_on}"
             if self._device.type == "cuda" and emulates(describe_card(self._device), state.precision):
                 words += f", though {self._here} only emulates it"

@@ -19,6 +19,7 @@ from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
+from screens.running_worker import is_working
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
 from screens.train.restored_view import RestoredView
@@ -224,7 +225,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self._ticks += 1
         if at_rest and self._follower is not None and self._ticks % READINGS_SKIPPED_AT_REST:
             return
-        if not any(worker.group == "follow" and worker.is_running for worker in self.workers):
+        if not is_working(self, "follow"):
             self._read(self.lab.run_name, self._follower, self._usage)
 
     @work(thread=True, group="follow", exit_on_error=True)

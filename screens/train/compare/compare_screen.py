@@ -23,6 +23,7 @@ from lab.views.screen_state import ScreenState
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
+from screens.running_worker import is_working
 from screens.train.compare.compare_columns import RunColumns, least_table_width, sample_lines, samples_shown, table_lines
 from screens.train.compare.compare_plot import WHOLE, end_of_axis, figure, values_at
 from screens.train.summary_text import SummaryText, whole_sentences
@@ -135,7 +136,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     def _tick(self) -> None:
         """Read the active runs, and sometimes all, unless a reading is under way."""
-        if not self.is_current or any(worker.group == "follow" and worker.is_running for worker in self.workers):
+        if not self.is_current or is_working(self, "follow"):
             return
         all_of_them = not self.runs or self._ticks % READINGS_SKIPPED_AT_REST == 0
         self._ticks += 1

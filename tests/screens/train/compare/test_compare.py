@@ -1,5 +1,6 @@
 """Runs beside each other, and what is done with whole runs from Home: rename, delete, their settings again."""
 
+import asyncio
 import fcntl
 import os
 import time
@@ -83,6 +84,18 @@ async def marked_and_compared(app: LabApp, pilot: Pilot[None], until: Any, runs:
         await pilot.press("space", "down")
     await pilot.press("v")
     await until(pilot, lambda: len(compared(pilot)) == runs and table(pilot) and words(pilot))
+
+
+async def test_what_others_follow_stops_neither_train_nor_the_comparison(app: LabApp, two_runs: Any, until: Any) -> None:
+    """A lesson follows a post-training for as long as it is open, and Textual lists the workers of the whole app."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        for group in ("follow", "runs"):
+            app.screen.query_one(RunTable).run_worker(asyncio.Event().wait(), group=group)
+        await marked_and_compared(app, pilot, until)
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
 
 
 async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) -> None:
