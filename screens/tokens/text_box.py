@@ -102,7 +102,7 @@ class TextBox(TextArea):
     def on_focus(self) -> None:
         """Leave nothing selected: a letter typed replaces no token that was only looked at."""
         self.selection = Selection.cursor(self.selection.end)
-        self.border_subtitle = "Esc leave"
+        self.border_subtitle = "typing goes here · escape frees the keys"
 
     def on_blur(self) -> None:
         self.border_subtitle = "e edit"

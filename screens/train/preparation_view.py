@@ -10,7 +10,7 @@ from textual.widget import Widget
 from lab.core.visible_text import visible
 
 BAR = 30
-CANCEL = "escape cancels it: then there is no new run, and the settings are as they were"
+CANCEL = "escape cancels it: no new run, and the settings as they were"
 
 
 class Preparation(Widget):

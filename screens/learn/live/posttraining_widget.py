@@ -166,7 +166,8 @@ class PosttrainingWidget(LiveWidget):
             base = self._base.name if self._base is not None else "the run"
             chosen = CHOICES[self.prediction] if self.prediction is not None else ""
             return plan_view(base, self.history, chosen, is_running=self.is_running)
-        view = comparison_view(self.history, self.query_one(BlockView).room)
+        shown = self.query_one(BlockView)  # its own width is 0 while it is hidden behind a plot
+        view = comparison_view(self.history, self.content_size.width - shown.gutter.width - 1)
         told = prediction_in_words(self.history)
         return View(view.stage, view.title, f"{told} {view.sentence}" if told else view.sentence, view.blocks)
 
@@ -264,6 +265,9 @@ class PosttrainingWidget(LiveWidget):
         saved = [model for model in MODELS if model in self.history.saved]
         current = self._model_to_open()
         self.opens = saved[(saved.index(current) + 1) % len(saved)] if current in saved else saved[0]
+
+    def on_resize(self) -> None:
+        self._show_if_ready()
 
     def watch_chosen(self) -> None:
         self._show_if_ready()

@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from lab.learner.predictions import predictions_path
 from lab.posttraining.prediction import CHOICES, QUESTION
-from lab.posttraining.progress_log import Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
+from lab.posttraining.progress_log import MODELS, Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
 from lab.posttraining.question_pairs import PairSource
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder
@@ -197,3 +198,20 @@ async def test_a_prediction_that_cannot_be_kept_is_said_and_the_result_stays(app
         await until(pilot, lambda: any("predictions.jsonl" in each.message for each in app._notifications))
         await until(pilot, lambda: "finished" in state(pilot))
         assert "You predicted" in view(pilot).sentence
+
+
+async def test_answers_after_a_plot_are_as_long_as_before_it(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+    """The table's own width is 0 while a plot is in its place."""
+    long = " the big dog and the small cat by the lake"
+    measured = [replace(evaluation(model, 0.5, 0.5), answers=(long,)) for model in MODELS]
+    write(home, [started(""), *measured, round_("rl", 1, 0.5, 0.5), Ended(is_finished=True, seconds=61.0)])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_lesson(pilot, until)
+        await until(pilot, lambda: "finished" in state(pilot))
+        answers = []
+        for name in ("comparison", "kl", "comparison"):
+            widget(pilot).chosen = name
+            await pilot.pause()
+            answers.append([cell.text for row in view(pilot).blocks[1].rows for cell in row if cell.text.startswith("the big")])  # type: ignore[union-attr]
+        assert answers[0] == answers[2]
+        assert len(answers[2][0]) > 30
