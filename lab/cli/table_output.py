@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -12,22 +12,47 @@ from rich.cells import cell_len
 from lab.cli.visible_output import json_to_show
 from lab.core.visible_text import visible
 
+if TYPE_CHECKING:
+    from lab.views.blocks import Table
+
 NARROWEST = 24
 """Columns of a terminal below which lines are broken by the terminal."""
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Lines of text with columns aligned, those numbered in `right` to the right. Widths are those of a terminal's cells."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = (), optional: Sequence[int] = ()) -> str:
+    """Lines of text with columns aligned, those numbered in `right` to the right. Widths are those of a terminal's cells.
+
+    Of the columns numbered in `optional` the first ones are left out where the terminal is narrower, which a last line says.
+    """
     lines = [list(header), *([visible(cell) for cell in row] if sys.stdout.isatty() else list(row) for row in rows)]
     widths = [max(cell_len(line[column]) for line in lines) for column in range(len(header))]
+    most, left_out = line_room(), list[int]()
+    while most is not None and len(left_out) < len(optional) and _width(widths, left_out) > most:
+        left_out.append(optional[len(left_out)])
     out = []
     for line in lines:
         cells = []
         for column, (text, width) in enumerate(zip(line, widths, strict=True)):
             room = " " * (width - cell_len(text))
-            cells.append(room + text if column in right else text + room)
+            if column not in left_out:
+                cells.append(room + text if column in right else text + room)
         out.append("  ".join(cells).rstrip())
+    if left_out:
+        out.append(f"… also {', '.join(header[column] for column in left_out)} on a wider terminal.")
     return "\n".join(out)
+
+
+def table_of(block: "Table") -> str:
+    """A table of a view, without its bars."""
+    right = [at for at, column in enumerate(block.columns) if column.align == "right"]
+    turns = [(column.optional, -at) for at, column in enumerate(block.columns) if column.optional]
+    rows = [[cell.text for cell in row] for row in block.rows]
+    return table([column.title for column in block.columns], rows, right, [-at for _, at in sorted(turns)])
+
+
+def _width(widths: Sequence[int], left_out: Sequence[int]) -> int:
+    shown = [width for column, width in enumerate(widths) if column not in left_out]
+    return sum(shown) + 2 * (len(shown) - 1)
 
 
 def line_room() -> int | None:

@@ -32,7 +32,7 @@ def send_command(name: str, command: CommandName | None) -> None:
 def stop_dialog(watched: WatchedRun) -> tuple[ConfirmDialog, CommandName]:
     """The stop dialog and the command it sends: on a full disk a second stop discards unsaved steps."""
     at = f"{watched.name} is at step {watched.status.step:,}"
-    words = f"{watched.name} ends the step that it is at and saves its weights. r resumes it from there."
+    words = f"{at} or a little further. It saves its weights where it stops, and r resumes from there."
     if watched.status.no_room and watched.status.stopping:
         words = (
             f"{watched.name} waits for room to save step {watched.status.step:,}. "

@@ -10,7 +10,7 @@ import msgspec
 from lab.cli.command_registry import complain
 from lab.cli.exit_codes import FAILED, INTERRUPTED
 from lab.cli.number_types import Within
-from lab.cli.table_output import table, wrapped, write_json
+from lab.cli.table_output import table_of, wrapped, write_json
 from lab.core import number_format
 from lab.core.errors import UserError
 from lab.core.limits import Limit
@@ -157,7 +157,5 @@ def _print(view: "View") -> None:
     click.echo(f"\n{view.title}\n{wrapped(view.sentence)}")
     for block in view.blocks:
         if isinstance(block, Table):
-            right = [index for index, column in enumerate(block.columns) if column.align == "right"]
-            rows = [[cell.text for cell in row] for row in block.rows]
             click.echo(f"\n{block.title}" if block.title else "")
-            click.echo(table([column.title for column in block.columns], rows, right))
+            click.echo(table_of(block))

@@ -118,7 +118,7 @@ def runs(as_json: bool) -> None:
         rows.append(_row(shipped, "ships with the lab"))
     header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
     if rows:
-        click.echo(table(header, rows, right=(2, 3, 4, 5)))
+        click.echo(table(header, rows, right=(2, 3, 4, 5), optional=(5, 4, 7, 6)))
         if any(row[3].startswith(PART) for row in rows):
             click.echo(f"{PART} on a part of the validation text; on all of it when a run has ended.")
     for run in found:

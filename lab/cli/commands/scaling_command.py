@@ -12,7 +12,7 @@ from lab.cli.command_registry import complain
 from lab.cli.exit_codes import FAILED, INTERRUPTED
 from lab.cli.follow_run import shows_bar
 from lab.cli.number_types import Within
-from lab.cli.table_output import table, wrapped, write_json
+from lab.cli.table_output import table_of, wrapped, write_json
 from lab.cli.visible_output import own_sequences
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.limits import LIMITS
@@ -237,8 +237,7 @@ def _print_result(experiment: "ScalingExperiment") -> None:
 
     for block in scaling_view(_result(experiment)).blocks:
         if isinstance(block, Table):
-            header = [column.title for column in block.columns]
-            click.echo(table(header, [[cell.text for cell in row] for row in block.rows], right=range(1, len(header))))
+            click.echo(table_of(block))
         elif isinstance(block, Paragraph):
             click.echo("\n" + wrapped(block.text))
 

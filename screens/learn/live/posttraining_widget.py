@@ -140,11 +140,7 @@ class PosttrainingWidget(LiveWidget):
         if self.chosen:
             return self.chosen
         stage = self._follower.stage if self._follower is not None else "none"
-        if stage == "fine-tuning":
-            return "loss"
-        if stage == "reinforcing":
-            return "reward"
-        return "comparison" if stage == "finished" else "pairs" if stage == "starting" else "plan"
+        return {"starting": "pairs", "fine-tuning": "loss", "reinforcing": "reward", "finished": "comparison"}.get(stage, "plan")
 
     def _show(self) -> None:
         """Draw what is in sight, and what is said of the state."""
@@ -166,8 +162,7 @@ class PosttrainingWidget(LiveWidget):
             base = self._base.name if self._base is not None else "the run"
             chosen = CHOICES[self.prediction] if self.prediction is not None else ""
             return plan_view(base, self.history, chosen, is_running=self.is_running)
-        shown = self.query_one(BlockView)  # its own width is 0 while it is hidden behind a plot
-        view = comparison_view(self.history, self.content_size.width - shown.gutter.width - 1)
+        view = comparison_view(self.history, self.content_size.width - self.query_one(BlockView).gutter.width - 1)
         told = prediction_in_words(self.history)
         return View(view.stage, view.title, f"{told} {view.sentence}" if told else view.sentence, view.blocks)
 
@@ -226,9 +221,8 @@ class PosttrainingWidget(LiveWidget):
     def full_screen(self) -> ScreenState | None:
         """Inspect, at the attention of the last position of a held-out question, in the last layer of a model that was made."""
         model, started = self._model_to_open(), self.history.started
-        if model is None or started is None or not started.questions:
+        if model is None or started is None or not started.questions or self._base is None:
             return None
-        assert self._base is not None
         return ScreenState(
             mode="inspect",
             run=self.history.saved[model],

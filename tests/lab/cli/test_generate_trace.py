@@ -107,8 +107,19 @@ def test_the_device_is_the_one_that_is_asked_for_or_a_gpu_for_large_models(
     refused.assert_mistake("device cuda cannot be used: this machine shows no NVIDIA GPU; use --device cpu.")
     monkeypatch.setattr("lab.planning.device.has_cuda", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    has_code = True
+
+    def zeros(*shape: int, device: str) -> torch.Tensor:
+        if not has_code:
+            raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+        return torch.ones(*shape)
+
+    monkeypatch.setattr(torch, "zeros", zeros)
     small, large = (PRESETS[name].config(50257) for name in ("nano", "gpt2"))
     assert [generation_device("auto", shape).type for shape in (small, large)] == ["cpu", "cuda"]
+    has_code = False
+    assert generation_device("auto", large).type == "cpu", "this torch was built for other cards"
+    has_code = True
     monkeypatch.setattr("lab.planning.device.has_cuda", lambda: False)
     assert generation_device("auto", large).type == "cpu"
 
