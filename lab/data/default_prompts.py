@@ -30,8 +30,11 @@ def prompt_from_text(text: str) -> str:
 
 def _first_words(line: str) -> str:
     indent = line[: len(line) - len(line.lstrip())]
-    words = " ".join(line.split()[:PROMPT_WORDS])
-    return (indent + words)[:LONGEST_PROMPT_LINE].rstrip() if words else ""
+    first = indent + " ".join(line.split()[:PROMPT_WORDS])
+    if len(first) <= LONGEST_PROMPT_LINE:
+        return first if first.strip() else ""
+    whole_words = first[: LONGEST_PROMPT_LINE + 1].rpartition(" ")[0].rstrip()
+    return whole_words or first[:LONGEST_PROMPT_LINE].rstrip() or first.strip()[:LONGEST_PROMPT_LINE]
 
 
 def first_prompt(run: Run) -> str:

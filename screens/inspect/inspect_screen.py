@@ -185,6 +185,9 @@ class InspectScreen(WidgetMessages):
         return matters(id, self.selection, self.model)
 
     def go_back(self) -> bool:
+        if self.sampling.is_writing:
+            self.sampling.stop_writing()
+            return True
         return self._places.go_back()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

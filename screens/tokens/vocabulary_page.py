@@ -180,6 +180,9 @@ class VocabularyPage(TokensPage):
         if search.value:
             search.value = ""
             return True
+        if self.filter != "all":
+            self.filter = "all"
+            return True
         return False
 
     def action_count_again(self) -> None:

@@ -154,6 +154,8 @@ Training continues when you leave this screen, the lab, or the terminal.
             self.view.page = "words"
         elif not self.making and self.view.cursor is not None:
             self.view.cursor = None
+        elif not self.making and self.view.reasons_shown:
+            self.view.reasons_shown = False
         else:
             return False
         return True

@@ -45,6 +45,8 @@ def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> boo
     """True if the two are neither neighbours in the forward pass nor the same stage of neighbouring layers."""
     if (old.stage, old.layer) == (new.stage, new.layer):
         return False
+    if new.stage == "thumbnails" != old.stage:
+        return True
     if old.stage == new.stage and abs(old.layer - new.layer) == 1:
         return False
     return abs(index_of(old, steps) - index_of(new, steps)) > 1
