@@ -428,6 +428,9 @@ async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspec
         await settle(pilot)
         assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 2)
         assert not view.has_focus
+        await pilot.press("j", "H", "escape")
+        await settle(pilot)
+        assert screen.selection.stage not in ("thumbnails", "matrix"), "where H was pressed"
 
 
 async def test_enter_and_a_click_on_a_thumbnail_lead_to_the_pattern_of_its_head(inspect: Open, settle: Settle) -> None:

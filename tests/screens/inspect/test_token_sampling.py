@@ -111,7 +111,7 @@ async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open,
 
 
 @pytest.mark.usefixtures("tokens")
-@pytest.mark.parametrize("key", ["left", "e", "u", "2"])
+@pytest.mark.parametrize("key", ["left", "e", "u", "2", "escape"])
 async def test_whatever_changes_the_prompt_or_the_place_stops_the_writing(
     key: str, inspect: Open, settle: Settle, engine: Any
 ) -> None:

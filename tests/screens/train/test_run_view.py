@@ -112,6 +112,8 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         assert text_of(pilot, "#run-reading") == words
         await pilot.press("enter")
         assert not reading.display
+        await pilot.press("enter", "escape")
+        assert not reading.display
 
 
 async def test_the_cursor_reads_out_every_number_of_a_step(app: TrainApp, make_run: Any, until: Any) -> None:
