@@ -44,17 +44,31 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
         measures |= {prefix: sum(map(len, split)), f"{prefix}_shared": ", ".join(shared), f"{prefix}_shared_tokens": len(shared)}
     columns = [Column("word", "left"), *(Column(f"tokens of {name}", "left") for name in found)]
     rows = [
-        [Cell(printable(word.encode())), *(Cell("│".join(split[i]), style="strong") for split in found.values())]
+        [Cell(_with_spaces(printable(word.encode()))), *(Cell(_joined(split[i]), style="strong") for split in found.values())]
         for i, word in enumerate(words)
     ]
     total = [Cell("all"), *(Cell(whole(sum(map(len, split)))) for split in found.values())]
-    view = View("pieces", "words as tokens", _sentence(found), [Table(columns, rows, title="│ between tokens", total=total)])
+    view = View(
+        "pieces",
+        "words as tokens",
+        _sentence(found),
+        [Table(columns, rows, title="│ between tokens, ␣ for a space", total=total)],
+    )
     return ExperimentResult(view, measures, missing)
 
 
 def _split(tokenizer: "Tokenizer", words: list[str]) -> list[list[str]]:
     """The tokens of each word. BPE merges only inside words, so that each can be encoded by itself."""
     return [[tokenizer.label(id_) for id_ in tokenizer.encode(word)] for word in words]
+
+
+def _with_spaces(text: str) -> str:
+    """The text with its spaces to be seen: a space belongs to the token that it begins."""
+    return text.replace(" ", "␣")
+
+
+def _joined(tokens: list[str]) -> str:
+    return _with_spaces("│".join(tokens))
 
 
 def _shared(split: list[list[str]]) -> list[str]:
