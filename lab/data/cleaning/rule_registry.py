@@ -214,5 +214,5 @@ def typed_rules(names: Iterable[str]) -> str:
         return "all"
     has_defaults = set(DEFAULT_RULES) <= set(chosen)
     if has_defaults:
-        return ",".join(name for name in chosen if name not in DEFAULT_RULES)
+        return ",".join(chosen)
     return ",".join(["only", *chosen]) if chosen else "none"

@@ -48,13 +48,8 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
         for i, word in enumerate(words)
     ]
     total = [Cell("all"), *(Cell(whole(sum(map(len, split)))) for split in found.values())]
-    view = View(
-        "pieces",
-        "words as tokens",
-        _sentence(found),
-        [Table(columns, rows, title="│ between tokens, ␣ for a space", total=total)],
-    )
-    return ExperimentResult(view, measures, missing)
+    table = Table(columns, rows, title="│ between tokens, ␣ for a space", total=total)
+    return ExperimentResult(View("pieces", "words as tokens", _sentence(found), [table]), measures, missing)
 
 
 def _split(tokenizer: "Tokenizer", words: list[str]) -> list[list[str]]:

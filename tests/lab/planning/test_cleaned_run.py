@@ -58,7 +58,7 @@ def test_a_run_keeps_its_rules_and_funnel_and_its_text_is_the_cleaned_one(home: 
 def test_the_settings_of_a_cleaned_run_make_the_same_run_again(home: Path, text: Path) -> None:
     first = prepare_run(request(text, clean=RULES, steps=50))
     settings = cloned_settings(first.config)
-    assert settings.clean == "boilerplate,blank-lines"
+    assert settings.clean == "line-endings,boilerplate,blank-lines"
     plan = make_plan(settings, TextSize(str(text), bytes=9000), machine())
     assert plan.request is not None
     second = prepare_run(plan.request)

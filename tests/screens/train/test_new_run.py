@@ -363,7 +363,7 @@ async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_an
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about "))
         assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
         form = screen_of(pilot).new_run.form
-        await until(pilot, lambda: form.settings.clean == "control-characters")
+        await until(pilot, lambda: form.settings.clean == "line-endings,control-characters")
         make_run("plain", created=2.1e9)
         data = msgspec.structs.replace(data, cleaning=DEFAULT_RULES)
         config = msgspec.structs.replace(run.config, name="plain", data=data)
@@ -371,7 +371,7 @@ async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_an
         app.post_message(RunChosen("plain"))
         await until(pilot, lambda: form.settings.clean == "")
         app.post_message(RunChosen("newer"))
-        await until(pilot, lambda: form.settings.clean == "control-characters")
+        await until(pilot, lambda: form.settings.clean == "line-endings,control-characters")
         app.post_message(TextChosen("stories", "", "train"))
         await until(pilot, lambda: "changes" not in text_of(pilot, "#form-text"))
         assert form.settings.clean == "", "the rules were those of the suggestion"

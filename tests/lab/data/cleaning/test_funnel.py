@@ -146,7 +146,7 @@ def test_rules_are_named_in_any_order_and_applied_in_theirs() -> None:
     assert parse_rules("all") == tuple(rule.name for rule in RULES)
     for typed in ("", "nfc,blank-lines", "none", "only,nfc", "all"):
         assert parse_rules(typed_rules(parse_rules(typed))) == parse_rules(typed)
-    assert typed_rules(["of-a-newer-version", "line-endings"]) == "of-a-newer-version"
+    assert typed_rules(["of-a-newer-version", "line-endings"]) == "of-a-newer-version,line-endings"
     with pytest.raises(UserError, match="did you mean blank-lines"):
         in_order(["blank-line"])
     with pytest.raises(UserError, match="choose from line-endings"):

@@ -12,7 +12,8 @@ def test_the_pieces_are_the_tokens_of_the_whole_phrase(text_run: MakeTextRun, me
     gpt2 = Tokenizer.gpt2()
     assert found.measures["gpt2"] == len(gpt2.encode(phrase))
     shown = [cell.text for row in found.view.blocks[0].rows for cell in row[2:]]  # type: ignore[union-attr]
-    assert "│".join(shown) == "│".join(gpt2.label(id_) for id_ in gpt2.encode(phrase))
+    assert "│".join(shown) == "│".join(gpt2.label(id_).replace(" ", "␣") for id_ in gpt2.encode(phrase))
+    assert shown[1].startswith("␣"), "a space that belongs to a word is to be seen"
 
 
 def test_words_that_share_a_token_are_told_from_those_that_do_not(text_run: MakeTextRun, measure: Measure) -> None:
