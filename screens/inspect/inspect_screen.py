@@ -171,7 +171,7 @@ class InspectScreen(WidgetMessages):
     def action_back(self) -> None:
         if self._bar.is_editing:
             self._editing.close()
-        elif self._guessing.close() or self._explanations.leave_one_level():
+        elif self.sampling.leave() or self._guessing.close() or self._explanations.leave_one_level():
             return
         elif self.is_on_numbers:
             self._steps.focus()
@@ -185,9 +185,6 @@ class InspectScreen(WidgetMessages):
         return matters(id, self.selection, self.model)
 
     def go_back(self) -> bool:
-        if self.sampling.is_writing:
-            self.sampling.stop_writing()
-            return True
         return self._places.go_back()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

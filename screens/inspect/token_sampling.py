@@ -132,6 +132,12 @@ class TokenSampling(InspectPart):
             self._host.selection = replace(with_prompt(self._host.selection, undo.prompt), position=undo.position)
             self._host.refresh_bindings()
 
+    def leave(self) -> bool:
+        """Stop generating, at escape. False if nothing is generated."""
+        was_writing = self.is_writing
+        self.stop_writing()
+        return was_writing
+
     def action_auto(self) -> None:
         if self.is_writing:
             self.stop_writing()

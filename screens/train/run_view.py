@@ -254,8 +254,7 @@ class RunView(Widget):
         if self._playing is not None:
             self.stop_playing()
         elif points := self.insights.insights.points:
-            if self.eval_step is None:
-                self.eval_step = points[0].step
+            self.eval_step = points[0].step if self.eval_step is None else self.eval_step
             self._playing = self.set_interval(SECONDS_AN_EVALUATION, self._play_next)
 
     def stop_playing(self) -> None:
@@ -267,8 +266,11 @@ class RunView(Widget):
     def _play_next(self) -> None:
         if self._playing is None:
             return  # it was stopped when the timer had run out already
-        self.move_evaluation(1)
-        if self.eval_step is None or self.page not in PAGES:
+        if self.page in PAGES:
+            self.move_evaluation(1)
+        else:
+            self.eval_step = None  # the samples follow the newest again
+        if self.eval_step is None:
             self.stop_playing()
 
     def _plots(self) -> RunPlots | None:
@@ -327,16 +329,14 @@ class RunView(Widget):
 
     def zoom(self, by: float, x: float | None = None) -> None:
         """Zoom in (`by` below 1) or out, about a position on the x axis, else the cursor if there is one."""
-        plots = self._plots()
-        if plots is not None:
+        if (plots := self._plots()) is not None:
             at = self.cursor if x is None else plots.index_at(x)
             about = plots.history.steps[at] if at is not None else None
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
     def pan(self, by: float) -> None:
         """Pan by this fraction of the window."""
-        plots = self._plots()
-        if plots is not None:
+        if (plots := self._plots()) is not None:
             self.plot_view = self.plot_view.panned(by, plots.latest)
 
     def _say(self) -> None:

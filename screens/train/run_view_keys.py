@@ -76,6 +76,18 @@ class RunViewKeys(PlotKeys):
             return page == "heads" if action == "head_history" else page in PAGES
         return page not in PAGES or action in ("page", "panels")  # the rest is for plots that are out of sight
 
+    def leave_view(self) -> bool:
+        """Close the page, the cursor or the reasons that are open, one after the other. False if none is."""
+        if self.view.page != "words":
+            self.view.page = "words"
+        elif self.view.cursor is not None:
+            self.view.cursor = None
+        elif self.view.reasons_shown:
+            self.view.reasons_shown = False
+        else:
+            return False
+        return True
+
     @property
     def main_plot(self) -> LinePlot:
         return self.view.query_one("#run-plot", LinePlot)

@@ -150,13 +150,7 @@ Training continues when you leave this screen, the lab, or the terminal.
             self.new_run.cancel()
         elif self.making and self.watched is not None:
             self.making = False
-        elif not self.making and self.view.page != "words":
-            self.view.page = "words"
-        elif not self.making and self.view.cursor is not None:
-            self.view.cursor = None
-        elif not self.making and self.view.reasons_shown:
-            self.view.reasons_shown = False
-        else:
+        elif self.making or not self.leave_view():
             return False
         return True
 

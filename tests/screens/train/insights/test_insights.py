@@ -263,6 +263,9 @@ async def test_space_plays_the_evaluations_up_to_the_newest(
         monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
         await pilot.press("space")
         await until(pilot, lambda: seen[-2:] == [200, None])
+        monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.3)
+        await pilot.press("space", "escape")
+        await until(pilot, lambda: view.page == "words" and view.eval_step is None)
 
 
 async def test_updates_are_shown_by_part(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
