@@ -176,6 +176,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     @on(ChoosePage.Used)
     def _text_used(self, message: ChoosePage.Used) -> None:
         self.post_message(TextChosen(message.source, message.encoding, "train", self._rules))
+        self.set_focus(self.query_one("#texts"))  # for the next visit
 
     @on(CleanPage.RulesChanged)
     def _rules_changed(self, message: CleanPage.RulesChanged) -> None:
