@@ -120,7 +120,7 @@ def choose_precision(precision: str, device: "torch.device") -> Precision:
     """The precision that was asked for; for "auto" the one that the device multiplies in fastest: bf16 where it has it.
 
     On a CUDA card without bf16 that is fp16, see `lab.planning.gpu.card`, and on a CPU without it fp32. A CPU has bf16 with
-    AVX512-BF16 or AMX: measured 1.2 (nano) to 1.8 (micro) times as quick. Weights and optimizer are fp32 either way.
+    AVX512-BF16 or AMX: measured 1.2 (nano) to 1.8 (micro) times as fast. Weights and optimizer are fp32 either way.
     """
 
     if device.type == "cuda":

@@ -60,7 +60,7 @@ def comparison_lines(counts: Sequence[tuple[str, TextCounts]], name_width: int, 
     room = max(1, width - name_width - number - len(" tokens ") - most - 1)
     return [
         [
-            (fit(name, name_width), "dim"),
+            (fit(name, name_width - 1) + " ", "dim"),
             (f"{whole(each.tokens):>{number}} tokens ", "text"),
             (fit(bar(each.tokens / longest, room), room), "bar"),
             (f" {said:>{most}}", "strong"),

@@ -106,7 +106,7 @@ class ClaimsPage(ReadingPage):
     def compose(self) -> ComposeResult:
         with Horizontal():
             choices = ClaimList(id="claims-list")
-            choices.border_title = "claims of a learner's notes"
+            choices.border_title = "claims of a learner's notes on the lecture"
             yield choices
             yield ClaimReader()
 
