@@ -11,6 +11,7 @@ from textual import events
 from textual.widget import Widget
 
 from screens.messages import ModeChosen
+from screens.widgets.text_fitting import fit
 
 
 class PipelineStop(NamedTuple):
@@ -85,14 +86,15 @@ class PipelineMap(Widget):
         return self._boxes() if self._has_boxes else self._lines()
 
     def _lines(self) -> Text:
-        lines = [Text.assemble(self._style("title", f"{TITLE}, and the key that shows each step"))]
+        lines = [Text.assemble(self._style("title", fit(f"{TITLE}, and the key that shows each step", self.size.width)))]
+        room = max(0, min(44, self.size.width - 17 - max(len(stop.key) for stop in PIPELINE)))
         for number, stop in enumerate(PIPELINE):
             arrow = "  " if number == 0 else "↓ "
             lines.append(
                 Text.assemble(
                     self._style("line", arrow),
                     self._style("stop", f"{stop.title:<14}"),
-                    self._style("words", f"{stop.words:<45}"),
+                    self._style("words", fit(stop.words, room) + " "),
                     self._style("key", stop.key),
                 )
             )

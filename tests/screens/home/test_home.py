@@ -254,6 +254,11 @@ async def test_a_click_on_a_step_of_the_pipeline_opens_its_mode(size: tuple[int,
             await until(pilot, lambda mode=mode: app.current_mode == mode)
             await pilot.press("1")
             await until(pilot, lambda: app.current_mode == "home")
+        await pilot.resize_terminal(60, 20)
+        lines = str(pipeline.render()).split("\n")
+        assert len(lines) == len(PIPELINE) + 1
+        assert all(line.endswith(stop.key) and len(line) <= 58 for line, stop in zip(lines[1:], PIPELINE, strict=True))
+        await pilot.resize_terminal(*size)
         await pilot.click(PipelineMap, offset=(5, 0))
         await pilot.pause()
         assert app.current_mode == "home", "the title is no link"
