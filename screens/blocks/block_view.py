@@ -44,6 +44,17 @@ def scrolled_sideways(pinned: Strip, rest: Strip, left: int, width: int, cuts: S
     return Strip.join([strip.crop(0, width - 1), more]) if is_cut else strip
 
 
+def out_of_sight(above: int, below: int) -> str:
+    """Lines out of sight and the key that leads to them: `↓ 12 more lines · PgDn`."""
+    if below:
+        return f"↓ {whole(below)} more line{'s' if below > 1 else ''} · PgDn"
+    return f"↑ {above} line{'s' if above > 1 else ''} · PgUp" if above else ""
+
+
+LEAST_OF_PICTURE = 5
+"""Lines of a picture in sight without which a view is scrolled to it."""
+
+
 class BlockView(PieceView):
     """Shows a `View`: title and parity in the border, sentence, blocks. Only lines in sight are laid out."""
 
@@ -150,11 +161,7 @@ class BlockView(PieceView):
 
     def border_words(self, above: int, below: int) -> str:
         parity = self.view.parity if self.view is not None else None
-        rest = ""
-        if below:
-            rest = f"↓ {whole(below)} more line{'s' if below > 1 else ''} · PgDn"
-        elif above:
-            rest = f"↑ {above} line{'s' if above > 1 else ''} · PgUp"
+        rest = out_of_sight(above, below)
         if parity is None:
             return rest
         words, short = (" · ".join(part for part in (parity_badge(parity, short=short), rest) if part) for short in (False, True))
@@ -229,6 +236,8 @@ class BlockView(PieceView):
         if self.room != self._laid_for:
             self._lay_out_anew()
             self.post_message(self.WidthChanged(self.room))
+        if not self.top:
+            self.show_head()  # nobody has scrolled yet, and there may be less room now
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -243,8 +252,7 @@ class BlockView(PieceView):
 
     def draw(self, line: int) -> Strip:
         key = (line, self.left)
-        strip = self._strips.get(key)
-        if strip is None:
+        if (strip := self._strips.get(key)) is None:
             strip = self._strips[key] = self._strip(self.laid, *key)
         return self._with_cursor(strip, line)
 
@@ -261,8 +269,7 @@ class BlockView(PieceView):
     def _with_cursor(self, strip: Strip, line: int) -> Strip:
         if self.cursor is None or not (self.has_focus or self.holds_cursor):
             return strip
-        spot = self.laid.spot(self.cursor)
-        if spot.line != line:
+        if (spot := self.laid.spot(self.cursor)).line != line:
             return strip
         pinned = self.laid.line(line)[1]
         marked, base = self.get_component_rich_style("block--cursor", partial=True), self.style_of("")
@@ -280,23 +287,28 @@ class BlockView(PieceView):
         self._tell()
 
     def _tell(self) -> None:
-        spot = self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
+        spot = self.spot
         self._point()
-        if spot is not None and self.cursor is not None:
-            self._reveal(self.laid.spot(self.cursor))
+        if spot is not None:
+            self._reveal(spot)
         self.refresh()
         self.post_message(self.SpotChanged(self, spot))
 
     def _open_at(self, followed: CellCursor) -> None:
-        """Show the selected row of matrices below their head; other views from the top, if the selected cell begins in sight,
-        else scrolled to it, but not to the middle of the sentence above.
-        """
+        """Show the selected row of matrices below their head; other views from the top, if the selected cell, or enough of the
+        selected picture, is in sight, else scrolled to it, but not to the middle of the sentence above."""
         spot, sentence = self.laid.spot(followed), self.laid.tops[min(1, followed[0])]
         if self.laid.follows_row:
             self._reveal_followed(followed, margin=0)
-        elif spot.line >= self.window:
+        elif spot.line + min(spot.height, LEAST_OF_PICTURE) > self.window:
             self._reveal_followed(followed, margin=0)
             self.top = sentence if self.top < sentence else self.top
+
+    def show_head(self) -> None:
+        """Scroll to the head, or to the selected picture, where too little of it would be in sight below the head."""
+        self.top = 0
+        if (followed := self.laid.followed()) is not None and self.laid.spot(followed).height > 1:
+            self._open_at(followed)
 
     def _reveal_followed(self, followed: CellCursor, margin: int) -> None:
         """Show the selected cell and, where both fit, the table below its matrices."""
@@ -334,8 +346,7 @@ class BlockView(PieceView):
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the number clicked on. Enter on it is a second click, or the first where it leads elsewhere."""
         offset = event.get_content_offset(self)
-        found = None if offset is None else self.laid.at(self.line_at(offset.y), offset.x, self.left, self.cursor)
-        if found is None:
+        if offset is None or (found := self.laid.at(self.line_at(offset.y), offset.x, self.left, self.cursor)) is None:
             return
         is_again = self._clicked is not None and self._clicked == self.cursor and (found == self._clicked or event.chain > 1)
         if not is_again:

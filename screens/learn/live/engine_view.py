@@ -89,7 +89,7 @@ class EngineView(LiveWidget):
         is_first = self.view.view is None
         self.view.show(view)
         if is_first and not self.view.laid.follows_row:
-            self.view.top = 0  # the head of the picture first, wherever the chosen row is
+            self.view.show_head()  # wherever the chosen row is
 
     def _refused(self, refused: Refused) -> None:
         self._is_answered = True

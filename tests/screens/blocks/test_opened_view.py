@@ -1,4 +1,4 @@
-"""A view of thumbnails opens at its sentence, or where the chosen one is below all that fits, with no part of the sentence."""
+"""A view of thumbnails opens at its sentence, or, where too little of the chosen one is in sight below it, with no part of it."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ class ViewApp(App[None]):
         yield BlockView()
 
 
-@pytest.mark.parametrize(("side", "chosen", "lines", "first"), [(12, 1, 17, "head one"), (4, 2, 18, "all"), (12, 2, 17, None)])
+@pytest.mark.parametrize(
+    ("side", "chosen", "lines", "first"), [(12, 1, 18, "head one"), (12, 1, 17, "all"), (4, 2, 18, "all"), (12, 2, 17, None)]
+)
 async def test_it_opens_with_the_whole_sentence_or_none_of_it(side: int, chosen: int, lines: int, first: str | None) -> None:
     picture = Array.of(np.full((side, side), 0.5, dtype=np.float32))
     thumbnails = [Thumbnail(f"{n}", picture, "", "a head", float(n), f"e[{n}]") for n in range(6)]
