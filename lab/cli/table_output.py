@@ -38,7 +38,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[
                 cells.append(room + text if column in right else text + room)
         out.append("  ".join(cells).rstrip())
     if left_out:
-        out.append(f"… also {', '.join(header[column] for column in left_out)} on a wider terminal.")
+        out.append(wrapped(f"… also {', '.join(header[column] for column in left_out)} on a wider terminal."))
     return "\n".join(out)
 
 

@@ -107,23 +107,32 @@ def processor() -> str:
     return platform.machine() or "unknown processor"
 
 
+UNNAMED = "NVIDIA GPU"
+"""A card whose driver does not tell its name."""
+
+
 def nvidia_gpus() -> list[str]:
-    """Names of the NVIDIA cards that the driver shows; a card whose driver does not tell its name is `NVIDIA GPU`.
+    """Names of the NVIDIA cards that the driver shows."""
+    return [name for name, _ in _nvidia_cards()]
+
+
+def _nvidia_cards() -> list[tuple[str, str]]:
+    """Name and UUID of each card; empty where the driver does not tell it.
 
     A container may see the driver's files of all the host's cards, and the devices of some.
     """
     nodes = {path.name.removeprefix("nvidia") for path in ROOT.glob("dev/nvidia[0-9]*")}
-    names = []
+    cards = []
     for information in sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information")):
         lines = _read(*information.relative_to(ROOT).parts).splitlines()
         facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if not nodes or facts.get("Device Minor", "") in ("", *nodes):
-            names.append(facts.get("Model") or "NVIDIA GPU")
-    if names:
-        return names
+            cards.append((facts.get("Model") or UNNAMED, facts.get("GPU UUID", "")))
+    if cards:
+        return cards
     if not nodes and ROOT.joinpath("dev", "dxg").exists() and shutil.which("nvidia-smi"):
         nodes = {"0"}
-    return ["NVIDIA GPU"] * len(nodes)
+    return [(UNNAMED, "")] * len(nodes)
 
 
 @functools.cache
@@ -174,6 +183,10 @@ def has_mps() -> bool:
 def gpu() -> str | None:
     """Name of the first graphics device that training would use by itself, without asking any program."""
     if has_cuda():
-        names, shown = nvidia_gpus(), _shown_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))[0]
-        return names[int(shown)] if shown.isdecimal() and int(shown) < len(names) else names[0]
+        cards, shown = _nvidia_cards(), _shown_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))[0]
+        if len(cards) == 1:
+            return cards[0][0]
+        if shown.isdecimal():
+            return cards[int(shown)][0] if int(shown) < len(cards) else UNNAMED
+        return next((name for name, uuid in cards if uuid.startswith(shown)), UNNAMED)
     return "Apple GPU" if has_mps() else None

@@ -30,11 +30,13 @@ def prompt_from_text(text: str) -> str:
 
 def _first_words(line: str) -> str:
     indent = line[: len(line) - len(line.lstrip())]
-    first = indent + " ".join(line.split()[:PROMPT_WORDS])
-    if len(first) <= LONGEST_PROMPT_LINE:
-        return first if first.strip() else ""
-    whole_words = first[: LONGEST_PROMPT_LINE + 1].rpartition(" ")[0].rstrip()
-    return whole_words or first[:LONGEST_PROMPT_LINE].rstrip() or first.strip()[:LONGEST_PROMPT_LINE]
+    words = " ".join(line.split()[:PROMPT_WORDS])
+    for text in (indent + words, words):
+        if len(text) <= LONGEST_PROMPT_LINE:
+            return text if words else ""
+        if whole_words := text[: LONGEST_PROMPT_LINE + 1].rpartition(" ")[0].rstrip():
+            return whole_words
+    return words[:LONGEST_PROMPT_LINE]
 
 
 def first_prompt(run: Run) -> str:

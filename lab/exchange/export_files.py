@@ -1,6 +1,5 @@
 """Export files: their folder, their names, and writing them."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,8 +75,8 @@ def write_bytes(path: Path, contents: bytes) -> int:
     Raises:
         UserError: also if something else than a file has its name, or a file of a run.
     """
-    refuse_run_file(path)
     try:
+        refuse_run_file(path)
         refuse_special_file(path)
         write_atomic(path, contents)
     except OSError as error:
@@ -86,10 +85,11 @@ def write_bytes(path: Path, contents: bytes) -> int:
 
 
 def refuse_run_file(path: Path) -> None:
-    """Refuse to replace a file of a run, or a snapshot. Raises: UserError."""
-    for folder in path.absolute().parents[:2]:
-        if path.exists() and all(os.path.lexists(folder / name) for name in ("config.json", "status.json")):
-            raise UserError(f"{path} is a file of the run {folder.name}; choose another name.")
+    """Refuse the name of a file of a run, or of a snapshot. Raises: UserError."""
+    from lab.runs.run_folder import is_run_file
+
+    if is_run_file(path):
+        raise UserError(f"{path} is a file of a run; choose another name.")
 
 
 def write_screenshot(path: Path, svg: str) -> int:

@@ -51,7 +51,8 @@ def check_device(device: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise UserError(f"device {device} did not respond for {TRY_SECONDS} seconds; use --device cpu.") from error
     if tried.returncode:
-        last = (tried.stderr.strip().splitlines() or ["torch could not use it"])[-1]
+        said = tried.stderr.strip().splitlines() or ["torch could not use it"]
+        last = next((line for line in reversed(said) if "Error: " in line), said[-1])  # CUDA's advice comes behind it
         raise UserError(f"device {device} cannot be used ({last}); use --device cpu.")
 
 
@@ -91,7 +92,7 @@ def check_ranks(train: TrainConfig, ranks: int, machine: Machine) -> None:
 
 
 def choose_device(device: str) -> "torch.device":
-    """The device that is asked for; for "auto" a GPU if torch has one, else the CPU. Raises UserError if torch cannot use it."""
+    """The device that is asked for; for "auto" a GPU if torch has code for one, else the CPU. Raises UserError."""
     import torch
 
     if device == "auto":

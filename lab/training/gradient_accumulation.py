@@ -120,8 +120,8 @@ class GradientAccumulator:
             for windows in sorted({len(part) for part in self._feed.at(0)[0].tensor_split(self._parts())}):
                 self.try_out(windows)
         except Exception as error:
-            if not is_out_of_memory(error) and not self._fall_back(error, is_compiling=True):
-                raise  # out of memory is left to the first step, which splits its batch
+            if not is_out_of_memory(error):  # which is left to the first step: it splits its batch
+                self._fall_back(error, is_compiling=True)
         free_memory(self._device)
 
     def _fall_back(self, error: Exception, *, is_compiling: bool = False) -> bool:

@@ -82,7 +82,7 @@ def set_up_training(run: Run, ranks: Ranks | None = None) -> TrainingSetup:
         model.load_state_dict(load_model(run, "0")[0].state_dict())
     state = loaded.state if loaded else _initial_state(run, device, ranks.count)
     if device.type == "mps" and state.precision == "fp16":
-        raise UserError(f"{run.name} computes in fp16, which is for an NVIDIA GPU or a CPU; resume it there.")
+        raise UserError(f"{run.name} computes in fp16 with a scaled loss; resume it on a machine without an Apple GPU.")
     set_arithmetic(state, model, optimizer)
     ranks.share_state(model, optimizer, state)
     return TrainingSetup(run, device, tokenizer, tokens, batches, model, optimizer, loaded, state)
@@ -145,7 +145,7 @@ def optimizer_of(train: TrainConfig, model: GPT) -> Optimizer:
 
 
 def set_arithmetic(state: TrainerState, model: GPT, optimizer: Optimizer) -> None:
-    """Compute attention and Muon's products as the run's first steps did."""
+    """Compute attention as the run's first steps did, and Muon's products as this device does in the run's precision."""
     model.set_attention_kernel(state.attention)
     local = optimizer.optim if isinstance(optimizer, ShardedState) else optimizer
     set_muon_dtype(local, muon_dtype(state.precision, model.wte.weight.device.type))

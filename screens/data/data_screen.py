@@ -168,7 +168,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _tokens_counted(self, message: TextReader.Counted) -> None:
         page = self.choose_page
         is_asked = (message.source, message.encoding) == (page.source, page.read_encoding)
-        if message.kind == "bpe" and message.count is not None and is_asked:
+        if message.kind == "bpe" and message.count is not None and is_asked and message.rules == self._rules:
             about = "" if message.count.exact else "≈"
             self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", message.rules
             self._show_steps()
@@ -176,7 +176,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     @on(ChoosePage.Used)
     def _text_used(self, message: ChoosePage.Used) -> None:
         self.post_message(TextChosen(message.source, message.encoding, "train", self._rules))
-        self.set_focus(self.query_one("#texts"))  # for the next visit
+        if self.page == "choose":
+            self.set_focus(self.query_one("#texts"))  # for the next visit
 
     @on(CleanPage.RulesChanged)
     def _rules_changed(self, message: CleanPage.RulesChanged) -> None:

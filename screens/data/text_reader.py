@@ -132,18 +132,14 @@ class TextReader(DataPage):
     @work(thread=True, group="count", exclusive=True, exit_on_error=True)
     def count(self, source: str, encoding: str, rules: tuple[str, ...], kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
         """Count the tokens of a text whose facts are known."""
-        try:
-            self._count(source, encoding, rules, kinds, vocabulary)
-        except UserError as error:
-            for kind in kinds:
-                self.post_message(self.Counted(source, encoding, rules, kind, None, str(error)))
+        self._count(source, encoding, rules, kinds, vocabulary)
 
     def _count(self, source: str, encoding: str, rules: tuple[str, ...], kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
         for kind in kinds:
             try:
                 count = count_tokens(source, encoding or None, kind, vocabulary, rules)
                 self.post_message(self.Counted(source, encoding, rules, kind, count))
-            except (TokenizerError, VocabularyError) as error:
+            except (UserError, TokenizerError, VocabularyError) as error:
                 self.post_message(self.Counted(source, encoding, rules, kind, None, str(error)))
 
 

@@ -10,7 +10,7 @@ from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.experiments.tokens import gpt2_tokenizer as gpt2
 from lab.tokenization.bpe.word_counts import words_of
 from lab.views.blocks import Cell, Column, Table, View
-from models.tokenizers.token_labels import printable
+from models.tokenizers.token_labels import with_spaces
 from models.tokenizers.tokenizer_kinds import TokenizerError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
         measures |= {prefix: sum(map(len, split)), f"{prefix}_shared": ", ".join(shared), f"{prefix}_shared_tokens": len(shared)}
     columns = [Column("word", "left"), *(Column(f"tokens of {name}", "left") for name in found)]
     rows = [
-        [Cell(_with_spaces(printable(word.encode()))), *(Cell(_joined(split[i]), style="strong") for split in found.values())]
+        [Cell(with_spaces(word.encode())), *(Cell(_joined(split[i]), style="strong") for split in found.values())]
         for i, word in enumerate(words)
     ]
     total = [Cell("all"), *(Cell(whole(sum(map(len, split)))) for split in found.values())]
@@ -57,13 +57,9 @@ def _split(tokenizer: "Tokenizer", words: list[str]) -> list[list[str]]:
     return [[tokenizer.label(id_) for id_ in tokenizer.encode(word)] for word in words]
 
 
-def _with_spaces(text: str) -> str:
-    """The text with its spaces to be seen: a space belongs to the token that it begins."""
-    return text.replace(" ", "␣")
-
-
 def _joined(tokens: list[str]) -> str:
-    return _with_spaces("│".join(tokens))
+    """The tokens with their spaces to be seen: a space belongs to the token that it begins."""
+    return "│".join(tokens).replace(" ", "␣")
 
 
 def _shared(split: list[list[str]]) -> list[str]:

@@ -64,7 +64,7 @@ def _speed(run: "RunSummary") -> float:
 
 
 def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
-    """True if a run's speed here predicts that of the planned one; runs of a scaling experiment give way to others."""
+    """True if a run's speed here predicts that of the planned one; those of scaling, at low priority, predict none."""
     if other.is_demo or other.owner or other.is_of_scaling or not other.mean_speed or other.model is None or other.train is None:
         return False
     if other.train.optimizer != run.train.optimizer:

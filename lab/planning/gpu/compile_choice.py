@@ -28,7 +28,7 @@ def planned_seconds(model: ModelConfig, train: TrainConfig, card_name: str, card
     peak = peak_flops(card_name, "bf16")
     speed = USUAL_FLOPS if peak is None else USUAL_UTILIZATION * peak
     computing = train.batch * model.context * flops_per_token(model) / (speed * cards)
-    starting = max(1, train.accumulate // cards) * (KERNELS + KERNELS_PER_LAYER * model.layers) * SECONDS_PER_KERNEL
+    starting = -(-train.accumulate // cards) * (KERNELS + KERNELS_PER_LAYER * model.layers) * SECONDS_PER_KERNEL
     return train.steps * max(computing, starting)
 
 

@@ -53,7 +53,7 @@ def rank_device(environment: RankEnvironment, setting: str) -> torch.device:
     kind = setting.split(":")[0]
     if kind == "mps":
         raise UserError("Several ranks need CUDA or the CPU, and this run was made for mps; train it in one process.")
-    if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
+    if kind == "cpu" or (kind == "auto" and choose_device("auto").type != "cuda"):
         return torch.device("cpu")
     if environment.local_rank >= torch.cuda.device_count():
         raise UserError(
@@ -200,7 +200,7 @@ class RankGroup:
 def broken_connection(error: BaseException) -> str:
     """A sentence if a collective has failed: so it does at once where a process on another machine ends. Else empty."""
     text = str(error)
-    is_broken = isinstance(error, dist.DistError) or any(word in text.lower() for word in ("gloo", "nccl", "connection"))
+    is_broken = isinstance(error, dist.DistError) or any(word in text.lower() for word in ("gloo", "nccl error", "connection"))
     if not isinstance(error, RuntimeError) or is_out_of_memory(error) or not is_broken:
         return ""
     # NCCL ends with its own reason; a place in Gloo's source stands before it, which a callback's error has in its middle.

@@ -42,7 +42,7 @@ class PlaceHistory(InspectPart):
 
 
 def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> bool:
-    """True if the two are neither neighbours in the forward pass nor the same stage of neighbouring layers."""
+    """True if all heads are shown now, or the two are neither neighbours in the pass nor one stage of two layers in turn."""
     if (old.stage, old.layer) == (new.stage, new.layer):
         return False
     if new.stage == "thumbnails" != old.stage:

@@ -84,12 +84,16 @@ def test_graphics_cards_by_name(root: Path) -> None:
 
 def test_a_container_counts_the_cards_that_it_has_devices_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for minor, name in enumerate(("NVIDIA A10", "NVIDIA L4", "NVIDIA A30")):
-        put(root, f"proc/driver/nvidia/gpus/0000:0{minor}:00.0/information", f"Model: \t {name}\nDevice Minor: \t {minor}\n")
+        information = f"Model: \t {name}\nGPU UUID: \t GPU-{minor}ab\nDevice Minor: \t {minor}\n"
+        put(root, f"proc/driver/nvidia/gpus/0000:0{minor}:00.0/information", information)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine, "torch_has_cuda", lambda: True)
     assert (machine.gpu_count(), machine.gpu()) == (3, "NVIDIA A10")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
     assert (machine.gpu_count(), machine.gpu()) == (2, "NVIDIA A30")
+    for shown, named in (("GPU-1ab", "NVIDIA L4"), ("GPU-2", "NVIDIA A30"), ("GPU-9", "NVIDIA GPU"), ("7", "NVIDIA GPU")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+        assert machine.gpu() == named
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     put(root, "dev/nvidia1", "")
     assert (machine.gpu_count(), machine.gpu()) == (1, "NVIDIA L4")

@@ -183,10 +183,13 @@ def test_mistakes_of_the_command_are_one_line(llmlab: Call, tale: Run, tmp_path:
     llmlab("report", "tale", "-p", "x", "--checkpoint", "12", "-o", tmp_path / "x.html").assert_mistake("12")
     assert not (tmp_path / "x.html").exists()
     before = tale.metrics_path.read_bytes()
-    llmlab("report", "tale", "-o", tale.metrics_path).assert_mistake(
-        "metrics.jsonl is a file of the run tale; choose another name"
-    )
+    llmlab("report", "tale", "-o", tale.metrics_path).assert_mistake("metrics.jsonl is a file of a run; choose")
     assert tale.metrics_path.read_bytes() == before
+    tale.snapshots_path.mkdir(exist_ok=True)
+    for name in ("best.safetensors", "lock", "snapshots/7.safetensors"):
+        llmlab("report", "tale", "-o", tale.path / name).assert_mistake("is a file of a run")
+    for _ in range(2):
+        assert llmlab("report", "tale", "-o", tale.path / "report.html").code == 0, "its own report is replaced"
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -190,6 +190,8 @@ def test_default_prompts_begin_a_line_or_a_sentence() -> None:
     assert prompt_from_text("st.\nGood morrow, neighbour Baptista.\nAnd") == "Good morrow, neighbour", "no part of a word"
     assert prompt_from_text(f"st.\n{'w' * 40}\nAnd") == "w" * 30
     assert prompt_from_text(f"st.\n{' ' * 34}deep in a table\nAnd") == "deep in a table"
+    assert prompt_from_text(f"st.\n{' ' * 34}Good morrow, neighbour Baptista.\nAnd") == "Good morrow, neighbour"
+    assert prompt_from_text(f"st.\n{' ' * 28}Good morrow friend\nAnd") == "Good morrow friend"
     assert prompt_from_text("of it. The dog ran. The cat sat.") == "The dog ran. The"
     assert prompt_from_text("one endless line of words with no full stop") == "endless line of words"
     assert prompt_from_text("word") == "word"

@@ -11,7 +11,7 @@ from textual.widgets import Input, Label, Static
 
 from lab.core.preferences import RecentText, write_preferences
 from lab.data.recent_texts import recent_texts
-from lab.data.statistics.text_statistics import count_tokens, read_facts
+from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
@@ -514,6 +514,33 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_cleaning == ("line-endings", "emails")
         assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
+
+
+async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: DataApp, until: Any) -> None:
+    Path("web.txt").write_bytes(b"The big dog ran.\r\n" * 20)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "web.txt")
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.text is not None and "web" in screen.text.source)
+        for pages, expected in (((), TextTree), (("e", "j"), RuleList)):
+            await pilot.press("escape", *pages, "u")
+            await until(pilot, lambda: app.current_mode == "train")
+            await pilot.press("escape", "2")
+            await until(pilot, lambda: app.current_mode == "data")
+            assert isinstance(app.focused, expected)
+
+
+async def test_an_old_count_of_tokens_does_not_take_the_new_one_away(app: DataApp, until: Any) -> None:
+    Path("web.txt").write_bytes(b"The big dog ran.\r\n" * 20)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "web.txt")
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.query_one(PageBar).steps[2].endswith(" bpe"))
+        page, words = screen.choose_page, screen.query_one(PageBar).steps[2]
+        old = TokenCount("bpe", 300, 1, exact=True)
+        page.post_message(TextReader.Counted(page.source, page.read_encoding, ("emails",), "bpe", old))
+        await pilot.pause()
+        assert screen.query_one(PageBar).steps[2] == words
 
 
 async def test_a_cleaned_text_that_is_being_saved_would_be_lost(

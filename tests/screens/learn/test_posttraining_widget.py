@@ -16,7 +16,7 @@ from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
-from lab.views.blocks import View
+from lab.views.blocks import Table, View
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
@@ -212,6 +212,8 @@ async def test_answers_after_a_plot_are_as_long_as_before_it(app: LabApp, home: 
         for name in ("comparison", "kl", "comparison"):
             widget(pilot).chosen = name
             await pilot.pause()
-            answers.append([cell.text for row in view(pilot).blocks[1].rows for cell in row if cell.text.startswith("the big")])  # type: ignore[union-attr]
+            table = view(pilot).blocks[1]
+            assert isinstance(table, Table)
+            answers.append([cell.text for row in table.rows for cell in row if cell.text.startswith("the big")])
         assert answers[0] == answers[2]
         assert len(answers[2][0]) > 30

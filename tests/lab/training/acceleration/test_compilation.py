@@ -207,12 +207,16 @@ def test_a_run_that_moves_to_another_machine_tells_of_its_own_and_of_this_one(
     assert not is_compiled(state, "on", cuda)
 
 
-def test_threads_are_not_changed_beside_a_gpu(tiny_run: TinyRun, card: Callable[[Card], None]) -> None:
+def test_threads_are_not_changed_beside_a_gpu(
+    tiny_run: TinyRun, card: Callable[[Card], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Code is compiled for a number of threads."""
     card(H100)
-    run = tiny_run(steps=10)
+    monkeypatch.setattr("lab.planning.autotune.cores", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    run = tiny_run(steps=10, threads=None)
     state = _initial_state(run, torch.device("cuda"))
     compute = ComputeSetup(run.config.train, state, torch.device("cuda"))
-    threads = compute.threads
+    assert compute.threads == 4
     assert not any(compute.adjust_threads(seconds) for seconds in (0.5,) * 20 + (50.0,) * 20)
-    assert compute.threads == threads
+    assert compute.threads == 4
