@@ -379,6 +379,8 @@ class LabApp(AppState):
         self._run_actions.compare(message.names)
 
 
-def run() -> None:
-    """Open the lab and stay until the user leaves."""
-    LabApp(warms_engine=os.environ.get(WARM_UP, "1") != "0").run()
+def run() -> int:
+    """Open the lab and stay until the user leaves; returns the exit code, 1 after a fault of the lab."""
+    app = LabApp(warms_engine=os.environ.get(WARM_UP, "1") != "0")
+    app.run()
+    return app.return_code or 0

@@ -62,5 +62,4 @@ def _main(arguments: list[str]) -> int:
         return 2
     from screens.app import run as open_lab
 
-    open_lab()
-    return 0
+    return open_lab()

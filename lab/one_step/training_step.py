@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.machine import cores
-from lab.core.uniform_baseline import uniform_baseline
 from lab.one_step.batch import StepBatch
 from lab.one_step.open_checkpoint import OpenCheckpoint
 from lab.one_step.stream_gradients import stream_gradients
@@ -24,6 +23,7 @@ from lab.one_step.weight_changes import WeightChange, WeightChanges, largest_ind
 from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.run_length import lr_of_next_step
+from lab.training.spike_detector import uniform_loss_of
 from lab.training.trainer_state import TrainerState
 from models.autocast import autocast
 from models.config import Precision
@@ -139,7 +139,7 @@ class TrainingStep:
     def would_be_skipped(self) -> bool:
         """True if the trainer's spike detector would skip the step."""
         detector = copy.deepcopy(self.state.spike_detector)
-        return detector.is_bad(self.current.loss, self.gradients.total, uniform_baseline(self.run.config.model.vocab_size))
+        return detector.is_bad(self.current.loss, self.gradients.total, uniform_loss_of(self.run.config))
 
     def go_to(self, applied: int) -> Slices[None]:
         """Take steps, or undo them, until so many have been taken; then find losses and gradients there.

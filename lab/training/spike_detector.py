@@ -5,6 +5,9 @@ from statistics import fmean, pstdev
 
 import msgspec
 
+from lab.core.uniform_baseline import uniform_baseline
+from lab.runs.run_schema import RunConfig
+
 WINDOW = 100
 """Losses of ordinary steps that a new loss is compared with."""
 MIN_LOSSES = 20
@@ -15,6 +18,12 @@ MIN_JUMP = 1.0
 """Least height of a spike above the mean, in nats: the losses of a model that has memorized its text hardly vary."""
 MAX_UNIFORM_RATIO = 2.0
 """A loss above so many times ln V, that of the uniform baseline, is a spike whatever came before."""
+
+
+def uniform_loss_of(config: RunConfig) -> float:
+    """ln V, by which a run's losses are judged; infinite for a run that begins with other weights: on another text their first
+    losses may be above that."""
+    return math.inf if config.start is not None else uniform_baseline(config.model.vocab_size)
 
 
 class SpikeDetector(msgspec.Struct):
@@ -36,7 +45,7 @@ class SpikeDetector(msgspec.Struct):
     """Bad steps in a row up to now."""
 
     def is_bad(self, loss: float, grad_norm: float, uniform_loss: float) -> bool:
-        """Judge one step, and remember its loss. `uniform_loss` is ln V."""
+        """Judge one step, and remember its loss. `uniform_loss` is that of `uniform_loss_of`."""
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
         if finite and not self._is_spike(loss, uniform_loss):
             self.losses = [*self.losses, *self.held, loss][-WINDOW:]

@@ -20,7 +20,6 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.out_of_memory import is_out_of_memory
-from lab.core.uniform_baseline import uniform_baseline
 from lab.data.token_file import token_lengths
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
@@ -45,6 +44,7 @@ from lab.training.rollback import Rollback
 from lab.training.run_length import RunLength
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.snapshot_schedule import SnapshotSchedule
+from lab.training.spike_detector import uniform_loss_of
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 from lab.training.training_clock import Clock, Throughput
@@ -77,7 +77,7 @@ class Training:
         self.gradient.report_fall_back = self._report_fall_back
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
-        self.uniform_loss = uniform_baseline(self.config.model.vocab_size)
+        self.uniform_loss = uniform_loss_of(self.config)
         self._start_clock()
         self._open_logs(signals)
         self.rollback = Rollback(setup, self._report_rollback)

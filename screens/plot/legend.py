@@ -8,7 +8,7 @@ from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Figure, Series, dashe
 from screens.plot.gap_area import GLYPH, SHADED
 from screens.widgets.text_fitting import Piece
 
-EVENT_ORDER = "✗↶½◂★‖■▸▴"
+EVENT_ORDER = "✗↶½◂≈★‖■▸▴"
 """Event signs in the order in which they get a word in the legend."""
 
 DASHED_SAMPLE = "⠤ ◆"

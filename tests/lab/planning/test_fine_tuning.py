@@ -9,6 +9,7 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import RawTensor, write_tensors
+from lab.core.uniform_baseline import uniform_baseline
 from lab.data.statistics.text_statistics import count_tokens_of
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.clone_settings import hidden_settings
@@ -26,8 +27,10 @@ from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import load_model
 from lab.training.training_setup import set_up_training
 from models.gpt import GPT
+from tests.lab.conftest import train_in_process
 from tests.lab.planning.planned_runs import MACHINE
 
+README = Path(__file__).parents[3] / "README.md"
 TEXT = "The big dog ran to the lake. It saw a red apple.\n" * 120
 
 
@@ -146,3 +149,16 @@ def test_a_base_without_weights_is_told(text: Path, tmp_path: Path) -> None:
     run = prepare_run(RunRequest(text=str(text), tokenizer="bytes", context=16, steps=2, home=tmp_path / "home"))
     with pytest.raises(UserError, match="has no weights to begin with: train it first"):
         base_run(run)
+
+
+def test_a_text_far_from_what_the_weights_know_is_trained_on(tmp_path: Path) -> None:
+    """Its first losses are above twice ln V, which in a run from random weights is a sign of divergence."""
+    settings = {"steps": 30, "threads": 1, "precision": "fp32", "device": "cpu", "batch": 4}
+    run = prepare_run(RunRequest(text=str(README), start="demo", home=tmp_path / "home", **settings))
+    assert train_in_process(run).phase == "finished"
+    losses = [metric.loss for metric in run.metrics().read() if metric.lr is not None]
+    assert losses[0] is not None
+    assert losses[-1] is not None
+    assert losses[0] > 2 * uniform_baseline(run.config.model.vocab_size), "else this tests nothing"
+    assert losses[-1] < losses[0] - 1.0
+    assert not [event for event in run.events().read() if event.kind in ("bad_step", "back")]
