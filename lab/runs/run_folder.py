@@ -50,11 +50,16 @@ class CheckpointFile(NamedTuple):
     bytes: int
 
 
+def holds_run(folder: Path) -> bool:
+    """True if a run is in the folder; a model folder of Hugging Face's has a config.json, too."""
+    return all(os.path.lexists(folder / name) for name in ("config.json", "status.json"))
+
+
 def is_run_file(path: Path) -> bool:
     """True if the path is one of a run's files, whether it is there now or not."""
     folder = path.absolute().parent
     folder = folder.parent if folder.name == "snapshots" else folder
-    if not all(os.path.lexists(folder / name) for name in ("config.json", "status.json")):
+    if not holds_run(folder):
         return False
     names = {each.name for each in vars(Run(folder)).values()} - {folder.name}
     return path.name in names | {"config.json"} or path.suffix == ".safetensors"

@@ -12,8 +12,9 @@ from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
 from lab.exchange.hugging_face.model_card import model_card
 from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, tokenizer_json
 from lab.planning.unfinished_folder import unfinished_folder
+from lab.runs.home_folder import home
 from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, holds_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ def export_model(run: Run, target: Path, dtype: Dtype = "fp32", checkpoint: str 
         UserError: if there is something in `target`, the run has no such weights or another's tokenizer, a weight is too large
             for the type, or the system refuses.
     """
-    target = target.expanduser().absolute()
+    target = Path(os.path.abspath(target.expanduser()))
     check_target(target)
     tokenizer = tokenizer_of(run)
     files: dict[str, Any] = {
@@ -49,6 +50,7 @@ def export_model(run: Run, target: Path, dtype: Dtype = "fp32", checkpoint: str 
                 write_atomic(folder / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
             write_atomic(folder / "README.md", model_card(run, step, TORCH_NAMES[dtype]).encode("utf-8", "replace"))
             write_weights(folder / "model.safetensors", _stored(model.state_dict(), dtype), {})
+            _share(folder, like=target)
             os.rename(folder, target)
             sync_folder(target.parent)
     except NotFiniteError as error:
@@ -61,18 +63,36 @@ def export_model(run: Run, target: Path, dtype: Dtype = "fp32", checkpoint: str 
 
 
 def check_target(target: Path) -> None:
-    """Check that there is nothing at the path of an export, or an empty folder. Raises: UserError."""
+    """Check that there is nothing at the path of an export, or an empty folder, and that it is no place of the lab's own.
+
+    Raises:
+        UserError: otherwise.
+    """
     shown = shortened(visible(str(target)), 200)
+    is_among_runs = target.parent == home().absolute() and not target.name.startswith(".")
+    if is_among_runs or any(holds_run(folder) for folder in target.parents):
+        raise UserError(f"{shown} is where the lab keeps runs; give a folder elsewhere.")
     if not os.path.lexists(target):
         return
     if target.is_symlink() or not target.is_dir():
         raise UserError(f"{shown} is there already and is no folder; give a folder that does not exist yet.")
+    if os.path.samefile(target, os.curdir):
+        raise UserError(f"{shown} is the folder that you are in; give one that does not exist yet.")
     try:
         is_empty = not os.listdir(target)
     except OSError as error:
         raise os_error_in_words(error, f"write {shown}") from error
     if not is_empty:
         raise UserError(f"{shown} is not empty, and an export replaces nothing; give a folder that does not exist yet.")
+
+
+def _share(folder: Path, like: Path) -> None:
+    """Give an export, which is made for others, the permissions of the folder that it replaces, else what the umask leaves."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    for path in folder.iterdir():
+        path.chmod(0o666 & ~mask)
+    folder.chmod(like.stat().st_mode & 0o7777 if like.exists() else 0o777 & ~mask)
 
 
 def _stored(state: "dict[str, Tensor]", dtype: Dtype) -> "dict[str, Tensor]":

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.visible_text import shortened, visible
-from lab.exchange.hugging_face.model_folder import CACHE_ENTRY, ModelFolder, newest_snapshot
+from lab.exchange.hugging_face.model_folder import CACHE_ENTRY, ModelFolder, has_model, newest_snapshot
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
 from models.tokenizers.gpt2_vocabulary_files import hugging_face_hub
@@ -114,12 +114,18 @@ def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) ->
     repository = HUB_MODELS[name].repositories[0]
     on_download(f"Downloading {repository} ({size}) into {hugging_face_hub()}.")
     try:
-        return ModelFolder(Path(snapshot_download(repository, allow_patterns=list(FILES), cache_dir=hugging_face_hub())))
+        downloaded = Path(snapshot_download(repository, allow_patterns=list(FILES), cache_dir=hugging_face_hub()))
     except _download_errors() as error:
         raise UserError(
             f"{missing}, and could not be downloaded ({size}): {reason_of(error)}; connect to the network, or copy its folder "
             "here and give the path."
         ) from error
+    if not has_model(downloaded):  # offline it is what there is, such as a part of an earlier download
+        raise UserError(
+            f"Only a part of {name} is in the Hugging Face cache, {visible(str(hugging_face_hub()))}: a download ({size}) was "
+            "broken off; connect to the network to go on with it, or copy its folder here and give the path."
+        )
+    return ModelFolder(downloaded)
 
 
 def reason_of(error: Exception) -> str:

@@ -22,9 +22,10 @@ class ModelFolder:
     """The folder of one model, and the paths of its files."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        repository = self.path.parent.parent
-        is_cached = self.path.parent.name == "snapshots" and repository.name.startswith(CACHE_ENTRY)
+        self.path = Path(os.path.abspath(path))
+        if not _is_snapshot(self.path) and _is_snapshot(real := Path(os.path.realpath(path))):
+            self.path = real  # a link to an entry of the cache
+        repository, is_cached = self.path.parent.parent, _is_snapshot(self.path)
         self._blobs = os.path.join(os.path.realpath(repository), "blobs") if is_cached else ""
         self.name = visible(repository.name.rpartition("--")[2] if is_cached else self.path.name)
         self.revision = self.path.name if is_cached and REVISION.fullmatch(self.path.name) else ""
@@ -56,6 +57,11 @@ class ModelFolder:
         return path
 
 
+def _is_snapshot(path: Path) -> bool:
+    """True for the path of a snapshot in the Hugging Face cache."""
+    return path.parent.name == "snapshots" and path.parent.parent.name.startswith(CACHE_ENTRY)
+
+
 def open_model_folder(path: Path) -> ModelFolder:
     """The model folder at a path; of a repository in the Hugging Face cache, its snapshot.
 
@@ -67,7 +73,7 @@ def open_model_folder(path: Path) -> ModelFolder:
         raise UserError(f"There is no folder {shown}; give the folder of a model, or choose a model by its name, such as gpt2.")
     if not path.is_dir():
         raise UserError(f"{shown} is not a folder; give the folder that holds the model's config.json.")
-    if path.absolute().name.startswith(CACHE_ENTRY) and (snapshot := newest_snapshot(path)) is not None:
+    if os.path.abspath(path).rpartition(os.sep)[2].startswith(CACHE_ENTRY) and (snapshot := newest_snapshot(path)) is not None:
         return ModelFolder(snapshot)
     folder = ModelFolder(path)
     if folder.file(CONFIG) is None:
@@ -77,7 +83,7 @@ def open_model_folder(path: Path) -> ModelFolder:
 
 def newest_snapshot(repository: Path) -> Path | None:
     """The snapshot with a model of a repository's folder in the cache: that of its branch `main`, else the newest; or None."""
-    complete, main = [path for path in _snapshots(repository) if _has_model(path)], _main(repository)
+    complete, main = [path for path in _snapshots(repository) if has_model(path)], _main(repository)
     return next((path for path in complete if path.name == main), complete[0] if complete else None)
 
 
@@ -97,7 +103,7 @@ def _main(repository: Path) -> str:
         return ""
 
 
-def _has_model(path: Path) -> bool:
+def has_model(path: Path) -> bool:
     """True of a snapshot with settings and weights: a download that was broken off may have neither."""
     weights = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
     return os.path.isfile(path / CONFIG) and any(os.path.isfile(path / name) for name in weights)

@@ -22,7 +22,8 @@ from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind
 
-WHOLE, IDS, MERGES, SETTINGS = "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"
+WHOLE, IDS, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+SETTINGS, ADDED = "tokenizer_config.json", "added_tokens.json"
 OTHER_KINDS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt")
 """Files of tokenizers that are no byte-level BPE."""
 
@@ -82,6 +83,8 @@ class _TokenizerJson(msgspec.Struct):
 
 class _Settings(msgspec.Struct):
     add_prefix_space: bool = False
+    add_bos_token: bool = False
+    add_eos_token: bool = False
 
 
 def has_tokenizer(folder: ModelFolder) -> bool:
@@ -109,8 +112,8 @@ def read_tokenizer(folder: ModelFolder, rows: int) -> Tokenizer:
             return Tokenizer.gpt2(download=False)
         else:
             raise _OtherKindError(f"there is no {WHOLE}, and with {rows:,} rows the model does not have GPT-2's vocabulary")
-        if (path := folder.file(SETTINGS)) is not None and read_json(path, _Settings, LARGEST_CONFIG).add_prefix_space:
-            raise _OtherKindError("it puts a space before every text (add_prefix_space)")
+        _check_settings(folder)
+        _check_added(folder, found)
         if found.vocab_size != rows:
             raise _OtherKindError(f"it has {found.vocab_size:,} tokens, and the model {rows:,} rows")
     except (_OtherKindError, TokenizerError) as error:
@@ -118,6 +121,27 @@ def read_tokenizer(folder: ModelFolder, rows: int) -> Tokenizer:
     except OSError as error:
         raise UserError(f"The tokenizer in {folder.shown} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     return found
+
+
+def _check_settings(folder: ModelFolder) -> None:
+    """Raises _OtherKindError, if something is put before or behind every text."""
+    if (path := folder.file(SETTINGS)) is None:
+        return
+    settings = read_json(path, _Settings, LARGEST_CONFIG)
+    if settings.add_prefix_space:
+        raise _OtherKindError("it puts a space before every text (add_prefix_space)")
+    for name in ("add_bos_token", "add_eos_token"):
+        if getattr(settings, name):
+            raise _OtherKindError(f"it adds a token to every text ({name})")
+
+
+def _check_added(folder: ModelFolder, found: Tokenizer) -> None:
+    """Raises _OtherKindError, if a file adds tokens with ids that the model has no rows for."""
+    if (path := folder.file(ADDED)) is None:
+        return
+    added = read_json(path, dict[Piece, Id], LARGEST_TOKENIZER)
+    if beyond := [name for name, id_ in added.items() if id_ >= found.vocab_size]:
+        raise _OtherKindError(f"{ADDED} adds {quoted(beyond[0], 40)}, which the model has no row for")
 
 
 class _OtherKindError(Exception):

@@ -65,6 +65,41 @@ def test_an_export_replaces_nothing(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "file", "link"])
 
 
+def test_an_export_is_for_others_and_keeps_the_permissions_of_an_empty_folder(tmp_path: Path) -> None:
+    demo = open_run("demo")
+    before = os.umask(0o022)
+    try:
+        export_model(demo, tmp_path / "new")
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "empty").chmod(0o775)
+        export_model(demo, tmp_path / "empty")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("new", "empty")] == [0o755, 0o775]
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o644}
+
+
+def test_an_export_is_written_neither_among_the_runs_nor_into_the_folder_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo, runs = open_run("demo"), tmp_path / "runs"
+    monkeypatch.setenv("LLMLAB_HOME", str(runs))
+    back = import_run(str(_exported(demo, tmp_path / "out")), runs, "back")
+    for target in (runs / "new", back.path / "sub", runs / "x" / ".." / "new"):
+        with pytest.raises(UserError, match="is where the lab keeps runs"):
+            export_model(demo, target)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="is the folder that you are in"):
+        export_model(demo, Path("."))
+    assert sorted(path.name for path in runs.iterdir() if not path.name.startswith(".")) == ["back"]
+
+
+def _exported(run: Run, target: Path) -> Path:
+    export_model(run, target)
+    return target
+
+
 def test_a_weight_beyond_fp16_is_named(tmp_path: Path) -> None:
     from lab.runs.weights_file import save_best
 

@@ -65,7 +65,7 @@ def test_the_commands_open_it(
     assert llmlab(["posttrain", "mine"]) == 2
     assert "mine was imported" in capsys.readouterr().err
     assert llmlab(["export", "mine", str(imported.path)]) == 2
-    assert "replaces nothing" in capsys.readouterr().err
+    assert "is where the lab keeps runs" in capsys.readouterr().err
 
 
 def test_views_of_a_text_say_that_there_is_none(imported: Run) -> None:

@@ -98,6 +98,16 @@ def test_two_files_give_the_same_tokenizer_and_none_gives_gpt2_s(tmp_path: Path)
     (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": true}')
     with pytest.raises(UserError, match="puts a space before every text"):
         read_tokenizer(ModelFolder(tmp_path), ours.vocab_size)
+    for name in ("add_bos_token", "add_eos_token"):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({name: True}))
+        with pytest.raises(UserError, match=rf"adds a token to every text \({name}\)"):
+            read_tokenizer(ModelFolder(tmp_path), ours.vocab_size)
+    (tmp_path / "tokenizer_config.json").unlink()
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<pad>": ours.vocab_size}))
+    with pytest.raises(UserError, match=r"added_tokens\.json adds '<pad>', which the model has no row for"):
+        read_tokenizer(ModelFolder(tmp_path), ours.vocab_size)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"a": 0}))
+    assert read_tokenizer(ModelFolder(tmp_path), ours.vocab_size).checksum == ours.checksum
 
 
 def changed(**changes: Any) -> dict[str, Any]:
