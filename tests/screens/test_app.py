@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from lab.views.screen_state import ScreenState
 from screens.action_index import SYNONYMS, all_actions, score_of
-from screens.app import LabApp
+from screens.app import LabApp, run
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.command_palette import Command, LabCommands, _focus_holder
@@ -414,7 +414,7 @@ def test_home_needs_neither_torch_nor_the_other_heavy_libraries() -> None:
     program = """
 import asyncio, sys
 from screens.action_index import SYNONYMS, all_actions, score_of
-from screens.app import LabApp
+from screens.app import LabApp, run
 async def main():
     app = LabApp(preload=False)
     async with app.run_test() as pilot:
@@ -500,3 +500,15 @@ async def test_escape_leads_back_to_a_lesson_only_from_what_was_opened_there(app
             await pilot.press("escape", "escape")
             await until(pilot, lambda: app.current_mode == ("train" if chosen else "learn"))  # noqa: B023
         assert app.opened_from == ""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_fault_of_the_lab_is_an_exit_code(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(app: LabApp) -> None:
+        if code:
+            app._handle_exception(RuntimeError("a fault"))
+
+    monkeypatch.setattr(LabApp, "run", end)
+    monkeypatch.setattr(LabApp, "panic", lambda *_: None)
+    monkeypatch.setattr(LabApp, "_fatal_error", lambda *_: None)
+    assert run() == code

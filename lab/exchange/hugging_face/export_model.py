@@ -73,6 +73,9 @@ def check_target(target: Path) -> None:
     if is_among_runs or any(holds_run(folder) for folder in target.parents):
         raise UserError(f"{shown} is where the lab keeps runs; give a folder elsewhere.")
     if not os.path.lexists(target):
+        above = next(folder for folder in target.parents if os.path.lexists(folder))
+        if not above.is_dir():
+            raise UserError(f"{shortened(visible(str(above)), 200)} is no folder, so that nothing can be written into it.")
         return
     if target.is_symlink() or not target.is_dir():
         raise UserError(f"{shown} is there already and is no folder; give a folder that does not exist yet.")

@@ -59,8 +59,9 @@ def test_an_export_replaces_nothing(tmp_path: Path) -> None:
             export_model(demo, tmp_path / name)
     with pytest.raises(UserError, match="no checkpoint called '17'"):
         export_model(demo, tmp_path / "new", checkpoint="17")
-    with pytest.raises(UserError, match="Cannot write"):
-        export_model(demo, tmp_path / "file" / "new")
+    for below in ("new", "new/deeper"):
+        with pytest.raises(UserError, match="file is no folder, so that nothing can be written into it"):
+            export_model(demo, tmp_path / "file" / below)
     assert (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "file", "link"])
 
