@@ -36,9 +36,8 @@ class TimedProcess:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-P", "-m", self.module, json.dumps(self.job)]
-        self._errors = tempfile.TemporaryFile(
-            "w+", errors="replace"
-        )  # a pipe that nobody reads meanwhile would stop it once it is full
+        # A pipe that nobody reads meanwhile would stop it once it is full.
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=dict(self.environment)
         )

@@ -167,7 +167,7 @@ class ComputeSetup:
         self._back_off = ThreadBackOff(1 if is_fixed else threads, now)
         self._cpu_seconds = time.process_time()
         self._here = processor_of(device)
-        self._is_second_choice = train.device == "auto" and device.type == "cpu" and gpu() is not None
+        self._is_second_choice = train.device == "auto" and device.type == "cpu" and local_ranks == 1 and gpu() is not None
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context of a forward pass."""
