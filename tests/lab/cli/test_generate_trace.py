@@ -82,19 +82,29 @@ def test_weights_whose_logits_are_not_finite_are_one_sentence(llmlab: Call, run:
     assert "The logits are NaN or infinite" in done.err
 
 
-def test_a_card_without_room_leaves_the_work_to_the_processor(llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "cuda has no room for this model"),
+        (RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable"), "cuda is in use by another process"),
+    ],
+    ids=["full", "taken"],
+)
+def test_a_card_that_is_full_or_taken_leaves_the_work_to_the_processor(
+    error: RuntimeError, said: str, llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = llmlab("generate", "tale", "-p", "a", "-n", "5").out
     to = GPT.to
 
     def full(self: GPT, where: torch.device | str) -> GPT:
         if torch.device(where).type == "cuda":
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise error
         return to(self, where)
 
     monkeypatch.setattr(GPT, "to", full)
     monkeypatch.setattr("lab.cli.commands.generate_command.generation_device", lambda asked, config: torch.device("cuda"))
     assert llmlab("generate", "tale", "-p", "a", "-n", "5").out == alone
-    llmlab("generate", "tale", "-p", "a", "-n", "5", "--device", "cuda").assert_mistake("cuda has no room", "--device cpu")
+    llmlab("generate", "tale", "-p", "a", "-n", "5", "--device", "cuda").assert_mistake(said, "--device cpu")
 
 
 def test_the_device_is_the_one_that_is_asked_for_or_a_gpu_for_large_models(
