@@ -178,7 +178,9 @@ class CleanPage(DataPage):
         if not is_same:
             self._measured_rules = None
             self.set_reactive(CleanPage.funnel, None)
-        if text is not None and self._measured_rules != rules:
+        if text is None:
+            self._stop_measuring()
+        elif self._measured_rules != rules:
             self._measure_soon()
         self._draw()
 
@@ -223,6 +225,7 @@ class CleanPage(DataPage):
         self._draw()
 
     def _measure_soon(self) -> None:
+        self.workers.cancel_group(self, "funnel")  # its numbers would be those of other rules, or of another text
         self._say("…")
         self._measuring.start(SECONDS_OF_TICKING, self.action_measure)
 

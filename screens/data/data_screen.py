@@ -181,6 +181,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
     @on(CleanPage.RulesChanged)
     def _rules_changed(self, message: CleanPage.RulesChanged) -> None:
+        if message.rules != self.query_one(CleanPage).rules:
+            return  # the next key has changed them again, and tells so
         self._rules = self.choose_page.rules = message.rules
         self._funnel = None
         if self.text is not None:

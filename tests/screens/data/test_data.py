@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Label, Static
 
 from lab.core.preferences import RecentText, write_preferences
+from lab.data.cleaning.funnel_process import FunnelReply, FunnelRequest, run_funnel_process
 from lab.data.recent_texts import recent_texts
 from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts
 from lab.planning.default_hyperparameters import default_vocabulary
@@ -514,6 +515,55 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_cleaning == ("line-endings", "emails")
         assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
+
+
+async def test_funnel_of_the_rules_before_changes_no_number(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
+    release = [asyncio.Event(), asyncio.Event()]
+    asked: list[tuple[str, ...]] = []
+    measured: list[tuple[str, ...]] = []
+
+    async def held(request: FunnelRequest, progress: Any) -> FunnelReply:
+        asked.append(request.rules)
+        released = release[len(asked) - 1]
+        reply = await run_funnel_process(request, progress)
+        measured.append(request.rules)
+        await released.wait()
+        return reply
+
+    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "web.txt")
+        await until(pilot, lambda: screen_of(pilot).text is not None and "web" in screen_of(pilot).text.source)
+        await pilot.press("escape", "e")
+        await until(pilot, lambda: len(measured) == 1)
+        await pilot.press(*"jjjjjjjjj", "space")
+        release[0].set()
+        await until(pilot, lambda: len(asked) == 2)
+        page, bar = screen_of(pilot).query_one(CleanPage), screen_of(pilot).query_one(PageBar)
+        assert bar.steps[2] == "tokens"  # the number of the rules before is not that of these
+        release[1].set()
+        await until(pilot, lambda: page.funnel is not None and bar.steps[2] != "tokens")
+        assert asked == [("line-endings",), ("line-endings", "emails")]
+        assert page.funnel is not None
+        vocabulary = default_vocabulary(DEFAULT_PRESET, page.funnel.kept_bytes)
+        tokens = count_tokens("web.txt", None, "bpe", vocabulary, page.rules).tokens
+        assert bar.steps[1:] == (f"cleaned {page.funnel.kept_bytes} B", f"tokens {tokens} bpe")
+
+
+async def test_rules_switched_faster_than_they_are_shown_are_all_switched(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: screen_of(pilot).text is not None and "fable" in screen_of(pilot).text.source)
+        await pilot.press("escape", "e")
+        page = screen_of(pilot).query_one(CleanPage)
+        page.rules = ("line-endings", "emails")
+        page.rules = ("line-endings", "emails", "phone-numbers")
+        first = CleanPage.RulesChanged(("line-endings", "emails"))
+        screen_of(pilot)._rules_changed(first)  # told late, as on a busy machine
+        assert page.rules == ("line-endings", "emails", "phone-numbers")
+        await until(pilot, lambda: screen_of(pilot).choose_page.rules == page.rules)
+        assert page.rules == ("line-endings", "emails", "phone-numbers")
 
 
 async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: DataApp, until: Any) -> None:
