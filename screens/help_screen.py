@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich.cells import cell_len
-from rich.console import Group as Lines
-from rich.console import RenderableType
 from rich.markdown import Markdown
-from rich.table import Table
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.dom import DOMNode
+from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -20,9 +20,16 @@ from textual.widgets import Static
 from screens.action_index import Action, own_actions, page_actions
 from screens.base_screen import LabScreen
 from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line
+from screens.widgets.text_fitting import fit, wrap
+
+WIDTH, WIDE_WIDTH = 76, 128
+"""Columns of the box with one column of keys, and with two."""
 
 WIDE = 130
 """Columns of the terminal from which the table of keys has two columns."""
+
+BORDER, PADDING, GAP = 2, 4, 2
+"""Columns of the box's border, of the space inside it, and of the space between two columns of words."""
 
 MOST_OF_KEYS = 16
 """Most columns for the keys of a line."""
@@ -43,9 +50,7 @@ class HelpScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     HelpScreen {
         align: center middle; background: $background;
-        #help { width: 76; max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 2; }
-        #help { background: $surface; }
-        #help.-wide { width: 128; }
+        #help { max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 2; background: $surface; }
         #help-words { display: none; }
         &.-words #help-words { display: block; }
         &.-words #help-keys { display: none; }
@@ -79,11 +84,24 @@ class HelpScreen(ModalScreen[None]):
 
     def _fill(self) -> None:
         self.remove_class("-words")
-        wide = self.app.size.width >= WIDE
-        self.query_one("#help").set_class(wide, "-wide")
         self.query_one("#help-words", Static).update(self._words)
-        self.query_one("#help-keys", Static).update(_table(self._sections, self._picture, wide))
+        self._lay_out(self.app.size)
         self._name_page()
+
+    def _lay_out(self, size: Size) -> None:
+        """Write the table of keys for a terminal of this size."""
+        self._laid_out = size
+        box, wide = self.query_one("#help"), size.width >= WIDE
+        box.styles.width = WIDE_WIDTH if wide else WIDTH
+        width = min(WIDE_WIDTH if wide else WIDTH, size.width) - BORDER - PADDING
+        lines = _table(self._sections, self._picture, width, wide)
+        if len(lines) + BORDER > size.height:
+            lines = _table(self._sections, self._picture, width - box.styles.scrollbar_size_vertical, wide)
+        self.query_one("#help-keys", Static).update(Content("\n").join(lines))
+
+    def on_resize(self, event: Resize) -> None:
+        if event.size != self._laid_out:
+            self._lay_out(event.size)
 
     def _name_page(self) -> None:
         box = self.query_one("#help")
@@ -119,9 +137,10 @@ def sections_of(screen: LabScreen) -> list[Section]:
         id = binding.id or binding.action
         active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
         bindings.setdefault(id, binding)
-    pages = _groups_of_pages(screen)
+    of_pages = _page_actions(screen)
+    pages = _groups_of_pages(screen, of_pages)
     hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
-    for action in (*_page_actions(screen), *hidden):
+    for action in (*of_pages, *hidden):
         active.setdefault(action.id, (screen, [screen.app.get_key_display(action.binding)], action.words))
         bindings.setdefault(action.id, action.binding)
     here = (*pages[:1], *GROUPS.get(type(screen).__name__, ()), *pages[1:])
@@ -169,14 +188,14 @@ def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
 
 def _page_actions(screen: LabScreen) -> list[Action]:
     """The actions of the pages of a screen; of the page in sight only those of parts that are there, such as a live view."""
-    shown = getattr(screen, "page", "")
-    return [action for action in page_actions(type(screen)) if action.page != shown or screen.query(action.holder)]
+    shown, actions = getattr(screen, "page", ""), list(page_actions(type(screen)))
+    there = {holder for holder in {action.holder for action in actions if action.page == shown} if screen.query(holder)}
+    return [action for action in actions if action.page != shown or action.holder in there]
 
 
-def _groups_of_pages(screen: LabScreen) -> list[Group]:
+def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group]:
     """The actions of each page of a screen, those of the page in sight first."""
     shown = getattr(screen, "page", "")
-    actions = _page_actions(screen)
     grouped = {id for group in GROUPS.get(type(screen).__name__, ()) for line in group.lines for id in line.ids}
     links = sorted((link for link, _ in screen.page_classes()), key=lambda link: link.name != shown)
     return [
@@ -188,25 +207,27 @@ def _groups_of_pages(screen: LabScreen) -> list[Group]:
     ]
 
 
-def _table(sections: list[Section], picture: str, wide: bool) -> RenderableType:
-    """The sections under the picture, in two columns where it is `wide`."""
-    above = [Text(picture, style="bold", no_wrap=True), Text()] if picture else []
+def _table(sections: list[Section], picture: str, width: int, wide: bool) -> list[Content]:
+    """The lines of the sections under the picture, in two columns where it is `wide`."""
+    above = [Content.styled(fit(line, width), "bold") for line in picture.split("\n")] + [Content()] if picture else []
     if not wide:
-        return Lines(*above, *(_section(section) for section in sections))
+        return [*above, *(line for section in sections for line in _section(section, width))][:-1]
     sizes = [len(lines) + 2 for _, lines in sections]
     half = next((at for at in range(1, len(sizes)) if sum(sizes[:at]) * 2 >= sum(sizes)), len(sizes))
-    columns = Table.grid(expand=True, padding=(0, 2))
-    columns.add_column(ratio=1)
-    columns.add_column(ratio=1)
-    columns.add_row(*(Lines(*(_section(each) for each in part)) for part in (sections[:half], sections[half:])))
-    return Lines(*above, columns)
+    column = (width - GAP) // 2
+    left, right = ([line for each in part for line in _section(each, column)] for part in (sections[:half], sections[half:]))
+    for first, second in zip_longest(left, right, fillvalue=Content()):
+        above.append(Content.assemble(first, " " * (column + GAP - first.cell_length), second))
+    return above[:-1]
 
 
-def _section(section: Section) -> RenderableType:
+def _section(section: Section, width: int) -> list[Content]:
+    """The lines of a section: its title, each key with its words, and an empty one."""
     title, lines = section
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=min(MOST_OF_KEYS, max(cell_len(keys) for keys, _ in lines)))
-    table.add_column()
+    column = min(MOST_OF_KEYS, max(cell_len(keys) for keys, _ in lines))
+    drawn = [Content.styled(title, "bold underline")]
     for keys, words in lines:
-        table.add_row(Text(keys, style="bold"), Text(words[:1].upper() + words[1:]))
-    return Lines(Text(title, style="bold underline"), table, Text())
+        told = wrap(words[:1].upper() + words[1:], width - column - GAP)
+        for key, word in zip_longest(wrap(keys, column), told, fillvalue=""):
+            drawn.append(Content.assemble((fit(key, column + GAP), "bold"), word))
+    return [*drawn, Content()]

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.css import stylesheet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from lab.views.screen_state import ScreenState
 from screens.action_index import SYNONYMS, all_actions, score_of
@@ -143,6 +143,21 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
         assert (keys.display, about.display) == (False, True), "the prose is one key further"
         await pilot.press("escape")
         assert isinstance(app.screen, LabScreen)
+
+
+async def test_table_of_keys_fits_the_terminal_also_when_that_changes(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "question_mark")
+        await pilot.pause()
+        for size in ((140, 40), (60, 24), (140, 24), (80, 60)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            box, keys = app.screen.query_one("#help"), app.screen.query_one("#help-keys", Static)
+            content = keys.visual
+            assert isinstance(content, Content)
+            assert max(line.cell_length for line in content.split("\n")) <= keys.size.width
+            assert keys.size.height == len(content.split("\n")), "no line is broken anew"
+            assert (box.size.width + 4 > 80) == (size[0] == 140), "two columns where there is room"
 
 
 async def test_every_line_of_the_help_is_of_a_binding_and_none_stands_twice(app: LabApp) -> None:
