@@ -50,6 +50,7 @@ class HelpScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     HelpScreen {
         align: center middle; background: $background;
+        &:ansi { background: ansi_default; }
         #help { max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 2; background: $surface; }
         #help-words { display: none; }
         &.-words #help-words { display: block; }
