@@ -47,7 +47,7 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     entropy = run_entropy(run)
     judged = DiagnosedRun(config, status, history, read.phase, entropy, read.events)
     found = diagnosis_of(judged)
-    charts = _charts(config, history, entropy)
+    charts = _charts(config, history, entropy, on_all=status.final is not None)
     script = _template_file("report.js")
     evaluations = list(zip(history.eval_steps, history.val_losses, strict=True))[-MOST_EVALUATIONS:]
     return _template().render(
@@ -71,9 +71,9 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     )
 
 
-def _charts(config: RunConfig, history: LossHistory, entropy: TextEntropy | None) -> list[Chart]:
+def _charts(config: RunConfig, history: LossHistory, entropy: TextEntropy | None, *, on_all: bool) -> list[Chart]:
     steps = history.steps.values
-    known = baselines(config.model.vocab_size, config.data, history, entropy)
+    known = baselines(config.model.vocab_size, config.data, history, entropy, on_all=on_all)
     found = [
         chart(
             "Loss",

@@ -34,25 +34,33 @@ class Baseline:
     loss: float
 
 
-def baselines(vocab_size: int, data: DataConfig, history: "LossHistory", entropy: TextEntropy | None) -> tuple[Baseline, ...]:
-    """The known baselines, from the highest to the lowest: the unigram's is above the uniform one on a text of other tokens."""
+def baselines(
+    vocab_size: int, data: DataConfig, history: "LossHistory", entropy: TextEntropy | None, *, on_all: bool
+) -> tuple[Baseline, ...]:
+    """The known baselines, from the highest to the lowest: the unigram's is above the uniform one on a text of other tokens.
+
+    Those of counts are on the tokens that the loss beside them is measured on: all of the validation part, as at the end of a
+    run, or those of evaluations during training.
+    """
     found = [Baseline("uniform baseline: ln V", "uniform", uniform_baseline(vocab_size))]
     validation = entropy.validation if entropy is not None else None
     if validation is not None:
         part = f" of {count(MOST_TOKENS)} tokens" if data.split > MOST_TOKENS else ""
-        found.append(Baseline(f"unigram{part}, on validation", "unigram", validation.unigram_loss))
-        if validation.bigram_loss is not None:
-            found.append(Baseline(f"bigram{part}, on validation", "bigram", validation.bigram_loss))
+        unigram, bigram = validation.losses(on_all=on_all)
+        found.append(Baseline(f"unigram{part}, on validation", "unigram", unigram))
+        if bigram is not None:
+            found.append(Baseline(f"bigram{part}, on validation", "bigram", bigram))
     if data.entropy_bits_per_byte is not None:
         source = data.entropy_bits_per_byte * math.log(2) * bytes_per_token(data, history)
         found.append(Baseline("source entropy", "source", source))
     return tuple(sorted(found, key=lambda each: each.loss, reverse=True))
 
 
-def bigram_in_words(entropy: TextEntropy | None) -> str:
+def bigram_in_words(entropy: TextEntropy | None, *, on_all: bool) -> str:
     """A sentence on the bigram baseline; empty where it is not known."""
     validation = entropy.validation if entropy is not None else None
-    if validation is None or validation.bigram_loss is None:
+    level = validation.losses(on_all=on_all).bigram if validation is not None else None
+    if validation is None or level is None:
         return ""
-    level = fixed(validation.bigram_loss, 2)
-    return f"Bigram: the training text's counts of each token after the one before it lose {level} on the validation text."
+    where = "the validation text" if on_all or validation.evaluated is None else "the same part of the validation text"
+    return f"Bigram: the training text's counts of each token after the one before it lose {fixed(level, 2)} on {where}."

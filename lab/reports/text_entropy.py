@@ -5,16 +5,17 @@ the bigram entropy on text that it has memorized, and more on text that it has n
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lab.core.errors import UserError
 from lab.data.token_file import TokenFile, token_dtype
+from lab.data.train_val_split import Ranges
 from lab.reports.bigram_counts import BigramCounts
 from lab.reports.count_entropy import MOST_TOKENS
-from lab.reports.validation_text import ValidationText, validation_text
+from lab.reports.validation_text import ValidationText, losses_in, validation_text
 from lab.runs.run_folder import Run
 
 
@@ -29,13 +30,18 @@ class TextEntropy:
     validation: ValidationText | None = None
 
 
-def text_entropy(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, bytes_each: float) -> TextEntropy:
+def text_entropy(
+    ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, bytes_each: float, evaluated: Ranges = ()
+) -> TextEntropy:
     """Entropies of a training part of at least two tokens, of which the last `MOST_TOKENS` are counted, and of its validation
-    part `end`; `bytes_each` is the mean length of a token.
+    part `end`; `bytes_each` is the mean length of a token, `evaluated` the ranges of `end` that evaluations use while it trains.
     """
-    ids, end = ids[-MOST_TOKENS:], end[:MOST_TOKENS]
+    ids = ids[-MOST_TOKENS:]
     counts = BigramCounts.of(ids, vocab_size)
-    return TextEntropy(counts.unigram_entropy(), counts.bigram_entropy(), validation_text(ids, end, counts, bytes_each))
+    validation = validation_text(ids, end[:MOST_TOKENS], counts, bytes_each)
+    if validation is not None and any(start < stop for start, stop in evaluated):
+        validation = replace(validation, evaluated=losses_in(end, evaluated, counts))
+    return TextEntropy(counts.unigram_entropy(), counts.bigram_entropy(), validation)
 
 
 def run_entropy(run: Run) -> TextEntropy | None:
@@ -46,17 +52,19 @@ def run_entropy(run: Run) -> TextEntropy | None:
     except OSError:
         return None
     bytes_each = data.bytes / max(1, data.tokens)
-    return _measured(str(run.tokens_path), changed, data.split, vocab_size, bytes_each)
+    segments = data.evaluated.tokens if data.evaluated is not None and data.evaluated.bytes < data.val_bytes else ()
+    evaluated = tuple((start - data.split, stop - data.split) for start, stop in segments)
+    return _measured(str(run.tokens_path), changed, data.split, vocab_size, bytes_each, evaluated)
 
 
 @functools.lru_cache(maxsize=32)
-def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: float) -> TextEntropy | None:
+def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: float, evaluated: Ranges) -> TextEntropy | None:
     try:
         tokens = TokenFile(path, token_dtype(vocab_size))
     except UserError:
         return None
     ids, end = tokens[:split], tokens[split:]
-    counted = (ids[-MOST_TOKENS:], end[:MOST_TOKENS])
+    counted = (ids[-MOST_TOKENS:], end[:MOST_TOKENS], *(end[start:stop] for start, stop in evaluated))
     if len(ids) < 2 or any(len(part) and int(part.max()) >= vocab_size for part in counted):
         return None  # not a text of this vocabulary; training and Inspect report it
-    return text_entropy(ids, end, vocab_size, bytes_each)
+    return text_entropy(ids, end, vocab_size, bytes_each, evaluated)

@@ -1,10 +1,11 @@
 """The validation text beside the training text: its loss by the training text's counts, and the share that is copied."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lab.data.train_val_split import Ranges
 from lab.reports.bigram_counts import BigramCounts
 from lab.reports.count_entropy import entropy_of_counts
 
@@ -14,6 +15,14 @@ MOST_PAIRS = 1_000_000
 """Pairs of the validation part whose loss is measured: looking one up in a long text takes about a microsecond."""
 PASSAGES = 50
 """Looked for in the training part, spread evenly over the validation part."""
+
+
+class CountLosses(NamedTuple):
+    """Mean −ln p of tokens of the validation part, by the training part's counts."""
+
+    unigram: float
+    bigram: float | None
+    """Each token by the one before it; None where no token has one."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,12 @@ class ValidationText:
     bigram_loss: float | None = None
     """Mean −ln p of its first `MOST_PAIRS` tokens, each by the one before it, by the training part's token pairs; None if there
     is but one token."""
+    evaluated: CountLosses | None = None
+    """On the tokens of evaluations during training; None where these are all, or not known."""
+
+    def losses(self, *, on_all: bool) -> CountLosses:
+        """On all of the part, else on the tokens that evaluations during training use."""
+        return CountLosses(self.unigram_loss, self.bigram_loss) if on_all or self.evaluated is None else self.evaluated
 
 
 def validation_text(
@@ -49,6 +64,20 @@ def validation_text(
     expected = (np.count_nonzero(own) - 1) / (2 * len(end)) + (np.count_nonzero(counts.tokens) - 1) / (2 * len(ids))
     divergence = float(unigram_loss - unigram - expected)
     return ValidationText(len(end), unigram, unigram_loss, divergence, copied_share(ids, end, bytes_each), bigram_loss)
+
+
+def losses_in(end: np.ndarray[Any, Any], ranges: Ranges, counts: BigramCounts) -> CountLosses:
+    """Losses of the tokens of a validation part that are in these ranges of it, of at most about `MOST_PAIRS` tokens."""
+    unigram, bigram, given = 0.0, 0.0, 0
+    tokens, each = 0, counts.unigram_losses()
+    for start, stop in ranges:
+        if tokens >= MOST_PAIRS or stop <= start:
+            continue
+        tokens += stop - start
+        unigram += float(each[end[start:stop]].sum())
+        pairs = counts.bigram_losses(end[max(0, start - 1) : stop])
+        bigram, given = bigram + float(pairs.sum()), given + len(pairs)
+    return CountLosses(unigram / tokens, bigram / given if given else None)
 
 
 def copied_share(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], bytes_each: float) -> float | None:

@@ -109,7 +109,7 @@ def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: T
             "the source's entropy",
         )
     else:
-        lowest = baselines(config.model.vocab_size, config.data, history, entropy)[-1]
+        lowest = baselines(config.model.vocab_size, config.data, history, entropy, on_all=status.final is not None)[-1]
         level, name = lowest.loss, lowest.short
     apart = found.val_loss - level
     return f"{fixed(abs(apart), 2)} nats {'above' if apart >= 0 else 'below'} {name}"

@@ -38,7 +38,7 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
         if found.verdict != "waiting":
             sentences.insert(0, found.sentences)
         if found.verdict not in NO_LEVEL:
-            sentences.append(bigram_in_words(entropy))
+            sentences.append(bigram_in_words(entropy, on_all=watched.status.final is not None))
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
     return StatusText(

@@ -282,7 +282,8 @@ class RunView(Widget):
         if plots is None:
             return
         self._drawn, self._drawn_at = (self._redraw_key(), plots.latest), time.monotonic()
-        known = baselines(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy)
+        vocab_size, on_all = plots.config.model.vocab_size, self.watched is not None and self.watched.status.final is not None
+        known = baselines(vocab_size, plots.config.data, plots.history, self.entropy, on_all=on_all)
         self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
         if self.page in ("curves", "machine") or self.details_beside:
             usage = self.watched.usage if self.watched else None

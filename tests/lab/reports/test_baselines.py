@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,9 +17,10 @@ from lab.reports.baselines import baselines, bigram_in_words, bytes_per_token
 from lab.reports.bigram_counts import BigramCounts
 from lab.reports.text_entropy import TextEntropy, run_entropy, text_entropy
 from lab.reports.validation_text import ValidationText, copied_share
+from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DataConfig, Metric
+from lab.runs.run_schema import DataConfig, Metric, ValidationSegments
 
 
 def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
@@ -59,6 +61,32 @@ def test_both_losses_on_another_text_are_those_of_the_definition(ids: list[int],
     assert (found.unigram_loss, found.bigram_loss) == pytest.approx(losses_by_hand(ids, end, 7))
 
 
+@given(
+    st.lists(st.integers(0, 6), min_size=2, max_size=60),
+    st.lists(st.integers(0, 6), min_size=2, max_size=60),
+    st.lists(st.integers(0, 60), min_size=4, max_size=4),
+)
+def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
+    ids: list[int], end: list[int], edges: list[int]
+) -> None:
+    a, b, c, d = sorted(min(edge, len(end)) for edge in edges)
+    counts = BigramCounts.of(np.array(ids, "<u2"), 7)
+    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7, 1.0, ((a, b), (c, d))).validation
+    assert found is not None
+    tokens = [*range(a, b), *range(c, d)]
+    if not tokens:
+        assert found.evaluated is None
+        assert found.losses(on_all=False) == found.losses(on_all=True)
+        return
+    each, pairs = counts.unigram_losses(), [0.0, *counts.bigram_losses(np.array(end, "<u2"))]
+    assert found.evaluated is not None
+    assert found.losses(on_all=False) == found.evaluated
+    assert found.evaluated.unigram == pytest.approx(np.mean([each[end[token]] for token in tokens]))
+    behind_another = [pairs[token] for token in tokens if token]
+    assert found.evaluated.bigram == (pytest.approx(np.mean(behind_another)) if behind_another else None)
+    assert found.losses(on_all=True) == (found.unigram_loss, found.bigram_loss)
+
+
 def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
     found = text_entropy(np.array([1, 2, 1], "<u2"), np.array([2], "<u2"), 3, 1.0).validation
     assert found is not None
@@ -94,6 +122,28 @@ def test_the_entropy_of_a_run_is_of_its_training_part_alone(empty_run: object, h
     assert found is not None
     assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(training))
     assert run_entropy(run) is found, "measured once"
+
+
+def test_baselines_are_of_the_tokens_that_the_loss_beside_them_is_measured_on(empty_run: Callable[..., Run]) -> None:
+    run = empty_run()
+    data = run.config.data
+    ids, end = [1, 2, 1, 3] * 225, [1, 2] * 25 + [3, 3] * 25
+    np.array(ids + end, "<u2").tofile(run.tokens_path)
+    segments = ValidationSegments(tokens=((data.split, data.split + 50),), bytes=data.val_bytes // 2, sha256="")
+    changed = replace(run.config, data=replace(data, evaluated=segments))
+    (run.path / "config.json").write_bytes(msgspec.json.encode(changed))
+    found = run_entropy(open_run(run.name))
+    known = [
+        {baseline.short: baseline.loss for baseline in baselines(256, data, LossHistory(), found, on_all=on_all)}
+        for on_all in (True, False)
+    ]
+    part, whole = (text_entropy(np.array(ids, "<u2"), np.array(each, "<u2"), 256, 1.0).validation for each in (end[:50], end))
+    assert part is not None
+    assert whole is not None
+    assert [each["unigram"] for each in known] == pytest.approx([whole.unigram_loss, part.unigram_loss])
+    assert [each["bigram"] for each in known] == pytest.approx([whole.bigram_loss, part.bigram_loss])
+    assert f"lose {part.bigram_loss:.2f} on the same part of the validation text." in bigram_in_words(found, on_all=False)
+    assert f"lose {whole.bigram_loss:.2f} on the validation text." in bigram_in_words(found, on_all=True)
 
 
 def test_the_validation_part_is_compared_with_the_training_part_by_the_definitions() -> None:
@@ -149,7 +199,7 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
     # 2 nats a token in tokens of 4 bytes are 2 / ln 2 / 4 bits a byte
     history.add([Metric(step=1, tokens=1, epoch=0.0, seconds=0.0, val_loss=2.0, bits_per_byte=2 / math.log(2) / 4)])
     assert bytes_per_token(data(), history) == pytest.approx(4.0)
-    known = baselines(100, data(0.5), history, None)
+    known = baselines(100, data(0.5), history, None, on_all=False)
     assert [baseline.short for baseline in known] == ["uniform", "source"]
     assert known[0].loss == pytest.approx(math.log(100))
     assert known[1].loss == pytest.approx(0.5 * 4 * math.log(2))
@@ -159,20 +209,21 @@ def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[...,
     data = empty_run().config.data
     text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 2.25, 0.0, None, bigram_loss=1.5))
     whole, part = (
-        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), text) for split in (10**7, 10**7 + 1)
+        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), text, on_all=True)
+        for split in (10**7, 10**7 + 1)
     )
     assert [baseline.name for baseline in whole] == ["uniform baseline: ln V", "unigram, on validation", "bigram, on validation"]
     assert [baseline.loss for baseline in whole] == [pytest.approx(math.log(256)), 2.25, 1.5]
     assert part[1].name == "unigram of 10.0M tokens, on validation"
-    assert "lose 1.50 on the validation text." in bigram_in_words(text)
+    assert "lose 1.50 on the validation text." in bigram_in_words(text, on_all=True)
 
 
 def test_baselines_are_from_the_highest_to_the_lowest_on_a_text_of_other_tokens_too(empty_run: Callable[..., Run]) -> None:
     other = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 5.8, 3.0, None, bigram_loss=9.9))
-    known = baselines(256, empty_run().config.data, LossHistory(), other)
+    known = baselines(256, empty_run().config.data, LossHistory(), other, on_all=True)
     assert [baseline.short for baseline in known] == ["bigram", "unigram", "uniform"]
 
 
 def test_without_a_validation_text_there_is_nothing_to_compare_with(empty_run: Callable[..., Run]) -> None:
-    assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0))) == 1
-    assert bigram_in_words(TextEntropy(2.0, 1.0)) == ""
+    assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0), on_all=True)) == 1
+    assert bigram_in_words(TextEntropy(2.0, 1.0), on_all=True) == ""
