@@ -3,7 +3,7 @@
 from lab.core.limits import SMALLEST_VOCABULARY
 from lab.core.machine import Machine
 from lab.planning.memorization import memorizing_epochs
-from lab.runs.run_schema import TrainConfig
+from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import ModelConfig, OptimizerName
 from models.parameter_count import flops_per_token
 
@@ -57,12 +57,18 @@ def fine_tuning_lr(width: int, optimizer: OptimizerName) -> float:
     return FINE_TUNING_SHARE * default_lr(width, optimizer)
 
 
-def lower_lr(train: TrainConfig, width: int, factor: float) -> float:
+def usual_lr(config: RunConfig) -> float:
+    """Peak learning rate that a run of this kind has by default: one that began with another's weights has a lower one."""
+    usual = default_lr if config.start is None else fine_tuning_lr
+    return usual(config.model.width, config.train.optimizer)
+
+
+def lower_lr(config: RunConfig, factor: float) -> float:
     """Peak learning rate to advise after one that was too high, of which `factor` was left after halving it.
 
-    Never more than half of what was left, and never above the default.
+    Never more than half of what was left, and never above the usual one.
     """
-    return min(train.lr * factor / 2, default_lr(width, train.optimizer))
+    return min(config.train.lr * factor / 2, usual_lr(config))
 
 
 def default_batch(context: int) -> int:

@@ -9,12 +9,12 @@ import msgspec
 from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
 from lab.core.safetensors_file import RawTensor, check_whole, opened_with_header, read_header, write_tensors
-from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
+from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, default_lr, fine_tuning_lr
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TokenizerConfig
-from models.config import ModelConfig
+from models.config import ModelConfig, OptimizerName
 
 SHAPE = ("layers", "heads", "width")
 POSITIONS = "wpe.weight"
@@ -58,11 +58,12 @@ def fine_tuning_reasons(request: RunRequest, base: BaseRun) -> dict[str, str]:
     return fixed | {name: reason for name, reason in own.items() if getattr(request, name) is None}
 
 
-def fine_tuning_facts(base: BaseRun, optimizer: str, lr: float, *, is_default_lr: bool) -> tuple[tuple[str, str], ...]:
+def fine_tuning_facts(base: BaseRun, optimizer: OptimizerName, lr: float, *, is_default_lr: bool) -> tuple[tuple[str, str], ...]:
     """Lines of a plan on the weights that it begins with, each with its label."""
     rate = f"{optimizer}{', the usual choice' if optimizer == FINE_TUNING_OPTIMIZER else ''}, learning rate up to {lr:g}"
     if is_default_lr:
-        rate += ": a tenth of the usual, so that the weights keep what they hold"
+        usual = default_lr(base.model.width, optimizer)
+        rate += f": a tenth of the {usual:g} for random weights, so that the weights keep what they hold"
     return (
         ("begins with", f"{base.name}'s best weights (step {whole(base.step)}), its shape and tokenizer"),
         ("fine-tuning", rate),

@@ -113,7 +113,7 @@ class Rollback:
     def failure_message(self, what: str) -> str:
         """The reason for the failure, and a learning rate for a new run."""
         config = self._run.config
-        lower = lower_lr(config.train, config.model.width, self._state.lr_factor)
+        lower = lower_lr(config, self._state.lr_factor)
         return (
             f"Training has failed: {what}. The learning rate of {config.train.lr:g} is too high; "
             f"start a new run with a lower one, such as {significant(lower, 2)} (--lr)."

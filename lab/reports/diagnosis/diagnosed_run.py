@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.core.number_format import fixed, significant
 from lab.core.uniform_baseline import uniform_baseline
-from lab.planning.default_hyperparameters import default_lr, lower_lr
+from lab.planning.default_hyperparameters import lower_lr, usual_lr
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
 from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, TREND_SHARE
 from lab.reports.text_entropy import TextEntropy
@@ -91,7 +91,7 @@ class DiagnosedRun:
 
     @property
     def default_lr(self) -> float:
-        return default_lr(self.config.model.width, self.config.train.optimizer)
+        return usual_lr(self.config)
 
     @property
     def uniform_baseline(self) -> float:
@@ -174,7 +174,7 @@ class DiagnosedRun:
 
     def lower_lr_advice(self) -> str:
         """Advice after too high a learning rate, relative to what rollbacks have left of it."""
-        lr = lower_lr(self.config.train, self.config.model.width, self.lr_factor)
+        lr = lower_lr(self.config, self.lr_factor)
         stop = "Stop it and start" if self.phase in ACTIVE else "Start"
         default = ", the default for this width and optimizer" if lr == self.default_lr else ""
         lower = f"{significant(lr, 2)}{default}, instead of {self.lr_in_words()}"

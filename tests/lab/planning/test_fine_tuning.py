@@ -115,7 +115,9 @@ def test_the_form_takes_the_shape_and_says_why(text: Path, tmp_path: Path) -> No
     assert fitted.run.reasons["context"].startswith("that of demo")
     facts = dict(fine_tuning_facts(base, "adamw", 3e-4, is_default_lr=True))
     assert facts["begins with"] == "demo's best weights (step 6,000), its shape and tokenizer"
-    assert facts["fine-tuning"].startswith("adamw, the usual choice, learning rate up to 0.0003: a tenth of the usual")
+    assert facts["fine-tuning"].startswith(
+        "adamw, the usual choice, learning rate up to 0.0003: a tenth of the 0.003 for random weights"
+    )
     assert plan.request is not None
     run = prepare_run(msgspec.structs.replace(plan.request, home=tmp_path / "home"))
     assert run.config.start is not None

@@ -1,5 +1,6 @@
 """The diagnosis, on the runs that record_curves.py trained to go well or to fail in a known way."""
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass, field
@@ -8,10 +9,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from lab.planning.default_hyperparameters import default_lr
+from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
 from lab.reports.diagnosis.diagnose import diagnose
 from lab.runs.loss_history import LossHistory
-from tests.lab.reports.recorded_curves import NAMES, recorded
+from lab.runs.origin.run_origin import StartConfig
+from lab.runs.run_schema import RunConfig
+from tests.lab.reports.recorded_curves import NAMES, Recorded, recorded
 
 LIMIT = r"what this model can make|no limit|near the entropy|not help"
 MORE_STEPS = "a run with more steps may well go lower"
@@ -185,6 +188,22 @@ def test_no_lr_is_advised_above_what_worked(name: str) -> None:
             assert float(advised.replace("−", "-")) <= min(left / 2, default) * 1.05
         for above in re.findall(r"far above the default of ([\d.e-]+\d);", here.diagnosis().sentences):
             assert float(above) <= min(left / 2, default)
+
+
+def test_the_rate_that_trained_weights_get_is_not_called_far_below_the_default() -> None:
+    run = recorded("learning-muon")
+    config = run.head.config
+    train = replace(config.train, lr=fine_tuning_lr(config.model.width, config.train.optimizer))
+    slow = replace(config, train=train)
+    tuned = replace(slow, start=StartConfig(base="base", base_step=300))
+    said = [replace_head(run, each).diagnosis().sentences for each in (slow, tuned)]
+    assert ["far below the default" in each for each in said] == [True, False]
+    too_slow = replace(tuned, train=replace(train, lr=train.lr / 100))
+    assert f"far below the default of {train.lr:g}" in replace_head(run, too_slow).diagnosis().sentences
+
+
+def replace_head(run: Recorded, config: RunConfig) -> Recorded:
+    return dataclasses.replace(run, head=replace(run.head, config=config))
 
 
 def test_overfitting_names_the_best_step_and_both_losses() -> None:

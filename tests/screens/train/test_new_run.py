@@ -284,7 +284,7 @@ async def test_a_run_begins_with_the_weights_of_another(
         assert (form.defaults["width"], form.settings.width, form.settings.lr) == ("8", "", "")
         facts = dict(form.cost)
         assert facts["begins with"] == "base's best weights (step 300), its shape and tokenizer"
-        assert "a tenth of the usual" in facts["fine-tuning"]
+        assert ": a tenth of the " in facts["fine-tuning"]
         assert "as base" in form.query_one("#preset").render_line(0).text
         await until(pilot, lambda: screen_of(pilot).new_run._text.tokens == 1950)
         screen_of(pilot).new_run.read_base("base")
