@@ -7,6 +7,7 @@ from lab.core.safetensors_file import read_metadata
 from lab.engine.method_registry import OpenParams, ReleaseParams
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
+from lab.runs.evaluation_coverage import during_training
 from lab.runs.run_summary import origin_in_short
 from lab.views.blocks import ModelFacts
 from models.parameter_count import parameter_count
@@ -19,9 +20,10 @@ class ModelMethods:
     def open(self, params: OpenParams) -> ModelFacts:
         """Load the checkpoint if it is not held or its file has changed. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint, fresh=True)
-        config = opened.model.config
+        config, run = opened.model.config, opened.run
+        share = during_training(run.config.data, run.status())
         return ModelFacts(
-            run=opened.run.name,
+            run=run.name,
             checkpoint=opened.checkpoint,
             step=opened.step,
             layers=config.layers,
@@ -31,8 +33,9 @@ class ModelMethods:
             vocab_size=config.vocab_size,
             parameters=parameter_count(config),
             tokenizer=opened.tokenizer.kind,
-            origin=origin_in_short(opened.run.config),
+            origin=origin_in_short(run.config),
             val_loss=_val_loss(opened),
+            val_on=share.loss_suffix if share else "",
         )
 
     def release(self, params: ReleaseParams) -> bool:

@@ -310,3 +310,6 @@ class ModelFacts(msgspec.Struct, kw_only=True):
     origin: str = ""
     """Where its weights come from, in a few words; empty where they began as random ones."""
     val_loss: float | None = None
+    """Of an evaluation during training."""
+    val_on: str = ""
+    """The share of the validation part that it was measured on, as in ` (on 29%)`; empty for all."""

@@ -146,7 +146,8 @@ def _at_equal_tokens(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
         if tokens and None not in found:
             per = [bits_per_nat(run) if bits else 1.0 for run in runs]
             values = [f"{run.letter} {fixed((loss or 0.0) * by)}" for run, loss, by in zip(runs, found, per, strict=True)]
-            return f"After about the same {count(tokens)} tokens: {', '.join(values)} {unit}."
+            when = f"In evaluations during training, after about the same {count(tokens)} tokens"
+            return f"{when}: {', '.join(values)} {unit}."
     return ""
 
 

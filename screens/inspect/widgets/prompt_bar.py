@@ -138,7 +138,7 @@ class PromptBar(Vertical):
             facts = model.facts
             which = "snapshot" if facts.checkpoint.isdecimal() else facts.checkpoint
             self._model = facts.run, f" step {whole(facts.step)} ({which})"
-            loss = f"val loss {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
+            loss = f"val loss{facts.val_on} {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
             known = tuple(filter(None, (facts.origin, loss)))
         self._settings = (*known, in_short(selection.sampling))
         self.shade(self._strip.shading)

@@ -46,6 +46,7 @@ class RunCurve(LiveWidget):
     def _read(self, name: str) -> None:
         from lab.core.errors import UserError
         from lab.reports.loss_curve import Evaluations, LossCurves
+        from lab.runs.evaluation_coverage import during_training
         from lab.runs.find_runs import open_run
         from screens.plot.loss_figure import loss_figure
 
@@ -58,7 +59,9 @@ class RunCurve(LiveWidget):
         words = ""
         if len(evaluations) > 1:
             (first, before), (last, after) = evaluations[0], evaluations[-1]
-            words = f"Validation loss: {fixed(before, 3)} at step {first:,.0f}, {fixed(after, 3)} at step {last:,.0f}."
+            share = during_training(run.config.data, run.status())
+            what = f"Validation loss{share.loss_suffix if share else ''}"
+            words = f"{what}: {fixed(before, 3)} at step {first:,.0f}, {fixed(after, 3)} at step {last:,.0f}."
         self.post_message(self.Read(name, loss_figure(run.path, curve, evaluations), words))
 
     @on(Read)

@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, OpenParams, PromptParams, SampleParams, ViewParams
 from lab.engine.prompt_trace import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import STAGES
+from lab.runs.run_schema import ValidationSegments
 from models.config import ConfigError
 from models.gpt import GPT
 from models.sampling import generate
@@ -51,6 +54,16 @@ def test_open_tells_the_facts(tiny: Any, engine: InProcessEngine) -> None:
     assert (facts.run, facts.checkpoint, facts.step, facts.val_loss) == ("tiny", "best", 100, 1.25)
     assert facts.parameters == sum(each.numel() for each in tiny.model.parameters())
     assert (facts.vocab_size, facts.tokenizer) == (config.vocab_size, "bpe")
+
+
+def test_open_tells_the_share_of_the_text_that_the_loss_is_of(tiny: Any, engine: InProcessEngine) -> None:
+    assert engine.open(OpenParams(run="tiny")).val_on == ""
+    config = tiny.run.config
+    evaluated = ValidationSegments(((50, 65),), 60, "")
+    data = replace(config.data, tokens=100, split=50, val_bytes=200, evaluated=evaluated)
+    (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(replace(config, data=data)))
+    tiny.save("best", 200)
+    assert engine.open(OpenParams(run="tiny")).val_on == " (on 30%)"
 
 
 def test_open_loads_again_only_when_the_file_is_newer(tiny: Any, engine: InProcessEngine) -> None:

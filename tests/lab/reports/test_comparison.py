@@ -219,7 +219,7 @@ def test_a_run_that_has_seen_less_is_compared_at_its_end_too() -> None:
     runs[1].status = Status(phase="training", step=200, steps=400)
     said = verdict(runs)
     assert "A a is better" in said
-    assert "After about the same 12.8k tokens: A 3.000, B 2.500 nats per token." in said
+    assert "In evaluations during training, after about the same 12.8k tokens: A 3.000, B 2.500 nats per token." in said
     seldom = contender("A", losses={0: 5.0, 400: 2.0})
     assert "After about" not in verdict([seldom, runs[1]]), "it was evaluated at no such time"
     assert said.endswith("B is still training, 50% done.")

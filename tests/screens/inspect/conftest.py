@@ -104,7 +104,7 @@ class FakeEngine:
         self.refuses: dict[str, str] = {}
         """Method: the sentence with which it refuses."""
         self.step = 2000
-        self.origin = ""
+        self.origin = self.val_on = ""
         self.starts = 1
         self.pid: int | None = 1
 
@@ -156,6 +156,7 @@ class FakeEngine:
             tokenizer="bpe",
             origin=self.origin,
             val_loss=1.234,
+            val_on=self.val_on,
         )
 
     def _window(self, text: str, ids: tuple[int, ...] | None) -> tuple[list[int], int]:

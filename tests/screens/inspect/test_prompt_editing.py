@@ -209,7 +209,8 @@ async def test_kept_sampling_settings_are_in_use_from_the_start(
         assert engine.asked("lens")[-1]["sampling"] == sampling
 
 
-async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open, settle: Settle) -> None:
+async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open, settle: Settle, engine: Any) -> None:
+    engine.val_on = " (on 29%)"
     async with inspect(size=(200, 40)) as pilot:
         screen = pilot.app.screen
         facts = screen.query_one("#prompt-facts", StatusLine)
@@ -218,7 +219,7 @@ async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open,
         await pilot.pause()
         assert screen.query_one(SamplingForm).display
         await pilot.press("escape")
-        await pilot.click(facts, offset=(line.index("val loss") + 2, 0))
+        await pilot.click(facts, offset=(line.index("val loss (on 29%) 1.234") + 2, 0))
         await pilot.click(facts, offset=(line.index("position") + 2, 0))
         await pilot.pause()
         assert pilot.app.screen is screen, "the others are no links"

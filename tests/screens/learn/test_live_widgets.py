@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.lessons.lesson import Live, parse_lesson
+from lab.runs.run_schema import ValidationSegments
 from lab.views.blocks import Table, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
@@ -56,12 +58,17 @@ opens: train
 """
 
 
+SEGMENTS = ValidationSegments(((50, 65),), 60, "")
+
+
 @pytest.fixture
 def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     tiny = make_run("tiny")
     tiny.run.metrics_path.write_text(
         "".join(f'{{"step":{at},"tokens":{at},"epoch":0.1,"seconds":1.0,"val_loss":{5 - at}}}\n' for at in range(4))
     )
+    data = msgspec.structs.replace(tiny.run.config.data, tokens=100, split=50, val_bytes=200, evaluated=SEGMENTS)
+    (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(tiny.run.config, data=data)))
     lesson = parse_lesson(Path("01-live.md"), LESSON)
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
 
@@ -142,7 +149,7 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
         figure = pilot.app.screen.query_one(LinePlot).figure
         assert figure is not None
         assert list(figure.series[1].ys) == [5, 4, 3, 2]
-        assert "Validation loss: 5.000 at step 0, 2.000 at step 3." in status.left
+        assert "Validation loss (on 30%): 5.000 at step 0, 2.000 at step 3." in status.left
 
 
 async def test_a_number_field_shows_the_sign(app: LabApp, until: Until) -> None:

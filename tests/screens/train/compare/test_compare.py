@@ -106,7 +106,7 @@ async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) 
         best = [min(line.val_loss for line in lines if line.val_loss) for lines in (newer, older)]
         where = "on 32,800 of 111,539 bytes of validation text"
         assert f"B older is better {where}: {best[1]:.3f} nats per token at its best against {best[0]:.3f}" in words(pilot)
-        assert "After about the same 410k tokens" in words(pilot)
+        assert "after about the same 410k tokens" in words(pilot)
         rows = table(pilot)
         assert rows[0].split() == ["A", "newer", "B", "older"]
         assert [row.split()[3:] for row in rows if row.startswith("best val loss")] == [[f"{best[0]:.3f}", f"{best[1]:.3f}", "◂"]]
