@@ -17,6 +17,8 @@ from screens.train.run_plots import RunPlots
 from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import Fact
 
+UNKNOWN = "·"
+
 
 def newest_numbers(watched: WatchedRun, plots: RunPlots) -> tuple[Fact, ...]:
     """Progress of the run, and its latest losses in the unit of its plots."""
@@ -27,15 +29,17 @@ def newest_numbers(watched: WatchedRun, plots: RunPlots) -> tuple[Fact, ...]:
     left = time_left(config, status, history)
     facts: list[Fact] = [
         ("step", whole(step) + (f" / {whole(steps)}" if steps else "")),
-        ("epoch", fixed(history.latest.epoch, 2) if history.latest else "·"),
-        ("tokens/s", count(history.speed) if history.speed else "·"),
-        ("time left", duration(left) if left is not None and watched.phase == "training" else "·"),
-        ("lr", significant(last.lr, 3) if last and last.lr is not None else "·"),
-        ("train", fixed(history.smooth[-1] * plots.per_loss, 3) if history.smooth else "·"),
+        ("epoch", fixed(history.latest.epoch, 2) if history.latest else UNKNOWN),
+        ("tokens/s", count(history.speed) if history.speed else UNKNOWN),
+        ("time left", duration(left) if left is not None and watched.phase == "training" else UNKNOWN),
+        ("lr", significant(last.lr, 3) if last and last.lr is not None else UNKNOWN),
+        ("train", fixed(history.smooth[-1] * plots.per_loss, 3) if history.smooth else UNKNOWN),
         *_validation(watched, step, bits=plots.view.bits),
         ("uniform", fixed(uniform_baseline(config.model.vocab_size) * plots.per_loss, 3)),
-        ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else "·"),
+        ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else UNKNOWN),
     ]
+    if config.tuning is not None or config.imported is not None:
+        return tuple(fact for fact in facts if fact[1] != UNKNOWN)  # none of them will ever be known
     return (*facts, *_use(status.gpu)) if status.gpu is not None else tuple(facts)
 
 
@@ -60,9 +64,9 @@ def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
     loss, lowest = (None if each is None else each.bits_per_byte if bits else each.val_loss for each in (latest, best))
     other = latest.bits_per_byte if latest is not None else None
     return [
-        (on, f"{fixed(loss, 3)}{made_at}" if loss is not None else "·"),
-        (best_on, f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else "·"),
-        ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val)" if other is not None else "·"),
+        (on, f"{fixed(loss, 3)}{made_at}" if loss is not None else UNKNOWN),
+        (best_on, f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else UNKNOWN),
+        ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val)" if other is not None else UNKNOWN),
     ]
 
 
@@ -82,7 +86,7 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
     epoch = step * latest.epoch / latest.step if latest and latest.step else 0.0
     _, share, longest = SMOOTHINGS[plots.view.smoothing]
     evaluated = bisect_right(history.eval_steps, step) - 1
-    val = "·"
+    val = UNKNOWN
     if evaluated >= 0:
         val = fixed(history.val_losses[evaluated] * plots.per_loss, 3)
         if history.eval_steps[evaluated] != step:
@@ -101,10 +105,10 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("unit", "bits/byte" if plots.view.bits else "nats/token"),
         ("lr", _number(history.lrs[at], 3)),
         ("grad norm", _number(history.grad_norms[at], 3)),
-        ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
-        ("events", here or "·"),
+        ("tokens/s", UNKNOWN if math.isnan(history.speeds[at]) else count(history.speeds[at])),
+        ("events", here or UNKNOWN),
     )
 
 
 def _number(value: float, digits: int) -> str:
-    return "·" if math.isnan(value) else significant(value, digits)
+    return UNKNOWN if math.isnan(value) else significant(value, digits)

@@ -98,7 +98,7 @@ class RunPlots:
             area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
             x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
             y_window=view.y_window or (range_after_steep_part(lines) if view.y_close else None),
-            empty="No steps yet." if self.config.imported is None else "Imported: trained elsewhere.",
+            empty=reason_without_steps(self.config),
             events=self.marks(),
         )
 
@@ -175,6 +175,13 @@ class RunPlots:
         after = int(np.searchsorted(xs, x))
         near = [at for at in (after - 1, after) if 0 <= at < len(xs)]
         return int(train.start) + min(near, key=lambda at: abs(float(xs[at]) - x))
+
+
+def reason_without_steps(config: RunConfig) -> str:
+    """The reason why a run has no curve."""
+    if config.imported is not None:
+        return "Imported: trained elsewhere."
+    return "No steps yet." if config.tuning is None else "See Learn: After pretraining."
 
 
 def scaled(values: Sequence[float] | Floats, factor: float) -> Floats:

@@ -19,6 +19,7 @@ from textual.widget import Widget
 from lab.reports.baselines import baselines
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
+from lab.runs.run_schema import RunConfig
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsView
@@ -37,6 +38,8 @@ MOST_LINES_OF_WORDS, LINES_ABOVE_CURVES = 5, 2
 """Most lines of the status text, as the rest of 24 lines is for the samples, and those above the curves that replace these."""
 
 NO_SAMPLES = "No samples yet: each evaluation writes some."
+NO_SAMPLES_IMPORTED = "No samples: it was not trained here."
+NO_SAMPLES_POSTTRAINED = "No samples: its answers are in Learn, After pretraining."
 
 SECONDS_AN_EVALUATION = 0.3
 """Time that each evaluation is shown for while they are played."""
@@ -121,7 +124,7 @@ class RunView(Widget):
         self.query_one(RunHeader).problem = ""
         self._say()
         self.query_one("#run-computed", SummaryText).say(computed_in_words(watched.status))
-        self.samples.without_samples = NO_SAMPLES if watched.config.imported is None else "No samples: it was not trained here."
+        self.samples.without_samples = _reason_without_samples(watched.config)
         self.samples.samples = watched.samples
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():
@@ -357,3 +360,9 @@ class RunView(Widget):
         notice = self.query_one("#run-notice", SummaryText)
         notice.display = bool(sentences)
         notice.say(sentences)
+
+
+def _reason_without_samples(config: RunConfig) -> str:
+    if config.imported is not None:
+        return NO_SAMPLES_IMPORTED
+    return NO_SAMPLES if config.tuning is None else NO_SAMPLES_POSTTRAINED

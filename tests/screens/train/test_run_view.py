@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from textual.events import MouseScrollUp
 
+from lab.runs.origin.run_origin import TuningConfig
 from lab.runs.ranks.rank_heartbeat import RankHeartbeat
+from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
@@ -71,6 +73,24 @@ async def test_a_run_that_starts_says_what_it_does(app: TrainApp, make_run: Any,
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
         assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
+
+
+async def test_a_posttrained_run_names_the_lesson_that_shows_it_and_lacks_no_number(
+    app: TrainApp, make_run: Any, until: Any
+) -> None:
+    run = make_run("tale-sft", step=200)
+    run.metrics_path.unlink()
+    run.samples_path.unlink()
+    tuning = TuningConfig(base="tale", base_step=200, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
+    (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, tuning=tuning)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale-sft")
+        view = screen_of(pilot).view
+        figure = view.query_one("#run-plot", LinePlot).figure
+        assert figure is not None
+        assert figure.empty == "See Learn: After pretraining."
+        assert view.samples.render_line(0).text.rstrip() == "No samples: its answers are in Learn, After pretraining."
+        assert "·" not in numbers(pilot).values()
 
 
 async def test_a_run_that_was_never_started_says_so_and_what_starts_it(app: TrainApp, make_run: Any, until: Any) -> None:
