@@ -24,7 +24,8 @@ def batch_view(context: StepContext) -> View:
             what += f"; the last {whole(step.batch.left_out)} {left} do not fit into the context and are left out"
     else:
         number_ = step.batch.step or 0
-        what = f"For step {whole(number_ + 1)} the trainer takes these {windows} windows of {context.width} tokens, so "
+        takes = "takes" if step.run.phase() in ACTIVE else "would take"
+        what = f"For step {whole(number_ + 1)} the trainer {takes} these {windows} windows of {context.width} tokens, so "
         what += f"{whole(context.count)} predictions"
         if step.batch.left_out:
             what += f"; {step.batch.left_out} more windows of the batch are left out: they would take too long here"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim import Optimizer
 
-from lab.core.errors import DamagedFileError
+from lab.core.errors import DamagedFileError, UserError
 from lab.planning.device import choose_precision
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import ROLLBACK_PREFIX, load_model
@@ -33,8 +33,13 @@ def open_checkpoint(run: Run) -> OpenCheckpoint:
     """The run's last good checkpoint as its trainer would resume it; its best weights and a fresh optimizer where there is none.
 
     Raises:
-        UserError: if the run has no weights that can be read.
+        UserError: if the run has no weights that can be read, or was post-trained.
     """
+    if run.config.tuning is not None:
+        raise UserError(
+            f"{run.name} was post-trained on questions and answers, and these steps are not shown here. "
+            f"One step of its base, {run.config.tuning.base}, can be watched."
+        )
     for name in ("last", "previous"):
         path = run.path / f"{name}.safetensors"
         try:

@@ -1,14 +1,18 @@
 """Checkpoints that a step starts from: damaged, without optimizer state, older than the run."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
+from lab.core.errors import UserError
 from lab.engine.method_registry import OneStepParams
 from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.open_checkpoint import open_checkpoint
+from lab.runs.origin.run_origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
@@ -43,6 +47,22 @@ def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> 
     best = load_model(trained, "best")[0].state_dict()
     step = open_checkpoint(trained)
     assert all(torch.equal(best[name], weight) for name, weight in step.model.state_dict().items())
+
+
+def test_a_posttrained_run_is_refused_since_its_steps_are_none_of_pretraining(empty_run: Callable[..., Run]) -> None:
+    run = empty_run("tale-sft")
+    tuning = TuningConfig(base="tale", base_step=20, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
+    (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, tuning=tuning)))
+    with pytest.raises(UserError, match="tale-sft was post-trained .* One step of its base, tale, can be watched"):
+        open_checkpoint(Run(run.path))
+
+
+def test_only_a_run_that_trains_is_said_to_take_the_step(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = OneStepMethods()
+    batch = OneStepParams(run=str(trained.path), stage="batch")
+    assert "For step 13 the trainer would take these" in finish(methods.one_step(batch)).view.sentence
+    monkeypatch.setattr(Run, "phase", lambda run: "training")
+    assert "For step 13 the trainer takes these" in finish(methods.one_step(batch)).view.sentence
 
 
 def test_a_run_that_has_trained_on_is_said_to_have_and_read_again_when_asked(
