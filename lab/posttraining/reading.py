@@ -9,7 +9,7 @@ from functools import cache
 from statistics import fmean
 from typing import TypeVar
 
-from lab.core.number_format import counted, fixed, probability, whole
+from lab.core.number_format import fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.posttraining.history import PosttrainingHistory
 from lab.posttraining.progress_log import SHOWN, Evaluation, Model, Round, SftStep
@@ -24,7 +24,7 @@ NAMES: dict[Model, str] = {"base": "base", "sft": "SFT", "rl": "RL, KL penalty",
 MOST_ROWS = 10
 """Rows of a table of steps or rounds, which are then averaged."""
 AT_THE_ENDS = 5
-"""Rounds averaged at the beginning and at the end for sentences: single rounds vary."""
+"""Most rounds averaged at the beginning and at the end for sentences: single rounds vary."""
 EXPLOITED = 0.2
 """Share of answers, rewarded but not the right animal alone, from which a policy is said to exploit the reward."""
 FORGOTTEN = 0.01
@@ -191,19 +191,32 @@ def rounds_view(history: PosttrainingHistory) -> View:
 
 def rounds_sentence(kept: Sequence[Round], free: Sequence[Round]) -> str:
     """Reward and exact answers at the beginning and at the end of each."""
-    ends = counted(min(AT_THE_ENDS, len(kept)), "round")
-    words = f"Means of the first and the last {ends}. With the KL penalty: {_course(kept)}."
+    words = f"{_averaged(kept)}. With the KL penalty: {_course(kept)}."
     if free:
-        words += f" Without: {_course(free)}."
+        fewer = "" if _at_each_end(free) == _at_each_end(kept) else f", {_averaged(free).lower()}"
+        words += f" Without{fewer}: {_course(free)}."
     return words
 
 
+def _at_each_end(rounds: Sequence[Round]) -> int:
+    """Rounds averaged at each end: none is at both. 0 where there is one round alone."""
+    return min(AT_THE_ENDS, len(rounds) // 2)
+
+
+def _averaged(rounds: Sequence[Round]) -> str:
+    each = _at_each_end(rounds)
+    if each <= 1:
+        return "The first and the last round" if each else "One round alone"
+    return f"Means of the first and the last {each} rounds"
+
+
 def _course(rounds: Sequence[Round]) -> str:
-    ends = rounds[:AT_THE_ENDS], rounds[-AT_THE_ENDS:]
-    reward = [probability(fmean(line.reward for line in part), 0) for part in ends]
-    exact = [probability(fmean(line.exact for line in part), 0) for part in ends]
-    kl = fixed(fmean(line.kl for line in ends[1]), 1)
-    return f"reward {reward[0]} → {reward[1]}, exact {exact[0]} → {exact[1]}, KL {kl} nats"
+    each = _at_each_end(rounds)
+    ends = (rounds[:each], rounds[-each:]) if each else (rounds,)
+    reward = " → ".join(probability(fmean(line.reward for line in part), 0) for part in ends)
+    exact = " → ".join(probability(fmean(line.exact for line in part), 0) for part in ends)
+    kl = fixed(fmean(line.kl for line in ends[-1]), 1)
+    return f"reward {reward}, exact {exact}, KL {kl} nats"
 
 
 def _rounds_table(rounds: Sequence[Round], title: str) -> Table:

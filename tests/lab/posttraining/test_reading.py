@@ -137,6 +137,25 @@ def test_rounds_tell_the_course_of_both() -> None:
     assert [cell.text for cell in without.rows[0][:4]] == ["1–3", "8%", "92%", "4.00"]
 
 
+@pytest.mark.parametrize(
+    ("rounds", "words"),
+    [
+        (1, "One round alone. With the KL penalty: reward 42%, exact 40%, KL 0.1 nats."),
+        (3, "The first and the last round. With the KL penalty: reward 42% → 46%, exact 40% → 40%, KL 0.3 nats."),
+        (4, "Means of the first and the last 2 rounds. With the KL penalty: reward 43% → 47%, exact 40% → 40%, KL 0.4 nats."),
+    ],
+)
+def test_no_round_is_both_among_the_first_and_the_last(rounds: int, words: str) -> None:
+    kept = [round_("rl", number, 0.4 + 0.02 * number, 0.4, 0.1 * number) for number in range(1, rounds + 1)]
+    assert rounds_view(history(*kept)).sentence == words
+
+
+def test_a_policy_that_is_still_at_its_first_rounds_says_how_many_are_averaged() -> None:
+    kept = [round_("rl", number, 0.5, 0.5) for number in range(1, 11)]
+    free = [round_("rl-free", number, 0.1 * number, 0.5) for number in range(1, 4)]
+    assert "Without, the first and the last round: reward 10% → 30%" in rounds_view(history(*kept, *free)).sentence
+
+
 def test_a_fine_tuned_run_without_losses_is_no_damaged_one() -> None:
     config = open_run("demo").config
     tuning = TuningConfig(base="demo", base_step=6000, base_sha256="", method="rl", pairs=400, rounds=70, beta=0.2)
