@@ -252,6 +252,16 @@ class ScalingExperiment:
             raise os_error_in_words(error, f"delete {self.path}") from error
 
 
+def experiment_names(home: Path | None = None) -> list[str]:
+    """Names of the experiments in the folder of runs, the newest first, without those whose plan cannot be read."""
+    made = {}
+    for path in scaling_folder((home or home_of_runs()).absolute()).glob("*/plan.json"):
+        with contextlib.suppress(UserError):
+            experiment = ScalingExperiment.at(path.parent)
+            made[experiment.name] = experiment.plan().created
+    return sorted(made, key=lambda name: made[name], reverse=True)
+
+
 def stop_run(run: Run) -> None:
     """Stop a run that is being trained, and wait for it. Raises UserError if it has not stopped after `STOP_SECONDS`."""
     if run.is_alive():

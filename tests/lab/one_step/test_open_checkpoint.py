@@ -53,7 +53,7 @@ def test_a_posttrained_run_is_refused_since_its_steps_are_none_of_pretraining(em
     run = empty_run("tale-sft")
     tuning = TuningConfig(base="tale", base_step=20, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
     (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, tuning=tuning)))
-    with pytest.raises(UserError, match="tale-sft was post-trained .* One step of its base, tale, can be watched"):
+    with pytest.raises(UserError, match=r"tale-sft was post-trained .* One step of its base, tale, can be watched"):
         open_checkpoint(Run(run.path))
 
 

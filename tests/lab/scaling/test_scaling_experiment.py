@@ -12,7 +12,7 @@ from lab.runs.rename_delete import rename_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
 from lab.scaling.own_runs import difference
-from lab.scaling.scaling_experiment import ScalingExperiment
+from lab.scaling.scaling_experiment import ScalingExperiment, experiment_names
 from lab.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.scaling.size_curves import CurvesReader
 from lab.scaling.start_scaling import start_scaling
@@ -136,6 +136,15 @@ def test_an_experiment_whose_plan_is_damaged_can_be_deleted_without_its_runs(
     assert "stay" in deleted.out
     assert not experiment.path.exists()
     assert (home / "tiny-1").is_dir()
+
+
+def test_experiments_are_listed_the_newest_first_without_one_that_is_damaged(home: Path) -> None:
+    for name, created in (("old", 1.0), ("new", 3.0), ("between", 2.0), ("damaged", 4.0)):
+        experiment = ScalingExperiment(name, home)
+        experiment.path.mkdir(parents=True)
+        plan = msgspec.json.encode(msgspec.structs.replace(SHORT, created=created))
+        experiment.plan_path.write_bytes(b"{" if name == "damaged" else plan)
+    assert experiment_names(home) == ["new", "between", "old"]
 
 
 def test_the_plan_of_a_newer_llmlab_is_kept(experiment: ScalingExperiment, llmlab: Call) -> None:

@@ -31,9 +31,9 @@ from tests.screens.learn.test_learn import SilentEngine
 ENTROPY = 0.16
 
 
-def write_size(home: Path, plan: ScalingPlan, at: int, phase: str = "finished") -> None:
+def write_size(home: Path, plan: ScalingPlan, at: int, phase: str = "finished", name: str = "scaling") -> None:
     """The run of a size on a machine of 50 GFLOP/s, whose loss follows the law of Hoffmann et al. 2022."""
-    model, name = plan.models()[at], f"scaling-{at + 1}"
+    model, name = plan.models()[at], f"{name}-{at + 1}"
     floor = ENTROPY * math.log(2) * 3
     data = DataConfig(
         name="stories", source=plan.text, encoding="utf-8", sha256="", bytes=20_000_000, characters=20_000_000, tokens=6_600_000,
@@ -189,6 +189,50 @@ async def test_a_stopped_one_says_how_to_go_on_and_how_to_delete_it(app: LabApp,
         assert ["FLOPs" in titles[0], "parameters" in titles[1]] == [True, True]
         assert widget.snapshot is not None
         assert "loss − entropy" in widget.snapshot.compute.scale_words
+
+
+def make_experiment(home: Path, name: str, created: float) -> ScalingExperiment:
+    experiment = ScalingExperiment(name, home)
+    experiment.path.mkdir(parents=True)
+    plan = ScalingPlan(created=created)
+    experiment.plan_path.write_bytes(msgspec.json.encode(plan))
+    for at in range(4):
+        write_size(home, plan, at, name=name)
+    return experiment
+
+
+async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_that_is_shown(
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("lab.scaling.start_scaling.start_scaling", lambda experiment, plan: started.append(experiment.name))
+    older, newer = make_experiment(home, "older", 5.0), make_experiment(home, "newer", 6.0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        widget = await open_lesson(pilot, until)
+        state = widget.query_one("#scaling-state", StatusLine)
+        assert state.left == "newer: All 4 sizes are trained. e shows older. o opens newer-2."
+        assert widget.picture == "compute"
+        await pilot.press("e")
+        await until(pilot, lambda: state.left == "older: All 4 sizes are trained. e shows scaling. o opens older-2.")
+        with monkeypatch.context() as slow:
+            slow.setattr(widget, "_read", lambda: None)
+            await pilot.press("e", "enter", "D", "e")
+            assert not isinstance(app.screen, ConfirmDialog), "no key acts on an experiment that is not shown yet"
+        await until(pilot, lambda: state.left.startswith("scaling: Nothing is trained yet."))
+        assert started == []
+        await pilot.press("enter")
+        await until(pilot, lambda: started == ["scaling"] and not widget.busy)
+        await pilot.press("e")
+        await until(pilot, lambda: widget.phase == "finished")
+        assert state.left.startswith("newer: ")
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        assert "Delete the experiment newer?" in str(app.screen.query_one("#ask").border_title)
+        await pilot.press("D")
+        await until(pilot, lambda: widget.is_settled and state.left.startswith("older: "))
+        assert not newer.exists()
+        assert older.exists()
+        assert (home / "older-4").exists()
 
 
 def test_the_figures_in_the_lesson_are_those_of_the_plan() -> None:

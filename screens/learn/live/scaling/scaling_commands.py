@@ -1,4 +1,4 @@
-"""Delete a scaling experiment whose runs other modes may have open."""
+"""Delete a scaling experiment whose runs other modes may have open, after a question."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from screens.app_state import AppState
+from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import RunsChanged
 
 if TYPE_CHECKING:
     from lab.scaling.scaling_experiment import ScalingExperiment
+
+
+def deletion_dialog(experiment: ScalingExperiment, names: Sequence[str]) -> ConfirmDialog:
+    """The question whether to delete it with its runs, which have these names."""
+    words = f"Its runs go with it: {', '.join(names)}." if names else "It has no runs yet."
+    return ConfirmDialog(f"Delete the experiment {experiment.name}?", words, key="D", yes="delete", no="keep", by_enter=False)
 
 
 async def delete_experiment(lab: AppState, experiment: ScalingExperiment, names: Sequence[str]) -> None:

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 class Snapshot:
     """An experiment at one moment, ready to be shown."""
 
+    experiment: ScalingExperiment
+    others: tuple[str, ...]
+    """The other experiments, and the one that the lesson starts, in the order in which a key shows them."""
     progress: ScalingProgress
     words: str
-    """State in one line."""
+    """State in one line, with the name of the experiment where there are others."""
     view: View
     compute: Figure
     parameters: Figure
@@ -69,7 +72,23 @@ class SnapshotReader:
         best = at_work or min(ends, key=lambda name: ends[name], default="")
         names = tuple(size.name for size in progress.sizes if size.run is not None)
         words = f"{state_in_words(progress, plan).removesuffix('.')}. {self._guess_in_words(plan, progress, best)}".strip()
-        return Snapshot(progress, words, view, compute_figure(result), parameters_figure(result), names, best, self._unkept)
+        others = self._others()
+        if others:
+            words = f"{self.name}: {words}"
+        figures = compute_figure(result), parameters_figure(result)
+        return Snapshot(self._experiment, others, progress, words, view, *figures, names, best, self._unkept)
+
+    @property
+    def name(self) -> str:
+        return self._experiment.name
+
+    def _others(self) -> tuple[str, ...]:
+        from lab.scaling.scaling_experiment import experiment_names
+        from lab.scaling.scaling_plan import DEFAULT_NAME
+
+        names = sorted({DEFAULT_NAME, self.name, *experiment_names(self._experiment.home)})
+        at = names.index(self.name)
+        return (*names[at + 1 :], *names[:at])
 
     def _guess_in_words(self, plan: ScalingPlan, progress: ScalingProgress, best: str) -> str:
         """The learner's prediction beside the answer, which is kept with the other predictions when it is first seen."""
@@ -99,3 +118,14 @@ class SnapshotReader:
             except UserError as error:
                 self._unkept = str(error)  # the result is shown all the same
         return f"You predicted size {plan.guess}: {'right' if prediction.is_right else f'it is size {names.index(best) + 1}'}."
+
+
+def name_to_show(asked: str) -> str:
+    """The experiment asked for; where there is none of that name the usual one, or the newest other if that is missing."""
+    from lab.scaling.scaling_experiment import experiment_names
+    from lab.scaling.scaling_plan import DEFAULT_NAME
+
+    names = experiment_names()
+    if asked == DEFAULT_NAME or asked in names:
+        return asked
+    return DEFAULT_NAME if DEFAULT_NAME in names or not names else names[0]

@@ -17,11 +17,10 @@ from textual.reactive import var
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
-from screens.dialogs.confirm import ConfirmDialog
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
-from screens.learn.live.scaling.scaling_commands import delete_experiment
-from screens.learn.live.scaling.scaling_snapshot import Snapshot, SnapshotReader
+from screens.learn.live.scaling.scaling_commands import delete_experiment, deletion_dialog
+from screens.learn.live.scaling.scaling_snapshot import Snapshot, SnapshotReader, name_to_show
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 
@@ -35,10 +34,26 @@ TITLES = {
     "parameters": "loss over the size of the model: log₁₀ of parameters",
 }
 """Titles of the plots, which name their x axes: between the ticks there is not always room."""
+KEPT = "scaling"
+"""Key of the name of the experiment that is shown: the next step of the lesson shows the same."""
 READ_SECONDS = 1.0
 """Time between two readings while the widget is in sight."""
 WIDE = 100
 """Columns from which on both plots are side by side."""
+BEGUN = ("running", "stopped", "finished")
+PHASES = {
+    **dict.fromkeys(("start", "guess", "text"), ("none",)),
+    "resume": ("stopped",),
+    "stop": ("running",),
+    **dict.fromkeys(("delete", "view"), BEGUN),
+}
+"""Phases of the experiment in which an action is possible."""
+
+HELP = (
+    "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
+    "background; it goes on when you leave. `x` stops and saves, `enter` then goes on, `v` shows the next picture, `<` and "
+    "`>` choose a run that `o` opens in Train, `e` shows another experiment, `D` deletes all of the one that is shown."
+)
 
 
 class PlotPane(Horizontal, can_focus=True):
@@ -51,11 +66,7 @@ class ScalingWidget(LiveWidget):
 
     OPTIONS = ("name", "text", "minutes", "picture")
     USES_MODEL = False
-    HELP = (
-        "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
-        "background; it goes on when you leave. `x` stops and saves, `enter` then goes on, `v` shows the next picture, `<` and "
-        "`>` choose a run that `o` opens in Train, `D` deletes all of it."
-    )
+    HELP = HELP
     DEFAULT_CSS = """
     ScalingWidget {
         & > PlotPane { display: none; height: 1fr; padding: 0 1; }
@@ -83,6 +94,7 @@ class ScalingWidget(LiveWidget):
         ),
         Binding("greater_than_sign", "run(1)", "Run", id="scaling.run", key_display="< >", tooltip="The next run, for o"),
         Binding("less_than_sign", "run(-1)", "Run back", id="scaling.run_back", show=False, tooltip="The run before, for o"),
+        Binding("e", "other", "Experiment", id="scaling.other", tooltip="Show another experiment, from here or a terminal"),
         Binding("D", "delete", "Delete", id="scaling.delete", show=False, tooltip="Delete the experiment and its runs"),
     ]
 
@@ -95,8 +107,9 @@ class ScalingWidget(LiveWidget):
 
     @dataclass
     class Read(Message):
-        """The experiment as it is on disk."""
+        """The experiment as it is on disk, when the one of the name `asked` was to be read."""
 
+        asked: str
         snapshot: Snapshot
 
     @dataclass
@@ -172,12 +185,6 @@ class ScalingWidget(LiveWidget):
         for name in PICTURES:
             self.set_class(name == self.picture, f"-{name}")
 
-    def _experiment(self) -> ScalingExperiment:
-        from lab.scaling.scaling_experiment import ScalingExperiment
-        from lab.scaling.scaling_plan import DEFAULT_NAME
-
-        return ScalingExperiment(self.options.get("name", DEFAULT_NAME))
-
     def _plan(self) -> ScalingPlan:
         """The plan of a new experiment."""
         from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_TEXT, ScalingPlan
@@ -191,13 +198,17 @@ class ScalingWidget(LiveWidget):
     def _read(self) -> None:
         if not self._reading and (self.snapshot is None or self.screen is self.app.screen):
             self._reading = True
-            self._read_in_thread()
+            self._read_in_thread(self.engine.kept.get(KEPT, ""))
 
     @work(thread=True, group="scaling read", exit_on_error=True)
-    def _read_in_thread(self) -> None:
+    def _read_in_thread(self, asked: str) -> None:
+        from lab.scaling.scaling_experiment import ScalingExperiment
+
         try:
-            self._snapshots = self._snapshots or SnapshotReader(self._experiment(), self._plan, self.lesson)
-            self.post_message(self.Read(self._snapshots.take()))
+            name = self.options.get("name") or name_to_show(asked)
+            if self._snapshots is None or self._snapshots.name != name:
+                self._snapshots = SnapshotReader(ScalingExperiment(name), self._plan, self.lesson)
+            self.post_message(self.Read(asked, self._snapshots.take()))
         except UserError as error:
             self.post_message(self.Unread(str(error)))
         finally:
@@ -205,8 +216,12 @@ class ScalingWidget(LiveWidget):
 
     @on(Read)
     def _show(self, message: Read) -> None:
+        if message.asked != self.engine.kept.get(KEPT, ""):
+            return  # another was chosen while it was read
         before, self.snapshot = self.snapshot, message.snapshot
         new = message.snapshot
+        if "name" not in self.options:
+            self.engine.kept[KEPT] = new.experiment.name
         self.query_one("#scaling-compute", LinePlot).figure = new.compute
         self.query_one("#scaling-parameters", LinePlot).figure = new.parameters
         numbers = self.query_one(BlockView)
@@ -232,6 +247,7 @@ class ScalingWidget(LiveWidget):
             problem = self.snapshot.progress.problem
             opens = f" o opens {self.run}." if self.run else ""
             then = " enter goes on, D deletes it." if self.phase == "stopped" else ""
+            then += f" e shows {self.snapshot.others[0]}." if self.check_action("other", ()) else ""
             words = self.busy or problem or f"{self.snapshot.words}{then}{opens}"
             self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
 
@@ -252,6 +268,12 @@ class ScalingWidget(LiveWidget):
         self.busy = ""
         self.refresh_bindings()
         self.say("")
+        self._read()
+
+    def action_other(self) -> None:
+        """Show the next experiment; until it is read, no key acts on one."""
+        assert self.snapshot is not None
+        self.engine.kept[KEPT], self.snapshot = self.snapshot.others[0], None
         self._read()
 
     def _command(self, words: str, command: Coroutine[None, None, None]) -> None:
@@ -279,42 +301,35 @@ class ScalingWidget(LiveWidget):
         return self.snapshot.progress.phase if self.snapshot is not None else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        phases: dict[str, tuple[str, ...]] = {
-            "start": ("none",),
-            "resume": ("stopped",),
-            "stop": ("running",),
-            "guess": ("none",),
-            "text": ("none",),
-        }
-        phases["delete"] = phases["view"] = ("running", "stopped", "finished")
-        if action in phases and self.phase not in phases[action]:
+        if action in PHASES and self.phase not in PHASES[action]:
             return False
         if action in ("start", "resume", "stop", "guess", "text", "delete"):
             return not self.busy and (action != "text" or bool(self.lab.text_source))
+        if action == "other":
+            return not self.busy and self.snapshot is not None and bool(self.snapshot.others) and "name" not in self.options
         return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
 
     def action_start(self) -> None:
         from lab.scaling.start_scaling import start_scaling
 
+        assert self.snapshot is not None
         plan = self._plan() if self.phase == "none" else None
-        self._command("Starting…", asyncio.to_thread(start_scaling, self._experiment(), plan))
+        self._command("Starting…", asyncio.to_thread(start_scaling, self.snapshot.experiment, plan))
 
-    def action_resume(self) -> None:
-        self.action_start()
+    action_resume = action_start
 
     def action_stop(self) -> None:
-        self._command("Stopping, and saving the run in training…", asyncio.to_thread(self._experiment().stop))
+        assert self.snapshot is not None
+        self._command("Stopping, and saving the run in training…", asyncio.to_thread(self.snapshot.experiment.stop))
 
     def action_delete(self) -> None:
         assert self.snapshot is not None
-        names = ", ".join(self.snapshot.names) or "It has no runs yet"
-        words = f"Its runs go with it: {names}."
-        dialog = ConfirmDialog("Delete the experiment?", words, key="D", yes="delete", no="keep", by_enter=False)
-        self.app.push_screen(dialog, self._delete)
+        experiment, names = self.snapshot.experiment, self.snapshot.names
+        self.app.push_screen(deletion_dialog(experiment, names), lambda yes: self._delete(experiment, names) if yes else None)
 
-    def _delete(self, yes: bool | None) -> None:
-        if yes and not self.busy and self.snapshot is not None:
-            self._command("Deleting…", delete_experiment(self.lab, self._experiment(), self.snapshot.names))
+    def _delete(self, experiment: ScalingExperiment, names: tuple[str, ...]) -> None:
+        if not self.busy:
+            self._command("Deleting…", delete_experiment(self.lab, experiment, names))
 
     def action_text(self) -> None:
         self.own_text = not self.own_text
