@@ -136,11 +136,12 @@ def size_table(result: ScalingResult) -> Table:
         Column("tokens"),
         Column("epochs", optional=3),
         Column("FLOPs", optional=4),
-        Column("loss, same minutes" if result.tokens is not None else "loss", "left"),
+        Column("loss (nats), same minutes" if result.tokens is not None else "loss (nats)", "left"),
     ]
     if result.tokens is not None:
         columns.append(Column(f"same {count(result.tokens)} tokens"))
-    return Table(columns, [_size_row(each, result, best, highest) for each in result.sizes])
+    rows = [_size_row(each, result, best, highest) for each in result.sizes]
+    return Table(columns, rows, title="at the last evaluation while training")
 
 
 def _size_row(each: SizeResult, result: ScalingResult, best: float, highest: float) -> list[Cell]:
@@ -160,11 +161,19 @@ def _size_row(each: SizeResult, result: ScalingResult, best: float, highest: flo
     else:
         bar = (last.loss - floor) / (highest - floor)
         words = f"{fixed(last.loss)} {'lowest' if is_best else ''}".rstrip()
-        note = "Validation loss in nats per token; the bar is what is above the entropy." if floor else ""
+        note = "Validation loss; the bar is what is above the entropy." if floor else ""
         cells.append(Cell(words, last.loss, bar=bar, note=note, style="strong" if is_best else ""))
     if result.tokens is not None:
-        cells.append(Cell(NONE if each.same_tokens is None else fixed(each.same_tokens)))
+        late = (
+            "" if each.same_tokens is not None else f"Too late: first evaluated at the full rate after {_first_evaluated(each)}."
+        )
+        cells.append(Cell(NONE if each.same_tokens is None else fixed(each.same_tokens), note=late))
     return cells
+
+
+def _first_evaluated(each: SizeResult) -> str:
+    """The tokens that a size had seen at its first evaluation at the full learning rate."""
+    return f"{count(each.curve.before_decay[0].tokens)} tokens"
 
 
 def flops_in_words(flops: float) -> str:
@@ -180,7 +189,7 @@ def lines_table(result: ScalingResult) -> Table | None:
     of_sizes = f"size {len(result.sizes)}"
     last = result.compute.points[-1][0] if result.compute.points else 0.0
     rows = [
-        *_line_row("sizes, same tokens", "N", result.parameters, of_sizes),
+        *_line_row(f"{len(result.parameters.points)} sizes, same tokens", "N", result.parameters, of_sizes),
         *_line_row("lowest for its compute", "C", result.compute, f"C > {flops_in_words(TEST_SHARE * last)}"),
     ]
     columns = [
@@ -227,8 +236,10 @@ def sentences(result: ScalingResult) -> list[str]:
     found = [
         _same_minutes(result),
         _same_tokens(result, result.tokens),
+        _not_compared(result, result.tokens),
         _trust(result.parameters, "The line over parameters", largest),
         _trust(result.compute, "The line over compute", first),
+        "Home shows the evaluations after training, on more of the text: their losses differ a little.",
         _floor(result),
         _decay(result),
         _memorized(result),
@@ -271,6 +282,14 @@ def _same_tokens(result: ScalingResult, tokens: float) -> str:
     return f"{head} the loss does not fall with every size: {pair}."
 
 
+def _not_compared(result: ScalingResult, tokens: float) -> str:
+    """The sizes without a loss after the same tokens, with the reason."""
+    late = [f"size {each.curve.number} after {_first_evaluated(each)}" for each in result.sizes if each.same_tokens is None]
+    if not late:
+        return ""
+    return f"Too late for a loss after {count(tokens)} tokens, first evaluated at the full learning rate: {_listed(late)}."
+
+
 def _trust(fitted: FittedLaw, name: str, without: str) -> str:
     """The test of a line: the loss that it predicts, fitted without the measured one."""
     law, test = fitted.law, fitted.held_out
@@ -288,7 +307,8 @@ def _trust(fitted: FittedLaw, name: str, without: str) -> str:
     else:
         verdict = f"too {'high' if test.error > 0 else 'low'} by {error}: trust it no further than its points reach"
     numbers = f"it predicts {fixed(test.predicted)} where {fixed(test.measured)} was measured"
-    return f"{name}: fitted {without}, {numbers}, {verdict}.{bent}"
+    thin = " Only two points were left, and a line goes through any two: a weak test." if len(fitted.points) == 3 else ""
+    return f"{name}: fitted {without}, {numbers}, {verdict}.{thin}{bent}"
 
 
 def _floor(result: ScalingResult) -> str:

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from lab.core.number_format import count
 from lab.scaling.scaling_plan import DECAY_BEGINS, SIZES, ScalingPlan
 from lab.scaling.scaling_result import ScalingResult, frontier, scaling_result
-from lab.scaling.scaling_view import lines_table, scaling_view, sentences
+from lab.scaling.scaling_view import lines_table, scaling_view, sentences, size_table
 from lab.scaling.size_curves import CurvePoint, SizeCurve
 from models.parameter_count import flops_per_token, parameter_count
 
@@ -68,6 +69,32 @@ def test_a_size_that_was_not_evaluated_so_early_has_no_loss_there() -> None:
     assert result.sizes[0].curve.before_decay[0].tokens > (result.tokens or 0)
     assert result.sizes[0].same_tokens is None
     assert len(result.parameters.points) == 3
+
+
+def test_a_size_without_a_loss_after_the_same_tokens_has_the_reason_and_the_line_through_two_is_called_weak() -> None:
+    result = result_of()
+    first = f"{count(result.sizes[0].curve.before_decay[0].tokens)} tokens"
+    cell = size_table(result).rows[0][-1]
+    assert (cell.text, cell.note) == ("·", f"Too late: first evaluated at the full rate after {first}.")
+    words = sentences(result)
+    assert f"first evaluated at the full learning rate: size 1 after {first}." in " ".join(words)
+    lines = lines_table(result)
+    assert lines is not None
+    assert lines.rows[0][0].text == "3 sizes, same tokens"
+    assert [sentence.startswith("The line over parameters") for sentence in words if "a weak test" in sentence] == [True]
+
+
+def test_a_line_fitted_through_three_of_four_sizes_is_not_called_weak() -> None:
+    early = [dataclasses.replace(curve(at), points=(CurvePoint(1, 1.0, 10.0, 9.0 - at), *curve(at).points)) for at in range(4)]
+    result = scaling_result(early, 4)
+    assert len(result.parameters.points) == 4
+    assert not any("weak" in sentence or "Too late" in sentence for sentence in sentences(result))
+
+
+def test_the_losses_have_a_unit_and_the_table_names_their_evaluation() -> None:
+    table = size_table(result_of())
+    assert "loss (nats), same minutes" in [column.title for column in table.columns]
+    assert table.title == "at the last evaluation while training"
 
 
 def test_nothing_measured_is_below_the_frontier() -> None:
@@ -154,7 +181,7 @@ def test_the_fall_of_the_learning_rate_is_measured() -> None:
     said = [
         sentence
         for sentence in sentences(result_of(lambda parameters, tokens: 0.2, fall=0.03))
-        if "full learning rate" in sentence
+        if sentence.startswith("Both lines")
     ]
     assert len(said) == 1
     assert "by another 0.030 to 0.030" in said[0]
