@@ -123,7 +123,7 @@ RULES: tuple[CleaningRule, ...] = (
         "emails",
         Emails,
         "e-mail addresses",
-        "Replaces each e-mail address by email@example.com.",
+        "Replaces each e-mail address by email@example.com, but for those at example.com, .org and .net, which are nobody's.",
         "FineWeb replaces them by email@example.com and firstname.lastname@example.org; Dolma masks them.",
     ),
     CleaningRule(

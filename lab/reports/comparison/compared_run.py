@@ -108,8 +108,10 @@ class ComparedRun:
         return data.final.sha256 if data.final is not None else f"{data.sha256} {self.vocabulary} {data.split}"
 
     def share(self, step: int) -> float:
-        """Share of its planned training done at an evaluation's step, 0 to 1."""
+        """Share of its planned training done at an evaluation's step, 0 to 1; 1 at the last step of a finished run."""
         train = self.config.train
+        if self.phase == "finished" and step >= self.status.step > 0:
+            return 1.0  # the clock goes on a little after it
         if train.minutes is not None:
             at = bisect_right(self.history.eval_steps, step) - 1
             seconds = self.history.eval_seconds[at] if at >= 0 else 0.0

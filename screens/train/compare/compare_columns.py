@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from lab.core.number_format import whole
+from lab.core.number_format import probability, whole
 from lab.reports.comparison.compared_run import ComparedRun
 from lab.reports.comparison.compared_samples import stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
@@ -68,7 +68,7 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
     first = max(0, min(first, len(runs) - most))
     shown = runs[first : first + most]
     column = (width + GAP) // len(shown) - GAP
-    title = f"Samples at {stop:.0%} of training"
+    title = f"Samples at {probability(stop, 0)} of training"
     if len(shown) < len(runs):
         numbers = f"run {first + 1}" if len(shown) == 1 else f"runs {first + 1}–{first + len(shown)}"
         title += f"   {numbers}, [ ] others"

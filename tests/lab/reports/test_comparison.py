@@ -289,6 +289,15 @@ def test_a_run_by_minutes_counts_its_time() -> None:
     assert run.share(60) == 1.0
 
 
+def test_finished_runs_meet_at_their_last_samples() -> None:
+    timed = contender("A", losses={0: 5.0, 60: 3.0, 120: 2.0}, train={"steps": None, "minutes": 1.0}, phase="finished")
+    timed.status = Status(phase="finished", step=120, seconds=60.9)
+    counted = contender("B", losses={0: 5.0, 50: 3.0, 100: 2.0}, train={"steps": 100}, phase="finished")
+    assert stops([timed, counted])[-2:] == [0.5, 1.0]
+    assert furthest_common([timed, counted]) == len(stops([timed, counted])) - 1
+    assert [sample.text for run in (timed, counted) for sample in written_at(run, 1.0)] == [" A120", " B100"]
+
+
 def test_news_are_taken_in_as_they_come(empty_run: Any) -> None:
     run: Run = empty_run("tale")
     first = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0, val_loss=5.0, bits_per_byte=5.0)
