@@ -27,20 +27,27 @@ def newest_numbers(watched: WatchedRun, plots: RunPlots) -> tuple[Fact, ...]:
     steps = planned_steps(config, status)
     step = max(status.step, history.latest.step if history.latest else 0)
     left = time_left(config, status, history)
+    mean = _train_mean(plots, -1) if history.smooth else None
     facts: list[Fact] = [
         ("step", whole(step) + (f" / {whole(steps)}" if steps else "")),
         ("epoch", fixed(history.latest.epoch, 2) if history.latest else UNKNOWN),
         ("tokens/s", count(history.speed) if history.speed else UNKNOWN),
         ("time left", duration(left) if left is not None and watched.phase == "training" else UNKNOWN),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else UNKNOWN),
-        ("train", fixed(history.smooth[-1] * plots.per_loss, 3) if history.smooth else UNKNOWN),
+        ("train mean", fixed(mean * plots.per_loss, 3) if mean is not None else UNKNOWN),
         *_validation(watched, step, bits=plots.view.bits),
         ("uniform", fixed(uniform_baseline(config.model.vocab_size) * plots.per_loss, 3)),
-        ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else UNKNOWN),
+        ("perplexity", f"{perplexity(mean)} (mean)" if mean is not None else UNKNOWN),
     ]
     if config.tuning is not None or config.imported is not None:
         return tuple(fact for fact in facts if fact[1] != UNKNOWN)  # none of them will ever be known
     return (*facts, *_use(status.gpu)) if status.gpu is not None else tuple(facts)
+
+
+def _train_mean(plots: RunPlots, at: int) -> float:
+    """The training loss smoothed as in the plot, at this index, in nats per token."""
+    _, share, longest = SMOOTHINGS[plots.view.smoothing]
+    return plots.history.smoothed(share, longest)[at]
 
 
 def _use(gpu: GpuUse) -> list[Fact]:
@@ -84,7 +91,6 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
     latest = history.latest
     tokens = step * latest.tokens / latest.step if latest and latest.step else 0.0
     epoch = step * latest.epoch / latest.step if latest and latest.step else 0.0
-    _, share, longest = SMOOTHINGS[plots.view.smoothing]
     evaluated = bisect_right(history.eval_steps, step) - 1
     val = UNKNOWN
     if evaluated >= 0:
@@ -99,8 +105,8 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("tokens", count(tokens)),
         ("epoch", fixed(epoch, 2)),
         ("time", duration(history.seconds[at])),
-        ("train", fixed(history.losses[at] * plots.per_loss, 3)),
-        ("smoothed", fixed(history.smoothed(share, longest)[at] * plots.per_loss, 3)),
+        ("train step", fixed(history.losses[at] * plots.per_loss, 3)),
+        ("train mean", fixed(_train_mean(plots, at) * plots.per_loss, 3)),
         ("val", val),
         ("unit", "bits/byte" if plots.view.bits else "nats/token"),
         ("lr", _number(history.lrs[at], 3)),

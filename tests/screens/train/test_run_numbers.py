@@ -7,7 +7,7 @@ import pytest
 
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
-from screens.train.run_numbers import newest_numbers
+from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots
 from screens.train.watched_run import WatchedRun
 from tests.lab.reports.recorded_curves import recorded
@@ -42,6 +42,18 @@ def test_the_numbers_follow_the_unit_of_the_plot() -> None:
     nats, bits = numbers(whole), numbers(whole, bits=True)
     assert nats["bits/byte"] == "2.000 (val)"
     assert (bits["val, all"], bits["best, all"], bits["unit"]) == ("2.000", "1.250 @ 80", "bits/byte")
-    for name in ("train", "uniform"):
+    for name in ("train mean", "uniform"):
         assert float(bits[name]) == pytest.approx(float(nats[name]) / math.log(2), abs=2e-3), "its tokens are bytes"
     assert bits["perplexity"] == nats["perplexity"], "e to the loss in nats"
+
+
+@pytest.mark.parametrize("smoothing", range(3))
+def test_the_mean_and_the_loss_of_a_step_have_a_name_each_with_the_cursor_and_without(smoothing: int) -> None:
+    run = recorded("overfitting")
+    plots = RunPlots("tale", run.head.config, run.history, PlotSettings(smoothing=smoothing))
+    newest = dict(newest_numbers(WatchedRun("tale", run.head.config, run.head.status, "finished", run.history), plots))
+    at_end = dict(numbers_at(plots, len(run.history.steps) - 1, 0.5))
+    assert newest["train mean"] == at_end["train mean"]
+    assert at_end["train step"] == f"{run.history.losses[-1]:.3f}"
+    assert newest["perplexity"].endswith(" (mean)")
+    assert not {"train", "smoothed"} & {*newest, *at_end}

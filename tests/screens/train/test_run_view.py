@@ -144,14 +144,14 @@ async def test_the_cursor_reads_out_every_number_of_a_step(app: TrainApp, make_r
         await pilot.pause()
         told = numbers(pilot)
         assert told["at step"] == "400"
-        assert told["train"] == f"{loss_at(400):.3f}"
+        assert told["train step"] == f"{loss_at(400):.3f}"
         assert told["val"] == f"{loss_at(400) + 0.1:.3f}"
         assert (told["lr"], told["grad norm"], told["tokens/s"]) == ("0.00200", "1.00", "8,310")
         await pilot.press("left", "h")
         await pilot.pause()
         step = int(numbers(pilot)["at step"])
         assert 370 < step < 398
-        assert numbers(pilot)["train"] == f"{loss_at(step):.3f}"
+        assert numbers(pilot)["train step"] == f"{loss_at(step):.3f}"
         assert numbers(pilot)["val"].endswith("@ 300")
         assert any("│" in screen_of(pilot).query_one("#run-plot").render_line(y).text[10:] for y in range(1, 8))
         await pilot.press("escape")
@@ -257,7 +257,7 @@ async def test_the_mouse_reads_out_and_zooms(app: TrainApp, make_run: Any, until
         await until(pilot, lambda: "at step" in numbers(pilot))
         step = int(numbers(pilot)["at step"])
         assert 195 <= step <= 205
-        assert numbers(pilot)["train"] == f"{loss_at(step):.3f}"
+        assert numbers(pilot)["train step"] == f"{loss_at(step):.3f}"
         await pilot.hover("#run-facts")
         await until(pilot, lambda: "at step" not in numbers(pilot))
         await pilot.click("#run-plot", offset=(middle, 5))

@@ -136,7 +136,13 @@ LEFT = {
         "a = 1\nb = 2\nc = 3\nd = 4\n",
         "ONE:\nTWO:\nSIX:\nTEN:\n",
     ],
-    "emails": ["git@github.com:owner/name.git\n", "email@example.com\n", "ann@example.org, bo@a.example.net\n", "@app.route and a @ b, x@y, 5@10.50\n", "pkg@1.2.3\n"],
+    "emails": [
+        "git@github.com:owner/name.git\n",
+        "email@example.com\n",
+        "ann@example.org, bo@a.example.net\n",
+        "@app.route and a @ b, x@y, 5@10.50\n",
+        "pkg@1.2.3\n",
+    ],
     "phone-numbers": [
         "On 2024-01-15 at 12:30:45, 1,234,567 people.\n",
         "ISBN 978-0-306-40615-7, also 212-736-5000 in print\n",
