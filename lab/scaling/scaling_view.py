@@ -239,7 +239,7 @@ def sentences(result: ScalingResult) -> list[str]:
         _not_compared(result, result.tokens),
         _trust(result.parameters, "The line over parameters", largest),
         _trust(result.compute, "The line over compute", first),
-        "Home shows the evaluations after training, on more of the text: their losses differ a little.",
+        "Home shows the evaluation after training, on more of a long text: its loss may differ a little.",
         _floor(result),
         _decay(result),
         _memorized(result),
