@@ -41,6 +41,10 @@ STATUS_PADDING = 2048
 SNAPSHOT_NAME = re.compile(r"([0-9]{1,12})\.safetensors")
 
 
+Stamp = tuple[int, int, int]
+"""Inode, size and modification time in nanoseconds of a file, which tell that it changed."""
+
+
 class CheckpointFile(NamedTuple):
     """A file of weights, opened by `name`: "last", "best", "previous", or a snapshot's step in decimal digits."""
 
@@ -216,6 +220,15 @@ def is_on_other_host(status: Status) -> bool:
 
 class _Version(msgspec.Struct):
     format: Count
+
+
+def file_stamp(path: str | Path) -> Stamp | None:
+    """The file's stamp; None if it is missing."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _size_of(path: Path) -> int | None:

@@ -7,7 +7,7 @@ from lab.runs.find_runs import is_run
 from lab.runs.insights_log import InsightHistory
 from lab.runs.loss_history import LossHistory
 from lab.runs.metrics_log import LineReader
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, Stamp, file_stamp
 from lab.runs.run_schema import Event, Insight, Metric, RunConfig, Sample, Status
 from lab.runs.unresponsive_trainer import unresponsive_reason
 
@@ -42,6 +42,10 @@ class RunFollower:
     """Reads a run repeatedly, one call at a time, off the event loop: the first read of a long run takes long."""
 
     def __init__(self, run: Run) -> None:
+        self._settings: Stamp | None = None
+        self._begin(run)
+
+    def _begin(self, run: Run) -> None:
         self.run = run
         self._metrics = run.metrics()
         self._samples = LineReader(run.samples_path, Sample)
@@ -50,13 +54,17 @@ class RunFollower:
         self._first = True
 
     def read(self) -> RunUpdate:
-        """The changes since the last read.
+        """The changes since the last read; everything where the run's settings changed, as for a new run of the same name.
 
         Raises:
             UserError: if the run's settings cannot be read, or its folder is not there any more.
         """
         if not is_run(self.run.path):
             raise UserError(f"{self.run.name} is gone: it was renamed, moved or deleted.")
+        settings = file_stamp(self.run.path / "config.json")
+        if settings != self._settings:
+            self._settings = settings
+            self._begin(Run(self.run.path))
         config = self.run.config
         metrics, samples, events = self._metrics.read(READ_BYTES), self._samples.read(), self._events.read()
         history = None

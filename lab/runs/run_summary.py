@@ -17,7 +17,7 @@ from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
 from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
-from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, is_on_other_host
+from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length, planned_steps
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
@@ -103,10 +103,6 @@ class RunSummary:
         return self.phase in ACTIVE
 
 
-Stamp = tuple[int, int, int]
-"""Inode, size and modification time in nanoseconds of a file, which tell that it changed."""
-
-
 @dataclass
 class _CachedRun:
     """Cache of a run: what was read, and the stamps of the files that it was read from."""
@@ -161,7 +157,7 @@ class RunsWatcher:
 
     def _cached(self, folder: str) -> _CachedRun:
         """The cache of a run, emptied where its settings have changed."""
-        stamp = _stamp(f"{folder}/config.json")
+        stamp = file_stamp(f"{folder}/config.json")
         cached = self._cache.get(folder)
         if cached is None or cached.config_stamp != stamp:
             run = Run(Path(folder))
@@ -175,7 +171,7 @@ class RunsWatcher:
     def _summary(self, cached: _CachedRun, *, is_demo: bool = False) -> RunSummary:
         run = cached.run
         config = run.config
-        stamps = _stamp(cached.paths[0]), _stamp(cached.paths[1])
+        stamps = file_stamp(cached.paths[0]), file_stamp(cached.paths[1])
         status, problem = cached.status, cached.problem
         if status is None or stamps[0] != cached.status_stamp:
             status, problem = run.read_status()
@@ -257,14 +253,6 @@ def owner_in_words(status: Status) -> str:
 _flops_per_token = functools.lru_cache(maxsize=256)(flops_per_token)
 _parameter_count = functools.lru_cache(maxsize=256)(parameter_count)
 """Runs often share their shape, and counting a model's weights one by one takes longer than reading its files."""
-
-
-def _stamp(path: str) -> Stamp | None:
-    try:
-        facts = os.lstat(path)
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _searched_bytes(before: Stamp | None, now: Stamp | None) -> int:

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from lab.runs.metrics_log import LineWriter
@@ -60,3 +62,17 @@ def test_a_long_file_is_read_in_blocks_and_nothing_is_lost(empty_run, monkeypatc
     news = feed.read()
     assert news.history is None
     assert [metric.step for metric in news.metrics] == list(range(301, 401))
+
+
+def test_a_new_run_of_the_same_name_is_read_from_its_beginning(empty_run) -> None:  # type: ignore[no-untyped-def]
+    run = empty_run(created=1.0)
+    LineWriter(run.metrics_path).write(Metric(step=1, tokens=1, epoch=0.0, seconds=1.0, loss=2.0))
+    feed = RunFollower(run)
+    assert feed.read().config.created == 1.0
+    shutil.rmtree(run.path)
+    empty_run(created=2.0)
+    news = feed.read()
+    assert (news.config.created, news.insights_restarted, news.samples_restarted, news.events_restarted) == (2.0, *[True] * 3)
+    assert news.history is not None
+    assert not len(news.history.steps)
+    assert feed.read().history is None
