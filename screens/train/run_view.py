@@ -114,7 +114,7 @@ class RunView(Widget):
     def show(self, watched: WatchedRun) -> None:
         if self.watched is None or self.watched.history is not watched.history:
             self.cursor = self.pointed = None
-        if self.watched is None or self.watched.name != watched.name:
+        if self.watched is None or self.watched.identity != watched.identity:
             self.stop_playing()
             self.plot_view = self.plot_view.whole()
             self.entropy = None
@@ -162,13 +162,10 @@ class RunView(Widget):
     def _redraw_key(self) -> object:
         """The state whose changes are drawn at once."""
         watched = self.watched
-        return watched and (
-            watched.name,
-            id(watched.history),
-            len(watched.history.eval_steps),
-            len(watched.events),
-            watched.phase,
-        )
+        if watched is None:
+            return None
+        history = watched.history
+        return watched.identity, id(history), len(history.eval_steps), len(watched.events), watched.phase
 
     def show_error(self, sentence: str) -> None:
         """Show the reason why there is nothing to see; in the header, which every page has, where more than that is in view."""

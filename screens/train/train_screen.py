@@ -107,7 +107,7 @@ Training continues when you leave this screen, the lab, or the terminal.
     class Measured(Message):
         """The entropies of a run's training text."""
 
-        name: str
+        run: tuple[str, float]
         entropy: TextEntropy | None
 
     def __init__(self) -> None:
@@ -249,8 +249,10 @@ Training continues when you leave this screen, the lab, or the terminal.
             self.view.show_error(message.error)
             return
         before = self.watched
-        opened = before is None or before.name != message.name
+        opened = before is None or before.identity != (message.name, update.config.created)
         if before is None or opened:
+            if before is not None and before.name == message.name:
+                self._usage = UsageMeter()
             self.watched = WatchedRun.opened(message.name, update, self._usage)
         else:
             self.watched = before.updated(update)
@@ -264,13 +266,14 @@ Training continues when you leave this screen, the lab, or the terminal.
     @work(thread=True, group="entropy", exit_on_error=True)
     def _measure(self, name: str) -> None:
         try:
-            self.post_message(self.Measured(name, run_entropy(open_run(name))))
+            run = open_run(name)
+            self.post_message(self.Measured((name, run.config.created), run_entropy(run)))
         except UserError:
             return  # reading the run reports what is wrong with it
 
     @on(Measured)
     def _show_entropy(self, message: Measured) -> None:
-        if self.watched is not None and message.name == self.watched.name:
+        if self.watched is not None and message.run == self.watched.identity:
             self.view.show_entropy(message.entropy)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

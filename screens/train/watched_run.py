@@ -27,6 +27,11 @@ class WatchedRun:
     unresponsive: str = ""
     """The reason why its trainer is silent; empty if not known."""
 
+    @property
+    def identity(self) -> tuple[str, float]:
+        """Its name and when it was made: a new run may have the name of a deleted one."""
+        return self.name, self.config.created
+
     @classmethod
     def opened(cls, name: str, update: RunUpdate, usage: UsageMeter) -> WatchedRun:
         """The run as its first reading found it."""

@@ -1,10 +1,13 @@
 """The watched run: its numbers as its files grow, and the walk from run to run."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from lab.reports.text_entropy import TextEntropy
 from lab.runs.gpu.gpu_use import GpuUse
 from lab.runs.run_schema import Metric
 from screens.app import LabApp
@@ -136,3 +139,35 @@ async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any
         assert app.screen.making
         await pilot.press("escape")
         assert not app.screen.making
+
+
+async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name(
+    app: TrainApp, make_run: Any, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.train.train_screen.run_entropy", lambda run: TextEntropy(run.config.created, 1.0))
+    make_run("tale", phase="training", created=1000.0, step=100)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.view.entropy is not None and screen.watched.usage.samples)
+        screen.making = True
+        app.run_name = "demo"
+        await pilot.pause()
+        shutil.rmtree(home / "tale")
+        make_run("tale", created=2000.0, step=100)
+        app.run_name, screen.making = "tale", False
+        await until(pilot, lambda: screen.view.entropy == TextEntropy(2000.0, 1.0))
+        assert not screen.watched.usage.samples
+
+
+async def test_a_run_that_is_replaced_out_of_sight_is_read_anew(app: TrainApp, make_run: Any, until: Any, home: Path) -> None:
+    make_run("tale", created=1000.0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await until(pilot, lambda: numbers(pilot)["step"] == "2,000 / 2,000")
+        await pilot.press("1")
+        shutil.rmtree(home / "tale")
+        make_run("tale", phase="stopped", created=2000.0, step=300, steps=700)
+        await pilot.press("4")
+        await until(pilot, lambda: screen_of(pilot).watched.config.train.steps == 700)
+        assert numbers(pilot)["step"] == "300 / 700"
