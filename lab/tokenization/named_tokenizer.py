@@ -2,10 +2,12 @@
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lab.runs.find_runs import open_run
+from lab.runs.find_runs import find_run, open_run
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import Stamp, file_stamp
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -46,21 +48,34 @@ def open_tokenizer(source: TokenizerSource, run: str = "") -> NamedTokenizer:
             return NamedTokenizer(tokenizer_of(open_run(run)), source, run)
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A tokenizer, and the file that it was read from, as it was then; None for the built-in ones."""
+
+    named: NamedTokenizer
+    path: Path | None
+    stamp: Stamp | None
+
+
 class TokenizerCache:
-    """Tokenizers that have been opened, each read once. Threads may share it."""
+    """Tokenizers that have been opened, each read once, and a run's again where its file is another. Threads may share it."""
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[TokenizerSource, str], NamedTokenizer] = {}
+        self._opened: dict[tuple[TokenizerSource, str], _Opened] = {}
         self._lock = threading.Lock()
 
     def known(self, source: TokenizerSource, run: str = "") -> NamedTokenizer | None:
-        """The tokenizer, if it has been opened."""
-        return self._opened.get((source, run))
+        """The tokenizer, if it has been opened and its file has not changed."""
+        found = self._opened.get((source, run))
+        return found.named if found and (found.path is None or file_stamp(found.path) == found.stamp) else None
 
     def open(self, source: TokenizerSource, run: str = "") -> NamedTokenizer:
         """The tokenizer. Raises what `open_tokenizer` raises."""
         with self._lock:
             found = self.known(source, run)
             if found is None:
-                found = self._opened[source, run] = open_tokenizer(source, run)
+                path = find_run(run).tokenizer_path if source == "run" else None
+                stamp = file_stamp(path) if path else None
+                found = open_tokenizer(source, run)
+                self._opened[source, run] = _Opened(found, path, stamp)
             return found

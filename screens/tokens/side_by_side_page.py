@@ -191,15 +191,18 @@ class SideBySidePage(TextPage):
         return super().is_settled and self._ready is not None and self._ready.run == self.lab.run_name
 
     def on_mount(self) -> None:
-        self.watch(self.app, "run_name", self._open, init=False)
+        self.watch(self.app, "run_name", self.open_tokenizers, init=False)
 
     def watch_is_shown(self) -> None:
         super().watch_is_shown()
-        self._open()
+        self.open_tokenizers()
 
-    def _open(self) -> None:
-        if self.is_shown and (self._ready is None or self._ready.run != self.lab.run_name):
-            self._open_in_thread(self.lab.run_name)
+    def open_tokenizers(self) -> None:
+        """Open all of them, if the page is in sight and they are others than before."""
+        run = self.lab.run_name
+        known = (self.tokenizers.known(source, run if source == "run" else "") for source in ORDER)
+        if self.is_shown and (self._ready is None or self._ready.run != run or self._ready.named != tuple(filter(None, known))):
+            self._open_in_thread(run)
 
     @work(thread=True, group="side", exit_on_error=True)
     def _open_in_thread(self, run: str) -> None:

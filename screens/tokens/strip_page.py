@@ -111,7 +111,7 @@ class StripPage(TextPage):
         super().__init__(id=id)
         self._shown: StripAnswer | None = None
         self._labels: dict[tuple[int, str], TokenLabels] = {}
-        self._background: dict[int, Background] = {}
+        self._background: dict[NamedTokenizer, Background] = {}
         self._choose_later: tuple[str, int] | None = None
         """A text and the token to choose in it once it is shown."""
         self._counting: object = None
@@ -144,7 +144,7 @@ class StripPage(TextPage):
 
     @property
     def is_settled(self) -> bool:
-        known = self._background.get(id(self.named.tokenizer)) if self.named is not None else None
+        known = self._background.get(self.named) if self.named is not None else None
         counted = known is not None and (known.frequencies is not None or bool(known.problem))
         return super().is_settled and (counted or self.named is None)
 
@@ -259,7 +259,7 @@ class StripPage(TextPage):
             return
         tokenizer, ids = shown.tokenized.tokenizer, shown.tokenized.ids
         id_ = ids[min(index, len(ids) - 1)]
-        known = self._background.get(id(tokenizer))
+        known = self._background.get(shown.job.named)
         relatives = token_card.family_labels(tokenizer, known.families, id_) if known else []
         facts = (
             ("merge", token_card.merge_fact(tokenizer, id_)),
@@ -292,7 +292,7 @@ class StripPage(TextPage):
         from lab.tokenization.corpus_of_tokenizer import CountStoppedError, frequencies_for
         from lab.tokenization.token_family import TokenFamilies
 
-        known = self._background.get(id(named.tokenizer))
+        known = self._background.get(named)
         families = known.families if known else TokenFamilies(named.tokenizer)
         self.post_message(self.Counted(named, Background(families)))
 
@@ -308,5 +308,5 @@ class StripPage(TextPage):
     @on(Counted)
     def _show_counts(self, message: Counted) -> None:
         if message.named is self.named:
-            self._background[id(message.named.tokenizer)] = message.found
+            self._background[message.named] = message.found
             self._show_card(self.query_one(TokenFlow).chosen)

@@ -132,6 +132,13 @@ class TokensScreen(TextSources):
         else:
             self._rest()
 
+    def on_screen_resume(self) -> None:
+        """Read what has changed out of sight: a new run may have the name of a deleted one."""
+        if self.is_mounted:
+            if self.source == "run":
+                self._open_tokenizer()
+            self.query_one(SideBySidePage).open_tokenizers()
+
     def resting_focus(self) -> str | None:
         return self.current.REST or None
 

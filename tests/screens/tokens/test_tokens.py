@@ -1,6 +1,7 @@
 """Tokens: typed text, cut as it is typed."""
 
 import asyncio
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.text_examples import EXAMPLES
 from lab.tokenization.token_statistics import TextCounts
@@ -25,10 +27,9 @@ from screens.tokens.tokens_screen import EXAMPLE, TokensScreen
 from screens.widgets.status_line import StatusLine
 
 
-@pytest.fixture
-def app(home: Any, make_run: Any) -> LabApp:
-    run = make_run("tale")
-    tokenizer = Tokenizer.train(["the big dog ran fast. " * 20], 270)
+def give_tokenizer(run: Run, size: int) -> None:
+    """Give a run a tokenizer that was trained on a text of its own."""
+    tokenizer = Tokenizer.train(["the big dog ran fast. " * 20], size)
     tokenizer.save(run.tokenizer_path)
     config = run.config
     small = replace(config.model, vocab_size=tokenizer.vocab_size)
@@ -39,6 +40,11 @@ def app(home: Any, make_run: Any) -> LabApp:
             )
         )
     )
+
+
+@pytest.fixture
+def app(home: Any, make_run: Any) -> LabApp:
+    give_tokenizer(make_run("tale"), 270)
 
     class TokensApp(LabApp):
         DEFAULT_MODE = "tokens"
@@ -106,6 +112,31 @@ async def test_the_tokenizers_take_turns(app: LabApp) -> None:
         await settle(pilot)
         assert card(pilot).title.startswith('token 1 of 5: "the"'), "the, space d, two bytes of ö, g"
         assert dict(card(pilot).facts)["bytes"] == "74 68 65 · 3 characters"
+
+
+async def test_a_run_that_is_replaced_out_of_sight_has_its_own_tokenizer(
+    app: LabApp, home: Any, make_run: Any, until: Any
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await write(pilot, "the big")
+        await pilot.press("escape", "t", "t")
+        await settle(pilot)
+        assert counts(pilot).tokens == 2
+
+        async def replace_run(size: int) -> None:
+            await pilot.press("1")
+            shutil.rmtree(home / "tale")
+            give_tokenizer(make_run("tale"), size)
+            await pilot.press("3")
+
+        await replace_run(257)  # the one merge is of two letters: "th" or "he"
+        await until(pilot, lambda: counts(pilot).tokens == 6)
+        await pilot.press("c")
+        await until(pilot, lambda: screen.is_settled)
+        await replace_run(270)
+        view = screen.query_one(AlignedView)
+        await until(pilot, lambda: view.aligned is not None and len(view.aligned.texts[1].ids) == 2)
 
 
 async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> None:
