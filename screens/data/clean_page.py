@@ -139,8 +139,10 @@ class CleanPage(DataPage):
 
     @dataclass
     class Measured(Message):
-        """The funnel of the text with the rules as they are."""
+        """The funnel of a text with these rules."""
 
+        text: ChosenText
+        rules: tuple[str, ...]
         funnel: Funnel
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -172,7 +174,7 @@ class CleanPage(DataPage):
 
     def show(self, text: ChosenText | None) -> None:
         rules = text.cleaning if text is not None else self.rules
-        is_same = (text.source, text.encoding) == (self._text.source, self._text.encoding) if text and self._text else False
+        is_same = text is not None and self._text is not None and text.as_read == self._text.as_read
         self._text = text
         self.set_reactive(CleanPage.rules, rules)
         if not is_same:
@@ -266,7 +268,7 @@ class CleanPage(DataPage):
         self.funnel = funnel
         self._draw()
         self._say(_summary(funnel))
-        self.post_message(self.Measured(funnel))
+        self.post_message(self.Measured(text, rules, funnel))
 
     def _tell_progress(self, done: int, total: int) -> None:
         self._say(f"reading {probability(done / total, 0) if total else '…'} of {bytes_(total)} · x stops")

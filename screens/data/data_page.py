@@ -25,6 +25,11 @@ class ChosenText:
     """Names of the cleaning rules that the user has chosen."""
 
     @property
+    def as_read(self) -> tuple[str, str, TextFacts]:
+        """The text as it was read: another where the file has changed."""
+        return self.source, self.encoding, self.facts
+
+    @property
     def key(self) -> tuple[str, str, tuple[str, ...]]:
         """All that the text as it is trained on depends on."""
         return self.source, self.encoding, self.cleaning

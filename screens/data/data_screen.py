@@ -13,7 +13,6 @@ from textual.containers import Container
 from textual.reactive import var
 
 from lab.core.number_format import bytes_, count
-from lab.data.cleaning.funnel import Funnel
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
@@ -66,8 +65,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         super().__init__()
         self._rules = self._facts_rules = DEFAULT_RULES
         """The rules that are on, and those that the text's facts were read with."""
-        self._funnel: Funnel | None = None
-        """That of the text with these rules, once it has been measured."""
+        self._measured: CleanPage.Measured | None = None
+        """The funnel of the text with these rules, once it has been measured."""
         self._tokens = ""
         """The number of tokens as a run makes them by default."""
         self._tokens_rules: tuple[str, ...] | None = None
@@ -140,8 +139,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         facts = self.text.facts if self.text else None
         bar = self.query_one(PageBar)
         raw = cleaned = tokens = ""
-        if facts and self._funnel is not None:
-            raw, cleaned = bytes_(self._funnel.raw_bytes), bytes_(self._funnel.kept_bytes)
+        if facts and self._measured is not None:
+            funnel = self._measured.funnel
+            raw, cleaned = bytes_(funnel.raw_bytes), bytes_(funnel.kept_bytes)
         elif facts and self._facts_rules == self._rules:
             cleaned = bytes_(facts.bytes)
         if facts and self._tokens_rules == self._rules:
@@ -158,8 +158,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             self._tokens_rules = None
         if text is not None:
             self._facts_rules = text.cleaning
-            if self._funnel is not None and text.source != self._funnel.source:
-                self._funnel = None
+            if self._measured is not None and text.as_read != self._measured.text.as_read:
+                self._measured = None
         self.text = replace(text, cleaning=self._rules) if text is not None else None
         if text is not None and message.taken:
             self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
@@ -184,7 +184,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if message.rules != self.query_one(CleanPage).rules:
             return  # the next key has changed them again, and tells so
         self._rules = self.choose_page.rules = message.rules
-        self._funnel = None
+        self._measured = None
         if self.text is not None:
             self.text = replace(self.text, cleaning=message.rules)
             if self.text.source == self.lab.text_source:
@@ -193,8 +193,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             self.choose_page.show(None)  # the rules before may have left nothing of it
 
     @on(CleanPage.Measured)
-    def _measured(self, message: CleanPage.Measured) -> None:
-        self._funnel = message.funnel
+    def _text_measured(self, message: CleanPage.Measured) -> None:
+        if self.text is None or message.text.as_read != self.text.as_read or message.rules != self._rules:
+            return
+        self._measured = message
         self._show_steps()
         if self._tokens_rules != self._rules:
             page, vocabulary = self.choose_page, default_vocabulary(DEFAULT_PRESET, message.funnel.kept_bytes)

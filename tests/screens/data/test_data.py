@@ -551,6 +551,31 @@ async def test_funnel_of_the_rules_before_changes_no_number(app: DataApp, until:
         assert bar.steps[1:] == (f"cleaned {page.funnel.kept_bytes} B", f"tokens {tokens} bpe")
 
 
+@pytest.mark.parametrize("changed", ["the encoding", "the file"])
+async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(
+    app: DataApp, until: Any, changed: str
+) -> None:
+    Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 40)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "web.txt")
+        screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
+        await until(pilot, lambda: screen.text is not None and "web" in screen.text.source)
+        await pilot.press("escape", "e")
+        await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 400 B"))
+        await pilot.press("c")
+        if changed == "the file":
+            Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 50)
+            await type_path(pilot, "web.txt")
+        else:
+            screen.query_one("#encoding", Input).value = "latin-1"
+            screen.query_one("#encoding", Input).focus()
+            await pilot.press("enter")
+        kept, raw = (500, 550) if changed == "the file" else (480, 520)
+        await until(pilot, lambda: bar.steps[:2] == ("text", f"cleaned {kept} B"))
+        await pilot.press("escape", "e")
+        await until(pilot, lambda: bar.steps[:2] == (f"text {raw} B", f"cleaned {kept} B"))
+
+
 async def test_rules_switched_faster_than_they_are_shown_are_all_switched(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
