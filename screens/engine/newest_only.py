@@ -19,7 +19,7 @@ class NewestOnly(Generic[Q]):
         failed: Callable[[str, bool], None],
         patience: float,
     ) -> None:
-        """`failed` takes an error's sentence, and whether the engine died of it.
+        """`failed` takes the sentence of an error of the newest question, and whether the engine died of it.
 
         `patience`: seconds that an answer is still waited for after a newer question.
         """
@@ -56,7 +56,8 @@ class NewestOnly(Generic[Q]):
             except EngineDied as died:
                 self._failed(str(died), True)
             except EngineError as error:
-                self._failed(str(error), False)
+                if not self.has_newer:
+                    self._failed(str(error), False)
             finally:
                 self._answering = False
 

@@ -102,3 +102,15 @@ async def test_errors_are_told_and_the_next_question_is_answered(serve: list[asy
         await log.settle()
     assert log.failures == [("No.", False), ("Dead.", True)]
     assert (log.answered, log.ahead) == (["d"], ["d"])
+
+
+async def test_a_refusal_of_an_older_question_is_not_told(serve: list[asyncio.Task[None]]) -> None:
+    log = served(serve, patience=60)
+    gate = log.gates["a"] = asyncio.Event()
+    log.errors = {"a": EngineError("No.")}
+    log.newest.ask("a")
+    await log.settle()
+    log.newest.ask("b")
+    gate.set()
+    await log.settle()
+    assert (log.failures, log.answered) == ([], ["b"])
