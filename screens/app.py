@@ -349,9 +349,12 @@ class LabApp(AppState):
 
         return RunActions(self)
 
-    async def _manage(self, action: Coroutine[Any, Any, None]) -> None:
-        """Begin an action on a run. A question that it asks first is shown before the next key is handled."""
-        self.run_worker(action, group="manage", exit_on_error=True)
+    async def _manage(self, action: Coroutine[Any, Any, None], group: str = "manage") -> None:
+        """Begin an action on a run. A question that it asks first is shown before the next key is handled.
+
+        In a group of its own it takes the place of an older one.
+        """
+        self.run_worker(action, group=group, exclusive=group != "manage", exit_on_error=True)
         await asyncio.sleep(0)
 
     @on(RenameRun)
@@ -364,11 +367,11 @@ class LabApp(AppState):
 
     @on(CloneSettings)
     async def _clone_settings(self, message: CloneSettings) -> None:
-        await self._manage(self._run_actions.clone_settings(message.run))
+        await self._manage(self._run_actions.clone_settings(message.run), "new run")
 
     @on(FineTune)
     async def _fine_tune(self, message: FineTune) -> None:
-        await self._manage(self._run_actions.fine_tune(message.name))
+        await self._manage(self._run_actions.fine_tune(message.name), "new run")
 
     @on(CompareWith)
     async def _compare_with(self, message: CompareWith) -> None:

@@ -167,6 +167,8 @@ class NewRun(BaseChoice, SuggestsText):
 
     @on(BaseChoice.BaseRead)
     def _take_base(self, message: BaseChoice.BaseRead) -> None:
+        if message.number != self.base_number:
+            return
         settings = self.form.settings
         if message.problem:
             self._preparation_problem = ("", message.problem)
@@ -180,7 +182,7 @@ class NewRun(BaseChoice, SuggestsText):
             self._kept = self.form.settings
 
     def _set_base(self, base: BaseRun | None, settings: Settings) -> None:
-        self.base = base
+        self.base, self.base_number = base, self.base_number + 1
         self.form.base = base.name if base is not None else ""
         self.form.fill(settings)
         self._text = replace(self._text, tokens=None, most_vocab=None)
@@ -257,10 +259,6 @@ class NewRun(BaseChoice, SuggestsText):
     @on(RunForm.Started)
     def _start_wanted(self) -> None:
         self.start()
-
-    @on(RunForm.BaseAsked)
-    def _base_asked(self) -> None:
-        self.choose_base()
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:

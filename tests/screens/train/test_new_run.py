@@ -17,16 +17,18 @@ from lab.core.errors import UserError
 from lab.core.machine import Machine
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.data.statistics.text_statistics import read_facts
+from lab.planning.fine_tuning import BaseRun
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
-from lab.planning.settings_table import SETTINGS
+from lab.planning.settings_table import SETTINGS, Settings
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
+from lab.runs.run_schema import DEFAULT_RULES, RunConfig, TokenizerConfig
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.dialogs.choose_run import RunChooser
-from screens.messages import RunChosen, TextChosen
+from screens.messages import BaseChosen, CloneSettings, RunChosen, SettingsCopied, TextChosen
+from screens.running_worker import is_working
 from screens.train.new_run import CancelledError
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import Field
@@ -342,6 +344,74 @@ async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run:
         await pilot.press("a")
         await until(pilot, lambda: app.current_mode == "train" and screen_of(pilot).new_run.form.base == "base")
         assert "cannot be read any more" in text_of(pilot, "#problems"), "its text is gone, which is still said"
+
+
+@pytest.mark.parametrize("newer", ["another base", "random weights", "settings of a run"])
+async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
+    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch, newer: str
+) -> None:
+    make_run("slow")
+    make_run("base")
+    reading, release, read = threading.Event(), threading.Event(), threading.Event()
+
+    def held(run: Run) -> BaseRun:
+        if run.name == "slow":
+            reading.set()
+            release.wait(10)
+            read.set()
+        return BaseRun(run.name, run.path, 300, run.config.model, run.config.tokenizer)
+
+    monkeypatch.setattr("screens.train.planned_run.base_choice.base_run", held)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        screen = screen_of(pilot)
+        form = screen.new_run.form
+        screen.post_message(BaseChosen("slow"))
+        await until(pilot, reading.is_set)
+        if newer == "another base":
+            screen.post_message(BaseChosen("base"))
+            await until(pilot, lambda: form.base == "base")
+        elif newer == "random weights":
+            await pilot.press("B", "home", "enter")
+        else:
+            screen.post_message(SettingsCopied("base", Settings(lr="0.007"), {}, ""))
+            await until(pilot, lambda: form.settings.lr == "0.007")
+        settings = form.settings
+        release.set()
+        await until(pilot, lambda: read.is_set() and not is_working(screen.new_run, "read base"))
+        await pilot.pause()
+        assert (form.base, form.settings) == ("base" if newer == "another base" else "", settings)
+
+
+async def test_of_two_clones_the_newer_is_in_the_form_and_the_older_opens_nothing(
+    make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("slow", steps=111)
+    make_run("quick", steps=222)
+    reading, release, read = threading.Event(), threading.Event(), threading.Event()
+
+    def held(config: RunConfig) -> str:
+        if config.name == "slow":
+            reading.set()
+            release.wait(10)
+            read.set()
+        return ""
+
+    monkeypatch.setattr("screens.run_actions.text_problem", held)
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        app.post_message(CloneSettings(app.run_summary("slow")))
+        await until(pilot, reading.is_set)
+        app.post_message(CloneSettings(app.run_summary("quick")))
+        await until(pilot, lambda: app.current_mode == "train")
+        await until(pilot, lambda: screen_of(pilot).new_run.form.settings.length == "222 steps")
+        form = screen_of(pilot).new_run.form
+        await pilot.press("escape", "1")
+        release.set()
+        await until(pilot, read.is_set)
+        await pilot.pause(0.1)
+        assert (app.current_mode, form.settings.length) == ("home", "222 steps")
 
 
 async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_and_told_with_the_key_to_choose_one(
