@@ -6,6 +6,7 @@ import importlib
 import math
 import os
 import pkgutil
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,45 @@ def until() -> Until:
         raise AssertionError("it did not happen within a minute")
 
     return wait
+
+
+class LateAnswer:
+    """A function in place of another. The first call that `is_late` holds of is answered when `come` lets it, others at once."""
+
+    def __init__(self, function: Callable[..., Any], is_late: Callable[..., bool]) -> None:
+        self.asked = threading.Event()
+        self._function, self._is_late = function, is_late
+        self._released, self._answered = threading.Event(), threading.Event()
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self.asked.is_set() or not self._is_late(*arguments):
+            return self._function(*arguments)
+        self.asked.set()
+        try:
+            return self._function(*arguments)
+        finally:
+            self._released.wait(60)
+            self._answered.set()
+
+    async def come(self, pilot: Pilot[None]) -> None:
+        """Give the answer, and wait until what it changes is seen."""
+        self._released.set()
+        while not self._answered.is_set():
+            await asyncio.sleep(0.005)
+        await pilot.pause(0.1)
+
+
+@pytest.fixture
+def late_answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., LateAnswer]:
+    """Replaces a function, named by module and name, by a `LateAnswer` of it, or of the one given."""
+
+    def replace(where: str, is_late: Callable[..., bool], function: Callable[..., Any] | None = None) -> LateAnswer:
+        module, _, name = where.rpartition(".")
+        late = LateAnswer(function or getattr(importlib.import_module(module), name), is_late)
+        monkeypatch.setattr(where, late)
+        return late
+
+    return replace
 
 
 @pytest.fixture

@@ -552,9 +552,7 @@ async def test_funnel_of_the_rules_before_changes_no_number(app: DataApp, until:
 
 
 @pytest.mark.parametrize("changed", ["the encoding", "the file"])
-async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(
-    app: DataApp, until: Any, changed: str
-) -> None:
+async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(app: DataApp, until: Any, changed: str) -> None:
     Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 40)
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "web.txt")

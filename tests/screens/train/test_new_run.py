@@ -23,12 +23,11 @@ from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Settings
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DEFAULT_RULES, RunConfig, TokenizerConfig
+from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.dialogs.choose_run import RunChooser
 from screens.messages import BaseChosen, CloneSettings, RunChosen, SettingsCopied, TextChosen
-from screens.running_worker import is_working
 from screens.train.new_run import CancelledError
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import Field
@@ -348,26 +347,21 @@ async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run:
 
 @pytest.mark.parametrize("newer", ["another base", "random weights", "settings of a run"])
 async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
-    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch, newer: str
+    app: TrainApp, make_run: Any, until: Any, late_answer: Any, newer: str
 ) -> None:
     make_run("slow")
     make_run("base")
-    reading, release, read = threading.Event(), threading.Event(), threading.Event()
 
-    def held(run: Run) -> BaseRun:
-        if run.name == "slow":
-            reading.set()
-            release.wait(10)
-            read.set()
+    def base_run(run: Run) -> BaseRun:
         return BaseRun(run.name, run.path, 300, run.config.model, run.config.tokenizer)
 
-    monkeypatch.setattr("screens.train.planned_run.base_choice.base_run", held)
+    late = late_answer("screens.train.planned_run.base_choice.base_run", lambda run: run.name == "slow", base_run)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
         screen = screen_of(pilot)
         form = screen.new_run.form
         screen.post_message(BaseChosen("slow"))
-        await until(pilot, reading.is_set)
+        await until(pilot, late.asked.is_set)
         if newer == "another base":
             screen.post_message(BaseChosen("base"))
             await until(pilot, lambda: form.base == "base")
@@ -377,40 +371,27 @@ async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
             screen.post_message(SettingsCopied("base", Settings(lr="0.007"), {}, ""))
             await until(pilot, lambda: form.settings.lr == "0.007")
         settings = form.settings
-        release.set()
-        await until(pilot, lambda: read.is_set() and not is_working(screen.new_run, "read base"))
-        await pilot.pause()
+        await late.come(pilot)
         assert (form.base, form.settings) == ("base" if newer == "another base" else "", settings)
 
 
 async def test_of_two_clones_the_newer_is_in_the_form_and_the_older_opens_nothing(
-    make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    make_run: Any, until: Any, late_answer: Any
 ) -> None:
     make_run("slow", steps=111)
     make_run("quick", steps=222)
-    reading, release, read = threading.Event(), threading.Event(), threading.Event()
-
-    def held(config: RunConfig) -> str:
-        if config.name == "slow":
-            reading.set()
-            release.wait(10)
-            read.set()
-        return ""
-
-    monkeypatch.setattr("screens.run_actions.text_problem", held)
+    late = late_answer("screens.run_actions.text_problem", lambda config: config.name == "slow")
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
         app.post_message(CloneSettings(app.run_summary("slow")))
-        await until(pilot, reading.is_set)
+        await until(pilot, late.asked.is_set)
         app.post_message(CloneSettings(app.run_summary("quick")))
         await until(pilot, lambda: app.current_mode == "train")
         await until(pilot, lambda: screen_of(pilot).new_run.form.settings.length == "222 steps")
         form = screen_of(pilot).new_run.form
         await pilot.press("escape", "1")
-        release.set()
-        await until(pilot, read.is_set)
-        await pilot.pause(0.1)
+        await late.come(pilot)
         assert (app.current_mode, form.settings.length) == ("home", "222 steps")
 
 
