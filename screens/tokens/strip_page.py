@@ -17,6 +17,7 @@ from screens.tokens.text_box import TextBox
 from screens.tokens.text_page import TextPage
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import FlowTokens, TokenFlow
+from screens.tokens.vocabulary_count import Asked
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
@@ -104,7 +105,7 @@ class StripPage(TextPage):
     class Counted(Message):
         """The facts about a tokenizer, as far as they are known."""
 
-        named: NamedTokenizer
+        asked: Asked
         found: Background
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -114,7 +115,7 @@ class StripPage(TextPage):
         self._background: dict[NamedTokenizer, Background] = {}
         self._choose_later: tuple[str, int] | None = None
         """A text and the token to choose in it once it is shown."""
-        self._counting: object = None
+        self._counting: Asked | None = None
         """The tokenizer and the text whose tokens are counted now, or were last."""
 
     def compose(self) -> ComposeResult:
@@ -292,21 +293,22 @@ class StripPage(TextPage):
         from lab.tokenization.corpus_of_tokenizer import CountStoppedError, frequencies_for
         from lab.tokenization.token_family import TokenFamilies
 
+        asked: Asked = (named, run, source, encoding, cleaning)
         known = self._background.get(named)
         families = known.families if known else TokenFamilies(named.tokenizer)
-        self.post_message(self.Counted(named, Background(families)))
+        self.post_message(self.Counted(asked, Background(families)))
 
         def goes_on() -> bool:
-            return self._counting == (named, run, source, encoding, cleaning) and self.is_attached
+            return self._counting == asked and self.is_attached
 
         try:
             frequencies, problem = frequencies_for(named, run, source, encoding, cleaning, MOST_COUNTED, goes_on)
         except CountStoppedError:
             return
-        self.post_message(self.Counted(named, Background(families, frequencies, problem)))
+        self.post_message(self.Counted(asked, Background(families, frequencies, problem)))
 
     @on(Counted)
     def _show_counts(self, message: Counted) -> None:
-        if message.named is self.named:
-            self._background[message.named] = message.found
+        if message.asked == self._counting:
+            self._background[message.asked[0]] = message.found
             self._show_card(self.query_one(TokenFlow).chosen)

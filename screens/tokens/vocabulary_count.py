@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_NEWS = 0.2
 
 
+Asked = tuple["NamedTokenizer", str, str, str, tuple[str, ...]]
+"""Tokenizer, run, text, encoding and cleaning of a count."""
+
+
 class StoppedError(Exception):
     """Error: the count is not wanted any more."""
 
@@ -24,7 +28,7 @@ class StoppedError(Exception):
 class Indexed(Message):
     """The tokens are there, without counts."""
 
-    named: NamedTokenizer
+    asked: Asked
     facts: VocabularyFacts
 
 
@@ -32,6 +36,7 @@ class Indexed(Message):
 class Counting(Message):
     """So much has been counted: bytes of text, or tokens of a total."""
 
+    asked: Asked
     done: int
     total: int
 
@@ -40,7 +45,7 @@ class Counting(Message):
 class Counted(Message):
     """The tokens have been counted; `problem` is the sentence why not."""
 
-    named: NamedTokenizer
+    asked: Asked
     facts: VocabularyFacts
     problem: str
 
@@ -60,6 +65,7 @@ def count_vocabulary(
     from lab.tokenization.vocabulary_index import VocabularyIndex
 
     told = time.monotonic()
+    asked: Asked = (named, run, source, encoding, cleaning)
 
     def progress(done: int, total: int) -> None:
         nonlocal told
@@ -67,11 +73,11 @@ def count_vocabulary(
             raise StoppedError
         if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
             told = time.monotonic()
-            post(Counting(done, total))
+            post(Counting(asked, done, total))
 
     index = VocabularyIndex(named.tokenizer)
     facts = VocabularyFacts(index)
-    post(Indexed(named, facts))
+    post(Indexed(asked, facts))
     try:
         index.prepare()
         found, problem = vocabulary_facts(index, named, run, source, encoding, cleaning, progress), ""
@@ -80,4 +86,4 @@ def count_vocabulary(
     except UserError as error:
         found, problem = facts, str(error)
     if not is_cancelled():
-        post(Counted(named, found, problem))
+        post(Counted(asked, found, problem))

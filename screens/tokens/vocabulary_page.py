@@ -15,7 +15,7 @@ from textual.worker import Worker, get_current_worker
 from screens.blocks.block_view import BlockView
 from screens.plot.line_plot import LinePlot
 from screens.tokens.tokens_page import TokensPage
-from screens.tokens.vocabulary_count import Counted, Counting, Indexed, count_vocabulary
+from screens.tokens.vocabulary_count import Asked, Counted, Counting, Indexed, count_vocabulary
 from screens.tokens.vocabulary_list import VocabularyList
 from screens.tokens.zipf_plot import zipf_figure
 from screens.widgets.page_bar import PageLink
@@ -83,7 +83,7 @@ class VocabularyPage(TokensPage):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._facts: VocabularyFacts | None = None
-        self._asked: object = None
+        self._asked: Asked | None = None
         """Tokenizer, run and text of the newest count."""
         self._worker: Worker[None] | None = None
         self._problem = ""
@@ -145,8 +145,8 @@ class VocabularyPage(TokensPage):
 
     @on(Indexed)
     def _show_tokens(self, message: Indexed) -> None:
-        if self._worker is not None and message.named is self.named:
-            if self._facts is None or self._facts.index.tokenizer is not message.named.tokenizer:
+        if self._worker is not None and message.asked == self._asked:
+            if self._facts is None or self._facts.index.tokenizer is not message.facts.index.tokenizer:
                 self._facts, self._problem = message.facts, ""
                 self._show()
             self._say("counting its tokens in the text · Esc stops")
@@ -155,13 +155,13 @@ class VocabularyPage(TokensPage):
     def _show_progress(self, message: Counting) -> None:
         from lab.core.number_format import bytes_, probability
 
-        if self._worker is not None:
+        if self._worker is not None and message.asked == self._asked:
             done = probability(message.done / message.total, 0) if message.total else bytes_(message.done)
             self._say(f"counting its tokens in the text: {done} · Esc stops")
 
     @on(Counted)
     def _show_counts(self, message: Counted) -> None:
-        if self._worker is None or message.named is not self.named:
+        if self._worker is None or message.asked != self._asked:
             return
         self._worker = None
         self._facts, self._problem = message.facts, message.problem

@@ -15,7 +15,10 @@ from lab.tokenization import vocabulary_facts
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.plot.line_plot import LinePlot
+from screens.tokens.strip_page import StripPage
+from screens.tokens.token_card import TokenCard
 from screens.tokens.tokens_screen import TokensScreen
+from screens.tokens.vocabulary_count import Counted
 from screens.tokens.vocabulary_list import GAP, VocabularyList, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
@@ -194,3 +197,33 @@ def test_a_label_wider_than_its_column_is_cut() -> None:
     assert _hex(b"abc", 8) == "61 62 63"
     assert _hex(b"abcd", 10) == "61 62 63 …"
     assert cell_len(_hex(bytes(50), 11)) <= 11
+
+
+@pytest.mark.parametrize("key", ["v", "s"])
+async def test_counts_of_the_text_before_are_not_those_of_the_newer(app: LabApp, tmp_path: Path, until: Any, key: str) -> None:
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    one.write_text("The dog ran.\n" * 30)
+    two.write_text("A cat sat on a mat. The\n" * 99)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.text_source = str(one)
+        await settle(pilot)
+        page: Any = page_of(pilot) if key == "v" else pilot.app.screen.query_one(StripPage)
+        posted: list[Any] = []
+        post = page.post_message
+        page.post_message = lambda message: (posted.append(message), post(message))[1]
+        app.text_encoding = "utf-8"  # counted again
+        await pilot.press("escape", key)
+        await settle(pilot)
+
+        def said() -> str:
+            return facts(pilot) if key == "v" else dict(page.query_one(TokenCard).card.facts)["corpus"]
+
+        assert " one" in said()
+        old = [message for message in posted if isinstance(message, Counted | StripPage.Counted)][-1]
+        app.text_source = str(two)
+        if key == "v":
+            post(old)  # it would end the count
+        await until(pilot, lambda: " two" in said())
+        post(old)
+        await pilot.pause()
+        assert " two" in said()
