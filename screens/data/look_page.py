@@ -139,10 +139,9 @@ class LookPage(DataPage):
 
     @dataclass
     class SampleRead(Message):
-        """A sample of a text, or the reason why there is none."""
+        """The sample of that number, or the reason why there is none."""
 
-        text: ChosenText
-        cleaning: tuple[str, ...]
+        number: int
         sample: TextSample | None
         title: str
         error: str = ""
@@ -157,6 +156,8 @@ class LookPage(DataPage):
         self._problem = ""
         self._seed = 0
         """Number of the random sample in sight; 0 for none."""
+        self._sample_number = 0
+        """Number of the newest sample asked for: an older one that is read late is not shown."""
         self._cleaned = False
         """True to look at the text as the chosen rules clean it; False as it lies in its files."""
         self._top = 0
@@ -178,7 +179,7 @@ class LookPage(DataPage):
     def show(self, text: ChosenText | None) -> None:
         if text != self._text:
             self._text, self._profile, self._problem = text, None, ""
-            self._sample, self._seed = None, 0
+            self._forget_sample()
             self.query_one(LookView).top = 0
         self._draw()
         if text is not None and not self._problem and (self._profile is None or not self._profile.statistics.is_complete):
@@ -192,18 +193,23 @@ class LookPage(DataPage):
     def action_cleaned(self) -> None:
         """Look at the cleaned text, or again at the raw one."""
         self._cleaned = not self._cleaned
-        self._profile, self._problem, self._sample, self._seed = None, "", None, 0
+        self._profile, self._problem = None, ""
+        self._forget_sample()
         self.hide()
         self.show(self._text)
 
     def hide(self) -> None:
         self.workers.cancel_group(self, "look")
         self.workers.cancel_group(self, "sample")
+        self._sample_number += 1
+
+    def _forget_sample(self) -> None:
+        self._sample, self._seed, self._sample_number = None, 0, self._sample_number + 1
 
     def go_back(self) -> bool:
         if self._sample is None:
             return False
-        self._sample, self._seed = None, 0
+        self._forget_sample()
         self._draw()
         self.query_one(LookView).top = self._top
         return True
@@ -231,7 +237,7 @@ class LookPage(DataPage):
             return
         self._seed = max(1, self._seed + message.by)
         total = places_of(self._profile.statistics)
-        self._read_sample(self._text, self.cleaning, random_start(total, self._seed), total, f"random sample {self._seed}")
+        self._show_text_at(random_start(total, self._seed), total, f"random sample {self._seed}")
 
     @on(LookView.Clicked)
     def _clicked(self, message: LookView.Clicked) -> None:
@@ -241,24 +247,29 @@ class LookPage(DataPage):
         passage = self._picture.passages.get(message.line)
         if passage is not None:
             found = self._profile.statistics.passages[passage]
-            self._read_sample(self._text, self.cleaning, round(found.places[0] * total), total, f"repeated passage {passage + 1}")
+            self._show_text_at(round(found.places[0] * total), total, f"repeated passage {passage + 1}")
         elif (place := self._picture.place_at(message.line, message.x)) is not None:
-            self._read_sample(self._text, self.cleaning, int(place * total), total, "the text here")
+            self._show_text_at(int(place * total), total, "the text here")
+
+    def _show_text_at(self, start: int, total: int, title: str) -> None:
+        if self._text is not None:
+            self._sample_number += 1
+            self._read_sample(self._sample_number, self._text, self.cleaning, start, total, title)
 
     @work(thread=True, group="sample", exclusive=True, exit_on_error=True)
-    def _read_sample(self, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:
+    def _read_sample(self, number: int, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:
         check = _asking_now_and_then()
         try:
             corpus = open_corpus(text.source, text.encoding or None, cleaning=cleaning)
-            self.post_message(self.SampleRead(text, cleaning, read_sample(corpus, start, total, check), title))
+            self.post_message(self.SampleRead(number, read_sample(corpus, start, total, check), title))
         except StoppedError:
             return
         except UserError as error:
-            self.post_message(self.SampleRead(text, cleaning, None, title, str(error)))
+            self.post_message(self.SampleRead(number, None, title, str(error)))
 
     @on(SampleRead)
     def _show_sample(self, message: SampleRead) -> None:
-        if message.text != self._text or message.cleaning != self.cleaning:
+        if message.number != self._sample_number:
             return
         view = self.query_one(LookView)
         if self._sample is None:

@@ -195,3 +195,26 @@ def test_picture(size: tuple[int, int], app: DataApp, until: Any, snap_compare: 
         await until(pilot, lambda: app.screen.query_one(PageBar).steps[2].endswith(" bpe"))
 
     assert snap_compare(app, terminal_size=size, run_before=go)
+
+
+@pytest.mark.parametrize("keys", [["space"], ["escape"], ["r", "r"]])
+async def test_a_sample_that_is_read_late_does_not_replace_the_view_after_it(
+    app: DataApp, until: Any, late_answer: Any, keys: list[str]
+) -> None:
+    web = Path("web.txt").absolute()
+    web.write_text("".join(f"The dog ran to {number}.\n" for number in range(2000)))
+    late = late_answer("screens.data.look_page.read_sample", lambda *asked: samples == 2)
+    samples = 1
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_look(pilot, until, str(web))
+        page = page_of(pilot)
+        await pilot.press("space")
+        await until(pilot, lambda: page.sample is not None)
+        samples = 2
+        await pilot.press("space")
+        await until(pilot, late.asked.is_set)
+        await pilot.press(*keys)
+        title = "random sample 3 · esc back" if keys == ["space"] else "web · as it lies in its files"
+        await until(pilot, lambda: page._title() == title)
+        await late.come(pilot)
+        assert page._title() == title
