@@ -34,7 +34,7 @@ from screens.inspect.navigation import Navigation
 from screens.inspect.places.place_history import PlaceHistory
 from screens.inspect.places.restored_place import RestoredPlace, state_of
 from screens.inspect.prompt_editing import PromptEditing
-from screens.inspect.run_hold import FirstPrompt, RunHold, read_first_prompt
+from screens.inspect.run_hold import RunHold, RunRead, read_first_prompt
 from screens.inspect.second_prompt import SecondPrompt
 from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
 from screens.inspect.time_travel import TimeTravel
@@ -203,27 +203,29 @@ class InspectScreen(WidgetMessages):
         if self.lab.opened_from:
             self._places.forget()  # escape leads back to where this was opened, not through places seen before
         if isinstance(self.model, Starting | Loading):
-            self._read_run(self.lab.run_name)  # the prompt's tokens, which need no model
+            self._read_run(self._hold.next_number(), self.lab.run_name)  # the prompt's tokens, which need no model
 
     def _follow_run(self, name: str) -> None:
         self._restored.run_chosen(name)
         self.sampling.forget()
-        self._read_run(name)
+        self._read_run(self._hold.next_number(), name)
 
     @work(thread=True, exclusive=True, group="first prompt")
-    def _read_run(self, name: str) -> None:
+    def _read_run(self, number: int, name: str) -> None:
         from lab.core.errors import UserError
 
         try:
-            self.post_message(read_first_prompt(name, self._restored.prompt_of(name)))
+            self.post_message(RunRead(number, read_first_prompt(name, self._restored.prompt_of(name))))
         except UserError as error:
-            self.app.call_from_thread(self.fail, str(error), False)
+            self.post_message(RunRead(number, None, str(error)))
 
-    @on(FirstPrompt)
-    def _begin(self, message: FirstPrompt) -> None:
-        self._hold.take(message.hold)
-        if message.run != self.lab.run_name:
-            self._hold.release()
+    @on(RunRead)
+    def _begin(self, read: RunRead) -> None:
+        if not self._hold.take(read):
+            return
+        message = read.first
+        if message is None:
+            self.fail(read.problem, False)
             return
         self._time.close()
         if isinstance(self.model, Starting | Loading):
@@ -343,10 +345,3 @@ class InspectScreen(WidgetMessages):
     def _width_changed(self, message: BlockView.WidthChanged) -> None:
         if not isinstance(self.model, Starting):
             self.selection = replace(self.selection, width=message.width)
-
-    @on(BlockView.SpotChanged)
-    def _spot_changed(self, message: BlockView.SpotChanged) -> None:
-        if message.spot is not None:
-            self.say(message.spot.in_words)
-        else:
-            self.say_location()

@@ -16,16 +16,28 @@ from screens.inspect.selection import Prompt
 
 
 class RunHold:
-    """One held run at most, by the file descriptor of its lock."""
+    """One held run at most, by the file descriptor of its lock: the one that was read last."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._descriptor: int | None = None
+        self._number = 0
 
-    def take(self, descriptor: int | None) -> None:
-        """Hold this run instead."""
+    def next_number(self) -> int:
+        """The number of a reading that begins now; older ones do not count any more."""
+        self._number += 1
+        return self._number
+
+    def take(self, read: "RunRead") -> bool:
+        """Hold this run instead. False if another is being read since then: it is let go, and nothing changes."""
+        descriptor = read.first.hold if read.first is not None else None
+        if read.number != self._number:
+            if descriptor is not None:
+                os.close(descriptor)
+            return False
         self.release()
         self._descriptor = descriptor
+        return True
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -41,7 +53,7 @@ class RunHold:
 
 
 @dataclass
-class FirstPrompt(Message):
+class FirstPrompt:
     """The prompt to begin with: one that was asked for, the user's last one for this run, or the run's own; and the number of
     layers to outline."""
 
@@ -54,6 +66,15 @@ class FirstPrompt(Message):
     """File descriptor of the run's lock, None where it cannot be held."""
     tokens: tuple[LensPath, View] | None
     """The prompt's tokens and the view of them, made without the model; None where the tokenizer cannot be used."""
+
+
+@dataclass
+class RunRead(Message):
+    """A run as the reading of that number found it, or the reason why it cannot be read."""
+
+    number: int
+    first: FirstPrompt | None
+    problem: str = ""
 
 
 def read_first_prompt(name: str, asked: Prompt | None) -> FirstPrompt:

@@ -71,7 +71,8 @@ class TimeTravel(InspectPart):
         try:
             return await asyncio.to_thread(_stops_of, run)
         except UserError as error:
-            self._host.fail(str(error), False)
+            if self._host.selection.run == run:
+                self._host.fail(str(error), False)
             return ()
 
     def _show(self, stops: tuple[TimelineStop, ...]) -> None:

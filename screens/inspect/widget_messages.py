@@ -3,6 +3,7 @@
 from textual import on
 
 from screens.base_screen import LabScreen
+from screens.blocks.block_view import BlockView
 from screens.inspect.guess.guessing import Guessing
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation
@@ -29,6 +30,17 @@ class WidgetMessages(LabScreen):
     def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""
         raise NotImplementedError
+
+    def say_location(self) -> None:
+        """Show the place in view in the status line, where nothing else is said there."""
+        raise NotImplementedError
+
+    @on(BlockView.SpotChanged)
+    def _spot_changed(self, message: BlockView.SpotChanged) -> None:
+        if message.spot is not None:
+            self.say(message.spot.in_words)
+        else:
+            self.say_location()
 
     @on(ForwardPassList.Chosen)
     def _step_chosen(self, message: ForwardPassList.Chosen) -> None:

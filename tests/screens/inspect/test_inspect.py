@@ -11,12 +11,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from lab.core.errors import UserError
 from lab.views.blocks import StageEntry
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.run_hold import read_first_prompt
+from screens.inspect.selection import Prompt
 from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
 from screens.widgets.forward_pass_drawing import ForwardPassDrawing
 from screens.widgets.forward_pass_list import ForwardPassList
@@ -448,3 +451,53 @@ async def test_enter_and_a_click_on_a_thumbnail_lead_to_the_pattern_of_its_head(
         await pilot.click(view, offset=(2 + last.start + 1, 1 + last.line - view.top + 1))
         await settle(pilot)
         assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 3)
+
+
+async def test_a_run_that_is_read_late_does_not_replace_the_newer_one(
+    inspect: Open, settle: Settle, make_run: Any, until: Any, late_answer: Any
+) -> None:
+    make_run("slow")
+    late = late_answer("screens.inspect.inspect_screen.read_first_prompt", lambda name, asked: name == "slow")
+    async with inspect() as pilot:
+        screen, app = screen_of(pilot), screen_of(pilot).lab
+        app.run_name = "slow"
+        await until(pilot, late.asked.is_set)
+        for name in ("tale", "slow"):
+            app.run_name = name
+            await until(pilot, lambda name=name: screen.selection.run == name)  # type: ignore[misc]
+            await settle(pilot)
+        screen.sampling.change_prompt(Prompt("The big dog"))
+        await settle(pilot)
+        await late.come(pilot)
+        assert screen.selection.prompt.text == "The big dog"
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [("screens.inspect.inspect_screen.read_first_prompt", ""), ("screens.inspect.time_travel._stops_of", "t")],
+)
+async def test_a_late_problem_of_a_run_is_not_told_of_another(
+    inspect: Open, settle: Settle, make_run: Any, until: Any, late_answer: Any, where: str, key: str
+) -> None:
+    make_run("bad")
+    make_run("good")
+
+    def refuse(name: str, *asked: Any) -> Any:
+        if name == "bad":
+            raise UserError("bad is gone.")
+        return read_first_prompt(name, *asked)
+
+    late = late_answer(where, lambda name, *asked: name == "bad", refuse)
+    async with inspect() as pilot:
+        screen = screen_of(pilot)
+        screen.lab.run_name = "bad"
+        if key:
+            await until(pilot, lambda: screen.selection.run == "bad")
+            await settle(pilot)
+            await pilot.press(key)
+        await until(pilot, late.asked.is_set)
+        screen.lab.run_name = "good"
+        await until(pilot, lambda: screen.selection.run == "good")
+        await settle(pilot)
+        await late.come(pilot)
+        assert "bad is gone" not in status(pilot)
