@@ -96,9 +96,9 @@ class NotesPage(LearnPage):
     class NotesRead(Message):
         """The notes as they are on disk, or the problem with their folder."""
 
-        def __init__(self, notes: list[Note], problem: str = "") -> None:
+        def __init__(self, number: int, notes: list[Note], problem: str = "") -> None:
             super().__init__()
-            self.notes, self.problem = notes, problem
+            self.number, self.notes, self.problem = number, notes, problem
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,6 +107,8 @@ class NotesPage(LearnPage):
         self.listed: list[Note] = []
         """Those that the filter lets through."""
         self._is_read = False
+        self._number = 0
+        """Number of the newest reading: an older one may hold a note that has been deleted since."""
         self._drawn: Note | None = None
 
     def compose(self) -> ComposeResult:
@@ -141,18 +143,20 @@ class NotesPage(LearnPage):
 
     def _read_if_shown(self) -> None:
         if self.is_shown and self.is_mounted:
-            self.read()
+            self._number += 1
+            self._read(self._number)
 
-    @work(thread=True, group="notes", exit_on_error=True)
-    def read(self) -> None:
-        """Read the notes."""
+    @work(thread=True, group="notes", exclusive=True, exit_on_error=True)
+    def _read(self, number: int) -> None:
         try:
-            self.post_message(self.NotesRead(list_notes(home())))
+            self.post_message(self.NotesRead(number, list_notes(home())))
         except UserError as error:
-            self.post_message(self.NotesRead([], str(error)))
+            self.post_message(self.NotesRead(number, [], str(error)))
 
     @on(NotesRead)
     def _show(self, message: NotesRead) -> None:
+        if message.number != self._number:
+            return
         self.notes, self._is_read = message.notes, True
         self.set_class(not self.notes, "-none")
         words = message.problem or (

@@ -14,6 +14,7 @@ from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.base_screen import NOTHING_BEHIND
 from screens.dialogs.confirm import ConfirmDialog
+from screens.learn.learn_screen import LearnScreen
 from screens.learn.notes_page import LONGEST_SHOWN, NoteList, NotesPage
 from screens.notes.note_dialog import LeaveNote, NoteDialog
 from screens.tokens.tokens_screen import TokensScreen
@@ -228,3 +229,24 @@ async def test_a_note_of_thousands_of_cells_is_shown_at_once_as_it_is_written(ap
         await open_notes(pilot, until)
         assert shown(app) == ""
         assert str(page(app).query_one("#notes-plain", Static).render()).startswith("|a|b|\n|-|-|\n|1|2|")
+
+
+async def test_a_deleted_note_does_not_come_back_with_a_late_reading(
+    app: LabApp, home: Path, until: Any, late_answer: Any
+) -> None:
+    for words in ("first note", "second note"):
+        add_note(home, words, "", None)
+    is_slow = False
+    late = late_answer("screens.learn.notes_page.list_notes", lambda folder: is_slow)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await open_notes(pilot, until)
+        is_slow = True
+        app.notes_version += 1
+        await until(pilot, late.asked.is_set)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, LearnScreen) and len(listed(app)) == 1)
+        await late.come(pilot)
+        assert len(listed(app)) == 1
