@@ -50,6 +50,7 @@ class FunnelWidget(LiveWidget):
     class TextFound(Message):
         """The text of a run: its source and encoding, or the reason why it cannot be read again."""
 
+        number: int
         source: str
         encoding: str
         problem: str = ""
@@ -62,6 +63,8 @@ class FunnelWidget(LiveWidget):
         self._own: tuple[str, str] | None = None
         """Source and encoding of the user's text."""
         self._shows_builtin = self.options.get("text") == BUILTIN
+        self._number = 0
+        """Number of the newest text asked for: an older one that is found late is not taken."""
         self._rows: list[str] = []
         self._is_measured = False
 
@@ -78,33 +81,38 @@ class FunnelWidget(LiveWidget):
 
     def show_model(self, model: ModelAtHand) -> None:
         """Measure the text that is chosen in Data, else that of the run."""
+        self._number += 1
         if self.lab.text_source:
-            self.post_message(self.TextFound(self.lab.text_source, self.lab.text_encoding))
+            self.post_message(self.TextFound(self._number, self.lab.text_source, self.lab.text_encoding))
         else:
-            self._find_text(model.run)
+            self._find_text(self._number, model.run)
 
     @work(thread=True, exclusive=True, group="text", exit_on_error=True)
-    def _find_text(self, run: str) -> None:
+    def _find_text(self, number: int, run: str) -> None:
         from lab.data.text_source import sources_of
         from lab.runs.find_runs import open_run
 
         try:
             config = open_run(run).config
         except UserError as error:
-            self.post_message(self.TextFound(BUILTIN, "", str(error)))
+            self.post_message(self.TextFound(number, BUILTIN, "", str(error)))
             return
         data = config.data
         if not config.has_text:
-            self.post_message(self.TextFound(BUILTIN, "", f"{run} was imported, without its text; this is a built-in text."))
+            self.post_message(
+                self.TextFound(number, BUILTIN, "", f"{run} was imported, without its text; this is a built-in text.")
+            )
         elif STDIN in sources_of(data.source):
             words = f"{run} was trained on standard input, which cannot be read again; this is a built-in text."
-            self.post_message(self.TextFound(BUILTIN, "", words))
+            self.post_message(self.TextFound(number, BUILTIN, "", words))
         else:
-            self.post_message(self.TextFound(data.source, data.encoding))
+            self.post_message(self.TextFound(number, data.source, data.encoding))
 
     @on(TextFound)
     def _take_text(self, message: TextFound) -> None:
         message.stop()
+        if message.number != self._number:
+            return
         self._own = message.source, message.encoding
         self._start(message.problem)
 

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from textual.pilot import Pilot
 
 from screens.app import LabApp
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.funnel_widget import FunnelWidget
-from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.learn.live.merges_widget import MergesWidget
 from tests.screens.learn.test_learn import SilentEngine
 
@@ -25,22 +26,22 @@ def app(home: Any) -> LabApp:
     return LearnApp(preload=False)
 
 
+async def open_widget(pilot: Pilot[None], until: Any, lesson: str, widget: str, kind: type[LiveWidget]) -> Any:
+    await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
+    page = pilot.app.screen.query_one(LessonsPage)
+    found = next(each for each in page.lessons if each.name == lesson)
+    at = next(i for i, step in enumerate(found.steps) if step.live is not None and step.live.widget == widget)
+    page.add_class("-reading")
+    page.reader.show(found, at)
+    await until(pilot, lambda: isinstance(page.reader.live, kind) and page.reader.live.is_settled)
+    return page.reader.live
+
+
 async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         Path("doubled.txt").write_text(f"{PARAGRAPH}\n\n{PARAGRAPH}\n\nThe old cat sat.\n")
         app.text_source = "doubled.txt"
-        await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
-        page = pilot.app.screen.query_one(LessonsPage)
-
-        async def open_widget(lesson: str, widget: str, kind: type[LiveWidget]) -> Any:
-            found = next(each for each in page.lessons if each.name == lesson)
-            at = next(i for i, step in enumerate(found.steps) if step.live is not None and step.live.widget == widget)
-            page.add_class("-reading")
-            page.reader.show(found, at)
-            await until(pilot, lambda: isinstance(page.reader.live, kind) and page.reader.live.is_settled)
-            return page.reader.live
-
-        funnel = await open_widget("cleaning", "funnel", FunnelWidget)
+        funnel = await open_widget(pilot, until, "cleaning", "funnel", FunnelWidget)
         assert "doubled.txt" in funnel.view.view.title
         kept = funnel.view.view.blocks[0].rows[-1][2].value
         assert kept < funnel.view.view.blocks[0].rows[0][2].value, "the paragraph comes twice"
@@ -54,7 +55,8 @@ async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: La
         assert state is not None
         assert (state.mode, state.page, state.text) == ("data", "clean", "doubled.txt")
 
-        merges = await open_widget("tokens", "merges", MergesWidget)
+        page = pilot.app.screen.query_one(LessonsPage)
+        merges = await open_widget(pilot, until, "tokens", "merges", MergesWidget)
         for key, made in (("m", 1), ("x", 11), ("u", 10)):
             await pilot.press(key)
             await until(pilot, lambda: merges.is_settled and len(merges.session.state.merges) == made)  # noqa: B023
@@ -69,3 +71,21 @@ async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: La
         await pilot.press("p")
         await until(pilot, lambda: isinstance(page.reader.live, MergesWidget) and page.reader.live.is_settled)
         assert len(page.reader.live.session.state.merges) == 10, "going on and back loses no merge"
+
+
+async def test_the_text_of_a_run_that_is_found_late_does_not_replace_a_newer_one(
+    app: LabApp, until: Any, make_run: Any, late_answer: Any
+) -> None:
+    Path("own.txt").write_text(PARAGRAPH)
+    make_run("tale")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.text_source = "own.txt"
+        funnel = await open_widget(pilot, until, "cleaning", "funnel", FunnelWidget)
+        late = late_answer("lab.runs.find_runs.open_run", lambda name: name == "tale")
+        app.text_source = ""
+        funnel.show_model(ModelAtHand("tale", ""))
+        await until(pilot, late.asked.is_set)
+        app.text_source = "own.txt"
+        funnel.show_model(ModelAtHand("tale", ""))
+        await late.come(pilot)
+        assert funnel._own == ("own.txt", "")
