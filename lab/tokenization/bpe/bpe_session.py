@@ -1,5 +1,6 @@
 """BPE being learned, as a screen follows it: one text, its merges forward and back, and what there is to see after each."""
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ class BpeSession:
         words = words_of(text.excerpt)
         self._excerpt = MergedWords([word.encode() for word in words], [1] * len(words))
         self._labels = [with_spaces(token) for token in self._learner.vocabulary]
+        self._lock = threading.Lock()
         self._unfinished = False
         self._since = BYTES
         """Tokens before the merges of the last request."""
@@ -114,8 +116,12 @@ class BpeSession:
         """Make `steps` merges, or undo as many for a negative number, and describe the result in `state`.
 
         Stops early after so many `seconds`, and where there is nothing to merge or to undo. Returns the steps that are left, 0
-        where none can be made. Other threads may run after each.
+        where none can be made. Other threads may run after each; one that moves, too, waits for its turn.
         """
+        with self._lock:
+            return self._move(steps, seconds)
+
+    def _move(self, steps: int, seconds: float) -> int:
         end = time.monotonic() + seconds
         if not self._unfinished:
             self._since = len(self._learner.vocabulary)

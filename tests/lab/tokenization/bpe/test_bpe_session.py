@@ -1,4 +1,6 @@
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.text_source import open_corpus
 from lab.runs.find_runs import open_run
+from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
 from lab.tokenization.bpe.bpe_session import BpeSession, agreement_sentence
 from lab.tokenization.bpe.learnable_text import LearnableText, read_run_text, read_training_part, whole_text
 from models.tokenizers.tokenizer import Tokenizer
@@ -120,3 +123,21 @@ def test_the_text_of_a_run_is_refused_where_it_is_not_what_it_was(
     write_source("-", "")
     with pytest.raises(UserError, match="standard input, which cannot be read again"):
         read_run_text("tale")
+
+
+def test_two_threads_take_turns_in_one_session(session: BpeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most = 0, 0
+    merge = BpeLearner.merge
+
+    def watched(learner: BpeLearner) -> Merge | None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.01)
+        inside -= 1
+        return merge(learner)
+
+    monkeypatch.setattr(BpeLearner, "merge", watched)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(session.move, (2, 2))) == [0, 0]
+    assert (most, len(session.state.merges)) == (1, 4)
