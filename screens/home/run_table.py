@@ -197,11 +197,11 @@ class RunTable(ScrollView, can_focus=True):
         self._shortest_name = min(LONGER_NAME, max(SHORTEST_NAME, longest))
         name = before[self.cursor].name if self.cursor < len(before) else None
         near = max(0, min(self.cursor, len(runs) - 1))
-        self.set_reactive(RunTable.cursor, next((at for at, run in enumerate(runs) if run.name == name), near))
+        self.virtual_size = Size(0, len(runs) + 1)  # the rows are as wide as there is room
+        self.cursor = next((at for at, run in enumerate(runs) if run.name == name), near)
         there = {run.name for run in runs}
         if not there.issuperset(self.marked):
             self.marked = tuple(name for name in self.marked if name in there)
-        self.virtual_size = Size(self.size.width, len(runs) + 1)
         self.post_message(self.Moved())
         self.refresh()
 
@@ -210,10 +210,14 @@ class RunTable(ScrollView, can_focus=True):
         self.post_message(self.Moved())
 
     def on_resize(self) -> None:
+        self._scroll_to_cursor()
         self.post_message(self.Moved())
 
-    def watch_cursor(self) -> None:
+    def _scroll_to_cursor(self) -> None:
         self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
+
+    def watch_cursor(self) -> None:
+        self._scroll_to_cursor()
         self.post_message(self.Moved())
         self.refresh()
 

@@ -129,6 +129,38 @@ async def test_two_hundred_runs_are_all_reachable(app: HomeApp, make_run: Any, u
         assert any("▸  run-0 " in line for line in shown)
 
 
+def cursor_in_sight(app: LabApp) -> bool:
+    table = table_of(app)
+    return any(table.render_line(y).text.startswith("▸") for y in range(table.size.height))
+
+
+async def test_the_cursor_stays_in_sight_when_runs_appear_above_it_or_there_is_less_room(
+    app: HomeApp, make_run: Any, until: Any
+) -> None:
+    for number in range(12):
+        make_run(f"run-{number}", step=0, created=float(number))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 12)
+        await pilot.press(*"j" * (table_of(app).size.height - 2))
+        for number in range(12, 17):
+            make_run(f"run-{number}", step=0, created=float(number))
+        app.read_runs()
+        await until(pilot, lambda: len(app.runs) == 17)
+        await until(pilot, lambda: cursor_in_sight(app))
+        await pilot.resize_terminal(80, 20)
+        await until(pilot, lambda: cursor_in_sight(app))
+
+
+async def test_more_runs_than_lines_need_no_horizontal_scrollbar(app: HomeApp, make_run: Any, until: Any) -> None:
+    for number in range(30):
+        make_run(f"run-{number}", step=0, created=float(number))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 30)
+        await pilot.pause()
+        assert table_of(app).show_vertical_scrollbar
+        assert not table_of(app).show_horizontal_scrollbar
+
+
 async def test_a_damaged_run_is_listed_last_with_the_reason_and_goes_by_a_key(
     app: HomeApp, make_run: Any, until: Any, home: Path
 ) -> None:
