@@ -75,7 +75,15 @@ class LabScreen(Screen[None]):
             tooltip="Focus the previous part",
             show=False,
         ),
-        Binding("ctrl+k", "more_keys", "More keys", id="screen.more_keys", tooltip="All keys of this place", show=False),
+        Binding(
+            "ctrl+k",
+            "more_keys",
+            "More keys",
+            id="screen.more_keys",
+            show=False,
+            priority=True,  # a text field would delete to the end of its line
+            tooltip="All keys of this place",
+        ),
         Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False),
     ]
 

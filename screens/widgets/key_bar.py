@@ -44,6 +44,9 @@ class Key:
 ALWAYS = (Key("?", "help", "app.help"), Key("^p", "palette", "app.command_palette"), Key("q", "quit", "app.quit"))
 """Always shown at the right: they lead to all other keys."""
 
+IN_FIELD = (Key("^p", "palette", "app.command_palette"), Key("^q", "quit", "app.quit"))
+"""Shown there while a text field takes the letters; with help where the field leaves `?` alone."""
+
 LEAVE = Key("esc", "leave field", "back")
 """Shown while a text field takes the letters: leads to the keys that are letters."""
 
@@ -177,6 +180,12 @@ class KeyBar(Widget):
         self.set_class(page is not None, "-open")
         self.update_keys()
 
+    @property
+    def _field(self) -> Widget | None:
+        """The text field that takes the letters; None if none has the focus."""
+        focused = self.screen.focused
+        return focused if focused is not None and focused.check_consume_key("a", "a") else None
+
     def _keys(self) -> Iterator[Key]:
         seen: set[str] = set()
         shown: set[str] = set()
@@ -184,7 +193,7 @@ class KeyBar(Widget):
         first = screen.first_keys() if isinstance(screen, ShowsKeys) else ()
         rank = {id_: place for place, id_ in enumerate(first)}
         active = screen.active_bindings.values()
-        field = screen.focused if screen.focused is not None and screen.focused.check_consume_key("a", "a") else None
+        field = self._field
         # A focused widget's own keys stay in front of the screen's.
         ordered = sorted(active, key=lambda each: (each.node is screen, rank.get(each.binding.id or "", len(first))))
         for node, binding, enabled, _tooltip in ordered:
@@ -203,8 +212,14 @@ class KeyBar(Widget):
         if field is not None and isinstance(screen, ShowsKeys):
             yield LEAVE
 
+    def _tail(self) -> list[Key]:
+        field = self._field
+        if field is None:
+            return list(ALWAYS)
+        return [*(() if field.check_consume_key("question_mark", "?") else ALWAYS[:1]), *IN_FIELD]
+
     def _pages(self, lines: int) -> list[list[Row]]:
-        width, tail = self.size.width, list(ALWAYS)
+        width, tail = self.size.width, self._tail()
         while sum(each.width for each in tail) > width:
             tail.pop()
         return pages_of(list(self._keys()), tail, width, lines)

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.css import stylesheet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, TextArea
 
 from lab.views.screen_state import ScreenState
 from screens.action_index import SYNONYMS, all_actions, score_of
@@ -423,6 +423,32 @@ async def test_the_key_bar_never_cuts_the_way_to_help(app: LabApp, make_run: Any
             assert line.endswith("? help  ^p palette  q quit ")
             assert len(line) == width
             assert ("…" in line) == any(key not in line for key in ("n new run", "r rename", "D delete"))
+
+
+@pytest.mark.parametrize(("keys", "offered"), [("2/", "^p palette  ^q quit "), ("4n", "? help  ^p palette  ^q quit ")])
+async def test_in_a_text_field_the_key_bar_offers_no_key_that_would_be_typed(app: LabApp, keys: str, offered: str) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(*keys[:-1], "slash" if keys.endswith("/") else keys[-1])
+        if keys == "4n":
+            app.screen.query_one("#width", Input).focus()
+        await pilot.pause()
+        assert isinstance(app.focused, Input)
+        assert line_of(pilot, KeyBar).endswith(f"   {offered}")
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen) == ("help" in offered)
+
+
+@pytest.mark.parametrize("kind", [Input, TextArea])
+async def test_ctrl_k_shows_the_keys_and_deletes_nothing_in_a_text_field(app: LabApp, kind: type[Input] | type[TextArea]) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "slash") if kind is Input else await pilot.press("3")
+        await pilot.press(*"word", "home")
+        assert isinstance(app.focused, kind)
+        await pilot.press("ctrl+k")
+        await pilot.pause()
+        assert (app.focused.value if isinstance(app.focused, Input) else app.focused.text) == "word"
+        assert app.screen.query_one(KeyBar).size.height == 2
 
 
 def test_home_needs_neither_torch_nor_the_other_heavy_libraries() -> None:
