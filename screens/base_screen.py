@@ -96,6 +96,12 @@ class LabScreen(Screen[None]):
     def _freeze_objects_soon(self) -> None:
         self.set_timer(SECONDS_UNTIL_FREEZE, _freeze_objects)
 
+    @on(events.ScreenSuspend)
+    @on(events.ScreenResume)
+    def _update_keys(self) -> None:
+        for bar in self.query(KeyBar):
+            bar.update_keys()
+
     def compose(self) -> ComposeResult:
         self._take_classes_of_size()
         yield ModeBar(self.MODE)

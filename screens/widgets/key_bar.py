@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.dom import DOMNode
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -45,7 +45,7 @@ ALWAYS = (Key("?", "help", "app.help"), Key("^p", "palette", "app.command_palett
 """Always shown at the right: they lead to all other keys."""
 
 IN_FIELD = (Key("^p", "palette", "app.command_palette"), Key("^q", "quit", "app.quit"))
-"""Shown there while a text field takes the letters; with help where the field leaves `?` alone."""
+"""Shown there while a text field or a dialog takes the letters; with help where a field leaves `?` alone."""
 
 LEAVE = Key("esc", "leave field", "back")
 """Shown while a text field takes the letters: leads to the keys that are letters."""
@@ -186,7 +186,14 @@ class KeyBar(Widget):
         focused = self.screen.focused
         return focused if focused is not None and focused.check_consume_key("a", "a") else None
 
+    @property
+    def _is_covered(self) -> bool:
+        """True while a dialog is over the screen: it takes the keys."""
+        return isinstance(self.app.screen, ModalScreen)
+
     def _keys(self) -> Iterator[Key]:
+        if self._is_covered:
+            return
         seen: set[str] = set()
         shown: set[str] = set()
         screen = self.screen
@@ -213,6 +220,8 @@ class KeyBar(Widget):
             yield LEAVE
 
     def _tail(self) -> list[Key]:
+        if self._is_covered:
+            return list(IN_FIELD)
         field = self._field
         if field is None:
             return list(ALWAYS)

@@ -439,6 +439,19 @@ async def test_in_a_text_field_the_key_bar_offers_no_key_that_would_be_typed(app
         assert isinstance(app.screen, HelpScreen) == ("help" in offered)
 
 
+async def test_under_a_dialog_the_key_bar_offers_only_the_keys_that_work_there(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        bar = app.screen.query_one(KeyBar)
+        before = bar.render_line(0).text
+        await pilot.press("ctrl+o")
+        await pilot.pause()
+        assert isinstance(app.focused, TextArea)
+        assert bar.render_line(0).text.strip() == "^p palette  ^q quit"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert bar.render_line(0).text == before
+
+
 @pytest.mark.parametrize("kind", [Input, TextArea])
 async def test_ctrl_k_shows_the_keys_and_deletes_nothing_in_a_text_field(app: LabApp, kind: type[Input] | type[TextArea]) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
