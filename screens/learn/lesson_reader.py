@@ -63,11 +63,13 @@ class LessonReader(Vertical):
         Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state"),
         Binding("j,down", "scroll_text(1)", "Scroll", id="lesson.down", show=False, tooltip="Scroll the text down"),
         Binding("k,up", "scroll_text(-1)", "Up", id="lesson.up", show=False, tooltip="Scroll the text up"),
-        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text"),
+        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons"),
     ]
 
     step: var[int] = var(0)
     """0-based step in view."""
+    live_only: var[bool] = var(False)
+    """True: the live view is shown alone, without its text."""
 
     @dataclass
     class StepShown(Message):
@@ -171,7 +173,7 @@ class LessonReader(Vertical):
         self._is_laying_out = False
         self.set_class(self.live is None, "-text-only")
         if self.live is None:
-            self.remove_class("-live-only")
+            self.live_only = False
         if not self._is_preview:
             self.take_focus()
             self.post_message(self.StepShown(lesson, self.step, self._is_back))
@@ -202,8 +204,7 @@ class LessonReader(Vertical):
         """Leave an inner place of the live widget, or show its text again. False if there is none of both."""
         if self.live is not None and self.live.leave():
             return True
-        was_alone = self.has_class("-live-only")
-        self.remove_class("-live-only")
+        was_alone, self.live_only = self.live_only, False
         return was_alone
 
     def action_step(self, by: int) -> None:
@@ -224,8 +225,11 @@ class LessonReader(Vertical):
         self.query_one(LessonText).scroll_relative(y=by, animate=False)
 
     def action_enlarge(self) -> None:
-        self.toggle_class("-live-only")
-        if self.has_class("-live-only") and self.query_one(LessonText).has_focus:
+        self.live_only = not self.live_only
+
+    def watch_live_only(self, live_only: bool) -> None:
+        self.set_class(live_only, "-live-only")
+        if live_only and self.query_one(LessonText).has_focus:
             self.take_focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -61,6 +61,7 @@ class LessonsPage(ReadingPage):
     DEFAULT_CSS = """
     LessonsPage {
         & #learn-list-column { width: 44; }
+        &.-reading.-live-only #learn-list-column { display: none; }
         & #learn-score { height: auto; padding: 0 1; color: $foreground 80%; display: none; }
         & #learn-score.-known { display: block; }
         & LessonList { width: 1fr; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
@@ -122,6 +123,7 @@ class LessonsPage(ReadingPage):
         self._read_progress()
         self._read_score()
         self.watch(self.app, "run_name", self._follow_run)
+        self.watch(self.reader, "live_only", self._make_room)
 
     @work(thread=True, group="progress", exit_on_error=True)
     def _read_progress(self) -> None:
@@ -168,6 +170,9 @@ class LessonsPage(ReadingPage):
         if progress.last not in names:
             return 0
         return min(names.index(progress.last) + progress.of(progress.last).is_done, len(names) - 1)
+
+    def _make_room(self, live_only: bool) -> None:
+        self.set_class(live_only, "-live-only")
 
     def _follow_run(self, name: str) -> None:
         self._find_model(name)

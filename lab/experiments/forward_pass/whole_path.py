@@ -16,7 +16,7 @@ from models.tokenizers.token_labels import printable
 from models.unembed import Slices
 
 WIDTH = 58
-"""Character cells of a line beside its label: what an 80-column screen has room for."""
+"""Character cells of a line beside its label: what there is room for beside the lessons on a screen of 120 columns."""
 NUMBERS, TOP = 4, 3
 """Numbers shown of a vector; tokens shown of the logits and of their softmax."""
 
@@ -33,18 +33,23 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     streams = residual_streams(at.config.layers)
     before, after = lenses[streams[0]].norm, lenses[streams[-1]].norm
     best = at.tokenizer.label(top[0])
-    layers = f"{at.config.layers} layers, each adds" if at.config.layers > 1 else "1 layer adds"
+    layers = f"{at.config.layers} layers add" if at.config.layers > 1 else "1 layer adds"
     lines = [
         ("text", _end(printable(at.tokenizer.decode_bytes(at.ids)))),
         ("→ tokens", _count(len(at.ids), "token") + ": " + _last([at.label(i) for i in range(len(at.ids))], "│")),
         ("→ ids", _last([str(id_) for id_ in at.ids], "  ")),
-        ("→ vectors", f"{_numbers(at)} … {whole(at.config.width)} numbers for each token"),
+        ("→ vectors", _first(_numbers(at), f" … {whole(at.config.width)} numbers per token")),
         ("→ layers", f"{layers} to the vector: norm (length) {significant(before)} → {significant(after)}"),
         (
             "→ logits",
-            _named(at, top, [significant(float(at.logits[id_])) for id_ in top]) + f" … {whole(len(probabilities))} in all",
+            _first(
+                _named(at, top, [significant(float(at.logits[id_])) for id_ in top]), f" … {whole(len(probabilities))} in all"
+            ),
         ),
-        ("→ softmax", _named(at, top, [probability(float(probabilities[id_]), digits=2) for id_ in top]) + " … sum 100%"),
+        (
+            "→ softmax",
+            _first(_named(at, top, [probability(float(probabilities[id_]), digits=2) for id_ in top]), " … sum 100%"),
+        ),
         ("→ next token", f"“{best}”, the most probable one, with id {top[0]}"),
         ("→ text", _end(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])))),
     ]
@@ -68,13 +73,13 @@ def _count(number: int, noun: str) -> str:
     return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def _numbers(at: StageContext) -> str:
+def _numbers(at: StageContext) -> list[str]:
     """The first numbers of the last token's vector, before layer 1."""
-    return "  ".join(significant(number) for number in at.row("blocks.0.resid_pre")[:NUMBERS].tolist())
+    return [significant(number) for number in at.row("blocks.0.resid_pre")[:NUMBERS].tolist()]
 
 
-def _named(at: StageContext, ids: Sequence[int], numbers: Sequence[str]) -> str:
-    return "  ".join(f"“{at.tokenizer.label(id_)}” {number}" for id_, number in zip(ids, numbers, strict=True))
+def _named(at: StageContext, ids: Sequence[int], numbers: Sequence[str]) -> list[str]:
+    return [f"“{at.tokenizer.label(id_)}” {number}" for id_, number in zip(ids, numbers, strict=True)]
 
 
 def _end(text: str) -> str:
@@ -83,6 +88,14 @@ def _end(text: str) -> str:
     while cell_len(kept) > WIDTH - 1:
         kept = kept[1:]
     return kept if kept == text else f"…{kept}"
+
+
+def _first(words: Sequence[str], end: str) -> str:
+    """The first words, as many as a line holds with its `end`."""
+    shown = list(words)
+    while len(shown) > 1 and cell_len("  ".join(shown) + end) > WIDTH:
+        shown.pop()
+    return "  ".join(shown) + end
 
 
 def _last(words: Sequence[str], between: str) -> str:
@@ -95,6 +108,6 @@ def _last(words: Sequence[str], between: str) -> str:
 
 def _cut(line: str) -> str:
     kept = line
-    while cell_len(kept) > WIDTH + 4:
+    while cell_len(kept) > WIDTH - 1:
         kept = kept[:-1]
-    return kept if kept == line else f"{kept}…"
+    return line if cell_len(line) <= WIDTH else f"{kept}…"

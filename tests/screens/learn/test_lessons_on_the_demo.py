@@ -66,3 +66,27 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
         assert seen == sum(len(lesson.steps) for lesson in lessons())
         assert f"{len(lessons())} of {len(lessons())} done" in str(page.list.border_subtitle)
         await until(pilot, lambda: all(read_progress(tmp_path / "runs")[0].of(lesson.name).is_done for lesson in lessons()))
+
+
+async def test_the_whole_path_has_room_beside_the_lessons_and_enlarged_it_takes_theirs(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
+        page, lessons_beside = screen.query_one(LessonsPage), screen.query_one("#learn-list-column")
+        await pilot.press("enter")
+        await until(pilot, lambda: page.reader.live is not None and screen.is_settled and page.reader.is_settled)
+        view = page.reader.live.view
+        drawn = [view.render_line(y).text.rstrip(" │") for y in range(view.size.height)]
+        assert any(line.endswith("64 numbers per token") for line in drawn)
+        assert not [line for line in drawn if line.endswith("…")]
+        await pilot.press("z")
+        await pilot.pause()
+        assert not lessons_beside.display
+        assert view.outer_size.width == 120
+        await pilot.press("escape")
+        await pilot.pause()
+        assert lessons_beside.display
+        await pilot.press("z")
+        page.close_reading()
+        await pilot.pause()
+        assert lessons_beside.display

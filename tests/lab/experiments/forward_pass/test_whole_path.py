@@ -1,7 +1,9 @@
 """The whole path and the logit lens by layer, against the model's own forward pass."""
 
 import torch
+from rich.cells import cell_len
 
+from lab.experiments.forward_pass.whole_path import WIDTH
 from tests.lab.engine.conftest import PROMPT
 from tests.lab.experiments.conftest import MakeTextRun, Measure
 
@@ -20,7 +22,7 @@ def test_the_path_ends_in_the_model_s_own_next_token(text_run: MakeTextRun, meas
 def test_the_lines_fit_beside_their_labels_whatever_the_prompt(text_run: MakeTextRun, measure: Measure) -> None:
     tiny = text_run(context=64)
     table = measure("whole_path", tiny, prompt="一 long prompt of very many words\n" * 3).view.blocks[0]
-    assert max(len(row[1].text) for row in table.rows) <= 64  # type: ignore[union-attr]
+    assert max(cell_len(row[1].text) for row in table.rows) <= WIDTH  # type: ignore[union-attr]
 
 
 def test_the_lens_settles_where_the_final_norm_and_head_first_give_the_answer(text_run: MakeTextRun, measure: Measure) -> None:
