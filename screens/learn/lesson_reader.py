@@ -102,7 +102,7 @@ class LessonReader(Vertical):
         with LessonText(id="learn-lesson"):
             yield Markdown(id="learn-text", open_links=False)
         yield Vertical(id="lesson-live")
-        yield StatusLine(most_lines=2, id="lesson-status")
+        yield StatusLine(most_lines=3, id="lesson-status")
 
     @property
     def is_settled(self) -> bool:

@@ -90,3 +90,22 @@ async def test_the_whole_path_has_room_beside_the_lessons_and_enlarged_it_takes_
         page.close_reading()
         await pilot.pause()
         assert lessons_beside.display
+
+
+async def test_the_sentence_on_a_head_is_whole_at_80_columns(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
+        page, status = screen.query_one(LessonsPage), screen.query_one("#lesson-status", StatusLine)
+        attention = next(lesson for lesson in lessons() if lesson.name == "attention")
+        page.query_one(LessonList).highlighted = page.lessons.index(attention)
+        await pilot.press("enter")
+        await until(pilot, lambda: page.reader.lesson == attention and page.reader.is_settled)
+        page.reader.show(attention, [step.title for step in attention.steps].index("Many heads"))
+        await until(pilot, lambda: page.reader.is_settled and page.reader.live is not None and screen.is_settled)
+        await pilot.press("right", "left")
+        await until(pilot, lambda: status.left.startswith("Head 1.1 at"))
+        await pilot.pause()
+        told = " ".join(status.render_line(y).text.strip() for y in range(status.size.height))
+        assert "on itself" in told
+        assert "on “ there”." in told
