@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -16,7 +17,7 @@ from lab.reports.comparison.compared_run import ComparedRun
 from lab.reports.comparison.compared_samples import stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
 from screens.train.samples_view import sample_text_lines
-from screens.widgets.text_fitting import Piece, fit
+from screens.widgets.text_fitting import Piece, fit, fit_ends
 
 LABEL_WIDTH = 17
 GAP = 2
@@ -42,7 +43,24 @@ def table_lines(runs: Sequence[ComparedRun], width: int) -> list[list[Piece]]:
 
 
 def _row(row: ComparisonRow, column: int) -> list[Piece]:
-    return _table_line(row.label, row.values, column, "text", row.winner)
+    return _table_line(row.label, _from_difference(row.values, column), column, "text", row.winner)
+
+
+def _from_difference(values: Sequence[str], column: int) -> Sequence[str]:
+    """The values; where one is too long, all from the word in which they differ, or if that is too long, from the difference.
+    Where they do not begin alike, or one is the beginning of another, their ends are kept too."""
+
+    def longest(start: int) -> int:
+        return max(cell_len(value[start:]) for value in values)
+
+    same = sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*values, strict=False)))
+    word = values[0].rfind(" ", 0, same) + 1
+    start = word if longest(word) < column else same
+    if longest(0) <= column:
+        return values
+    if not start or min(map(len, values)) <= start:
+        return [fit_ends(value, column) for value in values]
+    return [f"…{value[start:]}" for value in values]
 
 
 def _table_line(label: str, values: Sequence[str], column: int, role: str, winner: int | None) -> list[Piece]:

@@ -26,7 +26,7 @@ from screens.dialogs.confirm import ConfirmDialog
 from screens.home.run_table import RunTable
 from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
 from screens.plot.line_plot import LinePlot
-from screens.train.compare.compare_columns import RunColumns, samples_shown
+from screens.train.compare.compare_columns import RunColumns, _from_difference, samples_shown
 from screens.train.compare.compare_plot import values_at
 from screens.train.compare.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
@@ -122,6 +122,31 @@ async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) 
         await pilot.press("escape")
         assert app.current_mode == "home"
         assert isinstance(app.screen.query_one(RunTable), RunTable)
+
+
+async def test_texts_of_one_name_are_shown_where_they_differ(app: LabApp, two_runs: Any, until: Any) -> None:
+    older, newer = two_runs
+    name = "tinyshakespeare-of-all-plays.txt"
+    change(newer, data=msgspec.structs.replace(newer.config.data, name=name, sha256="f" * 64, bytes=999_999))
+    change(older, data=msgspec.structs.replace(older.config.data, name=name))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        text = next(row for row in table(pilot) if row.startswith("text"))
+        assert "…999,999 bytes" in text
+        assert "…1,115,394 bytes" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (("fable", "fables"), ("fable", "fables")),
+        (("a-long-name-of-one.txt", "a-long-name-of-two.txt"), ("…one.txt", "…two.txt")),
+        (("a-long-name", "a-long-name-2"), ("a-lo…name", "a-lo…me-2")),
+        (("a-long-name", "other"), ("a-lo…name", "other    ")),
+    ],
+)
+def test_long_values_are_shown_from_where_they_differ(values: tuple[str, ...], shown: tuple[str, ...]) -> None:
+    assert tuple(_from_difference(values, 9)) == shown
 
 
 async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: Any) -> None:
