@@ -93,7 +93,7 @@ PAGES = Group(
     (
         *one("train.why", "train.panels", "train.heads", "train.probe", "train.updates", "train.head_history", "train.play"),
         Line(("train.later", "train.earlier"), "sample or evaluation; the cursor"),
-        Line(("train.down", "train.up"), "scroll; the head or place"),
+        Line(("train.down", "train.up"), "scroll words or samples; the head or place"),
     ),
 )
 RUNS = Group("Runs", (Line(("train.older", "train.newer"), "watch another run"), *one("train.compare", "train.export")))

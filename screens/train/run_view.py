@@ -34,9 +34,6 @@ from screens.train.verdict_bar import VerdictBar
 from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import FactList
 
-MOST_LINES_OF_WORDS, LINES_ABOVE_CURVES = 5, 2
-"""Most lines of the status text, as the rest of 24 lines is for the samples, and those above the curves that replace these."""
-
 NO_SAMPLES = "No samples yet: each evaluation writes some."
 NO_SAMPLES_IMPORTED = "No samples: it was not trained here."
 NO_SAMPLES_POSTTRAINED = "No samples: its answers are in Learn, After pretraining."
@@ -149,7 +146,7 @@ class RunView(Widget):
     def _has_grown(self) -> bool:
         """True if the plots would look different: the newest step is a braille dot further on, or there is an event."""
         plots = self._plots()
-        if plots is None or self.page == "machine" or self._drawn[0] != self._redraw_key():
+        if plots is None or self.page == "machine" or self._drawn[0] != (self.watched and self.watched.state_drawn):
             return True
         least = SECONDS_BETWEEN_DRAWINGS_OF_ALL if self.details_beside else SECONDS_BETWEEN_DRAWINGS
         if time.monotonic() - self._drawn_at < least:
@@ -158,14 +155,6 @@ class RunView(Widget):
 
     def _steps_a_column(self, plots: RunPlots) -> float:
         return (plots.last - plots.first) / self.query_one("#run-plot", LinePlot).columns
-
-    def _redraw_key(self) -> object:
-        """The state whose changes are drawn at once."""
-        watched = self.watched
-        if watched is None:
-            return None
-        history = watched.history
-        return watched.identity, id(history), len(history.eval_steps), len(watched.events), watched.phase
 
     def show_error(self, sentence: str) -> None:
         """Show the reason why there is nothing to see; in the header, which every page has, where more than that is in view."""
@@ -212,9 +201,15 @@ class RunView(Widget):
 
     def watch_details_beside(self, beside: bool) -> None:
         self.set_class(beside, "-beside")
+        self._make_room_below()
         self._draw()
 
+    def _make_room_below(self) -> None:
+        """Show the details below the plot, unless they are beside it."""
+        self.set_class(self.page in ("curves", "machine") and not self.details_beside, "-panels")
+
     def watch_reasons_shown(self, shown: bool) -> None:
+        self.set_class(shown, "-why")
         self.query_one("#run-reading").display = shown
         self._say()
 
@@ -226,7 +221,7 @@ class RunView(Widget):
             self.page = {"words": "curves", "curves": "machine"}.get(self.page, "words")  # type: ignore[assignment]
 
     def watch_page(self, page: RunPage) -> None:
-        self.set_class(page in ("curves", "machine"), "-panels")
+        self._make_room_below()
         self.set_class(page == "machine", "-machine")
         insights = page in PAGES
         self.query_one("#run-body").display = not insights
@@ -281,7 +276,7 @@ class RunView(Widget):
         plots = self._plots()
         if plots is None:
             return
-        self._drawn, self._drawn_at = (self._redraw_key(), plots.latest), time.monotonic()
+        self._drawn, self._drawn_at = (self.watched and self.watched.state_drawn, plots.latest), time.monotonic()
         vocab_size, on_all = plots.config.model.vocab_size, self.watched is not None and self.watched.status.final is not None
         known = baselines(vocab_size, plots.config.data, plots.history, self.entropy, on_all=on_all)
         self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
@@ -291,6 +286,7 @@ class RunView(Widget):
             for name, figure in zip_longest(PANELS, figures):
                 plot = self.query_one(f"#run-{name}", LinePlot)
                 plot.display, plot.figure = figure is not None, figure
+            self.set_class(self.page == "machine" and not self.details_beside and len(figures) == 1, "-idle")
         self._show_numbers()
 
     def _show_numbers(self) -> None:
@@ -345,12 +341,10 @@ class RunView(Widget):
         if self.watched is None:
             return
         said = status_text(self.watched, self.entropy)
-        width = self.content_size.width - 4
-        is_full = self.has_class("-panels") and not (self.details_beside or self.screen.has_class("-tall"))
-        lines = LINES_ABOVE_CURVES if is_full else MOST_LINES_OF_WORDS
         self.query_one(VerdictBar).verdict = said.verdict
-        self._notify(whole_sentences(said.notice, width, MOST_LINES_OF_NOTICE))
-        self.query_one("#run-reading", SummaryText).say(whole_sentences(said.sentences, width, lines))
+        width = self.content_size.width - 4
+        self._notify(said.notice if self.reasons_shown else whole_sentences(said.notice, width, MOST_LINES_OF_NOTICE))
+        self.query_one("#run-reading", SummaryText).say(said.sentences)
 
     def _notify(self, sentences: str) -> None:
         """Show what needs attention; without any, the line is the samples'."""

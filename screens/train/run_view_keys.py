@@ -76,6 +76,14 @@ class RunViewKeys(PlotKeys):
             return page == "heads" if action == "head_history" else page in PAGES
         return page not in PAGES or action in ("page", "panels")  # the rest is for plots that are out of sight
 
+    def scroll_words(self, by: int) -> None:
+        """Scroll the words where they need more lines than there are, else the samples."""
+        words = self.view.query_one("#run-words")
+        if words.max_scroll_y:
+            words.scroll_relative(y=by, animate=False)
+        else:
+            self.view.samples.scroll_text(by)
+
     def leave_view(self) -> bool:
         """Close the page, the cursor or the reasons that are open, one after the other. False if none is."""
         if self.view.page != "words":

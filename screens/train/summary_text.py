@@ -6,6 +6,8 @@ from textual.widgets import Static
 
 from screens.widgets.text_fitting import wrap
 
+LEFT_OUT = " …"
+
 
 class SummaryText(Static):
     """Plain text that changes often; the screen is laid out again only if the number of lines changes."""
@@ -20,8 +22,10 @@ class SummaryText(Static):
 
 
 def whole_sentences(text: str, width: int, lines: int) -> str:
-    """The first sentences of the text that fit, at least one."""
+    """The first sentences of the text that fit, at least one, and " …" where others are left out."""
     sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
-    while len(sentences) > 1 and width > 0 and len(wrap(" ".join(sentences), width)) > lines:
+    kept = text
+    while len(sentences) > 1 and width > 0 and len(wrap(kept, width)) > lines:
         sentences.pop()
-    return " ".join(sentences)
+        kept = " ".join(sentences) + LEFT_OUT
+    return kept

@@ -48,8 +48,9 @@ higher for it, and the gap smaller. **Loss** is −ln p of the next token, in na
 evenly among the vocabulary, ln V. *Perplexity* is e^loss: the model is as uncertain as among so many equally likely tokens.
 *Bits/byte* is the validation loss in a unit that compares across tokenizers.
 
-**Verdict.** One line below the plot; `enter` shows the sentences behind it. *Overfitting*: training loss falls while validation
-loss rises. *Val* compares the lowest evaluation with the latest, and names both steps. The *source's entropy*: see Baselines.
+**Verdict.** One line below the plot; `enter` shows the sentences behind it, and `j` and `k` scroll them where not all fit.
+*Overfitting*: training loss falls while validation loss rises. *Val* compares the lowest evaluation with the latest, and names
+both steps. The *source's entropy*: see Baselines.
 
 **Baselines** (`f`), losses on the validation text. *Uniform*: all tokens equally likely. *Unigram*: a token's frequency in the
 training text. *Bigram*: how often it follows the previous token there, and, for pairs seen seldom, its frequency. *Source*: the
@@ -83,8 +84,8 @@ Training continues when you leave this screen, the lab, or the terminal.
         Binding("o,O", "export", "Export", id="train.export", key_display="o", tooltip="Export: a report (HTML), a screenshot"),
         Binding("left,h", "move(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="Earlier sample; cursor left"),
         Binding("right,l", "move(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right"),
-        Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll a long sample down"),
-        Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll a long sample up"),
+        Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll long words or samples down"),
+        Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll long words or samples up"),
         Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
         Binding(
             "right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"
@@ -327,7 +328,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         if self.view.page in PAGES:
             self.view.insights.choose(by)
         else:
-            self.view.samples.scroll_text(by)
+            self.scroll_words(by)
 
     def action_other(self, by: int) -> None:
         names = [run.name for run in self.lab.runs]

@@ -48,6 +48,11 @@ class WatchedRun:
             update.unresponsive,
         )
 
+    @property
+    def state_drawn(self) -> object:
+        """The state whose changes are drawn at once."""
+        return self.identity, id(self.history), len(self.history.eval_steps), len(self.events), self.phase
+
     def updated(self, update: RunUpdate) -> WatchedRun:
         """The run with what a later reading found."""
         history = update.history
