@@ -34,8 +34,8 @@ SECONDS_BETWEEN_READINGS = 1.0
 READINGS_SKIPPED_AT_REST = 4
 """Runs at rest are read this many times less often: they may be resumed from elsewhere."""
 MOST_RUNS = len(LETTERS)
-MOST_LINES_OF_WORDS = 4
-"""Most lines of the verdict: the rest of 24 lines is for the curves."""
+MOST_LINES_OF_WORDS, MOST_OF_ALL_WORDS = 4, 13
+"""Most lines of the verdict, as the rest of 24 lines is for the curves; and those of the whole verdict, in place of the table."""
 
 
 class CompareScreen(PlotKeys):
@@ -43,10 +43,11 @@ class CompareScreen(PlotKeys):
 
     MODE = "compare"
     AUTO_FOCUS = ""
-    FIRST_KEYS = ("compare.part", "compare.axis", "compare.bits", "compare.zoom")
+    FIRST_KEYS = ("compare.words", "compare.part", "compare.axis", "compare.bits", "compare.zoom")
     HELP = """
 **Several runs in one plot.** Each run has a letter. Its line, solid or dashed, is the smoothed training loss; the line with
-its letter is its validation loss. The text above says which run is better, and by how much.
+its letter is its validation loss. The text above says which run is better, and by how much; where it ends in …, `enter` shows
+the rest.
 
 Losses are per token, so they do not compare across tokenizers: long tokens are fewer and harder. **Bits per byte** compares,
 and is used where tokenizers or texts differ.
@@ -60,6 +61,9 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 `d` switches between them.
 """
     BINDINGS = [
+        Binding(
+            "enter", "words", "Whole verdict", id="compare.words", tooltip="All sentences of the verdict, or the first of them"
+        ),
         Binding("d", "part", "Table/samples", id="compare.part", tooltip="The table, or the samples"),
         Binding("a", "axis", "X axis", id="compare.axis", tooltip="X axis: steps, tokens, epochs or time"),
         Binding("b", "bits", "Bits per byte", id="compare.bits", tooltip="Bits per byte or nats per token"),
@@ -84,6 +88,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     bits: var[bool] = var(False)
     cursor: var[float | None] = var(None)
     """Position of the cursor on the x axis."""
+    words_shown: var[bool] = var(False)
+    """True: all sentences of the verdict are shown; where lines are few, in place of the table and the samples."""
     samples_below: var[bool] = var(False)
     """On a narrow screen: the samples are shown instead of the table."""
     stop: var[int | None] = var(None)
@@ -105,6 +111,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         """Empty until all have been read once."""
         self._followers: dict[int, RunFollower] = {}
         self._ticks = 0
+        self._has_more_words = False
+        """True if some sentences of the verdict are shown only once a key is pressed."""
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.app.current_mode)
@@ -130,6 +138,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def go_back(self) -> bool:
         if self.cursor is not None:
             self.action_cursor()
+        elif self.words_shown:
+            self.words_shown = False
         else:
             self.dismiss()
         return True
@@ -179,14 +189,27 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     def _show(self) -> None:
         self._draw()
-        words = self.query_one("#compare-words", SummaryText)
-        most = MOST_LINES_OF_WORDS if self.has_class("-short") else 2 * MOST_LINES_OF_WORDS
-        words.say(whole_sentences(verdict(self.runs), self.size.width - 4, most))
+        self._say()
         table = self.query_one("#compare-table", RunColumns)
         table.styles.min_width = least_table_width(self.runs) + table.scrollbar_size_vertical
         table.show(lambda width: table_lines(self.runs, width))
         self._show_samples()
         self.refresh_bindings()
+
+    def _say(self) -> None:
+        words, lines = verdict(self.runs), MOST_OF_ALL_WORDS if self.words_shown else MOST_LINES_OF_WORDS
+        shown = whole_sentences(words, self.size.width - 4, lines if self.has_class("-short") else 2 * lines)
+        self._has_more_words = self.words_shown or shown != words
+        self.query_one("#compare-words", SummaryText).say(shown)
+
+    def watch_words_shown(self, shown: bool) -> None:
+        self.set_class(shown, "-words")
+        if self.runs:
+            self._say()
+        self.refresh_bindings()
+
+    def action_words(self) -> None:
+        self.words_shown = not self.words_shown
 
     def _draw(self) -> None:
         if self.runs:
@@ -240,6 +263,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         match action:
             case "bits":
                 return bool(self.runs) and same_tokens(self.runs)
+            case "words":
+                return bool(self.runs) and self._has_more_words
             case "part":
                 return not self.shows_both
             case "others":
@@ -256,6 +281,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         return self.query_one("#compare-samples", RunColumns).scrollable_content_region.width or self.size.width
 
     def action_part(self) -> None:
+        self.words_shown = False
         self.samples_below = not self.samples_below
 
     def action_bits(self) -> None:

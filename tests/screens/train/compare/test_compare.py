@@ -30,6 +30,7 @@ from screens.train.compare.compare_columns import RunColumns, _from_difference, 
 from screens.train.compare.compare_plot import values_at
 from screens.train.compare.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
+from screens.widgets.key_bar import KeyBar
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -122,6 +123,36 @@ async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) 
         await pilot.press("escape")
         assert app.current_mode == "home"
         assert isinstance(app.screen.query_one(RunTable), RunTable)
+
+
+async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: LabApp, two_runs: Any, until: Any) -> None:
+    newer = two_runs[1]
+    change(newer, tokenizer=TokenizerConfig(kind="gpt2", vocab_size=1024))
+    newer.tokenizer_path.write_text('{"other": 1}')
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        keys = app.screen.query_one(KeyBar)
+        first = words(pilot)
+        assert first.endswith(". …")
+        assert "whole verdict" in keys.render_line(0).text
+        await pilot.press("enter")
+        await pilot.pause()
+        text = app.screen.query_one("#compare-words")
+        assert words(pilot).startswith(first.removesuffix("…"))
+        assert "bout the same 410k tokens" in words(pilot)
+        assert text.size.height == text.get_content_height(text.size, app.size, text.size.width)
+        assert not app.screen.query_one("#compare-below").display
+        await pilot.press("escape")
+        await pilot.pause()
+        assert words(pilot) == first
+        assert app.screen.query_one("#compare-below").display
+
+
+async def test_a_verdict_that_fits_needs_no_key(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        assert not words(pilot).endswith("…")
+        assert "whole verdict" not in app.screen.query_one(KeyBar).render_line(0).text
 
 
 async def test_texts_of_one_name_are_shown_where_they_differ(app: LabApp, two_runs: Any, until: Any) -> None:
