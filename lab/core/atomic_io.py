@@ -1,6 +1,7 @@
 """Atomic and synced file writes: after a crash, a kill or a full disk a file has its old contents or the new."""
 
 import errno
+import itertools
 import os
 import sys
 import time
@@ -20,6 +21,8 @@ DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 LOCK_TIMEOUT = 5.0
 """Seconds after which a writer no longer waits for another, who may have been stopped in the middle."""
 LOCK_POLL_SECONDS = 0.005
+
+_numbers = itertools.count(1)
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -52,8 +55,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Name of a temporary file in the same folder, with the process id in it, so that the rename stays within one file system."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Another name at each call, for a temporary file in the same folder, so that the rename stays within one file system."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
 
 
 def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.core.atomic_io import refuse_special_file, write_atomic
+from lab.core.atomic_io import refuse_special_file, temporary_beside, write_atomic
 from lab.inspect.trace_summary import TraceSummary
 from models.unembed import Slices
 
@@ -29,7 +29,7 @@ def npz_slices(path: Path, traced: "Trace") -> Slices[None]:
     import numpy as np
 
     refuse_special_file(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with zipfile.ZipFile(temporary, "w") as archive:
             for name in traced.names():

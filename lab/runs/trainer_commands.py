@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from lab.core.atomic_io import write_synced
+from lab.core.atomic_io import temporary_beside, write_synced
 from lab.core.bounded_json import LARGEST_COMMAND
 from lab.core.errors import DamagedFileError
 from lab.core.safe_open import is_real_folder, read_regular
@@ -32,7 +32,7 @@ def send(folder: Path, name: CommandName, text: str = "") -> None:
     folder.mkdir(stat.S_IMODE(folder.parent.stat().st_mode), exist_ok=True)
     if not is_real_folder(folder):
         raise DamagedFileError(folder, "is a link, not a folder")
-    temporary = folder / f".{name}.{os.getpid()}"
+    temporary = temporary_beside(folder / name)
     write_synced(temporary, [text.encode("utf-8", "replace")])
     os.replace(temporary, folder / name)
 

@@ -93,14 +93,14 @@ def _link_or_rename(last: Path, previous: Path) -> None:
     """Give `last` the name `previous` as well, by a hard link; rename it where the file system has none."""
     link = temporary_beside(previous)
     try:
-        link.unlink(missing_ok=True)
         os.link(last, link)
         os.replace(link, previous)
-        link.unlink(missing_ok=True)  # renaming one link over another of the same file leaves both
     except OSError as error:
         if error.errno not in NO_HARD_LINKS:
             raise
         os.replace(last, previous)
+    finally:
+        link.unlink(missing_ok=True)  # renaming one link over another of the same file leaves both
 
 
 def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> LoadedCheckpoint | None:
