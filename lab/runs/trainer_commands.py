@@ -14,6 +14,8 @@ CommandName = Literal["pause", "resume", "stop", "save", "sample", "discard"]
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
 """`stop` saves first, however long a full disk makes it wait; `discard` ends such a wait without saving. Both are files without
 contents, which even a full disk takes."""
+TICK = 1000
+"""Nanoseconds between the times of two files that wait."""
 
 
 class Command(NamedTuple):
@@ -34,6 +36,10 @@ def send(folder: Path, name: CommandName, text: str = "") -> None:
         raise DamagedFileError(folder, "is a link, not a folder")
     temporary = temporary_beside(folder / name)
     write_synced(temporary, [text.encode("utf-8", "replace")])
+    # The clock may have been set back since the last one came, and many a file system's ticks are long.
+    newest = max(_arrived(folder / waiting) for waiting in COMMANDS)
+    if _arrived(temporary) <= newest:
+        os.utime(temporary, ns=(newest + TICK, newest + TICK))
     os.replace(temporary, folder / name)
 
 
@@ -53,6 +59,14 @@ def take(folder: Path) -> list[Command]:
         except (OSError, DamagedFileError):
             continue  # taken back by whoever sent it
     return [command for _, command in sorted(taken)]
+
+
+def _arrived(file: Path) -> int:
+    """The time of a file in nanoseconds; 0 if it is gone."""
+    try:
+        return file.lstat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _read(file: Path) -> str:

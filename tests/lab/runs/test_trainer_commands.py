@@ -1,5 +1,7 @@
 """Commands that come at the same time, and those that come one after the other."""
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,3 +14,15 @@ def test_the_same_command_can_be_sent_by_two_threads_at_once(tmp_path: Path) -> 
             list(threads.map(lambda _: send(tmp_path, "pause"), range(2)))
             assert take(tmp_path) == [("pause", "")]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_are_taken_in_the_order_of_their_coming_whatever_the_clock_says(tmp_path: Path) -> None:
+    later = time.time() + 3600
+    for names in (("resume", "pause"), ("pause", "resume"), ("save", "pause", "resume")):
+        for is_set_back in (False, True):
+            send(tmp_path, names[0])
+            if is_set_back:
+                os.utime(tmp_path / names[0], (later, later))
+            for name in names[1:]:
+                send(tmp_path, name)
+            assert tuple(command.name for command in take(tmp_path)) == names
