@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
 from lab.core.bounded_json import decode_json
 from lab.core.errors import DamagedFileError
 from lab.core.safe_open import read_regular
@@ -58,11 +58,22 @@ def read_progress(home: Path) -> tuple[Progress, str]:
         return Progress(), str(os_error_in_words(error, f"read your progress in {path}"))
 
 
-def write_progress(home: Path, progress: Progress) -> None:
-    """Keep the progress. Raises: UserError if it cannot be written."""
+def write_progress(home: Path, progress: Progress, lesson: str) -> None:
+    """Keep the progress through one lesson, and the last one; that through the others may have been changed by another lab.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
     path = progress_path(home)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(path, msgspec.json.format(msgspec.json.encode(progress)) + b"\n")
+        with folder_lock(path.parent):
+            write_atomic(path, msgspec.json.format(msgspec.json.encode(_merged(progress, read_progress(home)[0], lesson))) + b"\n")
     except OSError as error:
         raise os_error_in_words(error, f"keep your progress in {path}") from error
+
+
+def _merged(progress: Progress, kept: Progress, lesson: str) -> Progress:
+    read = progress.of(lesson)
+    read = LessonProgress(read.step, read.is_done or kept.of(lesson).is_done)
+    return Progress({**progress.lessons, **kept.lessons, lesson: read}, progress.last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -95,6 +96,7 @@ class LessonsPage(ReadingPage):
         super().__init__()
         self.lessons, self._problems = lessons_and_problems()
         self._progress: Progress | None = None
+        self._writing = Lock()
         self._opens: tuple[str, int] | None = None
         """A lesson and step to open once the progress has been read."""
 
@@ -241,16 +243,18 @@ class LessonsPage(ReadingPage):
         if progress != self._progress:
             self._progress = progress
             self._mark_all()
-            self._write_progress(progress)
+            self._write_progress(message.lesson.name)
 
     @work(thread=True, group="progress", exit_on_error=True)
-    def _write_progress(self, progress: Progress) -> None:
+    def _write_progress(self, lesson: str) -> None:
         from lab.core.errors import UserError
         from lab.learner.progress import write_progress
         from lab.runs.home_folder import home
 
         try:
-            write_progress(home(), progress)
+            with self._writing:
+                assert self._progress is not None
+                write_progress(home(), self._progress, lesson)  # the newest, whichever thread comes first
         except UserError as error:
             self.app.call_from_thread(self.notify, str(error), severity="warning", markup=False)
 

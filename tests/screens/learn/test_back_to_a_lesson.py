@@ -1,9 +1,12 @@
 """Learn: back from a lesson into the one before it, which is not read for that."""
 
+import time
 from pathlib import Path
 from typing import Any
 
-from lab.learner.progress import read_progress
+import pytest
+
+from lab.learner.progress import read_progress, write_progress
 from screens.app import LabApp
 from screens.learn.lessons_page import LessonsPage
 from tests.screens.learn.test_learn import app, settled
@@ -27,3 +30,23 @@ async def test_a_lesson_that_is_gone_back_into_is_not_done(app: LabApp, home: Pa
         await until(pilot, lambda: read_progress(home)[0].of(page.lessons[0].name).step == last - 1)
         await pilot.press("space")
         await until(pilot, lambda: str(page.list.border_subtitle).startswith("1 of"))
+
+
+async def test_of_two_quick_steps_the_last_one_is_kept(
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, kept = [], []
+
+    def slow_at_first(*arguments: Any) -> None:
+        asked.append(arguments)
+        time.sleep(0.2 if len(asked) == 1 else 0)
+        write_progress(*arguments)
+        kept.append(arguments)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot, until)
+        page = pilot.app.screen.query_one(LessonsPage)
+        monkeypatch.setattr("lab.learner.progress.write_progress", slow_at_first)
+        await pilot.press("enter", "space", "space")
+        await until(pilot, lambda: len(kept) == 3)
+        assert read_progress(home)[0].of(page.lessons[0].name).step == page.reader.step == 2
