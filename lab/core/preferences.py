@@ -4,11 +4,13 @@ Nothing here needs torch, and what the first paint needs no JSON.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
 from models.sampling_settings import SamplingSettings
 
@@ -82,13 +84,27 @@ def write_preferences(home: Path, **changes: Any) -> Preferences:
     Raises:
         UserError: if the file cannot be written.
     """
+    with preferences_lock(home):
+        preferences = replace(read_preferences(home)[0], **changes)
+        replace_preferences(home, preferences)
+    return preferences
+
+
+@contextmanager
+def preferences_lock(home: Path) -> Iterator[None]:
+    """Lock of the file of preferences, whose folder is made if it is not there, for who reads, changes and replaces them."""
+    with suppress(OSError):  # writing says what is wrong
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with folder_lock(preferences_path(home).resolve().parent):
+        yield
+
+
+def replace_preferences(home: Path, preferences: Preferences) -> None:
+    """Write all preferences, with their lock held. Raises UserError as `write_preferences`."""
     import msgspec
 
-    preferences = replace(read_preferences(home)[0], **changes)
     path = preferences_path(home)
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(path.resolve(), msgspec.json.format(msgspec.json.encode(preferences)) + b"\n")
     except OSError as error:
         raise os_error_in_words(error, f"keep your preferences in {path}") from error
-    return preferences

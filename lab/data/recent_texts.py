@@ -2,9 +2,18 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
-from lab.core.preferences import LONGEST_NAME, LONGEST_SOURCE, MOST_TEXTS, RecentText, read_preferences, write_preferences
+from lab.core.preferences import (
+    LONGEST_NAME,
+    LONGEST_SOURCE,
+    MOST_TEXTS,
+    RecentText,
+    preferences_lock,
+    read_preferences,
+    replace_preferences,
+)
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN
 from lab.data.find_text_files import fixed_part, is_pattern
@@ -24,13 +33,14 @@ def remember_text(home: Path, source: str, encoding: str = "") -> None:
     Raises:
         UserError: if the preferences cannot be written.
     """
-    preferences, problem = read_preferences(home)
     text = RecentText(source, encoding)
-    if problem or not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME or not _is_lasting(source):
+    if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME or not _is_lasting(source):
         return
-    if preferences.recent_texts[:1] != (text,):
-        others = [each for each in preferences.recent_texts if each.source != source]
-        write_preferences(home, recent_texts=(text, *others)[:MOST_TEXTS])
+    with preferences_lock(home):
+        preferences, problem = read_preferences(home)
+        if not problem and preferences.recent_texts[:1] != (text,):
+            others = [each for each in preferences.recent_texts if each.source != source]
+            replace_preferences(home, replace(preferences, recent_texts=(text, *others)[:MOST_TEXTS]))
 
 
 def _is_lasting(source: str) -> bool:

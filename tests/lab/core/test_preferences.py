@@ -2,13 +2,18 @@
 
 import json
 import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
 from lab.core.preferences import LARGEST_PREFERENCES, Preferences, preferences_path, read_preferences, write_preferences
+from lab.data.recent_texts import remember_text
 from models.sampling_settings import SamplingSettings
 
 SAMPLING = SamplingSettings(temperature=0.7, top_k=40, top_p=0.95, seed=2**64 - 1)
@@ -26,6 +31,25 @@ def test_a_change_keeps_what_another_lab_has_changed(tmp_path: Path) -> None:
     write_preferences(tmp_path, theme="nord")
     write_preferences(tmp_path, animation="off")
     assert read_preferences(tmp_path) == (Preferences("nord", "off"), "")
+
+
+def test_two_labs_change_them_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep_slowly(path: Path, contents: bytes) -> None:
+        time.sleep(0.02)
+        write_atomic(path, contents)
+
+    monkeypatch.setattr("lab.core.preferences.write_atomic", keep_slowly)
+    changes: list[Callable[[], object]] = [
+        lambda: write_preferences(tmp_path, theme="nord"),
+        lambda: write_preferences(tmp_path, animation="off"),
+        lambda: remember_text(tmp_path, "stories"),
+        lambda: remember_text(tmp_path, "python"),
+    ]
+    with ThreadPoolExecutor(len(changes)) as threads:
+        list(threads.map(lambda change: change(), changes))
+    kept = read_preferences(tmp_path)[0]
+    assert (kept.theme, kept.animation) == ("nord", "off")
+    assert {text.source for text in kept.recent_texts} == {"stories", "python"}
 
 
 def test_fields_of_a_later_version_are_no_reason_to_fail(tmp_path: Path) -> None:
