@@ -11,7 +11,8 @@ from lab.core.parallel.detached_process import DetachedProcess
 from lab.core.torch_environment import torch_environment
 from lab.planning.device import check_ranks
 from lab.planning.run_request import SettingError
-from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.rename_delete import refuse_if_gone
+from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_schema import Status
 
 
@@ -24,7 +25,7 @@ def start_trainer(run: Run, ranks: int | None = None, waiting: Callable[[], None
 
     Raises:
         UserError: if the run has finished, another trainer owns it, the machine has too few GPUs, or the new trainer died, with
-            the last line of its log.
+            the last line of its log; if the run is renamed or deleted meanwhile.
     """
     refuse_to_start(run)
     count = ranks or run.config.train.ranks
@@ -33,10 +34,14 @@ def start_trainer(run: Run, ranks: int | None = None, waiting: Callable[[], None
     try:
         process = _start_process(run, count)
     except OSError as error:
+        refuse_if_gone(run)
         raise os_error_in_words(error, f"start training {run.name}") from error
 
     def is_its_own(status: Status) -> bool:
-        return status.pid == process.pid if count == 1 else status.pid_started != before.pid_started
+        if count == 1:
+            return status.pid == process.pid
+        is_new = status.pid_started != before.pid_started and not is_on_other_host(status)
+        return is_new and _parent(status.pid) in (process.pid, None)
 
     def has_begun() -> bool:
         try:
@@ -48,11 +53,25 @@ def start_trainer(run: Run, ranks: int | None = None, waiting: Callable[[], None
         return is_its_own(status) and (status.phase in ACTIVE or process.returncode == 0)
 
     def reason() -> str:
+        refuse_if_gone(run)
         status = run.status()
-        return status.message if is_its_own(status) else ""
+        if is_its_own(status):
+            return status.message
+        return already_training(run.name, status) if run.is_alive() else ""
 
     process.wait_for_start(has_begun, f"The trainer of {run.name}", reason)
     return run.status().pid
+
+
+def _parent(pid: int) -> int | None:
+    """The process that has started this one; None if it is gone."""
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        parent: int = psutil.Process(pid).ppid()
+    except psutil.Error:
+        return None
+    return parent
 
 
 def _start_process(run: Run, count: int) -> DetachedProcess:
@@ -78,7 +97,7 @@ def refuse_to_start(run: Run) -> None:
     """Check that the run can be trained now. Raises UserError if it has finished, or a trainer owns it."""
     status = run.status()
     if run.is_alive():
-        raise UserError(f"{run.name} is already being trained by process {status.pid} on {status.host}.")
+        raise UserError(already_training(run.name, status))
     refuse_finished(run)
     if not os.path.lexists(run.tokens_path):
         raise UserError(f"{run.name} cannot be trained on: its tokens.bin is not in {run.path}.")
@@ -95,6 +114,10 @@ def refuse_finished(run: Run) -> None:
         raise UserError(f"{run.name} was imported, and has no text to train on.")
     if status.phase == "finished":
         raise UserError(finished_in_words(run))
+
+
+def already_training(name: str, status: Status) -> str:
+    return f"{name} is already being trained by process {status.pid} on {status.host}."
 
 
 def finished_in_words(run: Run) -> str:

@@ -30,7 +30,7 @@ from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
 from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
 from lab.training.distributed.rank_messages import end_in_words, start_in_words
-from lab.training.start_trainer import finished_in_words, refuse_finished
+from lab.training.start_trainer import already_training, finished_in_words, refuse_finished
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 
@@ -116,7 +116,7 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
     """Acquire the run's lock. Raises UserError if another trainer holds it, saying who; if the run is gone."""
     before = run.status()
     if is_on_other_host(before) and before.phase in ACTIVE and has_heartbeat(run, before):
-        raise UserError(f"{run.name} is already being trained by process {before.pid} on {before.host}.")
+        raise UserError(already_training(run.name, before))
     lock = trainer_lock(run.lock_path)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -125,7 +125,7 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
         except filelock.Timeout:
             status = run.status()
             if run.is_alive() or time.monotonic() > deadline:
-                raise UserError(f"{run.name} is already being trained by process {status.pid} on {status.host}.") from None
+                raise UserError(already_training(run.name, status)) from None
             time.sleep(0.05)
         except OSError as error:
             raise os_error_in_words(error, f"train {run.name}") from error

@@ -1,11 +1,14 @@
 import os
 import platform
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
 
 import filelock
 import msgspec
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.core.atomic_io import write_atomic
@@ -71,3 +74,54 @@ def test_who_waits_for_a_trainer_can_give_it_up_and_leaves_no_process(
         start_trainer(run, waiting=waiting)
     with pytest.raises(ProcessLookupError):
         os.kill(int(began.read_text()), 0)
+
+
+def pretend(run: Run, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this script in place of the processes of a training."""
+    run.tokens_path.touch()
+    fake = run.path.parent / "python"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+
+
+def test_the_first_rank_is_known_by_its_launcher(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    said = '{"phase": "training", "pid": %d, "pid_started": 5}'
+    pretend(run, f"sleep 60 &\nprintf '{said}' $! > status.json\nwait", monkeypatch)
+    pid = start_trainer(run, ranks=2)
+    launcher = psutil.Process(pid).parent()
+    os.kill(pid, signal.SIGTERM)
+    assert launcher.wait() == 0
+    assert run.status().pid == pid
+
+
+def test_of_two_that_start_several_ranks_at_once_one_is_refused(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    pretend(run, "sleep 0.2\necho It was refused.\necho The winner speaks on.\nexit 1", monkeypatch)
+    others = os.getpid()
+    with filelock.FileLock(run.lock_path):
+
+        def waiting() -> None:
+            say(run, pid=others, pid_started=5.0)
+
+        with pytest.raises(UserError, match=f"^tale is already being trained by process {others} on {platform.node()}.$"):
+            start_trainer(run, ranks=2, waiting=waiting)
+
+
+@pytest.mark.parametrize("script", ["mv ../tale ../saga; exit 2", "rm -r ../tale; exit 2"])
+def test_a_run_that_is_renamed_or_deleted_meanwhile_is_told_of(
+    script: str, empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = empty_run()
+    pretend(run, script, monkeypatch)
+    with pytest.raises(UserError, match="^There is no run called tale any more: it was renamed or deleted.$"):
+        start_trainer(run)
+
+
+def test_a_run_that_is_gone_before_its_trainer_starts_is_told_of(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    pretend(run, "exit 2", monkeypatch)
+    monkeypatch.setattr("lab.training.start_trainer.refuse_ranks", lambda *_: shutil.rmtree(run.path))
+    with pytest.raises(UserError, match="^There is no run called tale any more: it was renamed or deleted.$"):
+        start_trainer(run)
