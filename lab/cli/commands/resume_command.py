@@ -1,7 +1,11 @@
 """`llmlab resume`: resume a run that is paused, stopped or interrupted."""
 
+import shlex
+
 import click
 
+from lab.cli.command_registry import complain
+from lab.cli.exit_codes import FAILED
 from lab.cli.follow_run import follow, following_options, start_and_follow
 from lab.cli.number_types import Within
 from lab.core.errors import UserError
@@ -35,10 +39,19 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
             raise UserError(
                 f"{found.name} is paused, and its processes wait; `llmlab stop` it, then resume it in another number."
             )
+        status = found.status()
         found.send_command("resume")
+        if status.stopping:
+            complain(
+                f"{found.name} was told to stop, and waits for room on its full disk to save step {status.step}. "
+                f"`llmlab resume {shlex.quote(run)}` resumes it once it has stopped."
+            )
+        elif status.no_room:
+            click.echo(f"{found.name} continues from step {status.step} as soon as there is room on its full disk.")
+        elif detach:
+            click.echo(f"{found.name} continues from step {status.step}.")
         if detach:
-            click.echo(f"{found.name} continues from step {found.status().step}.")
-            return 0
-        return follow(found, found.status().step, quiet=quiet)
+            return FAILED if status.stopping else 0
+        return follow(found, status.step, quiet=quiet)
     last = [file.step for file in found.checkpoints() if file.name == "last"]
     return start_and_follow(found, after=last[0] if last else -1, detach=detach, quiet=quiet, ranks=count)

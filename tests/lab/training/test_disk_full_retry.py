@@ -138,6 +138,26 @@ def test_stop_says_that_it_is_waited_for_room(empty_run: Callable[..., Run], llm
     assert [command.name for command in trainer_commands.take(run.control_path)] == ["stop"]
 
 
+@pytest.mark.parametrize("stopping", [False, True])
+def test_resume_says_that_it_is_waited_for_room(stopping: bool, empty_run: Callable[..., Run], llmlab: Call) -> None:
+    run = empty_run()
+    said = Status(phase="paused", step=294, heartbeat=time.time() + 5, no_room=True, stopping=stopping)
+    run.status_path.write_bytes(msgspec.json.encode(said))
+    with filelock.FileLock(run.lock_path):
+        done = llmlab("resume", "tale", "--detach")
+    assert done == (
+        (
+            1,
+            "",
+            "llmlab: tale was told to stop, and waits for room on its full disk to save step 294. `llmlab resume tale` resumes it "
+            "once it has stopped.\n",
+        )
+        if stopping
+        else (0, "tale continues from step 294 as soon as there is room on its full disk.\n", "")
+    )
+    assert trainer_commands.take(run.control_path) == [("resume", "")], "it tries again at once"
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_saved_is_said_of_what_is_on_the_disk(
     damaged: bool, tiny_run: TinyRun, train_here: TrainHere, capfd: pytest.CaptureFixture[str]
