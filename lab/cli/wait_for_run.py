@@ -2,9 +2,12 @@
 
 import time
 
+import click
+
 from lab.core.errors import UserError
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.unresponsive_trainer import LISTEN_SECONDS, may_train_elsewhere
 
 ANSWER_SECONDS = 120.0
 """Longest wait for a trainer: it finishes its step, then a stop writes a checkpoint."""
@@ -32,3 +35,10 @@ def wait_until(run: Run, *phases: str) -> str:
     raise UserError(
         f"The trainer of {run.name} has not responded for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
     )
+
+
+def tell_of_listening(run: Run) -> None:
+    """Say on stderr that renaming or deleting the run takes some seconds, if it does."""
+    status = run.status()
+    if may_train_elsewhere(status) and not run.is_alive():
+        click.echo(f"Listening for {LISTEN_SECONDS:.0f} seconds, as {run.name} may still be trained on {status.host}.", err=True)

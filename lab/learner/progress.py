@@ -68,7 +68,9 @@ def write_progress(home: Path, progress: Progress, lesson: str) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with folder_lock(path.parent):
-            write_atomic(path, msgspec.json.format(msgspec.json.encode(_merged(progress, read_progress(home)[0], lesson))) + b"\n")
+            write_atomic(
+                path, msgspec.json.format(msgspec.json.encode(_merged(progress, read_progress(home)[0], lesson))) + b"\n"
+            )
     except OSError as error:
         raise os_error_in_words(error, f"keep your progress in {path}") from error
 

@@ -19,6 +19,7 @@ from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
 from lab.runs.run_names import check_name
+from lab.runs.unresponsive_trainer import has_heartbeat_elsewhere
 
 DELETED_PREFIX = ".deleting-"
 """Prefix of the hidden name of a run that is being deleted; the process that deletes it follows."""
@@ -186,8 +187,10 @@ def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
     """Hold the runs' trainer locks, so that no trainer can start meanwhile, and their homes', so that nobody else renames them.
 
     Raises:
-        UserError: if a run is gone, its lock cannot be had, or an engine has its weights open.
+        UserError: if a run is gone, is being trained, its lock cannot be had, or an engine has its weights open.
     """
+    for run in runs:
+        _refuse_if_trained_elsewhere(run)
     with ExitStack() as held:
         for home in sorted({run.path.parent for run in runs}):
             held.enter_context(folder_lock(home))
@@ -198,6 +201,16 @@ def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
             if inspect_lock_is_held(run.path):
                 raise UserError(f"{run.name} is open in Inspect or Learn of another lab; close that lab first.")
         yield
+
+
+def _refuse_if_trained_elsewhere(run: Run) -> None:
+    """Raises UserError if a trainer on another machine has a heartbeat, for which one that seems gone is listened to."""
+    refuse_to_change(run)
+    status = run.status()
+    if has_heartbeat_elsewhere(run, status):
+        raise UserError(
+            f"{run.name} is being trained by process {status.pid} on {status.host}, whose clock is not this one's; stop it there."
+        )
 
 
 @contextmanager

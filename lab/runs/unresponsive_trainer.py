@@ -1,4 +1,4 @@
-"""Diagnose a trainer that does not respond: gone, halted, or unable to write into its folder."""
+"""Diagnose a trainer that does not respond: gone, halted, unable to write into its folder, or on a machine of another clock."""
 
 import os
 import time
@@ -7,11 +7,28 @@ from lab.core.last_lines import last_text_line
 from lab.core.number_format import duration
 from lab.core.safe_open import open_regular
 from lab.core.visible_text import visible
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_schema import Status
 
 LAST_LINE_BYTES = 4096
 """Bytes at the end of trainer.log in which its last line is looked for."""
+LISTEN_SECONDS = 3.0
+"""Time to wait for a new heartbeat of a trainer on another machine, which writes one every second."""
+
+
+def may_train_elsewhere(status: Status) -> bool:
+    """True if a trainer on another machine has written this status and has not said that it has ended."""
+    return is_on_other_host(status) and status.phase in ACTIVE
+
+
+def has_heartbeat_elsewhere(run: Run, status: Status) -> bool:
+    """True if such a trainer writes a new heartbeat within `LISTEN_SECONDS`; the time in it may be wrong, as its clock may be."""
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while may_train_elsewhere(status) and time.monotonic() < deadline:
+        if run.status().heartbeat != status.heartbeat:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def unresponsive_reason(run: Run, status: Status, phase: str) -> str:

@@ -25,9 +25,10 @@ from lab.core.errors import UserError, name_error
 from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
 from lab.runs.rename_delete import refuse_if_gone
-from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
+from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
+from lab.runs.unresponsive_trainer import has_heartbeat_elsewhere, may_train_elsewhere
 from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
 from lab.training.distributed.rank_messages import end_in_words, start_in_words
 from lab.training.start_trainer import already_training, finished_in_words, refuse_finished
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 
 NICENESS = 5
 """Priority below that of the screen and of other people's processes."""
-
-LISTEN_SECONDS = 3.0
-"""Time to wait for a new heartbeat of a trainer on another machine, which writes one every second."""
 
 REFUSE_SECONDS = 20.0
 """Longest wait of a rank for its launcher to end it, when the run cannot be trained."""
@@ -115,7 +113,7 @@ def train_other_rank(run: Run, environment: RankEnvironment, signals: StopSignal
 def acquire_run(run: Run) -> filelock.BaseFileLock:
     """Acquire the run's lock. Raises UserError if another trainer holds it, saying who; if the run is gone."""
     before = run.status()
-    if is_on_other_host(before) and before.phase in ACTIVE and has_heartbeat(run, before):
+    if has_heartbeat_elsewhere(run, before):
         raise UserError(already_training(run.name, before))
     lock = trainer_lock(run.lock_path)
     deadline = time.monotonic() + LOCK_SECONDS
@@ -139,19 +137,9 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
     return lock
 
 
-def has_heartbeat(run: Run, status: Status) -> bool:
-    """True if a trainer on another machine writes a new heartbeat; the time in it may be wrong, as its clock may be."""
-    deadline = time.monotonic() + LISTEN_SECONDS
-    while time.monotonic() < deadline:
-        if run.status().heartbeat != status.heartbeat:
-            return True
-        time.sleep(0.1)
-    return False
-
-
 def takeover_note(status: Status) -> str:
     """A sentence if the last trainer was on another machine and has fallen silent."""
-    if not is_on_other_host(status) or status.phase not in ACTIVE:
+    if not may_train_elsewhere(status):
         return ""
     return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
 

@@ -5,6 +5,7 @@ import sys
 import click
 
 from lab.cli.exit_codes import FAILED
+from lab.cli.wait_for_run import tell_of_listening
 from lab.core import number_format
 from lab.core.errors import UserError
 
@@ -28,6 +29,7 @@ def delete(run: str, yes: bool) -> int:
         if not click.confirm(f"Delete {found.name}, at step {step}? This frees {freed} and cannot be undone."):
             click.echo("Nothing was deleted.")
             return FAILED
+    tell_of_listening(found)
     freed = number_format.bytes_(delete_run(found))
     click.echo(f"{found.name} is deleted; {freed} freed.")
     return 0

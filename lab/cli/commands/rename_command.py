@@ -2,6 +2,8 @@
 
 import click
 
+from lab.cli.wait_for_run import tell_of_listening
+
 
 @click.command(short_help="Rename a run.")
 @click.argument("run")
@@ -12,5 +14,6 @@ def rename(run: str, new: str) -> None:
     from lab.runs.rename_delete import rename_run
 
     found = find_run(run)
+    tell_of_listening(found)
     renamed = rename_run(found, new)
     click.echo(f"{found.name} is now called {renamed.name}; it is in {renamed.path}.")

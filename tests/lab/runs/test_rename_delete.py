@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
 import msgspec
 import pytest
 
+from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
 from lab.core.parallel.file_owner import owner
 from lab.runs import find_runs
@@ -105,6 +107,51 @@ def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
                 change()
     assert find_runs.is_run(run.path)
     rename_run(run, "mine")
+
+
+@contextmanager
+def trainer_elsewhere(run: Run, clock: float) -> Iterator[None]:
+    """A trainer on another machine, whose clock is so many seconds off."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(0.05):
+            status = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() + clock)
+            write_atomic(run.status_path, msgspec.json.encode(status))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    while not run.status_path.exists():
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("clock", [0, 60, -60])
+def test_a_run_with_a_trainer_on_another_machine_stays_whatever_its_clock(
+    empty_run: EmptyRun, llmlab: Call, clock: float
+) -> None:
+    run = empty_run()
+    with trainer_elsewhere(run, clock):
+        for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run), lambda: refuse_to_delete([run])):
+            with pytest.raises(UserError, match="tale is being trained by process 7 on abacus"):
+                change()
+        for command in (("rename", "tale", "mine"), ("delete", "tale", "--yes")):
+            done = llmlab(*command)
+            assert done.code == 2
+            assert ("Listening for 3 seconds, as tale may still be trained on abacus.\n" in done.err) == bool(clock)
+    assert find_runs.is_run(run.path)
+
+
+def test_a_run_whose_trainer_on_another_machine_is_silent_may_go(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 0.3)
+    run = empty_run()
+    status = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() - 60)
+    run.status_path.write_bytes(msgspec.json.encode(status))
+    assert rename_run(run, "mine").name == "mine"
 
 
 def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
