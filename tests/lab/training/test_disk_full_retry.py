@@ -145,16 +145,13 @@ def test_resume_says_that_it_is_waited_for_room(stopping: bool, empty_run: Calla
     run.status_path.write_bytes(msgspec.json.encode(said))
     with filelock.FileLock(run.lock_path):
         done = llmlab("resume", "tale", "--detach")
-    assert done == (
-        (
-            1,
-            "",
-            "llmlab: tale was told to stop, and waits for room on its full disk to save step 294. `llmlab resume tale` resumes it "
-            "once it has stopped.\n",
+    if stopping:
+        words = (
+            "llmlab: tale was told to stop, and waits for room on its full disk to save step 294. `llmlab resume tale` resumes it"
         )
-        if stopping
-        else (0, "tale continues from step 294 as soon as there is room on its full disk.\n", "")
-    )
+        assert done == (1, "", f"{words} once it has stopped.\n")
+    else:
+        assert done == (0, "tale continues from step 294 as soon as there is room on its full disk.\n", "")
     assert trainer_commands.take(run.control_path) == [("resume", "")], "it tries again at once"
 
 

@@ -18,6 +18,7 @@ from lab.runs.run_schema import Status
 from lab.training.start_trainer import start_trainer
 
 EmptyRun = Callable[..., Run]
+GONE = r"^There is no run called tale any more: it was renamed or deleted\.$"
 
 
 def say(run: Run, **fields: object) -> None:
@@ -105,7 +106,7 @@ def test_of_two_that_start_several_ranks_at_once_one_is_refused(empty_run: Empty
         def waiting() -> None:
             say(run, pid=others, pid_started=5.0)
 
-        with pytest.raises(UserError, match=f"^tale is already being trained by process {others} on {platform.node()}.$"):
+        with pytest.raises(UserError, match=rf"^tale is already being trained by process {others} on {platform.node()}\.$"):
             start_trainer(run, ranks=2, waiting=waiting)
 
 
@@ -115,7 +116,7 @@ def test_a_run_that_is_renamed_or_deleted_meanwhile_is_told_of(
 ) -> None:
     run = empty_run()
     pretend(run, script, monkeypatch)
-    with pytest.raises(UserError, match="^There is no run called tale any more: it was renamed or deleted.$"):
+    with pytest.raises(UserError, match=GONE):
         start_trainer(run)
 
 
@@ -123,5 +124,5 @@ def test_a_run_that_is_gone_before_its_trainer_starts_is_told_of(empty_run: Empt
     run = empty_run()
     pretend(run, "exit 2", monkeypatch)
     monkeypatch.setattr("lab.training.start_trainer.refuse_ranks", lambda *_: shutil.rmtree(run.path))
-    with pytest.raises(UserError, match="^There is no run called tale any more: it was renamed or deleted.$"):
+    with pytest.raises(UserError, match=GONE):
         start_trainer(run)
