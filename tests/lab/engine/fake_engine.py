@@ -19,6 +19,8 @@ class Params(msgspec.Struct):
     text: str = ""
     n: int = 0
     seconds: float = 0.0
+    until: str = ""
+    """What has to be served before the last slice."""
 
 
 ECHO = EngineMethod("echo", Params, str)
@@ -49,7 +51,11 @@ def log(params: Params) -> list[str]:
 
 def sliced(params: Params) -> Generator[None, None, str]:
     for i in range(params.n):
+        while params.until and i == params.n - 1 and params.until not in served:
+            time.sleep(0.001)
+            yield
         served.append(f"slice {i}{params.text and f' of {params.text}'}")
+        print(served[-1], file=sys.stderr, flush=True)
         time.sleep(params.seconds)
         yield
     return params.text

@@ -68,11 +68,13 @@ async def test_cancelling_the_caller_drops_the_waiting_request(client: EngineCli
 
 
 async def test_a_result_made_in_slices_lets_calls_and_other_slices_in_between(client: EngineClient) -> None:
-    long = asyncio.create_task(client.call(SLICED, Params(text="long", n=20, seconds=0.01)))
-    assert await client.call(ECHO, Params(text="in between")) == "in between"
-    assert await client.call(SLICED, Params(text="short", n=3)) == "short"
-    assert not long.done()
-    assert await long == "long"
+    async with asyncio.timeout(60):
+        long = asyncio.create_task(client.call(SLICED, Params(text="long", n=20, until="the end")))
+        assert await client.call(ECHO, Params(text="in between")) == "in between"
+        assert await client.call(SLICED, Params(text="short", n=3)) == "short"
+        assert not long.done()
+        await client.call(ECHO, Params(text="the end"))
+        assert await long == "long"
     log = await client.call(LOG, Params())
     assert [entry for entry in log if entry.endswith("of long")] == [f"slice {i} of long" for i in range(20)]
     assert log.index("in between") < log.index("slice 2 of short") < log.index("slice 19 of long")
@@ -87,7 +89,7 @@ async def test_cancelling_the_caller_ends_a_result_between_two_slices(client: En
         await unwanted
     made = len(await client.call(LOG, Params()))
     await asyncio.sleep(0.1)
-    assert len(await client.call(LOG, Params())) == made < 20
+    assert len(await client.call(LOG, Params())) == made < 1000
 
 
 async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(client: EngineClient) -> None:
@@ -97,15 +99,17 @@ async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(clie
     assert await old == "superseded"
 
 
-async def test_what_is_made_ahead_is_given_up_between_two_slices_for_any_other_call(client: EngineClient) -> None:
+async def test_what_is_made_ahead_is_given_up_between_two_slices_for_any_other_call(client: EngineClient, tmp_path: Path) -> None:
     await client.call(ECHO, Params())
     ahead = asyncio.create_task(outcome(client.call(SLICED, Params(text="ahead", n=1000, seconds=0.01), ahead=True)))
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):
+        while "of ahead" not in (tmp_path / "engine.log").read_text():  # to ask the engine would end it
+            await asyncio.sleep(0.01)
     assert await client.call(SLICED, Params(text="wanted", n=3)) == "wanted"
     assert await ahead == "superseded"
     log = await client.call(LOG, Params())
     made = [entry for entry in log if entry.endswith("of ahead")]
-    assert 0 < len(made) < 1000, "it was under way"
+    assert 0 < len(made) < 1000
     assert log.index(made[-1]) < log.index("slice 0 of wanted")
     assert await client.call(SLICED, Params(text="ahead", n=2), ahead=True) == "ahead"
 

@@ -108,12 +108,16 @@ def test_without_the_files_one_line_says_what_to_do(bare: Path, download: bool) 
     assert "\n" not in str(caught.value)
 
 
+SILENCE = 30.0
+"""Seconds after which a server answers that may not."""
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     content: dict[str, bytes] = {}
-    delay = 0.0
+    may_answer: threading.Event
 
     def do_GET(self) -> None:
-        time.sleep(self.delay)
+        self.may_answer.wait(SILENCE)
         found = self.content.get(self.path.strip("/"))
         with suppress(ConnectionError):
             self.send_response(200 if found is not None else 404)
@@ -127,7 +131,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Handler]]:
     """A server in OpenAI's place, for a machine on which the files are nowhere."""
-    handler = type("ThisHandler", (Handler,), {"content": {}, "delay": 0.0})
+    handler = type("ThisHandler", (Handler,), {"content": {}, "may_answer": threading.Event()})
+    handler.may_answer.set()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.05,))
         thread.start()
@@ -137,6 +142,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Han
         monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "tiktoken"))
         monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
         yield handler
+        handler.may_answer.set()
         running.shutdown()
         thread.join()
 
@@ -158,9 +164,10 @@ def test_a_download_of_other_content_is_refused(server: type[Handler], files: di
 def test_a_silent_network_is_given_up_soon(
     server: type[Handler], files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.content, server.delay = files, 1.0
+    server.content = files
+    server.may_answer.clear()
     monkeypatch.setattr(gpt2_vocabulary_files, "CONNECT_SECONDS", 0.1)
     before = time.monotonic()
     with pytest.raises(VocabularyError):
         vocabulary()
-    assert time.monotonic() - before < 0.9
+    assert time.monotonic() - before < SILENCE / 2

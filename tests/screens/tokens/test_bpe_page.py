@@ -52,6 +52,8 @@ async def settle(pilot: Pilot[None]) -> None:
         if page_of(pilot).state is not None and page_of(pilot).is_settled:
             break
         await asyncio.sleep(0.005)
+    else:
+        raise AssertionError("it does not settle")
     await pilot.pause(0)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.tokens.side_by_side_page import AlignedView
 from screens.tokens.size_bars import SizeBars
+from screens.tokens.strip_page import StripPage
 from screens.tokens.text_page import LARGEST_AT_ONCE
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import TokenFlow
@@ -59,11 +61,13 @@ def screen_of(pilot: Pilot[None]) -> TokensScreen:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    for _ in range(400):
+    for _ in range(4000):
         await pilot.pause(0)
         if screen_of(pilot).is_settled:
             break
         await asyncio.sleep(0.005)
+    else:
+        raise AssertionError("it does not settle")
     await pilot.pause(0)
 
 
@@ -196,22 +200,25 @@ async def test_only_the_newest_text_is_cut_while_one_is_being_cut(app: LabApp, m
     seen: list[str] = []
     encode = Tokenizer.encode
 
-    def slow(self: Tokenizer, text: str, **options: Any) -> list[int]:
-        import time
+    may_go_on = threading.Event()
 
-        time.sleep(0.05)
+    def held(self: Tokenizer, text: str, **options: Any) -> list[int]:
         seen.append(text)
+        may_go_on.wait(30)
         return encode(self, text, **options)
 
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        monkeypatch.setattr(Tokenizer, "encode", slow)
+        monkeypatch.setattr(Tokenizer, "encode", held)
         for length in range(1, 11):
-            screen_of(pilot).query_one(TextArea).text = "x" * (length + LARGEST_AT_ONCE)
-            await asyncio.sleep(0.005)
+            text = "x" * (length + LARGEST_AT_ONCE)
+            screen_of(pilot).query_one(TextArea).text = text
+            async with asyncio.timeout(30):
+                while screen_of(pilot).query_one(StripPage).text != text:
+                    await asyncio.sleep(0.001)
+        may_go_on.set()
         await settle(pilot)
-        assert seen[-1] == "x" * (10 + LARGEST_AT_ONCE)
-        assert len(seen) < 6
+        assert seen == ["x" * (length + LARGEST_AT_ONCE) for length in (1, 10)]
         assert counts(pilot).characters == 10 + LARGEST_AT_ONCE
 
 

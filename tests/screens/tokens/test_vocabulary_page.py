@@ -49,6 +49,8 @@ async def settle(pilot: Pilot[None]) -> None:
         if screen.is_settled:
             break
         await asyncio.sleep(0.005)
+    else:
+        raise AssertionError("it does not settle")
     await pilot.pause(0)
 
 
