@@ -15,8 +15,8 @@ from textual.screen import Screen
 
 MOMENT = 0.02
 """Seconds in which a timer, or a thread's answer, still belongs to what was just done: those that Textual sleeps."""
-LONGEST = 1.0
-"""Seconds after which a loop that never rests is given up, as Textual does."""
+LONGEST = 10.0
+"""Seconds after which a loop that never rests is given up; Textual's one is often too few on a busy machine."""
 
 _threads: "set[asyncio.Future[Any]]" = set()
 
