@@ -64,7 +64,7 @@ class RunPlots:
         xs = self._x_of_step(history.steps[train], history.seconds[train])
         mean, share, longest = SMOOTHINGS[view.smoothing]
         smooth = scaled(history.smoothed(share, longest)[train], self.per_loss)
-        words = f"{mean} smoothing" if view.smoothing else "smoothed"
+        words = f"{mean} smoothing" if view.smoothing else "its mean"
         eval_xs, val_losses, untrained = self._evaluations()
         unit = "bits/byte" if view.bits else "loss"
         series = [

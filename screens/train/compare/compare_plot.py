@@ -29,7 +29,7 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
     end = end_of_axis(runs, view)
     low, high = (edge / WHOLE * end for edge in view.window(WHOLE))
     smoothing, share, longest = SMOOTHINGS[view.smoothing]
-    words = f"{smoothing} smoothing" if view.smoothing else "smoothed"
+    words = f"{smoothing} smoothing" if view.smoothing else "its mean"
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, view.x == "time"
