@@ -29,7 +29,7 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
     end = end_of_axis(runs, view)
     low, high = (edge / WHOLE * end for edge in view.window(WHOLE))
     smoothing, share, longest = SMOOTHINGS[view.smoothing]
-    words = f"{smoothing} smoothing" if view.smoothing else "its mean"
+    words = f"train, {smoothing} smoothing" if view.smoothing else "train mean"
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, view.x == "time"
@@ -41,7 +41,7 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
         seen, seen_eval = _part(xs, low, high), _around(_part(eval_xs, low, high))
         ys = _scaled(history.smoothed(share, longest)[seen], per_loss)
         short = run.name if len(runs) < MANY else run.letter
-        lines.append(Series(f"{run.name}, train, {words}", short, "line", role, xs[seen], ys, dashes=dashes))
+        lines.append(Series(f"{run.name}, {words}", short, "line", role, xs[seen], ys, dashes=dashes))
         ys = _scaled(history.val_losses[trained][seen_eval], per_loss)
         named = len(runs) < MANY or run is runs[-1]
         marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))
