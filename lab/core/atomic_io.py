@@ -92,7 +92,11 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
     """`write_atomic` of contents that come in parts."""
     temporary = temporary_beside(path)
     write_synced(temporary, chunks)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # the next one has another name, and would lie beside it
+        raise
     sync_folder(path.parent)
 
 

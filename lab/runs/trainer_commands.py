@@ -38,9 +38,13 @@ def send(folder: Path, name: CommandName, text: str = "") -> None:
     write_synced(temporary, [text.encode("utf-8", "replace")])
     # The clock may have been set back since the last one came, and many a file system's ticks are long.
     newest = max(_arrived(folder / waiting) for waiting in COMMANDS)
-    if _arrived(temporary) <= newest:
-        os.utime(temporary, ns=(newest + TICK, newest + TICK))
-    os.replace(temporary, folder / name)
+    try:
+        if _arrived(temporary) <= newest:
+            os.utime(temporary, ns=(newest + TICK, newest + TICK))
+        os.replace(temporary, folder / name)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def take(folder: Path) -> list[Command]:

@@ -1,7 +1,9 @@
-"""Writers of one file at the same time."""
+"""Writers of one file at the same time, and one that cannot replace it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
 
 from lab.core.atomic_io import write_atomic
 
@@ -13,4 +15,13 @@ def test_threads_of_one_process_can_write_one_file_at_once(tmp_path: Path) -> No
         for _ in range(50):
             list(threads.map(lambda content: write_atomic(path, content), contents))
             assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            write_atomic(path, b"a")
     assert list(tmp_path.iterdir()) == [path]

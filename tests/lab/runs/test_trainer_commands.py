@@ -5,6 +5,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from lab.runs.trainer_commands import send, take
 
 
@@ -26,3 +28,11 @@ def test_commands_are_taken_in_the_order_of_their_coming_whatever_the_clock_says
             for name in names[1:]:
                 send(tmp_path, name)
             assert tuple(command.name for command in take(tmp_path)) == names
+
+
+def test_a_command_that_cannot_be_sent_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "stop").mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            send(tmp_path, "stop")
+    assert [path.name for path in tmp_path.iterdir()] == ["stop"]
