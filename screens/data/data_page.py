@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.containers import Vertical
 
+from lab.data.statistics.source_stamp import Stamp
 from lab.data.statistics.text_statistics import TextFacts
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import Page
@@ -25,9 +26,9 @@ class ChosenText:
     """Names of the cleaning rules that the user has chosen."""
 
     @property
-    def as_read(self) -> tuple[str, str, TextFacts]:
-        """The text as it was read: another where the file has changed."""
-        return self.source, self.encoding, self.facts
+    def as_read(self) -> tuple[str, str, Stamp]:
+        """The text before any rule: another where its file has changed."""
+        return self.source, self.encoding, self.facts.stamp
 
     @property
     def key(self) -> tuple[str, str, tuple[str, ...]]:

@@ -41,6 +41,8 @@ class TextFacts:
     """Documents that hold text; with several, an end-of-text token stands between each two."""
     left_out: str = ""
     """Files of its folders that are not read, in words; "" if there are none."""
+    stamp: Stamp = ()
+    """Its files as they were when it was read."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _read_facts(source: str, encoding: str | None, cleaning: tuple[str, ...], st
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
         documents=corpus.documents,
         left_out=corpus.left_out,
+        stamp=stamp,
     )
 
 

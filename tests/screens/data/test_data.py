@@ -574,6 +574,34 @@ async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(
         await until(pilot, lambda: bar.steps[:2] == (f"text {raw} B", f"cleaned {kept} B"))
 
 
+async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_measured_again(
+    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("web.txt").write_text("Write to me@dogs.net.\n" * 20)
+    asked: list[tuple[str, ...]] = []
+
+    async def noted(request: FunnelRequest, progress: Any) -> FunnelReply:
+        asked.append(request.rules)
+        return await run_funnel_process(request, progress)
+
+    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", noted)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "web.txt")
+        screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
+        await until(pilot, lambda: screen.text is not None and "web" in screen.text.source)
+        await pilot.press("escape", "e")
+        await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 440 B"))
+        await pilot.press(*"jjjjjjjjj", "space")
+        await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 560 B"))
+        await pilot.press("c")
+        await until(pilot, lambda: screen.text is not None and screen.text.facts.bytes == 560)
+        await pilot.press("escape", "e")
+        await until(pilot, lambda: screen.page == "clean")
+        await pilot.pause(0.5)
+        assert bar.steps[:2] == ("text 440 B", "cleaned 560 B")
+        assert asked == [("line-endings",), ("line-endings", "emails")]
+
+
 async def test_rules_switched_faster_than_they_are_shown_are_all_switched(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
