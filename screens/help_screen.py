@@ -225,7 +225,7 @@ def _table(sections: list[Section], picture: str, width: int, wide: bool) -> lis
 def _section(section: Section, width: int) -> list[Content]:
     """The lines of a section: its title, each key with its words, and an empty one."""
     title, lines = section
-    column = min(MOST_OF_KEYS, max(cell_len(keys) for keys, _ in lines))
+    column = max(1, min(MOST_OF_KEYS, max(cell_len(keys) for keys, _ in lines), (width - GAP) // 2))
     drawn = [Content.styled(title, "bold underline")]
     for keys, words in lines:
         told = wrap(words[:1].upper() + words[1:], width - column - GAP)

@@ -38,10 +38,11 @@ def fit_ends(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be.
+    """`text` broken at spaces into lines of at most `width` character cells, or 1; a longer word is broken where it must be.
 
     The space that a token in quotation marks begins with, as in “ there”, is no place to break.
     """
+    width = max(1, width)
     lines: list[str] = []
     for paragraph in visible(text, keep="\n").split("\n"):
         line = ""

@@ -158,6 +158,9 @@ async def test_table_of_keys_fits_the_terminal_also_when_that_changes(app: LabAp
             assert max(line.cell_length for line in content.split("\n")) <= keys.size.width
             assert keys.size.height == len(content.split("\n")), "no line is broken anew"
             assert (box.size.width + 4 > 80) == (size[0] == 140), "two columns where there is room"
+        for width in (40, 23, 12, 4):
+            await pilot.resize_terminal(width, 10)
+            await pilot.pause()
 
 
 async def test_every_line_of_the_help_is_of_a_binding_and_none_stands_twice(app: LabApp) -> None:
