@@ -19,7 +19,7 @@ from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
 from lab.runs.run_names import check_name
-from lab.runs.unresponsive_trainer import has_heartbeat_elsewhere
+from lab.runs.unresponsive_trainer import heard_elsewhere
 
 DELETED_PREFIX = ".deleting-"
 """Prefix of the hidden name of a run that is being deleted; the process that deletes it follows."""
@@ -189,8 +189,7 @@ def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
     Raises:
         UserError: if a run is gone, is being trained, its lock cannot be had, or an engine has its weights open.
     """
-    for run in runs:
-        _refuse_if_trained_elsewhere(run)
+    _refuse_if_trained_elsewhere(runs)
     with ExitStack() as held:
         for home in sorted({run.path.parent for run in runs}):
             held.enter_context(folder_lock(home))
@@ -203,11 +202,12 @@ def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
         yield
 
 
-def _refuse_if_trained_elsewhere(run: Run) -> None:
-    """Raises UserError if a trainer on another machine has a heartbeat, for which one that seems gone is listened to."""
-    refuse_to_change(run)
-    status = run.status()
-    if has_heartbeat_elsewhere(run, status):
+def _refuse_if_trained_elsewhere(runs: Sequence[Run]) -> None:
+    """Raises UserError if a trainer on another machine has a heartbeat, for which those that seem gone are listened to."""
+    for run in runs:
+        refuse_to_change(run)
+    if heard := heard_elsewhere(runs):
+        run, status = heard
         raise UserError(
             f"{run.name} is being trained by process {status.pid} on {status.host}, whose clock is not this one's; stop it there."
         )

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 
 from lab.core.last_lines import last_text_line
 from lab.core.number_format import duration
@@ -21,14 +22,19 @@ def may_train_elsewhere(status: Status) -> bool:
     return is_on_other_host(status) and status.phase in ACTIVE
 
 
-def has_heartbeat_elsewhere(run: Run, status: Status) -> bool:
-    """True if such a trainer writes a new heartbeat within `LISTEN_SECONDS`; the time in it may be wrong, as its clock may be."""
+def heard_elsewhere(runs: Sequence[Run]) -> tuple[Run, Status] | None:
+    """The first of the runs of which a trainer on another machine writes a new heartbeat within `LISTEN_SECONDS`, and its status.
+
+    The time in it may be wrong, as the clock of that machine may be. All are listened to at once.
+    """
+    before = [(run, status) for run in runs if may_train_elsewhere(status := run.status())]
     deadline = time.monotonic() + LISTEN_SECONDS
-    while may_train_elsewhere(status) and time.monotonic() < deadline:
-        if run.status().heartbeat != status.heartbeat:
-            return True
+    while before and time.monotonic() < deadline:
+        for run, status in before:
+            if run.status().heartbeat != status.heartbeat:
+                return run, status
         time.sleep(0.1)
-    return False
+    return None
 
 
 def unresponsive_reason(run: Run, status: Status, phase: str) -> str:

@@ -28,7 +28,7 @@ from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
-from lab.runs.unresponsive_trainer import has_heartbeat_elsewhere, may_train_elsewhere
+from lab.runs.unresponsive_trainer import heard_elsewhere, may_train_elsewhere
 from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
 from lab.training.distributed.rank_messages import end_in_words, start_in_words
 from lab.training.start_trainer import already_training, finished_in_words, refuse_finished
@@ -112,9 +112,8 @@ def train_other_rank(run: Run, environment: RankEnvironment, signals: StopSignal
 
 def acquire_run(run: Run) -> filelock.BaseFileLock:
     """Acquire the run's lock. Raises UserError if another trainer holds it, saying who; if the run is gone."""
-    before = run.status()
-    if has_heartbeat_elsewhere(run, before):
-        raise UserError(already_training(run.name, before))
+    if heard := heard_elsewhere([run]):
+        raise UserError(already_training(run.name, heard[1]))
     lock = trainer_lock(run.lock_path)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:

@@ -154,6 +154,17 @@ def test_a_run_whose_trainer_on_another_machine_is_silent_may_go(empty_run: Empt
     assert rename_run(run, "mine").name == "mine"
 
 
+def test_several_runs_are_listened_to_at_once(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 1.0)
+    runs = [empty_run(f"tale-{number}") for number in range(4)]
+    silent = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() - 60)
+    for run in runs:
+        run.status_path.write_bytes(msgspec.json.encode(silent))
+    before = time.monotonic()
+    delete_runs(runs)
+    assert time.monotonic() - before < 2.5
+
+
 def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
     run = empty_run()
     descriptor = hold_inspect_lock(run.path)
