@@ -160,7 +160,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         try:
             for at, known in wanted:
                 follower = known or RunFollower(open_run(self.names[at]))
-                updates.append((at, follower, "" if known else vocabulary_of(follower.run), follower.read()))
+                update = follower.read()
+                updates.append((at, follower, "" if update.history is None else vocabulary_of(follower.run), update))
         except UserError as error:
             self.post_message(self.RunsRead(updates, str(error)))
         else:
@@ -177,14 +178,16 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
                 part.show(lambda width: [])
             self.refresh_bindings()
             return
-        if not self.runs:
-            for at, _, vocabulary, update in message.updates:
+        before = [run.config.created for run in self.runs]
+        for at, follower, vocabulary, update in message.updates:
+            if at == len(self.runs) or self.runs[at].config.created != update.config.created:
                 name, letter = self.names[at], LETTERS[at]
-                self.runs.append(ComparedRun(letter, name, vocabulary, update.config, update.status, update.phase, LossHistory()))
-            self.bits = in_bits(self.runs)
-        for at, follower, _, update in message.updates:
+                run = ComparedRun(letter, name, vocabulary, update.config, update.status, update.phase, LossHistory())
+                self.runs[at : at + 1] = [run]
             self._followers[at] = follower
             self.runs[at].apply(update)
+        if before != [run.config.created for run in self.runs]:
+            self.bits = in_bits(self.runs)
         self._show()
 
     def _show(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -414,6 +415,23 @@ async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_run
         await until(pilot, lambda: [run.name for run in app.runs] == ["older"])
         assert app.run_name == "older"
         assert [path.name for path in home.iterdir()] == ["older"]
+
+
+async def test_a_new_run_of_the_name_of_a_deleted_one_has_its_own_settings_and_tokenizer(
+    app: LabApp, two_runs: tuple[Run, Run], make_run: Any, until: Any
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        screen = app.screen
+        assert isinstance(screen, CompareScreen)
+        assert not screen.bits
+        shutil.rmtree(two_runs[0].path)
+        anew = make_run("older", created=3000.0, step=400, steps=400, text="stories")
+        anew.tokenizer_path.write_text('{"other": 1}')
+        screen._read(list(screen._followers.items()))
+        await until(pilot, lambda: compared(pilot)[1].config.created == 3000.0)
+        assert compared(pilot)[1].vocabulary != compared(pilot)[0].vocabulary
+        assert screen.bits, "losses per token do not compare any more"
 
 
 async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, make_run: Any, until: Any) -> None:
