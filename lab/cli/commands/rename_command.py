@@ -11,9 +11,10 @@ from lab.cli.wait_for_run import tell_of_listening
 def rename(run: str, new: str) -> None:
     """Rename RUN to NEW. Its folder is renamed; nothing in it changes."""
     from lab.runs.find_runs import find_run
-    from lab.runs.rename_delete import rename_run
+    from lab.runs.rename_delete import check_new_name, rename_run
 
     found = find_run(run)
+    check_new_name(found, new)
     tell_of_listening(found)
     renamed = rename_run(found, new)
     click.echo(f"{found.name} is now called {renamed.name}; it is in {renamed.path}.")

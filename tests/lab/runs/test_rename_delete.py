@@ -146,6 +146,14 @@ def test_a_run_with_a_trainer_on_another_machine_stays_whatever_its_clock(
     assert find_runs.is_run(run.path)
 
 
+def test_a_name_that_is_refused_is_not_listened_for(empty_run: EmptyRun, llmlab: Call) -> None:
+    run = empty_run()
+    empty_run("saga")
+    status = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() - 60)
+    run.status_path.write_bytes(msgspec.json.encode(status))
+    assert llmlab("rename", "tale", "saga").err == "llmlab: There is a run called saga already; choose another name.\n"
+
+
 def test_a_run_whose_trainer_on_another_machine_is_silent_may_go(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 0.3)
     run = empty_run()
