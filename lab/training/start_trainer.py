@@ -40,8 +40,10 @@ def start_trainer(run: Run, ranks: int | None = None, waiting: Callable[[], None
     def is_its_own(status: Status) -> bool:
         if count == 1:
             return status.pid == process.pid
-        is_new = status.pid_started != before.pid_started and not is_on_other_host(status)
-        return is_new and _parent(status.pid) in (process.pid, None)
+        if status.pid_started == before.pid_started or is_on_other_host(status):
+            return False
+        parent = _parent(status.pid)
+        return parent == process.pid or (parent is None and status.phase not in ACTIVE)
 
     def has_begun() -> bool:
         try:

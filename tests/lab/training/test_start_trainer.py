@@ -2,6 +2,7 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -108,6 +109,15 @@ def test_of_two_that_start_several_ranks_at_once_one_is_refused(empty_run: Empty
 
         with pytest.raises(UserError, match=rf"^tale is already being trained by process {others} on {platform.node()}\.$"):
             start_trainer(run, ranks=2, waiting=waiting)
+
+
+def test_a_first_rank_that_was_killed_is_not_said_to_train(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    pretend(run, "sleep 0.2\necho It was killed.\nexit 1", monkeypatch)
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    with pytest.raises(UserError, match=r"^It was killed\.$"):
+        start_trainer(run, ranks=2, waiting=lambda: say(run, pid=killed.pid, pid_started=5.0))
 
 
 @pytest.mark.parametrize("script", ["mv ../tale ../saga; exit 2", "rm -r ../tale; exit 2"])
