@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -40,7 +41,8 @@ def send(folder: Path, name: CommandName, text: str = "") -> None:
     newest = max(_arrived(folder / waiting) for waiting in COMMANDS)
     try:
         if _arrived(temporary) <= newest:
-            os.utime(temporary, ns=(newest + TICK, newest + TICK))
+            with suppress(PermissionError):  # on some disks a file is nobody's own; then the order is the clock's
+                os.utime(temporary, ns=(newest + TICK, newest + TICK))
         os.replace(temporary, folder / name)
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -36,3 +36,16 @@ def test_a_command_that_cannot_be_sent_leaves_no_file(tmp_path: Path) -> None:
         with pytest.raises(IsADirectoryError):
             send(tmp_path, "stop")
     assert [path.name for path in tmp_path.iterdir()] == ["stop"]
+
+
+def test_a_disk_on_which_no_time_can_be_set_takes_commands_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = time.time() + 3600
+    send(tmp_path, "pause")
+    os.utime(tmp_path / "pause", (later, later))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.utime", refuse)
+    send(tmp_path, "stop")
+    assert {command.name for command in take(tmp_path)} == {"pause", "stop"}
