@@ -14,6 +14,7 @@ from lab.planning.clone_settings import cloned_settings, hidden_settings, text_p
 from lab.runs.home_folder import home
 from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change, rename_run, size_of
 from lab.runs.run_folder import Run
+from lab.runs.unresponsive_trainer import listening_in_words
 from screens.app_state import AppState
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.choose_run import RunChooser
@@ -122,9 +123,11 @@ class RunActions:
         self._app.push_screen(CompareScreen(names))
 
     async def _release(self, run: RunSummary) -> None:
-        """Have this lab's own engine close the run's files."""
+        """Have this lab's own engine close the run's files, and say so if what follows takes some seconds."""
         for release in self._app.release_run:
             await release(run.path)
+        if words := await asyncio.to_thread(listening_in_words, Run(run.path)):
+            self._app.notify(words, markup=False)
 
     async def _rename_in_own_files(self, before: str, now: str) -> None:
         """Have the prompt that Inspect restores follow a run to its new name, or to none, and notes to a new one."""

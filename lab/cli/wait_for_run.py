@@ -7,7 +7,7 @@ import click
 from lab.core.errors import UserError
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
-from lab.runs.unresponsive_trainer import LISTEN_SECONDS, may_train_elsewhere
+from lab.runs.unresponsive_trainer import listening_in_words
 
 ANSWER_SECONDS = 120.0
 """Longest wait for a trainer: it finishes its step, then a stop writes a checkpoint."""
@@ -39,6 +39,5 @@ def wait_until(run: Run, *phases: str) -> str:
 
 def tell_of_listening(run: Run) -> None:
     """Say on stderr that renaming or deleting the run takes some seconds, if it does."""
-    status = run.status()
-    if may_train_elsewhere(status) and not run.is_alive():
-        click.echo(f"Listening for {LISTEN_SECONDS:.0f} seconds, as {run.name} may still be trained on {status.host}.", err=True)
+    if words := listening_in_words(run):
+        click.echo(words, err=True)

@@ -37,6 +37,14 @@ def heard_elsewhere(runs: Sequence[Run]) -> tuple[Run, Status] | None:
     return None
 
 
+def listening_in_words(run: Run) -> str:
+    """A sentence on the seconds for which the run is listened to before it is renamed or deleted; empty if it is not."""
+    status = run.status()
+    if not may_train_elsewhere(status) or run.is_alive():
+        return ""
+    return f"Listening for {LISTEN_SECONDS:.0f} seconds, as {run.name} may still be trained on {status.host}."
+
+
 def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
     """The reason for an interrupted or not answering run, in one sentence; empty for all others."""
     if phase == "not answering":

@@ -417,6 +417,24 @@ async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_run
         assert [path.name for path in home.iterdir()] == ["older"]
 
 
+async def test_delete_says_that_it_listens_for_a_trainer_on_another_machine(
+    app: LabApp, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 1.0)
+    newer = two_runs[1]
+    status = msgspec.structs.replace(newer.status(), phase="training", host="abacus", heartbeat=1.0)
+    newer.status_path.write_bytes(msgspec.json.encode(status))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("D")
+        words = "Listening for 1 seconds, as newer may still be trained on abacus."
+        await until(pilot, lambda: words in [note.message for note in app._notifications])
+        assert newer.path.is_dir()
+        await until(pilot, lambda: [run.name for run in app.runs] == ["older"])
+
+
 async def test_a_new_run_of_the_name_of_a_deleted_one_has_its_own_settings_and_tokenizer(
     app: LabApp, two_runs: tuple[Run, Run], make_run: Any, until: Any
 ) -> None:
