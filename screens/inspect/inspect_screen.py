@@ -189,7 +189,7 @@ class InspectScreen(WidgetMessages):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self._bar.is_editing:
-            return action == "back"
+            return action in ("back", "more_keys")
         if action == "restart_engine":
             return self.notices.may_restart
         return action not in self._owners or self._owners[action].is_enabled(action)

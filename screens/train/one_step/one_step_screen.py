@@ -224,7 +224,7 @@ class OneStepScreen(LabScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self.has_class("-editing"):
-            return action == "back"
+            return action in ("back", "more_keys")
         selected = self.selected
         match action:
             case "undo":

@@ -20,6 +20,7 @@ from screens.dialogs.choose_run import RunChooser
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.sampling_form import SamplingForm
+from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
@@ -260,3 +261,13 @@ async def test_a_prompt_that_cannot_be_kept_says_so_with_its_brackets(until: Any
         app.query_one(PromptInput).keep("The dog")
         await until(pilot, lambda: app.screen.query(Toast))
         assert "/runs/[Old]/prompts" in str(app.screen.query_one(Toast).render())
+
+
+async def test_ctrl_k_shows_the_keys_and_leaves_the_prompt(inspect: Open) -> None:
+    async with inspect(size=(80, 24)) as pilot:
+        editor = await editing(pilot)
+        before = editor.text
+        await pilot.press("home", "ctrl+k")
+        await pilot.pause()
+        assert editor.text == before
+        assert pilot.app.screen.query_one(KeyBar).has_class("-open")

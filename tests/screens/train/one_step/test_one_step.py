@@ -214,6 +214,16 @@ async def test_a_typed_sentence_is_learned_from_and_b_leads_back(opened: Any, en
         assert answered(pilot).text is None
 
 
+async def test_ctrl_k_shows_the_keys_and_leaves_the_sentence(opened: Any) -> None:
+    async with opened() as pilot:
+        await press(pilot, "e")
+        editor = screen_of(pilot).query_one("#step-editor", Input)
+        editor.value = "abc"
+        await press(pilot, "home", "ctrl+k")
+        assert editor.value == "abc"
+        assert screen_of(pilot).query_one(KeyBar).has_class("-open")
+
+
 async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
         await press(pilot, "j", "space")
