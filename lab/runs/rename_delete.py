@@ -43,9 +43,9 @@ def check_new_name(run: Run, name: str) -> str:
 
 
 def refuse_if_gone(run: Run) -> None:
-    """Check, with the run's lock held, that the run is still there. Raises UserError if it was renamed or deleted meanwhile.
+    """Check that the run is still there. Raises UserError if it was renamed or deleted meanwhile.
 
-    The folder that its lock has then made anew is removed.
+    The folder that its lock may have made anew is then removed.
     """
     if is_run(run.path):
         return

@@ -133,8 +133,9 @@ class CleanPage(DataPage):
 
     @dataclass
     class RulesChanged(Message):
-        """Other rules are on."""
+        """Other rules are on: the change of that number."""
 
+        number: int
         rules: tuple[str, ...]
 
     @dataclass
@@ -147,6 +148,8 @@ class CleanPage(DataPage):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.changes = 0
+        """Number of times that rules were switched."""
         self._text: ChosenText | None = None
         self._measured_rules: tuple[str, ...] | None = None
         """The rules of the funnel; None while there is none."""
@@ -209,7 +212,8 @@ class CleanPage(DataPage):
 
     def watch_rules(self, rules: tuple[str, ...]) -> None:
         self._draw()
-        self.post_message(self.RulesChanged(rules))
+        self.changes += 1
+        self.post_message(self.RulesChanged(self.changes, rules))
         if self._text is not None:
             self._measure_soon()
 

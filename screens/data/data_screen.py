@@ -181,7 +181,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
     @on(CleanPage.RulesChanged)
     def _rules_changed(self, message: CleanPage.RulesChanged) -> None:
-        if message.rules != self.query_one(CleanPage).rules:
+        if message.number != self.query_one(CleanPage).changes:
             return  # the next key has changed them again, and tells so
         self._rules = self.choose_page.rules = message.rules
         self._measured = None

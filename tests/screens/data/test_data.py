@@ -610,11 +610,23 @@ async def test_rules_switched_faster_than_they_are_shown_are_all_switched(app: D
         page = screen_of(pilot).query_one(CleanPage)
         page.rules = ("line-endings", "emails")
         page.rules = ("line-endings", "emails", "phone-numbers")
-        first = CleanPage.RulesChanged(("line-endings", "emails"))
+        first = CleanPage.RulesChanged(page.changes - 1, ("line-endings", "emails"))
         screen_of(pilot)._rules_changed(first)  # told late, as on a busy machine
         assert page.rules == ("line-endings", "emails", "phone-numbers")
         await until(pilot, lambda: screen_of(pilot).choose_page.rules == page.rules)
         assert page.rules == ("line-endings", "emails", "phone-numbers")
+
+
+async def test_a_rule_switched_while_the_text_is_read_anew_stays_switched(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: screen_of(pilot).text is not None and "fable" in screen_of(pilot).text.source)
+        await pilot.press("escape", "e")
+        screen, page = screen_of(pilot), screen_of(pilot).query_one(CleanPage)
+        page.rules = ("line-endings", "emails")
+        screen._text_read(ChoosePage.TextRead(screen.text))  # before the screen has heard of the rule
+        await until(pilot, lambda: screen.choose_page.rules == ("line-endings", "emails"))
+        assert page.rules == ("line-endings", "emails")
 
 
 async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: DataApp, until: Any) -> None:
