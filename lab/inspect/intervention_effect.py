@@ -101,7 +101,7 @@ def in_short(effect: Effect) -> str:
 def sentence(effect: Effect) -> str:
     """One sentence on the top token, and the KL divergence."""
     first, then = effect.first_before, effect.first_after
-    lead = f"With {effect.words}, after {effect.here}"
+    lead = f"{effect.words[:1].upper()}{effect.words[1:]}: after {effect.here}"
     if then.id != first.id:
         says = (
             f"{lead} the model predicts “{then.label}” ({probability(then.after)}, before {probability(then.before)}) instead of "

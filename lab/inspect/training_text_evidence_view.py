@@ -86,9 +86,9 @@ def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token
         counted = f"after {after} the training text has {name} {_of(chosen)}"
         if p > 0 and 1 / AGREE <= frequency / p <= AGREE:
             return f"As in the text: {counted}; {model}."
-        if p > frequency:
-            return f"More than in the text: {counted}; {model}, so it uses more than the last {_tokens(chosen.length)}."
-        return f"Less than in the text: {counted}; {model}, so it has not learned this yet, or uses more tokens."
+        relation = "More" if p > frequency else "Less"
+        others = ", or uses more tokens" if len(prompt) > chosen.length else ""
+        return f"{relation} than in the text: {counted}; {model}, so it has not learned this frequency yet{others}."
     shorter = next((each for each in found.following if each.candidate), None)
     if shorter is None:
         return f"New: the training text never has {name} right after {_quoted(context, prompt[-1:])}; {model}."
@@ -102,10 +102,6 @@ def _of(following: Following) -> str:
     """`80 of 402 times (19.9%)`."""
     frequency = probability(following.candidate / following.occurrences)
     return f"{whole(following.candidate)} of {whole(following.occurrences)} times ({frequency})"
-
-
-def _tokens(count: int) -> str:
-    return "token" if count == 1 else f"{count} tokens"
 
 
 def _shown(context: StageContext, ids: Sequence[int]) -> str:

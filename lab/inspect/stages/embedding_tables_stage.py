@@ -133,6 +133,6 @@ def _positions_sentence(context: StageContext, table: Numbers) -> str:
     apart = len(table) // 2
     far = float((directions[apart:] * directions[: len(table) - apart]).sum(-1).mean())
     return (
-        f"Each of the {whole(len(table))} positions has a vector of its own, learned as the tokens' are. Neighbours have a mean "
-        f"cosine of {fixed(near, 2)}, positions {apart} apart {fixed(far, 2)}."
+        f"Each of the {whole(len(table))} positions has a vector of its own, which training changes, as it does those of "
+        f"tokens. Neighbours have a mean cosine of {fixed(near, 2)}, positions {apart} apart {fixed(far, 2)}."
     )

@@ -20,16 +20,25 @@ def cache(context: StageContext) -> View:
     k, v = (context.heads(f"{context.block}attn.{name}")[context.head, :tokens] for name in ("k", "v"))
     blocks: list[Block] = [
         _layers(context, tokens, new),
-        _saved(context, tokens),
-        Paragraph(_formula(tokens)),
-        strip(f"k of {context.here}, the new row in {_place(context)}", k[-1], _name(context, "k", context.position)),
-        strip(f"v of {context.here}, the new row in {_place(context)}", v[-1], _name(context, "v", context.position)),
+        _saved(context, tokens, new),
+        Paragraph(_formula(tokens, new)),
+        *(
+            strip(
+                f"{name} of {context.here}, {_newest(context)} in {_place(context)}", row, _name(context, name, context.position)
+            )
+            for name, row in (("k", k[-1]), ("v", v[-1]))
+        ),
         _rows(context, "k", k),
         _rows(context, "v", v),
         Paragraph(_when_full(context, tokens)),
     ]
     parity = context.parity(f"{context.block}attn.k", k, slice(0, tokens), context.head)
     return View("cache", f"KV cache · {_place(context)}", _sentence(context, tokens), blocks, parity)
+
+
+def _newest(context: StageContext) -> str:
+    """The last row: the only new one, unless all were recomputed."""
+    return "the newest row" if context.dropped else "the new row"
 
 
 def _place(context: StageContext) -> str:
@@ -81,12 +90,13 @@ def _layers(context: StageContext, tokens: int, new: int) -> Table:
     return Table(columns, rows, title="cache size, 4 bytes per number", total=total, selected=context.layer)
 
 
-def _saved(context: StageContext, tokens: int) -> Table:
+def _saved(context: StageContext, tokens: int, new: int) -> Table:
+    """The multiplications without a cache and with it, which computes `new` rows."""
     config = context.config
-    with_it, without = multiplications(config, tokens, 1), multiplications(config, tokens, tokens)
+    with_it, without = multiplications(config, tokens, new), multiplications(config, tokens, tokens)
     share = f"{fixed(without / with_it, 1)} × as many"
     rows = [
-        [Cell("without a cache"), Cell(whole(without)), Cell(share if tokens > 1 else "")],
+        [Cell("without a cache"), Cell(whole(without)), Cell(share if tokens > new else "")],
         [Cell("with it"), Cell(whole(with_it)), Cell("")],
         [Cell("saved", style="strong"), Cell(whole(without - with_it), style="strong"), Cell("")],
     ]
@@ -94,10 +104,11 @@ def _saved(context: StageContext, tokens: int) -> Table:
     return Table(columns, rows, title=f"multiplications to predict token {tokens + 1}")
 
 
-def _formula(tokens: int) -> str:
+def _formula(tokens: int, new: int) -> str:
+    with_it = f"{whole(new)} with it" if new < tokens or tokens == 1 else "and as many with it"
     return (
         f"n × (12·layers·width² + 2·layers·width·{whole(tokens)}) + vocabulary·width, where n is the number of rows to compute: "
-        f"{whole(tokens)} without a cache, 1 with it."
+        f"{whole(tokens)} without a cache, {with_it}."
     )
 
 
@@ -111,7 +122,7 @@ def _rows(context: StageContext, which: str, values: Numbers) -> Matrix:
         row_labels=[context.name(i) for i in shown],
         column_labels=[str(i + 1) for i in range(values.shape[1])],
         values=Array.of(np.ascontiguousarray(values[shown.start :])),
-        legend=f"▸ {'the newest row' if context.dropped else 'the new row'}{above}",
+        legend=f"▸ {_newest(context)}{above}",
         ref=ref(f"{context.block}attn.{which}", f"{shown.start}:", context.head, ":"),
         selected=(len(shown) - 1, 0),
         scale="diverging",

@@ -17,6 +17,7 @@ from lab.engine.method_registry import LensParams, OpenParams, PromptParams, Sam
 from lab.engine.prompt_trace import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import STAGES
 from lab.runs.run_schema import ValidationSegments
+from lab.views.blocks import Paragraph, Table
 from models.config import ConfigError
 from models.gpt import GPT
 from models.sampling import generate
@@ -203,6 +204,20 @@ def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: InProcessEng
     assert [guess.id for guess in lens.top] == [guess.id for guess in alone.top]
     exact = engine.lens(LensParams(run="tiny", ids=tuple(ids[:16])))
     assert (exact.dropped, len(exact.tokens)) == (0, 16)
+
+
+def test_a_window_that_has_slid_saves_nothing(tiny: Any, engine: InProcessEngine) -> None:
+    def words_and_table(text: str) -> tuple[str, Table]:
+        blocks = engine.view(ViewParams(run="tiny", text=text, stage="cache")).blocks
+        words = " ".join(block.text if isinstance(block, Paragraph) else getattr(block, "title", "") for block in blocks)
+        return words, next(block for block in blocks if isinstance(block, Table) and block.title.startswith("multiplications"))
+
+    for slid, text in ((False, "The big dog"), (True, "The big dog ran. " * 9)):
+        words, saved = words_and_table(text)
+        assert ("1 with it" not in words and "and as many with it" in words) == slid
+        assert ("the new row" not in words) == slid
+        assert (saved.rows[0][1].text == saved.rows[1][1].text) == slid
+        assert (saved.rows[2][1].text == "0") == slid
 
 
 def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: InProcessEngine) -> None:

@@ -187,6 +187,17 @@ def test_the_sentence_tells_a_habit_from_what_is_new(
     assert word in ask(engine, prompt, id_).sentence
 
 
+@pytest.mark.parametrize(("prompt", "more"), [(" dog", False), ("The small cat sat. The big dog", True)])
+def test_more_tokens_are_named_as_a_reason_only_where_there_are_more(
+    prompt: str, more: bool, tiny: Any, engine: InProcessEngine
+) -> None:
+    with_text(tiny, "The big dog ran fast. " * 2 + "The big dog sat home. A big dog sat home. " * 5)
+    sentence = ask(engine, prompt, tiny.tokenizer.encode(" ran")[0]).sentence
+    assert "than in the text: " in sentence
+    assert ("or uses more tokens" in sentence) == more
+    assert "so it has not learned this frequency yet" in sentence
+
+
 def test_the_sentence_tells_what_was_learned_by_heart(tiny: Any, engine: InProcessEngine) -> None:
     long = "The small cat sat. The big dog ran home. The cat ran fast. The dog sat home."
     with_text(tiny, "The dog sat fast. " * 9 + long + " " + "The dog sat fast. " * 9)

@@ -65,18 +65,17 @@ def logits(*probabilities: float) -> np.ndarray:
     [
         (
             (0.12, 0.8, 0.08),
-            "With head 2.1 off, after “ran” the model predicts “t1” (80.0%, before 30.0%) instead of “t0” (61.3% before, "
-            "now 12.0%).",
+            "Head 2.1 off: after “ran” the model predicts “t1” (80.0%, before 30.0%) instead of “t0” (61.3% before, now 12.0%).",
             "“t0” 61.3% → 12.0%, now “t1” 80.0%",
         ),
         (
             (0.5, 0.4, 0.1),
-            "With head 2.1 off, after “ran” the model still predicts “t0”, but gives it 50.0% instead of 61.3%.",
+            "Head 2.1 off: after “ran” the model still predicts “t0”, but gives it 50.0% instead of 61.3%.",
             "“t0” 61.3% → 50.0%",
         ),
         (
             (0.613, 0.3, 0.087),
-            "With head 2.1 off, after “ran” the model still predicts “t0”, 61.3% as before. KL(before ‖ after) = 0 bits",
+            "Head 2.1 off: after “ran” the model still predicts “t0”, 61.3% as before. KL(before ‖ after) = 0 bits",
             "“t0” 61.3% → 61.3%",
         ),
     ],
@@ -97,7 +96,7 @@ def test_the_view_adds_up_and_marks_who_leads_now() -> None:
     for column in (1, 2):
         assert sum(row[column].value or 0.0 for row in table.rows) == pytest.approx(1.0)
     assert sum(row[3].value or 0.0 for row in table.rows) == pytest.approx(0.0, abs=1e-12)
-    assert "head 2.1 off" in view.sentence
+    assert "Head 2.1 off" in view.sentence
 
 
 @pytest.mark.parametrize(

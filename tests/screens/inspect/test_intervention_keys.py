@@ -172,7 +172,7 @@ async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Ope
         assert view.view.stage == "effect"
         assert "instead of “ fast” (41.2% before, now 12.0%)" in view.view.sentence
         await press(pilot, settle, "]", "x")
-        assert "head 1.1 off and head 1.2 off" in view.view.sentence
+        assert "Head 1.1 off and head 1.2 off" in view.view.sentence
         await press(pilot, settle, "left")
         assert engine.asked("effect")[-1]["position"] == 2
         for leave in ("b", "escape", "j"):
