@@ -85,7 +85,7 @@ def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token
     if chosen.candidate:
         counted = f"after {after} the training text has {name} {_of(chosen)}"
         if p > 0 and 1 / AGREE <= frequency / p <= AGREE:
-            return f"As in the text: {counted}; {model}."
+            return f"About as in the text: {counted}; {model}."
         relation = "More" if p > frequency else "Less"
         others = ", or uses more tokens" if len(prompt) > chosen.length else ""
         return f"{relation} than in the text: {counted}; {model}, so it has not learned this frequency yet{others}."
