@@ -104,7 +104,8 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         return INTERRUPTED
     except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "llmlab"
+        named = " ".join(["llmlab", *(name for name in arguments[:1] if name in COMMANDS)])
+        path = error.ctx.command_path if error.ctx else named  # click names none where an option lacks its value
         complain(f"{error.format_message().rstrip('.')}. `{path} --help` explains.")
         return MISTAKE
     except click.ClickException as error:

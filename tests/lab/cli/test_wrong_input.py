@@ -206,6 +206,11 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     assert not wrong, "\n".join(f"{str(case)[:150]}: {said}" for case, said in wrong)
 
 
+def test_an_option_without_its_value_leads_to_the_help_of_its_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "stories", "--save"]) == 2
+    assert capfd.readouterr().err == "llmlab: Option '--save' requires an argument. `llmlab data --help` explains.\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
