@@ -222,7 +222,7 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None)
 def _one(name: str, document: _Document, modified: float = math.inf) -> _Opened:
     """A source of one document. Raises: UserError if it is empty."""
     if next(document.read(), None) is None:
-        raise UserError(f"{shown_source(document.source)} is empty; choose a text to learn from.")
+        raise UserError(f"{shown_source(document.source)} is empty; choose another text.")
     return _Opened(name, document.source, [document], modified)
 
 
@@ -253,7 +253,7 @@ def _found(name: str, source: str, found: FoundFiles, nothing: str, encoding: st
     """The text files of a folder or pattern. Raises: UserError, which begins with `nothing`, if there are none."""
     if not found.files:
         there = f", only {left_out_in_words(found.left_out.values())}" if found.left_out else ""
-        raise UserError(f"{nothing}{there}; choose a text to learn from.")
+        raise UserError(f"{nothing}{there}; choose another text.")
     documents = []
     for file in found.files:
         where = source_of(Path(file.path))

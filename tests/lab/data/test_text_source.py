@@ -181,7 +181,7 @@ def test_standard_input_can_be_read_twice() -> None:
     ran = subprocess.run([sys.executable, "-c", code], input="café\r\n".encode(), capture_output=True, check=True)
     assert ran.stdout.decode() == "stdin - 6 ['caf\\xe9\\n'] ['caf\\xe9\\n']\n"
     ran = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=False)
-    assert b"UserError: standard input is empty" in ran.stderr
+    assert b"UserError: standard input is empty; choose another text." in ran.stderr
 
 
 def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -
         await until(pilot, lambda: hint(pilot) == "tall tale.txt")
         await pilot.press("escape")
         await type_path(pilot, "fable.txt 'tall tale.txt' nothing*")
-        await until(pilot, lambda: hint(pilot) == "✗ Not read: nothing* matches no text file; choose a text to learn from.")
+        await until(pilot, lambda: hint(pilot) == "✗ Not read: nothing* matches no text file; choose another text.")
         await pilot.press("escape")
         await type_path(pilot, "fable.txt 'tall tale.txt'")
         await until(pilot, lambda: facts(pilot).get("files") == "2 documents")
