@@ -11,7 +11,7 @@ from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.number_types import Within
 from lab.cli.table_output import write_text
 from lab.core.errors import UserError
-from lab.core.limits import SAMPLES, SAMPLING_SEED, WRITTEN_TOKENS
+from lab.core.limits import SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
 from lab.planning.device import generates_in_bf16, generation_device
@@ -34,15 +34,22 @@ BYTES_OF_TOKEN = 40
 @click.option(
     "-n", "--tokens", default=200, show_default=True, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate."
 )
-@click.option("--temperature", default=1.0, show_default=True, type=float, metavar="T", help="Divides the logits; 0 is greedy.")
 @click.option(
-    "--top-k", default=0, show_default=True, type=int, metavar="K", help="Keep the K most probable tokens; 0 keeps all."
+    "--temperature",
+    default=1.0,
+    show_default=True,
+    type=Within(TEMPERATURE, whole=False),
+    metavar="T",
+    help="Divides the logits; 0 is greedy.",
+)
+@click.option(
+    "--top-k", default=0, show_default=True, type=Within(TOP_K), metavar="K", help="Keep the K most probable tokens; 0 keeps all."
 )
 @click.option(
     "--top-p",
     default=1.0,
     show_default=True,
-    type=float,
+    type=Within(TOP_P, whole=False),
     metavar="P",
     help="Keep the most probable tokens that together reach probability P; 1 keeps all.",
 )

@@ -165,8 +165,10 @@ def tokenize(
             names[0], named, listed, search or "", kept or "all", order or "id", reverse=reverse, limit=limit, as_json=as_json
         )
         return
-    if search is not None or order or reverse or kept or limit:
-        raise click.UsageError("--search, --sort, --reverse, --only, --limit: for --vocabulary.", click.get_current_context())
+    of_the_list = {"--search": search is not None, "--sort": order, "--reverse": reverse, "--only": kept, "--limit": limit}
+    if given := [option for option, value in of_the_list.items() if value]:
+        words = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for --vocabulary."
+        raise click.UsageError(words, click.get_current_context())
     from lab.cli.tokenize_texts import NamedVocabulary, print_side_by_side, print_tokens, write_tokens_as_json
 
     chunks = _chunks(text, file, encoding)

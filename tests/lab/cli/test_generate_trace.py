@@ -156,6 +156,18 @@ def test_settings_out_of_range(llmlab: Call, run: Run, option: str, value: str, 
     llmlab("generate", "tale", option, value).assert_mistake(word)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--temperature", "abc", "it must be a number at least 0, not 'abc'."),
+        ("--top-k", "1.5", "it must be a whole number of at least 0, not '1.5'."),
+        ("--top-p", "2", "it must be above 0 and at most 1, not 2."),
+    ],
+)
+def test_what_a_setting_must_be(llmlab: Call, run: Run, option: str, value: str, words: str) -> None:
+    llmlab("generate", "tale", option, value).assert_mistake(f"llmlab: Invalid value for '{option}': {words} ")
+
+
 def test_intermediates_of_a_layer_stand_for_all_and_the_prediction_comes_last(llmlab: Call, run: Run, model: GPT) -> None:
     lines = llmlab("trace", "tale", "-p", "ab").out.splitlines()
     names = {line.split()[0] for line in lines if line.split()[1:2] and "×" in line}

@@ -177,6 +177,13 @@ def test_taken_port_is_a_sentence(served: Served) -> None:
         serve_command._listen(port)
 
 
+def test_no_port_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    from lab.cli.command_registry import run
+
+    assert run(["serve", "--port", "99999999"]) == 2
+    assert "'--port': it must be at most 65,535, not 99999999." in capsys.readouterr().err
+
+
 def test_missing_extra_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from lab.cli.command_registry import run
 

@@ -110,7 +110,8 @@ def test_the_vocabulary_counted_in_a_text(llmlab: Call, text: Path) -> None:
 def test_mistakes(llmlab: Call, home: Path) -> None:
     llmlab("tokenize", "--vocabulary", "--sort", "frequency").assert_mistake("Counts need a text")
     llmlab("tokenize", "--vocabulary", "--sort", "embedding").assert_mistake("Embeddings need a model")
-    llmlab("tokenize", "a", "--search", "b").assert_mistake("--vocabulary")
+    llmlab("tokenize", "a", "--search", "#x").assert_mistake("llmlab: --search is for --vocabulary.")
+    llmlab("tokenize", "a", "--sort", "id", "--limit", "3").assert_mistake("llmlab: --sort and --limit are for --vocabulary.")
     llmlab("tokenize", "--vocabulary", "--tokenizer", "gpt2,bytes").assert_mistake("one tokenizer")
     llmlab("tokenize", "a", "--tokenizer", ",").assert_mistake("names none")
     llmlab("tokenize", "a", "--tokenizer", "gpt2,nosuch").assert_mistake("no run called 'nosuch'")

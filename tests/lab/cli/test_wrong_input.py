@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from lab.cli.command_registry import COMMANDS, run
+from lab.cli.command_registry import COMMANDS, llmlab, run
 from lab.runs.run_folder import Run
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
@@ -204,6 +205,14 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
                 wrong.append((case, f"left {sorted(tmp_path.rglob('*'))}"))
                 break
     assert not wrong, "\n".join(f"{str(case)[:150]}: {said}" for case, said in wrong)
+
+
+def test_no_number_is_left_to_the_words_of_click() -> None:
+    context = click.Context(llmlab)
+    commands = [command for name in COMMANDS if (command := llmlab.get_command(context, name))]
+    kinds = (click.types.IntParamType, click.types.FloatParamType)
+    assert len(commands) == len(COMMANDS)
+    assert [(each.name, option.name) for each in commands for option in each.params if isinstance(option.type, kinds)] == []
 
 
 def test_an_option_without_its_value_leads_to_the_help_of_its_command(capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,15 +8,18 @@ import socket
 import click
 
 from lab.cli.exit_codes import INTERRUPTED
+from lab.cli.number_types import Within
 from lab.core.errors import UserError
+from lab.core.limits import Limit
 
 LOOPBACK = "127.0.0.1"
 """The only address that is listened on: no other machine reaches it."""
 SECRET_BYTES = 16
+PORTS = Limit(0, 65535)
 
 
 @click.command(short_help="Open the lab in a browser.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes any free one.")
+@click.option("--port", type=Within(PORTS), default=8000, show_default=True, metavar="N", help="Port; 0 takes any free one.")
 def serve(port: int) -> int:
     """Serve the lab to a browser on this machine, or to yours through an SSH tunnel.
 
