@@ -100,7 +100,7 @@ def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
     was = _probability_of(before.lens_path.top, top.id)
     since = _since(now, before)
     if was is None:
-        words += f", which at step {whole(before.step)} was below {probability(before.lens_path.top[-1].probability)}"
+        words += f", not among the most probable at step {whole(before.step)}"
     else:
         words += f", {_points(round(top.probability, 3) - round(was, 3))} {since}"
     old = before.lens_path.top[0]

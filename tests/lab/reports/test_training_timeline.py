@@ -123,7 +123,7 @@ def test_the_change_of_a_prediction_is_told_in_points() -> None:
     changed = prediction_in_words(now, seen(256, [SAT, (1, " ran", 0.1)]))
     assert changed == "says “ ran” 41.2%, +31.2 points since step 256; at step 256: “ sat” 30.0%"
     unlisted = prediction_in_words(now, seen(256, [SAT, FAST]))
-    assert unlisted == "says “ ran” 41.2%, which at step 256 was below 5.0%; at step 256: “ sat” 30.0%"
+    assert unlisted == "says “ ran” 41.2%, not among the most probable at step 256; at step 256: “ sat” 30.0%"
 
 
 def test_the_points_are_those_between_the_shown_probabilities() -> None:
