@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.core.number_format import significant
+from lab.tokenization.token_alignment import SUPERSCRIPTS
 from lab.tokenization.tokenized_text import TokenizedText
 
 NUMBER = "1234567"
@@ -112,7 +113,7 @@ def example_of(text: str) -> TextExample | None:
 
 
 def sentence_on(texts: Titled) -> str:
-    """The borders that the last two tokenizers share in a text; empty where there are no two, or no borders."""
+    """The borders that the last two tokenizers share in a text, and the marks; empty where there are no two, or no borders."""
     if len(texts) < 2 or len(texts[-1][1].ids) < 2:
         return ""
     (one, first), (other, second) = texts[-2:]
@@ -120,7 +121,12 @@ def sentence_on(texts: Titled) -> str:
     is_border[first.byte_starts[1:-1]] = True
     shared = int(is_border[second.byte_starts[1:-1]].sum())
     borders, others = len(second.ids) - 1, len(first.ids) - 1
-    return (
+    words = (
         f"{shared:,} of the {borders:,} borders between {other}'s tokens are borders in {one} too, which has {others - shared:,} "
         "others."
     )
+    if inside := borders + others - 2 * shared - int((first.begins != second.begins).sum()):
+        words += f" Of those that only one has, {inside:,} {'lies' if inside == 1 else 'lie'} inside a character, without a ^."
+    if most := max(int((ends - firsts).max(initial=0)) for _, each in texts for _, firsts, ends in [each.split_characters]):
+        words += f" {SUPERSCRIPTS[min(9, most)]} stands behind a character of {most} tokens."
+    return words

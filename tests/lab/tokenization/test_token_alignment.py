@@ -1,6 +1,7 @@
 """One text cut by several tokenizers, aligned by character; and the sentences that the examples say of it."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -82,6 +83,22 @@ def test_the_sentences_count_right() -> None:
     assert len(tokens_of(texts[0][1], "    ")) == 4
     assert sentence_on(titled("")) == ""
     assert sentence_on(titled("run ran")).startswith("1 of the 1 borders between GPT-2's tokens")
+
+
+@settings(max_examples=60)
+@given(TEXTS.filter(lambda text: len(Tokenizer.gpt2().encode(text)) > 1))
+def test_the_sentence_counts_the_borders_that_no_mark_shows(text: str) -> None:
+    texts = titled(text)
+    (_, one), (_, other) = texts[-2:]
+    alone = set(one.byte_starts.tolist()) ^ set(other.byte_starts.tolist())
+    unmarked = len(alone) - int(align_texts([one, other], 40).differs.sum())
+    said = re.search(r" only one has, (\d+) lies? inside a character, without a \^\.", sentence_on(texts))
+    assert unmarked == (int(said[1]) if said else 0)
+
+
+def test_the_sentence_says_what_a_number_behind_a_character_is() -> None:
+    assert sentence_on(titled("a 🙂🙂")).endswith(" ⁴ stands behind a character of 4 tokens.")
+    assert sentence_on(titled("run ran")).endswith(" others.")
 
 
 def test_labels_that_a_terminal_would_join_are_kept_apart() -> None:
