@@ -72,11 +72,11 @@ class LessonsPage(ReadingPage):
     """
 
     class ProgressRead(Message):
-        """The progress as it is on disk."""
+        """The progress as it is on disk, and as it was known when it was asked for."""
 
-        def __init__(self, progress: Progress, problem: str) -> None:
+        def __init__(self, known: Progress | None, progress: Progress, problem: str) -> None:
             super().__init__()
-            self.progress, self.problem = progress, problem
+            self.known, self.progress, self.problem = known, progress, problem
 
     class ScoreRead(Message):
         """The score of the predictions on disk, in words."""
@@ -96,6 +96,8 @@ class LessonsPage(ReadingPage):
         super().__init__()
         self.lessons, self._problems = lessons_and_problems()
         self._progress: Progress | None = None
+        self._kept: Progress | None = None
+        """The progress that was last read or written."""
         self._writing = Lock()
         self._opens: tuple[str, int] | None = None
         """A lesson and step to open once the progress has been read."""
@@ -122,19 +124,21 @@ class LessonsPage(ReadingPage):
         return self._progress is not None and self.reader.is_settled
 
     def on_mount(self) -> None:
-        self._read_progress()
+        self._read_progress(None)
         self._read_score()
         self.watch(self.app, "run_name", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
 
     @work(thread=True, group="progress", exit_on_error=True)
-    def _read_progress(self) -> None:
+    def _read_progress(self, known: Progress | None) -> None:
         from lab.learner.progress import read_progress
         from lab.runs.home_folder import home
 
-        self.post_message(self.ProgressRead(*read_progress(home())))
+        self.post_message(self.ProgressRead(known, *read_progress(home())))
 
     def screen_resumed(self) -> None:
+        if self._progress is not None and self._progress is self._kept:
+            self._read_progress(self._progress)  # another lab may have kept more
         self._read_score()  # guesses may have been made in Inspect
 
     @work(thread=True, exclusive=True, group="score", exit_on_error=True)
@@ -156,7 +160,15 @@ class LessonsPage(ReadingPage):
 
     @on(ProgressRead)
     def _show_progress(self, message: ProgressRead) -> None:
-        self._progress = message.progress
+        if self._progress is not message.known:
+            return  # a step was read meanwhile
+        if self._progress is not None:
+            if not message.problem and message.progress != self._progress:
+                self._progress = self._kept = message.progress
+                self._mark_all()
+                self._preview(self.list.highlighted or 0)
+            return
+        self._progress = self._kept = message.progress
         for problem in filter(None, (message.problem, *self._problems)):
             self.notify(problem, severity="warning", markup=False)
         self._mark_all()
@@ -254,7 +266,9 @@ class LessonsPage(ReadingPage):
         try:
             with self._writing:
                 assert self._progress is not None
-                write_progress(home(), self._progress, lesson)  # the newest, whichever thread comes first
+                newest = self._progress  # whichever thread comes first
+                write_progress(home(), newest, lesson)
+                self._kept = newest
         except UserError as error:
             self.app.call_from_thread(self.notify, str(error), severity="warning", markup=False)
 

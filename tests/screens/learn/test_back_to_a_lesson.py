@@ -1,4 +1,4 @@
-"""Learn: back from a lesson into the one before it, which is not read for that."""
+"""Learn: the progress that is kept: back into the lesson before, quick steps, and what another lab keeps."""
 
 import time
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lab.learner.progress import read_progress, write_progress
+from lab.core.errors import UserError
+from lab.learner.progress import Progress, read_progress, write_progress
 from screens.app import LabApp
 from screens.learn.lessons_page import LessonsPage
 from tests.screens.learn.test_learn import app, settled
@@ -50,3 +51,46 @@ async def test_of_two_quick_steps_the_last_one_is_kept(
         await pilot.press("enter", "space", "space")
         await until(pilot, lambda: len(kept) == 3)
         assert read_progress(home)[0].of(page.lessons[0].name).step == page.reader.step == 2
+
+
+async def test_what_another_lab_keeps_is_seen_when_the_mode_comes_back(app: LabApp, home: Path, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot, until)
+        page = pilot.app.screen.query_one(LessonsPage)
+        first, second, *_ = page.lessons
+        await pilot.press("enter")
+        await until(pilot, lambda: read_progress(home)[0].last == first.name and page._kept is page._progress)
+        await pilot.press("1")
+        write_progress(home, read_progress(home)[0].at(second.name, len(second.steps) - 1, len(second.steps)), second.name)
+        await pilot.press("6")
+        await until(pilot, lambda: str(page.list.border_subtitle).startswith("1 of"))
+        assert page.reader.lesson is first, "what is being read stays"
+        await pilot.press("space")
+        await until(pilot, lambda: read_progress(home)[0].of(first.name).step == 1)
+        assert read_progress(home)[0].of(second.name).is_done
+
+
+async def test_progress_that_could_not_be_kept_is_not_read_over(
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise UserError("The disk is full.")
+
+    read_again = []
+
+    def read(folder: Path) -> tuple[Progress, str]:
+        read_again.append(folder)
+        return read_progress(folder)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot, until)
+        page = pilot.app.screen.query_one(LessonsPage)
+        monkeypatch.setattr("lab.learner.progress.write_progress", refuse)
+        monkeypatch.setattr("lab.learner.progress.read_progress", read)
+        await pilot.press("enter", "space")
+        await until(pilot, lambda: page._progress is not None and page._progress.of(page.lessons[0].name).step == 1)
+        read_again.clear()
+        await pilot.press("1", "6")
+        await until(pilot, lambda: pilot.app.screen.query(LessonsPage))
+        assert not read_again
+        assert page._progress.of(page.lessons[0].name).step == 1
