@@ -50,8 +50,7 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
             click.echo(f"{found.name} continues from step {status.step} as soon as there is room on its full disk.")
         elif detach:
             click.echo(f"{found.name} continues from step {status.step}.")
-        if detach:
-            return FAILED if status.stopping else 0
-        return follow(found, status.step, quiet=quiet)
+        ended = 0 if detach else follow(found, status.step, quiet=quiet)
+        return ended or (FAILED if status.stopping else 0)  # one that stops, though all is saved, was not resumed
     last = [file.step for file in found.checkpoints() if file.name == "last"]
     return start_and_follow(found, after=last[0] if last else -1, detach=detach, quiet=quiet, ranks=count)

@@ -155,6 +155,18 @@ def test_resume_says_that_it_is_waited_for_room(stopping: bool, empty_run: Calla
     assert trainer_commands.take(run.control_path) == [("resume", "")], "it tries again at once"
 
 
+@pytest.mark.parametrize("stopping", [False, True])
+def test_resume_of_a_run_that_stops_fails_also_where_the_stop_is_followed_and_saved(
+    stopping: bool, empty_run: Callable[..., Run], llmlab: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = empty_run()
+    said = Status(phase="paused", step=294, heartbeat=time.time() + 5, no_room=True, stopping=stopping)
+    run.status_path.write_bytes(msgspec.json.encode(said))
+    monkeypatch.setattr("lab.cli.commands.resume_command.follow", lambda *_, **__: 0)
+    with filelock.FileLock(run.lock_path):
+        assert llmlab("resume", "tale").code == int(stopping)
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_saved_is_said_of_what_is_on_the_disk(
     damaged: bool, tiny_run: TinyRun, train_here: TrainHere, capfd: pytest.CaptureFixture[str]
