@@ -122,6 +122,8 @@ def scores(context: StageContext) -> View:
     highest = float(scaled[keys].max())
     others = Others(f"{len(rest)} other keys", float(np.exp(scaled[rest] - highest).sum())) if rest else None
     after = context.before(f"{block}attn.pattern", head, at)
+    is_before = after != f"{block}attn.pattern"
+    before = ", before the intervention" if is_before else ""
     names = {"raw": "scores_raw", "score": "attn_scores", "shifted": "shifted", "exp": "exp"}
     whole = {column: f"{block}attn.{name}" for column, name in names.items()} | {"softmax": after}
 
@@ -139,12 +141,12 @@ def scores(context: StageContext) -> View:
         others=others,
         masked=[*(f"{context.name(key)} hidden" for key in np.flatnonzero(hidden).tolist()), *_masked(context)],
         titles=Titles("key", "q·k", "÷√d", "softmax"),
-        title=f"query {context.here}; d = {context.config.head_width} dimensions",
+        title=f"query {context.here}; d = {context.config.head_width} dimensions{before}",
         ref=name,
     )
     pattern = softmax(scaled)
     parity = context.parity(after, pattern, head, at, slice(0, at + 1))
-    return View("scores", head_title(context, "scores → softmax"), _sentence(context, pattern), [table], parity)
+    return View("scores", head_title(context, "scores → softmax"), _sentence(context, pattern, is_before), [table], parity)
 
 
 def _masked(context: StageContext) -> list[str]:
@@ -153,12 +155,14 @@ def _masked(context: StageContext) -> list[str]:
     return [*rows, f"… {whole(len(future) - MASKED)} more"] if len(future) > MASKED else rows
 
 
-def _sentence(context: StageContext, pattern: Numbers) -> str:
+def _sentence(context: StageContext, pattern: Numbers, is_before: bool) -> str:
+    """The most attended token of the `pattern` (i + 1,) of a query; `is_before`: an intervention changes it afterwards."""
     if context.position == 0:
         return f"{context.here} is the first token: it can attend only to itself (100%)."
     key = int(pattern.argmax())
     target = "itself" if key == context.position else context.quoted(key)
-    sentence = f"{context.here} pays {probability(float(pattern[key]))} of its attention to {target}"
+    sentence = "Before the intervention, " if is_before else ""
+    sentence += f"{context.here} pays {probability(float(pattern[key]))} of its attention to {target}"
     if key == 0 and context.position > 1:
         sentence += ", a first-token sink" if pattern[0] >= SINK else ", the first token"
     off = context.off("attn.z", context.head)
@@ -178,6 +182,8 @@ def matrix(context: StageContext) -> View:
     masked = np.isneginf(scaled[:, window])
     future = np.triu(np.ones((len(shown), len(shown)), dtype=bool), 1)
     after = context.before(f"{block}attn.pattern", head)
+    is_before = after != f"{block}attn.pattern"
+    title = "before the intervention: softmax" if is_before else "softmax"
     matrices = [
         _matrix(context, shown, "q·k", raw, f"{block}attn.scores_raw", "every query with every key"),
         _matrix(
@@ -188,15 +194,15 @@ def matrix(context: StageContext) -> View:
             f"{block}attn.attn_scores",
             "",
         ),
-        _matrix(context, shown, "softmax", _hide(pattern[:, window], future), after, "each row sums to 1"),
+        _matrix(context, shown, title, _hide(pattern[:, window], future), after, "each row sums to 1"),
     ]
     blocks: list[Block] = [MatrixPanels(matrices, largest=2)]
     part = f", tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}" if len(shown) < len(context.ids) else ""
     row = pattern[context.position - shown.start, : context.position + 1]
     if (context.width or 0) >= WIDE:
         blocks.append(row_as_bars(context, row, after))
-    sentence = f"{_sentence(context, row)} Rows are queries, columns are keys{part}."
-    if after != f"{block}attn.pattern":
+    sentence = f"{_sentence(context, row, is_before)} Rows are queries, columns are keys{part}."
+    if is_before:
         forced = context.array(f"{block}attn.pattern")[head, window, window]
         forced = _hide(forced, future)
         before = structs.replace(matrices[2], title="before")

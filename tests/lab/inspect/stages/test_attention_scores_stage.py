@@ -9,7 +9,7 @@ import pytest
 from lab.engine.method_registry import ViewParams
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.attention_scores_stage import VERY_WIDE, WIDE
-from lab.views.blocks import Table, View
+from lab.views.blocks import MatrixPanels, Table, View
 from tests.lab.engine.conftest import InProcessEngine
 
 TEXT = "The big dog ran. The small cat ran home. The big cat sat."
@@ -71,3 +71,19 @@ def test_a_forced_patterns_bars_stand_beside_those_before_it(tiny: Any, engine: 
     assert (now.value, now.ref) == (1.0, f"blocks.1.attn.pattern[1,{at},2]")
     assert (was.value, was.ref) == (pytest.approx(before[at, 2], rel=2e-5), f"blocks.1.attn.pattern.before[1,{at},2]")
     assert "entropy 0 bits" in table.title, "of the pattern in use"
+
+
+@pytest.mark.parametrize("stage", ["matrix", "scores"])
+def test_lead_and_title_tell_that_a_forced_pattern_is_shown_as_it_was_before(
+    stage: str, tiny: Any, engine: InProcessEngine
+) -> None:
+    def lead_and_title(made: tuple[Intervention, ...]) -> tuple[str, str]:
+        params = ViewParams(run="tiny", stage=stage, layer=1, head=1, text=TEXT, interventions=made)
+        view = engine.view(params)
+        shown = next(block for block in view.blocks if isinstance(block, MatrixPanels | Table))
+        return view.sentence, shown.matrices[2].title if isinstance(shown, MatrixPanels) else shown.title
+
+    assert not any("before" in words for words in lead_and_title(()))
+    lead, title = lead_and_title((Intervention(part="attn.z", how="attend", layer=1, head=1, position=2),))
+    assert lead.startswith("Before the intervention,")
+    assert "before the intervention" in title
