@@ -144,6 +144,10 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
             reader.show(claim, "", checked, is_running=is_due, run="demo")
             title = str(pilot.app.screen.query_one("#claim-view", BlockView).border_title)
             assert title == "picture of vocabulary" + " …" * is_due, "only what is to be computed again is marked"
+        await pilot.press("n")
+        await until(pilot, lambda: pilot.app.screen.page == "notes")  # as the line of pages says, also inside a claim
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(pilot.app.focused, ClaimText))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimList))
 
