@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import var
-from textual.widgets import Markdown
+from textual.widgets import Input, Markdown
 
 from lab.core.errors import UserError
 from lab.core.number_format import whole
@@ -26,6 +26,7 @@ from screens.messages import ModeChosen, OpenState
 from screens.widgets.mode_bar import MODES
 from screens.widgets.status_line import StatusLine
 
+GO_ON = "space goes on"
 BORDER = 6
 """Cells of a border beside its title."""
 MODE_LINK = "mode:"
@@ -38,7 +39,7 @@ class LessonText(ReadingBox):
     """The text of a step."""
 
     HELP = "**The lesson.** `j` and `k` scroll, `space` goes on, `p` back, `tab` leads to the live view, `escape` to the list."
-    FURTHER = "space goes on"
+    further: var[str] = var(GO_ON)
 
 
 class LessonReader(Vertical):
@@ -188,6 +189,12 @@ class LessonReader(Vertical):
         if not step.title or cell_len(whole) <= width:
             return whole
         return " · ".join(filter(None, (f"{lesson.number}. {step.title}", place)))
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _tell_key(self) -> None:
+        """In a field, the key that goes on is typed."""
+        self.query_one(LessonText).further = "" if isinstance(self.screen.focused, Input) else GO_ON
 
     def take_focus(self) -> None:
         """Focus the live widget where it wants the keys, else the text."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.text import Text
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -26,11 +24,14 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
         Binding("k,up", "scroll_up", "Up", id="reading.up", show=False, tooltip="Scroll up"),
     ]
 
-    FURTHER: ClassVar[str] = ""
+    further: var[str] = var("")
     """Words on the key that leads further, for the lower border."""
 
     model: var[str] = var("")
     """The run that the view below computes on."""
+
+    def watch_further(self) -> None:
+        self._mark_rest()
 
     def watch_model(self) -> None:
         self._mark_rest()
@@ -51,4 +52,4 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
         below = self.below
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · j" if below > 0 else ""
         model = f"model: {visible(self.model)} · M" if self.model else ""
-        self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.FURTHER))))
+        self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))

@@ -8,6 +8,8 @@ from textual.widgets import Input
 from textual.widgets.input import Selection
 
 STEP = 0.1
+NUMBER = r"[-−+]?\d*[.,]?\d*"
+"""What a number field takes: all that may become a number, and nothing else that a key might type."""
 DIGITS = 4
 """Significant figures of a number that is written into a field: with its sign and point they fit the narrowest one."""
 
@@ -25,7 +27,7 @@ class NumberInput(Input):
     ]
 
     def __init__(self, number: float, *, most: float, id: str) -> None:
-        super().__init__(in_figures(number), select_on_focus=False, restrict=r"[-−+]?\d*[.,]?\d*", id=id)
+        super().__init__(in_figures(number), select_on_focus=False, restrict=NUMBER, id=id)
         self.cursor_position = 0
         self.most = most
 

@@ -15,6 +15,7 @@ from lab.views.blocks import Block, Paragraph, Table, View
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.number_input import NUMBER
 from screens.widgets.choice import Choice
 
 LABELS = ("The", "big", "dog", "ran")
@@ -48,7 +49,7 @@ class ScoreInput(Input):
 
     def action_nudge(self, by: int) -> None:
         if self.score is not None:
-            self.value = f"{round(self.score + by * STEP, 6):g}"
+            self.value = f"{round(self.score + by * STEP, 6):.12g}"
             self.cursor_position = len(self.value)
 
 
@@ -91,7 +92,7 @@ class SoftmaxEditor(LiveWidget):
         yield BlockView(id="softmax-table")
 
     def _field(self, label: str, number: float) -> ScoreInput:
-        field = ScoreInput(f"{number:g}")
+        field = ScoreInput(f"{number:g}", restrict=NUMBER)
         field.border_title = Text(label)
         return field
 

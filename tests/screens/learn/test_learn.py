@@ -150,10 +150,13 @@ async def test_typing_and_arrows_change_the_whole_column(app: LabApp, until: Any
         after = column(table(pilot), "softmax")
         assert after[0] == after[2]
         assert all(a != b for a, b in zip(after, before, strict=True))
-        await pilot.press("ctrl+u", "x")
+        await pilot.press("space", "p", "x", "m")
+        assert first.value == "1.2", "only what may be a number is typed"
+        assert column(table(pilot), "softmax") == after
+        await pilot.press("ctrl+u", "minus")
         view = pilot.app.screen.query_one("#softmax-table", BlockView).view
         assert view is not None
-        assert view.blocks == [Paragraph("The score of The must be a number, not 'x'.")]
+        assert view.blocks == [Paragraph("The score of The must be a number, not '-'.")]
 
 
 async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp, until: Any) -> None:
@@ -172,8 +175,11 @@ async def test_escape_leads_out_one_level_at_a_time(app: LabApp, until: Any) -> 
         await open_softmax(pilot, until)
         await pilot.press("3")
         assert pilot.app.current_mode == "learn", "a digit in a score is part of the score"
+        text = pilot.app.screen.query_one(LessonText)
+        assert "space" not in str(text.border_subtitle)
         await pilot.press("escape")
         assert isinstance(pilot.app.focused, LessonText)
+        assert "space goes on" in str(text.border_subtitle)
         await pilot.press("escape")
         assert isinstance(pilot.app.focused, LessonList)
         await pilot.press("escape")
