@@ -83,14 +83,14 @@ class Score:
 
     @property
     def in_words(self) -> str:
-        """`predictions: 7 of 12 right, 3.4 by chance`; "" while there are none."""
+        """`predictions: 7 of 12 right, 3.40 by chance`; "" while there are none."""
         if not self.total:
             return ""
         return f"prediction{'s' if self.total > 1 else ''}: {self._counts}"
 
     @property
     def recent_in_words(self) -> str:
-        """`last 10: 6 right, 2.3 by chance`; "" while there are not more than those."""
+        """`last 10: 6 right, 2.30 by chance`; "" while there are not more than those."""
         recent = self.recent
         return f"last {RECENT}: {recent.right} right, {recent._by_chance}" if self.total > RECENT else ""
 
@@ -100,7 +100,7 @@ class Score:
 
     @property
     def _by_chance(self) -> str:
-        return f"{fixed(self.chance, 2 if self.chance < 1 else 1)} by chance"
+        return f"{fixed(self.chance, 2)} by chance"
 
 
 def score_of(predictions: Iterable[LearnerPrediction]) -> Score:
