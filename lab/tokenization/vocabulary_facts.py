@@ -86,10 +86,10 @@ class VocabularyFacts:
         if self.frequencies is None:
             return f"{whole(self.size)} tokens."
         never, corpus = self.frequencies.never_used, self.frequencies.corpus
-        size = f"{whole(self.frequencies.total)} tokens, {fixed(self.bytes_per_token, 2)} bytes per token"
+        size = f"{whole(self.frequencies.total)} tokens long, {fixed(self.bytes_per_token, 2)} bytes per token"
         if not never:
-            return f"All {whole(self.size)} tokens occur in {corpus}: {size}."
-        return f"{whole(never)} of {whole(self.size)} tokens never occur in {corpus}: {size}."
+            return f"All {whole(self.size)} tokens occur in {corpus} ({size})."
+        return f"{whole(never)} of {whole(self.size)} tokens never occur in {corpus} ({size})."
 
     @property
     def bytes_per_token(self) -> float:

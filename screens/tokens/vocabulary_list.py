@@ -108,6 +108,8 @@ class VocabularyList(LineScrollView):
         self.ids: Ids | None = None
         self.shows_distance = False
         """Distances of the embeddings to their mean in place of the merges."""
+        self.if_empty = ""
+        """Words in the place of the tokens where there are none."""
         self._shown_distance = False
         self._columns = columns_for(80, 256, counted=False)
         self._largest = 0
@@ -180,6 +182,8 @@ class VocabularyList(LineScrollView):
     def render_line(self, y: int) -> Strip:
         if y == 0:
             return Strip([Segment(self._header(), self.style_of("vocabulary--head"))]).adjust_cell_length(self.content_size.width)
+        if y == 1 and not self.extent[0]:
+            return Strip([Segment(f" {self.if_empty}", self.style_of(""))]).adjust_cell_length(self.content_size.width)
         return super().render_line(y - 1)
 
     def _header(self) -> str:

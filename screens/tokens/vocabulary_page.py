@@ -267,6 +267,7 @@ class VocabularyPage(TokensPage):
             return
         listed, facts = self.query_one(VocabularyList), self._facts
         if facts is None:
+            listed.if_empty = ""
             listed.show(None, None)
             listed.border_title = "no tokenizer"
             return
@@ -274,7 +275,9 @@ class VocabularyPage(TokensPage):
         from lab.tokenization.vocabulary_index import parse_query
 
         order = self.order if self.order in facts.orders else "id"
-        marks = facts.index.search(parse_query(self.query_one(Input).value)) & facts.marks(self.filter)
+        query = self.query_one(Input).value
+        listed.if_empty = f"No such token: Esc {'outside the field clears the search' if query else 'shows all tokens'}."
+        marks = facts.index.search(parse_query(query)) & facts.marks(self.filter)
         listed.shows_distance = order == "embedding"
         ids = facts.ordered(marks, order, reverse=self.reverse)
         listed.show(facts, ids)

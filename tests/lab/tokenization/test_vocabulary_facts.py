@@ -29,7 +29,7 @@ def test_the_sentences_without_counts_with_them_and_with_a_model() -> None:
     assert VocabularyFacts(INDEX).sentence == "263 tokens."
     assert VocabularyFacts(INDEX).candidates_sentence == "Glitch candidates: 1 unreachable."
     facts = VocabularyFacts(INDEX, counted())
-    assert facts.sentence == "260 of 263 tokens never occur in a tale: 9 tokens, 1.11 bytes per token."
+    assert facts.sentence == "260 of 263 tokens never occur in a tale (9 tokens long, 1.11 bytes per token)."
     assert facts.bytes_per_token == (6 + 2 * 2) / 9, "an end-of-text token is no text"
     assert VocabularyFacts(INDEX, TokenFrequencies(np.ones(263, np.int64), "it")).sentence.startswith(
         "All 263 tokens occur in it"

@@ -41,6 +41,11 @@ def page_of(pilot: Pilot[None]) -> VocabularyPage:
     return pilot.app.screen.query_one(VocabularyPage)
 
 
+def first_line(pilot: Pilot[None]) -> str:
+    """The line below the head of the list."""
+    return pilot.app.screen.query_one(VocabularyList).render_line(1).text
+
+
 async def settle(pilot: Pilot[None]) -> None:
     screen = pilot.app.screen
     assert isinstance(screen, TokensScreen)
@@ -76,7 +81,9 @@ def facts(pilot: Pilot[None]) -> str:
 async def test_the_runs_vocabulary(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_page(pilot, "t", "t")
-        assert facts(pilot).startswith("535 of 746 tokens never occur in the training part of tale: 673,201 tokens, 4.01 bytes")
+        assert facts(pilot).startswith(
+            "535 of 746 tokens never occur in the training part of tale (673,201 tokens long, 4.01 bytes"
+        )
         assert title(pilot) == "746 of 746 · lowest id first"
         await pilot.press("o", "o")
         assert title(pilot) == "746 of 746 · commonest first"
@@ -123,7 +130,7 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
     async with app.run_test(size=(120, 40)) as pilot:
         app.text_source = str(text)
         await open_page(pilot)
-        assert facts(pilot).startswith("50,248 of 50,257 tokens never occur in dogs: 154 tokens")
+        assert facts(pilot).startswith("50,248 of 50,257 tokens never occur in dogs (154 tokens")
         assert page_of(pilot).query_one(BlockView).display, "there is room beside the list"
         await pilot.press("/", *"^ do", "enter", "o", "o")
         assert lines(pilot, 1)[0].split()[1:4] == ["3290", '"', 'dog"']
@@ -131,6 +138,7 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
         assert '"␛"' in lines(pilot, 1)[0]
         await pilot.press("/", "ctrl+u", *"zzzz", "enter", "down")
         assert title(pilot).startswith("0 of 50,257")
+        assert "No such token: Esc outside the field clears the search." in first_line(pilot)
         app.text_source = str(tmp_path / "gone.txt")
         await settle(pilot)
         assert facts(pilot).endswith("gone.txt does not exist; give the path of a text file, or stories or python.")
