@@ -20,6 +20,9 @@ from screens.inspect.selection import position_in
 CLIPBOARD_BYTES = 74_000
 """Least size that terminals take through OSC 52: xterm's limit of 100,000 characters in base64."""
 
+WIDE = 200
+"""Least width of a view as text, in character cells: room for the columns that a narrow screen leaves out."""
+
 
 def text_of(page: Page) -> str:
     """All lines of a view, also those out of sight, as they are drawn."""
@@ -94,7 +97,8 @@ class ViewExport(InspectPart):
         place = f"{exported.view.title}, position {exported.position + 1}"
         head = f"{facts.run}, step {whole(facts.step)} ({facts.checkpoint}): {place}"
         parity = f"\n\n{parity_sentence(exported.view.parity)}" if exported.view.parity is not None else ""
-        page = lay_view(exported.view, self._host.view.room, self._host.view.beside)  # in glyphs: a text has no colours
+        width = max(self._host.view.room, WIDE)
+        page = lay_view(exported.view, width, self._host.view.beside)  # in glyphs: a text has no colours
         return visible(f"{head}\n{tokens}\n\n{text_of(page)}{parity}\n", keep="\n")
 
     def _copy(self, exported: Exported) -> str:

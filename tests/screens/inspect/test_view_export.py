@@ -14,7 +14,8 @@ from lab.exchange.png_image import NOT_INSTALLED, can_write_png
 from lab.inspect.interventions import all_in_words
 from lab.inspect.prompt_report import LensGridRow, PromptReport
 from lab.runs.home_folder import home
-from lab.views.blocks import Array, Matrix, ModelFacts, Paragraph, Prediction, SavedTrace, Token, View
+from lab.views.blocks import Array, Cell, Column, Matrix, ModelFacts, Paragraph, Prediction, SavedTrace, Table, Token, View
+from screens.blocks.block_view import BlockView
 from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
@@ -148,6 +149,21 @@ async def test_what_goes_wrong_is_one_sentence(inspect: Open, settle: Settle, en
         (home() / "exports").unlink()
         engine.refuses["save_trace"] = "Cannot write it: no space left on device."
         assert await take(pilot, settle, "n") == "Cannot write it: no space left on device."
+
+
+async def test_a_text_file_has_the_columns_that_a_narrow_screen_leaves_out(inspect: Open, settle: Settle) -> None:
+    titles = [f"a wide column {number}" for number in range(8)]
+    table = Table([Column(title, optional=1) for title in titles], [[Cell("x")] * len(titles)])
+    async with inspect(size=(80, 24)) as pilot:
+        await settle(pilot)
+        shown = pilot.app.screen.query_one("#inspect-view", BlockView)
+        shown.show(View("s", "wide", "", [table]))
+        assert "on a wider screen" in text_of(shown.laid)
+        await take(pilot, settle, "t")
+        (path,) = (home() / "exports").iterdir()
+        text = path.read_text(encoding="utf-8")
+        assert all(title in text for title in titles)
+        assert "on a wider screen" not in text
 
 
 def test_a_view_in_text_is_whole_whatever_is_in_sight() -> None:
