@@ -8,6 +8,7 @@ import os
 import pkgutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
 from lab.core.machine import Machine
@@ -273,10 +275,13 @@ class LateAnswer:
         self.asked = threading.Event()
         self._function, self._is_late = function, is_late
         self._released, self._answered = threading.Event(), threading.Event()
+        self._worker: Worker[Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
         if self.asked.is_set() or not self._is_late(*arguments):
             return self._function(*arguments)
+        with suppress(NoActiveWorker):
+            self._worker = get_current_worker()
         self.asked.set()
         try:
             return self._function(*arguments)
@@ -285,9 +290,9 @@ class LateAnswer:
             self._answered.set()
 
     async def come(self, pilot: Pilot[None]) -> None:
-        """Give the answer, and wait until what it changes is seen."""
+        """Give the answer, and wait until the worker that asked has ended and what it changes is seen."""
         self._released.set()
-        while not self._answered.is_set():
+        while not self._answered.is_set() or (self._worker is not None and not self._worker.is_finished):
             await asyncio.sleep(0.005)
         await pilot.pause(0.1)
 
