@@ -143,7 +143,10 @@ class BenchSuite:
                     working.enter_context(each)
                 time_in_turns([own, *others], FEW)
             limit = self.ceilings["memory"] / own.info["bytes_per_token"]
-            note = f"{own.throughput / limit:.0%} of what reading {bytes_(own.info['bytes_per_token'])} of weights a token allows"
+            share, size = own.throughput / limit, bytes_(own.info["bytes_per_token"])
+            note = f"{share:.0%} of what reading {size} of weights a token from memory allows"
+            if share > 1:
+                note += ": they are in a cache"
             best = max(others, key=lambda other: other.throughput, default=None)
             against = f"Hugging Face, fp32, with cache, {best.job['threads']} of its threads" if best else ""
             yield BenchRow("writing", name, own.throughput, "tokens/s", ratio(own, best) if best else None, against, note)
