@@ -67,11 +67,12 @@ def validation_text(
 
 
 def losses_in(end: np.ndarray[Any, Any], ranges: Ranges, counts: BigramCounts) -> CountLosses:
-    """Losses of the tokens of a validation part that are in these ranges of it, of at most about `MOST_PAIRS` tokens."""
+    """Losses of the tokens of a validation part that are in these ranges of it, of the first `MOST_PAIRS` of them."""
     unigram, bigram, given = 0.0, 0.0, 0
     tokens, each = 0, counts.unigram_losses()
     for start, stop in ranges:
-        if tokens >= MOST_PAIRS or stop <= start:
+        stop = min(stop, start + MOST_PAIRS - tokens)
+        if stop <= start:
             continue
         tokens += stop - start
         unigram += float(each[end[start:stop]].sum())

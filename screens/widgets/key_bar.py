@@ -41,10 +41,12 @@ class Key:
         return cell_len(self.key) + cell_len(self.text) + 2 + self.gap
 
 
-ALWAYS = (Key("?", "help", "app.help"), Key("^p", "palette", "app.command_palette"), Key("q", "quit", "app.quit"))
+HELP, PALETTE = Key("?", "help", "app.help"), Key("^p", "palette", "app.command_palette")
+
+ALWAYS = (HELP, PALETTE, Key("q", "quit", "app.quit"))
 """Always shown at the right: they lead to all other keys."""
 
-IN_FIELD = (Key("^p", "palette", "app.command_palette"), Key("^q", "quit", "app.quit"))
+IN_FIELD = (PALETTE, Key("^q", "quit", "app.quit"))
 """Shown there while a text field or a dialog takes the letters; with help where a field leaves `?` alone."""
 
 LEAVE = Key("esc", "leave field", "back")
@@ -225,7 +227,7 @@ class KeyBar(Widget):
         field = self._field
         if field is None:
             return list(ALWAYS)
-        return [*(() if field.check_consume_key("question_mark", "?") else ALWAYS[:1]), *IN_FIELD]
+        return list(IN_FIELD) if field.check_consume_key("question_mark", "?") else [HELP, *IN_FIELD]
 
     def _pages(self, lines: int) -> list[list[Row]]:
         width, tail = self.size.width, self._tail()

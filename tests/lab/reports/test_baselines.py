@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 import lab.reports.bigram_counts
 import lab.reports.text_entropy
+import lab.reports.validation_text
 from lab.reports.baselines import baselines, bigram_in_words, bytes_per_token
 from lab.reports.bigram_counts import BigramCounts
 from lab.reports.text_entropy import TextEntropy, run_entropy, text_entropy
@@ -85,6 +86,16 @@ def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
     behind_another = [pairs[token] for token in tokens if token]
     assert found.evaluated.bigram == (pytest.approx(np.mean(behind_another)) if behind_another else None)
     assert found.losses(on_all=True) == (found.unigram_loss, found.bigram_loss)
+
+
+def test_of_long_evaluation_segments_the_first_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, end = np.array([0, 1, 2] * 20, "<u2"), np.array([0, 1, 2, 2, 1] * 8, "<u2")
+    first = text_entropy(ids, end, 3, 1.0, ((0, 3), (10, 12))).validation
+    monkeypatch.setattr(lab.reports.validation_text, "MOST_PAIRS", 5)
+    found = text_entropy(ids, end, 3, 1.0, ((0, 3), (10, 30), (31, 40))).validation
+    assert first is not None
+    assert found is not None
+    assert found.evaluated == first.evaluated
 
 
 def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:

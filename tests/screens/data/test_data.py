@@ -65,6 +65,14 @@ async def type_path(pilot: Pilot[None], path: str, *keys: str) -> None:
     await pilot.press("enter")
 
 
+async def open_clean(pilot: Pilot[None], until: Any, path: str) -> None:
+    """Read the text, and open the page of cleaning."""
+    await type_path(pilot, path)
+    name = Path(path).stem
+    await until(pilot, lambda: screen_of(pilot).text is not None and name in screen_of(pilot).text.source)
+    await pilot.press("escape", "e")
+
+
 async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(screen_of(pilot).choose_page._counts) == 2)
@@ -487,9 +495,8 @@ async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(
 async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(app: DataApp, until: Any, home: Path) -> None:
     Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "web.txt")
-        await until(pilot, lambda: screen_of(pilot).text is not None and "web" in screen_of(pilot).text.source)
-        await pilot.press("escape", "e", *"jjjjjjjjj", "space")
+        await open_clean(pilot, until, "web.txt")
+        await pilot.press(*"jjjjjjjjj", "space")
         page = screen_of(pilot).query_one(CleanPage)
         assert page.rules == ("line-endings", "emails")
         drawn = page.query_one(RuleList)._lines[10]
@@ -533,9 +540,7 @@ async def test_funnel_of_the_rules_before_changes_no_number(app: DataApp, until:
 
     monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "web.txt")
-        await until(pilot, lambda: screen_of(pilot).text is not None and "web" in screen_of(pilot).text.source)
-        await pilot.press("escape", "e")
+        await open_clean(pilot, until, "web.txt")
         await until(pilot, lambda: len(measured) == 1)
         await pilot.press(*"jjjjjjjjj", "space")
         release[0].set()
@@ -555,10 +560,8 @@ async def test_funnel_of_the_rules_before_changes_no_number(app: DataApp, until:
 async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(app: DataApp, until: Any, changed: str) -> None:
     Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 40)
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "web.txt")
+        await open_clean(pilot, until, "web.txt")
         screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
-        await until(pilot, lambda: screen.text is not None and "web" in screen.text.source)
-        await pilot.press("escape", "e")
         await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 400 B"))
         await pilot.press("c")
         if changed == "the file":
@@ -586,10 +589,8 @@ async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_mea
 
     monkeypatch.setattr("screens.data.clean_page.run_funnel_process", noted)
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "web.txt")
+        await open_clean(pilot, until, "web.txt")
         screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
-        await until(pilot, lambda: screen.text is not None and "web" in screen.text.source)
-        await pilot.press("escape", "e")
         await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 440 B"))
         await pilot.press(*"jjjjjjjjj", "space")
         await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 560 B"))
@@ -604,9 +605,7 @@ async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_mea
 
 async def test_rules_switched_faster_than_they_are_shown_are_all_switched(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "fable.txt")
-        await until(pilot, lambda: screen_of(pilot).text is not None and "fable" in screen_of(pilot).text.source)
-        await pilot.press("escape", "e")
+        await open_clean(pilot, until, "fable.txt")
         page = screen_of(pilot).query_one(CleanPage)
         page.rules = ("line-endings", "emails")
         page.rules = ("line-endings", "emails", "phone-numbers")
@@ -619,9 +618,7 @@ async def test_rules_switched_faster_than_they_are_shown_are_all_switched(app: D
 
 async def test_a_rule_switched_while_the_text_is_read_anew_stays_switched(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "fable.txt")
-        await until(pilot, lambda: screen_of(pilot).text is not None and "fable" in screen_of(pilot).text.source)
-        await pilot.press("escape", "e")
+        await open_clean(pilot, until, "fable.txt")
         screen, page = screen_of(pilot), screen_of(pilot).query_one(CleanPage)
         page.rules = ("line-endings", "emails")
         screen._text_read(ChoosePage.TextRead(screen.text))  # before the screen has heard of the rule
@@ -664,9 +661,8 @@ async def test_a_cleaned_text_that_is_being_saved_would_be_lost(
 
     monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
     async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "fable.txt")
-        await until(pilot, lambda: screen_of(pilot).text is not None and "fable" in screen_of(pilot).text.source)
-        await pilot.press("escape", "e", "w")
+        await open_clean(pilot, until, "fable.txt")
+        await pilot.press("w")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         assert not app._would_be_lost()
         await pilot.press("enter")
