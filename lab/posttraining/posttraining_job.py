@@ -1,4 +1,4 @@
-"""The whole of a post-training: evaluate the base, fine-tune it, reinforce it with and without the KL penalty, save all three."""
+"""The work of a post-training: evaluate the base, fine-tune it, reinforce it with and without the KL penalty, save all three."""
 
 import copy
 import time
@@ -11,7 +11,7 @@ import torch
 from lab.core.errors import UserError
 from lab.posttraining.answers import Answerer
 from lab.posttraining.fine_tuning import fine_tune, sft_steps
-from lab.posttraining.progress_log import MODELS, SHOWN, Ended, Evaluation, Line, Model, Saved, Started
+from lab.posttraining.progress_log import MODELS, SHOWN, Evaluation, Line, Model, Saved, Started
 from lab.posttraining.question_pairs import PairSource, QuestionPair, draw_stories
 from lab.posttraining.reinforcement import reinforce
 from lab.posttraining.settings import PosttrainSettings, rl_lr_for
@@ -36,12 +36,12 @@ BOTH_LEASHES = 2.4
 
 
 class PosttrainingJob:
-    """Runs once. `log` is given every line of progress.jsonl as it comes."""
+    """Runs once, and saves the models in the folder `where`. `log` is given the lines of progress.jsonl as they come."""
 
     def __init__(
-        self, base: Run, home: Path, settings: PosttrainSettings, log: Callable[[Line], None], prediction: str = ""
+        self, base: Run, where: Path, settings: PosttrainSettings, log: Callable[[Line], None], prediction: str = ""
     ) -> None:
-        self._base, self._home, self._settings, self._log, self._prediction = base, home, settings, log, prediction
+        self._base, self._where, self._settings, self._log, self._prediction = base, where, settings, log, prediction
         self._began = time.monotonic()
         self._questions: list[list[QuestionPair]] = []
         """Those of each round, as far as it has been reached."""
@@ -92,7 +92,6 @@ class PosttrainingJob:
             raise UserError(
                 f"The training of {self._base.name} diverged: its weights are no numbers any more. A lower learning rate helps."
             ) from error
-        self._log(Ended(is_finished=True, seconds=self.seconds))
 
     def _reinforce(self, policy: GPT, reference: GPT, name: Model, rounds: int) -> int:
         """Reinforce in so many rounds, or fewer where the time would not suffice for as many without the penalty.
@@ -141,7 +140,7 @@ class PosttrainingJob:
             prompts=(self._held_out[0].prompt,),
             sample_tokens=self._answerer.most_tokens,
         )
-        run = save_tuned_run(self._base, tuned_name(self._base.name, name), self._home, model, tuning, train)
+        run = save_tuned_run(self._base, tuned_name(self._base.name, name), self._where, model, tuning, train)
         self._log(Saved(name, run.name))
 
     def _evaluation(self, model: GPT, name: Model) -> Evaluation:

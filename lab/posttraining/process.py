@@ -1,8 +1,8 @@
 """Process of a post-training: `python -P -m lab.posttraining.process RUN HOME SETTINGS PREDICTION`, the settings as JSON.
 
 It holds the lock of its work folder for as long as it lives, so that a second one is refused, and has a low priority. A kill at
-any moment leaves whole runs only, and progress.jsonl up to there; it is then started anew. torch is imported once the lock is
-held.
+any moment leaves whole runs only, the models of an earlier one among them (`result_swap`), and progress.jsonl up to there; it is
+then started anew. torch is imported once the lock is held.
 """
 
 import os
@@ -18,15 +18,15 @@ from types import FrameType
 import filelock
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, replace_atomic
+from lab.core.atomic_io import os_error_in_words
 from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError, name_error
-from lab.posttraining.progress_log import Begun, Ended, Line
+from lab.posttraining.progress_log import Begun, Ended, Line, Saved
+from lab.posttraining.result_swap import begin, end_of, settle
 from lab.posttraining.settings import PosttrainSettings
-from lab.posttraining.work_folder import WorkFolder, check_base, earlier_runs
+from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
-from lab.runs.rename_delete import delete_runs
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.training.trainer import lower_priority
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_base(base, Path(home))
         folder.make()
         with acquire_now(trainer_lock(folder.lock_path)):
-            return _work(base, Path(home), folder, asked, prediction)
+            return _work(base, folder, asked, prediction)
     except filelock.Timeout:
         sys.stderr.write(f"{base.name} is being post-trained already.\n")
         return 2
@@ -93,20 +93,23 @@ def _raise_if_stopped() -> None:
         raise Stopped
 
 
-def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
-    """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came.
-
-    The runs that an earlier one made are deleted first, all or none: their course is not in the file any more.
-    """
-    delete_runs(earlier_runs(base.name, home))
-    replace_atomic(folder.progress_path, [])
+def _work(base: Run, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
+    """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came."""
+    where = begin(folder)
     lower_priority()
+    code = _post_train(base, where, folder, settings, prediction)
+    settle(folder)
+    return code
+
+
+def _post_train(base: Run, where: Path, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
     writer = LineWriter(folder.progress_path)
     began = time.monotonic()
 
     def log(line: Line) -> None:
         _raise_if_stopped()
-        writer.write(line)
+        if where == folder.home or not isinstance(line, Saved):
+            writer.write(line)
 
     def ended(message: str) -> int:
         writer.write(Ended(is_finished=False, seconds=time.monotonic() - began, message=message))
@@ -118,7 +121,10 @@ def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings
 
         _handle_signals(_stop)
         _raise_if_stopped()
-        PosttrainingJob(base, home, settings, log, prediction).run()
+        PosttrainingJob(base, where, settings, log, prediction).run()
+        _handle_signals(_note_stop)
+        log(end_of(folder, time.monotonic() - began))
+        writer.sync()
     except Stopped:
         return ended(STOPPED)
     except UserError as error:

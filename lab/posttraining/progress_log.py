@@ -95,7 +95,7 @@ class Evaluation(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 
 
 class Saved(msgspec.Struct, tag=True, frozen=True):
-    """A model that is on disk as a run of its own."""
+    """A model that is on disk as a run of its own; not written where the models take the places of earlier ones at the end."""
 
     model: Model
     run: Word
@@ -107,7 +107,9 @@ class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     is_finished: bool
     seconds: Seconds
     message: Sentence = ""
-    """The reason, if it is not finished."""
+    """The reason, if it is not finished, or if the runs have other names than those of an earlier one."""
+    runs: dict[Model, Word] = {}
+    """Names of the runs that take the places of earlier ones, now that all are made."""
 
 
 Line = Begun | Started | SftStep | Round | Evaluation | Saved | Ended

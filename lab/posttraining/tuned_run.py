@@ -19,8 +19,8 @@ from lab.runs.run_schema import RunConfig, Status, TrainConfig
 from lab.runs.weights_file import save_best
 
 
-def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: TuningConfig, train: TrainConfig) -> Run:
-    """Write the model as a run of its own.
+def save_tuned_run(base: Run, name: str, where: Path, model: nn.Module, tuning: TuningConfig, train: TrainConfig) -> Run:
+    """Write the model as a run of its own, in the folder `where`.
 
     It has the base's tokenizer and, where that has them, its tokens, so that Inspect finds the text. It is finished: its training
     cannot be resumed, since the questions are not in tokens.bin.
@@ -40,7 +40,7 @@ def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: T
     steps = train.steps or 0
     status = Status(phase="finished", step=steps, steps=steps, best_step=steps, message=tuned_in_words(tuning))
     try:
-        with unfinished_folder(home) as folder:
+        with unfinished_folder(where) as folder:
             run = Run(folder)
             write_atomic(run.tokenizer_path, read_regular(base.tokenizer_path, LARGEST_TOKENIZER))
             if base.tokens_path.is_file() and not base.tokens_path.is_symlink():
@@ -48,11 +48,11 @@ def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: T
             write_atomic(run.status_path, msgspec.json.encode(status))
             write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
             save_best(run, model, steps)
-            os.rename(folder, home / name)
-            sync_folder(home)
+            os.rename(folder, where / name)
+            sync_folder(where)
     except OSError as error:
-        raise os_error_in_words(error, f"save {name} in {home}") from error
-    return Run(home / name)
+        raise os_error_in_words(error, f"save {name} in {where}") from error
+    return Run(where / name)
 
 
 def weights_checksum(model: nn.Module) -> str:

@@ -1,6 +1,7 @@
 """Files of a post-training: its folder, its lock, the names of the runs that it makes, and what it refuses. No torch.
 
-<home>/.posttraining/<base>/ holds progress.jsonl, lock and process.log. All of it may be deleted while nothing runs.
+<home>/.posttraining/<base>/ holds progress.jsonl, lock and process.log; beside them earlier.jsonl and models/ until a new result
+has taken the place of an earlier one. All of it may be deleted while nothing runs.
 """
 
 from pathlib import Path
@@ -20,8 +21,13 @@ class WorkFolder:
     """The files of the post-training of one base run in a home."""
 
     def __init__(self, base: str, home: Path) -> None:
+        self.base, self.home = base, home
         self.path = home / FOLDER / base
         self.progress_path = self.path / "progress.jsonl"
+        self.earlier_path = self.path / "earlier.jsonl"
+        """The course of the post-training whose models stand, where progress.jsonl is that of a later one."""
+        self.aside_path = self.path / "models"
+        """The models of the later one, until they take the places of those."""
         self.lock_path = self.path / "lock"
         self.log_path = self.path / "process.log"
 
@@ -32,11 +38,10 @@ class WorkFolder:
             UserError: if a link has its name.
             OSError: as the system says.
         """
-        home = self.path.parent.parent
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.path.parent, self.path):
             refuse_link(folder)
-            folder.mkdir(run_folder_mode(home), exist_ok=True)
+            folder.mkdir(run_folder_mode(self.home), exist_ok=True)
 
     def is_running(self) -> bool:
         """True while a process works on it: it holds the lock."""

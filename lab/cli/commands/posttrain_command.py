@@ -43,11 +43,12 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
 
     First supervised fine-tuning on questions with answers; then reinforcement learning with a reward for naming the right
     animal: once with a KL penalty that keeps the model near the fine-tuned one, and once without. The three models become runs:
-    RUN-sft, RUN-rl and RUN-rl-free. Those of an earlier call are replaced.
+    RUN-sft, RUN-rl and RUN-rl-free. Those of an earlier call are replaced once all three are made.
 
     It runs in a separate process, with low priority. Ctrl-C, or closing the terminal, ends the following only.
     """
     from lab.posttraining.history import PosttrainingFollower
+    from lab.posttraining.result_swap import settle_if_idle
     from lab.posttraining.settings import PosttrainSettings
     from lab.posttraining.start_process import start_posttraining, stop_posttraining
     from lab.posttraining.work_folder import WorkFolder
@@ -64,6 +65,7 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
     if not show:
         settings = PosttrainSettings(**{name: value for name, value in asked.items() if value is not None})
         start_posttraining(base, home(), settings)
+    settle_if_idle(folder)
     follower = PosttrainingFollower(folder)
     try:
         follow(follower, is_quiet=as_json or show)
@@ -73,20 +75,20 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
             f"\nIt goes on. `llmlab posttrain {name} --show` shows it, `llmlab posttrain {name} --stop` stops it.", err=True
         )
         return INTERRUPTED
-    history = follower.history
+    history, shown = follower.history, follower.shown
     if follower.stage == "none":
         raise UserError(f"{base.name} has not been post-trained yet; `llmlab posttrain {shlex.quote(run)}` does it.")
-    if history.started is not None:
+    if shown.started is not None:
         if as_json:
-            write_json(result(history))
+            write_json(result(shown))
         else:
-            report(history)
+            report(shown)
+    stands = "" if shown is history else " The result above is the earlier one, which stands."
     if history.ended is None:
-        raise UserError("It was interrupted; start it again.")
-    if not history.ended.is_finished:
-        complain(history.ended.message)
-        return FAILED
-    return 0
+        raise UserError(f"It was interrupted; start it again.{stands}")
+    if history.ended.message:
+        complain(f"{history.ended.message}{stands}")
+    return 0 if history.ended.is_finished else FAILED
 
 
 def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:

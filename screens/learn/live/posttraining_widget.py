@@ -20,6 +20,7 @@ from lab.posttraining.history import PosttrainingFollower, PosttrainingHistory
 from lab.posttraining.prediction import CHOICES, QUESTION, prediction_in_words, right_choice
 from lab.posttraining.progress_log import MODELS, Model
 from lab.posttraining.reading import NAMES, comparison_view, examples_view, pairs_view, rounds_sentence, sft_view
+from lab.posttraining.result_swap import settle_if_idle
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
@@ -107,7 +108,7 @@ class PosttrainingWidget(LiveWidget):
 
     @property
     def history(self) -> PosttrainingHistory:
-        return self._follower.history if self._follower is not None else PosttrainingHistory()
+        return self._follower.shown if self._follower is not None else PosttrainingHistory()
 
     @property
     def is_running(self) -> bool:
@@ -125,6 +126,10 @@ class PosttrainingWidget(LiveWidget):
             self.say(str(error))  # no error of the learner's: there is no run for it here
             return
         follower = PosttrainingFollower(WorkFolder(base.name, home()))
+        try:
+            await asyncio.to_thread(settle_if_idle, follower.folder)
+        except UserError as error:
+            self._reason = str(error)
         await asyncio.to_thread(follower.read)
         self._base, self._follower = base, follower
         self.say(self._reason)
@@ -209,8 +214,10 @@ class PosttrainingWidget(LiveWidget):
         opens = f" · o opens {visible(history.saved[model])}, w another" if model else ""
         if stage == "finished":
             return f"{at}finished{opens}"
-        reason = history.ended.message if history.ended is not None else "Its process is gone."
-        return f"{at}{reason} r starts it again{opens}"
+        ended = follower.history.ended
+        reason = ended.message if ended is not None else "Its process is gone."
+        stands = "" if history is follower.history else " The earlier result stands."
+        return f"{at}{reason}{stands} r starts it again{opens}"
 
     def _model_to_open(self) -> Model | None:
         saved = self.history.saved
