@@ -11,7 +11,6 @@ from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.safe_open import open_to_replace
-from lab.core.visible_text import quoted
 
 Chunk = bytes | memoryview
 
@@ -98,12 +97,6 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
         temporary.unlink(missing_ok=True)  # the next one has another name, and would lie beside it
         raise
     sync_folder(path.parent)
-
-
-def refuse_special_file(path: Path) -> None:
-    """Refuse to replace what is there and is no file, such as a device or a pipe, or a link to one. Raises: UserError."""
-    if path.exists() and not path.is_file():
-        raise UserError(f"{quoted(str(path))} is not a file; choose another name.")
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
 from lab.engine.method_registry import (
     AttributionParams,
@@ -128,23 +127,20 @@ class PromptMethods:
     def save_trace(self, params: SaveTraceParams) -> Slices[SavedTrace]:
         """Write what `llmlab trace` would, with the edits and interventions. Raises: UserError."""
         context, path = (yield from trace_prompt(self.models, params)), Path(params.path)
-        try:
-            if params.kind == "npz":
-                yield from npz_slices(path, context.trace)
-            else:
-                opened = context.opened
-                found = summarize(
-                    context.trace,
-                    opened.tokenizer,
-                    run=opened.run.name,
-                    checkpoint=opened.checkpoint,
-                    step=opened.step,
-                    dropped=context.dropped + context.earlier,
-                    top=SUMMARY_TOP,
-                )
-                write_json(path, found)
-        except OSError as error:
-            raise os_error_in_words(error, f"write {path}") from error
+        if params.kind == "npz":
+            yield from npz_slices(path, context.trace)
+        else:
+            opened = context.opened
+            found = summarize(
+                context.trace,
+                opened.tokenizer,
+                run=opened.run.name,
+                checkpoint=opened.checkpoint,
+                step=opened.step,
+                dropped=context.dropped + context.earlier,
+                top=SUMMARY_TOP,
+            )
+            write_json(path, found)
         return SavedTrace(len(context.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
 
     def prompt_report(self, params: PromptReportParams) -> Slices[PromptReport]:

@@ -1,11 +1,12 @@
 """Export files: their folder, their names, and writing them."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.core.atomic_io import folder_lock, os_error_in_words, refuse_special_file, write_atomic
-from lab.core.errors import UserError
+from lab.core.atomic_io import folder_lock, os_error_in_words
+from lab.runs.export_file import write_export
 from lab.views.blocks import ModelFacts, View
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _slug(words: str) -> str:
 def unused_path(path: Path) -> Path:
     """The path, numbered if it is taken, so that no earlier export is overwritten."""
     found, number = path, 1
-    while found.exists():
+    while os.path.lexists(found):
         number += 1
         found = path.with_stem(f"{path.stem}-{number}")
     return found
@@ -64,39 +65,16 @@ def write_new_text(path: Path, text: str) -> tuple[Path, int]:
         return free, write_text(free, text)
 
 
-def write_text(path: Path, text: str) -> int:
-    """Write the text; return its size in bytes. Raises: UserError."""
-    return write_bytes(path, text.encode("utf-8", "replace"))
-
-
-def write_bytes(path: Path, contents: bytes) -> int:
-    """Write a whole file, atomically; return its size.
-
-    Raises:
-        UserError: also if something else than a file has its name, or a file of a run.
-    """
-    try:
-        refuse_run_file(path)
-        refuse_special_file(path)
-        write_atomic(path, contents)
-    except OSError as error:
-        raise os_error_in_words(error, f"write {path}") from error
-    return len(contents)
-
-
-def refuse_run_file(path: Path) -> None:
-    """Refuse the name of a file of a run, or of a snapshot. Raises: UserError."""
-    from lab.runs.run_folder import is_run_file
-
-    if is_run_file(path):
-        raise UserError(f"{path} is a file of a run; choose another name.")
+def write_text(path: Path, text: str, *, replace: bool = False) -> int:
+    """Write the text; return its size in bytes. Raises UserError as `export_file`."""
+    return write_export(path, [text.encode("utf-8", "replace")], replace=replace)
 
 
 def write_screenshot(path: Path, svg: str) -> int:
     """Write a picture of the screen: its SVG, or, where the path ends in `.png`, drawn from it. Raises: UserError."""
     from lab.exchange.png_image import svg_to_png
 
-    return write_bytes(path, svg_to_png(svg)) if path.suffix == ".png" else write_text(path, svg)
+    return write_export(path, [svg_to_png(svg)]) if path.suffix == ".png" else write_text(path, svg)
 
 
 def write_report(path: Path, run: str, prompt: "PromptReport | None" = None) -> int:

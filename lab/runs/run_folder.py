@@ -59,16 +59,6 @@ def holds_run(folder: Path) -> bool:
     return all(os.path.lexists(folder / name) for name in ("config.json", "status.json"))
 
 
-def is_run_file(path: Path) -> bool:
-    """True if the path is one of a run's files, whether it is there now or not."""
-    folder = path.absolute().parent
-    folder = folder.parent if folder.name == "snapshots" else folder
-    if not holds_run(folder):
-        return False
-    names = {each.name for each in vars(Run(folder)).values()} - {folder.name}
-    return path.name in names | {"config.json"} or path.suffix == ".safetensors"
-
-
 class Run:
     """One run's folder. The constructor reads nothing; `open_run` checks that there is a run."""
 

@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="File to write; one that exists is replaced. [default: RUN-report.html, numbered if that exists]",
+    help="File to write. [default: RUN-report.html, numbered if that exists]",
 )
+@click.option("--force", is_flag=True, help="Let --output replace a file that exists.")
 @checkpoint_option
-def report(run: str, prompt: str | None, output: Path | None, checkpoint: str | None) -> None:
+def report(run: str, prompt: str | None, output: Path | None, force: bool, checkpoint: str | None) -> None:
     """Write a report of RUN: its curves, samples over time, text and settings, and what the model makes of a prompt.
 
     The file needs no network and no other file.
     """
-    from lab.core.atomic_io import refuse_special_file
-    from lab.exchange.export_files import refuse_run_file, write_new_text, write_text
+    from lab.exchange.export_files import write_new_text, write_text
     from lab.exchange.html_report import html_report
+    from lab.runs.export_file import check_export
     from lab.runs.find_runs import open_run
 
     context = click.get_current_context()
@@ -39,18 +40,15 @@ def report(run: str, prompt: str | None, output: Path | None, checkpoint: str | 
         raise click.UsageError("The prompt is empty: give it at least one character.", context)
     if checkpoint is not None and prompt is None:
         raise click.UsageError("--checkpoint chooses the weights for a prompt: add --prompt TEXT.", context)
-    if output is not None and not output.absolute().parent.is_dir():
-        raise click.UsageError(f"There is no folder {output.absolute().parent} to write {output.name} into.", context)
     found = open_run(run)
     if output is not None:
-        refuse_run_file(output)
-        refuse_special_file(output)
+        check_export(output, replace=force)
     traced = None if prompt is None else _prompt_report(found, prompt, checkpoint or "best")
     html = html_report(found, traced)
     if output is None:
         path, size = write_new_text(Path(f"{found.name}-report.html"), html)
     else:
-        path, size = output, write_text(output, html)
+        path, size = output, write_text(output, html, replace=force)
     click.echo(f"Wrote {path} ({bytes_(size)}).")
 
 

@@ -11,6 +11,7 @@ from lab.cli.table_output import table, write_json
 from lab.core.number_format import probability
 from lab.inspect.trace_export import write_npz
 from lab.inspect.trace_summary import TraceSummary, summarize
+from lab.runs.export_file import check_export
 from lab.views.blocks import Prediction
 
 if TYPE_CHECKING:
@@ -26,24 +27,23 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write every intermediate into a NumPy archive, each array under its name.",
 )
+@click.option("--force", is_flag=True, help="Let --npz replace a file that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: tokens, top next tokens, the logit lens of each layer.")
 @click.option("--top", default=5, show_default=True, type=whole("vocab_size"), metavar="N", help="Next tokens to list.")
 @checkpoint_option
-def trace(run: str, prompt: str, npz: Path | None, as_json: bool, top: int, checkpoint: str | None) -> None:
+def trace(run: str, prompt: str, npz: Path | None, force: bool, as_json: bool, top: int, checkpoint: str | None) -> None:
     """Trace the forward pass of a prompt through the model of RUN: tokens, predictions, logit lens, intermediates.
 
     The names of the intermediates are TransformerLens's, such as blocks.0.attn.pattern; layers and heads count from 0 in them.
     """
-    if npz is not None and not npz.absolute().parent.is_dir():
-        raise click.UsageError(
-            f"There is no folder {npz.absolute().parent} to write {npz.name} into.", click.get_current_context()
-        )
+    if npz is not None:
+        check_export(npz, replace=force)
     loaded = load_prompt(run, prompt, checkpoint)
     from models.trace import Trace
 
     traced = Trace(loaded.model, loaded.window)
     if npz is not None:
-        write_npz(npz, traced)
+        write_npz(npz, traced, replace=force)
     found = summarize(
         traced,
         loaded.tokenizer,

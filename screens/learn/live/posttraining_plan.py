@@ -20,11 +20,7 @@ def plan_view(base: str, history: PosttrainingHistory, chosen: str, *, is_runnin
     names = ", ".join(tuned_name(base, model) for model in MODELS[1:])
     earlier = history.ended
     took = f" The last one took {duration(earlier.seconds)}." if earlier is not None and earlier.is_finished else ""
-    again = (
-        ""
-        if is_running or history.started is None
-        else " Another start replaces them when it has finished."
-    )
+    again = "" if is_running or history.started is None else " Another start replaces them when it has finished."
     blocks = [
         Paragraph(
             f"1. SFT: {settings.epochs} passes over {settings.pairs} questions with answers. 2. RL: {settings.rounds} rounds "

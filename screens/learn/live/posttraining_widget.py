@@ -122,14 +122,11 @@ class PosttrainingWidget(LiveWidget):
         """Find the run, then read its progress for as long as the widget is there."""
         try:
             base, self._reason = await asyncio.to_thread(suitable_base, name, home())
+            follower = PosttrainingFollower(WorkFolder(base.name, home()))
+            await asyncio.to_thread(settle_if_idle, follower.folder)
         except UserError as error:
             self.say(str(error))  # no error of the learner's: there is no run for it here
             return
-        follower = PosttrainingFollower(WorkFolder(base.name, home()))
-        try:
-            await asyncio.to_thread(settle_if_idle, follower.folder)
-        except UserError as error:
-            self._reason = str(error)
         await asyncio.to_thread(follower.read)
         self._base, self._follower = base, follower
         self.say(self._reason)

@@ -171,7 +171,8 @@ def test_the_command_writes_a_file_and_says_where(
     assert Path("tale-report.html").read_text(encoding="utf-8") == first
     target = tmp_path / "here.html"
     target.write_text("old")
-    llmlab("report", "tale", "-p", "x" * 40, "-o", target)
+    llmlab("report", "tale", "-p", "x" * 40, "-o", target).assert_mistake("exists already", "--force")
+    assert llmlab("report", "tale", "-p", "x" * 40, "-o", target, "--force").code == 0
     assert "The model does not see the first 24 tokens" in target.read_text(encoding="utf-8")
 
 
@@ -183,13 +184,10 @@ def test_mistakes_of_the_command_are_one_line(llmlab: Call, tale: Run, tmp_path:
     llmlab("report", "tale", "-p", "x", "--checkpoint", "12", "-o", tmp_path / "x.html").assert_mistake("12")
     assert not (tmp_path / "x.html").exists()
     before = tale.metrics_path.read_bytes()
-    llmlab("report", "tale", "-o", tale.metrics_path).assert_mistake("metrics.jsonl is a file of a run; choose")
-    assert tale.metrics_path.read_bytes() == before
     tale.snapshots_path.mkdir(exist_ok=True)
-    for name in ("best.safetensors", "lock", "snapshots/7.safetensors"):
-        llmlab("report", "tale", "-o", tale.path / name).assert_mistake("is a file of a run")
-    for _ in range(2):
-        assert llmlab("report", "tale", "-o", tale.path / "report.html").code == 0, "its own report is replaced"
+    for name in ("metrics.jsonl", "best.safetensors", "lock", "snapshots/7.safetensors", "report.html"):
+        llmlab("report", "tale", "--force", "-o", tale.path / name).assert_mistake("is in the folder of a run; choose")
+    assert tale.metrics_path.read_bytes() == before
 
 
 @pytest.fixture(params=["light", "dark"])
