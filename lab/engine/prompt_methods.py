@@ -8,6 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from lab.core.errors import UserError
@@ -37,10 +38,11 @@ from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import stage_view
-from lab.inspect.trace_export import npz_slices, write_json
+from lab.inspect.trace_export import npz_slices
 from lab.inspect.trace_summary import summarize
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
+from lab.runs.export_file import write_export
 from lab.views.blocks import LensPath, SavedTrace, Token, View
 from lab.views.guess_question import GuessQuestion
 from lab.views.number_explanation import Explanation
@@ -140,7 +142,7 @@ class PromptMethods:
                 dropped=context.dropped + context.earlier,
                 top=SUMMARY_TOP,
             )
-            write_json(path, found)
+            write_export(path, [msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"])
         return SavedTrace(len(context.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
 
     def prompt_report(self, params: PromptReportParams) -> Slices[PromptReport]:

@@ -16,8 +16,7 @@ A Markdown file without one, written in any editor, is a note about no place. Th
 import os
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +37,8 @@ MOST_NOTES = 10_000
 """Most notes that are read, the newest by name first."""
 LONGEST_PLACE = 500
 END = "---"
+OURS = re.compile("(created|place|state):(.*)")
+"""A line of the front matter that is ours."""
 DATE = "%Y-%m-%dT%H:%M:%SZ"
 
 Place = Annotated[str, msgspec.Meta(max_length=LONGEST_PLACE)]
@@ -58,6 +59,8 @@ class Note:
     """The place; None for a file without one."""
     problem: str = ""
     """The reason why the file cannot be used; "" if it can."""
+    others: tuple[str, ...] = ()
+    """The lines of the front matter that are not ours: another program's, or the user's."""
 
     @property
     def first_line(self) -> str:
@@ -114,22 +117,15 @@ def _parsed(path: Path, raw: bytes) -> Note:
     end = next((at for at, line in enumerate(lines[1:], 1) if line.rstrip() == END), None)
     if end is None:
         raise DamagedFileError(path, f"begins with {END} and has no second {END} at the end of its front matter")
-    fields = dict(_fields(lines[1:end]))
+    others = tuple(line for line in lines[1:end] if not OURS.match(line))
+    fields = {match[1]: match[2].strip() for match in map(OURS.match, lines[1:end]) if match}
     text = "\n".join(lines[end + 1 :]).strip("\n")
     created = _time(fields["created"]) if "created" in fields else None
     if "created" in fields and created is None:
         raise DamagedFileError(path, "has a date in its front matter that is none, such as 2026-02-03T04:05:06Z")
     place = decode_json(path, fields["place"].encode(), Place) if "place" in fields else ""
     state = decode_json(path, fields["state"].encode(), ScreenState) if "state" in fields else None
-    return Note(path, text, _changed(path) if created is None else created, place, state)
-
-
-def _fields(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """The fields that are ours; others, of another program, are passed over."""
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon and name in ("created", "place", "state"):
-            yield name, value.strip()
+    return Note(path, text, _changed(path) if created is None else created, place, state, others=others)
 
 
 def _time(words: str) -> float | None:
@@ -147,14 +143,14 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _written(text: str, created: float, place: str, state: ScreenState | None) -> bytes:
+def _written(text: str, created: float, place: str, state: ScreenState | None, others: tuple[str, ...] = ()) -> bytes:
     date = datetime.fromtimestamp(created, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     head = [END, f"created: {date}Z"]
     if place:
         head.append(f"place: {msgspec.json.encode(place[:LONGEST_PLACE]).decode()}")
     if state is not None:
         head.append(f"state: {msgspec.json.encode(state).decode()}")
-    return "\n".join([*head, END, "", text.strip("\n"), ""]).encode("utf-8", "replace")
+    return "\n".join([*head, *others, END, "", text.strip("\n"), ""]).encode("utf-8", "replace")
 
 
 def add_note(home: Path, text: str, place: str, state: ScreenState) -> Note:
@@ -172,24 +168,38 @@ def add_note(home: Path, text: str, place: str, state: ScreenState) -> Note:
 
 
 def change_note(note: Note, text: str) -> Note:
-    """Write the note anew with another text; its place and date stay. Raises: UserError: if it cannot be written."""
-    _write(note.path, _written(text, note.created, note.place, note.state))
-    return read_note(note.path)
+    """Write the note anew with another text; its place and date stay. Raises: UserError: if it cannot be written.
+
+    Where another program has changed the file since it was read, the text becomes a note beside it, so that both are kept.
+    """
+    with folder_lock(note.path.parent):
+        is_changed = _is_changed(note)
+        path = _unused(note.path.parent, note.created, note.place) if is_changed else note.path
+        _write(path, _written(text, note.created, note.place, note.state, note.others))
+    return read_note(path)
+
+
+def _is_changed(note: Note) -> bool:
+    """True if the note's file holds something else by now."""
+    there = read_note(note.path)
+    return os.path.lexists(note.path) and replace(there, created=note.created) != note
 
 
 def rename_run_in_notes(home: Path, before: str, now: str) -> None:
     """Let the notes about a run follow it to its new name. Raises: UserError: if one cannot be written."""
-    for note in list_notes(home):
+    for note in map(read_note, [note.path for note in list_notes(home)]):  # each as it is now
         state = note.state
         if state is not None and before in (state.run, *state.others):
             others = tuple(now if name == before else name for name in state.others)
             renamed = msgspec.structs.replace(state, run=now if state.run == before else state.run, others=others)
             place = " · ".join(now if part == before else part for part in note.place.split(" · "))
-            _write(note.path, _written(note.text, note.created, place, renamed))
+            _write(note.path, _written(note.text, note.created, place, renamed, note.others))
 
 
 def delete_note(note: Note) -> None:
-    """Delete the note's file. Raises: UserError: if it cannot be deleted."""
+    """Delete the note's file. Raises: UserError: if it cannot be deleted, or another program has changed it since it was read."""
+    if _is_changed(note):
+        raise UserError(f"{note.path} has been changed by another program since it was read, and is not deleted: look at it again.")
     try:
         note.path.unlink(missing_ok=True)
     except OSError as error:

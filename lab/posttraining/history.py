@@ -68,20 +68,11 @@ class PosttrainingHistory:
         return [self.evaluations[model] for model in MODELS if model in self.evaluations]
 
 
-class _Course:
-    """A history that is read from a file as that grows."""
-
-    def __init__(self, path: Path) -> None:
-        self.history = PosttrainingHistory()
-        self._reader = LineReader(path, cast(type[Started], Line))
-
-    def read(self) -> bool:
-        """Read on; True if something has changed."""
-        lines = self._reader.read()
-        if self._reader.restarted:
-            self.history = PosttrainingHistory()
-        self.history.add(list(lines))
-        return bool(lines) or self._reader.restarted
+def history_of(path: Path) -> PosttrainingHistory:
+    """The history that a file tells now."""
+    history = PosttrainingHistory()
+    history.add(list(LineReader(path, cast(type[Started], Line)).read()))
+    return history
 
 
 class PosttrainingFollower:
@@ -89,26 +80,19 @@ class PosttrainingFollower:
 
     def __init__(self, folder: WorkFolder) -> None:
         self.folder = folder
+        self.history = PosttrainingHistory()
         self.is_running = False
         """As of the last `read`."""
-        self._last, self._earlier = _Course(folder.progress_path), _Course(folder.earlier_path)
-
-    @property
-    def history(self) -> PosttrainingHistory:
-        """The last post-training."""
-        return self._last.history
-
-    @property
-    def shown(self) -> PosttrainingHistory:
-        """The post-training to show: an earlier one, whose models stand, where the last one ended early."""
-        earlier = self._earlier.history
-        return self.history if self.is_running or self.history.saved or earlier.started is None else earlier
+        self._reader = LineReader(folder.progress_path, cast(type[Started], Line))
 
     def read(self) -> bool:
         """Read on; True if something has changed."""
         was_running, self.is_running = self.is_running, self.folder.is_running()
-        changed = [course.read() for course in (self._last, self._earlier)]
-        return any(changed) or was_running != self.is_running
+        lines = self._reader.read()
+        if self._reader.restarted:
+            self.history = PosttrainingHistory()
+        self.history.add(list(lines))
+        return bool(lines) or self._reader.restarted or was_running != self.is_running
 
     @property
     def stage(self) -> Stage:
@@ -116,7 +100,7 @@ class PosttrainingFollower:
         if history.ended is not None and not self.is_running:
             return "finished" if history.ended.is_finished else "stopped"
         if not self.is_running:
-            return "none" if history.begun is None and self.shown.started is None else "interrupted"
+            return "none" if history.begun is None and history.started is None else "interrupted"
         if history.started is None or "base" not in history.evaluations:
             return "starting"
         return "reinforcing" if "sft" in history.evaluations else "fine-tuning"

@@ -109,7 +109,7 @@ class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     message: Sentence = ""
     """The reason, if it is not finished, or if the runs have other names than those of an earlier one."""
     runs: dict[Model, Word] = {}
-    """Names of the runs that take the places of earlier ones, now that all are made."""
+    """Names of the runs that take the places of earlier ones, now that all are made; of those that stand."""
 
 
 Line = Begun | Started | SftStep | Round | Evaluation | Saved | Ended

@@ -1,8 +1,8 @@
 """The three models of a post-training take the places of an earlier one's: all of them, or none. No torch.
 
-Until the end they are made aside, in the work folder, and the earlier models stand, with their course in earlier.jsonl. The line
-`Ended` with their names decides: before it, what was made aside is dropped; after it, they take their places, and where a kill
-came between, the next command sees to it.
+Until the end they are made aside, in the work folder, and the earlier ones stand, with their course in earlier.jsonl. The line
+`Ended` with their names decides: before it, what was made aside is dropped, and that course is progress.jsonl again; after it,
+they take their places. After a kill the next command sees to that.
 """
 
 import shutil
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import filelock
 
-from lab.core.atomic_io import os_error_in_words, replace_atomic, sync_folder
+from lab.core.atomic_io import replace_atomic, sync_folder
 from lab.core.errors import UserError
-from lab.posttraining.history import PosttrainingFollower, PosttrainingHistory
+from lab.posttraining.history import history_of
 from lab.posttraining.progress_log import MODELS, Ended
 from lab.posttraining.work_folder import WorkFolder, check_replaceable, earlier_runs, tuned_name
-from lab.runs.rename_delete import refuse_to_delete, replace_runs
+from lab.runs.metrics_log import LineWriter
+from lab.runs.rename_delete import refuse_to_delete, replace_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.runs.run_names import free_names
@@ -26,24 +27,23 @@ def begin(folder: WorkFolder) -> Path:
     """Begin progress.jsonl anew while the lock is held; return the folder to make the models in: the home, if none stand there.
 
     Raises:
-        UserError: if one of the models that stand cannot be replaced now, and as `settle`.
-        OSError: as the system says.
+        UserError: if one of the models that stand cannot be replaced now; as `settle`.
     """
     settle(folder)
     earlier = earlier_runs(folder.base, folder.home)
     refuse_to_delete(earlier)
     if not earlier:
         folder.earlier_path.unlink(missing_ok=True)
-    elif _history(folder).saved:
+    elif history_of(folder.progress_path).saved:
         folder.progress_path.replace(folder.earlier_path)
     replace_atomic(folder.progress_path, [])
     return folder.aside_path if earlier else folder.home
 
 
 def end_of(folder: WorkFolder, seconds: float) -> Ended:
-    """The last line of a post-training that has made its models, aside if there are any: `settle` then does what it says.
+    """The last line of a post-training that has made its models, which `settle` then carries out.
 
-    Where an earlier model cannot be replaced any more, the earlier ones keep their names, and the new ones get others.
+    Where an earlier model cannot be replaced now, all of them stay, and the new ones get other names.
     """
     if not folder.aside_path.exists():
         return Ended(is_finished=True, seconds=seconds)
@@ -58,34 +58,31 @@ def end_of(folder: WorkFolder, seconds: float) -> Ended:
 
 
 def settle(folder: WorkFolder) -> None:
-    """Give the models made aside their names, if all were made, else drop them. Only while the lock is held.
+    """Give the models made aside their names if all were made, else go back to the earlier result. Only while the lock is held.
 
     Raises:
-        UserError: if one cannot have its name now, or the system refuses.
+        UserError: if one cannot have its name now.
     """
-    history = _history(folder)
+    history = history_of(folder.progress_path)
     if history.ended is not None and history.ended.is_finished:
-        made = [(folder.aside_path / tuned_name(folder.base, model), name) for model, name in history.saved.items()]
-        made = [(path, name) for path, name in made if path.exists()]
-        for _, name in made:
-            check_replaceable(folder.base, name, folder.home)
-        replace_runs([path for path, _ in made], [Run(folder.home / name) for _, name in made])
+        for model, name in history.saved.items():
+            made = folder.aside_path / tuned_name(folder.base, model)
+            if made.exists():
+                check_replaceable(folder.base, name, folder.home)
+                replace_run(Run(folder.home / name), made)
         folder.earlier_path.unlink(missing_ok=True)
-    try:
-        if folder.aside_path.exists():
-            shutil.rmtree(folder.aside_path)
-    except OSError as error:
-        raise os_error_in_words(error, f"remove {folder.aside_path}") from error
+    elif folder.earlier_path.exists():
+        earlier, writer = history_of(folder.earlier_path), LineWriter(folder.earlier_path)
+        why = history.ended.message if history.ended is not None else "It was interrupted."
+        seconds = earlier.ended.seconds if earlier.ended is not None else 0.0
+        writer.write(Ended(is_finished=False, seconds=seconds, message=f"{why} The earlier result stands.", runs=earlier.saved))
+        writer.close()
+        folder.earlier_path.replace(folder.progress_path)
+    shutil.rmtree(folder.aside_path, ignore_errors=True)
 
 
 def settle_if_idle(folder: WorkFolder) -> None:
-    """`settle` after a kill, for commands that show the result. Raises UserError as that."""
-    if folder.aside_path.exists() and not folder.is_running():
+    """`settle` after a kill, for what shows the result."""
+    if (folder.aside_path.exists() or folder.earlier_path.exists()) and not folder.is_running():
         with suppress(filelock.Timeout), acquire_now(trainer_lock(folder.lock_path)):
             settle(folder)
-
-
-def _history(folder: WorkFolder) -> PosttrainingHistory:
-    follower = PosttrainingFollower(folder)
-    follower.read()
-    return follower.history

@@ -13,8 +13,7 @@ from lab.core.parallel.detached_process import DetachedProcess
 from lab.core.torch_environment import torch_environment
 from lab.posttraining.history import PosttrainingFollower
 from lab.posttraining.settings import PosttrainSettings
-from lab.posttraining.work_folder import WorkFolder, check_base, earlier_runs
-from lab.runs.rename_delete import refuse_to_delete
+from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.run_folder import Run
 
 MODULE = "lab.posttraining.process"
@@ -26,14 +25,13 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, predi
     The runs of an earlier post-training of this base are replaced. `prediction` is the learner's, kept in progress.jsonl.
 
     Raises:
-        UserError: as `check_base` and `WorkFolder.make`; if one runs already; if one of those runs cannot be deleted now; if the
-            process could not begin, with the last line of its log.
+        UserError: as `check_base` and `WorkFolder.make`; if one runs already; if the process could not begin, with the last line
+            of its log, as where one of those runs cannot be replaced now.
     """
     check_base(base, home)
     folder = WorkFolder(base.name, home)
     if folder.is_running():
         raise UserError(f"{base.name} is being post-trained already.")
-    refuse_to_delete(earlier_runs(base.name, home))
     try:
         folder.make()
         process = DetachedProcess(

@@ -40,8 +40,8 @@ def check_export(path: Path, *, replace: bool = False) -> Path:
             raise UserError(f"{shown} exists already; choose another name, or --force to replace it.")
         if not os.access(target.parent if facts is None else target, os.W_OK):
             raise PermissionError(0, "permission denied")
-    except (OSError, ValueError) as error:
-        raise _refused(path, error) from error
+    except OSError as error:
+        raise os_error_in_words(error, f"write {shown}") from error
     return target
 
 
@@ -64,7 +64,7 @@ def export_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise os_error_in_words(error, f"write {quoted(str(path))}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -75,7 +75,3 @@ def write_export(path: Path, chunks: Iterable[Chunk], *, replace: bool = False) 
         for chunk in chunks:
             file.write(chunk)
         return file.tell()
-
-
-def _refused(path: Path, error: OSError | ValueError) -> UserError:
-    return os_error_in_words(error if isinstance(error, OSError) else OSError(str(error)), f"write {quoted(str(path))}")

@@ -105,36 +105,6 @@ def delete_runs(runs: Sequence[Run]) -> int:
     freed = sum(map(size_of, runs))
     with _owned(runs, "delete"):
         hidden = _hide(runs)
-    _remove_hidden(runs, hidden)
-    return freed
-
-
-def replace_runs(new: Sequence[Path], runs: Sequence[Run]) -> None:
-    """Give folders beside each other the names of runs, which are deleted as far as they are there.
-
-    After a kill in the middle it goes on with the folders that are left.
-
-    Raises:
-        UserError: as `delete_run`; none is replaced then, unless it is the system that refuses.
-    """
-    earlier, hidden = [run for run in runs if is_run(run.path)], list[Path]()
-    with _owned(earlier, "replace"):
-        for folder, run in zip(new, runs, strict=True):
-            gone = run.path.with_name(f"{DELETED_PREFIX}{owner()}")
-            try:
-                if run in earlier:
-                    os.rename(run.path, gone)
-                    hidden.append(gone)
-                os.rename(folder, run.path)
-                sync_folder(run.path.parent)
-            except OSError as error:
-                _renamed(gone, run.path)
-                raise os_error_in_words(error, f"replace {run.name}") from error
-    _remove_hidden(earlier, hidden)
-
-
-def _remove_hidden(runs: Sequence[Run], hidden: Sequence[Path]) -> None:
-    """Remove the folders of runs that have hidden names. Raises UserError if something is left of one."""
     problems = []
     for run, folder in zip(runs, hidden, strict=True):
         try:
@@ -145,6 +115,23 @@ def _remove_hidden(runs: Sequence[Run], hidden: Sequence[Path]) -> None:
         _remove_abandoned(home)
     if problems:
         raise problems[0]
+    return freed
+
+
+def replace_run(run: Run, new: Path) -> None:
+    """Delete a run if it is there, and give its name to the folder `new`. Raises: UserError: as `delete_run`."""
+    gone = run.path.with_name(f"{DELETED_PREFIX}{owner()}")
+    earlier = [run] if is_run(run.path) else []
+    with _owned(earlier, "replace"):
+        try:
+            if earlier:
+                os.rename(run.path, gone)
+            os.rename(new, run.path)
+            sync_folder(run.path.parent)
+        except OSError as error:
+            _renamed(gone, run.path)
+            raise os_error_in_words(error, f"replace {run.name}") from error
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _hide(runs: Sequence[Run]) -> list[Path]:

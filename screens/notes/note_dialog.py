@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, cast
 
 from rich.text import Text
@@ -54,6 +55,8 @@ class NoteDialog(ModalScreen[Note | None]):
         self._title, self._place, self._text, self._save, self._about = title, place, text, save, about
         self._is_saving = False
         self._saved: Note | None = None
+        self._path: Path | None = None
+        """File of the note that is changed."""
 
     @classmethod
     def about(cls, state: ScreenState) -> NoteDialog:
@@ -64,7 +67,9 @@ class NoteDialog(ModalScreen[Note | None]):
     @classmethod
     def changing(cls, note: Note) -> NoteDialog:
         """A note that is there."""
-        return cls("change the note", note.place, note.text, lambda text: change_note(note, text))
+        dialog = cls("change the note", note.place, note.text, lambda text: change_note(note, text))
+        dialog._path = note.path
+        return dialog
 
     def compose(self) -> ComposeResult:
         with Vertical(id="note") as box:
@@ -120,7 +125,10 @@ class NoteDialog(ModalScreen[Note | None]):
             self._say(str(error), wrong=True)
         else:
             cast(AppState, self.app).notes_version += 1
-            self.app.notify(f"Saved your note: {FOUND_AGAIN}.", markup=False)
+            words = f"Saved your note: {FOUND_AGAIN}."
+            if self._path not in (None, note.path):
+                words = f"Another program has changed that note meanwhile. Both are kept; yours is {note.path.name}."
+            self.app.notify(words, markup=False)
             self._saved = note
             if self.is_active:  # else it would close the screen over it, such as the question before quitting
                 self.dismiss(note)

@@ -15,7 +15,9 @@ from lab.core.errors import UserError
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(run: str, yes: bool) -> int:
     """Delete RUN with its weights, curves and everything else in its folder. It asks first; this cannot be undone."""
+    from lab.inspect.prompt_history import rename_last_prompt
     from lab.runs.find_runs import find_run
+    from lab.runs.home_folder import home
     from lab.runs.rename_delete import delete_run, refuse_to_change, size_of
 
     found = find_run(run)
@@ -32,4 +34,6 @@ def delete(run: str, yes: bool) -> int:
     tell_of_listening(found)
     freed = number_format.bytes_(delete_run(found))
     click.echo(f"{found.name} is deleted; {freed} freed.")
+    if found.path.parent == home().absolute():
+        rename_last_prompt(home(), found.name, "")
     return 0

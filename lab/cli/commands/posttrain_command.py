@@ -75,19 +75,18 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
             f"\nIt goes on. `llmlab posttrain {name} --show` shows it, `llmlab posttrain {name} --stop` stops it.", err=True
         )
         return INTERRUPTED
-    history, shown = follower.history, follower.shown
+    history = follower.history
     if follower.stage == "none":
         raise UserError(f"{base.name} has not been post-trained yet; `llmlab posttrain {shlex.quote(run)}` does it.")
-    if shown.started is not None:
+    if history.started is not None:
         if as_json:
-            write_json(result(shown))
+            write_json(result(history))
         else:
-            report(shown)
-    stands = "" if shown is history else " The result above is the earlier one, which stands."
+            report(history)
     if history.ended is None:
-        raise UserError(f"It was interrupted; start it again.{stands}")
+        raise UserError("It was interrupted; start it again.")
     if history.ended.message:
-        complain(f"{history.ended.message}{stands}")
+        complain(history.ended.message)
     return 0 if history.ended.is_finished else FAILED
 
 

@@ -9,8 +9,11 @@ from lab.cli.wait_for_run import tell_of_listening
 @click.argument("run")
 @click.argument("new")
 def rename(run: str, new: str) -> None:
-    """Rename RUN to NEW. Its folder is renamed; nothing in it changes."""
+    """Rename RUN to NEW. Its folder is renamed; nothing in it changes. Your notes about it follow."""
+    from lab.inspect.prompt_history import rename_last_prompt
+    from lab.learner.notes import rename_run_in_notes
     from lab.runs.find_runs import find_run
+    from lab.runs.home_folder import home
     from lab.runs.rename_delete import check_new_name, rename_run
 
     found = find_run(run)
@@ -18,3 +21,6 @@ def rename(run: str, new: str) -> None:
     tell_of_listening(found)
     renamed = rename_run(found, new)
     click.echo(f"{found.name} is now called {renamed.name}; it is in {renamed.path}.")
+    if renamed.path.parent == home().absolute():
+        rename_last_prompt(home(), found.name, renamed.name)
+        rename_run_in_notes(home(), found.name, renamed.name)

@@ -9,7 +9,7 @@ from lab.cli.load_prompt import LoadedPrompt, checkpoint_option, load_prompt
 from lab.cli.number_types import whole
 from lab.cli.table_output import table, write_json
 from lab.core.number_format import probability
-from lab.inspect.trace_export import write_npz
+from lab.inspect.trace_export import npz_slices
 from lab.inspect.trace_summary import TraceSummary, summarize
 from lab.runs.export_file import check_export
 from lab.views.blocks import Prediction
@@ -40,10 +40,11 @@ def trace(run: str, prompt: str, npz: Path | None, force: bool, as_json: bool, t
         check_export(npz, replace=force)
     loaded = load_prompt(run, prompt, checkpoint)
     from models.trace import Trace
+    from models.unembed import finish
 
     traced = Trace(loaded.model, loaded.window)
     if npz is not None:
-        write_npz(npz, traced, replace=force)
+        finish(npz_slices(npz, traced, replace=force))
     found = summarize(
         traced,
         loaded.tokenizer,

@@ -29,7 +29,7 @@ def problem_with_path(typed: str) -> str:
     """The reason why nothing can be saved at a path as it was typed, in a sentence; empty if there is none."""
     try:
         path = Path(typed.strip()).expanduser()
-        if not typed.strip():
+        if not typed.strip() or "\0" in typed:
             return "Type the path of a file."
         check_export(path, replace=True)
     except (UserError, RuntimeError) as error:  # a home that nobody has

@@ -108,7 +108,7 @@ class PosttrainingWidget(LiveWidget):
 
     @property
     def history(self) -> PosttrainingHistory:
-        return self._follower.shown if self._follower is not None else PosttrainingHistory()
+        return self._follower.history if self._follower is not None else PosttrainingHistory()
 
     @property
     def is_running(self) -> bool:
@@ -211,10 +211,8 @@ class PosttrainingWidget(LiveWidget):
         opens = f" · o opens {visible(history.saved[model])}, w another" if model else ""
         if stage == "finished":
             return f"{at}finished{opens}"
-        ended = follower.history.ended
-        reason = ended.message if ended is not None else "Its process is gone."
-        stands = "" if history is follower.history else " The earlier result stands."
-        return f"{at}{reason}{stands} r starts it again{opens}"
+        reason = history.ended.message if history.ended is not None else "Its process is gone."
+        return f"{at}{reason} r starts it again{opens}"
 
     def _model_to_open(self) -> Model | None:
         saved = self.history.saved

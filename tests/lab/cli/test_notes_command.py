@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from lab.cli.command_registry import run
-from lab.learner.notes import add_note, notes_folder
+from lab.inspect.prompt_history import last_prompt, remember
+from lab.learner.notes import add_note, notes_folder, read_note
 from lab.views.screen_state import ScreenState
+from tests.lab.conftest import EmptyRun
 
 
 @pytest.fixture
@@ -44,3 +46,16 @@ def test_notes_of_any_time_are_listed(home: Path, capsys: pytest.CaptureFixture[
     late, early = capsys.readouterr().out.splitlines()[1:]
     assert late.startswith("9999-12-31 ")
     assert early.startswith("0001-01-0")
+
+
+def test_notes_and_the_last_prompt_follow_a_run_that_a_command_renames(home: Path, empty_run: EmptyRun) -> None:
+    empty_run("tale")
+    path = add_note(home, "x", "Inspect · tale", ScreenState(mode="inspect", run="tale")).path
+    remember(home, "The big", "tale")
+    assert run(["rename", "tale", "story"]) == 0
+    note = read_note(path)
+    assert note.state is not None
+    assert (note.place, note.state.run) == ("Inspect · story", "story")
+    assert (last_prompt(home, "tale"), last_prompt(home, "story")) == ("", "The big")
+    assert run(["delete", "story", "--yes"]) == 0
+    assert last_prompt(home, "story") == ""

@@ -227,3 +227,52 @@ def test_a_place_is_the_same_with_other_weights_and_not_at_another_head() -> Non
 
     assert is_same_place(STATE, replace(STATE, checkpoint="last"))
     assert not is_same_place(STATE, replace(STATE, head=0))
+
+
+FOREIGN = ["tags: [heads, todo]", "aliases:", "  - place: nested, and not ours", "# a comment", "cssclass: wide"]
+
+
+def add_foreign_lines(path: Path) -> None:
+    head, words = path.read_text().split("\n---\n", 1)
+    path.write_text("\n".join([head, *FOREIGN, "---", words]))
+
+
+def test_front_matter_of_other_programs_stays_when_a_note_is_changed_and_its_run_renamed(tmp_path: Path) -> None:
+    note = add_note(tmp_path, "x", PLACE, STATE)
+    add_foreign_lines(note.path)
+    changed = change_note(read_note(note.path), "y")
+    assert (changed.path, changed.text, changed.place, changed.state) == (note.path, "y", PLACE, STATE)
+    rename_run_in_notes(tmp_path, "demo", "story")
+    assert "story" in note.path.read_text()
+    front = note.path.read_text().split("---\n")[1]
+    assert [line for line in FOREIGN if line in front.splitlines()] == FOREIGN
+
+
+@pytest.mark.parametrize("elsewhere", ["text", "front matter", "damage", "deleted"])
+def test_what_another_program_has_written_since_is_neither_overwritten_nor_deleted(tmp_path: Path, elsewhere: str) -> None:
+    note = add_note(tmp_path, "mine", PLACE, STATE)
+    if elsewhere == "front matter":
+        add_foreign_lines(note.path)
+    elif elsewhere == "deleted":
+        note.path.unlink()
+    else:
+        note.path.write_text(note.path.read_text() + "theirs" if elsewhere == "text" else "---\nnothing")
+    theirs = note.path.read_bytes() if note.path.exists() else None
+    if theirs is not None:
+        with pytest.raises(UserError, match="has been changed by another program"):
+            delete_note(note)
+    changed = change_note(note, "mine, longer")
+    assert (changed.text, changed.place, changed.state) == ("mine, longer", PLACE, STATE)
+    assert (changed.path == note.path) == (theirs is None)
+    assert theirs is None or note.path.read_bytes() == theirs
+    assert len(list_notes(tmp_path)) == 1 + (theirs is not None)
+
+
+def test_a_file_that_another_program_has_only_touched_is_changed_in_place(tmp_path: Path) -> None:
+    path = notes_folder(tmp_path) / "by hand.md"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    note = read_note(path)
+    os.utime(path, (5, 5))
+    assert change_note(note, "longer").path == path
+    assert [each.text for each in list_notes(tmp_path)] == ["longer"]

@@ -107,8 +107,8 @@ def shown(folder: WorkFolder) -> tuple[str, str]:
     """The result whose course is shown, and the stage."""
     follower = PosttrainingFollower(folder)
     follower.read()
-    assert follower.shown.started is not None
-    return follower.shown.started.prediction, follower.stage
+    assert follower.history.started is not None
+    return follower.history.started.prediction, follower.stage
 
 
 def killed_before(step: int, work: Callable[[], object]) -> bool:
@@ -178,7 +178,7 @@ def test_a_failure_leaves_the_earlier_result_and_says_so(home: Path, folder: Wor
     done = llmlab("posttrain", "--show")
     assert done.code == 1
     assert ", ".join(NAMES) in done.out
-    assert done.err == "llmlab: It diverged. The result above is the earlier one, which stands.\n"
+    assert done.err == "llmlab: It diverged. The earlier result stands.\n"
 
 
 def test_an_earlier_model_that_is_open_stays_and_the_new_ones_get_other_names(
