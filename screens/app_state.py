@@ -209,8 +209,12 @@ class AppState(App[None]):
             # The newest values, whichever thread comes first; other labs may have changed the other fields.
             values = {name: getattr(self.preferences, name) for name in names}
             try:
-                write_preferences(home(), **values)
+                write_preferences(home(), self._warn, **values)
             except UserError as error:
                 if not self._preferences_refused:
                     self._preferences_refused = True
-                    self.call_from_thread(self.notify, str(error), severity="warning", markup=False)
+                    self._warn(str(error))
+
+    def _warn(self, words: str) -> None:
+        """Notify the user, from a thread."""
+        self.call_from_thread(self.notify, words, severity="warning", markup=False)

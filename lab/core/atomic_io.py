@@ -5,7 +5,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -97,6 +97,15 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
         temporary.unlink(missing_ok=True)  # the next one has another name, and would lie beside it
         raise
     sync_folder(path.parent)
+
+
+def keep_damaged(path: Path, tell: Callable[[str], None]) -> None:
+    """Rename a file that cannot be used and is about to be replaced, and tell of it. Raises OSError as the system says."""
+    if path.is_file():
+        names = (path.with_name(f"{path.name}.bak{'' if number == 1 else number}") for number in itertools.count(1))
+        kept = next(name for name in names if not os.path.lexists(name))
+        path.rename(kept)
+        tell(f"The damaged {path.name} is kept as {kept}.")
 
 
 @contextmanager

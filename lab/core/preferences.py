@@ -4,13 +4,13 @@ Nothing here needs torch, and what the first paint needs no JSON.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
+from lab.core.atomic_io import folder_lock, keep_damaged, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
 from models.sampling_settings import SamplingSettings
 
@@ -78,14 +78,20 @@ def read_preferences(home: Path) -> tuple[Preferences, str]:
         return Preferences(), str(os_error_in_words(error, f"read your preferences in {path}"))
 
 
-def write_preferences(home: Path, **changes: Any) -> Preferences:
+def write_preferences(home: Path, tell: Callable[[str], None] = lambda _: None, **changes: Any) -> Preferences:
     """Change some of the preferences in the file, keep the others that are there, and return all.
+
+    A damaged file is kept beside it, of which `tell` is told.
 
     Raises:
         UserError: if the file cannot be written.
     """
     with preferences_lock(home):
-        preferences = replace(read_preferences(home)[0], **changes)
+        there, problem = read_preferences(home)
+        preferences = replace(there, **changes)
+        with suppress(OSError):  # writing says what is wrong
+            if problem:
+                keep_damaged(preferences_path(home).resolve(), tell)
         replace_preferences(home, preferences)
     return preferences
 

@@ -1,11 +1,12 @@
 """Progress through the lessons: the step that each was left at, and which are done; one small file of the home folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
+from lab.core.atomic_io import folder_lock, keep_damaged, os_error_in_words, write_atomic
 from lab.core.bounded_json import decode_json
 from lab.core.errors import DamagedFileError
 from lab.core.safe_open import read_regular
@@ -58,8 +59,10 @@ def read_progress(home: Path) -> tuple[Progress, str]:
         return Progress(), str(os_error_in_words(error, f"read your progress in {path}"))
 
 
-def write_progress(home: Path, progress: Progress, lesson: str) -> None:
+def write_progress(home: Path, progress: Progress, lesson: str, tell: Callable[[str], None] = lambda _: None) -> None:
     """Keep the progress through one lesson, and the last one; that through the others may have been changed by another lab.
+
+    A damaged file is kept beside it, of which `tell` is told.
 
     Raises:
         UserError: if it cannot be written.
@@ -68,9 +71,10 @@ def write_progress(home: Path, progress: Progress, lesson: str) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with folder_lock(path.parent):
-            write_atomic(
-                path, msgspec.json.format(msgspec.json.encode(_merged(progress, read_progress(home)[0], lesson))) + b"\n"
-            )
+            kept, problem = read_progress(home)
+            if problem:
+                keep_damaged(path, tell)
+            write_atomic(path, msgspec.json.format(msgspec.json.encode(_merged(progress, kept, lesson))) + b"\n")
     except OSError as error:
         raise os_error_in_words(error, f"keep your progress in {path}") from error
 

@@ -263,14 +263,17 @@ class LessonsPage(ReadingPage):
         from lab.learner.progress import write_progress
         from lab.runs.home_folder import home
 
+        def warn(words: str) -> None:
+            self.app.call_from_thread(self.notify, words, severity="warning", markup=False)
+
         try:
             with self._writing:
                 assert self._progress is not None
                 newest = self._progress  # whichever thread comes first
-                write_progress(home(), newest, lesson)
+                write_progress(home(), newest, lesson, warn)
                 self._kept = newest
         except UserError as error:
-            self.app.call_from_thread(self.notify, str(error), severity="warning", markup=False)
+            warn(str(error))
 
     @on(LessonReader.Ended)
     def _turn_lesson(self, message: LessonReader.Ended) -> None:

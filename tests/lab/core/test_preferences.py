@@ -86,8 +86,15 @@ def test_a_damaged_file_is_one_sentence_and_the_lab_s_own_choices(tmp_path: Path
     assert problem.count("\n") == 0
     assert problem.endswith(".")
     assert not problem.endswith("..")
-    assert write_preferences(tmp_path, theme="nord") == Preferences("nord"), "the next change replaces it"
+    for kept in ("preferences.json.bak", "preferences.json.bak2"):
+        path.write_bytes(contents)
+        told = list[str]()
+        assert write_preferences(tmp_path, told.append, theme="nord") == Preferences("nord"), "the next change replaces it"
+        assert told == [f"The damaged preferences.json is kept as {tmp_path / kept}."]
+        assert (tmp_path / kept).read_bytes() == contents
     assert read_preferences(tmp_path) == (Preferences("nord"), "")
+    write_preferences(tmp_path, told.append, theme="nord")
+    assert len(told) == 1
 
 
 def test_a_pipe_or_a_folder_in_its_place_blocks_nobody(tmp_path: Path) -> None:

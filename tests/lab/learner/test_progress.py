@@ -18,11 +18,20 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told_of_and_not_used(tmp_path: Path) -> None:
     assert read_progress(tmp_path) == (Progress(), "")
     write_progress(tmp_path, Progress(), "tokens")
-    for damage in (b"{", b'{"lessons": {"a": {"step": -1}}}', b'{"lessons": {"a": {"step": 1e9}}}'):
+    told = list[str]()
+    damages = (b"{", b'{"lessons": {"a": {"step": -1}}}', b'{"lessons": {"a": {"step": 1e9}}}')
+    for number, damage in enumerate(damages, 1):
         progress_path(tmp_path).write_bytes(damage)
         progress, problem = read_progress(tmp_path)
         assert progress == Progress()
         assert problem.startswith("Your progress is not used: ")
+        kept = progress_path(tmp_path).with_name(f"progress.json.bak{'' if number == 1 else number}")
+        write_progress(tmp_path, Progress().at("tokens", 1, 3), "tokens", told.append)
+        assert told[-1] == f"The damaged progress.json is kept as {kept}."
+        assert kept.read_bytes() == damage
+        assert read_progress(tmp_path)[1] == ""
+    write_progress(tmp_path, Progress(), "tokens", told.append)
+    assert len(told) == len(damages)
 
 
 def test_two_labs_keep_each_other_s_progress(tmp_path: Path) -> None:

@@ -131,6 +131,18 @@ async def test_notes_are_found_changed_and_deleted_and_damaged_ones_say_why(
         await until(pilot, lambda: app.screen.query(NotesPage) and shown(app) == "beta 2")
         assert page(app).chosen.created == 1001.0  # type: ignore[union-attr]
 
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, NoteDialog))
+        theirs = next(note.path for note in list_notes(home) if note.text == "beta 2")
+        theirs.write_text(theirs.read_text().replace("beta 2", "beta of theirs"))
+        await pilot.press("3", "ctrl+s")
+        await until(pilot, lambda: app.screen.query(NotesPage) and len(list_notes(home)) == 6)
+        assert {note.text for note in list_notes(home)} >= {"beta 23", "beta of theirs"}
+        await until(pilot, lambda: any("Another program has changed" in each.message for each in app._notifications))
+        theirs.unlink()
+        app.notes_version += 1
+        await until(pilot, lambda: len(listed(app)) == 1)
+
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("escape")
