@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lab.core.errors import UserError
+from lab.core.export_file import write_export
 from lab.engine.method_registry import (
     AttributionParams,
     CompareParams,
@@ -42,7 +43,6 @@ from lab.inspect.trace_export import npz_slices
 from lab.inspect.trace_summary import summarize
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
-from lab.runs.export_file import write_export
 from lab.views.blocks import LensPath, SavedTrace, Token, View
 from lab.views.guess_question import GuessQuestion
 from lab.views.number_explanation import Explanation

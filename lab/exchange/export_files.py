@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import folder_lock, os_error_in_words
-from lab.runs.export_file import write_export
+from lab.core.export_file import write_export
 from lab.views.blocks import ModelFacts, View
 
 if TYPE_CHECKING:

@@ -199,9 +199,7 @@ def rename_run_in_notes(home: Path, before: str, now: str) -> None:
 def delete_note(note: Note) -> None:
     """Delete the note's file. Raises: UserError: if it cannot be deleted, or another program has changed it since it was read."""
     if _is_changed(note):
-        raise UserError(
-            f"{note.path} has been changed by another program since it was read, and is not deleted: look at it again."
-        )
+        raise UserError(f"{note.path} has been changed by another program since it was read; look at it again first.")
     try:
         note.path.unlink(missing_ok=True)
     except OSError as error:

@@ -54,11 +54,6 @@ class CheckpointFile(NamedTuple):
     bytes: int
 
 
-def holds_run(folder: Path) -> bool:
-    """True if a run is in the folder; a model folder of Hugging Face's has a config.json, too."""
-    return all(os.path.lexists(folder / name) for name in ("config.json", "status.json"))
-
-
 class Run:
     """One run's folder. The constructor reads nothing; `open_run` checks that there is a run."""
 

@@ -30,9 +30,9 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
 
     The file needs no network and no other file.
     """
+    from lab.core.export_file import check_export
     from lab.exchange.export_files import write_new_text, write_text
     from lab.exchange.html_report import html_report
-    from lab.runs.export_file import check_export
     from lab.runs.find_runs import open_run
 
     context = click.get_current_context()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab.core.errors import UserError
+from lab.core.export_file import check_export, write_export
 from lab.core.visible_text import quoted
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
 from lab.data.train_val_split import TextChangedError
-from lab.runs.export_file import check_export, write_export
 
 
 def check_target(path: Path, corpus: Corpus, *, replace: bool) -> None:

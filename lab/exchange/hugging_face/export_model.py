@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
+from lab.core.export_file import holds_run
 from lab.core.visible_text import shortened, visible
 from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
 from lab.exchange.hugging_face.model_card import model_card
@@ -14,7 +15,7 @@ from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, to
 from lab.planning.unfinished_folder import unfinished_folder
 from lab.runs.home_folder import home
 from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.run_folder import Run, holds_run
+from lab.runs.run_folder import Run
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,6 +17,7 @@ from lab.core.errors import UserError
 from lab.posttraining import start_process
 from lab.posttraining.history import PosttrainingFollower
 from lab.posttraining.progress_log import MODELS, Begun
+from lab.posttraining.result_swap import settle_if_idle
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.posttraining.work_folder import WorkFolder, check_base
@@ -81,6 +82,17 @@ def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home
         assert load_model(run)[1] == 1 + rounds
         with pytest.raises(UserError, match="its base demo"):
             check_base(run, home)
+
+    before = {run.path: run.path.stat().st_ino for run in list_runs(home)}
+    start_posttraining(demo, home, long)
+    wait_until(follower, lambda f: f.is_running and len(f.history.rounds.get("rl", [])) > 1)
+    os.kill(pid_of(follower), signal.SIGKILL)
+    wait_until(follower, lambda f: not f.is_running)
+    assert {run.path: run.path.stat().st_ino for run in list_runs(home)} == before, "the earlier three stand"
+    assert [load_model(run)[1] for run in list_runs(home)]
+    settle_if_idle(folder)
+    wait_until(follower, lambda f: f.stage == "stopped")
+    assert follower.history.saved == {"sft": "demo-sft", "rl": "demo-rl", "rl-free": "demo-rl-free"}
 
 
 def test_a_stop_is_told_in_the_file(home: Path) -> None:

@@ -15,7 +15,11 @@ from lab.core.atomic_io import Chunk, os_error_in_words, sync_folder, temporary_
 from lab.core.errors import UserError
 from lab.core.safe_open import open_to_replace
 from lab.core.visible_text import quoted
-from lab.runs.run_folder import holds_run
+
+
+def holds_run(folder: Path) -> bool:
+    """True if a run is in the folder; a model folder of Hugging Face's has a config.json, too."""
+    return all(os.path.lexists(folder / name) for name in ("config.json", "status.json"))
 
 
 def check_export(path: Path, *, replace: bool = False) -> Path:
