@@ -10,7 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
-from lab.reports.diagnosis.diagnose import diagnose
+from lab.reports.diagnosis.diagnose import diagnose, diagnosis_of
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
+from lab.reports.verdict_line import verdict_line
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_schema import RunConfig
@@ -31,6 +33,8 @@ class Case:
     """And those of which they must hold none."""
     passes: frozenset[str] = field(default_factory=frozenset)
     """Verdicts that it may get on the way, beside those that every run may."""
+    headline: str = ""
+    """A regular expression that its verdict in one line must match."""
 
 
 ON_THE_WAY = {"waiting", "too early to tell", "warming up", "learning", "plateau"}
@@ -40,8 +44,14 @@ def passes(*verdicts: str) -> frozenset[str]:
     return frozenset(verdicts)
 
 
+UNIFORM = "about the uniform baseline"
+UNIGRAM = r"(?:about|above) the unigram baseline"
 LR_UP = (r"is far below the default of 0\.003",)
 LR_DOWN = (r"is far above the default of 0\.003",)
+
+NOTHING = r"^! nothing learned · \d\.\d\d nats (?:above|below) uniform$"
+LITTLE = r"^! little learned · .*nats (?:above|below) unigram$"
+SHORT = r"^… too short to say · .*nats (?:above|below) unigram$"
 
 TABLE = {
     "learning": Case("learned", (MORE_STEPS,), ("rate",)),
@@ -54,8 +64,10 @@ TABLE = {
     "learning-before-overfitting": Case("learning", (), ("best", "ended")),
     "learning-with-a-gap": Case("learned", (), ("rate",)),
     "learning-short-manual": Case("learned", (), ("rate", "mix")),
-    "too-short": Case("learned", (MORE_STEPS,), (LIMIT,)),
-    "too-short-to-tell": Case("too early to tell", ("10 steps so far", "more steps would tell more"), ("from", "went")),
+    "too-short": Case(
+        "too short to say", (UNIGRAM, MORE_STEPS), (LIMIT,), headline=r"^… too short to say · 0\.06 nats above unigram"
+    ),
+    "too-short-to-tell": Case("too short to say", ("10 steps", "more steps would tell more"), ("from", "went", "so far")),
     "paused-early": Case("too early to tell", (r"1\d steps so far",), ("ended", "went")),
     "paused-at-once": Case("waiting", ("no step",)),
     "overfitting": Case("overfitting", ("longer text",), ("stopped", "vocabulary", MORE_STEPS)),
@@ -76,9 +88,9 @@ TABLE = {
     "copied-one-letter": Case("validation text copied", ("100% of the validation text",), ("nan",)),
     "lr-too-low-at-uniform-baseline": Case("plateau", (*LR_UP, "uniform baseline", "not the limit"), (LIMIT,)),
     "lr-too-low-rarely-evaluated": Case("plateau", (*LR_UP, "not the limit"), (LIMIT,)),
-    "lr-too-low-muon": Case("learned", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
+    "lr-too-low-muon": Case("little learned", (UNIGRAM, r"0\.0001 is far below the default of 0\.016"), (LIMIT, MORE_STEPS)),
     "lr-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
-    "lr-too-high-without-rollback": Case("learning", (*LR_DOWN, r"0\.3 "), (LIMIT, "below")),
+    "lr-too-high-without-rollback": Case("little learned", (UNIGRAM, *LR_DOWN, r"0\.3 "), (LIMIT, "below")),
     "lr-too-high": Case("learned", LR_DOWN, (LIMIT, "below", MORE_STEPS)),
     "lr-too-high-muon": Case(
         "learned", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), passes("rolled back")
@@ -89,13 +101,19 @@ TABLE = {
         (r"0\.30", MORE_STEPS),
         passes("rolled back"),
     ),
-    "rolled-back-half-way": Case("learning", (*LR_DOWN, r"after \d rollbacks"), (r"0\.30",), passes("rolled back")),
+    "rolled-back-half-way": Case(
+        "little learned",
+        (UNIGRAM, *LR_DOWN, r"after \d rollbacks"),
+        (r"0\.30",),
+        passes("rolled back"),
+        "^! little learned · 3 rollbacks · ",
+    ),
     "plateau-independent-letters": Case(
         "plateau",
         (r"about the bigram entropy of the training text \(2\.08\)", "depends on more than one"),
         ("not the limit", "rate"),
     ),
-    "dropout-too-high": Case("learned", (r"dropout of 0\.9 is high",), (LIMIT, "learning rate of", MORE_STEPS)),
+    "dropout-too-high": Case("little learned", (UNIGRAM, r"dropout of 0\.9 is high"), (LIMIT, "learning rate of", MORE_STEPS)),
     "learning-context-of-two": Case("learned", (MORE_STEPS,), (LIMIT, "far")),
     "plateau-model-too-small": Case("plateau", ("larger model",), (LIMIT, "far")),
     "diverged-without-rollback": Case("diverged", (r"such as 0\.0030, the default .* instead of 1\.",), ("0.10", "Stop it")),
@@ -108,11 +126,100 @@ TABLE = {
     "diverged-while-warming-up": Case(
         "diverged", (r"such as 0\.0030", r"10 \(1\.2 after 3 rollbacks\)"), ("rises to",), passes("rolled back")
     ),
+    "nothing-lr-1e-5": Case("nothing learned", (UNIFORM, r"6\.20", r"1e-05 is far below"), (LIMIT,), headline=NOTHING),
+    "nothing-lr-1e-6-wide": Case("nothing learned", (UNIFORM, r"1e-06 is far below"), (LIMIT,), headline=NOTHING),
+    "nothing-muon": Case("nothing learned", (UNIFORM, r"1e-06 is far below"), (LIMIT,), headline=NOTHING),
+    "nothing-rarely-evaluated": Case("nothing learned", (UNIFORM, r"1e-07 is far below"), (LIMIT,), headline=NOTHING),
+    "nothing-stopped": Case("nothing learned", (UNIFORM, r"1e-06 is far below"), (LIMIT,), headline=NOTHING),
+    "nothing-paused": Case("too early to tell", (UNIFORM,), (LIMIT, "ended"), headline="^… too early to tell"),
+    "nothing-context-of-two": Case("nothing learned", (UNIFORM, r"1e-06 is far below"), (LIMIT,), headline=NOTHING),
+    "nothing-large-vocabulary": Case("nothing learned", (UNIFORM, r"1e-05 is far below"), (LIMIT,), headline=NOTHING),
+    "little-lr-1e-4": Case("little learned", (r"above the unigram baseline", *LR_UP), (LIMIT, MORE_STEPS), headline=LITTLE),
+    "little-lr-2e-4-wide": Case(
+        "little learned", (r"above the unigram baseline", r"far below"), (LIMIT, MORE_STEPS), headline=LITTLE
+    ),
+    "little-dropout": Case("plateau", (r"dropout of 0\.9 is high", "not the limit of the text"), (LIMIT,), headline="^! plateau"),
+    "little-independent-letters": Case("too short to say", ("about the unigram baseline",), ("rate",), headline=SHORT),
+    "little-coin": Case("too short to say", ("about the unigram baseline",), ("rate",), headline=SHORT),
+    "little-random-words": Case("too short to say", ("about the unigram baseline",), ("rate",), headline=SHORT),
+    "little-while-training": Case("learning", (), ("ended", "rate"), headline="^✓ learning · no overfitting yet"),
+    "little-at-a-high-rate": Case("little learned", ("about the unigram baseline", *LR_DOWN), (MORE_STEPS,), headline=LITTLE),
+    "short-20-steps": Case("too short to say", ("20 steps", "above the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-20-steps-bpe": Case("too short to say", ("20 steps", "above the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-25-steps-muon": Case("too short to say", ("25 steps", "about the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-30-steps": Case("too short to say", ("30 steps", UNIGRAM), (LIMIT,), headline=SHORT),
+    "short-45-steps": Case("too short to say", ("45 steps", "above the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-60-steps": Case("too short to say", ("60 steps", "about the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-60-steps-bpe": Case("learned", (MORE_STEPS,), (LIMIT, "rate"), headline="^✓ learned"),
+    "short-100-steps": Case("too short to say", ("100 steps", "above the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-narrow": Case("too short to say", ("100 steps", "above the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-stopped": Case(
+        "too early to tell", ("30 steps", "above the unigram baseline"), ("ended",), headline="^… too early to tell"
+    ),
+    "short-by-minutes": Case("too short to say", ("60 steps", "about the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-but-learned": Case("learned", (MORE_STEPS,), (LIMIT, "rate"), headline="^✓ learned · no overfitting"),
+    "rollbacks-lr-10": Case(
+        "little learned",
+        ("about the unigram baseline", r"10 \(0\.16 after 6 rollbacks\)"),
+        (MORE_STEPS,),
+        passes("rolled back"),
+        "^! little learned · 6 rollbacks · ",
+    ),
+    "rollbacks-lr-10-manual": Case(
+        "little learned",
+        ("about the unigram baseline", "after 6 rollbacks"),
+        (MORE_STEPS,),
+        passes("rolled back"),
+        "^! little learned · 6 rollbacks · ",
+    ),
+    "rollbacks-lr-3-wide": Case("plateau", ("after 4 rollbacks",), (LIMIT,), passes("rolled back"), "^! plateau · 4 rollbacks"),
+    "rollbacks-muon": Case("learned", ("after 3 rollbacks",), (MORE_STEPS,), passes("rolled back"), "^! learned · 3 rollbacks"),
+    "rollbacks-just-now": Case(
+        "little learned", (UNIGRAM, "after 5 rollbacks"), (MORE_STEPS,), passes("rolled back"), "^! little learned · 5 rollbacks"
+    ),
+    "rollbacks-while-training": Case(
+        "plateau", ("after 3 rollbacks",), (LIMIT,), passes("rolled back"), "^! plateau · 3 rollbacks"
+    ),
+    "rollbacks-small-text": Case(
+        "overfitting", ("longer text",), (MORE_STEPS,), passes("rolled back", "text too small"), "^! overfitting · 3 rollbacks"
+    ),
 }
 
 
 def told(name: str, until: float = float("inf")) -> str:
     return recorded(name, until).diagnosis().sentences
+
+
+def headline(name: str, until: float = float("inf"), phase: str = "") -> str:
+    """The verdict in one line."""
+    run = recorded(name, until)
+    judged = DiagnosedRun(
+        run.head.config, run.head.status, run.history, phase or run.head.status.phase, run.head.entropy, run.events
+    )
+    return verdict_line(judged, diagnosis_of(judged)).text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_tick_at_a_baseline_that_needs_no_learning(name: str) -> None:
+    """At every evaluation on the way and at the end: what token frequencies alone lose, or more, is nothing to be ticked."""
+    run = recorded(name)
+    assert run.head.entropy is not None
+    assert run.head.entropy.validation is not None
+    level = min(math.log(run.head.config.model.vocab_size), run.head.entropy.validation.unigram_loss)
+    for step, loss in zip(run.history.eval_steps, run.history.val_losses, strict=True):
+        for phase in ("training", "stopped"):
+            if loss > 0.98 * level:
+                assert not headline(name, step, phase).startswith("✓"), (step, loss, level)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_rollback_is_in_the_headline(name: str) -> None:
+    run = recorded(name)
+    backs = [event.step for event in run.events if event.kind == "back"]
+    for step in (*run.history.eval_steps, float("inf")):
+        number = sum(back <= min(step, run.history.steps[-1]) for back in backs) if len(run.history.steps) else 0
+        said = headline(name, step)
+        assert (f"{number} rollback" in said) == (number > 0 and "failed" not in said), said
 
 
 def test_every_recorded_run_is_in_the_table() -> None:
@@ -131,6 +238,7 @@ def test_each_run_gets_its_verdict_and_no_other(name: str) -> None:
         assert re.search(words, found.sentences), (words, found.sentences)
     for words in case.never:
         assert not re.search(words, found.sentences), (words, found.sentences)
+    assert re.search(case.headline, headline(name)), headline(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
