@@ -30,7 +30,7 @@ from lab.reports.verdict_line import verdict_line
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
-from lab.runs.run_schema import RunConfig
+from lab.runs.run_schema import FinalEvaluation, RunConfig
 
 LEVELS = 64
 """Steps of the colour scale in the attention pictures; the logit-lens grid has a CSS class for each."""
@@ -47,13 +47,15 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     entropy = run_entropy(run)
     judged = DiagnosedRun(config, status, history, read.phase, entropy, read.events)
     found = diagnosis_of(judged)
-    charts = _charts(config, history, entropy, on_all=status.final is not None)
+    charts = _charts(config, history, entropy, status.final)
     script = _template_file("report.js")
     evaluations = list(zip(history.eval_steps, history.val_losses, strict=True))[-MOST_EVALUATIONS:]
     return _template().render(
         run=shown(run.name),
         verdict=verdict_line(judged, found).text,
-        summary=run_sentence(config, status, history, copied=found.verdict == "validation text copied"),
+        summary=run_sentence(
+            config, status, history, generalizes=found.verdict != "validation text copied" and judged.level is None
+        ),
         style=_template_file("report.css") + _scale_css(),
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
@@ -71,9 +73,9 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     )
 
 
-def _charts(config: RunConfig, history: LossHistory, entropy: TextEntropy | None, *, on_all: bool) -> list[Chart]:
+def _charts(config: RunConfig, history: LossHistory, entropy: TextEntropy | None, final: FinalEvaluation | None) -> list[Chart]:
     steps = history.steps.values
-    known = baselines(config.model.vocab_size, config.data, history, entropy, on_all=on_all)
+    known = baselines(config.model.vocab_size, config.data, history, entropy, final)
     found = [
         chart(
             "Loss",

@@ -8,18 +8,24 @@ from lab.core.number_format import count, fixed
 from lab.core.uniform_baseline import uniform_baseline
 from lab.reports.count_entropy import MOST_TOKENS
 from lab.reports.text_entropy import TextEntropy
-from lab.runs.run_schema import DataConfig
+from lab.runs.run_schema import DataConfig, FinalEvaluation
 
 if TYPE_CHECKING:
     from lab.runs.loss_history import LossHistory
 
 
-def bytes_per_token(data: DataConfig, history: "LossHistory") -> float:
-    """Bytes per token of the validation text; after an evaluation, exactly of the tokens that it is made on.
+def train_bytes_per_token(data: DataConfig) -> float:
+    """Bytes per token of the training text; 1 in an imported run, which has no text."""
+    return data.train_bytes / max(1, data.split) or 1.0
+
+
+def bytes_per_token(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None = None) -> float:
+    """Bytes per token of the validation text, exactly of the tokens of the evaluation at the end or, without one, of those
+    during training.
 
     1 in an imported run, which has neither a text nor a loss to convert.
     """
-    last = history.last_evaluation
+    last = final or history.last_evaluation
     if last is not None and last.val_loss and last.bits_per_byte:
         return last.val_loss / math.log(2) / last.bits_per_byte
     return data.val_bytes / max(1, data.tokens - data.split) or 1.0
@@ -35,23 +41,27 @@ class Baseline:
 
 
 def baselines(
-    vocab_size: int, data: DataConfig, history: "LossHistory", entropy: TextEntropy | None, *, on_all: bool
+    vocab_size: int,
+    data: DataConfig,
+    history: "LossHistory",
+    entropy: TextEntropy | None,
+    final: FinalEvaluation | None,
 ) -> tuple[Baseline, ...]:
     """The known baselines, from the highest to the lowest: the unigram's is above the uniform one on a text of other tokens.
 
-    Those of counts are on the tokens that the loss beside them is measured on: all of the validation part, as at the end of a
-    run, or those of evaluations during training.
+    Those of counts and of the source are on the tokens that the loss beside them is measured on: those of the evaluation at the
+    end of a run, or of the evaluations during training.
     """
     found = [Baseline("uniform baseline: ln V", "uniform", uniform_baseline(vocab_size))]
     validation = entropy.validation if entropy is not None else None
     if validation is not None:
         part = f" of {count(MOST_TOKENS)} tokens" if data.split > MOST_TOKENS else ""
-        unigram, bigram = validation.losses(on_all=on_all)
+        unigram, bigram = validation.losses(on_all=final is not None)
         found.append(Baseline(f"unigram{part}, on validation", "unigram", unigram))
         if bigram is not None:
             found.append(Baseline(f"bigram{part}, on validation", "bigram", bigram))
     if data.entropy_bits_per_byte is not None:
-        source = data.entropy_bits_per_byte * math.log(2) * bytes_per_token(data, history)
+        source = data.entropy_bits_per_byte * math.log(2) * bytes_per_token(data, history, final)
         found.append(Baseline("source entropy", "source", source))
     return tuple(sorted(found, key=lambda each: each.loss, reverse=True))
 

@@ -15,8 +15,9 @@ SAME = 0.03
 """Training and validation loss this near each other, as a fraction, are called about the same."""
 
 
-def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, copied: bool = False) -> str:
-    """Training loss beside the uniform baseline, and validation loss; `copied` if the training text contains that text."""
+def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, generalizes: bool = True) -> str:
+    """Training loss beside the uniform baseline, and validation loss; `generalizes` unless the training text contains that
+    text, or the model has learned nothing that could."""
     baseline = f"uniform baseline {fixed(uniform_baseline(config.tokenizer.vocab_size), 2)} nats per token"
     if status.phase == "failed":
         return status.message or "The trainer failed without a message; see trainer.log in the run's folder."
@@ -36,7 +37,7 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, c
     elif evaluation is not None and evaluation.val_loss is not None:
         share = during_training(config.data, status)
         on = f", on {share.in_words} of validation text" if share and not share.is_whole else ""
-        words = _validation_loss(evaluation.step, evaluation.val_loss, history, copied, config.model.dropout > 0)
+        words = _validation_loss(evaluation.step, evaluation.val_loss, history, generalizes, config.model.dropout > 0)
         parts.append(f"{words}{on}{f'; {fixed(bits)} bits/byte, {source}' if source and bits is not None else ''}.")
     return " ".join(parts)
 
@@ -56,7 +57,7 @@ def _loss_of(found: FinalEvaluation) -> str:
     return f"{fixed(found.val_loss)} ({fixed(found.bits_per_byte)} bits/byte)"
 
 
-def _validation_loss(step: int, val_loss: float, history: "LossHistory", copied: bool, dropout: bool) -> str:
+def _validation_loss(step: int, val_loss: float, history: "LossHistory", generalizes: bool, dropout: bool) -> str:
     """The validation loss, beside the training loss of the same step."""
     before = bisect_right(history.steps, step)
     if not before:
@@ -68,8 +69,8 @@ def _validation_loss(step: int, val_loss: float, history: "LossHistory", copied:
     if abs(val_loss - loss) <= SAME * loss:
         beside = f", against a training loss of {then} at step {whole(step)}" if has_moved else ""
         # With dropout the training loss is higher than the same weights lose without it, so it says less.
-        generalizes = "" if copied or dropout else ": the model generalizes"
-        return f"Validation loss about the same ({fixed(val_loss, 2)}{without}{beside}){generalizes}"
+        words = ": the model generalizes" if generalizes and not dropout else ""
+        return f"Validation loss about the same ({fixed(val_loss, 2)}{without}{beside}){words}"
     apart = fixed(abs(round(val_loss, 2) - round(loss, 2)), 2)
     beside = f" than the training loss of {then} at step {whole(step)}" if has_moved else ""
     return f"Validation loss {fixed(val_loss, 2)}{without}, {apart} {'higher' if val_loss > loss else 'lower'}{beside}"

@@ -1,21 +1,15 @@
 """The verdict on a run in one line: the diagnosis, overfitting, and the distance to the nearest baseline."""
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lab.core.number_format import fixed
-from lab.reports.baselines import baselines, bytes_per_token
+from lab.reports.baselines import baselines
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, step_in_words
+from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, rollbacks_in_words, step_in_words
 from lab.reports.diagnosis.thresholds import RISE
 from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
-from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
-from lab.runs.run_schema import RunConfig, Status
-
-if TYPE_CHECKING:
-    from lab.runs.loss_history import LossHistory
 
 Tone = Literal["good", "wait", "warn", "bad"]
 TONES: dict[Verdict, Tone] = {
@@ -24,6 +18,9 @@ TONES: dict[Verdict, Tone] = {
     "fine-tuned": "good",
     "imported": "good",
     "too early to tell": "wait",
+    "too short to say": "wait",
+    "nothing learned": "warn",
+    "little learned": "warn",
     "warming up": "wait",
     "rolled back": "warn",
     "learning": "good",
@@ -69,11 +66,16 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
     if run.phase == "failed":
         return VerdictLine("bad", tuple(dict.fromkeys(("failed", found.verdict))) if found.verdict == "diverged" else ("failed",))
     parts: list[str] = [found.verdict]
+    if run.rollbacks:
+        parts.append(rollbacks_in_words(len(run.rollbacks)))
     if found.verdict in JUDGED:
         parts.append(_overfitting(run))
     if found.verdict not in NO_LEVEL:
-        parts.append(_level(run.config, run.status, run.history, run.entropy))
-    return VerdictLine(TONES[found.verdict], tuple(part for part in parts if part))
+        parts.append(_level(run))
+    tone = TONES[found.verdict]
+    if tone == "good" and (run.level or run.rollbacks):
+        tone = "wait" if run.phase in ACTIVE and not run.rollbacks else "warn"
+    return VerdictLine(tone, tuple(part for part in parts if part))
 
 
 def _overfitting(run: DiagnosedRun) -> str:
@@ -93,28 +95,13 @@ def _change(first: Evaluation, last: Evaluation) -> str:
     return f"{fixed(first.loss, decimals)} → {fixed(last.loss, decimals)}, {steps}"
 
 
-def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: TextEntropy | None) -> str:
-    """The validation loss beside the source's entropy, else beside the lowest baseline on the validation text.
-
-    At the end it is the last weights' on all of the validation text, else that of the latest evaluation.
-    """
-    evaluation = history.last_evaluation
-    found = status.final or evaluation
-    if found is None or found.val_loss is None or not found.step:
+def _level(run: DiagnosedRun) -> str:
+    """The measured loss beside the baseline that it is at; where it is below these, beside the source's entropy, else beside the
+    lowest baseline on the validation text."""
+    if run.measured is None:
         return ""
-    source = config.data.entropy_bits_per_byte
-    if source is not None:
-        level, name = (
-            source * math.log(2) * _bytes_per_token(found.val_loss, found.bits_per_byte, config, history),
-            "the source's entropy",
-        )
-    else:
-        lowest = baselines(config.model.vocab_size, config.data, history, entropy, on_all=status.final is not None)[-1]
-        level, name = lowest.loss, lowest.short
-    apart = found.val_loss - level
+    known = baselines(run.config.model.vocab_size, run.config.data, run.history, run.entropy, run.final)
+    source = next((each for each in known if each.short == "source"), None)
+    level = run.level or source or known[-1]
+    apart, name = run.measured.loss - level.loss, "the source's entropy" if level is source else level.short
     return f"{fixed(abs(apart), 2)} nats {'above' if apart >= 0 else 'below'} {name}"
-
-
-def _bytes_per_token(val_loss: float, bits_per_byte: float | None, config: RunConfig, history: "LossHistory") -> float:
-    """Of the text that the loss was measured on."""
-    return val_loss / math.log(2) / bits_per_byte if bits_per_byte else bytes_per_token(config.data, history)

@@ -34,9 +34,9 @@ def newest_numbers(watched: WatchedRun, plots: RunPlots) -> tuple[Fact, ...]:
         ("tokens/s", count(history.speed) if history.speed else UNKNOWN),
         ("time left", duration(left) if left is not None and watched.phase == "training" else UNKNOWN),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else UNKNOWN),
-        ("train mean", fixed(mean * plots.per_loss, 3) if mean is not None else UNKNOWN),
+        ("train mean", fixed(mean * plots.per_train, 3) if mean is not None else UNKNOWN),
         *_validation(watched, step, bits=plots.view.bits),
-        ("uniform", fixed(uniform_baseline(config.model.vocab_size) * plots.per_loss, 3)),
+        ("uniform", fixed(uniform_baseline(config.model.vocab_size) * plots.per_final, 3)),
         ("perplexity", f"{perplexity(mean)} (mean)" if mean is not None else UNKNOWN),
     ]
     if config.tuning is not None or config.imported is not None:
@@ -94,7 +94,7 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
     evaluated = bisect_right(history.eval_steps, step) - 1
     val = UNKNOWN
     if evaluated >= 0:
-        val = fixed(history.val_losses[evaluated] * plots.per_loss, 3)
+        val = fixed(history.val_losses[evaluated] * plots.per_val, 3)
         if history.eval_steps[evaluated] != step:
             val += f" @ {count(history.eval_steps[evaluated])}"
     kinds = {kind for when, _, kind in plots.happened() if abs(when - step) <= reach}
@@ -105,8 +105,8 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("tokens", count(tokens)),
         ("epoch", fixed(epoch, 2)),
         ("time", duration(history.seconds[at])),
-        ("train step", fixed(history.losses[at] * plots.per_loss, 3)),
-        ("train mean", fixed(_train_mean(plots, at) * plots.per_loss, 3)),
+        ("train step", fixed(history.losses[at] * plots.per_train, 3)),
+        ("train mean", fixed(_train_mean(plots, at) * plots.per_train, 3)),
         ("val", val),
         ("unit", "bits/byte" if plots.view.bits else "nats/token"),
         ("lr", _number(history.lrs[at], 3)),

@@ -10,9 +10,9 @@ import numpy as np
 
 from lab.core.float_columns import Column, Floats
 from lab.core.number_format import fixed, whole
-from lab.reports.baselines import Baseline, bytes_per_token
+from lab.reports.baselines import Baseline, bytes_per_token, train_bytes_per_token
 from lab.runs.loss_history import LossHistory
-from lab.runs.run_schema import Event, EventKind, RunConfig
+from lab.runs.run_schema import Event, EventKind, FinalEvaluation, RunConfig
 from screens.plot.figure import Area, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.plot.scale_choice import range_after_steep_part, scale_words, shows_more_on_log
@@ -25,7 +25,13 @@ class RunPlots:
     """A run's history, in the window and the units of its plot settings."""
 
     def __init__(
-        self, name: str, config: RunConfig, history: LossHistory, view: PlotSettings, events: Sequence[Event] = ()
+        self,
+        name: str,
+        config: RunConfig,
+        history: LossHistory,
+        view: PlotSettings,
+        events: Sequence[Event] = (),
+        final: FinalEvaluation | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -34,8 +40,10 @@ class RunPlots:
         self.events = events
         self.latest = float(history.latest.step) if history.latest else 0.0
         self.first, self.last = view.window(self.latest)
-        self.per_loss = 1 / math.log(2) / bytes_per_token(config.data, history) if view.bits else 1.0
-        """Factor from nats per token to the unit shown."""
+        self.final = final
+        parts = (train_bytes_per_token(config.data), *(bytes_per_token(config.data, history, end) for end in (None, final)))
+        self.per_train, self.per_val, self.per_final = (1 / math.log(2) / each if view.bits else 1.0 for each in parts)
+        """Factors from nats per token to the unit shown, of each part of the text: at the end, of all validation text."""
         self.unit, self._x_of_step = self._x_axis()
 
     def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
@@ -63,12 +71,12 @@ class RunPlots:
         train = self._part(history.steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
         mean, share, longest = SMOOTHINGS[view.smoothing]
-        smooth = scaled(history.smoothed(share, longest)[train], self.per_loss)
+        smooth = scaled(history.smoothed(share, longest)[train], self.per_train)
         words = f"{mean} smoothing" if view.smoothing else "its mean"
         eval_xs, val_losses, untrained = self._evaluations()
         unit = "bits/byte" if view.bits else "loss"
         series = [
-            Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.per_loss)),
+            Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.per_train)),
             Series(words, "mean", "line", "train", xs, smooth),
             Series("validation", "val", "marked", "validation", eval_xs[untrained:], val_losses[untrained:]),
             Series(
@@ -82,7 +90,7 @@ class RunPlots:
             ),
         ]
         for baseline in baselines if view.baselines else ():
-            level = baseline.loss * self.per_loss
+            level = baseline.loss * self.per_final
             long, short = (f"{baseline.name} = {level:.2f}", f"{baseline.short} {level:.2f}")
             series.append(Series(long, short, "level", "level", (0.0,), (level,)))
         lines = [(xs, smooth), (eval_xs[untrained:], val_losses[untrained:])]
@@ -114,17 +122,21 @@ class RunPlots:
         steps, losses = history.eval_steps[around], history.val_losses[around]
         known = np.isfinite(losses)
         steps, losses, seconds = steps[known], losses[known], history.eval_seconds[around][known]
-        return self._x_of_step(steps, seconds), scaled(losses, self.per_loss), int(np.searchsorted(steps, 0.0, "right"))
+        return self._x_of_step(steps, seconds), scaled(losses, self.per_val), int(np.searchsorted(steps, 0.0, "right"))
 
     def _gap(self, xs: Floats, smooth: Floats, eval_xs: Floats, val_losses: Floats) -> Area | None:
-        """The area between validation loss and smoothed training loss, with their difference at the last evaluation in view."""
+        """The area between validation loss and smoothed training loss, with their difference at the last evaluation in view: at
+        the end of the run that of the numbers beside the plot, on all of the validation text."""
         if len(eval_xs) < 2 or not len(xs) or eval_xs[0] >= xs[-1]:
             return None
         at = bisect_right(self.history.eval_steps, self.last) - 1
         step = self.history.eval_steps[at]
         place = bisect_right(self.history.steps, step) - 1
         _, share, longest = SMOOTHINGS[self.view.smoothing]
-        gap = (self.history.val_losses[at] - self.history.smoothed(share, longest)[place]) * self.per_loss
+        val_loss = self.history.val_losses[at] * self.per_val
+        if self.final is not None and self.final.step == step and self.final.val_loss is not None:
+            val_loss = self.final.val_loss * self.per_final
+        gap = val_loss - self.history.smoothed(share, longest)[place] * self.per_train
         short = f"gap {fixed(gap, 2, sign=True)}"
         return Area(f"{short} at step {whole(int(step))}", short, eval_xs, val_losses, xs, smooth)
 

@@ -33,8 +33,8 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
     found = diagnosis_of(run)
     sentences = []
     if watched.phase != "failed":
-        copied = found.verdict == "validation text copied"
-        sentences = [run_sentence(watched.config, watched.status, watched.history, copied=copied)]
+        generalizes = found.verdict != "validation text copied" and run.level is None
+        sentences = [run_sentence(watched.config, watched.status, watched.history, generalizes=generalizes)]
         if found.verdict != "waiting":
             sentences.insert(0, found.sentences)
         if found.verdict not in NO_LEVEL:

@@ -270,15 +270,17 @@ class RunView(Widget):
 
     def _plots(self) -> RunPlots | None:
         watched = self.watched
-        return RunPlots(watched.name, watched.config, watched.history, self.plot_view, watched.events) if watched else None
+        if watched is None:
+            return None
+        config, history, final = watched.config, watched.history, watched.status.final
+        return RunPlots(watched.name, config, history, self.plot_view, watched.events, final)
 
     def _draw(self) -> None:
         plots = self._plots()
         if plots is None:
             return
         self._drawn, self._drawn_at = (self.watched and self.watched.state_drawn, plots.latest), time.monotonic()
-        vocab_size, on_all = plots.config.model.vocab_size, self.watched is not None and self.watched.status.final is not None
-        known = baselines(vocab_size, plots.config.data, plots.history, self.entropy, on_all=on_all)
+        known = baselines(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy, plots.final)
         self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
         if self.page in ("curves", "machine") or self.details_beside:
             usage = self.watched.usage if self.watched else None

@@ -192,8 +192,9 @@ def share_of(run: ComparedRun, final: bool) -> EvaluatedShare | None:
     return at_the_end(data, run.final) if final and run.final else during_training(data, run.status)
 
 
-def bits_per_nat(run: ComparedRun) -> float:
-    """Factor from its nats per token to bits per byte."""
-    from lab.reports.baselines import bytes_per_token
+def bits_per_nat(run: ComparedRun, *, train: bool = False) -> float:
+    """Factor from its nats per token to bits per byte, of its evaluations during training or of its training text."""
+    from lab.reports.baselines import bytes_per_token, train_bytes_per_token
 
-    return 1 / math.log(2) / bytes_per_token(run.config.data, run.history)
+    data = run.config.data
+    return 1 / math.log(2) / (train_bytes_per_token(data) if train else bytes_per_token(data, run.history))

@@ -13,7 +13,7 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.divergence_checks import diverged, gave_up
 from lab.reports.diagnosis.early_checks import rolled_back, too_early, warming_up
 from lab.reports.diagnosis.overfitting_check import overfitting
-from lab.reports.diagnosis.progress_checks import learning, plateau
+from lab.reports.diagnosis.progress_checks import learning, little_learned, plateau
 from lab.reports.diagnosis.validation_text_checks import copied, differs
 from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.reports.text_entropy import TextEntropy
@@ -33,6 +33,7 @@ CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (
     differs,
     overfitting,
     plateau,
+    little_learned,
 )
 """In the order in which they are tried; a run for which none has a finding is learning."""
 

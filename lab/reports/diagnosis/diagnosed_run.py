@@ -12,11 +12,12 @@ import numpy as np
 from lab.core.number_format import fixed, significant
 from lab.core.uniform_baseline import uniform_baseline
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
+from lab.reports.baselines import Baseline
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
-from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, TREND_SHARE
+from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, NEAR, TREND_SHARE
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
-from lab.runs.run_schema import Event, RunConfig, Status
+from lab.runs.run_schema import Event, FinalEvaluation, RunConfig, Status
 
 if TYPE_CHECKING:
     from lab.core.float_columns import Column, Floats
@@ -96,6 +97,34 @@ class DiagnosedRun:
     @property
     def uniform_baseline(self) -> float:
         return uniform_baseline(self.config.model.vocab_size)
+
+    @cached_property
+    def measured(self) -> Evaluation | None:
+        """The loss on all of the validation text at the end, else that of the latest evaluation since the last rollback."""
+        if self.final is not None and self.final.val_loss is not None:
+            return Evaluation(self.final.step, self.final.val_loss)
+        return self.evaluations[-1] if self.evaluations else None
+
+    @property
+    def final(self) -> FinalEvaluation | None:
+        """The evaluation at the end of the run."""
+        return self.status.final if self.phase == "finished" else None
+
+    @cached_property
+    def level(self) -> Baseline | None:
+        """The baseline that needs no context, uniform or unigram, which the measured loss is about or above; None below both."""
+        text, uniform = self.entropy, Baseline("the uniform baseline", "uniform", self.uniform_baseline)
+        if self.measured is None:
+            loss, unigram = self.loss if len(self.steps) else 0.0, text.unigram if text else None
+        else:
+            loss, validation = self.measured.loss, text.validation if text else None
+            unigram = validation.losses(on_all=self.final is not None).unigram if validation else None
+        levels = (
+            [uniform]
+            if unigram is None
+            else [uniform, Baseline("the unigram baseline, token frequencies alone", "unigram", unigram)]
+        )
+        return next((each for each in levels if loss >= each.loss * (1 - NEAR)), None)
 
     @property
     def recent_loss(self) -> float:

@@ -7,6 +7,8 @@ from lab.reports.diagnosis.thresholds import FEWEST_STEPS
 from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.runs.run_folder import ACTIVE
 
+MORE_STEPS = "A run with more steps would tell more."
+
 
 def warming_up(run: DiagnosedRun) -> Diagnosis | None:
     last, train = run.history.last_training, run.config.train
@@ -50,6 +52,7 @@ def too_early(run: DiagnosedRun) -> Diagnosis | None:
         return None
     taken = run.last_step - run.start
     loss = f" with a training loss of {fixed(run.loss, 2)} nats per token" if len(run.steps) else ""
-    evidence = f"{whole(taken)} step{'s' if taken > 1 else ''} so far{loss}."
-    ended = run.phase == "finished"
-    return Diagnosis("too early to tell", evidence, "The run has ended; one with more steps would tell more." if ended else "")
+    steps = f"{whole(taken)} step{'s' if taken > 1 else ''}"
+    if run.phase == "finished":
+        return Diagnosis("too short to say", f"{steps}{loss}.", MORE_STEPS)
+    return Diagnosis("too early to tell", f"{steps} so far{loss}.")

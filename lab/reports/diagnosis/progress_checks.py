@@ -1,8 +1,9 @@
 """Learning or plateau: the recent trend of the losses, and advice on a lower loss."""
 
-from lab.core.number_format import fixed, significant
+from lab.core.number_format import fixed, significant, whole
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.loss_wording import short_lr
+from lab.reports.diagnosis.early_checks import MORE_STEPS
+from lab.reports.diagnosis.loss_wording import rollbacks_in_words, short_lr, step_in_words
 from lab.reports.diagnosis.thresholds import (
     DECAYED,
     FAR,
@@ -16,6 +17,9 @@ from lab.reports.diagnosis.thresholds import (
     STEPS_WITHOUT_EVALUATIONS,
 )
 from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
+from lab.runs.run_folder import ACTIVE
+
+STILL_FALLING = "It ended while its loss was still falling: a run with more steps may well go lower."
 
 
 def plateau(run: DiagnosedRun) -> Diagnosis | None:
@@ -86,6 +90,32 @@ def _plateau_advice(run: DiagnosedRun) -> str:
     return "More steps change little; a larger model or a longer context may help."
 
 
+def little_learned(run: DiagnosedRun) -> Diagnosis | None:
+    """A loss about or above that of guessing, or of token frequencies alone, where no plateau was found: nothing or little
+    learned where the settings explain it, else too few steps. A run that goes on is learning if its loss falls.
+    """
+    level, measured = run.level, run.measured
+    falls = run.relative_fall() > STANDS_STILL
+    if level is None or (run.phase in ACTIVE and falls):
+        return None
+    if measured is not None and measured.step < run.last_step and run.loss < level.loss * (1 - NEAR):
+        return None  # the evaluation is of weights that were worse
+    after = f"after {whole(run.last_step)} steps" + (f" and {rollbacks_in_words(len(run.rollbacks))}" if run.rollbacks else "")
+    loss, kind = (measured.loss, "validation") if measured else (run.loss, "training")
+    then = f" at step {step_in_words(measured.step)}" if measured and measured.step < run.last_step else ""
+    where = "above" if loss > level.loss * (1 + NEAR) else "about"
+    evidence = f"{after} the {kind} loss is {fixed(loss, 2)} nats per token{then}, {where} {level.name} ({fixed(level.loss, 2)})."
+    verdict: Verdict = "too short to say" if run.phase == "finished" else "too early to tell"
+    advice = _far_settings(run)
+    if run.phase not in ACTIVE:
+        advice = advice or (STILL_FALLING if falls and verdict == "too short to say" else MORE_STEPS)
+        if level.short == "uniform":
+            verdict = "nothing learned"
+        elif _far_settings(run) or run.rollbacks:
+            verdict = "little learned"
+    return Diagnosis(verdict, evidence, advice)
+
+
 def learning(run: DiagnosedRun) -> Diagnosis:
     """Learning, or learned where the run has finished: the verdict where no check has a finding."""
     found = run.trend_evaluations
@@ -93,6 +123,6 @@ def learning(run: DiagnosedRun) -> Diagnosis:
     early = any(event.kind == "early_stop" for event in run.events)
     is_over = run.phase == "finished"
     still = is_over and run.relative_fall() > STANDS_STILL and follows and not early
-    advice = "It ended while its loss was still falling: a run with more steps may well go lower." if still else ""
+    advice = STILL_FALLING if still else ""
     verdict: Verdict = "learned" if is_over else "learning"
     return Diagnosis(verdict, run.trend_in_words(), _far_settings(run) or _near_source(run) or advice)

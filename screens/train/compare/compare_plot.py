@@ -33,16 +33,16 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, view.x == "time"
-        per_loss = bits_per_nat(run) if bits else 1.0
+        per_train, per_val = (bits_per_nat(run, train=train) if bits else 1.0 for train in (True, False))
         xs = _scaled((history.seconds if by_time else history.steps)[:], factor)
         # Until the first evaluation after step 0 a straight line would say nothing.
         trained = slice(1 if len(history.eval_steps) > 1 and not history.eval_steps[0] else 0, None)
         eval_xs = _scaled((history.eval_seconds if by_time else history.eval_steps)[trained], factor)
         seen, seen_eval = _part(xs, low, high), _around(_part(eval_xs, low, high))
-        ys = _scaled(history.smoothed(share, longest)[seen], per_loss)
+        ys = _scaled(history.smoothed(share, longest)[seen], per_train)
         short = run.name if len(runs) < MANY else run.letter
         lines.append(Series(f"{run.name}, {words}", short, "line", role, xs[seen], ys, dashes=dashes))
-        ys = _scaled(history.val_losses[trained][seen_eval], per_loss)
+        ys = _scaled(history.val_losses[trained][seen_eval], per_val)
         named = len(runs) < MANY or run is runs[-1]
         marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))
     curves = [(series.xs, series.ys) for series in (*lines, *marks)]

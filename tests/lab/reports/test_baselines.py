@@ -21,7 +21,7 @@ from lab.reports.validation_text import ValidationText, copied_share
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DataConfig, Metric, ValidationSegments
+from lab.runs.run_schema import DataConfig, FinalEvaluation, Metric, ValidationSegments
 
 
 def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
@@ -145,8 +145,8 @@ def test_baselines_are_of_the_tokens_that_the_loss_beside_them_is_measured_on(em
     (run.path / "config.json").write_bytes(msgspec.json.encode(changed))
     found = run_entropy(open_run(run.name))
     known = [
-        {baseline.short: baseline.loss for baseline in baselines(256, data, LossHistory(), found, on_all=on_all)}
-        for on_all in (True, False)
+        {baseline.short: baseline.loss for baseline in baselines(256, data, LossHistory(), found, final)}
+        for final in (FINAL, None)
     ]
     part, whole = (text_entropy(np.array(ids, "<u2"), np.array(each, "<u2"), 256, 1.0).validation for each in (end[:50], end))
     assert part is not None
@@ -188,6 +188,9 @@ def test_copied_stretches_are_found_at_whole_tokens_only() -> None:
     assert copied_share(ids, ids[:100], 1.0) is None, "shorter than one stretch"
 
 
+FINAL = FinalEvaluation(step=2, tokens=40, bytes=100, val_loss=2.0, bits_per_byte=2 / math.log(2) / 2.5)
+
+
 def data(entropy: float | None = None) -> DataConfig:
     return DataConfig(
         name="t",
@@ -210,18 +213,19 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
     # 2 nats a token in tokens of 4 bytes are 2 / ln 2 / 4 bits a byte
     history.add([Metric(step=1, tokens=1, epoch=0.0, seconds=0.0, val_loss=2.0, bits_per_byte=2 / math.log(2) / 4)])
     assert bytes_per_token(data(), history) == pytest.approx(4.0)
-    known = baselines(100, data(0.5), history, None, on_all=False)
+    known = baselines(100, data(0.5), history, None, None)
     assert [baseline.short for baseline in known] == ["uniform", "source"]
     assert known[0].loss == pytest.approx(math.log(100))
     assert known[1].loss == pytest.approx(0.5 * 4 * math.log(2))
+    at_the_end = baselines(100, data(0.5), history, None, FINAL)  # in tokens of 2.5 bytes
+    assert at_the_end[1].loss == pytest.approx(0.5 * 2.5 * math.log(2))
 
 
 def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
     data = empty_run().config.data
     text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 2.25, 0.0, None, bigram_loss=1.5))
     whole, part = (
-        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), text, on_all=True)
-        for split in (10**7, 10**7 + 1)
+        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), text, None) for split in (10**7, 10**7 + 1)
     )
     assert [baseline.name for baseline in whole] == ["uniform baseline: ln V", "unigram, on validation", "bigram, on validation"]
     assert [baseline.loss for baseline in whole] == [pytest.approx(math.log(256)), 2.25, 1.5]
@@ -231,10 +235,10 @@ def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[...,
 
 def test_baselines_are_from_the_highest_to_the_lowest_on_a_text_of_other_tokens_too(empty_run: Callable[..., Run]) -> None:
     other = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 5.8, 3.0, None, bigram_loss=9.9))
-    known = baselines(256, empty_run().config.data, LossHistory(), other, on_all=True)
+    known = baselines(256, empty_run().config.data, LossHistory(), other, None)
     assert [baseline.short for baseline in known] == ["bigram", "unigram", "uniform"]
 
 
 def test_without_a_validation_text_there_is_nothing_to_compare_with(empty_run: Callable[..., Run]) -> None:
-    assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0), on_all=True)) == 1
+    assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0), None)) == 1
     assert bigram_in_words(TextEntropy(2.0, 1.0), on_all=True) == ""

@@ -49,7 +49,7 @@ UNIGRAM = r"(?:about|above) the unigram baseline"
 LR_UP = (r"is far below the default of 0\.003",)
 LR_DOWN = (r"is far above the default of 0\.003",)
 
-NOTHING = r"^! nothing learned · \d\.\d\d nats (?:above|below) uniform$"
+NOTHING = r"^! nothing learned · <?\d\.\d\d nats (?:above|below) uniform$"
 LITTLE = r"^! little learned · .*nats (?:above|below) unigram$"
 SHORT = r"^… too short to say · .*nats (?:above|below) unigram$"
 

@@ -32,7 +32,7 @@ def test_validation_is_compared_with_training(val_loss: float, words: str) -> No
 def test_on_a_copied_validation_text_the_model_is_not_said_to_generalize() -> None:
     assert "the model generalizes" in run_sentence(config(), TRAINING, history((10, 3.2, 3.2)))
     for val_loss in (3.2, 4.0):
-        said = run_sentence(config(), TRAINING, history((10, 3.2, val_loss)), copied=True)
+        said = run_sentence(config(), TRAINING, history((10, 3.2, val_loss)), generalizes=False)
         assert "Validation loss" in said
         assert "generalizes" not in said
 

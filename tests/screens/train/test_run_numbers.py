@@ -5,10 +5,12 @@ import math
 import msgspec
 import pytest
 
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
 from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots
+from screens.train.run_status_text import status_text
 from screens.train.watched_run import WatchedRun
 from tests.lab.reports.recorded_curves import recorded
 
@@ -45,6 +47,41 @@ def test_the_numbers_follow_the_unit_of_the_plot() -> None:
     for name in ("train mean", "uniform"):
         assert float(bits[name]) == pytest.approx(float(nats[name]) / math.log(2), abs=2e-3), "its tokens are bytes"
     assert bits["perplexity"] == nats["perplexity"], "e to the loss in nats"
+
+
+def test_each_part_is_in_bits_per_byte_with_its_own_bytes_per_token() -> None:
+    """A training part of 3 bytes a token, evaluated on tokens of 2 bytes, at the end on all of them, of 4 bytes."""
+    run = recorded("overfitting-bpe")
+    split = run.head.config.data.split
+    data = msgspec.structs.replace(run.head.config.data, train_bytes=3 * split)
+    config = msgspec.structs.replace(run.head.config, data=data)
+    history = LossHistory()
+    history.add(
+        msgspec.structs.replace(each, bits_per_byte=each.val_loss and each.val_loss / math.log(2) / 2) for each in run.metrics
+    )
+    final = FinalEvaluation(step=800, tokens=100, bytes=400, val_loss=5.0, bits_per_byte=5.0 / math.log(2) / 4)
+    for end, uniform_bytes, val in ((None, 2, history.val_losses[-1] / 2), (final, 4, 5.0 / 4)):
+        status = msgspec.structs.replace(run.head.status, final=end)
+        plots = RunPlots("tale", config, history, PlotSettings(bits=True), final=end)
+        shown = dict(newest_numbers(WatchedRun("tale", config, status, "finished", history), plots))
+        mean, uniform = history.smooth[-1] / 3, math.log(config.model.vocab_size) / uniform_bytes
+        assert float(shown["train mean"]) == pytest.approx(mean / math.log(2), abs=1e-3)
+        assert float(shown["uniform"]) == pytest.approx(uniform / math.log(2), abs=1e-3)
+        figure = plots.losses()
+        assert figure.series[1].ys[-1] == pytest.approx(mean / math.log(2))
+        assert figure.series[2].ys[-1] == pytest.approx(history.val_losses[-1] / 2 / math.log(2))
+        assert figure.area is not None
+        assert figure.area.name == f"gap {(val - mean) / math.log(2):+.2f} at step 800", "of the losses beside the plot"
+
+
+@pytest.mark.parametrize("name", ["nothing-lr-1e-5", "short-45-steps", "learning"])
+def test_only_a_model_that_has_learned_is_said_to_generalize(name: str) -> None:
+    run = recorded(name)
+    status = msgspec.structs.replace(run.head.status, final=None)
+    watched = WatchedRun(name, run.head.config, status, "training", run.history)
+    said = status_text(watched, run.head.entropy).sentences
+    assert "Validation loss about the same" in said
+    assert ("the model generalizes" in said) == (name == "learning")
 
 
 @pytest.mark.parametrize("smoothing", range(3))
