@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from lab.core.number_format import bytes_, whole
 from lab.planning.check_request import check_new_name
 from lab.planning.clone_settings import closest_preset
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER
-from lab.planning.estimates.duration_estimate import expected_speed
+from lab.planning.estimates.duration_estimate import expected_speeds
 from lab.planning.fine_tuning import BaseRun, fine_tuning_reasons, fine_tuning_request
 from lab.planning.parse_settings import parse_settings
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
@@ -80,8 +81,8 @@ def fit_plan(plan: Plan, runs: Iterable["RunSummary"], machine: Machine, step_se
     """Give a plan without a length the steps that fit into the default time, at the expected speed."""
     if plan.run is None or plan.run.request.has_length:
         return plan
-    speed, _ = expected_speed(plan.run, runs, machine, step_seconds)
-    run = fit_length(plan.run, plan.run.flops_per_step / speed, machine)
+    speeds, _ = expected_speeds(plan.run, runs, machine, step_seconds)
+    run = fit_length(plan.run, plan.run.flops_per_step / median(speeds), machine)
     run = replace(run, reasons=plan.run.reasons | run.reasons)  # those of a base are known to the plan alone
     return Plan(_problems(run, machine), run)
 

@@ -20,8 +20,7 @@ def train_bytes_per_token(data: DataConfig) -> float:
 
 
 def bytes_per_token(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None = None) -> float:
-    """Bytes per token of the validation text, exactly of the tokens of the evaluation at the end or, without one, of those
-    during training.
+    """Bytes per token of the validation text, exactly of the tokens of the evaluation at the end, else of those before it.
 
     1 in an imported run, which has neither a text nor a loss to convert.
     """

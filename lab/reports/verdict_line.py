@@ -96,8 +96,7 @@ def _change(first: Evaluation, last: Evaluation) -> str:
 
 
 def _level(run: DiagnosedRun) -> str:
-    """The measured loss beside the baseline that it is at; where it is below these, beside the source's entropy, else beside the
-    lowest baseline on the validation text."""
+    """The measured loss beside the baseline that it is at, else beside the source's entropy or the lowest baseline."""
     if run.measured is None:
         return ""
     known = baselines(run.config.model.vocab_size, run.config.data, run.history, run.entropy, run.final)

@@ -8,17 +8,24 @@ from lab.runs.run_schema import RunConfig, Status
 if TYPE_CHECKING:
     from lab.runs.loss_history import LossHistory
 
+RECENT_STEPS = 20
+"""Fewest steps by whose time that of the others is estimated; before, their own speed says it."""
+
 
 def time_left(config: RunConfig, status: Status, history: "LossHistory") -> float | None:
-    """Seconds of training left, from the recent speed; None where it is not known."""
+    """Seconds of training left, evaluations included, from the time of the latest steps; None where it is not known."""
     if config.train.minutes is not None:
         return max(0.0, config.train.minutes * 60 - status.seconds)
     last = history.last_training
     steps = status.steps or config.train.steps
     if last is None or steps is None or not history.speed:
         return None
-    tokens_per_step = config.train.batch * config.model.context
-    return max(0, steps - last.step) * tokens_per_step / history.speed
+    left = max(0, steps - last.step)
+    seen = slice(-1 - max(RECENT_STEPS, config.train.eval_every), None)  # as many evaluations as are to come
+    taken, seconds = (float(column[seen][-1] - column[seen][0]) for column in (history.steps, history.seconds))
+    if taken >= RECENT_STEPS and seconds > 0:
+        return left * seconds / taken
+    return left * config.train.batch * config.model.context / history.speed
 
 
 def planned_steps(config: RunConfig, status: Status) -> int | None:

@@ -13,13 +13,12 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.visible_text import visible
 from screens.colour.palette import palette_of
 from screens.plot.drawing import Drawn, draw, with_cursor
 from screens.plot.figure import RUN_ROLES, Figure
 from screens.plot.gap_area import SHADED
 from screens.plot.legend import legend
-from screens.widgets.text_fitting import Piece
+from screens.widgets.text_fitting import Piece, wrap
 
 ROLES = ("raw", "train", "validation", "level", "name", "axis", "cursor", "event", "area", *RUN_ROLES)
 WHEEL_STEP = 0.8
@@ -55,7 +54,7 @@ class LinePlot(Widget):
     """Position of the cursor on the x axis."""
 
     readout: reactive[str] = reactive("", repaint=False)
-    """Words in place of the legend."""
+    """Words in place of the legend, and of the first rows of the plot where they need more than one line."""
 
     @dataclass
     class Pointed(Message):
@@ -107,8 +106,8 @@ class LinePlot(Widget):
         """Lowest and highest x in view."""
         return (self._drawn.low_x, self._drawn.high_x) if self._drawn else (0.0, 1.0)
 
-    def watch_readout(self) -> None:
-        self.refresh(Region(0, 0, self.size.width, 1))
+    def watch_readout(self, before: str, after: str) -> None:
+        self.refresh(Region(0, 0, self.size.width, max(len(wrap(each, self.size.width)) for each in (before, after))))
 
     def watch_cursor(self, before: float | None, after: float | None) -> None:
         """Repaint the two columns alone."""
@@ -129,8 +128,8 @@ class LinePlot(Widget):
             self._drawn = draw(figure, width, max(4, height - 1), paints=self._paints)
             self._legend_line = legend(figure, self._drawn, width, paints=self._paints)
             self._key = key
-        if y == 0 and self.readout:
-            return [(visible(self.readout), "name")]
+        if self.readout and y < len(words := wrap(self.readout, width)):
+            return [(words[y], "name")]
         if y == 0:
             return self._legend_line
         lines = self._drawn.lines

@@ -125,8 +125,7 @@ class RunPlots:
         return self._x_of_step(steps, seconds), scaled(losses, self.per_val), int(np.searchsorted(steps, 0.0, "right"))
 
     def _gap(self, xs: Floats, smooth: Floats, eval_xs: Floats, val_losses: Floats) -> Area | None:
-        """The area between validation loss and smoothed training loss, with their difference at the last evaluation in view: at
-        the end of the run that of the numbers beside the plot, on all of the validation text."""
+        """The area between the two losses, and their difference at the last evaluation in view, at the end on all text."""
         if len(eval_xs) < 2 or not len(xs) or eval_xs[0] >= xs[-1]:
             return None
         at = bisect_right(self.history.eval_steps, self.last) - 1

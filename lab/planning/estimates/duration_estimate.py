@@ -1,4 +1,4 @@
-"""Estimated duration of a run: by its measured step time, by the speed of runs like it, or by a guess."""
+"""Estimated duration of a run: by its measured step time, by the speeds of the latest runs like it, or by a guess."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,45 +22,43 @@ STEP_SETTINGS = ("batch", "accumulate", "optimizer", "precision", "attention", "
 """Settings that decide how long a step takes, besides the model and the device."""
 SLOWED_DOWN = 1.5
 """A run this many times slower than its measured step time was slowed down by something else on the machine."""
+LATEST = 3
+"""Runs whose speeds are the range that is expected."""
 UNKNOWN_BYTES_PER_TOKEN = 3
 """Of a text that nothing is known about yet."""
 EVALUATION_SPEEDUP = 3
 """A token costs a third as much in an evaluation as in a step: there is no backward pass."""
 
 
-def expected_speed(
+def expected_speeds(
     run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
-) -> tuple[float, str]:
-    """FLOP/s to expect, evaluations included, and where that is from, in words.
+) -> tuple[list[float], str]:
+    """FLOP/s to expect, evaluations included, from the lowest to the highest, and where they are from, in words.
 
-    `step_seconds` is the measured time of one step of this very run. An earlier run with the same steps says more than twenty of
-    them, unless it was so much slower that something else slowed it down.
-    """
-    speed, source = speed_of_runs(run, runs, machine)
-    if step_seconds is not None:
-        measured = run.flops_per_step / (step_seconds * (1 + evaluation_share(run)))
-        if source is None or not has_same_steps(source, run) or speed * SLOWED_DOWN < measured:
-            return measured, "measured by twenty steps on this machine"
-    if source is None:
-        return speed, "a guess: nothing like it was timed on this machine yet"
-    return speed, f"at the speed of {source.name}"
-
-
-def speed_of_runs(run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine) -> tuple[float, "RunSummary | None"]:
-    """FLOP/s of the fastest run with the same steps, else of the fastest run alike; and that run, or None for a guess.
-
-    Other programs only ever make a run slower, so that the fastest says the most.
+    `step_seconds` is the measured time of one step of this very run. Earlier runs with the same steps say more than twenty of
+    them, unless all were so much slower that something else slowed them down.
     """
     on_gpu = machine.gpu is not None and run.train.device != "cpu"
+    latest = latest_like(run, runs, on_gpu=on_gpu)
+    speeds = sorted(other.flops_per_token * (other.mean_speed or 0.0) for other in latest)
+    if step_seconds is not None:
+        measured = run.flops_per_step / (step_seconds * (1 + evaluation_share(run)))
+        if not latest or not has_same_steps(latest[0], run) or speeds[-1] * SLOWED_DOWN < measured:
+            return [measured], "measured by up to twenty steps on this machine"
+    if not latest:
+        guess = FLOPS_PER_GPU if on_gpu else FLOPS_PER_CORE * machine.cores
+        return [guess], "a guess: nothing like it was timed on this machine yet"
+    return speeds, f"at the speed{'s' if len(latest) > 1 else ''} of {', '.join(other.name for other in latest)}"
+
+
+def latest_like(run: ResolvedRun, runs: Iterable["RunSummary"], *, on_gpu: bool) -> "list[RunSummary]":
+    """The latest runs with the same steps, else the latest alike, the newest first.
+
+    Not the fastest: what slows runs down on this machine is as likely to slow down the next one.
+    """
     alike = [other for other in runs if is_like(other, run, on_gpu=on_gpu)]
-    if not alike:
-        return (FLOPS_PER_GPU if on_gpu else FLOPS_PER_CORE * machine.cores), None
-    fastest = max([other for other in alike if has_same_steps(other, run)] or alike, key=_speed)
-    return _speed(fastest), fastest
-
-
-def _speed(run: "RunSummary") -> float:
-    return run.flops_per_token * (run.mean_speed or 0.0)
+    same = [other for other in alike if has_same_steps(other, run)]
+    return sorted(same or alike, key=lambda other: other.last_heartbeat, reverse=True)[:LATEST]
 
 
 def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:

@@ -1,13 +1,14 @@
 """Cost of a planned run, in words: parameters, memory, FLOPs, tokens and time."""
 
 from collections.abc import Iterable
+from statistics import median
 from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
 from lab.data.train_val_split import TRAINING_FRACTION
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
-from lab.planning.estimates.duration_estimate import expected_speed, seconds_at, steps_at
+from lab.planning.estimates.duration_estimate import expected_speeds, seconds_at, steps_at
 from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER, memorizing_epochs
 from lab.planning.resolve_run import ResolvedRun, TextSize
 from models.config import ModelConfig
@@ -33,7 +34,8 @@ def run_cost(
     """Labels, each with its line. `step_seconds` is the measured time of a step of this very run, where there is one; `is_timing`
     says that it is being measured.
     """
-    speed, source = expected_speed(run, runs, machine, step_seconds)
+    speeds, source = expected_speeds(run, runs, machine, step_seconds)
+    speed = median(speeds)
     by_steps = run.train.steps is not None
     parts = ", ".join(f"{part} {count(number)}" for part, number in by_part(run.model).items() if number)
     facts = []
@@ -41,8 +43,9 @@ def run_cost(
         facts.append(("advice", advice))
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
         facts.append(("vocabulary", f"{whole(run.text.most_vocab)} tokens: this text has no more pairs to merge"))
-    duration_in_words = duration(seconds_at(run, speed))
-    source = f"{source.partition(':')[0]} until twenty steps have been timed" if is_timing else source
+    times = dict.fromkeys(duration(seconds_at(run, each)) for each in (speeds[-1], speeds[0]))
+    duration_in_words = " to ".join(times)
+    source = f"{source.partition(':')[0]} until its steps have been timed" if is_timing else source
     time = f"about {duration_in_words}, {source}"
     time = time if by_steps else duration_in_words
     if "length" in run.reasons:

@@ -113,17 +113,15 @@ class DiagnosedRun:
     @cached_property
     def level(self) -> Baseline | None:
         """The baseline that needs no context, uniform or unigram, which the measured loss is about or above; None below both."""
-        text, uniform = self.entropy, Baseline("the uniform baseline", "uniform", self.uniform_baseline)
+        text = self.entropy
         if self.measured is None:
             loss, unigram = self.loss if len(self.steps) else 0.0, text.unigram if text else None
         else:
             loss, validation = self.measured.loss, text.validation if text else None
             unigram = validation.losses(on_all=self.final is not None).unigram if validation else None
-        levels = (
-            [uniform]
-            if unigram is None
-            else [uniform, Baseline("the unigram baseline, token frequencies alone", "unigram", unigram)]
-        )
+        levels = [Baseline("the uniform baseline", "uniform", self.uniform_baseline)]
+        if unigram is not None:
+            levels.append(Baseline("the unigram baseline, token frequencies alone", "unigram", unigram))
         return next((each for each in levels if loss >= each.loss * (1 - NEAR)), None)
 
     @property

@@ -105,15 +105,15 @@ def little_learned(run: DiagnosedRun) -> Diagnosis | None:
     then = f" at step {step_in_words(measured.step)}" if measured and measured.step < run.last_step else ""
     where = "above" if loss > level.loss * (1 + NEAR) else "about"
     evidence = f"{after} the {kind} loss is {fixed(loss, 2)} nats per token{then}, {where} {level.name} ({fixed(level.loss, 2)})."
-    verdict: Verdict = "too short to say" if run.phase == "finished" else "too early to tell"
-    advice = _far_settings(run)
-    if run.phase not in ACTIVE:
-        advice = advice or (STILL_FALLING if falls and verdict == "too short to say" else MORE_STEPS)
-        if level.short == "uniform":
-            verdict = "nothing learned"
-        elif _far_settings(run) or run.rollbacks:
-            verdict = "little learned"
-    return Diagnosis(verdict, evidence, advice)
+    far, ended = _far_settings(run), run.phase == "finished"
+    verdict: Verdict = "too short to say" if ended else "too early to tell"
+    if run.phase in ACTIVE:
+        return Diagnosis(verdict, evidence, far)
+    if level.short == "uniform":
+        verdict = "nothing learned"
+    elif far or run.rollbacks:
+        verdict = "little learned"
+    return Diagnosis(verdict, evidence, far or (STILL_FALLING if falls and ended else MORE_STEPS))
 
 
 def learning(run: DiagnosedRun) -> Diagnosis:

@@ -47,6 +47,12 @@ class StepTimes(Widget):
     def on_unmount(self) -> None:
         self.cancel_timing()
 
+    def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
+        """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
+        was_active, is_active = ({run.name for run in runs if run.is_active} for runs in (before, after))
+        if was_active != is_active and not self.preparing:
+            self.plan_again()
+
     def plan_again(self) -> None:
         """Plan with what is known now."""
         raise NotImplementedError

@@ -134,8 +134,8 @@ def test_without_a_length_a_run_has_as_many_steps_as_fit_into_four_minutes() -> 
     assert defaults(Settings(), TEXT, MACHINE, chosen.run)["length"] == "900 steps"
     told = dict(run_cost(chosen.run, [], MACHINE, 0.25 / share))["time"]
     assert told == (
-        "about 3 min 45 s, measured by twenty steps on this machine; 900 steps, since no length was given: about as many as this "
-        "machine takes in 4 minutes"
+        "about 3 min 45 s, measured by up to twenty steps on this machine; 900 steps, since no length was given: about as many "
+        "as this machine takes in 4 minutes"
     )
     by_steps = make_plan(Settings(length="70"), TEXT, MACHINE)
     assert fit_plan(by_steps, [], MACHINE, 0.25 / share) == by_steps

@@ -24,6 +24,8 @@ from lab.planning.settings_table import SETTINGS, Settings
 from lab.runs.origin.run_origin import StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
+from lab.runs.run_summary import RunSummary
+from models.parameter_count import flops_per_token
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.dialogs.choose_run import RunChooser
@@ -446,3 +448,38 @@ async def test_a_machine_with_several_gpus_has_a_field_for_them(
         fill(pilot, gpus="all")
         await pilot.pause()
         assert text_of(pilot, "#problems") == ""
+
+
+async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guess while steps are timed, their time then, and that of a run like it as soon as it has ended."""
+    timed = threading.Event()
+
+    class Timer:
+        def __init__(self, *job: object) -> None:
+            pass
+
+        def measure(self, after: float) -> float:
+            timed.wait(30)
+            return 0.5
+
+        def cancel(self) -> None:
+            timed.set()
+
+    monkeypatch.setattr("screens.train.planned_run.step_times.StepTimer", Timer)
+    async with app.run_test(size=(80, 24)) as pilot:
+        new_run = screen_of(pilot).new_run
+        fill(pilot, context="8")
+
+        def told(words: str) -> bool:
+            return words in dict(new_run.form.cost).get("time", "")
+
+        await until(pilot, lambda: told("a guess until its steps have been timed"))
+        timed.set()
+        await until(pilot, lambda: told("measured by up to twenty steps") and not told("until"))
+        run = new_run._plan().run
+        assert run is not None
+        work = flops_per_token(run.model)
+        active = RunSummary("tale", Path("tale"), "text", "training", "", flops_per_token=work, model=run.model, train=run.train)
+        new_run.runs = (active,)
+        new_run.runs = (replace(active, phase="finished", mean_speed=4.0 * run.tokens_per_step, device="cpu"),)
+        await until(pilot, lambda: told("at the speed of tale") and not told("until"))

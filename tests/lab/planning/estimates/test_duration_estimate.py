@@ -2,20 +2,27 @@ from dataclasses import replace
 
 import pytest
 
+from lab.core.machine import Machine
 from lab.planning.estimates.duration_estimate import (
     FLOPS_PER_CORE,
     FLOPS_PER_GPU,
     evaluation_share,
+    expected_speeds,
+    latest_like,
     seconds_at,
-    speed_of_runs,
     steps_at,
 )
 from lab.planning.estimates.run_cost import run_cost
-from lab.planning.resolve_run import TextSize
+from lab.planning.resolve_run import ResolvedRun, TextSize
 from lab.planning.settings_form import fit_plan, make_plan
 from lab.planning.settings_table import Settings
+from lab.runs.run_summary import RunSummary
 from models.parameter_count import flops_per_token
 from tests.lab.planning.planned_runs import MACHINE, PLANNED, past_run, resolved
+
+
+def speeds_of(run: ResolvedRun, runs: list[RunSummary], machine: Machine = MACHINE) -> list[float]:
+    return expected_speeds(run, runs, machine, None)[0]
 
 
 def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_model() -> None:
@@ -32,15 +39,16 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
         past_run("with AdamW", 9e9, work, optimizer="adamw"),
         past_run("with a larger batch", 9e9, work, batch=64),
     ]
-    assert speed_of_runs(PLANNED, runs, MACHINE) == (1000.0 * (work + 1), runs[1])
+    assert latest_like(PLANNED, runs, on_gpu=False) == [runs[1], runs[2]]
+    assert speeds_of(PLANNED, runs) == [500.0 * (work + 1), 1000.0 * (work + 1)]
     same = [
         past_run("same", 700.0, work),
         past_run("same on a busy machine", 300.0, work),
         past_run("with other parts", 9e9, work, accumulate=4),
     ]
-    assert speed_of_runs(PLANNED, [*runs, *same], MACHINE) == (700.0 * work, same[0])
-    assert speed_of_runs(PLANNED, [], MACHINE) == (2 * FLOPS_PER_CORE, None)
-    assert speed_of_runs(PLANNED, runs[:1], MACHINE) == (2 * FLOPS_PER_CORE, None), "nano's speed is not micro's"
+    assert speeds_of(PLANNED, [*runs, *same]) == [300.0 * work, 700.0 * work]
+    assert speeds_of(PLANNED, []) == [2 * FLOPS_PER_CORE]
+    assert speeds_of(PLANNED, runs[:1]) == [2 * FLOPS_PER_CORE], "nano's speed is not micro's"
     assert seconds_at(PLANNED, 1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
     by_time = resolved(Settings(length="1 min"))
     assert steps_at(by_time, 2048.0 * work) == pytest.approx(60.0)
@@ -52,19 +60,29 @@ def test_a_plan_for_the_cpu_is_not_timed_by_the_gpu_of_the_machine() -> None:
     work = flops_per_token(PLANNED.model)
     with_gpu = replace(MACHINE, gpu="a GPU")
     runs = [past_run("on the GPU", 9e6, work, device="cuda"), past_run("on the CPU", 1000.0, work)]
-    assert speed_of_runs(by_cpu, [], with_gpu) == (2 * FLOPS_PER_CORE, None)
-    assert speed_of_runs(by_itself, [], with_gpu) == (FLOPS_PER_GPU, None)
-    assert speed_of_runs(by_cpu, runs, with_gpu) == (1000.0 * work, runs[1])
-    assert speed_of_runs(by_itself, runs, with_gpu) == (9e6 * work, runs[0])
+    assert speeds_of(by_cpu, [], with_gpu) == [2 * FLOPS_PER_CORE]
+    assert speeds_of(by_itself, [], with_gpu) == [FLOPS_PER_GPU]
+    assert speeds_of(by_cpu, runs, with_gpu) == [1000.0 * work]
+    assert speeds_of(by_itself, runs, with_gpu) == [9e6 * work]
+
+
+def test_the_time_is_the_range_of_the_latest_runs_not_that_of_the_fastest_ever() -> None:
+    work = flops_per_token(PLANNED.model)
+    speeds = {"fastest": 9000.0, "third": 3000.0, "second": 2048.0, "first": 1024.0}
+    runs = [replace(past_run(name, speed, work), last_heartbeat=at) for at, (name, speed) in enumerate(speeds.items())]
+    said = dict(run_cost(PLANNED, runs, MACHINE))["time"]
+    assert said == "about 1 min 08 s to 3 min 20 s, at the speeds of first, second, third"
+    assert dict(run_cost(PLANNED, runs[:1], MACHINE))["time"] == "about 23 s, at the speed of fastest"
+    assert dict(run_cost(resolved(Settings(length="1 min")), runs, MACHINE))["time"].startswith("1 min 00 s")
 
 
 def test_a_measured_time_is_told_as_one() -> None:
     """100 steps of 0.5 s, and an evaluation on 32 stretches of 1,024 bytes or 256 tokens. A stretch meets 1 + 255/128 windows of
     128 tokens on average; a token costs a third of one of the 204,800 trained on: 2% more."""
     assert evaluation_share(PLANNED) == pytest.approx(32 * (1 + 255 / 128) * 128 / 3 / 204_800)
-    assert dict(run_cost(PLANNED, [], MACHINE, 0.5))["time"] == "about 51 s, measured by twenty steps on this machine"
+    assert dict(run_cost(PLANNED, [], MACHINE, 0.5))["time"] == "about 51 s, measured by up to twenty steps on this machine"
     work = flops_per_token(PLANNED.model)
-    measured = "about 51 s, measured by twenty steps"
+    measured = "about 51 s, measured by up to twenty steps"
     for other, told in (
         (past_run("one", 3000.0, work), "about 1 min 08 s, at the speed of one"),
         (past_run("held up", 1024.0, work), measured),
@@ -73,7 +91,7 @@ def test_a_measured_time_is_told_as_one() -> None:
     ):
         assert dict(run_cost(PLANNED, [other], MACHINE, 0.5))["time"].startswith(told)
     assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
-    assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith(", a guess until twenty steps have been timed")
+    assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith(", a guess until its steps have been timed")
     short = TextSize("tale", None, 100_000, 25_000)
     assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
     assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05

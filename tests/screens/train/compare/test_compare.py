@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import math
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from textual.message import Message
 from textual.pilot import Pilot
@@ -27,8 +29,9 @@ from screens.dialogs.confirm import ConfirmDialog
 from screens.home.run_table import RunTable
 from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
 from screens.plot.line_plot import LinePlot
+from screens.plot.plot_settings import PlotSettings
 from screens.train.compare.compare_columns import RunColumns, _from_difference, samples_shown
-from screens.train.compare.compare_plot import values_at
+from screens.train.compare.compare_plot import figure, values_at
 from screens.train.compare.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
@@ -218,6 +221,35 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
             told.add(plot.readout)
         await pilot.press("a")
         assert (screen.cursor, plot.cursor, plot.readout) == (None, None, ""), "it was a place on the axis before"
+
+
+async def test_at_the_cursor_the_losses_of_five_runs_are_told_whole(app: LabApp, make_run: Any, until: Any) -> None:
+    for at in range(5):
+        make_run(f"run-{at}", created=1000.0 + at, step=400, steps=400).tokenizer_path.write_text("{}")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until, runs=5)
+        await pilot.press("c", "left")
+        plot = app.screen.query_one(LinePlot)
+        assert len(plot.readout) > 80
+        rows = plotted(pilot).split("\n")
+        lines = next(number for number in range(1, 5) if " ".join(row.strip() for row in rows[:number]) == plot.readout)
+        await pilot.press("c")
+        assert plotted(pilot).split("\n")[1:lines] != rows[1:lines], "the plot again"
+
+
+async def test_the_curves_are_in_bits_per_byte_of_their_own_part(app: LabApp, two_runs: Any, until: Any) -> None:
+    """Training tokens of three bytes beside validation tokens as long as the evaluations say."""
+    for run in two_runs:
+        change(run, data=msgspec.structs.replace(run.config.data, train_bytes=3 * run.config.data.split))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        runs = compared(pilot)
+        nats, bits = (figure(runs, PlotSettings(), bits=each).series for each in (False, True))
+        for run, at in zip(runs, (0, 2), strict=True):
+            assert bits[at].ys == pytest.approx(np.asarray(nats[at].ys) / math.log(2) / 3)
+            lines = next(each for each in two_runs if each.name == run.name).metrics().read()
+            told = [line.bits_per_byte for line in lines if line.val_loss and line.step]
+            assert list(bits[at + 1].ys) == pytest.approx(told)
 
 
 async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, two_runs: Any, until: Any) -> None:
