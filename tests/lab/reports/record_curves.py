@@ -216,6 +216,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "short-narrow": Recipe(stories(CHARACTERS), {"steps": 100, "layers": 1, "heads": 1, "width": 4}),
         "short-stopped": Recipe(stories(CHARACTERS), {"steps": 1000, "warmup": 0.001}, stop=30),
         "short-by-minutes": Recipe(stories(CHARACTERS), {"steps": None, "minutes": 0.01}),
+        "short-20-steps-below-unigram": Recipe(stories(CHARACTERS), {"steps": 20} | MUON | bpe(400) | WIDE),
         "short-but-learned": Recipe(stories(CHARACTERS), {"steps": 45, "eval_every": 5} | MUON | bpe(400) | WIDE),
     },
     "rollbacks": {

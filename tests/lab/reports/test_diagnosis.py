@@ -157,6 +157,9 @@ TABLE = {
         "too early to tell", ("30 steps", "above the unigram baseline"), ("ended",), headline="^… too early to tell"
     ),
     "short-by-minutes": Case("too short to say", ("60 steps", "about the unigram baseline"), (LIMIT,), headline=SHORT),
+    "short-20-steps-below-unigram": Case(
+        "too short to say", ("20 steps", MORE_STEPS), (LIMIT, "baseline"), headline="^… too short to say"
+    ),
     "short-but-learned": Case("learned", (MORE_STEPS,), (LIMIT, "rate"), headline="^✓ learned · no overfitting"),
     "rollbacks-lr-10": Case(
         "little learned",
