@@ -7,6 +7,7 @@ from lab.reports.diagnosis.loss_wording import rollbacks_in_words, short_lr, ste
 from lab.reports.diagnosis.thresholds import (
     DECAYED,
     FAR,
+    FEW_STEPS,
     FEWEST_EVALUATIONS,
     FEWEST_STEPS,
     HIGH_DROPOUT,
@@ -15,6 +16,7 @@ from lab.reports.diagnosis.thresholds import (
     RISE,
     STANDS_STILL,
     STEPS_WITHOUT_EVALUATIONS,
+    TREND_SHARE,
 )
 from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
 from lab.runs.run_folder import ACTIVE
@@ -91,29 +93,27 @@ def _plateau_advice(run: DiagnosedRun) -> str:
 
 
 def little_learned(run: DiagnosedRun) -> Diagnosis | None:
-    """A loss about or above that of guessing, or of token frequencies alone, where no plateau was found: nothing or little
-    learned where the settings explain it, else too few steps. A run that goes on is learning if its loss falls.
+    """A loss about or above that of guessing or of token frequencies alone, where no plateau was found: nothing or little learned
+    where the settings explain it, else too few steps, as for any trend of less than `FEW_STEPS`. A run that goes on may learn.
     """
-    level, measured = run.level, run.measured
-    falls = run.relative_fall() > STANDS_STILL
-    if level is None or (run.phase in ACTIVE and falls):
+    level, measured, falls = run.level, run.measured, run.relative_fall() > STANDS_STILL
+    ended = run.phase == "finished"
+    if (level is None or (run.phase in ACTIVE and falls)) and not (ended and run.last_step * TREND_SHARE < FEW_STEPS):
         return None
-    if measured is not None and measured.step < run.last_step and run.loss < level.loss * (1 - NEAR):
+    if level and measured and measured.step < run.last_step and run.loss < level.loss * (1 - NEAR):
         return None  # the evaluation is of weights that were worse
     after = f"after {whole(run.last_step)} steps" + (f" and {rollbacks_in_words(len(run.rollbacks))}" if run.rollbacks else "")
     loss, kind = (measured.loss, "validation") if measured else (run.loss, "training")
     then = f" at step {step_in_words(measured.step)}" if measured and measured.step < run.last_step else ""
-    where = "above" if loss > level.loss * (1 + NEAR) else "about"
-    evidence = f"{after} the {kind} loss is {fixed(loss, 2)} nats per token{then}, {where} {level.name} ({fixed(level.loss, 2)})."
-    far, ended = _far_settings(run), run.phase == "finished"
+    evidence = f"{after} the {kind} loss is {fixed(loss, 2)} nats per token{then}"
+    if level:
+        evidence += f", {'above' if loss > level.loss * (1 + NEAR) else 'about'} {level.name} ({fixed(level.loss, 2)})"
+    far = _far_settings(run)
     verdict: Verdict = "too short to say" if ended else "too early to tell"
-    if run.phase in ACTIVE:
-        return Diagnosis(verdict, evidence, far)
-    if level.short == "uniform":
-        verdict = "nothing learned"
-    elif far or run.rollbacks:
-        verdict = "little learned"
-    return Diagnosis(verdict, evidence, far or (STILL_FALLING if falls and ended else MORE_STEPS))
+    if level and run.phase not in ACTIVE and (level.short == "uniform" or far or run.rollbacks):
+        verdict = "nothing learned" if level.short == "uniform" else "little learned"
+    more = "" if run.phase in ACTIVE else STILL_FALLING if falls and ended else MORE_STEPS
+    return Diagnosis(verdict, f"{evidence}.", far or more)
 
 
 def learning(run: DiagnosedRun) -> Diagnosis:
