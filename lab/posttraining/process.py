@@ -21,6 +21,7 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words
 from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError, name_error
+from lab.core.parallel.detached_process import lower_priority
 from lab.posttraining.progress_log import Begun, Ended, Line, Saved
 from lab.posttraining.result_swap import begin, end_of, settle
 from lab.posttraining.settings import PosttrainSettings
@@ -29,7 +30,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
-from lab.training.trainer import lower_priority
+from lab.training.trainer import NICENESS
 
 STOPPED = "Stopped."
 
@@ -96,7 +97,7 @@ def _raise_if_stopped() -> None:
 def _work(base: Run, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
     """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came."""
     where = begin(folder)
-    lower_priority()
+    lower_priority(NICENESS)
     code = _post_train(base, where, folder, settings, prediction)
     settle(folder)
     return code

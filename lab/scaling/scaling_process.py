@@ -15,6 +15,7 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError, name_error
+from lab.core.parallel.detached_process import lower_priority
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.runs import trainer_commands
@@ -26,8 +27,8 @@ from lab.training.command_inbox import CommandInbox, StopRequestedError
 from lab.training.start_trainer import start_trainer
 from lab.training.stop_signals import StopSignals
 
-NICENESS = 10
-"""Priority below that of other runs' trainers, which have 5. The trainers that it starts inherit it."""
+NICENESS = 15
+"""Priority below that of other runs' trainers. The trainers that it starts inherit it."""
 SECONDS_BETWEEN_WRITES = 0.5
 
 
@@ -136,8 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _work(experiment: ScalingExperiment, signals: StopSignals) -> int:
-    if hasattr(os, "nice"):
-        os.nice(max(0, NICENESS - os.nice(0)))
+    lower_priority(NICENESS)
     trainer_commands.take(experiment.control_path)
     process = ScalingProcess(experiment, signals)
     problem = ""

@@ -22,6 +22,8 @@ import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.errors import UserError, name_error
+from lab.core.machine import machine
+from lab.core.parallel.detached_process import lower_priority
 from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
 from lab.runs.rename_delete import refuse_if_gone
@@ -38,8 +40,8 @@ from lab.training.stop_signals import StopSignals
 if TYPE_CHECKING:
     from lab.training.distributed.one_rank import Ranks
 
-NICENESS = 5
-"""Priority below that of the screen and of other people's processes."""
+NICENESS = 10
+"""Priority below that of the screen and of other people's processes: a key waits for a tenth of a core at most."""
 
 REFUSE_SECONDS = 20.0
 """Longest wait of a rank for its launcher to end it, when the run cannot be trained."""
@@ -104,7 +106,7 @@ def refuse(sentence: str, environment: RankEnvironment | None, signals: StopSign
 
 def train_other_rank(run: Run, environment: RankEnvironment, signals: StopSignals) -> int:
     """Compute what rank 0 says; returns the exit code."""
-    lower_priority()
+    lower_priority_on_cpu(run)
     from lab.training.distributed.other_rank import train_with_rank_0
 
     return train_with_rank_0(run, environment, signals)
@@ -174,7 +176,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
     except OSError as error:
         log(str(os_error_in_words(error, f"train {run.name}")))
         return 2
-    lower_priority()
+    lower_priority_on_cpu(run)
     from models.tokenizers.tokenizer_kinds import TokenizerError
 
     try:
@@ -220,9 +222,10 @@ def report_failure(board: StatusBoard, sentence: str) -> None:
         board.update("failed", message=sentence)
 
 
-def lower_priority() -> None:
-    if hasattr(os, "nice"):
-        os.nice(max(0, NICENESS - os.nice(0)))
+def lower_priority_on_cpu(run: Run) -> None:
+    """Let the screen have a core when it needs one. A GPU leaves the cores to it, and must not wait for one itself."""
+    if not machine().trains_on_gpu(run.config.train.device):
+        lower_priority(NICENESS)
 
 
 def tell(sentence: str) -> None:

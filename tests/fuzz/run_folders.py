@@ -366,13 +366,13 @@ def trainers_in_this_process() -> Iterator[None]:
             raise starting.UserError("the trainer did not begin")
         return os.getpid()
 
-    real, nice = starting.start_trainer, trainer.lower_priority
+    real, nice = starting.start_trainer, trainer.lower_priority_on_cpu
     threads, handlers = torch.get_num_threads(), {number: signal.getsignal(number) for number in (1, 2, 15)}
-    starting.start_trainer, trainer.lower_priority = start_trainer, lambda: None
+    starting.start_trainer, trainer.lower_priority_on_cpu = start_trainer, lambda run: None
     try:
         yield
     finally:
-        starting.start_trainer, trainer.lower_priority = real, nice
+        starting.start_trainer, trainer.lower_priority_on_cpu = real, nice
         torch.set_num_threads(threads)
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lab.core.errors import DamagedFileError, UserError
@@ -16,6 +17,9 @@ START_SECONDS = 60.0
 POLL_SECONDS = 0.02
 END_SECONDS = 40.0
 """Seconds that a process may take to end before it is killed. PyTorch's launcher gives its ranks 30."""
+
+AUTOGROUP = Path("/proc/self/autogroup")
+"""Niceness of this process's session on Linux, which shares the processor out by session before it looks at processes."""
 
 _started: list[subprocess.Popen[bytes]] = []
 """Kept until they end, so that none is left a zombie."""
@@ -84,3 +88,15 @@ class DetachedProcess:
                 return last_text_line(file, self._log_start)
         except (OSError, DamagedFileError):
             return ""
+
+
+def lower_priority(niceness: int) -> None:
+    """Give this process at least this niceness, and its session too if it leads one: the lab's own is another session, against
+    which the niceness of a process alone does nothing on a Linux with autogroups.
+    """
+    if not hasattr(os, "nice"):
+        return
+    niceness = os.nice(max(0, niceness - os.nice(0)))
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # not Linux, or a kernel without autogroups
+            AUTOGROUP.write_text(str(niceness))

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lab.core.parallel import detached_process
 from lab.core.parallel.detached_process import DetachedProcess
 
 ROOT = Path(__file__).parents[3]
@@ -170,6 +171,7 @@ def _run(module: str, arguments: Sequence[str], log: Path, folder: Path, environ
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
+        detached_process.AUTOGROUP = Path(os.devnull)  # beside other tests a session of low priority would starve
         code = importlib.import_module(module).main(list(arguments))
     except BaseException:
         traceback.print_exc()

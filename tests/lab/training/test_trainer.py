@@ -24,7 +24,7 @@ from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
 from lab.training.stop_signals import StopSignals
-from lab.training.trainer import train
+from lab.training.trainer import NICENESS, train
 from tests.lab.training.compare_runs import same
 from tests.lab.training.module_forker import ModuleForker
 
@@ -56,6 +56,7 @@ def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(
     run, straight = tiny_run(**settings), tiny_run(**settings)
     pid = start_trainer(run)
     wait_for(lambda: run.status().step >= 20)
+    assert psutil.Process(pid).nice() == NICENESS
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     status = run.status()
@@ -189,7 +190,7 @@ def test_a_set_up_without_memory_is_told_in_a_sentence(tiny_run: TinyRun, monkey
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
     monkeypatch.setattr("lab.training.training_setup.optimizer_of", full)
-    monkeypatch.setattr("lab.training.trainer.lower_priority", lambda: None)
+    monkeypatch.setattr("lab.training.trainer.lower_priority_on_cpu", lambda run: None)
     run = tiny_run()
     assert train(run, StopSignals()) == 1
     status = run.status()

@@ -307,7 +307,7 @@ def test_a_tokenizer_that_cannot_be_used_is_one_sentence(
     """Also where it shows only while samples are written: then it must not pass for logits that are NaN."""
     run = tiny_run()
     run.tokenizer_path.write_text("{}")
-    monkeypatch.setattr("lab.training.trainer.lower_priority", lambda: None)
+    monkeypatch.setattr("lab.training.trainer.lower_priority_on_cpu", lambda run: None)
     assert train(run, StopSignals()) == 1
     status = run.status()
     assert status.phase == "failed"
