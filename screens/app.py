@@ -25,7 +25,7 @@ from lab.runs.home_folder import home
 from screens.app_state import AppState
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
-from screens.idle_collection import IdleCollection
+from screens.idle_collection import IdleCollection, return_freed_memory
 from screens.input.key_queue import KeyQueue, turn_of
 from screens.input.terminal_input import accept_invalid_utf8
 from screens.legible_themes import OWN_THEME, is_legible, legible_variables, own_theme
@@ -384,6 +384,7 @@ class LabApp(AppState):
 
 def run() -> int:
     """Open the lab and stay until the user leaves; returns the exit code, 1 after a fault of the lab."""
+    return_freed_memory()
     app = LabApp(warms_engine=os.environ.get(WARM_UP, "1") != "0")
     app.run()
     return app.return_code or 0

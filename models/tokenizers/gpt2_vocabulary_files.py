@@ -67,7 +67,8 @@ def vocabulary(download: bool = True) -> list[bytes]:
 def _tokens(merges: bytes, ids: bytes) -> tuple[bytes, ...]:
     byte_of = byte_of_character()
     written = [*byte_of, *(line.replace(" ", "") for line in merges.decode().split("\n")[1:-1])]
-    if json.loads(ids) != {token: id for id, token in enumerate([*written, END_OF_TEXT])}:
+    id_of = json.loads(ids)
+    if list(map(id_of.get, [*written, END_OF_TEXT])) != list(range(len(id_of))):
         raise VocabularyError("GPT-2's two vocabulary files disagree with each other.")
     to_latin = str.maketrans({character: chr(byte) for character, byte in byte_of.items()})
     return tuple(token.translate(to_latin).encode("latin-1") for token in written)
