@@ -23,7 +23,7 @@ TRIMMED_ABOVE = 128 * 1024
 
 
 def return_freed_memory() -> None:
-    """Have glibc keep one heap for all threads, and shrink it: 30 MB of the screen's memory were holes in heaps of its threads."""
+    """Have glibc keep one heap for all threads, and shrink it: 30 MB of the screen were holes in heaps of threads."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(ARENA_MAX, 1)
