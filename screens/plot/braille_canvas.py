@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
@@ -12,8 +11,6 @@ from lab.core.float_columns import Floats
 
 Cell = tuple[str, str]
 """A character and its role."""
-
-_ESCAPE = re.compile("\x1b\\[([0-9;]*)m")
 
 DOTS_A_COLUMN, DOTS_A_ROW = 2, 4
 """Braille dots of a cell, side by side and one above the other."""
@@ -115,21 +112,15 @@ class BrailleCanvas:
 
     def cells(self) -> list[list[Cell]]:
         """Every row as one character and its role per cell; blanks belong to the axis."""
-        cells = [self._cells(line) for line in self._plotext.build().rstrip("\n").split("\n")]
+        monitor = self._plotext.active().monitor
+        monitor.build_plot()  # and not its text with colours, which takes a third as long again and would be parsed here
+        matrix = monitor.matrix
+        cells = [
+            [(sign, self._names[role] if isinstance(role, int) else "axis") for sign, role in zip(signs, roles, strict=True)]
+            for signs, roles in zip(matrix.marker[::-1], matrix.fullground[::-1], strict=True)
+        ]
         rows, columns = np.nonzero(self._bits)
         for row, column, bits in zip(rows.tolist(), columns.tolist(), self._bits[rows, columns].tolist(), strict=True):
             sign, role = cells[row][column]
             cells[row][column] = (chr(_BRAILLE | bits), self._dots_role) if sign == " " else (chr(ord(sign) | bits), role)
-        return cells
-
-    def _cells(self, line: str) -> list[Cell]:
-        """A line of plotext's output; text without a colour is the axes'."""
-        cells: list[Cell] = []
-        role, at = "axis", 0
-        for escape in _ESCAPE.finditer(line):
-            cells += [(sign, role) for sign in line[at : escape.start()]]
-            codes = escape.group(1).split(";")
-            role = self._names[int(codes[2])] if codes[:2] == ["38", "5"] else "axis"
-            at = escape.end()
-        cells += [(sign, role) for sign in line[at:]]
         return cells
