@@ -43,6 +43,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     accumulate: int | None = None
     steps: int | None = None
     minutes: float | None = None
+    minutes_of_steps: bool = False
     optimizer: OptimizerName | None = None
     lr: float | None = None
     schedule: Schedule | None = None

@@ -147,6 +147,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Micro-batches of a step, computed one after the other to save memory."""
     steps: Annotated[int, _within("steps")] | None = 2000
     minutes: Annotated[float, _within("minutes")] | None = None
+    minutes_of_steps: bool = False
+    """True: minutes, and the seconds of its logs, are of steps alone; evaluations, samples and saving come on top."""
     optimizer: OptimizerName = "adamw"
     """Muon is for the matrices inside the layers; embeddings, norms and biases follow AdamW. Older runs use AdamW alone."""
     lr: Annotated[float, _within("lr")] = 2e-3

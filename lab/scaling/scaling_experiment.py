@@ -142,7 +142,7 @@ class ScalingExperiment:
         """
         self._refuse_links()
         check_plan(plan)
-        plan = msgspec.structs.replace(plan, text=absolute_source(plan), created=time.time())
+        plan = msgspec.structs.replace(plan, text=absolute_source(plan), created=time.time(), minutes_of_steps=True)
         taken = next((name for name in self.run_names(plan) if (self.home / name).exists()), None)
         if taken is not None:
             raise UserError(f"There is a run called {taken} already; give the experiment another name, with --name.")

@@ -30,10 +30,10 @@ DEFAULT_NAME = "scaling"
 DEFAULT_TEXT = "stories:20MB"
 """Long enough that no size sees it more than a few times in the default minutes, so that none memorizes it."""
 DEFAULT_MINUTES = 2.0
-"""Of each size. With the preparation and the evaluations at the end the four take less than ten on two cores."""
+"""Of each size, without its evaluations."""
 EVALUATIONS = 16
 """Evaluations of each run, at least: enough points for a curve. One takes as long as about four steps of the largest size, of
-which two cores take some 600 in two minutes: together a tenth of its time."""
+which two cores take some 600 in two minutes: together a tenth of its time, on top."""
 EVALUATIONS_IN_COMMON = 5
 """Evaluations of each run, at least, before it has seen as many tokens as the slowest will: sizes are compared there. One would
 do if the slowest were always as quick as when it was timed; on a busy machine it may see only a fifth."""
@@ -70,6 +70,8 @@ class ScalingPlan(msgspec.Struct, frozen=True, kw_only=True):
     encoding: Word | None = None
     minutes: Annotated[float, Meta(**LIMITS["minutes"].meta())] = DEFAULT_MINUTES
     """Training time of each size."""
+    minutes_of_steps: bool = False
+    """True: of its steps alone, as in every new experiment; evaluations and samples were part of it in older ones."""
     sizes: Annotated[tuple[ModelSize, ...], Meta(min_length=2, max_length=8)] = SIZES
     """The smallest first."""
     context: Annotated[int, Meta(ge=1, le=LARGEST["context"])] = 256
@@ -109,6 +111,7 @@ class ScalingPlan(msgspec.Struct, frozen=True, kw_only=True):
             vocab=self.vocab,
             batch=self.batch,
             minutes=self.minutes,
+            minutes_of_steps=self.minutes_of_steps,
             dropout=0.0,
             lr=LEARNING_RATE,
             schedule="wsd",

@@ -19,6 +19,7 @@ from lab.core.parallel.detached_process import lower_priority
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.runs import trainer_commands
+from lab.runs.find_runs import is_run
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.scaling.scaling_experiment import POLL_SECONDS, ScalingExperiment, ScalingStatus, stop_run
@@ -91,6 +92,8 @@ class ScalingProcess:
         started_at: int | None = None
         while True:
             self._poll(run)
+            if not is_run(run.path):
+                raise UserError(f"{run.name} was deleted; when the experiment is resumed, it is trained anew.")
             phase = run.phase()
             if phase == "finished":
                 return

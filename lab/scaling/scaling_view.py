@@ -19,8 +19,8 @@ STRAIGHT = 0.1
 """Misfit of a law up to which its points lie on a line, as far as a plot shows."""
 CLOSE = 0.05
 """Relative error of a prediction up to which it came true."""
-BUSY = 0.6
-"""Share of the tokens of a quiet machine below which it is said to have been busy. Evaluations take up to a fifth."""
+BUSY = 1.6
+"""Time of a step, relative to the one that was measured before, from which the minutes are said not to compare."""
 NONE = "·"
 
 
@@ -48,7 +48,7 @@ def plan_view(plan: ScalingPlan) -> View:
     text = plan.text.replace("\n", ", ")
     words = (
         f"They are trained on {visible(text)}, one after the other, in the background and at low priority: "
-        f"{duration(plan.seconds)} of training, and a little more to prepare and to evaluate. It goes on when you leave."
+        f"{duration(plan.seconds)} of training; preparing, evaluations and samples come on top. It goes on when you leave."
     )
     return View("scaling plan", "what will be trained", "", [Table(columns, rows), Paragraph(words)])
 
@@ -265,8 +265,11 @@ def _same_minutes(result: ScalingResult) -> str:
     head += f". The largest has {fixed(its_end.loss)}"
     if its_end.tokens >= end.tokens:
         return f"{head}, though it has seen no fewer tokens."
-    times = significant(end.tokens / its_end.tokens, 2)
-    return f"{head}: each of its tokens costs more, so that in the same time it has seen {times} times fewer."
+    head += f": in the same time it has seen {significant(end.tokens / its_end.tokens, 2)} times fewer tokens"
+    step, its_step = best.curve.step_seconds, ended[-1][0].curve.step_seconds
+    if step is None or its_step is None:
+        return f"{head}."
+    return f"{head}, as one of its steps took {_milliseconds(its_step)}, one of size {best.curve.number} {_milliseconds(step)}."
 
 
 def _same_tokens(result: ScalingResult, tokens: float) -> str:
@@ -321,14 +324,15 @@ def _floor(result: ScalingResult) -> str:
 
 
 def _decay(result: ScalingResult) -> str:
-    """The fall of the loss with the learning rate at the end, which no line contains."""
+    """The fall of the loss while the learning rate falls at the end, which no line contains."""
     pairs = [(each.curve.before_decay, each.end) for each in result.sizes]
     falls = [before[-1].loss - end.loss for before, end in pairs if before and end is not None]
     if len(falls) < len(result.sizes) or min(falls) <= 0:
         return ""
     return (
-        f"Both lines go through losses at the full learning rate. Its fall in the last {probability(1 - DECAY_BEGINS, 0)} of the "
-        f"time lowered the loss by another {fixed(min(falls))} to {fixed(max(falls))}."
+        f"Both lines go through losses at the full learning rate. In the last {probability(1 - DECAY_BEGINS, 0)} of the time, in "
+        f"which the rate falls, the loss fell by another {fixed(min(falls))} to {fixed(max(falls))}; how much it would "
+        "have at the full rate was not measured."
     )
 
 
@@ -343,19 +347,23 @@ def _memorized(result: ScalingResult) -> str:
 
 
 def _busy(result: ScalingResult) -> str:
-    """The size that other programs slowed down most, where they did so much that the same minutes do not compare."""
+    """The size whose steps took the longest beside what was measured before, where that is so long that times do not compare."""
     slowed = [
-        (last.tokens / curve.alone, curve.number, last.tokens, curve.alone)
+        (curve.step_seconds / curve.timed_step, curve.number, curve.step_seconds, curve.timed_step)
         for curve in (each.curve for each in result.sizes)
-        if (last := curve.last) is not None and curve.alone
+        if curve.step_seconds and curve.timed_step
     ]
-    if not slowed or min(slowed)[0] >= BUSY:
+    if not slowed or max(slowed)[0] < BUSY:
         return ""
-    _, number, tokens, alone = min(slowed)
+    _, number, seconds, timed = max(slowed)
     return (
-        f"Other programs kept this machine busy: size {number} has seen {count(tokens)} tokens, of the {count(alone)} to expect "
-        "from the measured time of a step. On a quiet machine the same minutes compare better."
+        f"Size {number} was slowed down: a step took {_milliseconds(seconds)}, and {_milliseconds(timed)} when it was timed. On "
+        "a machine that does nothing else the same minutes compare better."
     )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{significant(1000 * seconds, 2)} ms"
 
 
 def _named(each: SizeResult) -> str:

@@ -42,8 +42,10 @@ class SizeCurve:
     """Passes over the training text at the latest evaluation."""
     points: tuple[CurvePoint, ...]
     """Evaluations after the first step, in order."""
-    alone: float | None
-    """Tokens that it would see in its time by the step time that was measured before; None where none was."""
+    step_seconds: float | None
+    """Mean time of its steps; None where evaluations are in its time, as in older experiments."""
+    timed_step: float | None
+    """Time of a step when that was measured before; None where it was not."""
     floor: float | None
     """True entropy of the text in nats per token of the evaluated text; None where it is not known."""
 
@@ -97,7 +99,7 @@ class _RunReader:
 
     def read(self, number: int) -> SizeCurve:
         evaluations = [metric for metric in self._evaluations.metrics() if metric.step > 0]
-        config = self.run.config
+        config, last = self.run.config, evaluations[-1] if evaluations else None
         each = flops_per_token(config.model)
         return SizeCurve(
             name=self.run.name,
@@ -106,22 +108,16 @@ class _RunReader:
             phase=self.run.phase(),
             lr=config.train.lr,
             seconds=60 * (config.train.minutes or 0.0),
-            epochs=evaluations[-1].epoch if evaluations else 0.0,
+            epochs=last.epoch if last else 0.0,
             points=tuple(
                 CurvePoint(metric.tokens, float(metric.tokens * each), metric.seconds, metric.val_loss)
                 for metric in evaluations
                 if metric.val_loss
             ),
-            alone=self._tokens_alone(),
-            floor=_floor(config, evaluations[-1]) if evaluations else None,
+            step_seconds=last.seconds / last.step if last and config.train.minutes_of_steps else None,
+            timed_step=known_step_seconds(config.model, config.train, self.run.path.parent),
+            floor=_floor(config, last) if last else None,
         )
-
-    def _tokens_alone(self) -> float | None:
-        config = self.run.config
-        seconds = known_step_seconds(config.model, config.train, self.run.path.parent)
-        if not seconds or config.train.minutes is None:
-            return None
-        return 60 * config.train.minutes / seconds * config.train.batch * config.model.context
 
 
 def _floor(config: RunConfig, evaluation: Metric) -> float | None:

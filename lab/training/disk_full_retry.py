@@ -31,7 +31,7 @@ class DiskFullRetry:
                 and are obeyed once the write is done.
         """
         phase, message = self._board.status.phase, self._board.status.message
-        waited = ""
+        waited, was_running = "", self._clock.is_running
         while True:
             try:
                 action()
@@ -46,7 +46,7 @@ class DiskFullRetry:
             self._board.update("paused", message=waited, no_room=True, stopping=stopping)
             self._inbox.wait(RETRY_SECONDS, "resume")
         if waited:
-            if phase == "training":
+            if was_running:
                 self._clock.start()
             self._board.update(phase, message=message, no_room=False, stopping=False)
         return waited

@@ -8,11 +8,15 @@ AVERAGE_SECONDS = 2.0
 
 
 class Clock:
-    """Seconds spent training, evaluations and saving included, pauses not."""
+    """Seconds spent training while it runs: evaluations and saving included, unless the loop stops it for them; pauses not."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._before = seconds
         self._since: float | None = time.monotonic()
+
+    @property
+    def is_running(self) -> bool:
+        return self._since is not None
 
     def seconds(self) -> float:
         return self._before + (0.0 if self._since is None else time.monotonic() - self._since)

@@ -153,6 +153,7 @@ class Training:
         """Update the weights, unless the step is bad."""
         train, state = self.config.train, self.state
         step = state.step
+        self.clock.start()
         started = time.perf_counter()
         lr = self.length.lr
         for group in self.optimizer.param_groups:
@@ -219,6 +220,8 @@ class Training:
 
         A stop request during a long evaluation leaves the step's line pending, in the checkpoint.
         """
+        if self.config.train.minutes_of_steps:
+            self.clock.stop()
         metric = self.state.pending
         assert metric is not None
         step, train = metric.step, self.config.train

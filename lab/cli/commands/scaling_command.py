@@ -80,7 +80,7 @@ class ScalingEntry(msgspec.Struct, kw_only=True):
     "--minutes",
     type=Within(LIMITS["minutes"], whole=False),
     metavar="N",
-    help=f"Minutes of each size. [default: {DEFAULT_MINUTES:g}]",
+    help=f"Minutes of training of each size; evaluations come on top. [default: {DEFAULT_MINUTES:g}]",
 )
 @click.option("--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", help="Name; its runs are NAME-1 and so on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the state so far as JSON, and start nothing.")

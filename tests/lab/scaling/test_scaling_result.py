@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from lab.core.number_format import count
+from lab.core.number_format import count, significant
 from lab.scaling.scaling_plan import DECAY_BEGINS, SIZES, ScalingPlan
 from lab.scaling.scaling_result import ScalingResult, frontier, scaling_result
 from lab.scaling.scaling_view import lines_table, scaling_view, sentences, size_table
@@ -34,7 +34,8 @@ def curve(at: int, loss: object = law, *, floor: float | None = FLOOR, epochs: f
         tokens = round(SPEED * seconds / each)
         above = loss(parameter_count(model), tokens) - (fall if seconds > DECAY_BEGINS * SECONDS else 0.0)
         points.append(CurvePoint(tokens, float(tokens * each), seconds, FLOOR + above))
-    return SizeCurve(f"s-{at + 1}", at + 1, model, "finished", 0.008, SECONDS, epochs, tuple(points), None, floor)
+    step = SECONDS / points[-1].tokens * 2048
+    return SizeCurve(f"s-{at + 1}", at + 1, model, "finished", 0.008, SECONDS, epochs, tuple(points), step, None, floor)
 
 
 def result_of(loss: object = law, **facts: object) -> ScalingResult:
@@ -148,9 +149,16 @@ def test_the_largest_may_be_worse_after_the_same_minutes_for_it_has_seen_fewer_t
     result = result_of(lambda parameters, tokens: 3 * parameters**-0.4 + 400 * tokens**-0.5)
     ends = [each.end.loss for each in result.sizes if each.end]
     assert ends[-1] > min(ends)
-    first = sentences(result)[0]
-    assert first.startswith(f"After the same 2 min 00 s, size {ends.index(min(ends)) + 1} ")
-    assert "times fewer" in first
+    first, best, largest = sentences(result)[0], result.sizes[ends.index(min(ends))].curve, result.sizes[-1].curve
+    assert first.startswith(f"After the same 2 min 00 s, size {best.number} ")
+    assert best.last is not None
+    assert largest.last is not None
+    times = significant(best.last.tokens / largest.last.tokens, 2)
+    steps = [significant(1000 * (each.step_seconds or 0), 2) for each in (largest, best)]
+    said = f"{times} times fewer tokens, as one of its steps took {steps[0]} ms, one of size {best.number} {steps[1]} ms."
+    assert first.endswith(f"in the same time it has seen {said}")
+    older = [dataclasses.replace(each.curve, step_seconds=None) for each in result.sizes]
+    assert sentences(scaling_result(older, 4))[0].endswith(f"{times} times fewer tokens."), "its time was not of steps alone"
     assert "every larger size has a lower loss" in sentences(result)[1] or result.sizes[0].same_tokens is None
 
 
@@ -184,17 +192,19 @@ def test_the_fall_of_the_learning_rate_is_measured() -> None:
         if sentence.startswith("Both lines")
     ]
     assert len(said) == 1
-    assert "by another 0.030 to 0.030" in said[0]
+    assert "in which the rate falls, the loss fell by another 0.030 to 0.030" in said[0]
+    assert "lowered" not in said[0], "part of it would have come at the full rate, too"
     assert "last 20%" in said[0]
 
 
-def test_a_machine_that_was_busy_meanwhile_is_told() -> None:
+def test_a_step_that_took_longer_than_when_it_was_timed_is_told() -> None:
     curves = [curve(at) for at in range(4)]
-    last = [each.points[-1].tokens for each in curves]
-    quiet = [dataclasses.replace(each, alone=1.2 * tokens) for each, tokens in zip(curves, last, strict=True)]
-    assert not any("busy" in sentence for sentence in sentences(scaling_result(quiet, 4)))
-    busy = [*quiet[:3], dataclasses.replace(curves[3], alone=10.0 * last[3])]
-    assert any("busy: size 4" in sentence for sentence in sentences(scaling_result(busy, 4)))
+    quiet = [dataclasses.replace(each, timed_step=(each.step_seconds or 0) / 1.2) for each in curves]
+    assert not any("slowed down" in sentence for sentence in sentences(scaling_result(quiet, 4)))
+    busy = [*quiet[:3], dataclasses.replace(curves[3], timed_step=(curves[3].step_seconds or 0) / 10)]
+    assert any("Size 4 was slowed down" in sentence for sentence in sentences(scaling_result(busy, 4)))
+    older = [dataclasses.replace(each, step_seconds=None) for each in busy]
+    assert not any("slowed down" in sentence for sentence in sentences(scaling_result(older, 4))), "evaluations are in its time"
 
 
 def test_two_sizes_make_no_line_over_parameters() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.training import training_clock
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -32,3 +33,23 @@ def test_a_run_follows_wsd_by_minutes(tiny_run: TinyRun, train_here: TrainHere) 
     assert len(middle) > 3
     assert metrics[-1].lr is not None
     assert metrics[-1].lr < 4e-4
+
+
+@pytest.mark.usefixtures("ticking_clock")
+def test_minutes_of_steps_leave_out_evaluations_and_samples(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_samples(*_: object) -> list[object]:
+        for _reading in range(100):
+            training_clock.time.monotonic()
+        return []
+
+    monkeypatch.setattr("lab.training.training_loop.write_samples", slow_samples)
+    steps = {}
+    for alone in (False, True):
+        run = tiny_run(name=f"alone-{alone}", steps=None, minutes=0.015, eval_every=2, minutes_of_steps=alone)
+        done = train_here(run)
+        assert done.phase == "finished"
+        assert 0.9 <= done.seconds < 0.9 + 0.4
+        steps[alone] = done.step
+    assert steps[True] > 5 * steps[False]
