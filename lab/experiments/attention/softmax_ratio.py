@@ -18,8 +18,9 @@ FARTHEST = 1e6
 
 
 def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures `difference` and `ratio` of the softmax of the two largest scores typed, and `own_…` of the two keys that the
-    token at the position attends to most, in the chosen layer and head.
+    """Measures `difference` and `ratio` of the softmax of the two largest scores typed, `score_ratio` of the scores themselves
+    where they are positive, and `ratio_tenfold` with all scores ten times as large; `own_…` of the two keys that the token at the
+    position attends to most, in the chosen layer and head.
 
     Raises:
         UserError: if the input `scores` is no list of two numbers or more.
@@ -29,6 +30,10 @@ def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
     blocks: list[Block] = [softmax_table(labels, scores, titles=Titles("", softmax="softmax"), title="the scores, by hand")]
     ratio, difference = _ratio(scores)
     measures: dict[str, Measure] = {"difference": difference, "ratio": ratio, "exp_of_difference": _exp(difference)}
+    measures["ratio_tenfold"] = _ratio([10 * score for score in scores])[0]
+    second, largest = sorted(scores)[-2:]
+    if second > 0:
+        measures["score_ratio"] = largest / second
     sentence = (
         f"Scores {significant(difference)} apart have softmax weights in the ratio {significant(ratio)}; "
         f"e^{significant(difference)} = {significant(_exp(difference))}."

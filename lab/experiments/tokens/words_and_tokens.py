@@ -61,13 +61,6 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
     ]
     tried = [(word, pieces.get(word) or len(context.tokenizer.encode(word)), words[word]) for word in _tried(context)]
     measures |= {"tried": len(tried), "tried_whole": sum(size == 1 for _, size, _ in tried)}
-    measures["holds_for"] = (
-        "every word counted in this text, but not for every word tried"
-        if shares[1] == total and measures["tried_whole"] != len(tried)
-        else "every word counted in this text"
-        if shares[1] == total
-        else "most words of this text, not for every one"
-    )
     blocks: list[Block] = [
         _examples(context.tokenizer, [(word, often) for word, _, often in tried], "words tried"),
         Table(

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from lab.core.number_format import probability, significant
 from lab.inspect.guesses.guess_choices import identity_of, listed, percentages, right_choices, tokens_before
 from lab.inspect.stages.all_heads_stage import HeadSummary, most_bits, summary_of
@@ -74,9 +76,11 @@ def _why(context: StageContext, found: HeadSummary, most: str) -> str:
         return f"An intervention replaces this head's output ({off}), so the pattern does not decide it here."
     kind = found.kind(context.position + 1)
     if kind == "first-token sink":
+        lengths = np.linalg.norm(context.heads(f"{context.block}attn.v")[context.head, : context.position + 1], axis=-1)
+        first, others = (significant(float(each)) for each in (lengths[0], lengths[1:].mean()))
         return (
-            f"This is a first-token sink, {probability(found.first)}: the key and the value of the first token are the same, "
-            "whatever comes after it."
+            f"This is a first-token sink, {probability(found.first)}. The value of the first token has norm {first}, those of "
+            f"the others {others} on average: the shorter it is, the less this head adds here."
         )
     if kind == "diffuse":
         entropy = f"{significant(found.bits)} bits ({most_bits(context.position + 1)})"

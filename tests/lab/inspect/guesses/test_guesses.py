@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from lab.core.number_format import significant
 from lab.engine.method_registry import GuessParams
 from lab.inspect.guesses import attention_guess, next_token_guess
 from lab.inspect.guesses.guess_choices import percentages, right_choices, shuffled
@@ -111,7 +112,10 @@ def test_the_right_key_is_the_most_attended_one(tiny: TinyRun, engine: InProcess
             others = found.others.value if found.others is not None else 0.0
             assert sum(choice.value or 0 for choice in found.choices) + (others or 0) == pytest.approx(1, abs=1e-5)
             if row[0] >= 0.5 and position > 1:
+                norms = np.linalg.norm(engine.trace(text=PROMPT)["blocks.1.attn.v"][: position + 1, head], axis=-1)
                 assert "first-token sink" in found.why
+                assert f"norm {significant(float(norms[0]))}," in found.why
+                assert f"{significant(float(norms[1:].mean()))} on average" in found.why
 
 
 def test_from_the_first_token_there_is_nothing_to_guess(tiny: TinyRun, engine: InProcessEngine) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lab.core.errors import UserError
 from lab.experiments.sizes import gpt2_sizes
 from lab.lessons.claim_checker.load_claims import load_claims
 from models.config import ModelConfig
@@ -17,7 +16,7 @@ from models.kv_cache import KVCache
 from models.sampling import SampledToken
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text
+from tests.lab.experiments.conftest import MakeTextRun, with_text
 from tests.lab.lessons.claim_checker.conftest import GPT2, Check, vocabulary_of
 
 Patch = pytest.MonkeyPatch
@@ -157,7 +156,11 @@ def test_embedding_length(text_run: MakeTextRun, check: Check) -> None:
 
 
 def test_exp(tiny: Any, check: Check) -> None:
-    assert check("exp", tiny).verdict == "true"
+    found = check("exp", tiny)
+    assert found.verdict == "limit"
+    assert "1.500 times the other" in found.explanation(), "1.2 over 0.8: exp has amplified nothing"
+    assert "54.6" in found.explanation()
+    assert check("exp", tiny, inputs={"scores": "3.8, 4.2"}).verdict == "true"
     assert check("exp", tiny, inputs={"scores": "0.3, 0.8, 2.0, 0.5"}).verdict == "not so"
 
 
@@ -186,7 +189,10 @@ def test_mask(tiny: Any, check: Check, monkeypatch: Patch) -> None:
 def test_training_tokens(tiny: Any, check: Check, gpt2: Callable[[Tokenizer], None]) -> None:
     gpt2(tiny.tokenizer)
     tiny = with_text(tiny)
-    assert check("training-tokens", tiny).verdict == "not so"
+    found = check("training-tokens", tiny)
+    assert found.verdict == "not so"
+    assert "40.0B tokens at most" in found.explanation()
+    assert "processed" in found.instead()
     assert check("training-tokens", tiny, inputs={"bytes": "400e9"}).verdict == "true"
 
 
@@ -206,7 +212,10 @@ def test_words(tiny: Any, check: Check) -> None:
     )
     assert check("words", with_text(tiny, word * 50), inputs={"words": word}).verdict == "true"
     assert check("words", with_text(tiny, word * 50), inputs={"words": f"{word} qzx"}).verdict == "limit"
-    assert check("words", with_text(tiny, (word * 9 + " qzx") * 9)).verdict == "limit"
+    often = check("words", with_text(tiny, (word * 9 + " qzx") * 9), inputs={"words": word})
+    assert often.verdict == "not so", "90% are not every word"
+    assert "90.3% are one token" in often.explanation()
+    assert "Most words" not in often.explanation()
     assert check("words", with_text(tiny, " qzx" * 50)).verdict == "not so"
 
 
@@ -263,6 +272,8 @@ def test_word_order(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> 
     assert check("word-order", deeper).verdict == "not so"
 
 
-def test_a_text_of_one_letter_says_nothing_of_order(text_run: MakeTextRun, measure: Measure) -> None:
-    with pytest.raises(UserError, match="the same read backwards"):
-        measure("word_order", with_text(text_run(), "a" * 400))
+def test_the_order_of_random_tokens_is_checked_where_the_text_is_one_letter(text_run: MakeTextRun, check: Check) -> None:
+    found = check("word-order", with_text(text_run(name="deep", layers=2), "a" * 400))
+    assert found.verdict == "limit"
+    assert "of the vocabulary (drawn at random) all but the last were reversed" in found.explanation()
+    assert float(found.measures["without_change"]) > 0
