@@ -40,8 +40,10 @@ def _first_words(line: str) -> str:
 
 
 def first_prompt(run: Run) -> str:
-    """The prompt that Inspect opens with: the run's first sample prompt; for the demo, a sentence like its training text."""
+    """The prompt that Inspect opens with: the run's first sample prompt, or a newline if that is empty, as its samples begin; for
+    the demo, a sentence like its training text.
+    """
     if run.path == demo():
         return DEMO_PROMPT
     prompts = run.config.train.prompts
-    return prompts[0] if prompts else "The"
+    return prompts[0] or "\n" if prompts else "The"

@@ -48,11 +48,11 @@ class NotFiniteError(Exception):
 def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT, int]:
     """Load a model in fp32 and evaluation mode, and the step of its weights.
 
-    `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where best or last is missing or damaged another
-    good one is taken: last, then previous for best; previous, then best for last.
+    `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where best or last is missing another one is
+    taken: last, then previous for best; previous, then best for last.
 
     Raises:
-        UserError: if no file of weights can be used.
+        UserError: if no file of weights can be used, or the one to be taken is damaged, naming one that can.
     """
     candidates = {"best": ("best", "last", "previous"), "last": ("last", "previous", "best"), "previous": ("previous",)}.get(
         which
@@ -66,10 +66,14 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
             raise UserError(
                 f"{run.name} has no checkpoint called {quoted(which)}; there are best and last, and snapshots of steps: {steps}."
             )
-    reasons = []
+    reasons: list[str] = []
     for path in paths:
         try:
-            return _load_file(run, path, device)
+            model, step = _load_file(run, path, device)
+            if not reasons:
+                return model, step
+            reasons[-1] += f"; --checkpoint {path.stem} takes the weights of step {step}"
+            break
         except FileNotFoundError:
             continue
         except DamagedFileError as error:

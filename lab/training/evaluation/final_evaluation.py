@@ -1,7 +1,9 @@
 """Final evaluation: the last and the best weights, on all of the validation part or a large sample of it."""
 
+import sys
 from collections.abc import Callable
 
+from lab.core.errors import UserError
 from lab.data.token_file import token_lengths
 from lab.runs import weights_file
 from lab.runs.run_schema import FinalEvaluation
@@ -21,11 +23,17 @@ def evaluate_final_weights(setup: TrainingSetup, board: StatusBoard, between: Ca
     evaluator = Evaluator(run.config, setup.tokens, token_lengths(setup.tokenizer), final=True)
     share = "all" if evaluator.bytes == run.config.data.val_bytes else "a large sample"
     board.update(message=f"Training is done; the weights are evaluated on {share} of the validation part.")
-    last = best = _evaluate(evaluator, setup.model, state.step, between)
+    last = _evaluate(evaluator, setup.model, state.step, between)
+    best: FinalEvaluation | None = last
     if state.best_step not in (None, state.step):
-        model, step = weights_file.load_model(run, "best", str(setup.device))
-        model.set_attention_kernel(state.attention)
-        best = _evaluate(evaluator, model, step, between)
+        try:
+            model, step = weights_file.load_model(run, "best", str(setup.device))
+        except UserError as error:  # damaged on the disk meanwhile: the last weights are good
+            sys.stderr.write(f"{error}\n")  # trainer.log
+            best = None
+        else:
+            model.set_attention_kernel(state.attention)
+            best = _evaluate(evaluator, model, step, between)
     board.update(final=last, final_best=best)
 
 

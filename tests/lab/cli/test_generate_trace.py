@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -233,6 +234,26 @@ def test_a_truncated_checkpoint(llmlab: Call, run: Run) -> None:
     for command in ("generate", "trace"):
         llmlab(command, "tale", "-p", "a").assert_mistake("tale", "best.safetensors", "is damaged (100 bytes are missing)")
     assert sorted(run.path.iterdir()) == before
+
+
+def test_other_weights_are_named_and_not_taken_where_the_best_are_damaged(llmlab: Call, run: Run) -> None:
+    best, last = run.path / "best.safetensors", run.path / "last.safetensors"
+    last.write_bytes(best.read_bytes())
+    best.write_bytes(best.read_bytes()[:-100])
+    for command in ("generate", "trace"):
+        llmlab(command, "tale", "-p", "a").assert_mistake(
+            "best.safetensors is damaged", "--checkpoint last takes the weights of step 7"
+        )
+    assert llmlab("generate", "tale", "-p", "a", "--checkpoint", "last").code == 0
+
+
+def test_a_run_with_an_empty_prompt_generates_from_a_newline(llmlab: Call, run: Run) -> None:
+    config = run.config
+    config = msgspec.structs.replace(config, train=msgspec.structs.replace(config.train, prompts=("",)))
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    done = llmlab("generate", "tale", "-n", "3")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("\n")
 
 
 def test_a_run_without_weights_and_one_that_does_not_exist(llmlab: Call, empty_run) -> None:

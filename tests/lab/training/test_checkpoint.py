@@ -77,7 +77,13 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_previous(damage: str, empty
     last.write_bytes({"cut": raw[:-1], "flipped": raw, "empty": b"", "gone": b""}[damage])
     if damage == "gone":
         last.unlink()
-    assert load_model(run, "last")[1] == 1
+    if damage == "gone":
+        assert load_model(run, "last")[1] == 1
+    else:
+        other = r"last\.safetensors .*; --checkpoint previous takes the weights of step 1\.$"
+        with pytest.raises(UserError, match=f"^tale cannot be opened: {other}"):
+            load_model(run, "last")
+        assert load_model(run, "previous")[1] == 1
     found, state, note = loaded(run)
     assert state.step == 1
     assert found.equals(Trainee(run, 1))
