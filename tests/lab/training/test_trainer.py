@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
@@ -197,3 +199,24 @@ def test_a_set_up_without_memory_is_told_in_a_sentence(tiny_run: TinyRun, monkey
     assert status.phase == "failed"
     assert status.message.startswith("There is not enough memory for the weights and the optimizer of ")
     assert status.message.endswith("close other programs and resume, or start a new run with a smaller model.")
+
+
+def test_in_a_folder_where_no_file_can_be_made_no_training_begins(
+    tiny_run: TinyRun, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status can be overwritten there, so that it once said that the run was training."""
+    run = tiny_run()
+    make = os.open
+
+    def refuse(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        if flags & os.O_CREAT and Path(path).parent == run.path and not Path(path).exists():
+            raise PermissionError(13, "Permission denied", str(path))
+        return make(path, flags, *rest, **named)
+
+    before = msgspec.json.encode(Status(phase="stopped", step=7))
+    run.status_path.write_bytes(before)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert train(run, StopSignals()) == 2
+    assert capfd.readouterr().err == f"Cannot write into {run.path}: permission denied.\n"
+    assert run.status_path.read_bytes() == before
