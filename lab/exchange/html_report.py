@@ -16,6 +16,7 @@ import jinja2
 
 from lab.core.colour_scales import RGB, colour, ink_on
 from lab.core.number_format import fixed, whole
+from lab.core.visible_text import visible
 from lab.exchange.probability_codes import CODES
 from lab.exchange.prompt_section import prompt_data, prompt_section
 from lab.exchange.report_charts import Chart, chart
@@ -143,12 +144,20 @@ def _template_file(name: str) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lab.exchange", "report_template"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("lab.exchange", "report_template"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["whole"] = lambda number: whole(int(number))
     environment.filters["loss"] = lambda number: fixed(number, 2)
     return environment.get_template("report.html.jinja")
+
+
+def _finalize(value: Any) -> Any:
+    """Any text of the page with every odd character visible; the page's own style, script and data are marked safe."""
+    return visible(value, keep="\n") if type(value) is str else value
 
 
 def _version() -> str:

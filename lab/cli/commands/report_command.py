@@ -31,6 +31,7 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
     The file needs no network and no other file.
     """
     from lab.core.export_file import check_export
+    from lab.core.visible_text import without_hidden
     from lab.exchange.export_files import write_new_text, write_text
     from lab.exchange.html_report import html_report
     from lab.runs.find_runs import open_run
@@ -46,7 +47,7 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
     traced = None if prompt is None else _prompt_report(found, prompt, checkpoint or "best")
     html = html_report(found, traced)
     if output is None:
-        path, size = write_new_text(Path(f"{found.name}-report.html"), html)
+        path, size = write_new_text(Path(f"{without_hidden(found.name) or 'run'}-report.html"), html)
     else:
         path, size = output, write_text(output, html, replace=force)
     click.echo(f"Wrote {path} ({bytes_(size)}).")

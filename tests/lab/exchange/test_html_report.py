@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -263,3 +264,20 @@ def test_a_script_that_slipped_in_would_not_run_and_would_be_noticed(tale: Run, 
         browser.open(path)
         assert browser.evaluate("window.pwned") is None
         assert sum("Content Security Policy" in problem for problem in browser.problems) >= 2
+
+
+def test_a_failed_run_s_message_and_name_are_shown_without_a_raw_control(
+    tale: Run, llmlab: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = msgspec.structs.replace(tale.status(), phase="failed", message="lost \x1b[31m\x00\u202etxt.exe")
+    tale.status_path.write_bytes(msgspec.json.encode(status))
+    odd = tale.path.with_name("tale\x1b[2J")
+    tale.path.rename(odd)
+    monkeypatch.chdir(tmp_path)
+    done = llmlab("report", str(odd))
+    assert done.code == 0, done.err
+    (written,) = tmp_path.glob("*.html")
+    assert written.name == "tale[2J-report.html"
+    page = written.read_text(encoding="utf-8")
+    assert "lost ␛[31m" in page
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", page)
