@@ -44,6 +44,8 @@ the next ones often, which is when it can be cancelled."""
 
 _SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]" + f"{{{LONG_RUN},}}")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+PROBE = "It's 12 o'clock,\t“Zoë”!\r\n  x_y = 漢字 🙂\n\n"
+"""Text of all kinds of characters: a pattern that leaves some of it out would lose them, and leave no token of a prompt."""
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
@@ -96,6 +98,8 @@ class Tokenizer:
             self._encoding = tiktoken.Encoding(kind, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special)
         except ValueError as error:
             raise TokenizerError("the pattern that splits text is not a regular expression.") from error
+        if self.decode(self.encode(PROBE)) != PROBE:
+            raise TokenizerError("the pattern that splits text leaves out some of it.")
 
     @classmethod
     def bytes_(cls, *, end_of_text: bool = False) -> Self:

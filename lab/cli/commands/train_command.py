@@ -75,6 +75,8 @@ def train(
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
     if options["gpus"] is not None and options["ranks"] is not None:
         raise click.UsageError("Give --gpus or --ranks, not both.", click.get_current_context())
+    if "" in options["prompts"]:
+        raise click.UsageError("The prompt is empty: give it at least one character.", click.get_current_context())
     _refuse_with_start(options)
     from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.recent_texts import remember_text

@@ -107,6 +107,7 @@ def cases() -> Iterator[tuple[str, ...]]:
     yield "train", TEXT, "--batch=4", "--accumulate=5"
     yield "train", TEXT, "--tokenizer=bytes", "--vocab=300"
     yield "train", TEXT, "--prompt=\udce9"
+    yield "train", TEXT, "--prompt=a", "--prompt="
     yield "train", TEXT, "--context=100000"
     for command in ("resume", "stop", "pause", "delete", "generate", "params", "claims"):
         for name in NO_RUNS:

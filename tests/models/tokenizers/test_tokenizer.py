@@ -208,6 +208,8 @@ def test_a_saved_tokenizer_is_the_same(tokenizers: dict[str, Tokenizer], kind: s
         {"kind": None},
         {"pattern": "("},
         {"pattern": 3},
+        {"pattern": "(?!)"},
+        {"pattern": "[a-z]+| "},
         {"special": ["a"]},
         {"special": {"<|x|>": 3}},
         {"special": {"<|x|>": 258}},
