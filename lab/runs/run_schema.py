@@ -31,8 +31,8 @@ Step = Annotated[int, Meta(ge=0, le=MOST_STEPS)]
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 """Bytes, characters, tokens, a process."""
 Seconds = Annotated[float, Meta(ge=0, le=1e10)]
-UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
-"""Up to the year 5138."""
+UnixTime = Annotated[float, Meta(ge=-1e11, le=1e11)]
+"""Up to the year 5138; below 0 where a clock stands before 1970."""
 Loss = Annotated[float, Meta(ge=0, le=3.5e38)]
 """A loss or the norm of a gradient, within fp32."""
 NonNegative = Annotated[float, Meta(ge=0, le=1e18)]

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import list_runs, open_run
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -231,3 +233,10 @@ def test_a_run_without_a_length_has_the_steps_that_fit_into_four_minutes_here(ho
 def test_the_steps_by_default_are_explained(seconds: float, steps: int, words: str) -> None:
     assert default_steps(seconds) == steps
     assert words in default_steps_in_words(steps)
+
+
+def test_a_run_made_before_1970_by_its_clock_can_be_read(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: -86_400.5)
+    run = tiny_run()
+    assert Run(run.path).config.created == -86_400.5
+    assert [each.name for each in list_runs()] == [run.name]
