@@ -46,7 +46,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     text = rows
     rows = _changed_by_reversing(text)
     if not len(rows):
-        random = np.random.default_rng(0).integers(context.config.vocab_size, size=text.shape)
+        random: Ids = np.random.default_rng(0).integers(context.config.vocab_size, size=text.shape)
         rows, part = _changed_by_reversing(random), "vocabulary (drawn at random)"
     if not len(rows):
         raise UserError(f"The vocabulary of {context.run_name} is one token, which has no order; choose another run.")
@@ -90,7 +90,8 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
 def _changed_by_reversing(rows: Ids) -> Ids:
     """The windows that are others with all but their last token reversed: those that stay as they are say nothing."""
     earlier = rows[:, :-2]  # the last column is only predicted
-    return rows[(earlier != earlier[:, ::-1]).any(1)]
+    found: Ids = rows[(earlier != earlier[:, ::-1]).any(1)]
+    return found
 
 
 def _relative(first: "Tensor", second: "Tensor") -> float:

@@ -215,3 +215,17 @@ def test_a_run_that_is_not_the_plan_s_is_not_trained(experiment: ScalingExperime
     start_scaling(experiment)
     wait(lambda: not experiment.is_running(), "the end")
     assert "not the run of this experiment" in experiment.progress().problem
+
+
+def test_a_run_that_was_deleted_is_told_as_that(
+    experiment: ScalingExperiment, plan: ScalingPlan, llmlab: Call, forked: None
+) -> None:
+    time_no_steps(experiment, plan)
+    start_scaling(experiment, msgspec.structs.replace(plan, minutes=10))
+    first = Run(experiment.home / "tiny-1")
+    wait(lambda: first.path.exists() and first.status().step > 0, "training")
+    gone = first.path.with_name(".gone")
+    first.path.rename(gone)
+    wait(lambda: not experiment.is_running(), "the end of the process")
+    assert experiment.progress().problem.startswith("tiny-1 was deleted; ")
+    trainer_of(Run(gone)).kill()
