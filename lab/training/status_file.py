@@ -35,8 +35,8 @@ class StatusBoard:
         return self._status
 
     def start(self) -> None:
-        """Write the status for the first time and start the heartbeat. Raises OSError if the file cannot be written."""
-        self._write()
+        """Write the status for the first time and start the heartbeat. Raises OSError if no file can be made in its folder."""
+        self._write(first=True)
         self._thread.start()
 
     def update(self, phase: Phase | None = None, **changes: Any) -> None:
@@ -65,7 +65,7 @@ class StatusBoard:
             except OSError:
                 continue  # the training loop meets the same error when it saves, and handles it there
 
-    def _write(self) -> None:
+    def _write(self, *, first: bool = False) -> None:
         with self._lock:
             self._status.heartbeat = time.time()
             content = msgspec.json.encode(self._status) + b"\n"
@@ -80,7 +80,7 @@ class StatusBoard:
                     os.close(descriptor)
                 os.replace(temporary, self._path)
             except OSError as error:
-                if not is_disk_full(error) and not is_write_denied(error):
+                if not is_disk_full(error) and (first or not is_write_denied(error)):
                     raise
                 try:
                     self._write_over(content)

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING
 import filelock
 import psutil  # type: ignore[import-untyped]
 
-from lab.core.atomic_io import is_disk_full, os_error_in_words, remove_leftovers, temporary_beside
+from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.errors import UserError, name_error
 from lab.core.machine import machine
 from lab.core.parallel.detached_process import lower_priority
-from lab.core.safe_open import open_to_replace
 from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
 from lab.runs.rename_delete import refuse_if_gone
@@ -139,21 +138,6 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
     return lock
 
 
-def refuse_read_only(run: Run) -> None:
-    """Check that files can be made in the run's folder: its status can be overwritten also where nothing can be saved.
-
-    Raises:
-        UserError: if no file can be made there.
-    """
-    probe = temporary_beside(run.status_path)
-    try:
-        os.close(open_to_replace(probe))
-        probe.unlink()
-    except OSError as error:
-        if not is_disk_full(error):  # then it waits for room
-            raise os_error_in_words(error, f"write into {run.path}") from error
-
-
 def takeover_note(status: Status) -> str:
     """A sentence if the last trainer was on another machine and has fallen silent."""
     if not may_train_elsewhere(status):
@@ -174,7 +158,6 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
     try:
         refuse_finished(run)
         remove_leftovers(run.path)
-        refuse_read_only(run)
         trainer_commands.take(run.control_path)
         status = Status(
             phase="starting",
@@ -191,7 +174,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         log(str(error))
         return 2
     except OSError as error:
-        log(str(os_error_in_words(error, f"train {run.name}")))
+        log(str(os_error_in_words(error, f"write into {run.path}")))
         return 2
     lower_priority_on_cpu(run)
     from models.tokenizers.tokenizer_kinds import TokenizerError

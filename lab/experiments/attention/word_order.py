@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
-from lab.experiments.experiment_context import ExperimentContext, Ids
+from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
@@ -27,10 +27,10 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     replaced by their mean); `first_layer_change` and `without_state_change`, without them, of the last token's attention output
     in layer 1 and of its vector after the final norm, relative to their length; `loss` and `loss_without` of the text as it is.
 
-    Where reversing changes nothing in the text, the windows are of random tokens.
+    Where reversing changes nothing in the text, the windows are of the vocabulary in the order of its ids.
 
     Raises:
-        UserError: if the context is too short, the run's text cannot be read, or the vocabulary is one token.
+        UserError: if the context is too short, or the run's text cannot be read.
     """
     import torch
 
@@ -43,13 +43,12 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     if tokens < FEWEST:
         words = f"A window of {context.run_name}'s text holds {whole(tokens)} of the {FEWEST} tokens that this experiment needs"
         raise UserError(f"{words}; choose another run.")
-    text = rows
-    rows = _changed_by_reversing(text)
-    if not len(rows):
-        random: Ids = np.random.default_rng(0).integers(context.config.vocab_size, size=text.shape)
-        rows, part = _changed_by_reversing(random), "vocabulary (drawn at random)"
-    if not len(rows):
-        raise UserError(f"The vocabulary of {context.run_name} is one token, which has no order; choose another run.")
+    earlier = rows[:, : tokens - 1]
+    changed = (earlier != earlier[:, ::-1]).any(1)  # windows that reversing leaves as they are say nothing
+    if changed.any():
+        rows = rows[changed]
+    else:
+        rows, part = np.arange(rows.size).reshape(rows.shape) % context.config.vocab_size, "vocabulary (in the order of its ids)"
     model = context.model
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     turned = torch.cat([ids[:, :-1].flip(1), ids[:, -1:]], 1)
@@ -85,13 +84,6 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     }
     view = View("word_order", "word order and positions", _sentence(measures), [_table(changes, losses, measures, part)])
     return ExperimentResult(view, measures)
-
-
-def _changed_by_reversing(rows: Ids) -> Ids:
-    """The windows that are others with all but their last token reversed: those that stay as they are say nothing."""
-    earlier = rows[:, :-2]  # the last column is only predicted
-    found: Ids = rows[(earlier != earlier[:, ::-1]).any(1)]
-    return found
 
 
 def _relative(first: "Tensor", second: "Tensor") -> float:

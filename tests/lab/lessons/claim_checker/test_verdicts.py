@@ -272,8 +272,8 @@ def test_word_order(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> 
     assert check("word-order", deeper).verdict == "not so"
 
 
-def test_the_order_of_random_tokens_is_checked_where_the_text_is_one_letter(text_run: MakeTextRun, check: Check) -> None:
+def test_the_order_of_the_vocabulary_is_checked_where_the_text_is_one_letter(text_run: MakeTextRun, check: Check) -> None:
     found = check("word-order", with_text(text_run(name="deep", layers=2), "a" * 400))
     assert found.verdict == "limit"
-    assert "of the vocabulary (drawn at random) all but the last were reversed" in found.explanation()
+    assert "of the vocabulary (in the order of its ids) all but the last were reversed" in found.explanation()
     assert float(found.measures["without_change"]) > 0
