@@ -82,7 +82,7 @@ def comparison_sentence(history: PosttrainingHistory) -> str:
     """Exact answers of all models, and what the last one shows."""
     found = history.evaluated
     words = ", ".join(f"{NAMES[each.model]} {probability(each.exact, 0)}" for each in found)
-    sentence = f"Exact answers to {whole(found[0].questions)} held-out questions: {words}; 50% are right by chance."
+    sentence = f"Exact answers to {whole(found[0].questions)} held-out questions: {words}; at random, one of two: 50%."
     free = history.evaluations.get("rl-free")
     if free is None:
         return sentence

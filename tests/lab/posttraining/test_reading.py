@@ -94,6 +94,7 @@ def test_a_policy_that_exploits_the_reward_is_said_to() -> None:
     lines = [evaluation(model, *all_models[model]) for model in MODELS]
     view = comparison_view(history(*lines))
     assert "base 0%, SFT 50%, RL, KL penalty 95%, RL, no penalty 5%" in view.sentence
+    assert "no penalty 5%; at random, one of two: 50%." in view.sentence
     assert "100% are rewarded, 95% only through the hole" in view.sentence
     measures, answers = tables(view)
     assert [cell.text for cell in measures.rows[0][1:]] == ["0%", "50%", "95%", "5%"]

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
+from lab.lessons.claim_checker.experiment_guess import parse_experiment_guess
+from lab.lessons.load_lessons import lessons
 from lab.views.blocks import Cell, Table
 from models.gpt import GPT
-from tests.lab.experiments.conftest import MakeTextRun, Measure
+from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text
 
 
 def losses(result: ExperimentResult) -> list[list[Cell]]:
@@ -50,3 +53,12 @@ def test_the_last_row_is_the_step_at_which_it_diverges_and_the_longest_bar_is_fu
     assert last[1].text == "NaN or infinite"
     assert all(row[1].bar is not None for row in finite)
     assert max(row[1].bar or 0.0 for row in finite) == 1.0
+
+
+def test_the_reason_that_the_lesson_gives_fits_a_long_step_that_ends_lower(text_run: MakeTextRun, measure: Measure) -> None:
+    steps = [step for lesson in lessons() if lesson.name == "training" for step in lesson.steps if step.live]
+    options = next(step.live.options for step in steps if step.live and step.live.options.get("experiment") == "gradient_descent")
+    result = measure("gradient_descent", with_text(text_run(width=64), "a" * 400), inputs={"rate": options["rate"]})
+    guess = parse_experiment_guess(options, EXPERIMENTS)
+    assert [guess.choices[at] for at in guess.right(result)] == ["lower"]
+    assert "may end lower" in guess.why

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from lab.core.number_format import significant
 from lab.engine.method_registry import GuessParams
@@ -112,10 +113,21 @@ def test_the_right_key_is_the_most_attended_one(tiny: TinyRun, engine: InProcess
             others = found.others.value if found.others is not None else 0.0
             assert sum(choice.value or 0 for choice in found.choices) + (others or 0) == pytest.approx(1, abs=1e-5)
             if row[0] >= 0.5 and position > 1:
-                norms = np.linalg.norm(engine.trace(text=PROMPT)["blocks.1.attn.v"][: position + 1, head], axis=-1)
                 assert "first-token sink" in found.why
-                assert f"norm {significant(float(norms[0]))}," in found.why
-                assert f"{significant(float(norms[1:].mean()))} on average" in found.why
+
+
+def test_of_a_sink_the_norms_of_the_values_are_told(tiny: TinyRun, engine: InProcessEngine) -> None:
+    attention = tiny.model.blocks[0].attn.c_attn
+    attention.weight[:16] = 0.0
+    attention.bias[:16] = 0.0
+    tiny.model.wpe.weight[0] = 40 * torch.tensor([1.0, -1.0] * 4)  # what only the first token's key will carry
+    attention.weight[12] = torch.tensor([1.0, -1.0] * 4)  # k of head 2, first dimension
+    attention.bias[4] = 5.0  # q of head 2, first dimension
+    context = stage_context(tiny)
+    found = attention_guess.attention_question(dataclasses.replace(context, layer=0, head=1))
+    norms = np.linalg.norm(context.array("blocks.0.attn.v")[:, 1], axis=-1)
+    assert found.why.startswith("This is a first-token sink")
+    assert f"norm {significant(float(norms[0]))}, those of the others {significant(float(norms[1:].mean()))} on" in found.why
 
 
 def test_from_the_first_token_there_is_nothing_to_guess(tiny: TinyRun, engine: InProcessEngine) -> None:

@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lab.experiments.experiment_result import ExperimentResult
 from lab.experiments.sizes import gpt2_sizes
+from lab.lessons.claim_checker.check_claim import check_claim
 from lab.lessons.claim_checker.load_claims import load_claims
+from lab.views.blocks import View
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.kv_cache import KVCache
@@ -153,6 +156,17 @@ def test_embedding_length(text_run: MakeTextRun, check: Check) -> None:
     block.attn.c_attn.bias[:8] = direction  # every query
     block.attn.c_attn.weight[8:16] = torch.eye(8)  # the key is the normed embedding
     assert check("embedding-length", tiny).verdict == "true"
+
+
+@pytest.mark.parametrize(
+    ("correlation", "doubled_embedding", "verdict"), [(0.6, 2.8, "true"), (-0.18, 2.84, "limit"), (0.6, 1.0, "not so")]
+)
+def test_it_is_the_embedding_that_the_note_speaks_of_and_not_the_whole_vector(
+    correlation: float, doubled_embedding: float, verdict: str
+) -> None:
+    claim = next(each for each in load_claims() if each.name == "embedding-length")
+    measures = {"tokens": 9, "correlation": correlation, "doubled": 1.0, "doubled_embedding": doubled_embedding}
+    assert check_claim(claim, ExperimentResult(View("", "", "", []), measures)).verdict == verdict
 
 
 def test_exp(tiny: Any, check: Check) -> None:
