@@ -144,11 +144,9 @@ def _template_file(name: str) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lab.exchange", "report_template"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
+        loader=jinja2.PackageLoader("lab.exchange", "report_template"), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.finalize = _finalize
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["whole"] = lambda number: whole(int(number))
     environment.filters["loss"] = lambda number: fixed(number, 2)
