@@ -80,7 +80,8 @@ def _write_table(facts: VocabularyFacts, ids: Iterator[int], found: int) -> None
     def line(id: int) -> str:
         count = f"  {int(frequencies.counts[id]):>{count_width},}" if frequencies is not None else ""
         parents = index.tokenizer.parents(id)
-        merge = f" = {origin_of(index.tokenizer, id)}" if parents else "  special" if index.special[id] else ""
+        kind = index.tokenizer.kind_of(id)
+        merge = f" = {origin_of(index.tokenizer, id)}" if parents else f"  {kind}" if kind in ("special", "unused") else ""
         label = f'"{index.tokenizer.label(id)}"'
         return f"{id:>{id_width}}{count}  {index.tokens[id].hex(' '):<{BYTES_WIDTH}}  {label}{merge}"
 

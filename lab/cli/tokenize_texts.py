@@ -96,7 +96,7 @@ class TokenRows:
     def _line(self, id: int) -> str:
         tokenizer = self._tokenizer
         rank = tokenizer.merge_rank(id)
-        merge = str(rank + 1) if rank is not None else "special" if id in tokenizer.special.values() else "byte"
+        merge = str(rank + 1) if rank is not None else tokenizer.kind_of(id)
         return f"{id:>{self._id_width}}  {merge:>7}  {tokenizer.token_bytes(id).hex(' '):<{BYTES_WIDTH}}  {tokenizer.label(id)}"
 
     def _json(self, id: int) -> str:

@@ -26,7 +26,7 @@ class TokenFamilies:
     """All tokens by their letters. Made once per tokenizer: 50 ms for GPT-2's, and then a family is found at once."""
 
     def __init__(self, tokenizer: "Tokenizer") -> None:
-        special = tokenizer.special.values()
+        special = set(tokenizer.special.values())
         self._letters = [_letters(tokenizer.token_bytes(id)) if id not in special else "" for id in range(tokenizer.vocab_size)]
         self._sorted = sorted((letters, id) for id, letters in enumerate(self._letters) if letters)
 

@@ -46,7 +46,8 @@ def origin(tokenizer: "Tokenizer", id: int) -> str:
     rank = tokenizer.merge_rank(id)
     if rank is not None:
         return f"merge {whole(rank + 1)}"
-    return "special" if id in tokenizer.special.values() else "a byte"
+    kind = tokenizer.kind_of(id)
+    return "a byte" if kind == "byte" else kind
 
 
 def merge_table(tokenizer: "Tokenizer", id: int) -> Table:
@@ -87,10 +88,15 @@ def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
     if tokenizer.kind == "bytes":
         border = ", and <|endoftext|> stands between documents" if tokenizer.special else ""
         return f"Every byte is a token whose id is its value: 256 tokens encode any text, in the longest sequences{border}."
-    merges = whole(tokenizer.vocab_size - 256 - len(tokenizer.special))
+    merges = whole(len(tokenizer.ordinary) - 256)
     if tokenizer.kind == "gpt2":
         return (
             f"GPT-2's {size} tokens: 256 bytes, {merges} merges of two earlier tokens learned from web pages, and <|endoftext|>."
         )
+    if not tokenizer.is_plain:
+        unused = tokenizer.vocab_size - len(tokenizer.ordinary) - len(tokenizer.special)
+        parts = (len(tokenizer.special), "special token"), (unused, "unused id")
+        others = " and ".join(_of(*part) for part in parts if part[0])
+        return f"{name}'s {size} ids, imported: 256 bytes, {merges} merges of two earlier tokens, and {others}."
     border = "; and <|endoftext|>, between documents" if tokenizer.special else ""
     return f"{name}'s {size} tokens: 256 bytes and {merges} merges of two earlier tokens, learned from its own text{border}."

@@ -18,7 +18,7 @@ from lab.tokenization.embedding_distances import (
 )
 from lab.tokenization.named_tokenizer import NamedTokenizer
 from lab.tokenization.token_frequencies import CountProgress, TokenFrequencies, frequencies_in_run, frequencies_in_text
-from lab.tokenization.token_statistics import hex_of, merge_table, quoted_label
+from lab.tokenization.token_statistics import hex_of, merge_table, origin, quoted_label
 from lab.tokenization.vocabulary_index import ORDERS, Marks, VocabularyIndex, VocabularyOrder
 from lab.views.blocks import Cell, Column, Table, View
 
@@ -148,10 +148,10 @@ def facts_in_run(index: VocabularyIndex, run: Run, progress: CountProgress | Non
 
 
 def origin_of(tokenizer: "Tokenizer", id: int) -> str:
-    """The two tokens that this one is the merge of: `" d" + "og"`; `a byte` or `special` for the others."""
+    """The two tokens that this one is the merge of: `" d" + "og"`; `a byte`, `special` or `unused` for the others."""
     parents = tokenizer.parents(id)
     if parents is None:
-        return "special" if id in tokenizer.special.values() else "a byte"
+        return origin(tokenizer, id)
     return " + ".join(quoted_label(tokenizer, parent) for parent in parents)
 
 
@@ -168,7 +168,9 @@ def token_facts(facts: VocabularyFacts, id: int) -> list[tuple[str, str]]:
     index, tokenizer = facts.index, facts.index.tokenizer
     token = index.tokens[id]
     found = [("bytes", f"{len(token)}: {hex_of(token)}")]
-    if index.partial[id]:
+    if not token:
+        found.append(("text", "none: a row of the embedding that no token has"))
+    elif index.partial[id]:
         found.append(("text", "no whole character alone"))
     elif index.special[id]:
         found.append(("text", "special: plain text that looks like it is not it"))

@@ -82,7 +82,7 @@ class VocabularyIndex:
         encode = self.tokenizer.encode
         return np.array(
             [
-                not partial and not special and encode(token.decode()) != [id]
+                not partial and not special and token != b"" and encode(token.decode()) != [id]
                 for id, (token, partial, special) in enumerate(
                     zip(self.tokens, self.partial.tolist(), self.special.tolist(), strict=True)
                 )

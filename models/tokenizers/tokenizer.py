@@ -1,8 +1,9 @@
 """Byte-level BPE tokenizer with three vocabularies: single bytes, learned from the user's text, and GPT-2's. No torch.
 
 Byte-level BPE (Radford et al. 2019, section 2.2): text is split into pieces by a pattern, each piece starts as its UTF-8
-bytes, and the adjacent pair whose merge was learned first is merged, until no pair is left that was ever merged. The id of a
-token is its rank: ids below 256 are the single bytes, and each later id is one merge of two earlier tokens.
+bytes, and the adjacent pair whose merge was learned first is merged, until no pair is left that was ever merged. Ids are in the
+order of learning: the 256 single bytes, then one merge of two earlier tokens each. In the lab's own vocabularies they begin with
+0, and a special token comes last; an imported one may have special tokens anywhere, and rows of its model without a token.
 """
 
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,9 +21,17 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 import tiktoken
 
+from models.config import LARGEST
 from models.tokenizers.gpt2_vocabulary_files import vocabulary
 from models.tokenizers.token_labels import printable
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind
+from models.tokenizers.tokenizer_kinds import (
+    END_OF_TEXT,
+    FIXED_VOCABULARY_SIZES,
+    NO_TOKEN,
+    TokenizerError,
+    TokenizerKind,
+    TokenKind,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,36 +73,49 @@ class Node:
 class Tokenizer:
     """A vocabulary with encode and decode. Any bytes survive the round trip.
 
-    `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each
-    special token to its id: "gpt2" has `<|endoftext|>`, and so have the others where they are for several documents.
+    `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special and unused ones too; `special` maps the text of each
+    special token to its id: "gpt2" has `<|endoftext|>`, and so have the others where they are for several documents; `ordinary`
+    has the ids of the other tokens, in the order of merging.
     """
 
     def __init__(
-        self, kind: TokenizerKind, tokens: Sequence[bytes], special: dict[str, int] | None = None, pattern: str = PATTERN
+        self,
+        kind: TokenizerKind,
+        tokens: Sequence[bytes],
+        special: dict[str, int] | None = None,
+        pattern: str = PATTERN,
+        vocab_size: int | None = None,
     ) -> None:
-        """`tokens[id]` is the bytes of each token in the order of merging, the single bytes first; special ids follow them.
+        """`tokens` are the bytes of each token in the order of merging, the single bytes first. They have the lowest ids that no
+        special token has; the ids left below `vocab_size`, if any, have no token.
 
         Raises:
             TokenizerError: if the vocabulary is not of that form.
         """
         special = dict(special or {})
-        ranks = {token: rank for rank, token in enumerate(tokens)}
+        size = len(tokens) + len(special) if vocab_size is None else vocab_size
+        if not len(tokens) + len(special) <= size <= LARGEST["vocab_size"]:
+            raise TokenizerError(f"{len(tokens) + len(special)} tokens do not fit a vocabulary of {size}.")
+        ids = set(special.values())
+        if "" in special or len(ids) != len(special) or not all(0 <= id < size for id in ids):
+            raise TokenizerError(f"the special tokens must have texts, and ids of their own below {size}.")
+        ordinary: Sequence[int] = range(len(tokens))
+        if any(id < len(tokens) for id in ids):
+            ordinary = [id for id in range(len(tokens) + len(ids)) if id not in ids][: len(tokens)]
+        ranks = dict(zip(tokens, ordinary, strict=True))
         if kind not in get_args(TokenizerKind):
             raise TokenizerError(f"there is no kind of tokenizer called {kind!r}.")
         if set(tokens[:BYTES]) != {bytes([byte]) for byte in range(BYTES)}:
             raise TokenizerError("a vocabulary must start with the 256 single bytes.")
         if len(ranks) != len(tokens) or b"" in ranks:
             raise TokenizerError("a vocabulary must not hold a token twice, nor an empty one.")
-        if set(special) - {END_OF_TEXT}:
-            raise TokenizerError(f"the only special token is {END_OF_TEXT}.")
-        if sorted(special.values()) != list(range(len(tokens), len(tokens) + len(special))):
-            raise TokenizerError("the ids of special tokens must follow the last ordinary one.")
         self.kind = kind
         self.special = special
         self.pattern = pattern
-        self.vocab_size = len(tokens) + len(special)
-        self._tokens = [*tokens, *(text.encode() for text in sorted(special, key=special.__getitem__))]
-        self._merged = len(tokens)
+        self.vocab_size = size
+        self.ordinary = ordinary
+        texts = {id: token for token, id in ranks.items()} | {id: text.encode() for text, id in special.items()}
+        self._tokens = [texts.get(id, b"") for id in range(size)]
         self._ranks = ranks
         try:
             self._encoding = tiktoken.Encoding(kind, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special)
@@ -144,6 +167,12 @@ class Tokenizer:
         """Id of the special token that stands between documents; None in a vocabulary without one."""
         return self.special.get(END_OF_TEXT)
 
+    @property
+    def is_plain(self) -> bool:
+        """True for ids as the lab gives them: no special token but a last `<|endoftext|>`, and no unused id."""
+        end = len(self.ordinary)
+        return self.special in ({}, {END_OF_TEXT: end}) and self.vocab_size == end + len(self.special)
+
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of `text`. The text of a special token is ordinary text unless `special` is set.
 
@@ -166,7 +195,7 @@ class Tokenizer:
             data = text.encode()
         except UnicodeEncodeError:
             return np.array(self.encode(text), np.uint32)
-        if self._merged == BYTES:
+        if len(self.ordinary) == BYTES:
             return np.array(self._byte_ids, np.uint32)[np.frombuffer(data, np.uint8)]
         pieces = [text] if len(text) < LONG_RUN else list(_without_long_runs(text))
         ids = [self._array_encoding.encode_to_numpy(piece, disallowed_special=()) for piece in pieces]
@@ -184,23 +213,22 @@ class Tokenizer:
         return ids + self._encode_valid(text[at:])
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        """The bytes that `ids` stand for; the inverse of `encode` and `encode_bytes`.
+        """The bytes that `ids` stand for; the inverse of `encode` and `encode_bytes`. An unused id stands for nothing.
 
         Raises:
             TokenizerError: if an id is not in the vocabulary.
         """
         try:
             return self._encoding.decode_bytes(ids)
-        except (KeyError, OverflowError) as error:
-            stranger = next(id for id in ids if not 0 <= id < self.vocab_size)
-            raise TokenizerError(self._no_such_id(stranger)) from error
+        except (KeyError, OverflowError):
+            return b"".join(map(self.token_bytes, ids))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text `ids` stand for, with U+FFFD where their bytes are no whole character. Raises what `decode_bytes` raises."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def token_bytes(self, id: int) -> bytes:
-        """The bytes of one token; for a special token, those of its text.
+        """The bytes of one token; for a special token, those of its text, and none for an unused id.
 
         Raises:
             TokenizerError: if the id is not in the vocabulary.
@@ -212,7 +240,15 @@ class Tokenizer:
     def merge_rank(self, id: int) -> int | None:
         """Number of merges learned before this one (0 for the first); None for single bytes and special tokens."""
         self.token_bytes(id)
-        return id - BYTES if BYTES <= id < self._merged else None
+        place = bisect_left(self.ordinary, id)
+        return place - BYTES if self._is_ordinary(id) and place >= BYTES else None
+
+    def kind_of(self, id: int) -> TokenKind:
+        """A single byte, a merge, special, or unused where the id has no token. Raises what `token_bytes` raises."""
+        token = self.token_bytes(id)
+        if self._is_ordinary(id):
+            return "byte" if len(token) == 1 else "merge"
+        return "special" if token else "unused"
 
     def parents(self, id: int) -> tuple[int, int] | None:
         """The two ids whose merge made this one, left and right; None for single bytes and special tokens."""
@@ -229,7 +265,7 @@ class Tokenizer:
             TokenizerError: if the id is not in the vocabulary, or the vocabulary's merges never make it.
         """
         whole = self.token_bytes(id)
-        if id >= self._merged:
+        if not self._is_ordinary(id):
             return Node(id, whole)
         nodes = [Node(self._ranks[bytes([byte])], bytes([byte])) for byte in whole]
         for _, at in self._merges(id):
@@ -241,8 +277,8 @@ class Tokenizer:
     def _merges(self, id: int) -> Iterator[tuple[list[bytes], int]]:
         """The parts of the token before each merge, and the place of the left one of the two that it joins."""
         whole = self.token_bytes(id)
-        parts = [whole[at : at + 1] for at in range(len(whole))] if id < self._merged else []
-        rank_of, never = self._ranks.get, self._merged
+        parts = [whole[at : at + 1] for at in range(len(whole))] if self._is_ordinary(id) else []
+        rank_of, never = self._ranks.get, self.vocab_size
         ranks = [rank_of(left + right, never) for left, right in pairwise(parts)]
         while ranks:
             rank = min(ranks)
@@ -259,7 +295,7 @@ class Tokenizer:
 
     def label(self, id: int) -> str:
         """Label of the token for a terminal, on one line (`printable`)."""
-        return printable(self.token_bytes(id))
+        return printable(self.token_bytes(id)) or NO_TOKEN
 
     def save(self, path: str | Path) -> None:
         """Write the whole tokenizer into one JSON file."""
@@ -283,7 +319,7 @@ class Tokenizer:
             "vocab_size": self.vocab_size,
             "pattern": self.pattern,
             "special": self.special,
-            "tokens": [base64.b64encode(token).decode() for token in self._tokens[: self._merged]],
+            "tokens": [base64.b64encode(self._tokens[id]).decode() for id in self.ordinary],
         }
 
     @classmethod
@@ -308,7 +344,7 @@ class Tokenizer:
             if content.pop("sha256") != _checksum(content):
                 raise TokenizerError("it is damaged; its checksum does not fit.")
             tokens = [base64.b64decode(token, validate=True) for token in content["tokens"]]
-            return cls(content["kind"], tokens, content["special"], content["pattern"])
+            return cls(content["kind"], tokens, content["special"], content["pattern"], content["vocab_size"])
         except TokenizerError as error:
             raise TokenizerError(f"{path}: the tokenizer's file cannot be used: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -326,7 +362,7 @@ class Tokenizer:
         if self.special:
             return self._encoding
         return tiktoken.Encoding(
-            self.kind, pat_str=self.pattern, mergeable_ranks=self._ranks, special_tokens={END_OF_TEXT: self._merged}
+            self.kind, pat_str=self.pattern, mergeable_ranks=self._ranks, special_tokens={END_OF_TEXT: self.vocab_size}
         )
 
     def _encode_valid(self, text: str) -> list[int]:
@@ -339,9 +375,13 @@ class Tokenizer:
 
     def _encode_special(self, text: str) -> list[int]:
         ids: list[int] = []
-        for part in re.split("(" + "|".join(map(re.escape, self.special)) + ")", text):
+        texts = sorted(self.special, key=len, reverse=True)  # the longest of two that begin alike
+        for part in re.split("(" + "|".join(map(re.escape, texts)) + ")", text):
             ids += [self.special[part]] if part in self.special else self.encode(part)
         return ids
+
+    def _is_ordinary(self, id: int) -> bool:
+        return self._ranks.get(self._tokens[id]) == id
 
     def _no_such_id(self, id: int) -> str:
         return f"{id} is not the id of a token; this vocabulary's ids are 0 to {self.vocab_size - 1}."

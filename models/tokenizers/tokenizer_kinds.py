@@ -3,13 +3,16 @@
 from typing import Literal
 
 TokenizerKind = Literal["bytes", "bpe", "gpt2"]
+TokenKind = Literal["byte", "merge", "special", "unused"]
 
 FIXED_VOCABULARY_SIZES = {"bytes": 256, "gpt2": 50_257}
 """Sizes of the vocabularies that are not learned from the user's text, GPT-2's with its special token. That of bytes has one more
 where an end-of-text token stands between documents."""
 
 END_OF_TEXT = "<|endoftext|>"
-"""The only special token: GPT-2's, and that between documents in the other vocabularies."""
+"""GPT-2's special token, and that between documents in the other vocabularies. An imported one may have more."""
+NO_TOKEN = "(no token)"
+"""Label of an id that has no token: a row that pads the embedding of an imported model."""
 
 
 class TokenizerError(ValueError):

@@ -9,7 +9,7 @@ from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.export_file import holds_run
 from lab.core.visible_text import shortened, visible
-from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
+from lab.exchange.hugging_face.gpt2_config import generation_config_json, gpt2_config_json
 from lab.exchange.hugging_face.model_card import model_card
 from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, tokenizer_json
 from lab.planning.unfinished_folder import unfinished_folder
@@ -39,6 +39,7 @@ def export_model(run: Run, target: Path, dtype: Dtype = "fp32", checkpoint: str 
     tokenizer = tokenizer_of(run)
     files: dict[str, Any] = {
         "config.json": gpt2_config_json(run.config.model, TORCH_NAMES[dtype], tokenizer.end_of_text),
+        "generation_config.json": generation_config_json(run.config.model, tokenizer.end_of_text),
         "tokenizer.json": tokenizer_json(tokenizer),
         "tokenizer_config.json": tokenizer_config_json(tokenizer, run.config.model.context),
     }

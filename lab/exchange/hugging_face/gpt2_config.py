@@ -113,6 +113,12 @@ def _difference(settings: GPT2Settings) -> str:
     )
 
 
+def generation_config_json(model: ModelConfig, end_of_text: int | None) -> dict[str, Any]:
+    """The content of generation_config.json: text ends where the context does, beyond which transformers has no positions."""
+    tokens = {} if end_of_text is None else dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end_of_text)
+    return {"max_length": model.context} | tokens
+
+
 def gpt2_config_json(model: ModelConfig, dtype: str, end_of_text: int | None) -> dict[str, Any]:
     """The content of config.json; `dtype` is torch's name of the weights' type, `end_of_text` the id of that token."""
     settings = GPT2Settings(

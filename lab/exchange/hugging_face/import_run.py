@@ -9,11 +9,12 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
+from lab.core.number_format import counted
 from lab.exchange.hugging_face.gpt2_config import read_gpt2_config
 from lab.exchange.hugging_face.hub_models import HUB_MODELS, hub_model
 from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_model_folder
 from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
-from lab.exchange.hugging_face.tokenizer_files import has_tokenizer, read_tokenizer
+from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.planning.unfinished_folder import unfinished_folder
@@ -58,9 +59,11 @@ def import_run(
         find_pickle(folder, is_allowed=convert_pickle)  # before the seconds that the tokenizer takes
     if has_tokenizer(folder):
         tell(f"Checking the tokenizer of {folder.name}, {model.vocab_size:,} tokens.")
-    elif model.vocab_size == FIXED_VOCABULARY_SIZES["gpt2"]:
-        tell(f"{folder.name} has no tokenizer files: GPT-2's own {model.vocab_size:,} tokens are taken.")
+    elif model.vocab_size in NO_FILES:
+        tell(f"{folder.name} has no tokenizer files: GPT-2's own {FIXED_VOCABULARY_SIZES['gpt2']:,} tokens are taken.")
     tokenizer = read_tokenizer(folder, model.vocab_size)
+    if unused := model.vocab_size - len(tokenizer.ordinary) - len(tokenizer.special):
+        tell(f"The embedding of {folder.name} has {counted(unused, 'row')} that no token has; they are kept.")
     tell(f"Reading the weights of {folder.name}.")
     if checked is None:
         state, dtype = read_pickled_weights(folder, model, is_allowed=convert_pickle, is_tied=is_tied), ""

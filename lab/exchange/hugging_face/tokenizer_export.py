@@ -5,7 +5,7 @@ from typing import Any
 from lab.core.errors import UserError
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT, TokenizerError
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 """Splits text by GPT-2's pattern and writes its bytes as characters; in decoding the reverse."""
@@ -22,7 +22,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
     written = _written(tokenizer)
     merges = []
     try:
-        for id in range(256, len(written)):
+        for id in tokenizer.ordinary[256:]:
             parents = tokenizer.parents(id)
             assert parents is not None, "every token behind the bytes is a merge"
             merges.append([written[parent] for parent in parents])
@@ -57,7 +57,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {token: id for id, token in enumerate(written)} | tokenizer.special,
+            "vocab": {token: id for id, token in written.items()} | tokenizer.special,
             "merges": merges,
         },
     }
@@ -68,13 +68,15 @@ def tokenizer_config_json(tokenizer: Tokenizer, context: int) -> dict[str, Any]:
 
     The class is the general one: that of GPT-2 would add an end-of-text token to a vocabulary without one.
     """
-    special = {name: text for text in tokenizer.special for name in ("bos_token", "eos_token", "unk_token")}
+    names = ("bos_token", "eos_token", "unk_token", "pad_token")
+    special = {} if tokenizer.end_of_text is None else dict.fromkeys(names, END_OF_TEXT)
+    if padding := [text for text in tokenizer.special if "pad" in text.lower()]:
+        special["pad_token"] = padding[0]
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context, "clean_up_tokenization_spaces": False}
     return settings | special
 
 
-def _written(tokenizer: Tokenizer) -> list[str]:
+def _written(tokenizer: Tokenizer) -> dict[int, str]:
     """The ordinary tokens by id, their bytes written as printable characters."""
     character_of = {byte: character for character, byte in byte_of_character().items()}
-    ordinary = tokenizer.vocab_size - len(tokenizer.special)
-    return ["".join(character_of[byte] for byte in tokenizer.token_bytes(id)) for id in range(ordinary)]
+    return {id: "".join(character_of[byte] for byte in tokenizer.token_bytes(id)) for id in tokenizer.ordinary}

@@ -1,10 +1,14 @@
 """Tokenizer of a model folder: byte-level BPE from tokenizer.json, or vocab.json with merges.txt, as a tokenizer of the lab.
 
+Its ids stay what they are: special tokens may have any, and rows of the embedding that no token has, such as those that pad it to
+a multiple of 64, become unused ids.
+
 The lab merges any two tokens whose bytes are a token together, the first learned first; Hugging Face's library merges the listed
 pairs in their order. The ids are equal where each token has one merge, which is also the last one when its own bytes are encoded:
 that is checked for every token, and a vocabulary of another kind is refused.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +24,7 @@ from lab.exchange.hugging_face.model_folder import ModelFolder
 from models.config import LARGEST
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError
 
 WHOLE, IDS, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 SETTINGS, ADDED = "tokenizer_config.json", "added_tokens.json"
@@ -29,22 +33,30 @@ OTHER_KINDS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vo
 
 GPT2_CHECKSUM = "81973df016fe3b03cd77c1bcda27189402b4f30e8681178971902aa29fe83560"
 """`Tokenizer.checksum` of GPT-2's vocabulary."""
+NO_FILES = (FIXED_VOCABULARY_SIZES["gpt2"], 50_304)
+"""Rows of a model that has GPT-2's vocabulary where no file says otherwise: as many, or padded to a multiple of 64."""
 MOST_CHECKED = 300_000_000
 """Largest sum of the squares of the tokens' lengths: the check of all merges then takes minutes. GPT-2's is 2.5 million."""
 
 Piece = Annotated[str, Meta(max_length=1 << 20)]
 Id = Annotated[int, Meta(ge=0, le=LARGEST["vocab_size"])]
 Vocabulary = Annotated[dict[Piece, Id], Meta(max_length=LARGEST["vocab_size"])]
+Word = Annotated[str, Meta(max_length=500)]
+MOST_ADDED = 1000
 Merge = Piece | list[Piece]
 """`"a b"` or `["a", "b"]`. As a tuple of two beside a bounded string, msgspec 0.22 crashes."""
 
 
-class _Added(msgspec.Struct):
-    id: Id
+class _AddedText(msgspec.Struct, kw_only=True):
     content: Piece
     lstrip: bool = False
     rstrip: bool = False
     single_word: bool = False
+    special: bool = True
+
+
+class _Added(_AddedText, kw_only=True):
+    id: Id
 
 
 class _BPE(msgspec.Struct):
@@ -55,6 +67,7 @@ class _BPE(msgspec.Struct):
     continuing_subword_prefix: str | None = None
     end_of_word_suffix: str | None = None
     byte_fallback: bool = False
+    ignore_merges: bool = False
 
 
 class _Part(msgspec.Struct):
@@ -63,6 +76,8 @@ class _Part(msgspec.Struct):
     type: str
     add_prefix_space: bool = False
     use_regex: bool = True
+    single: Annotated[list[dict[str, Any]], Meta(max_length=100)] = []
+    """What a template makes of a text: the text's own tokens as `{"Sequence": …}`, others as `{"SpecialToken": …}`."""
 
 
 class _Kind(msgspec.Struct):
@@ -75,7 +90,7 @@ class _KindOfModel(msgspec.Struct):
 
 class _TokenizerJson(msgspec.Struct):
     model: _BPE
-    added_tokens: Annotated[list[_Added], Meta(max_length=10_000)] = []
+    added_tokens: Annotated[list[_Added], Meta(max_length=MOST_ADDED)] = []
     normalizer: dict[str, Any] | None = None
     pre_tokenizer: _Part | None = None
     post_processor: _Part | None = None
@@ -85,6 +100,8 @@ class _Settings(msgspec.Struct):
     add_prefix_space: bool = False
     add_bos_token: bool = False
     add_eos_token: bool = False
+    added_tokens_decoder: Annotated[dict[Word, _AddedText], Meta(max_length=MOST_ADDED)] = {}
+    """The added tokens by their ids in decimal digits."""
 
 
 def has_tokenizer(folder: ModelFolder) -> bool:
@@ -96,59 +113,56 @@ def read_tokenizer(folder: ModelFolder, rows: int) -> Tokenizer:
     """The tokenizer of a model with so many rows in its token embedding: the folder's own, or GPT-2's where it has none.
 
     Raises:
-        UserError: if it is no byte-level BPE whose ids the lab gives, too, or does not have as many tokens as the model has rows.
+        UserError: if it is no byte-level BPE whose ids the lab gives, too, or has more tokens than the model has rows.
     """
     whole, ids, merges = (folder.file(name) for name in (WHOLE, IDS, MERGES))
     try:
+        added = [*_added_by_settings(folder), *_added_beside(folder)]
         if whole is not None:
-            found = _from_whole(whole)
-        elif ids is not None and merges is not None:
-            found = _from_two(ids, merges)
-        elif ids is not None or merges is not None:
+            return _from_whole(whole, added, rows)
+        if ids is not None and merges is not None:
+            return _from_two(ids, merges, added, rows)
+        if ids is not None or merges is not None:
             raise _OtherKindError(f"it has {IDS if ids else MERGES} without {MERGES if ids else IDS}")
-        elif other := next((name for name in OTHER_KINDS if folder.file(name) is not None), None):
+        if other := next((name for name in OTHER_KINDS if folder.file(name) is not None), None):
             raise _OtherKindError(f"{other} is no byte-level BPE")
-        elif rows == FIXED_VOCABULARY_SIZES["gpt2"]:
-            return Tokenizer.gpt2(download=False)
-        else:
+        if rows not in NO_FILES:
             raise _OtherKindError(f"there is no {WHOLE}, and with {rows:,} rows the model does not have GPT-2's vocabulary")
-        _check_settings(folder)
-        _check_added(folder, found)
-        if found.vocab_size != rows:
-            raise _OtherKindError(f"it has {found.vocab_size:,} tokens, and the model {rows:,} rows")
+        gpt2 = Tokenizer.gpt2(download=False)
+        return _of_its_kind([gpt2.token_bytes(id) for id in gpt2.ordinary], gpt2.special, rows)
     except (_OtherKindError, TokenizerError) as error:
         raise UserError(f"The tokenizer in {folder.shown} cannot be used: {str(error).rstrip('.')}.") from error
     except OSError as error:
         raise UserError(f"The tokenizer in {folder.shown} cannot be read: {(error.strerror or str(error)).lower()}.") from error
-    return found
 
 
-def _check_settings(folder: ModelFolder) -> None:
-    """Raises _OtherKindError, if something is put before or behind every text."""
+def _added_by_settings(folder: ModelFolder) -> list[_Added]:
+    """The tokens that the settings add. Raises _OtherKindError, if something is put before or behind every text."""
     if (path := folder.file(SETTINGS)) is None:
-        return
+        return []
     settings = read_json(path, _Settings, LARGEST_CONFIG)
     if settings.add_prefix_space:
         raise _OtherKindError("it puts a space before every text (add_prefix_space)")
     for name in ("add_bos_token", "add_eos_token"):
         if getattr(settings, name):
             raise _OtherKindError(f"it adds a token to every text ({name})")
+    if wrong := [id for id in settings.added_tokens_decoder if not re.fullmatch("[0-9]{1,7}", id)]:
+        raise _OtherKindError(f"{SETTINGS} has a token with the id {quoted(wrong[0], 40)}")
+    return [_Added(id=int(id), **msgspec.structs.asdict(each)) for id, each in settings.added_tokens_decoder.items()]
 
 
-def _check_added(folder: ModelFolder, found: Tokenizer) -> None:
-    """Raises _OtherKindError, if a file adds tokens with ids that the model has no rows for."""
-    if (path := folder.file(ADDED)) is None:
-        return
-    added = read_json(path, dict[Piece, Id], LARGEST_TOKENIZER)
-    if beyond := [name for name, id_ in added.items() if id_ >= found.vocab_size]:
-        raise _OtherKindError(f"{ADDED} adds {quoted(beyond[0], 40)}, which the model has no row for")
+def _added_beside(folder: ModelFolder) -> list[_Added]:
+    """The tokens of added_tokens.json, which does not say more than their ids."""
+    path = folder.file(ADDED)
+    added = {} if path is None else read_json(path, dict[Piece, Id], LARGEST_TOKENIZER)
+    return [_Added(id=id, content=text) for text, id in added.items()]
 
 
 class _OtherKindError(Exception):
     """A tokenizer that the lab's class cannot be; the message is the reason."""
 
 
-def _from_whole(path: Path) -> Tokenizer:
+def _from_whole(path: Path, added: list[_Added], rows: int) -> Tokenizer:
     kind = read_json(path, _KindOfModel, LARGEST_TOKENIZER).model.type
     if kind != "BPE":
         raise _OtherKindError(f"it is a {quoted(kind, 40)}, not byte-level BPE")
@@ -160,38 +174,68 @@ def _from_whole(path: Path) -> Tokenizer:
         raise _OtherKindError("it puts a space before every text (add_prefix_space)")
     if content.normalizer is not None:
         raise _OtherKindError("it changes the text before it is cut into tokens (it has a normalizer)")
-    if post is not None and post.type != "ByteLevel":
+    is_template = post is not None and post.type == "TemplateProcessing"
+    is_text_alone = is_template and [list(each) for each in post.single] == [["Sequence"]]
+    if post is not None and post.type != "ByteLevel" and not is_text_alone:
         raise _OtherKindError(f"it adds tokens to every text (its post_processor is {quoted(post.type, 40)})")
     if model.dropout or model.continuing_subword_prefix or model.end_of_word_suffix or model.byte_fallback:
         raise _OtherKindError("its BPE has dropout, a prefix or a suffix of words, or byte fallback, which GPT-2's has not")
-    if any(each.lstrip or each.rstrip or each.single_word for each in content.added_tokens):
-        raise _OtherKindError("a special token of it takes the spaces around it away")
     merges = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in model.merges]
-    return _built(model.vocab, merges, {each.content: each.id for each in content.added_tokens})
+    special = _special(model.vocab, merges, [*content.added_tokens, *added], rows, takes_whole_words=model.ignore_merges)
+    return _built(model.vocab, merges, special, rows)
 
 
-def _from_two(ids: Path, merges: Path) -> Tokenizer:
+def _from_two(ids: Path, merges: Path, added: list[_Added], rows: int) -> Tokenizer:
     try:
         lines = read_regular(merges, LARGEST_TOKENIZER).decode().split("\n")
     except UnicodeDecodeError as error:
         raise DamagedFileError(merges, "is not UTF-8") from error
     pairs = [tuple(line.rstrip("\r").split(" ")) for line in lines[lines[0].startswith("#version") :] if line.strip("\r")]
-    return _built(read_json(ids, Vocabulary, LARGEST_TOKENIZER), pairs, {})
+    vocabulary = read_json(ids, Vocabulary, LARGEST_TOKENIZER)
+    return _built(vocabulary, pairs, _special(vocabulary, pairs, added, rows), rows)
 
 
-def _built(vocabulary: dict[str, int], merges: Sequence[tuple[str, ...]], added: dict[str, int]) -> Tokenizer:
+def _special(
+    vocabulary: dict[str, int],
+    merges: Sequence[tuple[str, ...]],
+    added: list[_Added],
+    rows: int,
+    *,
+    takes_whole_words: bool = False,
+) -> dict[str, int]:
+    """The ids of the special tokens: those that are added, `<|endoftext|>`, and those before the bytes that no merge makes, which
+    a trainer of tokenizers writes there. `takes_whole_words` says that a token that no merge makes is encoded all the same."""
+    found = {END_OF_TEXT: vocabulary[END_OF_TEXT]} if END_OF_TEXT in vocabulary else {}
+    for each in added:
+        text = quoted(each.content, 40)
+        if vocabulary.get(each.content, each.id) != each.id or found.setdefault(each.content, each.id) != each.id:
+            raise _OtherKindError(f"it gives {text} two ids")
+        if each.lstrip or each.rstrip or each.single_word:
+            raise _OtherKindError("a special token of it takes the spaces around it away")
+        if not each.special:
+            raise _OtherKindError(f"it makes {text} in any text one token, which is no merge of two others")
+        if each.id >= rows:
+            raise _OtherKindError(f"it adds {text}, which the model has no row for")
+    first = min(vocabulary.get(character, 0) for character in byte_of_character())
+    if not takes_whole_words:
+        early = {text: id for text, id in vocabulary.items() if id < first}
+        found |= {text: early[text] for text in early.keys() - {"".join(pair) for pair in merges}}
+    if len(found) > MOST_ADDED:
+        raise _OtherKindError(f"it has {len(found):,} special tokens, of {MOST_ADDED:,} that are read")
+    return dict(sorted(found.items(), key=lambda pair: pair[1]))
+
+
+def _built(vocabulary: dict[str, int], merges: Sequence[tuple[str, ...]], special: dict[str, int], rows: int) -> Tokenizer:
     """The tokenizer of these ids and merges, if it is one of the lab."""
-    if other := next((text for text in added if text != END_OF_TEXT), None):
-        raise _OtherKindError(f"it has the special token {quoted(other, 40)}, and the lab's tokenizers have {END_OF_TEXT} alone")
-    special = {END_OF_TEXT: vocabulary.get(END_OF_TEXT, added.get(END_OF_TEXT, -1))} if END_OF_TEXT in vocabulary | added else {}
-    if added and special != added:
-        raise _OtherKindError(f"it gives {END_OF_TEXT} two ids")
-    written = sorted(vocabulary.keys() - special.keys(), key=vocabulary.__getitem__)
-    if [vocabulary[token] for token in written] != list(range(len(written))):
-        raise _OtherKindError(f"the ids of its tokens are not 0, 1, 2 … with {END_OF_TEXT} last, as GPT-2's are")
-    if any(id != len(written) for id in special.values()):
-        raise _OtherKindError(f"{END_OF_TEXT} does not have its last id, as in GPT-2's")
     byte_of = byte_of_character()
+    if missing := byte_of.keys() - vocabulary.keys():
+        raise _OtherKindError(f"it has no token for {len(missing)} of the 256 bytes, and leaves them out of a text")
+    written = sorted(vocabulary.keys() - special.keys(), key=vocabulary.__getitem__)
+    taken = set(special.values())
+    if [vocabulary[token] for token in written] != [id for id in range(len(written) + len(taken)) if id not in taken][
+        : len(written)
+    ]:
+        raise _OtherKindError("the ids of its tokens are not 0, 1, 2 … without a gap")
     try:
         tokens = [bytes(byte_of[character] for character in token) for token in written]
     except KeyError as error:
@@ -202,20 +246,24 @@ def _built(vocabulary: dict[str, int], merges: Sequence[tuple[str, ...]], added:
         raise _OtherKindError(f"it has {len(merges):,} merges for {len(written) - 256:,} tokens that are longer than a byte")
     wrong = next((id for id, pair in enumerate(merges, 256) if written[id] != "".join(pair)), None)
     if wrong is not None:
-        raise _OtherKindError(f"its token {wrong} is not that of merge {wrong - 256}")
+        raise _OtherKindError(f"its token {vocabulary[written[wrong]]} is not that of merge {wrong - 256}")
     if sum(len(token) ** 2 for token in tokens) > MOST_CHECKED:
         raise _OtherKindError("its tokens are too long")
-    tokenizer = _of_its_kind(tokens, special)
-    for id, (left, right) in enumerate(merges, 256):
+    if len(written) + len(special) > rows:
+        raise _OtherKindError(f"it has {len(written) + len(special):,} tokens, and the model {rows:,} rows")
+    tokenizer = _of_its_kind(tokens, special, rows)
+    for number, (left, right) in enumerate(merges):
+        id = tokenizer.ordinary[256 + number]
         if tokenizer.parents(id) != (vocabulary.get(left), vocabulary.get(right)):
-            raise _OtherKindError(f"its merge {id - 256} is not how its token {id} is encoded")
+            raise _OtherKindError(f"its merge {number} is not how its token {id} is encoded")
     return tokenizer
 
 
-def _of_its_kind(tokens: list[bytes], special: dict[str, int]) -> Tokenizer:
-    if len(tokens) == FIXED_VOCABULARY_SIZES["gpt2"] - 1 and special:
+def _of_its_kind(tokens: list[bytes], special: dict[str, int], rows: int) -> Tokenizer:
+    bpe = Tokenizer("bpe", tokens, special, vocab_size=rows)
+    if not bpe.is_plain:
+        return bpe
+    if rows == FIXED_VOCABULARY_SIZES["gpt2"]:
         gpt2 = Tokenizer("gpt2", tokens, special)
-        if gpt2.checksum == GPT2_CHECKSUM:
-            return gpt2
-    kind: TokenizerKind = "bytes" if tokens == [bytes([byte]) for byte in range(256)] else "bpe"
-    return Tokenizer(kind, tokens, special)
+        return gpt2 if gpt2.checksum == GPT2_CHECKSUM else bpe
+    return Tokenizer("bytes", tokens, special) if tokens == [bytes([byte]) for byte in range(256)] else bpe

@@ -8,7 +8,7 @@ from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.experiments.tokens import gpt2_tokenizer as gpt2
 from lab.views.blocks import Block, Cell, Column, Table, View
 from models.tokenizers.token_labels import printable
-from models.tokenizers.tokenizer_kinds import TokenizerError
+from models.tokenizers.tokenizer_kinds import NO_TOKEN, TokenizerError
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -51,7 +51,7 @@ def decoded(tokenizer: "Tokenizer", ids: list[int]) -> str:
 
 
 def _label(tokenizer: "Tokenizer", id_: int) -> str:
-    return tokenizer.label(id_) if id_ < tokenizer.vocab_size else "(no token)"
+    return tokenizer.label(id_) if id_ < tokenizer.vocab_size else NO_TOKEN
 
 
 def _sentence(measures: dict[str, Measure], text: str) -> str:
@@ -72,7 +72,7 @@ def _origin(tokenizer: "Tokenizer", id_: int) -> str:
     rank = tokenizer.merge_rank(id_)
     if rank is not None:
         return f"merge {rank + 1:,}"
-    return "special token" if id_ in tokenizer.special.values() else "single byte"
+    return {"special": "special token", "byte": "single byte"}.get(tokenizer.kind_of(id_), "")
 
 
 def _ids(text: str) -> list[int]:

@@ -1,5 +1,6 @@
 """The size of the vocabulary, counted from loaded tokenizers: this run's and GPT-2's."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from lab.core.number_format import whole
@@ -7,12 +8,17 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.experiments.tokens import gpt2_tokenizer as gpt2
 from lab.views.blocks import Cell, Column, Table, View
-from models.tokenizers.tokenizer_kinds import TokenizerError
+from models.tokenizers.tokenizer_kinds import TokenizerError, TokenKind
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
-PARTS = ("single bytes", "merges", "special tokens")
+PARTS: dict[TokenKind, str] = {
+    "byte": "single bytes",
+    "merge": "merges",
+    "special": "special tokens",
+    "unused": "ids without a token",
+}
 
 
 def vocabulary(context: ExperimentContext) -> ExperimentResult:
@@ -30,19 +36,14 @@ def vocabulary(context: ExperimentContext) -> ExperimentResult:
 
 
 def parts(tokenizer: "Tokenizer") -> list[int]:
-    """Counts of single bytes, of merges and of special tokens, one token after the other."""
-    found = [0, 0, 0]
-    for id_ in range(tokenizer.vocab_size):
-        if tokenizer.merge_rank(id_) is not None:
-            found[1] += 1
-        else:
-            found[2 if id_ in tokenizer.special.values() else 0] += 1
-    return found
+    """Counts of single bytes, merges, special tokens and ids without a token, one id after the other."""
+    found = Counter(map(tokenizer.kind_of, range(tokenizer.vocab_size)))
+    return [found[kind] for kind in PARTS]
 
 
 def _measures(prefix: str, counts: list[int]) -> dict[str, Measure]:
     names = ("vocabulary", "single_bytes", "merges", "special")
-    return {prefix + name: count for name, count in zip(names, (sum(counts), *counts), strict=True)}
+    return {prefix + name: count for name, count in zip(names, (sum(counts), *counts), strict=False)}
 
 
 def _sentence(counted: dict[str, list[int]]) -> str:
@@ -57,7 +58,8 @@ def _table(counted: dict[str, list[int]]) -> Table:
     columns = [Column("", "left"), *(Column(name) for name in counted)]
     rows = [
         [Cell(part), *(Cell(whole(n[row]), value=float(n[row]), bar=n[row] / sum(n)) for n in counted.values())]
-        for row, part in enumerate(PARTS)
+        for row, part in enumerate(PARTS.values())
+        if part != PARTS["unused"] or any(n[row] for n in counted.values())
     ]
     total = [Cell("vocabulary"), *(Cell(whole(sum(counts)), value=float(sum(counts))) for counts in counted.values())]
     return Table(columns, rows, title="tokens, counted", total=total)

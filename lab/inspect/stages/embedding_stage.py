@@ -61,13 +61,16 @@ def _sentence(prompt: PromptTokens, size: int, leaves: int) -> str:
     if prompt.tokenizer.merge_rank(id_) is not None:
         merges = "1 merge" if leaves == 2 else f"{leaves - 1} merges"
         return f"{where}: id {id_}, {size} bytes joined by {merges}."
-    kind = "a special token, which no text encodes to" if size > 1 else "a single byte"
+    kinds = {"special": "a special token, which no text encodes to", "unused": "an id without a token"}
+    kind = kinds.get(prompt.tokenizer.kind_of(id_), "a single byte")
     return f"{where}: id {id_}, {kind}."
 
 
 def _rank(prompt: PromptTokens, id_: int) -> Cell:
     rank = prompt.tokenizer.merge_rank(id_)
-    return Cell("byte" if rank is None else str(rank + 1), value=None if rank is None else rank + 1, style="dim")
+    return Cell(
+        prompt.tokenizer.kind_of(id_) if rank is None else str(rank + 1), value=None if rank is None else rank + 1, style="dim"
+    )
 
 
 def _branches(prompt: PromptTokens, node: "Node", lead: str, below: str) -> list[list[Cell]]:

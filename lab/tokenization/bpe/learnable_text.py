@@ -72,8 +72,7 @@ def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -
     if _measured(corpus, report).sha256 != data.sha256:
         raise UserError(f"{data.source} has changed since {run.name} was made from it; choose another text (f).")
     learned = tokenizer_of(run) if run.config.tokenizer.kind == "bpe" else None
-    ids = range(learned.vocab_size - len(learned.special)) if learned else range(0)
-    return _training_part(corpus, report), tuple(learned.token_bytes(id) for id in ids) if learned else ()
+    return _training_part(corpus, report), tuple(map(learned.token_bytes, learned.ordinary)) if learned else ()
 
 
 def whole_text(name: str, text: str) -> LearnableText:

@@ -76,8 +76,11 @@ def test_a_tokenizer_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(exported(name))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_config_json(ours, 64)))
     assert read_tokenizer(ModelFolder(tmp_path), ours.vocab_size).checksum == ours.checksum
-    with pytest.raises(UserError, match="tokens, and the model"):
-        read_tokenizer(ModelFolder(tmp_path), ours.vocab_size + 1)
+    with pytest.raises(UserError, match=r"tokens, and the model|which the model has no row for"):
+        read_tokenizer(ModelFolder(tmp_path), ours.vocab_size - 1)
+    padded = read_tokenizer(ModelFolder(tmp_path), ours.vocab_size + 1)
+    assert (padded.kind_of(ours.vocab_size), padded.label(ours.vocab_size)) == ("unused", "(no token)")
+    assert Tokenizer.loads(padded.dumps().encode(), "").encode(TEXT) == ours.encode(TEXT)
 
 
 def test_two_files_give_the_same_tokenizer_and_none_gives_gpt2_s(tmp_path: Path) -> None:
@@ -104,9 +107,12 @@ def test_two_files_give_the_same_tokenizer_and_none_gives_gpt2_s(tmp_path: Path)
             read_tokenizer(ModelFolder(tmp_path), ours.vocab_size)
     (tmp_path / "tokenizer_config.json").unlink()
     (tmp_path / "added_tokens.json").write_text(json.dumps({"<pad>": ours.vocab_size}))
-    with pytest.raises(UserError, match=r"added_tokens\.json adds '<pad>', which the model has no row for"):
+    with pytest.raises(UserError, match=r"adds '<pad>', which the model has no row for"):
         read_tokenizer(ModelFolder(tmp_path), ours.vocab_size)
     (tmp_path / "added_tokens.json").write_text(json.dumps({"a": 0}))
+    with pytest.raises(UserError, match="gives 'a' two ids"):
+        read_tokenizer(ModelFolder(tmp_path), ours.vocab_size)
+    (tmp_path / "added_tokens.json").write_text(json.dumps(ours.special))
     assert read_tokenizer(ModelFolder(tmp_path), ours.vocab_size).checksum == ours.checksum
 
 
@@ -138,6 +144,12 @@ def special_first() -> dict[str, int]:
     return {"<|endoftext|>": 0} | {token: id + 1 for token, id in vocab().items()}
 
 
+def template(*before: str) -> dict[str, Any]:
+    """The post-processor that puts these tokens before every text."""
+    single = [*({"SpecialToken": {"id": text, "type_id": 0}} for text in before), {"Sequence": {"id": "A", "type_id": 0}}]
+    return {"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": {}}
+
+
 def swapped() -> dict[str, int]:
     return vocab() | {next(iter(vocab())): len(vocab()) - 1, list(vocab())[-1]: 0}
 
@@ -154,8 +166,16 @@ def swapped() -> dict[str, int]:
         (lambda: changed(post_processor={"type": "TemplateProcessing"}), "adds tokens to every text"),
         (lambda: changed(model__dropout=0.1), "dropout"),
         (lambda: changed(model__end_of_word_suffix="</w>"), "suffix"),
-        (lambda: changed(added_tokens=[{"id": len(vocab()), "content": "<pad>", "special": True}]), "special token '<pad>'"),
-        (lambda: changed(model__vocab=special_first()), "does not have its last id|are not 0, 1, 2"),
+        (
+            lambda: changed(added_tokens=[{"id": len(vocab()), "content": "<pad>"}]),
+            "adds '<pad>', which the model has no row for",
+        ),
+        (lambda: changed(added_tokens=[{"id": 5, "content": "dog", "special": False}]), "makes 'dog' in any text one token"),
+        (lambda: changed(added_tokens=[{"id": 5, "content": "<pad>"}]), "are not 0, 1, 2"),
+        (lambda: changed(added_tokens=[{"id": id, "content": "<pad>"} for id in (5, 6)]), "gives '<pad>' two ids"),
+        (lambda: changed(post_processor=template("<s>")), "adds tokens to every text"),
+        (lambda: changed(model__vocab=special_first()), "319 tokens, and the model 318 rows"),
+        (lambda: changed(model__vocab={token: id for token, id in vocab().items() if id}), "no token for 1 of the 256 bytes"),
         (lambda: changed(model__vocab=swapped()), "first 256 ids are not the 256 single bytes"),
         (lambda: changed(model__vocab=vocab() | {"zzz": 10**9}), "damaged"),
         (lambda: changed(model__vocab=vocab() | {"zzz": 10**5}), "are not 0, 1, 2"),

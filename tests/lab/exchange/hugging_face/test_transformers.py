@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from lab.core.errors import UserError
 from lab.exchange.hugging_face.export_model import export_model
 from lab.exchange.hugging_face.import_run import import_run
-from lab.exchange.hugging_face.tokenizer_export import tokenizer_json
+from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, tokenizer_json
 from lab.inspect.open_model import load_open_model
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
@@ -138,6 +138,91 @@ def test_an_untied_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="output head is not its token embedding, so it is no GPT-2"):
         import_run(str(folder), tmp_path / "home")
     assert not (tmp_path / "home").exists()
+
+
+def home_made(path: Path, kind: str) -> None:
+    """A tokenizer written by transformers or tokenizers itself."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
+
+    learned = ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>"] if kind == "special tokens first" else ["<|endoftext|>"]
+    learned.train_from_iterator(TEXTS * 9, vocab_size=300, special_tokens=special, show_progress=False)
+    if kind == "special tokens first":
+        PreTrainedTokenizerFast(tokenizer_object=learned._tokenizer).save_pretrained(path)
+        return
+    if kind == "two files":
+        learned.save_model(str(path))
+        (path / "added_tokens.json").write_text('{"[PAD]": 300}')
+        settings = {"added_tokens_decoder": {"300": {"content": "[PAD]", "lstrip": False, "special": True}}}
+        (path / "tokenizer_config.json").write_text(json.dumps(settings))
+        return
+    content = json.loads(learned.to_str())["model"]
+    ordinary = {token: id - 1 for token, id in content["vocab"].items() if id}
+    merges = [tuple(pair) for pair in content["merges"]]
+    made = GPT2Tokenizer(vocab=ordinary, merges=merges)
+    if kind == "resaved":
+        for name, of_file in (
+            ("tokenizer", tokenizer_json(Tokenizer.bytes_())),
+            ("tokenizer_config", tokenizer_config_json(Tokenizer.bytes_(), 16)),
+        ):
+            (path / f"{name}.json").write_text(json.dumps(of_file))
+        made = AutoTokenizer.from_pretrained(path)
+    elif kind == "learned anew":
+        made = made.train_new_from_iterator(TEXTS * 9, 290, show_progress=False)
+    elif kind == "padded":
+        made = GPT2Tokenizer(vocab=content["vocab"], merges=merges)
+        made.add_special_tokens({"pad_token": "[PAD]"})
+    made.save_pretrained(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "special"),
+    [
+        ("resaved", 256, {}),
+        ("vocab and merges", 300, {"<|endoftext|>": 299}),
+        ("learned anew", 290, {"<|endoftext|>": 0}),
+        ("padded", 320, {"<|endoftext|>": 0, "[PAD]": 300}),
+        ("two files", 301, {"<|endoftext|>": 0, "[PAD]": 300}),
+        ("special tokens first", 300, {"<s>": 0, "<pad>": 1, "</s>": 2}),
+    ],
+)
+def test_what_transformers_writes_is_imported_with_its_ids(kind: str, rows: int, special: dict[str, int], tmp_path: Path) -> None:
+    """The rows of the embedding that no token has stay, so that the logits are theirs; an export gives the ids once more."""
+    from transformers import AutoTokenizer
+
+    model = theirs(vocab_size=rows)
+    (tmp_path / "made").mkdir()
+    model.save_pretrained(tmp_path / "made")
+    home_made(tmp_path / "made", kind)
+    run = import_run(str(tmp_path / "made"), tmp_path / "home")
+    ours = tokenizer_of(run)
+    assert (ours.special, ours.vocab_size) == (special, rows)
+    assert largest_difference(model, run) <= 1e-4
+    export_model(run, tmp_path / "out")
+    for folder in ("made", "out"):
+        tokens = AutoTokenizer.from_pretrained(tmp_path / folder)
+        for text in [*TEXTS, "a[PAD]b", "".join(special)]:
+            assert tokens(text)["input_ids"] == ours.encode(text, special=True), (folder, text)
+        unused = sorted(set(range(rows)) - set(tokens.get_vocab().values()))
+        assert tokens.decode([*range(rows)]) == ours.decode([*range(rows)])
+        assert [ours.kind_of(id) for id in unused] == ["unused"] * len(unused)
+
+
+def test_a_pipeline_writes_up_to_the_context(exported: Path, tmp_path: Path) -> None:
+    from transformers import pipeline
+
+    export_model(
+        import_run(str(folder_of(theirs(vocab_size=257), tmp_path / "in", Tokenizer.bytes_(end_of_text=True))), tmp_path),
+        tmp_path / "out",
+    )
+    for folder, context in ((exported, 128), (tmp_path / "out", 16)):
+        write = pipeline("text-generation", model=str(folder))
+        for prompt in ("Once there was", "O"):
+            (written,) = write(prompt, return_tensors=True)
+            assert len(written["generated_token_ids"]) <= context
+        assert write.tokenizer.pad_token == write.tokenizer.eos_token
+    assert len(write(["Once", "O"], batch_size=2)) == 2
 
 
 @pytest.fixture(scope="module")
