@@ -15,7 +15,6 @@ import torch
 
 from lab.bench.random_tokens import random_tokens
 from lab.planning.autotune import choose_compute
-from lab.planning.device import generates_in_bf16
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig, OptimizerName
 from models.gpt import GPT
@@ -119,8 +118,6 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
     from models.sampling_settings import SamplingSettings
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
-    if generates_in_bf16(model.config):
-        model.cast_matrices_to_bf16()
     ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()
 
     def work() -> float:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 LARGER_THAN_CACHES = 30_000_000
-"""Parameters beyond which weights do not stay in the caches from one token to the next, so that half as many bytes are twice the
-speed."""
+"""Parameters beyond which weights do not stay in a processor's caches from one token to the next."""
 
 NO_GPUS = "leave --gpus out, or try several processes on the CPU by --ranks 2 --device cpu."
 
@@ -131,13 +130,6 @@ def choose_precision(precision: str, device: "torch.device") -> Precision:
     if precision == "auto" and device.type == "cpu":
         return "bf16" if _cpu_multiplies_bf16() else "fp32"
     return "fp32"
-
-
-def generates_in_bf16(config: ModelConfig) -> bool:
-    """Check that generation on this CPU gains from matrices in bf16: for models that its caches do not hold."""
-    import torch
-
-    return parameter_count(config) > LARGER_THAN_CACHES and choose_precision("auto", torch.device("cpu")) == "bf16"
 
 
 def generation_device(asked: str, config: ModelConfig) -> "torch.device":

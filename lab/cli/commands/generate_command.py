@@ -14,7 +14,7 @@ from lab.core.errors import UserError
 from lab.core.limits import SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
-from lab.planning.device import generates_in_bf16, generation_device
+from lab.planning.device import generation_device
 from models.parameter_count import BYTES
 
 if TYPE_CHECKING:
@@ -72,17 +72,17 @@ BYTES_OF_TOKEN = 40
 @click.option("--greedy", is_flag=True, help="Always take the most probable token.")
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
     show_default=True,
-    help="Precision of the weights; auto is bf16 for models larger than the processor's caches.",
+    help="Precision of the weights; bf16 halves the bytes read for each token, and may choose other tokens.",
 )
 @click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda|mps",
-    help="Where to compute; auto takes an NVIDIA GPU for such models, in fp32 without TF32.",
+    help="Where to compute; auto takes an NVIDIA GPU for models larger than the processor's caches, without TF32.",
 )
 @checkpoint_option
 def generate(
@@ -125,7 +125,7 @@ def generate(
             raise UserError(f"{where} {reason}; --device cpu computes without it.") from error
         where = torch.device("cpu")  # a training run may fill the card
         loaded.model.to(where)
-    if precision == "bf16" or (precision == "auto" and where.type == "cpu" and generates_in_bf16(loaded.model.config)):
+    if precision == "bf16":
         loaded.model.cast_matrices_to_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
