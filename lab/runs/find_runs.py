@@ -79,8 +79,8 @@ def _not_found_message(text: str, folder: Path) -> str:
         return f"{text} is a folder but not a run: it has no config.json."
     import difflib
 
-    if text in IMPORTABLE:
-        return f"There is no run called {quoted(text)} yet; `llmlab import {text}` makes one of its weights."
+    if (name := text.removeprefix("openai-community/").removeprefix("distilbert/")) in IMPORTABLE:
+        return f"There is no run called {quoted(text)} yet; `llmlab import {name}` makes one of its weights."
     names = [run.name for run in list_runs(folder)]
     near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.6) if len(text) <= LONGEST_NAME else []
     if near:

@@ -7,10 +7,11 @@ import functools
 import os
 import platform
 import re
+import shlex
 import stat
 import time
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -94,6 +95,11 @@ class Run:
             raise UserError(f"{self.path} is not a run: it has no config.json.") from None
         except OSError as error:
             raise DamagedFileError(path, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+        if decode_json(path, raw, _Foreign).model_type:
+            folder = shlex.quote(str(self.path))
+            raise DamagedFileError(
+                path, f"is that of a Hugging Face model, not of a run; `llmlab import {folder}` makes a run of it"
+            )
         version = decode_json(path, raw, _Version).format
         if version > FORMAT:
             raise DamagedFileError(path, f"was made by a newer llmlab (format {version}, this one reads {FORMAT}); update llmlab")
@@ -201,6 +207,10 @@ class Run:
 def is_on_other_host(status: Status) -> bool:
     """True if the trainer that wrote this status is, or was, on another machine."""
     return status.host not in ("", platform.node())
+
+
+class _Foreign(msgspec.Struct):
+    model_type: Any = None
 
 
 class _Version(msgspec.Struct):

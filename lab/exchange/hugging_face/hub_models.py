@@ -1,6 +1,7 @@
 """The GPT-2s that have a name: looked up in the Hugging Face cache, else downloaded by huggingface_hub where it is installed."""
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -60,6 +61,13 @@ HUB_MODELS = {
     "gpt2-xl": HubModel(("openai-community/gpt2-xl", "gpt2-xl"), 48, 25, 1600),
     "distilgpt2": HubModel(("distilbert/distilgpt2", "distilgpt2"), 6, 12, 768),
 }
+
+
+def hub_name(source: str) -> str | None:
+    """The name in `HUB_MODELS` of what an import is asked for, by that name or one on the Hub; None for the path of a folder."""
+    if source in HUB_MODELS or os.path.isdir(source):
+        return source if source in HUB_MODELS else None
+    return next((name for name, model in HUB_MODELS.items() if source in model.repositories), None)
 
 
 def cached_model(name: str) -> ModelFolder | None:

@@ -11,7 +11,7 @@ import psutil  # type: ignore[import-untyped]
 
 from lab.core.errors import UserError
 from lab.core.parallel.reply_process import Progress, Reply, Tell, answer, ask_process, tell
-from lab.exchange.hugging_face.hub_models import HUB_MODELS, cache_entry
+from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_entry, hub_name
 from lab.exchange.hugging_face.import_run import import_run
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -67,18 +67,17 @@ class _Arriving:
     """Tells how many bytes of a download have come, by the files that it fills."""
 
     def __init__(self, source: str, progress: Progress) -> None:
-        self._source, self._progress = source, progress
+        self._name, self._progress = hub_name(source), progress
         self._over = threading.Event()
 
     def watch(self, is_downloading: bool) -> None:
         """Begin as the download does, and end with the next step."""
         self._over.set()
-        if is_downloading and self._source in HUB_MODELS:
+        if is_downloading and self._name is not None:
             self._over = threading.Event()
-            threading.Thread(target=self._look, args=(self._over,), daemon=True).start()
+            threading.Thread(target=self._look, args=(self._over, HUB_MODELS[self._name]), daemon=True).start()
 
-    def _look(self, over: threading.Event) -> None:
-        model = HUB_MODELS[self._source]
+    def _look(self, over: threading.Event, model: HubModel) -> None:
         blobs = cache_entry(model.repositories[0]) / "blobs"
         before = _size_of(blobs)
         while not over.wait(SECONDS_BETWEEN_LOOKS):

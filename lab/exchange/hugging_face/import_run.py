@@ -11,7 +11,7 @@ from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.number_format import counted
 from lab.exchange.hugging_face.gpt2_config import read_gpt2_config
-from lab.exchange.hugging_face.hub_models import HUB_MODELS, hub_model
+from lab.exchange.hugging_face.hub_models import hub_model, hub_name
 from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_model_folder
 from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
 from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
@@ -38,7 +38,7 @@ def import_run(
     convert_pickle: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Run:
-    """Make a run of a model: one of `HUB_MODELS` by its name, or a folder. `tell` is given a sentence at each longer step.
+    """Make a run of a model: one that `hub_name` knows, or a folder. `tell` is given a sentence at each longer step.
 
     Everything is checked before anything is written, and nothing is left in the home where it fails.
 
@@ -47,7 +47,8 @@ def import_run(
     """
     if name is not None and os.path.lexists(home / check_name(name)):
         raise _taken(name)
-    folder = hub_model(source, tell) if source in HUB_MODELS else open_model_folder(Path(os.path.expanduser(source)))
+    known = hub_name(source)
+    folder = hub_model(known, tell) if known else open_model_folder(Path(os.path.expanduser(source)))
     path = folder.file(CONFIG)
     if path is None:
         raise UserError(f"{folder.shown} holds no model: it has no {CONFIG}.")

@@ -26,7 +26,10 @@ class ModelFolder:
         if not _is_snapshot(self.path) and _is_snapshot(real := Path(os.path.realpath(path))):
             self.path = real  # a link to an entry of the cache
         repository, is_cached = self.path.parent.parent, _is_snapshot(self.path)
-        self._blobs = os.path.join(os.path.realpath(repository), "blobs") if is_cached else ""
+        self._own = [os.path.realpath(self.path)]
+        """Real folders that links of this one may lead into."""
+        if is_cached:
+            self._own.append(os.path.join(os.path.realpath(repository), "blobs"))
         self.name = visible(repository.name.rpartition("--")[2] if is_cached else self.path.name)
         self.revision = self.path.name if is_cached and REVISION.fullmatch(self.path.name) else ""
         """Commit of the repository that a cache entry is of; empty for any other folder."""
@@ -39,8 +42,8 @@ class ModelFolder:
     def file(self, name: str) -> Path | None:
         """The path to open for the file of this name, or None if there is none.
 
-        The files of an entry in the Hugging Face cache are links into its own `blobs`; the path is then that of the file there.
-        Any other link stays one, and is refused by whoever opens it.
+        A link within the folder is followed, and that of a snapshot into the `blobs` of its repository, of which the Hugging Face
+        cache is made; the path is then that of the file there. Any other link stays one, and is refused by whoever opens it.
 
         Raises:
             UserError: if the name is none of a file in this folder.
@@ -50,16 +53,15 @@ class ModelFolder:
         path = self.path / name
         if not os.path.lexists(path):
             return None
-        if self._blobs and path.is_symlink():
-            target = os.path.realpath(path)
-            if os.path.dirname(target) == self._blobs:
-                return Path(target)
-        return path
+        target = Path(os.path.realpath(path))
+        return target if path.is_symlink() and any(map(target.is_relative_to, self._own)) else path
 
 
 def _is_snapshot(path: Path) -> bool:
-    """True for the path of a snapshot in the Hugging Face cache."""
-    return path.parent.name == "snapshots" and path.parent.parent.name.startswith(CACHE_ENTRY)
+    """True for the path of a snapshot in the Hugging Face cache, or in a copy of one of its repositories by another name."""
+    repository = path.parent.parent
+    is_repository = repository.name.startswith(CACHE_ENTRY) or (repository / "blobs").is_dir()
+    return path.parent.name == "snapshots" and is_repository
 
 
 def open_model_folder(path: Path) -> ModelFolder:
@@ -73,7 +75,7 @@ def open_model_folder(path: Path) -> ModelFolder:
         raise UserError(f"There is no folder {shown}; give the folder of a model, or choose a model by its name, such as gpt2.")
     if not path.is_dir():
         raise UserError(f"{shown} is not a folder; give the folder that holds the model's config.json.")
-    if os.path.abspath(path).rpartition(os.sep)[2].startswith(CACHE_ENTRY) and (snapshot := newest_snapshot(path)) is not None:
+    if not os.path.lexists(path / CONFIG) and (snapshot := newest_snapshot(path)) is not None:
         return ModelFolder(snapshot)
     folder = ModelFolder(path)
     if folder.file(CONFIG) is None:

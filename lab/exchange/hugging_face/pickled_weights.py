@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular
-from lab.core.visible_text import shortened, visible
+from lab.core.visible_text import quoted
 from lab.exchange.hugging_face.model_folder import ModelFolder
 from lab.exchange.hugging_face.weights_files import (
     PICKLE,
@@ -113,9 +113,13 @@ def _load(path: Path, shown: str, room: int) -> "dict[str, Tensor]":
         _refuse_compressed(file, shown)
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged or hostile file makes torch raise almost anything
-            reason = shortened(visible(str(error).split("\n")[0]), 150)
-            raise UserError(f"{shown} cannot be read as weights alone: {reason}.") from error
+            called = re.search(r"GLOBAL (\S+)", str(error))
+            reason = f"it names {quoted(called[1], 60)}, which is no weight and could be code" if called else ""
+            reason = reason or "it is damaged, or holds something else"
+            raise UserError(f"{shown} cannot be read as weights alone: {reason}; nothing in it was executed.") from error
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided
         for name, value in loaded.items()

@@ -148,6 +148,30 @@ def test_a_link_is_not_followed(name: str, make_folder: MakeFolder, home: Path, 
     refused(folder, home, "is a link, not a regular file")
 
 
+@pytest.mark.parametrize("repository", ["", "models--someone--tiny", "a-copy"])
+def test_a_link_is_followed_within_its_folder_and_into_the_blobs_of_its_repository(
+    repository: str, make_folder: MakeFolder, home: Path, tmp_path: Path
+) -> None:
+    """Also where the repository's folder has another name than in the cache; a link to a file beside the blobs is refused."""
+    folder = make_folder()
+    if repository:
+        (tmp_path / repository / "snapshots").mkdir(parents=True)
+        folder = folder.rename(tmp_path / repository / "snapshots" / "0123")
+    blobs = folder.parents[1] / "blobs" if repository else folder / "blobs"
+    blobs.mkdir()
+    weights = folder / "model.safetensors"
+    weights.rename(blobs / "hash")
+    weights.symlink_to(os.path.relpath(blobs / "hash", folder))
+    run = import_run(str(folder), home)
+    assert run.config.imported is not None
+    assert run.config.imported.source == (repository.rpartition("--")[2] or "tiny")
+    weights.unlink()
+    (blobs / "hash").rename(folder.parent / "beside")
+    weights.symlink_to(os.path.relpath(folder.parent / "beside", folder))
+    with pytest.raises(UserError, match="is a link"):
+        import_run(str(folder), home)
+
+
 def test_the_links_of_a_cache_entry_lead_into_its_own_blobs(make_folder: MakeFolder, home: Path, tmp_path: Path) -> None:
     folder, repository = make_folder(), tmp_path / "models--someone--tiny"
     snapshot = repository / "snapshots" / ("0123456789" * 4)
@@ -206,7 +230,8 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     path = folder / "pytorch_model.bin"
     torch.save({"weights": Harmful(tmp_path / "executed")}, path)
     refused(folder, home, "--convert-pickle")
-    refused(folder, home, "as weights alone", convert_pickle=True)
+    words = r"as weights alone: it names '[\w.]+', which is no weight and could be code; nothing in it was executed\.$"
+    refused(folder, home, words, convert_pickle=True)
     assert not (tmp_path / "executed").exists()
     torch.save([1, 2], path)
     refused(folder, home, "other than tensors", convert_pickle=True)
@@ -223,7 +248,7 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     path.write_bytes(b"PK\x03\x04nonsense")
     refused(folder, home, "it is damaged", convert_pickle=True)
     path.write_bytes(b"\x80\x02nonsense")
-    refused(folder, home, "as weights alone", convert_pickle=True)
+    refused(folder, home, "as weights alone: it is damaged, or holds something else; nothing in it", convert_pickle=True)
     for is_zip in (True, False):
         torch.save(weights, path, _use_new_zipfile_serialization=is_zip)
         run = import_run(str(folder), home, convert_pickle=True)

@@ -68,6 +68,17 @@ def test_the_commands_open_it(
     assert "is where the lab keeps runs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["generate"], ["params"], ["trace", "-p", "a"], ["train", "stories", "--from"]])
+def test_a_folder_of_hugging_face_is_told_from_a_damaged_run(
+    command: list[str], imported: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = imported.path.parent / ".out"
+    assert llmlab([*command, str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(f"is that of a Hugging Face model, not of a run; `llmlab import {folder}` makes a run of it.\n")
+    assert "damaged" not in said
+
+
 def test_views_of_a_text_say_that_there_is_none(imported: Run) -> None:
     config = imported.config
     for ask in (lambda: own_batch(imported, 0, 1), lambda: read_run_text(str(imported.path)), lambda: refuse_to_start(imported)):
@@ -135,8 +146,12 @@ def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / "home"))
-    assert llmlab(["import", "distilgpt2"]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "could not be downloaded (353 MB): Cannot reach" in said
-    assert "connect to the network, or copy its folder here" in said
+    for name in ("distilgpt2", "distilbert/distilgpt2"):
+        assert llmlab(["import", name]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith("llmlab: distilgpt2 is not in the Hugging Face cache")
+        assert "could not be downloaded (353 MB): Cannot reach" in said
+        assert "connect to the network, or copy its folder here" in said
+    assert llmlab(["generate", "openai-community/gpt2"]) == 2
+    assert "`llmlab import gpt2` makes one" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
