@@ -3,9 +3,9 @@
 The second half of such a sequence can be predicted only by finding the same place in the first (Olsson et al. 2022, "In-context
 Learning and Induction Heads"). With r repeated tokens and the pattern A of a head, rows being queries, the three scores are
 
-    previous    mean over t ≥ 1 of A[t, t − 1]            attention to the previous token
-    duplicate   mean over t ≥ r of A[t, t − r]            attention to the previous occurrence of the token
-    induction   mean over t ≥ r of A[t, t − r + 1]        attention to the token after that occurrence
+    previous    mean over t >= 1 of A[t, t − 1]            attention to the previous token
+    duplicate   mean over t >= r of A[t, t − r]            attention to the previous occurrence of the token
+    induction   mean over t >= r of A[t, t − r + 1]        attention to the token after that occurrence
 
 each from 0 to 1. They are the stripes that TransformerLens averages; there the induction stripe begins one row earlier, at the
 end of the first half, where nothing has been repeated yet.

@@ -164,7 +164,7 @@ class _Pen:
         found = (
             f"box: what it adds, up to {most} · rail: stream, up to {widest}",
             f"box: adds up to {most} · rail: up to {widest}",
-            f"box adds ≤{most}, rail ≤{widest}",
+            f"box to {most}, rail to {widest}",
         )
         return next((words for words in found if cell_len(words) <= self._room), found[-1])
 

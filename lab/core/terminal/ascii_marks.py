@@ -8,41 +8,48 @@ from functools import lru_cache
 from rich.cells import cell_len
 
 UNKNOWN = "?"
-"""Stands for each cell of a character that is neither ASCII nor in the table, such as a letter of the user's text."""
+"""Stands for each cell of a character that is neither ASCII nor in the table, such as a letter of the user's text, or a sign for
+which one cell of ASCII would say something else, as `<` does for "at most"."""
 
 ERRORS = "llmlab-ascii-marks"
 """Name of the error handler that writes the marks into a stream that encodes to ASCII."""
 
 _GROUPS = {
     # Lines: horizontal, vertical, corners and crossings.
-    "-": "─┄╌┈‐‑‒–—−⁻▔⎯▂",
-    "|": "│┃┆┊║╷╵‖▏▎▕▐▌▍∣",
-    "+": "┌┐└┘├┤┬┴┼╭╮╯╰╔╗╚╝╠╣╦╩╬┏┓┗┛┣┫┳┻╋⊕±▄▒",
+    "-": "─┄╌┈‐‑‒–—−⁻▔⎯↔",
+    "|": "│┃┆┊║╷╵‖▏▕∣",
+    "+": "┌┐└┘├┤┬┴┼╭╮╯╰╔╗╚╝╠╣╦╩╬┏┓┗┛┣┫┳┻╋⊕✓▅▋▒",
     "/": "╱÷",
-    "\\": "╲",
-    "x": "╳×✗✘",
-    # Bars and shades, from little to much.
+    "\\": "╲⏎␊",
+    "x": "×",
+    "X": "╳✗✘",
+    # Bars and shades, from little to much: eighths up and across in the same eight steps, but for the first and the half.
     ".": "·˙",
     "_": "▁␣",
-    ":": "░",
-    "=": "▃━═■",
-    "%": "▆▓",
-    "#": "▇█▉▊▋◼",
+    ",": "▂▎",
+    ":": "▃▍░",
+    "=": "▄━═",
+    "[": "▐⌈⟦",
+    "]": "▌⌉⟧",
+    "*": "▆▊•●★",
+    "%": "▇▉▓",
+    "#": "█◼■",
     '"': "▀▘“”",
     # Arrows and pointers.
-    ">": "→▸▶›»≥⇥⟩",
-    "<": "←◂◀‹«≤↶⟨",
+    ">": "→▸▶›»⇥⟩",
+    "<": "←◂◀‹«⟨",
     "^": "↑▲▴␛",
-    "v": "↓▾▼✓",
+    "v": "↓▾▼",
+    "u": "↶µμ",
     # Signs.
-    "*": "•●★▅",
-    "o": "○◌◐°◆",
-    "~": "…≈∝↔",
+    "o": "○◌°◆",
+    "~": "…≈∝◐",
     "!": "≠",
     "'": "′’‘´",
-    "$": "⏎␊",
-    "8": "∞⁸₈",
-    "0": "⁰₀␀",
+    "&": "±",
+    "@": "∞",
+    "8": "⁸₈",
+    "0": "⁰₀",
     "1": "¹₁",
     "2": "²₂",
     "3": "³₃",
@@ -51,8 +58,6 @@ _GROUPS = {
     "6": "⁶₆",
     "7": "⁷₇",
     "9": "⁹₉",
-    "[": "⌈⟦",
-    "]": "⌉⟧",
     "d": "∂",
     "S": "Σ∑",
     "D": "Δ",
@@ -63,8 +68,8 @@ _GROUPS = {
     "s": "σˢ",
     "t": "θ",
     "p": "π",
-    "u": "µμ",
     "V": "√∇",
+    "i": "ᵢ",
     "k": "ₖ",
     "n": "ₙ≡",
     "N": "≣",

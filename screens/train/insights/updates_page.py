@@ -54,8 +54,8 @@ def ratio_legend(usual: float, width: int, *, paints: bool) -> Sequence[Coloured
     """The scale of the ratios, with its ends."""
     low, middle, high = (power(usual * factor).replace(".0", "") for factor in (1 / COLOUR_ENDS, 1.0, COLOUR_ENDS))
     if paints:
-        for above in (f"≥{high}, middle: usual ({middle})", f"≥{high}"):
-            bar = legend_bar("diverging", f"≤{low}", above, LEGEND_WIDTH)
+        for above in (f"from {high}, middle: usual ({middle})", f"from {high}"):
+            bar = legend_bar("diverging", f"to {low}", above, LEGEND_WIDTH)
             used = sum(len(text) for text, _ in bar)
             if used <= width:
                 break

@@ -367,5 +367,5 @@ def facts_in_words(answer: StepAnswer) -> tuple[str, tuple[str, ...]]:
     losses = " → ".join(fixed(loss, 3) for loss in dict.fromkeys((facts.losses[0], facts.losses[-1])))
     place = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
     probabilities = [token.probability for token in answer.tokens if token.probability]
-    shaded = (f"losses ≤{fixed(-math.log(min(probabilities)), 2)}",) if probabilities else ()
+    shaded = (f"losses up to {fixed(-math.log(min(probabilities)), 2)}",) if probabilities else ()
     return place, (f"lr {significant(facts.lr)}", *shaded, weights, f"loss {losses}")

@@ -8,6 +8,20 @@ import pytest
 from rich.cells import cell_len
 
 from lab.core.terminal.ascii_marks import MARKS, in_ascii, write_ascii
+from lab.lessons.claim_checker.claim import MARKS as CLAIM_SIGNS
+from lab.reports.verdict_line import SIGNS as VERDICT_SIGNS
+from lab.runs.run_summary import PHASES
+from screens.blocks.bars_and_shades import (
+    AGAINST,
+    DOWN,
+    EIGHTHS_ACROSS,
+    EIGHTHS_UP,
+    LEFTWARD,
+    MASKED,
+    NEGATIVE_SHADES,
+    POSITIVE_SHADES,
+)
+from screens.plot.figure import EVENT_SIGNS, MARK
 
 ROOT = Path(__file__).parents[4]
 DRAWN = (range(0x2190, 0x2300), range(0x2500, 0x2600))
@@ -29,6 +43,41 @@ def test_marks_are_one_cell_and_say_the_same() -> None:
     assert in_ascii("→ −1 × 2 ÷ 3 │ ─ ┌") == "> -1 x 2 / 3 | - +"
     assert in_ascii("⠁⠉ ⡀⣀ ⡁ ⣿ ⠀|") == "'' .. : #  |"
     assert in_ascii("犬é") == "???"
+
+
+TOGETHER = {
+    "phases of runs": "".join(sign for sign, _ in dict(PHASES).values()),
+    "verdicts": "".join(VERDICT_SIGNS.values()),
+    "claims": "".join(CLAIM_SIGNS.values()),
+    "events on a plot, and its marks": "".join(sign for sign, _ in EVENT_SIGNS.values()) + MARK,
+    "bars up": EIGHTHS_UP + "┄",
+    "bars across": EIGHTHS_ACROSS,
+    "bars down": DOWN,
+    "bars to the left": LEFTWARD + AGAINST,
+    "shades": POSITIVE_SHADES + NEGATIVE_SHADES + MASKED,
+    "progress": "━╌",
+    "keys": "←→↑↓⏎",
+    "tokens": "⏎⇥␣·◌␛…⟦⟧",
+    "relations": "<>=≠≈",
+    "operators": "+−×÷·±=√∂Σ",
+    "numbers": "0123456789−∞",
+    "checks and directions": "✓✗↑↓→←!?",
+    "subscripts": "₀₁₂₃₄₅₆₇₈₉ᵢₖₙ",
+    "superscripts": "⁰¹²³⁴⁵⁶⁷⁸⁹",
+}
+"""Signs that can stand in one place, so that each must be told from the others."""
+
+
+@pytest.mark.parametrize("place", TOGETHER)
+def test_signs_that_can_stand_in_one_place_have_marks_of_their_own(place: str) -> None:
+    signs = set(TOGETHER[place])
+    assert len({in_ascii(sign) for sign in signs}) == len(signs)
+
+
+@pytest.mark.parametrize("sign", "≤≥␀½")
+def test_a_sign_without_an_honest_mark_is_unknown(sign: str) -> None:
+    """`<` for ≤ and `0` for NUL would say something else."""
+    assert in_ascii(sign) == "?"
 
 
 def test_every_sign_that_the_lab_draws_has_a_mark() -> None:
