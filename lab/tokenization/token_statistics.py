@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.number_format import significant, whole
 from lab.views.blocks import Cell, Column, Table
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Node, Tokenizer
@@ -82,6 +83,12 @@ def _branches(node: "Node", first: str, rest: str) -> Iterator[tuple[str, "Node"
         yield from _branches(node.right, rest + "└ ", rest + "  ")
 
 
+def has_plain_ids(tokenizer: "Tokenizer") -> bool:
+    """True for ids as the lab gives them: no special token but a last `<|endoftext|>`, and no unused id."""
+    end = len(tokenizer.ordinary)
+    return tokenizer.special in ({}, {END_OF_TEXT: end}) and tokenizer.vocab_size == end + len(tokenizer.special)
+
+
 def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
     """One sentence on how this vocabulary cuts text. `name` is the run's that it was learned for, where there is one."""
     size = whole(tokenizer.vocab_size)
@@ -93,7 +100,7 @@ def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
         return (
             f"GPT-2's {size} tokens: 256 bytes, {merges} merges of two earlier tokens learned from web pages, and <|endoftext|>."
         )
-    if not tokenizer.is_plain:
+    if not has_plain_ids(tokenizer):
         unused = tokenizer.vocab_size - len(tokenizer.ordinary) - len(tokenizer.special)
         parts = (len(tokenizer.special), "special token"), (unused, "unused id")
         others = " and ".join(_of(*part) for part in parts if part[0])

@@ -2,6 +2,9 @@
 
 import unicodedata
 
+NO_TOKEN = "(no token)"
+"""Label of an id that has no token: a row that pads the embedding of an imported model."""
+
 _SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
 
 

@@ -23,15 +23,8 @@ import tiktoken
 
 from models.config import LARGEST
 from models.tokenizers.gpt2_vocabulary_files import vocabulary
-from models.tokenizers.token_labels import printable
-from models.tokenizers.tokenizer_kinds import (
-    END_OF_TEXT,
-    FIXED_VOCABULARY_SIZES,
-    NO_TOKEN,
-    TokenizerError,
-    TokenizerKind,
-    TokenKind,
-)
+from models.tokenizers.token_labels import NO_TOKEN, printable
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind, TokenKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,10 +92,8 @@ class Tokenizer:
         ids = set(special.values())
         if "" in special or len(ids) != len(special) or not all(0 <= id < size for id in ids):
             raise TokenizerError(f"the special tokens must have texts, and ids of their own below {size}.")
-        ordinary: Sequence[int] = range(len(tokens))
-        if any(id < len(tokens) for id in ids):
-            ordinary = [id for id in range(len(tokens) + len(ids)) if id not in ids][: len(tokens)]
-        ranks = dict(zip(tokens, ordinary, strict=True))
+        self.ordinary = [id for id in range(len(tokens) + len(ids)) if id not in ids][: len(tokens)]
+        ranks = dict(zip(tokens, self.ordinary, strict=True))
         if kind not in get_args(TokenizerKind):
             raise TokenizerError(f"there is no kind of tokenizer called {kind!r}.")
         if set(tokens[:BYTES]) != {bytes([byte]) for byte in range(BYTES)}:
@@ -113,7 +104,6 @@ class Tokenizer:
         self.special = special
         self.pattern = pattern
         self.vocab_size = size
-        self.ordinary = ordinary
         texts = {id: token for token, id in ranks.items()} | {id: text.encode() for text, id in special.items()}
         self._tokens = [texts.get(id, b"") for id in range(size)]
         self._ranks = ranks
@@ -166,12 +156,6 @@ class Tokenizer:
     def end_of_text(self) -> int | None:
         """Id of the special token that stands between documents; None in a vocabulary without one."""
         return self.special.get(END_OF_TEXT)
-
-    @property
-    def is_plain(self) -> bool:
-        """True for ids as the lab gives them: no special token but a last `<|endoftext|>`, and no unused id."""
-        end = len(self.ordinary)
-        return self.special in ({}, {END_OF_TEXT: end}) and self.vocab_size == end + len(self.special)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of `text`. The text of a special token is ordinary text unless `special` is set.
@@ -234,14 +218,12 @@ class Tokenizer:
             TokenizerError: if the id is not in the vocabulary.
         """
         if not 0 <= id < self.vocab_size:
-            raise TokenizerError(self._no_such_id(id))
+            raise TokenizerError(f"{id} is not the id of a token; this vocabulary's ids are 0 to {self.vocab_size - 1}.")
         return self._tokens[id]
 
     def merge_rank(self, id: int) -> int | None:
         """Number of merges learned before this one (0 for the first); None for single bytes and special tokens."""
-        self.token_bytes(id)
-        place = bisect_left(self.ordinary, id)
-        return place - BYTES if self._is_ordinary(id) and place >= BYTES else None
+        return bisect_left(self.ordinary, id) - BYTES if self.kind_of(id) == "merge" else None
 
     def kind_of(self, id: int) -> TokenKind:
         """A single byte, a merge, special, or unused where the id has no token. Raises what `token_bytes` raises."""
@@ -382,9 +364,6 @@ class Tokenizer:
 
     def _is_ordinary(self, id: int) -> bool:
         return self._ranks.get(self._tokens[id]) == id
-
-    def _no_such_id(self, id: int) -> str:
-        return f"{id} is not the id of a token; this vocabulary's ids are 0 to {self.vocab_size - 1}."
 
 
 def _checksum(content: dict[str, object]) -> str:

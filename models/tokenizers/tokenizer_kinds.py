@@ -11,8 +11,6 @@ where an end-of-text token stands between documents."""
 
 END_OF_TEXT = "<|endoftext|>"
 """GPT-2's special token, and that between documents in the other vocabularies. An imported one may have more."""
-NO_TOKEN = "(no token)"
-"""Label of an id that has no token: a row that pads the embedding of an imported model."""
 
 
 class TokenizerError(ValueError):

@@ -21,6 +21,7 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import read_regular
 from lab.core.visible_text import quoted
 from lab.exchange.hugging_face.model_folder import ModelFolder
+from lab.tokenization.token_statistics import has_plain_ids
 from models.config import LARGEST
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import Tokenizer
@@ -261,7 +262,7 @@ def _built(vocabulary: dict[str, int], merges: Sequence[tuple[str, ...]], specia
 
 def _of_its_kind(tokens: list[bytes], special: dict[str, int], rows: int) -> Tokenizer:
     bpe = Tokenizer("bpe", tokens, special, vocab_size=rows)
-    if not bpe.is_plain:
+    if not has_plain_ids(bpe):
         return bpe
     if rows == FIXED_VOCABULARY_SIZES["gpt2"]:
         gpt2 = Tokenizer("gpt2", tokens, special)

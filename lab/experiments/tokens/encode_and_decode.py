@@ -7,8 +7,8 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.experiments.tokens import gpt2_tokenizer as gpt2
 from lab.views.blocks import Block, Cell, Column, Table, View
-from models.tokenizers.token_labels import printable
-from models.tokenizers.tokenizer_kinds import NO_TOKEN, TokenizerError
+from models.tokenizers.token_labels import NO_TOKEN, printable
+from models.tokenizers.tokenizer_kinds import TokenizerError
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
