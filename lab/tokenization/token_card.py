@@ -43,8 +43,8 @@ def merge_fact(tokenizer: "Tokenizer", id: int) -> str:
     """The merge that made the token: `3,035 of 50,000: " do" + "g"`, or the reason why none did."""
     rank, parents = tokenizer.merge_rank(id), tokenizer.parents(id)
     if rank is None or parents is None:
-        byte = "it is one of the 256 bytes to begin with"
-        return f"none: {byte if tokenizer.kind_of(id) == 'byte' else 'it is special, and stands for no text'}"
+        reasons = {"byte": "it is one of the 256 bytes to begin with", "special": "it is special, and stands for no text"}
+        return f"none: {reasons.get(tokenizer.kind_of(id), 'no token has this id')}"
     merges = len(tokenizer.ordinary) - FIXED_VOCABULARY_SIZES["bytes"]
     left, right = (quoted_label(tokenizer, parent) for parent in parents)
     return f"{whole(rank + 1)} of {whole(merges)}: {left} + {right}"

@@ -103,7 +103,7 @@ def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
     if not has_plain_ids(tokenizer):
         unused = tokenizer.vocab_size - len(tokenizer.ordinary) - len(tokenizer.special)
         parts = (len(tokenizer.special), "special token"), (unused, "unused id")
-        others = " and ".join(_of(*part) for part in parts if part[0])
-        return f"{name}'s {size} ids, imported: 256 bytes, {merges} merges of two earlier tokens, and {others}."
+        others = ", ".join(_of(*part) for part in parts if part[0])
+        return f"{name}'s {size} ids, imported: 256 bytes, {merges} merges of two earlier tokens, {others}."
     border = "; and <|endoftext|>, between documents" if tokenizer.special else ""
     return f"{name}'s {size} tokens: 256 bytes and {merges} merges of two earlier tokens, learned from its own text{border}."

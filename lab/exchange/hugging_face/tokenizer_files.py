@@ -175,9 +175,10 @@ def _from_whole(path: Path, added: list[_Added], rows: int) -> Tokenizer:
         raise _OtherKindError("it puts a space before every text (add_prefix_space)")
     if content.normalizer is not None:
         raise _OtherKindError("it changes the text before it is cut into tokens (it has a normalizer)")
-    is_template = post is not None and post.type == "TemplateProcessing"
-    is_text_alone = is_template and [list(each) for each in post.single] == [["Sequence"]]
-    if post is not None and post.type != "ByteLevel" and not is_text_alone:
+    is_plain = post is None or post.type == "ByteLevel"
+    if post is not None and post.type == "TemplateProcessing":
+        is_plain = [list(each) for each in post.single] == [["Sequence"]]
+    if post is not None and not is_plain:
         raise _OtherKindError(f"it adds tokens to every text (its post_processor is {quoted(post.type, 40)})")
     if model.dropout or model.continuing_subword_prefix or model.end_of_word_suffix or model.byte_fallback:
         raise _OtherKindError("its BPE has dropout, a prefix or a suffix of words, or byte fallback, which GPT-2's has not")

@@ -1,6 +1,9 @@
 """What is said of a text's tokens, against the bytes themselves."""
 
+from lab.experiments.tokens.vocabulary import parts
+from lab.tokenization.token_card import merge_fact
 from lab.tokenization.token_statistics import HEX_BYTES, TextCounts, hex_of, merge_table, vocabulary_sentence
+from lab.tokenization.vocabulary_facts import origin_of
 from models.tokenizers.tokenizer import Tokenizer
 
 
@@ -30,3 +33,24 @@ def test_the_sentence_adds_up_to_the_vocabulary() -> None:
     assert "50,257 tokens: 256 bytes, 50,000 merges" in vocabulary_sentence(Tokenizer.gpt2(), "")
     learned = Tokenizer.train(["the big dog ran, the cat sat, a mouse hid"], 270)
     assert vocabulary_sentence(learned, "tale").startswith("tale's 270 tokens: 256 bytes and 14 merges")
+
+
+def test_an_imported_vocabulary_is_told_token_by_token() -> None:
+    """`<|endoftext|>` at id 0, so that every other id is one higher, [PAD] behind the merges, and two rows without a token."""
+    ordinary = [bytes([byte]) for byte in range(256)] + [b"th", b"the"]
+    made = Tokenizer("bpe", ordinary, {"<|endoftext|>": 0, "[PAD]": 259}, vocab_size=262)
+    assert made.encode("the<|endoftext|>t", special=True) == [258, 0, 1 + ord("t")]
+    assert made.decode([258, 260, 0]) == "the<|endoftext|>"
+    assert [made.merge_rank(id) for id in (0, 1, 256, 257, 258, 259, 260)] == [None, None, None, 0, 1, None, None]
+    assert parts(made) == [256, 2, 2, 2]
+    assert [origin_of(made, id) for id in (0, 1, 258, 261)] == ["special", "a byte", '"th" + "e"', "unused"]
+    assert [merge_fact(made, id)[:14] for id in (0, 1, 258, 261)] == [
+        "none: it is sp",
+        "none: it is on",
+        '2 of 2: "th" +',
+        "none: no token",
+    ]
+    assert vocabulary_sentence(made, "it") == (
+        "it's 262 ids, imported: 256 bytes, 2 merges of two earlier tokens, 2 special tokens, 2 unused ids."
+    )
+    assert Tokenizer.loads(made.dumps().encode(), "").checksum == made.checksum

@@ -41,6 +41,7 @@ def test_text_keeps_its_width(text: str) -> None:
 def test_marks_are_one_cell_and_say_the_same() -> None:
     assert all(mark.isascii() and len(mark) == 1 == cell_len(sign) for sign, mark in MARKS.items())
     assert in_ascii("→ −1 × 2 ÷ 3 │ ─ ┌") == "> -1 x 2 / 3 | - +"
+    assert in_ascii("✓ ✗ ↓ ⏎ ± ∞") == "+ X v \\ & @"
     assert in_ascii("⠁⠉ ⡀⣀ ⡁ ⣿ ⠀|") == "'' .. : #  |"
     assert in_ascii("犬é") == "???"
 
