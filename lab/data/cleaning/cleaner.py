@@ -18,6 +18,15 @@ LONGEST_LINE = 1 << 20
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)[^\n]*$", re.MULTILINE)
 """A line that begins or ends a block of code in Markdown."""
 
+STATEMENT = re.compile(
+    r" {0,3}(?:#[#! \w]|//|/\*|\*/|--+ \w|;+ |%+ \w|<[!/\w]|@\w|\$[( \w]|>>> |\"\"\"|'''|\{"  # comments, tags, prompts
+    r"|import [\w.]+$|from [\w.]+ import |(?:echo|printf?|puts) [\"']"
+    r"|[^\n]*(?:\w ?:?=>? ?[\"'\[({\w]|\w[\"']?: ?[\"'\[{]|\w\([\"'])"  # assignments, entries, calls
+    r"|[^\n]*(?:[{};]|[\])][,)\]]+|\]|\"\"\")[ \t]*$)| \* ",
+    re.MULTILINE,
+)
+"""A line in the form of code, a comment or a heading of Markdown, wherever it stands."""
+
 Span = tuple[int, int]
 """A half-open range of a text."""
 
@@ -192,21 +201,26 @@ class CodeLines:
 
     def is_code(self, block: str, start: int) -> bool:
         """True if the line of this block that starts here is code."""
+        return block.startswith(("    ", "\t"), start) or self.is_fenced(start)
+
+    def is_fenced(self, start: int) -> bool:
+        """True if the line of this block that starts here stands between fences."""
         at = bisect_right(self._fenced, start, key=itemgetter(0)) - 1
-        return block.startswith(("    ", "\t"), start) or (at >= 0 and start < self._fenced[at][1])
+        return at >= 0 and start < self._fenced[at][1]
 
 
 class ParagraphCleaner(BlockCleaner):
     """A cleaner that judges whole paragraphs: lines that are not blank, up to a blank one. A paragraph of more than `longest`
-    characters is kept."""
+    characters is kept, and so is one that begins between fences."""
 
     _BLANK_LINES = re.compile(r"^(?:[^\S\n]*\n)+", re.MULTILINE)
 
     def begin_document(self) -> None:
         self._held: list[str] = []
         """The paragraph whose end has not come yet, in blocks."""
-        self._too_big = False
-        """True inside a paragraph that is too long to be judged."""
+        self._unjudged = False
+        """True inside a paragraph that is kept in any case."""
+        self._code = CodeLines()
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
         """True for each paragraph that is to be removed."""
@@ -215,19 +229,20 @@ class ParagraphCleaner(BlockCleaner):
     def passages(self, block: str) -> list[Passage]:
         found: list[tuple[str, str]] = []
         """Paragraphs with the blank line that goes with them, and what is kept in any case, with an empty paragraph."""
+        self._code.read(block)
         at = 0
         first_line = block.find("\n") + 1 or len(block) if self.mid_line else 0
         for blank in self._BLANK_LINES.finditer(block, first_line):
-            self._hold(block[at : blank.start()], found)
+            self._hold(block[at : blank.start()], at, found)
             paragraph = "".join(self._held)
             first = block.find("\n", blank.start()) + 1 if paragraph else blank.start()
             if paragraph:
                 found.append((paragraph, block[blank.start() : first]))
             if first < blank.end():
                 found.append(("", block[first : blank.end()]))
-            self._held, self._too_big = [], False
+            self._held, self._unjudged = [], False
             at = blank.end()
-        self._hold(block[at:], found)
+        self._hold(block[at:], at, found)
         return self._judged(found)
 
     def cleaned(self, block: str) -> str:
@@ -236,13 +251,14 @@ class ParagraphCleaner(BlockCleaner):
     def end_document(self) -> list[Passage]:
         return self._judged([("".join(self._held), "")] if self._held else [])
 
-    def _hold(self, lines: str, found: list[tuple[str, str]]) -> None:
+    def _hold(self, lines: str, start: int, found: list[tuple[str, str]]) -> None:
         if not lines:
             return
+        self._unjudged = self._unjudged or (not self._held and self._code.is_fenced(start))
         self._held.append(lines)
-        if self._too_big or sum(map(len, self._held)) > self._longest:
+        if self._unjudged or sum(map(len, self._held)) > self._longest:
             found.append(("", "".join(self._held)))
-            self._held, self._too_big = [], True
+            self._held, self._unjudged = [], True
 
     def _judged(self, found: list[tuple[str, str]]) -> list[Passage]:
         paragraphs = [paragraph for paragraph, _ in found if paragraph]

@@ -1,8 +1,9 @@
 """The cleaning rules, in the order in which they are applied. A new one is added here.
 
 The order: first the characters, so that every later rule sees lines that end in "\\n" and letters that are whole; then frames
-and lines of no use; then personal data, so that lines that differ in an address alone become equal; then duplicates, the longer
-passages first; and blank lines last, since removed lines leave blank ones behind.
+and lines of no use; then personal data, so that lines that differ in an address alone become equal; then duplicate lines, which
+may part a menu; then paragraphs, as the rules for lines have left them; and blank lines last, since removed lines leave blank
+ones behind. So no rule makes work for those before it: a text that is cleaned twice is as it was after once.
 """
 
 from collections.abc import Callable, Iterable
@@ -82,7 +83,8 @@ RULES: tuple[CleaningRule, ...] = (
         "Project Gutenberg frame",
         "Removes Project Gutenberg's header, up to its START line, and its END line with the licence.",
         "PG-19 removes the licence text from Project Gutenberg's books.",
-        "A text without these marker lines is left as it is; a file may hold several books.",
+        "A text without these marker lines and a header is left as it is, and so are notes and code that quote them; a file may "
+        "hold several books.",
     ),
     CleaningRule(
         "boilerplate",
@@ -92,32 +94,24 @@ RULES: tuple[CleaningRule, ...] = (
         "share and sign-up buttons, lorem ipsum.",
         "C4 removes each line that holds the word javascript, terms of use, privacy policy, cookie policy or use of cookies, "
         "and each page with lorem ipsum; FineWeb uses C4's rules.",
-        "A sentence that only mentions such a word stays, and so does code.",
-    ),
-    CleaningRule(
-        "symbol-lines",
-        SymbolLines,
-        "mostly-symbol lines",
-        "Removes lines of at least 10 characters that hold no word and in which fewer than a fifth are letters or digits. "
-        "Rulers, borders of tables, drawn boxes and code stay.",
-        "Gopher drops a page where fewer than 80% of the words hold a letter; FineWeb 2 removes lines of nothing but |.",
-        "Single lines are removed, never the page.",
+        "A sentence that only mentions such a word stays, and so do code with its comments and Markdown's headings.",
     ),
     CleaningRule(
         "long-lines",
         LongLines,
         "very long lines",
-        "Removes lines with more than 1,000 characters in a row without a space, as in encoded data, and lines of more than "
-        "100,000 characters. Scripts written without spaces do not count as long words.",
+        "Removes lines with more than 1,000 characters in a row without a space, comma, semicolon or |, as in encoded data, and "
+        "lines of more than 100,000 characters. Scripts written without spaces do not count as long words.",
         "C4 removes lines with a word of more than 1,000 characters.",
     ),
     CleaningRule(
-        "short-lines",
-        ShortLines,
-        "runs of very short lines",
-        "Removes runs of four or more lines that have one or two words each, a capital and no punctuation, as menus have.",
-        "C4 removes every line of fewer than 3 words; FineWeb drops a page where 67% of the lines have at most 30 characters.",
-        "A short line by itself stays: it is a heading, a speaker's name, a line of verse. So does code.",
+        "symbol-lines",
+        SymbolLines,
+        "mostly-symbol lines",
+        "Removes single lines of at least 10 characters that hold no word and in which fewer than a fifth are letters or digits. "
+        "Drawings of several lines stay, and so do rulers, tables, emoji, formulas in brackets and code.",
+        "Gopher drops a page where fewer than 80% of the words hold a letter; FineWeb 2 removes lines of nothing but |.",
+        "Single lines are removed, never the page.",
     ),
     CleaningRule(
         "emails",
@@ -132,39 +126,50 @@ RULES: tuple[CleaningRule, ...] = (
         "phone-like numbers",
         "Replaces what looks like a phone number by 555-0100, a number kept free for fiction.",
         "Dolma masks numbers of the North American form.",
-        "International numbers and those after a word such as phone count as well; dates, ISBNs and other long numbers stay.",
-    ),
-    CleaningRule(
-        "duplicate-paragraphs",
-        DuplicateParagraphs,
-        "duplicate paragraphs",
-        "Removes a paragraph of at least 100 characters that has come before, in any of the documents.",
-        "Dolma removes repeated paragraphs with a Bloom filter; Gopher drops a page where 30% of the paragraphs repeat.",
-    ),
-    CleaningRule(
-        "near-duplicates",
-        NearDuplicates,
-        "near-duplicate paragraphs",
-        "Removes a paragraph of at least 20 words that shares about three quarters of its runs of five words with an earlier "
-        "one (MinHash, 14 bands of 8 hashes).",
-        "FineWeb compares pages in this way, with runs of 5 words and 112 hashes in 14 bands; SlimPajama removes pages with a "
-        "similarity of 0.8.",
-        "It compares paragraphs, not pages.",
+        "International numbers and those after a word such as phone count as well; dates, decimal numbers, ISBNs and other long "
+        "numbers stay.",
     ),
     CleaningRule(
         "duplicate-lines",
         DuplicateLines,
         "duplicate lines",
-        "Removes a line of at least 50 characters that has come before, in any of the documents.",
+        "Removes a line of whole sentences, with at least 50 characters, that has come before, in any of the documents.",
         "CCNet removes every repeated line, by the first 64 bits of its SHA-1; Gopher drops a page in which 30% of the lines "
         "repeat.",
-        "Shorter lines may repeat, as speakers' names and refrains do, and so may lines of code.",
+        "Others may repeat: verse that runs on, labelled lines such as a speaker's or a log's, headings, tables, rulers, code.",
+    ),
+    CleaningRule(
+        "short-lines",
+        ShortLines,
+        "runs of very short lines",
+        "Removes menus: runs of 4 to 100 lines of one or two words each, with a capital and no punctuation. At least three, and "
+        "a third of them, must be usual entries such as Home, About us, Log in or Kontakt.",
+        "C4 removes every line of fewer than 3 words; FineWeb drops a page where 67% of the lines have at most 30 characters.",
+        "All other short lines stay: headings, speakers' names, verse, lists of names. So does code.",
+    ),
+    CleaningRule(
+        "duplicate-paragraphs",
+        DuplicateParagraphs,
+        "duplicate paragraphs",
+        "Removes a paragraph of prose of at least 100 characters that has come before, in any of the documents.",
+        "Dolma removes repeated paragraphs with a Bloom filter; Gopher drops a page where 30% of the paragraphs repeat.",
+        "Verse, lists, tables, forms, logs and code may repeat.",
+    ),
+    CleaningRule(
+        "near-duplicates",
+        NearDuplicates,
+        "near-duplicate paragraphs",
+        "Removes a paragraph of prose of at least 20 words that shares about three quarters of its runs of five words with an "
+        "earlier one (MinHash, 14 bands of 8 hashes).",
+        "FineWeb compares pages in this way, with runs of 5 words and 112 hashes in 14 bands; SlimPajama removes pages with a "
+        "similarity of 0.8.",
+        "It compares paragraphs, not pages; verse, lists, tables, forms, logs and code may resemble each other.",
     ),
     CleaningRule(
         "blank-lines",
         BlankLines,
         "runs of blank lines",
-        "Leaves one blank line of each run of blank lines.",
+        "Leaves one blank line of each run of blank lines, and two after a line of code.",
         "C4 has no blank lines at all, since each kept line has at least 3 words; FineWeb drops a page with more than 0.3 "
         "newlines a word.",
     ),

@@ -1,6 +1,7 @@
 """Duplicates: lines and paragraphs that have come before, exactly, or nearly (MinHash; Broder, 1997)."""
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -23,7 +24,18 @@ BAND_HASHES = 8
 MULTIPLIER = 0x9E3779B97F4A7C15
 """Odd, with its bits spread: 2^64 over the golden ratio."""
 
+NARROWEST = 50
+"""Characters of the longest line of a paragraph whose lines were broken to a width. Those of verse are mostly shorter."""
+ODD_SHARE = 1 / 20
+"""Share of signs that prose has few of, from which on a text is code, a table, a form or a record."""
+
 _WORD = re.compile(r"\w+")
+_ODD = re.compile(r"[][{}<>=_/\\|+*&%$#@^~`]|[,;:.]\w|\b\d[\d.,:-]*| {3,}|\t")
+_SENTENCES = re.compile(
+    r"(?![^.!?,;]{1,40}:\s|.*[,;|][\"']?[^\W\d_])[\"'“‘«„¿¡]{0,2}[^\W\d_].*[.!?…。！？][\"'”’»]{0,2}"  # no label, no cells
+)
+_RUNS_ON = re.compile(r"\s*(?:\S+\s+){3}.*[^\s.!?…。！？:\"'”’»)]\s*")
+"""A line of four words or more, as of verse or of a broken paragraph, that goes on in the next one."""
 
 
 def _seen() -> "SeenHashes":
@@ -33,7 +45,7 @@ def _seen() -> "SeenHashes":
 
 
 class DuplicateLines(BlockCleaner):
-    """Removes a line that has come before in any document. Spaces around it do not count. Code stays."""
+    """Removes a line of whole sentences that has come before in any document. Spaces around it do not count. Code stays."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
         super().__init__(longest)
@@ -41,6 +53,8 @@ class DuplicateLines(BlockCleaner):
 
     def begin_document(self) -> None:
         self._code = CodeLines()
+        self._before = ""
+        """The last line of the block before."""
 
     def edits(self, block: str) -> list[Edit]:
         from lab.data.cleaning.rules.seen_hashes import text_hashes
@@ -49,6 +63,7 @@ class DuplicateLines(BlockCleaner):
         places = []
         lines = []
         at = 0
+        before = self._before
         for line in block.split("\n"):
             stop = at + len(line) + 1
             if (
@@ -56,20 +71,27 @@ class DuplicateLines(BlockCleaner):
                 and len(stripped := line.strip()) >= SHORTEST_LINE
                 and not self._code.is_code(block, at)
             ):
-                places.append((at, min(stop, len(block))))
+                places.append((at, min(stop, len(block)), before))
                 lines.append(stripped)
+            if stop <= len(block):
+                before = line
             at = stop
+        self._before = before
         if not lines:
             return []
         seen = self._table.add(text_hashes(lines))
-        return [Edit(*place) for place, is_seen in zip(places, seen, strict=True) if is_seen]
+        return [
+            Edit(start, stop)
+            for line, (start, stop, before), is_seen in zip(lines, places, seen, strict=True)
+            if is_seen and _is_sentences(line) and not _RUNS_ON.fullmatch(before)
+        ]
 
     def notes(self) -> tuple[str, ...]:
         return _full("lines", self._table)
 
 
 class DuplicateParagraphs(ParagraphCleaner):
-    """Removes a paragraph that has come before in any document. Spaces at the ends of its lines do not count. Code stays."""
+    """Removes a paragraph of prose that has come before in any document. Spaces at the ends of its lines do not count."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
         super().__init__(longest)
@@ -82,7 +104,7 @@ class DuplicateParagraphs(ParagraphCleaner):
         judged = [at for at, key in enumerate(keys) if len(key) >= SHORTEST_PARAGRAPH and not _is_code(paragraphs[at])]
         unwanted = [False] * len(paragraphs)
         for at, is_seen in zip(judged, self._table.add(text_hashes(keys[at] for at in judged)), strict=True):
-            unwanted[at] = bool(is_seen)
+            unwanted[at] = bool(is_seen) and _is_prose(paragraphs[at])
         return unwanted
 
     def notes(self) -> tuple[str, ...]:
@@ -90,8 +112,8 @@ class DuplicateParagraphs(ParagraphCleaner):
 
 
 class NearDuplicates(ParagraphCleaner):
-    """Removes a paragraph one of whose bands of MinHash values an earlier one has, in any document. Case and punctuation do not
-    count. Code stays."""
+    """Removes a paragraph of prose one of whose bands of MinHash values an earlier one has, in any document. Case and punctuation
+    do not count."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
         super().__init__(longest)
@@ -109,7 +131,7 @@ class NearDuplicates(ParagraphCleaner):
         bands = _band_hashes(np.stack([self._signature(words[at]) for at in judged]))
         met = np.any(self._table.add(bands.ravel()).reshape(bands.shape), axis=1)
         for at, is_met in zip(judged, met.tolist(), strict=True):
-            unwanted[at] = is_met
+            unwanted[at] = is_met and _is_prose(paragraphs[at])
         return unwanted
 
     def _signature(self, words: list[str]) -> Any:
@@ -134,6 +156,25 @@ class NearDuplicates(ParagraphCleaner):
 def _is_code(paragraph: str) -> bool:
     """True if each line is indented as code is."""
     return paragraph.startswith(("    ", "\t")) and all(line.startswith(("    ", "\t")) for line in paragraph.splitlines())
+
+
+def _is_sentences(line: str) -> bool:
+    """True for a line of one or more whole sentences, as neither headings nor records, code, labels and most verse are."""
+    return _SENTENCES.fullmatch(line) is not None and not line.lstrip("\"'“‘«„¿¡")[:1].islower() and _is_prose(line)
+
+
+def _is_prose(paragraph: str) -> bool:
+    """True for a line of words, or for lines of them that were broken where a width was full. So verse, lists, tables, forms,
+    code and logs are no prose."""
+    if "```" in paragraph or len(_ODD.findall(paragraph)) > ODD_SHARE * len(paragraph):
+        return False
+    lines = [line.strip() for line in paragraph.strip().split("\n")]
+    width = max(map(len, lines))
+    is_broken = width >= NARROWEST and all(
+        len(line) + 1 + len(after.split(maxsplit=1)[0]) >= 0.9 * width for line, after in pairwise(lines)
+    )
+    is_verse = all(line.lstrip("\"'“‘«„¿¡(")[:1].isupper() and not line.isupper() for line in lines)
+    return len(lines) == 1 or (is_broken and not is_verse)
 
 
 def _band_hashes(signatures: Any) -> Any:

@@ -6,13 +6,18 @@ import sys
 import unicodedata
 from typing import Any
 
-from lab.data.cleaning.cleaner import BlockCleaner, CodeLines, Edit, Passage
+from lab.data.cleaning.cleaner import FENCE, BlockCleaner, CodeLines, Edit, Passage, passages_of
 
 LONGEST_WORD = 1000
-"""Characters in a row without a space, as in C4."""
+"""Characters in a row without a space, as in C4, and without a comma or another sign between cells."""
 LONGEST_KEPT_LINE = 100_000
 SHORT_RUN = 4
-"""Short lines in a row that make a menu."""
+"""Short lines in a row that make a menu, if there are entries of menus among them."""
+LONGEST_MENU = 100
+"""Lines of a menu; a longer run is a list."""
+FEWEST_ENTRIES = 3
+ENTRIES_SHARE = 1 / 3
+"""Different usual entries that a menu has at least, and their share of its lines."""
 FEWEST_CHARACTERS = 10
 """Characters, spaces aside, of a line that is judged by its symbols."""
 SMALLEST_SHARE = 0.2
@@ -20,13 +25,26 @@ SMALLEST_SHARE = 0.2
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, Chinese, Japanese."""
-_LONG_WORD = re.compile(rf"(?<![^\s{_UNSPACED}])[^\s{_UNSPACED}]{{{LONGEST_WORD + 1}}}")
+_LONG_WORD = re.compile(rf"(?<![^\s,;|{_UNSPACED}])[^\s,;|{_UNSPACED}]{{{LONGEST_WORD + 1}}}")
 
 _WORD = rf"(?:(?![{_UNSPACED}])[^\W\d_])(?:(?![{_UNSPACED}])[\w&'’-]){{0,24}}"
 _CAPITAL = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶĻĽŁŃŅŇŌŐŒŔŘŚŞŠŢŤŪŮŰŲŹŻŽΆ-ΫЀ-Я"
 """With which the entries of a menu begin, and lines of code do not."""
 _SHORT_LINES = re.compile(rf"^(?:(?=[{_CAPITAL}]){_WORD}(?: (?:& )?{_WORD})?[ \t]*\n)+", re.MULTILINE)
-_BORDER = re.compile(r"[|:+=\s-]+|.*[\u2500-\u259f].*\s*")
+_ENTRY = re.compile(
+    r"home|about(?: us)?|contact(?: us)?|(?:log|sign) ?(?:in|out|up)|register|subscribe|search|menu|news|blog|shop|store|cart"
+    r"|basket|checkout|(?:my )?account|products|services|support|help|faqs?|careers|jobs|press|privacy|terms|cookies|site ?map"
+    r"|newsletter|events|gallery|archive|downloads|settings|profile|rss|facebook|twitter|instagram|youtube|linkedin"
+    r"|startseite|über uns|kontakt|impressum|datenschutz|anmelden|suche|aktuelles|warenkorb|hilfe|agb"
+    r"|accueil|à propos|connexion|recherche|panier|inicio|contacto|buscar|nosotros|chi siamo|contatti|accedi|carrello"
+)
+"""Usual entries of the menus of web pages, in lower case."""
+_DRAWN = re.compile(
+    r"[|:+=\s-]+|\s*\|.*\|"  # the border of a table, and a row of one
+    r"|[\[\](){}<>,;\s]+|.*[\[({]|.*(?:\([^()]+\)|\[[^\[\]]+\]|\{[^{}]+\}).*"  # brackets of code and of formulas
+    r"|.*[\u2500-\u259f\u2654-\u266f\u2800-\u28ff\U0001f000-\U0001faff].*"  # boxes, chess, notes, Braille, emoji
+)
+_REPEATED = re.compile(r"(.{1,4}?)\1{3}")
 RULER_SYMBOLS = 2
 """Different symbols of a ruler, such as `# =====`."""
 
@@ -70,14 +88,15 @@ def _is_long(block: str, start: int, stop: int) -> bool:
 
 
 class ShortLines(BlockCleaner):
-    """Removes runs of `SHORT_RUN` or more lines of one or two words without punctuation, each with a capital. Code stays."""
+    """Removes menus: runs of `SHORT_RUN` or more lines of one or two words without punctuation, each with a capital, that hold
+    usual entries. Code stays."""
 
     def begin_document(self) -> None:
         self._code = CodeLines()
         self._run = ""
-        """Short lines that may be the beginning of a run."""
-        self._removing = False
-        """True inside a run that is being removed."""
+        """Short lines that may be the beginning of a menu."""
+        self._is_list = False
+        """True inside a run that is too long for a menu."""
 
     def passages(self, block: str) -> list[Passage]:
         passages: list[Passage] = []
@@ -92,9 +111,9 @@ class ShortLines(BlockCleaner):
                 passages.append(Passage(block[at : run.start()], block[at : run.start()]))
             self._run += run[0]
             at = run.end()
-            if self._removing or self._run.count("\n") >= SHORT_RUN:
-                passages += [Passage(line, "") for line in self._run.splitlines(keepends=True)]
-                self._run, self._removing = "", True
+            if self._is_list or self._run.count("\n") > LONGEST_MENU:
+                passages.append(Passage(self._run, self._run))
+                self._run, self._is_list = "", True
         if at < len(block):
             passages += self._end_run()
             passages.append(Passage(block[at:], block[at:]))
@@ -107,35 +126,62 @@ class ShortLines(BlockCleaner):
         return self._end_run()
 
     def _end_run(self) -> list[Passage]:
-        run, self._run, self._removing = self._run, "", False
+        run, self._run, self._is_list = self._run, "", False
+        lines = run.splitlines(keepends=True)
+        entries = {entry for line in lines if _ENTRY.fullmatch(entry := line.strip().lower())}
+        if len(lines) >= SHORT_RUN and len(entries) >= max(FEWEST_ENTRIES, ENTRIES_SHARE * len(lines)):
+            return [Passage(line, "") for line in lines]
         return [Passage(run, run)] if run else []
 
 
 class SymbolLines(BlockCleaner):
-    """Removes lines with fewer than `SMALLEST_SHARE` letters and digits and no word. Rulers, tables' borders, drawn boxes and
-    code stay."""
+    """Removes a line with fewer than `SMALLEST_SHARE` letters and digits and no word, between lines that are not of symbols.
+    Drawings of several lines stay, and so do rulers, tables, brackets, emoji and code."""
 
     def begin_document(self) -> None:
         self._code = CodeLines()
+        self._held = ""
+        """A line that is removed unless one of symbols follows."""
+        self._is_beside = False
+        """True after a line of symbols."""
 
-    def edits(self, block: str) -> list[Edit]:
-        self._code.read(block)
-        return [
-            Edit(start, stop)
-            for start, stop in _mostly_symbols(block)
-            if not self._code.is_code(block, start)
-            and not _is_ruler(block[start:stop])
-            and _ANY_WORD.search(block, start, stop) is None
-        ]
+    def passages(self, block: str) -> list[Passage]:
+        return self._judged(self._held + block, last=False)
+
+    def cleaned(self, block: str) -> str:
+        return "".join(passage.after for passage in self.passages(block))
+
+    def end_document(self) -> list[Passage]:
+        return self._judged(self._held, last=True) if self._held else []
+
+    def _judged(self, text: str, *, last: bool) -> list[Passage]:
+        self._code.read(text)
+        lines, is_beside = _lone_symbols(text, self._is_beside)
+        edits = [Edit(*line) for line in lines if not self._code.is_code(text, line[0]) and not _is_drawn(text[slice(*line)])]
+        self._held = ""
+        if not last and edits and edits[-1].stop == len(text) and text.endswith("\n"):
+            start = edits.pop().start
+            text, self._held = text[:start], text[start:]
+        self._is_beside = is_beside and not self._held
+        return passages_of(text, edits)
 
 
-def _is_ruler(line: str) -> bool:
-    """True for a ruler of one or two symbols, the border of a table, a drawn box: they belong to the text around them."""
-    return len(set("".join(line.split()))) <= RULER_SYMBOLS or _BORDER.fullmatch(line) is not None
+def _is_drawn(line: str) -> bool:
+    """True for a line with a word; for a ruler of one or two symbols, or of the same ones again and again; for a table's border,
+    a drawn box, brackets, a fence: they belong to the text around them."""
+    symbols = "".join(line.split())
+    return (
+        _ANY_WORD.search(line) is not None
+        or len(set(symbols)) <= RULER_SYMBOLS
+        or _REPEATED.search(symbols) is not None
+        or _DRAWN.fullmatch(line.rstrip()) is not None
+        or FENCE.match(line) is not None
+    )
 
 
-def _mostly_symbols(block: str) -> list[tuple[int, int]]:
-    """The lines of at least `FEWEST_CHARACTERS`, spaces aside, of which less than `SMALLEST_SHARE` are letters and digits."""
+def _lone_symbols(block: str, is_beside: bool) -> tuple[list[tuple[int, int]], bool]:
+    """The lines of at least `FEWEST_CHARACTERS`, spaces aside, of which less than `SMALLEST_SHARE` are letters and digits, with
+    no line of symbols before or after, `is_beside` for the first; and true if the last line is one of symbols."""
     import numpy as np
 
     characters = np.frombuffer(block.encode("utf-32-le"), np.uint32)
@@ -145,9 +191,11 @@ def _mostly_symbols(block: str) -> list[tuple[int, int]]:
     starts = starts[starts < len(characters)]
     visible = np.add.reduceat((kinds > 0).astype(np.int32), starts)
     letters = np.add.reduceat((kinds > 1).astype(np.int32), starts)
-    found = np.flatnonzero((visible >= FEWEST_CHARACTERS) & (letters < SMALLEST_SHARE * visible))
+    drawn = np.concatenate(([is_beside], (visible > 1) & (2 * letters < visible), [False]))
+    is_noise = (visible >= FEWEST_CHARACTERS) & (letters < SMALLEST_SHARE * visible)
+    found = np.flatnonzero(is_noise & ~drawn[:-2] & ~drawn[2:])
     stops = np.append(starts[1:], len(characters))
-    return [(int(starts[line]), int(stops[line])) for line in found]
+    return [(int(starts[line]), int(stops[line])) for line in found], bool(drawn[-2])
 
 
 @functools.cache

@@ -10,8 +10,8 @@ EXAMPLE_PHONE = "555-0100"
 """555-0100 to 555-0199 are kept free for fiction."""
 
 _EMAIL = re.compile(
-    r"(?<![\w.+%-])(?!git@[\w.-]+:)[\w.+%'-]{1,64}@(?!(?:[\w-]+\.)*example\.(?:com|org|net)\b)"
-    r"(?:[^\W_](?:[\w-]{0,62}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@]|-\w)"
+    r"(?<![\w.+%-])(?!git@[\w.-]+:|[\w.]+@self\.)[\w.+%'-]{1,64}@(?!(?:[\w-]+\.)*example\.(?:com|org|net)\b)"
+    r"(?:[^\W_](?:[\w-]{0,62}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@([]|[-.]\w)"
 )
 
 _CANDIDATE = re.compile(r"[+(]?\d[\d ().\-/–\u00a0]{5,24}\d")
@@ -27,6 +27,11 @@ _LABEL = re.compile(
     r"|[☎☏📞📱])"
     r"[ \t]*(?:no\.?|number|nr\.?)?[ \t]*[:.]?[ \t]*\Z",
     re.IGNORECASE,
+)
+_YEAR = r"(?:19|20)\d\d"
+_NO_PHONE = re.compile(
+    rf"(?:{_YEAR}([-./])\d\d?\1\d\d?|\d\d?([-./])\d\d?\2{_YEAR}|{_YEAR} ?[-–/] ?{_YEAR})(?!\d)"  # dates
+    r"|[+-]?\d+\.\d+(?:[ ,/–-]+\d+\.\d+)*/?\Z"  # decimal numbers, such as coordinates
 )
 _OTHER_NUMBER = re.compile(r"\b(?:isbn|issn|doi|oclc|lccn)\b", re.IGNORECASE)
 FEWEST_DIGITS = 7
@@ -61,6 +66,8 @@ def _is_phone(block: str, start: int, stop: int) -> bool:
         return False
     before, after = block[start - 1 : start], block[stop : stop + 1]
     if (before and (before.isalnum() or before in "+-._/#=@$€£%")) or (after and (after.isalnum() or after in "%€$")):
+        return False
+    if _NO_PHONE.match(number):
         return False
     line = block.rfind("\n", 0, start) + 1
     if _LABEL.search(block, max(line, start - 40), start):

@@ -7,7 +7,7 @@ from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.views.blocks import Paragraph, Table
 
-PARAGRAPH = "The big dog ran to the old house and slept there until the next morning came with rain, and then it ran home again."
+PARAGRAPH = "The big dog ran to the old house and slept there until the next morning came with rain,\nand then it ran home again."
 
 
 def table_of(blocks: list[object]) -> Table:

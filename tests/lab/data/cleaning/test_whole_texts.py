@@ -1,0 +1,72 @@
+"""Good texts of many kinds come through whole, and cleaning twice is cleaning once."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.data.cleaning.document_cleaner import clean_documents
+from lab.data.cleaning.rule_registry import BY_NAME
+from lab.runs.run_schema import DEFAULT_RULES
+from tests.lab.data.cleaning.cleaning_texts import LINES, START, cleaned, stream, texts
+from tests.lab.data.cleaning.test_rules import CHANGES
+from tests.lab.data.cleaning.whole_texts import taken, whole_texts
+
+TEXTS = whole_texts()
+ALONE = [(rule,) for rule in BY_NAME]
+TOGETHER = [DEFAULT_RULES, tuple(BY_NAME)]
+MEETING = [
+    *(f"Title: A Book\n\n{line}" if line == START else line for line in LINES),
+    "Home\n",
+    "Log in\n",
+    "Kontakt\n",
+    "and so the verse goes on into the line that follows\n",
+    "And so it ends here, as all of the things must end.\n",
+    "/_o_\\ ^^ ~~ ; :\n",
+    "def f():\n",
+    "p(x) = {\n",
+]
+"""Lines, at which the rules may make work for each other. A START line has a header: one without is only known at the beginning
+of a document, where another rule may bring it. Other signs are plain: a sign that is removed may leave broken text behind."""
+meeting = st.lists(st.sampled_from(MEETING) | st.text("ab Zé今.,:;!?()[]-_*#|/\\'\"07@\n", max_size=14), max_size=30).map("".join)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_good_text_comes_through_whole(name: str) -> None:
+    assert {rule: passages for rule in BY_NAME if (passages := taken(TEXTS[name], rule))} == {}
+    assert cleaned(TEXTS[name], *BY_NAME) == TEXTS[name]
+
+
+def test_good_texts_come_through_whole_after_each_other() -> None:
+    parts = list(clean_documents(stream([[text] for text in TEXTS.values()]), tuple(BY_NAME)))
+    assert "".join(part.text for part in parts) == "".join(TEXTS.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["python", "c", "javascript", "shell", "sql", "go", "lisp", "html", "yaml", "json lines", "patch", "tables", "csv",
+             "syslog", "log of a server", "form in blocks", "ballad with a chorus", "music", "drawing", "chat"]
+)  # fmt: skip
+def test_what_is_no_prose_may_come_again_in_another_document(name: str) -> None:
+    parts = list(clean_documents(stream([[TEXTS[name]], [TEXTS[name]]]), tuple(BY_NAME)))
+    assert "".join(part.text for part in parts) == 2 * TEXTS[name]
+
+
+@pytest.mark.parametrize("rules", [*ALONE, *TOGETHER], ids=lambda rules: rules[0] if len(rules) == 1 else "all")
+def test_cleaning_twice_is_cleaning_once(rules: tuple[str, ...]) -> None:
+    before = [before for pairs in CHANGES.values() for before, _ in pairs]
+    for text in [*before, "".join(before), "\n".join(before), "".join(TEXTS.values()), *TEXTS.values()]:
+        once = cleaned(text, *rules)
+        assert cleaned(once, *rules) == once
+
+
+@settings(max_examples=30, deadline=None)
+@given(texts, st.sampled_from(ALONE))
+def test_a_rule_has_nothing_to_do_after_itself(text: str, rules: tuple[str, ...]) -> None:
+    once = cleaned(text, *rules)
+    assert cleaned(once, *rules) == once
+
+
+@settings(max_examples=60, deadline=None)
+@given(meeting, st.sampled_from(TOGETHER))
+def test_the_rules_together_leave_nothing_to_do(text: str, rules: tuple[str, ...]) -> None:
+    once = cleaned(text, *rules)
+    assert cleaned(once, *rules) == once
