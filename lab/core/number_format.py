@@ -8,6 +8,8 @@ MINUS = "−"
 LARGEST_PLAIN = 1e6
 SMALLEST_PLAIN = 1e-3
 """Outside these two, `significant` writes a power of ten."""
+MORE_DECIMALS = 3
+"""Decimals that a probability may get to show its change."""
 FIRST_DAY = -62_135_510_400.0
 LAST_DAY = 253_402_214_400.0
 """Unix times of the second day of year 1 and of the last day of 9999: within them every time zone has a date."""
@@ -90,6 +92,19 @@ def probability(p: float, decimals: int = 1, digits: int = 0) -> str:
         if rounded == 100:
             return f">{100 - smallest:.{decimals}f}%"
     return _minus(f"{p * 100:.{decimals}f}%")
+
+
+def probability_change(before: float, after: float, decimals: int = 1, digits: int = 0) -> tuple[str, str, str]:
+    """Two probabilities in percent and the change in percentage points: `8.84%`, `8.36%`, `−0.48`.
+
+    They have the fewest decimals, at least `decimals`, with which the change is the difference of what is printed beside it. One
+    that cannot be seen beside them has one figure: `50.0%`, `50.0%`, `+1e−6`. `digits` as for `probability`.
+    """
+    old, new = 100 * before, 100 * after
+    seen = [places for places in range(decimals, decimals + MORE_DECIMALS + 1) if round(new - old, places)]
+    agree = (at for at in seen if round(round(new, at) - round(old, at), at) == round(new - old, at))
+    places = next(agree, seen[0] if seen else decimals)
+    return probability(before, places, digits), probability(after, places, digits), fixed(new - old, places, sign=True)
 
 
 def _scaled(n: float, units: Sequence[str]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from lab.core.number_format import fixed, probability, significant, whole
+from lab.core.number_format import probability, probability_change, significant, whole
 from lab.inspect.interventions import Interventions, all_in_words
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.softmax_table import SMALL_DIGITS, softmax
@@ -123,16 +123,6 @@ def kl_in_words(kl: float) -> str:
     return f"KL(before ‖ after) = {significant(kl)} bits."
 
 
-def points(before: float, after: float) -> str:
-    """A change of probability in percentage points, the difference of the printed percentages: `+12.0`, `−0.3`.
-
-    Where these do not differ, one figure of the change itself: `−0.02`.
-    """
-    printed = round(after * 100, 1) - round(before * 100, 1)
-    change = (after - before) * 100
-    return significant(change, 1, sign=True) if change and abs(printed) < 0.05 else fixed(printed, 1, sign=True)
-
-
 def effect_view(effect: Effect, made: Interventions) -> View:
     """Probabilities and ranks before and after, side by side."""
     columns = [
@@ -143,12 +133,19 @@ def effect_view(effect: Effect, made: Interventions) -> View:
         Column("rank"),
         Column("→ rank"),
     ]
+
+    def cells(before: float, after: float, style: str = "") -> list[Cell]:
+        was, now, change = probability_change(before, after, digits=SMALL_DIGITS)
+        return [
+            Cell(was, before, bar=before, style=style),
+            Cell(now, after, bar=after, style=style),
+            Cell(change, after - before, style=style),
+        ]
+
     rows = [
         [
             Cell(change.label, style="strong" if change is effect.first_after else ""),
-            Cell(probability(change.before, digits=SMALL_DIGITS), change.before, bar=change.before),
-            Cell(probability(change.after, digits=SMALL_DIGITS), change.after, bar=change.after),
-            Cell(points(change.before, change.after), change.after - change.before),
+            *cells(change.before, change.after),
             Cell(whole(change.rank_before), float(change.rank_before)),
             Cell(whole(change.rank_after), float(change.rank_after)),
         ]
@@ -156,17 +153,8 @@ def effect_view(effect: Effect, made: Interventions) -> View:
     ]
     rest = effect.vocab_size - len(effect.changes)
     if rest:
-        moved = effect.others_after - effect.others_before
-        rows.append(
-            [
-                Cell(f"{whole(rest)} others", style="dim"),
-                Cell(probability(effect.others_before), effect.others_before, bar=effect.others_before, style="dim"),
-                Cell(probability(effect.others_after), effect.others_after, bar=effect.others_after, style="dim"),
-                Cell(points(effect.others_before, effect.others_after), moved, style="dim"),
-                Cell(""),
-                Cell(""),
-            ]
-        )
+        others = cells(effect.others_before, effect.others_after, "dim")
+        rows.append([Cell(f"{whole(rest)} others", style="dim"), *others, Cell(""), Cell("")])
     table = Table(
         columns,
         rows,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lab.core.number_format import fixed, probability, significant, whole
+from lab.core.number_format import fixed, probability, probability_change, significant, whole
 from lab.one_step.view_context import ROWS, TOP, StepContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_tables import Numbers, around, decimals_for, number
@@ -70,11 +70,8 @@ def _probabilities(context: StepContext) -> Table:
 
 def _pair(before: float, now: float, most: float) -> list[Cell]:
     """Both, and the change with a bar that is full for `most`."""
-    return [
-        Cell(probability(before, 2), before),
-        Cell(probability(now, 2), now),
-        Cell(fixed(100 * (now - before), 2, sign=True), now - before, bar=(now - before) / most),
-    ]
+    was, is_now, change = probability_change(before, now, 2)
+    return [Cell(was, before), Cell(is_now, now), Cell(change, now - before, bar=(now - before) / most)]
 
 
 def _tokens(context: StepContext) -> Table:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lab.core.errors import UserError
-from lab.core.number_format import probability, significant, whole
+from lab.core.number_format import probability, probability_change, significant, whole
 from lab.runs.run_folder import Run
 from lab.views.blocks import Array, IntervalBar, LensPath, Matrix, MatrixPanels, Prediction, StackedStrips, Strip, Table, View
 from lab.views.number_refs import element, is_token_id
@@ -94,15 +94,16 @@ class ViewAtStep:
 def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
     """The prediction now, and its probability before: `says “ran” 41%, +29 points since step 256; at step 256: “sat” 30%`."""
     top = now.lens_path.top[0]
-    words = f"says “{top.label}” {probability(top.probability)}"
+    words = f"says “{top.label}” "
     if before is None:
-        return words
+        return words + probability(top.probability)
     was = _probability_of(before.lens_path.top, top.id)
     since = _since(now, before)
     if was is None:
-        words += f", not among the most probable at step {whole(before.step)}"
+        words += f"{probability(top.probability)}, not among the most probable at step {whole(before.step)}"
     else:
-        words += f", {_points(round(top.probability, 3) - round(was, 3))} {since}"
+        _, shown, change = probability_change(was, top.probability)
+        words += f"{shown}, {f'{change} points' if top.probability != was else 'no change'} {since}"
     old = before.lens_path.top[0]
     return words if old.id == top.id else f"{words}; at step {whole(before.step)}: “{old.label}” {probability(old.probability)}"
 
@@ -114,13 +115,6 @@ def _since(now: ViewAtStep, before: ViewAtStep) -> str:
 
 def _probability_of(guesses: list[Prediction], id_: int) -> float | None:
     return next((guess.probability for guess in guesses if guess.id == id_), None)
-
-
-def _points(difference: float) -> str:
-    """A difference of two probabilities as they are shown, to a tenth of a percentage point."""
-    if abs(difference) < 0.0005:
-        return "no change"
-    return f"{'+' if difference > 0 else '−'}{abs(difference) * 100:.1f} points"
 
 
 def number_in_words(ref: str, now: ViewAtStep, before: ViewAtStep | None) -> str:

@@ -22,7 +22,7 @@ STATEMENT = re.compile(
     r" {0,3}(?:#[#! \w]|//|/\*|\*/|--+ \w|;+ |%+ \w|<[!/\w]|@\w|\$[( \w]|>>> |\"\"\"|'''|\{"  # comments, tags, prompts
     r"|import [\w.]+$|from [\w.]+ import |(?:echo|printf?|puts) [\"']"
     r"|[^\n]*(?:\w ?:?=>? ?[\"'\[({\w]|\w[\"']?: ?[\"'\[{]|\w\([\"'])"  # assignments, entries, calls
-    r"|[^\n]*(?:[{};]|[\])][,)\]]+|\]|\"\"\")[ \t]*$)| \* ",
+    r"|[^\n]*(?:[{};]|[\])][,)\]]+|\]|\"\"\")[ \t]*$)| \* |\*  ",
     re.MULTILINE,
 )
 """A line in the form of code, a comment or a heading of Markdown, wherever it stands."""

@@ -225,3 +225,23 @@ def test_a_date_is_local() -> None:
     assert number_format.date_and_time(at.timestamp()) == "2026-02-03 04:05"
     for year, bound in ((1, number_format.FIRST_DAY), (9999, number_format.LAST_DAY)):
         assert datetime(year, *((1, 2) if year == 1 else (12, 31)), tzinfo=UTC).timestamp() == bound
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "texts"),
+    [
+        (0.10, 0.22, ("10.0%", "22.0%", "+12.0")),
+        (0.0884, 0.0836, ("8.84%", "8.36%", "−0.48")),
+        (0.088449, 0.088551, ("8.845%", "8.855%", "+0.010")),
+        (0.5, 0.50001, ("50.000%", "50.001%", "+0.001")),
+        (0.5, 0.49999, ("50.000%", "49.999%", "−0.001")),
+        (0.5, 0.5, ("50.0%", "50.0%", "0.0")),
+        (0.0042, 0.1196, ("0.42%", "11.96%", "+11.54")),
+        (0.5, 0.5 + 1e-9, ("50.0%", "50.0%", "+1e−7")),
+        (0.9996, 0.9, (">99.9%", "90.0%", "−10.0")),
+    ],
+)
+def test_a_change_is_that_of_the_probabilities_and_of_what_is_printed_beside_it(
+    before: float, after: float, texts: tuple[str, str, str]
+) -> None:
+    assert number_format.probability_change(before, after, digits=2) == texts

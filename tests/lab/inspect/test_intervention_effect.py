@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lab.inspect.intervention_effect import effect, effect_view, in_short, kl_bits, points, sentence
+from lab.inspect.intervention_effect import effect, effect_view, in_short, kl_bits, sentence
 from lab.inspect.interventions import Intervention
 from lab.views.blocks import Table
+from tests.lab.inspect.read_views import printed
 
 OFF = (Intervention(part="attn.z", how="off", layer=1, head=0),)
 
@@ -99,15 +100,15 @@ def test_the_view_adds_up_and_marks_who_leads_now() -> None:
     assert "Head 2.1 off" in view.sentence
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "text"),
-    [
-        (0.10, 0.22, "+12.0"),
-        (0.0884, 0.0836, "−0.4"),  # printed 8.8% and 8.4%, although the difference is 0.48
-        (0.5, 0.50001, "+0.001"),
-        (0.5, 0.49999, "−0.001"),
-        (0.5, 0.5, "0.0"),
-    ],
-)
-def test_points_are_what_the_printed_percentages_give(before: float, after: float, text: str) -> None:
-    assert points(before, after) == text
+def test_every_row_of_the_table_reproduces_its_change() -> None:
+    for seed in range(20):
+        before, after = rows(seed)
+        near = before + (after - before) / 10 ** (seed % 4)
+        view = effect_view(effect(before, near, LABELS.__getitem__, "head 2.1 off", "“ran”", 3), OFF)
+        (table,) = [block for block in view.blocks if isinstance(block, Table)]
+        for row in table.rows:
+            (was, _), (now, _), (change, unit) = (printed(cell) for cell in row[1:4])
+            true = 100 * ((row[2].value or 0.0) - (row[1].value or 0.0))
+            assert change == pytest.approx(true, abs=unit * 0.5001)
+            if abs(true) > 0.001:  # else both look alike, and the change stands by itself
+                assert 100 * (now - was) == pytest.approx(change, abs=unit * 1.0001), row

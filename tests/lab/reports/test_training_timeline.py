@@ -126,10 +126,17 @@ def test_the_change_of_a_prediction_is_told_in_points() -> None:
     assert unlisted == "says “ ran” 41.2%, not among the most probable at step 256; at step 256: “ sat” 30.0%"
 
 
-def test_the_points_are_those_between_the_shown_probabilities() -> None:
-    """51.9% and 43.5% are 8.4 points apart, though 0.51944 and 0.43454 are 8.49."""
-    said = prediction_in_words(seen(270, [(1, " ran", 0.43454)]), seen(300, [(1, " ran", 0.51944)]))
-    assert said == "says “ ran” 43.5%, −8.4 points against step 300"
+@pytest.mark.parametrize(
+    ("was", "now", "words"),
+    [
+        (0.51944, 0.43454, "43.45%, −8.49 points"),  # 51.9% and 43.5% are 8.4 points apart
+        (0.088449, 0.088551, "8.855%, +0.010 points"),  # 8.8% and 8.9% are 0.1 apart
+        (0.4, 0.40001, "40.001%, +0.001 points"),
+    ],
+)
+def test_the_points_are_those_between_the_probabilities_and_the_shown_ones(was: float, now: float, words: str) -> None:
+    said = prediction_in_words(seen(270, [(1, " ran", now)]), seen(300, [(1, " ran", was)]))
+    assert said == f"says “ ran” {words} against step 300"
 
 
 def test_a_token_s_id_is_no_measurement() -> None:

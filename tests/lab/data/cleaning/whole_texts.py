@@ -1,4 +1,4 @@
-"""Texts that every cleaning rule leaves whole, and a table of what each takes: `python -m tests.lab.data.cleaning.whole_texts`."""
+"""Texts that every rule leaves whole, and a table of what each takes: `python -m tests.lab.data.cleaning.whole_texts`."""
 
 from pathlib import Path
 
@@ -12,8 +12,12 @@ def whole_texts() -> dict[str, str]:
     """The texts by their names."""
     parts = Path(__file__).with_suffix(".txt").read_text("utf-8").split(MARK)[1:]
     texts = dict(part.split("\n", 1) for part in parts)
-    texts["csv without spaces"] = "".join(",".join(str(pixel % 256) for pixel in range(row, row + 784)) + "\n" for row in range(3))
-    texts["list of names"] = "".join(f"{first}{last}\n" for first in ("Al", "Bern", "Car", "Dor") for last in ("a", "o", "in") * 20)
+    texts["csv without spaces"] = "".join(
+        ",".join(str(pixel % 256) for pixel in range(row, row + 784)) + "\n" for row in range(3)
+    )
+    texts["list of names"] = "".join(
+        f"{first}{last}\n" for first in ("Al", "Bern", "Car", "Dor") for last in ("a", "o", "in") * 20
+    )
     return texts
 
 
