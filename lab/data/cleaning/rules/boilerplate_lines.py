@@ -78,7 +78,7 @@ _PATTERNS = {
     "JavaScript notice": (
         rf"{_BEGINNING}(?:please|you (?:need to|must|have to|should)|to (?:view|use|see|run) this)\b.{{0,80}}"
         r"\b(?:enable|turn on|activate|allow) javascript\b",
-        rf"{_BEGINNING}(?!if\b|when\b|where\b)(?:[\w' ]{{1,30}} )?"
+        rf"{_BEGINNING}(?!if\b|when\b|where\b)(?:[\w', ]{{1,30}} )?"
         r"javascript (?:is|must be|has to be|needs to be|seems to be|appears to be|to be) (?:currently )?"
         rf"{_OFF_OR_ON}\b.{{0,60}}"
         r"\b(?:your browser|this browser|to (?:view|use|see)|this (?:site|page|website|feature|app))\b",

@@ -31,6 +31,7 @@ ODD_SHARE = 1 / 20
 
 _WORD = re.compile(r"\w+")
 _ODD = re.compile(r"[][{}<>=_/\\|+*&%$#@^~`]|[,;:.]\w|\b\d[\d.,:-]*| {3,}|\t")
+_ITEM = re.compile(r"(?:[-*•+–]|\d+[.)]) ")
 _SENTENCES = re.compile(
     r"(?![^.!?,;]{1,40}:\s|.*[,;|][\"']?[^\W\d_])[\"'“‘«„¿¡]{0,2}[^\W\d_].*[.!?…。！？][\"'”’»]{0,2}"  # no label, no cells
 )
@@ -171,7 +172,8 @@ def _is_prose(paragraph: str) -> bool:
     lines = [line.strip() for line in paragraph.strip().split("\n")]
     width = max(map(len, lines))
     is_broken = width >= NARROWEST and all(
-        len(line) + 1 + len(after.split(maxsplit=1)[0]) >= 0.9 * width for line, after in pairwise(lines)
+        len(line) + 1 + len(after.split(maxsplit=1)[0]) >= 0.9 * width and not _ITEM.match(after)
+        for line, after in pairwise(lines)
     )
     is_verse = all(line.lstrip("\"'“‘«„¿¡(")[:1].isupper() and not line.isupper() for line in lines)
     return len(lines) == 1 or (is_broken and not is_verse)

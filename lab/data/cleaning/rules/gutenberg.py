@@ -23,7 +23,7 @@ _START = re.compile(
 _BODY_START = re.compile(rf"{_START_LINE})[^\n]*\n?", re.MULTILINE | re.IGNORECASE)
 _HEADER = re.compile(
     r"^(?:Title: |(?i:E(?:book|text)\s*$|This E(?:book|text) is for the use"
-    r"|[*\s]{0,9}(?:The |This is the )?Project Gutenberg(?:['’]s|\W{0,2}(?:tm)? ?E(?:book|text))[^\n]*[^.:\n]$))",
+    r"|[* ]{0,9}(?:The |This is the )?Project Gutenberg(?:['’]s|\W{0,2}(?:tm)? ?E(?:book|text))[^\n]*[^.:\n]$))",
     re.MULTILINE,
 )
 """A line with which a header begins, or which one holds."""
@@ -108,9 +108,12 @@ class Gutenberg(BlockCleaner):
         end = _END.match(text)
         if end is not None and not last and len(text) < end.end() + LICENCE_BEGINNING:
             return "", 0
-        if end is not None and _LICENCE.search(text, end.end(), end.end() + LICENCE_BEGINNING) is None:
-            self._place = "head"
-            return "licence", end.end()
+        if end is not None:
+            stop = end.end() + LICENCE_BEGINNING
+            header = _HEADER.search(text, end.end(), stop)
+            if _LICENCE.search(text, end.end(), header.start() if header is not None else stop) is None:
+                self._place = "head"
+                return "licence", end.end()
         start, is_settled = _start_line(text, last)
         licence_end = _LICENCE_END.search(text, 0, FRAME_CHARACTERS + MARKER_CHARACTERS)
         if licence_end is not None and (start is None or licence_end.start() < start.start()):

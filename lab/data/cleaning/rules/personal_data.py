@@ -10,7 +10,7 @@ EXAMPLE_PHONE = "555-0100"
 """555-0100 to 555-0199 are kept free for fiction."""
 
 _EMAIL = re.compile(
-    r"(?<![\w.+%-])(?!git@[\w.-]+:|[\w.]+@self\.)[\w.+%'-]{1,64}@(?!(?:[\w-]+\.)*example\.(?:com|org|net)\b)"
+    r"(?<![\w.+%-])(?!git@[\w.-]+:)[\w.+%'-]{1,64}@(?!self\.|(?:[\w-]+\.)*example\.(?:com|org|net)\b)"
     r"(?:[^\W_](?:[\w-]{0,62}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@([]|[-.]\w)"
 )
 
