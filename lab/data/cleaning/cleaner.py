@@ -205,6 +205,8 @@ class CodeLines:
 
     def is_fenced(self, start: int) -> bool:
         """True if the line of this block that starts here stands between fences."""
+        if not self._fenced:
+            return False
         at = bisect_right(self._fenced, start, key=itemgetter(0)) - 1
         return at >= 0 and start < self._fenced[at][1]
 

@@ -141,7 +141,7 @@ RULES: tuple[CleaningRule, ...] = (
     CleaningRule(
         "short-lines",
         ShortLines,
-        "runs of very short lines",
+        "menus of short lines",
         "Removes menus: runs of 4 to 100 lines of one or two words each, with a capital and no punctuation. At least three, and "
         "a third of them, must be usual entries such as Home, About us, Log in or Kontakt.",
         "C4 removes every line of fewer than 3 words; FineWeb drops a page where 67% of the lines have at most 30 characters.",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from lab.data.cleaning.rule_registry import BY_NAME
 from screens.app import LabApp
 from screens.widgets.page_bar import PageBar
 
@@ -27,7 +28,7 @@ def test_a_page_of_data(snap_compare: Any, until: Any, page: str, size: tuple[in
         await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("web.txt"))
         await pilot.press(page)
         if page == "e":
-            await pilot.press("a", *"jjjjjjjjj")
+            await pilot.press("a", *"j" * list(BY_NAME).index("emails"))
             await until(pilot, lambda: screen.shown.funnel is not None and len(screen.shown.funnel.steps) == 15)
         else:
             await until(pilot, lambda: screen.shown.tokens is not None)
