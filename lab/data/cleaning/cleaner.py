@@ -108,8 +108,7 @@ class BlockCleaner(Cleaner):
 
     def cleaned(self, block: str) -> str:
         """A block as it is left."""
-        edits = self.edits(block)
-        return "".join(passage.after for passage in passages_of(block, edits)) if edits else block
+        return "".join(passage.after for passage in self.passages(block))
 
     def end_document(self) -> list[Passage]:
         """The passages that were held back until the end of the document."""
@@ -246,9 +245,6 @@ class ParagraphCleaner(BlockCleaner):
             at = blank.end()
         self._hold(block[at:], at, found)
         return self._judged(found)
-
-    def cleaned(self, block: str) -> str:
-        return "".join(passage.after for passage in self.passages(block))
 
     def end_document(self) -> list[Passage]:
         return self._judged([("".join(self._held), "")] if self._held else [])

@@ -2,13 +2,10 @@
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
 from lab.data.cleaning.cleaner import LONGEST_LINE, BlockCleaner, CodeLines, Edit, ParagraphCleaner
-
-if TYPE_CHECKING:
-    from lab.data.cleaning.rules.seen_hashes import SeenHashes
 
 SHORTEST_LINE = 50
 """Characters of a line that is compared, spaces around it aside. Shorter ones repeat in good text: verse, code, dialogue."""
@@ -39,18 +36,26 @@ _RUNS_ON = re.compile(r"\s*(?:\S+\s+){3}.*[^\s.!?…。！？:\"'”’»)]\s*")
 """A line of four words or more, as of verse or of a broken paragraph, that goes on in the next one."""
 
 
-def _seen() -> "SeenHashes":
-    from lab.data.cleaning.rules.seen_hashes import SeenHashes
+class _Remembering(BlockCleaner):
+    """A cleaner with a table of what has come before in any document."""
 
-    return SeenHashes()
-
-
-class DuplicateLines(BlockCleaner):
-    """Removes a line of whole sentences that has come before in any document. Spaces around it do not count. Code stays."""
+    WHAT = ""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
+        from lab.data.cleaning.rules.seen_hashes import SeenHashes
+
         super().__init__(longest)
-        self._table = _seen()
+        self._table = SeenHashes()
+
+    def notes(self) -> tuple[str, ...]:
+        words = f"The table of {self.WHAT} is full: from some place on, only repeats of what is in it are found."
+        return (words,) if self._table.is_full else ()
+
+
+class DuplicateLines(_Remembering):
+    """Removes a line of whole sentences that has come before in any document. Spaces around it do not count. Code stays."""
+
+    WHAT = "lines"
 
     def begin_document(self) -> None:
         self._code = CodeLines()
@@ -87,16 +92,11 @@ class DuplicateLines(BlockCleaner):
             if is_seen and _is_sentences(line) and not _RUNS_ON.fullmatch(before)
         ]
 
-    def notes(self) -> tuple[str, ...]:
-        return _full("lines", self._table)
 
-
-class DuplicateParagraphs(ParagraphCleaner):
+class DuplicateParagraphs(_Remembering, ParagraphCleaner):
     """Removes a paragraph of prose that has come before in any document. Spaces at the ends of its lines do not count."""
 
-    def __init__(self, longest: int = LONGEST_LINE) -> None:
-        super().__init__(longest)
-        self._table = _seen()
+    WHAT = "paragraphs"
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
         from lab.data.cleaning.rules.seen_hashes import text_hashes
@@ -108,18 +108,13 @@ class DuplicateParagraphs(ParagraphCleaner):
             unwanted[at] = bool(is_seen) and _is_prose(paragraphs[at])
         return unwanted
 
-    def notes(self) -> tuple[str, ...]:
-        return _full("paragraphs", self._table)
 
-
-class NearDuplicates(ParagraphCleaner):
+class NearDuplicates(_Remembering, ParagraphCleaner):
     """Removes a paragraph of prose one of whose bands of MinHash values an earlier one has, in any document. Case and punctuation
     do not count."""
 
-    def __init__(self, longest: int = LONGEST_LINE) -> None:
-        super().__init__(longest)
-        self._table = _seen()
-        self._minhash: Any = None
+    WHAT = "near-duplicates"
+    _minhash: Any = None
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
         import numpy as np
@@ -149,9 +144,6 @@ class NearDuplicates(ParagraphCleaner):
         minhash = self._minhash.copy()
         minhash.update_batch((runs >> np.uint64(32)).tolist())
         return minhash.hashvalues
-
-    def notes(self) -> tuple[str, ...]:
-        return _full("near-duplicates", self._table)
 
 
 def _is_code(paragraph: str) -> bool:
@@ -189,9 +181,3 @@ def _band_hashes(signatures: Any) -> Any:
         hashes = (hashes + values[:, :, at]) * np.uint64(MULTIPLIER)
         hashes = hashes ^ (hashes >> np.uint64(32))
     return np.where(hashes == 0, np.uint64(1), hashes)
-
-
-def _full(what: str, table: "SeenHashes") -> tuple[str, ...]:
-    if not table.is_full:
-        return ()
-    return (f"The table of {what} is full: from some place on, only repeats of what is in it are found.",)

@@ -53,9 +53,6 @@ class Gutenberg(BlockCleaner):
     def passages(self, block: str) -> list[Passage]:
         return self._read(self._held + block, last=False)
 
-    def cleaned(self, block: str) -> str:
-        return "".join(passage.after for passage in self.passages(block))
-
     def end_document(self) -> list[Passage]:
         return self._read(self._held, last=True)
 

@@ -119,9 +119,6 @@ class ShortLines(BlockCleaner):
             passages.append(Passage(block[at:], block[at:]))
         return passages
 
-    def cleaned(self, block: str) -> str:
-        return "".join(passage.after for passage in self.passages(block))
-
     def end_document(self) -> list[Passage]:
         return self._end_run()
 
@@ -147,9 +144,6 @@ class SymbolLines(BlockCleaner):
 
     def passages(self, block: str) -> list[Passage]:
         return self._judged(self._held + block, last=False)
-
-    def cleaned(self, block: str) -> str:
-        return "".join(passage.after for passage in self.passages(block))
 
     def end_document(self) -> list[Passage]:
         return self._judged(self._held, last=True) if self._held else []
