@@ -20,7 +20,6 @@ _START = re.compile(
     r"|\*END\*? ?THE SMALL PRINT![^\n]{0,300}\n?)",
     re.MULTILINE | re.IGNORECASE,
 )
-_BODY_START = re.compile(rf"{_START_LINE})[^\n]*\n?", re.MULTILINE | re.IGNORECASE)
 _HEADER = re.compile(
     r"^(?:Title: |(?i:E(?:book|text)\s*$|This E(?:book|text) is for the use"
     r"|[* ]{0,9}(?:The |This is the )?Project Gutenberg(?:['’]s|\W{0,2}(?:tm)? ?E(?:book|text))[^\n]*[^.:\n]$))",
@@ -35,6 +34,7 @@ _END = re.compile(
     r"|End of (?:the |this )?Project Gutenberg(?:['’]s|(?:™|-tm)? E(?:book|text)))[^\n]*\n?",
     re.MULTILINE | re.IGNORECASE,
 )
+_MARKER = re.compile(rf"(?P<start>{_START_LINE})[^\n]*\n?)|{_END.pattern}", re.MULTILINE | re.IGNORECASE)
 _LICENCE_END = re.compile(r"newsletter to hear about new ebooks[^\n]*\n?", re.IGNORECASE)
 
 
@@ -79,15 +79,17 @@ class Gutenberg(BlockCleaner):
             return self._settle_tail(text, last)
         if self._place == "other":
             return "", len(text)
-        end = _END.search(text)
-        start = _BODY_START.search(text, 0, end.start() if end is not None else len(text))
-        if start is not None:
-            is_quoted = self._quotes ^ _quotes(text[: start.start()])
-            return ("", start.end() if is_quoted else start.start()) if start.start() or is_quoted else ("header", start.end())
-        if end is None:
+        marker = _MARKER.search(text)
+        if marker is None:
             return "", len(text)
+        if marker["start"] and self._quotes ^ _quotes(text[: marker.start()]):
+            return "", marker.end()
+        if marker.start():
+            return "", marker.start()
+        if marker["start"]:
+            return "header", marker.end()
         self._place = "tail"
-        return ("", end.start()) if end.start() else self._settle_tail(text, last)
+        return self._settle_tail(text, last)
 
     def _settle_head(self, text: str, last: bool) -> tuple[str, int]:
         start, is_settled = _start_line(text, last)
