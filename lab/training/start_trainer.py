@@ -14,6 +14,7 @@ from lab.planning.run_request import SettingError
 from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_schema import Status
+from lab.training.distributed.rank_environment import OWN_LAUNCHER
 
 
 def start_trainer(run: Run, ranks: int | None = None, waiting: Callable[[], None] = lambda: None) -> int:
@@ -82,8 +83,9 @@ def _start_process(run: Run, count: int) -> DetachedProcess:
     if count == 1:
         module, arguments, environment = "lab.training.trainer", [str(run.path)], torch_environment(threads)
     else:
-        module, arguments = "lab.training.distributed.launcher", [str(run.path), str(count)]
-        environment = torch_environment(max(1, (threads or cores()) // count)) | {"PYTHONSAFEPATH": "1"}
+        module = "lab.training.distributed.launcher"
+        arguments = ["--standalone", "--nproc-per-node", str(count), str(run.path)]
+        environment = torch_environment(max(1, (threads or cores()) // count)) | {OWN_LAUNCHER: "1"}
     return DetachedProcess(module, arguments, log=run.log_path, folder=run.path, environment=environment)
 
 

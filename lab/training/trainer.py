@@ -3,8 +3,8 @@
 This module holds everything around the training itself: the run's lock, signals, status, and errors. torch is imported only once
 the lock is held, in `lab.training.training_loop`, so that a second trainer is refused at once.
 
-Started by torchrun, as `torchrun --nproc-per-node 8 -m lab.training.trainer RUN`, it is one rank of several: rank 0 owns the run,
-and the others (`lab.training.distributed`) compute what it tells them.
+Started by torchrun, or rather by `lab.training.distributed.launcher`, it is one rank of several: rank 0 owns the run, and the
+others (`lab.training.distributed`) compute what it tells them.
 
 SIGTERM, SIGINT and SIGHUP save and end; the same signal once more ends at once, and the last checkpoint stands.
 """

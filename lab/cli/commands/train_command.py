@@ -103,7 +103,8 @@ def train(
 
 def _start_later_in_words(run: Run) -> str:
     name, ranks = shlex.quote(run.name), run.config.train.ranks
-    other = f", and so does `torchrun --nproc-per-node {ranks} -m lab.training.trainer {name}`" if ranks > 1 else ""
+    launcher = f"python -P -m lab.training.distributed.launcher --standalone --nproc-per-node {ranks} {name}"
+    other = f", and so does `{launcher}`, with the options of torchrun" if ranks > 1 else ""
     return f"It does not train yet: `llmlab resume {name}` starts it{other}."
 
 

@@ -1,9 +1,10 @@
-"""Launcher of the ranks of one machine: `python -P -m lab.training.distributed.launcher RUN COUNT` runs PyTorch's torchrun.
+"""Launcher of the ranks of one machine, PyTorch's torchrun: `python -P -m lab.training.distributed.launcher OPTIONS RUN`.
 
-Its own messages are left out, so that the last line of the run's log is what a rank said; of a rank that a signal has ended, and
-that so could say nothing, it tells. It hands a signal on to the ranks, and ends those that are left when one has failed: either
-way they have `SHUTDOWN_SECONDS`, for rank 0 saves. A torchrun of the user's own gives 30 seconds where a rank has failed, and
-TORCH_ELASTIC_SHUTDOWN_TIMEOUT after a signal.
+The options are torchrun's. Three things differ. The ranks import nothing from the folder that it is started in, where a user may
+have a `models.py` or a `lab/`. After a signal, which it hands on to the ranks, the exit code is 0 if all have ended well. Of
+torchrun's messages only one is told, in a sentence: that a signal has ended a rank, which then could say nothing itself.
+
+When one rank has failed, or after a signal, the others have TORCH_ELASTIC_SHUTDOWN_TIMEOUT seconds to end, since rank 0 saves.
 """
 
 import inspect
@@ -12,51 +13,58 @@ import os
 import signal
 import sys
 
-from lab.training.distributed.rank_environment import OWN_LAUNCHER
-
 SHUTDOWN_SECONDS = 600
 """Time for the ranks to end after a signal or the failure of one, rank 0 with a checkpoint, before they are killed."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run the ranks to their end. Returns the exit code: 0 finished or stopped, 1 failed."""
+    """Run the ranks to their end. Returns the exit code: 0 finished or stopped, 1 failed, 2 for options that torchrun lacks."""
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
 
-    path, count = arguments
+    *options, path = arguments or [""]
     logging.disable(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
-    os.environ[OWN_LAUNCHER] = "1"
-    give_time(int(os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]))
-    options = ["--standalone", "--nproc-per-node", count, "--max-restarts", "0"]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    codes = watch_the_end(int(os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]))
     try:
         run.main([*options, "-m", "lab.training.trainer", path])
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode < 0:  # else the rank has said why
-            sys.stderr.write(f"Rank {rank} (process {failure.pid}) was ended by {failure.signal_name()}.\n")
+    except ChildFailedError:
         return 1
-    except SignalException:
-        return 0  # so have the ranks, to which it was handed on
+    except SignalException:  # handed on to the ranks, which save
+        return int(any(codes))
+    except RendezvousError as error:
+        sys.stderr.write(f"The machines of this training did not find each other: {str(error).rstrip('.')}.\n")
+        return 1
     return 0
 
 
-def give_time(seconds: int) -> None:
-    """Have torchrun wait so long for the other ranks when one has failed: for that it has no option, and kills them after 30 s.
+def watch_the_end(seconds: int) -> list[int | None]:
+    """Have torchrun wait so long for the ranks to end, and say which one a signal has ended, before it ends the others.
 
-    A version of PyTorch whose `close` has no timeout is left as it is.
+    Returns a list that will hold their exit codes. torchrun has an option for none of this, and kills ranks after 30 s where one
+    has failed; a version of PyTorch whose `close` has no timeout waits as long as it does.
     """
     from torch.distributed.elastic.multiprocessing.api import PContext
 
     plain = PContext.close
-    if "timeout" not in inspect.signature(plain).parameters:
-        return
+    waits = (seconds,) if "timeout" in inspect.signature(plain).parameters else ()
+    codes: list[int | None] = []
 
-    def close(self: PContext, death_sig: signal.Signals | None = None, timeout: int = seconds) -> None:
-        plain(self, death_sig, timeout)
+    def close(self: PContext, death_sig: signal.Signals | None = None, *timeout: int) -> None:
+        handlers = getattr(self, "subprocess_handlers", {})
+        for local_rank, handler in handlers.items() if death_sig is None else ():
+            code = handler.proc.poll()
+            if code is not None and code < 0:  # else the rank has said why
+                name = signal.Signals(-code).name
+                sys.stderr.write(f"Rank {self.envs[local_rank]['RANK']} (process {handler.proc.pid}) was ended by {name}.\n")
+        plain(self, death_sig, *(timeout or waits))
+        codes.extend(handler.proc.returncode for handler in handlers.values())
 
     PContext.close = close  # type: ignore[method-assign]
+    return codes
 
 
 if __name__ == "__main__":

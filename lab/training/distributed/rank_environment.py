@@ -7,7 +7,7 @@ from lab.core.errors import UserError
 
 MOST_RANKS = 4096
 OWN_LAUNCHER = "LLMLAB_OWN_LAUNCHER"
-"""Variable that `lab.training.distributed.launcher` sets, for the ranks to leave out what `llmlab` tells."""
+"""Variable that `lab.training.start_trainer` sets, for the ranks to leave out what `llmlab` tells."""
 
 
 @dataclass(frozen=True)

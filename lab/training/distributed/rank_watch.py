@@ -113,6 +113,15 @@ class RankWatch:
         """Ranks that have not sent a heartbeat yet."""
         return [rank for rank in self._others if rank not in self.beats]
 
+    def died_while_starting(self) -> list[int]:
+        """The missing ranks of this machine that are no longer among its launcher's processes: it then ends the others."""
+        launcher = psutil.Process().parent()
+        living = {_rank_of(process) for process in launcher.children()} if launcher is not None else set()
+        if self._environment.rank not in living:
+            return []  # the launcher itself is gone
+        first = self._environment.rank - self._environment.local_rank
+        return [rank for rank in self.missing() if first <= rank < first + self._environment.local_count and rank not in living]
+
     def lost(self, seconds: float = 0.0) -> str:
         """A sentence if a rank is lost; looked for until the time is up."""
         deadline = time.monotonic() + seconds
@@ -225,6 +234,8 @@ def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Cal
             raise UserError(watch.known_loss)
         report(len(watch.missing()))
         if signals.caught:
+            if dead := watch.died_while_starting():
+                raise EndedEarlyError(f"{_ranks_in_words(dead).capitalize()} died while starting, and training ended with it.")
             raise EndedEarlyError(
                 f"Ended by {signals.caught} before the training began; {_ranks_in_words(watch.missing())} had not joined."
             )
@@ -237,6 +248,14 @@ def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Cal
 
 def _ranks_in_words(ranks: list[int]) -> str:
     return f"rank {ranks[0]}" if len(ranks) == 1 else f"{counted(len(ranks), 'rank')}"
+
+
+def _rank_of(process: psutil.Process) -> int | None:
+    """The rank of a process as its launcher has told it; None of one that has ended or is no rank."""
+    try:
+        return int(process.environ()["RANK"])
+    except (psutil.Error, KeyError):
+        return None
 
 
 def _is_alive(pid: int) -> bool:

@@ -243,7 +243,7 @@ def test_a_run_for_torchrun_is_made_and_not_started(llmlab: Call, home: Path, te
     made = llmlab("train", str(text), *TINY, "--steps", "20", "--name", "later", "--no-start", "--ranks", "2", "--device", "cpu")
     assert made.out.splitlines()[-1] == (
         "It does not train yet: `llmlab resume later` starts it, and so does "
-        "`torchrun --nproc-per-node 2 -m lab.training.trainer later`."
+        "`python -P -m lab.training.distributed.launcher --standalone --nproc-per-node 2 later`, with the options of torchrun."
     )
     assert json.loads(llmlab("runs", "--json").out)[0]["phase"] == "not started"
     assert "  not started  " in llmlab("runs").out

@@ -7,11 +7,12 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch._C._distributed_c10d import HashStore
 from torch.distributed import DistNetworkError
-from torch.distributed.elastic.multiprocessing.api import PContext, SubprocessContext
+from torch.distributed.elastic.multiprocessing.api import PContext, SignalException, SubprocessContext
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from lab.core.errors import UserError
@@ -114,32 +115,70 @@ def test_no_rank_waits_for_others_when_the_launcher_is_gone(rank: int) -> None:
     watch.end()
 
 
-@pytest.mark.parametrize(
-    ("code", "told"), [(-9, "Rank 1 (process 12) was ended by SIGKILL.\n"), (2, "")], ids=["silent", "has spoken"]
-)
-def test_the_launcher_speaks_for_a_rank_that_could_not(
-    code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(arguments: list[str]) -> None:
-        raise ChildFailedError("trainer", {1: ProcessFailure(1, 12, code, "")})
+class Ended:
+    """A rank that has ended, as torchrun keeps it."""
 
-    monkeypatch.setattr("torch.distributed.run.main", fail)
-    monkeypatch.setattr("logging.disable", lambda level: None)
-    monkeypatch.setattr(PContext, "close", PContext.close)  # which the launcher replaces
-    monkeypatch.setattr("os.environ", dict(os.environ))
-    assert launcher.main(["run", "2"]) == 1
-    assert capsys.readouterr().err == told
+    def __init__(self, code: int) -> None:
+        self.proc = self
+        self.pid, self.returncode = 12, code
+
+    def poll(self) -> int:
+        return self.returncode
 
 
-def test_the_launcher_gives_the_other_ranks_time_when_one_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rank 0 may be saving. torchrun then calls `close` without a timeout."""
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[signal.Signals, int]]:
+    """The signals and times with which PyTorch closes its ranks, and nothing of the launcher's that lasts."""
     closed: list[tuple[signal.Signals, int]] = []
     monkeypatch.setattr(PContext, "close", PContext.close)
     monkeypatch.setattr(SubprocessContext, "_close", lambda self, death_sig, timeout: closed.append((death_sig, timeout)))
-    launcher.give_time(600)
+    monkeypatch.setattr("logging.disable", lambda level: None)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    return closed
+
+
+def ranks_that_ended(*codes: int) -> SubprocessContext:
     context = object.__new__(SubprocessContext)
     context._tail_logs, context.filtered_stdout, context.filtered_stderr = [], None, None
     context.__dict__ |= {"_stdout_tail": None, "_stderr_tail": None}  # their names in torch 2.6
+    context.envs = {rank: {"RANK": str(rank)} for rank in range(len(codes))}
+    context.subprocess_handlers = {rank: Ended(code) for rank, code in enumerate(codes)}
+    return context
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [((0, -9), "Rank 1 (process 12) was ended by SIGKILL.\n"), ((2, 0), "")],
+    ids=["silent", "has spoken"],
+)
+def test_the_launcher_speaks_for_a_rank_that_could_not(
+    codes: tuple[int, int], told: str, closed: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> None:
+        ranks_that_ended(*codes).close()
+        assert capsys.readouterr().err == told, "before the others end, who would speak for themselves"
+        raise ChildFailedError("trainer", {1: ProcessFailure(1, 12, codes[1], "")})
+
+    monkeypatch.setattr("torch.distributed.run.main", fail)
+    assert launcher.main(["--nproc-per-node", "2", "run"]) == 1
+
+
+@pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((1, 0), 1), ((0, -9), 1)])
+def test_ranks_that_a_signal_has_ended_fail_only_if_one_of_them_did(
+    codes: tuple[int, int], code: int, closed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(arguments: list[str]) -> None:
+        ranks_that_ended(*codes).close(signal.SIGTERM, 60)
+        raise SignalException("a signal", sigval=signal.SIGTERM)
+
+    monkeypatch.setattr("torch.distributed.run.main", end)
+    assert launcher.main(["--nproc-per-node", "2", "run"]) == code
+
+
+def test_the_launcher_gives_the_other_ranks_time_when_one_has_failed(closed: list[tuple[signal.Signals, int]]) -> None:
+    """Rank 0 may be saving. torchrun then calls `close` without a timeout."""
+    launcher.watch_the_end(600)
+    context = ranks_that_ended()
     context.close()
     context.close(signal.SIGINT, 5)
     assert closed == [(signal.SIGTERM, 600), (signal.SIGINT, 5)]

@@ -3,8 +3,12 @@
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -161,7 +165,8 @@ def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tin
     assert not trainer_lock_is_held(run.lock_path)
     assert run.phase() == "interrupted"
     sentence = f"Rank 1 ended: Rank 0 (process {pids[0]} on {host}) died, and training ended with it."
-    assert unresponsive_reason(run, run.status(), "interrupted") == f"The trainer died; its last output: {sentence}"
+    died = f"The trainer died at step {run.status().step}, and the last checkpoint is of step {status.step}"
+    assert unresponsive_reason(run, run.status(), "interrupted") == f"{died}; its last output: {sentence}"
     ranks.train(run, 1)
     ranks.train(straight, 1)
     assert_close(run, straight, 100)
@@ -250,3 +255,67 @@ def test_the_launcher_starts_the_ranks_and_its_death_saves_the_run(tiny_run: Tin
     first = next(iter(run.events().read()))
     assert (first.step, first.kind, first.text) == (0, "computing", "Each of the 2 ranks draws its own dropout masks.")
     assert load_model(run, "last")[1] == status.step
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts the launcher of one machine as a user does, in a folder with a `models.py` and a `lab/` of the user's own."""
+    folder = tmp_path / "of the user"
+    (folder / "lab").mkdir(parents=True)
+    for name in ("models.py", "lab/__init__.py"):
+        (folder / name).write_text("raise SystemExit('imported from the working directory')\n")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(run: Run, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-P", "-m", "lab.training.distributed.launcher", *options, str(run.path)]
+        with run.log_path.open("ab") as log:
+            started.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+def rank_below(launcher: subprocess.Popen[bytes], rank: int) -> psutil.Process | None:
+    found = [each for each in psutil.Process(launcher.pid).children() if "lab.training.trainer" in each.cmdline()]
+    return next((each for each in found if each.environ()["RANK"] == str(rank)), None)
+
+
+def test_two_machines_that_a_signal_stops_save_and_end_without_a_failure(
+    tiny_run: TinyRun, launched: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    options = ("--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "1", "--rdzv-endpoint", meeting)
+    launchers = [launched(run, *options) for _ in range(2)]
+    wait_for(lambda: reached(run, 5))
+    for launcher in launchers:
+        launcher.terminate()
+    assert [launcher.wait(PATIENCE) for launcher in launchers] == [0, 0], run.log_path.read_text()
+    step = run.status().step
+    assert load_model(run, "last")[1] == step >= 5
+    assert run.log_path.read_text() == (
+        f"{run.name} trains on 2 ranks (cpu), from step 0 of 1000000; `llmlab` shows it.\n"
+        f"{run.name} is stopped at step {step} and saved. Ended by SIGTERM. "
+        f"The same command goes on, or `llmlab resume {run.name}`.\n"
+    )
+
+
+def test_a_rank_that_is_killed_while_it_starts_is_named(
+    tiny_run: TinyRun, launched: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    launcher = launched(run, "--standalone", "--nproc-per-node", "2")
+    wait_for(lambda: rank_below(launcher, 1))
+    killed = rank_below(launcher, 1)
+    assert killed is not None
+    killed.suspend()
+    wait_for(lambda: run.status().message == "Waiting for 1 of 2 ranks.")
+    killed.kill()
+    assert launcher.wait(PATIENCE) == 1
+    assert run.status().message == "Rank 1 died while starting, and training ended with it."
+    assert run.log_path.read_text().startswith(f"Rank 1 (process {killed.pid}) was ended by SIGKILL.\n")
