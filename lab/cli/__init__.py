@@ -15,6 +15,10 @@ def main() -> int:
     """Run the command line and return the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
     try:
         _open_closed_streams()
+        if os.getpid() == 1:
+            from lab.cli.process_one import run_below_process_one
+
+            return run_below_process_one(lambda: _main(sys.argv[1:]))
         return _main(sys.argv[1:])
     except KeyboardInterrupt:
         return 130
