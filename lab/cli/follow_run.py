@@ -199,12 +199,8 @@ def report_end(run: Run) -> int:
     if phase == "failed":
         click.echo(f"llmlab: {run.name} failed at step {status.step}: {status.message}", err=True)
     else:
-        why = f" {said}" if (said := unresponsive_reason(run, status, phase)) else ""
-        click.echo(
-            f"llmlab: the trainer of {run.name} died at step {status.step} without a message; "
-            f"`llmlab resume {name}` resumes from its last checkpoint.{why}",
-            err=True,
-        )
+        why = unresponsive_reason(run, status, phase)
+        click.echo(f"llmlab: {run.name} was interrupted. {why} `llmlab resume {name}` resumes from there.", err=True)
     return FAILED
 
 

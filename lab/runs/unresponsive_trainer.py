@@ -54,10 +54,14 @@ def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
         )
     if phase != "interrupted":
         return ""
+    saved = next((file.step for file in run.checkpoints() if file.name in ("last", "previous")), None)
+    died = f"The trainer died at step {status.step}, " + (
+        "and nothing is saved" if saved is None else f"and the last checkpoint is of step {saved}"
+    )
     if not os.access(run.path, os.W_OK):
-        return f"The trainer died, and {visible(str(run.path))} is not writable now, so it could not save."
+        return f"{died}: {visible(str(run.path))} is not writable now, so it could not save."
     said = _last_log_line(run, status)
-    return f"The trainer died; its last output: {said}" if said else ""
+    return f"{died}; its last output: {said}" if said else f"{died}."
 
 
 def _silent_for(status: Status) -> str:

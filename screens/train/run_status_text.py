@@ -60,10 +60,8 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     parts = []
     if watched.phase == "failed":
         parts.append(run_sentence(watched.config, watched.status, watched.history))
-    if watched.phase == "interrupted":
-        parts.append("The trainer died without an error message; r resumes from the last checkpoint.")
     if watched.unresponsive:
-        parts.append(watched.unresponsive)
+        parts.append(watched.unresponsive + " r resumes from there." * (watched.phase == "interrupted"))
     if watched.phase == "starting" and not message:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if is_on_other_host(watched.status) and watched.phase in ACTIVE:

@@ -26,7 +26,9 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
     """
     from lab.core.machine import machine
     from lab.planning.device import gpu_ranks
+    from lab.reports.saved_step import saved_step
     from lab.runs.find_runs import open_run
+    from lab.training.start_trainer import refuse_to_start
 
     if gpus is not None and ranks is not None:
         raise click.UsageError("Give --gpus or --ranks, not both.", click.get_current_context())
@@ -52,5 +54,8 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
             click.echo(f"{found.name} continues from step {status.step}.")
         ended = 0 if detach else follow(found, status.step, quiet=quiet)
         return ended or (FAILED if status.stopping else 0)  # one that stops, though all is saved, was not resumed
-    last = [file.step for file in found.checkpoints() if file.name == "last"]
-    return start_and_follow(found, after=last[0] if last else -1, detach=detach, quiet=quiet, ranks=count)
+    refuse_to_start(found)
+    saved, reached = saved_step(found), found.status().step
+    lost = f"; the steps after it, up to {reached}, were not saved" if reached > (saved or 0) else ""
+    click.echo(f"{found.name} resumes from step {saved}{lost}." if saved is not None else f"{found.name} begins at step 0{lost}.")
+    return start_and_follow(found, after=-1 if saved is None else saved, detach=detach, quiet=quiet, ranks=count)

@@ -124,6 +124,8 @@ def runs(as_json: bool) -> None:
     for run in found:
         if run.alive and (where := ranks_in_words(run.ranks)):
             click.echo(f"{run.name} is trained by {where}.")
+        if run.phase == "interrupted":
+            click.echo(f"{run.name} was interrupted. {run.message} `llmlab resume {shlex.quote(run.name)}` resumes from there.")
         if run.phase == "damaged":
             click.echo(f"{run.name} is damaged: {run.message}. `llmlab delete {shlex.quote(run.name)}` removes it.")
     if not found:

@@ -135,6 +135,22 @@ def test_failure_and_death_are_told_on_stderr(run: Run, capsys: pytest.CaptureFi
     assert "llmlab resume tale" in err
 
 
+def test_after_a_kill_the_step_of_the_checkpoint_is_told(run: Run, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in (("tokens.bin", b"ab"), ("status.json", b"")):
+        (run.path / name).write_bytes(content)
+    StandIn(run).say("training", 9)
+    monkeypatch.setattr("lab.training.start_trainer.start_trainer", lambda run, ranks: None)
+    died = "tale was interrupted. The trainer died at step 9, and nothing is saved. `llmlab resume tale` resumes from there."
+    assert died in llmlab("runs").out
+    assert llmlab("resume", "tale", "--detach").out.startswith(
+        "tale begins at step 0; the steps after it, up to 9, were not saved."
+    )
+    write_tensors(run.path / "last.safetensors", {}, {"step": "4"})
+    assert died.replace("nothing is saved", "the last checkpoint is of step 4") in llmlab("runs").out
+    resumed = llmlab("resume", "tale", "--detach").out
+    assert resumed.startswith("tale resumes from step 4; the steps after it, up to 9, were not saved.")
+
+
 def test_ctrl_c_leaves_the_training_alone(run: Run) -> None:
     with owned(run) as trainer:
         trainer.say("paused", 5)

@@ -54,10 +54,10 @@ def test_the_last_words_in_the_log_are_told_if_they_are_newer_than_the_status(em
     run.log_path.write_text("Cannot save a checkpoint: permission denied.\n")
     status = say(run, 60)
     assert unresponsive_reason(run, status, run.phase()) == (
-        "The trainer died; its last output: Cannot save a checkpoint: permission denied."
+        "The trainer died at step 7, and nothing is saved; its last output: Cannot save a checkpoint: permission denied."
     )
     os.utime(run.log_path, (0, 0))
-    assert unresponsive_reason(run, status, run.phase()) == ""
+    assert unresponsive_reason(run, status, run.phase()) == "The trainer died at step 7, and nothing is saved."
 
 
 def test_a_folder_that_cannot_be_written_is_the_reason(
@@ -68,7 +68,9 @@ def test_a_folder_that_cannot_be_written_is_the_reason(
     say(run, 60)
     monkeypatch.setattr(unresponsive_trainer.os, "access", lambda path, mode: Path(path) != run.path)
     listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
-    assert listed["message"] == f"The trainer died, and {run.path} is not writable now, so it could not save."
+    assert listed["message"] == (
+        f"The trainer died at step 7, and nothing is saved: {run.path} is not writable now, so it could not save."
+    )
 
 
 def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(
