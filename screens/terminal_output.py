@@ -66,6 +66,12 @@ def write_to_stdout(driver: type[Driver]) -> type[Driver]:
             forget_cells()
             super().start_application_mode()
 
+        def on_meta(self, packet_type: str, payload: dict[str, object]) -> None:
+            if packet_type == "redraw":  # of `llmlab serve`, once a page has found its lab again
+                self._app.call_later(self._app.run_action, "redraw")
+            else:
+                super().on_meta(packet_type, payload)
+
         def run_input_thread(self) -> None:
             super().run_input_thread()
             if self.is_web and not self.exit_event.is_set():

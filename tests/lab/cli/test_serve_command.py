@@ -4,15 +4,17 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import psutil
@@ -41,7 +43,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     pytest.importorskip("textual_serve")
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environment |= {"LLMLAB_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1", "LLMLAB_WARM_UP": "0"}
-    command = [sys.executable, "-P", "-m", "lab.cli", "serve", "--port", "0"]
+    command = [sys.executable, "-P", "-m", "lab.cli", "serve", "--port", "0", "--host", "hub.example"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = "".join(process.stdout.readline() for _ in range(4))
@@ -52,9 +54,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
     process.communicate()
 
 
-def status(address: str) -> int:
+def status(address: str, headers: dict[str, str] | None = None) -> int:
     try:
-        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers or {}), timeout=PATIENCE) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -69,7 +71,6 @@ def test_only_this_machine_and_only_with_the_secret(served: Served) -> None:
     with urllib.request.urlopen(served.address, timeout=PATIENCE) as answer:
         page = answer.read().decode()
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert f'data-session-websocket-url="ws://127.0.0.1:{port}/' in page
     assert not re.search(r'(?:src|href|url\()=?["\'](?:https?:)?//', page)
     outside = f"http://127.0.0.1:{port}"
     assert [status(f"{outside}{path}") for path in ("/", "/ws", "/wrong/", "/static/js/textual.js")] == [404] * 4
@@ -80,28 +81,34 @@ def test_only_this_machine_and_only_with_the_secret(served: Served) -> None:
     assert served.process.stderr.read() == ""
 
 
+def reader_of(browser: HeadlessBrowser) -> Callable[[str], bool]:
+    """Tells whether words are on the screen that is drawn from now on."""
+    screen = ScreenGrid()
+    browser.received.clear()
+
+    def shows(words: str) -> bool:
+        while browser.received:
+            screen.feed(browser.received.pop(0))
+        return words in screen.text()
+
+    return shows
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 def test_in_a_browser_the_lab_appears_and_keys_work(served: Served, tmp_path: Path) -> None:
     assert BROWSER
     with HeadlessBrowser(BROWSER, tmp_path / "profile", size=(1200, 800)) as browser:
-        screen = ScreenGrid()
-
-        def shows(words: str) -> bool:
-            while browser.received:
-                screen.feed(browser.received.pop(0))
-            return words in screen.text()
-
-        browser.open_address(served.address)
+        shows = reader_of(browser)
+        browser.open_address(served.address.removesuffix("/"))
         browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
-        browser.evaluate("document.querySelector('.xterm-helper-textarea').focus()")
-        browser.type("2")
+        browser.type("2")  # the page has the keys as it opens
         browser.until(lambda: shows("short stories that the lab makes up"))
         labs = psutil.Process(served.process.pid).children(recursive=True)
         assert labs
         browser.type("q")  # the first lab ends, and the next one with its server
         browser.until(lambda: browser.evaluate("document.body.classList.contains('-closed')"))
         assert psutil.wait_procs(labs, PATIENCE)[1] == []
-        screen = ScreenGrid()
+        shows = reader_of(browser)
         browser.open_address(served.address)
         browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
         labs = psutil.Process(served.process.pid).children(recursive=True)
@@ -110,6 +117,99 @@ def test_in_a_browser_the_lab_appears_and_keys_work(served: Served, tmp_path: Pa
         hosts = {urlsplit(address).netloc for address in browser.requests if address.startswith("http")}
         assert hosts == {urlsplit(served.address).netloc}
         assert [words for words in browser.problems if "Security Policy" in words or "exception" in words.lower()] == []
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_a_page_whose_link_is_lost_finds_its_lab_again(served: Served, tmp_path: Path) -> None:
+    assert BROWSER
+    with HeadlessBrowser(BROWSER, tmp_path / "profile", size=(1200, 800)) as browser:
+        shows = reader_of(browser)
+        server = psutil.Process(served.process.pid)
+        port = urlsplit(served.address).port
+        assert port
+        with Tunnel(port) as tunnel:
+            browser.open_address(served.address.replace(f":{port}/", f":{tunnel.port}/"))
+            browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
+            browser.type("2")
+            browser.until(lambda: shows("short stories that the lab makes up"))
+            labs = server.children(recursive=True)
+            tunnel.cut()
+            browser.until(lambda: browser.evaluate("document.body.classList.contains('-lost')"))
+            shows = reader_of(browser)
+            tunnel.open()
+            browser.until(lambda: not browser.evaluate("document.body.classList.contains('-lost')"))
+            browser.until(lambda: shows("short stories that the lab makes up"))
+            assert server.children(recursive=True) == labs
+            browser.type("q")
+            browser.until(lambda: browser.evaluate("document.body.classList.contains('-closed')"))
+            assert psutil.wait_procs(labs, PATIENCE)[1] == []
+
+
+class Tunnel:
+    """A port that leads to another, as that of `ssh -L` does, and that can be cut."""
+
+    def __init__(self, to: int) -> None:
+        self._to = to
+        self._listening = socket.socket()
+        self._listening.bind(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._links: list[socket.socket] = []
+        self._is_cut = False
+        self._listening.listen()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+        self._listening.close()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        for link in self._links:
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        self._is_cut = False
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near = self._listening.accept()[0]
+                if self._is_cut:
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self._to))
+                self._links += (near, far)
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._copy, args=pair, daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(1 << 16):
+                target.sendall(chunk)
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:9000", "Origin": "http://localhost:9000"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "["}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Host": "localhost:9000", "Origin": "http://localhost:9001"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Host": "hub.example", "Origin": "https://hub.example"}, 200),
+        ({"Origin": "https://hub.example"}, 200),
+    ],
+)
+def test_only_under_its_own_names_and_to_its_own_page(served: Served, headers: dict[str, str], code: int) -> None:
+    assert status(served.address, headers) == code
 
 
 @asynccontextmanager
@@ -142,6 +242,16 @@ async def test_a_lab_that_does_not_quit_in_time_ends_with_its_server(served: Ser
         served.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(served.process.wait, SECONDS_TO_BE_GONE) == 130
     assert psutil.wait_procs([lab], 1.0)[1] == []
+
+
+async def test_a_message_of_many_megabytes_ends_neither_the_page_nor_the_lab(served: Served) -> None:
+    async with opened_page(served) as (page, lab):
+        await page.send_json(["stdin", "a" * 6_000_000])
+        await page.send_json(["ping", "5"])
+        while (message := await page.receive(PATIENCE)).type.name == "BINARY":
+            pass
+        assert message.json() == ["pong", "5"]
+        assert lab.is_running()
 
 
 async def test_messages_that_are_none_are_dropped_without_a_word(served: Served) -> None:

@@ -1,4 +1,7 @@
-"""The lab process of one page: input that it has not read is bounded, and it ends with its page, however busy it is."""
+"""The lab process of one page: input that it has not read is bounded, and it ends with its page, however busy it is.
+
+Where the link to its page is lost, the lab stays, and what it draws meanwhile is dropped.
+"""
 
 import asyncio
 import contextlib
@@ -8,7 +11,9 @@ import sys
 from asyncio.subprocess import Process
 from typing import Literal
 
+from aiohttp.web import WebSocketResponse
 from textual_serve.app_service import AppService
+from textual_serve.download_manager import DownloadManager
 
 OPEN_LAB = [sys.executable, "-P", "-c", "from screens.app import run; run()"]
 COMMAND = f"exec {shlex.join(OPEN_LAB)}"
@@ -24,6 +29,39 @@ PASTE_START, PASTE_END = "\x1b[200~", "\x1b[201~"
 
 class LabProcess(AppService):
     """A lab in a process of its own; `end` must be awaited after `start`."""
+
+    def __init__(self, page: WebSocketResponse, downloads: DownloadManager) -> None:
+        super().__init__(
+            COMMAND, write_bytes=self._to_page, write_str=self._to_page, close=self.quit_page, download_manager=downloads
+        )
+        self.page = page
+        self.has_quit = False
+        self._changed = asyncio.Event()
+
+    def attach(self, page: WebSocketResponse) -> None:
+        """Draw on this page from now on, and on no other."""
+        self.page = page
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait_for_page(self, seconds: float) -> None:
+        """Wait until another page is attached, or the lab has quit, or the time is up."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+
+    async def run(self) -> None:
+        await super().run()
+        await self.quit_page()
+
+    async def quit_page(self) -> None:
+        """Tell the page that the lab has quit."""
+        self.has_quit = True
+        self._changed.set()
+        await self.page.close()
+
+    async def _to_page(self, data: bytes | str) -> None:
+        with contextlib.suppress(ConnectionResetError):  # the link is lost
+            await (self.page.send_str(data) if isinstance(data, str) else self.page.send_bytes(data))
 
     async def type(self, text: str) -> None:
         """Send what was typed or pasted in the page."""

@@ -20,11 +20,13 @@ PORTS = Limit(0, 65535)
 
 @click.command(short_help="Open the lab in a browser.")
 @click.option("--port", type=Within(PORTS), default=8000, show_default=True, metavar="N", help="Port; 0 takes any free one.")
-def serve(port: int) -> int:
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Name of a proxy through which it is reached.")
+def serve(port: int, hosts: tuple[str, ...]) -> int:
     """Serve the lab to a browser on this machine, or to yours through an SSH tunnel.
 
     It listens on 127.0.0.1 only, and the address holds a secret, for other users of this machine. Each page is a lab of its own;
-    closing it quits that lab, and training goes on. Needs the extra `web`: pip install 'llmlab[web]'.
+    closing it quits that lab, and training goes on; where the connection is lost, it finds its lab again for an hour. Needs the
+    extra `web`: pip install 'llmlab[web]'.
     """
     try:
         from lab.cli.commands.serve.lab_server import LabServer
@@ -43,7 +45,7 @@ def serve(port: int) -> int:
         click.echo(f"  ssh -L {port}:{LOOPBACK}:{port} {_user()}@{socket.gethostname()}")
         click.echo("Ctrl-C ends it; a run that is training keeps training.")
 
-    asyncio.run(LabServer(secret).serve(listening, say_where))
+    asyncio.run(LabServer(secret, hosts).serve(listening, say_where))
     return INTERRUPTED
 
 
