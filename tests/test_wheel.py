@@ -1,8 +1,10 @@
 """What an installed llmlab has: the same lab as the source checkout, from any working directory."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -76,3 +78,20 @@ def test_installed_it_finds_its_styles(installed: Path, tmp_path: Path) -> None:
     style = Path(run_elsewhere(installed, tmp_path, "-c", program).stdout.strip())
     assert style.is_file()
     assert style.is_relative_to(installed)
+
+
+def test_the_container_installs_what_the_lab_needs_before_its_sources_and_does_not_run_as_root() -> None:
+    lines = (ROOT / ".ci" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    steps = [line for line in lines if line and not line.startswith("#")]
+    assert re.fullmatch(r"FROM python:\d+\.\d+\.\d+-slim-\w+", steps[0])
+    needed = next(place for place, line in enumerate(steps) if "-r needed.txt" in line)
+    assert steps[needed - 1] == "COPY pyproject.toml ."
+    assert needed < steps.index("COPY . .") < steps.index("USER lab") < len(steps) - 1
+    program = re.search(r'python -c "(.*?)" > needed.txt', steps[needed])
+    assert program is not None
+    said = subprocess.run(
+        [sys.executable, "-c", program[1]], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert said == [*project["dependencies"], *(each for name in ("gpt2", "gpu", "hub", "web") for each in extras[name])]
