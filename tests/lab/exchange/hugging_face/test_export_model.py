@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from lab.exchange.hugging_face.import_run import import_run
 from lab.exchange.hugging_face.model_card import model_card
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.origin.run_origin import ImportConfig, StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 
@@ -127,3 +129,32 @@ def test_the_card_shows_text_from_outside_as_text(tmp_path: Path) -> None:
     assert line == r"| text | x\|\<img src=x\>⏎\# \[a\](b) \\u202e |"
     assert r"# run\|\*bold\*" in card
     assert "\u202e" not in card
+
+
+def test_the_card_names_license_and_base_as_far_as_they_are_known(
+    empty_run: Callable[..., Run], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    monkeypatch.setenv("LLMLAB_HOME", str(home))
+
+    def card_of(name: str, **changes: object) -> str:
+        run = empty_run(name)
+        config = msgspec.structs.replace(run.config, created=len(name), **changes)  # a longer name is a later run
+        (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+        return model_card(Run(run.path), 7, "float32")
+
+    at_hub = {"imported": ImportConfig(source="distilgpt2", revision="607a30d")}
+    for name, changes, license_, base in (
+        ("a", {}, "unknown", None),
+        ("bb", at_hub, "apache-2.0", "distilbert/distilgpt2"),
+        ("ccc", {"start": StartConfig(base="bb", base_step=0)}, "unknown", "distilbert/distilgpt2"),
+        ("dddd", {"start": StartConfig(base="gone", base_step=0)}, "unknown", None),
+        ("eeeee", {"start": StartConfig(base="eeeee", base_step=0)}, "unknown", None),
+        ("ffffff", {"imported": ImportConfig(source="distilgpt2")}, "unknown", None),
+    ):
+        card = card_of(name, **changes)  # type: ignore[arg-type]
+        front = card.split("---")[1].splitlines()
+        assert f"license: {license_}" in front
+        assert [line for line in front if "base_model" in line] == ([f"base_model: {base}"] if base else [])
+        assert ("add one at `license:` above" in card) == (license_ == "unknown")
+    assert "\nlicense: mit\n" in model_card(open_run("demo"), 6000, "float32")

@@ -287,3 +287,12 @@ def test_transformer_lens_opens_it_and_its_cache_is_our_trace(exported: Path) ->
             value, finite = found[f"{before}{dot}hook_{last}"], trace[name].isfinite()
             assert value.shape == trace[name].shape, name
             assert (trace[name] - value)[finite].abs().max() <= 1e-4, name
+
+
+def test_the_lines_of_the_model_card_generate_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export_model(open_run("demo"), tmp_path / "out")
+    lines = (tmp_path / "out" / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    exec(lines.replace("path/of/this/folder", str(tmp_path / "out")), {})
+    text = capsys.readouterr().out
+    assert text.startswith("The ")
+    assert len(text) > 50
