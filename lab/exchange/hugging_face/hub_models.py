@@ -123,7 +123,7 @@ def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) ->
     on_download(f"Downloading {repository} ({size}) into {hugging_face_hub()}.")
     try:
         downloaded = Path(snapshot_download(repository, allow_patterns=list(FILES), cache_dir=hugging_face_hub()))
-    except _download_errors() as error:
+    except download_errors() as error:
         raise UserError(
             f"{missing}, and could not be downloaded ({size}): {reason_of(error)}; connect to the network, or copy its folder "
             "here and give the path."
@@ -144,7 +144,7 @@ def reason_of(error: Exception) -> str:
     return shortened(visible(str(cause).strip().split("\n")[0].partition(". ")[0].rstrip(".")), 150)
 
 
-def _download_errors() -> tuple[type[Exception], ...]:
+def download_errors() -> tuple[type[Exception], ...]:
     """Errors of a download that fails: the system's, those of hf_xet, which has no classes of its own, and those of the HTTP
     library that huggingface_hub uses in this version."""
     from huggingface_hub.errors import HfHubHTTPError

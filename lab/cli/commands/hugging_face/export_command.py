@@ -18,8 +18,9 @@ from lab.core.number_format import bytes_, whole
     show_default=True,
     help="Type of the weights; fp32 is exact.",
 )
+@click.option("--push", metavar="OWNER/NAME", help="Upload it to the Hugging Face Hub, too; a new repository is private.")
 @checkpoint_option
-def export(run: str, folder: Path, dtype: str, checkpoint: str | None) -> None:
+def export(run: str, folder: Path, dtype: str, push: str | None, checkpoint: str | None) -> None:
     """Write RUN into DIR, a new or empty folder: config.json, model.safetensors, tokenizer.json and a model card.
 
     AutoModelForCausalLM and AutoTokenizer of transformers open it, and give the same logits and ids; `llmlab import DIR` makes
@@ -28,7 +29,13 @@ def export(run: str, folder: Path, dtype: str, checkpoint: str | None) -> None:
     from lab.exchange.hugging_face.export_model import DTYPES, export_model
     from lab.runs.find_runs import open_run
 
+    if push is not None:
+        from lab.exchange.hugging_face.push_model import check_push, push_model
+
+        check_push(push)
     kind = next(each for each in DTYPES if each == dtype)
     step = export_model(open_run(run), folder, kind, checkpoint or "best")
     size = sum(path.stat().st_size for path in folder.expanduser().iterdir())
     click.echo(f"Wrote {folder} ({bytes_(size)}): the weights of step {whole(step)} in {dtype}, and the tokenizer.")
+    if push is not None:
+        click.echo(f"Uploaded to {push_model(folder.expanduser(), push)}.")

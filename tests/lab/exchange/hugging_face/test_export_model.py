@@ -2,8 +2,12 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -158,3 +162,52 @@ def test_the_card_names_license_and_base_as_far_as_they_are_known(
         assert [line for line in front if "base_model" in line] == ([f"base_model: {base}"] if base else [])
         assert ("add one at `license:` above" in card) == (license_ == "unknown")
     assert "\nlicense: mit\n" in model_card(open_run("demo"), 6000, "float32")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A Hub that knows nobody."""
+
+    def do_POST(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def test_a_push_uploads_the_folder_and_what_the_hub_refuses_is_a_sentence(
+    llmlab: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    uploaded: list[tuple[str, set[str]]] = []
+
+    class FakeApi:
+        def create_repo(self, name: str, **settings: bool) -> Any:
+            assert settings == {"private": True, "exist_ok": True}
+            return hub.RepoUrl(f"https://huggingface.co/{name}")
+
+        def upload_folder(self, repo_id: str, folder_path: Path, commit_message: str) -> None:
+            uploaded.append((repo_id, set(os.listdir(folder_path))))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub, "HfApi", FakeApi)
+        done = llmlab("export", "demo", tmp_path / "first", "--push", "me/demo")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == "Uploaded to https://huggingface.co/me/demo."
+    assert uploaded == [("me/demo", set(os.listdir(tmp_path / "first")))]
+
+    llmlab("export", "demo", tmp_path / "bad", "--push", "a/b/c").assert_mistake("--push: ", "a/b/c")
+    assert not (tmp_path / "bad").exists()
+    server = HTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, port, reason in (("refused", server.server_port, "401 "), ("away", 9, "the network cannot be reached")):
+        monkeypatch.setattr(hub, "HfApi", partial(hub.hf_api.HfApi, endpoint=f"http://127.0.0.1:{port}", token="hf_none"))
+        done = llmlab("export", "demo", tmp_path / name, "--push", "me/demo")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert f"{name} is written, but was not uploaded to me/demo: " in done.err
+        assert reason in done.err
+        assert "`hf auth login`" in done.err
+        assert (tmp_path / name / "model.safetensors").exists()
+    server.shutdown()
+    server.server_close()
