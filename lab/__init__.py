@@ -4,4 +4,6 @@ Data flows one way: text (`data`) → tokens → run folder (`runs`) → screen.
 this order:
 `core`, `views`, `runs`, `data`, `tokenization`, `planning`, `training`, `reports`, `scaling`, `posttraining`, `inspect`,
 `one_step`, `experiments`, `engine`, `exchange`, `lessons`, `learner`, `bench`, `cli`.
+
+From Python, begin with `lab.api`.
 """

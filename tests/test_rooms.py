@@ -32,6 +32,7 @@ ORDER = (
     "lab.lessons",
     "lab.learner",
     "lab.bench",
+    "lab.api",
     "lab.cli",
     "screens",
 )

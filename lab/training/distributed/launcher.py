@@ -63,7 +63,7 @@ def watch_the_end(seconds: int) -> list[int | None]:
         plain(self, death_sig, *(timeout or waits))
         codes.extend(handler.proc.returncode for handler in handlers.values())
 
-    PContext.close = close  # type: ignore[method-assign]
+    PContext.close = close  # type: ignore[method-assign, assignment]
     return codes
 
 

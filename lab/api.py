@@ -1,0 +1,65 @@
+"""The lab from Python, in five functions; the names that they return stay, as those of the command line do.
+
+    from lab.api import generate, open_model, open_run, trace, train
+
+    run = train("notes.txt", name="first", steps=500)     # the settings of `llmlab train`, with _ for -
+    model = open_model("first")                           # or open_model("demo"), or of a checkpoint: "last", "500"
+    print(generate(model, "The big dog", tokens=50, temperature=0.8, seed=7))
+    pattern = trace(model, "The big dog")["blocks.0.attn.pattern"]     # a tensor; names() lists them all
+    losses = [(each.step, each.val_loss) for each in open_run("first").metrics().read()]
+
+Mistakes raise `lab.core.errors.UserError`, with a sentence. Imports `models`, `lab.core`, `lab.runs`, `lab.planning`,
+`lab.training` and `lab.inspect`.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from lab.core.errors import UserError
+from lab.inspect.open_model import OpenModel, load_open_model
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
+from lab.runs.find_runs import open_run
+from lab.runs.run_folder import ACTIVE, Run
+from lab.training.start_trainer import start_trainer
+from models.sampling_settings import SamplingSettings
+
+if TYPE_CHECKING:
+    from models.trace import Trace
+
+__all__ = ["generate", "open_model", "open_run", "trace", "train"]
+
+
+def train(text: str, **settings: Any) -> Run:
+    """Train a new run on a text's path, or a built-in text, in a process of its own; return the run when it has ended.
+
+    Raises:
+        UserError: if it cannot be made or started, or fails. Ctrl-C ends the waiting, not the training.
+    """
+    run = prepare_run(RunRequest(text=text, **settings))
+    start_trainer(run)
+    while (phase := run.phase()) in (*ACTIVE, "not answering"):
+        time.sleep(0.2)
+    if phase not in ("finished", "stopped"):
+        raise UserError(f"{run.name} {phase} at step {run.status().step}: {run.status().message}")
+    return run
+
+
+def open_model(run: str | Run, checkpoint: str = "best") -> OpenModel:
+    """Model and tokenizer of a run, by its name, its path, or as `open_run` and `train` return it. Raises UserError."""
+    return load_open_model(open_run(run) if isinstance(run, str) else run, checkpoint)
+
+
+def generate(opened: OpenModel, prompt: str, tokens: int = 200, **sampling: Any) -> str:
+    """The prompt and the text that follows. `sampling`: temperature, top_k, top_p, seed, greedy, as in `SamplingSettings`."""
+    from models.sampling import generate
+
+    drawn = generate(opened.model, opened.tokenizer.encode(prompt), tokens, SamplingSettings(**sampling))
+    return prompt + opened.tokenizer.decode([token.id for token in drawn])
+
+
+def trace(opened: OpenModel, prompt: str) -> "Trace":
+    """Every intermediate of the forward pass of a prompt, or of its end where it is longer than the context."""
+    from models.trace import Trace
+
+    return Trace(opened.model, opened.tokenizer.encode(prompt)[-opened.model.config.context :])
