@@ -20,7 +20,7 @@ from screens.plot.figure import Figure, Kind, Series
 from screens.plot.line_plot import LinePlot
 from screens.train.insights.heads_grid import grid_lines, head_at
 from screens.train.insights.heads_page import finding_lines, head_line, heads_above
-from screens.train.insights.page_lines import PageLines, words_lines
+from screens.train.insights.page_lines import Lines, PageLines, words_lines
 from screens.train.insights.probe_page import probe_lines
 from screens.train.insights.updates_page import updates_lines
 
@@ -138,54 +138,52 @@ class InsightsView(Vertical):
 
     def draw(self) -> None:
         self._head_at = _no_head
-        if not self.display or not self.is_mounted:
-            return
-        width, height = self.size
+        if self.display and self.is_mounted:
+            plot, shown = self.query_one("#head-history", LinePlot), self.query_one("#insight-lines", PageLines)
+            lines, rows = self._page(*self.size)
+            plot.display = rows > 0
+            if rows:
+                plot.styles.height = rows
+                plot.figure = self._history_figure()
+            shown.lines = tuple(lines)
+
+    def _page(self, width: int, height: int) -> tuple[Lines, int]:
+        """The lines of the page, and the rows of the plot below them: 0 without one."""
         at = self.insights.at(self.eval_step)
-        plot, shown = self.query_one("#head-history", LinePlot), self.query_one("#insight-lines", PageLines)
-        plot.display = False
         if at is None:
-            shown.lines = tuple(words_lines(self._without, width))
-            return
+            return words_lines(self._without, width), 0
+        paints = palette_of(self).paints
         if self.page == "probe":
-            paints = palette_of(self).paints
-            shown.lines = tuple(probe_lines(self.insights, at, self.place, self.chosen, width, height, paints))
-            return
+            return probe_lines(self.insights, at, self.place, self.chosen, width, height, paints), 0
         if self.page == "updates":
-            above, rows = updates_lines(self.insights, at, width, self._optimizer, paints=palette_of(self).paints)
-            shown.lines = tuple(above + rows[: max(1, height - len(above))])
-            return
+            above, rows = updates_lines(self.insights, at, width, self._optimizer, paints=paints)
+            return [*above, *rows[: max(1, height - len(above))]], 0
         layers, heads = self.insights.points[at].scores.shape[1:]
-        if layers and palette_of(self).paints:
-            self._draw_grid(at, width, height)
-            return
+        if layers and paints:
+            return self._grid(at, width, height)
         above = heads_above(self.insights, at, width, height, self._share)
         room = height - len(above)
-        plot.display = layers > 0 and (room - layers * heads >= HISTORY_ROWS or self.history_shown)
-        if plot.display:
-            plot.styles.height = max(HISTORY_ROWS, room - layers * heads)
-            plot.figure = self._history_figure()
-            room -= max(HISTORY_ROWS, room - layers * heads)
+        plotted = 0
+        if layers > 0 and (room - layers * heads >= HISTORY_ROWS or self.history_shown):
+            plotted = max(HISTORY_ROWS, room - layers * heads)
+            room -= plotted
         layer, head = self.chosen
         room = max(1, room)
         first = max(0, min(layer * heads + head - room // 2, layers * heads - room))
         in_view = [divmod(place, heads) for place in range(first, min(first + room, layers * heads))]
         self._head_at = lambda line, x: in_view[line - len(above)] if 0 <= line - len(above) < len(in_view) else None
-        shown.lines = (*above, *(head_line(self.insights, at, each, each == (layer, head), width) for each in in_view))
+        return [*above, *(head_line(self.insights, at, each, each == (layer, head), width) for each in in_view)], plotted
 
-    def _draw_grid(self, at: int, width: int, height: int) -> None:
-        """The head scores in colour, and the plot of the chosen head where there is room or it was asked for."""
-        plot, shown = self.query_one("#head-history", LinePlot), self.query_one("#insight-lines", PageLines)
+    def _grid(self, at: int, width: int, height: int) -> tuple[Lines, int]:
+        """The head scores in colour, and the rows of the chosen head's plot, where there is room or it was asked for."""
         above = finding_lines(self.insights, at, width)
         made = grid_lines(self.insights, at, self.chosen, width, height - len(above))
         left = height - len(above) - len(made)
-        plot.display = left >= HISTORY_ROWS or self.history_shown
-        if plot.display:
-            plot.styles.height = max(HISTORY_ROWS, min(left, MOST_HISTORY_ROWS))
-            plot.figure = self._history_figure()
-            made = made if left >= HISTORY_ROWS else made[: max(1, height - len(above) - HISTORY_ROWS)]
-        shown.lines = (*above, *made)
+        plotted = max(HISTORY_ROWS, min(left, MOST_HISTORY_ROWS)) if left >= HISTORY_ROWS or self.history_shown else 0
+        if plotted and left < HISTORY_ROWS:
+            made = made[: max(1, height - len(above) - HISTORY_ROWS)]
         self._head_at = lambda line, x: head_at(self.insights, at, width, line - len(above), x)
+        return [*above, *made], plotted
 
     def _history_figure(self) -> Figure:
         """The three scores of the head over the steps."""
