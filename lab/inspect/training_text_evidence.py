@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from models.unembed import Slices, finish
+from models.unembed import Slices
 
 Ids = np.ndarray[Any, np.dtype[Any]]
 
@@ -55,13 +55,8 @@ class Evidence(msgspec.Struct):
     """None where not even the last token occurs in the training text with something after it."""
 
 
-def find_evidence(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Evidence:
-    """Evidence in the training part [0, split) of `tokens` for `candidate` after `prompt` (token ids, not empty)."""
-    return finish(search(tokens, split, prompt, candidate))
-
-
 def search(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Slices[Evidence]:
-    """The same in slices, for a long text."""
+    """Evidence in the training part [0, split) of `tokens` for `candidate` after `prompt` (token ids, not empty), in slices."""
     train = tokens[:split]
     # ends holds, for each occurrence of the last `length` tokens of the prompt, the index of the token that follows it
     found: list[Ids] = [np.empty(0, np.int64)]

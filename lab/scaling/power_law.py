@@ -32,13 +32,6 @@ class PowerLaw:
         """The loss that the law gives at `x`, the floor included."""
         return float(self.floor + self.scale * x**-self.exponent)
 
-    def x_for(self, loss: float) -> float | None:
-        """The `x` at which the law gives this loss; None where it never does."""
-        if self.exponent <= 0 or loss <= self.floor:
-            return None
-        power = math.log(self.scale / (loss - self.floor)) / self.exponent
-        return math.exp(power) if power < math.log(1e300) else None
-
 
 def fit_power_law(points: Sequence[tuple[float, float]], floor: float = 0.0) -> PowerLaw | None:
     """The law through (x, loss), by least squares of ln(loss − floor) over ln x.

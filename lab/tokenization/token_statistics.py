@@ -87,23 +87,3 @@ def has_plain_ids(tokenizer: "Tokenizer") -> bool:
     """True for ids as the lab gives them: no special token but a last `<|endoftext|>`, and no unused id."""
     end = len(tokenizer.ordinary)
     return tokenizer.special in ({}, {END_OF_TEXT: end}) and tokenizer.vocab_size == end + len(tokenizer.special)
-
-
-def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
-    """One sentence on how this vocabulary cuts text. `name` is the run's that it was learned for, where there is one."""
-    size = whole(tokenizer.vocab_size)
-    if tokenizer.kind == "bytes":
-        border = ", and <|endoftext|> stands between documents" if tokenizer.special else ""
-        return f"Every byte is a token whose id is its value: 256 tokens encode any text, in the longest sequences{border}."
-    merges = whole(len(tokenizer.ordinary) - 256)
-    if tokenizer.kind == "gpt2":
-        return (
-            f"GPT-2's {size} tokens: 256 bytes, {merges} merges of two earlier tokens learned from web pages, and <|endoftext|>."
-        )
-    if not has_plain_ids(tokenizer):
-        unused = tokenizer.vocab_size - len(tokenizer.ordinary) - len(tokenizer.special)
-        parts = (len(tokenizer.special), "special token"), (unused, "unused id")
-        others = ", ".join(_of(*part) for part in parts if part[0])
-        return f"{name}'s {size} ids, imported: 256 bytes, {merges} merges of two earlier tokens, {others}."
-    border = "; and <|endoftext|>, between documents" if tokenizer.special else ""
-    return f"{name}'s {size} tokens: 256 bytes and {merges} merges of two earlier tokens, learned from its own text{border}."

@@ -84,12 +84,6 @@ def _known(scale: Scale, level: int, below: int | None) -> Heat:
     return found
 
 
-def scale_of(values: NDArray[np.floating]) -> Scale:
-    """Sequential where no number is negative, else diverging."""
-    with np.errstate(invalid="ignore"):
-        return "diverging" if bool((values < 0).any()) else "sequential"
-
-
 def legend_bar(scale: Scale, low: str, high: str, width: int = 16) -> list[ColouredPiece]:
     """The scale as a bar of colours with its ends in words; a diverging one has 0 in its middle."""
     first = -1.0 if scale == "diverging" else 0.0

@@ -7,12 +7,6 @@ from numpy.typing import NDArray
 
 from lab.tokenization.bpe.merged_words import PairChanges, pair_of
 
-TIE_RULE = (
-    "of pairs with the same count, the one whose left token has the lower id goes first, then the one whose right token has"
-)
-"""The rule of rustbpe, which trains the tokenizer of a run, in words. An id is the value of a byte, or 256 plus the number of
-merges before."""
-
 
 @dataclass(frozen=True)
 class RankedPair:

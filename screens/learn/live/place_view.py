@@ -48,11 +48,6 @@ class PlaceView(EngineView):
         self._path: LensPath | None = None
 
     @property
-    def is_placed(self) -> bool:
-        """True once it is known which layers, heads and tokens there are."""
-        return self._path is not None
-
-    @property
     def title_note(self) -> str:
         return "weights at init" if self.checkpoint == INIT else ""
 

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.inspect.training_text_evidence import find_evidence
+from lab.inspect.training_text_evidence import search
+from models.unembed import finish
 
 small = st.integers(0, 3)
 
@@ -16,7 +17,7 @@ def test_what_is_found_is_what_a_search_by_slices_finds(
     text: list[int], prompt: list[int], candidate: int, held_out: int
 ) -> None:
     split = max(2, len(text) - held_out)
-    found = find_evidence(np.array(text, np.uint16), split, prompt, candidate)
+    found = finish(search(np.array(text, np.uint16), split, prompt, candidate))
     train = text[:split]
     assert found.searched == split
     longest = 0
@@ -41,6 +42,6 @@ def test_what_is_found_is_what_a_search_by_slices_finds(
 
 def test_the_validation_part_is_not_searched() -> None:
     text = np.array([1, 2, 3, 1, 2, 9, 1, 2, 9], np.uint16)
-    found = find_evidence(text, 6, [1, 2], 9)
+    found = finish(search(text, 6, [1, 2], 9))
     assert [(each.length, each.occurrences, each.candidate) for each in found.following] == [(2, 2, 1), (1, 2, 1)]
     assert found.following[0].followers == [(3, 1), (9, 1)]

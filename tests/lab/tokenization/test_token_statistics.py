@@ -2,7 +2,7 @@
 
 from lab.experiments.tokens.vocabulary import parts
 from lab.tokenization.token_card import merge_fact
-from lab.tokenization.token_statistics import HEX_BYTES, TextCounts, hex_of, merge_table, vocabulary_sentence
+from lab.tokenization.token_statistics import HEX_BYTES, TextCounts, hex_of, merge_table
 from lab.tokenization.vocabulary_facts import origin_of
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -28,13 +28,6 @@ def test_the_leaves_of_the_merges_are_the_token_s_own_bytes() -> None:
         assert len(rows) == 2 * len(leaves) - 1
 
 
-def test_the_sentence_adds_up_to_the_vocabulary() -> None:
-    assert vocabulary_sentence(Tokenizer.bytes_(), "").startswith("Every byte is a token")
-    assert "50,257 tokens: 256 bytes, 50,000 merges" in vocabulary_sentence(Tokenizer.gpt2(), "")
-    learned = Tokenizer.train(["the big dog ran, the cat sat, a mouse hid"], 270)
-    assert vocabulary_sentence(learned, "tale").startswith("tale's 270 tokens: 256 bytes and 14 merges")
-
-
 def test_an_imported_vocabulary_is_told_token_by_token() -> None:
     """`<|endoftext|>` at id 0, so that every other id is one higher, [PAD] behind the merges, and two rows without a token."""
     ordinary = [bytes([byte]) for byte in range(256)] + [b"th", b"the"]
@@ -50,7 +43,4 @@ def test_an_imported_vocabulary_is_told_token_by_token() -> None:
         '2 of 2: "th" +',
         "none: no token",
     ]
-    assert vocabulary_sentence(made, "it") == (
-        "it's 262 ids, imported: 256 bytes, 2 merges of two earlier tokens, 2 special tokens, 2 unused ids."
-    )
     assert Tokenizer.loads(made.dumps().encode(), "").checksum == made.checksum

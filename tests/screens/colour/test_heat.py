@@ -18,7 +18,6 @@ from screens.colour.heat import (
     legend_bar,
     level_of,
     levels_of,
-    scale_of,
 )
 from screens.colour.palette import Palette
 
@@ -84,11 +83,6 @@ def test_paper_is_painted_where_there_are_enough_colours(system: str | None, pai
 def test_a_role_marks_the_text_without_colour() -> None:
     assert TRUE.style(heat("sequential", 0.2, role="struck")).strike
     assert TRUE.style(heat("sequential", 0.2, role="selected")).underline
-
-
-def test_scale_follows_the_sign() -> None:
-    assert scale_of(np.array([0.0, 1.0, np.nan])) == "sequential"
-    assert scale_of(np.array([-0.1, np.nan])) == "diverging"
 
 
 def test_legend_has_both_ends() -> None:

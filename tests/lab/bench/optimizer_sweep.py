@@ -1,6 +1,6 @@
 """Sweep of optimizers and learning rates: the same steps, texts and seeds for each, one JSON line per trial.
 
-    python -m lab.bench.optimizer_sweep tinyshakespeare.txt python --rule muon adamw --lr 2e-3 4e-3 --seed 1 2 3 --out sweep.jsonl
+    python -m tests.lab.bench.optimizer_sweep text.txt python --rule muon adamw --lr 2e-3 4e-3 --seed 1 2 --out sweep.jsonl
 
 Losses at equal steps do not depend on how busy the machine is; the seconds a step do, so the time of each rule is measured by
 `llmlab bench`, and `--steps` of the quicker one may be raised by that ratio. Results so far are in `optimizer_sweep.md`.
@@ -101,7 +101,7 @@ def main() -> None:
             for values in itertools.product(*(getattr(asked, name) for name in options)):
                 trial = Trial(text=corpus.name, **dict(zip(options, values, strict=True)))
                 line = json.dumps(asdict(trial) | run(trial, tokens, prepared))
-                print(line, flush=True)  # noqa: T201
+                print(line, flush=True)
                 if asked.out:
                     with asked.out.open("a", encoding="utf-8") as file:
                         file.write(line + "\n")
