@@ -65,7 +65,7 @@ class HelpScreen(ModalScreen[None]):
         around = [node for node in focused.ancestors_with_self if isinstance(node, Widget)] if focused is not None else [about]
         words = "\n\n".join(node.HELP for node in around if node.HELP)
         name = type(about).__name__
-        self._title, self._words, self._sections = about.MODE.title() or "Help", Markdown(words), sections_of(about)
+        self._title, self._words, self._sections = about.MODE.title() or "Help", words, sections_of(about)
         self._picture = PICTURES[name](about) if name in PICTURES else ""
         if self.is_mounted:
             self._fill()
@@ -85,7 +85,6 @@ class HelpScreen(ModalScreen[None]):
 
     def _fill(self) -> None:
         self.remove_class("-words")
-        self.query_one("#help-words", Static).update(self._words)
         self._lay_out(self.app.size)
         self._name_page()
 
@@ -116,6 +115,8 @@ class HelpScreen(ModalScreen[None]):
 
     def action_turn(self) -> None:
         self.toggle_class("-words")
+        if self.has_class("-words"):
+            self.query_one("#help-words", Static).update(Markdown(self._words))
         self._name_page()
 
     def action_scroll(self, direction: str) -> None:

@@ -131,8 +131,8 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
         await pilot.pause()
         screen = app.screen
         assert isinstance(screen, HelpScreen)
-        assert "Choose the text" in screen._words.markup
-        assert "The texts" in screen._words.markup, "the focused widget comes with its own help"
+        assert "Choose the text" in screen._words
+        assert "The texts" in screen._words, "the focused widget comes with its own help"
         for words in ("Type the path of a text file", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "Quit"):
             assert words in screen._keys
         assert "█" in screen._picture, "the split of the text"
@@ -180,8 +180,8 @@ async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> Non
         await pilot.press("question_mark")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
-        assert app.screen._words.markup.strip().startswith("**A new run.**")
-        assert app.screen._words.markup.count("**Watching a run.**") == 1
+        assert app.screen._words.strip().startswith("**A new run.**")
+        assert app.screen._words.count("**Watching a run.**") == 1
 
 
 @pytest.mark.parametrize("mode", ["home", "data", "train"])
