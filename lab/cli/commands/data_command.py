@@ -106,9 +106,11 @@ def _in_words(profile: "TextProfile", funnel: "Funnel") -> str:
     from lab.data.statistics.statistics_view import facts_in_words, repeats_in_words
 
     found = profile.statistics
-    shares = {"scripts": found.classes, "languages": [(each.language, each.letters) for each in found.languages]}
+    languages = [(each.language, each.letters) for each in found.languages]
     facts = [("text", profile.name), *facts_in_words(profile), ("repeats", repeats_in_words(found))]
-    facts += [(label, _shares(pairs)) for label, pairs in shares.items() if pairs]
+    sample = f" (in one of {found.language_spacing} sections)" if found.language_spacing > 1 else ""
+    facts += [("scripts", _shares(found.classes))] if found.classes else []
+    facts += [("languages", _shares(languages) + sample)] if languages else []
     if funnel.decoding:
         facts.append(("decoding", funnel.decoding))
     if funnel.documents > 1:

@@ -1,148 +1,113 @@
-"""The languages of a text, section by section: by stop words, or by a script that one language writes.
+"""The languages of a text, section by section, as py3langid tells them: a naive Bayes classifier over byte n-grams.
 
-A section is so many characters. Its language is that whose stop words are the most of its words, if these are at least
-`LEAST_SHARE` of its words and `LEAST_LEAD` times those of the next language of that script; otherwise it is unknown. The letters
-of the section's main script count for the language, all other letters as unknown.
+A section is so many characters. Its language is one that has `LEAST_CONFIDENCE` of the probability, if most of the section's
+signs are letters, as they are in prose and not in code, tables or random bytes; otherwise it is unknown. The letters of the
+section's main script count for the language, all other letters as unknown.
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 
-import numpy as np
-from numpy.typing import NDArray
+from lab.data.statistics.character_classes import SCRIPTS, class_of
 
-from lab.data.statistics.character_classes import CLASS_NUMBER, OTHERS, SCRIPTS
-from lab.data.statistics.stop_words import BY_SCRIPT, CHINESE_FUNCTION_CHARACTERS, STOP_WORDS
-from lab.data.statistics.text_hashes import Hashes, hash_of
-
-SECTION_CHARACTERS = 2_000
-LEAST_SHARE = 0.2
-LEAST_LEAD = 1.3
-LEAST_HITS = 4
-"""Stop words that a section must have."""
+SECTION_CHARACTERS = 500
+MOST_SECTIONS = 512
+"""Sections that are looked at, spread evenly over a longer text: 0.4 ms each."""
+LEAST_CONFIDENCE = 0.8
 LEAST_LETTERS = 12
-"""Letters of a section below which no script tells its language."""
+"""Letters of a section below which nothing tells its language."""
+LEAST_LETTER_SHARE, LEAST_EAST_SHARE = 0.85, 0.7
+"""Share of the signs of prose that are letters. Chinese, Japanese and Korean have no long words between their punctuation."""
 LEAST_FUNCTION_CHARACTERS = 0.05
-"""Share of the commonest characters of Chinese in Chinese text."""
-LEAST_KANA = 0.1
-"""Share of kana in Japanese text with Han characters."""
+"""Share of `CHINESE_FUNCTION_CHARACTERS` in Chinese text, which Han characters in no order do not have."""
+CHINESE_FUNCTION_CHARACTERS = frozenset("的一是不了在人有我他這個个们中来上大为和国地到以說时時要就出会會也之其而者於曰所與与")
+"""The commonest characters of Chinese, modern and classical."""
 
 UNKNOWN = "unknown"
-LANGUAGES = (*STOP_WORDS, *BY_SCRIPT.values(), "Japanese", "Chinese", UNKNOWN)
-_NUMBER = {name: number for number, name in enumerate(LANGUAGES)}
-_CHINESE = np.array([ord(character) for character in CHINESE_FUNCTION_CHARACTERS])
-_LETTERS = np.array([*(CLASS_NUMBER[name] for name in SCRIPTS), CLASS_NUMBER["other letters"]])
-
-
-def _stop_word_table() -> tuple[Hashes, NDArray[np.int64]]:
-    """Sorted hashes of all stop words, and (words, languages) with 1 where a word is one of a language's."""
-    words = sorted({word for _, listed in STOP_WORDS.values() for word in listed.split()}, key=hash_of)
-    belongs = [[word in listed.split() for _, listed in STOP_WORDS.values()] for word in words]
-    return np.array([hash_of(word) for word in words], np.uint64), np.array(belongs, np.int64)
+_NAMES = """
+af:Afrikaans|am:Amharic|ar,ary,arz:Arabic|as:Assamese|az:Azerbaijani|ba:Bashkir|be:Belarusian|bg:Bulgarian|bn:Bengali|br:Breton
+bs,hr,sr:Bosnian/Croatian/Serbian|ca:Catalan|cs:Czech|cy:Welsh|da:Danish|de:German|el:Greek|en:English|eo:Esperanto|es:Spanish
+et:Estonian|eu:Basque|fa:Persian|fi:Finnish|fo:Faroese|fr:French|fy:Frisian|ga:Irish|gd:Scottish Gaelic|gl:Galician
+grc:Ancient Greek|gu:Gujarati|gug:Guarani|ha:Hausa|hbo,he:Hebrew|hi:Hindi|ht:Haitian Creole|hu:Hungarian|hy:Armenian
+id,ms:Indonesian/Malay|ig:Igbo|is:Icelandic|it:Italian|ja:Japanese|jv:Javanese|ka:Georgian|kk:Kazakh|km:Khmer|kn:Kannada
+ko:Korean|ku:Kurdish|ky:Kyrgyz|la:Latin|lb:Luxembourgish|lg:Ganda|ln:Lingala|lo:Lao|lt:Lithuanian|lv:Latvian|mg:Malagasy
+mk:Macedonian|ml:Malayalam|mn:Mongolian|mr:Marathi|mt:Maltese|my:Burmese|ne:Nepali|nl:Dutch|nn,no:Norwegian|nso,st:Sotho
+oc:Occitan|om:Oromo|or:Odia|pa:Punjabi|pl:Polish|ps:Pashto|pt:Portuguese|qu:Quechua|ro:Romanian|ru:Russian|rw:Kinyarwanda
+sa:Sanskrit|si:Sinhala|sk:Slovak|sl:Slovenian|sn:Shona|so:Somali|sq:Albanian|sv:Swedish|sw:Swahili|ta:Tamil|te:Telugu|tg:Tajik
+th:Thai|tk:Turkmen|tl:Tagalog|tr:Turkish|tt:Tatar|ug:Uyghur|uk:Ukrainian|ur:Urdu|uz,uzs:Uzbek|vi:Vietnamese|wa:Walloon
+wuu,zh:Chinese|xh:Xhosa|yo:Yoruba|yue:Cantonese|zu:Zulu
+"""
+"""Codes and names. Languages that cannot be told apart in a section have one name; py3langid's smallest have none, since more
+text of their larger neighbours is taken for them than there is of their own."""
+LANGUAGES = {
+    code: name
+    for entry in _NAMES.strip().replace("\n", "|").split("|")
+    for codes, name in [entry.split(":")]
+    for code in codes.split(",")
+}
+_EAST = frozenset({"Han", "Hiragana", "Katakana", "Hangul"})
+_UNSEEN = ("spaces", "line ends", "invisible")
+_class_of = cache(class_of)
 
 
 @dataclass(frozen=True)
 class LanguageShare:
-    """Letters of a language in the text."""
+    """Letters of a language in the sections that were looked at."""
 
     language: str
     letters: int
 
 
 class LanguageMix:
-    """Fed with the blocks of a text in turn."""
+    """Fed with the blocks of a text in turn, keeps the sections that `shares` then looks at."""
 
-    def __init__(self, section: int = SECTION_CHARACTERS) -> None:
-        self._section = section
-        self._hashes, self._belongs = _stop_word_table()
-        self._totals: NDArray[np.int64] = np.zeros(len(LANGUAGES), np.int64)
-        classes = len(SCRIPTS) + len(OTHERS)
-        self._classes: NDArray[np.int64] = np.zeros((1, classes), np.int64)
-        self._hits: NDArray[np.int64] = np.zeros((1, len(STOP_WORDS)), np.int64)
-        self._words: NDArray[np.int64] = np.zeros(1, np.int64)
-        self._chinese: NDArray[np.int64] = np.zeros(1, np.int64)
-        """The commonest characters of Chinese in the section that is not at its end yet."""
+    def __init__(self) -> None:
+        self.spacing = 1
+        """Every so many-th section is looked at."""
+        self._kept: dict[int, str] = {}
+        self._sections = 0
+        self._rest = ""
 
-    def add(
-        self,
-        classes: NDArray[np.uint8],
-        first: int,
-        starts: NDArray[np.int64],
-        hashes: Hashes,
-        codes: NDArray[np.integer],
-    ) -> None:
-        """Add a block: the class of each character, its words, and the characters themselves."""
-        offset = first % self._section
-        rows = (offset + len(classes) - 1) // self._section + 1
-        width = self._classes.shape[1]
-        sections = (np.arange(offset, offset + len(classes)) // self._section) * width + classes
-        by_class = np.bincount(sections, minlength=rows * width).reshape(rows, width)
-        word_rows = (starts + offset) // self._section
-        at = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
-        stop = np.flatnonzero(self._hashes[at] == hashes)
-        hits = np.zeros((rows, len(STOP_WORDS)), np.int64)
-        pairs = np.bincount(word_rows[stop] * len(self._hashes) + at[stop], minlength=rows * len(self._hashes))
-        hits = pairs.reshape(rows, len(self._hashes)) @ self._belongs
-        words = np.bincount(word_rows, minlength=rows)
-        chinese = np.zeros(rows, np.int64)
-        if by_class[:, CLASS_NUMBER["Han"]].any():
-            places = np.flatnonzero(np.isin(codes, _CHINESE))
-            chinese = np.bincount((places + offset) // self._section, minlength=rows)
-        chinese[0] += self._chinese[0]
-        by_class[0] += self._classes[0]
-        hits[0] += self._hits[0]
-        words[0] += self._words[0]
-        is_open = (first + len(classes)) % self._section != 0
-        done = rows - is_open
-        self._totals += totals_of(by_class[:done], hits[:done], words[:done], chinese[:done])
-        self._classes, self._hits, self._words, self._chinese = (
-            values[done:] if is_open else np.zeros_like(values[:1]) for values in (by_class, hits, words, chinese)
-        )
+    def add(self, block: str) -> None:
+        """Add a block. What is left of the text at its end, less than two sections, is one section."""
+        text, at = self._rest + block, 0
+        while len(text) - at >= 2 * SECTION_CHARACTERS:
+            if self._sections % self.spacing == 0:
+                self._kept[self._sections] = text[at : at + SECTION_CHARACTERS]
+            self._sections, at = self._sections + 1, at + SECTION_CHARACTERS
+            if len(self._kept) > MOST_SECTIONS:
+                self.spacing *= 2
+                self._kept = {number: kept for number, kept in self._kept.items() if number % self.spacing == 0}
+        self._rest = text[at:]
 
     def shares(self) -> tuple[LanguageShare, ...]:
-        """Letters of each language so far, the most first and unknown ones last."""
-        totals = self._totals + totals_of(self._classes, self._hits, self._words, self._chinese)
-        found = [LanguageShare(name, int(count)) for name, count in zip(LANGUAGES, totals, strict=True) if count]
+        """Letters of each language, the most first and unknown ones last. It takes about a second, mostly for loading."""
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)  # 80 MB, so it is not kept
+        totals: Counter[str] = Counter()
+        for section in (*self._kept.values(), *([self._rest] if self._sections % self.spacing == 0 else [])):
+            classes = Counter(map(_class_of, section))
+            scripts = Counter({script: classes[script] for script in (*SCRIPTS, "other letters") if script not in _EAST})
+            scripts["East"] = sum(classes[script] for script in _EAST)
+            main, letters = scripts.most_common(1)[0]
+            signs = len(section) - sum(classes[unseen] for unseen in _UNSEEN)
+            least = LEAST_EAST_SHARE if main == "East" else LEAST_LETTER_SHARE
+            is_prose = letters >= LEAST_LETTERS and scripts.total() + classes["combining marks"] >= least * signs
+            name = _language(identifier.rank(section), section, classes["Han"]) if is_prose else UNKNOWN
+            totals[name] += letters
+            totals[UNKNOWN] += scripts.total() - letters
+        found = [LanguageShare(name, count) for name, count in totals.items() if count]
         return tuple(sorted(found, key=lambda share: (share.language == UNKNOWN, -share.letters, share.language)))
 
 
-def totals_of(
-    by_class: NDArray[np.int64], hits: NDArray[np.int64], words: NDArray[np.int64], chinese: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Letters of each language in sections, given characters by class, stop words by language, the number of words, and that of
-    the commonest characters of Chinese."""
-    totals = np.zeros(len(LANGUAGES), np.int64)
-    letters = by_class[:, _LETTERS]
-    all_letters = letters.sum(axis=1)
-    kana = by_class[:, CLASS_NUMBER["Hiragana"]] + by_class[:, CLASS_NUMBER["Katakana"]]
-    han = by_class[:, CLASS_NUMBER["Han"]]
-    claimed = np.zeros(len(by_class), np.int64)
-    east = kana + han
-    is_east = (2 * east > all_letters) & (east >= LEAST_LETTERS)
-    is_japanese = is_east & (kana >= LEAST_KANA * east)
-    totals[_NUMBER["Japanese"]] = east[is_japanese].sum()
-    is_chinese = is_east & (kana == 0) & (chinese >= LEAST_FUNCTION_CHARACTERS * han)
-    totals[_NUMBER["Chinese"]] = han[is_chinese].sum()
-    claimed += np.where(is_japanese, east, np.where(is_chinese, han, 0))
-    scripts = list(STOP_WORDS.values())
-    for script in SCRIPTS:
-        own = by_class[:, CLASS_NUMBER[script]]
-        main = 2 * own > all_letters
-        if script in BY_SCRIPT:
-            sure = main & (own >= LEAST_LETTERS)
-            totals[_NUMBER[BY_SCRIPT[script]]] += own[sure].sum()
-            claimed += np.where(sure, own, 0)
-            continue
-        candidates = [number for number, (written_in, _) in enumerate(scripts) if written_in == script]
-        if not candidates or not main.any():
-            continue
-        scores = hits[:, candidates]
-        best = scores.argmax(axis=1)
-        ordered = np.sort(scores, axis=1)
-        most = ordered[:, -1]
-        next_most = ordered[:, -2] if len(candidates) > 1 else np.zeros_like(most)
-        sure = main & (most >= LEAST_HITS) & (most >= LEAST_SHARE * words) & (most >= LEAST_LEAD * next_most)
-        for place, candidate in enumerate(candidates):
-            totals[candidate] += own[sure & (best == place)].sum()
-        claimed += np.where(sure, own, 0)
-    totals[_NUMBER[UNKNOWN]] = all_letters.sum() - claimed.sum()
-    return totals
+def _language(ranked: list[tuple[str, float]], section: str, han: int) -> str:
+    """The language that has enough of the probability, languages of one name taken together."""
+    confidence: Counter[str] = Counter()
+    for code, probability in ranked:
+        confidence[LANGUAGES.get(code, UNKNOWN)] += probability
+    name, most = confidence.most_common(1)[0]
+    if name in ("Chinese", "Cantonese"):
+        most *= sum(map(CHINESE_FUNCTION_CHARACTERS.__contains__, section)) >= LEAST_FUNCTION_CHARACTERS * han
+    return name if most >= LEAST_CONFIDENCE else UNKNOWN

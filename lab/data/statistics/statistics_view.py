@@ -78,9 +78,10 @@ def scripts_table(found: TextStatistics, most: int = 12) -> Table:
 
 
 def languages_table(found: TextStatistics, most: int = 10) -> Table:
-    """Letters by language, each section of the text told by its stop words or its script."""
+    """Letters by language, told section by section."""
     pairs = [(share.language, share.letters) for share in found.languages]
-    return _bars("languages", ("language", "letters", "share"), pairs, sum(letters for _, letters in pairs), most)
+    title = "languages" + (f" (in one of {found.language_spacing} sections)" if found.language_spacing > 1 else "")
+    return _bars(title, ("language", "letters", "share"), pairs, sum(letters for _, letters in pairs), most)
 
 
 def words_table(found: TextStatistics, most: int = 20) -> Table:
@@ -233,6 +234,7 @@ def profile_as_json(profile: TextProfile) -> dict[str, object]:
         "line_endings": {"lf": found.endings.lf, "crlf": found.endings.crlf, "cr": found.endings.cr},
         "character_classes": dict(found.classes),
         "languages": {share.language: share.letters for share in found.languages},
+        "language_spacing": found.language_spacing,
         "distinct_characters": found.distinct_characters,
         "common_characters": _characters(found.common_characters),
         "rare_characters": _characters(found.rare_characters),

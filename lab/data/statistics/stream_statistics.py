@@ -43,7 +43,7 @@ class TextStatistics:
     progress: float
     """Share of the text that has been read, 0 to 1."""
     stage: str
-    """Work that is being done: "reading", "searching for repeats", "reading excerpts" or "" at the end."""
+    """Work that is being done: "reading", "searching for repeats", "reading excerpts", "telling languages" or "" at the end."""
     bytes: int
     """In UTF-8."""
     characters: int
@@ -57,6 +57,9 @@ class TextStatistics:
     classes: tuple[tuple[str, int], ...]
     """Characters of each class that occurs (scripts of letters, digits, punctuation ...), the most first."""
     languages: tuple[LanguageShare, ...]
+    """None until the end."""
+    language_spacing: int
+    """Every so many-th section was looked at for its language."""
     distinct_characters: int
     common_characters: tuple[tuple[str, int], ...]
     rare_characters: tuple[tuple[str, int], ...]
@@ -117,8 +120,8 @@ class _Pass:
         self.prefix = prefixes[-1]
         prefixes = self.hasher.prefixes(self.tables.lower[codes], self.lower_prefix)
         self.lower_prefix = prefixes[-1]
-        starts, hashes = self.words.add(codes, first, prefixes, inverses)
-        self.languages.add(self.tables.classes[codes], first, starts, hashes, codes)
+        self.words.add(codes, first, prefixes, inverses)
+        self.languages.add(block)
         self.position += len(codes)
 
     def finish(self) -> None:
@@ -149,7 +152,8 @@ class _Pass:
             document_bytes=tuple(self.blocks.document_bytes),
             endings=LineEndings(endings.lf, endings.crlf, endings.cr),
             classes=tuple(classes),
-            languages=self.languages.shares(),
+            languages=(),
+            language_spacing=self.languages.spacing,
             distinct_characters=len(codes),
             common_characters=tuple((chr(codes[at]), int(counts[at])) for at in common[:TOP_CHARACTERS]),
             rare_characters=tuple((chr(codes[at]), int(counts[at])) for at in rare[:RARE_CHARACTERS]),
@@ -197,4 +201,6 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
     found = replace(found, repeats=repeats, stage="reading excerpts", progress=SEARCHED)
     yield found
     passages, rare_words = fetch_excerpts(read, size, repeats, state.words.table.rare(RARE_WORDS), check)
-    yield replace(found, passages=passages, rare_words=rare_words, stage="", progress=1.0, is_complete=True)
+    found = replace(found, passages=passages, rare_words=rare_words, stage="telling languages", progress=1.0)
+    yield found
+    yield replace(found, languages=state.languages.shares(), stage="", is_complete=True)

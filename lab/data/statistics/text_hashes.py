@@ -66,12 +66,3 @@ def _geometric(ratio: int, length: int) -> Hashes:
     factors = np.full(length, ratio, np.uint64)
     factors[0] = 1
     return np.cumprod(factors)
-
-
-def hash_of(text: str) -> int:
-    """The hash of one short text, as `PrefixHasher` gives it for a passage anywhere."""
-    codes = np.array([ord(character) for character in text], np.uint32)
-    if not len(codes):
-        return 0
-    symbols = mixed(codes.astype(np.uint64) + np.uint64(1))
-    return int((symbols * _geometric(_BASE, len(codes))).sum())

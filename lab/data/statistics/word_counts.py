@@ -27,8 +27,8 @@ class WordCounts:
         self._tables = tables
         self._in_word = False
 
-    def add(self, codes: NDArray[np.integer], first: int, prefixes: Hashes, inverses: Hashes) -> tuple[NDArray[np.int64], Hashes]:
-        """Count a block's words; `prefixes` are of the text in lower case. Returns where words start, and their hashes."""
+    def add(self, codes: NDArray[np.integer], first: int, prefixes: Hashes, inverses: Hashes) -> None:
+        """Count a block's words; `prefixes` are of the text in lower case."""
         self._count_spaced(codes)
         starts, ends = self._borders(codes)
         self.words += len(starts)
@@ -40,7 +40,6 @@ class WordCounts:
             return "".join(map(chr, lower[codes[start : min(int(ends[word]), start + SHOWN_CHARACTERS)]].tolist()))
 
         self.table.add(hashes, starts + first, ends - starts, text_of)
-        return starts, hashes
 
     def _count_spaced(self, codes: NDArray[np.integer]) -> None:
         space = self._tables.is_space[codes]

@@ -150,7 +150,7 @@ def test_results_come_on_the_way_and_grow() -> None:
     assert all_found[0].characters <= 1 << 10
     sizes = [found.characters for found in all_found]
     assert sizes == sorted(sizes)
-    assert [found.stage for found in all_found][-3:] == ["searching for repeats", "reading excerpts", ""]
+    assert [found.stage for found in all_found][-3:] == ["reading excerpts", "telling languages", ""]
     assert [found.is_complete for found in all_found] == [False] * (len(all_found) - 1) + [True]
     assert len(all_found) > 8
 
