@@ -3,7 +3,7 @@
 Every window of `WINDOW` characters has a hash; windows with equal hashes are copies. All windows of a text of up to
 `MOST_WINDOWS` characters are kept, so that what is found is exact; of a longer text those whose hash is divisible by a power of
 two ("sampling by content": all copies of a window are kept, or none). Copies that follow each other at the same distance, with
-equal text between, are one passage.
+equal text between, are one passage. There what is found is a lower bound, and `copy_sample` estimates the whole.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.data.statistics.copy_sample import CopySample
 from lab.data.statistics.text_hashes import Hashes, mixed
 
 WINDOW = 50
@@ -46,6 +47,10 @@ class Repeats:
     """Characters of the text, with line endings made alike: what positions are counted in."""
     spacing: int
     """Every so many-th window was looked at, on average. 1: all, and the numbers are exact; else they are lower bounds."""
+    share: float
+    """Share of the text that stood earlier: exact, or estimated within `error`."""
+    error: float
+    """Half of the estimate's 95% interval; 0 where all windows were looked at."""
 
 
 class PassageFinder:
@@ -57,6 +62,7 @@ class PassageFinder:
         self._kept: list[tuple[NDArray[np.int64], Hashes, Hashes, Hashes]] = []
         self._size = 0
         self._tail: tuple[Hashes, Hashes] | None = None
+        self._sample: CopySample | None = None
         self.length = 0
 
     def add(self, first: int, prefixes: Hashes, inverses: Hashes) -> None:
@@ -71,6 +77,8 @@ class PassageFinder:
         if len(prefixes) <= size:
             return
         hashes = mixed((prefixes[size:] - prefixes[:-size]) * inverses[:-size])
+        if self._sample:
+            self._sample.add(first, hashes)
         if self._mask:
             at = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
             self._kept.append((at + first, hashes[at], prefixes[at], inverses[at]))
@@ -79,6 +87,9 @@ class PassageFinder:
             count = len(hashes)
             self._kept.append((np.arange(first, first + count), hashes, prefixes[:count], inverses[:count]))
             self._size += count
+        if self._size > self._most and not self._sample:
+            self._sample = CopySample(self._window)
+            self._sample.add(0, np.concatenate([kept[1] for kept in self._kept]))
         while self._size > self._most:
             self._mask = 2 * self._mask + 1
             thinned = []
@@ -90,7 +101,8 @@ class PassageFinder:
 
     def find(self, bins: int = MAP_BINS, check: Callable[[], object] = bool) -> Repeats:
         """All repeats of the text so far. `check` is called now and then, and may raise."""
-        empty = Repeats(0, (0.0,) * bins, (), self.length, self._mask + 1)
+        share, error = self._sample.estimate() if self._sample else (0.0, 0.0)
+        empty = Repeats(0, (0.0,) * bins, (), self.length, self._mask + 1, share, error)
         if not self._kept:
             return empty
         positions, hashes, prefixes, inverses = (np.concatenate(values) for values in zip(*self._kept, strict=True))
@@ -100,7 +112,9 @@ class PassageFinder:
             return empty
         density = _density(starts, ends, self.length, bins)
         passages = anchors.longest_passages(check)
-        return Repeats(int((ends - starts).sum()), density, passages, self.length, self._mask + 1)
+        characters = int((ends - starts).sum())
+        share = max(share, characters / self.length)
+        return Repeats(characters, density, passages, self.length, self._mask + 1, share, error)
 
 
 class _Anchors:

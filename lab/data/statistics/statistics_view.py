@@ -67,9 +67,10 @@ def repeats_in_words(found: TextStatistics) -> str:
     lines = f"{least}{share} of the lines with text repeat an earlier line"
     if found.repeats is None:
         return lines
-    least = "at least " if found.repeats.spacing > 1 else ""
     share = _share(found.repeats.characters, found.repeats.length)
-    return f"{least}{share} of the text repeats earlier text, in passages of {WINDOW} characters or more; {lines}"
+    if found.repeats.spacing > 1:
+        share = f"about {probability(found.repeats.share)} (±{probability(found.repeats.error)}; at least {share})"
+    return f"{share} of the text repeats earlier text, in passages of {WINDOW} characters or more; {lines}"
 
 
 def scripts_table(found: TextStatistics, most: int = 12) -> Table:
@@ -257,6 +258,8 @@ def profile_as_json(profile: TextProfile) -> dict[str, object]:
             "least_characters": WINDOW,
             "characters": repeats.characters,
             "is_exact": repeats.spacing == 1,
+            "share": repeats.share,
+            "share_error": repeats.error,
             "density": list(repeats.density),
             "longest": [_passage(passage) for passage in found.passages],
         },

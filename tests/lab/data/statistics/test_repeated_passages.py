@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lab.data.statistics.passage_excerpts import fetch_excerpts
 from lab.data.statistics.repeated_passages import PassageFinder, Repeats
-from lab.data.statistics.text_hashes import PrefixHasher, hash_of
+from lab.data.statistics.text_hashes import PrefixHasher
 
 BLOCK = 64
 
@@ -96,5 +96,21 @@ def test_a_hash_does_not_depend_on_the_place() -> None:
     hasher.begin_block(10)
     second = hasher.prefixes(codes[5:], first[-1])
     two = (second[9:10] - second[6:7]) * hasher.inverses[6:7]
-    assert int(one[0]) == int(two[0]) == hash_of("dog")
-    assert hash_of("dgo") != hash_of("dog")
+    other = (second[8:9] - second[5:6]) * hasher.inverses[5:6]
+    assert int(one[0]) == int(two[0]) != int(other[0])
+
+
+@pytest.mark.parametrize("copied", [0.0, 0.1, 0.5, 1.0])
+def test_of_a_long_text_the_share_is_estimated_within_its_error(copied: float) -> None:
+    draw = random.Random(8)
+    sentences = ["".join(draw.choices("abcdefgh ", k=draw.randrange(55, 120))) for _ in range(2_000)]
+    text = "".join(
+        draw.choice(sentences) if draw.random() < copied else "".join(draw.choices("ijklmnop ", k=90)) for _ in range(6_000)
+    )
+    exact = find(text, 1 << 30, 50, 1 << 14)
+    sampled = find(text, 1 << 14, 50, 1 << 14)
+    assert (exact.spacing, exact.error, exact.share) == (1, 0.0, exact.characters / exact.length)
+    assert sampled.spacing > 16
+    assert sampled.characters <= exact.characters
+    assert 0 < sampled.error < 0.03
+    assert sampled.share == pytest.approx(exact.share, abs=sampled.error)
