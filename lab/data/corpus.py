@@ -2,8 +2,9 @@
 
 import copy
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from lab.data.builtin_texts import BUILTINS
 from lab.data.cleaning.document_cleaner import clean_documents
 from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.document_part import DocumentPart
+from lab.data.find_text_files import left_out_in_words
 from lab.data.text_chunks import split_into_chunks
 from lab.data.text_spool import TextSpool
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
@@ -42,6 +44,13 @@ class CorpusFile(NamedTuple):
     bytes: int
 
 
+class Undecodable(NamedTuple):
+    """A file that cannot be decoded: its size, and the sentence that says so."""
+
+    bytes: int
+    problem: str
+
+
 class CorpusInput(NamedTuple):
     """The input that a document is read from: a file, or a built-in text by its name."""
 
@@ -62,6 +71,8 @@ class CorpusSize:
     """Bytes of each document, in order; 0 where cleaning left nothing of it."""
     funnel: tuple[CleaningStep, ...] = ()
     """Effect of each cleaning rule, in the order of application."""
+    undecodable: dict[int, Undecodable] = field(default_factory=dict)
+    """Files that are none of the documents because they cannot be decoded, by number."""
 
 
 class Corpus:
@@ -80,18 +91,21 @@ class Corpus:
         read: Callable[[], Iterator[DocumentPart]],
         entropy_bits_per_byte: float | None = None,
         file_names: Sequence[str] = (),
-        left_out: str = "",
+        left_out: Sequence[tuple[str, str]] = (),
         cleaning: tuple[str, ...] = DEFAULT_RULES,
+        undecodable: dict[int, Undecodable] | None = None,
     ) -> None:
         """`read` gives the decoded text in parts; `size` is what `DocumentPart.read` is at the end.
 
         `file_names` are those of the documents; a single one may be left out and has the name of the corpus.
-        `left_out` counts the files that are none of them, in words: `2 binary files and 1 empty file`.
+        `left_out` has the reason and the path of each file that is none of them. `undecodable` is filled in by `read`, with the
+        files of which it gives no document since they cannot be decoded, by number.
         """
         self.name = name
         self.source = source
         self.encoding = encoding
-        self.left_out = left_out
+        self._left_out = tuple(left_out)
+        self._undecodable = {} if undecodable is None else undecodable
         self.modified = 0.0
         """Time of the last change of its files and folders, in Unix seconds; 0 for a built-in text, infinite for a stream."""
         self.cleaning = cleaning
@@ -116,8 +130,8 @@ class Corpus:
 
     @property
     def file_bytes(self) -> int:
-        """Bytes of the files as they lie on disk, known before any is read."""
-        return self._size
+        """Bytes of the files as they lie on disk, known before any is read; then without those that cannot be decoded."""
+        return self._size - sum(each.bytes for each in self._undecodable.values())
 
     def chunks(self) -> Iterator[str]:
         """The whole text in parts of about `CHUNK_CHARACTERS`, such that the tokens of the parts are the tokens of the whole.
@@ -138,6 +152,20 @@ class Corpus:
             for text in split_into_chunks(part.text for _, part in parts):
                 yield DocumentChunk(text, starts)
                 starts = False
+
+    @property
+    def left_out(self) -> str:
+        """Files that are no part of the text, in words: `2 binary files and 1 empty file`. Those that cannot be decoded are among
+        them once they were reached in reading."""
+        unreadable = [os.path.basename(path) for reason, path in self._left_out if reason == "unreadable"]
+        undecodable = [self._file_names[number] for number in self._undecodable]
+        guesses = (each.problem.partition("; try --encoding ")[2].rstrip(".") for each in self._undecodable.values())
+        guess = next(filter(None, guesses), "")
+        return left_out_in_words(
+            [*(reason for reason, _ in self._left_out), *["undecodable"] * len(undecodable)],
+            {"unreadable": unreadable, "undecodable": undecodable},
+            f"; try the encoding {guess}" if guess else "",
+        )
 
     def measure(self, progress: ReadProgress | None = None, meter: FunnelMeter | None = None) -> CorpusSize:
         """Size and checksum, read once. `progress` counts bytes of the file; `meter` takes the place of the own one.
@@ -162,7 +190,8 @@ class Corpus:
                 characters += len(part.text)
                 if progress:
                     progress(part.read, max(part.read, self._size))
-            self._measured = CorpusSize(count, characters, sha256.hexdigest(), tuple(sizes), meter.steps())
+            digest, steps = sha256.hexdigest(), meter.steps()
+            self._measured = CorpusSize(count, characters, digest, tuple(sizes), steps, dict(self._undecodable))
         return self._measured
 
     @property
@@ -173,6 +202,7 @@ class Corpus:
     def remember(self, size: CorpusSize) -> None:
         """Take over what an earlier `measure` of the same text found."""
         self._measured = size
+        self._undecodable.update(size.undecodable)
 
     def read_once(self, spool: TextSpool) -> None:
         """Record the next whole reading in `spool`, from which all later ones come."""
@@ -209,8 +239,8 @@ class Corpus:
 
     @property
     def file_names(self) -> tuple[str, ...]:
-        """The name of every document, in order."""
-        return self._file_names
+        """The name of every document, in order, without files that turned out not to be one."""
+        return tuple(name for number, name in enumerate(self._file_names) if number not in self._undecodable)
 
     def document_parts(self) -> Iterator[DocumentPart]:
         """The whole text as it is read, in parts of no certain size.
@@ -223,7 +253,8 @@ class Corpus:
     @property
     def files(self) -> tuple[CorpusFile, ...]:
         """Name and size of every document, in order; the sizes add up to `bytes`."""
-        return tuple(map(CorpusFile, self._file_names, self.measure().document_bytes))
+        sizes = self.measure().document_bytes  # first, as it tells which files are documents
+        return tuple(map(CorpusFile, self.file_names, sizes))
 
     def _numbered(self, meter: FunnelMeter | None = None) -> Iterator[tuple[int, DocumentPart]]:
         """The parts, each with the number of its document, from 1."""

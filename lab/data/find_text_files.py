@@ -5,14 +5,14 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
-from lab.core.visible_text import quoted
+from lab.core.visible_text import quoted, shortened, visible
 from lab.data.text_encoding import encoding_of_head, read_head
 
 MOST_FILES = 500_000
@@ -25,9 +25,12 @@ REASONS = {
     "link": ("link that leads out of the folder", "links that lead out of the folder"),
     "special": ("device, pipe or socket", "devices, pipes or sockets"),
     "unreadable": ("unreadable file or folder", "unreadable files or folders"),
+    "undecodable": ("file that cannot be decoded", "files that cannot be decoded"),
     "twice": ("file that came twice", "files that came twice"),
 }
 """Reasons to leave a file out, in words for one and for several."""
+MOST_NAMED, NAME_CHARACTERS = 3, 40
+"""Files of a reason that are named, and characters of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +108,18 @@ def fixed_part(pattern: str) -> str:
     return _unescaped(folder, r"\1") or "."
 
 
-def left_out_in_words(left_out: Iterable[str]) -> str:
-    """The number of each reason: `2 binary files and 1 empty file`; empty if nothing was left out."""
+def left_out_in_words(left_out: Iterable[str], named: Mapping[str, Sequence[str]] | None = None, advice: str = "") -> str:
+    """The number of each reason: `2 binary files and 1 empty file`; empty if nothing was left out.
+
+    `named` has the names of the files of some reasons, and `advice` says what to do about those that cannot be decoded.
+    """
     counts = Counter(left_out)
-    parts = [f"{counts[reason]:,} {words[counts[reason] > 1]}" for reason, words in REASONS.items() if counts[reason]]
+    parts = []
+    for reason in filter(counts.__getitem__, REASONS):
+        names = [shortened(visible(name), NAME_CHARACTERS) for name in (named or {}).get(reason, ())]
+        more = [f"{len(names) - MOST_NAMED:,} more"] if len(names) > MOST_NAMED else []
+        listed = ", ".join(names[:MOST_NAMED] + more) + (advice if reason == "undecodable" else "")
+        parts.append(f"{counts[reason]:,} {REASONS[reason][counts[reason] > 1]}{f' ({listed})' if listed else ''}")
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 

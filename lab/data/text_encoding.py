@@ -17,6 +17,10 @@ PEEKED_BYTES = 1 << 12
 SAMPLE_BYTES = 1 << 14
 """Bytes around the first one that cannot be decoded, from which another encoding is guessed."""
 
+NOT_OF_FILES = frozenset({"idna", "punycode", "charmap"})
+"""Python's text encodings that no file is written in: two of host names, and the frame of those that are a table."""
+ESCAPING_ENCODINGS = ("iso2022", "hz", "utf-7")
+"""Beginnings of the names of encodings that write other letters as ASCII."""
 UNUSUAL_ENCODINGS = ("hp_roman8",)
 """Never suggested: French in cp1252 passes for the first as well, with wrong letters."""
 
@@ -31,10 +35,20 @@ BYTE_ORDER_MARKS = (
 LONGEST_MARK = max(len(mark) for mark, _ in BYTE_ORDER_MARKS)
 
 
+class UndecodableError(UserError):
+    """A file that is no text in its encoding. `is_damaged`: that is the right one, and some bytes of the file are wrong."""
+
+    def __init__(self, words: str, *, is_damaged: bool = False) -> None:
+        super().__init__(words)
+        self.is_damaged = is_damaged
+
+
 def check_encoding(encoding: str) -> str:
     """Python's name of a text encoding. Raises UserError if there is no such encoding."""
     try:
         name = codecs.lookup(encoding).name
+        if name in NOT_OF_FILES:
+            raise LookupError(name)
         b"a".decode(name)
     except UnicodeDecodeError:
         return name
@@ -49,7 +63,7 @@ def detect_encoding(path: str | Path, shown: str) -> str:
     """The encoding of a file when the user names none: that of its byte-order mark, else UTF-8.
 
     Raises:
-        UserError: if the file's beginning is not text in one of these.
+        UndecodableError: if the file's beginning is not text in one of these.
     """
     with open_regular(path, follow=True) as file:
         head = file.read(NUL_SEARCH_BYTES) or b""  # None where the system has nothing yet, as in /proc/kmsg
@@ -57,9 +71,30 @@ def detect_encoding(path: str | Path, shown: str) -> str:
         return encoding
     if 0 in head:
         if (encoding := _unmarked_utf16(head)) is not None:
-            raise UserError(f"{shown} looks like UTF-16 without a byte-order mark; try --encoding {encoding}.")
-        raise UserError(f"{shown} is not text: it holds NUL bytes; choose a plain text file.")
+            raise UndecodableError(f"{shown} looks like UTF-16 without a byte-order mark; try --encoding {encoding}.")
+        raise UndecodableError(f"{shown} is not text: it holds NUL bytes; choose a plain text file.")
     return "utf-8"
+
+
+def fitting_encoding(path: str | Path, named: str | None, shown: str) -> str:
+    """The encoding of one of several files, which is read for that: that of its byte-order mark or UTF-8, else the `named` one.
+
+    Raises:
+        UndecodableError: if it is text in none of these.
+    """
+    try:
+        encoding = detect_encoding(path, shown)
+        is_ascii = True
+        for text, _ in decode(path, encoding, shown, asked=False):
+            is_ascii = is_ascii and text.isascii()
+        if named is None or encoding != "utf-8" or not (is_ascii and named.startswith(ESCAPING_ENCODINGS)):
+            return encoding
+    except UndecodableError as error:
+        if named is None or error.is_damaged:
+            raise
+    for _ in decode(path, named, shown, asked=True):
+        pass
+    return named
 
 
 def is_binary(path: Path) -> bool:
@@ -106,7 +141,7 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
     encoding.
 
     Raises:
-        UserError: at the first byte that is not text in this encoding, with its offset.
+        UndecodableError: at the first byte that is not text in this encoding, with its offset.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     read = 0
@@ -121,9 +156,9 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
             except UnicodeDecodeError as error:
                 raise _undecodable(path, encoding, shown, asked, read - pending + error.start, bool(block)) from error
             except UnicodeEncodeError as error:
-                raise UserError(f"{shown} holds half a character as {encoding}; try another --encoding.") from error
+                raise UndecodableError(f"{shown} holds half a character as {encoding}; try another --encoding.") from error
             except UnicodeError as error:  # such as UTF-16 that does not begin with a byte-order mark
-                raise UserError(
+                raise UndecodableError(
                     f"{shown} is not {encoding} ({str(error).rstrip('.')}); leave --encoding out, or name another."
                 ) from error
             read += len(block)
@@ -131,14 +166,16 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
                 started = True
                 text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
                 if "\0" in text[:NUL_SEARCH_BYTES]:
-                    raise UserError(f"{shown} is not text in {encoding}: it holds NUL characters; choose a plain text file.")
+                    raise UndecodableError(
+                        f"{shown} is not text in {encoding}: it holds NUL characters; choose a plain text file."
+                    )
             if text:
                 yield text, read
             if not block:
                 return
 
 
-def _undecodable(path: str | Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UserError:
+def _undecodable(path: str | Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UndecodableError:
     with open_regular(path, follow=True) as file:
         marked = _marked_encoding(file.read(LONGEST_MARK))
         file.seek(max(0, offset - SAMPLE_BYTES // 4))
@@ -147,19 +184,20 @@ def _undecodable(path: str | Path, encoding: str, shown: str, asked: bool, offse
         byte = file.read(1)
     where = f"byte {offset:,} (0x{byte.hex()})" if more or not byte else f"byte {offset:,}, where it ends inside a character,"
     if asked:
-        return UserError(f"{shown} is not {encoding}: {where} cannot be decoded; leave --encoding out, or name another.")
+        return UndecodableError(f"{shown} is not {encoding}: {where} cannot be decoded; leave --encoding out, or name another.")
     if marked:
         words = f"{shown} is damaged {marked.upper()}, which its byte-order mark names: {where} cannot be decoded"
-        return UserError(f"{words}; drop what is broken with iconv -c -f {marked} -t utf-8.")
+        return UndecodableError(f"{words}; drop what is broken with iconv -c -f {marked} -t utf-8.", is_damaged=True)
     text = sample.decode("utf-8", "replace")
     bad = text.count("\N{REPLACEMENT CHARACTER}")
     if sum(not character.isascii() for character in text) > 2 * bad:
-        return UserError(f"{shown} is damaged UTF-8: {where} cannot be decoded; drop what is broken with iconv -c -t utf-8.")
+        words = f"{shown} is damaged UTF-8: {where} cannot be decoded"
+        return UndecodableError(f"{words}; drop what is broken with iconv -c -t utf-8.", is_damaged=True)
     guess = _suggest_encoding(sample)
     if guess is None:
         tried = "and no other encoding that was tried makes a text of it"
-        return UserError(f"{shown} is not UTF-8: {where} cannot be decoded, {tried}; choose a plain text file.")
-    return UserError(f"{shown} is not UTF-8: {where} cannot be decoded; try --encoding {guess}.")
+        return UndecodableError(f"{shown} is not UTF-8: {where} cannot be decoded, {tried}; choose a plain text file.")
+    return UndecodableError(f"{shown} is not UTF-8: {where} cannot be decoded; try --encoding {guess}.")
 
 
 def _suggest_encoding(sample: bytes) -> str | None:

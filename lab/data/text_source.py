@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from lab.core.errors import DamagedFileError, UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
 from lab.data.cleaning.rule_registry import in_order
-from lab.data.corpus import STDIN, Corpus, CorpusInput, shown_source, unreadable
+from lab.data.corpus import STDIN, Corpus, CorpusInput, Undecodable, shown_source, unreadable
 from lab.data.document_part import DocumentPart, one_document
 from lab.data.find_text_files import (
     FoundFiles,
@@ -29,7 +29,7 @@ from lab.data.find_text_files import (
     is_pattern,
     left_out_in_words,
 )
-from lab.data.text_encoding import check_encoding, decode, detect_encoding
+from lab.data.text_encoding import UndecodableError, check_encoding, decode, detect_encoding, fitting_encoding
 from lab.runs.run_schema import DEFAULT_RULES
 
 PIPE_WAIT_SECONDS = 0.5
@@ -67,7 +67,8 @@ def open_corpus(
     Of a folder and the folders in it, and of a glob pattern, all text files are read, sorted by name. The same file is read
     once. A named pipe is read where `on_wait` is given, which is called once while nothing writes to the pipe yet.
 
-    A file is UTF-8, or what its byte-order mark says, unless `encoding` says otherwise. Its beginning is read at once; an
+    A file is UTF-8, or what its byte-order mark says, unless `encoding` says otherwise; of several files it says so of those that
+    are not. A file of a folder or pattern that cannot be decoded is left out. The beginning of each other one is read at once; an
     error further on is raised when it is met.
 
     Raises:
@@ -77,11 +78,12 @@ def open_corpus(
     sources = sources_of(source)
     if not sources:
         raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
-    opened = {each: _open(each, encoding, on_wait) for each in dict.fromkeys(sources)}
+    opened = {each: _open(each, encoding, on_wait, among=len(sources) > 1) for each in dict.fromkeys(sources)}
     named = [document for each in sources for document in opened[each].documents]
     documents = _once(named)
     left_out = {path: reason for each in opened.values() for path, reason in each.left_out.items()}
-    reasons = [*left_out.values(), *["twice"] * (len(named) - len(documents))]
+    reasons = [*((reason, path) for path, reason in left_out.items()), *[("twice", "")] * (len(named) - len(documents))]
+    undecodable: dict[int, Undecodable] = {}
     kept = set(map(id, documents))
     first, *others = (each for each in opened.values() if kept.intersection(map(id, each.documents)))
     encodings = {document.encoding for document in documents}
@@ -90,13 +92,14 @@ def open_corpus(
     corpus = Corpus(
         f"{first.name} and {len(others):,} more" if others else first.name,
         joined_source(each.source for each in (first, *others)),
-        encodings.pop() if len(encodings) == 1 else EACH_ITS_OWN,
+        encoding if encoding and len(documents) > 1 else encodings.pop() if len(encodings) == 1 else EACH_ITS_OWN,
         sum(document.size for document in documents),
-        lambda: _parts(documents),
+        lambda: _parts(documents, undecodable),
         first.entropy_bits_per_byte if is_as_made else None,
         _names(documents),
-        left_out_in_words(reasons),
+        reasons,
         rules,
+        undecodable,
     )
     corpus.modified = max(each.modified for each in opened.values())
     corpus.paths = tuple(document.path for document in documents if document.path)
@@ -117,6 +120,12 @@ class _Document:
     path: str = ""
     asked: bool = False
     """True if the user named the encoding."""
+    among: bool = False
+    """True for one of several files: the encoding that the user named is for those that are not UTF-8."""
+    optional: bool = False
+    """True if it was found in a folder, so that it is left out where it cannot be decoded."""
+    fitting: list[str] = field(default_factory=list)
+    """The encoding that all of it was found to have, once it is known."""
     identity: tuple[int, int] | None = None
     generate: Callable[[], Iterator[tuple[str, int]]] | None = None
     """Makes the text of a built-in one."""
@@ -132,7 +141,10 @@ class _Document:
             yield from self.generate()
             return
         try:
-            yield from decode(self.path, self.encoding, shown_source(self.source), self.asked)
+            shown = shown_source(self.source)
+            if (self.optional or (self.among and self.asked)) and not self.fitting:
+                self.fitting.append(fitting_encoding(self.path, self.encoding if self.asked else None, shown))
+            yield from decode(self.path, self.fitting[0] if self.fitting else self.encoding, shown, self.asked)
         except DamagedFileError as error:
             raise UserError(f"{shown_source(self.source)} is no file any more since the text was opened; try again.") from error
         except FileNotFoundError as error:
@@ -155,15 +167,22 @@ class _Opened:
     entropy_bits_per_byte: float | None = None
 
 
-def _parts(documents: list[_Document]) -> Iterator[DocumentPart]:
+def _parts(documents: list[_Document], undecodable: dict[int, Undecodable]) -> Iterator[DocumentPart]:
     before = 0
-    for document in documents:
+    for number, document in enumerate(documents):
         part = None
-        for part in one_document(document.read()):
-            yield part._replace(read=before + part.read)
+        try:
+            for part in one_document(() if number in undecodable else document.read()):
+                yield part._replace(read=before + part.read)
+        except UndecodableError as error:
+            if not document.optional or part:
+                raise
+            undecodable[number] = Undecodable(document.size, str(error))
         before += document.size
-        if part is None:
+        if part is None and number not in undecodable:
             yield DocumentPart("", before, True)
+    if len(undecodable) == len(documents):
+        raise UndecodableError(undecodable[0].problem)
 
 
 def _once(documents: list[_Document]) -> list[_Document]:
@@ -180,13 +199,13 @@ def _names(documents: list[_Document]) -> list[str]:
     return [_as_text(document.path) if often[document.name] > 1 else document.name for document in documents]
 
 
-def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None) -> _Opened:
+def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None, *, among: bool) -> _Opened:
     if is_builtin(source):
         text = open_builtin(source)
         document = _Document(text.name, "utf-8", text.bytes, text.source, generate=text.read)
         return _Opened(text.name, text.source, [document], 0.0, entropy_bits_per_byte=text.entropy_bits_per_byte)
     if source == STDIN:
-        return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding))
+        return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding, among))
     try:
         path = path_of(source)
         try:
@@ -207,13 +226,20 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None)
         if stat.S_ISFIFO(facts.st_mode):
             if on_wait is None:
                 raise UserError(f"{shown_source(source)} is a named pipe, which can be read only once; choose a text file.")
-            return _one("pipe", _pipe(source, path, encoding, on_wait))
+            return _one("pipe", _pipe(source, path, encoding, on_wait, among))
         if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{shown_source(source)} is a device, not a file; choose a text file.")
         chosen = encoding or detect_encoding(path, shown_source(source))
-        identity = facts.st_dev, facts.st_ino
-        asked = encoding is not None
-        document = _Document(_as_text(path.name), chosen, facts.st_size, source_of(path), str(path.absolute()), asked, identity)
+        document = _Document(
+            _as_text(path.name),
+            chosen,
+            facts.st_size,
+            source_of(path),
+            str(path.absolute()),
+            asked=encoding is not None,
+            among=among,
+            identity=(facts.st_dev, facts.st_ino),
+        )
         return _one(_as_text(path.stem), document, facts.st_mtime)
     except (OSError, ValueError, RuntimeError) as error:
         raise unreadable(source, error) from error
@@ -257,15 +283,25 @@ def _found(name: str, source: str, found: FoundFiles, nothing: str, encoding: st
     documents = []
     for file in found.files:
         where = source_of(Path(file.path))
-        chosen = encoding or file.encoding
-        asked = encoding is not None
-        documents.append(_Document(_as_text(file.name), chosen, file.size, where, file.path, asked, file.identity))
+        documents.append(
+            _Document(
+                _as_text(file.name),
+                encoding or file.encoding,
+                file.size,
+                where,
+                file.path,
+                asked=encoding is not None,
+                among=True,
+                optional=True,
+                identity=file.identity,
+            )
+        )
     folders = {os.path.dirname(file.path) for file in found.files}
     modified = max(*(file.modified for file in found.files), *map(_modified, folders))
     return _Opened(name, source, documents, modified, found.left_out)
 
 
-def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None]) -> _Document:
+def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None], among: bool) -> _Document:
     """Opening a named pipe waits for its writer, as long as that takes; Ctrl-C ends it."""
     wait_notice = threading.Timer(PIPE_WAIT_SECONDS, on_wait)
     wait_notice.daemon = True
@@ -273,7 +309,7 @@ def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], N
     try:
         with path.open("rb") as pipe:
             wait_notice.cancel()
-            return _spooled("pipe", source, pipe, encoding)
+            return _spooled("pipe", source, pipe, encoding, among)
     finally:
         wait_notice.cancel()
 
@@ -298,10 +334,10 @@ def _as_text(name: str) -> str:
     return "".join("-" if "\ud800" <= character <= "\udfff" else character for character in name)
 
 
-def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None) -> _Document:
+def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None, among: bool) -> _Document:
     """A stream can be read once, so it is copied to a temporary file, which is gone with the corpus."""
     file = tempfile.NamedTemporaryFile(prefix="llmlab-")  # noqa: SIM115
     shutil.copyfileobj(stream, file)
     file.flush()
     chosen = encoding or detect_encoding(file.name, shown_source(source))
-    return _Document(name, chosen, os.path.getsize(file.name), source, file.name, encoding is not None, spool=file)
+    return _Document(name, chosen, os.path.getsize(file.name), source, file.name, encoding is not None, among, spool=file)

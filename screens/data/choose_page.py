@@ -290,7 +290,7 @@ class ChoosePage(TextReader):
         if message.too_large:
             self.hint(message.too_large)
         if message.error:
-            words, guess = encoding_hint(message.error, message.source)
+            words, guess = encoding_hint(message.error)
             self.hint(words, wrong=True)
             if guess and self._take_when_read:
                 self.take_encoding(guess)

@@ -33,17 +33,12 @@ HINT, HINT_IN_FIELD = "enter here, or u", "escape leaves the field, then u"
 SUGGESTION = re.compile(r"try --encoding (\S+)\.$")
 
 
-def encoding_hint(problem: str, source: str) -> tuple[str, str]:
-    """A problem of reading as the page says it, and the encoding to try, if that is all there is to do.
-
-    One encoding is that of all files, so that of several the one in another encoding has to go, or to be converted.
-    """
+def encoding_hint(problem: str) -> tuple[str, str]:
+    """A problem of reading as the page says it, and the encoding to try, if that is all there is to do."""
     found = SUGGESTION.search(problem)
     if found is None:
         return problem.replace("--encoding", "the encoding"), ""
     guess = found[1]
-    if not path_of(source).is_file():
-        return SUGGESTION.sub(f"mark the others with space, or convert it: iconv -f {guess} -t utf-8.", problem), ""
     return SUGGESTION.sub(f"press enter to read it as {guess}.", problem), guess
 
 

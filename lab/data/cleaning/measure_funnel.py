@@ -59,5 +59,5 @@ def _decoding(corpus: Corpus, raw_bytes: int) -> str:
         if not 0 < marks <= corpus.opened_documents or rest:
             return ""
         return "a byte-order mark is dropped (3 bytes)" if marks == 1 else f"{whole(marks)} byte-order marks are dropped"
-    names = "several encodings" if encoding == "auto" else encoding
+    names = "several encodings" if encoding == "auto" else encoding if corpus.opened_documents == 1 else f"UTF-8 or {encoding}"
     return f"decoded from {names} ({bytes_(file_bytes)}) into UTF-8 ({bytes_(raw_bytes)})"

@@ -67,8 +67,8 @@ class CopySample:
     def estimate(self) -> tuple[float, float]:
         """The share of the text, and half of its 95% interval."""
         own = self._begins[:, None] + np.arange(self._cells.shape[1])
-        again = self._last[np.searchsorted(self._hashes, self._cells)] > own
-        sums = np.concatenate((np.zeros((len(again), 1), np.int64), np.cumsum(again, axis=1)), axis=1)
+        again: NDArray[np.bool_] = np.greater(self._last[np.searchsorted(self._hashes, self._cells)], own)
+        sums: NDArray[np.int64] = np.concatenate((np.zeros((len(again), 1), np.int64), np.cumsum(again, axis=1)), axis=1)
         shares = (sums[:, self._window :] > sums[:, : -self._window]).mean(axis=1)
         error = DEVIATIONS * shares.std() / np.sqrt(len(shares))
         return float(shares.mean()), float(max(error, 3 / len(shares)))  # 3/n: the 95% bound where no cell has a copy

@@ -104,10 +104,10 @@ class LanguageMix:
 
 def _language(ranked: list[tuple[str, float]], section: str, han: int) -> str:
     """The language that has enough of the probability, languages of one name taken together."""
-    confidence: Counter[str] = Counter()
+    confidence: dict[str, float] = {}
     for code, probability in ranked:
-        confidence[LANGUAGES.get(code, UNKNOWN)] += probability
-    name, most = confidence.most_common(1)[0]
-    if name in ("Chinese", "Cantonese"):
-        most *= sum(map(CHINESE_FUNCTION_CHARACTERS.__contains__, section)) >= LEAST_FUNCTION_CHARACTERS * han
-    return name if most >= LEAST_CONFIDENCE else UNKNOWN
+        name = LANGUAGES.get(code, UNKNOWN)
+        confidence[name] = confidence.get(name, 0.0) + probability
+    name = max(confidence, key=confidence.__getitem__)
+    is_chinese = sum(map(CHINESE_FUNCTION_CHARACTERS.__contains__, section)) >= LEAST_FUNCTION_CHARACTERS * han
+    return name if confidence[name] >= LEAST_CONFIDENCE and (is_chinese or name not in ("Chinese", "Cantonese")) else UNKNOWN

@@ -35,7 +35,7 @@ def facts_in_words(profile: TextProfile) -> list[tuple[str, str]]:
         ("encoding", f"{profile.encoding}: {profile.decision}"),
         ("line ends", line_endings_in_words(found.endings)),
     ]
-    if len(profile.files) > 1:
+    if len(profile.files) > 1 or profile.left_out:
         facts.append(("files", whole(len(profile.files)) + (f"; left out: {profile.left_out}" if profile.left_out else "")))
     if profile.entropy_bits_per_byte is not None:
         facts.append(("entropy", f"{fixed(profile.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))

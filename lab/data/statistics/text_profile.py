@@ -71,8 +71,8 @@ def profile_of(corpus: Corpus, check: Check, *, asked: bool = False) -> Iterator
     Raises:
         UserError: where the text cannot be read or decoded.
     """
-    decision = encoding_decision(corpus, asked=asked)
     for statistics in stream_statistics(corpus.document_parts, corpus.file_bytes, check):
+        decision = encoding_decision(corpus, asked=asked)
         yield TextProfile(
             name=corpus.name,
             source=corpus.source,
@@ -88,7 +88,7 @@ def profile_of(corpus: Corpus, check: Check, *, asked: bool = False) -> Iterator
 def encoding_decision(corpus: Corpus, *, asked: bool) -> str:
     """The reason why a text was decoded as it was."""
     if asked:
-        return "as you asked"
+        return "as you asked" if corpus.opened_documents == 1 else "as you asked, of the files that are not UTF-8"
     if is_builtin(corpus.source):
         return "built in"
     if not is_one_file(corpus.source):

@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from lab.core.errors import UserError
 from lab.data.corpus import Corpus, CorpusFile
 from lab.data.document_part import DocumentPart
 from lab.data.statistics.text_profile import encoding_decision
+from lab.data.statistics.text_statistics import read_facts
 from lab.data.text_provenance import change_of_text
 from lab.data.text_source import joined_source, open_corpus, sources_of
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
@@ -143,7 +146,8 @@ def test_an_error_names_the_file_that_is_wrong(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "empty").touch()
     (tmp_path / "none").mkdir()
     for source, words in {
-        "a.txt\nd": r"d/bad\.txt is not UTF-8: byte 9 \(0xe9\) cannot be decoded; try --encoding cp1252\.",
+        "d": r"d/bad\.txt is not UTF-8: byte 9 \(0xe9\) cannot be decoded; try --encoding cp1252\.",
+        "a.txt\nd/bad.txt": r"d/bad\.txt is not UTF-8: byte 9 \(0xe9\) cannot be decoded; try --encoding cp1252\.",
         "a.txt\nx.txt\nd": r"^x\.txt does not exist",
         "a.txt\npicture": r"^picture is not text: it holds NUL bytes",
         "a.txt\nempty": r"empty is empty; choose",
@@ -160,6 +164,64 @@ def test_an_error_names_the_file_that_is_wrong(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "d" / "bad.txt").unlink()
     with pytest.raises(UserError, match=r"d/bad\.txt is gone since the text was opened; try again\."):
         corpus.measure()
+
+
+PLAIN = "plain letters\n" * 30
+MIXED = {
+    "ascii.txt": PLAIN.encode(),
+    "bom.txt": "\ufeffmarked\n".encode(),
+    "cp1252.txt": "Où est le café?\n".encode("cp1252"),
+    "damaged.txt": "größer und süßer, Straße\n".encode() * 9 + b"\xff",
+    "utf8.txt": "größer\n".encode(),
+    "wide.txt": "犬が走った\n".encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "texts", "left_out"),
+    [
+        (
+            None,
+            [PLAIN, "marked\n", "größer\n", "犬が走った\n"],
+            "cp1252.txt, damaged.txt; try the encoding cp1252",
+        ),
+        ("cp1252", [PLAIN, "marked\n", "Où est le café?\n", "größer\n", "犬が走った\n"], "damaged.txt"),
+        ("shift_jis", [PLAIN, "marked\n", "größer\n", "犬が走った\n"], "cp1252.txt, damaged.txt"),
+    ],
+)
+def test_files_of_two_encodings_are_read_each_in_its_own_and_those_in_none_are_left_out_and_named(
+    tmp_path: Path, llmlab: Any, home: Path, encoding: str | None, texts: list[str], left_out: str
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name, content in MIXED.items():
+        (folder / name).write_bytes(content)
+    corpus = open_corpus(str(folder), encoding)
+    assert documents_of(corpus) == texts
+    number = 1 + left_out.count(",")
+    words = f"{number} file{'s' * (number > 1)} that cannot be decoded ({left_out})"
+    assert corpus.left_out == words
+    assert [file.bytes for file in corpus.files] == [len(text.encode()) for text in texts]
+    again = open_corpus(corpus.source, corpus.encoding)
+    assert again.sha256 == corpus.sha256, "also when it is opened as a run keeps it"
+    options = ("--encoding", encoding) if encoding else ()
+    assert f"left out: {words}" in " ".join(llmlab("data", folder, *options).out.split())
+    assert json.loads(llmlab("data", folder, *options, "--json").out)["text"]["left_out"] == words
+    trained = llmlab("train", folder, *options, "--preset", "nano", "--context", "4", "--no-start", "--tokenizer", "bytes")
+    assert f"Left out: {words}." in trained.out
+    remembered = open_corpus(str(folder), encoding)
+    remembered.remember(corpus.measure())
+    assert (remembered.left_out, remembered.files) == (corpus.left_out, corpus.files), "also unread, where its sizes were kept"
+
+
+def test_one_text_that_remains_says_what_was_left_out_and_a_file_named_alone_is_read_as_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("größer\n".encode())
+    (tmp_path / "b.txt").write_bytes("Où est le café?\n".encode("cp1252"))
+    facts = read_facts(str(tmp_path))
+    assert (facts.documents, facts.left_out) == (1, "1 file that cannot be decoded (b.txt; try the encoding cp1252)")
+    assert documents_of(open_corpus(str(tmp_path / "a.txt"), "cp1252")) == ["grÃ¶ÃŸer\n"]
+    both = open_corpus(f"{tmp_path}/a.txt\n{tmp_path}/b.txt", "cp1252")
+    assert documents_of(both) == ["größer\n", "Où est le café?\n"]
 
 
 @pytest.mark.parametrize("kind", ["bytes", "bpe", "gpt2"])

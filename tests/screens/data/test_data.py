@@ -180,7 +180,11 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
         assert app.text_encoding == "", "the next text is not read in it"
         await pilot.press("escape")
         await type_path(pilot, "fable.txt french.txt")
-        await until(pilot, lambda: hint(pilot).endswith("or convert it: iconv -f cp1252 -t utf-8."))
+        await until(pilot, lambda: "french.txt is not UTF-8" in hint(pilot))
+        assert hint(pilot).endswith("press enter to read it as cp1252."), "the other file stays UTF-8"
+        await pilot.press("enter")
+        await until(pilot, lambda: facts(pilot)["text"].endswith("1 more") and screen_of(pilot).choose_page._facts is not None)
+        assert facts(pilot)["files"] == "2 documents"
 
 
 async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_another_is_not_taken(until: Any) -> None:
