@@ -7,11 +7,13 @@ CHUNK_CHARACTERS = 1 << 18
 """Characters after which a chunk ends at the next place where it may."""
 BORDER_WINDOW = 1 << 14
 """Characters in which the better kind of such a place is preferred to a nearer one."""
+LONGEST_CHARACTER = 4
+"""Bytes of a character in UTF-8, at most."""
 LONGEST_CHUNK = 1 << 22
 """Characters after which a chunk ends anywhere: a text with no space, newline or punctuation for so long is then tokenized a
 little otherwise around this place than as a whole (still without loss)."""
 
-_BORDERS = (
+BORDERS = (
     (re.compile(r"(?<=\S)\n(?=\S)"), "end"),
     (re.compile(r"[ \n\t](?=\S)"), "start"),
     (re.compile(r"(?<=[^\W\d_])[.,;:!?…。，、；：！？]"), "start"),
@@ -45,7 +47,31 @@ def split_into_chunks(
 
 
 def _border(text: str, start: int, stop: int) -> int | None:
-    for pattern, side in _BORDERS:
+    for pattern, side in BORDERS:
         if match := pattern.search(text, start, stop + 1):
             return match.start() if side == "start" else match.end()
     return None
+
+
+BLANK_LINE = re.compile(r"(?<=\n)\n(?=\S)")
+"""A border before the last newline of a blank line, which begins the next paragraph: GPT-2's pattern takes it by itself."""
+
+
+def border_in(data: bytes, here: int, window: int, *, first: bool = False) -> int | None:
+    """The best border of a text at `here` or up to `window` bytes after it, or, with `first`, the first of any kind.
+
+    `data` has at least four bytes more on each side, or ends where the text does.
+    """
+    start = max(0, here - LONGEST_CHARACTER)
+    text = data[start : here + window + LONGEST_CHARACTER].decode("utf-8", "surrogateescape")
+    at = len(data[start:here].decode("utf-8", "surrogateescape"))
+    found = []
+    for pattern, side in ((BLANK_LINE, "start"), *BORDERS):
+        if match := pattern.search(text, at if side == "start" else max(0, at - 1)):
+            place = match.start() if side == "start" else match.end()
+            offset = start + len(text[:place].encode("utf-8", "surrogateescape"))
+            if here <= offset <= here + window:
+                found.append(offset)
+                if not first:
+                    break
+    return min(found, default=None)

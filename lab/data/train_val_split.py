@@ -1,7 +1,8 @@
 """Split a text into a training and a validation part, and choose the segments that evaluations use.
 
 All places are byte offsets that follow from the text alone, so that runs with other tokenizers or settings are trained and
-evaluated on the same bytes. Each is a border between tokens: what lies on its two sides is encoded apart.
+evaluated on the same bytes. Each is a border between tokens, at which GPT-2's pattern splits in any case, so that the ids are
+those of the whole text though what lies on its two sides is encoded apart.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from lab.core.errors import UserError
 from lab.data.corpus import DOCUMENT_BORDER, Corpus, DocumentChunk, ReadProgress, shown_source
+from lab.data.text_chunks import LONGEST_CHARACTER, LONGEST_CHUNK, border_in
 
 VALIDATION_FRACTION = 0.1
 """Fraction of a text's bytes for validation, about; the part begins at a border."""
@@ -29,10 +31,8 @@ FINAL_BYTES = FINAL_SEGMENTS[0] * FINAL_SEGMENTS[1]
 EDGE_WINDOW = 128
 """Bytes after the nominal edge of a segment in which its border is looked for."""
 
-BORDERS = (re.compile(rb"(?<=\n\n)(?=[^\n])"), re.compile(rb"(?<=\n)(?=[^\n])"), re.compile(rb"(?<=\S)(?= \S)"))
-"""Borders, best first, after the start of a document: before a paragraph, before a line, before the space in front of a word."""
 CHARACTER_START = re.compile(rb"(?=[\x00-\x7f\xc0-\xff])")
-"""Before the first byte of a character."""
+"""Before the first byte of a character: where a long run of letters or spaces has no border between tokens."""
 
 Ranges = tuple[tuple[int, int], ...]
 """Half-open ranges, in order, none overlapping."""
@@ -68,12 +68,15 @@ def split_text(corpus: Corpus, progress: ReadProgress = lambda done, total: None
     total = corpus.bytes
     text = _Window(corpus.document_chunks(), lambda done: progress(done, total))
     wanted = total - round(total * VALIDATION_FRACTION)
-    split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)))
+    split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)), (total - wanted) // 2, before=min(1, wanted))
     spread = [_spread(split, total, *shape) for shape in (EVALUATION_SEGMENTS, FINAL_SEGMENTS)]
     edges = {split: split, total: total}
     for edge in sorted({edge for ranges in spread for edge in _edges(ranges)} - edges.keys()):
-        edges[edge] = text.border(edge, EDGE_WINDOW)
-    evaluated, final = (tuple((edges[start], edges[stop]) for start, stop in ranges) for ranges in spread)
+        edges[edge] = text.border(edge, EDGE_WINDOW, LONGEST_CHUNK)
+    evaluated, final = (
+        tuple((edges[start], edges[stop]) for start, stop in ranges if edges[start] < edges[stop] or start == split)
+        for ranges in spread
+    )
     return Split(total, split, evaluated, final)
 
 
@@ -159,10 +162,25 @@ class _Window:
         self._documents: list[int] = []
         """Offsets at which a document begins, from where borders are looked for on."""
 
-    def border(self, offset: int, window: int) -> int:
-        """The best border in the `window` bytes from `offset`, the first of its kind. Offsets must not fall."""
-        start = max(0, offset - 2)
-        while self._start + len(self._bytes) <= offset + window and (chunk := next(self._chunks, None)) is not None:
+    def border(self, offset: int, window: int, farthest: int, before: int = 0) -> int:
+        """The best border in the `window` bytes from `offset`, the first of its kind, a document's start before all others; else
+        the first one in `farthest` bytes, or the text's end if it is that near; else a character's. It may lie `before` bytes
+        earlier. Offsets must not fall."""
+        for reach in (window, farthest):
+            self._read(offset, reach)
+            starts = [at for at in self._documents if at <= offset + reach][:1]
+            if starts and reach == window:
+                return starts[0]
+            found = border_in(self._bytes, offset - before - self._start, reach + before, first=reach != window)
+            if starts or found is not None:
+                return min([*starts, *([] if found is None else [self._start + found])])
+        end, here = self._start + len(self._bytes), offset - self._start
+        match = None if end <= offset + farthest else CHARACTER_START.search(self._bytes, here)
+        return end if match is None else self._start + match.start()
+
+    def _read(self, offset: int, reach: int) -> None:
+        start = max(0, offset - LONGEST_CHARACTER)
+        while self._start + len(self._bytes) < offset + reach + LONGEST_CHARACTER and (chunk := next(self._chunks, None)):
             kept = self._bytes[max(0, start - self._start) :]
             self._start += len(self._bytes) - len(kept)
             if chunk.starts:
@@ -170,10 +188,3 @@ class _Window:
             self._bytes = kept + chunk.text.encode()
             self._progress(self._start + len(self._bytes))
         self._documents = [at for at in self._documents if at >= offset]
-        if self._documents and self._documents[0] <= offset + window:
-            return self._documents[0]
-        here = offset - self._start
-        for pattern in (*BORDERS, CHARACTER_START):
-            if match := pattern.search(self._bytes, here, here + window + 1):
-                return self._start + match.start()
-        return self._start + len(self._bytes)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from lab.data.corpus import Corpus
 from lab.data.document_part import one_document
+from lab.data.text_chunks import split_into_chunks
 from lab.data.text_source import open_corpus
+from lab.data.token_file import tokenize_corpus
 from lab.data.train_val_split import in_ranges, pieces, split_text
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
@@ -28,10 +30,10 @@ def corpus_of(text: str, size: int = 1000) -> Corpus:
 @pytest.mark.parametrize(
     ("text", "split"),
     [
-        ("x" * 9000 + "yyyy yyy\nyyyy\n\nzz" + "z" * 983, 9015),
+        ("x" * 9000 + "yyyy yyy\nyyyy\n\nzz" + "z" * 983, 9014),
         ("x" * 9000 + "yyyy yyy\nyyyyy\nzz" + "z" * 983, 9009),
         ("x" * 9000 + "yyyy yyyyyyyyyyzz" + "z" * 983, 9004),
-        ("x" * 8998 + "\n\n" + "y" * 500 + "\n\n" + "z" * 498, 9000),
+        ("x" * 8998 + "\n\n" + "y" * 500 + "\n\n" + "z" * 498, 8999),
         ("犬" * 10_000, 27_000),
         ("x" + "犬" * 10_000, 27_001),
         ("x" * 9000 + "y" * 900 + "\n" + "z" * 99, 9000),
@@ -78,6 +80,53 @@ def test_cuts_are_characters_borders_and_do_not_depend_on_how_a_text_is_read(
     assert b"".join(piece for _, piece, _ in read) == data
     assert [at for at, *_ in read] == [0, *(at + len(piece) for at, piece, _ in read)][: len(read)]
     assert {0, *(at for at, *_ in read), len(data)} >= set(found.cuts)
+
+
+BYTES = Tokenizer.bytes_()
+MERGED = [b"  ", b" a", b"\n\n", b"\r\n", b"aa", b"    ", b"\n ", b"ab", b".\n", b"aaaa"]
+NEWLINES = Tokenizer("bpe", [*(bytes([byte]) for byte in range(256)), *MERGED])
+"""A small vocabulary in which a wrong cut changes the ids."""
+SPACES = [" ", "  ", "\n", "\n\n", "\r\n", "\r\n\r\n", "\t", "\u3000", "\xa0", "\x1c", "    "]
+PARTS = ["a", "b", ".", "'s", "é", "犬", "word ", *SPACES]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from(PARTS), max_size=500), st.integers(1, 500))
+def test_the_ids_of_a_file_are_those_of_the_whole_text_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], size: int
+) -> None:
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (3, 40))
+    monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (5, 30))
+    monkeypatch.setattr("lab.data.train_val_split.EDGE_WINDOW", 8)
+    monkeypatch.setattr("lab.data.corpus.split_into_chunks", lambda texts: split_into_chunks(texts, 50, 10))
+    text = "ab a." + "".join(words) + "ab. a b" * 3  # a border is within reach of the split
+    corpus = corpus_of(text, size).with_cleaning(())
+    found = split_text(corpus)
+    assert found == split_text(corpus_of(text, 10**6).with_cleaning(()))
+    for tokenizer in (BYTES, NEWLINES):
+        tokenize_corpus(corpus, found, tokenizer, tmp_path / "ids", threads=1)
+        assert np.fromfile(tmp_path / "ids", "<u2").tolist() == tokenizer.encode(text)
+
+
+REAL = {
+    "paragraphs": "".join(f"Chapter {at}.\n\nIt was the {at}th day, and we'll see.\n\n\n" for at in range(2_000)),
+    "windows": "".join(f"Line {at}\r\n\r\n    indented {at}\r\n" for at in range(2_000)),
+    "spaces": "".join(f"{'x' * (at % 7)}{' ' * (at * 37 % 400)}\n" for at in range(800)),
+    "long runs": "".join(f"a{' ' * 3_000}b{chr(10) * 3_000}" for _ in range(60)),
+    "long words": "".join(f"{'a' * 3_000} {'犬' * 2_000}。" for _ in range(40)),
+}
+
+
+@pytest.mark.parametrize("text", REAL.values(), ids=list(REAL))
+@pytest.mark.parametrize("kind", ["bytes", "bpe", "gpt2"])
+def test_a_run_has_the_ids_that_its_tokenizer_gives_the_whole_text(tmp_path: Path, home: Path, kind: str, text: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode())
+    more = {"vocab": 400} if kind == "bpe" else {}
+    run = prepare_run(RunRequest(text=str(path), preset="nano", context=8, tokenizer=kind, clean=(), name=kind, **more))
+    tokenizer = Tokenizer.load(run.tokenizer_path)
+    ids = np.fromfile(run.tokens_path, "<u2").tolist()
+    assert ids == tokenizer.encode(text)
 
 
 MIXED = (
