@@ -6,6 +6,7 @@ import time
 
 import click
 
+from lab.cli.commands.train_command import waiting_for_writer
 from lab.cli.visible_output import json_to_show, own_sequences, redraws
 from lab.data.cleaning.rule_registry import parse_rules
 from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
@@ -69,8 +70,12 @@ def _json_line(merge: Merge, learner: BpeLearner) -> str:
 
 def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> LearnableText:
     """The text; on a terminal, the share that has been read is shown meanwhile."""
+
+    def say_waiting() -> None:
+        click.echo(waiting_for_writer(source), err=True)
+
     if not redraws(sys.stderr):
-        return read_training_part(source, encoding, on_wait=lambda: None, cleaning=cleaning)
+        return read_training_part(source, encoding, on_wait=say_waiting, cleaning=cleaning)
     stream = own_sequences(sys.stderr)
     shown = time.monotonic()
 
@@ -82,7 +87,7 @@ def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> Learn
             stream.flush()
 
     try:
-        return read_training_part(source, encoding, report, lambda: None, cleaning)
+        return read_training_part(source, encoding, report, say_waiting, cleaning)
     finally:
         stream.write(CLEAR_LINE)
         stream.flush()

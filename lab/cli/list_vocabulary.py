@@ -1,5 +1,6 @@
 """List the tokens of a vocabulary: `llmlab tokenize --vocabulary`, as a table or JSON."""
 
+import re
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -8,6 +9,7 @@ import click
 
 from lab.cli.tokenize_texts import BYTES_WIDTH, json_text
 from lab.core.errors import UserError
+from lab.core.visible_text import quoted
 from lab.data.corpus import Corpus
 from lab.runs.find_runs import open_run
 from lab.tokenization.named_tokenizer import NamedTokenizer
@@ -17,6 +19,8 @@ from lab.tokenization.vocabulary_index import VocabularyIndex, VocabularyOrder, 
 
 LINES = 1000
 """Tokens printed at a time."""
+NO_BYTES = re.compile(r"\^?0x(?!(?:[0-9a-f]{2} ?)+$).+", re.IGNORECASE | re.DOTALL)
+"""A query that begins as one for bytes and is none. A search field takes it for text, as it may be half typed."""
 FILTER_NAMES = tuple(each.replace(" ", "-") for each in FILTERS)
 """The filters as the command line has them."""
 
@@ -48,6 +52,10 @@ def list_vocabulary(
         raise UserError(problem or "Embeddings need a model: give the tokenizer of a trained run, without a TEXT or --file.")
     if problem:
         click.echo(f"llmlab: {problem}", err=True)
+    if NO_BYTES.fullmatch(query):
+        raise UserError(
+            f"{quoted(query)} is not bytes in hexadecimal, two digits each, such as 0xe2 80; \\x30x at its beginning finds text."
+        )
     marks = facts.index.search(parse_query(query)) & facts.marks(which)
     ids = facts.ordered(marks, order, reverse=reverse).tolist()
     shown = iter(ids if limit is None else ids[:limit])

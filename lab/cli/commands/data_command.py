@@ -65,6 +65,8 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     rules = parse_rules(clean)
     raw = open_corpus(source, encoding, lambda: click.echo(waiting_for_writer(source), err=True), ())
     corpus = raw.with_cleaning(rules)
+    if save is not None and not save.strip():
+        raise click.UsageError("--save needs the path of a file.", click.get_current_context())
     if save:
         check_target(Path(save), corpus, replace=force)
     with _progress(f"cleaning {corpus.name}") as progress:

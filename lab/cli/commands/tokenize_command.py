@@ -9,6 +9,7 @@ import click
 from lab.cli.number_types import Within
 from lab.core.errors import UserError
 from lab.core.limits import Limit
+from lab.core.visible_text import visible
 
 if TYPE_CHECKING:
     from lab.cli.tokenize_texts import Chunks
@@ -52,9 +53,22 @@ def _names(given: str) -> list[str]:
 
 
 def _corpus(file: str, encoding: str | None) -> "Corpus":
+    """The text as it lies in its file, so that the ids are those of its bytes."""
+    from lab.cli.commands.train_command import waiting_for_writer
     from lab.data.text_source import open_corpus
 
-    return open_corpus(file, encoding, lambda: None)
+    return open_corpus(file, encoding, lambda: click.echo(waiting_for_writer(file), err=True), ())
+
+
+def _say_what_is_not_tokenized(corpus: "Corpus | None") -> None:
+    """Say on stderr where the ids are not those of the bytes of all files: a mark, another encoding, files left out."""
+    if corpus is None:
+        return
+    from lab.data.cleaning.measure_funnel import decoding_in_words
+
+    left_out = f"left out: {corpus.left_out}" if corpus.left_out else ""
+    for words in filter(None, (decoding_in_words(corpus, corpus.bytes), left_out)):
+        click.echo(f"llmlab: {visible(corpus.name)}: {words}.", err=True)
 
 
 def _typed(text: str) -> "Corpus":
@@ -64,14 +78,6 @@ def _typed(text: str) -> "Corpus":
 
     size = len(text.encode("utf-8", "replace"))
     return Corpus("the text", "", "utf-8", size, lambda: one_document([(text, size)]))
-
-
-def _chunks(text: str | None, file: str | None, encoding: str | None) -> "Chunks":
-    if text is not None:
-        return lambda: iter([(text, True)])
-    if file is None and sys.stdin.isatty():
-        raise click.UsageError("Give a TEXT, a --file, or text on standard input.", click.get_current_context())
-    return _corpus("-" if file is None else file, encoding).document_chunks
 
 
 @click.command(short_help="Show a text as tokens.")
@@ -132,10 +138,10 @@ def tokenize(
 ) -> None:
     """Show TEXT as tokens: each one's id, the number of its merge, its bytes in hexadecimal, and its text.
 
-    Without TEXT and --file, the text is read from standard input. With --vocabulary, the tokens of the vocabulary are listed
-    instead; glitch candidates are those that the text never uses, that have an embedding like theirs, or that their own text does
-    not give back. With --learn, BPE is learned from the training part of a text, and each merge is printed as it is learned: the
-    merges of a run with `--tokenizer bpe` on the same text.
+    Without TEXT and --file, the text is read from standard input. A file is taken as it is, with its line endings. With
+    --vocabulary, the tokens of the vocabulary are listed instead; glitch candidates are those that the text never uses, that
+    have an embedding like theirs, or that their own text does not give back. With --learn, BPE is learned from the training
+    part of a text, and each merge is printed as it is learned: the merges of a run with `--tokenizer bpe` on the same text.
     """
     if not learn and (merges is not None or clean is not None):
         option = "--clean" if merges is None else "--merges"
@@ -164,6 +170,7 @@ def tokenize(
         list_vocabulary(
             names[0], named, listed, search or "", kept or "all", order or "id", reverse=reverse, limit=limit, as_json=as_json
         )
+        _say_what_is_not_tokenized(listed if text is None else None)
         return
     of_the_list = {"--search": search is not None, "--sort": order, "--reverse": reverse, "--only": kept, "--limit": limit}
     if given := [option for option, value in of_the_list.items() if value]:
@@ -171,7 +178,10 @@ def tokenize(
         raise click.UsageError(words, click.get_current_context())
     from lab.cli.tokenize_texts import NamedVocabulary, print_side_by_side, print_tokens, write_tokens_as_json
 
-    chunks = _chunks(text, file, encoding)
+    if text is None and file is None and sys.stdin.isatty():
+        raise click.UsageError("Give a TEXT, a --file, or text on standard input.", click.get_current_context())
+    corpus = _corpus("-" if file is None else file, encoding) if text is None else None
+    chunks: Chunks = (lambda: iter([(text or "", True)])) if corpus is None else corpus.document_chunks
     vocabularies = [NamedVocabulary(name, tokenizer_named(name).tokenizer) for name in names]
     if as_json:
         write_tokens_as_json(chunks, vocabularies, special=special, counts_only=counts_only)
@@ -179,3 +189,4 @@ def tokenize(
         print_tokens(chunks, vocabularies[0], special=special, counts_only=counts_only)
     else:
         print_side_by_side(chunks, vocabularies, special=special, counts_only=counts_only)
+    _say_what_is_not_tokenized(corpus)

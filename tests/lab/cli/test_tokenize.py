@@ -1,8 +1,10 @@
 """`llmlab tokenize`: several tokenizers, special tokens, compression, and the list of a vocabulary."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -131,3 +133,48 @@ def test_a_reader_that_has_enough_ends_it_quietly(options: list[str], tmp_path: 
     command.stdout.close()
     assert command.stderr.read() == ""
     command.wait()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"one\r\ntwo\rthree\n\n", ""),
+        (b"\xef\xbb\xbfmarked\r\n", "llmlab: text: a byte-order mark is dropped (3 bytes).\n"),
+        ("wide\r\n".encode("utf-16"), "llmlab: text: decoded from utf-16 (14 B) into UTF-8 (6 B).\n"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--json",), ("--vocabulary",)])
+def test_the_ids_of_a_file_are_those_of_its_bytes_or_it_says_so(
+    llmlab: Call, tmp_path: Path, content: bytes, said: str, options: tuple[str, ...]
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    done = llmlab("tokenize", "--tokenizer", "bytes", "--file", path, *options)
+    assert (done.code, done.err) == (0, said)
+    if options == ("--json",):
+        ids = bytes(token["id"] for token in json.loads(done.out)["tokens"])
+        assert ids == (content if not said else content.decode("utf-16" if b"w\0" in content else "utf-8-sig").encode())
+
+
+@pytest.mark.parametrize("options", [("--file",), ("--learn",)])
+def test_waiting_for_a_named_pipe_is_said(llmlab: Call, tmp_path: Path, options: tuple[str, ...]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Timer(2.0, pipe.write_text, ["the dog ran and the dog sat"])
+    writer.start()
+    done = llmlab("tokenize", "--tokenizer", "bytes", *options, pipe)
+    writer.join()
+    assert done.code == 0
+    assert done.err.startswith(f"llmlab: {pipe} is a named pipe; waiting for a program to write to it.")
+
+
+@pytest.mark.parametrize("query", ["0xzz", "0x123", "^0xe", "0xe2 8", "0X0g"])
+def test_a_search_for_bytes_that_are_none_is_a_mistake(llmlab: Call, query: str) -> None:
+    llmlab("tokenize", "--vocabulary", "--tokenizer", "bytes", "--search", query).assert_mistake("is not bytes in hexadecimal")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"), [("0x41", "1 of 256"), ("0x", "0 of 256"), (r"\x30xzz", "0 of 256"), ("#zz", "0 of 256")]
+)
+def test_other_searches_are_none(llmlab: Call, query: str, found: str) -> None:
+    assert f"{found} tokens found" in llmlab("tokenize", "--vocabulary", "--tokenizer", "bytes", "--search", query).out
