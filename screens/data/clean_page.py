@@ -344,8 +344,9 @@ def _summary(funnel: Funnel) -> str:
 
 
 def _proposed_path(text: ChosenText) -> str:
-    """A name beside the text that nothing has yet: `notes.cleaned.txt`."""
+    """A name beside the text that nothing has yet: `notes.cleaned.txt`, or `notes.cleaned` for a folder of documents."""
     source = sources_of(text.source)[0]
     path = working_folder() / f"{source.partition(':')[0]}.txt" if is_builtin(source) else path_of(source)
     place = path.parent if path.parent.is_dir() else working_folder()
-    return shown_source(str(place / f"{path.stem or 'text'}.cleaned.txt"))
+    ending = "" if text.facts.documents > 1 else ".txt"
+    return shown_source(str(place / f"{path.stem or 'text'}.cleaned{ending}"))

@@ -39,7 +39,9 @@ PARTS = " ▏▎▍▌▋▊▉"
     default="",
     help="Cleaning rules beside line-endings; `all` is all of them, `only,RULE` leaves line-endings out, `list` explains them.",
 )
-@click.option("--save", metavar="FILE", help="Write the cleaned text to FILE, as UTF-8.")
+@click.option(
+    "--save", metavar="FILE", help="Write the cleaned text to FILE, as UTF-8; several documents: files of a new folder."
+)
 @click.option("--force", is_flag=True, help="Let --save replace a file that exists; never one that the text is read from.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the text; UTF-8 and UTF-16 are detected.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -81,13 +83,14 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
         *_, profile = profile_of(raw, check, asked=encoding is not None)
     if profile.statistics.bytes != funnel.raw_bytes:
         raise TextChangedError(corpus.source)
-    saved = save_text(corpus, Path(save)) if save and not funnel.nothing_left else None
+    saved = save_text(corpus, Path(save), replace=force) if save and not funnel.nothing_left else None
     if as_json:
         write_json(_as_json(corpus, profile, funnel, save if saved else None))
     else:
         click.echo(_in_words(profile, funnel))
         if save and saved:
-            click.echo(f"\nSaved the cleaned text as {visible(save)} ({bytes_(saved)}).")
+            where = f"in the folder {visible(save)}, a file each" if corpus.opened_documents > 1 else f"as {visible(save)}"
+            click.echo(f"\nSaved the cleaned text {where} ({bytes_(saved)}).")
     if funnel.nothing_left:
         raise UserError(funnel.nothing_left)
 

@@ -49,7 +49,9 @@ def _save(request: FunnelRequest, progress: Progress) -> int:
 
     corpus = open_corpus(request.source, request.encoding, cleaning=request.rules)
     check_target(Path(request.save), corpus, replace=request.replace)
-    return save_text(corpus, Path(request.save), lambda written: progress(written, max(written, corpus.file_bytes)))
+    return save_text(
+        corpus, Path(request.save), lambda written: progress(written, max(written, corpus.file_bytes)), replace=request.replace
+    )
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ def test_the_cleaned_text_is_saved_once_and_never_over_its_source(llmlab: Call, 
     assert llmlab("data", text, "--save", target, "--force").code == 0
     assert target.read_bytes() == TEXT.replace("\r\n", "\n").encode()
     llmlab("data", text, "--save", text, "--force").assert_mistake("read from")
+    llmlab("data", text, "--save", "").assert_mistake("--save needs the path of a file")
+    several = tmp_path / "several"
+    done = llmlab("data", text, "stories:10kB", "--save", several)
+    assert f"Saved the cleaned text in the folder {several}, a file each" in " ".join(done.out.split())
+    assert [path.name for path in sorted(several.iterdir())] == ["1-page.txt", "2-stories"]
+    llmlab("data", text, "stories:10kB", "--save", several, "--force").assert_mistake("exists already", "new folder")
     assert text.read_bytes() == TEXT.encode("utf-8-sig")
 
 

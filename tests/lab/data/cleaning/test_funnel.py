@@ -100,12 +100,11 @@ def test_reading_can_be_cancelled(tmp_path: Path) -> None:
 def test_the_cleaned_text_is_saved_and_never_over_what_it_is_read_from(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     source = write(tmp_path / "texts" / "a.txt", "one\r\ntwo")
-    write(tmp_path / "texts" / "b.txt", "three\r\n")
     corpus = open_corpus(str(tmp_path / "texts"))
     target = tmp_path / "saved.txt"
     check_target(target, corpus, replace=False)
-    assert save_text(corpus, target) == len("one\ntwo\n\nthree\n")
-    assert target.read_text() == "one\ntwo\n\nthree\n"
+    assert save_text(corpus, target) == len("one\ntwo")
+    assert target.read_text() == "one\ntwo"
     with pytest.raises(UserError, match="exists already"):
         check_target(target, corpus, replace=False)
     check_target(target, corpus, replace=True)
@@ -117,6 +116,29 @@ def test_the_cleaned_text_is_saved_and_never_over_what_it_is_read_from(tmp_path:
         with pytest.raises(UserError):
             check_target(path, corpus, replace=True)
     assert Path(source).read_bytes() == b"one\r\ntwo"
+
+
+def test_several_documents_are_saved_as_files_that_open_as_the_same_documents(tmp_path: Path) -> None:
+    long = "é" * 120 + ".txt"
+    for name, content in {"b/same.txt": "two\r\n", "c.txt": "\n" * 9, "a/same.txt": "one", f"d/{long}": "four"}.items():
+        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "texts" / name, content)
+    corpus = open_corpus(f"{tmp_path}/texts/b\n{tmp_path}/texts", cleaning=("line-endings", "blank-lines"))
+    target = tmp_path / "saved"
+    check_target(target, corpus, replace=False)
+    assert save_text(corpus, target) == corpus.bytes
+    names = sorted(path.name for path in target.iterdir())
+    assert names[:2] == ["1-same.txt", "2-same.txt"]
+    assert all(name[0] == str(at) for at, name in enumerate(names, 1))
+    again = open_corpus(str(target))
+    assert (again.sha256, again.documents) == (corpus.sha256, corpus.documents)
+    assert target.stat().st_mode == (tmp_path / "texts").stat().st_mode
+    with pytest.raises(UserError, match="saved in a new folder, so choose another name"):
+        check_target(target, corpus, replace=True)
+    with pytest.raises(UserError, match="not empty"):
+        save_text(corpus, target)
+    assert sorted(path.name for path in target.iterdir()) == names
+    assert {path.name for path in tmp_path.iterdir()} == {"texts", "saved"}, "nothing is left aside"
 
 
 def test_a_text_that_changes_between_the_passes_is_not_saved_and_not_taken_for_marks(tmp_path: Path) -> None:
