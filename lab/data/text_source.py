@@ -118,6 +118,7 @@ class _Document:
     size: int
     source: str = ""
     path: str = ""
+    identity: tuple[int, int] | None = None
     asked: bool = False
     """True if the user named the encoding."""
     among: bool = False
@@ -126,7 +127,6 @@ class _Document:
     """True if it was found in a folder, so that it is left out where it cannot be decoded."""
     fitting: list[str] = field(default_factory=list)
     """The encoding that all of it was found to have, once it is known."""
-    identity: tuple[int, int] | None = None
     generate: Callable[[], Iterator[tuple[str, int]]] | None = None
     """Makes the text of a built-in one."""
     spool: object = None
@@ -230,16 +230,8 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None,
         if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{shown_source(source)} is a device, not a file; choose a text file.")
         chosen = encoding or detect_encoding(path, shown_source(source))
-        document = _Document(
-            _as_text(path.name),
-            chosen,
-            facts.st_size,
-            source_of(path),
-            str(path.absolute()),
-            asked=encoding is not None,
-            among=among,
-            identity=(facts.st_dev, facts.st_ino),
-        )
+        where = source_of(path), str(path.absolute()), (facts.st_dev, facts.st_ino)
+        document = _Document(_as_text(path.name), chosen, facts.st_size, *where, asked=encoding is not None, among=among)
         return _one(_as_text(path.stem), document, facts.st_mtime)
     except (OSError, ValueError, RuntimeError) as error:
         raise unreadable(source, error) from error
@@ -282,20 +274,9 @@ def _found(name: str, source: str, found: FoundFiles, nothing: str, encoding: st
         raise UserError(f"{nothing}{there}; choose another text.")
     documents = []
     for file in found.files:
-        where = source_of(Path(file.path))
-        documents.append(
-            _Document(
-                _as_text(file.name),
-                encoding or file.encoding,
-                file.size,
-                where,
-                file.path,
-                asked=encoding is not None,
-                among=True,
-                optional=True,
-                identity=file.identity,
-            )
-        )
+        where = source_of(Path(file.path)), file.path, file.identity
+        called, chosen, asked = _as_text(file.name), encoding or file.encoding, encoding is not None
+        documents.append(_Document(called, chosen, file.size, *where, asked=asked, among=True, optional=True))
     folders = {os.path.dirname(file.path) for file in found.files}
     modified = max(*(file.modified for file in found.files), *map(_modified, folders))
     return _Opened(name, source, documents, modified, found.left_out)
@@ -340,4 +321,5 @@ def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None, amo
     shutil.copyfileobj(stream, file)
     file.flush()
     chosen = encoding or detect_encoding(file.name, shown_source(source))
-    return _Document(name, chosen, os.path.getsize(file.name), source, file.name, encoding is not None, among, spool=file)
+    size, asked = os.path.getsize(file.name), encoding is not None
+    return _Document(name, chosen, size, source, file.name, asked=asked, among=among, spool=file)
