@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from functools import partial
 
 import click
 
@@ -70,10 +71,7 @@ def _json_line(merge: Merge, learner: BpeLearner) -> str:
 
 def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> LearnableText:
     """The text; on a terminal, the share that has been read is shown meanwhile."""
-
-    def say_waiting() -> None:
-        click.echo(waiting_for_writer(source), err=True)
-
+    say_waiting = partial(click.echo, waiting_for_writer(source), err=True)
     if not redraws(sys.stderr):
         return read_training_part(source, encoding, on_wait=say_waiting, cleaning=cleaning)
     stream = own_sequences(sys.stderr)

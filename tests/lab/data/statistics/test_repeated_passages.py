@@ -112,5 +112,5 @@ def test_of_a_long_text_the_share_is_estimated_within_its_error(copied: float) -
     assert (exact.spacing, exact.error, exact.share) == (1, 0.0, exact.characters / exact.length)
     assert sampled.spacing > 16
     assert sampled.characters <= exact.characters
-    assert 0 < sampled.error < 0.03
+    assert 0 < sampled.error < 0.044
     assert sampled.share == pytest.approx(exact.share, abs=sampled.error)
