@@ -49,9 +49,10 @@ def problem_with_path(typed: str) -> str:
 
 
 def save_text(corpus: Corpus, path: Path, progress: Callable[[int], None] = lambda _: None, *, replace: bool = False) -> int:
-    """Write the text as the corpus's rules leave it, as UTF-8, and return how many bytes that are. A file that is there is
-    replaced at the end, in one step, if `replace` says so. Of several documents each that keeps some text is a file of a new folder, numbered in their
-    order. `progress` gets the bytes so far; it cancels by raising.
+    """Write the text as the corpus's rules leave it, as UTF-8, and return how many bytes that are.
+
+    A file that is there is replaced at the end, in one step, if `replace` says so. Of several documents each that keeps some text
+    is a file of a new folder, numbered in their order. `progress` gets the bytes so far; it cancels by raising.
 
     Raises:
         UserError: if it cannot be written, or (TextChangedError) has changed since the corpus was measured.
@@ -75,7 +76,7 @@ def save_text(corpus: Corpus, path: Path, progress: Callable[[int], None] = lamb
         if corpus.is_measured and digest.hexdigest() != corpus.sha256:
             raise TextChangedError(corpus.source)
 
-    if corpus.opened_documents == 1:
+    if corpus.opened_documents <= 1:
         return write_export(path, (encoded for _, encoded in chunks()), replace=replace)
     try:
         _save_folder(corpus, path, chunks())
