@@ -70,6 +70,8 @@ LIMITS: dict[str, Limit] = {
     "eval_every": Limit(1, 1_000_000_000),
     "patience": Limit(1, 1_000_000_000),
     "sample_tokens": Limit(1, 100_000),
+    "val_share": Limit(0.001, 0.5),
+    "split_seed": Limit(0, 2**63 - 1),
 }
 """Limits by the name of the field of `RunRequest`, `ModelConfig` or `TrainConfig`; `vocab_size` is that of the model."""
 

@@ -17,6 +17,7 @@ from lab.data.document_part import DocumentPart
 from lab.data.find_text_files import left_out_in_words
 from lab.data.text_chunks import split_into_chunks
 from lab.data.text_spool import TextSpool
+from lab.runs.origin.holdout import LAST_TENTH
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
 
 STDIN = "-"
@@ -111,6 +112,9 @@ class Corpus:
         self.cleaning = cleaning
         """Names of the cleaning rules, in the order of application."""
         self.entropy_bits_per_byte = entropy_bits_per_byte
+        self.holdout = LAST_TENTH
+        self.validation: Corpus | None = None
+        """The text of its own that `holdout` names; None where the validation part is part of this text."""
         self.inputs: tuple[CorpusInput, ...] | None = None
         """The inputs of all documents, which say whether the text may have changed; None where one is gone once it is read."""
         self.paths: tuple[str, ...] = ()
@@ -231,6 +235,11 @@ class Corpus:
     def documents(self) -> int:
         """Number of documents that hold text. With more than one, an end-of-text token stands between each two."""
         return sum(size > 0 for size in self.measure().document_bytes)
+
+    @property
+    def has_end_of_text(self) -> bool:
+        """True if its tokens hold end-of-text tokens: it, or the text of its own for validation, is several documents."""
+        return self.documents > 1 or (self.validation is not None and self.validation.documents > 1)
 
     @property
     def opened_documents(self) -> int:

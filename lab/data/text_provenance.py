@@ -4,11 +4,14 @@ import hashlib
 from pathlib import Path
 from stat import S_ISREG
 
+from msgspec.structs import replace
+
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import open_corpus, path_of, sources_of
+from lab.runs.origin.holdout import LAST_TENTH
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
 
@@ -39,6 +42,10 @@ def change_of_text(data: DataConfig, created: float) -> str:
     It is read only if it was written to since `created`, in Unix seconds. The run itself is not concerned: its text lies, as
     tokens, in its own folder.
     """
+    if data.holdout.source and (held := data.holdout).sha256:
+        own = replace(data, source=held.source, encoding=held.encoding or data.encoding, sha256=held.sha256, holdout=LAST_TENTH)
+        data = replace(data, holdout=LAST_TENTH)
+        return change_of_text(data, created) or change_of_text(own, created)
     sources = sources_of(data.source)
     if STDIN in sources or all(map(is_builtin, sources)):
         return ""

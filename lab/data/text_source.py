@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
+from msgspec.structs import replace
+
 from lab.core.errors import DamagedFileError, UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
 from lab.data.cleaning.rule_registry import in_order
@@ -30,6 +32,7 @@ from lab.data.find_text_files import (
     left_out_in_words,
 )
 from lab.data.text_encoding import UndecodableError, check_encoding, decode, detect_encoding, fitting_encoding
+from lab.runs.origin.holdout import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
 
 PIPE_WAIT_SECONDS = 0.5
@@ -59,10 +62,12 @@ def open_corpus(
     encoding: str | None = None,
     on_wait: Callable[[], None] | None = None,
     cleaning: Iterable[str] = DEFAULT_RULES,
+    holdout: Holdout = LAST_TENTH,
 ) -> Corpus:
     """Open the text that `source` names, or the documents where it names several: see `sources_of`.
 
-    `cleaning` names the rules of `lab.data.cleaning.rule_registry` that the text goes through whenever it is read.
+    `cleaning` names the rules of `lab.data.cleaning.rule_registry` that the text goes through whenever it is read. `holdout`
+    chooses the validation part; a text of its own is opened with the same encoding and rules.
 
     Of a folder and the folders in it, and of a glob pattern, all text files are read, sorted by name. The same file is read
     once. A named pipe is read where `on_wait` is given, which is called once while nothing writes to the pipe yet.
@@ -106,6 +111,10 @@ def open_corpus(
     corpus._spool = documents
     if not any(document.spool for document in documents):
         corpus.inputs = tuple(document.input for document in documents)
+    if holdout.source:
+        corpus.validation = other = open_corpus(holdout.source, holdout.encoding or encoding, on_wait, rules)
+        holdout = replace(holdout, source=other.source, encoding=other.encoding)
+    corpus.holdout = holdout
     return corpus
 
 

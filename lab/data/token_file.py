@@ -15,7 +15,8 @@ from lab.core.machine import cores
 from lab.core.parallel.ordered_map import ordered_map
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
-from lab.data.train_val_split import Piece, Ranges, Split, TextChangedError, checked_pieces, in_ranges
+from lab.data.train_val_split import Piece, Ranges, Split, TextChangedError, in_ranges, pieces
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_schema import ValidationSegments
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -50,6 +51,8 @@ class TokenFileFacts:
     """The segments that the evaluation at the end uses."""
     sha256: str
     """Checksum of the file."""
+    copied: CopiedShare | None = None
+    """None where the validation part is shorter than a passage, and until it is measured."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -76,7 +79,7 @@ def tokenize_corpus(
         UserError: where the corpus cannot be read, or (TextChangedError) changed since it was measured. The file is useless then.
     """
     encoder = _Encoder(tokenizer)
-    total = corpus.bytes
+    total = split.bytes
     places = dict.fromkeys(split.cuts, 0)
     digests = {ranges: hashlib.sha256() for ranges in (split.evaluated, split.final)}
     of_tokens = hashlib.sha256()
@@ -88,7 +91,7 @@ def tokenize_corpus(
 
     threads = threads or cores()
     most = min(MOST_BYTES_IN_MEMORY, threads * BYTES_PER_THREAD)
-    batches = ordered_map(encoder.encode, _batches(checked_pieces(corpus, split.cuts)), threads, _size, most, report)
+    batches = ordered_map(encoder.encode, _batches(pieces(corpus, split.cuts, split.held)), threads, _size, most, report)
     try:
         with closing(batches), os.fdopen(open_to_replace(path), "wb") as file:
             for batch in batches:

@@ -6,19 +6,19 @@ those of the whole text though what lies on its two sides is encoded apart.
 """
 
 import hashlib
+import random
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lab.core.errors import UserError
-from lab.data.corpus import DOCUMENT_BORDER, Corpus, DocumentChunk, ReadProgress, shown_source
+from lab.data.corpus import DOCUMENT_BORDER, Corpus, ReadProgress, shown_source
 from lab.data.text_chunks import LONGEST_CHARACTER, LONGEST_CHUNK, border_in
 
-VALIDATION_FRACTION = 0.1
-"""Fraction of a text's bytes for validation, about; the part begins at a border."""
-TRAINING_FRACTION = 1 - VALIDATION_FRACTION
+HELD_BLOCKS = 10
+"""Blocks of a validation part that is drawn from all over the text."""
 SPLIT_WINDOW = 1 << 16
 """Bytes after the nominal split in which its border is looked for, at most: a hundredth of the text, or four bytes."""
 
@@ -48,7 +48,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """Byte offsets: [0, split) is trained on, [split, bytes) is for validation."""
+    """Byte offsets in the order of tokens.bin: [0, split) is trained on, [split, bytes) is for validation."""
 
     bytes: int
     split: int
@@ -56,6 +56,8 @@ class Split:
     """The ranges that evaluations during training use."""
     final: Ranges
     """The ranges that the evaluation at the end uses."""
+    held: Ranges = ()
+    """The ranges of the text that the validation part is, where it is neither the text's end nor a text of its own."""
 
     @property
     def cuts(self) -> list[int]:
@@ -64,31 +66,87 @@ class Split:
 
 
 def split_text(corpus: Corpus, progress: ReadProgress = lambda done, total: None) -> Split:
-    """Split the text, reading it once more. `progress` counts bytes of text. Raises UserError where it cannot be read."""
-    total = corpus.bytes
-    text = _Window(corpus.document_chunks(), lambda done: progress(done, total))
-    wanted = total - round(total * VALIDATION_FRACTION)
-    split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)), (total - wanted) // 2, before=min(1, wanted))
-    spread = [_spread(split, total, *shape) for shape in (EVALUATION_SEGMENTS, FINAL_SEGMENTS)]
+    """Split the text as its `holdout` says, reading it once more, or twice. `progress` counts bytes of text.
+
+    Raises UserError where it cannot be read.
+    """
+    whole, other, seed = corpus.bytes, corpus.validation, corpus.holdout.seed
+    held = _held_out(corpus, seed, lambda done: progress(done // 2, whole)) if seed is not None and other is None else ()
+    total = whole + (other.bytes if other is not None else 0)
+    text = _Window(_in_order(corpus, held), lambda done: progress((whole + done) // 2 if held else done, total))
+    split = total - sum(stop - start for start, stop in held)
+    if other is not None:
+        split = whole
+    elif seed is None:
+        wanted = total - round(total * corpus.holdout.share)
+        split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)), (total - wanted) // 2, before=min(1, wanted))
+    spread_over = [spread(split, total, *shape) for shape in (EVALUATION_SEGMENTS, FINAL_SEGMENTS)]
     edges = {split: split, total: total}
-    for edge in sorted({edge for ranges in spread for edge in _edges(ranges)} - edges.keys()):
+    for edge in sorted({edge for ranges in spread_over for edge in _edges(ranges)} - edges.keys()):
         edges[edge] = text.border(edge, EDGE_WINDOW, LONGEST_CHUNK)
     evaluated, final = (
         tuple((edges[start], edges[stop]) for start, stop in ranges if edges[start] < edges[stop] or start == split)
-        for ranges in spread
+        for ranges in spread_over
     )
-    return Split(total, split, evaluated, final)
+    return Split(total, split, evaluated, final, held)
 
 
-def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[Piece]:
-    """The text in parts that end at every one of `cuts` and where `Corpus.document_chunks` ends them."""
+def _held_out(corpus: Corpus, seed: int, progress: Callable[[int], None]) -> Ranges:
+    """Ranges of the text for validation: `HELD_BLOCKS` of the blocks of equal size that it is cut into at borders, drawn with the
+    seed. Blocks side by side are one range."""
+    count = round(HELD_BLOCKS / corpus.holdout.share)
+    size = corpus.bytes / count
+    text = _Window(_parts(corpus), progress)
+    edges = [0]
+    for at in range(1, count):
+        edges.append(max(edges[-1], text.border(int(at * size), max(4, min(SPLIT_WINDOW, int(size / 4))), int(size / 2))))
+    edges.append(corpus.bytes)
+    ranges: list[tuple[int, int]] = []
+    for at in sorted(random.Random(seed).sample(range(count), HELD_BLOCKS)):
+        begins = ranges.pop()[0] if ranges and ranges[-1][1] == edges[at] else edges[at]
+        ranges.append((begins, edges[at + 1]))
+    return tuple(each for each in ranges if each[0] < each[1])
+
+
+def pieces(corpus: Corpus, cuts: list[int], held: Ranges = ()) -> Iterator[Piece]:
+    """The text in the order of tokens.bin, in parts that end at every one of `cuts` and where `Corpus.document_chunks` ends them.
+
+    What is trained on comes first: where there are `held` ranges for validation, the text is read twice. It is held to its
+    checksum. Raises TextChangedError at the end if it is another text.
+    """
+    return _cut(_in_order(corpus, held), cuts)
+
+
+def _in_order(corpus: Corpus, held: Ranges) -> Iterator[tuple[bytes, bool]]:
+    """The parts of the training part, then those of the validation part; true where a document begins."""
+    for wanted in (False, True) if held else (False,):
+        for offset, data, starts in _cut(_parts(corpus), list(_edges(held))):
+            if in_ranges(held, offset) == wanted:
+                yield data, starts
+    if corpus.validation is not None:
+        for at, (data, starts) in enumerate(_parts(corpus.validation)):
+            yield data, starts and (at > 0 or corpus.has_end_of_text)
+
+
+def _parts(corpus: Corpus) -> Iterator[tuple[bytes, bool]]:
+    """The text as it is, held to its checksum."""
+    digest = hashlib.sha256()
+    for at, chunk in enumerate(corpus.document_chunks()):
+        data = chunk.text.encode()
+        digest.update(DOCUMENT_BORDER + data if chunk.starts and at else data)
+        yield data, chunk.starts
+    if digest.hexdigest() != corpus.sha256:
+        raise TextChangedError(corpus.source)
+
+
+def _cut(parts: Iterable[tuple[bytes, bool]], cuts: list[int]) -> Iterator[Piece]:
+    """The parts, cut at these offsets, which are in order."""
     start = 0
-    for chunk in corpus.document_chunks():
-        encoded = chunk.text.encode()
-        stop = start + len(encoded)
+    for data, starts in parts:
+        stop = start + len(data)
         ends = [*cuts[bisect_right(cuts, start) : bisect_right(cuts, stop - 1)], stop]
         for begin, end in zip([start, *ends[:-1]], ends, strict=True):
-            yield Piece(begin, encoded[begin - start : end - start], chunk.starts and begin == start)
+            yield Piece(begin, data[begin - start : end - start], starts and begin == start)
         start = stop
 
 
@@ -99,24 +157,12 @@ class TextChangedError(UserError):
         super().__init__(f"{shown_source(source)} changed while it was being read; try again when nothing writes to it.")
 
 
-def checked_pieces(corpus: Corpus, cuts: list[int]) -> Iterator[Piece]:
-    """`pieces`, held to the checksum of the text. Raises TextChangedError at the end if they are of another text."""
-    digest = hashlib.sha256()
-    for piece in pieces(corpus, cuts):
-        if piece.starts and piece.offset:
-            digest.update(DOCUMENT_BORDER)
-        digest.update(piece.bytes)
-        yield piece
-    if digest.hexdigest() != corpus.sha256:
-        raise TextChangedError(corpus.source)
-
-
 def training_text(corpus: Corpus, split: Split, report: Callable[[float], None]) -> Iterator[str]:
     """The training part in chunks: a vocabulary is learned from it. `report` is called with the fraction of it that was read.
 
     The rest is read, too, since only the whole text can be held to its checksum. Raises TextChangedError where that differs.
     """
-    for offset, piece, _ in checked_pieces(corpus, [split.split]):
+    for offset, piece, _ in pieces(corpus, [split.split], split.held):
         if offset < split.split:
             yield piece.decode()
         report(min(1.0, (offset + len(piece)) / split.split))
@@ -137,7 +183,7 @@ def evaluated_windows(validation_bytes: float, validation_tokens: float, context
     return min(every, count * (1 + (size * validation_tokens / validation_bytes - 1) / context))
 
 
-def _spread(start: int, stop: int, count: int, size: int) -> Ranges:
+def spread(start: int, stop: int, count: int, size: int) -> Ranges:
     """`count` ranges of `size` each, evenly over [start, stop), the first at its start and the last at its end."""
     length = stop - start
     if length <= count * size:
@@ -154,8 +200,8 @@ def _edges(ranges: Ranges) -> Iterator[int]:
 class _Window:
     """A window over the bytes of a text, moved from front to back."""
 
-    def __init__(self, chunks: Iterator[DocumentChunk], progress: Callable[[int], None]) -> None:
-        self._chunks = chunks
+    def __init__(self, parts: Iterator[tuple[bytes, bool]], progress: Callable[[int], None]) -> None:
+        self._parts = parts
         self._progress = progress
         self._start = 0
         self._bytes = b""
@@ -180,11 +226,12 @@ class _Window:
 
     def _read(self, offset: int, reach: int) -> None:
         start = max(0, offset - LONGEST_CHARACTER)
-        while self._start + len(self._bytes) < offset + reach + LONGEST_CHARACTER and (chunk := next(self._chunks, None)):
+        while self._start + len(self._bytes) < offset + reach + LONGEST_CHARACTER and (part := next(self._parts, None)):
             kept = self._bytes[max(0, start - self._start) :]
             self._start += len(self._bytes) - len(kept)
-            if chunk.starts:
+            data, starts = part
+            if starts:
                 self._documents.append(self._start + len(kept))
-            self._bytes = kept + chunk.text.encode()
+            self._bytes = kept + data
             self._progress(self._start + len(self._bytes))
         self._documents = [at for at in self._documents if at >= offset]

@@ -54,9 +54,7 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     return _template().render(
         run=shown(run.name),
         verdict=verdict_line(judged, found).text,
-        summary=run_sentence(
-            config, status, history, generalizes=found.verdict != "validation text copied" and judged.level is None
-        ),
+        summary=run_sentence(config, status, history, generalizes=judged.shows_new_text and judged.level is None),
         style=_template_file("report.css") + _scale_css(),
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
@@ -64,7 +62,7 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
         evaluations=[(whole(int(step)), fixed(loss)) for step, loss in evaluations],
         samples=samples_over_time(read.samples),
         result_facts=result_facts(config, status, read.phase, history),
-        text_facts=text_facts(config),
+        text_facts=text_facts(config, judged.copied),
         model_facts=model_facts(config),
         training_facts=training_facts(config),
         prompt=None if prompt is None else prompt_section(prompt, LEVELS),

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from lab.core.number_format import MINUS, bytes_, count, duration, fixed, probability, significant, whole
 from lab.core.visible_text import shortened, visible
+from lab.data.statistics.copied_share import copied_in_words
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_progress import planned_length
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
 from lab.runs.run_summary import origin_of
@@ -26,8 +28,11 @@ def shown(text: str, most: int = 300) -> str:
     return visible(shortened(text, most))
 
 
-def text_facts(config: RunConfig) -> list[Fact]:
-    """Facts of the training text. Its path is left out: a report is shown to others."""
+def text_facts(config: RunConfig, copied: CopiedShare | None = None) -> list[Fact]:
+    """Facts of the training text, in a run from before with the `copied` share that was measured since.
+
+    Its path is left out: a report is shown to others.
+    """
     data, tokenizer = config.data, config.tokenizer
     if not config.has_text:
         return [
@@ -43,10 +48,15 @@ def text_facts(config: RunConfig) -> list[Fact]:
         ("encoding", shown(data.encoding)),
         ("cleaning", cleaning_in_words(data)),
         ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
-        ("tokens", f"{whole(data.tokens)} ({fixed(data.bytes / max(1, data.tokens), 2)} bytes per token)"),
+        (
+            "tokens",
+            f"{whole(data.tokens)} ({fixed((data.train_bytes + data.val_bytes) / max(1, data.tokens), 2)} bytes per token)",
+        ),
         ("training part", f"{whole(data.split)} tokens"),
-        ("validation part", f"{whole(data.tokens - data.split)} tokens, never trained on"),
+        ("validation part", f"{whole(data.tokens - data.split)} tokens: {data.holdout.in_words}"),
     ]
+    if copied := data.copied or copied:
+        facts.append(("copied", copied_in_words(copied)))
     if data.entropy_bits_per_byte is not None:
         facts.append(("source entropy", f"{fixed(data.entropy_bits_per_byte)} bits/byte: no model can stay below it on new text"))
     if data.sha256:

@@ -12,6 +12,7 @@ from lab.planning.default_hyperparameters import default_dropout
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, Settings
+from lab.runs.origin.holdout import LAST_TENTH
 from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import DEFAULT_PRESET, PRESETS, ModelConfig
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
@@ -49,6 +50,12 @@ def cloned_settings(config: RunConfig) -> Settings:
         if asked is not None and (setting.kind == "choice" or asked != getattr(usual, setting.name)):
             typed[setting.name] = f"{asked:g}" if setting.kind == "real" else str(asked)
     typed["clean"] = typed_rules(config.data.cleaning)
+    held = config.data.holdout
+    if held.source:
+        typed["validation"] = held.source
+    else:
+        typed["val_share"] = f"{held.share:g}" if held.share != LAST_TENTH.share else ""
+        typed["split_seed"] = "" if held.seed is None else str(held.seed)
     return Settings(preset=preset, tokenizer=config.tokenizer.kind, **typed)
 
 
@@ -66,10 +73,13 @@ def text_problem(config: RunConfig) -> str:
     data = config.data
     if not config.has_text:
         return f"{config.name} was imported, without a text: choose one (2)."
-    if STDIN in sources_of(data.source):
+    if STDIN in (*sources_of(data.source), *sources_of(data.holdout.source)):
         return f"{data.name} came through standard input and was not kept: choose another text, or pipe it in again."
     try:
-        facts = open_corpus(data.source, data.encoding, cleaning=data.cleaning).measure()
+        corpus = open_corpus(data.source, data.encoding, cleaning=data.cleaning, holdout=data.holdout)
+        facts, other = corpus.measure(), corpus.validation
+        if other is not None and other.sha256 != data.holdout.sha256:
+            return f"{shown_source(other.source)}, its text for validation, has changed since."
     except UserError:
         return "The text that it learned from cannot be read any more; 2 chooses another."
     if facts.sha256 != data.sha256:

@@ -30,7 +30,7 @@ def parse_settings(settings: Settings, text: TextSize) -> tuple[RunRequest, dict
     if settings.tokenizer != "bpe":
         values["vocab"] = None
         parser.problems.pop("vocab", None)
-    values["gpus"] = settings.gpus.strip() or None
+    values |= {name: getattr(settings, name).strip() or None for name in ("gpus", "validation")}
     try:
         values["clean"] = parse_rules(settings.clean)
     except UserError as error:

@@ -33,9 +33,10 @@ from lab.planning.unfinished_folder import unfinished_folder
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.origin.holdout import LAST_TENTH, LONGEST_SOURCE, Holdout
 from lab.runs.run_folder import Run
 from lab.runs.run_names import free_names
-from lab.runs.run_schema import LONGEST_SOURCE, DataConfig, RunConfig, TokenizerConfig
+from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig
 from models.config import PRESETS
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -57,8 +58,8 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     if base is not None:
         request = fine_tuning_request(request, base)
     check_request(request)
-    corpus = open_corpus(request.text, request.encoding, on_wait, request.clean)
-    if len(corpus.source) > LONGEST_SOURCE:
+    corpus = open_corpus(request.text, request.encoding, on_wait, request.clean, request.holdout)
+    if max(len(corpus.source), len(corpus.holdout.source)) > LONGEST_SOURCE:
         raise UserError(
             "The paths are too many to keep in a run; give their folder, or a pattern in quotes such as 'notes/*.txt'."
         )
@@ -66,14 +67,14 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     split = preparation.read()
     size = vocabulary_size(request, TextSize(corpus.source, bytes=corpus.bytes))
     tokenizer = preparation.tokenizer(request.tokenizer, size, split) if base is None else tokenizer_of(base)
-    if base is not None and corpus.documents > 1 and tokenizer.end_of_text is None:
+    if base is not None and corpus.has_end_of_text and tokenizer.end_of_text is None:
         raise UserError(f"The tokenizer of {base.name} has no end-of-text token to put between documents; give one text.")
     try:
         with unfinished_folder(where) as folder:
             run = Run(folder)
             prepared = _write_tokens(run, request, preparation, split, tokenizer)
             text = TextSize(
-                corpus.source, corpus.encoding, corpus.bytes, prepared.tokens, None, tokenizer.vocab_size, prepared.split
+                corpus.source, corpus.encoding, split.bytes, prepared.tokens, None, tokenizer.vocab_size, prepared.split
             )
             resolved = _resolve(request, text, where, progress)
             config = RunConfig(
@@ -98,7 +99,7 @@ def _write_tokens(
 ) -> TokenFileFacts:
     """Write tokens.bin and tokenizer.json, durably. Raises: UserError if the text is too short."""
     prepared = preparation.tokens(split, tokenizer, run.tokens_path)
-    check_length(prepared, request.context or PRESETS[request.preset].context)
+    check_length(prepared, request.context or PRESETS[request.preset].context, request.holdout)
     tokenizer.save(run.tokenizer_path)
     for written in (run.tokens_path, run.tokenizer_path):
         _sync(written)
@@ -144,6 +145,8 @@ def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConf
         val_bytes=prepared.val_bytes,
         evaluated=prepared.evaluated,
         final=prepared.final,
+        holdout=msgspec.structs.replace(corpus.holdout, sha256=corpus.validation.sha256 if corpus.validation else ""),
+        copied=prepared.copied,
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
         documents=corpus.documents,
         left_out=corpus.left_out,
@@ -175,7 +178,7 @@ def _publish(run: Run, config: RunConfig, name: str | None, where: Path) -> Run:
     raise UserError(f"There is a run called {name} already; choose another name.")
 
 
-def check_length(prepared: TokenFileFacts, context: int) -> None:
+def check_length(prepared: TokenFileFacts, context: int, holdout: Holdout = LAST_TENTH) -> None:
     """Check that both parts of the text hold a window of the context and the token after it.
 
     Raises:
@@ -186,9 +189,10 @@ def check_length(prepared: TokenFileFacts, context: int) -> None:
         return
     fits = shorter - 1
     advice = f"a longer text or a context of at most {fits}" if fits >= 4 else "a longer text"
+    which = "" if holdout.source or holdout.seed is not None else "the last "
     raise UserError(
-        f"The text is too short for a context of {context} tokens: it has {counted(prepared.tokens, 'token')}, of which the last "
-        f"{prepared.tokens - prepared.split} are for validation; use {advice}."
+        f"The text is too short for a context of {context} tokens: it has {counted(prepared.tokens, 'token')}, of which "
+        f"{which}{prepared.tokens - prepared.split} are for validation; use {advice}."
     )
 
 

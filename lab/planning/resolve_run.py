@@ -11,7 +11,6 @@ import msgspec
 from lab.core.limits import SMALLEST_VOCABULARY
 from lab.core.machine import Machine
 from lab.core.number_format import whole
-from lab.data.train_val_split import TRAINING_FRACTION
 from lab.planning.default_hyperparameters import (
     BYTES_PER_TOKEN,
     DEFAULT_OPTIMIZER,
@@ -27,6 +26,7 @@ from lab.planning.estimates.memory_estimate import training_memory
 from lab.planning.memorization import memorizing_epochs
 from lab.planning.run_request import RunRequest, SettingError
 from lab.planning.threads import training_threads
+from lab.runs.origin.holdout import LAST_TENTH, CopiedShare
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS, ConfigError, ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
@@ -50,12 +50,15 @@ class TextSize:
     """Of its tokenizer, once there is one."""
     split: int | None = None
     """Number of training tokens, once the text is encoded."""
+    training_share: float = LAST_TENTH.training_share
+    """Share of the text that is trained on."""
+    copied: CopiedShare | None = None
 
     @property
     def train_tokens(self) -> int | None:
         """Number of training tokens; an estimate until the text is encoded, for it is split by bytes."""
         if self.split is None and self.tokens is not None:
-            return round(self.tokens * TRAINING_FRACTION)
+            return round(self.tokens * self.training_share)
         return self.split
 
 

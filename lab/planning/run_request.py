@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from lab.core.errors import UserError
+from lab.runs.origin.holdout import LAST_TENTH, Holdout
 from lab.runs.ranks.rank_heartbeat import ShardSetting
 from lab.runs.run_schema import DEFAULT_RULES, PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName
@@ -34,6 +35,10 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str | None = None
     clean: tuple[str, ...] = DEFAULT_RULES
     """Names of cleaning rules."""
+    val_share: float | None = None
+    split_seed: int | None = None
+    validation: str | None = None
+    """A text of its own for validation, named as `text` is."""
     layers: int | None = None
     heads: int | None = None
     width: int | None = None
@@ -70,6 +75,11 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     home: Path | None = None
     steps_by_machine: bool = False
     """Give a run without a length as many steps as `lab.planning.default_length` says, after timing one; else 2,000."""
+
+    @property
+    def holdout(self) -> Holdout:
+        """The choice of the validation part."""
+        return Holdout(share=self.val_share or LAST_TENTH.share, seed=self.split_seed, source=self.validation or "")
 
     @property
     def has_length(self) -> bool:

@@ -19,6 +19,7 @@ from lab.planning.parse_settings import parse_settings
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest, SettingError
 from lab.planning.settings_table import FORM, Setting, Settings
+from lab.runs.origin.holdout import LAST_TENTH
 from lab.runs.run_schema import TrainConfig
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def make_plan(
     if problems:
         return Plan(problems)
     request = msgspec.structs.replace(request, **(hidden or {}))
+    text = replace(text, training_share=request.holdout.training_share)
     try:
         if base is None:
             run = resolve(request, text, machine)
@@ -95,10 +97,11 @@ def _problems(run: ResolvedRun, machine: Machine) -> dict[str, str]:
         except UserError as error:
             problems[name] = str(error)
     if run.text.tokens is not None:
-        validation = run.text.tokens // 10
-        if run.model.context >= validation:
+        held = run.request.holdout
+        validation, part = int(held.share * run.text.tokens), "tenth" if held == LAST_TENTH else f"{100 * held.share:.3g}%"
+        if run.model.context >= validation and not held.source:
             problems["context"] = (
-                f"The context of {whole(run.model.context)} tokens does not fit into the tenth of the text that is kept for "
+                f"The context of {whole(run.model.context)} tokens does not fit into the {part} of the text that is kept for "
                 f"validation, about {whole(validation)} tokens; choose a smaller context or a longer text."
             )
     # A card's memory is not known here: before the first step, the trainer tries how much of a batch fits.

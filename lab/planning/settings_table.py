@@ -110,6 +110,14 @@ SETTINGS = _by_name(
     ),
     Setting("gpus", "Train on so many GPUs of this machine, or on all", "text", "1", label="GPUs", metavar="N|all"),
     Setting("name", "Name of the run", "text", "the text's", metavar="RUN"),
+    Setting("val_share", "Share of the text that is held out for validation", "real", "0.1", label="val share"),
+    Setting(
+        "split_seed",
+        "Hold out blocks from all over the text, drawn with this seed, not its end",
+        "whole",
+        "the end",
+        label="val seed",
+    ),
     Setting(
         "clean",
         "Rules beside line-endings, or all; `llmlab data --clean list` explains them",
@@ -117,6 +125,14 @@ SETTINGS = _by_name(
         "line-endings",
         label="cleaning",
         metavar="RULE,…",
+    ),
+    Setting(
+        "validation",
+        "A text of its own for validation, instead of a part of the text",
+        "text",
+        "part of it",
+        label="val text",
+        metavar="FILE",
     ),
     Setting("encoding", "Encoding of the text", "text", "auto-detected for UTF-8 and UTF-16", in_form=False, metavar="NAME"),
     Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
@@ -190,3 +206,6 @@ class Settings:
     gpus: str = ""
     name: str = ""
     clean: str = ""
+    val_share: str = ""
+    split_seed: str = ""
+    validation: str = ""

@@ -1,17 +1,23 @@
 """Read the split of a text in a process of its own: the cleaning rules would take a screen's time."""
 
+import os
+
 import msgspec
 
 from lab.core.parallel.reply_process import Progress, Reply, answer, ask_process
 from lab.planning.sequence_preview import TextSplit, read_split
+from lab.runs.origin.holdout import LAST_TENTH, Holdout
 
 
 class SplitRequest(msgspec.Struct, frozen=True):
-    """A text, and the rules that clean it."""
+    """A text, the rules that clean it, and the choice of its validation part."""
 
     source: str
     encoding: str | None
     rules: tuple[str, ...]
+    holdout: Holdout = LAST_TENTH
+    aside: bool = False
+    """At the lowest priority, beside other work."""
 
 
 class SplitReply(Reply, frozen=True, omit_defaults=True):
@@ -32,7 +38,9 @@ async def run_split_process(request: SplitRequest, progress: Progress) -> TextSp
 
 
 def _work(request: SplitRequest, progress: Progress) -> SplitReply:
-    return SplitReply(split=read_split(request.source, request.encoding, progress, request.rules))
+    if request.aside and hasattr(os, "nice"):
+        os.nice(19)
+    return SplitReply(split=read_split(request.source, request.encoding, progress, request.rules, request.holdout))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def train_tokenizer(
     Raises:
         UserError: if GPT-2's vocabulary cannot be found, learning fails, or (TextChangedError) the text has changed.
     """
-    end_of_text = corpus.documents > 1
+    end_of_text = corpus.has_end_of_text
     try:
         if kind == "bytes":
             return Tokenizer.bytes_(end_of_text=end_of_text)

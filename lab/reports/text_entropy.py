@@ -6,17 +6,22 @@ the bigram entropy on text that it has memorized, and more on text that it has n
 
 import functools
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lab.core.errors import UserError
+from lab.data.statistics.copied_share import copied_in_tokens
 from lab.data.token_file import TokenFile, token_dtype
-from lab.data.train_val_split import Ranges
+from lab.data.train_val_split import FINAL_SEGMENTS, Ranges, spread
 from lab.reports.bigram_counts import BigramCounts
 from lab.reports.count_entropy import MOST_TOKENS
 from lab.reports.validation_text import ValidationText, losses_in, validation_text
+from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import Run
+from models.tokenizers.tokenizer_kinds import TokenizerError
 
 
 @dataclass(frozen=True)
@@ -28,17 +33,17 @@ class TextEntropy:
     bigram: float
     """H(next token | this token): the lowest loss of predictions from one token of context."""
     validation: ValidationText | None = None
+    copied: CopiedShare | None = None
+    """Of a run from before it was kept in its settings: measured with them."""
 
 
-def text_entropy(
-    ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, bytes_each: float, evaluated: Ranges = ()
-) -> TextEntropy:
+def text_entropy(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, evaluated: Ranges = ()) -> TextEntropy:
     """Entropies of a training part of at least two tokens, of which the last `MOST_TOKENS` are counted, and of its validation
-    part `end`; `bytes_each` is the mean length of a token, `evaluated` the ranges of `end` that evaluations use while it trains.
+    part `end`; `evaluated` are the ranges of `end` that evaluations use while it trains.
     """
     ids = ids[-MOST_TOKENS:]
     counts = BigramCounts.of(ids, vocab_size)
-    validation = validation_text(ids, end[:MOST_TOKENS], counts, bytes_each)
+    validation = validation_text(ids, end[:MOST_TOKENS], counts)
     if validation is not None and any(start < stop for start, stop in evaluated):
         validation = replace(validation, evaluated=losses_in(end, evaluated, counts))
     return TextEntropy(counts.unigram_entropy(), counts.bigram_entropy(), validation)
@@ -51,14 +56,36 @@ def run_entropy(run: Run) -> TextEntropy | None:
         changed = run.tokens_path.lstat().st_mtime_ns
     except OSError:
         return None
-    bytes_each = data.bytes / max(1, data.tokens)
     segments = data.evaluated.tokens if data.evaluated is not None and data.evaluated.bytes < data.val_bytes else ()
     evaluated = tuple((start - data.split, stop - data.split) for start, stop in segments)
-    return _measured(str(run.tokens_path), changed, data.split, vocab_size, bytes_each, evaluated)
+    found = _measured(str(run.tokens_path), changed, data.split, vocab_size, evaluated)
+    copied = run_copied(run) if data.copied is None else None
+    return replace(found, copied=copied) if found is not None and copied is not None else found
+
+
+def run_copied(run: Run) -> CopiedShare | None:
+    """The copied share of a run's validation text: as it was recorded or, in a run from before, measured once on its tokens."""
+    data = run.config.data
+    if data.copied is not None or not run.config.has_text:
+        return data.copied
+    try:
+        changed = run.tokens_path.lstat().st_mtime_ns
+        return _measured_copy(str(run.path), changed)
+    except (OSError, UserError, TokenizerError):
+        return None  # training and Inspect report it
 
 
 @functools.lru_cache(maxsize=32)
-def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: float, evaluated: Ranges) -> TextEntropy | None:
+def _measured_copy(path: str, changed: int) -> CopiedShare | None:
+    run = Run(Path(path))
+    data = run.config.data
+    final = data.final.tokens if data.final is not None else spread(data.split, data.tokens, *FINAL_SEGMENTS)
+    sampled = sum(stop - start for start, stop in final) / max(1, data.tokens - data.split)
+    return copied_in_tokens(run.tokens_path, tokenizer_of(run), data.split, final, sampled)
+
+
+@functools.lru_cache(maxsize=32)
+def _measured(path: str, changed: int, split: int, vocab_size: int, evaluated: Ranges) -> TextEntropy | None:
     try:
         tokens = TokenFile(path, token_dtype(vocab_size))
     except UserError:
@@ -67,4 +94,4 @@ def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: 
     counted = (ids[-MOST_TOKENS:], end[:MOST_TOKENS], *(end[start:stop] for start, stop in evaluated))
     if len(ids) < 2 or any(len(part) and int(part.max()) >= vocab_size for part in counted):
         return None  # not a text of this vocabulary; training and Inspect report it
-    return text_entropy(ids, end, vocab_size, bytes_each, evaluated)
+    return text_entropy(ids, end, vocab_size, evaluated)

@@ -1,4 +1,4 @@
-"""The validation text beside the training text: its loss by the training text's counts, and the share that is copied."""
+"""The validation text beside the training text: its loss by the training text's counts."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,12 +9,8 @@ from lab.data.train_val_split import Ranges
 from lab.reports.bigram_counts import BigramCounts
 from lab.reports.count_entropy import entropy_of_counts
 
-PASSAGE_BYTES = 200
-"""Length of a passage. At 1.5 bits per byte so many bytes are one of 2^300 possible: found twice, they were copied."""
 MOST_PAIRS = 1_000_000
 """Pairs of the validation part whose loss is measured: looking one up in a long text takes about a microsecond."""
-PASSAGES = 50
-"""Looked for in the training part, spread evenly over the validation part."""
 
 
 class CountLosses(NamedTuple):
@@ -27,7 +23,7 @@ class CountLosses(NamedTuple):
 
 @dataclass(frozen=True)
 class ValidationText:
-    """The validation part, the end of a text, beside the training part before it."""
+    """The validation part beside the training part."""
 
     tokens: int
     unigram: float
@@ -36,8 +32,6 @@ class ValidationText:
     """Mean −ln p of its tokens by the training part's token frequencies."""
     divergence: float
     """KL divergence of the two, unigram_loss − unigram, less the expected divergence of two samples of one source."""
-    copied: float | None
-    """Share of its passages of about `PASSAGE_BYTES` found verbatim in the training part; None if it is shorter than one."""
     bigram_loss: float | None = None
     """Mean −ln p of its first `MOST_PAIRS` tokens, each by the one before it, by the training part's token pairs; None if there
     is but one token."""
@@ -49,12 +43,8 @@ class ValidationText:
         return CountLosses(self.unigram_loss, self.bigram_loss) if on_all or self.evaluated is None else self.evaluated
 
 
-def validation_text(
-    ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], counts: BigramCounts, bytes_each: float
-) -> ValidationText | None:
-    """Compare the two parts; `counts` are those of `ids`, `bytes_each` is the mean length of a token. None without a validation
-    part.
-    """
+def validation_text(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], counts: BigramCounts) -> ValidationText | None:
+    """Compare the two parts; `counts` are those of `ids`. None without a validation part."""
     if not len(end):
         return None
     own = np.bincount(end, minlength=counts.vocab_size)
@@ -63,7 +53,7 @@ def validation_text(
     # Of n draws from k outcomes the expected KL divergence from their source is about (k − 1) / 2n (Miller 1955).
     expected = (np.count_nonzero(own) - 1) / (2 * len(end)) + (np.count_nonzero(counts.tokens) - 1) / (2 * len(ids))
     divergence = float(unigram_loss - unigram - expected)
-    return ValidationText(len(end), unigram, unigram_loss, divergence, copied_share(ids, end, bytes_each), bigram_loss)
+    return ValidationText(len(end), unigram, unigram_loss, divergence, bigram_loss)
 
 
 def losses_in(end: np.ndarray[Any, Any], ranges: Ranges, counts: BigramCounts) -> CountLosses:
@@ -79,21 +69,3 @@ def losses_in(end: np.ndarray[Any, Any], ranges: Ranges, counts: BigramCounts) -
         pairs = counts.bigram_losses(end[max(0, start - 1) : stop])
         bigram, given = bigram + float(pairs.sum()), given + len(pairs)
     return CountLosses(unigram / tokens, bigram / given if given else None)
-
-
-def copied_share(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], bytes_each: float) -> float | None:
-    """Share of passages of `end` that also occur in `ids`."""
-    length = max(8, round(PASSAGE_BYTES / max(bytes_each, 1e-9)))
-    if len(end) < length:
-        return None
-    starts = np.unique(np.linspace(0, len(end) - length, PASSAGES).astype(int))
-    text, each = np.ascontiguousarray(ids).tobytes(), ids.itemsize
-    return sum(_occurs(end[start : start + length].tobytes(), text, each) for start in starts) / len(starts)
-
-
-def _occurs(passage: bytes, text: bytes, each: int) -> bool:
-    """Check that the passage is in the text at a whole token."""
-    at = text.find(passage)
-    while at >= 0 and at % each:
-        at = text.find(passage, at + 1)
-    return at >= 0

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.core.number_format import fixed
+from lab.core.number_format import fixed, probability
+from lab.data.statistics.copied_share import copied_error
 from lab.reports.baselines import baselines
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, rollbacks_in_words, step_in_words
@@ -79,11 +80,14 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
 
 
 def _overfitting(run: DiagnosedRun) -> str:
-    """The change of the validation loss since its lowest, with both evaluations' steps; empty before the second evaluation."""
+    """The change of the validation loss since its lowest, with both evaluations' steps, or the copied share where the text is not
+    new, so that this says nothing; empty before the second evaluation, and where that share is not known."""
     if len(run.evaluations) < 2:
         return ""
     best, last = min(run.evaluations, key=lambda evaluation: evaluation.loss), run.evaluations[-1]
     if last.loss <= best.loss * (1 + RISE):
+        if not run.shows_new_text:
+            return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
         return "no overfitting" + (" yet" if run.phase in ACTIVE else "")
     return f"val {_change(best, last)}"
 

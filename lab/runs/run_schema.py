@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
 from lab.runs.gpu.gpu_use import GpuUse
+from lab.runs.origin.holdout import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout
 from lab.runs.origin.run_origin import ImportConfig, StartConfig, TuningConfig
 from lab.runs.ranks.rank_heartbeat import RankHeartbeats, ShardSetting
 from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision
@@ -21,9 +22,6 @@ FORMAT = 1
 """Version of the run folder's layout; a newer one is refused."""
 
 FRACTIONAL_SETTINGS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
-
-LONGEST_SOURCE = 100_000
-"""Characters of a run's source: about a thousand paths."""
 
 MOST_STEPS = 1_000_000_000
 
@@ -113,6 +111,9 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     many as `status.json` says."""
     final: ValidationSegments | None = None
     """The segments of the evaluation at the end; None in such runs."""
+    holdout: Holdout = LAST_TENTH
+    copied: CopiedShare | None = None
+    """None where the validation part is shorter than a passage, and in runs from before it was kept."""
     entropy_bits_per_byte: Loss | None = None
     """True entropy of the source where it is known, which is the lowest possible bits per byte."""
     cleaning: Annotated[tuple[Word, ...], Meta(max_length=100)] = DEFAULT_RULES

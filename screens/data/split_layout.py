@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from lab.core.number_format import bytes_, count, probability, significant, whole
+from lab.data.statistics.copied_share import copied_in_words
 from lab.planning.sequence_preview import (
     COMPUTE_OPTIMAL,
     TextSplit,
@@ -29,7 +30,7 @@ RATIOS = (0.01, 1000.0)
 
 
 def split_lines(of: TextSplit, width: int) -> list[PieceLine]:
-    """The documents in a row, the text's length with its border, and the text on both sides of it."""
+    """The documents in a row, the text's length with its border, the text on both sides of it, and the share that is on both."""
     cells = max(8, width - 2)
     border = min(cells - 1, max(1, round(of.split / max(1, of.bytes) * cells)))
     share = probability(of.split / max(1, of.bytes))
@@ -47,7 +48,7 @@ def split_lines(of: TextSplit, width: int) -> list[PieceLine]:
     half = (width - 3) // 2
     before, after = of.before.replace("\n", LINE_END), of.after.replace("\n", LINE_END)
     lines.append([(_tail(before, half), "text"), (" ┃ ", "title"), (fit(after, half), "text")])
-    return lines
+    return lines + (words_lines(f"{words}.", width, "dim") if (words := copied_in_words(of.copied)) else [])
 
 
 def _tail(text: str, width: int) -> str:

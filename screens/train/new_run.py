@@ -15,17 +15,19 @@ from textual.message import Message
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.builtin_texts import is_builtin
-from lab.data.cleaning.rule_registry import parse_rules, typed_rules
+from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
 from lab.planning.estimates.run_cost import run_cost, text_in_words
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
+from lab.planning.parse_settings import parse_settings
 from lab.planning.preparation.prepare_text import PrepareProgress, Progress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, settings_of_base
 from lab.planning.settings_table import Settings
+from lab.planning.split_process import SplitRequest, run_split_process
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run
@@ -72,13 +74,30 @@ def begin_run(request: RunRequest, progress: Progress) -> Run:
 class CountKey:
     """Everything that a text's number of tokens depends on."""
 
-    source: str
-    encoding: str | None
-    cleaning: tuple[str, ...]
+    text: SplitRequest
     tokenizer: str
     vocab: str
     base: Path | None = None
     """Folder of the run whose tokenizer it is, for one that begins with the weights of another."""
+
+
+def count_text(key: CountKey) -> tuple[TextSize, str, tuple[str, str] | None]:
+    """The size and the name of a text, and the field and the sentence of a problem."""
+    source, encoding, cleaning = key.text.source, key.text.encoding, key.text.rules
+    text, name = TextSize(source, encoding), shown_source(source)
+    try:
+        facts = read_facts(source, encoding, cleaning)
+        text, name = replace(text, bytes=facts.bytes), facts.name
+        if key.base is not None:
+            count = count_tokens_of(tokenizer_of(Run(key.base)), source, encoding, cleaning)
+        else:
+            count = count_tokens(source, encoding, key.tokenizer, int(key.vocab), cleaning)  # type: ignore[arg-type]
+    except UserError as error:
+        return text, name, ("", str(error))
+    except (TokenizerError, VocabularyError) as error:
+        return text, name, ("tokenizer", str(error))
+    most = count.vocab_size if key.base is None and count.vocab_size < int(key.vocab) else None
+    return replace(text, tokens=count.tokens, most_vocab=most), name, None
 
 
 class NewRun(BaseChoice, SuggestsText):
@@ -92,6 +111,8 @@ class NewRun(BaseChoice, SuggestsText):
         text: TextSize
         name: str
         problem: tuple[str, str] | None = None
+        searched: bool = False
+        """True once its validation text was looked for in its training text."""
 
     @dataclass
     class Prepared(Message):
@@ -252,6 +273,7 @@ class NewRun(BaseChoice, SuggestsText):
             return
         self._cancel.clear()
         self.cancel_timing()
+        self.workers.cancel_group(self, "search")
         self.query_one(Preparation).stages = ()
         self.preparing = True
         self._make(plan.request)
@@ -298,35 +320,19 @@ class NewRun(BaseChoice, SuggestsText):
     def _count(self) -> None:
         settings = self.form.settings
         vocab = settings.vocab or defaults(settings, self._text, self._machine, base=self.base)["vocab"]
-        try:
-            cleaning = parse_rules(settings.clean)
-        except UserError:
+        request, problems = parse_settings(settings, self._text)
+        if {"clean", "val_share", "split_seed"} & problems.keys():
             return  # the field is marked as wrong
         base = self.base.path if self.base is not None else None
-        key = CountKey(self._text.source, self._text.encoding, cleaning, settings.tokenizer, vocab, base)
-        is_wrong = "vocab" in dict(self.form.problems)
-        if key != self._counted and vocab.isdecimal() and not is_wrong:
+        text = SplitRequest(self._text.source, self._text.encoding, request.clean, request.holdout, aside=True)
+        key = CountKey(text, settings.tokenizer, vocab, base)
+        if key != self._counted and vocab.isdecimal() and "vocab" not in dict(self.form.problems):
             self._counted = key
-            self._count_tokens(key, settings.preset)
+            self._count_tokens(key)
 
     @work(thread=True, group="count", exclusive=True, exit_on_error=True)
-    def _count_tokens(self, key: CountKey, preset: str) -> None:
-        text = TextSize(key.source, key.encoding)
-        name = shown_source(key.source)
-        try:
-            facts = read_facts(key.source, key.encoding, key.cleaning)
-            text, name = replace(text, bytes=facts.bytes), facts.name
-            if key.base is not None:
-                count = count_tokens_of(tokenizer_of(Run(key.base)), key.source, key.encoding, key.cleaning)
-            else:
-                count = count_tokens(key.source, key.encoding, key.tokenizer, int(key.vocab), key.cleaning)  # type: ignore[arg-type]
-        except UserError as error:
-            self.post_message(self.Counted(key, text, name, ("", str(error))))
-        except (TokenizerError, VocabularyError) as error:
-            self.post_message(self.Counted(key, text, name, ("tokenizer", str(error))))
-        else:
-            most = count.vocab_size if key.base is None and count.vocab_size < int(key.vocab) else None
-            self.post_message(self.Counted(key, replace(text, tokens=count.tokens, most_vocab=most), name))
+    def _count_tokens(self, key: CountKey) -> None:
+        self.post_message(self.Counted(key, *count_text(key)))
 
     @on(Counted)
     def _show_count(self, message: Counted) -> None:
@@ -335,8 +341,21 @@ class NewRun(BaseChoice, SuggestsText):
         first_time = self._text.bytes is None
         self._text, self._text_name, self._text_problem = message.text, message.name, message.problem
         self._plan()
+        if message.problem is None and not message.searched:
+            self._search(message)
         if first_time:
             self._count()  # a short text has a smaller vocabulary by default than was assumed
+
+    @work(group="search", exclusive=True, exit_on_error=True)
+    async def _search(self, counted: Counted) -> None:
+        """Look for the validation text in the training text."""
+        text, problem = counted.text, None
+        try:
+            split = await run_split_process(counted.key.text, lambda done, total: None)
+            text = replace(text, copied=split.copied)
+        except UserError as error:
+            problem = ("validation" if counted.key.text.holdout.source else "", str(error))
+        self.post_message(self.Counted(counted.key, text, counted.name, problem, searched=True))
 
     @work(thread=True, group="make", exclusive=True, exit_on_error=True)
     def _make(self, request: RunRequest) -> None:

@@ -33,7 +33,7 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
     found = diagnosis_of(run)
     sentences = []
     if watched.phase != "failed":
-        generalizes = found.verdict != "validation text copied" and run.level is None
+        generalizes = run.shows_new_text and run.level is None
         sentences = [run_sentence(watched.config, watched.status, watched.history, generalizes=generalizes)]
         if found.verdict != "waiting":
             sentences.insert(0, found.sentences)

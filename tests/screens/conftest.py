@@ -23,6 +23,7 @@ from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
 from lab.core.machine import Machine
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
     HEAD_SCORES,
@@ -96,6 +97,7 @@ def write_run(
             split=387_000,
             train_bytes=1_003_855,
             val_bytes=111_539,
+            copied=CopiedShare(0.0),
             evaluated=ValidationSegments(((387_000, 399_600),), 32_800, "e" * 64),
             final=ValidationSegments(((387_000, 430_000),), 111_539, "f" * 64),
             entropy_bits_per_byte=entropy,

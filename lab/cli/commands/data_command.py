@@ -59,9 +59,10 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     from lab.cli.commands.train_command import waiting_for_writer
     from lab.data.cleaning.measure_funnel import funnel_of
     from lab.data.cleaning.save_text import check_target, save_text
+    from lab.data.statistics.copied_share import copied_in_corpus, validation_in_words
     from lab.data.statistics.text_profile import profile_of
     from lab.data.text_source import joined_source, open_corpus
-    from lab.data.train_val_split import TextChangedError
+    from lab.data.train_val_split import TextChangedError, split_text
 
     source = joined_source(texts)
     rules = parse_rules(clean)
@@ -83,11 +84,16 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
         *_, profile = profile_of(raw, check, asked=encoding is not None)
     if profile.statistics.bytes != funnel.raw_bytes:
         raise TextChangedError(corpus.source)
+    copied = None
+    if not funnel.nothing_left:
+        with _progress(f"looking for the validation part of {corpus.name} in its training part") as progress:
+            split = split_text(corpus, progress or (lambda done, total: None))
+            copied = copied_in_corpus(corpus, split, lambda share: progress(round(1000 * share), 1000) if progress else None)
     saved = save_text(corpus, Path(save), replace=force) if save and not funnel.nothing_left else None
     if as_json:
-        write_json(_as_json(corpus, profile, funnel, save if saved else None))
+        write_json({**_as_json(corpus, profile, funnel, save if saved else None), "validation": copied})
     else:
-        click.echo(_in_words(profile, funnel))
+        click.echo(_in_words(profile, funnel, validation_in_words(corpus.holdout, copied)))
         if save and saved:
             where = f"in the folder {visible(save)}, a file each" if corpus.opened_documents > 1 else f"as {visible(save)}"
             click.echo(f"\nSaved the cleaned text {where} ({bytes_(saved)}).")
@@ -107,12 +113,13 @@ def _list_rules(as_json: bool) -> None:
     click.echo("\nThey are applied in this order, whatever the order in which they are named.")
 
 
-def _in_words(profile: "TextProfile", funnel: "Funnel") -> str:
+def _in_words(profile: "TextProfile", funnel: "Funnel", validation: str = "") -> str:
     from lab.data.statistics.statistics_view import facts_in_words, repeats_in_words
 
     found = profile.statistics
     languages = [(each.language, each.letters) for each in found.languages]
     facts = [("text", profile.name), *facts_in_words(profile), ("repeats", repeats_in_words(found))]
+    facts += [("validation", validation)] if validation else []
     sample = f" (in one of {found.language_spacing} sections)" if found.language_spacing > 1 else ""
     facts += [("scripts", _shares(found.classes))] if found.classes else []
     facts += [("languages", _shares(languages) + sample)] if languages else []

@@ -11,6 +11,7 @@ from lab.cli.table_output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.evaluation_coverage import EvaluatedShare
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.ranks.rank_heartbeat import RankHeartbeat, ranks_in_words
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation
@@ -43,6 +44,8 @@ class RunEntry(msgspec.Struct, kw_only=True):
     evaluated_bytes: int | None = None
     """Bytes of validation text of these two; None if unknown, as in runs of older versions."""
     validation_bytes: int = 0
+    copied: CopiedShare | None = None
+    """The share of the validation text that also stands in the training text; null if unknown, as in runs of older versions."""
     final: FinalEvaluation | None = None
     """The last weights on the whole validation part, or a large sample of it; null before the end."""
     final_best: FinalEvaluation | None = None
@@ -79,6 +82,7 @@ def entry(run: Run) -> RunEntry:
         bits_per_byte=summary.bits_per_byte,
         evaluated_bytes=_bytes_of(summary.evaluated, config.data.val_bytes),
         validation_bytes=config.data.val_bytes,
+        copied=config.data.copied,
         final=status.final,
         final_best=status.final_best,
         device=status.device,

@@ -18,6 +18,7 @@ from lab.core.visible_text import visible
 from lab.planning.default_length import default_steps_in_words
 from lab.planning.settings_table import SETTINGS, Setting
 from lab.runs.home_folder import home
+from lab.runs.origin.holdout import LAST_TENTH
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
 from models.parameter_count import parameter_count
@@ -138,7 +139,9 @@ def preparation_shown(*, bar: bool) -> Iterator[Callable[["PrepareProgress"], No
 
 
 def description(run: Run) -> str:
-    """A run's text and model, in two lines; and what was left out of its folders, in a third."""
+    """A run's text, the copied share of its validation part and its model, a line each; and what was left out of its folders."""
+    from lab.data.statistics.copied_share import copied_in_words
+
     config = run.config
     data, model = config.data, config.model
     size = f"{whole(data.documents)} documents, {bytes_(data.bytes)}" if data.documents > 1 else bytes_(data.bytes)
@@ -146,9 +149,13 @@ def description(run: Run) -> str:
     raw = data.funnel[0].bytes_in if data.funnel else data.bytes
     rules = [rule for rule in data.cleaning if rule not in DEFAULT_RULES]
     cleaned = f"\nCleaned by {', '.join(rules)}: {bytes_(data.bytes)} of {bytes_(raw)} kept." if rules else ""
+    held = whole(data.tokens - data.split)
+    which = f"{held} of them" if data.holdout != LAST_TENTH else f"the last {held}"
+    where = f" ({data.holdout.in_words})" if data.holdout != LAST_TENTH else ""
+    copied = f"{words}.\n" if (words := copied_in_words(data.copied)) else ""
     return (
         f"{data.name}: {size}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
-        f"the last {whole(data.tokens - data.split)} for validation{evaluations_in_words(run)}\n"
+        f"{which} for validation{where}{evaluations_in_words(run)}\n{copied}"
         f"{run.name}: {counted(model.layers, 'layer')}, {counted(model.heads, 'head')}, "
         f"width {model.width}, context {model.context}, "
         f"{count(parameter_count(model))} parameters{cleaned}{left_out}{_start_in_words(run)}"

@@ -43,7 +43,7 @@ class CopySample:
         np.maximum.at(self._last, at[same], hits[same] + first)
 
     def _known(self, hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Where these hashes stand in those of all cells, and which of them do."""
+        """Places of these hashes in those of all cells, and a mask of the hashes that are there."""
         at = np.searchsorted(self._hashes, hashes)
         return at, np.append(self._hashes, np.uint64(0))[at] == hashes
 

@@ -56,6 +56,22 @@ class PrefixHasher:
         return sums
 
 
+class WindowHasher:
+    """Hashes of all windows of one length, which compare with each other alone: the sums begin anew in every block."""
+
+    def __init__(self, window: int, largest: int) -> None:
+        self._window = window
+        self._powers, self._inverses = _geometric(_BASE, largest), _geometric(_INVERSE, largest)
+
+    def hashes(self, text: str) -> Hashes:
+        """The hash of the window at each place of a text of at most `largest` characters."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        sums = np.zeros(len(codes) + 1, np.uint64)
+        np.cumsum(_symbols().take(codes) * self._powers[: len(codes)], out=sums[1:])
+        ends = sums[self._window :]
+        return (ends - sums[: len(ends)]) * self._inverses[: len(ends)]
+
+
 @cache
 def _symbols() -> Hashes:
     """The symbol of each code point."""

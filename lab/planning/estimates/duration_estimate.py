@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
-from lab.data.train_val_split import VALIDATION_FRACTION, evaluated_windows
+from lab.data.train_val_split import evaluated_windows
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun
 from models.parameter_count import flops_per_token
 
@@ -86,7 +86,8 @@ def evaluation_share(run: ResolvedRun) -> float:
     """Time of an evaluation, without its samples, over that of the steps between two. An unknown text is assumed to be long."""
     size = run.text.bytes or UNKNOWN_BYTES
     tokens = run.text.tokens or size / UNKNOWN_BYTES_PER_TOKEN
-    windows = evaluated_windows(size * VALIDATION_FRACTION, tokens * VALIDATION_FRACTION, run.model.context)
+    share = 1 - run.text.training_share or 1.0  # a text of its own for validation is assumed to be as long
+    windows = evaluated_windows(size * share, tokens * share, run.model.context)
     return windows / EVALUATION_SPEEDUP / (run.train.eval_every * run.train.batch)
 
 

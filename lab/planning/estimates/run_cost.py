@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
-from lab.data.train_val_split import TRAINING_FRACTION
+from lab.data.statistics.copied_share import validation_in_words
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
 from lab.planning.estimates.duration_estimate import expected_speeds, seconds_at, steps_at
 from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER, memorizing_epochs
@@ -43,6 +43,8 @@ def run_cost(
         facts.append(("advice", advice))
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
         facts.append(("vocabulary", f"{whole(run.text.most_vocab)} tokens: this text has no more pairs to merge"))
+    if run.text.bytes is not None:
+        facts.append(("validation", validation_in_words(run.request.holdout, run.text.copied)))
     times = dict.fromkeys(duration(seconds_at(run, each)) for each in (speeds[-1], speeds[0]))
     duration_in_words = " to ".join(times)
     source = f"{source.partition(':')[0]} until its steps have been timed" if is_timing else source
@@ -68,7 +70,7 @@ def _memory_in_words(run: ResolvedRun, machine: Machine) -> str:
 
 def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:
     about = "about " if run.train.steps is None else ""
-    epochs = tokens / (run.text.tokens * TRAINING_FRACTION) if run.text.tokens is not None else 0.0
+    epochs = tokens / (run.text.tokens * run.text.training_share) if run.text.tokens is not None else 0.0
     repeats = " with repeats" * (epochs > 1)
     words = f"{about}{count(tokens)} tokens{repeats}, {tokens / run.parameters:.1f} per parameter"
     if run.text.tokens is None or run.text.train_tokens is None:
@@ -117,7 +119,7 @@ def _advice_on_size(run: ResolvedRun) -> list[str]:
     """Advice on the size of a model that begins with random weights: a base fixes it."""
     advice = []
     if run.text.tokens is not None:
-        tokens = run.text.tokens * TRAINING_FRACTION
+        tokens = run.text.tokens * run.text.training_share
         if tokens < FEWEST_TOKENS_PER_PARAMETER * run.parameters:
             advice.append(
                 f"some {count(tokens)} tokens are too few for {count(run.parameters)} parameters: the model will "

@@ -59,9 +59,12 @@ class KeptText(msgspec.Struct, frozen=True):
 
     size: CorpusSize
     split: Split
+    validation: CorpusSize | None = None
+    """Of a text of its own for validation."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.split.split <= self.split.bytes == self.size.bytes:
+        total = self.size.bytes + (self.validation.bytes if self.validation is not None else 0)
+        if not 0 <= self.split.split <= self.split.bytes == total:
             raise ValueError("the split is not one of this text")
 
 

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ import msgspec
 from lab.core.errors import UserError
 from lab.data.cleaning.funnel import nothing_left
 from lab.data.corpus import Corpus
+from lab.data.statistics.copied_share import copied_in_tokens
 from lab.data.text_spool import TextSpool
 from lab.data.token_file import TokenFileFacts, tokenize_corpus
 from lab.data.train_val_split import Split, TextChangedError, split_text
@@ -63,8 +64,11 @@ class TextPreparation:
         self._spool_if_costly()
         started, stamp = time.time(), text_stamp(corpus)
         key = key_of("text", stamp.key) if stamp else ""
+        other = corpus.validation
         if stamp and (kept := self.cache.text(key)):
             corpus.remember(kept.size)
+            if other is not None and kept.validation is not None:
+                other.remember(kept.validation)
             self.progress(PrepareProgress("reading", words, 1.0))
             return kept.split
 
@@ -72,11 +76,12 @@ class TextPreparation:
             self.progress(PrepareProgress("reading", words, before + share * done / max(total, 1)))
 
         size = corpus.measure(lambda done, total: report(0.0, MEASURING, done, total))
-        if problem := nothing_left(size.funnel, size.bytes):
-            raise UserError(problem)
+        for each in (size, *([other.measure()] if other is not None else [])):
+            if problem := nothing_left(each.funnel, each.bytes):
+                raise UserError(problem)
         split = split_text(corpus, lambda done, total: report(MEASURING, 1 - MEASURING, done, total))
         if stamp and size.bytes >= self.least and stamp.settled(started) and text_stamp(corpus) == stamp:
-            self.cache.keep_text(key, KeptText(size, split))
+            self.cache.keep_text(key, KeptText(size, split, other.measure() if other is not None else None))
         return split
 
     def tokenizer(self, kind: TokenizerKind, vocab_size: int, split: Split) -> Tokenizer:
@@ -88,7 +93,8 @@ class TextPreparation:
 
         if kind != "bpe":
             return train_tokenizer(kind, vocab_size, self.corpus, split, report)
-        key = key_of("vocabulary", self.corpus.sha256, split.split, vocab_size, version("rustbpe"))
+        what = self.corpus.sha256, split.split, split.held, self.corpus.has_end_of_text
+        key = key_of("vocabulary", what, vocab_size, version("rustbpe"))
         if kept := self.cache.vocabulary(key):
             report(1.0)
             return kept
@@ -100,7 +106,9 @@ class TextPreparation:
 
     def tokens(self, split: Split, tokenizer: Tokenizer, path: Path) -> TokenFileFacts:
         """Write the text's tokens to `path`, or copy them from the cache. Raises what `tokenize_corpus` does."""
-        key = key_of("tokens", self.corpus.sha256, split, tokenizer.checksum, version("tiktoken"))
+        other = self.corpus.validation
+        what = self.corpus.sha256, other.sha256 if other is not None else "", split
+        key = key_of("tokens", what, tokenizer.checksum, version("tiktoken"))
 
         def report(share: float, words: str = "encoding the text") -> None:
             self.progress(PrepareProgress("encoding", words, share))
@@ -110,6 +118,13 @@ class TextPreparation:
             return kept
         with self._forgotten_if_changed():
             written = tokenize_corpus(self.corpus, split, tokenizer, path, lambda done, total: report(done / total))
+        sampled = written.final.bytes / max(1, written.val_bytes)
+        words = "looking for validation text in the training text"
+        copied = copied_in_tokens(
+            path, tokenizer, written.split, written.final.tokens, sampled, lambda share: report(share, words)
+        )
+        report(1.0, words)
+        written = replace(written, copied=copied)
         if self.corpus.bytes >= self.least:
             self.cache.keep_tokens(key, path, written, lambda share: report(share, "keeping the tokens for the next run"))
         return written

@@ -32,16 +32,18 @@ class TextStamp(NamedTuple):
 
 
 def text_stamp(corpus: Corpus) -> TextStamp | None:
-    """The stamp of a corpus: path, size, times, inode and encoding of each file, the cleaning rules, and the code of all that.
+    """The stamp of a corpus: path, size, times, inode and encoding of each file, the cleaning rules, the choice of the
+    validation part, and the code of all that.
 
     The time of the last change to the inode is part of it, since a program can set the modification time back. None where the
     text cannot be recognised: it came from a pipe, or one of its files is gone.
     """
-    if corpus.inputs is None:
+    other = corpus.validation
+    if corpus.inputs is None or (other is not None and other.inputs is None):
         return None
-    digest = hashlib.sha256(f"{code_digest()} {corpus.cleaning}".encode())
+    digest = hashlib.sha256(repr((code_digest(), corpus.cleaning, corpus.holdout)).encode())
     changed = 0
-    for path, builtin, encoding in corpus.inputs:
+    for path, builtin, encoding in (*corpus.inputs, *((other.inputs or ()) if other is not None else ())):
         facts: tuple[int, ...] = ()
         if path:
             try:

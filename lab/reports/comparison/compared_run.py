@@ -11,6 +11,7 @@ from lab.core.bounded_json import LARGEST_TOKENIZER
 from lab.core.safe_open import read_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.loss_history import LossHistory
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_follower import RunUpdate
 from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status
@@ -31,6 +32,8 @@ class ComparedRun:
     phase: str
     history: LossHistory
     samples: list[Sample] = field(default_factory=list)
+    copied: CopiedShare | None = None
+    """The share of its validation text that also stands in its training text; None if unknown."""
 
     @property
     def title(self) -> str:
@@ -46,6 +49,11 @@ class ComparedRun:
     def has_learned(self) -> bool:
         """True once it was evaluated after a step."""
         return len(self.history.eval_steps) > 0 and self.history.eval_steps[-1] > 0
+
+    @property
+    def validated_on(self) -> str:
+        """A key that is equal for runs with the validation text from the same text: their own, or the one they train on."""
+        return self.config.data.holdout.sha256 or self.config.data.sha256
 
     @property
     def tokens_per_step(self) -> int:
@@ -103,7 +111,8 @@ class ComparedRun:
         """A key that is equal for runs whose evaluations at the end are on the same bytes, but for where the validation part
         begins if they use all of it: in older runs that depends on the tokens, by a hundredth of the text at most."""
         data = self.config.data
-        if self._evaluates_all or (data.final is not None and data.final.bytes == data.val_bytes):
+        is_end = not data.holdout.source and data.holdout.seed is None
+        if is_end and (self._evaluates_all or (data.final is not None and data.final.bytes == data.val_bytes)):
             return f"{data.sha256} all of the last {data.val_bytes / data.bytes:.2f}"
         return data.final.sha256 if data.final is not None else f"{data.sha256} {self.vocabulary} {data.split}"
 
@@ -142,8 +151,8 @@ def same_tokens(runs: Sequence[ComparedRun]) -> bool:
 
 
 def same_text(runs: Sequence[ComparedRun]) -> bool:
-    """Check that they learn from the same text, and so are evaluated on the same."""
-    return len({run.config.data.sha256 for run in runs}) <= 1
+    """Check that their validation parts are from the same text."""
+    return len({run.validated_on for run in runs}) <= 1
 
 
 def in_bits(runs: Sequence[ComparedRun]) -> bool:

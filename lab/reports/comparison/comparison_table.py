@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.core.number_format import count, duration, fixed, whole
+from lab.core.number_format import count, duration, fixed, probability, whole
+from lab.data.statistics.copied_share import copied_error
 from lab.reports.comparison.compared_run import ComparedRun, comparable, figures_of, same_text, same_tokens, score, share_of
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
@@ -53,6 +54,8 @@ def results(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
     rows.append(row("… at step", [each.step if each else None for each in best], whole))
     shares = [share_of(run, end) for run, end in zip(runs, ends, strict=True)]
     rows.append(ComparisonRow("… evaluated on", tuple(share.in_short if share else NONE for share in shares)))
+    copied = [f"{probability(found.share)}{copied_error(found)}" if (found := run.copied) else NONE for run in runs]
+    rows += [ComparisonRow("… of it copied", tuple(copied))] * any(run.copied for run in runs)
     rows.append(row("steps done", [run.status.step for run in runs], whole))
     rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
     rows.append(row("time training", [run.status.seconds or None for run in runs], duration))
@@ -70,6 +73,7 @@ def differences(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
     if not same_tokens(runs) and len(set(rows[-1].values)) == 1:
         rows[-1] = ComparisonRow("tokenizer", tuple(f"{run.config.tokenizer.kind} of {run.name}" for run in runs))
     rows += [_setting(name, [getattr(run.config.model, name) for run in runs]) for name in ModelConfig.__dataclass_fields__]
+    rows.append(ComparisonRow("validation", tuple(run.config.data.holdout.in_words for run in runs)))
     rows = [row for row in rows if len(set(row.values)) > 1]
     for name in TrainConfig.__struct_fields__:
         row = _setting(name, [None if run.config.imported is not None else getattr(run.config.train, name) for run in runs])

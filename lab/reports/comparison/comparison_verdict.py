@@ -3,7 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from lab.core.number_format import count, fixed, significant, whole
+from lab.core.number_format import count, fixed, probability, significant, whole
+from lab.data.statistics.copied_share import copied_error
 from lab.reports.comparison.compared_run import (
     ComparedRun,
     bits_per_nat,
@@ -15,6 +16,7 @@ from lab.reports.comparison.compared_run import (
     score,
     share_of,
 )
+from lab.reports.diagnosis.thresholds import PARTLY_COPIED
 from lab.runs.run_progress import fraction_done
 
 ALIKE = 0.005
@@ -30,7 +32,7 @@ def unit_note(runs: Sequence[ComparedRun]) -> str:
     tokenizers = [run.config.tokenizer for run in runs]
     named = [f"{each.kind} {whole(each.vocab_size)}" for each in tokenizers]
     kinds = _grouped(runs, [run.vocabulary for run in runs], named)
-    texts = _grouped(runs, [run.config.data.sha256 for run in runs], _text_names(runs))
+    texts = _grouped(runs, [run.validated_on for run in runs], _text_names(runs))
     if same_tokens(runs):
         easier = f"Their texts differ ({texts}): one may be easier to predict than another, in any unit."
         return "" if same_text(runs) else easier
@@ -105,7 +107,15 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
         )
     as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
     apart = "" if own or not final else _parts_apart([run for _, run in scored])
-    return " ".join(part for part in (words, others, apart, unit_note(runs), as_far, _unfinished(runs)) if part)
+    copied = _copied([run for _, run in scored])
+    return " ".join(part for part in (words, copied, others, apart, unit_note(runs), as_far, _unfinished(runs)) if part)
+
+
+def _copied(runs: Sequence[ComparedRun]) -> str:
+    """The runs whose validation text is in part text that they trained on, which a lower loss may have memorized."""
+    found = [(run.letter, run.copied) for run in runs if run.copied is not None and run.copied.share >= PARTLY_COPIED]
+    shares = ", ".join(f"{letter} {probability(copied.share)}{copied_error(copied)}" for letter, copied in found)
+    return f"Of the validation text this much also stands in the training text: {shares}." if shares else ""
 
 
 def _apart(low: float, high: float) -> float:

@@ -14,8 +14,9 @@ from lab.core.uniform_baseline import uniform_baseline
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
 from lab.reports.baselines import Baseline
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
-from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, NEAR, TREND_SHARE
+from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, NEAR, PARTLY_COPIED, TREND_SHARE
 from lab.reports.text_entropy import TextEntropy
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, FinalEvaluation, RunConfig, Status
 
@@ -123,6 +124,16 @@ class DiagnosedRun:
         if unigram is not None:
             levels.append(Baseline("the unigram baseline, token frequencies alone", "unigram", unigram))
         return next((each for each in levels if loss >= each.loss * (1 - NEAR)), None)
+
+    @property
+    def copied(self) -> CopiedShare | None:
+        """The share of the validation text that also stands in the training text; None where it is not known."""
+        return self.config.data.copied or (self.entropy.copied if self.entropy else None)
+
+    @property
+    def shows_new_text(self) -> bool:
+        """True if the validation text is known to be new, so that its loss says whether the model overfits."""
+        return self.copied is not None and self.copied.share < PARTLY_COPIED
 
     @property
     def recent_loss(self) -> float:

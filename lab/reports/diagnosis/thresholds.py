@@ -38,4 +38,8 @@ DIVERGENCE, DIVERGENCE_TOKENS = 0.15, 4000
 """Nats per token by which the token frequencies of the two parts differ, in a validation part of at least so many tokens. The
 tenths of one book are below 0.1, two languages above 0.2."""
 COPIED = 0.5
-"""Fraction of the validation text found verbatim in the training text from which on its loss does not measure new text."""
+"""Fraction of the validation text found verbatim in the training text from which on its loss does not measure new text. Where the
+entropy of the source is known the text was generated: passages recur because the source repeats itself, and the loss is held to
+that entropy."""
+PARTLY_COPIED = 0.1
+"""The same fraction from which on the loss does not say that the model overfits as little on new text."""

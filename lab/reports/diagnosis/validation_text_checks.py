@@ -1,23 +1,21 @@
 """The validation text: copied from the training text, or unlike it."""
 
-from lab.core.number_format import fixed, probability
+from lab.core.number_format import fixed
+from lab.data.statistics.copied_share import copied_in_words
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.loss_wording import Evaluation, step_in_words
 from lab.reports.diagnosis.thresholds import COPIED, DIVERGENCE, DIVERGENCE_TOKENS, FEWEST_STEPS, FIRST_EPOCH_GAP, GAP
 from lab.reports.diagnosis.verdicts import Diagnosis
-from lab.reports.validation_text import PASSAGE_BYTES
 
 
 def copied(run: DiagnosedRun) -> Diagnosis | None:
     """A validation part that mostly occurs in the training part."""
-    text = run.entropy.validation if run.entropy else None
-    if text is None or text.copied is None or text.copied < COPIED:
+    found, held = run.copied, run.config.data.holdout
+    if found is None or found.share < COPIED or run.config.data.entropy_bits_per_byte is not None:
         return None
-    evidence = (
-        f"{probability(text.copied, 0)} of the validation text (in passages of about {PASSAGE_BYTES} bytes) occurs verbatim in "
-        f"the training text, so its loss does not measure new text; {run.trend_in_words()}"
-    )
-    return Diagnosis("validation text copied", evidence, "Remove the repetitions from the text, and start a new run.")
+    evidence = f"{copied_in_words(found)}, so its loss does not measure new text; {run.trend_in_words()}"
+    advice = "Give another text for validation" if held.source else "Remove the repetitions from the text"
+    return Diagnosis("validation text copied", evidence, f"{advice}, and start a new run.")
 
 
 def differs(run: DiagnosedRun) -> Diagnosis | None:
@@ -42,7 +40,11 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
         )
     else:
         return None
-    advice = "The validation part is the end of the text: mix the parts of the text, and start a new run."
+    held = run.config.data.holdout
+    advice = f"The validation part is {held.in_words}: choose another"
+    if not held.source and held.seed is None:
+        advice = "The validation part is the end of the text: mix the parts, or hold out blocks from all over it (--split-seed)"
+    advice += ", and start a new run."
     return Diagnosis("validation text differs", evidence, advice)
 
 

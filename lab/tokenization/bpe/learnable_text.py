@@ -68,7 +68,7 @@ def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -
         raise UserError(f"{run.name} was imported, and its training text is not here; choose another text (f).")
     if STDIN in sources_of(data.source):
         raise UserError(f"{run.name} was trained on standard input, which cannot be read again; choose another text (f).")
-    corpus = open_corpus(data.source, data.encoding, cleaning=data.cleaning)
+    corpus = open_corpus(data.source, data.encoding, cleaning=data.cleaning, holdout=data.holdout)
     if _measured(corpus, report).sha256 != data.sha256:
         raise UserError(f"{data.source} has changed since {run.name} was made from it; choose another text (f).")
     learned = tokenizer_of(run) if run.config.tokenizer.kind == "bpe" else None

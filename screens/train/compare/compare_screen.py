@@ -16,8 +16,10 @@ from lab.core.errors import UserError
 from lab.reports.comparison.compared_run import LETTERS, ComparedRun, in_bits, same_tokens, vocabulary_of
 from lab.reports.comparison.compared_samples import furthest_common, stops
 from lab.reports.comparison.comparison_verdict import verdict
+from lab.reports.text_entropy import run_copied
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.views.screen_state import ScreenState
 from screens.plot.line_plot import LinePlot
@@ -101,7 +103,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     class RunsRead(Message):
         """Readings of some of the runs, by index, or the reason why one cannot be read."""
 
-        updates: list[tuple[int, RunFollower, str, RunUpdate]]
+        updates: list[tuple[int, RunFollower, str, CopiedShare | None, RunUpdate]]
         error: str = ""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -161,7 +163,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             for at, known in wanted:
                 follower = known or RunFollower(open_run(self.names[at]))
                 update = follower.read()
-                updates.append((at, follower, "" if update.history is None else vocabulary_of(follower.run), update))
+                of_run = ("", None) if update.history is None else (vocabulary_of(follower.run), run_copied(follower.run))
+                updates.append((at, follower, *of_run, update))
         except UserError as error:
             self.post_message(self.RunsRead(updates, str(error)))
         else:
@@ -179,10 +182,12 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             self.refresh_bindings()
             return
         before = [run.config.created for run in self.runs]
-        for at, follower, vocabulary, update in message.updates:
+        for at, follower, vocabulary, copied, update in message.updates:
             if at == len(self.runs) or self.runs[at].config.created != update.config.created:
                 name, letter = self.names[at], LETTERS[at]
-                run = ComparedRun(letter, name, vocabulary, update.config, update.status, update.phase, LossHistory())
+                run = ComparedRun(
+                    letter, name, vocabulary, update.config, update.status, update.phase, LossHistory(), copied=copied
+                )
                 self.runs[at : at + 1] = [run]
             self._followers[at] = follower
             self.runs[at].apply(update)

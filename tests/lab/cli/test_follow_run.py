@@ -236,6 +236,7 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
             "bits_per_byte": pytest.approx(3.5 / 0.693147),
             "evaluated_bytes": None,
             "validation_bytes": 100,
+            "copied": None,
             "final": None,
             "final_best": None,
             "device": "",

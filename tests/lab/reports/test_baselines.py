@@ -17,7 +17,7 @@ import lab.reports.validation_text
 from lab.reports.baselines import baselines, bigram_in_words, bytes_per_token
 from lab.reports.bigram_counts import BigramCounts
 from lab.reports.text_entropy import TextEntropy, run_entropy, text_entropy
-from lab.reports.validation_text import ValidationText, copied_share
+from lab.reports.validation_text import ValidationText
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
@@ -57,7 +57,7 @@ def losses_by_hand(ids: list[int], end: list[int], vocab: int) -> tuple[float, f
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.lists(st.integers(0, 6), min_size=2, max_size=60))
 def test_both_losses_on_another_text_are_those_of_the_definition(ids: list[int], end: list[int]) -> None:
-    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7, 1.0).validation
+    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7).validation
     assert found is not None
     assert (found.unigram_loss, found.bigram_loss) == pytest.approx(losses_by_hand(ids, end, 7))
 
@@ -72,7 +72,7 @@ def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
 ) -> None:
     a, b, c, d = sorted(min(edge, len(end)) for edge in edges)
     counts = BigramCounts.of(np.array(ids, "<u2"), 7)
-    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7, 1.0, ((a, b), (c, d))).validation
+    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7, ((a, b), (c, d))).validation
     assert found is not None
     tokens = [*range(a, b), *range(c, d)]
     if not tokens:
@@ -90,16 +90,16 @@ def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
 
 def test_of_long_evaluation_segments_the_first_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     ids, end = np.array([0, 1, 2] * 20, "<u2"), np.array([0, 1, 2, 2, 1] * 8, "<u2")
-    first = text_entropy(ids, end, 3, 1.0, ((0, 3), (10, 12))).validation
+    first = text_entropy(ids, end, 3, ((0, 3), (10, 12))).validation
     monkeypatch.setattr(lab.reports.validation_text, "MOST_PAIRS", 5)
-    found = text_entropy(ids, end, 3, 1.0, ((0, 3), (10, 30), (31, 40))).validation
+    found = text_entropy(ids, end, 3, ((0, 3), (10, 30), (31, 40))).validation
     assert first is not None
     assert found is not None
     assert found.evaluated == first.evaluated
 
 
 def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
-    found = text_entropy(np.array([1, 2, 1], "<u2"), np.array([2], "<u2"), 3, 1.0).validation
+    found = text_entropy(np.array([1, 2, 1], "<u2"), np.array([2], "<u2"), 3).validation
     assert found is not None
     assert found.bigram_loss is None
     assert found.unigram_loss == pytest.approx(math.log(3))
@@ -107,9 +107,9 @@ def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
 
 def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
-    counted = text_entropy(ids[:4000], ids[4000:], 300, 1.0)
+    counted = text_entropy(ids[:4000], ids[4000:], 300)
     monkeypatch.setattr(lab.reports.bigram_counts, "MOST_COUNTERS", 0)
-    assert text_entropy(ids[:4000], ids[4000:], 300, 1.0) == counted
+    assert text_entropy(ids[:4000], ids[4000:], 300) == counted
 
 
 def test_a_text_that_repeats_has_no_bigram_entropy() -> None:
@@ -121,7 +121,7 @@ def test_a_text_that_repeats_has_no_bigram_entropy() -> None:
 def test_of_a_long_text_the_last_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab.reports.text_entropy, "MOST_TOKENS", 100)
     ids, end = np.array([0] * 100 + [1, 2] * 50, "<u2"), np.array([1, 2] * 50 + [0] * 100, "<u2")
-    assert text_entropy(ids, end, 3, 1.0) == text_entropy(ids[100:], end[:100], 3, 1.0)
+    assert text_entropy(ids, end, 3) == text_entropy(ids[100:], end[:100], 3)
 
 
 def test_the_entropy_of_a_run_is_of_its_training_part_alone(empty_run: object, home: Path) -> None:
@@ -148,7 +148,7 @@ def test_baselines_are_of_the_tokens_that_the_loss_beside_them_is_measured_on(em
         {baseline.short: baseline.loss for baseline in baselines(256, data, LossHistory(), found, final)}
         for final in (FINAL, None)
     ]
-    part, whole = (text_entropy(np.array(ids, "<u2"), np.array(each, "<u2"), 256, 1.0).validation for each in (end[:50], end))
+    part, whole = (text_entropy(np.array(ids, "<u2"), np.array(each, "<u2"), 256).validation for each in (end[:50], end))
     assert part is not None
     assert whole is not None
     assert [each["unigram"] for each in known] == pytest.approx([whole.unigram_loss, part.unigram_loss])
@@ -159,7 +159,7 @@ def test_baselines_are_of_the_tokens_that_the_loss_beside_them_is_measured_on(em
 
 def test_the_validation_part_is_compared_with_the_training_part_by_the_definitions() -> None:
     ids, end = [0, 1, 2, 0, 1, 0] * 50, [0, 3, 3, 1] * 20
-    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 4, 1.0).validation
+    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 4).validation
     assert found is not None
     counts = Counter(ids)
     cross = -sum(math.log((counts[token] + 1) / (len(ids) + 4)) for token in end) / len(end)
@@ -172,20 +172,8 @@ def test_two_samples_of_one_source_do_not_diverge() -> None:
     """On average: without what chance makes of it the divergence would be about 100 / 1,000 / 2."""
     random = np.random.default_rng(1)
     parts = [(random.integers(0, 100, 9000), random.integers(0, 100, 1000)) for _ in range(50)]
-    found = [text_entropy(ids.astype("<u2"), end.astype("<u2"), 100, 1.0).validation for ids, end in parts]
+    found = [text_entropy(ids.astype("<u2"), end.astype("<u2"), 100).validation for ids, end in parts]
     assert np.mean([each.divergence for each in found if each]) == pytest.approx(0.0, abs=0.003)
-
-
-def test_copied_stretches_are_found_at_whole_tokens_only() -> None:
-    random = np.random.default_rng(2)
-    ids = random.integers(0, 60_000, 5000).astype("<u2")
-    assert copied_share(ids, ids[1000:2000], 1.0) == 1.0
-    assert copied_share(ids, random.integers(0, 60_000, 1000).astype("<u2"), 1.0) == 0.0
-    half = np.concatenate([ids[:600], random.integers(0, 60_000, 600).astype("<u2")])
-    assert copied_share(ids, half, 1.0) == pytest.approx(0.4, abs=0.11)
-    shifted = np.frombuffer(ids.tobytes()[1:-1], "<u2")  # the same bytes, half a token on
-    assert copied_share(ids, shifted, 1.0) == 0.0
-    assert copied_share(ids, ids[:100], 1.0) is None, "shorter than one stretch"
 
 
 FINAL = FinalEvaluation(step=2, tokens=40, bytes=100, val_loss=2.0, bits_per_byte=2 / math.log(2) / 2.5)
@@ -223,7 +211,7 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
 
 def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
     data = empty_run().config.data
-    text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 2.25, 0.0, None, bigram_loss=1.5))
+    text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 2.25, 0.0, bigram_loss=1.5))
     whole, part = (
         baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), text, None) for split in (10**7, 10**7 + 1)
     )
@@ -234,7 +222,7 @@ def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[...,
 
 
 def test_baselines_are_from_the_highest_to_the_lowest_on_a_text_of_other_tokens_too(empty_run: Callable[..., Run]) -> None:
-    other = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 5.8, 3.0, None, bigram_loss=9.9))
+    other = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 5.8, 3.0, bigram_loss=9.9))
     known = baselines(256, empty_run().config.data, LossHistory(), other, None)
     assert [baseline.short for baseline in known] == ["bigram", "unigram", "uniform"]
 

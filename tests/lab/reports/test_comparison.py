@@ -13,6 +13,7 @@ from lab.reports.comparison.compared_samples import furthest_common, stops, writ
 from lab.reports.comparison.comparison_table import differences, results
 from lab.reports.comparison.comparison_verdict import unit_note, verdict
 from lab.runs.loss_history import LossHistory
+from lab.runs.origin.holdout import CopiedShare, Holdout
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import (
@@ -332,3 +333,38 @@ def test_vocabularies_learned_from_other_texts_are_not_the_same(empty_run: Any) 
     runs[0].tokenizer_path.unlink()
     with pytest.raises(UserError, match="Cannot read the tokenizer of a"):
         vocabulary_of(runs[0])
+
+
+@pytest.mark.parametrize(
+    ("shares", "said", "row"),
+    [
+        ((0.0, 0.05), "", ("0%", "5.0%")),
+        (
+            (0.5, 0.5),
+            "this much also stands in the training text: A 50.0%, B 50.0%.",
+            ("50.0%",) * 2,
+        ),
+        ((0.5, None), "this much also stands in the training text: A 50.0%.", ("50.0%", "·")),
+        ((None, None), "", None),
+    ],
+)
+def test_validation_text_that_was_trained_on_is_said(
+    shares: tuple[float | None, ...], said: str, row: tuple[str, ...] | None
+) -> None:
+    runs = [contender(letter, letter.lower(), {0: 5.0, 400: 3.0}) for letter in "AB"]
+    for run, share in zip(runs, shares, strict=True):
+        run.copied = None if share is None else CopiedShare(share)
+    words = verdict(runs)
+    assert said in words
+    assert ("training text" in words) == bool(said)
+    assert {row.label: row.values for row in results(runs)}.get("… of it copied") == row
+
+
+def test_runs_on_other_texts_with_one_text_for_validation_are_compared_on_it() -> None:
+    runs = [contender("A", "a", {0: 5.0, 400: 3.0}, sha256="one"), contender("B", "b", {0: 5.0, 400: 2.0}, sha256="two")]
+    assert "each on its own validation text" in verdict(runs)
+    for run in runs:
+        data = msgspec.structs.replace(run.config.data, holdout=Holdout(source="other.txt", sha256="other"))
+        run.config = msgspec.structs.replace(run.config, data=data)
+    assert verdict(runs).startswith("B b is better on 50 of 100 bytes of validation text")
+    assert "texts differ" not in verdict(runs)

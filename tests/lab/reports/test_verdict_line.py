@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from msgspec.structs import replace
 
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
@@ -10,6 +11,7 @@ from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.validation_text import ValidationText
 from lab.reports.verdict_line import TONES, VerdictLine, verdict_line
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_schema import FinalEvaluation, Status
 from tests.lab.reports.recorded_curves import recorded
 from tests.lab.runs.made_up_runs import TRAINING, config, history
@@ -23,9 +25,14 @@ def line_of(name: str, step: int | None = None, phase: str = "") -> VerdictLine:
 
 
 def made_up(
-    *points: tuple[int, float | None, float | None], entropy: float | None = None, status: Status = TRAINING
+    *points: tuple[int, float | None, float | None],
+    entropy: float | None = None,
+    status: Status = TRAINING,
+    copied: float | None = 0.0,
 ) -> VerdictLine:
-    run = DiagnosedRun(config(entropy=entropy), status, history(*points), status.phase, None, ())
+    made = config(entropy=entropy)
+    made = replace(made, data=replace(made.data, copied=None if copied is None else CopiedShare(copied)))
+    run = DiagnosedRun(made, status, history(*points), status.phase, None, ())
     return verdict_line(run, Diagnosis("learning", ""))
 
 
@@ -43,6 +50,15 @@ def test_a_falling_validation_loss_is_no_overfitting(status: Status, words: str)
     line = made_up((10, 3.2, 3.3), (20, 3.0, 3.1), status=status)
     assert line.parts[:2] == ("learning", words)
     assert (line.tone, line.text[0]) == ("good", "✓")
+
+
+@pytest.mark.parametrize(
+    ("copied", "words"),
+    [(0.09, "no overfitting"), (0.1, "10.0% of validation copied"), (1.0, "100% of validation copied"), (None, "")],
+)
+def test_over_copied_text_and_where_that_is_not_known_no_overfitting_is_not_said(copied: float | None, words: str) -> None:
+    line = made_up((10, 3.2, 3.3), (20, 3.0, 3.1), status=Status(phase="finished"), copied=copied)
+    assert [part for part in line.parts if "overfitting" in part or "copied" in part] == [words] * bool(words)
 
 
 def test_a_rise_says_how_much_between_which_steps() -> None:
@@ -84,7 +100,7 @@ def test_the_level_of_token_pairs_is_their_loss_on_the_validation_text(name: str
 
 
 def test_of_a_text_of_other_tokens_the_level_is_the_lowest_one() -> None:
-    text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 8.0, 3.0, None, bigram_loss=9.9))
+    text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 8.0, 3.0, bigram_loss=9.9))
     run = DiagnosedRun(config(), TRAINING, history((10, 3.2, 7.5)), "training", text, ())
     line = verdict_line(run, Diagnosis("validation text differs", ""))
     assert line.parts[-1] == f"{7.5 - math.log(1024):.2f} nats above uniform"

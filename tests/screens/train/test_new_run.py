@@ -35,6 +35,7 @@ from screens.train.preparation_view import Preparation
 from screens.train.run_form import Field
 from screens.train.run_header import RunHeader
 from screens.train.train_screen import TrainScreen
+from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
 from tests.screens.train.train_app import TrainApp, screen_of, text_of
 
@@ -483,3 +484,22 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         new_run.runs = (active,)
         new_run.runs = (replace(active, phase="finished", mean_speed=4.0 * run.tokens_per_step, device="cpu"),)
         await until(pilot, lambda: told("at the speed of tale") and not told("until"))
+async def test_the_form_says_the_copied_share_of_the_part_that_is_chosen(app: TrainApp, tmp_path: Path, until: Any) -> None:
+    text, other = tmp_path / "tale.txt", tmp_path / "other.txt"
+    text.write_text("".join(f"Line {number} tells of {number * number} dogs, and of no cats.\n" for number in range(500)))
+    other.write_text(text.read_text()[:5000])
+
+    async with app.run_test(size=(120, 40)) as pilot:
+
+        def said() -> str:
+            return dict(screen_of(pilot).query_one(FactList).facts).get("validation", "")
+
+        screen_of(pilot).new_run.choose_text(str(text), "", ("line-endings",))
+        await until(pilot, lambda: said().startswith("the last 10% of the text; 0% of the validation text also stands in"))
+        fill(pilot, split_seed="3")
+        await until(pilot, lambda: said().startswith("10% of the text in blocks, drawn with seed 3; 0% of the validation text"))
+        fill(pilot, split_seed="")
+        fill(pilot, validation=str(other))
+        await until(pilot, lambda: said().startswith("a text of its own; 100% of the validation text also stands in"))
+        fill(pilot, validation="nothing-there.txt")
+        await until(pilot, lambda: "nothing-there.txt does not exist" in text_of(pilot, "#problems"))
