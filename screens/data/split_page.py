@@ -36,8 +36,8 @@ class SplitView(PieceLinesView):
     HELP: ClassVar[str | None] = """
 **Split.** The text is cut once: its first nine tenths train the model, the last tenth only measures it (validation loss). The
 border is moved a little, to the next document, paragraph or line. What of the validation part also stands in the training part
-is no new text to the model; the form of a new run offers other parts. Several files are joined with the token `<|endoftext|>` between
-each two, which tells the model that a new text begins.
+is no new text to the model; the form of a new run offers other parts. Several files are joined with the token `<|endoftext|>`
+between each two, which tells the model that a new text begins.
 
 **Windows.** The training tokens are cut into windows as long as the model's context. The *target* is the *input* moved on by one
 token: at every position the model predicts the next one, so that a window of 128 tokens is 128 predictions. Each epoch cuts the
