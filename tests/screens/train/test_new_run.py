@@ -484,6 +484,8 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         new_run.runs = (active,)
         new_run.runs = (replace(active, phase="finished", mean_speed=4.0 * run.tokens_per_step, device="cpu"),)
         await until(pilot, lambda: told("at the speed of tale") and not told("until"))
+
+
 async def test_the_form_says_the_copied_share_of_the_part_that_is_chosen(app: TrainApp, tmp_path: Path, until: Any) -> None:
     text, other = tmp_path / "tale.txt", tmp_path / "other.txt"
     text.write_text("".join(f"Line {number} tells of {number * number} dogs, and of no cats.\n" for number in range(500)))
