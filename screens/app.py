@@ -252,6 +252,11 @@ class LabApp(AppState):
         self.runs_known = True
         self.runs = tuple(message.runs)
 
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """None behind a screen that covers all: Textual would paint that one anew for each change of the one behind it."""
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
+
     def delay_update(self, delay: float = 0.0) -> None:
         """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""
 

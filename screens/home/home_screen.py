@@ -207,7 +207,7 @@ from a run's weights with a text of yours: *fine-tuning*.
         line.set_class(bool(words), "-notice")
         if not words and any(not run.is_demo for run in table.runs):
             words = _of_part(table.selected) + WITH_RUNS
-        line.update(words)
+        line.update(words, layout=False)  # it has one line
         line.display = bool(words)
         self.refresh_bindings()
         self._read_curves()
