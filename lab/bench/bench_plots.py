@@ -1,14 +1,13 @@
-"""Benchmark plots in text: the history of each figure, and cost over size on logarithmic axes."""
+"""Benchmark plots in text: the history of each figure."""
 
 from collections.abc import Sequence
 
 import plotext
 
-from lab.bench.bench_history import BenchReport, BenchRow, series
+from lab.bench.bench_history import BenchReport, series
 from lab.core.number_format import significant
 
 WIDTH, HEIGHT = 76, 10
-GROWTH_HEIGHT = 14
 
 
 def history_plots(reports: Sequence[BenchReport]) -> str:
@@ -28,20 +27,3 @@ def history_plots(reports: Sequence[BenchReport]) -> str:
         plotext.xticks([1, len(points)], [points[0][0][:10], points[-1][0][:10]])
         parts.append(plotext.uncolorize(plotext.build()))
     return "\n".join(parts)
-
-
-def growth_plot(rows: Sequence[BenchRow]) -> str:
-    """One group of `lab.bench.growth_curves` on log-log axes, where a power law is a straight line with the power as slope."""
-    sizes, figures = [row.size for row in rows], [row.value for row in rows]
-    plotext.clear_figure()
-    plotext.theme("clear")
-    plotext.plot_size(WIDTH, GROWTH_HEIGHT)
-    plotext.title(f"{rows[0].group}, in ms")
-    plotext.xscale("log")
-    plotext.yscale("log")
-    plotext.plot(sizes, figures, marker="braille")
-    plotext.scatter(sizes, figures, marker="●")
-    plotext.xticks(sizes, [row.name for row in rows])
-    plotext.yticks(figures, [significant(figure) for figure in figures if figure])
-    built: str = plotext.uncolorize(plotext.build())
-    return built

@@ -1,11 +1,10 @@
 """`llmlab bench`: speed of training, generation and tracing on this machine, against its limits and other projects."""
 
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from lab.bench.bench_suite import ShowProgress
 
 PREFIX = "nanogpt="
-SMALLEST_PREPARED = 1_000_000
 RACE_HELP = (
     "With --against: only race nanoGPT's CPU recipe on TEXT for equal time. With --gpu, without "
     "a checkout: tinyshakespeare, for nanoGPT's recipe."
@@ -39,26 +37,12 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
     return folder
 
 
-def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)B?", value)
-    size = round(float(match[1]) * {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}[match[2]]) if match else 0
-    if size < SMALLEST_PREPARED:
-        raise click.BadParameter("it must be a size such as 100MB or 1GB, of 1MB at least")
-    return size
-
-
 @click.command(short_help="Measure the speed of training, generation and tracing.")
 @click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
 @click.option("--race", metavar="TEXT", help=RACE_HELP)
 @click.option("--gpu", is_flag=True, help="Only measure training on an NVIDIA GPU; with --against beside nanoGPT on it.")
 @click.option(
     "--tiny", is_flag=True, help="With --gpu: try its parts on the CPU, in seconds; the figures say nothing and are not kept."
-)
-@click.option("--growth", is_flag=True, help="Only measure the growth of cost with model, text, runs and steps.")
-@click.option(
-    "--prepare", "prepared", metavar="SIZE", callback=_size, help="Only prepare a text of this size, such as 100MB or 1GB."
 )
 @click.option("--history", is_flag=True, help="Plot the earlier measurements on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -67,8 +51,6 @@ def bench(
     race: str | None,
     gpu: bool,
     tiny: bool,
-    growth: bool,
-    prepared: int | None,
     history: bool,
     as_json: bool,
 ) -> None:
@@ -100,7 +82,7 @@ def bench(
     if race is not None and nanogpt is None and not gpu:
         raise click.UsageError("--race needs --against nanogpt=DIR, or --gpu.", click.get_current_context())
     with ended_by_signals(), progress_line() as say:
-        report = measure(nanogpt, race, home(), say, growth=growth, prepared=prepared, gpu=gpu, tiny=tiny)
+        report = measured(lambda: _rows(nanogpt, race, home(), say, gpu, tiny))
     if not tiny:
         append(report, home())
     if as_json:
@@ -130,45 +112,32 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def measure(
-    nanogpt: Path | None,
-    race: str | None,
-    home: Path,
-    say: "ShowProgress",
-    *,
-    growth: bool = False,
-    prepared: int | None = None,
-    gpu: bool = False,
-    tiny: bool = False,
-) -> "BenchReport":
-    """Run the suite, or the race, the growth curves, the preparation of a text or the training on a GPU alone."""
-    from importlib.metadata import version
-
-    from lab.bench.bench_history import BenchReport
+def _rows(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress", gpu: bool, tiny: bool) -> "Iterator[BenchRow]":
+    """The suite's rows, or those of the race or of the training on a GPU alone."""
     from lab.bench.bench_suite import BenchSuite
-    from lab.core.machine import cores, processor
 
     home.mkdir(parents=True, exist_ok=True)
-    load, started = os.getloadavg()[0], time.monotonic()
-    date = time.strftime("%Y-%m-%dT%H:%M:%S")
     if gpu:
         from lab.bench.gpu.gpu_suite import TINY, GpuSuite, GpuWork
 
-        rows = list(GpuSuite(home, say, nanogpt, race, TINY if tiny else GpuWork()).rows())
-    elif race is not None and nanogpt is not None:
+        return GpuSuite(home, say, nanogpt, race, TINY if tiny else GpuWork()).rows()
+    if race is not None and nanogpt is not None:
         from lab.bench.nanogpt_race import run
 
-        rows = list(run(nanogpt, race, say))
-    elif growth:
-        from lab.bench.growth_curves import rows as growth_rows
+        return run(nanogpt, race, say)
+    return BenchSuite(home, say, nanogpt).rows()
 
-        rows = list(growth_rows(BenchSuite(home, say)))
-    elif prepared is not None:
-        from lab.bench.preparation_bench import rows as preparation_rows
 
-        rows = list(preparation_rows(prepared, home, say))
-    else:
-        rows = list(BenchSuite(home, say, nanogpt).rows())
+def measured(rows: "Callable[[], Iterable[BenchRow]]") -> "BenchReport":
+    """The report of these rows, with the facts of the machine and how busy it was before."""
+    from importlib.metadata import version
+
+    from lab.bench.bench_history import BenchReport
+    from lab.core.machine import cores, processor
+
+    load, started = os.getloadavg()[0], time.monotonic()
+    date = time.strftime("%Y-%m-%dT%H:%M:%S")
+    found = list(rows())
     return BenchReport(
         date=date,
         machine=processor(),
@@ -176,7 +145,7 @@ def measure(
         torch=version("torch"),
         load=load,
         seconds=round(time.monotonic() - started, 1),
-        rows=rows,
+        rows=found,
     )
 
 
@@ -211,10 +180,6 @@ def described(report: "BenchReport") -> str:
     for group, rows in groups.items():
         lines = [(row.name, _value(row), _compared(row), row.note) for row in rows]
         parts.append(table((group, "", "", ""), lines, right=(1,)))
-        if rows[0].size is not None:
-            from lab.bench.bench_plots import growth_plot
-
-            parts.append(growth_plot(rows))
     return "\n\n".join(parts)
 
 

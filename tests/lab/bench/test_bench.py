@@ -15,19 +15,19 @@ import psutil
 import pytest
 import torch
 
-from lab.bench import preparation_worker
 from lab.bench.bench_history import BenchReport, BenchRow, append, history, series
 from lab.bench.bench_worker import JOBS
 from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
-from lab.bench.growth_curves import _growth_rows
 from lab.bench.nanogpt_race import RECIPE
-from lab.bench.preparation_bench import write_varied_text
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watch_overhead import WatchedTraining
 from lab.cli.command_registry import run
 from lab.cli.commands.bench_command import described
 from lab.core.errors import UserError
 from lab.core.parallel.detached_process import DetachedProcess
+from tests.lab.bench import preparation_worker
+from tests.lab.bench.growth_curves import _growth_rows, growth_plot
+from tests.lab.bench.preparation_bench import ENVIRONMENT, WORKER, write_varied_text
 from tests.lab.training.module_forker import ModuleForker
 
 SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
@@ -88,7 +88,7 @@ def test_each_piece_of_work_is_one_pass(kind: str) -> None:
 
 def test_a_contender_that_cannot_work_says_why() -> None:
     job = {"kind": "learning", "text": "/nowhere.txt", "vocab": 300}
-    broken = TimedProcess("it", "lab.bench.preparation_worker", job, os.environ)
+    broken = TimedProcess("it", WORKER, job, ENVIRONMENT)
     with pytest.raises(UserError, match=r"it could not be measured: .*/nowhere\.txt"), broken:
         time_in_turns([broken], 1)
 
@@ -193,7 +193,7 @@ def test_growth_is_told_as_a_power_and_drawn() -> None:
     assert [(row.name, row.size, row.ratio) for row in told] == [("64", 64, 1.0), ("128", 128, 3.0), ("256", 256, 12.0)]
     assert told[-1].note == "between the last two it grows as size^2.00"
     measured = report("2026-01-01T10:00:00", *told)
-    said = described(measured)
+    said = growth_plot(told)
     assert "a step over width, in ms" in said
     assert said.count("●") == 3
     assert not series([measured], "this one")
@@ -265,7 +265,6 @@ def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], h
         ["--against", str(tmp_path)],
         ["--race", "stories"],
         ["--history"],
-        ["--prepare", "1kB"],
     ):
         assert run(["bench", *arguments]) == 2
         error = capsys.readouterr().err
@@ -274,7 +273,7 @@ def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], h
 
 
 def test_the_bench_imports_no_torch_before_its_processes_do() -> None:
-    modules = ("bench_suite", "nanogpt_race", "preparation_bench", "preparation_worker")
+    modules = ("bench_suite", "nanogpt_race")
     imports = "".join(f"import lab.bench.{name}; " for name in modules)
     code = f"{imports}import sys, lab.cli.commands.bench_command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Worker process that measures the preparation of a text: `python -P -m lab.bench.preparation_worker JOB`, without torch.
+"""Worker process that measures the preparation of a text: `python -P -m tests.lab.bench.preparation_worker JOB`, without torch.
 
 As `lab.bench.bench_worker` it writes a line when it is ready, and for every line that it reads "units" and "seconds" of a round;
 "peak" is the memory of the process and its children, at most, so far.

@@ -1,5 +1,7 @@
 """Measure the preparation of a text of any size: its speed against tiktoken's own batches, its memory, and the second time.
 
+    python -m tests.lab.bench.preparation_bench 100000000     # bytes of text
+
 The text is made here: the Python language reference and stories, repeated, with other letters in some of the words each time, so
 that a vocabulary learned from it meets new words for as long as it reads.
 """
@@ -7,6 +9,7 @@ that a vocabulary learned from it meets new words for as long as it reads.
 import os
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,14 +18,17 @@ import numpy as np
 
 from lab.bench.bench_history import BenchRow
 from lab.bench.timed_process import TimedProcess
+from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import bytes_
 from lab.data.text_source import open_corpus
 from lab.planning.preparation.text_stamp import SETTLED_SECONDS
 from lab.planning.unfinished_folder import unfinished_folder
+from lab.runs.home_folder import home
 
-WORKER = "lab.bench.preparation_worker"
+WORKER = "tests.lab.bench.preparation_worker"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 SAMPLE = 32_000_000
 """Characters that tiktoken encodes in a round, from memory: its lists of integers take eight bytes a token."""
 ROUNDS = 3
@@ -40,27 +46,27 @@ ShowProgress = Callable[[str], None]
 """Show what is measured now."""
 
 
-def rows(size: int, home: Path, say: ShowProgress) -> Iterator[BenchRow]:
-    """Measure with a text of `size` bytes, in a temporary folder beside the runs of `home`.
+def rows(size: int, folder: Path, say: ShowProgress) -> Iterator[BenchRow]:
+    """Measure with a text of `size` bytes, in a temporary folder beside the runs of `folder`.
 
     Raises:
         UserError: if there is no room, or a measurement fails.
     """
-    if shutil.disk_usage(home).free < DISK * size:
+    if shutil.disk_usage(folder).free < DISK * size:
         raise UserError(
             f"Preparing {bytes_(size)} takes {bytes_(DISK * size)} of disk at most; free some, or name a smaller size."
         )
-    with unfinished_folder(home) as folder:  # which the next preparation removes if this process is killed
+    with unfinished_folder(folder) as work:  # which the next preparation removes if this process is killed
         try:
             say(f"preparation: making a text of {bytes_(size)}")
-            path, part = folder / "text.txt", folder / "part.txt"
+            path, part = work / "text.txt", work / "part.txt"
             write_varied_text(path, size)
             write_varied_text(part, min(size, LEARNED))
             time.sleep(SETTLED_SECONDS)  # a file younger than that is not recognised the second time
             yield from _encoding_rows(path, size, say)
             yield from _learning_rows(part, say)
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(work)
 
 
 def write_varied_text(path: Path, size: int) -> None:
@@ -80,9 +86,9 @@ def write_varied_text(path: Path, size: int) -> None:
 def _encoding_rows(path: Path, size: int, say: ShowProgress) -> Iterator[BenchRow]:
     threads = cores()
     batch = TimedProcess(
-        "tiktoken", WORKER, {"kind": "batch", "text": str(path), "sample": SAMPLE, "threads": threads}, os.environ
+        "tiktoken", WORKER, {"kind": "batch", "text": str(path), "sample": SAMPLE, "threads": threads}, ENVIRONMENT
     )
-    ours = TimedProcess("preparation", WORKER, {"kind": "preparing", "text": str(path), "folder": str(path.parent)}, os.environ)
+    ours = TimedProcess("preparation", WORKER, {"kind": "preparing", "text": str(path), "folder": str(path.parent)}, ENVIRONMENT)
     again, peak = [], []
     say(f"preparation of {bytes_(size)}")
     with batch, ours:
@@ -106,10 +112,16 @@ def _encoding_rows(path: Path, size: int, say: ShowProgress) -> Iterator[BenchRo
 def _learning_rows(path: Path, say: ShowProgress) -> Iterator[BenchRow]:
     say(f"learning a vocabulary of {VOCABULARY:,}")
     job = {"kind": "learning", "text": str(path), "vocab": VOCABULARY}
-    with TimedProcess("learning", WORKER, job, os.environ) as learning:
+    with TimedProcess("learning", WORKER, job, ENVIRONMENT) as learning:
         learning.get_ready()
         learning.round()
     read = bytes_(int(learning.last["units"]))
     name = f"vocabulary of {VOCABULARY:,}"
     yield BenchRow("preparation", name, learning.last["seconds"], "s", note=f"learned from {read} on {cores()} cores")
     yield BenchRow("preparation", "memory of learning", learning.last["peak"] / 1e6, "MB", note="the process and its children")
+
+
+if __name__ == "__main__":
+    with ended_by_signals(), progress_line() as say:
+        report = measured(lambda: rows(int(sys.argv[1]), home(), say))
+    print(described(report))

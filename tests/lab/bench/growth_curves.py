@@ -1,5 +1,7 @@
 """Growth curves: time over size (width, layers, context, vocabulary, tokens, runs, points), and the power of the growth.
 
+    python -m tests.lab.bench.growth_curves
+
 The sizes take turns. The power is the slope between the two largest sizes on log-log axes, where fixed costs matter least.
 """
 
@@ -13,17 +15,24 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from itertools import groupby
 from pathlib import Path
+
+import plotext
 
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import BenchSuite
 from lab.bench.first_paint import LISTED, TimedApp
 from lab.bench.timed_process import time_in_turns
+from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.errors import UserError
-from lab.runs.home_folder import demo
+from lab.core.number_format import significant
+from lab.runs.home_folder import demo, home
 from models.config import PRESETS, ModelConfig
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
+WIDTH, HEIGHT = 76, 14
+"""Cells of a plot."""
 ROUNDS = 3
 TOKENS = 2048
 """Tokens of a training step, for every context."""
@@ -127,3 +136,32 @@ def _frames(suite: BenchSuite) -> list[float]:
     if drawn.returncode:
         raise UserError(f"the plot could not be drawn: {drawn.stderr.strip().splitlines()[-1]}")
     return [1000 * seconds for seconds in json.loads(drawn.stdout)]
+
+
+def growth_plot(rows: Sequence[BenchRow]) -> str:
+    """One group of rows on log-log axes, where a power law is a straight line with the power as slope."""
+    sizes, figures = [row.size for row in rows], [row.value for row in rows]
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plot_size(WIDTH, HEIGHT)
+    plotext.title(f"{rows[0].group}, in ms")
+    plotext.xscale("log")
+    plotext.yscale("log")
+    plotext.plot(sizes, figures, marker="braille")
+    plotext.scatter(sizes, figures, marker="●")
+    plotext.xticks(sizes, [row.name for row in rows])
+    plotext.yticks(figures, [significant(figure) for figure in figures if figure])
+    built: str = plotext.uncolorize(plotext.build())
+    return built
+
+
+def main() -> None:
+    with ended_by_signals(), progress_line() as say:
+        report = measured(lambda: rows(BenchSuite(home(), say)))
+    print(described(report))
+    for _, group in groupby(report.rows, key=lambda row: row.group):
+        print(growth_plot(list(group)))
+
+
+if __name__ == "__main__":
+    main()
