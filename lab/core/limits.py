@@ -37,10 +37,9 @@ class Limit(NamedTuple):
         """The upper bound in words: `at most 1,024`, `below 1`."""
         return f"{'below' if self.below else 'at most'} {limit_in_words(self.most)}"
 
-    def meta(self, *, whole: bool = False) -> dict[str, Any]:
-        """The same bounds as arguments of `msgspec.Meta`; `whole` for fields that are integers."""
-        least, most = (int(self.least), int(self.most)) if whole else (self.least, self.most)
-        return {"gt" if self.above else "ge": least, "lt" if self.below else "le": most}
+    def meta(self) -> dict[str, Any]:
+        """The same bounds as arguments of `msgspec.Meta`. Those of an integer are integers."""
+        return {"gt" if self.above else "ge": self.least, "lt" if self.below else "le": self.most}
 
 
 def limit_in_words(bound: float) -> str:

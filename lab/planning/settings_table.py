@@ -5,14 +5,15 @@ its bounds in `lab.core.limits`.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
-from lab.runs.ranks.rank_heartbeat import ShardSetting
-from lab.runs.run_schema import PrecisionSetting
-from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, CompileSetting, OptimizerName
-from models.optimizers.lr_schedule import Schedule
+from lab.planning.run_request import RunRequest
+from models.config import DEFAULT_PRESET, PRESETS
+
+TYPES = {name: get_args(found) or (found,) for name, found in get_type_hints(RunRequest).items()}
+"""Types of each field, without the union about them."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,24 @@ class Setting:
 
     name: str
     help: str
-    kind: Literal["whole", "real", "choice", "text"]
     default: str = ""
     """In words; of a choice, one of `choices`."""
-    choices: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """The choices, where its type in `RunRequest` does not tell them, or not in this order."""
     label: str = ""
     in_form: bool = True
     on_command_line: bool = True
     metavar: str | None = None
     """Of the command line's help; a choice that has one can be given other values there."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return self.options or next((get_args(each) for each in TYPES.get(self.name, ()) if get_origin(each) is Literal), ())
+
+    @property
+    def kind(self) -> Literal["whole", "real", "choice", "text"]:
+        types = TYPES.get(self.name, ())
+        return "choice" if self.choices else "whole" if int in types else "real" if float in types else "text"
 
     @property
     def limit(self) -> Limit:
@@ -41,87 +51,55 @@ def _by_name(*settings: Setting) -> dict[str, Setting]:
 
 
 SETTINGS = _by_name(
-    Setting("preset", "Shape of the model; each number can be changed", "choice", DEFAULT_PRESET, tuple(PRESETS), label="shape"),
+    Setting("preset", "Shape of the model; each number can be changed", DEFAULT_PRESET, options=tuple(PRESETS), label="shape"),
     Setting(
         "tokenizer",
         "bpe learns its tokens from your text, bytes has 256, gpt2 is OpenAI's",
-        "choice",
         "bpe",
-        ("bpe", "bytes", "gpt2"),
+        options=("bpe", "bytes", "gpt2"),
     ),
-    Setting("vocab", "Number of tokens that bpe learns", "whole", "by preset and text", label="vocabulary"),
-    Setting("layers", "Blocks of attention and MLP, one after the other", "whole", "the preset's"),
-    Setting("heads", "Attention heads in each layer; they share the width", "whole", "the preset's"),
-    Setting("width", "Length of the residual stream's vectors", "whole", "the preset's"),
-    Setting("context", "Tokens that the model sees at once", "whole", "the preset's"),
+    Setting("vocab", "Number of tokens that bpe learns", "by preset and text", label="vocabulary"),
+    Setting("layers", "Blocks of attention and MLP, one after the other", "the preset's"),
+    Setting("heads", "Attention heads in each layer; they share the width", "the preset's"),
+    Setting("width", "Length of the residual stream's vectors", "the preset's"),
+    Setting("context", "Tokens that the model sees at once", "the preset's"),
     Setting(
         "dropout",
         "Share of activations zeroed in training, against memorization; 0 is none",
-        "real",
         "0.1 where the text would be memorized, else 0",
     ),
-    Setting(
-        "seed",
-        "Same seed, steps, machine, versions: the same model, to rounding if busy",
-        "whole",
-        "1337",
-    ),
+    Setting("seed", "Same seed, steps, machine, versions: the same model, to rounding if busy", "1337"),
     Setting(
         "length",
         "Steps, such as 2000, or time, such as 5 min or 2 h",
-        "text",
         "about 4 minutes",
         label="train for",
         on_command_line=False,
     ),
-    Setting("steps", "Train for so many steps", "whole", "about 4 minutes", in_form=False),
-    Setting("minutes", "Train for so many minutes instead", "real", in_form=False),
-    Setting("batch", "Windows of text in one step", "whole", "16, or 2,048 tokens"),
-    Setting(
-        "accumulate",
-        "Compute a step in so many micro-batches in turn, for less memory",
-        "whole",
-        "1",
-        label="micro-batches",
-    ),
-    Setting("lr", "Peak learning rate", "real", "by width and optimizer", label="learning rate"),
-    Setting(
-        "schedule",
-        "cosine: the rate falls all the way; wsd: it falls over the last fifth alone",
-        "choice",
-        "cosine",
-        get_args(Schedule),
-    ),
-    Setting("patience", "End early after so many evaluations in a row without a lower validation loss", "whole", "never"),
-    Setting(
-        "optimizer",
-        "muon, for the layers' matrices, learns faster; adamw for all is nanoGPT's",
-        "choice",
-        DEFAULT_OPTIMIZER,
-        get_args(OptimizerName),
-    ),
+    Setting("steps", "Train for so many steps", "about 4 minutes", in_form=False),
+    Setting("minutes", "Train for so many minutes instead", in_form=False),
+    Setting("batch", "Windows of text in one step", "16, or 2,048 tokens"),
+    Setting("accumulate", "Compute a step in so many micro-batches in turn, for less memory", "1", label="micro-batches"),
+    Setting("lr", "Peak learning rate", "by width and optimizer", label="learning rate"),
+    Setting("schedule", "cosine: the rate falls all the way; wsd: it falls over the last fifth alone", "cosine"),
+    Setting("patience", "End early after so many evaluations in a row without a lower validation loss", "never"),
+    Setting("optimizer", "muon, for the layers' matrices, learns faster; adamw for all is nanoGPT's", DEFAULT_OPTIMIZER),
     Setting(
         "device",
         "Where to train; auto takes a GPU if there is one",
-        "choice",
         "auto",
-        ("auto", "cpu", "cuda", "mps"),
+        options=("auto", "cpu", "cuda", "mps"),
         metavar="auto|cpu|cuda|mps",
     ),
-    Setting("gpus", "Train on so many GPUs of this machine, or on all", "text", "1", label="GPUs", metavar="N|all"),
-    Setting("name", "Name of the run", "text", "the text's", metavar="RUN"),
-    Setting("val_share", "Share of the text that is held out for validation", "real", "0.1", label="val share"),
+    Setting("gpus", "Train on so many GPUs of this machine, or on all", "1", label="GPUs", metavar="N|all"),
+    Setting("name", "Name of the run", "the text's", metavar="RUN"),
+    Setting("val_share", "Share of the text that is held out for validation", "0.1", label="val share"),
     Setting(
-        "split_seed",
-        "Hold out blocks from all over the text, drawn with this seed, not its end",
-        "whole",
-        "the end",
-        label="val seed",
+        "split_seed", "Hold out blocks from all over the text, drawn with this seed, not its end", "the end", label="val seed"
     ),
     Setting(
         "clean",
         "Rules beside line-endings, or all; `llmlab data --clean list` explains them",
-        "text",
         "line-endings",
         label="cleaning",
         metavar="RULE,…",
@@ -129,48 +107,33 @@ SETTINGS = _by_name(
     Setting(
         "validation",
         "A text of its own for validation, instead of a part of the text",
-        "text",
         "part of it",
         label="val text",
         metavar="FILE",
     ),
-    Setting("encoding", "Encoding of the text", "text", "auto-detected for UTF-8 and UTF-16", in_form=False, metavar="NAME"),
-    Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
+    Setting("encoding", "Encoding of the text", "auto-detected for UTF-8 and UTF-16", in_form=False, metavar="NAME"),
+    Setting("threads", "Processor cores to compute on", "all of two, else all but one", in_form=False),
     Setting(
         "precision",
         "Precision of the matrix products; auto is the quicker one here, fp16 is for an NVIDIA GPU without bf16",
-        "choice",
         "auto",
-        get_args(PrecisionSetting),
         in_form=False,
     ),
-    Setting(
-        "attention", "Attention kernel; auto is the quicker one here", "choice", "auto", get_args(AttentionKernel), in_form=False
-    ),
-    Setting(
-        "compile",
-        "Compile the training steps; auto does so for long runs on an NVIDIA GPU",
-        "choice",
-        "auto",
-        get_args(CompileSetting),
-        in_form=False,
-    ),
+    Setting("attention", "Attention kernel; auto is the quicker one here", "auto", in_form=False),
+    Setting("compile", "Compile the training steps; auto does so for long runs on an NVIDIA GPU", "auto", in_form=False),
     Setting(
         "ranks",
         "Train in so many processes, one for each GPU; on a CPU they share its cores, which is no faster",
-        "whole",
         "1",
         in_form=False,
     ),
     Setting(
         "shard_optimizer",
         "Keep the optimizer's state in parts, one on each GPU; auto where memory does not suffice for all of it",
-        "choice",
         "auto",
-        get_args(ShardSetting),
         in_form=False,
     ),
-    Setting("eval_every", "Steps between evaluations", "whole", "100", in_form=False),
+    Setting("eval_every", "Steps between evaluations", "100", in_form=False),
 )
 """By name, in the order of the form and of the command line's help."""
 

@@ -21,8 +21,6 @@ from models.tokenizers.tokenizer_kinds import TokenizerKind
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused."""
 
-FRACTIONAL_SETTINGS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
-
 MOST_STEPS = 1_000_000_000
 
 Step = Annotated[int, Meta(ge=0, le=MOST_STEPS)]
@@ -44,7 +42,7 @@ Text = Annotated[str, Meta(max_length=1 << 20)]
 
 def _within(name: str) -> Meta:
     """The limits of a new run's setting."""
-    return Meta(**LIMITS[name].meta(whole=name not in FRACTIONAL_SETTINGS))
+    return Meta(**LIMITS[name].meta())
 
 
 PrecisionSetting = Literal["auto", Precision]

@@ -79,7 +79,7 @@ class ScalingPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Longer than most stories: a window that begins within one cannot know its beginning."""
     vocab: Annotated[int, Meta(ge=SMALLEST_VOCABULARY, le=LARGEST["vocab_size"])] = 512
     """Tokens that BPE learns from the text, at most: small, so that the smallest model is more than its embedding."""
-    batch: Annotated[int, Meta(**LIMITS["batch"].meta(whole=True))] = 8
+    batch: Annotated[int, Meta(**LIMITS["batch"].meta())] = 8
     """Windows of a step."""
     created: UnixTime = 0.0
     guess: Annotated[int, Meta(ge=1, le=8)] | None = None

@@ -63,7 +63,7 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     """The step's line of metrics.jsonl while its evaluation is still due."""
     pending_updates: list[PartUpdate] = []
     """Gradient norms and update ratios of that step, for its line of insights.jsonl."""
-    micro_batches: Annotated[int, Meta(**LIMITS["accumulate"].meta(whole=True))] | None = None
+    micro_batches: Annotated[int, Meta(**LIMITS["accumulate"].meta())] | None = None
     """Micro-batches of a step, where memory made more of them necessary than were chosen."""
     spike_detector: SpikeDetector = msgspec.field(default_factory=SpikeDetector)
     lr_factor: Annotated[float, Meta(gt=0, le=1)] = 1.0

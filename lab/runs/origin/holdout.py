@@ -16,7 +16,7 @@ class Holdout(msgspec.Struct, frozen=True, kw_only=True):
 
     share: Annotated[float, Meta(**LIMITS["val_share"].meta())] = 0.1
     """Share of the text's bytes, about; the part begins and ends at borders."""
-    seed: Annotated[int, Meta(**LIMITS["split_seed"].meta(whole=True))] | None = None
+    seed: Annotated[int, Meta(**LIMITS["split_seed"].meta())] | None = None
     """It is blocks from all over the text, drawn with this seed; None: the end of the text."""
     source: Annotated[str, Meta(max_length=LONGEST_SOURCE)] = ""
     """A text of its own, one source a line, cleaned by the rules of the text; empty: it is part of the text."""

@@ -79,8 +79,8 @@ def test_msgspec_holds_the_same_bounds() -> None:
                 assert limit.problem(float(value)), (name, value)
             else:
                 assert not limit.problem(float(value)), (name, value)
-    assert LIMITS["seed"].meta(whole=True) == {"ge": 0, "le": 2**63 - 1}
-    assert Limit(1, 8.0, below=True).meta(whole=True) == {"ge": 1, "lt": 8}
+    assert LIMITS["seed"].meta() == {"ge": 0, "le": 2**63 - 1}
+    assert Limit(1, 8.0, below=True).meta() == {"ge": 1, "lt": 8}
 
 
 def test_a_model_that_memory_cannot_hold_is_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
