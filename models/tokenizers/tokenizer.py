@@ -111,7 +111,7 @@ class Tokenizer:
             self._encoding = tiktoken.Encoding(kind, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special)
         except ValueError as error:
             raise TokenizerError("the pattern that splits text is not a regular expression.") from error
-        if self.decode(self.encode(PROBE)) != PROBE:
+        if self.decode_bytes(self.encode(PROBE)) != PROBE.encode():
             raise TokenizerError("the pattern that splits text leaves out some of it.")
 
     @classmethod
@@ -188,8 +188,7 @@ class Tokenizer:
     def encode_bytes(self, data: bytes) -> list[int]:
         """The ids of any bytes: valid UTF-8 as `encode` cuts it, each byte that is part of no character as one token."""
         ids: list[int] = []
-        text = data.decode("utf-8", "surrogateescape")
-        at = 0
+        text, at = data.decode("utf-8", "surrogateescape"), 0
         for match in _ESCAPED.finditer(text):
             ids += self._encode_valid(text[at : match.start()])
             ids += (self._ranks[bytes([byte])] for byte in match[0].encode("utf-8", "surrogateescape"))

@@ -11,6 +11,7 @@ from textual.widgets import TextArea
 from screens.app import LabApp
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
+from screens.train.run_form import RunForm
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -69,7 +70,7 @@ def test_data(snap_compare: Any, until: Any, size: tuple[int, int], monkeypatch:
 def form_ready(app: LabApp, until: Any, **typed: str) -> Callable[[Pilot[None]], Any]:
     async def ready(pilot: Pilot[None]) -> None:
         screen: Any = app.screen
-        await until(pilot, lambda: "tokens" in str(screen.query_one("#form-text").content))
+        await until(pilot, lambda: "also stands" in str(screen.query_one(RunForm).cost))
         for name, value in typed.items():
             screen.query_one(f"#{name}").value = value
         await pilot.pause()

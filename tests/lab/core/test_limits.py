@@ -50,7 +50,7 @@ def test_no_shape_takes_an_absurd_number_whoever_makes_it(name: str) -> None:
 @pytest.mark.parametrize("typed", ["1000000000000", "9" * 30, "1" + "0" * 320, "9" * 5000, "1e300", "-1"])
 def test_the_form_says_the_bound_beside_the_field(field: str, typed: str) -> None:
     plan = make_plan(Settings(**{field: typed}), TextSize("stories", bytes=10**6, tokens=300_000), MACHINE)
-    if field == "seed" and typed == "1000000000000":
+    if field.endswith("seed") and typed == "1000000000000":
         assert not plan.problems
         return
     assert list(plan.problems) == [field]
@@ -69,7 +69,7 @@ def test_lengths_have_the_same_bounds_in_every_unit() -> None:
 
 def test_msgspec_holds_the_same_bounds() -> None:
     for name, limit in LIMITS.items():
-        if name == "seed":  # no float is 2^63 − 1
+        if name.endswith("seed"):  # no float is 2^63 − 1
             continue
         kind = Annotated[float, msgspec.Meta(**limit.meta())]  # type: ignore[valid-type]
         for value in (limit.least, limit.most, limit.least - 1, limit.most * 2 + 1, (limit.least + limit.most) / 2):

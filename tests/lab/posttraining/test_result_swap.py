@@ -84,7 +84,7 @@ def folder(home: Path, make_model: Callable[[Path, str, str], None], monkeypatch
     stub = types.ModuleType("lab.posttraining.posttraining_job")
     stub.PosttrainingJob = Job  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
-    monkeypatch.setattr(process, "lower_priority", lambda: None)
+    monkeypatch.setattr(process, "lower_priority", lambda niceness: None)
     return found
 
 

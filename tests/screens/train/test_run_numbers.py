@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from lab.runs.loss_history import LossHistory
+from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
 from screens.train.run_numbers import newest_numbers, numbers_at
@@ -78,7 +79,9 @@ def test_each_part_is_in_bits_per_byte_with_its_own_bytes_per_token() -> None:
 def test_only_a_model_that_has_learned_is_said_to_generalize(name: str) -> None:
     run = recorded(name)
     status = msgspec.structs.replace(run.head.status, final=None)
-    watched = WatchedRun(name, run.head.config, status, "training", run.history)
+    data = msgspec.structs.replace(run.head.config.data, copied=CopiedShare(share=0.0))
+    config = msgspec.structs.replace(run.head.config, data=data)
+    watched = WatchedRun(name, config, status, "training", run.history)
     said = status_text(watched, run.head.entropy).sentences
     assert "Validation loss about the same" in said
     assert ("the model generalizes" in said) == (name == "learning")

@@ -294,5 +294,5 @@ def test_the_lines_of_the_model_card_generate_a_text(tmp_path: Path, capsys: pyt
     lines = (tmp_path / "out" / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
     exec(lines.replace("path/of/this/folder", str(tmp_path / "out")), {})
     text = capsys.readouterr().out
-    assert text.startswith("The ")
+    assert text.startswith("The")
     assert len(text) > 50
