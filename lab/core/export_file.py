@@ -18,8 +18,8 @@ from lab.core.visible_text import quoted
 
 
 def holds_run(folder: Path) -> bool:
-    """True if a run is in the folder; a model folder of Hugging Face's has a config.json, too."""
-    return all(os.path.lexists(folder / name) for name in ("config.json", "status.json"))
+    """True if a run is in the folder, also one that never trained; a model folder of Hugging Face's has a config.json, too."""
+    return any(all(os.path.lexists(folder / name) for name in ("config.json", own)) for own in ("status.json", "tokens.bin"))
 
 
 def check_export(path: Path, *, replace: bool = False) -> Path:

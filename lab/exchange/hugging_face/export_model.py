@@ -71,8 +71,9 @@ def check_target(target: Path) -> None:
         UserError: otherwise.
     """
     shown = shortened(visible(str(target)), 200)
-    is_among_runs = target.parent == home().absolute() and not target.name.startswith(".")
-    if is_among_runs or any(holds_run(folder) for folder in target.parents):
+    parents = [Path(os.path.realpath(folder)) for folder in (target.parent, home())]
+    is_among_runs = parents[0] == parents[1] and not target.name.startswith(".")
+    if is_among_runs or any(map(holds_run, (parents[0], *parents[0].parents))):
         raise UserError(f"{shown} is where the lab keeps runs; give a folder elsewhere.")
     if not os.path.lexists(target):
         above = next(folder for folder in target.parents if os.path.lexists(folder))

@@ -42,6 +42,8 @@ def test_nothing_is_exported_into_a_run(llmlab: Call, tiny: Run, tmp_path: Path,
     for target in (*(tiny.path / name for name in RUN_FILES), tmp_path / "innocent", tmp_path / "folder" / "tokens.bin"):
         llmlab(*command, target, "--force").assert_mistake("is in the folder of a run")
     assert contents(tiny.path) == before
+    (tiny.path / "status.json").unlink()  # as in a run that has not been trained yet
+    llmlab(*command, tiny.path / "new").assert_mistake("is in the folder of a run")
 
 
 def test_another_file_is_replaced_only_where_it_is_asked_for(

@@ -92,7 +92,11 @@ def test_an_export_is_written_neither_among_the_runs_nor_into_the_folder_in_use(
     demo, runs = open_run("demo"), tmp_path / "runs"
     monkeypatch.setenv("LLMLAB_HOME", str(runs))
     back = import_run(str(_exported(demo, tmp_path / "out")), runs, "back")
-    for target in (runs / "new", back.path / "sub", runs / "x" / ".." / "new"):
+    (back.path / "snapshots").mkdir()
+    for name, kept in (("runs", runs), ("snapshots", back.path / "snapshots")):
+        (tmp_path / f"link to {name}").symlink_to(kept)
+    links = tmp_path / "link to runs" / "new", tmp_path / "link to snapshots" / "new"
+    for target in (runs / "new", back.path / "sub", runs / "x" / ".." / "new", *links):
         with pytest.raises(UserError, match="is where the lab keeps runs"):
             export_model(demo, target)
     (tmp_path / "here").mkdir()
