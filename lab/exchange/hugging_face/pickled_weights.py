@@ -121,7 +121,10 @@ def _load(path: Path, shown: str, room: int) -> "dict[str, Tensor]":
             reason = reason or "it is damaged, or holds something else"
             raise UserError(f"{shown} cannot be read as weights alone: {reason}; nothing in it was executed.") from error
     if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided
+        isinstance(name, str)
+        and type(value) in (torch.Tensor, torch.nn.Parameter)
+        and value.layout is torch.strided
+        and not value.is_meta
         for name, value in loaded.items()
     ):
         raise UserError(f"{shown} cannot be imported: it holds something other than tensors by their names.")

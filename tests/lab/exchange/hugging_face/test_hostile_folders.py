@@ -235,6 +235,8 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     assert not (tmp_path / "executed").exists()
     torch.save([1, 2], path)
     refused(folder, home, "other than tensors", convert_pickle=True)
+    torch.save({name: weight.to("meta") for name, weight in weights.items()}, path)
+    refused(folder, home, "other than tensors", convert_pickle=True)
     torch.save(weights | {"transformer.wte.weight": torch.zeros(1).expand(256, 5)}, path)
     refused(folder, home, "wte.weight is 256 × 5", convert_pickle=True)
     torch.save(weights, path)
