@@ -43,7 +43,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     pytest.importorskip("textual_serve")
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environment |= {"LLMLAB_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1", "LLMLAB_WARM_UP": "0"}
-    command = [sys.executable, "-P", "-m", "lab.cli", "serve", "--port", "0", "--host", "hub.example"]
+    command = [sys.executable, "-P", "-m", "lab.cli", "serve", "--port", "0", "--host", "Hub.example"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = "".join(process.stdout.readline() for _ in range(4))
@@ -280,6 +280,18 @@ def test_all_of_a_paste_is_handed_over_and_the_start_of_any_other_input() -> Non
         assert bounded_input(evading) == evading[:MOST_TYPED]
 
 
+async def test_a_page_that_comes_back_before_its_lab_has_started_gets_it_without_a_word(served: Served) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    async with aiohttp.ClientSession() as session:
+        pages = await asyncio.gather(*(session.ws_connect(f"{served.address}ws?lab=one") for _ in range(2)))
+        first, _ = await asyncio.wait([asyncio.create_task(page.receive()) for page in pages], return_when="FIRST_COMPLETED")
+        assert [message.result().type.name for message in first] == ["BINARY"]
+        for page in pages:
+            await page.close()
+    served.process.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(served.process.communicate, timeout=PATIENCE) == ("", "")
+
+
 def test_taken_port_is_a_sentence(served: Served) -> None:
     port = urlsplit(served.address).port
     assert port
@@ -292,6 +304,19 @@ def test_no_port_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert run(["serve", "--port", "99999999"]) == 2
     assert "'--port': it must be at most 65,535, not 99999999." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["", "http://hub.example", "hub.example:8443", "hub.example/lab", "a b", "\x1b[31m"])
+def test_what_no_host_is_called_is_a_sentence(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lab.cli.command_registry import run
+
+    pytest.importorskip("textual_serve")
+    monkeypatch.setattr(asyncio, "run", lambda serving: serving.close())
+    assert run(["serve", "--port", "0", "--host", host]) == 2
+    assert "is not the name of a host; --host takes one such as" in capsys.readouterr().err
+    assert run(["serve", "--port", "0", "--host", "::1", "--host", "hub-1.example"]) == 130
 
 
 def test_missing_extra_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,8 +92,8 @@ class LabProcess(AppService):
         return self._send(b"M", json.dumps(data).encode())
 
     def _send(self, kind: Literal[b"D", b"M"], payload: bytes) -> bool:
-        """Send a packet without waiting until it is read, so that the page's end is seen meanwhile. False if it is dropped."""
-        if self.stdin.is_closing() or self.stdin.transport.get_write_buffer_size() > MOST_WAITING:
+        """Send a packet without waiting until it is read, so that the page's end is seen. False if dropped, as before `start`."""
+        if self._stdin is None or self.stdin.is_closing() or self.stdin.transport.get_write_buffer_size() > MOST_WAITING:
             return False
         self.stdin.write(self.encode_packet(kind, payload))
         return True

@@ -50,7 +50,7 @@ class LabServer:
 
     def __init__(self, secret: str, hosts: Sequence[str] = ()) -> None:
         """`hosts` are the names of proxies that hand on what they are asked for."""
-        self._secret, self._hosts = secret, {*LOOPBACK_NAMES, *hosts}
+        self._secret, self._hosts = secret, {*LOOPBACK_NAMES, *map(str.lower, hosts)}
         self._files = importlib.resources.files(__package__)
         self._labs: dict[str, LabProcess] = {}
         self._downloads = DownloadManager()

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import re
 import secrets
 import socket
 
@@ -16,6 +17,7 @@ LOOPBACK = "127.0.0.1"
 """The only address that is listened on: no other machine reaches it."""
 SECRET_BYTES = 16
 PORTS = Limit(0, 65535)
+HOST = re.compile(r"[a-z\d._-]+|[\da-f]*:[\da-f]*:[\da-f:]*")
 
 
 @click.command(short_help="Open the lab in a browser.")
@@ -35,6 +37,8 @@ def serve(port: int, hosts: tuple[str, ...]) -> int:
             raise
         raise UserError("`llmlab serve` needs the extra `web`, which is not installed: pip install 'llmlab[web]'.") from error
 
+    if wrong := [host for host in hosts if not HOST.fullmatch(host.lower())]:
+        raise UserError(f"{wrong[0]!r} is not the name of a host; --host takes one such as lab.example.org alone.")
     listening = _listen(port)
     port = listening.getsockname()[1]
     secret = secrets.token_urlsafe(SECRET_BYTES)
