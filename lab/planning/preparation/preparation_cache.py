@@ -153,17 +153,18 @@ class PreparationCache:
             self._keep("tokens", key, msgspec.json.encode(facts))
 
     def size(self) -> int:
-        """Bytes of all entries."""
-        return sum(entry.bytes for entry in self._entries())
+        """Bytes of all entries, and of what killed processes left of some."""
+        return sum(facts.st_size for _, facts in self._listed())
 
     def empty(self) -> int:
-        """Remove all entries; return how many bytes that frees."""
-        entries = self._entries()
-        for entry in entries:
+        """Remove all entries, and what killed processes left of some; return how many bytes that freed."""
+        before = self.size()
+        self._remove_leftovers()
+        for entry in self._entries():
             self._remove(entry.files)
         with suppress(OSError):
             self.folder.rmdir()
-        return sum(entry.bytes for entry in entries)
+        return before - self.size()
 
     def _path(self, kind: str, key: str, suffix: str) -> Path:
         return self.folder / f"{kind}-{key}.{suffix}"

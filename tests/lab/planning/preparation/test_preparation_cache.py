@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,22 @@ def test_everything_kept_is_found_again_and_nothing_else(tmp_path: Path, tokens:
     assert oct(cache.folder.stat().st_mode & 0o777) == "0o700"
     assert cache.size() == sum(path.stat().st_size for path in cache.folder.iterdir()) == cache.empty()
     assert cache.size() == 0
+    assert not cache.folder.exists()
+
+
+def test_what_a_killed_process_left_is_counted_and_removed_and_nothing_else_is_called_freed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PreparationCache(tmp_path)
+    cache.keep_text(KEY, TEXT)
+    kept = cache.size()
+    left = cache.folder / f".tokens-{KEY}.bin.999999999-1@{platform.node()}.tmp"
+    left.write_bytes(b"a" * 1000)
+    assert cache.size() == kept + 1000
+    with monkeypatch.context() as patch:
+        patch.setattr(PreparationCache, "_remove", lambda self, files: None)
+        assert cache.empty() == 0
+    assert cache.empty() == kept + 1000
     assert not cache.folder.exists()
 
 
