@@ -108,7 +108,7 @@ def read_note(path: Path) -> Note:
 
 def _parsed(path: Path, raw: bytes) -> Note:
     try:
-        whole = raw.decode("utf-8").replace("\r\n", "\n")
+        whole = raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise DamagedFileError(path, "is not text in UTF-8") from error
     lines = whole.split("\n")

@@ -136,6 +136,12 @@ def test_a_markdown_file_without_front_matter_is_a_note_about_no_place(tmp_path:
     assert list_notes(tmp_path)[0].first_line == "Just words"
 
 
+def test_a_note_saved_with_a_byte_order_mark_keeps_its_place(tmp_path: Path) -> None:
+    note = add_note(tmp_path, "Mine", PLACE, STATE)
+    note.path.write_bytes(b"\xef\xbb\xbf" + note.path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_note(note.path) == note
+
+
 DAMAGED = {
     "no end": (b'---\nplace: "x"\n\ntext', "no second ---"),
     "no state": (b'---\nstate: {"layer": 1}\n---\ntext', "missing required field `mode`"),
