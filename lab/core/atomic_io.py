@@ -54,8 +54,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Another name at each call, for a temporary file in the same folder, so that the rename stays within one file system."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
+    """Another name at each call, never too long, for a temporary file in the same folder: the same file system."""
+    return path.with_name(f".{path.name[:50]}.{os.getpid()}-{next(_numbers)}.tmp")
 
 
 def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:

@@ -18,6 +18,12 @@ def test_threads_of_one_process_can_write_one_file_at_once(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["a" * 255, "\N{GRINNING FACE}" * 63], ids=["ASCII", "emoji"])
+def test_a_file_of_the_longest_name_can_be_written(name: str, tmp_path: Path) -> None:
+    write_atomic(tmp_path / name, b"a")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_file_that_cannot_be_replaced_leaves_no_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.mkdir()
