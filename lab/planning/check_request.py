@@ -27,6 +27,8 @@ def check_request(request: RunRequest) -> None:
         value = getattr(request, name, None)
         if value is not None and (problem := limit.problem(value)):
             raise SettingError(name, f"{name.replace('_', ' ')} must {problem}, not {value}.")
+    if request.validation == "":
+        raise SettingError("validation", "The name of the text for validation is empty; leave it out for a part of the text.")
     if request.validation is not None and (request.val_share is not None or request.split_seed is not None):
         sentence = "A text of its own for validation is used whole: give no share of the text and no seed of its split with it."
         raise SettingError("validation", sentence)

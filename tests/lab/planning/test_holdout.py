@@ -121,6 +121,10 @@ def test_a_clone_is_the_same_run_again_and_its_vocabulary_is_that_of_its_part(
     assert sum(len(word) * times for word, times in learnable.words.items()) == len(train)
 
 
+def test_an_empty_name_of_a_text_for_validation_is_a_mistake(home: Path, text: Path, llmlab: Call) -> None:
+    llmlab("train", text, "--validation", "", "--no-start").assert_mistake("The name of the text for validation is empty")
+
+
 def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
