@@ -146,11 +146,15 @@ def _named(experiment: "ScalingExperiment") -> str:
 
 
 def _stop(experiment: "ScalingExperiment") -> int:
-    experiment.plan()
-    if not experiment.is_running():
+    from lab.scaling.scaling_experiment import stop_run
+
+    left = [run for run in experiment.runs(experiment.plan()) if run is not None and run.is_alive()]
+    if not experiment.is_running() and not left:
         click.echo(f"{experiment.name} is not running.")
         return 0
     experiment.stop()
+    for run in left:  # its process may have been killed, which ends no trainer
+        stop_run(run)
     click.echo(f"{experiment.name} is stopped and saved. `llmlab scaling{_named(experiment)}` resumes it.")
     return 0
 

@@ -141,6 +141,12 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     first.send_command("stop")
     wait(lambda: not experiment.is_running(), "the end of the process")
     assert "tiny-1 was stopped" in experiment.progress().problem
+    assert llmlab("scaling", "--name", "tiny", "--detach").code == 0
+    wait(lambda: first.phase() == "training", "resuming")
+    psutil.Process(experiment.status().pid).kill()
+    wait(lambda: not experiment.is_running(), "the kill")
+    assert "is stopped and saved" in llmlab("scaling", "--name", "tiny", "--stop").out
+    assert first.phase() == "stopped", "its trainer, which outlives the process, is stopped too"
     llmlab("scaling", "other.txt", "--name", "tiny").assert_mistake("other.txt")
     llmlab("scaling", "--minutes", "0.5", "--name", "tiny").assert_mistake("already", "--delete")
     entry = msgspec.json.decode(llmlab("scaling", "--name", "tiny", "--json").out)
