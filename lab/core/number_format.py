@@ -103,7 +103,7 @@ def probability_change(before: float, after: float, decimals: int = 1, digits: i
     old, new = 100 * before, 100 * after
     seen = [places for places in range(decimals, decimals + MORE_DECIMALS + 1) if round(new - old, places)]
     agree = (at for at in seen if round(round(new, at) - round(old, at), at) == round(new - old, at))
-    places = next(agree, seen[0] if seen else decimals)
+    places = next(agree, seen[-1] if seen else decimals)
     return probability(before, places, digits), probability(after, places, digits), fixed(new - old, places, sign=True)
 
 
