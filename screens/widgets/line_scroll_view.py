@@ -58,6 +58,7 @@ class LineScrollView(Widget, can_focus=True):
         """Lines of the content, and their width."""
         self._styles_by_kind: dict[str, Style] = {}
         self._painted: _Painted | None = None
+        self._room = 1
         """What every line depends on, while lines are painted."""
 
     def draw(self, line: int) -> Strip:
@@ -66,8 +67,12 @@ class LineScrollView(Widget, can_focus=True):
 
     @property
     def room(self) -> int:
-        """Width for the content in character cells; one more is the thumb's."""
-        return max(1, self.content_size.width - 1) if self._painted is None else self._painted.room
+        """Width for the content in character cells; one more is the thumb's. While it is hidden, the one that it had."""
+        if self._painted is not None:
+            return self._painted.room
+        if width := self.content_size.width:
+            self._room = max(1, width - 1)
+        return self._room
 
     @property
     def window(self) -> int:

@@ -224,6 +224,21 @@ async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkey
         assert view.region.height > 6
 
 
+async def test_a_picture_that_comes_while_it_is_hidden_has_the_width_that_it_is_shown_in_again(
+    home: Any, until: Any, engine: CannedEngine
+) -> None:
+    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+        await open_claims(pilot, until)
+        await until(pilot, lambda: page(pilot).is_settled)
+        await pilot.press("enter")
+        view = pilot.app.screen.query_one("#claim-view", BlockView)
+        await until(pilot, lambda: view.region and view.room > 10)
+        width, first = view.room, view.view
+        await pilot.press("escape", "down")
+        await until(pilot, lambda: not view.region and view.view is not first)
+        assert view.room == width
+
+
 async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the_others_are(
     home: Any, until: Any, engine: CannedEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
