@@ -56,7 +56,7 @@ def text_facts(config: RunConfig, copied: CopiedShare | None = None) -> list[Fac
         ("validation part", f"{whole(data.tokens - data.split)} tokens: {data.holdout.in_words}"),
     ]
     if copied := data.copied or copied:
-        facts.append(("copied", copied_in_words(copied)))
+        facts.append(("validation", copied_in_words(copied)))
     if data.entropy_bits_per_byte is not None:
         facts.append(("source entropy", f"{fixed(data.entropy_bits_per_byte)} bits/byte: no model can stay below it on new text"))
     if data.sha256:

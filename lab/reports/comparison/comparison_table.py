@@ -55,7 +55,7 @@ def results(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
     shares = [share_of(run, end) for run, end in zip(runs, ends, strict=True)]
     rows.append(ComparisonRow("… evaluated on", tuple(share.in_short if share else NONE for share in shares)))
     copied = [f"{probability(found.share)}{copied_error(found)}" if (found := run.copied) else NONE for run in runs]
-    rows += [ComparisonRow("… of it copied", tuple(copied))] * any(run.copied for run in runs)
+    rows += [ComparisonRow("… in training", tuple(copied))] * any(run.copied for run in runs)
     rows.append(row("steps done", [run.status.step for run in runs], whole))
     rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
     rows.append(row("time training", [run.status.seconds or None for run in runs], duration))

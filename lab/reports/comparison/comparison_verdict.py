@@ -107,8 +107,9 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
         )
     as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
     apart = "" if own or not final else _parts_apart([run for _, run in scored])
-    copied = _copied([run for _, run in scored])
-    return " ".join(part for part in (words, copied, others, apart, unit_note(runs), as_far, _unfinished(runs)) if part)
+    notes = [_copied([run for _, run in scored]), others, apart]
+    notes.insert(0 if own else len(notes), unit_note(runs))
+    return " ".join(part for part in (words, *notes, as_far, _unfinished(runs)) if part)
 
 
 def _copied(runs: Sequence[ComparedRun]) -> str:

@@ -357,7 +357,7 @@ def test_validation_text_that_was_trained_on_is_said(
     words = verdict(runs)
     assert said in words
     assert ("training text" in words) == bool(said)
-    assert {row.label: row.values for row in results(runs)}.get("… of it copied") == row
+    assert {row.label: row.values for row in results(runs)}.get("… in training") == row
 
 
 def test_runs_on_other_texts_with_one_text_for_validation_are_compared_on_it() -> None:
