@@ -8,8 +8,12 @@ section's main script count for the language, all other letters as unknown.
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from lab.data.statistics.character_classes import SCRIPTS, class_of
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 SECTION_CHARACTERS = 500
 MOST_SECTIONS = 512
@@ -82,10 +86,7 @@ class LanguageMix:
         self._rest = text[at:]
 
     def shares(self) -> tuple[LanguageShare, ...]:
-        """Letters of each language, the most first and unknown ones last. It takes about a second, mostly for loading."""
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)  # 80 MB, so it is not kept
+        """Letters of each language, the most first and unknown ones last. The first time it takes about a second, for loading."""
         totals: Counter[str] = Counter()
         for section in (*self._kept.values(), *([self._rest] if self._sections % self.spacing == 0 else [])):
             classes = Counter(map(_class_of, section))
@@ -95,11 +96,19 @@ class LanguageMix:
             signs = len(section) - sum(classes[unseen] for unseen in _UNSEEN)
             least = LEAST_EAST_SHARE if main == "East" else LEAST_LETTER_SHARE
             is_prose = letters >= LEAST_LETTERS and scripts.total() + classes["combining marks"] >= least * signs
-            name = _language(identifier.rank(section), section, classes["Han"]) if is_prose else UNKNOWN
+            name = _language(_identifier().rank(section), section, classes["Han"]) if is_prose else UNKNOWN
             totals[name] += letters
             totals[UNKNOWN] += scripts.total() - letters
         found = [LanguageShare(name, count) for name, count in totals.items() if count]
         return tuple(sorted(found, key=lambda share: (share.language == UNKNOWN, -share.letters, share.language)))
+
+
+@cache
+def _identifier() -> "LanguageIdentifier":
+    """The classifier. It takes 80 MB: a text is measured in a process of its own, which ends."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 def _language(ranked: list[tuple[str, float]], section: str, han: int) -> str:
