@@ -14,6 +14,7 @@ from textual.widgets import Button
 from screens.app import LabApp
 from screens.messages import CompareRuns, RunChosen
 from screens.tokens.token_card import TokenCard
+from screens.train.run_form import RunForm
 from tests.screens.conftest import write_insights
 from tests.screens.emitted_cells import PLAIN, SIXTEEN, Cells, as_text, codes_of, emitted_cells, without_ascii_mark
 
@@ -57,9 +58,9 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
 
 
 def is_counted(train: Any) -> bool:
-    """True once the form has the number of tokens: of a short text it is counted a second time."""
+    """True once the form has the number of tokens, of a short text counted a second time, and what it says of its validation."""
     counts = [worker for worker in train.workers if worker.group == "count" and worker.is_running]
-    return not counts and "tokens" in str(train.query_one("#form-text").content)
+    return not counts and "also stands" in str(train.query_one(RunForm).cost)
 
 
 def corpus_fact(screen: Any) -> str:
