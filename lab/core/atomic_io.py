@@ -41,6 +41,16 @@ def write_all(descriptor: int, chunk: Chunk) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def append_whole(descriptor: int, chunk: Chunk) -> None:
+    """Append every byte or none: what was written of it before the system refused the rest is taken back."""
+    end = os.fstat(descriptor).st_size
+    try:
+        write_all(descriptor, chunk)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """fsync a folder, so that renames in it survive a power cut."""
     try:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.core.number_format import MINUS, bytes_, count, duration, fixed, probability, significant, whole
+from lab.core.number_format import MINUS, bytes_, count, counted, duration, fixed, probability, significant, whole
 from lab.core.visible_text import shortened, visible
 from lab.data.statistics.copied_share import copied_in_words
 from lab.runs.evaluation_coverage import at_the_end, during_training
@@ -99,6 +99,7 @@ def training_facts(config: RunConfig) -> list[Fact]:
     return [
         ("length", planned_length(config)),
         ("batch", f"{whole(train.batch)} windows, {whole(train.batch * config.model.context)} tokens"),
+        *[("micro-batches", f"{whole(train.accumulate)} a step")] * (train.accumulate > 1),
         ("optimizer", train.optimizer),
         ("learning rate", f"{train.lr:g}, {train.schedule}"),
         ("warmup", f"the first {probability(train.warmup)} of the run"),
@@ -108,6 +109,7 @@ def training_facts(config: RunConfig) -> list[Fact]:
         ("gradient clipping", f"{train.clip:g}"),
         ("seed", str(train.seed)),
         ("evaluated every", f"{whole(train.eval_every)} steps, and at the end"),
+        *[("patience", counted(train.patience or 0, "evaluation"))] * (train.patience is not None),
     ]
 
 

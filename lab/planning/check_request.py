@@ -12,6 +12,7 @@ from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.home_folder import home
 from lab.runs.run_names import check_name
+from lab.runs.tensorboard_log import check_log_to
 from models.config import PRESETS
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
@@ -41,6 +42,7 @@ def check_request(request: RunRequest) -> None:
     if run.train.precision == "fp16" and (run.train.device == "mps" or (run.train.device == "auto" and has_mps())):
         raise SettingError("precision", "fp16 with a scaled loss is for an NVIDIA GPU or a CPU; choose auto, fp32 or bf16.")
     check_device(run.train.device)
+    check_log_to(run.train.log_to)
     check_memory(run.model, run.train.device)
 
 

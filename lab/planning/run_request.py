@@ -7,7 +7,7 @@ import msgspec
 from lab.core.errors import UserError
 from lab.runs.origin.holdout import LAST_TENTH, Holdout
 from lab.runs.ranks.rank_heartbeat import ShardSetting
-from lab.runs.run_schema import DEFAULT_RULES, PrecisionSetting
+from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -70,6 +70,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Number of GPUs, or "all": another way to ask for ranks, and for CUDA."""
     ranks: int | None = None
     shard_optimizer: ShardSetting | None = None
+    log_to: LogTo | None = None
     prompts: tuple[str, ...] = ()
     sample_tokens: int | None = None
     home: Path | None = None

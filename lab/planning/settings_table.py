@@ -134,6 +134,7 @@ SETTINGS = _by_name(
         in_form=False,
     ),
     Setting("eval_every", "Steps between evaluations", "100", in_form=False),
+    Setting("log_to", "tensorboard: the run's folder has the metrics for TensorBoard, too", "files", in_form=False),
 )
 """By name, in the order of the form and of the command line's help."""
 

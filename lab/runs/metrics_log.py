@@ -7,7 +7,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 import msgspec
 
-from lab.core.atomic_io import replace_atomic, write_all
+from lab.core.atomic_io import append_whole, replace_atomic
 from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINE, LARGEST_LINES
 from lab.core.errors import DamagedFileError
 from lab.core.last_lines import lines_backwards
@@ -81,12 +81,7 @@ class LineWriter:
 
     def write(self, line: msgspec.Struct) -> None:
         """Append one line; readers see it when this returns."""
-        end = os.fstat(self._descriptor).st_size
-        try:
-            write_all(self._descriptor, self._encoder.encode(line) + b"\n")
-        except OSError:
-            os.ftruncate(self._descriptor, end)
-            raise
+        append_whole(self._descriptor, self._encoder.encode(line) + b"\n")
 
     def sync(self) -> None:
         os.fsync(self._descriptor)

@@ -47,6 +47,8 @@ def _within(name: str) -> Meta:
 
 PrecisionSetting = Literal["auto", Precision]
 """A precision, or "auto" for the quicker one on this machine."""
+LogTo = Literal["files", "tensorboard"]
+"""The run's own files alone, or also TensorBoard's."""
 
 Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
 
@@ -174,6 +176,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     ranks: Annotated[int, _within("ranks")] = 1
     """Processes that it is trained in, one for each GPU; another number can resume it."""
     shard_optimizer: ShardSetting = "auto"
+    log_to: LogTo = "files"
     prompts: tuple[Text, ...] = ()
     sample_tokens: Annotated[int, _within("sample_tokens")] = 80
 

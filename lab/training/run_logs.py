@@ -8,6 +8,7 @@ from lab.runs import snapshots
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, EventKind, Insight, Metric, Sample
+from lab.runs.tensorboard_log import TensorBoardLog
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import Clock
@@ -27,6 +28,8 @@ class RunLogs:
         self._samples = LineWriter(run.samples_path)
         self._insights = LineWriter(run.insights_path)
         self._events = LineWriter(run.events_path)
+        to_tensorboard = run.config.train.log_to == "tensorboard"
+        self._tensorboard = TensorBoardLog(run.path / "tensorboard", saved_step) if to_tensorboard else None
 
     def write(self, what: str, action: Callable[[], None]) -> None:
         """Run `action`, which writes `what`, and log the pause if it had to wait for room."""
@@ -36,6 +39,8 @@ class RunLogs:
 
     def metric(self, metric: Metric) -> None:
         self.write("write the metrics", lambda: self._metrics.write(metric))
+        if (tensorboard := self._tensorboard) is not None:
+            self.write("write TensorBoard's events", lambda: tensorboard.write(metric))
 
     def sample(self, sample: Sample) -> None:
         self.write("write a sample", lambda: self._samples.write(sample))

@@ -19,6 +19,13 @@ def test_what_each_cleaning_rule_took_or_added() -> None:
     assert cleaning_in_words(replace(data, cleaning=())) == "none"
 
 
+def test_what_was_set_for_one_run_alone_is_told_of_that_one() -> None:
+    made_up = config()
+    assert not {"patience", "micro-batches"} & dict(training_facts(made_up)).keys()
+    facts = dict(training_facts(replace(made_up, train=replace(made_up.train, patience=3, accumulate=4))))
+    assert (facts["patience"], facts["micro-batches"]) == ("3 evaluations", "4 a step")
+
+
 def test_each_validation_loss_has_the_text_that_it_is_of() -> None:
     made_up = config()
     data = replace(made_up.data, val_bytes=900)
