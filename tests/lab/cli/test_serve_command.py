@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -38,12 +38,21 @@ class Served:
     said: str
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+SOON = 0.3
+"""Seconds that labs may take to quit, of most servers here."""
+
+
+@contextmanager
+def serving(folder: Path, seconds_to_quit: float | None = None) -> Iterator[Served]:
+    """A server with a home in this folder, as the command starts it; its labs may take so many seconds to quit."""
     pytest.importorskip("textual_serve")
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    environment |= {"LLMLAB_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1", "LLMLAB_WARM_UP": "0"}
-    command = [sys.executable, "-P", "-m", "lab.cli", "serve", "--port", "0", "--host", "Hub.example"]
+    environment |= {"LLMLAB_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1", "LLMLAB_WARM_UP": "0"}
+    begin = ["-m", "lab.cli"]
+    if seconds_to_quit is not None:
+        hurry = f"from lab.cli.commands.serve import lab_process; lab_process.SECONDS_TO_QUIT = {seconds_to_quit}"
+        begin = ["-c", f"{hurry}; from lab.cli import main; raise SystemExit(main())"]
+    command = [sys.executable, "-P", *begin, "serve", "--port", "0", "--host", "Hub.example"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = "".join(process.stdout.readline() for _ in range(4))
@@ -52,6 +61,16 @@ def served(tmp_path: Path) -> Iterator[Served]:
     yield Served(process, found[0], said)
     process.kill()
     process.communicate()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server for several tests, which says nothing but where it is."""
+    with serving(tmp_path_factory.mktemp("served"), SOON) as served:
+        yield served
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.communicate(timeout=PATIENCE) == ("", "")
+        assert served.process.returncode == 130
 
 
 def status(address: str, headers: dict[str, str] | None = None) -> int:
@@ -75,10 +94,6 @@ def test_only_this_machine_and_only_with_the_secret(served: Served) -> None:
     outside = f"http://127.0.0.1:{port}"
     assert [status(f"{outside}{path}") for path in ("/", "/ws", "/wrong/", "/static/js/textual.js")] == [404] * 4
     assert status(f"{served.address}static/js/textual.js") == 200
-    served.process.send_signal(signal.SIGINT)
-    assert served.process.wait(PATIENCE) == 130
-    assert served.process.stderr is not None
-    assert served.process.stderr.read() == ""
 
 
 def reader_of(browser: HeadlessBrowser) -> Callable[[str], bool]:
@@ -95,44 +110,20 @@ def reader_of(browser: HeadlessBrowser) -> Callable[[str], bool]:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
-def test_in_a_browser_the_lab_appears_and_keys_work(served: Served, tmp_path: Path) -> None:
+def test_in_a_browser_the_lab_appears_keys_work_and_a_page_whose_link_was_lost_finds_its_lab_again(tmp_path: Path) -> None:
     assert BROWSER
-    with HeadlessBrowser(BROWSER, tmp_path / "profile", size=(1200, 800)) as browser:
-        shows = reader_of(browser)
-        browser.open_address(served.address.removesuffix("/"))
-        browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
-        browser.type("2")  # the page has the keys as it opens
-        browser.until(lambda: shows("short stories that the lab makes up"))
-        labs = psutil.Process(served.process.pid).children(recursive=True)
-        assert labs
-        browser.type("q")  # the first lab ends, and the next one with its server
-        browser.until(lambda: browser.evaluate("document.body.classList.contains('-closed')"))
-        assert psutil.wait_procs(labs, PATIENCE)[1] == []
-        shows = reader_of(browser)
-        browser.open_address(served.address)
-        browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
-        labs = psutil.Process(served.process.pid).children(recursive=True)
-        served.process.kill()
-        assert psutil.wait_procs(labs, PATIENCE)[1] == []
-        hosts = {urlsplit(address).netloc for address in browser.requests if address.startswith("http")}
-        assert hosts == {urlsplit(served.address).netloc}
-        assert [words for words in browser.problems if "Security Policy" in words or "exception" in words.lower()] == []
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
-def test_a_page_whose_link_is_lost_finds_its_lab_again(served: Served, tmp_path: Path) -> None:
-    assert BROWSER
-    with HeadlessBrowser(BROWSER, tmp_path / "profile", size=(1200, 800)) as browser:
+    with serving(tmp_path) as served, HeadlessBrowser(BROWSER, tmp_path / "profile", size=(1200, 800)) as browser:
         shows = reader_of(browser)
         server = psutil.Process(served.process.pid)
         port = urlsplit(served.address).port
         assert port
         with Tunnel(port) as tunnel:
-            browser.open_address(served.address.replace(f":{port}/", f":{tunnel.port}/"))
+            browser.open_address(served.address.replace(f":{port}/", f":{tunnel.port}/").removesuffix("/"))
             browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
-            browser.type("2")
+            browser.type("2")  # the page has the keys as it opens
             browser.until(lambda: shows("short stories that the lab makes up"))
             labs = server.children(recursive=True)
+            assert labs
             tunnel.cut()
             browser.until(lambda: browser.evaluate("document.body.classList.contains('-lost')"))
             shows = reader_of(browser)
@@ -140,9 +131,22 @@ def test_a_page_whose_link_is_lost_finds_its_lab_again(served: Served, tmp_path:
             browser.until(lambda: not browser.evaluate("document.body.classList.contains('-lost')"))
             browser.until(lambda: shows("short stories that the lab makes up"))
             assert server.children(recursive=True) == labs
-            browser.type("q")
+            browser.type("q")  # the first lab ends, and the next one with its server
             browser.until(lambda: browser.evaluate("document.body.classList.contains('-closed')"))
             assert psutil.wait_procs(labs, PATIENCE)[1] == []
+            hosts = {urlsplit(address).netloc for address in browser.requests if address.startswith("http")}
+            assert hosts == {f"127.0.0.1:{tunnel.port}"}
+        shows = reader_of(browser)
+        browser.requests.clear()
+        browser.open_address(served.address)
+        browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
+        labs = server.children(recursive=True)
+        served.process.kill()
+        assert labs
+        assert psutil.wait_procs(labs, PATIENCE)[1] == []
+        hosts = {urlsplit(address).netloc for address in browser.requests if address.startswith("http")}
+        assert hosts == {urlsplit(served.address).netloc}
+        assert [words for words in browser.problems if "Security Policy" in words or "exception" in words.lower()] == []
 
 
 class Tunnel:
@@ -216,56 +220,55 @@ def test_only_under_its_own_names_and_to_its_own_page(served: Served, headers: d
 async def opened_page(served: Served) -> AsyncIterator[tuple[Any, psutil.Process]]:
     """The web socket of a page whose lab has begun to draw, and that lab."""
     aiohttp = pytest.importorskip("aiohttp")
+    server = psutil.Process(served.process.pid)
+    others = server.children(recursive=True)
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{served.address}ws?width=80&height=24") as page:
         assert (await page.receive(PATIENCE)).data
-        [lab] = psutil.Process(served.process.pid).children(recursive=True)
+        [lab] = [each for each in server.children(recursive=True) if each not in others]
         yield page, lab
 
 
-@pytest.mark.parametrize("state", ["flooded", "stopped"])
-async def test_a_lab_that_does_not_quit_in_time_ends_with_its_page(served: Served, state: str) -> None:
-    async with opened_page(served) as (page, lab):
-        if state == "flooded":
-            await page.send_json(["stdin", "a" * 3_000_000])
-        else:
-            lab.suspend()
-    assert (await asyncio.to_thread(psutil.wait_procs, [lab], SECONDS_TO_BE_GONE))[1] == []
+async def has_its_answer(page: Any) -> bool:
+    """Whether the next message of the page that is no drawing answers its ping."""
+    await page.send_json(["ping", "5"])
+    while (message := await page.receive(PATIENCE)).type.name == "BINARY":
+        pass
+    return bool(message.json() == ["pong", "5"])
 
 
-@pytest.mark.parametrize("state", ["flooded", "stopped"])
-async def test_a_lab_that_does_not_quit_in_time_ends_with_its_server(served: Served, state: str) -> None:
-    async with opened_page(served) as (page, lab):
-        if state == "stopped":
-            lab.suspend()
-        for _ in range(700):
-            await page.send_json(["stdin", "a" * 4096])
-        served.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(served.process.wait, SECONDS_TO_BE_GONE) == 130
-    assert psutil.wait_procs([lab], 1.0)[1] == []
+async def are_gone(*labs: psutil.Process) -> bool:
+    return not (await asyncio.to_thread(psutil.wait_procs, labs, SECONDS_TO_BE_GONE))[1]
 
 
-async def test_a_message_of_many_megabytes_ends_neither_the_page_nor_the_lab(served: Served) -> None:
-    async with opened_page(served) as (page, lab):
-        await page.send_json(["stdin", "a" * 6_000_000])
-        await page.send_json(["ping", "5"])
-        while (message := await page.receive(PATIENCE)).type.name == "BINARY":
-            pass
-        assert message.json() == ["pong", "5"]
-        assert lab.is_running()
-
-
-async def test_messages_that_are_none_are_dropped_without_a_word(served: Served) -> None:
+async def test_neither_junk_nor_many_megabytes_end_a_page_or_its_lab_but_its_end_does_even_now(served: Served) -> None:
     junk = ("not json", "", "[" * 100_000, "NaN", "1e999", '{"a": 1}', '["stdin", 5]', '["stdin", "\\ud800"]', '["ping"]')
     deep = "[" * 900 + "]" * 900
-    async with opened_page(served) as (page, _):
+    async with opened_page(served) as (page, lab):
         for message in (*junk, f'["ping", {deep}]', f'["resize", {{"width": {deep}, "height": {"9" * 6000}}}]'):
             await page.send_str(message)
-        await page.send_json(["ping", "5"])
-        while (message := await page.receive(PATIENCE)).type.name == "BINARY":
-            pass
-        assert message.json() == ["pong", "5"]
-    served.process.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(served.process.communicate, timeout=PATIENCE) == ("", "")
+        assert await has_its_answer(page)
+        await page.send_json(["stdin", "a" * 6_000_000])
+        assert await has_its_answer(page)
+        assert lab.is_running()
+    assert await are_gone(lab)
+
+
+async def test_a_stopped_lab_ends_with_its_page(served: Served) -> None:
+    async with opened_page(served) as (_, lab):
+        lab.suspend()
+    assert await are_gone(lab)
+
+
+async def test_a_flooded_lab_and_a_stopped_one_end_with_their_server(tmp_path: Path) -> None:
+    with serving(tmp_path, SOON) as served:
+        async with opened_page(served) as (page, flooded), opened_page(served) as (other_page, stopped):
+            stopped.suspend()
+            for each in (page, other_page):
+                for _ in range(700):
+                    await each.send_json(["stdin", "a" * 4096])
+            served.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(served.process.wait, SECONDS_TO_BE_GONE) == 130
+        assert psutil.wait_procs([flooded, stopped], 1.0)[1] == []
 
 
 def test_all_of_a_paste_is_handed_over_and_the_start_of_any_other_input() -> None:
@@ -288,8 +291,6 @@ async def test_a_page_that_comes_back_before_its_lab_has_started_gets_it_without
         assert [message.result().type.name for message in first] == ["BINARY"]
         for page in pages:
             await page.close()
-    served.process.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(served.process.communicate, timeout=PATIENCE) == ("", "")
 
 
 def test_taken_port_is_a_sentence(served: Served) -> None:
