@@ -190,8 +190,15 @@ MIXED = {
     ],
 )
 def test_files_of_two_encodings_are_read_each_in_its_own_and_those_in_none_are_left_out_and_named(
-    tmp_path: Path, llmlab: Any, home: Path, encoding: str | None, texts: list[str], left_out: str
+    tmp_path: Path,
+    llmlab: Any,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: str | None,
+    texts: list[str],
+    left_out: str,
 ) -> None:
+    monkeypatch.setattr("lab.planning.estimates.measure_step_time.StepTimer.measure", lambda *_, **more: 0.5)
     folder = tmp_path / "mixed"
     folder.mkdir()
     for name, content in MIXED.items():
@@ -209,6 +216,7 @@ def test_files_of_two_encodings_are_read_each_in_its_own_and_those_in_none_are_l
     assert json.loads(llmlab("data", folder, *options, "--json").out)["text"]["left_out"] == words
     trained = llmlab("train", folder, *options, "--preset", "nano", "--context", "4", "--no-start", "--tokenizer", "bytes")
     assert f"Left out: {words}." in trained.out
+    assert " steps, since no length was given: about as many as this machine takes in 4 minutes; --steps" in trained.out
     remembered = open_corpus(str(folder), encoding)
     remembered.remember(corpus.measure())
     assert (remembered.left_out, remembered.files) == (corpus.left_out, corpus.files), "also unread, where its sizes were kept"

@@ -86,7 +86,7 @@ def test_the_sentences_count_right() -> None:
 
 
 @settings(max_examples=60)
-@given(TEXTS.filter(lambda text: len(Tokenizer.gpt2().encode(text)) > 1))
+@given(TEXTS.filter(lambda text: len(tokenizers()[2][1].encode(text)) > 1))
 def test_the_sentence_counts_the_borders_that_no_mark_shows(text: str) -> None:
     texts = titled(text)
     (_, one), (_, other) = texts[-2:]
