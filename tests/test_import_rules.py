@@ -5,6 +5,7 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,10 @@ def top(name: str) -> str:
     return name.partition(".")[0]
 
 
-@functools.cache
-def loads(name: str) -> set[str]:
-    """Everything that importing one of our modules imports in turn, by what stands in the files."""
+def loads(names: Iterable[str]) -> set[str]:
+    """Everything that importing these modules imports in turn, by what stands in the files."""
     seen: set[str] = set()
-    waiting = [name]
+    waiting = [*names]
     while waiting:
         parts = waiting.pop().split(".")
         for prefix in (".".join(parts[:end]) for end in range(1, len(parts) + 1)):
@@ -101,33 +101,32 @@ def loads(name: str) -> set[str]:
     return seen
 
 
-def loaded_after(code: str) -> set[str]:
-    """Top-level modules that a fresh interpreter has loaded after running `code`."""
-    program = f"import sys\n{code}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, cwd="/")
-    return set(done.stdout.split())
+def assert_without_torch(names: Iterable[str]) -> None:
+    if "torch" in loads(names):
+        assert [name for name in names if "torch" in loads([name])] == []
 
 
-def test_what_must_do_without_torch_does() -> None:
+def test_what_must_do_without_torch_does_and_opening_the_lab_loads_nothing_heavy_nor_the_command_line() -> None:
     names = [name for package in TORCH_FREE for name in inside(package)]
     assert set(TORCH_FREE) <= set(names)
-    assert [name for name in names if "torch" in loads(name)] == []
-    assert "torch" not in loaded_after(f"import {', '.join(names)}")
+    assert_without_torch(names)
+    loaded = "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    opening = f"import sys, lab.cli, screens.app, screens.home.home_screen\n{loaded}"
+    program = f"{opening}\nimport {', '.join(names)}\n{loaded}"
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, cwd="/")
+    by_opening, by_all = (set(line.split()) for line in done.stdout.splitlines())
+    assert not by_opening & {"click", *HEAVY}
+    assert "click" in by_all
+    assert "torch" not in by_all
 
 
 def test_screens_import_nothing_that_needs_torch_not_even_later() -> None:
-    for name in inside("screens"):
-        for imported in imports(name):
-            assert "torch" not in loads(imported), f"{name} imports {imported}, which needs torch"
+    assert_without_torch({imported for name in inside("screens") for imported in imports(name)})
 
 
 @pytest.mark.parametrize("name", FIRST_PAINT)
 def test_what_home_needs_loads_nothing_heavy(name: str) -> None:
-    assert not loads(name) & HEAVY
-
-
-def test_opening_the_lab_loads_neither_the_command_line_nor_anything_heavy() -> None:
-    assert not loaded_after("import lab.cli, screens.app, screens.home.home_screen") & {"click", *HEAVY}
+    assert not loads([name]) & HEAVY
 
 
 def test_models_import_neither_lab_nor_screens() -> None:

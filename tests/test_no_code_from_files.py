@@ -1,6 +1,7 @@
 """Nothing that users run executes what it reads: no pickle, no eval, no shell."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,15 @@ PICKLES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "job
 UNPICKLES = Path("lab/exchange/hugging_face/pickled_weights.py")
 """The one module that reads a pickle: weights that the user asked to convert, by torch's loader for weights alone."""
 CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "subprocess.getoutput"}
+CODE_KEYWORDS = ("shell", "allow_pickle")
+WORDS = re.compile(rf"\b({'|'.join((*PICKLES, *(name.rpartition('.')[2] for name in CALLS), *CODE_KEYWORDS))})\b")
+"""A module without one of these words does not call what is looked for: it need not be parsed."""
 
 
 def found(source: str, *, unpickles: bool = False) -> list[str]:
     """What in a module would execute what it is given; one that `unpickles` may call torch's loader for weights alone."""
-    reasons = []
-    for node in ast.walk(ast.parse(source)):
+    reasons: list[str] = []
+    for node in ast.walk(ast.parse(source)) if WORDS.search(source) else ():
         if isinstance(node, ast.Import):
             reasons += [f"imports {alias.name}" for alias in node.names if alias.name.split(".")[0] in PICKLES]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PICKLES:
@@ -34,9 +38,7 @@ def found(source: str, *, unpickles: bool = False) -> list[str]:
             named = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             is_weights_only = unpickles and called == "torch.load" and named.get("weights_only") == "True"
             reasons += [f"calls {called}"] * (called in CALLS and not is_weights_only)
-            reasons += [
-                f"{name}={value}" for name, value in named.items() if name in ("shell", "allow_pickle") and value != "False"
-            ]
+            reasons += [f"{name}={value}" for name, value in named.items() if name in CODE_KEYWORDS and value != "False"]
     return reasons
 
 
