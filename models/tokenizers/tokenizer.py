@@ -45,7 +45,9 @@ COUNTED_TEXTS = max(4, min(64, 2 * (os.cpu_count() or 1)))
 """Texts that learning holds in memory at a time, whose words are counted in parallel: a few for each core, so that it asks for
 the next ones often, which is when it can be cancelled."""
 
-_SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]" + f"{{{LONG_RUN},}}")
+_SPACE = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+_SPACES = re.compile(f"{_SPACE}(?<!{_SPACE}{{2}}){_SPACE}{{{LONG_RUN - 1},}}")
+"""Tried only where a run begins: a shorter one would else be walked through from each of its characters."""
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 PROBE = "It's 12 o'clock,\t“Zoë”!\r\n  x_y = 漢字 🙂\n\n"
 """Text of all kinds of characters: a pattern that leaves some of it out would lose them, and leave no token of a prompt."""
@@ -370,15 +372,10 @@ def _checksum(content: dict[str, object]) -> str:
 
 
 def _without_long_runs(text: str) -> Iterator[str]:
-    """Split `text` into parts whose concatenated ids are those of the whole: the pattern's last three alternatives always
-    split a run of whitespace that stands before other text before its last character, and make one piece of what comes
-    before."""
-    at = 0
-    for match in _SPACES.finditer(text):
-        if match.end() < len(text):
-            yield text[at : match.end() - 1]
-            at = match.end() - 1
-    yield text[at:]
+    """Split `text` into parts whose concatenated ids are those of the whole: of whitespace before other text the pattern's last
+    three alternatives always split off the last character, and make one piece of what comes before."""
+    cuts = [match.end() - 1 for match in _SPACES.finditer(text) if match.end() < len(text)]
+    yield from (text[start:stop] for start, stop in pairwise((0, *cuts, len(text))))
 
 
 def _without_surrogates(text: str) -> str:
