@@ -27,7 +27,7 @@ class HeadlessBrowser:
     `received` are the messages that came to its web sockets.
     """
 
-    def __init__(self, browser: str, folder: Path, *, dark: bool = False, size: tuple[int, int] = (1200, 1000)) -> None:
+    def __init__(self, browser: str, folder: Path, *, size: tuple[int, int] = (1200, 1000)) -> None:
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.received: list[bytes] = []
@@ -53,8 +53,7 @@ class HeadlessBrowser:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self.begin_again(dark=False)
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +66,13 @@ class HeadlessBrowser:
             self._process.kill()
             self._process.wait()
             os.close(self._from)
+
+    def begin_again(self, *, dark: bool) -> None:
+        """Forget what was said until now, and prefer dark pages or light ones."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        for said in (self.problems, self.requests, self.received):
+            said.clear()
 
     def open(self, path: Path) -> None:
         """Open a file and wait until it is loaded."""

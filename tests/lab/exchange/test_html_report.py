@@ -191,19 +191,25 @@ def test_mistakes_of_the_command_are_one_line(llmlab: Call, tale: Run, tmp_path:
     assert tale.metrics_path.read_bytes() == before
 
 
-@pytest.fixture(params=["light", "dark"])
-def page(request: pytest.FixtureRequest, tale: Run, tmp_path: Path) -> Iterator[HeadlessBrowser]:
-    """The report of the hostile run, open in a browser."""
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadlessBrowser]:
     assert BROWSER is not None
+    with HeadlessBrowser(BROWSER, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request: pytest.FixtureRequest, tale: Run, tmp_path: Path, browser: HeadlessBrowser) -> Iterator[HeadlessBrowser]:
+    """The report of the hostile run, open in a browser."""
     path = tmp_path / "report.html"
     path.write_text(html_report(tale, report_of(tale)), encoding="utf-8")
-    with HeadlessBrowser(BROWSER, tmp_path / "profile", dark=request.param == "dark") as browser:
-        browser.open(path)
-        yield browser
-        assert browser.problems == []
-        assert browser.requests == [path.as_uri()]
-        assert browser.evaluate("window.pwned") is None
-        assert browser.evaluate("document.scripts.length") == 2
+    browser.begin_again(dark=request.param == "dark")
+    browser.open(path)
+    yield browser
+    assert browser.problems == []
+    assert browser.requests == [path.as_uri()]
+    assert browser.evaluate("window.pwned") is None
+    assert browser.evaluate("document.scripts.length") == 2
 
 
 @needs_browser
@@ -241,10 +247,11 @@ def test_in_a_browser_hovering_shows_the_numbers(page: HeadlessBrowser, tale: Ru
 
 
 @needs_browser
-def test_in_a_browser_patterns_have_the_colours_of_the_screen(page: HeadlessBrowser, tale: Run) -> None:
+def test_in_a_browser_patterns_have_the_colours_of_the_screen(page: HeadlessBrowser, request: pytest.FixtureRequest) -> None:
     from lab.core.colour_scales import colour
 
-    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    dark = request.node.callspec.params["page"] == "dark"
+    assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == dark
     first, masked = page.evaluate(
         "(() => { const c = document.querySelector('#heads canvas');"
         " const row = c.getContext('2d').getImageData(0, 0, c.width, 1).data;"
@@ -255,15 +262,14 @@ def test_in_a_browser_patterns_have_the_colours_of_the_screen(page: HeadlessBrow
 
 
 @needs_browser
-def test_a_script_that_slipped_in_would_not_run_and_would_be_noticed(tale: Run, tmp_path: Path) -> None:
+def test_a_script_that_slipped_in_would_not_run_and_would_be_noticed(tale: Run, tmp_path: Path, browser: HeadlessBrowser) -> None:
     path = tmp_path / "report.html"
     slipped_in = "<script>window.pwned = 1</script><img src='http://127.0.0.1:9/x' onerror='window.pwned = 2'></body>"
     path.write_text(html_report(tale).replace("</body>", slipped_in), encoding="utf-8")
-    assert BROWSER is not None
-    with HeadlessBrowser(BROWSER, tmp_path / "profile") as browser:
-        browser.open(path)
-        assert browser.evaluate("window.pwned") is None
-        assert sum("Content Security Policy" in problem for problem in browser.problems) >= 2
+    browser.begin_again(dark=False)
+    browser.open(path)
+    assert browser.evaluate("window.pwned") is None
+    assert sum("Content Security Policy" in problem for problem in browser.problems) >= 2
 
 
 def test_a_failed_run_s_message_and_name_are_shown_without_a_raw_control(
