@@ -23,10 +23,9 @@ def can_be_process_one() -> bool:
     return shutil.which("unshare") is not None and subprocess.run([*NEW_NAMESPACE, "true"], check=False).returncode == 0
 
 
-def start(*arguments: str) -> tuple[subprocess.Popen[str], psutil.Process]:
+def start(*command: str) -> tuple[subprocess.Popen[str], psutil.Process]:
     """Start a command as process 1 of a namespace of its own; returns what started it, and that process."""
-    command = [*NEW_NAMESPACE, str(LLMLAB), *arguments]
-    outer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    outer = subprocess.Popen([*NEW_NAMESPACE, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (below := psutil.Process(outer.pid).children()):
         assert outer.poll() is None, outer.communicate()
         time.sleep(0.01)
@@ -38,10 +37,13 @@ def step_of(run: Run) -> int:
     return last.step if last is not None else -1
 
 
-@pytest.mark.skipif(not can_be_process_one(), reason="no namespace of process numbers is allowed here")
-def test_as_process_1_a_signal_and_the_end_of_the_command_save_what_trains(tiny_run: Callable[..., Run]) -> None:
+needs_namespace = pytest.mark.skipif(not can_be_process_one(), reason="no namespace of process numbers is allowed here")
+
+
+@needs_namespace
+def test_as_process_1_a_signal_saves_what_trains(tiny_run: Callable[..., Run]) -> None:
     run = tiny_run(steps=1_000_000)
-    outer, process_one = start("resume", run.name, "--quiet")
+    outer, process_one = start(str(LLMLAB), "resume", run.name, "--quiet")
     while step_of(run) < 5:
         assert outer.poll() is None, outer.communicate()
         time.sleep(0.05)
@@ -50,11 +52,31 @@ def test_as_process_1_a_signal_and_the_end_of_the_command_save_what_trains(tiny_
     step = run.status().step
     assert (outer.returncode, err) == (0, "")
     assert f"{run.name} is stopped at step {step} and saved. Ended by SIGTERM." in out
+    assert (run.status().phase, run.phase()) == ("stopped", "stopped")
     assert load_model(run, "last")[1] == step >= 5
 
-    outer, _ = start("resume", run.name, "--detach")
+
+BEGIN_AND_END = """
+import os, subprocess, sys
+from lab.cli.process_one import run_below_process_one
+
+def begin() -> int:
+    trainer = subprocess.Popen(
+        ["bash", "-c", sys.argv[1]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    assert trainer.stdout.readline() == b"training\\n"
+    return 7
+
+assert os.getpid() == 1
+raise SystemExit(run_below_process_one(begin))
+"""
+
+
+@needs_namespace
+def test_as_process_1_the_end_of_the_command_waits_until_what_trains_has_saved(tmp_path: Path) -> None:
+    trainer = f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; exit' TERM; echo training; while true; do sleep 0.02; done"
+    outer, _ = start(sys.executable, "-P", "-c", BEGIN_AND_END, trainer)
     out, err = outer.communicate(timeout=PATIENCE)
-    assert (outer.returncode, f"{run.name} is training." in out) == (0, True)
+    assert (outer.returncode, out) == (7, "")
     assert err == "llmlab: the container ends with this command: a run that is training saves and stops.\n"
-    assert (run.status().phase, run.phase()) == ("stopped", "stopped")
-    assert load_model(run, "last")[1] == run.status().step >= step
+    assert (tmp_path / "saved").read_text() == "saved\n"
