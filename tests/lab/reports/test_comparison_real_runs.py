@@ -22,14 +22,14 @@ from lab.runs.weights_file import load_model
 pytestmark = pytest.mark.usefixtures("one_core")
 
 C = "".join(
-    f"static int field_{at}(struct node *n) {{\n\treturn n->next[{at % 7}] + {at * 31 % 101};\n}}\n\n" for at in range(160)
+    f"static int field_{at}(struct node *n) {{\n\treturn n->next[{at % 7}] + {at * 31 % 101};\n}}\n\n" for at in range(80)
 )
-ENGLISH = "".join(f"The {at * 7 % 13} dogs ran over hill {at % 29}, and the cat sat on the mat.\n" for at in range(90))
-GERMAN = "".join(f"Der {at * 5 % 17}. größere Hund lief über Straße {at % 23} nach Hause.\n" for at in range(70))
-TEXTS = {"mixed": C + ENGLISH + GERMAN, "easy": ENGLISH * 3, "ends otherwise": ENGLISH + C + GERMAN[:1500] + C[:900]}
+ENGLISH = "".join(f"The {at * 7 % 13} dogs ran over hill {at % 29}, and the cat sat on the mat.\n" for at in range(45))
+GERMAN = "".join(f"Der {at * 5 % 17}. größere Hund lief über Straße {at % 23} nach Hause.\n" for at in range(35))
+TEXTS = {"mixed": C + ENGLISH + GERMAN, "easy": ENGLISH * 3, "ends otherwise": ENGLISH + C + GERMAN[:750] + C[:450]}
 KINDS: dict[str, dict[str, object]] = {
-    "bytes": {"steps": 40, "eval_every": 20},
-    "bpe": {"vocab": 400, "steps": 20, "eval_every": 5},
+    "bytes": {"steps": 20, "eval_every": 10},
+    "bpe": {"vocab": 400, "steps": 10, "eval_every": 5},
     "gpt2": {"steps": 4, "eval_every": 4, "batch": 2, "sample_tokens": 1},
 }
 
@@ -60,7 +60,7 @@ def contenders(runs: list[Run]) -> list[ComparedRun]:
 def test_runs_are_ranked_as_the_whole_validation_part_ranks_them(
     text: str, tmp_path: Path, tiny_run: Callable[..., Run], train_here: Callable[..., Status], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (4, 150))
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (4, 75))
     path = tmp_path / "text.txt"
     path.write_text(TEXTS[text])
     runs = [tiny_run(text=str(path), tokenizer=kind, name=kind, **more) for kind, more in KINDS.items()]
