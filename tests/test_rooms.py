@@ -1,8 +1,12 @@
-"""The layout of the code: imports in one order, no circles, small folders and files, and docstrings that name the thing."""
+"""The layout of the code: imports in one order, no circles, no torch where screens must be quick, small folders and files, and
+docstrings that name the thing."""
 
 import ast
+import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +45,38 @@ ORDER = (
 SHARED_BY_MODES = ("screens.widgets", "screens.plot", "screens.blocks", "screens.dialogs", "screens.engine")
 MODES = ("screens.home", "screens.data", "screens.tokens", "screens.train", "screens.inspect", "screens.learn")
 
+TORCH_FREE = (
+    "models.config",
+    "models.parameter_count",
+    "models.tokenizers.tokenizer",
+    "models.tokenizers.gpt2_vocabulary_files",
+    "lab.engine.client",
+    "lab.experiments.experiment_registry",
+    "lab.experiments.experiment_result",
+    "lab.cli",
+    "lab.data.text_source",
+    "lab.data.token_file",
+    "lab.planning.prepare_run",
+    "lab.runs.find_runs",
+    "lab.scaling",
+    "lab.tokenization",
+    "lab.training.trainer",
+    "lab.views.blocks",
+    "screens",
+)
+"""Modules and packages that must do without torch. The trainer is one of them until it owns its run."""
+
+OPENS_THE_LAB = "lab.cli"
+FIRST_PAINT = (
+    "lab.cli",
+    "lab.runs.find_runs",
+    "lab.core.machine",
+    "lab.runs.run_schema",
+    "lab.core.number_format",
+    "lab.planning.run_request",
+)
+HEAVY = {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "transformers"}
+
 MOST_FILES = 20
 MOST_LINES = 400
 MOST_LINES_OF_A_CLASS = 300
@@ -61,6 +97,10 @@ class Contents(NamedTuple):
     """Those of the module itself."""
     imports: set[str]
     """Our own modules that it imports: also inside functions, and for type checkers only."""
+    at_its_level: set[str]
+    """Every module that it imports at its own level; not those for type checkers."""
+    inside_functions: set[str]
+    """Every module that it imports inside functions; not those for type checkers."""
     classes: list[tuple[str, int]]
     """Name and lines of each."""
     docstrings: list[str]
@@ -70,18 +110,26 @@ class Contents(NamedTuple):
 @cache
 def contents(name: str) -> Contents:
     tree = ast.parse(PATHS[name].read_text(encoding="utf-8"))
-    found = Contents(ast.get_docstring(tree) or "", len(tree.body), set(), [], [])
-    waiting: list[ast.AST] = [tree]
+    found = Contents(ast.get_docstring(tree) or "", len(tree.body), set(), set(), set(), [], [])
+    waiting: list[tuple[ast.AST, set[str]]] = [(tree, found.at_its_level)]
     while waiting:
-        node = waiting.pop()
+        node, loaded = waiting.pop()
         if isinstance(node, ast.expr):
             continue  # holds no statements
-        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            loaded = set()
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            loaded = found.inside_functions
+        waiting += ((child, loaded) for child in ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
-            found.imports.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {alias.name for alias in node.names}
+            found.imports.update(names)
+            loaded.update(names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{name} has a relative import"
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
             found.imports.update(inside & PATHS.keys() or {node.module})
+            loaded.update(inside, {node.module})
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             found.docstrings.append((ast.get_docstring(node) or "").partition("\n")[0])
             if isinstance(node, ast.ClassDef):
@@ -92,6 +140,32 @@ def contents(name: str) -> Contents:
 
 def imports(name: str) -> set[str]:
     return contents(name).imports
+
+
+def later(name: str) -> set[str]:
+    """Every module that ours of that name loads, at once or inside functions."""
+    return contents(name).at_its_level | contents(name).inside_functions
+
+
+def loads(names: Iterable[str]) -> set[str]:
+    """Everything that importing these modules imports in turn, by what stands in the files."""
+    seen: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        parts = waiting.pop().split(".")
+        for prefix in (".".join(parts[:end]) for end in range(1, len(parts) + 1)):
+            if prefix not in seen:
+                seen.add(prefix)
+                waiting += contents(prefix).at_its_level if prefix in PATHS else ()
+    return seen
+
+
+def inside(package: str) -> list[str]:
+    return [name for name in PATHS if name == package or name.startswith(package + ".")]
+
+
+def top_levels(names: Iterable[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
 
 
 def package_of(name: str) -> str:
@@ -184,3 +258,65 @@ RIDDLES = ("What ", "Where ", "How ", "Whether ", "Which ", "Whose ", "Who ", "W
 def test_a_docstring_names_the_thing_and_does_not_ask() -> None:
     asking = [f"{name}: {first}" for name in PATHS for first in contents(name).docstrings if first.startswith(RIDDLES)]
     assert asking == []
+
+
+def assert_without_torch(names: Iterable[str]) -> None:
+    if "torch" in loads(names):
+        assert [name for name in names if "torch" in loads([name])] == []
+
+
+def test_what_must_do_without_torch_does_and_opening_the_lab_loads_nothing_heavy_nor_the_command_line() -> None:
+    names = [name for package in TORCH_FREE for name in inside(package)]
+    assert set(TORCH_FREE) <= set(names)
+    assert_without_torch(names)
+    loaded = "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    opening = f"import sys, lab.cli, screens.app, screens.home.home_screen\n{loaded}"
+    program = f"{opening}\nimport {', '.join(names)}\n{loaded}"
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, cwd="/")
+    by_opening, by_all = (set(line.split()) for line in done.stdout.splitlines())
+    assert not by_opening & {"click", *HEAVY}
+    assert "click" in by_all
+    assert not by_all & {"torch", "py3langid"}, "nor the language classifier"
+
+
+def test_screens_import_nothing_that_needs_torch_not_even_later() -> None:
+    assert_without_torch({imported for name in inside("screens") for imported in later(name)})
+
+
+@pytest.mark.parametrize("name", FIRST_PAINT)
+def test_what_home_needs_loads_nothing_heavy(name: str) -> None:
+    assert not loads([name]) & HEAVY
+
+
+def test_models_import_neither_lab_nor_screens() -> None:
+    for name in inside("models"):
+        assert not top_levels(later(name)) & {"lab", "screens", "textual"}, name
+
+
+def test_lab_imports_no_screen() -> None:
+    for name in inside("lab"):
+        found = top_levels(later(name)) & {"screens", "textual"}
+        assert found <= ({"screens"} if name == OPENS_THE_LAB else set()), name
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path) -> Path:
+    """A working directory whose folders have the names of ours, and break whoever imports them."""
+    for name in (*PACKAGES[:3], "checkpoints"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')\n")
+    (tmp_path / "text.txt").write_text("the big dog ran fast. " * 100)
+    return tmp_path
+
+
+def test_the_lab_works_where_folders_have_its_names(poisoned: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    environment = os.environ | {"LLMLAB_HOME": str(tmp_path_factory.mktemp("home"))}
+    llmlab = Path(sys.executable).with_name("llmlab")
+    shape = ["--preset", "nano", "--context", "16", "--tokenizer", "bytes"]
+    for arguments in (["train", "text.txt", *shape, "--steps", "3", "--threads", "1", "--name", "tiny", "--quiet"], ["runs"]):
+        done = subprocess.run(
+            [llmlab, *arguments], cwd=poisoned, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "tiny" in done.stdout
+        assert "finished" in done.stdout

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -173,15 +174,14 @@ def test_an_error_of_the_disk_further_on(tmp_path: Path) -> None:
         list(corpus.chunks())
 
 
-def test_standard_input_can_be_read_twice() -> None:
-    code = (
-        "from lab.data.text_source import open_corpus; c = open_corpus('-')\n"
-        "print(c.name, c.source, c.bytes, ascii([*c.chunks()]), ascii([*c.chunks()]))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], input="café\r\n".encode(), capture_output=True, check=True)
-    assert ran.stdout.decode() == "stdin - 6 ['caf\\xe9\\n'] ['caf\\xe9\\n']\n"
-    ran = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=False)
-    assert b"UserError: standard input is empty; choose another text." in ran.stderr
+def test_standard_input_can_be_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("café\r\n".encode())))
+    corpus = open_corpus("-")
+    assert (corpus.name, corpus.source, corpus.bytes) == ("stdin", "-", 6)
+    assert [[*corpus.chunks()] for _ in range(2)] == [["café\n"]] * 2
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(UserError, match=r"^standard input is empty; choose another text\.$"):
+        open_corpus("-")
 
 
 def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:

@@ -3,9 +3,6 @@
 import inspect
 import random
 import statistics
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -111,8 +108,3 @@ def test_the_table_of_names_has_each_code_of_the_model_once() -> None:
 
     assert set(LANGUAGES) < set(LanguageIdentifier.from_model_file(MODEL_FILE).labels)
     assert "zxx" not in LANGUAGES, "no language"
-
-
-def test_neither_the_lab_nor_its_commands_load_the_model_at_their_start() -> None:
-    code = "import sys, screens.app, screens.data.look_page, lab.cli.commands.data_command; assert 'py3langid' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[4])
