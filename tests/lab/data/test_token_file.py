@@ -48,7 +48,7 @@ def test_tokens_on_disk_are_the_text(tmp_path: Path, kind: str) -> None:
 def test_batches_on_several_threads_change_no_id(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of very different length, so that threads finish out of order, and few bytes in memory, so that reading waits."""
     (tmp_path / "texts").mkdir()
-    for number, lines in enumerate((1, 4000, 0, 2, 9000, 1, 1, 3000)):
+    for number, lines in enumerate((1, 1000, 0, 2, 2250, 1, 1, 750)):
         (tmp_path / "texts" / f"{number}.txt").write_text("The big dog <|endoftext|> ran — größer, 犬が走った 🐕.\n" * lines)
     corpus = open_corpus(str(tmp_path / "texts"))
     split = split_text(corpus)
@@ -61,9 +61,9 @@ def test_batches_on_several_threads_change_no_id(tmp_path: Path, kind: str, monk
     for offset, piece, starts in pieces(corpus, split.cuts):
         expected += [tokenizer.end_of_text] if starts and offset else []  # type: ignore[list-item]
         expected += tokenizer.encode(piece.decode())
-    monkeypatch.setattr("lab.data.token_file.MOST_BYTES_IN_MEMORY", 300_000)
+    monkeypatch.setattr("lab.data.token_file.MOST_BYTES_IN_MEMORY", 75_000)
     written = []
-    for batch_bytes, threads in ((1 << 18, 4), (1, 3), (1 << 30, 1)):
+    for batch_bytes, threads in ((1 << 16, 4), (1, 3), (1 << 30, 1)):
         monkeypatch.setattr("lab.data.token_file.BATCH_BYTES", batch_bytes)
         written.append(tokenize_corpus(corpus, split, tokenizer, tmp_path / "tokens.bin", threads=threads))
         data = (tmp_path / "tokens.bin").read_bytes()

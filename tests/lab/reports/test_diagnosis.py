@@ -202,29 +202,6 @@ def headline(name: str, until: float = float("inf"), phase: str = "") -> str:
     return verdict_line(judged, diagnosis_of(judged)).text
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_tick_at_a_baseline_that_needs_no_learning(name: str) -> None:
-    """At every evaluation on the way and at the end: what token frequencies alone lose, or more, is nothing to be ticked."""
-    run = recorded(name)
-    assert run.head.entropy is not None
-    assert run.head.entropy.validation is not None
-    level = min(math.log(run.head.config.model.vocab_size), run.head.entropy.validation.unigram_loss)
-    for step, loss in zip(run.history.eval_steps, run.history.val_losses, strict=True):
-        for phase in ("training", "stopped"):
-            if loss > 0.98 * level:
-                assert not headline(name, step, phase).startswith("✓"), (step, loss, level)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_rollback_is_in_the_headline(name: str) -> None:
-    run = recorded(name)
-    backs = [event.step for event in run.events if event.kind == "back"]
-    for step in (*run.history.eval_steps, float("inf")):
-        number = sum(back <= min(step, run.history.steps[-1]) for back in backs) if len(run.history.steps) else 0
-        said = headline(name, step)
-        assert (f"{number} rollback" in said) == (number > 0 and "failed" not in said), said
-
-
 def test_every_recorded_run_is_in_the_table() -> None:
     assert list(NAMES) == sorted(TABLE)
     assert len(TABLE) >= 25
@@ -242,15 +219,50 @@ def test_each_run_gets_its_verdict_and_no_other(name: str) -> None:
     for words in case.never:
         assert not re.search(words, found.sentences), (words, found.sentences)
     assert re.search(case.headline, headline(name)), headline(name)
+    for phase in ("finished", "stopped", "interrupted", "failed"):
+        said = recorded(name).diagnosis(phase).sentences
+        assert "Stop it" not in said, "advice for a run that goes on"
+        assert "can be stopped" not in said
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_run_is_called_what_it_does_not_become(name: str) -> None:
-    """At every evaluation on the way, the verdict is one that a run of this kind may pass through."""
+def test_at_every_evaluation_on_the_way_nothing_is_said_that_does_not_hold(name: str) -> None:
+    """The verdict is one that a run of this kind may pass through; a loss above the text's entropies is not called its limit; a
+    lower learning rate that is advised is at most half of what rollbacks have left, and at most the default."""
     case = TABLE[name]
     for step in recorded(name).history.eval_steps:
-        found = recorded(name, step).diagnosis("training")
+        run = recorded(name, step)
+        found, entropy = run.diagnosis("training"), run.head.entropy
         assert found.verdict in ON_THE_WAY | {case.verdict} | case.passes, f"{found.sentences} at step {step}"
+        assert entropy is not None
+        assert "can make of this text" not in found.sentences
+        if found.verdict == "plateau" and run.history.smooth[-1] > min(entropy.unigram, entropy.bigram) * 1.03:
+            assert "so it is not the limit of the text" in found.sentences, found.sentences
+        left = run.head.config.train.lr * 0.5 ** sum(event.kind == "back" for event in run.events)
+        default = default_lr(run.head.config.model.width, run.head.config.train.optimizer)
+        said = run.diagnosis().sentences
+        for advised in re.findall(r"lower learning rate, such as ([\d.e−-]+\d)", said):
+            assert float(advised.replace("−", "-")) <= min(left / 2, default) * 1.05
+        for above in re.findall(r"far above the default of ([\d.e-]+\d);", said):
+            assert float(above) <= min(left / 2, default)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_headline_has_every_rollback_and_no_tick_at_a_baseline_that_needs_no_learning(name: str) -> None:
+    """At every evaluation on the way and at the end: what token frequencies alone lose, or more, is nothing to be ticked."""
+    run = recorded(name)
+    backs = [event.step for event in run.events if event.kind == "back"]
+    for step in (*run.history.eval_steps, float("inf")):
+        number = sum(back <= min(step, run.history.steps[-1]) for back in backs) if len(run.history.steps) else 0
+        said = headline(name, step)
+        assert (f"{number} rollback" in said) == (number > 0 and "failed" not in said), said
+    assert run.head.entropy is not None
+    assert run.head.entropy.validation is not None
+    level = min(math.log(run.head.config.model.vocab_size), run.head.entropy.validation.unigram_loss)
+    for step, loss in zip(run.history.eval_steps, run.history.val_losses, strict=True):
+        for phase in ("training", "stopped"):
+            if loss > 0.98 * level:
+                assert not headline(name, step, phase).startswith("✓"), (step, loss, level)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -273,32 +285,6 @@ def test_every_loss_in_a_sentence_is_that_of_the_step_it_names(name: str) -> Non
         for step, loss in zip((first, last), pair, strict=True):
             near = [m.loss for m in trained if m.loss is not None and abs(m.step - float(step.replace(",", ""))) <= 30]
             assert min(near) - 0.005 <= float(loss) <= max(near) + 0.005
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_loss_above_the_text_s_entropies_is_never_called_its_limit(name: str) -> None:
-    """At every evaluation on the way."""
-    for step in recorded(name).history.eval_steps:
-        run = recorded(name, step)
-        found, entropy = run.diagnosis("training"), run.head.entropy
-        assert entropy is not None
-        assert "can make of this text" not in found.sentences
-        if found.verdict == "plateau" and run.history.smooth[-1] > min(entropy.unigram, entropy.bigram) * 1.03:
-            assert "so it is not the limit of the text" in found.sentences, found.sentences
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_lr_is_advised_above_what_worked(name: str) -> None:
-    """A lower learning rate that is advised is at most half of what rollbacks have left, and at most the default."""
-    run = recorded(name)
-    for step in run.history.eval_steps:
-        here = recorded(name, step)
-        left = here.head.config.train.lr * 0.5 ** sum(event.kind == "back" for event in here.events)
-        default = default_lr(here.head.config.model.width, here.head.config.train.optimizer)
-        for advised in re.findall(r"lower learning rate, such as ([\d.e−-]+\d)", here.diagnosis().sentences):
-            assert float(advised.replace("−", "-")) <= min(left / 2, default) * 1.05
-        for above in re.findall(r"far above the default of ([\d.e-]+\d);", here.diagnosis().sentences):
-            assert float(above) <= min(left / 2, default)
 
 
 def test_the_rate_that_trained_weights_get_is_not_called_far_below_the_default() -> None:
@@ -345,14 +331,6 @@ def test_the_weights_of_step_0_are_never_called_the_best() -> None:
     for name in NAMES:
         for step in recorded(name).history.eval_steps:
             assert "weights of step 0 " not in told(name, step)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_advice_to_stop_is_for_a_run_that_goes_on(name: str) -> None:
-    for phase in ("finished", "stopped", "interrupted", "failed"):
-        said = recorded(name).diagnosis(phase).sentences
-        assert "Stop it" not in said
-        assert "can be stopped" not in said
 
 
 def test_right_after_a_rollback_nothing_is_judged() -> None:
