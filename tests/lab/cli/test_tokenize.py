@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import click
 import pytest
 
 from models.tokenizers.tokenizer import Tokenizer
@@ -157,15 +158,24 @@ def test_the_ids_of_a_file_are_those_of_its_bytes_or_it_says_so(
 
 
 @pytest.mark.parametrize("options", [("--file",), ("--learn",)])
-def test_waiting_for_a_named_pipe_is_said(llmlab: Call, tmp_path: Path, options: tuple[str, ...]) -> None:
-    pipe = tmp_path / "pipe"
+def test_waiting_for_a_named_pipe_is_said(
+    llmlab: Call, tmp_path: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, said, echo = tmp_path / "pipe", f"llmlab: {tmp_path}/pipe is a named pipe; waiting for a program to write", click.echo
     os.mkfifo(pipe)
-    writer = threading.Timer(2.0, pipe.write_text, ["the dog ran and the dog sat"])
-    writer.start()
+    writer = threading.Thread(target=pipe.write_text, args=("the dog ran and the dog sat",), daemon=True)
+
+    def echo_then_write(words: str, **more: bool) -> None:
+        echo(words, **more)
+        if words.startswith(said):
+            writer.start()
+
+    monkeypatch.setattr("lab.data.text_source.PIPE_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(click, "echo", echo_then_write)
     done = llmlab("tokenize", "--tokenizer", "bytes", *options, pipe)
     writer.join()
     assert done.code == 0
-    assert done.err.startswith(f"llmlab: {pipe} is a named pipe; waiting for a program to write to it.")
+    assert done.err.startswith(f"{said} to it.")
 
 
 @pytest.mark.parametrize("query", ["0xzz", "0x123", "^0xe", "0xe2 8", "0X0g"])
