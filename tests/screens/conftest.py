@@ -7,6 +7,7 @@ import math
 import os
 import pkgutil
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,10 @@ from textual.screen import Screen
 from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
+from lab.core.errors import UserError
 from lab.core.machine import Machine
+from lab.core.parallel.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
+from lab.core.visible_text import visible
 from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
@@ -312,6 +316,33 @@ def late_answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., LateAnswer]:
     return replace
 
 
+class _GivenUpError(Exception):
+    pass
+
+
+async def ask_thread(module: str, request: Any, reply_type: object, progress: Progress, *, work: str) -> Any:
+    """As `ask_process`, with a thread in place of the process; where the task is cancelled it ends at its next progress."""
+    asked = msgspec.json.decode(msgspec.json.encode(request), type=type(request))
+    if getattr(asked, "aside", False):
+        asked = msgspec.structs.replace(asked, aside=False)  # the priority is not this thread's alone
+    loop, is_given_up, told = asyncio.get_running_loop(), threading.Event(), -math.inf
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if is_given_up.is_set():
+            raise _GivenUpError
+        if time.monotonic() >= told + SECONDS_BETWEEN_PROGRESS:
+            told = time.monotonic()
+            loop.call_soon_threadsafe(lambda: is_given_up.is_set() or progress(done, total))
+
+    try:
+        return await asyncio.to_thread(importlib.import_module(module)._work, asked, tell)
+    except UserError as error:
+        raise UserError(visible(str(error))) from error
+    finally:
+        is_given_up.set()
+
+
 @pytest.fixture
 def make_run(home: Path) -> Iterator[MakeRun]:
     """Makes a run in `home`; one that is going on has its lock held, as if its trainer were there."""
@@ -378,6 +409,20 @@ def _styles_are_parsed_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", parse_once)
         yield
+
+
+@pytest.fixture(autouse=True)
+def texts_are_read_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads do what screens ask processes for, which take a quarter of a second to start."""
+    for module in ("lab.planning.split_process", "lab.data.cleaning.funnel_process"):
+        monkeypatch.setattr(f"{module}.ask_process", ask_thread)
+
+
+@pytest.fixture
+def texts_are_read_in_processes(texts_are_read_in_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes do it, as they do for users."""
+    for module in ("lab.planning.split_process", "lab.data.cleaning.funnel_process"):
+        monkeypatch.setattr(f"{module}.ask_process", ask_process)
 
 
 @pytest.fixture(autouse=True)
