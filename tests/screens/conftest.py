@@ -27,6 +27,7 @@ from lab.core.errors import UserError
 from lab.core.machine import Machine
 from lab.core.parallel.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
 from lab.core.visible_text import visible
+from lab.data.builtin_texts import is_builtin
 from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
@@ -320,9 +321,16 @@ class _GivenUpError(Exception):
     pass
 
 
+_of_builtin_texts: dict[bytes, Any] = {}
+"""Replies to what was asked of built-in texts, which are always the same and long."""
+
+
 async def ask_thread(module: str, request: Any, reply_type: object, progress: Progress, *, work: str) -> Any:
     """As `ask_process`, with a thread in place of the process; where the task is cancelled it ends at its next progress."""
-    asked = msgspec.json.decode(msgspec.json.encode(request), type=type(request))
+    words = msgspec.json.encode(request)
+    if words in _of_builtin_texts:
+        return _of_builtin_texts[words]
+    asked = msgspec.json.decode(words, type=type(request))
     if getattr(asked, "aside", False):
         asked = msgspec.structs.replace(asked, aside=False)  # the priority is not this thread's alone
     loop, is_given_up, told = asyncio.get_running_loop(), threading.Event(), -math.inf
@@ -336,7 +344,10 @@ async def ask_thread(module: str, request: Any, reply_type: object, progress: Pr
             loop.call_soon_threadsafe(lambda: is_given_up.is_set() or progress(done, total))
 
     try:
-        return await asyncio.to_thread(importlib.import_module(module)._work, asked, tell)
+        reply = await asyncio.to_thread(importlib.import_module(module)._work, asked, tell)
+        if is_builtin(asked.source) and not msgspec.to_builtins(asked).get("save"):
+            _of_builtin_texts[words] = reply
+        return reply
     except UserError as error:
         raise UserError(visible(str(error))) from error
     finally:

@@ -47,9 +47,17 @@ def fill(pilot: Pilot[None], **values: str) -> None:
         screen_of(pilot).query_one(f"#{name}", Input).value = value
 
 
-async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: list[str], home: Path) -> None:
+async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: list[str], home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        fill(pilot, context="8", width="130")
+        await pilot.pause()
+        fill(pilot, context="8", width="12345678")
+        width = screen_of(pilot).query_one("#width", Input)
+        width.focus()
+        await pilot.pause()
+        for key in (*["backspace"] * 8, *"130"):  # in one packet
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: width.value == "130")
+        await pilot.press("escape")
         await pilot.pause()
         assert "width 130 cannot be divided among 4 heads" in text_of(pilot, "#problems")
         assert screen_of(pilot).query_one("#field-width", Field).has_class("-wrong")
@@ -73,29 +81,29 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         await pilot.pause()
         assert not started
         assert not list(home.iterdir())
+        screen = screen_of(pilot)
         fill(pilot, width="132")
         await pilot.pause()
         assert text_of(pilot, "#problems") == ""
-        assert screen_of(pilot).query_one("#cost-title").display
-
-
-async def test_what_is_typed_behind_a_backspace_in_one_packet_does_not_overtake_it(app: TrainApp, home: Path, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
+        assert screen.query_one("#cost-title").display
+        screen.making = False
         await pilot.pause()
-        width = screen_of(pilot).query_one("#width", Input)
-        width.focus()
-        width.value = "12345678"
+        screen.new_run.form.focus_start()
+        await pilot.press("enter")
+        assert app.focused is None, "a hidden field is never given the focus"
+        assert not started
+        screen.making = True
         await pilot.pause()
-        for key in (*["backspace"] * 8, *"130"):
-            app.post_message(events.Key(key, key if len(key) == 1 else None))
-        await until(pilot, lambda: width.value == "130")
+        assert app.focused is not None
+        assert app.focused.id == "start"
 
 
+@pytest.mark.usefixtures("texts_are_read_in_processes")
 async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
     app: TrainApp, started: list[str], home: Path, until: Any
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
+        await until(pilot, lambda: "also stands" in dict(screen_of(pilot).query_one(FactList).facts).get("validation", ""))
         assert text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about ")
         fill(pilot, layers="1", heads="2", width="8", context="4", length="30", batch="2", name="small")
         await pilot.press("s")
@@ -108,87 +116,57 @@ async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
         assert [path.name for path in home.iterdir()] == ["small"]
 
 
-async def test_a_hidden_field_is_never_given_the_focus(app: TrainApp, started: list[str], home: Path) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        screen = screen_of(pilot)
-        screen.making = False
-        await pilot.pause()
-        screen.new_run.form.focus_start()
-        await pilot.press("enter")
-        assert app.focused is None
-        assert not started
-        screen.making = True
-        await pilot.pause()
-        assert app.focused is not None
-        assert app.focused.id == "start"
+async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_gives_it_up(
+    app: TrainApp, started: list[str], home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(request: Any, progress: Any) -> Run:
+        raise UserError("The disk is full.")
 
+    def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
+        while True:
+            progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
+            time.sleep(0.01)
 
-async def test_a_text_that_is_gone_is_told_in_the_form(app: TrainApp, started: list[str], home: Path, until: Any) -> None:
+    def start(run: Run, waiting: Callable[[], None]) -> int:
+        while True:
+            waiting()
+            time.sleep(0.01)
+
     async with app.run_test(size=(80, 24)) as pilot:
+        screen, stages = screen_of(pilot), screen_of(pilot).query_one(Preparation)
+        fill(pilot, context="4", layers="1", heads="2", width="8", length="30")
+        with monkeypatch.context() as patch:
+            patch.setattr("screens.train.new_run.prepare_run", refuse)
+            await pilot.press("s")
+            await until(pilot, lambda: text_of(pilot, "#problems") == "✗ The disk is full.")
+            assert screen.making
+            assert app.focused is not None
+            assert app.focused.id == "start"
+            assert screen.new_run.form.display
+            patch.setattr("screens.train.new_run.prepare_run", prepare)
+            await pilot.press("s")
+            await until(pilot, lambda: stages.stages)
+            assert "▸ learning a vocabulary of 300  ━━━" in stages.render_line(0).text
+            assert stages.render_line(2).text.startswith("escape cancels it")
+            await pilot.press("escape")
+            await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
+            assert app.focused is not None
+            assert app.focused.id == "start"
+            assert app.current_mode == "train"
+        with monkeypatch.context() as patch:
+            patch.setattr("screens.train.new_run.start_trainer", start)
+            await pilot.press("s")
+            await until(pilot, lambda: stages.stages and stages.stages[-1][0] == "starting the trainer")
+            assert list(home.iterdir())
+            await pilot.press("escape")
+            await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
+            assert not list(home.iterdir())
         app.post_message(TextChosen("gone.txt", "", "train"))
         await until(pilot, lambda: "gone.txt does not exist" in text_of(pilot, "#problems"))
         await pilot.press("s")
         await pilot.pause()
         assert not started
         assert not [path for path in home.iterdir() if path.is_dir()], "no run"
-
-
-async def test_what_the_preparation_finds_wrong_is_told_in_the_form(
-    app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(request: Any, progress: Any) -> Run:
-        raise UserError("The disk is full.")
-
-    monkeypatch.setattr("screens.train.new_run.prepare_run", refuse)
-    async with app.run_test(size=(80, 24)) as pilot:
-        fill(pilot, context="4")
-        await pilot.press("s")
-        await until(pilot, lambda: text_of(pilot, "#problems") == "✗ The disk is full.")
-        assert screen_of(pilot).making
-        assert app.focused is not None
-        assert app.focused.id == "start"
-        assert screen_of(pilot).new_run.form.display
-
-
-async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
-        while True:
-            progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
-            time.sleep(0.01)
-
-    monkeypatch.setattr("screens.train.new_run.prepare_run", prepare)
-    async with app.run_test(size=(80, 24)) as pilot:
-        fill(pilot, context="4")
-        await pilot.press("s")
-        await until(pilot, lambda: screen_of(pilot).query_one(Preparation).stages)
-        assert "▸ learning a vocabulary of 300  ━━━" in screen_of(pilot).query_one(Preparation).render_line(0).text
-        assert screen_of(pilot).query_one(Preparation).render_line(2).text.startswith("escape cancels it")
-        await pilot.press("escape")
-        await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
-        assert app.focused is not None
-        assert app.focused.id == "start"
-        assert app.current_mode == "train"
-
-
-async def test_escape_gives_up_a_trainer_that_is_starting(
-    app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def start(run: Run, waiting: Callable[[], None]) -> int:
-        while True:
-            waiting()
-            time.sleep(0.01)
-
-    monkeypatch.setattr("screens.train.new_run.start_trainer", start)
-    async with app.run_test(size=(80, 24)) as pilot:
-        fill(pilot, context="4", layers="1", heads="2", width="8", length="30")
-        await pilot.press("s")
-        stages = screen_of(pilot).query_one(Preparation)
-        await until(pilot, lambda: stages.stages and stages.stages[-1][0] == "starting the trainer")
-        assert list(home.iterdir())
-        await pilot.press("escape")
-        await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
-        assert not list(home.iterdir())
 
 
 async def test_quitting_gives_a_preparation_up(
@@ -348,9 +326,8 @@ async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run:
         assert "cannot be read any more" in text_of(pilot, "#problems"), "its text is gone, which is still said"
 
 
-@pytest.mark.parametrize("newer", ["another base", "random weights", "settings of a run"])
 async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
-    app: TrainApp, make_run: Any, until: Any, late_answer: Any, newer: str
+    app: TrainApp, make_run: Any, until: Any, late_answer: Any
 ) -> None:
     make_run("slow")
     make_run("base")
@@ -358,24 +335,25 @@ async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
     def base_run(run: Run) -> BaseRun:
         return BaseRun(run.name, run.path, 300, run.config.model, run.config.tokenizer)
 
-    late = late_answer("screens.train.planned_run.base_choice.base_run", lambda run: run.name == "slow", base_run)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
         screen = screen_of(pilot)
         form = screen.new_run.form
-        screen.post_message(BaseChosen("slow"))
-        await until(pilot, late.asked.is_set)
-        if newer == "another base":
-            screen.post_message(BaseChosen("base"))
-            await until(pilot, lambda: form.base == "base")
-        elif newer == "random weights":
-            await pilot.press("B", "home", "enter")
-        else:
-            screen.post_message(SettingsCopied("base", Settings(lr="0.007"), {}, ""))
-            await until(pilot, lambda: form.settings.lr == "0.007")
-        settings = form.settings
-        await late.come(pilot)
-        assert (form.base, form.settings) == ("base" if newer == "another base" else "", settings)
+        for newer in ("random weights", "settings of a run", "another base"):
+            late = late_answer("screens.train.planned_run.base_choice.base_run", lambda run: run.name == "slow", base_run)
+            screen.post_message(BaseChosen("slow"))
+            await until(pilot, late.asked.is_set)
+            if newer == "another base":
+                screen.post_message(BaseChosen("base"))
+                await until(pilot, lambda: form.base == "base")
+            elif newer == "random weights":
+                await pilot.press("B", "home", "enter")
+            else:
+                screen.post_message(SettingsCopied("base", Settings(lr="0.007"), {}, ""))
+                await until(pilot, lambda: form.settings.lr == "0.007")
+            settings = form.settings
+            await late.come(pilot)
+            assert (form.base, form.settings) == ("base" if newer == "another base" else "", settings)
 
 
 async def test_of_two_clones_the_newer_is_in_the_form_and_the_older_opens_nothing(

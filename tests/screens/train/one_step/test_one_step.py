@@ -14,7 +14,6 @@ from textual.widgets import Input
 from lab.engine.method_registry import OneStepParams
 from lab.one_step.step_stages import STAGES
 from lab.views.blocks import Token
-from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
 from screens.messages import RunChosen
@@ -26,12 +25,9 @@ from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
 from tests.screens.train.one_step.fake_engine import WEIGHTS, FakeEngine
+from tests.screens.train.train_app import TrainApp
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-
-
-class TrainApp(LabApp):
-    DEFAULT_MODE = "train"
 
 
 def screen_of(pilot: Pilot[None]) -> OneStepScreen:
@@ -63,7 +59,7 @@ def opened(engine: FakeEngine, make_run: Callable[..., object], until: Any) -> A
 
     @asynccontextmanager
     async def open_it(size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
-        app = TrainApp(run="tale", preload=False)
+        app = TrainApp(run="tale", text="fable.txt", preload=False)
         async with app.run_test(size=size) as pilot:
             app.post_message(RunChosen("tale", "train"))
             train = app.screen
@@ -103,13 +99,23 @@ async def test_w_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(ope
         strip = screen_of(pilot).query_one(LossStrip)
         assert strip.chosen == 4
         assert [loss_of(token) for token in strip.tokens] == ["loss", "0.69", "3.91", "0.11", "16.1", "<0.01"]
+        await press(pilot, "ctrl+k")
+        assert screen_of(pilot).query_one(KeyBar).has_class("-open")
+        await press(pilot, "escape")
+        assert not screen_of(pilot).query_one(KeyBar).has_class("-open"), "the keys' second line is the nearest to leave"
+        await press(pilot, "e", "escape")
+        assert screen_of(pilot).query_one(StageList).has_focus
+        await press(pilot, "G", "k", "k", "enter")
+        assert screen_of(pilot).query_one(BlockView).has_focus
+        await press(pilot, "escape")
+        assert screen_of(pilot).query_one(StageList).has_focus
         await press(pilot, "escape")
         assert isinstance(pilot.app.screen, TrainScreen)
         assert engine.closed
 
 
 async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_it_is_found(
-    opened: Any, engine: FakeEngine
+    opened: Any, engine: FakeEngine, until: Any
 ) -> None:
     async with opened() as pilot:
         asked = [call.stage for call in engine.calls]
@@ -120,8 +126,11 @@ async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_i
         assert any(line.split()[:1] == ["dog"] or " dog   −0.750" in line for line in shown)
         assert any("W_in, layer 2" in line for line in shown)
         assert any("step +0.00250" in line for line in shown)
+        await press(pilot, "l", "j", "g")
+        assert engine.calls.count(OneStepParams(run="tale", stage="changes")) == 1, "found once for each batch"
         await press(pilot, "space")
         assert "loss 3.750" in text_of(screen_of(pilot).query_one(BackwardView))[0]
+        await until(pilot, lambda: OneStepParams(run="tale", stage="changes", applied=1) in engine.calls)
         await press(pilot, "enter")
         assert answered(pilot).stage == "gradients", "its numbers are a key away"
         assert screen_of(pilot).query_one(BlockView).display
@@ -132,18 +141,11 @@ async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_i
         assert answered(pilot).stage == "logits_gradient", "a click opens the numbers of what it is on"
 
 
-async def test_the_weight_changes_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
+async def test_every_stage_is_reached_and_those_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
     async with opened() as pilot:
-        await until(pilot, lambda: OneStepParams(run="tale", stage="changes") in engine.calls)
-        await press(pilot, "l", "j")
-        assert engine.calls.count(OneStepParams(run="tale", stage="changes")) == 1
-        await press(pilot, "space")
-        await until(pilot, lambda: OneStepParams(run="tale", stage="changes", applied=1) in engine.calls)
-
-
-async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
-    async with opened() as pilot:
+        seen = [answered(pilot).stage]
         await press(pilot, "j")
+        seen.append(answered(pilot).stage)
         for stage in ("losses", "logits_gradient", "gradients"):
             await until(pilot, lambda stage=stage: any(call.stage == stage for call in engine.calls))
             await settle(pilot)
@@ -151,16 +153,12 @@ async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEng
             assert answered(pilot).stage == stage
             assert [call.stage for call in engine.calls].count(stage) == 1
             assert screen_of(pilot).query_one(BlockView).view == engine.view(answered(pilot), 4)
+            seen.append(stage)
         asked = len(engine.calls)
         await press(pilot, "k", "k")
         assert answered(pilot).stage == "losses"
         assert "logits_gradient" not in [call.stage for call in engine.calls[asked:]]
-
-
-async def test_every_stage_is_reached_and_marked(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
-        seen = [answered(pilot).stage]
-        for _ in range(len(STAGES)):
+        for _ in STAGES:
             await press(pilot, "j")
             seen.append(answered(pilot).stage)
         assert list(dict.fromkeys(seen)) == list(STAGES)
@@ -168,23 +166,29 @@ async def test_every_stage_is_reached_and_marked(opened: Any, engine: FakeEngine
         await press(pilot, "g")
         assert answered(pilot).stage == "backward"
         assert status(pilot).startswith("stage 1/8")
+        await press(pilot, "j", "j", "j", "j", "j", "enter", "down")
+        assert WEIGHTS[1] in status(pilot)
+        await press(pilot, "enter")
+        assert (answered(pilot).stage, answered(pilot).weight) == ("weight", WEIGHTS[1]), "one of the largest changes"
+        assert screen_of(pilot).query_one(StageList).has_focus
 
 
-async def test_space_takes_a_step_each_time_and_u_undoes_one(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
+async def test_steps_tokens_windows_and_batches_are_chosen(opened: Any, engine: FakeEngine) -> None:
+    async with opened((120, 40)) as pilot:
+        keys = screen_of(pilot).query_one(KeyBar)
+        assert "space take the step" in keys.render_line(0).text
+        assert "undo" not in keys.render_line(0).text
+        assert all(binding.tooltip for binding in OneStepScreen.BINDINGS)  # type: ignore[union-attr]
         await press(pilot, "u")
         assert answered(pilot).applied == 0
         await press(pilot, "space", "space", "space")
         assert answered(pilot).applied == 3
+        assert "u undo" in keys.render_line(0).text
         facts = screen_of(pilot).query_one("#step-facts", StatusLine)
         assert facts.right[-2:] == ("tale step 2,000 (last) + 3 taken", "loss 4.000 → 3.250")
         await press(pilot, "u")
         assert answered(pilot).applied == 2
         assert facts.right[-2:] == ("tale step 2,000 (last) + 2 taken", "loss 4.000 → 3.500")
-
-
-async def test_tokens_windows_and_batches_are_chosen(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
         await press(pilot, "right", "right", "right")
         assert answered(pilot).position == 5
         await press(pilot, *["left"] * 9)
@@ -201,35 +205,14 @@ async def test_tokens_windows_and_batches_are_chosen(opened: Any, engine: FakeEn
         assert answered(pilot).opened == 1
 
 
-async def test_a_typed_sentence_is_learned_from_and_b_leads_back(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
-        await press(pilot, "space", "e")
-        editor = screen_of(pilot).query_one("#step-editor", Input)
-        assert editor.has_focus
-        editor.value = "abc"
-        await press(pilot, "enter")
-        assert (answered(pilot).text, answered(pilot).applied) == ("abc", 0)
-        assert screen_of(pilot).query_one("#step-facts", StatusLine).left == "sentence · token 3/3"
-        await press(pilot, "b")
-        assert answered(pilot).text is None
-
-
-async def test_ctrl_k_shows_the_keys_and_leaves_the_sentence(opened: Any) -> None:
-    async with opened() as pilot:
-        await press(pilot, "e")
-        editor = screen_of(pilot).query_one("#step-editor", Input)
-        editor.value = "abc"
-        await press(pilot, "home", "ctrl+k")
-        assert editor.value == "abc"
-        assert screen_of(pilot).query_one(KeyBar).has_class("-open")
-
-
-async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any, engine: FakeEngine) -> None:
+async def test_a_typed_sentence_is_learned_from_unless_it_is_empty_and_b_leads_back(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
         await press(pilot, "j", "space")
         before = screen_of(pilot).selected
         await press(pilot, "e")
-        screen_of(pilot).query_one("#step-editor", Input).value = ""
+        editor = screen_of(pilot).query_one("#step-editor", Input)
+        assert editor.has_focus
+        editor.value = ""
         await press(pilot, "enter")
         assert status(pilot).startswith("The sentence is empty")
         assert screen_of(pilot).query_one("#step-status").has_class("-error")
@@ -237,31 +220,16 @@ async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any,
         await press(pilot, "j")
         assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "losses")
         assert not screen_of(pilot).query_one("#step-status").has_class("-error")
-
-
-async def test_escape_leaves_the_editor_then_the_numbers_then_the_screen(opened: Any) -> None:
-    async with opened() as pilot:
-        await press(pilot, "ctrl+k")
+        await press(pilot, "e")
+        editor.value = "abc"
+        await press(pilot, "home", "ctrl+k")
+        assert editor.value == "abc", "it shows the keys"
         assert screen_of(pilot).query_one(KeyBar).has_class("-open")
-        await press(pilot, "escape")
-        assert not screen_of(pilot).query_one(KeyBar).has_class("-open"), "the keys' second line is the nearest to leave"
-        await press(pilot, "e", "escape")
-        assert screen_of(pilot).query_one(StageList).has_focus
-        await press(pilot, "G", "k", "k", "enter")
-        assert screen_of(pilot).query_one(BlockView).has_focus
-        await press(pilot, "escape")
-        assert screen_of(pilot).query_one(StageList).has_focus
-        await press(pilot, "escape")
-        assert isinstance(pilot.app.screen, TrainScreen)
-
-
-async def test_enter_on_one_of_the_largest_changes_shows_that_weight(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
-        await press(pilot, "j", "j", "j", "j", "j", "enter", "down")
-        assert WEIGHTS[1] in status(pilot)
         await press(pilot, "enter")
-        assert (answered(pilot).stage, answered(pilot).weight) == ("weight", WEIGHTS[1])
-        assert screen_of(pilot).query_one(StageList).has_focus
+        assert (answered(pilot).text, answered(pilot).applied) == ("abc", 0)
+        assert screen_of(pilot).query_one("#step-facts", StatusLine).left == "sentence · token 3/3"
+        await press(pilot, "b")
+        assert answered(pilot).text is None
 
 
 async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened: Any, engine: FakeEngine) -> None:
@@ -273,80 +241,56 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
         await press(pilot, "j")
         assert (answered(pilot).stage, answered(pilot).applied) == ("batch", 1)
         assert status(pilot).startswith("stage 2/8")
+        engine.pid = None
+        screen_of(pilot).notices.pulse()
+        assert status(pilot).startswith("The engine has ended."), "while idle"
+        await press(pilot, "j")
+        assert status(pilot).startswith("stage 3/8")
 
 
 async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
     opened: Any, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened() as pilot:
-        screen = screen_of(pilot)
+        screen, notices = screen_of(pilot), screen_of(pilot).notices
         assert not screen.check_action("restart_engine", ())
         engine.gate.clear()
         now = 1000.0
         monkeypatch.setattr("screens.engine.engine_notices.time", SimpleNamespace(monotonic=lambda: now))
         await pilot.press("space")
         now += SLOW_AFTER
-        screen.notices.pulse()
+        notices.pulse()
         assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 2 s.")
         assert status(pilot).endswith("If it is stuck, R restarts the engine.")
         await press(pilot, "R")
         await settle(pilot)
         assert engine.killed == 1
-        assert (answered(pilot).applied, screen.notices.waited) == (1, 0.0)
+        assert (answered(pilot).applied, notices.waited) == (1, 0.0)
         assert status(pilot).startswith("stage 1/8")
-
-
-async def test_an_engine_that_loads_is_called_stuck_only_when_loading_has_taken_long(
-    opened: Any, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened() as pilot:
-        notices = screen_of(pilot).notices
         engine.gate.clear()
         now = 1000.0
-        monkeypatch.setattr("screens.engine.engine_notices.time", SimpleNamespace(monotonic=lambda: now))
         notices.due = LOADING
         await pilot.press("space")
         now += SLOW_AFTER
         notices.pulse()
-        assert status(pilot) == "Loading PyTorch and the model… 2 s."
+        assert status(pilot) == "Loading PyTorch and the model… 2 s.", "not called stuck before it has taken long"
         now = 1000.0 + LOADS_WITHIN
         notices.pulse()
         assert status(pilot) == "Loading PyTorch and the model… 20 s. If it is stuck, R restarts the engine."
         engine.gate.set()
 
 
-async def test_an_engine_that_ends_while_idle_is_told_of(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
-        engine.pid = None
-        screen_of(pilot).notices.pulse()
-        assert status(pilot).startswith("The engine has ended.")
-        await press(pilot, "j")
-        assert status(pilot).startswith("stage 2/8")
-
-
-async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngine, make_run: Callable[..., object]) -> None:
+async def test_another_run_that_is_chosen_is_shown_and_whoever_comes_to_train_with_one_leaves_it(
+    opened: Any, engine: FakeEngine, make_run: Callable[..., object], until: Any
+) -> None:
     make_run("other")
     async with opened() as pilot:
         await press(pilot, "space")
         screen_of(pilot).lab.run_name = "other"
         await settle(pilot)
         assert answered(pilot) == OneStepParams(run="other", stage="backward")
-
-
-async def test_whoever_comes_to_train_with_a_run_leaves_it(opened: Any, until: Any) -> None:
-    async with opened() as pilot:
-        pilot.app.post_message(RunChosen("tale", "train"))
+        pilot.app.post_message(RunChosen("other", "train"))
         await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen))
-
-
-async def test_help_and_keys_tell_of_it(opened: Any) -> None:
-    async with opened((120, 40)) as pilot:
-        words = "".join(segment.text for segment in screen_of(pilot).query_one(KeyBar).render_line(0))
-        assert "space take the step" in words
-        assert "undo" not in words
-        await press(pilot, "space")
-        assert "u undo" in "".join(segment.text for segment in screen_of(pilot).query_one(KeyBar).render_line(0))
-        assert all(binding.tooltip for binding in OneStepScreen.BINDINGS)  # type: ignore[union-attr]
 
 
 def test_a_loss_of_a_token_that_had_no_probability_at_all_is_infinite() -> None:
@@ -364,7 +308,7 @@ def test_picture(engine: FakeEngine, make_run: Callable[..., object], snap_compa
         await settle(pilot)
         await press(pilot, "j", "j", "space", "space")
 
-    assert snap_compare(TrainApp(run="tale", preload=False), terminal_size=size, run_before=go)
+    assert snap_compare(TrainApp(run="tale", text="fable.txt", preload=False), terminal_size=size, run_before=go)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -377,4 +321,4 @@ def test_picture_of_the_backward_pass(
         pilot.app.push_screen(OneStepScreen(engine))
         await settle(pilot)
 
-    assert snap_compare(TrainApp(run="tale", preload=False), terminal_size=size, run_before=go)
+    assert snap_compare(TrainApp(run="tale", text="fable.txt", preload=False), terminal_size=size, run_before=go)
