@@ -37,64 +37,104 @@ def lit(pilot: Pilot[None]) -> list[str]:
     return [text for line in lines for text, role in line if role == "lit"]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def a_click_chooses_the_head_it_is_on(pilot: Pilot[None]) -> None:
+    view, page = screen_of(pilot).query_one(InsightsView), screen_of(pilot).query_one(PageLines)
+    rows = page_of(pilot)
+    places = ((y, x) for y, row in enumerate(rows) for x in range(len(row)))
+    line, x = next(place for place in places if view._head_at(*place) == (1, 2))
+    assert view.chosen != (1, 2)
+    await pilot.click(page, offset=(x, line))
+    await pilot.pause()
+    assert view.chosen == (1, 2)
+    assert any("▸2.3" in row for row in page_of(pilot))
+    await pilot.click(page, offset=(2, 0))
+    await pilot.pause()
+    assert view.chosen == (1, 2), "the sentence above is no link"
+
+
 async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_the_evaluations(
-    make_run: Any, measured: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    make_run: Any, measured: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = TrainApp(preload=False)
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=size) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("e")
-        await pilot.pause()
-        page = page_of(pilot)
-        assert page[0].startswith("An induction head has formed: at step 1,000 head 3.2 pays 72.0% of its")
-        assert all(len(line.rstrip()) <= size[0] - 4 for line in page)
-        row = next(line for line in page if line.startswith("▸3.2"))
-        assert [number for number in row.split() if number[0].isdecimal()] == ["0.06", "0.02", "0.72"]
-        heads = [line[1:4] for line in page if line[2:3] == "." and line[:1] in " ▸"]
-        assert heads == [f"{layer}.{head}" for layer in range(1, 5) for head in range(1, 5)], "every head is in sight"
-        await pilot.press("up", "k")
-        assert any(line.startswith("▸2.4") for line in page_of(pilot))
-        await pilot.press("left", "h", "left", "left", "left", "left")
-        page = page_of(pilot)
-        assert page[0].startswith("No induction head at step 400: the nearest, head ")
-        assert any("step 400   5/11 ←/→" in line for line in page)
-        await pilot.press("enter")
-        await pilot.pause()
-        plot = screen_of(pilot).query_one("#head-history")
-        assert plot.display == (size == (80, 24)) or plot.size.height >= 9
-        await pilot.press("t")
-        await pilot.pause()
-        assert "step 400   5/11" in "".join(page_of(pilot)), "all pages are at the same evaluation"
-        offered = {each.binding.action for each in app.screen.active_bindings.values() if each.enabled}
-        assert "play" in offered
-        assert not offered & {"cursor", "recent", "bits"}, "the plot of these keys is out of sight"
-        await pilot.press("escape")
-        await pilot.pause()
-        assert screen_of(pilot).view.samples.display
-        assert app.current_mode == "train"
-
-
-async def test_a_single_evaluation_is_a_point_over_its_own_step_and_a_run_that_is_gone_is_named_on_every_page(
-    app: TrainApp, make_run: Any, measured: Any, until: Any
-) -> None:
-    run = make_run("tale", step=1000)
-    measured(run, range(0, 1))
+    for name in ("tale", "fable"):
+        measured(make_run(name, step=1000), range(0, 1001, 100))
     async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
+        for name, size in (("tale", (80, 24)), ("fable", (120, 40))):
+            await pilot.resize_terminal(*size)
+            await watch(pilot, until, name)
+            await pilot.press("e")
+            await pilot.pause()
+            page = page_of(pilot)
+            assert page[0].startswith("An induction head has formed: at step 1,000 head 3.2 pays 72.0% of its")
+            assert all(len(line.rstrip()) <= size[0] - 4 for line in page)
+            row = next(line for line in page if line.startswith("▸3.2"))
+            assert [number for number in row.split() if number[0].isdecimal()] == ["0.06", "0.02", "0.72"]
+            heads = [line[1:4] for line in page if line[2:3] == "." and line[:1] in " ▸"]
+            assert heads == [f"{layer}.{head}" for layer in range(1, 5) for head in range(1, 5)], "every head is in sight"
+            await pilot.press("up", "k")
+            assert any(line.startswith("▸2.4") for line in page_of(pilot))
+            await pilot.press("left", "h", "left", "left", "left", "left")
+            page = page_of(pilot)
+            assert page[0].startswith("No induction head at step 400: the nearest, head ")
+            assert any("step 400   5/11 ←/→" in line for line in page)
+            await pilot.press("enter")
+            await pilot.pause()
+            plot = screen_of(pilot).query_one("#head-history")
+            assert plot.display == (size == (80, 24)) or plot.size.height >= 9
+            await pilot.press("t")
+            await pilot.pause()
+            assert "step 400   5/11" in "".join(page_of(pilot)), "all pages are at the same evaluation"
+            offered = {each.binding.action for each in app.screen.active_bindings.values() if each.enabled}
+            assert "play" in offered
+            assert not offered & {"cursor", "recent", "bits"}, "the plot of these keys is out of sight"
+            await pilot.press("escape")
+            await pilot.pause()
+            assert screen_of(pilot).view.samples.display
+            assert app.current_mode == "train"
         await pilot.press("e", "enter")
         await pilot.pause()
+        await a_click_chooses_the_head_it_is_on(pilot)
+
+
+async def test_runs_with_fewer_measurements_show_those_and_one_that_is_gone_is_named_on_every_page(
+    app: TrainApp, make_run: Any, measured: Any, until: Any
+) -> None:
+    make_run("none", step=400)
+    older = make_run("older", step=1000)
+    measured(older, range(0, 1001, 100))
+    lines = [json.loads(line) for line in older.insights_path.read_bytes().splitlines()]
+    older.insights_path.write_bytes(b"".join(json.dumps(line | {"places": []}).encode() + b"\n" for line in lines))
+    single = make_run("single", step=1000)
+    measured(single, range(0, 1))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "none")
+        await pilot.press("e")
+        await pilot.pause()
+        assert page_of(pilot)[0].startswith("No measurements: this run was trained by an older version.")
+        await pilot.press("down", "left", "enter")
+        assert page_of(pilot)[0].startswith("No measurements")
+        await pilot.press("escape")
+        await watch(pilot, until, "older")
+        await pilot.press("t")
+        await pilot.pause()
+        page = page_of(pilot)
+        assert page[0] == "one place of the validation text   all that this older run measured"
+        assert lit(pilot) == [" dog"]
+        assert any(line.startswith("▸ dog         61.0%") for line in page)
+        await pilot.press("escape")
+        await watch(pilot, until, "single")
+        await pilot.press("e")
+        await pilot.pause()
         plot = screen_of(pilot).query_one("#head-history")
-        figure = plot.figure
-        assert {series.kind for series in figure.series} == {"dots", "level"}
-        axis = "".join(text for text, _ in draw(figure, 60, 9).lines[-1])
+        assert plot.display, "since enter"
+        assert {series.kind for series in plot.figure.series} == {"dots", "level"}
+        axis = "".join(text for text, _ in draw(plot.figure, 60, 9).lines[-1])
         assert axis.split() == ["0", "steps"]
         header = screen_of(pilot).query_one(RunHeader)
         assert not header.problem
-        rmtree(run.path)
-        await until(pilot, lambda: "tale is gone" in header.render_line(0).text)
+        rmtree(single.path)
+        await until(pilot, lambda: "single is gone" in header.render_line(0).text)
 
 
 def shown_insights(pilot: Pilot[None]) -> InsightHistory:
@@ -103,40 +143,45 @@ def shown_insights(pilot: Pilot[None]) -> InsightHistory:
     return found
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_the_grid_shows_every_head_now_and_over_all_evaluations(
-    app: TrainApp, make_run: Any, measured: Any, until: Any, size: tuple[int, int]
+    app: TrainApp, make_run: Any, measured: Any, until: Any
 ) -> None:
     measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
         await pilot.press("e")
-        await pilot.pause()
-        page = page_of(pilot)
-        assert all(len(line) <= size[0] - 4 for line in page)
-        assert len(page) <= screen_of(pilot).query_one("#insight-lines").size.height
-        point = shown_insights(pilot).points[-1]
-        first = next(at for at, line in enumerate(page) if line.startswith("  L1 "))
-        for layer in range(4):
-            written = re.findall(r"\.\d\d", page[first + layer])
-            assert written == [f"{score:.2f}"[1:] for place in range(3) for score in point.scores[place, layer]]
-        assert "▸3.2  previous token 0.06   duplicate token 0.02   induction 0.72" in page[first + 4]
-        lines = screen_of(pilot).query_one("#insight-lines").lines
-        (selected,) = {kind for kind in (piece[1] for piece in lines[first + 2]) if isinstance(kind, Heat) and kind.level > 20}
-        assert selected == heat(
-            "sequential", float(point.of("induction")[2, 1]) / highest_shown(shown_insights(pilot)), role="selected"
-        )
-        bands = [line for line in page if "▀" in line]
-        assert len(bands) == 8, "two of sixteen heads a line"
-        assert [line[:9] for line in bands[4:6]] == [" 3.1▸3.2 ", " 3.3 3.4 "], "both are named"
-        axis = page[page.index(bands[-1]) + 1]
-        assert axis.replace("step ", "").split()[0] == "0", "the first step; the last gives way to the mark"
-        cells = sum(len(text) for text, _ in lines[page.index(bands[0])] if "▀" in text)
-        assert cells % (3 * 11) == 0, "eleven evaluations, three scores"
-        await pilot.press("left", "left")
-        await pilot.pause()
-        marks = next(line for line in page_of(pilot) if line.count("▴") == 3)
-        assert marks.index("▴") == 9 + 8 * cells // 33 + cells // 33 // 2
+        for size in ((80, 24), (200, 60), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            page = page_of(pilot)
+            assert all(len(line) <= size[0] - 4 for line in page)
+            assert len(page) <= screen_of(pilot).query_one("#insight-lines").size.height
+            point = shown_insights(pilot).points[-1]
+            first = next(at for at, line in enumerate(page) if line.startswith("  L1 "))
+            for layer in range(4):
+                written = re.findall(r"\.\d\d", page[first + layer])
+                assert written == [f"{score:.2f}"[1:] for place in range(3) for score in point.scores[place, layer]]
+            assert "▸3.2  previous token 0.06   duplicate token 0.02   induction 0.72" in page[first + 4]
+            lines = screen_of(pilot).query_one("#insight-lines").lines
+            (selected,) = {
+                kind for kind in (piece[1] for piece in lines[first + 2]) if isinstance(kind, Heat) and kind.level > 20
+            }
+            assert selected == heat(
+                "sequential", float(point.of("induction")[2, 1]) / highest_shown(shown_insights(pilot)), role="selected"
+            )
+            bands = [line for line in page if "▀" in line]
+            assert len(bands) == 8, "two of sixteen heads a line"
+            assert [line[:9] for line in bands[4:6]] == [" 3.1▸3.2 ", " 3.3 3.4 "], "both are named"
+            axis = page[page.index(bands[-1]) + 1]
+            assert axis.replace("step ", "").split()[0] == "0", "the first step; the last gives way to the mark"
+            cells = sum(len(text) for text, _ in lines[page.index(bands[0])] if "▀" in text)
+            assert cells % (3 * 11) == 0, "eleven evaluations, three scores"
+            await pilot.press("left", "left")
+            await pilot.pause()
+            marks = next(line for line in page_of(pilot) if line.count("▴") == 3)
+            assert marks.index("▴") == 9 + 8 * cells // 33 + cells // 33 // 2
+            await pilot.press("right", "right")
+        await a_click_chooses_the_head_it_is_on(pilot)
 
 
 def test_a_deep_model_is_shown_by_its_layers_and_says_so() -> None:
@@ -163,7 +208,7 @@ def test_a_deep_model_is_shown_by_its_layers_and_says_so() -> None:
             )
 
 
-async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens(
+async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_updates_are_shown_by_part(
     app: TrainApp, make_run: Any, measured: Any, until: Any
 ) -> None:
     measured(make_run("tale", step=1000), range(0, 1001, 100))
@@ -181,20 +226,22 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens(
         )
         assert [line.split()[:2] for line in page[step + 1 : step + 4]] == [["▸", "flew"], ["ran", "30.0%"], ["all", "others"]]
         assert "91.0%" in page[step + 1]
-        await pilot.press("left", "left", "left", "left", "left", "left", "left", "left")
+        await pilot.press("left")
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        page = page_of(pilot)
+        listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
+        assert [line.split()[:2] for line in listed] == [["her", "50.0%"], ["▸", "flew"], ["dog", "55.0%"]]
+        assert "82.0%" in listed[1]
+        assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.⏎ The old cat saw big")
+        assert all(cell_len(line) <= 118 for line in page)
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("left", "left", "left", "left", "left", "left", "left")
         page = page_of(pilot)
         step = next(at for at, line in enumerate(page) if line.startswith("step 200   3/11"))
         assert page[step + 1].startswith("  ran         30.0%"), "the order is that of this evaluation"
         assert page[step + 2].startswith("▸ flew        19.0%")
-
-
-async def test_at_the_place_of_a_repetition_a_head_s_attention_is_shown(
-    app: TrainApp, make_run: Any, measured: Any, until: Any
-) -> None:
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("t", "down")
+        await pilot.press(*["right"] * 8, "down")
         await pilot.pause()
         page = page_of(pilot)
         assert len(page) <= 21
@@ -204,43 +251,22 @@ async def test_at_the_place_of_a_repetition_a_head_s_attention_is_shown(
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
         await pilot.press("up", "up", "up")
         assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
-
-
-async def test_where_there_is_room_all_places_are_listed_with_their_next_token_s_probability(
-    app: TrainApp, make_run: Any, measured: Any, until: Any
-) -> None:
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("t", "left")
+        await pilot.press("g")
         await pilot.pause()
         page = page_of(pilot)
-        listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
-        assert [line.split()[:2] for line in listed] == [["her", "50.0%"], ["▸", "flew"], ["dog", "55.0%"]]
-        assert "82.0%" in listed[1]
-        assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.⏎ The old cat saw big")
-        assert all(cell_len(line) <= 118 for line in page)
+        assert page[0].startswith("The update at step 1,000 changes ")
+        row = next(line for line in page if line.startswith("4 MLP"))
+        assert "2.0e−4" in row
+        assert "1.00" in row
+        await pilot.press("g")
+        await pilot.pause()
+        assert screen_of(pilot).query_one("#run-middle").display
 
 
 def test_the_end_of_a_text_is_cut_to_columns() -> None:
     assert tail("abcdef", 3) == "def"
     assert tail("a犬犬", 3) == "犬"
     assert tail("ab", 5) == "ab"
-
-
-async def test_a_run_of_an_older_version_has_one_place(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
-    run = make_run("tale", step=1000)
-    measured(run, range(0, 1001, 100))
-    lines = [json.loads(line) for line in run.insights_path.read_bytes().splitlines()]
-    run.insights_path.write_bytes(b"".join(json.dumps(line | {"places": []}).encode() + b"\n" for line in lines))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("t")
-        await pilot.pause()
-        page = page_of(pilot)
-        assert page[0] == "one place of the validation text   all that this older run measured"
-        assert lit(pilot) == [" dog"]
-        assert any(line.startswith("▸ dog         61.0%") for line in page)
 
 
 async def test_space_plays_the_evaluations_up_to_the_newest(
@@ -268,33 +294,6 @@ async def test_space_plays_the_evaluations_up_to_the_newest(
         await until(pilot, lambda: view.page == "words" and view.eval_step is None)
 
 
-async def test_updates_are_shown_by_part(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("g")
-        await pilot.pause()
-        page = page_of(pilot)
-        assert page[0].startswith("The update at step 1,000 changes ")
-        row = next(line for line in page if line.startswith("4 MLP"))
-        assert "2.0e−4" in row
-        assert "1.00" in row
-        await pilot.press("g")
-        await pilot.pause()
-        assert screen_of(pilot).query_one("#run-middle").display
-
-
-async def test_a_run_without_measurements_says_so(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=400)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("e")
-        await pilot.pause()
-        assert page_of(pilot)[0].startswith("No measurements: this run was trained by an older version.")
-        await pilot.press("down", "left", "enter")
-        assert page_of(pilot)[0].startswith("No measurements")
-
-
 @pytest.mark.parametrize("paints", [True, False])
 def test_update_ratios_are_measured_by_what_is_usual_for_the_optimizer(paints: bool) -> None:
     history = InsightHistory()
@@ -316,32 +315,6 @@ def test_update_ratios_are_measured_by_what_is_usual_for_the_optimizer(paints: b
         assert shown == {"adamw": [-32, 0, 32, 32], "muon": [-32, -32, 0, 32]}
     else:
         assert shown == {"adamw": [1, 2, 4, 4], "muon": [0, 1, 2, 4]}
-
-
-@pytest.mark.parametrize("colours", ["truecolor", ""])
-async def test_a_click_chooses_the_head_it_is_on(
-    app: TrainApp, make_run: Any, measured: Any, until: Any, monkeypatch: pytest.MonkeyPatch, colours: str
-) -> None:
-    if not colours:
-        monkeypatch.setenv("NO_COLOR", "1")
-        app = TrainApp(preload=False)
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("e")
-        await pilot.pause()
-        view, page = screen_of(pilot).query_one(InsightsView), screen_of(pilot).query_one(PageLines)
-        rows = page_of(pilot)
-        places = ((y, x) for y, row in enumerate(rows) for x in range(len(row)))
-        line, x = next(place for place in places if view._head_at(*place) == (1, 2))
-        assert view.chosen != (1, 2)
-        await pilot.click(page, offset=(x, line))
-        await pilot.pause()
-        assert view.chosen == (1, 2)
-        assert any("▸2.3" in row for row in page_of(pilot))
-        await pilot.click(page, offset=(2, 0))
-        await pilot.pause()
-        assert view.chosen == (1, 2), "the sentence above is no link"
 
 
 def test_a_cell_of_the_grid_is_found_where_it_is_drawn() -> None:
