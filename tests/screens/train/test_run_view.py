@@ -24,8 +24,15 @@ def loss_at(step: int) -> float:
     return 1.9 + (math.log(1024) - 1.9) * math.exp(-step / 150) + 0.15 * math.sin(step * 1.7)
 
 
-async def test_what_it_wrote_can_be_walked(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=200)
+async def test_what_it_wrote_can_be_walked_and_what_a_resumed_run_has_cut_leaves_the_last_before(
+    app: TrainApp, make_run: Any, until: Any
+) -> None:
+    run = make_run("tale", phase="training", step=200)
+    first, *later = run.samples_path.read_bytes().splitlines(keepends=True)
+    status = run.status()
+    status.ranks = tuple(RankHeartbeat(host, 7, status.heartbeat) for host in ("abacus", "abacus", "babbage"))
+    status.computed = "fp32"
+    run.status_path.write_bytes(msgspec.json.encode(status))
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
         samples = screen_of(pilot).view.samples
@@ -36,14 +43,6 @@ async def test_what_it_wrote_can_be_walked(app: TrainApp, make_run: Any, until: 
         assert "xqv" in samples.render_line(1).text
         await pilot.press("h", "l", "right", "right")
         assert "3/3 " in samples.render_line(0).text
-
-
-async def test_samples_that_a_resumed_run_has_cut_leave_the_last_before_them(app: TrainApp, make_run: Any, until: Any) -> None:
-    run = make_run("tale", phase="training", step=200)
-    first, *later = run.samples_path.read_bytes().splitlines(keepends=True)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        samples = screen_of(pilot).view.samples
         await pilot.press("left")
         assert "step 100   2/3 " in samples.render_line(0).text
         run.samples_path.write_bytes(first)
@@ -52,6 +51,11 @@ async def test_samples_that_a_resumed_run_has_cut_leave_the_last_before_them(app
         assert "xqv" in samples.render_line(1).text
         run.samples_path.write_bytes(b"".join([first, *later]))
         await until(pilot, lambda: "step 100   2/3 " in samples.render_line(0).text)
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        header = screen_of(pilot).query_one(RunHeader).render_line(0).text
+        assert "3 ranks on 2 hosts (abacus, babbage) · 10% of 2,000 steps" in header
+        assert text_of(pilot, "#run-computed") == "Steps run in fp32, by 3 ranks on 2 hosts (abacus, babbage)."
 
 
 async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
@@ -70,22 +74,20 @@ async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
         assert screen.view.samples.render_line(0).text.startswith("Samples at step 200")
 
 
-async def test_a_run_that_starts_says_what_it_does(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", phase="starting", step=0)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
-
-
-async def test_a_posttrained_run_names_the_lesson_that_shows_it_and_lacks_no_number(
-    app: TrainApp, make_run: Any, until: Any
-) -> None:
+async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("starting", phase="starting", step=0)
+    make_run("not-started", step=0).status_path.unlink()
     run = make_run("tale-sft", step=200)
     run.metrics_path.unlink()
     run.samples_path.unlink()
     tuning = TuningConfig(base="tale", base_step=200, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
     (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, tuning=tuning)))
     async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "starting")
+        assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
+        await watch(pilot, until, "not-started")
+        assert "not started" in screen_of(pilot).query_one(RunHeader).render_line(0).text
+        assert text_of(pilot, "#run-notice") == "Not started yet. r starts it."
         await watch(pilot, until, "tale-sft")
         view = screen_of(pilot).view
         figure = view.query_one("#run-plot", LinePlot).figure
@@ -95,19 +97,13 @@ async def test_a_posttrained_run_names_the_lesson_that_shows_it_and_lacks_no_num
         assert "·" not in numbers(pilot).values()
 
 
-async def test_a_run_that_was_never_started_says_so_and_what_starts_it(app: TrainApp, make_run: Any, until: Any) -> None:
-    run = make_run("tale", step=0)
-    run.status_path.unlink()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        assert "not started" in screen_of(pilot).query_one(RunHeader).render_line(0).text
-        assert text_of(pilot, "#run-notice") == "Not started yet. r starts it."
-
-
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
     app: TrainApp, make_run: Any, until: Any
 ) -> None:
     make_run("tale", phase="stopped", step=1240)
+    run = make_run("computed", step=400)
+    computed = "bf16 (2.5 times as fast as fp32), attention written out (1.8 times as fast as the fused kernel), compiled"
+    run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(run.status(), computed=computed)))
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
         assert text_of(pilot, "#run-notice") == "Stopped; r resumes."
@@ -131,6 +127,24 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         assert not reading.display
         await pilot.press("enter", "escape")
         assert not reading.display
+        await watch(pilot, until, "computed")
+        await pilot.press("enter", "d", "d")
+        await pilot.pause()
+        assert text_of(pilot, "#run-computed").endswith("compiled.")
+        assert is_whole(pilot, "#run-computed")
+        assert is_whole(pilot, "#run-reading")
+        await pilot.press("d")
+        await pilot.resize_terminal(60, 16)
+        await pilot.pause()
+        scroll = screen_of(pilot).query_one("#run-words")
+        assert scroll.max_scroll_y
+        assert scroll.show_vertical_scrollbar
+        await pilot.press("j")
+        await pilot.pause()
+        assert scroll.scroll_offset.y == 1
+        await pilot.press("enter")
+        await pilot.pause()
+        assert scroll.scroll_offset.y == 0
 
 
 def is_whole(pilot: Pilot[None], selector: str) -> bool:
@@ -139,36 +153,6 @@ def is_whole(pilot: Pilot[None], selector: str) -> bool:
     lines = part.get_content_height(part.size, part.app.size, part.size.width)
     around = [part.parent, part.parent.parent, screen_of(pilot).view]
     return part.size.height == lines and all(part.region.bottom <= each.region.bottom for each in around)
-
-
-async def test_what_computes_the_steps_is_whole_on_the_page_of_the_machine(app: TrainApp, make_run: Any, until: Any) -> None:
-    run = make_run("tale", step=400)
-    computed = "bf16 (2.5 times as fast as fp32), attention written out (1.8 times as fast as the fused kernel), compiled"
-    run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(run.status(), computed=computed)))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("enter", "d", "d")
-        await pilot.pause()
-        assert text_of(pilot, "#run-computed").endswith("compiled.")
-        assert is_whole(pilot, "#run-computed")
-        assert is_whole(pilot, "#run-reading")
-
-
-async def test_words_that_do_not_fit_scroll(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=2000)
-    async with app.run_test(size=(60, 16)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("enter")
-        await pilot.pause()
-        words = screen_of(pilot).query_one("#run-words")
-        assert words.max_scroll_y
-        assert words.show_vertical_scrollbar
-        await pilot.press("j")
-        await pilot.pause()
-        assert words.scroll_offset.y == 1
-        await pilot.press("enter")
-        await pilot.pause()
-        assert words.scroll_offset.y == 0
 
 
 def test_sentences_left_out_leave_a_mark() -> None:
@@ -237,27 +221,44 @@ async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: 
         assert list(plot.figure.series[1].ys) != before
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_small_panels_stand_where_the_words_were(app: TrainApp, make_run: Any, until: Any, size: tuple[int, int]) -> None:
+async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(app: TrainApp, make_run: Any, until: Any) -> None:
     make_run("tale", step=400)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(160, 45)) as pilot:
         await watch(pilot, until, "tale")
+        screen = screen_of(pilot)
+        plot, plots = screen.query_one("#run-plot"), [screen.query_one(f"#run-{name}") for name in ("lr", "norm", "speed")]
+        names = ["⠤⠒⠤ learning rate", "⠤⠒⠤ gradient norm", "⠤⠒⠤ tokens/s"]
+
+        def drawn() -> list[str]:
+            return [each.render_line(0).text.strip() for each in plots]
+
+        await until(pilot, lambda: all(each.figure is not None and each.size.height for each in plots))
+        assert drawn() == names
+        assert all(each.region.x >= plot.region.right and each.size.height >= 9 for each in plots)
+        assert screen.view.samples.display, "nothing gave way to them"
+        assert plot.size.width >= 75
         await pilot.press("d")
-        await pilot.pause()
-        plots = [screen_of(pilot).query_one(f"#run-{name}") for name in ("lr", "norm", "speed")]
-        words = [plot.render_line(0).text.strip() for plot in plots]
-        assert words == ["⠤⠒⠤ learning rate", "⠤⠒⠤ gradient norm", "⠤⠒⠤ tokens/s"]
-        assert list(plots[2].figure.series[0].ys) == pytest.approx([8310.0] * 400)
-        assert all(plot.size.height >= 7 for plot in plots)
-        assert screen_of(pilot).query_one("#run-plot").size.height >= 9
-        assert not screen_of(pilot).view.samples.display
+        await until(pilot, lambda: "only while you watch it train" in drawn()[0])
+        assert screen.view.samples.display
         await pilot.press("d")
-        await pilot.pause()
-        assert "only while you watch it train" in plots[0].render_line(0).text, "it is finished"
-        assert [plot.display for plot in plots] == [True, False, False]
-        await pilot.press("d")
-        await pilot.pause()
-        assert screen_of(pilot).view.samples.display
+        await until(pilot, lambda: drawn()[0] == names[0])
+        for size in ((120, 40), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: not screen.query_one("#run-panels").display)
+            await pilot.press("d")
+            await pilot.pause()
+            assert drawn() == names
+            assert list(plots[2].figure.series[0].ys) == pytest.approx([8310.0] * 400)
+            assert all(each.size.height >= 7 for each in plots)
+            assert plot.size.height >= 9
+            assert not screen.view.samples.display
+            await pilot.press("d")
+            await pilot.pause()
+            assert "only while you watch it train" in drawn()[0], "it is finished"
+            assert [each.display for each in plots] == [True, False, False]
+            await pilot.press("d")
+            await pilot.pause()
+            assert screen.view.samples.display
 
 
 async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
@@ -288,11 +289,18 @@ async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any,
         assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)
 
 
-async def test_the_mouse_reads_out_and_zooms(app: TrainApp, make_run: Any, until: Any) -> None:
+async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(app: TrainApp, make_run: Any, until: Any) -> None:
     make_run("tale", step=400)
     async with app.run_test(size=(120, 40)) as pilot:
         await watch(pilot, until, "tale")
         plot = screen_of(pilot).query_one("#run-plot")
+        figure = plot.figure
+        history = screen_of(pilot).watched.history
+        assert figure.area.name == f"gap +{history.val_losses[-1] - history.smooth[399]:.2f} at step 400"
+        (line,) = [series for series in figure.series if series.kind == "marked"]
+        assert list(line.xs) == [100, 200, 300, 400], "the line begins where the weights had learned something"
+        (untrained,) = [series for series in figure.series if series.kind == "marks"]
+        assert list(untrained.xs) == [0]
         await until(pilot, lambda: plot._drawn is not None)
         middle = (plot._drawn.left + plot._drawn.right) // 2
         await pilot.hover("#run-plot", offset=(middle, 5))
@@ -327,55 +335,3 @@ async def test_the_mouse_reads_out_and_zooms(app: TrainApp, make_run: Any, until
         await pilot.press("Z")
         await until(pilot, lambda: plot.y_range[1] < heights[1])
         assert plot.figure.y_window[1] < loss_at(50), "without the steep beginning"
-
-
-async def test_the_gap_is_named_at_an_evaluation(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=400)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await watch(pilot, until, "tale")
-        figure = screen_of(pilot).query_one("#run-plot").figure
-        history = screen_of(pilot).watched.history
-        assert figure.area.name == f"gap +{history.val_losses[-1] - history.smooth[399]:.2f} at step 400"
-        (line,) = [series for series in figure.series if series.kind == "marked"]
-        assert list(line.xs) == [100, 200, 300, 400], "the line begins where the weights had learned something"
-        (untrained,) = [series for series in figure.series if series.kind == "marks"]
-        assert list(untrained.xs) == [0]
-
-
-async def test_on_a_wide_screen_the_details_are_beside_the_plot(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=400)
-    async with app.run_test(size=(160, 45)) as pilot:
-        await watch(pilot, until, "tale")
-        screen = screen_of(pilot)
-        plot, panels = screen.query_one("#run-plot"), [screen.query_one(f"#run-{name}") for name in ("lr", "norm", "speed")]
-        await until(pilot, lambda: all(panel.figure is not None and panel.size.height for panel in panels))
-        assert [panel.render_line(0).text.strip() for panel in panels] == [
-            "⠤⠒⠤ learning rate",
-            "⠤⠒⠤ gradient norm",
-            "⠤⠒⠤ tokens/s",
-        ]
-        assert all(panel.region.x >= plot.region.right and panel.size.height >= 9 for panel in panels)
-        assert screen.view.samples.display, "nothing gave way to them"
-        assert plot.size.width >= 75
-        await pilot.press("d")
-        await until(pilot, lambda: "only while you watch it train" in panels[0].render_line(0).text)
-        assert screen.view.samples.display
-        await pilot.press("d")
-        await until(pilot, lambda: panels[0].render_line(0).text.strip() == "⠤⠒⠤ learning rate")
-        await pilot.resize_terminal(120, 40)
-        await until(pilot, lambda: not screen.query_one("#run-panels").display)
-
-
-async def test_the_header_says_where_the_ranks_are(app: TrainApp, make_run: Any, until: Any) -> None:
-    run = make_run("tale", phase="training", step=200)
-    status = run.status()
-    status.ranks = tuple(RankHeartbeat(host, 7, status.heartbeat) for host in ("abacus", "abacus", "babbage"))
-    status.computed = "fp32"
-    run.status_path.write_bytes(msgspec.json.encode(status))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await watch(pilot, until, "tale")
-        assert (
-            "3 ranks on 2 hosts (abacus, babbage) · 10% of 2,000 steps"
-            in screen_of(pilot).query_one(RunHeader).render_line(0).text
-        )
-        assert text_of(pilot, "#run-computed") == "Steps run in fp32, by 3 ranks on 2 hosts (abacus, babbage)."

@@ -19,8 +19,17 @@ pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
 async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any, until: Any) -> None:
     make_run("tale", phase="stopped", step=1240)
+    make_run("busy", phase="training", step=100)
+    gpus = {"fast": (0.412, ("MFU", "41%")), "slow": (None, ("GPU busy", "97%"))}
+    for name, (mfu, _) in gpus.items():
+        run = make_run(name, phase="stopped", step=1240)
+        use = GpuUse(memory=34_100_000_000, total=80_000_000_000, busy=0.97, mfu=mfu)
+        run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(run.status(), gpu=use)))
     async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "busy")
+        assert len(screen_of(pilot).watched.usage.samples) == 1
         await watch(pilot, until, "tale")
+        assert not screen_of(pilot).watched.usage.samples, "what another run takes of the machine"
         told = numbers(pilot)
         assert told["step"] == "1,240 / 2,000"
         assert told["uniform"] == "6.931"
@@ -28,18 +37,9 @@ async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any,
         assert "uniform baseline 6.93 nats per token" in text_of(pilot, "#run-reading")
         assert "Stopped; r resumes." in text_of(pilot, "#run-notice")
         assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
-
-
-@pytest.mark.parametrize(("mfu", "last"), [(0.412, ("MFU", "41%")), (None, ("GPU busy", "97%"))])
-async def test_a_run_on_a_gpu_shows_its_memory_and_use(
-    app: TrainApp, make_run: Any, until: Any, mfu: float | None, last: tuple[str, str]
-) -> None:
-    run = make_run("tale", phase="stopped", step=1240)
-    use = GpuUse(memory=34_100_000_000, total=80_000_000_000, busy=0.97, mfu=mfu)
-    run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(run.status(), gpu=use)))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        assert list(numbers(pilot).items())[-2:] == [("GPU memory", "34.1 GB"), last]
+        for name, (_, last) in gpus.items():
+            await watch(pilot, until, name)
+            assert list(numbers(pilot).items())[-2:] == [("GPU memory", "34.1 GB"), last]
 
 
 async def test_a_quick_hand_finds_the_run_that_goes_on(make_run: Any, until: Any) -> None:
@@ -72,31 +72,13 @@ async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_the
         await until(pilot, lambda: list(screen_of(pilot).watched.history.steps) == [101.0])
 
 
-async def test_brackets_walk_through_the_runs(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("new", created=3000.0, step=10)
-    make_run("old", created=1000.0, step=10)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
-        await watch(pilot, until, "new")
-        await pilot.press("left_square_bracket")
-        await until(pilot, lambda: screen_of(pilot).watched.name == "old")
-        await pilot.press("right_square_bracket")
-        await until(pilot, lambda: screen_of(pilot).watched.name == "new")
-
-
-async def test_a_run_whose_settings_are_damaged_is_one_sentence(app: TrainApp, make_run: Any, until: Any) -> None:
-    run = make_run("tale", step=10)
-    (run.path / "config.json").write_text("{")
-    async with app.run_test(size=(80, 24)) as pilot:
-        app.post_message(RunChosen("tale", "train"))
-        await until(pilot, lambda: "tale/config.json is damaged" in text_of(pilot, "#run-notice"))
-
-
 async def test_nothing_of_the_run_before_is_under_a_run_that_cannot_be_read(app: TrainApp, make_run: Any, until: Any) -> None:
     make_run("good", phase="training", step=200)
     (make_run("bad", step=10).path / "config.json").write_text("{")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: [run.name for run in app.runs] == ["good", "bad"])
+        app.post_message(RunChosen("bad", "train"))
+        await until(pilot, lambda: "bad/config.json is damaged" in text_of(pilot, "#run-notice"))
         await watch(pilot, until, "good")
         screen = screen_of(pilot)
         plot, header = screen.query_one("#run-plot"), screen.query_one("#run-header")
@@ -110,20 +92,11 @@ async def test_nothing_of_the_run_before_is_under_a_run_that_cannot_be_read(app:
         assert not header.render_line(0).text.strip()
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: plot.figure is not None and numbers(pilot))
+        assert screen.watched.name == "good"
         await pilot.press("e", "left_square_bracket")
         await until(pilot, lambda: "bad/config.json is damaged" in header.problem)
         assert header.render_line(0).text.startswith(header.problem[:60])
         assert not "".join(screen.query_one("#insight-lines").render_line(y).text for y in range(9)).strip()
-
-
-async def test_what_a_run_takes_of_the_machine_is_not_shown_under_another(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("busy", phase="training", step=100)
-    make_run("done", step=100)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "busy")
-        assert len(screen_of(pilot).watched.usage.samples) == 1
-        await watch(pilot, until, "done")
-        assert not screen_of(pilot).watched.usage.samples
 
 
 async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any, until: Any) -> None:
