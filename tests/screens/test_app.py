@@ -23,6 +23,7 @@ from screens.command_palette import Command, LabCommands, _focus_holder
 from screens.dialogs.confirm import ConfirmDialog
 from screens.help_groups import EVERYWHERE, GROUPS
 from screens.help_screen import HelpScreen
+from screens.home.run_table import RunTable
 from screens.learn.live.scaling.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
@@ -61,17 +62,19 @@ def found(app: LabApp, query: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_the_styles_of_a_new_screen_are_worked_out_once(
+async def test_a_digit_shows_its_mode_and_the_styles_of_a_new_screen_are_worked_out_once(
     size: tuple[int, int], app: LabApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     styled: list[object] = []
     original = Stylesheet.apply
     monkeypatch.setattr(Stylesheet, "apply", lambda self, node, **named: (styled.append(node), original(self, node, **named)))
     async with app.run_test(size=size) as pilot:
-        for key in ("2", "4", "6"):
+        for key, mark in (("2", "▸2 Data◂"), ("4", "▸4 Train◂"), ("6", "▸6 Learn◂"), ("1", "▸1 Home◂")):
             await pilot.press(key)
             await pilot.pause()
             assert styled.count(app.screen.query_one(ModeBar)) == 1
+            assert mark in line_of(pilot, ModeBar)
+            assert line_of(pilot, ModeBar).count("▸") == 1
 
 
 async def test_styles_are_parsed_once_though_the_lab_has_more_than_textual_keeps(
@@ -92,26 +95,24 @@ async def test_styles_are_parsed_once_though_the_lab_has_more_than_textual_keeps
         assert len(parsed) == len(set(parsed))
 
 
-async def test_a_digit_shows_its_mode_and_the_bar_marks_it_without_colour(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        for key, mark in (("2", "▸2 Data◂"), ("4", "▸4 Train◂"), ("1", "▸1 Home◂")):
-            await pilot.press(key)
-            await pilot.pause()
-            assert mark in line_of(pilot, ModeBar)
-            assert line_of(pilot, ModeBar).count("▸") == 1
-
-
-async def test_a_digit_typed_into_a_field_stays_there(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2", "slash", "4", "q", "question_mark")
-        await pilot.pause()
-        assert app.current_mode == "data"
-        assert app.screen.query_one("#path-input", Input).value == "4q?"
-
-
 async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2", "slash")
+        await pilot.pause()
+        assert isinstance(app.focused, Input)
+        assert line_of(pilot, KeyBar).endswith("   ^p palette  ^q quit "), "no key that would be typed"
+        await pilot.press("4", "q", "question_mark")
+        await pilot.pause()
+        assert app.current_mode == "data"
+        assert app.screen.query_one("#path-input", Input).value == "4q?"
+        await pilot.press("home", "ctrl+k")
+        await pilot.pause()
+        assert app.focused.value == "4q?", "it shows the keys"
+        assert app.screen.query_one(KeyBar).size.height == 2
+        await pilot.press("ctrl+k")
+        while app.screen.query_one(KeyBar).size.height == 2:
+            await pilot.press("ctrl+k")
+            await pilot.pause()
         assert isinstance(app.focused, Input)
         await pilot.press("escape")
         assert not isinstance(app.focused, Input)
@@ -125,7 +126,7 @@ async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
             assert ("1 leads to Home" in line_of(pilot, KeyBar)) == (mode != "home")
 
 
-async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> None:
+async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_fits_the_terminal(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2", "question_mark")
         await pilot.pause()
@@ -143,11 +144,7 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
         assert (keys.display, about.display) == (False, True), "the prose is one key further"
         await pilot.press("escape")
         assert isinstance(app.screen, LabScreen)
-
-
-async def test_table_of_keys_fits_the_terminal_also_when_that_changes(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2", "question_mark")
+        await pilot.press("question_mark")
         await pilot.pause()
         for size in ((140, 40), (60, 24), (140, 24), (80, 60)):
             await pilot.resize_terminal(*size)
@@ -176,7 +173,9 @@ async def test_every_line_of_the_help_is_of_a_binding_and_none_stands_twice(app:
 async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4", "n")
-        app.screen.query_one("#name").focus()
+        app.screen.query_one("#width", Input).focus()
+        await pilot.pause()
+        assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"
         await pilot.press("question_mark")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
@@ -184,18 +183,18 @@ async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> Non
         assert app.screen._words.count("**Watching a run.**") == 1
 
 
-@pytest.mark.parametrize("mode", ["home", "data", "train"])
-async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabApp, mode: str) -> None:
+async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await app.action_mode(mode)
-        await pilot.pause()
-        nodes = [app, *app.screen.walk_children(with_self=True)]
-        own = {cls for node in nodes for cls in type(node).__mro__ if cls.__module__.startswith("screens.")}
-        bindings = [binding for cls in own for binding in cls.__dict__.get("BINDINGS", ())]
-        assert len(bindings) > 10
-        ids = [binding.id for binding in bindings]
-        assert all(binding.id and binding.description and binding.tooltip for binding in bindings)
-        assert len(set(ids)) == len(ids)
+        for mode in ("home", "data", "train"):
+            await app.action_mode(mode)
+            await pilot.pause()
+            nodes = [app, *app.screen.walk_children(with_self=True)]
+            own = {cls for node in nodes for cls in type(node).__mro__ if cls.__module__.startswith("screens.")}
+            bindings = [binding for cls in own for binding in cls.__dict__.get("BINDINGS", ())]
+            assert len(bindings) > 10
+            ids = [binding.id for binding in bindings]
+            assert all(binding.id and binding.description and binding.tooltip for binding in bindings)
+            assert len(set(ids)) == len(ids)
 
 
 async def test_the_palette_offers_what_is_possible_now(app: LabApp, make_run: Any, until: Any) -> None:
@@ -285,17 +284,21 @@ async def test_an_action_that_is_not_possible_says_so(app: LabApp, until: Any, m
         assert app.current_mode == "train"
 
 
-@pytest.mark.parametrize("mode", ["2", "3", "5"])
-async def test_a_key_of_a_lesson_opens_the_lesson_from_any_mode(
-    mode: str, app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_key_of_a_lesson_opens_the_lesson_from_any_mode(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press(mode, "escape")
-        words = "Learn · lessons: Loss over compute, over parameters, the numbers"
-        next(each for each in LabCommands(app.screen)._commands() if each.words == words).callback()
-        await until(pilot, lambda: any("The lesson says what" in str(each.message) for each in app._notifications))
-        await until(pilot, lambda: app.screen.query(ScalingWidget))
+
+        def choose(words: str) -> None:
+            next(each for each in LabCommands(app.screen)._commands() if each.words == words).callback()
+
+        for mode in "235":
+            await pilot.press(mode, "escape")
+            choose("Learn · lessons: Loss over compute, over parameters, the numbers")
+            await until(pilot, lambda: any("The lesson says what" in str(each.message) for each in app._notifications))
+            await until(pilot, lambda: app.screen.query(ScalingWidget))
+            app.clear_notifications()
+            choose("Lesson 7: Softmax")
+            await until(pilot, lambda: not app.screen.query(ScalingWidget))
 
 
 async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_on(
@@ -315,7 +318,7 @@ async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_o
         assert getattr(app.focused, "id", "") == "name"
 
 
-async def test_the_palette_shows_brackets_in_a_name_as_they_are(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_the_palette_shows_brackets_in_a_name_and_q_leaves_at_once(app: LabApp, make_run: Any, until: Any) -> None:
     make_run("[Old] tale", text="[b]ook.txt")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs)
@@ -325,15 +328,9 @@ async def test_the_palette_shows_brackets_in_a_name_as_they_are(app: LabApp, mak
             shown = [(Content.from_markup(hit.prompt).plain, Content.from_markup(hit.help).plain) async for hit in hits]
             assert ("Delete [Old] tale", "asks first") in shown
             assert ("Watch the run [Old] tale", "[b]ook.txt, finished") in shown
-
-
-async def test_q_leaves_at_once_when_nothing_is_training(app: LabApp, make_run: Any, until: Any) -> None:
-    make_run("done")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
         await pilot.press("q")
         await pilot.pause()
-        assert app._exit
+        assert app._exit, "at once, as nothing is training"
 
 
 async def test_q_leaves_at_once_while_a_run_trains_and_the_terminal_says_that_it_goes_on(
@@ -353,6 +350,7 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
     app: LabApp, make_run: Any, until: Any
 ) -> None:
     make_run("busy", phase="training", step=10)
+    make_run("done")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs)
         await pilot.press("4")
@@ -366,25 +364,19 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
         assert app.screen._words == "This would be lost: the changed settings of a new run. busy keeps training."
         await pilot.press("escape")
         assert not app._exit
-        await pilot.press("q", "q")
-        await pilot.pause()
-        assert app._exit
-
-
-async def test_another_question_is_not_taken_for_the_one_before_quitting(app: LabApp, make_run: Any, until: Any) -> None:
-    make_run("done")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
-        await pilot.press("4", "n")
-        app.screen.query_one("#name", Input).value = "tale"
-        await pilot.press("1", "D")
+        app.screen.query_one(RunTable).show_run("done")
+        await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         asked = app.screen
         await pilot.press("ctrl+q")
         await until(pilot, lambda: app._exit or app.screen is not asked)
-        assert not app._exit
+        assert not app._exit, "another question is not taken for the one before quitting"
         assert isinstance(app.screen, ConfirmDialog)
-        assert app.screen._words == "This would be lost: the changed settings of a new run."
+        assert app.screen._words.startswith("This would be lost: the changed settings of a new run.")
+        await pilot.press("escape", "escape")
+        await pilot.press("q", "q")
+        await pilot.pause()
+        assert app._exit
 
 
 async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_escape(app: LabApp) -> None:
@@ -428,21 +420,7 @@ async def test_the_key_bar_never_cuts_the_way_to_help(app: LabApp, make_run: Any
             assert ("…" in line) == any(key not in line for key in ("n new run", "r rename", "D delete"))
 
 
-@pytest.mark.parametrize(("keys", "offered"), [("2/", "^p palette  ^q quit "), ("4n", "? help  ^p palette  ^q quit ")])
-async def test_in_a_text_field_the_key_bar_offers_no_key_that_would_be_typed(app: LabApp, keys: str, offered: str) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press(*keys[:-1], "slash" if keys.endswith("/") else keys[-1])
-        if keys == "4n":
-            app.screen.query_one("#width", Input).focus()
-        await pilot.pause()
-        assert isinstance(app.focused, Input)
-        assert line_of(pilot, KeyBar).endswith(f"   {offered}")
-        await pilot.press("question_mark")
-        await pilot.pause()
-        assert isinstance(app.screen, HelpScreen) == ("help" in offered)
-
-
-async def test_under_a_dialog_the_key_bar_offers_only_the_keys_that_work_there(app: LabApp) -> None:
+async def test_under_a_dialog_and_over_a_text_the_key_bar_offers_only_the_keys_that_work_there(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         bar = app.screen.query_one(KeyBar)
         before = bar.render_line(0).text
@@ -453,17 +431,11 @@ async def test_under_a_dialog_the_key_bar_offers_only_the_keys_that_work_there(a
         await pilot.press("escape")
         await pilot.pause()
         assert bar.render_line(0).text == before
-
-
-@pytest.mark.parametrize("kind", [Input, TextArea])
-async def test_ctrl_k_shows_the_keys_and_deletes_nothing_in_a_text_field(app: LabApp, kind: type[Input] | type[TextArea]) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2", "slash") if kind is Input else await pilot.press("3")
-        await pilot.press(*"word", "home")
-        assert isinstance(app.focused, kind)
+        await pilot.press("3", *"word", "home")
+        assert isinstance(app.focused, TextArea)
         await pilot.press("ctrl+k")
         await pilot.pause()
-        assert (app.focused.value if isinstance(app.focused, Input) else app.focused.text) == "word"
+        assert app.focused.text == "word", "it shows the keys"
         assert app.screen.query_one(KeyBar).size.height == 2
 
 

@@ -49,26 +49,23 @@ async def watch_tale(pilot: Pilot[None], until: Until) -> TrainScreen:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_a_mode_typed_after_one_step_is_shown(app: LabApp, until: Until, size: tuple[int, int]) -> None:
+async def test_keys_typed_after_one_step_go_to_it_or_back_or_to_a_mode(app: LabApp, until: Until, size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
-        await watch_tale(pilot, until)
-        type_at_once(app, "w", "2")
-        await until(pilot, lambda: app.current_mode == "data")
-
-
-async def test_a_key_typed_after_one_step_moves_in_it(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch_tale(pilot, until)
-        type_at_once(app, "w", "j", "j", "k")
-        await until(pilot, lambda: isinstance(app.screen, OneStepScreen) and app.screen.selected.stage == "batch")
-
-
-async def test_escape_typed_after_one_step_leads_back(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
         train = await watch_tale(pilot, until)
         type_at_once(app, "w", "escape", "n")
         await until(pilot, lambda: train.making)
         assert app.screen is train
+        train.making = False
+        type_at_once(app, "w", "j", "j", "k")
+        await until(pilot, lambda: isinstance(app.screen, OneStepScreen) and app.screen.selected.stage == "batch")
+        await pilot.press("escape")
+        assert app.screen is train
+        type_at_once(app, "v", "enter")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        await pilot.press("escape")
+        assert app.screen is train
+        type_at_once(app, "w", "2")
+        await until(pilot, lambda: app.current_mode == "data")
 
 
 async def test_keys_typed_after_help_go_to_it(app: LabApp, until: Until) -> None:
@@ -81,35 +78,29 @@ async def test_keys_typed_after_help_go_to_it(app: LabApp, until: Until) -> None
         await until(pilot, lambda: app.current_mode == "tokens")
 
 
-async def test_keys_typed_after_a_comparison_go_to_it(app: LabApp, until: Until) -> None:
+async def test_keys_typed_after_rename_and_after_a_comparison_go_to_them(app: LabApp, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
+        type_at_once(app, "r", "2", "q", "a")
+        await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "2qa")
+        await pilot.press("escape")
         type_at_once(app, "space", "j", "space", "v", "2")
         await until(pilot, lambda: app.current_mode == "data")
         assert len(app.screen_stack) == 1
         assert isinstance(app._screen_stacks["home"][-1], CompareScreen)
 
 
-async def test_enter_typed_after_the_choice_of_a_run_takes_it(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
-        await watch_tale(pilot, until)
-        type_at_once(app, "v", "enter")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-
-
-async def test_a_name_typed_after_rename_is_the_name(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
-        type_at_once(app, "r", "2", "q", "a")
-        await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "2qa")
-
-
-async def test_what_is_typed_after_a_key_that_leaves_a_text_field_goes_elsewhere(app: LabApp, until: Until) -> None:
+async def test_what_is_typed_after_a_key_that_enters_or_leaves_a_text_field_goes_there(app: LabApp, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2")
         await until(pilot, lambda: bool(app.screen.query(PathInput)))
         data = app.screen
+        type_at_once(app, "slash")
+        app.post_message(events.Paste("a folder/"))
+        type_at_once(app, "b")
+        await until(pilot, lambda: data.query_one(PathInput).value == "a folder/b")
+        data.query_one(PathInput).value = ""
+        await pilot.press("escape")
         type_at_once(app, "slash", "n", "o", "enter", "escape", "3")
         await until(pilot, lambda: app.current_mode == "tokens")
         path = data.query_one(PathInput)
@@ -117,13 +108,3 @@ async def test_what_is_typed_after_a_key_that_leaves_a_text_field_goes_elsewhere
         type_at_once(app, "escape", "2", "slash", "x", "escape", "4")
         await until(pilot, lambda: app.current_mode == "train")
         assert path.value == "x"
-
-
-async def test_a_paste_waits_for_the_key_before_it(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2")
-        await until(pilot, lambda: bool(app.screen.query(PathInput)))
-        type_at_once(app, "slash")
-        app.post_message(events.Paste("a folder/"))
-        type_at_once(app, "b")
-        await until(pilot, lambda: app.screen.query_one(PathInput).value == "a folder/b")
