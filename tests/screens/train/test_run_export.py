@@ -1,7 +1,6 @@
 """Export from Train: the report of the run in view, or a screenshot."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +28,23 @@ async def export(pilot: Pilot[None], key: str) -> str:
     return words[-1]
 
 
-async def test_o_saves_the_runs_report_and_screenshots(app: TrainApp, make_run: Any, until: Any) -> None:
+async def test_o_saves_the_runs_report_and_screenshots(
+    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_run("tale")
     async with app.run_test(size=(120, 40)) as pilot:
         await watch(pilot, until, "tale")
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, ExportMenu))
+        await pilot.press("n", "j", "c", "t")
+        assert isinstance(app.screen, ExportMenu), "what needs a view of Inspect is not offered"
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, ExportMenu))
+        assert not (home() / "exports").exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(png_image, "can_write_png", lambda: False)
+            assert await export(pilot, "p") == png_image.NOT_INSTALLED
+        assert list((home() / "exports").iterdir()) == []
         assert "tale-report.html" in await export(pilot, "h")
         report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")
         assert "<h1><bdi>tale</bdi></h1>" in report
@@ -40,28 +52,6 @@ async def test_o_saves_the_runs_report_and_screenshots(app: TrainApp, make_run: 
         assert "tale-training.svg" in await export(pilot, "s")
         assert (home() / "exports" / "tale-training.svg").read_text().startswith("<svg")
         assert "tale-report-2.html" in await export(pilot, "h")
-
-
-async def test_what_needs_a_view_of_inspect_is_not_offered(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale")
-    async with app.run_test() as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("o")
-        await until(pilot, lambda: isinstance(app.screen, ExportMenu))
-        await pilot.press("n", "j", "c", "t")
-        assert isinstance(app.screen, ExportMenu)
-        await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(app.screen, ExportMenu))
-        assert not (home() / "exports").exists()
-
-
-async def test_a_png_says_what_it_needs(app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_run("tale")
-    monkeypatch.setattr(png_image, "can_write_png", lambda: False)
-    async with app.run_test() as pilot:
-        await watch(pilot, until, "tale")
-        assert await export(pilot, "p") == png_image.NOT_INSTALLED
-        assert list(Path(home() / "exports").iterdir()) == []
 
 
 async def test_the_palette_saves_a_screenshot_of_any_screen(app: TrainApp, until: Any) -> None:

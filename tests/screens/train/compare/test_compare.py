@@ -103,7 +103,7 @@ async def test_what_others_follow_stops_neither_train_nor_the_comparison(app: La
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
 
 
-async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) -> None:
+async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_other(app: LabApp, two_runs: Any, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await marked_and_compared(app, pilot, until)
         assert [run.title for run in compared(pilot)] == ["A newer", "B older"]
@@ -124,6 +124,24 @@ async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) 
         assert below.render_line(1).text.rstrip() == rows[1 + below.scroll_offset.y] != rows[1]
         drawn = plotted(pilot)
         assert {"A", "B"} <= {sign for line in drawn.splitlines()[1:-1] for sign in line}
+        assert not app.screen.query_one("#compare-samples").display
+        await pilot.press("d")
+        await pilot.pause()
+        assert app.screen.query_one("#compare-samples").display
+        rows = table(pilot, "samples")
+        assert rows[0].startswith("Samples at 50% of training")
+        assert rows[1].split("  ")[0] == "A newer, step 200"
+        assert "B older, step 200" in rows[1]
+        await pilot.press("left", "left")
+        rows = table(pilot, "samples")
+        assert rows[1].split("  ")[0] == "A newer, step 0"
+        assert "xqv ee oth" in rows[2]
+        await pilot.press(*["right"] * 9)
+        assert "step 200" in table(pilot, "samples")[1], "the last that any of them wrote"
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert not words(pilot).endswith("…")
+        assert "whole verdict" not in app.screen.query_one(KeyBar).render_line(0).text
         await pilot.press("escape")
         assert app.current_mode == "home"
         assert isinstance(app.screen.query_one(RunTable), RunTable)
@@ -150,13 +168,6 @@ async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: Lab
         await pilot.pause()
         assert words(pilot) == first
         assert app.screen.query_one("#compare-below").display
-
-
-async def test_a_verdict_that_fits_needs_no_key(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(120, 40)) as pilot:
-        await marked_and_compared(app, pilot, until)
-        assert not words(pilot).endswith("…")
-        assert "whole verdict" not in app.screen.query_one(KeyBar).render_line(0).text
 
 
 async def test_texts_of_one_name_are_shown_where_they_differ(app: LabApp, two_runs: Any, until: Any) -> None:
@@ -275,25 +286,6 @@ async def test_a_run_that_trains_goes_on_in_the_plot(app: LabApp, make_run: Any,
             file.write(msgspec.json.encode(line) + b"\n")
         await until(pilot, lambda: "A live is better" in words(pilot))
         assert compared(pilot)[0].history.steps[-1] == 200
-
-
-async def test_samples_stand_beside_each_other(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
-        assert not app.screen.query_one("#compare-samples").display
-        await pilot.press("d")
-        await pilot.pause()
-        assert app.screen.query_one("#compare-samples").display
-        rows = table(pilot, "samples")
-        assert rows[0].startswith("Samples at 50% of training")
-        assert rows[1].split("  ")[0] == "A newer, step 200"
-        assert "B older, step 200" in rows[1]
-        await pilot.press("left", "left")
-        rows = table(pilot, "samples")
-        assert rows[1].split("  ")[0] == "A newer, step 0"
-        assert "xqv ee oth" in rows[2]
-        await pilot.press(*["right"] * 9)
-        assert "step 200" in table(pilot, "samples")[1], "the last that any of them wrote"
 
 
 async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: Any) -> None:
