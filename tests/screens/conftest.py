@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import functools
 import importlib
 import math
 import os
@@ -28,6 +29,7 @@ from lab.core.machine import Machine
 from lab.core.parallel.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import is_builtin
+from lab.data.statistics import text_statistics
 from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
@@ -326,28 +328,35 @@ _of_builtin_texts: dict[bytes, Any] = {}
 
 
 async def ask_thread(module: str, request: Any, reply_type: object, progress: Progress, *, work: str) -> Any:
-    """As `ask_process`, with a thread in place of the process; where the task is cancelled it ends at its next progress."""
+    """As `ask_process`, with a thread in place of the process.
+
+    Where the task is cancelled, it ends at its next progress; but a built-in text is read to the end, once for all tests.
+    """
     words = msgspec.json.encode(request)
     if words in _of_builtin_texts:
         return _of_builtin_texts[words]
     asked = msgspec.json.decode(words, type=type(request))
     if getattr(asked, "aside", False):
         asked = msgspec.structs.replace(asked, aside=False)  # the priority is not this thread's alone
+    is_lasting = is_builtin(asked.source) and not getattr(asked, "save", "")
     loop, is_given_up, told = asyncio.get_running_loop(), threading.Event(), -math.inf
 
     def tell(done: int, total: int) -> None:
         nonlocal told
-        if is_given_up.is_set():
+        if is_given_up.is_set() and not is_lasting:
             raise _GivenUpError
-        if time.monotonic() >= told + SECONDS_BETWEEN_PROGRESS:
+        if time.monotonic() >= told + SECONDS_BETWEEN_PROGRESS and not is_given_up.is_set():
             told = time.monotonic()
             loop.call_soon_threadsafe(lambda: is_given_up.is_set() or progress(done, total))
 
-    try:
-        reply = await asyncio.to_thread(importlib.import_module(module)._work, asked, tell)
-        if is_builtin(asked.source) and not msgspec.to_builtins(asked).get("save"):
+    def read() -> Any:
+        reply = importlib.import_module(module)._work(asked, tell)
+        if is_lasting:
             _of_builtin_texts[words] = reply
         return reply
+
+    try:
+        return await asyncio.to_thread(read)
     except UserError as error:
         raise UserError(visible(str(error))) from error
     finally:
@@ -419,6 +428,15 @@ def _styles_are_parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", parse_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built_in_texts_are_counted_once() -> Iterator[None]:
+    """Remember the facts of more texts than a lab does: the built-in ones are those of nearly every test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_read_facts", "_count_tokens"):
+            patch.setattr(text_statistics, name, functools.cache(getattr(text_statistics, name).__wrapped__))
         yield
 
 

@@ -93,7 +93,7 @@ def test_a_new_run_with_mistakes(snap_compare: Any, until: Any) -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
 def test_a_run_that_trains(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int]) -> None:
     some_runs(make_run)
-    app = app_in("train", run="shakespeare-2")
+    app = app_in("train", run="shakespeare-2", text="fable.txt")
 
     async def ready(pilot: Pilot[None]) -> None:
         screen: Any = app.screen
@@ -109,7 +109,7 @@ def test_inside_a_run(
     snap_compare: Any, make_run: Any, measured: Any, until: Any, size: tuple[int, int], page: str, key: str
 ) -> None:
     measured(make_run("shakespeare", step=1000), range(0, 1001, 100))
-    app = app_in("train", run="shakespeare")
+    app = app_in("train", run="shakespeare", text="fable.txt")
 
     async def ready(pilot: Pilot[None]) -> None:
         screen: Any = app.screen
