@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from functools import cached_property
+from itertools import accumulate, islice
 from typing import Protocol, runtime_checkable
 
 from rich.cells import cell_len
@@ -36,7 +37,7 @@ class Key:
     node: DOMNode | None = field(default=None, compare=False)
     """The widget that has the action; None for the screen in view."""
 
-    @property
+    @cached_property
     def width(self) -> int:
         return cell_len(self.key) + cell_len(self.text) + 2 + self.gap
 
@@ -75,33 +76,31 @@ class Row:
     right: tuple[Key, ...] = ()
 
 
-def pages_of(keys: Sequence[Key], tail: Sequence[Key], width: int, lines: int) -> list[list[Row]]:
+def pages_of(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> Iterator[list[Row]]:
     """The keys on so many lines a page, `tail` at the right of each last line; where they take several, a key leads to the next.
 
     They stand closer where not all fit on one page otherwise.
     """
-    loose = _fill([replace(each, gap=2) for each in keys], tail, width, lines)
-    tight = _fill([replace(each, gap=1) for each in keys], tail, width, lines)
-    return loose if len(loose) == 1 else tight
+    loose = list(islice(_fill([replace(each, gap=2) for each in keys], tail, width, lines), 2))
+    yield from loose if len(loose) == 1 else _fill(keys, tail, width, lines)
 
 
-def _fill(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> list[list[Row]]:
-    pages: list[list[Row]] = []
-    rest = keys
+def _fill(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> Iterator[list[Row]]:
+    rest, more = keys, False
     while True:
         page = [Row(taken) for taken in _lines(rest, width, lines - 1)]
         rest = rest[sum(len(row.left) for row in page) :]
         room = width - sum(each.width for each in tail)
         taken = _fitting(rest, room)
-        if len(taken) < len(rest) or pages:
+        if more := more or len(taken) < len(rest):
             taken = _fitting(rest, room - MORE.width)
             page.append(Row((*taken, MORE), tuple(tail)))
         else:
             page.append(Row(taken, tuple(tail)))
-        pages.append(page)
+        yield page
         rest = rest[len(taken) :]
         if not rest or not any(row.left[0] is not MORE for row in page if row.left):
-            return pages
+            return
 
 
 def _lines(keys: list[Key], width: int, lines: int) -> Iterator[tuple[Key, ...]]:
@@ -169,7 +168,7 @@ class KeyBar(Widget):
     def open_next(self) -> None:
         """Show all keys on two lines; where these take several pages, the next one; after the last, one line again."""
         following = 0 if self._page is None else self._page + 1
-        self._show_page(following if following < len(self._pages(OPEN_LINES)) else None)
+        self._show_page(following if following < len(list(self._pages(OPEN_LINES))) else None)
 
     def close(self) -> bool:
         """Show one line again. False if it was."""
@@ -199,7 +198,8 @@ class KeyBar(Widget):
         seen: set[str] = set()
         shown: set[str] = set()
         screen = self.screen
-        first = screen.first_keys() if isinstance(screen, ShowsKeys) else ()
+        shows = screen if isinstance(screen, ShowsKeys) else None  # asked once: of a protocol it is slow
+        first = shows.first_keys() if shows is not None else ()
         rank = {id_: place for place, id_ in enumerate(first)}
         active = screen.active_bindings.values()
         field = self._field
@@ -208,7 +208,7 @@ class KeyBar(Widget):
         for node, binding, enabled, _tooltip in ordered:
             if not binding.show or not enabled or binding.action in seen or not binding.description:
                 continue
-            if isinstance(screen, ShowsKeys) and not screen.key_matters(binding.id or ""):
+            if shows is not None and not shows.key_matters(binding.id or ""):
                 continue
             seen.add(binding.action)
             face = self.app.get_key_display(binding)
@@ -218,7 +218,7 @@ class KeyBar(Widget):
                 continue
             shown.add(face)
             yield Key(face, binding.description.lower(), binding.action, node=node)
-        if field is not None and isinstance(screen, ShowsKeys):
+        if field is not None and shows is not None:
             yield LEAVE
 
     def _tail(self) -> list[Key]:
@@ -229,7 +229,7 @@ class KeyBar(Widget):
             return list(ALWAYS)
         return list(IN_FIELD) if field.check_consume_key("question_mark", "?") else [HELP, *IN_FIELD]
 
-    def _pages(self, lines: int) -> list[list[Row]]:
+    def _pages(self, lines: int) -> Iterator[list[Row]]:
         width, tail = self.size.width, self._tail()
         while sum(each.width for each in tail) > width:
             tail.pop()
@@ -238,9 +238,9 @@ class KeyBar(Widget):
     def _laid(self) -> list[Row]:
         if self._rows is None:
             if self._page is None:
-                self._rows = self._pages(1)[0]
+                self._rows = next(self._pages(1))
             else:
-                pages = self._pages(OPEN_LINES)
+                pages = list(self._pages(OPEN_LINES))
                 self._rows = pages[min(self._page, len(pages) - 1)]
             self._places.clear()
             for line, row in enumerate(self._rows):
