@@ -47,15 +47,17 @@ async def test_strip_follows_head_and_position_without_another_request(inspect: 
         await pilot.press("y")
         assert strip.shading is None
         assert not any("shaded" in part for part in facts.right)
-
-
-async def test_shading_of_another_prompt_is_not_kept(inspect: Open, settle: Settle, engine: FakeEngine) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.press("space")
+        await pilot.press("y")
+        await pilot.press("e")
+        await pilot.resize_terminal(130, 40)
         await settle(pilot)
-        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "shaded: head 2.2's attention from “ dog”, 0 to" in facts.render_line(0).text, "said again after a resize"
+        await pilot.press("right", "space")
+        await settle(pilot)
         assert strip.shading is not None
-        assert len(strip.shading.values) == len(strip.tokens) == 5
+        assert len(strip.shading.values) == len(strip.tokens) == 5, "that of another prompt is not kept"
 
 
 async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settle) -> None:
@@ -120,14 +122,3 @@ async def test_without_colour_bars_arcs_and_an_underline_tell_the_attention(
             assert shading.bar(index) in labels.text
         underlined = "".join(text for text, style, _ in labels if style is not None and style.underline)
         assert underlined == strip.tokens[shading.top].label
-
-
-async def test_the_scale_is_said_again_after_a_resize_while_one_edits(inspect: Open, settle: Settle) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        facts = pilot.app.screen.query_one("#prompt-facts", StatusLine)
-        await pilot.press("e")
-        await pilot.resize_terminal(130, 40)
-        await settle(pilot)
-        await pilot.press("escape")
-        await settle(pilot)
-        assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text

@@ -110,7 +110,9 @@ async def test_an_explanation_hides_the_second_prompts_view(inspect: Open, settl
         assert beside.display
 
 
-async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was(inspect: Open, settle: Settle) -> None:
+async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was(
+    inspect: Open, settle: Settle, engine: Any
+) -> None:
     async with inspect() as pilot:
         assert "explain" not in keys(pilot)
         await press(pilot, settle, *TO_SCORES, "up")
@@ -130,39 +132,29 @@ async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was
         await press(pilot, settle, "backspace")
         assert title(pilot) == "layer 1 · scores · head 1"
         assert status(pilot) == before
-
-
-async def test_the_cursor_is_back_on_the_operand_that_was_entered(inspect: Open, settle: Settle, engine: Any) -> None:
-    async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES, "enter", "down", "down")
+        await press(pilot, settle, "enter", "down", "down")
         assert status(pilot).startswith("5 others")
         await press(pilot, settle, "up", "up", "enter", "backspace", "down", "up", "enter", "backspace")
-        assert "b[1]" in status(pilot)
+        assert "b[1]" in status(pilot), "back on the operand that was entered"
 
 
-async def test_escape_leaves_the_explanations_at_once_then_the_numbers(inspect: Open, settle: Settle) -> None:
+async def test_what_cannot_be_explained_is_said_and_escape_or_a_step_leads_out_of_an_explanation(
+    inspect: Open, settle: Settle
+) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES)
         before = status(pilot)
-        await press(pilot, settle, "enter", "enter", "escape")
-        assert title(pilot) == "layer 1 · scores · head 1"
-        assert status(pilot) == before
-        await press(pilot, settle, "escape")
-        assert isinstance(pilot.app.focused, ForwardPassList)
-
-
-async def test_what_cannot_be_explained_is_said_and_the_view_stays(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES, "enter", "down", "enter")
+        await press(pilot, settle, "enter", "down", "enter")
         assert status(pilot) == "nothing is not a value of this model."
         assert title(pilot) == "explain: softmax"
         await press(pilot, settle, "up", "enter")
         assert title(pilot) == "explain · 2 deep: softmax › b"
-
-
-async def test_a_step_leads_out_of_an_explanation(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES, "enter", "tab", "j")
+        await press(pilot, settle, "escape")
+        assert title(pilot) == "layer 1 · scores · head 1"
+        assert status(pilot) == before
+        await press(pilot, settle, "escape")
+        assert isinstance(pilot.app.focused, ForwardPassList)
+        await press(pilot, settle, "enter", "enter", "tab", "j")
         assert title(pilot) == "layer 1 · matrix · head 1"
 
 
@@ -181,21 +173,25 @@ async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open,
         assert engine.asked("attribution")[-1]["position"] == 2
         await press(pilot, settle, "a")
         assert title(pilot) == "tokens"
-
-
-async def test_a_number_of_an_attribution_is_explained_and_escape_comes_back_to_it(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
         await press(pilot, settle, "a", "enter", "down", "down", "down", "enter")
-        assert title(pilot) == "explain: logit"
+        assert title(pilot) == "explain: logit", "of a number of it"
         await press(pilot, settle, "escape")
         assert title(pilot).startswith("attribution")
         await press(pilot, settle, "escape", "escape")
         assert title(pilot) == "tokens"
 
 
-async def test_w_asks_the_text_about_the_token_under_the_cursor(inspect: Open, settle: Settle) -> None:
+async def test_w_asks_the_text_about_the_token_under_the_cursor_and_a_refusal_leaves_what_was_in_view(
+    inspect: Open, settle: Settle, engine: Any
+) -> None:
     async with inspect() as pilot:
+        engine.refuses["evidence"] = "No."
         await press(pilot, settle, "w")
+        assert (title(pilot), status(pilot)) == ("tokens", "No.")
+        await press(pilot, settle, "j")
+        assert title(pilot) == "embed"
+        engine.refuses.clear()
+        await press(pilot, settle, "k", "w")
         assert title(pilot) == "evidence for None"
         await press(pilot, settle, "enter", "w")
         assert title(pilot) == "evidence for 13"
@@ -203,15 +199,6 @@ async def test_w_asks_the_text_about_the_token_under_the_cursor(inspect: Open, s
         assert title(pilot) == "attribution of 13 against None, by size"
         await press(pilot, settle, "escape")
         assert title(pilot) == "tokens"
-
-
-async def test_a_refusal_leaves_what_was_in_view(inspect: Open, settle: Settle, engine: Any) -> None:
-    async with inspect() as pilot:
-        engine.refuses["evidence"] = "No."
-        await press(pilot, settle, "w")
-        assert (title(pilot), status(pilot)) == ("tokens", "No.")
-        await press(pilot, settle, "j")
-        assert title(pilot) == "embed"
 
 
 PICTURES = {
@@ -240,9 +227,13 @@ async def at(pilot: Pilot[None], ref: str) -> tuple[int, int]:
     return view.content_region.x + spot.start - view.left, view.content_region.y + spot.line - view.top
 
 
-async def test_a_click_moves_the_cursor_and_a_second_one_explains(inspect: Open, settle: Settle) -> None:
+async def test_clicks_on_two_numbers_explain_neither_and_a_second_one_on_the_same_does(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await press(pilot, settle, *TO_SCORES[:-1])
+        for row in (1, 2, 1):
+            await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
+            await settle(pilot)
+        assert not screen_of(pilot).selection.trail
         place = await at(pilot, "blocks.0.attn.softmax[0,3,2]")
         await pilot.click(offset=place)
         await settle(pilot)
@@ -254,12 +245,3 @@ async def test_a_click_moves_the_cursor_and_a_second_one_explains(inspect: Open,
         await pilot.click(offset=place)
         await settle(pilot)
         assert screen_of(pilot).selection.trail == ("blocks.0.attn.softmax[0,3,2]",)
-
-
-async def test_clicks_on_two_numbers_explain_neither(inspect: Open, settle: Settle) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES[:-1])
-        for row in (1, 2, 1):
-            await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
-            await settle(pilot)
-        assert not screen_of(pilot).selection.trail

@@ -54,12 +54,13 @@ def shown_view(pilot: Pilot[None]) -> str:
 
 
 async def press(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
+    await pilot.press(*keys)
     await settle(pilot)
 
 
-async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open, settle: Settle, steps: list[StageEntry]) -> None:
+async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(
+    inspect: Open, settle: Settle, steps: list[StageEntry]
+) -> None:
     async with inspect() as pilot:
         expected_steps = steps
         titles = [shown_view(pilot)]
@@ -75,10 +76,6 @@ async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open,
             await press(pilot, settle, "k")
             back.append(shown_view(pilot))
         assert back == expected[::-1]
-
-
-async def test_g_and_shift_g_lead_to_the_ends(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
         await press(pilot, settle, "G")
         assert (shown_view(pilot), status(pilot)) == ("sample", "step 31/31")
         await press(pilot, settle, "g")
@@ -192,19 +189,6 @@ async def test_the_tokens_are_there_before_the_engine_answers(
         assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran"], "then the engine's own"
 
 
-async def test_the_mark_of_loading_goes_with_the_answer(app: LabApp, engine: Any) -> None:
-    engine.opens = asyncio.Event()
-    async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(60):
-        screen = screen_of(pilot)
-        line = screen.query_one("#inspect-status", StatusLine)
-        while not line.mark:
-            await asyncio.sleep(0.01)
-        engine.opens.set()
-        while not screen.is_settled:
-            await asyncio.sleep(0)
-        assert line.mark == ""
-
-
 async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "j", "j")
@@ -222,13 +206,18 @@ async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Op
         assert "nothing to go back to" in screen_of(pilot).query_one(KeyBar).render_line(0).text
 
 
-async def test_tab_moves_between_the_columns(inspect: Open, settle: Settle) -> None:
+async def test_tab_moves_between_the_columns_and_the_border_of_the_model_names_its_origin(
+    inspect: Open, settle: Settle, engine: Any
+) -> None:
+    engine.origin = "imported from g[b]pt2"
     async with inspect() as pilot:
         kinds = []
         for _ in range(3):
             kinds.append(type(pilot.app.focused))
             await press(pilot, settle, "tab")
         assert kinds == [ForwardPassDrawing, BlockView, ForwardPassDrawing]
+        title = pilot.app.screen.query_one(ForwardPassList).border_title
+        assert title == r"imported from g\[b]pt2 · forward pass", "markup, in which a bracket is escaped"
 
 
 async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -245,14 +234,6 @@ async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, se
         assert "blocks.0.attn.exp[1,3,0]" in status(pilot), "the cursor stays in its place when the head changes"
 
 
-async def test_the_border_of_the_model_names_its_origin(inspect: Open, settle: Settle, engine: Any) -> None:
-    engine.origin = "imported from g[b]pt2"
-    async with inspect() as pilot:
-        await settle(pilot)
-        title = pilot.app.screen.query_one(ForwardPassList).border_title
-        assert title == r"imported from g\[b]pt2 · forward pass", "markup, in which a bracket is escaped"
-
-
 async def test_a_prompt_longer_than_the_window_is_marked_and_said(inspect: Open, settle: Settle) -> None:
     async with inspect(prompt="The big dog ran. The big dog ran fast.", size=(120, 40)) as pilot:
         strip = screen_of(pilot).query_one(TokenStrip)
@@ -263,7 +244,9 @@ async def test_a_prompt_longer_than_the_window_is_marked_and_said(inspect: Open,
         assert (len(strip.tokens), strip.dropped) == (8, 5)
 
 
-async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Open, settle: Settle) -> None:
+async def test_an_empty_prompt_and_a_checkpoint_that_is_not_there_are_said_and_what_was_in_view_stays(
+    inspect: Open, settle: Settle, engine: Any
+) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "e")
         await pilot.press("ctrl+u")
@@ -274,6 +257,12 @@ async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Ope
         await press(pilot, settle, "j")
         assert (shown_view(pilot), status(pilot)[:9]) == ("embed", "step 2/31")
         assert not screen_of(pilot).check_action("undo", ())
+        await press(pilot, settle, "c")
+        assert "has no last checkpoint" in status(pilot)
+        assert "(best)" in facts(pilot)
+        await press(pilot, settle, "j")
+        assert shown_view(pilot) == "layer 1 · ln1 · head 1"
+        assert engine.asked("view")[-1]["checkpoint"] == "best"
 
 
 async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -285,25 +274,11 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
         assert shown_view(pilot) == "sample"
         assert "position 3/4" in facts(pilot)
         assert "step 31" in status(pilot)
-
-
-async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: Settle, engine: Any) -> None:
-    async with inspect() as pilot:
         engine.pid = None
         screen_of(pilot).notices.pulse()
-        assert status(pilot).startswith("The engine has ended.")
+        assert status(pilot).startswith("The engine has ended."), "one that ends while idle is told of, too"
         await press(pilot, settle, "left")
-        assert status(pilot).startswith("step 1/31")
-
-
-async def test_a_checkpoint_that_is_not_there_leaves_the_model_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:
-    async with inspect() as pilot:
-        await press(pilot, settle, "c")
-        assert "has no last checkpoint" in status(pilot)
-        assert "(best)" in facts(pilot)
-        await press(pilot, settle, "j")
-        assert shown_view(pilot) == "embed"
-        assert engine.asked("view")[-1]["checkpoint"] == "best"
+        assert status(pilot).startswith("step 31/31")
 
 
 async def test_sampling_settings_are_applied_or_refused_in_words(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -398,18 +373,23 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         assert screen.notices.waited == 0.0
 
 
-async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, home: Path) -> None:
+async def test_the_run_is_held_and_loading_is_marked_until_the_engine_holds_it(app: Any, engine: Any, home: Path) -> None:
     from lab.runs.run_locks import inspect_lock_is_held
 
     engine.opens = asyncio.Event()
     async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(60):
-        while not engine.asked("open"):
-            await pilot.pause()
+        screen = screen_of(pilot)
+        line = screen.query_one("#inspect-status", StatusLine)
+        while not engine.asked("open") or not line.mark:
+            await pilot.pause(0.01)
         assert inspect_lock_is_held(home / "tale")
         engine.opens.set()
-        while isinstance(screen_of(pilot).model, Starting | Loading):
+        while isinstance(screen.model, Starting | Loading):
             await pilot.pause()
         assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing
+        while not screen.is_settled:
+            await asyncio.sleep(0)
+        assert line.mark == ""
 
 
 async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspect: Open, settle: Settle) -> None:

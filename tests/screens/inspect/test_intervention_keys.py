@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -48,8 +47,7 @@ def listed(pilot: Pilot[None]) -> InterventionList:
 
 
 async def press(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
+    await pilot.press(*keys)
     await settle(pilot)
 
 
@@ -73,45 +71,48 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         assert "intervention" not in facts(pilot)
         assert not listed(pilot).display
         assert "x ablates head 1.1" in status(pilot)
+        for key, words_said in (("x", "Nothing to ablate at this step"), ("b", "No interventions yet"), ("f", "Only a head")):
+            await press(pilot, settle, "G", key)
+            assert status(pilot).startswith(words_said)
 
 
-@pytest.mark.parametrize(
-    ("keys", "name"),
-    [
-        (["j"] * 4 + ["]"], "head 1.2 off"),
-        (["j"] * 9, "attention 1 off"),
-        (["j"] * 12, "mlp 1 off"),
-        (["j"] * 4 + ["right_curly_bracket"], "head 2.1 off"),
-        (["left", "left"], "token 2 “ big” hidden"),
-        (["j", "left"], "token 3 “ dog” hidden"),
-        (["j"] * 4 + ["enter"], "head 1.1 off"),
-    ],
-)
-async def test_x_is_about_the_step(keys: list[str], name: str, inspect: Open, settle: Settle) -> None:
+async def test_x_is_about_the_step(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, *keys, "x")
-        assert words(pilot) == [name]
+        for keys, name in (
+            ("left left", "token 2 “ big” hidden"),
+            ("j right", "token 3 “ dog” hidden"),
+            ("j j j enter", "head 1.1 off"),
+            ("escape ]", "head 1.2 off"),
+            ("[ right_curly_bracket", "head 2.1 off"),
+            ("left_curly_bracket j j j j j", "attention 1 off"),
+            ("j j j", "mlp 1 off"),
+        ):
+            await press(pilot, settle, *keys.split(), "x")
+            assert words(pilot) == [name]
+            await press(pilot, settle, "X")
 
 
-async def test_a_hidden_token_is_said_to_be_missed_by_later_ones_only(inspect: Open, settle: Settle) -> None:
+async def test_a_hidden_token_is_marked_and_said_to_be_missed_by_later_ones_only(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
+        strip = screen_of(pilot).query_one("#prompt-tokens", TokenStrip)
+
+        def struck() -> list[str]:
+            return [segment.text for segment in strip.render_line(0) if segment.style is not None and segment.style.strike]
+
+        assert "✗" not in strip.render_line(1).text
         await press(pilot, settle, "left", "x")
         assert "only later tokens change" in status(pilot)
-        await press(pilot, settle, "X", "right", "left", "left", "x", "right")
+        assert "✗3290" in strip.render_line(1).text
+        assert struck() == []
+        await press(pilot, settle, "right")
+        assert struck() == [" dog"]
+        await press(pilot, settle, "X")
+        assert "✗" not in strip.render_line(1).text
+        await press(pilot, settle, "left", "left", "x", "right")
         assert "only later tokens change" not in status(pilot)
 
 
-async def test_where_there_is_nothing_to_switch_off_it_says_so(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
-        await press(pilot, settle, "G", "x")
-        assert status(pilot).startswith("Nothing to ablate at this step")
-        await press(pilot, settle, "b")
-        assert status(pilot).startswith("No interventions yet")
-        await press(pilot, settle, "f")
-        assert status(pilot).startswith("Only a head")
-
-
-async def test_m_goes_from_zero_to_the_mean(inspect: Open, settle: Settle) -> None:
+async def test_m_goes_from_zero_to_the_mean_and_a_factor_is_asked_for(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES, "x", "m")
         assert words(pilot) == ["head 1.1 mean-ablated"]
@@ -119,20 +120,14 @@ async def test_m_goes_from_zero_to_the_mean(inspect: Open, settle: Settle) -> No
         assert words(pilot) == ["head 1.1 off"]
         await press(pilot, settle, "]", "m", "x")
         assert words(pilot) == ["head 1.1 off", "head 1.2 mean-ablated"]
-
-
-async def test_a_factor_is_asked_for(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES, "asterisk")
+        await press(pilot, settle, "X", "[", "asterisk")
         assert isinstance(pilot.app.focused, Input)
         await pilot.press("x", "enter")  # instead of what stood there, which was selected
         assert isinstance(pilot.app.focused, Input), "no number: it asks again"
-        await pilot.press("ctrl+u", "-", "0", ",", "5", "enter")
-        await press(pilot, settle)
+        await press(pilot, settle, "ctrl+u", "-", "0", ",", "5", "enter")
         assert words(pilot) == ["head 1.1 × −0.5"]
         await press(pilot, settle, "asterisk")
-        await pilot.press("ctrl+u", "1", "enter")
-        await press(pilot, settle)
+        await press(pilot, settle, "ctrl+u", "1", "enter")
         assert words(pilot) == []
         await press(pilot, settle, "asterisk", "escape")
         assert words(pilot) == []
@@ -152,7 +147,13 @@ async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_c
 
 async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES, "x", "]", "x", *["j"] * 9, "x")
+        await press(pilot, settle, *TO_SCORES, "x")
+        known = {each.binding.id: each.binding for each in screen_of(pilot).active_bindings.values()}
+        for name in ("switch", "effect", "mean", "scale", "look_at", "all_on", "compare"):
+            binding = known[f"inspect.{name}"]
+            assert binding.description
+            assert binding.tooltip, "the help tells it"
+        await press(pilot, settle, "]", "x", *["j"] * 9, "x")
         assert words(pilot) == ["head 1.1 off", "head 1.2 off", "mlp 1 off"]
         assert "3 interventions on" in facts(pilot)
         await press(pilot, settle, "tab")
@@ -231,7 +232,9 @@ async def test_a_second_prompt_stands_beside_the_first(inspect: Open, settle: Se
         assert first.beside is None
 
 
-async def test_on_a_narrow_screen_one_of_the_two_views_is_shown_at_full_height(inspect: Open, settle: Settle) -> None:
+async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_over_from_as_far_from_the_end(
+    inspect: Open, settle: Settle, engine: Any
+) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES)
         await ask_second(pilot, settle, "C", "end", "full_stop")
@@ -247,32 +250,7 @@ async def test_on_a_narrow_screen_one_of_the_two_views_is_shown_at_full_height(i
         assert str(beside.border_title).startswith("prompt 2 · ")
         await press(pilot, settle, "enter")  # numbers are explained of the first
         assert (first.has_focus, beside.is_on_screen) == (True, False)
-        await press(pilot, settle, "escape", "S", "j")
-        assert beside.is_on_screen
-        await press(pilot, settle, "C")
-        assert first.is_on_screen
-
-
-async def test_a_hidden_token_is_marked_where_the_prompt_stands(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
-        strip = screen_of(pilot).query_one("#prompt-tokens", TokenStrip)
-        assert "✗" not in strip.render_line(1).text
-        await press(pilot, settle, "left", "x")
-        assert "✗3290" in strip.render_line(1).text
-        labels = strip.render_line(0)
-        assert [segment.text for segment in labels if segment.style is not None and segment.style.strike] == []
-        await press(pilot, settle, "right")
-        struck = [segment.text for segment in strip.render_line(0) if segment.style is not None and segment.style.strike]
-        assert struck == [" dog"]
-        await press(pilot, settle, "X")
-        assert "✗" not in strip.render_line(1).text
-
-
-async def test_p_takes_over_from_the_place_as_far_from_the_end(inspect: Open, settle: Settle, engine: Any) -> None:
-    async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES)
-        await ask_second(pilot, settle, "C", "end", "full_stop")
-        await press(pilot, settle, "C", "left", "p")
+        await press(pilot, settle, "escape", "left", "p")
         source = Source(text="The big dog ran.", position=3, token=" ran")
         expected = Intervention(part="attn.z", how="patch", layer=0, head=0, position=2, token=" dog", source=source)
         assert made(pilot) == (expected,)
@@ -280,13 +258,7 @@ async def test_p_takes_over_from_the_place_as_far_from_the_end(inspect: Open, se
         assert engine.asked("effect")[-1]["interventions"] == (expected,)
         await press(pilot, settle, *["j"] * 10, "p")
         assert words(pilot)[1] == "stream after mlp 1 at 3 “ dog” from prompt 2, 4 “ ran”"
-
-
-async def test_every_key_is_told_in_the_help(inspect: Open, settle: Settle) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES, "x")
-        known = {each.binding.id: each for each in screen_of(pilot).active_bindings.values()}
-        for name in ("switch", "effect", "mean", "scale", "look_at", "all_on", "compare"):
-            binding = known[f"inspect.{name}"].binding
-            assert binding.description
-            assert binding.tooltip
+        await press(pilot, settle, "S", "k")
+        assert beside.is_on_screen
+        await press(pilot, settle, "C")
+        assert first.is_on_screen

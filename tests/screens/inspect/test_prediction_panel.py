@@ -86,12 +86,14 @@ async def test_the_prediction_is_in_sight_at_every_stage(
     inspect: Open, settle: Settle, size: tuple[int, int], lines: int, steps: list[Any]
 ) -> None:
     async with inspect(size=size) as pilot:
-        for _ in steps if size in ((80, 24), (120, 40)) else steps[:6]:
+        first_layer = sum(step.layer is None or step.layer == 0 for step in steps)
+        walk = ["j"] * (first_layer - 3) + ["G", "k", "k"]  # every stage: those of the second layer are the same
+        for key in walk if size in ((80, 24), (120, 40)) else walk[:6]:
             shown = panel_texts(pilot)
             assert len(shown) == lines
             assert "fast" in shown[0]
             assert "41.2%" in shown[0]
-            await pilot.press("j")
+            await pilot.press(key)
             await settle(pilot)
 
 

@@ -59,12 +59,13 @@ async def kept(pilot: Pilot[None], prompt: str) -> None:
     assert read_history(home()) == [prompt]
 
 
-async def test_a_prompt_that_was_shown_is_in_the_history(inspect: Open, settle: Settle) -> None:
+async def test_a_prompt_that_was_shown_is_in_the_history_and_the_last_one_of_its_run(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await editing(pilot)
         await pilot.press(".", "enter")
         await settle(pilot)
         await kept(pilot, "The big dog ran.")
+    assert last_prompt(home(), "tale") == "The big dog ran."
 
 
 async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from_it(inspect: Open, settle: Settle) -> None:
@@ -104,31 +105,21 @@ async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_be
         assert any("no space left" in str(notice.message) for notice in pilot.app._notifications)
 
 
-@pytest.mark.parametrize(
-    "text", ["\x00\x1b[31mred\x7f", "a\tb\nc\r\nd", "👩‍👩‍👧 é ﷽ \u202eright", "<|endoftext|>", "[b]not markup[/]"]
-)
-async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(text: str, inspect: Open, settle: Settle) -> None:
+async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:
+    pasted = ("\x00\x1b[31mred\x7f", "a\tb\nc\r\nd", "👩‍👩‍👧 é ﷽ \u202eright", "<|endoftext|>", "[b]not markup[/]")
     async with inspect() as pilot:
-        editor = await editing(pilot)
-        editor.value = ""
-        editor.post_message(events.Paste(text))
-        async with asyncio.timeout(30):
-            while not editor.value:
-                await pilot.pause(0.01)
-        assert editor.text == text.replace("\r\n", "\n")
-        assert editor.value.isprintable() or "\u202e" in text or "\u200d" in text
-        await pilot.press("enter")
-        await settle(pilot)
-        assert not pilot.app.screen.query_one(PromptInput).has_focus
-
-
-async def test_ten_thousand_characters_can_be_pasted(inspect: Open, settle: Settle, engine: Any) -> None:
-    async with inspect() as pilot:
-        editor = await editing(pilot)
-        editor.value = ""
-        editor.post_message(events.Paste("The big dog\n" * 833 + "end!"))
-        await pilot.press("enter")
-        await settle(pilot)
+        for text in (*pasted, "The big dog\n" * 833 + "end!"):
+            editor = await editing(pilot)
+            editor.value = ""
+            editor.post_message(events.Paste(text))
+            async with asyncio.timeout(30):
+                while not editor.value:
+                    await pilot.pause(0.01)
+            assert editor.text == text.replace("\r\n", "\n")
+            assert editor.value.isprintable() or "\u202e" in text or "\u200d" in text
+            await pilot.press("enter")
+            await settle(pilot)
+            assert not pilot.app.screen.query_one(PromptInput).has_focus
         assert len(engine.asked("lens")[-1]["text"]) == 10_000
         assert len(pilot.app.screen.query_one(TokenStrip).tokens) == 8
         assert pilot.app.screen.query_one(TokenStrip).dropped > 800
@@ -169,15 +160,6 @@ async def test_a_run_without_a_last_prompt_begins_with_its_own_and_nothing_to_un
     async with inspect() as pilot:
         assert pilot.app.screen.selection.prompt.text == "The big dog ran"
         assert not pilot.app.screen.sampling.is_enabled("undo")
-
-
-async def test_an_edited_prompt_is_the_last_one_of_its_run(inspect: Open, settle: Settle) -> None:
-    async with inspect() as pilot:
-        await editing(pilot)
-        await pilot.press(".", "enter")
-        await settle(pilot)
-        await kept(pilot, "The big dog ran.")
-    assert last_prompt(home(), "tale") == "The big dog ran."
 
 
 async def test_sampling_settings_are_kept(inspect: Open, settle: Settle, engine: Any) -> None:

@@ -111,22 +111,22 @@ async def test_t_plays_the_forward_pass_to_its_end(
         assert "stops" not in screen.query_one("#inspect-status", StatusLine).left
 
 
-@pytest.mark.parametrize("key", ["j", "T", "escape", "x", "question_mark"])
-async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open, settle: Settle, key: str) -> None:
+async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, InspectScreen)
-        await pilot.press("T")
-        await settle(pilot)
         status = screen.query_one("#inspect-status", StatusLine)
-        assert status.left.startswith("The prompt is cut into 4 tokens out of a vocabulary of 50,257.")
-        await pilot.press(key)
-        await settle(pilot)
-        assert not screen._tour.is_playing
-        assert pilot.app.screen is screen
-        assert stage_of(pilot) == "tokens"
-        assert not screen.selection.interventions
-        assert "stops" not in status.left
+        for key in ("j", "T", "escape", "x", "question_mark"):
+            await pilot.press("T")
+            await settle(pilot)
+            assert status.left.startswith("The prompt is cut into 4 tokens out of a vocabulary of 50,257.")
+            await pilot.press(key)
+            await settle(pilot)
+            assert not screen._tour.is_playing
+            assert pilot.app.screen is screen
+            assert stage_of(pilot) == "tokens"
+            assert not screen.selection.interventions
+            assert "stops" not in status.left
 
 
 async def test_plus_and_minus_change_the_pace(inspect: Open, settle: Settle) -> None:

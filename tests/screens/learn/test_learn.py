@@ -72,7 +72,7 @@ async def settled(pilot: Pilot[None], until: Any) -> None:
 async def open_softmax(pilot: Pilot[None], until: Any, extra: str = "") -> None:
     await settled(pilot, until)
     page = pilot.app.screen.query_one(LessonsPage)
-    await pilot.press(*["j"] * SOFTMAX)
+    page.query_one(LessonList).highlighted = SOFTMAX
     await pilot.press("enter")
     await until(pilot, lambda: pilot.app.screen.query("#softmax-table"))
     if not extra:
@@ -130,20 +130,17 @@ async def test_each_kind_of_live_widget_is_shown_and_left_before_the_engine_answ
             assert reads_a_run or not status.has_class("-error"), (widget, status.left)
 
 
-async def test_the_worked_example_as_in_the_notes(app: LabApp, until: Any) -> None:
+async def test_typing_and_arrows_change_the_worked_example_and_escape_leads_out_a_level_at_a_time(
+    app: LabApp, until: Any
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_softmax(pilot, until)
         found = table(pilot)
         assert column(found, "exp") == ["1.35", "2.23", "3.32", "1.65"]
-        assert column(found, "softmax") == ["0.16", "0.26", "0.39", "0.19"]
+        assert column(found, "softmax") == ["0.16", "0.26", "0.39", "0.19"], "as in the notes"
         assert found.total is not None
         assert [cell.text for cell in found.total] == ["Σ", "", "8.54", "1.00"]
-
-
-async def test_typing_and_arrows_change_the_whole_column(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot, until)
-        before = column(table(pilot), "softmax")
+        before = column(found, "softmax")
         await pilot.press(*["up"] * 9)
         first = pilot.app.screen.query(ScoreInput).first()
         assert first.value == "1.2"
@@ -157,22 +154,6 @@ async def test_typing_and_arrows_change_the_whole_column(app: LabApp, until: Any
         view = pilot.app.screen.query_one("#softmax-table", BlockView).view
         assert view is not None
         assert view.blocks == [Paragraph("The score of The must be a number, not '-'.")]
-
-
-async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot, until, "max")
-        before = column(table(pilot), "softmax")
-        pilot.app.screen.query_one(Choice).focus()
-        await pilot.press("right")
-        found = table(pilot)
-        assert column(found, "exp")[2] == "1.00"
-        assert column(found, "softmax") == before
-
-
-async def test_escape_leads_out_one_level_at_a_time(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot, until)
         await pilot.press("3")
         assert pilot.app.current_mode == "learn", "a digit in a score is part of the score"
         text = pilot.app.screen.query_one(LessonText)
@@ -184,6 +165,17 @@ async def test_escape_leads_out_one_level_at_a_time(app: LabApp, until: Any) -> 
         assert isinstance(pilot.app.focused, LessonList)
         await pilot.press("escape")
         assert pilot.app.current_mode == "learn"
+
+
+async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_softmax(pilot, until, "max")
+        before = column(table(pilot), "softmax")
+        pilot.app.screen.query_one(Choice).focus()
+        await pilot.press("right")
+        found = table(pilot)
+        assert column(found, "exp")[2] == "1.00"
+        assert column(found, "softmax") == before
 
 
 def test_the_worked_line_is_arithmetic_on_the_printed_digits() -> None:

@@ -22,7 +22,7 @@ from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.dialogs.confirm import ConfirmDialog
 from screens.learn.learn_screen import LearnScreen
-from screens.learn.lessons_page import LessonsPage
+from screens.learn.lessons_page import LessonList, LessonsPage
 from screens.learn.live.scaling.scaling_widget import PlotPane, ScalingWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
@@ -73,7 +73,8 @@ def app(home: Path) -> LabApp:
 async def open_lesson(pilot: Pilot[None], until: Any) -> ScalingWidget:
     screen = pilot.app.screen
     await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
-    await pilot.press(*["j"] * [lesson.name for lesson in lessons()].index("scaling"), "enter")
+    screen.query_one(LessonList).highlighted = [lesson.name for lesson in lessons()].index("scaling")
+    await pilot.press("enter")
     await until(pilot, lambda: screen.query(ScalingWidget) and screen.query_one(ScalingWidget).is_settled)
     return screen.query_one(ScalingWidget)
 
