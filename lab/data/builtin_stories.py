@@ -197,6 +197,12 @@ def generate(size: int = DEFAULT_SIZE, seed: int = SEED) -> Iterator[str]:
 
 
 @cache
+def default_parts() -> tuple[str, ...]:
+    """The text of the default size in parts, kept in memory: to be looked at, split and counted it is read several times."""
+    return tuple(generate())
+
+
+@cache
 def entropy_bits_per_byte() -> float:
     """Entropy of the text in bits per byte: that of one story over its expected length. Exact but for rounding."""
     story = grammar().expected()

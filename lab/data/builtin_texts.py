@@ -55,8 +55,8 @@ def _stories(source: str, match: re.Match[str]) -> BuiltinText:
         raise UserError(f"{source} asks for more than {bytes_(MOST_STORIES)}; use for example stories:5MB.")
 
     def read() -> Iterator[tuple[str, int]]:
-        done = 0
-        for text in builtin_stories.generate(size):
+        done, is_default = 0, size == builtin_stories.DEFAULT_SIZE
+        for text in builtin_stories.default_parts() if is_default else builtin_stories.generate(size):
             done += len(text)
             yield text, done
 

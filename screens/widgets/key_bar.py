@@ -94,9 +94,7 @@ def _fill(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> Itera
         taken = _fitting(rest, room)
         if more := more or len(taken) < len(rest):
             taken = _fitting(rest, room - MORE.width)
-            page.append(Row((*taken, MORE), tuple(tail)))
-        else:
-            page.append(Row(taken, tuple(tail)))
+        page.append(Row((*taken, MORE) if more else taken, tuple(tail)))
         yield page
         rest = rest[len(taken) :]
         if not rest or not any(row.left[0] is not MORE for row in page if row.left):
@@ -105,8 +103,7 @@ def _fill(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> Itera
 
 def _lines(keys: list[Key], width: int, lines: int) -> Iterator[tuple[Key, ...]]:
     for _ in range(lines):
-        taken = _fitting(keys, width)
-        yield taken
+        yield (taken := _fitting(keys, width))
         keys = keys[len(taken) :]
 
 
@@ -244,14 +241,9 @@ class KeyBar(Widget):
                 self._rows = pages[min(self._page, len(pages) - 1)]
             self._places.clear()
             for line, row in enumerate(self._rows):
-                at = 0
-                for key in row.left:
-                    self._places.append((line, at, at + key.width, key))
-                    at += key.width
-                at = self.size.width - sum(key.width for key in row.right)
-                for key in row.right:
-                    self._places.append((line, at, at + key.width, key))
-                    at += key.width
+                for keys, at in ((row.left, 0), (row.right, self.size.width - sum(key.width for key in row.right))):
+                    for key in keys:
+                        self._places.append((line, at, at := at + key.width, key))
         return self._rows
 
     def render_line(self, y: int) -> Strip:

@@ -46,3 +46,9 @@ def test_builtins_are_described() -> None:
 def test_the_entropy_is_that_of_the_text_as_it_is_made() -> None:
     assert open_corpus("stories").entropy_bits_per_byte is not None
     assert open_corpus("stories", cleaning=("duplicate-lines",)).entropy_bits_per_byte is None
+
+
+def test_stories_of_the_default_size_are_made_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = text_of("stories")
+    monkeypatch.setattr("lab.data.builtin_stories.generate", lambda size: pytest.fail("made again"))
+    assert text_of("stories") == text
