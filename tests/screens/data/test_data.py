@@ -484,9 +484,9 @@ async def test_stories_come_in_sizes_with_their_grammar(app: DataApp, until: Any
         assert not screen_of(pilot).query_one("#stories-size").display
 
 
-async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(app: DataApp, until: Any) -> None:
+async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(until: Any) -> None:
     Path("long.txt").write_text("x" * 2000)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with DataApp(text="fable.txt", preload=False).run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.text is not None)
         await pilot.press("e")
@@ -612,23 +612,19 @@ async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_mea
         assert asked == [("line-endings",), ("line-endings", "emails")]
 
 
-async def test_rules_switched_faster_than_they_are_shown_are_all_switched(app: DataApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_clean(pilot, until, "fable.txt")
-        page = screen_of(pilot).query_one(CleanPage)
-        page.rules = ("line-endings", "emails")
-        page.rules = ("line-endings", "emails", "phone-numbers")
-        first = CleanPage.RulesChanged(page.changes - 1, ("line-endings", "emails"))
-        screen_of(pilot)._rules_changed(first)  # told late, as on a busy machine
-        assert page.rules == ("line-endings", "emails", "phone-numbers")
-        await until(pilot, lambda: screen_of(pilot).choose_page.rules == page.rules)
-        assert page.rules == ("line-endings", "emails", "phone-numbers")
-
-
-async def test_a_rule_switched_while_the_text_is_read_anew_stays_switched(app: DataApp, until: Any) -> None:
+async def test_rules_switched_faster_than_they_are_shown_or_while_the_text_is_read_anew_are_all_switched(
+    app: DataApp, until: Any
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "fable.txt")
         screen, page = screen_of(pilot), screen_of(pilot).query_one(CleanPage)
+        page.rules = ("line-endings", "emails")
+        page.rules = ("line-endings", "emails", "phone-numbers")
+        first = CleanPage.RulesChanged(page.changes - 1, ("line-endings", "emails"))
+        screen._rules_changed(first)  # told late, as on a busy machine
+        assert page.rules == ("line-endings", "emails", "phone-numbers")
+        await until(pilot, lambda: screen.choose_page.rules == page.rules)
+        assert page.rules == ("line-endings", "emails", "phone-numbers")
         page.rules = ("line-endings", "emails")
         screen._text_read(ChoosePage.TextRead(screen.text))  # before the screen has heard of the rule
         await until(pilot, lambda: screen.choose_page.rules == ("line-endings", "emails"))
