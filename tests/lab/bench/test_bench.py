@@ -15,6 +15,7 @@ import psutil
 import pytest
 import torch
 
+from lab.bench import bench_worker, third_party_worker
 from lab.bench.bench_history import BenchReport, BenchRow, append, history, series
 from lab.bench.bench_worker import JOBS
 from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
@@ -26,6 +27,7 @@ from lab.cli.commands.bench_command import described
 from lab.core.errors import UserError
 from lab.core.parallel.detached_process import DetachedProcess
 from tests.lab.bench import preparation_worker
+from tests.lab.bench.conftest import Serve
 from tests.lab.bench.growth_curves import _growth_rows, growth_plot
 from tests.lab.bench.preparation_bench import ENVIRONMENT, WORKER, write_varied_text
 from tests.lab.training.module_forker import ModuleForker
@@ -37,7 +39,7 @@ def report(date: str, *rows: BenchRow, machine: str = "this one") -> BenchReport
     return BenchReport(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
 
 
-def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
+def test_workers_train_for_every_line_and_tell_what_they_are(tmp_path: Path, serve: Serve) -> None:
     """One trains as llmlab does, the other is a stand-in with nanoGPT's interface, whose loss is that of a bigram table."""
     (tmp_path / "model.py").write_text(
         "import torch\n"
@@ -65,19 +67,16 @@ def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
         "        logits = self.table(ids)\n"
         "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
     )
-    short = {"shape": SHAPE, "batch": 2, "threads": 1, "seconds": 0.05}
+    short = {"shape": SHAPE, "batch": 2, "threads": 1, "seconds": 0.01}
     own = short | {"kind": "training", "optimizer": "muon", "home": str(tmp_path)}
-    trainer = TimedProcess("training", "lab.bench.bench_worker", own, os.environ)
     theirs = short | {"kind": "nanogpt", "folder": str(tmp_path)}
-    nanogpt = TimedProcess("nanoGPT", "lab.bench.third_party_worker", theirs, os.environ)
-    turns: list[int] = []
-    with trainer, nanogpt:
-        time_in_turns([trainer, nanogpt], 2, lambda: turns.append(len(trainer.throughputs) - len(nanogpt.throughputs)))
-    assert turns == [0, 0, 1, 0, 1]
-    assert [len(contender.throughputs) for contender in (trainer, nanogpt)] == [2, 2]
-    assert min(trainer.throughputs + nanogpt.throughputs) > 0
-    assert trainer.info["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
-    assert ratio(trainer, trainer) == 1.0
+    info, *answers = serve(bench_worker, own, rounds=2)
+    assert info["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
+    answers += serve(third_party_worker, theirs, rounds=2)[1:]
+    assert len(answers) == 4
+    assert min(answer["seconds"] for answer in answers) >= 0.01
+    assert [answer["units"] % (2 * 16) for answer in answers] == [0, 0, 0, 0]
+    assert min(answer["units"] for answer in answers) > 0
 
 
 @pytest.mark.parametrize("kind", ["forward", "tracing"])
@@ -93,24 +92,25 @@ def test_a_contender_that_cannot_work_says_why() -> None:
         time_in_turns([broken], 1)
 
 
-def test_a_contender_that_warns_a_lot_is_still_measured(tmp_path: Path) -> None:
-    """More than a pipe holds, before its first answer."""
+def test_contenders_take_turns_also_those_that_warn_a_lot(tmp_path: Path) -> None:
+    """More than a pipe holds, before the first answer."""
     (tmp_path / "loud.py").write_text(
         "import sys\n"
         "sys.stderr.write('warning\\n' * 50_000)\n"
         "print('{}', flush=True)\n"
         'for _ in sys.stdin: print(\'{"units": 2, "seconds": 1}\', flush=True)\n'
     )
-    loud = TimedProcess("loud", "loud", {}, {**os.environ, "PYTHONPATH": str(tmp_path)})
-    with loud:
-        time_in_turns([loud], 1)
-    assert loud.throughputs == [2.0]
+    one, other = (TimedProcess(name, "loud", {}, {**os.environ, "PYTHONPATH": str(tmp_path)}) for name in ("one", "other"))
+    turns: list[int] = []
+    with one, other:
+        time_in_turns([one, other], 2, lambda: turns.append(len(one.throughputs) - len(other.throughputs)))
+    assert turns == [0, 0, 1, 0, 1]
+    assert one.throughputs == other.throughputs == [2.0, 2.0]
+    assert ratio(one, other) == 1.0
 
 
 def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in whose model gives every character the same logit but one, so that its loss is known."""
-    from lab.bench.third_party_worker import train_nanogpt, validate_nanogpt
-
     (tmp_path / "model.py").write_text(
         "from dataclasses import dataclass\n"
         "import torch\n"
@@ -142,12 +142,13 @@ def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(module, name, copy(getattr(module, name)))  # put back afterwards
     monkeypatch.setattr(torch, "load", None)
     checkpoint = str(tmp_path / "kept.safetensors")
-    train_nanogpt(str(tmp_path), ["--dataset=race"], checkpoint)
+    third_party_worker.train_nanogpt(str(tmp_path), ["--dataset=race"], checkpoint)
     monkeypatch.delitem(sys.modules, "model")
     assert not (tmp_path / "out").exists()
     zeros = int((ids[1:] == 0).sum())
     expected = math.log(math.e + 3) - zeros / (len(ids) - 1)
-    assert validate_nanogpt(str(tmp_path), checkpoint, str(tmp_path / "val.bin")) == pytest.approx(expected, rel=1e-6)
+    loss = third_party_worker.validate_nanogpt(str(tmp_path), checkpoint, str(tmp_path / "val.bin"))
+    assert loss == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("program", [LAB, TEXTUAL], ids=["the lab", "Textual"])

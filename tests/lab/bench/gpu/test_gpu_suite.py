@@ -4,18 +4,22 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from lab.bench.bench_worker import JOBS
+from lab.bench.gpu import gpu_worker
 from lab.bench.gpu.gpu_suite import TINY, GpuSuite
 from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
 from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
+from tests.lab.bench.conftest import Serve
 from tests.lab.conftest import TALE, Call
 
 BENCH = """
@@ -58,9 +62,8 @@ class TimedHere(TimedProcess):
     """The same work in this process, which has torch."""
 
     def __enter__(self) -> Self:
-        from lab.bench.gpu.gpu_worker import training
-
-        self._work, self.info = training(**{name: value for name, value in self.job.items() if name != "seconds"})
+        job = {name: value for name, value in self.job.items() if name not in ("seconds", "threads", "kind")}
+        self._work, self.info = (JOBS[self.job["kind"]] if "kind" in self.job else gpu_worker.training)(**job)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -74,17 +77,35 @@ class TimedHere(TimedProcess):
         self.throughputs.append(self._work() / (time.perf_counter() - started))
 
 
-def test_on_a_cpu_nanogpt_s_bench_is_left_out_with_its_reason(
-    home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def timed_here(same_precision: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.bench.gpu.gpu_suite.TimedProcess", TimedHere)
+
+
+def test_the_worker_trains_for_every_line_that_it_reads(home: Path, serve: Serve) -> None:
+    job = {"shape": asdict(TINY.shape), "batch": 2, "device": "cpu", "compiled": False, "home": str(home), "seconds": 0.01}
+    info, *answers = serve(gpu_worker, job, rounds=2)
+    assert info["name"] == "cpu"
+    assert [answer["units"] % 32 for answer in answers] == [0, 0]
+    assert min(answer["units"] for answer in answers) > 0
+
+
+def test_on_a_cpu_nanogpt_s_bench_is_left_out_with_its_reason(home: Path, checkout: Path, timed_here: None) -> None:
     (checkout / "bench.py").write_text("raise SystemExit('Torch not compiled with CUDA enabled')")
     rows = list(GpuSuite(home, lambda words: None, checkout, work=TINY)._training())
     assert [(row.name, row.value is None) for row in rows] == [("1 layer, width 8", False), ("nanoGPT's bench.py", True)]
     assert rows[1].note.endswith("nanoGPT's bench.py failed: Torch not compiled with CUDA enabled")
 
 
-def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(llmlab: Call, home: Path, checkout: Path) -> None:
+def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(
+    llmlab: Call,
+    home: Path,
+    checkout: Path,
+    train_here: Callable[[Run], object],
+    timed_here: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lab.bench.gpu.gpu_suite.start_trainer", train_here)
     done = llmlab("bench", "--gpu", "--tiny", "--against", f"nanogpt={checkout}", "--json")
     assert done.code == 0, done.err
     rows = {(row["group"], row["name"]): row for row in json.loads(done.out)["rows"]}
@@ -125,6 +146,7 @@ def test_a_signal_ends_the_trainer_of_a_measurement_too(home: Path, text: Path, 
         signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr("lab.bench.gpu.gpu_suite._first_below", ended_from_outside)
+    monkeypatch.setattr("lab.bench.end_trainer.END_SECONDS", 0.1)  # it has not yet loaded torch, and then is killed
     with pytest.raises(SystemExit, match="143"), ended_by_signals():
         GpuSuite(home, lambda words: None, None, str(text), TINY)._own_time(str(text), 0.0)
     assert not psutil.pid_exists(pids[0])
