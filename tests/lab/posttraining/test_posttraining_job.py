@@ -9,11 +9,13 @@ from lab.posttraining.progress_log import Line, Round, Started
 from lab.posttraining.question_pairs import PairSource, QuestionPair
 from lab.posttraining.settings import PosttrainSettings
 from lab.runs.find_runs import open_run
+from lab.runs.run_folder import Run
 
 
-def test_only_the_questions_of_rounds_that_there_is_time_for_are_drawn(
+def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both_and_no_more_questions(
     home: Path, one_core: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A round seems to take a second, the first of them none: after the third there is time for four, after that for three."""
     drawn: list[QuestionPair] = []
     draw = PairSource.draw
 
@@ -23,12 +25,23 @@ def test_only_the_questions_of_rounds_that_there_is_time_for_are_drawn(
         return pairs
 
     monkeypatch.setattr(PairSource, "draw", counted)
-    settings = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=2, group=2, seconds=0.001)
+    monkeypatch.setattr("lab.posttraining.posttraining_job.STORIES", 2)
+    settings = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=2, group=2, seconds=7.0)
     lines: list[Line] = []
-    PosttrainingJob(open_run("demo"), home, settings, lines.append).run()
-    rounds = [line for line in lines if isinstance(line, Round)]
-    assert [line.model for line in rounds] == ["rl"] * 3 + ["rl-free"] * 3
-    assert len(drawn) == settings.held_out + settings.pairs + 3 * settings.questions
+    rounds: list[Round] = []
+    monkeypatch.setattr(PosttrainingJob, "seconds", property(lambda job: float(len(rounds))))
+
+    def log(line: Line) -> None:
+        lines.append(line)
+        if isinstance(line, Round):
+            rounds.append(line)
+
+    PosttrainingJob(open_run("demo"), home, settings, log).run()
+    assert [line.model for line in rounds] == ["rl"] * 4 + ["rl-free"] * 4
+    tuning = Run(home / "demo-rl-free").config.tuning
+    assert tuning is not None
+    assert tuning.rounds == 4
+    assert len(drawn) == settings.held_out + settings.pairs + 4 * settings.questions
     asked = [line.question for line in rounds]
-    assert asked[:3] == asked[3:] == [pair.question for pair in drawn[-6::2]], "the same with and without the penalty"
+    assert asked[:4] == asked[4:] == [pair.question for pair in drawn[-8::2]], "the same with and without the penalty"
     assert isinstance(lines[0], Started)

@@ -1,6 +1,6 @@
 """The process of post-training: what it leaves on disk, a kill in the middle, a second start, and what it refuses.
 
-Most are forked from a process that has torch. What is stopped is not, for it is known by its command line.
+Most are forked from a process that has torch. `stop_posttraining` stops one that is not, for it knows it by its command line.
 """
 
 import os
@@ -29,7 +29,7 @@ from lab.runs.weights_file import load_model
 from tests.lab.training.module_forker import ModuleForker
 
 TINY = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=2, questions=1, group=2)
-LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=1, group=2, seconds=1e6)
+LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=400, questions=1, group=2, seconds=1e6)
 
 
 @pytest.fixture
@@ -50,10 +50,16 @@ def pid_of(follower: PosttrainingFollower) -> int:
     return follower.history.begun.pid
 
 
+def stopped_in_words(follower: PosttrainingFollower) -> str:
+    """What the file says of the end of a process that has stopped."""
+    assert follower.stage == "stopped"
+    assert follower.history.ended is not None
+    return follower.history.ended.message
+
+
 def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home: Path, forked: None) -> None:
     demo = open_run("demo")
-    long = msgspec.structs.replace(LONG, rounds=400)
-    folder = start_posttraining(demo, home, long)
+    folder = start_posttraining(demo, home, LONG)
     follower = PosttrainingFollower(folder)
     wait_until(follower, lambda f: len(f.history.rounds.get("rl", [])) > 1)
     with pytest.raises(UserError, match="already"):
@@ -84,7 +90,7 @@ def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home
             check_base(run, home)
 
     before = {run.path: run.path.stat().st_ino for run in list_runs(home)}
-    start_posttraining(demo, home, long)
+    start_posttraining(demo, home, LONG)
     wait_until(follower, lambda f: f.is_running and len(f.history.rounds.get("rl", [])) > 1)
     os.kill(pid_of(follower), signal.SIGKILL)
     wait_until(follower, lambda f: not f.is_running)
@@ -95,37 +101,25 @@ def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home
     assert follower.history.saved == {"sft": "demo-sft", "rl": "demo-rl", "rl-free": "demo-rl-free"}
 
 
-def test_a_stop_is_told_in_the_file(home: Path) -> None:
-    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=400))
-    follower = PosttrainingFollower(folder)
-    wait_until(follower, lambda f: f.history.started is not None)
-    assert stop_posttraining(folder)
-    wait_until(follower, lambda f: not f.is_running)
-    assert follower.stage == "stopped"
-    assert follower.history.ended is not None
-    assert follower.history.ended.message == "Stopped."
-
-
-def test_a_stop_is_heeded_while_questions_are_drawn(home: Path) -> None:
-    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(TINY, pairs=100_000))
+def test_a_stop_is_heeded_while_torch_is_loaded(home: Path) -> None:
+    folder = start_posttraining(open_run("demo"), home, LONG)
     follower = PosttrainingFollower(folder)
     follower.read()
     assert stop_posttraining(folder)
     wait_until(follower, lambda f: not f.is_running)
     assert follower.history.started is None
-    assert follower.history.ended is not None
-    assert follower.history.ended.message == "Stopped."
+    assert stopped_in_words(follower) == "Stopped."
 
 
-def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both(home: Path, forked: None) -> None:
-    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=500, seconds=2.0))
+@pytest.mark.parametrize("has_started", [False, True], ids=["while questions are drawn", "in training"])
+def test_a_stop_is_told_in_the_file(home: Path, forked: None, has_started: bool) -> None:
+    folder = start_posttraining(open_run("demo"), home, LONG if has_started else msgspec.structs.replace(TINY, pairs=100_000))
     follower = PosttrainingFollower(folder)
-    wait_until(follower, lambda f: f.stage == "finished")
-    kept, free = follower.history.rounds["rl"], follower.history.rounds["rl-free"]
-    assert 3 <= len(kept) == len(free) < 500
-    tuning = Run(home / "demo-rl-free").config.tuning
-    assert tuning is not None
-    assert tuning.rounds == len(free)
+    wait_until(follower, lambda f: f.history.begun is not None and (f.history.started is not None) == has_started)
+    os.kill(pid_of(follower), signal.SIGTERM)
+    wait_until(follower, lambda f: not f.is_running)
+    assert (follower.history.started is not None) == has_started
+    assert stopped_in_words(follower) == "Stopped."
 
 
 def test_no_process_is_stopped_that_the_file_only_names(home: Path) -> None:

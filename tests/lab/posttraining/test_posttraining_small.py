@@ -7,8 +7,8 @@ import torch
 
 from lab.posttraining.answers import Answerer, masked_loss
 from lab.posttraining.fine_tuning import fine_tune, sft_steps
-from lab.posttraining.progress_log import Model, Round
-from lab.posttraining.question_pairs import PairSource
+from lab.posttraining.progress_log import Model, Round, SftStep
+from lab.posttraining.question_pairs import PairSource, QuestionPair
 from lab.posttraining.reinforcement import reinforce
 from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from lab.runs.find_runs import open_run
@@ -18,28 +18,49 @@ from models.gpt import GPT
 from models.sampling import generate
 from models.sampling_settings import SamplingSettings
 
+SETTINGS = PosttrainSettings(pairs=48, epochs=2, rounds=6, questions=2, group=4, rl_lr=1e-3, beta=4.0)
+
 
 @pytest.fixture
 def demo(one_core: None) -> GPT:
     return load_model(open_run("demo"))[0]
 
 
+@pytest.fixture(scope="module")
+def answerer() -> Answerer:
+    run = open_run("demo")
+    return Answerer(tokenizer_of(run), run.config.model.context)
+
+
+Tuned = tuple[GPT, list[SftStep]]
+Drawn = tuple[PairSource, list[QuestionPair]]
+
+
 @pytest.fixture
-def answerer(demo: GPT) -> Answerer:
-    return Answerer(tokenizer_of(open_run("demo")), demo.config.context)
+def drawn(answerer: Answerer) -> Drawn:
+    """A source from which the pairs of SFT have been drawn, and these."""
+    source = PairSource(SETTINGS.seed, answerer.fits)
+    return source, source.draw(SETTINGS.pairs)
 
 
-def test_sft_lowers_the_loss_on_answers_to_other_stories_and_repeats_itself(demo: GPT, answerer: Answerer) -> None:
-    settings = PosttrainSettings(pairs=48, epochs=2)
-    source = PairSource(settings.seed, answerer.fits)
-    held_out, pairs = source.draw(16), source.draw(settings.pairs)
-    others = [answerer.example(pair) for pair in held_out]
-    before, start = masked_loss(demo, others), copy.deepcopy(demo)
-    steps = list(fine_tune(demo, answerer, pairs, settings))
-    assert [step.step for step in steps] == list(range(1, sft_steps(settings) + 1)) == list(range(1, 7))
-    assert masked_loss(demo, others) < before - 1.0
-    assert list(fine_tune(start, answerer, pairs, settings)) == steps
-    assert not demo.training
+@pytest.fixture(scope="module")
+def tuned(answerer: Answerer) -> Tuned:
+    """The demo model after SFT, and its steps."""
+    model = load_model(open_run("demo"))[0]
+    pairs = PairSource(SETTINGS.seed, answerer.fits).draw(SETTINGS.pairs)
+    return model, list(fine_tune(model, answerer, pairs, SETTINGS))
+
+
+def test_sft_lowers_the_loss_on_answers_to_other_stories_and_repeats_itself(
+    demo: GPT, answerer: Answerer, drawn: Drawn, tuned: Tuned
+) -> None:
+    model, steps = tuned
+    source, pairs = drawn
+    others = [answerer.example(pair) for pair in source.draw(16)]
+    assert [step.step for step in steps] == list(range(1, sft_steps(SETTINGS) + 1)) == list(range(1, 7))
+    assert masked_loss(model, others) < masked_loss(demo, others) - 1.0
+    assert not model.training
+    assert list(fine_tune(demo, answerer, pairs, SETTINGS)) == steps
 
 
 def test_an_answer_ends_with_its_line_and_is_that_of_plain_generation(demo: GPT, answerer: Answerer) -> None:
@@ -53,20 +74,18 @@ def test_an_answer_ends_with_its_line_and_is_that_of_plain_generation(demo: GPT,
     assert "\n" not in answerer.tokenizer.decode(answer[:-1])
 
 
-def test_the_penalty_keeps_the_policy_nearer_to_the_reference(demo: GPT, answerer: Answerer) -> None:
-    settings = PosttrainSettings(pairs=64, epochs=2, rounds=6, questions=4, group=8, rl_lr=1e-3, beta=2.0)
-    source = PairSource(settings.seed, answerer.fits)
-    list(fine_tune(demo, answerer, source.draw(settings.pairs), settings))
-    questions, stories = (
-        [source.draw(settings.questions) for _ in range(settings.rounds)],
-        ["Once there was a small cat named Rex.\n\n"],
-    )
+def test_the_penalty_keeps_the_policy_nearer_to_the_reference(
+    one_core: None, answerer: Answerer, drawn: Drawn, tuned: Tuned
+) -> None:
+    reference, _ = tuned
+    questions = [drawn[0].draw(SETTINGS.questions) for _ in range(SETTINGS.rounds)]
+    stories = ["Once there was a small cat named Rex.\n\n"]
     found: dict[Model, list[Round]] = {}
     names: tuple[Model, Model] = ("rl", "rl-free")
     for name in names:
-        policy = copy.deepcopy(demo)
-        found[name] = list(reinforce(policy, demo, answerer, questions, settings.rounds, stories, settings, name))
-        assert any(not torch.equal(a, b) for a, b in zip(policy.parameters(), demo.parameters(), strict=True))
+        policy = copy.deepcopy(reference)
+        found[name] = list(reinforce(policy, reference, answerer, questions, SETTINGS.rounds, stories, SETTINGS, name))
+        assert any(not torch.equal(a, b) for a, b in zip(policy.parameters(), reference.parameters(), strict=True))
     assert [line.round for line in found["rl"]] == [1, 2, 3, 4, 5, 6]
     assert found["rl"][0].kl == found["rl-free"][0].kl == 0.0
     assert found["rl"][0].reward == found["rl-free"][0].reward
