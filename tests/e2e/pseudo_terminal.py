@@ -8,12 +8,17 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab.cli.command_registry import run
+from lab.training import start_trainer
 from tests.e2e.screen_grid import ScreenGrid
+from tests.lab.training.module_forker import Forker, ModuleForker, _Forked
 
 PATIENCE = 240.0
 """Seconds that something may take on a machine that is busy."""
@@ -72,18 +77,24 @@ class PseudoTerminal:
     ) -> None:
         self._master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        self._program = subprocess.Popen(
-            command,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal if stderr is None else stderr,
-            env={**_without_size(os.environ), "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
-            cwd=folder,
-            start_new_session=True,
-        )
+        variables = {**_without_size(os.environ), "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
+        self._program = self._start(command, variables, folder, terminal, terminal if stderr is None else stderr)
         os.close(terminal)
         self.written = b""
         self._screen = ScreenGrid()
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path, terminal: int, stderr: int
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=stderr,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+        )
 
     def resize(self, width: int, height: int) -> None:
         """Change the size, as a window does, and tell the program: the kernel tells only whose own terminal it is."""
@@ -142,3 +153,40 @@ class PseudoTerminal:
         self._program.kill()
         self._program.wait()
         os.close(self._master)
+
+
+class ForkedCommands(PseudoTerminal):
+    """Commands of the lab one after the other in a pseudo-terminal, in a fork of this process, which may have torch.
+
+    Its exit code is that of the last one. Trainers that they start are forked, too.
+    """
+
+    def __init__(
+        self, forker: ModuleForker, commands: Sequence[Sequence[str]], environment: Mapping[str, str], folder: Path
+    ) -> None:
+        self._forker, self._commands = forker, commands
+        super().__init__((), environment, folder)
+
+    def _start(self, command: object, environment: Mapping[str, str], folder: Path, terminal: int, stderr: int) -> _Forked:  # type: ignore[override]
+        pid = os.fork()
+        if pid:
+            return _Forked(Forker(), pid)
+        code = 99
+        try:
+            os.setsid()
+            for descriptor in range(3):
+                os.dup2(terminal, descriptor)
+            os.close(self._master)
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", errors="backslashreplace")  # noqa: SIM115
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(environment)
+            start_trainer.DetachedProcess = self._forker.detached_process  # type: ignore[assignment, misc]
+            for arguments in self._commands:
+                code = run(list(arguments))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab.cli.command_registry import run
-from tests.e2e.pseudo_terminal import PseudoTerminal, unexplained
+from tests.e2e.pseudo_terminal import ForkedCommands, PseudoTerminal, unexplained
+from tests.lab.training.module_forker import ModuleForker
 
 COLOUR = "\x1b[38;5;77m"
 """A sequence that the lab's own drawing could hold, but for this colour."""
@@ -28,12 +29,6 @@ SMALL = (
     *("--steps", "2", "--batch", "2", "--threads", "1"),
 )
 """Settings of a run that is done at once."""
-CALLS = """
-import ast, sys
-from lab.cli.command_registry import run
-for arguments in ast.literal_eval(open(sys.argv[1]).read()):
-    run(arguments)
-"""
 
 
 def hostile_texts(folder: Path) -> Path:
@@ -71,19 +66,13 @@ def make_hostile(run: Path, *, phase: str, host: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, forker: ModuleForker) -> Path:
     """A folder with hostile texts in `texts`, and a home with hostile runs."""
     place = tmp_path_factory.mktemp("hostile")
     texts, home = place / "texts", home_in(place)
     texts.mkdir()
     text = hostile_texts(texts)
-    command = [sys.executable, "-P", "-m", "lab.cli", "train", str(text), "--name", "tale", "--prompt", PAYLOAD]
-    terminal = PseudoTerminal([*command, *SMALL], environment(place), texts)
-    try:
-        assert terminal.ended() == 0, terminal.written
-        check(terminal.written)
-    finally:
-        terminal.close()
+    check(written(place, forker, ["train", str(text), "--name", "tale", "--prompt", PAYLOAD, *SMALL]))
     (home / "tale").rename(home / f"run{PAYLOAD}")
     make_hostile(home / f"run{PAYLOAD}", phase="finished", host="")
     shutil.copytree(home / f"run{PAYLOAD}", home / f"other{PAYLOAD}")
@@ -109,7 +98,17 @@ def check(written: bytes) -> None:
     assert COLOUR.encode() not in written
 
 
-def test_no_command_lets_a_sequence_through(place: Path) -> None:
+def written(place: Path, forker: ModuleForker, *commands: list[str]) -> bytes:
+    """All that commands write to a terminal, of which the last one succeeds."""
+    terminal = ForkedCommands(forker, commands, environment(place), place / "texts")
+    try:
+        assert terminal.ended() == 0, terminal.written[-2000:]
+    finally:
+        terminal.close()
+    return terminal.written
+
+
+def test_no_command_lets_a_sequence_through(place: Path, forker: ModuleForker) -> None:
     run, other = f"run{PAYLOAD}", f"other{PAYLOAD}"
     calls = [
         ["runs"],
@@ -143,18 +142,12 @@ def test_no_command_lets_a_sequence_through(place: Path) -> None:
         ["runs", f"--{PAYLOAD}"],
         ["params", f"nobody{PAYLOAD}"],
     ]
-    (place / "calls").write_text(ascii(calls))
-    terminal = PseudoTerminal([sys.executable, "-P", "-c", CALLS, str(place / "calls")], environment(place), place / "texts")
-    try:
-        assert terminal.ended() == 0, terminal.written[-2000:]
-    finally:
-        terminal.close()
-    check(terminal.written)
+    drawn = written(place, forker, *calls, ["runs"])
+    check(drawn)
     assert not (home_in(place) / f"gone{PAYLOAD}").exists()
-    drawn = terminal.written.decode()
-    assert "Traceback" not in drawn
-    assert drawn.count(r"␛]0;owned␇␛[2J\u009b2J\u009d0;x\u009c\u202eevil\u2066") > 20
-    assert f"open{KEPT}" in drawn, "what people write stays as it is"
+    assert b"Traceback" not in drawn
+    assert drawn.decode().count(r"␛]0;owned␇␛[2J\u009b2J\u009d0;x\u009c\u202eevil\u2066") > 20
+    assert f"open{KEPT}" in drawn.decode(), "what people write stays as it is"
 
 
 def test_a_pipe_gets_every_byte_as_it_is(

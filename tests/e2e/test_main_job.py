@@ -70,13 +70,19 @@ def start_training(terminal: Terminal, home: Path) -> None:
     terminal.until(r"step +\d+ / 2,000")
 
 
-def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, home: Path) -> None:
+def test_choose_train_lose_the_terminal_leave_return_stop_inspect_and_sample(terminal: Terminal, home: Path) -> None:
     start_training(terminal, home)
     terminal.until(r"step +[1-9]\d* / 2,000")
+    terminal.kill_server()
+    run = open_run("cats")
+    step = run.status().step
+    wait_for(lambda: run.status().step > step + 5)
+    assert run.is_alive()
+
+    open_lab(terminal, home)
+    terminal.until(r"cats +\S+ training")
     terminal.press("q")
     terminal.until_closed()
-
-    run = open_run("cats")
     step = run.status().step
     assert run.is_alive()
     wait_for(lambda: run.status().step > step)
@@ -104,12 +110,3 @@ def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, h
         terminal.until(rf"/{length + drawn}: predicts token {length + drawn + 1}")
     terminal.press("q")
     terminal.until_closed()
-
-
-def test_training_goes_on_when_the_terminal_is_lost(terminal: Terminal, home: Path) -> None:
-    start_training(terminal, home)
-    run = open_run("cats")
-    terminal.kill_server()
-    step = run.status().step
-    wait_for(lambda: run.status().step > step + 5)
-    assert run.is_alive()

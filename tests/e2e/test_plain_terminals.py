@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pseudo_terminal import PseudoTerminal, words
+from tests.e2e.pseudo_terminal import ForkedCommands, PseudoTerminal, words
+from tests.lab.training.module_forker import ModuleForker
 
 LLMLAB = [sys.executable, "-P", "-m", "lab.cli"]
 ROOT = Path(__file__).parents[2]
@@ -42,13 +43,16 @@ def test_lab_needs_a_terminal_that_places_text(plain: dict[str, str], tmp_path: 
     assert b"\x1b" not in written
 
 
-def test_training_on_a_dumb_terminal_writes_plain_lines(plain: dict[str, str], tmp_path: Path) -> None:
+def test_training_on_a_dumb_terminal_writes_plain_lines(plain: dict[str, str], tmp_path: Path, forker: ModuleForker) -> None:
     settings = ["--preset", "nano", "--tokenizer", "bytes", "--steps", "2", "--batch", "2", "--threads", "1", "--context", "16"]
     settings += ["--layers", "1", "--heads", "2", "--width", "16"]
-    code, written = output([*LLMLAB, "train", "stories:60kB", *settings], plain | {"TERM": ""}, tmp_path)
-    assert code == 0
-    assert "step 2/2  loss" in words(written)
-    assert b"\x1b" not in written
+    terminal = ForkedCommands(forker, [["train", "stories:60kB", *settings]], plain | {"TERM": ""}, tmp_path)
+    try:
+        assert terminal.ended() == 0
+    finally:
+        terminal.close()
+    assert "step 2/2  loss" in words(terminal.written)
+    assert b"\x1b" not in terminal.written
 
 
 @pytest.mark.parametrize("locale", NO_UTF8)
