@@ -170,12 +170,9 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.press(" j jv", "steps")
         lab.press("d")
         lab.press("\x1b", "▸1 Home◂")
-        lab.press("kkt", "▸4 Train◂", "␛]0;owned␇␛[2J")
-        for keys in ("e", "t", "g", "w"):
-            lab.press(keys)
         lab.press("2", "▸2 Data◂", "one␛]0;owned␇.txt", r"two\u202e", "five␛[2J[red]")
-        lab.press("jjjjj", "␛]0;owned")
-        lab.press("lj\r")
+        lab.press("jjjjjj", "▌one␛]0;owned", "The dog ran")
+        lab.press("\r")
         for keys in ("/", paste[:9], paste[9:], "\r", "\x1b"):  # in two reads, cut within a sequence
             lab.press(keys)
         lab.press("3", "▸3 Tokens◂")
@@ -189,6 +186,10 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
             lab.press(keys)
         lab.press("w")
         lab.press("6", "▸6 Learn◂")
+        lab.press("1", "▸1 Home◂")
+        lab.press("kkt", "▸4 Train◂", "␛]0;owned␇␛[2J")
+        for keys in ("e", "t", "g", "w"):  # the last one starts an engine of its own, which ends with the lab
+            lab.press(keys)
         lab.press("\x11")
     finally:
         lab.close()

@@ -35,7 +35,7 @@ async def outcome(call: Awaitable[str]) -> str:
 async def busy(client: EngineClient) -> asyncio.Task[str]:
     """Keeps the worker of an engine that has started busy for a moment, so that what follows has to wait."""
     await client.call(ECHO, Params())
-    task = asyncio.create_task(client.call(SLOW, Params(text="first", seconds=1.0)))
+    task = asyncio.create_task(client.call(SLOW, Params(text="first", seconds=0.3)))
     await asyncio.sleep(0.05)
     return task
 

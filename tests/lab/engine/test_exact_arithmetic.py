@@ -1,37 +1,28 @@
-"""Arithmetic of the engine process: fp32 products, without TF32 even where the environment turns it on."""
+"""Arithmetic of the engine process: fp32 products, without TF32 even where the environment has turned it on."""
 
-import os
-import subprocess
-import sys
+from pathlib import Path
 
-PROGRAM = """
-import sys
 import torch
+
 from lab.engine import process
 from lab.engine.server import Server
-
-def flags(self, *arguments):
-    allowed = torch.backends.cuda.matmul.allow_tf32
-    print(torch.get_float32_matmul_precision(), allowed, torch.is_grad_enabled(), torch.get_default_dtype(), file=sys.stderr)
-    raise SystemExit
-
-print(torch.backends.cuda.matmul.allow_tf32, file=sys.stderr)
-Server.serve_forever = flags
-process.main()
-"""
+from tests.lab.training.module_forker import ModuleForker
 
 
-def test_the_engine_multiplies_in_fp32_with_tf32_off() -> None:
-    environment = os.environ | {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}
-    started = subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    )
-    assert started.stderr is not None
-    before, after = (started.stderr.readline().decode().split() for _ in range(2))
-    started.communicate()
-    assert before == ["True"], "the environment turns it on"
-    assert after == ["highest", "False", "False", "torch.float32"]
+def main(arguments: list[str]) -> int:
+    """The engine, up to where it would serve: then it says what it computes with."""
+
+    def flags(self: Server, *rest: object) -> None:
+        allowed = torch.backends.cuda.matmul.allow_tf32
+        print(torch.get_float32_matmul_precision(), allowed, torch.is_grad_enabled(), torch.get_default_dtype())
+
+    torch.backends.cuda.matmul.allow_tf32 = True  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE does
+    Server.read, Server.serve_forever = lambda *rest: None, flags  # type: ignore[assignment, method-assign]
+    process.main()
+    return 0
+
+
+def test_the_engine_multiplies_in_fp32_with_tf32_off(tmp_path: Path, forker: ModuleForker) -> None:
+    log = tmp_path / "log"
+    assert forker.code_of(forker.fork(__name__, [], log=log)) == 0
+    assert log.read_text().split() == ["highest", "False", "False", "torch.float32"]

@@ -62,7 +62,8 @@ def test_the_share_and_the_seed_choose_lines_and_lose_none(home: Path, text: Pat
         train, held = parts_of(prepare_run(request(text, val_share=share, split_seed=seed, tokenizer=tokenizer)))
         assert sorted(train.splitlines() + held.splitlines()) == sorted(TEXT.splitlines()), "cut between lines"
         assert len(held) == pytest.approx(share * len(TEXT), rel=0.1)
-        assert train.splitlines() == [line for line in TEXT.splitlines() if line not in set(held.splitlines())], "in their order"
+        lines = set(held.splitlines())
+        assert train.splitlines() == [line for line in TEXT.splitlines() if line not in lines], "in their order"
         drawn.append(held)
     assert drawn[0] != drawn[1]
 
@@ -104,6 +105,7 @@ def test_of_several_documents_each_begins_after_an_end_of_text_token(home: Path,
 @pytest.mark.parametrize(
     ("asked", "learned_from"),
     [({"val_share": 0.3}, None), ({"split_seed": 3}, None), ({"validation": "other.txt"}, TEXT)],
+    ids=["share", "seed", "text"],
 )
 def test_a_clone_is_the_same_run_again_and_its_vocabulary_is_that_of_its_part(
     home: Path, text: Path, asked: dict[str, Any], learned_from: str | None

@@ -170,9 +170,11 @@ def test_only_one_process_owns_an_experiment(experiment: ScalingExperiment, plan
     assert not experiment.status_path.exists()
 
 
-def test_a_signal_stops_it_while_it_prepares(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
-    start_scaling(experiment, msgspec.structs.replace(plan, text="stories:60MB", vocab=2000))
-    wait(lambda: experiment.status().doing, "preparing")
+def test_a_signal_stops_it_while_it_prepares(experiment: ScalingExperiment, plan: ScalingPlan, forked: None) -> None:
+    plan = msgspec.structs.replace(plan, text="stories:60MB", vocab=2000)
+    time_no_steps(experiment, plan)
+    start_scaling(experiment, plan)
+    wait(lambda: "timing" not in (experiment.status().doing or "timing"), "preparing")
     os.kill(experiment.status().pid, signal.SIGTERM)
     wait(lambda: not experiment.is_running(), "the end")
     status = experiment.status()
