@@ -66,9 +66,12 @@ def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
-    """Write the time of a step of each size as if it had been measured before: measuring loads torch, once for each."""
+    """Write the time of a step of each size as if it had been measured before: measuring loads torch, once for each.
+
+    About that of a quiet machine: evaluations are spaced by it, and cost more than the steps between them.
+    """
     runs = [plan.resolved(at, experiment.home) for at in range(len(plan.sizes))]
-    times = {step_key(run.model, run.train): 0.5 for run in runs}
+    times = {step_key(run.model, run.train): 0.01 for run in runs}
     (experiment.home / STEP_TIMES).write_bytes(msgspec.json.encode(times))
 
 
