@@ -21,6 +21,12 @@ def bordered() -> dict[str, Tokenizer]:
     return {"bytes": Tokenizer.bytes_(end_of_text=True), "bpe": Tokenizer.train([TEXT], 341, end_of_text=True)}
 
 
+@functools.cache
+def learned() -> Tokenizer:
+    """A small one, to be saved."""
+    return Tokenizer.train(["abab"], 258)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(
     st.one_of(
@@ -226,7 +232,7 @@ def test_a_saved_tokenizer_is_the_same(tokenizers: dict[str, Tokenizer], kind: s
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_wrong_tokenizer_file_is_one_clear_error(tmp_path: Path, change: dict[str, object], sealed: bool) -> None:
     path = tmp_path / "tokenizer.json"
-    Tokenizer.train(["abab"], 258).save(path)
+    learned().save(path)
     content = json.loads(path.read_text()) | change
     if sealed:
         del content["sha256"]
@@ -241,8 +247,8 @@ def test_a_wrong_tokenizer_file_is_one_clear_error(tmp_path: Path, change: dict[
 def test_a_damaged_tokenizer_file_is_an_error_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, cut: int, put: bytes, drop: int
 ) -> None:
-    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    Tokenizer.train(["abab"], 258).save(path)
+    path = tmp_path_factory.getbasetemp() / "damaged_tokenizer.json"
+    learned().save(path)
     data = path.read_bytes()
     path.write_bytes(data[:cut] + put + data[cut + drop :])
     try:
