@@ -112,8 +112,8 @@ class ModuleForker(Forker):
         return answer
 
 
-class _Forked:
-    """What `DetachedProcess` asks of a process that it has started."""
+class Forked:
+    """What is asked of a `subprocess.Popen`."""
 
     def __init__(self, forker: Forker, pid: int) -> None:
         self.pid, self._forker = pid, forker
@@ -122,6 +122,10 @@ class _Forked:
     def poll(self) -> int | None:
         if self._code is None:
             self._code = self._forker.code_of(self.pid, waits=False)
+        return self._code
+
+    @property
+    def returncode(self) -> int | None:
         return self._code
 
     def wait(self, timeout: float | None = None) -> int:
@@ -156,7 +160,7 @@ class ForkedProcess(DetachedProcess):
     ) -> None:
         self._log, self._log_start = log, log.stat().st_size if log.exists() else 0
         pid = forker.fork(module, arguments, log=log, folder=folder, environment=environment)
-        self._process = _Forked(forker, pid)  # type: ignore[assignment]
+        self._process = Forked(forker, pid)  # type: ignore[assignment]
 
 
 def _run(module: str, arguments: Sequence[str], log: Path, folder: Path, environment: dict[str, str]) -> NoReturn:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 from typing import Any
 
 from lab.runs.run_folder import Run
@@ -14,7 +15,7 @@ class RankForker:
 
     def __init__(self, forker: ModuleForker) -> None:
         ranks = ("lab.training.distributed.other_rank", "lab.training.distributed.rank_zero")
-        forker.load(*ranks, "torch._dynamo")  # DistributedDataParallel loads the last
+        forker.load(*ranks, "torch._dynamo", "torch.distributed.run")  # the first is of DistributedDataParallel
         self._forker = forker
         self._started: list[int] = []
 
@@ -84,10 +85,15 @@ def large_scale(rank: int) -> None:
 
 
 def impatient(rank: int) -> None:
-    """A rank is lost after ten seconds without a heartbeat."""
+    """From SIGUSR1 on, a rank is lost after two seconds without a heartbeat."""
     from lab.training.distributed import rank_watch
 
-    rank_watch.LOST_SECONDS, rank_watch.GRACE_SECONDS = 10.0, 1.0
+    def lower() -> None:
+        signal.sigwait({signal.SIGUSR1})
+        rank_watch.LOST_SECONDS, rank_watch.GRACE_SECONDS = 2.0, 0.5
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    threading.Thread(target=lower, daemon=True).start()
 
 
 def other_hosts(rank: int) -> None:

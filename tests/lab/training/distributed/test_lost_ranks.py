@@ -1,0 +1,97 @@
+"""A rank that is killed or halted: the other saves, says why, and ends."""
+
+import os
+import re
+import signal
+from collections.abc import Callable
+
+import psutil  # type: ignore[import-untyped]
+
+from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.unresponsive_trainer import unresponsive_reason
+from lab.runs.weights_file import load_model
+from tests.lab.training.distributed.rank_forker import RankForker
+from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, reached, wait_for
+
+TinyRun = Callable[..., Run]
+
+
+def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tiny_run: TinyRun, ranks: RankForker) -> None:
+    run, straight = tiny_run(**PLAIN, steps=100, eval_every=100), tiny_run(**PLAIN, steps=100, eval_every=100)
+    pids = ranks.start(run, 2)
+    wait_for(lambda: reached(run, 10))
+    os.kill(pids[1], signal.SIGKILL)
+    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    status = run.status()
+    host = os.uname().nodename
+    assert status.phase == "failed"
+    assert status.message == (
+        f"Rank 1 (process {pids[1]} on {host}) died, and training ended with it. "
+        f"The last checkpoint, of step {status.step}, is whole. `llmlab resume {run.name}` goes on."
+    )
+    assert load_model(run, "last")[1] == status.step, "rank 0 saves what it has"
+
+    pids = ranks.start(run, 2)
+    wait_for(lambda: run.status().pid == pids[0] and run.status().phase == "training" and reached(run, status.step + 2))
+    os.kill(pids[0], signal.SIGKILL)
+    assert ranks.wait() == [-signal.SIGKILL, 1], run.log_path.read_text()
+    assert not trainer_lock_is_held(run.lock_path)
+    assert run.phase() == "interrupted"
+    sentence = f"Rank 1 ended: Rank 0 (process {pids[0]} on {host}) died, and training ended with it."
+    died = f"The trainer died at step {run.status().step}, and the last checkpoint is of step {status.step}"
+    assert unresponsive_reason(run, run.status(), "interrupted") == f"{died}; its last output: {sentence}"
+    ranks.train(run, 1)
+    ranks.train(straight, 1)
+    assert_close(run, straight, 100)
+
+
+def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_saves(
+    tiny_run: TinyRun, ranks: RankForker
+) -> None:
+    """Whether its process lives cannot be seen from here, so that only the broken collective tells."""
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    pids = ranks.start(run, 2, "other hosts")
+    wait_for(lambda: reached(run, 10))
+    os.kill(pids[1], signal.SIGKILL)
+    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    status = run.status()
+    assert status.phase == "failed"
+    sentence = (
+        r"The connection to another rank failed \((?!Got)[^/]+\), and training ended with it\. The last checkpoint, of step "
+    )
+    assert re.match(sentence + rf"{status.step}, is whole\. `llmlab resume {run.name}` goes on\.$", status.message), (
+        status.message
+    )
+    assert load_model(run, "last")[1] == status.step > 0
+
+
+def test_a_rank_that_is_killed_before_the_first_step_ends_the_other(tiny_run: TinyRun, ranks: RankForker) -> None:
+    run = tiny_run(**PLAIN, steps=1_000_000)
+    pids = ranks.start(run, 2, "ends before first step")
+    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    who = f"Rank 1 (process {pids[1]} on {os.uname().nodename}) died, and training ended with it."
+    assert run.status().phase == "failed"
+    assert run.status().message.startswith(who)
+
+
+def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, ranks: RankForker) -> None:
+    """Rank 0 of one run and rank 1 of another, at the same time: each takes two seconds to be found."""
+    runs = [tiny_run(**PLAIN, steps=1_000_000) for _ in range(2)]
+    started = [ranks.start(run, 2, "impatient") for run in runs]
+    for halted, (run, pids) in enumerate(zip(runs, started, strict=True)):
+        wait_for(lambda run=run: reached(run, 10))
+        os.kill(pids[halted], signal.SIGSTOP)
+        os.kill(pids[1 - halted], signal.SIGUSR1)
+    for halted, (run, pids) in enumerate(zip(runs, started, strict=True)):
+        wait_for(lambda other=pids[1 - halted]: psutil.Process(other).status() == psutil.STATUS_ZOMBIE)
+        os.kill(pids[halted], signal.SIGCONT)
+        assert ranks.wait(pids) == [1, 1], run.log_path.read_text()
+        assert run.status().phase == "failed"
+        if halted == 0:
+            silence = r"The ranks' meeting place at 127\.0\.0\.1:\d+ has not answered for 2 seconds, "
+            assert re.search(silence, run.log_path.read_text()), "rank 0 keeps the store"
+        how = "has not responded for 2 seconds" if halted == 1 else "died"
+        assert run.status().message.startswith(
+            f"Rank 1 (process {pids[1]} on {os.uname().nodename}) {how}, and training ended with it."
+        )
