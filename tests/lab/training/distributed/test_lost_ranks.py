@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]
@@ -17,11 +18,22 @@ from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, reac
 TinyRun = Callable[..., Run]
 
 
+def kill(killed: int, other: int) -> None:
+    """Kill a rank with nothing on its way to the other, which is halted for that.
+
+    Of a rank that dies in the middle of a message Gloo does not always tell, and then the other ends as beside a halted one.
+    """
+    os.kill(other, signal.SIGSTOP)
+    time.sleep(0.2)
+    os.kill(killed, signal.SIGKILL)
+    os.kill(other, signal.SIGCONT)
+
+
 def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tiny_run: TinyRun, ranks: RankForker) -> None:
     run, straight = tiny_run(**PLAIN, steps=100, eval_every=100), tiny_run(**PLAIN, steps=100, eval_every=100)
     pids = ranks.start(run, 2)
     wait_for(lambda: reached(run, 10))
-    os.kill(pids[1], signal.SIGKILL)
+    kill(pids[1], pids[0])
     assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
     status = run.status()
     host = os.uname().nodename
@@ -34,7 +46,7 @@ def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tin
 
     pids = ranks.start(run, 2)
     wait_for(lambda: run.status().pid == pids[0] and run.status().phase == "training" and reached(run, status.step + 2))
-    os.kill(pids[0], signal.SIGKILL)
+    kill(pids[0], pids[1])
     assert ranks.wait() == [-signal.SIGKILL, 1], run.log_path.read_text()
     assert not trainer_lock_is_held(run.lock_path)
     assert run.phase() == "interrupted"
@@ -53,7 +65,7 @@ def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_
     run = tiny_run(**PLAIN, steps=1_000_000)
     pids = ranks.start(run, 2, "other hosts")
     wait_for(lambda: reached(run, 10))
-    os.kill(pids[1], signal.SIGKILL)
+    kill(pids[1], pids[0])
     assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
     status = run.status()
     assert status.phase == "failed"
@@ -95,3 +107,4 @@ def test_a_rank_that_is_halted_does_not_hold_up_the_other(tiny_run: TinyRun, ran
         assert run.status().message.startswith(
             f"Rank 1 (process {pids[1]} on {os.uname().nodename}) {how}, and training ended with it."
         )
+    assert run.status().message.endswith(f" `llmlab resume {run.name}` goes on from the last checkpoint."), "rank 0 gave up"
