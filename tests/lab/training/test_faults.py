@@ -23,7 +23,6 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs import snapshots
 from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
@@ -296,7 +295,6 @@ def test_a_read_only_folder_is_one_sentence(disk: Path, stopped: Run, train_here
     ("place", "owner", "name"),
     [
         ("save a checkpoint", checkpoint, "save_checkpoint"),
-        ("keep a snapshot", snapshots, "save_snapshot"),
         ("write the metrics", LineWriter, "write"),
     ],
 )

@@ -1,7 +1,7 @@
 """Steps in parts: the same update as in one, and fewer windows at once where memory does not suffice, tried with a real limit."""
 
-import subprocess
-import sys
+import os
+import resource
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,28 +17,35 @@ from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.distributed.one_rank import OneRank
 from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
+from lab.training.training_loop import Training
 from lab.training.training_setup import set_up_training
 from models.gpt import GPT
+from tests.lab.conftest import make_shared_run, train_in_process
+from tests.lab.training.compare_runs import assert_equal_weights
+from tests.lab.training.module_forker import ModuleForker
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("parts", [2, 3, 6])
-def test_a_step_in_parts_is_the_step(parts: int, optimizer: str, tiny_run: TinyRun, train_here: TrainHere) -> None:
+def test_a_step_in_parts_is_the_step(optimizer: str, tiny_run: TinyRun, train_here: TrainHere) -> None:
     """But for the order of additions; the parts of seven windows are of different sizes."""
     settings = {"batch": 7, "steps": 8, "dropout": 0.0, "precision": "fp32", "optimizer": optimizer, "lr": 1e-3}
-    whole, split = tiny_run(**settings), tiny_run(**settings, accumulate=parts)
+    whole = tiny_run(**settings)
     train_here(whole)
-    train_here(split)
-    for one, other in zip(whole.metrics().read(), split.metrics().read(), strict=True):
-        assert (one.tokens, one.epoch, one.lr) == (other.tokens, other.epoch, other.lr)
-        assert one.loss == (None if other.loss is None else pytest.approx(other.loss, abs=2e-5))
-        assert one.grad_norm == (None if other.grad_norm is None else pytest.approx(other.grad_norm, abs=2e-4))
-    first, second = (load_model(run, "last")[0].state_dict() for run in (whole, split))
-    for name, weight in first.items():
-        torch.testing.assert_close(weight, second[name], atol=2e-5, rtol=1e-4)
+    for parts in (2, 3, 6):
+        split = tiny_run(**settings, accumulate=parts)
+        train_here(split)
+        for one, other in zip(whole.metrics().read(), split.metrics().read(), strict=True):
+            assert (one.tokens, one.epoch, one.lr) == (other.tokens, other.epoch, other.lr)
+            assert one.loss == (None if other.loss is None else pytest.approx(other.loss, abs=2e-5))
+            assert one.grad_norm == (None if other.grad_norm is None else pytest.approx(other.grad_norm, abs=2e-4))
+        first, second = (load_model(run, "last")[0].state_dict() for run in (whole, split))
+        for name, weight in first.items():
+            torch.testing.assert_close(weight, second[name], atol=2e-5, rtol=1e-4)
 
 
 def test_more_parts_than_windows_are_refused(tmp_path: Path) -> None:
@@ -72,14 +79,21 @@ REFUSALS = [
 ]
 
 
+SIX_WINDOWS = {"batch": 6, "steps": 4, "eval_every": 100}
+
+
+@pytest.fixture(scope="module")
+def in_four_parts(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = make_shared_run(tmp_path_factory.mktemp("in four parts"), **SIX_WINDOWS, accumulate=4)
+    train_in_process(run)
+    return run
+
+
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
 def test_out_of_memory_halves_the_micro_batch_and_goes_on(
-    error: Exception, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    error: Exception, in_four_parts: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"batch": 6, "steps": 4, "eval_every": 100}
-    split = tiny_run(**settings, accumulate=4)
-    train_here(split)
-    run = tiny_run(**settings)
+    run = tiny_run(**SIX_WINDOWS)
     sizes = short_of_memory(monkeypatch, 2, error)
     assert train_here(run, until=2).phase == "stopped"
     assert sizes == [6, 3, 2, 2, 1, 1, 2, 2, 1, 1]
@@ -92,8 +106,7 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(
         "A step of 6 windows did not fit into memory; since step 1 it is computed in 4 parts of 2 windows, which draw other "
         "dropout masks than the whole would."
     ]
-    one, other = load_model(run, "last")[0].state_dict(), load_model(split, "last")[0].state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one), "as if it had been asked for"
+    assert_equal_weights(run, in_four_parts)  # as if it had been asked for
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
@@ -134,34 +147,25 @@ def test_another_error_of_torch_is_not_taken_for_it(
         train_here(tiny_run())
 
 
-LIMITED = """
-import os, resource, sys
-from pathlib import Path
-from lab.core.errors import UserError
-from lab.runs.run_schema import Status
-from lab.runs.run_folder import Run
-from lab.training.stop_signals import StopSignals
-from lab.training.status_file import StatusBoard
-from lab.training.training_loop import Training
-import torch
-
-torch.ones(1, requires_grad=True).backward()  # starts the threads of autograd, one for each GPU
-for path, megabytes in zip(sys.argv[1::2], sys.argv[2::2]):
-    board = StatusBoard(Run(Path(path)).status_path, Status(phase="starting", pid=os.getpid()))
-    training = Training(Run(Path(path)), board, StopSignals())
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes) * 2**20, resource.RLIM_INFINITY))
-    try:
-        training.train()
-    except UserError as error:
-        board.update("failed", message=str(error))
-    board.end()
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-"""
+def main(arguments: list[str]) -> int:
+    """Train runs with so many megabytes more than this process has before each."""
+    torch.ones(1, requires_grad=True).backward()  # type: ignore[no-untyped-call]  # starts autograd's threads, one for each GPU
+    for path, megabytes in zip(arguments[::2], arguments[1::2], strict=True):
+        board = StatusBoard(Run(Path(path)).status_path, Status(phase="starting", pid=os.getpid()))
+        training = Training(Run(Path(path)), board, StopSignals())
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes) * 2**20, resource.RLIM_INFINITY))
+        try:
+            training.train()
+        except UserError as error:
+            board.update("failed", message=str(error))
+        board.end()
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set by what Linux says is used")
-def test_with_a_limit_on_the_process(tiny_run: TinyRun) -> None:
+def test_with_a_limit_on_the_process(tiny_run: TinyRun, forker: ModuleForker, tmp_path: Path) -> None:
     """64 windows of 128 tokens need some 60 MB here, and the gradients of layers of width 512 alone 25 MB.
 
     The limit is RLIMIT_AS, at which the system itself refuses memory.
@@ -170,9 +174,9 @@ def test_with_a_limit_on_the_process(tiny_run: TinyRun) -> None:
     settings |= {"device": "cpu"}
     fits = tiny_run(text="stories:60kB", dropout=0.0, **settings)
     does_not = tiny_run(text="stories:20kB", dropout=0.0, **(settings | {"width": 512, "batch": 2, "attention": "plain"}))
-    command = [sys.executable, "-P", "-c", LIMITED, str(does_not.path), "20", str(fits.path), "20"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+    log = tmp_path / "log"
+    pid = forker.fork(__name__, [str(does_not.path), "10", str(fits.path), "20"], log=log)
+    assert forker.code_of(pid) == 0, log.read_text()
     assert fits.status().phase == "finished", fits.status().message
     assert [metric.step for metric in fits.metrics().read()] == [0, 1, 2]
     assert [event.kind for event in fits.events().read()].count("micro_batch") >= 1

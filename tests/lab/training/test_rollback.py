@@ -137,8 +137,8 @@ def test_a_good_stretch_makes_the_next_time_the_first(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One time more than it may go back in a row."""
-    monkeypatch.setattr("lab.training.rollback.RECENT_STEPS", 10)
-    every = 20
+    monkeypatch.setattr("lab.training.rollback.RECENT_STEPS", 6)
+    every = 12
     spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
     run = tiny_run(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
     status = train_here(run)
@@ -190,18 +190,20 @@ def test_weights_that_are_nan_are_never_saved(tiny_run: TinyRun, train_here: Tra
 def test_the_next_steps_are_careful_once_more_is_kept(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first state has weights only, that of step 50 the optimizer's state, too, and that of step 100 is no larger."""
-    run = tiny_run(steps=105, eval_every=1000)
+    """The first state has weights only, that of step 10 the optimizer's state, too, and that of step 20 is no larger."""
+    monkeypatch.setattr("lab.training.rollback.KEEP_STATE_EVERY", 10)
+    run = tiny_run(steps=25, eval_every=1000)
     careful: list[int] = []
     monkeypatch.setattr(OneRank, "be_careful", lambda ranks: careful.append(len(run.metrics().read())))
     assert train_here(run).phase == "finished"
-    assert careful == [1, 51], "lines in metrics.jsonl, that of step 0 among them"
+    assert careful == [1, 11], "lines in metrics.jsonl, that of step 0 among them"
 
 
 def test_a_copy_without_memory_is_tried_again_at_the_usual_steps_only(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tiny_run(steps=55, eval_every=1000)
+    monkeypatch.setattr("lab.training.rollback.KEEP_STATE_EVERY", 10)
+    run = tiny_run(steps=15, eval_every=1000)
     tries: list[int] = []
 
     def fail(*arguments: object) -> None:
@@ -210,4 +212,4 @@ def test_a_copy_without_memory_is_tried_again_at_the_usual_steps_only(
 
     monkeypatch.setattr("lab.training.rollback.optimizer_tensors", fail)
     assert train_here(run).phase == "finished"
-    assert tries == [1, 51]
+    assert tries == [1, 11]

@@ -25,10 +25,10 @@ def test_a_run_follows_wsd_by_steps(tiny_run: TinyRun, train_here: TrainHere) ->
 
 @pytest.mark.usefixtures("ticking_clock")
 def test_a_run_follows_wsd_by_minutes(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run = tiny_run(steps=None, minutes=0.015, schedule="wsd", lr=1e-3)
+    run = tiny_run(steps=None, minutes=0.008, schedule="wsd", lr=1e-3)
     train_here(run)
     metrics = [metric for metric in run.metrics().read() if metric.lr is not None]
-    middle = [metric.lr for metric in metrics if 0.1 < metric.seconds / 0.9 < 0.75]
+    middle = [metric.lr for metric in metrics if 0.1 < metric.seconds / 0.48 < 0.75]
     assert middle == [1e-3] * len(middle)
     assert len(middle) > 3
     assert metrics[-1].lr is not None
@@ -47,9 +47,9 @@ def test_minutes_of_steps_leave_out_evaluations_and_samples(
     monkeypatch.setattr("lab.training.training_loop.write_samples", slow_samples)
     steps = {}
     for alone in (False, True):
-        run = tiny_run(name=f"alone-{alone}", steps=None, minutes=0.015, eval_every=2, minutes_of_steps=alone)
+        run = tiny_run(name=f"alone-{alone}", steps=None, minutes=0.008, eval_every=2, minutes_of_steps=alone)
         done = train_here(run)
         assert done.phase == "finished"
-        assert 0.9 <= done.seconds < 0.9 + 0.4
+        assert 0.48 <= done.seconds < 0.48 + 0.4
         steps[alone] = done.step
     assert steps[True] > 5 * steps[False]

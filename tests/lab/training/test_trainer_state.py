@@ -10,8 +10,9 @@ from lab.training.trainer_state import TrainerState
 def test_only_the_state_assigns_its_fields() -> None:
     assigned = []
     root = Path(lab.__file__).parent
-    for path in root.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    sources = {path: path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    for path, source in sources.items():
+        for node in ast.walk(ast.parse(source)) if "state." in source else ():
             targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
             for target in (part for each in targets for part in ast.walk(each)):
                 if isinstance(target, ast.Attribute) and target.attr in TrainerState.__struct_fields__:

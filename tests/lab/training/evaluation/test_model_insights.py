@@ -186,12 +186,11 @@ def test_gradients_and_changes_are_those_of_each_part() -> None:
 
 @pytest.mark.parametrize("patience", [0.0, 60.0])
 def test_a_line_an_evaluation_whether_interrupted_or_not(
-    patience: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    patience: float, straight: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The signal comes while the evaluation of step 10 is made, and between two: what was written beyond is written anew."""
     monkeypatch.setattr("lab.training.training_loop.CANCEL_SECONDS", patience)
-    straight, broken = tiny_run(), tiny_run()
-    train_here(straight)
+    broken = tiny_run()
     found = lines(straight)
     assert [line.step for line in found] == [0, 10, 20, 30]
     norms = {metric.step: metric.grad_norm for metric in straight.metrics().read()}
