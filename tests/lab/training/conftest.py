@@ -1,6 +1,9 @@
-"""A run that was trained without an interruption, and a clock that goes by the trainer's reading of it."""
+"""A run that was trained without an interruption, a clock that goes by the trainer's reading of it, and a small disk."""
 
 import itertools
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,3 +34,17 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = make_shared_run(tmp_path_factory.mktemp("straight"))
     assert train_in_process(run).phase == "finished"
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB of its own, where this user may make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

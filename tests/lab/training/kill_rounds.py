@@ -26,7 +26,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 import torch
@@ -40,6 +39,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.weights_file import load_model
 from lab.training import trainer
+from tests.lab.training.module_forker import Forked, Forker
 
 TEXT = "".join(
     f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
@@ -49,39 +49,10 @@ WAYS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 TMUX_EVERY = 10
 
 
-class Forked:
-    """A trainer of a session of its own, forked from this process."""
-
-    def __init__(self, run: Run) -> None:
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._train(run)
-
-    @staticmethod
-    def _train(run: Run) -> NoReturn:
-        code = 99
-        try:
-            os.setsid()
-            log = os.open(run.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            code = trainer.main([str(run.path)])
-        finally:
-            os._exit(code)
-
-    def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while it lives."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self) -> int:
-        while (code := self.poll()) is None:
-            time.sleep(0.002)
-        return code
+def start(run: Run) -> Forked:
+    """Fork a trainer from this process, in a session of its own."""
+    forker = Forker()
+    return Forked(forker, forker.fork(trainer.__name__, [str(run.path)], log=run.log_path))
 
 
 def wait_for_training(run: Run, process: Forked) -> None:
@@ -95,7 +66,7 @@ def wait_for_training(run: Run, process: Forked) -> None:
 
 def live_and_die(run: Run, chance: random.Random, by: signal.Signals) -> None:
     """One life of a trainer."""
-    process = Forked(run)
+    process = start(run)
     began = chance.random() < 0.5
     if began:
         wait_for_training(run, process)
@@ -161,7 +132,7 @@ def check_lines(run: Run, saved: int) -> None:
 
 def stop(run: Run, after: int) -> int:
     """Trains beyond step `after`, and by one step at least, and ends by SIGTERM; the step it stands at then."""
-    process = Forked(run)
+    process = start(run)
     wait_for_training(run, process)
     give_up = time.monotonic() + PATIENCE
     while run.status().step <= max(after, 0):

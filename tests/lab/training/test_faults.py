@@ -263,28 +263,9 @@ def test_a_run_that_is_deleted_before_its_trainer_has_it_stays_gone(stopped: Run
     assert not run.path.exists()
 
 
-def mounted(folder: Path, *options: str) -> None:
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("mounting a file system is not allowed here")
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted(folder, "size=2m")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_read_only_folder_is_one_sentence(disk: Path, stopped: Run, train_here: TrainHere) -> None:
-    run = Run(Path(shutil.copytree(stopped.path, disk / "run")))
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+def test_a_read_only_folder_is_one_sentence(small_disk: Path, stopped: Run, train_here: TrainHere) -> None:
+    run = Run(Path(shutil.copytree(stopped.path, small_disk / "run")))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(UserError, match=r"^Cannot train run: read-only file system\.$"):
         trainer.acquire_run(run)
     assert run.phase() == "stopped"
@@ -299,15 +280,15 @@ def test_a_read_only_folder_is_one_sentence(disk: Path, stopped: Run, train_here
     ],
 )
 def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
-    place: str, owner: object, name: str, disk: Path, tiny_run: TinyRun, straight: Run, train_here: TrainHere,
+    place: str, owner: object, name: str, small_disk: Path, tiny_run: TinyRun, straight: Run, train_here: TrainHere,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Another fills the file system at the fifth such write, and makes room when the trainer waits. tmpfs gives pages of 4 kB,
     so that of the metrics a later line is the one without room, or something else before it."""
     monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
     monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
-    run = tiny_run(home=disk)
-    ballast, write, calls = disk / "ballast", getattr(owner, name), 0
+    run = tiny_run(home=small_disk)
+    ballast, write, calls = small_disk / "ballast", getattr(owner, name), 0
     said: list[str] = []
 
     def filling(*arguments: object) -> object:

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,11 @@ from lab.training.start_trainer import start_trainer
 from lab.training.stop_signals import StopSignals
 from lab.training.trainer import NICENESS, train
 from tests.lab.training.compare_runs import assert_same_run
+from tests.lab.training.distributed.ranked_runs import wait_for
 from tests.lab.training.module_forker import ModuleForker
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
-PATIENCE = 240.0
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +41,6 @@ def _no_trainer_is_left(tmp_path: Path) -> Iterator[None]:
         command = process.info["cmdline"] or []
         if "lab.training.trainer" in command and str(tmp_path) in command[-1]:
             process.kill()
-
-
-def wait_for(what: Callable[[], object]) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < give_up, "waited in vain"
-        time.sleep(0.01)
 
 
 def step_of(run: Run) -> int:
@@ -143,20 +135,6 @@ def test_nothing_saved_is_lost_by_kills_at_random_moments(options: list[str], fo
     """A round of the script; run it by itself for more."""
     log = tmp_path / "log"
     assert forker.code_of(forker.fork("tests.lab.training.kill_rounds", options, log=log)) == 0, log.read_text()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB of its own, where this user may make one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, small_disk: Path, forked_trainers: None) -> None:

@@ -3,10 +3,10 @@
 import os
 import re
 import signal
-import time
 from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]
+import pytest
 
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
@@ -18,41 +18,43 @@ from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, reac
 TinyRun = Callable[..., Run]
 
 
-def kill(killed: int, other: int) -> None:
-    """Kill a rank with nothing on its way to the other, which is halted for that.
+def killed_and_saved(tiny_run: TinyRun, ranks: RankForker, fault: str = "", steps: int = 1_000_000) -> tuple[Run, list[int]]:
+    """A run whose rank 1 was killed and whose rank 0 saved, and their processes.
 
-    Of a rank that dies in the middle of a message Gloo does not always tell, and then the other ends as beside a halted one.
+    Gloo does not always tell of a connection that breaks. Rank 0 then gives up after ten seconds and cannot save: once in some
+    hundred runs, so that another is tried.
     """
-    os.kill(other, signal.SIGSTOP)
-    time.sleep(0.2)
-    os.kill(killed, signal.SIGKILL)
-    os.kill(other, signal.SIGCONT)
+    for _ in range(3):
+        run = tiny_run(**PLAIN, steps=steps, eval_every=100)
+        pids = ranks.start(run, 2, fault)
+        wait_for(lambda run=run: reached(run, 10))
+        os.kill(pids[1], signal.SIGKILL)
+        assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+        status = run.status()
+        assert status.phase == "failed"
+        if not status.message.endswith(f"training ended with it. `llmlab resume {run.name}` goes on from the last checkpoint."):
+            assert load_model(run, "last")[1] == status.step >= 10, "rank 0 saves what it has"
+            return run, pids
+    pytest.fail("rank 0 gives up each time")
 
 
 def test_a_rank_that_is_killed_ends_both_with_a_sentence_and_the_run_resumes(tiny_run: TinyRun, ranks: RankForker) -> None:
-    run, straight = tiny_run(**PLAIN, steps=100, eval_every=100), tiny_run(**PLAIN, steps=100, eval_every=100)
-    pids = ranks.start(run, 2)
-    wait_for(lambda: reached(run, 10))
-    kill(pids[1], pids[0])
-    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
-    status = run.status()
-    host = os.uname().nodename
-    assert status.phase == "failed"
+    run, pids = killed_and_saved(tiny_run, ranks, steps=100)
+    straight, status, host = tiny_run(**PLAIN, steps=100, eval_every=100), run.status(), os.uname().nodename
     assert status.message == (
         f"Rank 1 (process {pids[1]} on {host}) died, and training ended with it. "
         f"The last checkpoint, of step {status.step}, is whole. `llmlab resume {run.name}` goes on."
     )
-    assert load_model(run, "last")[1] == status.step, "rank 0 saves what it has"
 
     pids = ranks.start(run, 2)
     wait_for(lambda: run.status().pid == pids[0] and run.status().phase == "training" and reached(run, status.step + 2))
-    kill(pids[0], pids[1])
+    os.kill(pids[0], signal.SIGKILL)
     assert ranks.wait() == [-signal.SIGKILL, 1], run.log_path.read_text()
     assert not trainer_lock_is_held(run.lock_path)
     assert run.phase() == "interrupted"
-    sentence = f"Rank 1 ended: Rank 0 (process {pids[0]} on {host}) died, and training ended with it."
     died = f"The trainer died at step {run.status().step}, and the last checkpoint is of step {status.step}"
-    assert unresponsive_reason(run, run.status(), "interrupted") == f"{died}; its last output: {sentence}"
+    reason = unresponsive_reason(run, run.status(), "interrupted").replace("Rank 1 ended: ", "")  # if it has not given up
+    assert reason == f"{died}; its last output: Rank 0 (process {pids[0]} on {host}) died, and training ended with it."
     ranks.train(run, 1)
     ranks.train(straight, 1)
     assert_close(run, straight, 100)
@@ -62,20 +64,14 @@ def test_a_rank_that_is_killed_on_another_host_breaks_the_connection_and_rank_0_
     tiny_run: TinyRun, ranks: RankForker
 ) -> None:
     """Whether its process lives cannot be seen from here, so that only the broken collective tells."""
-    run = tiny_run(**PLAIN, steps=1_000_000)
-    pids = ranks.start(run, 2, "other hosts")
-    wait_for(lambda: reached(run, 10))
-    kill(pids[1], pids[0])
-    assert ranks.wait() == [1, -signal.SIGKILL], run.log_path.read_text()
+    run, _ = killed_and_saved(tiny_run, ranks, "other hosts")
     status = run.status()
-    assert status.phase == "failed"
     sentence = (
         r"The connection to another rank failed \((?!Got)[^/]+\), and training ended with it\. The last checkpoint, of step "
     )
     assert re.match(sentence + rf"{status.step}, is whole\. `llmlab resume {run.name}` goes on\.$", status.message), (
         status.message
     )
-    assert load_model(run, "last")[1] == status.step > 0
 
 
 def test_a_rank_that_is_killed_before_the_first_step_ends_the_other(tiny_run: TinyRun, ranks: RankForker) -> None:
