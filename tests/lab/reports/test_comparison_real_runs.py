@@ -29,7 +29,7 @@ GERMAN = "".join(f"Der {at * 5 % 17}. größere Hund lief über Straße {at % 23
 TEXTS = {"mixed": C + ENGLISH + GERMAN, "easy": ENGLISH * 3, "ends otherwise": ENGLISH + C + GERMAN[:750] + C[:450]}
 KINDS: dict[str, dict[str, object]] = {
     "bytes": {"steps": 20, "eval_every": 10},
-    "bpe": {"vocab": 400, "steps": 10, "eval_every": 5},
+    "bpe": {"vocab": 400, "steps": 20, "eval_every": 5},
     "gpt2": {"steps": 4, "eval_every": 4, "batch": 2, "sample_tokens": 1},
 }
 
