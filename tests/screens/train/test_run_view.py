@@ -327,6 +327,7 @@ async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(app: TrainApp,
         for x, keys in ((1, {}), (middle, {"shift": True})):
             for _ in range(3):
                 turn(x, **keys)
+                await pilot.pause()
             await until(pilot, lambda: plot.y_range[1] - plot.y_range[0] < 0.9 * (heights[1] - heights[0]))
             assert plot.x_range == whole
             assert plot.render_line(0).text.rstrip().endswith("y, zoomed")
