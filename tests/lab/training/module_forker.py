@@ -191,7 +191,9 @@ def _serve(asked: int, answered: int) -> NoReturn:
         os.dup2(asked, 0)
         os.dup2(answered, 1)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # pytest's, of which nothing that is forked may keep one open
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+        # Without closefd=False a process that this one forks could serve no others: its own three would close these.
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         faulthandler.disable()
         logging.getLogger().handlers.clear()
         import torch
