@@ -16,8 +16,8 @@ from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
-from lab.runs.run_progress import fraction_done, time_left
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
+from lab.runs.run_summary import fraction_done, time_left
 from lab.runs.unresponsive_trainer import unresponsive_reason
 
 if TYPE_CHECKING:

@@ -10,10 +10,36 @@ import sys
 import threading
 from typing import BinaryIO
 
+from lab.core.errors import UserError
 from lab.core.machine import cores, has_cuda
 from lab.engine.client import GENTLY
+from lab.engine.method_registry import LensParams, ViewParams
+from lab.engine.prompt_methods import PromptMethods
 from lab.engine.server import Server
+from lab.inspect.model_cache import ModelCache
 from lab.planning.threads import engine_threads
+from lab.runs.home_folder import demo
+from models.unembed import finish
+
+RUN, PROMPT = "demo", "Once"
+"""The model that ships with the lab: it is small, and nobody renames it."""
+
+
+def answer_once() -> None:
+    """Open the demo, trace a word and throw all of it away."""
+    import torch
+
+    torch.set_grad_enabled(False)  # of this thread
+    models = ModelCache()
+    methods = PromptMethods(models)
+    try:
+        finish(methods.lens(LensParams(run=RUN, checkpoint="best", text=PROMPT)))
+        finish(methods.view(ViewParams(run=RUN, checkpoint="best", text=PROMPT, stage="scores")))
+    except UserError:
+        return  # a lab without its demo: whoever opens a run there waits for the rest
+    finally:
+        models.release(demo())
+
 
 NICE = 10
 """Niceness of the warm-up of an engine that nobody waits for."""
@@ -38,7 +64,6 @@ def warm_up_gently() -> None:
     def load() -> None:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        from lab.engine.warm_up import answer_once
 
         answer_once()
 

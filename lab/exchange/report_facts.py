@@ -10,9 +10,8 @@ from lab.data.statistics.copied_share import copied_in_words
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin.holdout import CopiedShare
-from lab.runs.run_progress import planned_length
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
-from lab.runs.run_summary import origin_of
+from lab.runs.run_summary import origin_of, planned_length
 from models.parameter_count import parameter_count
 
 Fact = tuple[str, str]

@@ -1,21 +1,146 @@
 """View of one weight's update: the optimizer's formula with the real numbers."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import AdamW as TorchAdamW
 
 from lab.core.errors import UserError
 from lab.core.number_format import significant, whole
-from lab.one_step.adamw_update import AdamW
-from lab.one_step.muon_update import Muon, muon_of
 from lab.one_step.training_step import TrainingStep
 from lab.one_step.view_context import StepContext
 from lab.one_step.weight_changes import WeightChange
 from lab.one_step.weight_changes_view import change_in_words
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import split
-from models.optimizers.muon import RMS
+from models.optimizers.muon import RMS, orthogonalize, short_side_first
+
+
+@dataclass(frozen=True)
+class Muon:
+    """The terms of one update, in order of computation."""
+
+    w: float
+    g: float
+    m: float
+    """Running mean of the gradients before this step."""
+    momentum: float
+    o: float
+    """The weight's entry of the nearest orthogonal matrix, by Newton-Schulz."""
+    long: int
+    """The longer side of the matrix."""
+    lr: float
+    decay: float
+
+    @property
+    def new_m(self) -> float:
+        return self.momentum * self.m + (1 - self.momentum) * self.g
+
+    @property
+    def nesterov(self) -> float:
+        """The gradient with Nesterov momentum: mostly the new mean, a little of the gradient itself."""
+        return (1 - self.momentum) * self.g + self.momentum * self.new_m
+
+    @property
+    def scale(self) -> float:
+        return RMS * math.sqrt(self.long)
+
+    @property
+    def decay_change(self) -> float:
+        """Change by weight decay."""
+        return -self.lr * self.decay * self.w
+
+    @property
+    def gradient_change(self) -> float:
+        """Change by the gradients."""
+        return -self.lr * self.scale * self.o
+
+    @property
+    def after(self) -> float:
+        return self.w + self.decay_change + self.gradient_change
+
+
+def muon_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], index: tuple[int, ...], dtype: torch.dtype) -> Muon:
+    """The terms of the weight's element at `index`. `state` and `group` are the optimizer's before the step."""
+    gradient, momentum = weight.grad, group["momentum"]
+    assert gradient is not None
+    mean = state.get("momentum_buffer", torch.zeros_like(weight))
+    nesterov = gradient.lerp(mean.lerp(gradient, 1 - momentum), momentum)
+    matrices = nesterov.view(group["parts"], -1, nesterov.shape[1])  # (parts, rows, columns)
+    wide = short_side_first(matrices)
+    orthogonal = orthogonalize(wide, dtype)
+    if wide.shape != matrices.shape:
+        orthogonal = orthogonal.mT
+    part, row = divmod(index[0], matrices.shape[1])
+    return Muon(
+        w=float(weight[index]),
+        g=float(gradient[index]),
+        m=float(mean[index]),
+        momentum=momentum,
+        o=float(orthogonal[part, row, index[1]]),
+        long=max(matrices.shape[1:]),
+        lr=group["lr"],
+        decay=group["weight_decay"],
+    )
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """The terms of one update, in order of computation."""
+
+    w: float
+    g: float
+    m: float
+    """Running mean of the gradients before this step."""
+    v: float
+    """Running mean of their squares before this step."""
+    step: int
+    """Number of this update in the optimizer's own count, from 1."""
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    decay: float
+
+    @property
+    def new_m(self) -> float:
+        return self.beta1 * self.m + (1 - self.beta1) * self.g
+
+    @property
+    def new_v(self) -> float:
+        return self.beta2 * self.v + (1 - self.beta2) * self.g**2
+
+    @property
+    def m_hat(self) -> float:
+        """The bias-corrected mean: it started at 0."""
+        return self.new_m / (1 - self.beta1**self.step)
+
+    @property
+    def v_hat(self) -> float:
+        return self.new_v / (1 - self.beta2**self.step)
+
+    @property
+    def ratio(self) -> float:
+        """Factor of the learning rate; between −1 and 1 unless the gradient has just changed much."""
+        return self.m_hat / (math.sqrt(self.v_hat) + self.eps)
+
+    @property
+    def decay_change(self) -> float:
+        """Change by weight decay."""
+        return -self.lr * self.decay * self.w
+
+    @property
+    def gradient_change(self) -> float:
+        """Change by the gradients."""
+        return -self.lr * self.ratio
+
+    @property
+    def after(self) -> float:
+        return self.w + self.decay_change + self.gradient_change
+
 
 FIGURES = 6
 """Significant figures of the terms of an update, so that it can be checked by hand."""

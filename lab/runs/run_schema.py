@@ -48,7 +48,6 @@ def _within(name: str) -> Meta:
 PrecisionSetting = Literal["auto", Precision]
 """A precision, or "auto" for the quicker one on this machine."""
 LogTo = Literal["files", "tensorboard"]
-"""The run's own files alone, or also TensorBoard's."""
 
 Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
 

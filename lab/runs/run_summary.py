@@ -11,17 +11,60 @@ import msgspec
 from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINES
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.last_lines import lines_backwards
+from lab.core.number_format import duration, whole
 from lab.core.safe_open import open_regular
 from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
+from lab.runs.loss_history import LossHistory
 from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
-from lab.runs.run_progress import fraction_done, planned_length, planned_steps
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
+
+RECENT_STEPS = 20
+"""Fewest steps by whose time that of the others is estimated; before, their own speed says it."""
+
+
+def time_left(config: RunConfig, status: Status, history: "LossHistory") -> float | None:
+    """Seconds of training left, evaluations included, from the time of the latest steps; None where it is not known."""
+    if config.train.minutes is not None:
+        return max(0.0, config.train.minutes * 60 - status.seconds)
+    last = history.last_training
+    steps = status.steps or config.train.steps
+    if last is None or steps is None or not history.speed:
+        return None
+    left = max(0, steps - last.step)
+    seen = slice(-1 - max(RECENT_STEPS, config.train.eval_every), None)  # as many evaluations as are to come
+    taken, seconds = (float(column[seen][-1] - column[seen][0]) for column in (history.steps, history.seconds))
+    if taken >= RECENT_STEPS and seconds > 0:
+        return left * seconds / taken
+    return left * config.train.batch * config.model.context / history.speed
+
+
+def planned_steps(config: RunConfig, status: Status) -> int | None:
+    """The step at which the run ends, where that is known; 0 for an imported one, which takes none."""
+    return 0 if config.imported is not None else status.steps or config.train.steps
+
+
+def fraction_done(config: RunConfig, status: Status) -> float:
+    """Share of the run that is done, 0 to 1."""
+    if status.phase == "finished":
+        return 1.0
+    if config.train.minutes is not None:
+        return min(1.0, status.seconds / (config.train.minutes * 60))
+    steps = status.steps or config.train.steps
+    return min(1.0, status.step / steps) if steps else 0.0
+
+
+def planned_length(config: RunConfig) -> str:
+    """Planned length of the run: `2,000 steps` or `5 min 00 s`."""
+    if config.train.minutes is not None:
+        return duration(config.train.minutes * 60)
+    return f"{whole(config.train.steps or 0)} steps"
+
 
 SEARCHED_BYTES = 64 << 20
 """Bytes at the end of metrics.jsonl in which the latest training loss and evaluation are looked for, at most: some hundred

@@ -31,10 +31,34 @@ from lab.runs.rename_delete import delete_runs
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_names import check_name
-from lab.runs.run_progress import fraction_done
 from lab.runs.run_schema import Count, Fraction, Sentence
-from lab.scaling.own_runs import difference
+from lab.runs.run_summary import fraction_done
 from lab.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
+
+
+def difference(run: Run, plan: ScalingPlan, at: int) -> str:
+    """The reason in words why the run is not that of the size `at`, from 0; "" if it is.
+
+    An experiment makes its runs under their names, which no run had before, with the settings of the plan.
+
+    Raises:
+        UserError: if it is no run any more.
+    """
+    try:
+        config = run.config
+    except DamagedFileError:
+        return "its config.json cannot be read"
+    size, model, train = plan.sizes[at], config.model, config.train
+    if (model.layers, model.heads, model.width, model.context) != (size.layers, size.heads, size.width, plan.context):
+        return "its model has another shape"
+    if config.data.source != plan.text:
+        return "it was made of another text"
+    if config.name != run.name:
+        return f"it was made as {config.name}"
+    if (train.minutes, train.batch) != (plan.minutes, plan.batch) or config.start or config.tuning or config.imported:
+        return "it was trained otherwise"
+    return ""
+
 
 STOP_SECONDS = 120.0
 """Longest wait for a process to end after the command to stop: its trainer finishes a step and saves."""

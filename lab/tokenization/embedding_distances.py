@@ -5,16 +5,57 @@ the embeddings nearest to the mean of all; Land and Bartolo 2024 ("Fishing for M
 lie to those of tokens that are known to be unused.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.core.errors import UserError
-from lab.core.mapped_matrix import MappedMatrix, map_matrix
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safetensors_file import Header, opened_with_header
 from lab.data.token_file import Ids
 from lab.runs.run_folder import Run, no_weights_yet
+
+NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""Types of the stored floats in numpy, which has no bfloat16: its two bytes are the upper half of a float32."""
+
+
+class MappedMatrix:
+    """A matrix of floats whose rows are read when they are asked for."""
+
+    def __init__(self, numbers: NDArray[Any], is_bfloat: bool) -> None:
+        self._numbers = numbers
+        self._is_bfloat = is_bfloat
+        self.shape: tuple[int, int] = (numbers.shape[0], numbers.shape[1])
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """The rows [start, stop) in float32."""
+        part = self._numbers[start:stop]
+        if self._is_bfloat:
+            return (part.astype(np.uint32) << 16).view(np.float32)
+        return part.astype(np.float32)
+
+
+def map_matrix(path: Path, names: Sequence[str]) -> tuple[MappedMatrix, Header]:
+    """The first of these tensors that is in the file, which must be a matrix of floats, and the file's header.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        DamagedFileError: if it cannot be used, or holds no such matrix.
+    """
+    with opened_with_header(path) as (file, header):
+        name = next((each for each in names if each in header.tensors), None)
+        if name is None:
+            raise DamagedFileError(path, f"holds no {names[0]}")
+        entry = header.tensors[name]
+        if entry.dtype not in NUMPY_TYPES or len(entry.shape) != 2 or 0 in entry.shape:
+            raise DamagedFileError(path, f"holds {name} as something other than a matrix of floating-point numbers")
+        rows, columns = entry.shape
+        numbers = np.memmap(file, NUMPY_TYPES[entry.dtype], "r", file.tell() + entry.data_offsets[0], (rows, columns))
+        return MappedMatrix(numbers.view(np.ndarray), entry.dtype == "BF16"), header
+
 
 NAMES = ("wte.weight", "model.wte.weight")
 """The embedding in a file of weights, and in a checkpoint of the trainer."""

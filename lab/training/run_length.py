@@ -1,10 +1,27 @@
 """Length of a run, by steps or minutes: its progress, its end, and the learning rate of the next step."""
 
 from lab.runs.run_schema import TrainConfig
-from lab.training.evaluation.early_stopping import is_stopped_early
 from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import Clock, Throughput
 from models.optimizers.lr_schedule import schedule_factor
+
+
+def is_evaluation_due(train: TrainConfig, step: int) -> bool:
+    """True if an evaluation follows this step. The one at the end of a run limited by minutes is not known beforehand."""
+    return step % train.eval_every == 0 or step == train.steps
+
+
+def is_stopped_early(patience: int | None, state: TrainerState) -> bool:
+    """True if the validation loss has not improved for `patience` evaluations."""
+    return patience is not None and state.evals_without_improvement >= patience
+
+
+def early_stop_message(patience: int | None, state: TrainerState) -> str:
+    """The reason for an early end; empty if there is none."""
+    if not is_stopped_early(patience, state):
+        return ""
+    best = f"; the best weights are those of step {state.best_step}" if state.best_step is not None else ""
+    return f"Ended early: no better validation loss in {state.evals_without_improvement} evaluations in a row{best}."
 
 
 def lr_of_next_step(train: TrainConfig, state: TrainerState, step: int, seconds: float, step_seconds: float) -> float:

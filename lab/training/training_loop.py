@@ -32,8 +32,6 @@ from lab.training.checkpoint_schedule import CheckpointSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.distributed.one_rank import OneRank, RankLostError, Ranks
-from lab.training.evaluation.early_stopping import early_stop_message, is_stopped_early
-from lab.training.evaluation.evaluation_schedule import is_evaluation_due
 from lab.training.evaluation.final_evaluation import evaluate_final_weights
 from lab.training.evaluation.model_insights import ModelInsights
 from lab.training.evaluation.text_samples import write_samples
@@ -41,7 +39,7 @@ from lab.training.evaluation.update_norms import UpdateNorms
 from lab.training.evaluation.validation_loss import Evaluation, Evaluator, full_precision
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.rollback import Rollback
-from lab.training.run_length import RunLength
+from lab.training.run_length import RunLength, early_stop_message, is_evaluation_due, is_stopped_early
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.snapshot_schedule import SnapshotSchedule
 from lab.training.spike_detector import uniform_loss_of

@@ -11,8 +11,7 @@ from lab.core.number_format import duration
 from lab.core.visible_text import visible
 from lab.runs.ranks.rank_heartbeat import ranks_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED
-from lab.runs.run_progress import fraction_done, planned_length, time_left
-from lab.runs.run_summary import origin_in_short, shown_phase
+from lab.runs.run_summary import fraction_done, origin_in_short, planned_length, shown_phase, time_left
 from screens.train.watched_run import WatchedRun
 from screens.widgets.text_fitting import fit
 

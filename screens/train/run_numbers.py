@@ -9,8 +9,8 @@ from lab.core.number_format import bytes_, count, duration, fixed, perplexity, s
 from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.gpu.gpu_use import GpuUse
-from lab.runs.run_progress import planned_steps, time_left
 from lab.runs.run_schema import FinalEvaluation, Metric
+from lab.runs.run_summary import planned_steps, time_left
 from screens.plot.figure import EVENT_SIGNS
 from screens.plot.plot_settings import SMOOTHINGS
 from screens.train.run_plots import RunPlots

@@ -4,14 +4,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+import plotext
 
+from lab.bench.bench_history import BenchReport, series
 from lab.cli.table_output import table, write_json
 from lab.cli.visible_output import own_sequences, redraws
 from lab.core.number_format import duration, significant
@@ -20,6 +22,29 @@ from lab.core.visible_text import visible
 if TYPE_CHECKING:
     from lab.bench.bench_history import BenchReport, BenchRow
     from lab.bench.bench_suite import ShowProgress
+
+
+WIDTH, HEIGHT = 76, 10
+
+
+def history_plots(reports: Sequence[BenchReport]) -> str:
+    """A plot for each figure measured more than once on the machine of the newest report, and a line for the others."""
+    machine = reports[-1].machine
+    parts = [f"{machine}: {len([report for report in reports if report.machine == machine])} measurements"]
+    for name, points in series(reports, machine).items():
+        if len(points) == 1:
+            parts.append(f"{name}: {significant(points[0][1])} on {points[0][0][:10]}")
+            continue
+        plotext.clear_figure()
+        plotext.theme("clear")
+        plotext.plot_size(WIDTH, HEIGHT)
+        plotext.title(name)
+        plotext.plot(range(1, len(points) + 1), [figure for _, figure in points], marker="braille")
+        plotext.ylim(0, 1.1 * max(figure for _, figure in points))
+        plotext.xticks([1, len(points)], [points[0][0][:10], points[-1][0][:10]])
+        parts.append(plotext.uncolorize(plotext.build()))
+    return "\n".join(parts)
+
 
 PREFIX = "nanogpt="
 RACE_HELP = (
@@ -68,8 +93,6 @@ def bench(
         if as_json:
             write_json(reports)
         else:
-            from lab.bench.bench_plots import history_plots
-
             click.echo(history_plots(reports))
         return
     if tiny and not gpu:

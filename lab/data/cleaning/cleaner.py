@@ -4,13 +4,42 @@ A cleaner is fed a document in parts of any size. What it gives back does not de
 it can judge it, never more than about `LONGEST_LINE` characters.
 """
 
+import functools
 import re
+import sys
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
-from lab.data.cleaning.normalization_border import border_before
+SEARCHED = 1 << 12
+"""Characters that are looked at for a border. A text with so many combining characters in a row is split among them."""
+
+
+def border_before(text: str, start: int, stop: int) -> int:
+    """The last index up to `stop`, and after `start`, such that normalizing what is before it and what is from it on, each alone,
+    gives the same as normalizing all."""
+    for at in range(stop, max(start, stop - SEARCHED), -1):
+        if at >= len(text) or is_border(text[at]):
+            return at
+    return stop
+
+
+def is_border(character: str) -> bool:
+    """True if normalization never joins the character with those before it, nor puts it before them."""
+    if character.isascii():
+        return True
+    first = unicodedata.normalize("NFD", character)[0]
+    return not unicodedata.combining(first) and first not in _joining() and not "\u1161" <= first <= "\u11ff"
+
+
+@functools.cache
+def _joining() -> frozenset[str]:
+    """The characters that are the second half of another: those that a decomposition into two ends with."""
+    halves = (unicodedata.decomposition(chr(code)).split() for code in range(0x80, sys.maxunicode + 1))
+    return frozenset(chr(int(half[1], 16)) for half in halves if len(half) == 2 and not half[0].startswith("<"))
+
 
 LONGEST_LINE = 1 << 20
 """Characters after which a line is taken in pieces, each of which is judged as a line, so that memory has a bound."""

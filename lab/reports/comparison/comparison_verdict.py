@@ -16,8 +16,8 @@ from lab.reports.comparison.compared_run import (
     score,
     share_of,
 )
-from lab.reports.diagnosis.thresholds import PARTLY_COPIED
-from lab.runs.run_progress import fraction_done
+from lab.reports.diagnosis.verdicts import PARTLY_COPIED
+from lab.runs.run_summary import fraction_done
 
 ALIKE = 0.005
 """Relative difference of results up to which they are alike."""

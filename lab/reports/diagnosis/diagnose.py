@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING
 
 from lab.core.number_format import whole
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.divergence_checks import diverged, gave_up
-from lab.reports.diagnosis.early_checks import rolled_back, too_early, warming_up
-from lab.reports.diagnosis.overfitting_check import overfitting
-from lab.reports.diagnosis.progress_checks import learning, little_learned, plateau
-from lab.reports.diagnosis.validation_text_checks import copied, differs
+from lab.reports.diagnosis.progress_checks import (
+    copied,
+    differs,
+    diverged,
+    gave_up,
+    learning,
+    little_learned,
+    overfitting,
+    plateau,
+    rolled_back,
+    too_early,
+    warming_up,
+)
 from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE

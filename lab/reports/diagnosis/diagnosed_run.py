@@ -14,7 +14,7 @@ from lab.core.uniform_baseline import uniform_baseline
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
 from lab.reports.baselines import Baseline
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
-from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, NEAR, PARTLY_COPIED, TREND_SHARE
+from lab.reports.diagnosis.verdicts import BACK_UP, FEW_STEPS, NEAR, PARTLY_COPIED, TREND_SHARE
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.origin.holdout import CopiedShare
 from lab.runs.run_folder import ACTIVE

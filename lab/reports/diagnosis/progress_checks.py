@@ -1,25 +1,220 @@
 """Learning or plateau: the recent trend of the losses, and advice on a lower loss."""
 
-from lab.core.number_format import fixed, significant, whole
+from lab.core.number_format import count, fixed, significant, whole
+from lab.data.statistics.copied_share import copied_in_words
+from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.early_checks import MORE_STEPS
-from lab.reports.diagnosis.loss_wording import rollbacks_in_words, short_lr, step_in_words
-from lab.reports.diagnosis.thresholds import (
+from lab.reports.diagnosis.loss_wording import (
+    Evaluation,
+    from_to,
+    ordinal,
+    rollbacks_in_words,
+    short_lr,
+    step_in_words,
+    times_in_words,
+)
+from lab.reports.diagnosis.verdicts import (
+    ABOVE_UNIFORM,
+    COPIED,
     DECAYED,
+    DIVERGENCE,
+    DIVERGENCE_TOKENS,
     FAR,
     FEW_STEPS,
     FEWEST_EVALUATIONS,
     FEWEST_STEPS,
+    FIRST_EPOCH_GAP,
+    GAP,
     HIGH_DROPOUT,
     NEAR,
     NEAR_SOURCE,
     RISE,
+    RISING_EVALUATIONS,
     STANDS_STILL,
     STEPS_WITHOUT_EVALUATIONS,
+    TOKENS_PER_ENTRY,
     TREND_SHARE,
+    Diagnosis,
+    Verdict,
 )
-from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
 from lab.runs.run_folder import ACTIVE
+from models.parameter_count import parameter_count
+
+
+def copied(run: DiagnosedRun) -> Diagnosis | None:
+    """A validation part that mostly occurs in the training part."""
+    found, held = run.copied, run.config.data.holdout
+    if found is None or found.share < COPIED or run.config.data.entropy_bits_per_byte is not None:
+        return None
+    evidence = f"{copied_in_words(found)}, so its loss does not measure new text; {run.trend_in_words()}"
+    advice = "Give another text for validation" if held.source else "Remove the repetitions from the text"
+    return Diagnosis("validation text copied", evidence, f"{advice}, and start a new run.")
+
+
+def differs(run: DiagnosedRun) -> Diagnosis | None:
+    """A validation part unlike the training part, such as the end of a text that was joined from several."""
+    if not run.evaluations:
+        return None
+    last = run.evaluations[-1]
+    beside = run.smoothed_at(last.step)
+    if beside is None or abs(last.loss - beside) <= GAP * beside:
+        return None
+    text = run.entropy.validation if run.entropy else None
+    if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
+        evidence = (
+            f"the token frequencies of the training part predict the validation part at {fixed(text.unigram_loss, 2)} nats per "
+            f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_in_words(last.step)} the validation loss "
+            f"is {fixed(last.loss, 2)} and the training loss {fixed(beside, 2)}."
+        )
+    elif (first := _first_epoch(run)) and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
+        evidence = (
+            f"at step {step_in_words(first[0].step)}, in the first epoch, when all text is new, the validation loss is "
+            f"{fixed(first[0].loss, 2)} nats per token and the training loss {fixed(first[1], 2)}."
+        )
+    else:
+        return None
+    held = run.config.data.holdout
+    advice = f"The validation part is {held.in_words}: choose another"
+    if not held.source and held.seed is None:
+        advice = "The validation part is the end of the text: mix the parts, or hold out blocks from all over it (--split-seed)"
+    advice += ", and start a new run."
+    return Diagnosis("validation text differs", evidence, advice)
+
+
+def _first_epoch(run: DiagnosedRun) -> tuple[Evaluation, float] | None:
+    """The last evaluation of the first epoch, and the smoothed training loss of its step."""
+    data, train, context = run.config.data, run.config.train, run.config.model.context
+    windows = max(1, (data.split - 1) // context - 1)
+    end = windows / train.batch
+    found = [evaluation for evaluation in run.evaluations if FEWEST_STEPS <= evaluation.step <= end]
+    beside = run.smoothed_at(found[-1].step) if found else None
+    return None if beside is None else (found[-1], beside)
+
+
+MORE_STEPS = "A run with more steps would tell more."
+
+
+def warming_up(run: DiagnosedRun) -> Diagnosis | None:
+    last, train = run.history.last_training, run.config.train
+    if last is None or last.lr is None:
+        return None
+    if train.steps is not None:
+        end = train.warmup * train.steps
+        over, until = last.step >= end, f"until step {whole(round(end))}"
+    else:
+        end = train.warmup * (train.minutes or 0.0) * 60
+        over, until = last.seconds >= end, f"over the first {end:.0f} seconds"
+    if over:
+        return None
+    halved = f" ({train.lr:g} was set; {rollbacks_in_words(len(run.rollbacks))})" if run.rollbacks else ""
+    if run.phase not in ACTIVE:
+        evidence = (
+            f"the run ended at step {whole(last.step)} with a learning rate of {significant(last.lr, 2)}, which was to rise to "
+            f"{short_lr(run.peak_lr)} {until}{halved}."
+        )
+        return Diagnosis("too early to tell", evidence, "The loss says little before then.")
+    evidence = (
+        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises to {short_lr(run.peak_lr)} "
+        f"{until}{halved}."
+    )
+    return Diagnosis("warming up", evidence, "The loss says little before then.")
+
+
+def rolled_back(run: DiagnosedRun) -> Diagnosis | None:
+    if not run.rollbacks or run.last_step - run.start >= FEWEST_STEPS:
+        return None
+    evidence = (
+        f"at step {whole(run.start)} the trainer rolled back to earlier weights and halved the learning rate, for the "
+        f"{ordinal(len(run.rollbacks))} time: {run.config.train.lr:g} was set, and its peak is now "
+        f"{significant(run.peak_lr, 2)}."
+    )
+    return Diagnosis("rolled back", evidence, f"The loss says little in the first {FEWEST_STEPS} steps after that.")
+
+
+def too_early(run: DiagnosedRun) -> Diagnosis | None:
+    if len(run.steps) and run.steps[-1] - run.start >= FEWEST_STEPS:
+        return None
+    taken = run.last_step - run.start
+    loss = f" with a training loss of {fixed(run.loss, 2)} nats per token" if len(run.steps) else ""
+    steps = f"{whole(taken)} step{'s' if taken > 1 else ''}"
+    if run.phase == "finished":
+        return Diagnosis("too short to say", f"{steps}{loss}.", MORE_STEPS)
+    return Diagnosis("too early to tell", f"{steps} so far{loss}.")
+
+
+def overfitting(run: DiagnosedRun) -> Diagnosis | None:
+    """Overfitting; for a text far too small for the model, the verdict is about the text."""
+    if not run.evaluations:
+        return None
+    best, last = min(run.evaluations, key=lambda evaluation: evaluation.loss), run.evaluations[-1]
+    since = sum(evaluation.step > best.step for evaluation in run.evaluations)
+    then, beside = run.smoothed_at(best.step), run.smoothed_at(last.step)
+    if then is None or beside is None or last.loss <= beside * (1 + GAP):
+        return None
+    overfits = since >= RISING_EVALUATIONS and last.loss > best.loss * (1 + RISE) and beside < then * (1 - STANDS_STILL)
+    kept = f"The weights of step {step_in_words(best.step)} are kept as the best"
+    tokens, parameters, vocabulary = run.config.data.split, parameter_count(run.config.model), run.config.model.vocab_size
+    smaller = f"at {fixed(tokens / vocabulary, 1)} training tokens per entry, a smaller vocabulary"
+    remedies = [smaller] if run.config.tokenizer.kind != "bytes" and tokens < TOKENS_PER_ENTRY * vocabulary else []
+    if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
+        epoch = run.history.last_evaluation.epoch if run.history.last_evaluation else 0.0
+        evidence = (
+            f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {times_in_words(epoch)}; at step "
+            f"{step_in_words(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
+        )
+        longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
+        advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
+        return Diagnosis("text too small", evidence, f"{kept}; {advice}" if overfits else advice[0].upper() + advice[1:])
+    if not overfits:
+        return None
+    evidence = (
+        f"from step {step_in_words(best.step)} to {step_in_words(last.step)} the training loss fell {from_to(then, beside)} "
+        f"while the validation loss rose {from_to(best.loss, last.loss)}, over {since} evaluations."
+    )
+    if run.phase in ("training", "paused"):
+        kept += ", so that the run can be stopped, as --patience 3 does"
+    advice = f"{kept}; {_either(['a longer text', 'a smaller model', 'more dropout', *remedies])} may help."
+    return Diagnosis("overfitting", evidence, advice)
+
+
+def _either(choices: list[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def gave_up(run: DiagnosedRun) -> Diagnosis | None:
+    """Diverged: the run ended with a loss that is NaN or infinite, or its trainer gave up."""
+    latest = run.history.latest
+    assert latest is not None
+    at = whole(latest.step)
+    if run.phase == "failed" and run.bad_steps and run.bad_steps[-1] == latest.step:
+        loss = "is NaN or infinite" if latest.loss is None else f"is {fixed(latest.loss, 2)}"
+        evidence = f"the loss of step {at} {loss}, and the trainer gave up after {rollbacks_in_words(len(run.rollbacks))}."
+        return Diagnosis("diverged", evidence, run.lower_lr_advice())
+    recovers = run.phase in ACTIVE  # the trainer does not apply such a step, and rolls back after three
+    if latest.loss is None and latest.lr is not None and not recovers:
+        return Diagnosis("diverged", f"at step {at} the loss is NaN or infinite.", run.lower_lr_advice())
+    return None
+
+
+def diverged(run: DiagnosedRun) -> Diagnosis | None:
+    """Diverged: the smoothed loss is out of bounds, after enough steps that this is no accident of the beginning."""
+    if len(run.steps) < FEW_STEPS or run.steps[-1] - run.start < FEWEST_STEPS:
+        return None
+    now = run.recent_loss
+    if now > run.uniform_baseline * (1 + ABOVE_UNIFORM):
+        evidence = (
+            f"at step {step_in_words(run.steps[-1])} the smoothed training loss is {fixed(now, 2)} nats per token, above "
+            f"the uniform baseline ({fixed(run.uniform_baseline, 2)})."
+        )
+        return Diagnosis("diverged", evidence, run.lower_lr_advice())
+    if lowest := run.lowest_before_rise():
+        evidence = (
+            f"the smoothed training loss had fallen to {fixed(lowest[0], 2)} at step {step_in_words(lowest[1])} and is "
+            f"{fixed(now, 2)} at step {step_in_words(run.steps[-1])}."
+        )
+        return Diagnosis("diverged", evidence, run.lower_lr_advice())
+    return None
+
 
 STILL_FALLING = "It ended while its loss was still falling: a run with more steps may well go lower."
 

@@ -31,8 +31,7 @@ from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
-from screens.learn.live.posttraining_figures import kl_figure, loss_figure, reward_figure, story_figure
-from screens.learn.live.posttraining_plan import plan_view
+from screens.learn.live.posttraining_figures import kl_figure, loss_figure, plan_view, reward_figure, story_figure
 from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine

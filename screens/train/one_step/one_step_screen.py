@@ -24,10 +24,9 @@ from screens.blocks.block_view import BlockView
 from screens.engine.engine_interface import Engine
 from screens.engine.engine_notices import EngineNotices, restart_binding
 from screens.train.one_step.backward_view import BackwardView
-from screens.train.one_step.help_text import HELP
 from screens.train.one_step.loss_strip import LossStrip
 from screens.train.one_step.one_step_session import OneStepSession
-from screens.train.one_step.stage_list import StageList
+from screens.train.one_step.stage_list import HELP, StageList
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, shown

@@ -5,7 +5,7 @@ import pytest
 
 from lab.engine import protocol
 from lab.engine.protocol import Cancel, Failure, Message, Reply, Request, body_length, frame, read_frame
-from lab.engine.request_queue import RequestQueue
+from lab.engine.server import RequestQueue
 
 
 def request(id_: int, group: str | None = None, ahead: bool = False) -> Request:

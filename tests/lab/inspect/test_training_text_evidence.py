@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.inspect.training_text_evidence import search
+from lab.inspect.training_text_evidence_view import search
 from models.unembed import finish
 
 small = st.integers(0, 3)

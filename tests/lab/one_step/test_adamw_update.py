@@ -5,7 +5,7 @@ import torch
 
 from lab.engine.method_registry import OneStepParams
 from lab.engine.one_step_methods import OneStepMethods
-from lab.one_step.adamw_update import AdamW
+from lab.one_step.weight_update_view import AdamW
 from lab.runs.run_folder import Run
 from lab.views.blocks import Table
 from models.unembed import finish

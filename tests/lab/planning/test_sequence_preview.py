@@ -12,6 +12,7 @@ from lab.data.text_source import joined_source, open_corpus
 from lab.data.token_file import TokenFile, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
 from lab.planning.default_hyperparameters import default_vocabulary
+from lab.planning.preparation.prepare_text import train_tokenizer
 from lab.planning.sequence_preview import (
     compute_optimal_sentence,
     read_split,
@@ -19,7 +20,6 @@ from lab.planning.sequence_preview import (
     windows_per_epoch,
 )
 from lab.planning.split_process import SplitRequest, run_split_process
-from lab.planning.train_tokenizer import train_tokenizer
 from models.config import PRESETS
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 

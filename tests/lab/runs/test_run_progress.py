@@ -2,8 +2,8 @@ import pytest
 from msgspec.structs import replace
 
 from lab.runs.loss_history import LossHistory
-from lab.runs.run_progress import fraction_done, planned_length, time_left
 from lab.runs.run_schema import Metric, Status
+from lab.runs.run_summary import fraction_done, planned_length, time_left
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 
 

@@ -9,12 +9,11 @@ import torch
 from safetensors.numpy import load_file
 
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.mapped_matrix import map_matrix
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.tokenization import embedding_distances as module
-from lab.tokenization.embedding_distances import embedding_distances, like_never_used, nearest_never_used
+from lab.tokenization.embedding_distances import embedding_distances, like_never_used, map_matrix, nearest_never_used
 from lab.tokenization.token_frequencies import frequencies_in_run
 
 

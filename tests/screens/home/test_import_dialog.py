@@ -12,8 +12,8 @@ from textual.widgets import OptionList, Static
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import RawTensor, write_tensors
+from lab.exchange.hugging_face.export_model import tokenizer_json
 from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
-from lab.exchange.hugging_face.tokenizer_export import tokenizer_json
 from models.config import ModelConfig
 from models.parameter_count import inventory
 from models.tokenizers.tokenizer import Tokenizer

@@ -11,8 +11,14 @@ from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Intervention
 from lab.views.blocks import Prediction
 from screens.inspect.forward_pass.model_in_view import changed_groups
-from screens.inspect.widgets.prediction_panel import PredictionPanel, _bar
-from screens.inspect.widgets.prediction_rows import PredictionRow, rows_before_and_after, rows_now, rows_on_a_line
+from screens.inspect.widgets.prediction_panel import (
+    PredictionPanel,
+    PredictionRow,
+    _bar,
+    rows_before_and_after,
+    rows_now,
+    rows_on_a_line,
+)
 from screens.widgets.forward_pass_drawing import ForwardPassDrawing
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screens.plot.downsample import thin
+from screens.plot.drawing import thin
 
 
 @given(st.lists(st.floats(-100, 100, allow_nan=False), min_size=1, max_size=400), st.integers(1, 30))

@@ -7,7 +7,7 @@ import pytest
 from lab.runs.run_schema import EventKind
 from screens.plot.drawing import Drawn
 from screens.plot.figure import EVENT_SIGNS, Figure, Series
-from screens.plot.legend import EVENT_ORDER, legend
+from screens.plot.line_plot import EVENT_ORDER, legend
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 

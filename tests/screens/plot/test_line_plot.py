@@ -9,7 +9,7 @@ import pytest
 
 from screens.plot.drawing import Drawn, draw, with_cursor
 from screens.plot.figure import Area, Figure, Series
-from screens.plot.legend import legend
+from screens.plot.line_plot import legend
 
 
 def figure(*series: Series, log_y: bool = False) -> Figure:

@@ -9,8 +9,8 @@ import pytest
 from lab.cli.command_registry import run as llmlab
 from lab.core.errors import UserError
 from lab.data.text_provenance import change_of_text
+from lab.engine.method_bindings import ModelMethods
 from lab.engine.method_registry import OpenParams
-from lab.engine.model_methods import ModelMethods
 from lab.exchange.html_report import html_report
 from lab.exchange.hugging_face import hub_models
 from lab.exchange.hugging_face.gpt2_config import gpt2_config_json

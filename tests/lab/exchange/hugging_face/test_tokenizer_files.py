@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
+from lab.exchange.hugging_face.export_model import tokenizer_config_json, tokenizer_json
 from lab.exchange.hugging_face.model_folder import ModelFolder
-from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, tokenizer_json
 from lab.exchange.hugging_face.tokenizer_files import GPT2_CHECKSUM, read_tokenizer
 from models.tokenizers.tokenizer import Tokenizer
 

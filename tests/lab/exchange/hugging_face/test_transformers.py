@@ -14,9 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from lab.core.errors import UserError
-from lab.exchange.hugging_face.export_model import export_model
+from lab.exchange.hugging_face.export_model import export_model, tokenizer_config_json, tokenizer_json
 from lab.exchange.hugging_face.import_run import import_run
-from lab.exchange.hugging_face.tokenizer_export import tokenizer_config_json, tokenizer_json
 from lab.inspect.open_model import load_open_model
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of

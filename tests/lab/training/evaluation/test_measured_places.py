@@ -8,8 +8,7 @@ import torch
 
 from lab.data.token_file import TokenFile, token_dtype
 from lab.runs.run_folder import Run
-from lab.training.evaluation.measured_places import PLACES, spread_places
-from lab.training.evaluation.model_insights import ModelInsights
+from lab.training.evaluation.model_insights import PLACES, ModelInsights, spread_places
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
