@@ -1,5 +1,6 @@
 """Shading of the prompt's tokens by the attention of the chosen head."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,21 @@ async def test_strip_follows_head_and_position_without_another_request(inspect: 
         await pilot.press("escape")
         await settle(pilot)
         assert "shaded: head 2.2's attention from “ dog”, 0 to" in facts.render_line(0).text, "said again after a resize"
-        await pilot.press("right", "space")
+
+
+async def test_shading_of_another_prompt_is_not_kept(inspect: Open, settle: Settle, engine: FakeEngine) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+        engine.gate = asyncio.Event()
+        await pilot.press("space")
+        async with asyncio.timeout(30):
+            while len(strip.tokens) < 5:
+                await pilot.pause(0.01)
+        assert strip.shading is None, "until the view of the new one has come"
+        engine.gate.set()
         await settle(pilot)
         assert strip.shading is not None
-        assert len(strip.shading.values) == len(strip.tokens) == 5, "that of another prompt is not kept"
+        assert len(strip.shading.values) == len(strip.tokens) == 5
 
 
 async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settle) -> None:
