@@ -179,15 +179,15 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.press(paste, "owned")
         lab.press("\x1b", "token")
         lab.press("1", "▸1 Home◂")
-        lab.press("ji", "▸5 Inspect◂", "position")
+        lab.press("kkji", "▸5 Inspect◂", "predicts token")
         lab.press("e", "Enter apply")
-        lab.press(f"{paste}\r", "position")
+        lab.press(f"{paste}\r", "predicts token")
         for keys in ("jjjj", " "):
             lab.press(keys)
         lab.press("w")
         lab.press("6", "▸6 Learn◂")
         lab.press("1", "▸1 Home◂")
-        lab.press("kkt", "▸4 Train◂", "␛]0;owned␇␛[2J")
+        lab.press("kt", "▸4 Train◂", "␛]0;owned␇␛[2J")
         for keys in ("e", "t", "g", "w"):  # the last one starts an engine of its own, which ends with the lab
             lab.press(keys)
         lab.press("\x11")

@@ -180,6 +180,14 @@ def test_a_kill_at_any_step_leaves_the_earlier_three_or_the_new_three(home: Path
     assert not folder.earlier_path.exists()
 
 
+def test_the_first_three_take_no_other_s_places(home: Path, folder: WorkFolder) -> None:
+    for name in NAMES:
+        shutil.rmtree(home / name)
+    assert post_train(folder) == 0
+    assert results(home) == dict.fromkeys(NAMES, "new")
+    assert shown(folder) == ("new", "finished")
+
+
 @pytest.mark.parametrize("fails", MODELS[1:])
 def test_a_failure_leaves_the_earlier_result_and_says_so(home: Path, folder: WorkFolder, llmlab: Call, fails: str) -> None:
     sys.modules["lab.posttraining.posttraining_job"].PosttrainingJob.fails = fails
