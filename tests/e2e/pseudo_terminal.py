@@ -18,7 +18,7 @@ from pathlib import Path
 from lab.cli.command_registry import run
 from lab.training import start_trainer
 from tests.e2e.screen_grid import ScreenGrid
-from tests.lab.training.module_forker import Forker, ModuleForker, _Forked
+from tests.lab.training.module_forker import Forked, Forker, ModuleForker
 
 PATIENCE = 240.0
 """Seconds that something may take on a machine that is busy."""
@@ -167,10 +167,10 @@ class ForkedCommands(PseudoTerminal):
         self._forker, self._commands = forker, commands
         super().__init__((), environment, folder)
 
-    def _start(self, command: object, environment: Mapping[str, str], folder: Path, terminal: int, stderr: int) -> _Forked:  # type: ignore[override]
+    def _start(self, command: object, environment: Mapping[str, str], folder: Path, terminal: int, stderr: int) -> Forked:  # type: ignore[override]
         pid = os.fork()
         if pid:
-            return _Forked(Forker(), pid)
+            return Forked(Forker(), pid)
         code = 99
         try:
             os.setsid()
