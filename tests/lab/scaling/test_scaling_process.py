@@ -65,13 +65,13 @@ def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.scaling.start_scaling.DetachedProcess", detached_process)
 
 
-def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan, seconds: float = 0.01) -> None:
     """Write the time of a step of each size as if it had been measured before: measuring loads torch, once for each.
 
     About that of a quiet machine: evaluations are spaced by it, and cost more than the steps between them.
     """
     runs = [plan.resolved(at, experiment.home) for at in range(len(plan.sizes))]
-    times = {step_key(run.model, run.train): 0.01 for run in runs}
+    times = {step_key(run.model, run.train): seconds for run in runs}
     (experiment.home / STEP_TIMES).write_bytes(msgspec.json.encode(times))
 
 
@@ -231,12 +231,12 @@ def test_a_run_that_is_not_the_plan_s_is_not_trained(experiment: ScalingExperime
 def test_a_run_that_was_deleted_is_told_as_that(
     experiment: ScalingExperiment, plan: ScalingPlan, llmlab: Call, forked: None
 ) -> None:
-    time_no_steps(experiment, plan)
+    time_no_steps(experiment, plan, seconds=0.5)
     start_scaling(experiment, msgspec.structs.replace(plan, minutes=10))
     first = Run(experiment.home / "tiny-1")
     wait(lambda: first.path.exists() and first.status().step > 0, "training")
-    gone = first.path.with_name(".gone")
-    first.path.rename(gone)
+    trainer = trainer_of(first)
+    first.path.rename(first.path.with_name(".gone"))
     wait(lambda: not experiment.is_running(), "the end of the process")
     assert experiment.progress().problem.startswith("tiny-1 was deleted; ")
-    trainer_of(Run(gone)).kill()
+    wait(lambda: not trainer.is_running(), "the end of its trainer, which has nowhere to write")
