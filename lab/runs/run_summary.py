@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,12 +18,14 @@ from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
-from lab.runs.loss_history import LossHistory
 from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
+
+if TYPE_CHECKING:
+    from lab.runs.loss_history import LossHistory
 
 RECENT_STEPS = 20
 """Fewest steps by whose time that of the others is estimated; before, their own speed says it."""
