@@ -44,9 +44,10 @@ MOST_LINES_OF_NOTICE = 2
 COLUMNS_FOR_DETAILS = 160
 """Width from which on the details are beside the plot."""
 
-SECONDS_BETWEEN_DRAWINGS = 1.1
-"""Shortest interval between drawings of the plots, which are half the cost of watching a run."""
-SECONDS_BETWEEN_DRAWINGS_OF_ALL = 1.7
+SECONDS_BETWEEN_DRAWINGS = 2.0
+"""Shortest interval between drawings of the plots and the numbers beside them, which are half the cost of watching a run: what a
+lab takes of one core, a training on all cores waits for."""
+SECONDS_BETWEEN_DRAWINGS_OF_ALL = 3.0
 """The same where the details are drawn beside the plot, so that watching costs no more on a wide screen."""
 DOTS_A_COLUMN = 2
 """Braille dots side by side in a cell."""
@@ -126,8 +127,9 @@ class RunView(Widget):
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():
             self._draw()
-        else:
+        elif self._may_draw():
             self._show_numbers()
+            self._drawn_at = time.monotonic()
 
     def forget(self) -> None:
         """Show nothing of the run that was in view: another was chosen, which cannot be read."""
@@ -148,10 +150,12 @@ class RunView(Widget):
         plots = self._plots()
         if plots is None or self.page == "machine" or self._drawn[0] != (self.watched and self.watched.state_drawn):
             return True
+        return self._may_draw() and plots.latest - self._drawn[1] >= self._steps_a_column(plots) / DOTS_A_COLUMN
+
+    def _may_draw(self) -> bool:
+        """True if the last drawing, or the last numbers, are long enough ago."""
         least = SECONDS_BETWEEN_DRAWINGS_OF_ALL if self.details_beside else SECONDS_BETWEEN_DRAWINGS
-        if time.monotonic() - self._drawn_at < least:
-            return False
-        return plots.latest - self._drawn[1] >= self._steps_a_column(plots) / DOTS_A_COLUMN
+        return time.monotonic() - self._drawn_at >= least
 
     def _steps_a_column(self, plots: RunPlots) -> float:
         return (plots.last - plots.first) / self.query_one("#run-plot", LinePlot).columns
