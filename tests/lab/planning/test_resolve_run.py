@@ -1,9 +1,11 @@
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 
+from lab.core.limits import LIMITS
 from lab.core.machine import machine
 from lab.data.statistics.text_statistics import count_tokens
 from lab.planning.default_hyperparameters import default_dropout
@@ -14,7 +16,7 @@ from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import defaults, fit_plan, make_plan
 from lab.planning.settings_table import FORM, SETTINGS, Settings
 from lab.runs.run_schema import TrainConfig
-from models.config import PRESETS
+from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token
 from tests.lab.planning.planned_runs import MACHINE, TEXT, resolved
 
@@ -113,3 +115,13 @@ def test_the_table_of_settings_has_every_setting_of_the_form_and_of_a_request() 
             assert setting.limit.problem(float("nan"))
         if setting.choices:
             assert setting.default in setting.choices
+
+
+def test_a_setting_of_training_can_be_asked_for_and_every_number_has_a_limit() -> None:
+    assert set(TrainConfig.__struct_fields__) <= set(RunRequest.__struct_fields__)
+    for struct in (TrainConfig, ModelConfig):
+        for name, types in get_type_hints(struct).items():
+            if {int, float} & {types, *get_args(types)}:
+                assert name in LIMITS, f"{struct.__name__}.{name}"
+                low, high = LIMITS[name].least, LIMITS[name].most
+                assert low < high, name
