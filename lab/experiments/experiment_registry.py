@@ -7,38 +7,17 @@ hundredths of a second: it then yields often, so that other requests are served 
 from collections.abc import Callable
 
 from lab.core.errors import UserError
-from lab.experiments.attention.causal_mask import causal_mask
-from lab.experiments.attention.keys_from_embeddings import keys_from_embeddings
-from lab.experiments.attention.norm_and_attention import norm_and_attention
-from lab.experiments.attention.softmax_changes import softmax_changes
-from lab.experiments.attention.softmax_ratio import softmax_ratio
-from lab.experiments.attention.word_order import word_order
+from lab.experiments.attention import causal_mask, norm_and_attention
+from lab.experiments.changed_attention import keys_from_embeddings, word_order
+from lab.experiments.context_window import forward_cost, loss_by_position, reach_of_window
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult
-from lab.experiments.forward_pass.lens_by_layer import lens_by_layer
-from lab.experiments.forward_pass.nearest_rows import nearest_rows
-from lab.experiments.forward_pass.whole_path import whole_path
-from lab.experiments.generation.greedy_and_sampling import greedy_and_sampling
-from lab.experiments.generation.kv_cache import kv_cache
-from lab.experiments.generation.temperature import temperature
-from lab.experiments.generation.tied_table import tied_table
-from lab.experiments.generation.weights_in_use import weights_in_use
-from lab.experiments.learning.gradient_descent import gradient_descent
-from lab.experiments.learning.initial_loss import initial_loss
-from lab.experiments.next_token.window_losses import window_losses
-from lab.experiments.sizes.layer_parts import layer_parts
-from lab.experiments.sizes.parameter_parts import parameter_parts
-from lab.experiments.sizes.parameters import parameters
-from lab.experiments.sizes.positions import positions
-from lab.experiments.tokens.encode_and_decode import encode_and_decode
-from lab.experiments.tokens.pieces import pieces
-from lab.experiments.tokens.rules_alone import rules_alone
-from lab.experiments.tokens.training_tokens import training_tokens
-from lab.experiments.tokens.vocabulary import vocabulary
-from lab.experiments.tokens.words_and_tokens import words_and_tokens
-from lab.experiments.window.forward_cost import forward_cost
-from lab.experiments.window.loss_by_position import loss_by_position
-from lab.experiments.window.reach_of_window import reach_of_window
+from lab.experiments.generation import greedy_and_sampling, kv_cache, temperature
+from lab.experiments.loss import gradient_descent, initial_loss, window_losses
+from lab.experiments.prompt_to_token import lens_by_layer, nearest_rows, tied_table, whole_path
+from lab.experiments.sizes import layer_parts, parameter_parts, parameters, positions, weights_in_use
+from lab.experiments.softmax import softmax_changes, softmax_ratio
+from lab.experiments.tokens import encode_and_decode, pieces, rules_alone, training_tokens, vocabulary, words_and_tokens
 from models.unembed import Slices
 
 Experiment = Callable[[ExperimentContext], ExperimentResult | Slices[ExperimentResult]]

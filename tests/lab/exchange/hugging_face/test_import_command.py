@@ -15,7 +15,7 @@ from lab.exchange.html_report import html_report
 from lab.exchange.hugging_face import hub_models
 from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
 from lab.exchange.hugging_face.import_run import import_run
-from lab.experiments.sizes.gpt2_sizes import SHAPES
+from lab.experiments.sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
 from lab.one_step.batch import own_batch
 from lab.planning.clone_settings import cloned_settings, text_problem

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from lab.experiments.forward_pass.nearest_rows import nearest_cosine
+from lab.experiments.prompt_to_token import nearest_cosine
 from tests.lab.experiments.conftest import MakeTextRun, Measure
 
 

@@ -3,7 +3,7 @@
 import torch
 from rich.cells import cell_len
 
-from lab.experiments.forward_pass.whole_path import WIDTH
+from lab.experiments.prompt_to_token import WIDTH
 from tests.lab.engine.conftest import PROMPT
 from tests.lab.experiments.conftest import MakeTextRun, Measure
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lab.core.errors import UserError
-from lab.experiments.sizes.gpt2_sizes import config_of
+from lab.experiments.sizes import config_of
 from models.config import ModelConfig
 from models.gpt import GPT
 from tests.lab.engine.conftest import Oracle

@@ -14,7 +14,7 @@ from tests.lab.experiments.conftest import Measure, _one_thread, engine, make_ru
 __all__ = ["_one_thread", "engine", "make_run", "measure", "shared_engine", "text_run", "tiny"]
 
 Check = Callable[..., CheckedClaim]
-GPT2 = "lab.experiments.tokens.gpt2_tokenizer.gpt2_tokenizer"
+GPT2 = "lab.experiments.tokens.gpt2_tokenizer"
 
 
 @pytest.fixture

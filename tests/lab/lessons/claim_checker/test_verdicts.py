@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lab.experiments import sizes
 from lab.experiments.experiment_result import ExperimentResult
-from lab.experiments.sizes import gpt2_sizes
 from lab.lessons.claim_checker.check_claim import check_claim
 from lab.lessons.claim_checker.load_claims import load_claims
 from lab.views.blocks import View
@@ -65,31 +65,31 @@ def test_token_ids(tiny: Any, check: Check, gpt2: Callable[[Tokenizer], None]) -
 
 
 @pytest.fixture
-def sizes(monkeypatch: Patch) -> Iterator[Patch]:
+def shapes(monkeypatch: Patch) -> Iterator[Patch]:
     """Lets the shapes of GPT-2 be changed."""
-    gpt2_sizes.on_meta.cache_clear()
+    sizes.on_meta.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    gpt2_sizes.on_meta.cache_clear()
+    sizes.on_meta.cache_clear()
 
 
-def test_context_length(tiny: Any, check: Check, sizes: Patch) -> None:
+def test_context_length(tiny: Any, check: Check, shapes: Patch) -> None:
     assert check("context-length", tiny).verdict == "not so"
-    gpt2_sizes.on_meta.cache_clear()
-    sizes.setattr(gpt2_sizes, "CONTEXT", 8192)
+    sizes.on_meta.cache_clear()
+    shapes.setattr(sizes, "CONTEXT", 8192)
     assert check("context-length", tiny).verdict == "true"
 
 
-def test_parameters(tiny: Any, check: Check, sizes: Patch) -> None:
+def test_parameters(tiny: Any, check: Check, shapes: Patch) -> None:
     found = check("parameters", tiny)
     assert found.verdict == "limit"
     assert "124,439,808" in found.explanation()
     assert "1,557,611,200" in found.explanation()
-    for shapes, verdict in (("XL", "true"), ("medium", "not so")):
-        gpt2_sizes.on_meta.cache_clear()
-        sizes.setattr(gpt2_sizes, "SHAPES", dict.fromkeys(gpt2_sizes.SHAPES, gpt2_sizes.SHAPES[shapes]))
+    for size, verdict in (("XL", "true"), ("medium", "not so")):
+        sizes.on_meta.cache_clear()
+        shapes.setattr(sizes, "SHAPES", dict.fromkeys(sizes.SHAPES, sizes.SHAPES[size]))
         assert check("parameters", tiny).verdict == verdict
-        sizes.undo()
+        shapes.undo()
 
 
 class Untied(GPT):
@@ -252,7 +252,7 @@ def test_attention_share(tiny: Any, check: Check, monkeypatch: Patch) -> None:
     for block in model.blocks:
         block.mlp = nn.Identity()  # type: ignore[assignment]
     assert check("attention-share", tiny._replace(model=model)).verdict == "limit"
-    monkeypatch.setattr(gpt2_sizes, "on_meta", lambda size: model)
+    monkeypatch.setattr(sizes, "on_meta", lambda size: model)
     assert check("attention-share", tiny._replace(model=model)).verdict == "true"
 
 

@@ -1,5 +1,6 @@
-"""Gradient descent from random weights on the run's text: one step measured part by part, then more of them."""
+"""Experiments on the loss: of each token of a text, at the start, and under gradient descent from random weights."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
+from lab.views.number_tables import Numbers
 from models.unembed import Slices
 
 if TYPE_CHECKING:
@@ -16,8 +18,150 @@ if TYPE_CHECKING:
 
     from models.gpt import GPT
 
+WINDOWS = 64
+"""Windows to choose from, spread over the text."""
+LENGTH = 16
+"""Most tokens of a window: enough for a screen."""
+
+
+def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `mean` and `mean_random`, the mean −ln p with the weights at hand and with random ones, `uniform` (ln V),
+    `targets`, and `largest`, the highest −ln p. The input `window` chooses the window, from 1.
+
+    Raises:
+        UserError: if the run's text cannot be read.
+    """
+    from models.gpt import GPT
+
+    rows, part = context.windows(WINDOWS, min(LENGTH, context.config.context))
+    chosen = int(context.number("window", 1, 1, WINDOWS)) - 1
+    row = rows[chosen % len(rows)]
+    fresh = GPT(context.config, seed=context.opened.run.config.train.seed).eval()
+    yield
+    at_random = losses(fresh, row)
+    yield
+    found = losses(context.model, row)
+    uniform, mean, mean_random = math.log(context.config.vocab_size), float(found.mean()), float(at_random.mean())
+    measures: dict[str, Measure] = {
+        "mean": mean,
+        "mean_random": mean_random,
+        "uniform": uniform,
+        "targets": len(found),
+        "largest": float(found.max()),
+        "perplexity": math.exp(min(mean, 50.0)),
+    }
+    labels = [context.tokenizer.label(id_) for id_ in row.tolist()]
+    most = max(float(found.max()), float(at_random.max()), uniform)
+    table = Table(
+        [
+            Column("reads", "left"),
+            Column("target", "left"),
+            Column("p"),
+            Column("−ln p"),
+            Column("random weights", optional=1),
+        ],
+        [
+            [
+                Cell(f"{i + 1:>{len(str(len(found)))}} {labels[i]}"),
+                Cell(labels[i + 1], style="strong"),
+                Cell(probability(math.exp(-found[i]), digits=2)),
+                Cell(fixed(found[i], 2), value=float(found[i]), bar=float(found[i]) / most),
+                Cell(fixed(at_random[i], 2), value=float(at_random[i])),
+            ]
+            for i in range(len(found))
+        ],
+        title=f"window {chosen % len(rows) + 1} of {len(rows)}, {part}: each row also reads the rows above",
+        total=[
+            Cell("mean"),
+            Cell(""),
+            Cell(""),
+            Cell(fixed(mean, 2), value=mean, bar=mean / most),
+            Cell(fixed(mean_random, 2), value=mean_random),
+        ],
+    )
+    return ExperimentResult(View("window_losses", "windows and targets", _sentence(measures, labels, found), [table]), measures)
+
+
+def losses(model: "GPT", row: "np.ndarray") -> Numbers:
+    """−ln p of each token of a window after its first, (T,), float64."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    ids: Tensor = torch.from_numpy(row)
+    with torch.no_grad():
+        logits = model(ids[None, :-1])[0]
+        each: Numbers = cross_entropy(logits.double(), ids[1:], reduction="none").numpy()
+    return each
+
+
+def _sentence(measures: dict[str, Measure], labels: list[str], found: Numbers) -> str:
+    worst = int(found.argmax())
+    surprise = fixed(float(found[worst]), 2)
+    if len(found) == 1:
+        return f"The target “{labels[1]}” has −ln p = {surprise}."
+    return (
+        f"The most surprising of {whole(len(found))} targets is “{labels[worst + 1]}”: −ln p = {surprise}. Their mean is the "
+        f"loss: {fixed(float(measures['mean']), 2)}."
+    )
+
+
+INITIAL_LOSS_TOKENS = 1024
+
+
+def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `loss_at_start` of a model initialized from the run's seed, `uniform` (ln V), their difference `gap`, `loss_now`,
+    and `repeats`, the share of targets that are the token read last.
+
+    Raises:
+        UserError: if the run's text cannot be read.
+    """
+    import torch
+
+    from models.gpt import GPT
+
+    config = context.config
+    tokens = context.affordable(INITIAL_LOSS_TOKENS, passes=2)
+    rows, part = context.windows(max(1, tokens // config.context), tokens)
+    ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
+    fresh = GPT(config, seed=context.opened.run.config.train.seed).eval()
+    yield
+    with torch.no_grad():
+        start = float(fresh.loss(ids, targets))
+    yield
+    with torch.no_grad():
+        now = float(context.model.loss(ids, targets))
+    uniform = math.log(config.vocab_size)
+    measures: dict[str, Measure] = {
+        "vocabulary": config.vocab_size,
+        "uniform": uniform,
+        "loss_at_start": start,
+        "gap": start - uniform,
+        "repeats": float((ids == targets).double().mean()),
+        "loss_now": now,
+        "step": context.opened.step,
+        "tokens": int(targets.numel()),
+        "part": part,
+    }
+    named = [("ln V: all tokens equally likely", uniform), ("random weights, before step 1", start)]
+    named.append((f"{context.run_name} at step {whole(context.opened.step)}", now))
+    most = max(value for _, value in named) or 1.0
+    table = Table(
+        [Column("", "left"), Column("loss, nats"), Column("perplexity", optional=1)],
+        [
+            [Cell(name), Cell(fixed(value, 3), value=value, bar=value / most), Cell(fixed(math.exp(min(value, 50.0)), 1))]
+            for name, value in named
+        ],
+        title=f"loss on {whole(targets.numel())} tokens of the {part}",
+    )
+    sentence = (
+        f"With random weights the loss is {fixed(start, 3)}; ln of {whole(config.vocab_size)} is {fixed(uniform, 3)}. At step "
+        f"{whole(context.opened.step)} it is {fixed(now, 3)}."
+    )
+    return ExperimentResult(View("initial_loss", "the loss at the start", sentence, [table]), measures)
+
+
 STEPS = 20
-TOKENS = 512
+GRADIENT_DESCENT_TOKENS = 512
 FLOPS = 2e10
 """Multiplications and additions that all steps may take together: about a second on two idle cores."""
 RATE = 0.1
@@ -35,7 +179,7 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     """
     import torch
 
-    from lab.experiments.sizes.gpt2_sizes import count_parameters
+    from lab.experiments.sizes import count_parameters
     from models.gpt import GPT
 
     rate = context.number("rate", RATE, 0.0, LARGEST_RATE)
@@ -44,8 +188,8 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     yield
     other = GPT(replace(config, layers=1), seed=seed + 1)
     parameters = count_parameters(model)
-    steps = max(2, min(STEPS, int(FLOPS / (6 * parameters * min(TOKENS, config.context)))))
-    tokens = max(32, min(TOKENS, int(FLOPS / (6 * parameters * steps))))
+    steps = max(2, min(STEPS, int(FLOPS / (6 * parameters * min(GRADIENT_DESCENT_TOKENS, config.context)))))
+    tokens = max(32, min(GRADIENT_DESCENT_TOKENS, int(FLOPS / (6 * parameters * steps))))
     rows, part = context.windows(max(1, tokens // config.context), min(config.context, tokens), training=True)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     measures: dict[str, Measure] = {"steps": steps, "rate": rate, "tokens": int(targets.numel()), "part": part}
@@ -138,7 +282,7 @@ def _loss_cell(loss: float, most: float) -> Cell:
 
 def _parts(before: "dict[str, Tensor]", moves: "dict[str, Tensor]") -> Table:
     """The length of the step beside that of the weights, by part."""
-    from lab.experiments.sizes.gpt2_sizes import OTHERS, PARTS, part_of
+    from lab.experiments.sizes import OTHERS, PARTS, part_of
 
     rows = []
     for part in (*PARTS.values(), OTHERS):

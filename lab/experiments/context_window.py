@@ -1,0 +1,236 @@
+"""Experiments on the context window: the loss by position in it, its far end, the cost of its length."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import count, fixed, probability, whole
+from lab.experiments.experiment_context import ExperimentContext, Ids
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.sizes import OWN, SHAPES, config_of
+from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
+from lab.views.number_tables import Numbers
+from models.parameter_count import multiplications
+from models.unembed import Slices
+
+MOST_WINDOWS = 128
+FLOPS = 1e11
+"""Work of all windows together, or of all pieces: a few seconds on a laptop."""
+
+SMALLEST_ERROR = 1e-6
+"""Nats, about the rounding of float32: the windows of a text that repeats itself differ by no more."""
+
+
+def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `first`, the mean loss at position 1, `last`, that of the second half of the window, their difference `fall` and
+    the standard error of that difference, `fall_error`; `fall_in_errors` is their ratio.
+
+    Raises: UserError: if the run's text cannot be read.
+    """
+    from lab.experiments.batch_passes import affordable_windows, losses_of
+
+    windows, part = context.windows(affordable_windows(context.config, FLOPS, MOST_WINDOWS))
+    losses: Numbers = (yield from losses_of(context.model, windows)).double().numpy()  # (B, T)
+    length = losses.shape[1]
+    late = losses[:, length // 2 :].mean(1)  # (B,)
+    fall = losses[:, 0] - late
+    error = _error(fall)
+    measures: dict[str, Measure] = {
+        "windows": len(losses),
+        "positions": length,
+        "part": part,
+        "mean": float(losses.mean()),
+        "first": float(losses[:, 0].mean()),
+        "last": float(late.mean()),
+        "fall": float(fall.mean()),
+        "fall_error": error,
+        "fall_in_errors": float(fall.mean()) / max(error, SMALLEST_ERROR),
+    }
+    blocks: list[Block] = [_by_range(losses, part)]
+    if length > 1:
+        blocks.append(Strip("mean loss at each position", Array.of(losses.mean(0)), never_negative=True))
+    view = View("loss_by_position", "loss by position in the window", _sentence(measures), blocks)
+    return ExperimentResult(view, measures)
+
+
+def _sentence(measures: dict[str, Measure]) -> str:
+    first, last, fall = (float(measures[name]) for name in ("first", "last", "fall"))
+    error, length = float(measures["fall_error"]), int(measures["positions"])
+    if length == 1:
+        return f"The window holds one token, so each prediction sees that token alone: {fixed(first, 3)} nats."
+    begin = f"With one token to go on the loss is {fixed(first, 3)}, in the second half of the window {fixed(last, 3)}: "
+    if abs(fall) <= 2 * max(error, SMALLEST_ERROR):
+        return begin + "no clear difference, so these windows do not show that more tokens help this model."
+    if fall < 0:
+        return begin + "it is higher there, so more tokens do not help this model."
+    return begin + f"more tokens before save {fixed(fall, 3)} nats a token."
+
+
+def _by_range(losses: Numbers, part: str) -> Table:
+    """Mean losses of positions 1, 2, 3 to 4, 5 to 8 and so on."""
+    length = losses.shape[1]
+    edges = [0, *(1 << power for power in range(length.bit_length()) if 1 << power < length), length]
+    means = [losses[:, low:high].mean(1) for low, high in pairwise(edges)]
+    most = max(float(mean.mean()) for mean in means) or 1.0
+    rows = [
+        [
+            Cell(whole(low + 1) if high == low + 1 else f"{whole(low + 1)} to {whole(high)}"),
+            Cell(fixed(float(mean.mean()), 3), value=float(mean.mean()), bar=float(mean.mean()) / most),
+            Cell(f"± {fixed(_error(mean), 3)}", value=_error(mean)),
+        ]
+        for (low, high), mean in zip(pairwise(edges), means, strict=True)
+    ]
+    columns = [Column("tokens seen"), Column("loss, nats"), Column("standard error", optional=1)]
+    return Table(columns, rows, title=f"{whole(len(losses))} windows of the {part}")
+
+
+def _error(values: Numbers) -> float:
+    """Standard error of the mean of independent values."""
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+MOST_PIECES = 16
+
+
+def reach_of_window(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `inside`, the mean change of the next token's probabilities by a token replaced in the window, over the distances
+    tried, `beyond`, that by a token before the window, and `nearest` and `farthest` in the window.
+
+    The change is the total variation distance, ½ Σ |p − q|: 0 for equal probabilities, 1 for disjoint ones. The replacement is
+    another token from elsewhere in the text. Raises: UserError: if the run's text cannot be read, is shorter than the window, or
+    is one token over and over.
+    """
+    from lab.experiments.batch_passes import affordable_windows, last_probabilities
+
+    window = context.config.context
+    distances = [*(1 << power for power in range(window.bit_length()) if 1 << power < window), window]
+    beyond = sorted({window + 1, 2 * window})
+    passes = len(distances) + len(beyond)
+    count = affordable_windows(context.config, FLOPS, MOST_PIECES * passes) // passes
+    pieces, others, part = _pieces(context, max(2, count), beyond[-1])
+    plain = (yield from last_probabilities(context.model, pieces[:, -window:])).numpy()
+    changes = []
+    for distance in (*distances, *beyond):
+        changed = pieces.copy()
+        changed[:, -distance] = _others(pieces, distance, others)
+        found = (yield from last_probabilities(context.model, changed[:, -window:])).numpy()
+        changes.append(float(np.abs(found - plain).sum(1).mean() / 2))
+    inside, outside = changes[: len(distances)], changes[len(distances) :]
+    measures: dict[str, Measure] = {
+        "window": window,
+        "pieces": len(pieces),
+        "part": part,
+        "nearest": inside[0],
+        "farthest": inside[-1],
+        "inside": float(np.mean(inside)),
+        "beyond": max(outside),
+    }
+    farthest = f", replacing the one {whole(window)} back {probability(inside[-1])}" if window > 1 else ""
+    sentence = (
+        f"Replacing the last token moves {probability(inside[0])} of the next token's probability{farthest}. The one "
+        f"{whole(beyond[0])} back is before the window, so the model never receives it: {probability(outside[0])}."
+    )
+    table = _table(context, (*distances, *beyond), changes, part, len(pieces))
+    return ExperimentResult(View("reach_of_window", "the window's reach", sentence, [table]), measures)
+
+
+def _pieces(context: ExperimentContext, count: int, length: int) -> tuple[Ids, Ids, str]:
+    """Pieces of the text, (n, length), a token from elsewhere for each, and the part that they are from."""
+    parts = dict(zip(("training text", "validation text"), context.tokens(), strict=True))
+    name = "validation text" if len(parts["validation text"]) > length else "training text"
+    ids = parts[name]
+    if len(ids) <= length:
+        raise UserError(
+            f"The text of {context.run_name} has {whole(len(ids))} tokens; this experiment needs more than {whole(length)}."
+        )
+    starts = np.unique(np.linspace(0, len(ids) - length, count).astype(np.int64))
+    pieces = np.stack([ids[start : start + length] for start in starts.tolist()]).astype(np.int64)
+    if int(pieces.max()) >= context.config.vocab_size:
+        raise UserError(f"The tokens of {context.run_name} are not in its vocabulary.")
+    if int(pieces.min()) == int(pieces.max()):
+        words = f"The text of {context.run_name} is one token over and over here, so no other can take its place"
+        raise UserError(f"{words}; choose another run.")
+    return pieces, np.roll(pieces[:, length // 2], 1), name
+
+
+def _others(pieces: Ids, distance: int, others: Ids) -> Ids:
+    """The token (n,) that replaces the one `distance` back in each piece: `others`, but where that is the same token, another."""
+    given = pieces[:, -distance]
+    tokens = np.unique(pieces)
+    following = tokens[(np.searchsorted(tokens, given) + 1) % len(tokens)]
+    return np.where(others == given, following, others)
+
+
+def _table(context: ExperimentContext, distances: Sequence[int], changes: Sequence[float], part: str, pieces: int) -> Table:
+    most = max(changes) or 1.0
+    rows = [
+        [
+            Cell(whole(distance)),
+            Cell("in the window" if distance <= context.config.context else "before it", style="" if change else "dim"),
+            Cell(probability(change, digits=2), value=change, bar=change / most),
+        ]
+        for distance, change in zip(distances, changes, strict=True)
+    ]
+    columns = [Column("tokens back"), Column("", "left"), Column("change of the prediction")]
+    return Table(columns, rows, title=f"one token replaced, in {whole(pieces)} places of the {part}")
+
+
+LENGTHS = 8
+
+
+def forward_cost(context: ExperimentContext) -> ExperimentResult:
+    """Measures, for the model's whole context of `tokens`, `total` multiplications, and of those `weights` and `attention`;
+    `doubled` is the factor of attention's part from half as many tokens.
+
+    The input `model` is `your model`, its default, or a size of GPT-2. The pass predicts one next token and uses no cache.
+    """
+
+    size = context.text("model", OWN)
+    config = config_of(size) if size in SHAPES else context.config
+    name = f"GPT-2{'' if size == 'GPT-2' else f' {size}'}" if size in SHAPES else context.run_name
+    lengths = sorted({max(1, config.context >> halved) for halved in range(LENGTHS)})
+    head = config.vocab_size * config.width
+    per_token = 12 * config.layers * config.width**2
+    rows = []
+    for tokens in lengths:
+        total = multiplications(config, tokens, tokens)
+        attention = total - head - tokens * per_token
+        share = attention / total
+        rows.append(
+            [
+                Cell(whole(tokens)),
+                Cell(count(tokens * per_token + head), value=float(tokens * per_token + head)),
+                Cell(count(attention), value=float(attention)),
+                Cell(probability(share), value=share, bar=share),
+                Cell(count(total), value=float(total)),
+                Cell(count(tokens * tokens), value=float(tokens * tokens)),
+            ]
+        )
+    longest, half = lengths[-1], max(1, lengths[-1] // 2)
+    total = multiplications(config, longest, longest)
+    attention = total - head - longest * per_token
+    of_half = multiplications(config, half, half) - head - half * per_token
+    measures: dict[str, Measure] = {
+        "tokens": longest,
+        "total": total,
+        "attention": attention,
+        "weights": total - attention,
+        "doubled": attention / of_half,
+    }
+    columns = [
+        Column("tokens T"),
+        Column("by weights"),
+        Column("by attention"),
+        Column("attention's share"),
+        Column("multiplications", optional=2),
+        Column("T × T", optional=1),
+    ]
+    sentence = (
+        f"{name} predicts one token from its whole context of {whole(longest)} by {count(total)} multiplications, "
+        f"{probability(attention / total)} of them between pairs of tokens. Twice the tokens make that part four times as large."
+    )
+    view = View("forward_cost", f"one forward pass of {name}", sentence, [Table(columns, rows)])
+    return ExperimentResult(view, measures)

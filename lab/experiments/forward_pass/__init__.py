@@ -1,1 +1,0 @@
-"""Experiments on the way from a prompt to its next token."""

@@ -1,0 +1,371 @@
+"""Experiments on generation: greedy and sampled, the temperature, the KV cache."""
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lab.core.number_format import bytes_, fixed, probability, significant, whole
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.inspect.stages.logits_stage import largest
+from lab.inspect.stages.stage_context import StageContext
+from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.number_tables import Numbers
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.gpt import GPT
+    from models.kv_cache import KVCache
+
+DRAWS, FEWER_DRAWS = 4000, 1000
+"""Draws, and those with a large vocabulary, in which a draw takes milliseconds."""
+LARGE_VOCABULARY = 10_000
+AT_ONCE = 200
+"""Draws in a slice."""
+SEEDS = 20
+FEWEST_SEEDS = 4
+"""Seeds with which greedy decoding is tried, and those with a large model."""
+GREEDY_AND_SAMPLING_LISTED = 10
+FEW = 100
+STAGES = (10, FEW, FEWER_DRAWS, DRAWS)
+"""Numbers of draws after which the frequencies are compared with the probabilities."""
+
+
+def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures the share of draws that took the most probable token, `sampled_top_share` and `greedy_top_share`, its probability
+    `top_probability`, and `largest_gap` between a token's frequency and its probability after `draws` draws.
+
+    Temperature and filters are those of the request. Raises: UserError: if there is no prompt.
+    """
+    at = yield from context.stage_context()
+    settings = replace(context.sampling, greedy=False, temperature=context.sampling.temperature or 1.0)
+    taken = yield from _greedy(context, at)
+    seeds = taken.total()
+    greedy = taken[at.answer] / seeds
+    yield
+    after, drawn = yield from _draws(replace(at, sampling=settings))
+    counts = np.bincount(drawn, minlength=len(after))
+    gaps = {n: float(np.abs(np.bincount(drawn[:n], minlength=len(after)) / n - after).max()) for n in STAGES if n <= len(drawn)}
+    top = int(after.argmax())
+    measures: dict[str, Measure] = {
+        "prompt": at.prompt_tokens.text,
+        "draws": len(drawn),
+        "seeds": seeds,
+        "top": at.tokenizer.label(top),
+        "top_probability": float(after[top]),
+        "sampled_top_share": float(counts[top] / len(drawn)),
+        "greedy_top_share": greedy,
+        "distinct": int(np.count_nonzero(counts)),
+        "largest_gap": gaps[len(drawn)],
+        "largest_gap_points": 100 * gaps[len(drawn)],
+        "first_gap": gaps[STAGES[0]],
+    }
+    blocks: list[Block] = [_tokens(at, after, counts, drawn, taken), _gaps(gaps)]
+    sentence = (
+        f"After {at.here} greedy decoding takes “{at.tokenizer.label(top)}” with {probability(greedy)} of {seeds} seeds; "
+        f"{whole(len(drawn))} draws take it {probability(float(counts[top] / len(drawn)))} of the time, its probability being "
+        f"{probability(float(after[top]))}."
+    )
+    return ExperimentResult(View("greedy_and_sampling", "greedy and sampling", sentence, blocks), measures)
+
+
+def _greedy(context: ExperimentContext, at: StageContext) -> Slices[Counter[int]]:
+    """Tokens that greedy decoding takes with each of the seeds."""
+    from models.sampling import generate
+    from models.sampling_settings import SamplingSettings
+
+    prompt = at.ids[: at.position + 1]
+    taken = Counter[int]()
+    affordable = context.affordable(SEEDS * len(prompt)) // len(prompt)
+    for seed in range(max(FEWEST_SEEDS, min(SEEDS, affordable))):
+        taken[next(generate(context.model, prompt, 1, SamplingSettings(greedy=True, seed=seed))).id] += 1
+        yield
+    return taken
+
+
+def _draws(at: StageContext) -> Slices[tuple[Numbers, Numbers]]:
+    """The probabilities (V,) that are drawn from, and the ids of all draws, each with a random number of its own."""
+    import torch
+
+    from models.sampling import distribution, draw, uniform
+
+    after = distribution(torch.from_numpy(at.logits), at.sampling).after
+    drawn = np.zeros(DRAWS if len(after) <= LARGE_VOCABULARY else FEWER_DRAWS, np.int64)
+    for index in range(len(drawn)):
+        drawn[index] = draw(after, uniform(at.sampling.seed, index))
+        if (index + 1) % AT_ONCE == 0:
+            yield
+    return after.numpy(), drawn
+
+
+def _tokens(at: StageContext, after: Numbers, counts: Numbers, drawn: Numbers, taken: Counter[int]) -> Table:
+    order = np.argsort(-after, kind="stable")[:GREEDY_AND_SAMPLING_LISTED].tolist()
+    first = np.bincount(drawn[:FEW], minlength=len(after))
+    rows = [
+        [
+            Cell(at.tokenizer.label(id_)),
+            _share(float(after[id_])),
+            _share(float(first[id_] / FEW)),
+            _share(float(counts[id_] / len(drawn))),
+            _share(taken[id_] / taken.total()),
+        ]
+        for id_ in order
+    ]
+    columns = [Column("token", "left"), Column("probability"), Column(f"{FEW} draws", optional=2)]
+    columns += [Column(f"{whole(len(drawn))} draws"), Column("greedy", optional=1)]
+    return Table(columns, rows, title=f"the token after {at.here}")
+
+
+def _share(p: float) -> Cell:
+    return Cell(probability(p, digits=2), value=p, bar=p)
+
+
+def _gaps(gaps: dict[int, float]) -> Table:
+    most = max(gaps.values()) or 1.0
+    rows = [[Cell(whole(n)), Cell(fixed(gap, 4), value=gap, bar=gap / most)] for n, gap in gaps.items()]
+    return Table([Column("draws"), Column("largest gap")], rows, title="|frequency − probability|, the largest of all tokens")
+
+
+TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0)
+EXTREMES = (TEMPERATURES[0], TEMPERATURES[-1])
+"""Left out where the screen is narrow."""
+TEMPERATURE_LISTED = 8
+
+
+def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `changed_top`, the number of temperatures at which another token than at 1 is the most probable, `changed_order`,
+    those at which the order of the tokens differs, and `coldest_top` and `hottest_top`, probabilities of the first.
+
+    Raises: UserError: if there is no prompt.
+    """
+    import torch
+
+    from models.sampling import distribution
+    from models.sampling_settings import SamplingSettings
+
+    at = yield from context.stage_context()
+    logits = torch.from_numpy(at.logits)
+    found: dict[float, Numbers] = {}
+    for each in TEMPERATURES:
+        found[each] = distribution(logits, SamplingSettings(temperature=each)).after.numpy()
+        yield
+    usual = found[1.0]
+    shown = largest(at.logits, TEMPERATURE_LISTED)
+    measures: dict[str, Measure] = {
+        "prompt": at.prompt_tokens.text,
+        "temperatures": len(TEMPERATURES),
+        "changed_top": sum(each.argmax() != usual.argmax() for each in found.values()).item(),
+        "changed_order": sum(not _same_order(each, at.logits) for each in found.values()),
+        "coldest": TEMPERATURES[0],
+        "hottest": TEMPERATURES[-1],
+        "coldest_top": float(found[TEMPERATURES[0]].max()),
+        "usual_top": float(usual.max()),
+        "hottest_top": float(found[TEMPERATURES[-1]].max()),
+    }
+    columns = [
+        Column("token", "left"),
+        *(Column(f"T = {each:g}", optional=int(each in EXTREMES)) for each in found),
+    ]
+    rows = [
+        [
+            Cell(at.tokenizer.label(id_)),
+            *(_cell(float(each[id_])) for each in found.values()),
+        ]
+        for id_ in shown
+    ]
+    entropies = [Cell("entropy, bits"), *(Cell(fixed(_entropy(each), 2), value=_entropy(each)) for each in found.values())]
+    blocks: list[Block] = [Table(columns, rows, title=f"the token after {at.here}, by temperature", total=entropies)]
+    sentence = (
+        f"From temperature {TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g} “{at.tokenizer.label(shown[0])}” goes from "
+        f"{_cell(float(found[TEMPERATURES[0]][shown[0]])).text} to {_cell(float(found[TEMPERATURES[-1]][shown[0]])).text}."
+    )
+    return ExperimentResult(View("temperature", "temperature", sentence, blocks), measures)
+
+
+def _cell(p: float) -> Cell:
+    return Cell(probability(p, digits=2), value=p, bar=p)
+
+
+def _same_order(probabilities: Numbers, logits: Numbers) -> bool:
+    """True if no token of a lower logit has a higher probability."""
+    in_order = probabilities[np.argsort(-logits, kind="stable")]
+    return bool((np.diff(in_order) <= 0).all())
+
+
+def _entropy(probabilities: Numbers) -> float:
+    positive = probabilities[probabilities > 0]
+    return max(0.0, float(-(positive * np.log2(positive)).sum()))
+
+
+ROUNDS = 5
+"""Times that each length is measured; the least counts, since other programs only add to it."""
+LONGEST = 1024
+
+
+class Timed(NamedTuple):
+    """One more token after `length` − 1: seconds and rows computed in each layer, and the largest difference of a logit."""
+
+    length: int
+    without: float
+    with_it: float
+    rows_without: int
+    rows_with: int
+    difference: float
+
+
+class Forward(NamedTuple):
+    logits: "Tensor"
+    seconds: float
+    rows: int
+
+
+def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `largest_difference` of a logit with and without the cache, `key_difference` between cached keys and those of a
+    whole forward pass, `rows_with` and `rows_without` computed for the longest sequence, `speedup` there, `numbers_per_token` and
+    `bytes_per_token` that the cache keeps.
+
+    The sequence is the prompt, continued greedily up to the context, with a large model less far. Raises: UserError: without a
+    prompt.
+    """
+    from models.kv_cache import KVCache
+    from models.sampling import generate
+    from models.sampling_settings import SamplingSettings
+
+    most = min(context.config.context, context.affordable(LONGEST, passes=2 * ROUNDS + 2))
+    ids = context.ids[-most:]
+    for token in generate(context.model, ids[-most:], most - len(ids), SamplingSettings(greedy=True)):
+        ids.append(token.id)
+        yield
+    timed = yield from _timed_all(context, ids)
+    key_difference = yield from _key_difference(context, ids)
+    cache = KVCache(context.config)
+    numbers = cache.memory.numel() // context.config.context
+    last = timed[-1]
+    measures: dict[str, Measure] = {
+        "tokens": last.length,
+        "layers": context.config.layers,
+        "width": context.config.width,
+        "largest_difference": max(each.difference for each in timed),
+        "key_difference": key_difference,
+        "rows_with": last.rows_with,
+        "rows_without": last.rows_without,
+        "milliseconds_with": last.with_it * 1000,
+        "milliseconds_without": last.without * 1000,
+        "speedup": last.without / last.with_it,
+        "numbers_per_token": numbers,
+        "bytes_per_token": numbers * cache.memory.element_size(),
+    }
+    blocks: list[Block] = [_times(timed), _contents(context, cache.memory, last.length)]
+    sentence = (
+        f"For token {whole(last.length)} each layer computes {whole(last.rows_with)} row with the cache and "
+        f"{whole(last.rows_without)} without: {fixed(last.with_it * 1000, 2)} ms and {fixed(last.without * 1000, 2)} ms on this "
+        f"machine. The logits differ by at most {significant(float(measures['largest_difference']), 2)}."
+    )
+    return ExperimentResult(View("kv_cache", "with and without the KV cache", sentence, blocks), measures)
+
+
+def _doubling(most: int) -> list[int]:
+    """Powers of two up to `most`, and `most`."""
+    return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
+
+
+def _timed_all(context: ExperimentContext, ids: list[int]) -> Slices[list[Timed]]:
+    timed: list[Timed] = []
+    for length in _doubling(len(ids)):
+        timed += [(yield from _timed(context, ids[:length]))]
+    return timed
+
+
+def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:
+    import torch
+
+    from models.kv_cache import KVCache
+
+    model, cache = context.model, KVCache(context.config)
+    given = torch.tensor([ids])
+    if len(ids) > 1:
+        with torch.inference_mode():
+            model.hidden(given[:, :-1], cache)
+    best: dict[bool, Forward] = {}
+    for _ in range(ROUNDS):
+        for uses_cache in (False, True):
+            yield
+            cache.length = len(ids) - 1
+            found = _forward(model, given[:, -1:], cache) if uses_cache else _forward(model, given, None)
+            best[uses_cache] = min(found, best.get(uses_cache, found), key=lambda each: each.seconds)
+    without, with_it = best[False], best[True]
+    difference = float((with_it.logits - without.logits).abs().max())
+    return Timed(len(ids), without.seconds, with_it.seconds, without.rows, with_it.rows, difference)
+
+
+def _forward(model: "GPT", ids: "Tensor", cache: "KVCache | None") -> Forward:
+    """The logits after the last of `ids` (1, T), timed, and the number of rows that layer 1 computes for them."""
+    import torch
+
+    rows: list[int] = []
+    hook = model.blocks[0].attn.c_attn.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[1]))
+    try:
+        with torch.inference_mode():
+            began = time.perf_counter()
+            logits = model.unembed(model.hidden(ids, cache)[:, -1])
+            seconds = time.perf_counter() - began
+    finally:
+        hook.remove()
+    return Forward(logits, seconds, rows[0])
+
+
+def _key_difference(context: ExperimentContext, ids: list[int]) -> Slices[float]:
+    """Largest difference between the keys that a token-by-token pass leaves in the cache and those of one pass over all."""
+    import torch
+
+    from lab.experiments.batch_passes import embedded, hidden
+    from models.kv_cache import KVCache
+
+    cache, given = KVCache(context.config), torch.tensor([ids])
+    for index in range(len(ids)):
+        with torch.inference_mode():
+            context.model.hidden(given[:, index : index + 1], cache)
+        yield
+    computed: list[Tensor] = []
+
+    def watch(layer: int, k: Any, v: Any) -> tuple[Any, Any]:
+        computed.append(k)
+        return k, v
+
+    yield from hidden(context.model, embedded(context.model, given), watch)
+    return max(float((cache.keys[layer, :, :, : len(ids)] - k).abs().max()) for layer, k in enumerate(computed))
+
+
+def _times(timed: list[Timed]) -> Table:
+    most = max(max(each.without, each.with_it) for each in timed)
+    rows = [
+        [
+            Cell(whole(each.length)),
+            Cell(f"{fixed(each.without * 1000, 2)} ms", value=each.without, bar=each.without / most),
+            Cell(f"{fixed(each.with_it * 1000, 2)} ms", value=each.with_it, bar=each.with_it / most),
+            Cell(f"{whole(each.rows_without)} / {whole(each.rows_with)}"),
+            Cell(significant(each.difference, 2)),
+        ]
+        for each in timed
+    ]
+    columns = [Column("tokens"), Column("without cache"), Column("with cache"), Column("rows computed", optional=2)]
+    columns.append(Column("max |Δ logit|", optional=1))
+    return Table(columns, rows, title=f"one more token, least of {ROUNDS} times")
+
+
+def _contents(context: ExperimentContext, memory: "Tensor", tokens: int) -> Table:
+    config = context.config
+    per_layer = memory[0].numel() // config.context
+    each, size = per_layer * config.layers, memory.element_size()
+    rows = [
+        ["per layer and token", f"2 × {whole(config.width)}", whole(per_layer), bytes_(per_layer * size)],
+        ["per token", f"{config.layers} × {whole(per_layer)}", whole(each), bytes_(each * size)],
+        [f"for {whole(tokens)} tokens", f"{whole(tokens)} × {whole(each)}", whole(each * tokens), bytes_(each * tokens * size)],
+    ]
+    columns = [Column("", "left"), Column("keys and values"), Column("numbers"), Column("bytes")]
+    return Table(columns, [[Cell(text) for text in row] for row in rows], title="kept in the cache")

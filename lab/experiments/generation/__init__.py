@@ -1,1 +1,0 @@
-"""Experiments on generation: sampling, temperature, the KV cache, and the weights meanwhile."""

@@ -1,1 +1,0 @@
-"""Experiments on the prediction of each token of a text."""

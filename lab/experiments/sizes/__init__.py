@@ -1,1 +1,0 @@
-"""Experiments on the size and the parts of a model: counted from modules, not from formulas."""

@@ -1,0 +1,399 @@
+"""Experiments on text and tokens: vocabularies, words and pieces, ids, the number of tokens, the rules that clean a text."""
+
+import re
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, count, fixed, probability, whole
+from lab.data.cleaning.measure_funnel import measure_funnel
+from lab.data.cleaning.rule_registry import BY_NAME
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.tokenization.bpe.word_counts import words_of
+from lab.views.blocks import Block, Cell, Column, Table, View
+from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
+from models.tokenizers.tokenizer_kinds import TokenizerError, TokenKind
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from models.tokenizers.tokenizer import Tokenizer
+
+
+@cache
+def gpt2_tokenizer() -> "Tokenizer":
+    """GPT-2's tokenizer, read once. Nothing is downloaded: the engine would answer nobody meanwhile.
+
+    Raises:
+        TokenizerError: if its files are not on this machine; the message says what to do.
+    """
+    from models.tokenizers.tokenizer import Tokenizer
+
+    return Tokenizer.gpt2(download=False)
+
+
+PARTS: dict[TokenKind, str] = {
+    "byte": "single bytes",
+    "merge": "merges",
+    "special": "special tokens",
+    "unused": "ids without a token",
+}
+
+
+def vocabulary(context: ExperimentContext) -> ExperimentResult:
+    """Measures `vocabulary`, `single_bytes`, `merges` and `special` of GPT-2, and of the run with the prefix `own_`."""
+    counted = {context.run_name: parts(context.tokenizer)}
+    measures: dict[str, Measure] = _measures("own_", counted[context.run_name])
+    missing = ""
+    try:
+        counted["GPT-2"] = parts(gpt2_tokenizer())
+        measures |= _measures("", counted["GPT-2"])
+    except TokenizerError as error:
+        missing = str(error).rstrip(".") + "."
+    view = View("vocabulary", "vocabulary", _vocabulary_sentence(counted), [_vocabulary_table(counted)])
+    return ExperimentResult(view, measures, missing)
+
+
+def parts(tokenizer: "Tokenizer") -> list[int]:
+    """Counts of single bytes, merges, special tokens and ids without a token, one id after the other."""
+    found = Counter(map(tokenizer.kind_of, range(tokenizer.vocab_size)))
+    return [found[kind] for kind in PARTS]
+
+
+def _measures(prefix: str, counts: list[int]) -> dict[str, Measure]:
+    names = ("vocabulary", "single_bytes", "merges", "special")
+    return {prefix + name: count for name, count in zip(names, (sum(counts), *counts), strict=False)}
+
+
+def _vocabulary_sentence(counted: dict[str, list[int]]) -> str:
+    sums = []
+    for name, counts in counted.items():
+        found = [whole(count) for count in counts if count]
+        sums.append(f"{name}: {' + '.join(found)} {f'= {whole(sum(counts))} ' if len(found) > 1 else ''}tokens")
+    return "; ".join(sums) + "."
+
+
+def _vocabulary_table(counted: dict[str, list[int]]) -> Table:
+    columns = [Column("", "left"), *(Column(name) for name in counted)]
+    rows = [
+        [Cell(part), *(Cell(whole(n[row]), value=float(n[row]), bar=n[row] / sum(n)) for n in counted.values())]
+        for row, part in enumerate(PARTS.values())
+        if part != PARTS["unused"] or any(n[row] for n in counted.values())
+    ]
+    total = [Cell("vocabulary"), *(Cell(whole(sum(counts)), value=float(sum(counts))) for counts in counted.values())]
+    return Table(columns, rows, title="tokens, counted", total=total)
+
+
+ENCODE_AND_DECODE_TEXT, IDS = "The big dog ran", "91, 860, 287, 11579"
+MOST = 64
+"""Tokens or ids shown."""
+
+
+def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
+    """Measures `same`: the text's ids are the given ones; `encoded` and `decoded` as text; `own_…` with the run's tokenizer.
+
+    Raises:
+        UserError: if the input `ids` is no list of whole numbers, or the input `text` is empty.
+    """
+    text, given = context.text("text", ENCODE_AND_DECODE_TEXT), _ids(context.text("ids", IDS))
+    if not text:
+        raise UserError("The text to encode is empty: type a word.")
+    measures: dict[str, Measure] = {}
+    blocks: list[Block] = []
+    missing = ""
+    for prefix, name in (("", "GPT-2"), ("own_", context.run_name)):
+        try:
+            tokenizer = context.tokenizer if prefix else gpt2_tokenizer()
+        except TokenizerError as error:
+            missing = str(error).rstrip(".") + "."
+            continue
+        encoded = tokenizer.encode(text)
+        measures |= {f"{prefix}same": encoded == given, f"{prefix}encoded": ", ".join(str(id_) for id_ in encoded)}
+        measures |= {f"{prefix}decoded": decoded(tokenizer, given), f"{prefix}tokens": len(encoded)}
+        blocks.append(_encode_and_decode_table(f"“{printable(text.encode())}” encoded by {name}", tokenizer, encoded))
+        blocks.append(
+            _encode_and_decode_table(f"the ids {', '.join(str(id_) for id_ in given[:MOST])} decoded by {name}", tokenizer, given)
+        )
+    sentence = missing or _encode_and_decode_sentence(measures, text)
+    return ExperimentResult(View("encode_and_decode", "text ↔ ids", sentence, blocks), measures, missing)
+
+
+def decoded(tokenizer: "Tokenizer", ids: list[int]) -> str:
+    """The tokens of ids as labels in quotation marks; an id that is not in the vocabulary is `(no token)`."""
+    return ", ".join(f"“{_label(tokenizer, id_)}”" for id_ in ids)
+
+
+def _label(tokenizer: "Tokenizer", id_: int) -> str:
+    return tokenizer.label(id_) if id_ < tokenizer.vocab_size else NO_TOKEN
+
+
+def _encode_and_decode_sentence(measures: dict[str, Measure], text: str) -> str:
+    shown = printable(text.encode())
+    if measures["same"]:
+        return f"GPT-2's tokenizer gives “{shown}” exactly these ids."
+    return f"GPT-2's tokenizer gives “{shown}” the ids {measures['encoded']}; the given ones decode to {measures['decoded']}."
+
+
+def _encode_and_decode_table(title: str, tokenizer: "Tokenizer", ids: list[int]) -> Table:
+    rows = [[Cell(str(id_)), Cell(_label(tokenizer, id_)), Cell(_origin(tokenizer, id_), style="dim")] for id_ in ids[:MOST]]
+    return Table([Column("id"), Column("token", "left"), Column("", "left")], rows, title=title)
+
+
+def _origin(tokenizer: "Tokenizer", id_: int) -> str:
+    if id_ >= tokenizer.vocab_size:
+        return f"ids are 0 to {tokenizer.vocab_size - 1}"
+    rank = tokenizer.merge_rank(id_)
+    if rank is not None:
+        return f"merge {rank + 1:,}"
+    return {"special": "special token", "byte": "single byte"}.get(tokenizer.kind_of(id_), "")
+
+
+def _ids(text: str) -> list[int]:
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in parts):
+        raise UserError(f"The ids must be whole numbers with commas between them, such as {IDS}.")
+    return [int(part) for part in parts]
+
+
+WORDS_AND_TOKENS_SAMPLE = 50_000
+"""Tokens of the run's text whose words are counted."""
+LISTED = 12
+TRIED = "running runs ran tokenization unbelievable"
+MOST_TRIED = 20
+MOST_PIECES = 6
+"""Tokens per word from which on words are counted together."""
+
+_WORD = re.compile(r" ?[^\W\d_]+")
+"""A run of letters with the space before it, as GPT-2's pattern splits it off."""
+
+
+def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
+    """Measures `one_token`, the share of words (each as often as it occurs) that are one token, `tokens_per_word`, and
+    the mean number of times that a word of one token and a split one occur, `times_whole` and `times_split`; of the words of the
+    input `words`, `tried` and `tried_whole`, the number of those that are one token.
+
+    Raises:
+        UserError: if the run's text cannot be read, or has no words.
+    """
+    words = Counter(_WORD.findall(context.sample_text(WORDS_AND_TOKENS_SAMPLE)))
+    if not words:
+        raise UserError(f"The text of {context.run_name} has no words of letters, so there is nothing to count.")
+    pieces = {word: len(context.tokenizer.encode(word)) for word in words}
+    total = words.total()
+    shares = Counter[int]()
+    for word, often in words.items():
+        shares[min(pieces[word], MOST_PIECES)] += often
+    mean = sum(pieces[word] * often for word, often in words.items()) / total
+    measures: dict[str, Measure] = {
+        "one_token": shares[1] / total,
+        "tokens_per_word": mean,
+        "words": total,
+        "distinct_words": len(words),
+        "most_tokens": max(pieces.values()),
+        **_mean_times("times_whole", [often for word, often in words.items() if pieces[word] == 1]),
+        **_mean_times("times_split", [often for word, often in words.items() if pieces[word] > 1]),
+    }
+    rows = [
+        [
+            Cell(f"{size}{' or more' if size == MOST_PIECES else ''}"),
+            Cell(whole(shares[size]), value=float(shares[size])),
+            Cell(probability(shares[size] / total), value=shares[size] / total, bar=shares[size] / total),
+        ]
+        for size in range(1, MOST_PIECES + 1)
+    ]
+    tried = [(word, pieces.get(word) or len(context.tokenizer.encode(word)), words[word]) for word in _tried(context)]
+    measures |= {"tried": len(tried), "tried_whole": sum(size == 1 for _, size, _ in tried)}
+    blocks: list[Block] = [
+        _examples(context.tokenizer, [(word, often) for word, _, often in tried], "words tried"),
+        Table(
+            [Column("tokens"), Column("words"), Column("share")],
+            rows,
+            title=f"words by their number of tokens, {whole(total)} counted",
+        ),
+    ]
+    split = [(word, often) for word, often in words.most_common() if pieces[word] > 1][:LISTED]
+    if split:
+        blocks.append(_examples(context.tokenizer, split, "the most frequent split words"))
+    sentence = (
+        f"Of the words of {context.run_name}'s text ({whole(total)} counted), {probability(shares[1] / total)} are one token; a "
+        f"word has {fixed(mean, 2)} tokens on average."
+    )
+    return ExperimentResult(View("words_and_tokens", "words and tokens", sentence, blocks), measures)
+
+
+def _mean_times(name: str, times: list[int]) -> dict[str, Measure]:
+    return {name: sum(times) / len(times)} if times else {}
+
+
+def _tried(context: ExperimentContext) -> list[str]:
+    """The words of the input, each after a space, as within a text. Raises: UserError: if there are none, or too many."""
+    words = context.text("words", TRIED).split()
+    if not 1 <= len(words) <= MOST_TRIED:
+        raise UserError(f"The words to try must be 1 to {MOST_TRIED} with spaces between them, such as {TRIED}.")
+    return [f" {word}" for word in words]
+
+
+def _examples(tokenizer: "Tokenizer", words: list[tuple[str, int]], title: str) -> Table:
+    rows = [
+        [Cell(word.strip()), Cell(whole(often)), Cell("|".join(tokenizer.label(id_) for id_ in tokenizer.encode(word)))]
+        for word, often in words
+    ]
+    return Table([Column("word", "left"), Column("times"), Column("tokens", "left")], rows, title=title)
+
+
+WEBTEXT_BYTES = 40e9
+"""Size of WebText, GPT-2's training text: "a total of 40 GB of text" (Radford et al. 2019, section 2.1)."""
+TRAINING_TOKENS_SAMPLE = 100_000
+"""Tokens of the run's text that are counted."""
+
+
+def training_tokens(context: ExperimentContext) -> ExperimentResult:
+    """Measures `bytes_per_token` of GPT-2's tokenizer on the run's text, and `tokens`: the input `bytes` divided by it.
+
+    Raises:
+        UserError: if the run's text cannot be read, or `bytes` is no number.
+    """
+    size = context.number("bytes", WEBTEXT_BYTES, 1, 1e15)
+    text = context.sample_text(TRAINING_TOKENS_SAMPLE)
+    data = text.encode()
+    measures: dict[str, Measure] = {"bytes": size, "sample_bytes": len(data)}
+    rows = []
+    missing = ""
+    for prefix, name in (("", "GPT-2"), ("own_", context.run_name)):
+        try:
+            tokenizer = context.tokenizer if prefix else gpt2_tokenizer()
+        except TokenizerError as error:
+            missing = str(error).rstrip(".") + "."
+            continue
+        found = len(tokenizer.encode(text))
+        each = len(data) / found
+        measures |= {f"{prefix}bytes_per_token": each, f"{prefix}tokens": size / each, f"{prefix}sample_tokens": found}
+        rows.append((name, found, each))
+    largest = max(size / each for _, _, each in rows)
+    table = Table(
+        [Column("tokenizer", "left"), Column("tokens of the sample"), Column("bytes/token"), Column(f"tokens in {bytes_(size)}")],
+        [
+            [
+                Cell(name),
+                Cell(whole(found), value=float(found)),
+                Cell(fixed(each, 2), value=each),
+                Cell(count(size / each), value=size / each, bar=size / each / largest),
+            ]
+            for name, found, each in rows
+        ],
+        title=f"{bytes_(len(data))} of the text of {context.run_name}",
+    )
+    name, _, each = rows[0]
+    sentence = (
+        f"At {fixed(each, 2)} bytes per token of {name}'s tokenizer, {bytes_(size)} of text are {count(size / each)} tokens."
+    )
+    return ExperimentResult(View("training_tokens", "tokens of a training text", sentence, [table]), measures, missing)
+
+
+PHRASE = "running runs ran"
+MOST_WORDS, MOST_CHARACTERS = 40, 400
+
+
+def pieces(context: ExperimentContext) -> ExperimentResult:
+    """Measures `own` and `gpt2`, the numbers of tokens, `own_shared` and `gpt2_shared`, those in more than one word, and
+
+    The input `phrase` is the text.
+
+    Raises:
+        UserError: if the phrase is empty.
+    """
+    phrase = context.text("phrase", PHRASE)[:MOST_CHARACTERS]
+    words = words_of(phrase)[:MOST_WORDS]
+    if not words:
+        raise UserError("The phrase is empty: type a few words.")
+    found = {context.run_name: _split(context.tokenizer, words)}
+    missing = ""
+    try:
+        found["GPT-2"] = _split(gpt2_tokenizer(), words)
+    except TokenizerError as error:
+        missing = str(error).rstrip(".") + "."
+    measures: dict[str, Measure] = {}
+    for prefix, split in zip(("own", "gpt2"), found.values(), strict=False):
+        shared = _shared(split)
+        measures |= {prefix: sum(map(len, split)), f"{prefix}_shared": ", ".join(shared), f"{prefix}_shared_tokens": len(shared)}
+    columns = [Column("word", "left"), *(Column(f"tokens of {name}", "left") for name in found)]
+    rows = [
+        [Cell(with_spaces(word.encode())), *(Cell(_joined(split[i]), style="strong") for split in found.values())]
+        for i, word in enumerate(words)
+    ]
+    total = [Cell("all"), *(Cell(whole(sum(map(len, split)))) for split in found.values())]
+    table = Table(columns, rows, title="│ between tokens, ␣ for a space", total=total)
+    return ExperimentResult(View("pieces", "words as tokens", _pieces_sentence(found), [table]), measures, missing)
+
+
+def _split(tokenizer: "Tokenizer", words: list[str]) -> list[list[str]]:
+    """The tokens of each word. BPE merges only inside words, so that each can be encoded by itself."""
+    return [[tokenizer.label(id_) for id_ in tokenizer.encode(word)] for word in words]
+
+
+def _joined(tokens: list[str]) -> str:
+    """The tokens with their spaces to be seen: a space belongs to the token that it begins."""
+    return "│".join(tokens).replace(" ", "␣")
+
+
+def _shared(split: list[list[str]]) -> list[str]:
+    """The tokens in more than one of the words, the longest first."""
+    often = Counter(token for tokens in {tuple(tokens) for tokens in split} for token in set(tokens))
+    return sorted((token for token, count in often.items() if count > 1), key=lambda token: (-len(token), token))
+
+
+def _pieces_sentence(found: dict[str, list[list[str]]]) -> str:
+    said = []
+    for name, split in found.items():
+        shared = _shared(split)
+        if len(split) < 2:
+            said.append(f"{name}: {whole(len(split[0]))} token{'s' if len(split[0]) > 1 else ''}")
+        elif shared:
+            said.append(f"{name}: the words share “{shared[0]}”" + (f" and {whole(len(shared) - 1)} more" if shared[1:] else ""))
+        else:
+            said.append(f"{name}: no token is in two different words")
+    return "; ".join(said) + "."
+
+
+RULES_ALONE_TEXT = "python"
+MEASURED = ("symbol-lines", "boilerplate", "duplicate-paragraphs", "duplicate-lines")
+"""The rules that the lesson asks about, quick ones; each takes a slice of the work."""
+
+
+def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures, for each rule, the bytes that it takes, by its name with underscores; `most`, the title of the rule that takes
+    most, its `share` of the text, and the `bytes` of the text.
+
+    Raises:
+        UserError: if the text does not come with this Python.
+    """
+    taken: dict[str, int] = {}
+    size = 0
+    for rule in MEASURED:
+        size, taken[rule] = _measured(rule)
+        yield
+    order = sorted(MEASURED, key=lambda rule: -taken[rule])
+    most = BY_NAME[order[0]].title
+    table = Table(
+        [Column("rule", "left"), Column("takes"), Column("of the text")],
+        [
+            [
+                Cell(BY_NAME[rule].title),
+                Cell(bytes_(taken[rule]), value=float(taken[rule])),
+                Cell(probability(taken[rule] / size), value=taken[rule] / size, bar=taken[rule] / max(1, taken[order[0]])),
+            ]
+            for rule in order
+        ],
+    )
+    measures: dict[str, Measure] = {rule.replace("-", "_"): taken[rule] for rule in MEASURED}
+    measures |= {"most": most, "bytes": size, "share": taken[order[0]] / size}
+    sentence = f"Of these rules, each by itself, “{most}” takes most of the {bytes_(size)}: {bytes_(taken[order[0]])}."
+    return ExperimentResult(View("rules_alone", "each rule by itself", sentence, [table]), measures)
+
+
+@cache
+def _measured(rule: str) -> tuple[int, int]:
+    """Bytes of the text and those that a rule takes. They never change while the lab is open."""
+    funnel = measure_funnel(RULES_ALONE_TEXT, rules=(rule,))
+    return funnel.raw_bytes, funnel.raw_bytes - funnel.kept_bytes
