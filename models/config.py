@@ -1,5 +1,6 @@
 """The shape of a GPT-2, the presets, and the choices of how it is computed and optimized. Nothing here needs torch."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -85,3 +86,8 @@ PRESETS: dict[str, Preset] = {
     "gpt2": Preset(12, 12, 768, 1024, "GPT-2 small as OpenAI released it"),
 }
 DEFAULT_PRESET = "micro"
+
+
+def uniform_baseline(vocab_size: int) -> float:
+    """ln V: the loss in nats per token of assigning equal probability to V tokens."""
+    return math.log(vocab_size)

@@ -7,22 +7,49 @@ In the comments B is the batch, T the tokens, C the width, H the heads, D = C / 
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from models.attention_kernels import causal_attention
+from models.attention_kernels import Dropout, causal_attention
 from models.chunked_cross_entropy import ChunkLoss, chunked_cross_entropy, loss_and_gradient
-from models.config import AttentionKernel, ModelConfig
-from models.fast_dropout import Dropout
-from models.kv_cache import KVCache
+from models.config import AttentionKernel, ModelConfig, Precision
 
 EPSILON = 1e-5
 """Added to the variance inside LayerNorm's root, as in GPT-2."""
 INIT_STD = 0.02
 """Standard deviation of every matrix at initialization; the two residual projections get it divided by sqrt(2 layers)."""
+
+
+class KVCache:
+    """Keys and values of every layer for `context` tokens, so that one more token costs one row instead of all.
+
+    Meant for inference: fill it under `torch.inference_mode()` or `torch.no_grad()`.
+
+    `length` is the number of tokens held. `keys` and `values` are (layers, B, H, context, D); their first `length` rows count.
+    `memory` is the tensor behind the two, (layers, 2, B, H, context, D).
+    """
+
+    def __init__(
+        self, config: ModelConfig, batch: int = 1, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> None:
+        shape = (config.layers, 2, batch, config.heads, config.context, config.head_width)
+        self.memory = torch.empty(shape, dtype=dtype, device=device)
+        self.keys, self.values = self.memory.unbind(1)
+        self.length = 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append the new tokens' k and v (B, H, T, D); return all keys and values of the layer, (B, H, length + T, D).
+
+        The model advances `length` once every layer has written.
+        """
+        end = self.length + k.shape[2]
+        self.keys[layer, :, :, self.length : end] = k
+        self.values[layer, :, :, self.length : end] = v
+        return self.keys[layer, :, :, :end].to(k.dtype), self.values[layer, :, :, :end].to(v.dtype)
 
 
 class Linear(nn.Linear):
@@ -204,3 +231,11 @@ def _allocate(model: nn.Module, device: torch.device) -> None:
     for module in model.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
             setattr(module, name, nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype, device=device)))
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(precision: Precision, device_type: str) -> AbstractContextManager[None]:
+    """Context of a forward pass in this precision."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device_type, DTYPES[precision])

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.gpt import GPT
-from models.kv_cache import KVCache
-from models.kv_cache_decode import OneTokenDecoder, supports_decode
+from models.cached_decoding import OneTokenDecoder, supports_decode
+from models.gpt import GPT, KVCache
 from models.sampling_settings import SamplingSettings
 
 Numbers = NDArray[np.float64]

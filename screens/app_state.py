@@ -21,7 +21,7 @@ from textual.widget import AwaitMount
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
-from lab.core.terminal.terminal_kind import has_utf8, is_remote
+from lab.core.terminal import has_utf8, is_remote
 from lab.core.visible_text import quoted
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.messages import Arrived, RunChosen, TextChosen

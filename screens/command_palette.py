@@ -21,8 +21,7 @@ from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
-from lab.lessons.lesson import Lesson
-from lab.lessons.load_lessons import lessons_and_problems
+from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
 from screens.action_index import SYNONYMS, Action, all_actions, score_of
 from screens.app_state import AppState

@@ -17,8 +17,7 @@ from rich.segment import Segment
 from textual.driver import Driver
 from textual.strip import Strip
 
-from lab.core.terminal.ascii_marks import write_ascii
-from lab.core.terminal.terminal_kind import has_utf8
+from lab.core.terminal import has_utf8, write_ascii
 from lab.core.visible_text import visible, without_hidden
 from screens.painting.terminal_cells import forget_cells
 

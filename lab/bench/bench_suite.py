@@ -12,11 +12,11 @@ from lab.bench.bench_history import BenchRow
 from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watch_overhead import WatchedTraining
+from lab.core.detached_process import KEEP_FREED_MEMORY, OPENMP_SPIN
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
-from lab.core.torch_environment import KEEP_FREED_MEMORY, OPENMP_SPIN
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_SIZES, default_batch
-from lab.planning.threads import default_threads
+from lab.planning.device import default_threads
 from lab.runs.home_folder import demo
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes

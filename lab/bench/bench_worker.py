@@ -18,7 +18,7 @@ from lab.planning.autotune import choose_compute
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig, OptimizerName
 from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer, set_muon_dtype
+from models.optimizers import make_optimizer, set_muon_dtype
 from models.parameter_count import flops_per_token
 
 CLIP = 1.0

@@ -19,9 +19,9 @@ import numpy as np
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import ShowProgress
 from lab.bench.end_trainer import end_trainer
+from lab.core.detached_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.number_format import duration
-from lab.core.torch_environment import torch_environment
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
 from lab.planning.prepare_run import prepare_run

@@ -53,7 +53,7 @@ def _main(arguments: list[str]) -> int:
             "llmlab: the lab opens in a terminal only; `llmlab --help` lists the commands that work without one.", file=sys.stderr
         )
         return 2
-    from lab.core.terminal.terminal_kind import NO_CURSOR, places_text
+    from lab.core.terminal import NO_CURSOR, places_text
 
     if not places_text(os.environ):
         kind = os.environ.get("TERM", "")

@@ -11,7 +11,7 @@ from lab.cli.exit_codes import FAILED, INTERRUPTED
 from lab.cli.visible_output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible
-from lab.reports.saved_step import stopped_in_words
+from lab.reports.run_sentence import stopped_in_words
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, Run

@@ -58,7 +58,7 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
     import torch
 
     from lab.core.machine import cores
-    from lab.planning.threads import generation_threads
+    from lab.planning.device import generation_threads
     from lab.runs.load_tokenizer import tokenizer_of
     from lab.runs.weights_file import load_model
 

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from lab.cli.table_output import table, wrapped, write_text
 from lab.cli.visible_output import json_to_show
-from lab.tokenization.special_text import special_sentence
+from lab.tokenization.named_tokenizer import special_sentence
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer

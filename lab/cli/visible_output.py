@@ -6,8 +6,7 @@ import os
 import sys
 from typing import TextIO
 
-from lab.core.terminal.ascii_marks import in_ascii, write_ascii
-from lab.core.terminal.terminal_kind import has_utf8, places_text
+from lab.core.terminal import has_utf8, in_ascii, places_text, write_ascii
 from lab.core.visible_text import visible, visible_json
 
 CONTEXT = 2

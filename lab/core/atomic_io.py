@@ -1,8 +1,11 @@
-"""Atomic and synced file writes: after a crash, a kill or a full disk a file has its old contents or the new."""
+"""Atomic and synced writes of files and folders: after a crash, a kill or a full disk one has its old contents or the new."""
 
 import errno
 import itertools
 import os
+import platform
+import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.core.errors import UserError
-from lab.core.safe_open import open_to_replace
+from lab.core.safe_open import open_to_replace, run_folder_mode
 
 Chunk = bytes | memoryview
 
@@ -166,3 +169,67 @@ def os_error_in_words(error: OSError, what: str) -> UserError:
     """A failed system call as a sentence: `Cannot <what>: no space left on device.`"""
     reason = (error.strerror or str(error)).lower()
     return UserError(f"Cannot {what}: {reason}.")
+
+
+UNTOUCHED = 24 * 3600.0
+"""Seconds after which what another container of this host left untouched is abandoned: its processes are not seen from here."""
+_OWNER = re.compile(r"(\d{1,9})-\d+(?:-(\d+))?@(.*)")
+_owners = itertools.count(1)
+
+
+def owner() -> str:
+    """This process in the name of a file or folder: its number and a second one, its namespace of process numbers, its host.
+
+    Containers may have one host name, and the same process number stands for another process in each.
+    """
+    return f"{os.getpid()}-{next(_owners)}-{_namespace()}@{platform.node()}"
+
+
+def is_abandoned(path: Path, owned_by: str) -> bool:
+    """True if the `owner` that made this file or folder on this machine was killed. False for one of another machine."""
+    match = _OWNER.fullmatch(owned_by)
+    if match is None or match[3] != platform.node():
+        return False
+    if match[2] in (None, str(_namespace())):
+        import psutil  # type: ignore[import-untyped]
+
+        return not psutil.pid_exists(int(match[1]))
+    try:
+        inside = list(path.iterdir()) if path.is_dir() else []
+        touched = max(each.lstat().st_mtime for each in (path, *inside))
+    except OSError:
+        return False  # it is gone, or not ours to read
+    return time.time() - touched > UNTOUCHED
+
+
+def _namespace() -> int:
+    """Number of this process's namespace of process numbers; 0 where the system has none."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+@contextmanager
+def unfinished_folder(home: Path) -> Iterator[Path]:
+    """A new folder in `home`, which is created if need be. Whatever is raised inside, nothing is left of either."""
+    made_home = not home.exists()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_abandoned(home)
+    folder = home / f".preparing-{owner()}"
+    folder.mkdir(run_folder_mode(home))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if made_home:
+            with suppress(OSError):  # somebody else has put something there
+                home.rmdir()
+        raise
+
+
+def remove_abandoned(home: Path) -> None:
+    """Remove the folders of preparations that were killed on this machine."""
+    for folder in home.glob(".preparing-*"):
+        if is_abandoned(folder, folder.name.removeprefix(".preparing-")):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -67,8 +67,7 @@ def read_preferences(home: Path) -> tuple[Preferences, str]:
     path = preferences_path(home)
     if not os.path.exists(path):
         return Preferences(), ""
-    from lab.core.bounded_json import decode_json
-    from lab.core.safe_open import read_regular
+    from lab.core.safe_open import decode_json, read_regular
 
     try:
         return decode_json(path, read_regular(path, LARGEST_PREFERENCES, follow=True), Preferences), ""

@@ -1,4 +1,4 @@
-"""Open files of a run: regular files only, no link followed, never waiting, with a bound on the size.
+"""Open and read files of a run: regular files only, no link followed, never waiting, with a bound on the size, JSON as a type.
 
 A run folder is input, not truth. A named pipe in it would block whoever opens it, a device can answer for ever, a link leads to
 a file of somebody else, and a sparse file of a terabyte costs nothing to make. So each file of a run is opened here, once.
@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import msgspec
 
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.visible_text import visible
 
 FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 """Flags of every opening. On a regular file O_NONBLOCK changes nothing; a named pipe or a device is then opened without
@@ -166,3 +170,78 @@ def _wrong_kind(path: str | Path, error: OSError) -> str | None:
 
 def _kind(mode: int) -> str:
     return KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+BLOCK_BYTES = 64 * 1024
+"""Bytes that are read at once. A line that is longer than four of them is cut."""
+
+
+def lines_backwards(file: BinaryIO, start: int = 0, most: int = 1 << 62) -> Iterator[bytes]:
+    """The whole lines after about byte `start` and in about the last `most` bytes, the last first.
+
+    Text after the last newline is left out. The line nearest to `start` may lack its beginning.
+    """
+    end = os.fstat(file.fileno()).st_size
+    start = max(start, end - most)
+    rest: bytes | None = None
+    while end > start:
+        begin = max(0, end - BLOCK_BYTES)
+        file.seek(begin)
+        block = file.read(end - begin)
+        first, *lines = (block if rest is None else block + rest).split(b"\n")
+        if rest is None and lines:
+            lines.pop()
+        yield from reversed(lines)
+        rest, end = first[: 4 * BLOCK_BYTES] if rest is not None or b"\n" in block else None, begin
+    if rest:
+        yield rest
+
+
+def last_text_line(file: BinaryIO, start: int = 0, most: int = BLOCK_BYTES) -> str:
+    """The last line that is not blank after byte `start`, whether or not a newline ends it; empty where there is none."""
+    file.seek(max(start, os.fstat(file.fileno()).st_size - most))
+    lines = file.read(most).decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+T = TypeVar("T")
+
+LARGEST_CONFIG = 8 << 20
+"""Bytes of config.json, whose prompts may have megabytes."""
+LARGEST_STATUS = 1 << 16
+LARGEST_TOKENIZER = 64 << 20
+"""GPT-2's tokenizer.json has 1 MB, and that of the largest vocabulary about 30."""
+LARGEST_COMMAND = 4 << 20
+LARGEST_LINES = 4 << 30
+"""metrics.jsonl and the other files of lines; twenty million steps."""
+LARGEST_LINE = 4 << 20
+"""One line of them."""
+
+LONGEST_REASON = 300
+
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Errors of decoding JSON: malformed, of another type or out of bounds; no UTF-8; nested too deeply."""
+
+
+def read_json(path: Path, kind: type[T], most: int) -> T:
+    """A JSON file as a type.
+
+    Raises:
+        OSError: as the system says.
+        DamagedFileError: if it is no regular file, larger than `most` bytes, or no JSON of this type within its bounds.
+    """
+    return decode_json(path, read_regular(path, most), kind)
+
+
+def decode_json(path: Path, raw: bytes, kind: type[T]) -> T:
+    """`read_json` of bytes that were read already; the error names `path`."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except JSON_ERRORS as error:
+        raise DamagedFileError(path, f"is damaged: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return visible(str(error)[:LONGEST_REASON]).removesuffix(".")

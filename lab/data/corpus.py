@@ -11,13 +11,11 @@ from typing import NamedTuple
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS
-from lab.data.cleaning.document_cleaner import clean_documents
 from lab.data.cleaning.funnel_meter import FunnelMeter
-from lab.data.document_part import DocumentPart
+from lab.data.cleaning.rule_registry import clean_documents
 from lab.data.find_text_files import left_out_in_words
-from lab.data.text_chunks import split_into_chunks
-from lab.data.text_spool import TextSpool
-from lab.runs.origin.holdout import LAST_TENTH
+from lab.data.text_chunks import DocumentPart, TextSpool, split_into_chunks
+from lab.runs.origin import LAST_TENTH
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
 
 STDIN = "-"

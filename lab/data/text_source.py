@@ -21,7 +21,6 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
 from lab.data.cleaning.rule_registry import in_order
 from lab.data.corpus import STDIN, Corpus, CorpusInput, Undecodable, shown_source, unreadable
-from lab.data.document_part import DocumentPart, one_document
 from lab.data.find_text_files import (
     FoundFiles,
     LeftOut,
@@ -31,8 +30,9 @@ from lab.data.find_text_files import (
     is_pattern,
     left_out_in_words,
 )
+from lab.data.text_chunks import DocumentPart, one_document
 from lab.data.text_encoding import UndecodableError, check_encoding, decode, detect_encoding, fitting_encoding
-from lab.runs.origin.holdout import LAST_TENTH, Holdout
+from lab.runs.origin import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
 
 PIPE_WAIT_SECONDS = 0.5

@@ -17,7 +17,7 @@ from lab.engine.method_registry import LensParams, ViewParams
 from lab.engine.prompt_methods import PromptMethods
 from lab.engine.server import Server
 from lab.inspect.model_cache import ModelCache
-from lab.planning.threads import engine_threads
+from lab.planning.device import engine_threads
 from lab.runs.home_folder import demo
 from models.unembed import finish
 

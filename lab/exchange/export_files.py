@@ -1,11 +1,14 @@
-"""Export files: their folder, their names, and writing them."""
+"""Export files: their folder, their names, writing them, and a picture of the screen as PNG, with the package `resvg-py`."""
 
 import os
 import re
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import folder_lock, os_error_in_words
+from lab.core.errors import UserError
 from lab.core.export_file import write_export
 from lab.views.blocks import ModelFacts, View
 
@@ -72,7 +75,6 @@ def write_text(path: Path, text: str, *, replace: bool = False) -> int:
 
 def write_screenshot(path: Path, svg: str) -> int:
     """Write a picture of the screen: its SVG, or, where the path ends in `.png`, drawn from it. Raises: UserError."""
-    from lab.exchange.png_image import svg_to_png
 
     return write_export(path, [svg_to_png(svg)]) if path.suffix == ".png" else write_text(path, svg)
 
@@ -83,3 +85,55 @@ def write_report(path: Path, run: str, prompt: "PromptReport | None" = None) -> 
     from lab.runs.find_runs import open_run
 
     return write_text(path, html_report(open_run(run), prompt))
+
+
+MONOSPACED = (
+    "Fira Code",
+    "DejaVu Sans Mono",
+    "Liberation Mono",
+    "Noto Sans Mono",
+    "Ubuntu Mono",
+    "Cascadia Mono",
+    "Menlo",
+    "Consolas",
+    "FreeMono",
+    "Courier New",
+)
+"""Fonts that some system has, those first that have blocks and braille."""
+
+NOT_INSTALLED = "PNG needs the package resvg-py: pip install 'llmlab[png]' adds it; SVG needs nothing."
+NO_FONT = f"There is no monospaced font to draw a PNG with; install one, such as {MONOSPACED[1]}, or save an SVG."
+
+
+def can_write_png() -> bool:
+    """True if `svg_to_png` has its library. Loads nothing."""
+    return find_spec("resvg_py") is not None
+
+
+def svg_to_png(svg: str) -> bytes:
+    """Render an SVG of the screen as a PNG of the same size. Takes about a second: call it in a thread.
+
+    Raises:
+        UserError: if the package or a font is missing.
+    """
+    if not can_write_png():
+        raise UserError(NOT_INSTALLED)
+    import resvg_py
+
+    font = _monospaced_font()
+    if font is None:
+        raise UserError(NO_FONT)
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, monospace_family=font, sans_serif_family=font, serif_family=font))
+
+
+@cache
+def _monospaced_font() -> str | None:
+    """The first of MONOSPACED that this system has: one whose letter leaves ink."""
+    import resvg_py
+
+    def letter(attributes: str) -> bytes:
+        picture = f'<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><text y="15" {attributes}>M</text></svg>'
+        return bytes(resvg_py.svg_to_bytes(svg_string=picture))
+
+    blank = letter('visibility="hidden"')
+    return next((font for font in MONOSPACED if letter(f'font-family="{font}"') != blank), None)

@@ -17,8 +17,7 @@ import jinja2
 from lab.core.colour_scales import RGB, colour, ink_on
 from lab.core.number_format import fixed, whole
 from lab.core.visible_text import visible
-from lab.exchange.probability_codes import CODES
-from lab.exchange.prompt_section import prompt_data, prompt_section
+from lab.exchange.prompt_section import CODES, prompt_data, prompt_section
 from lab.exchange.report_charts import Chart, chart
 from lab.exchange.report_facts import model_facts, result_facts, samples_over_time, shown, text_facts, training_facts
 from lab.inspect.prompt_report import PromptReport

@@ -9,7 +9,7 @@ from lab.core.visible_text import shortened, visible
 from lab.data.statistics.copied_share import copied_in_words
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
 from lab.runs.run_summary import origin_of, planned_length
 from models.parameter_count import parameter_count

@@ -19,8 +19,7 @@ from models.unembed import Slices
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.gpt import GPT
-    from models.kv_cache import KVCache
+    from models.gpt import GPT, KVCache
 
 DRAWS, FEWER_DRAWS = 4000, 1000
 """Draws, and those with a large vocabulary, in which a draw takes milliseconds."""
@@ -232,7 +231,7 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     The sequence is the prompt, continued greedily up to the context, with a large model less far. Raises: UserError: without a
     prompt.
     """
-    from models.kv_cache import KVCache
+    from models.gpt import KVCache
     from models.sampling import generate
     from models.sampling_settings import SamplingSettings
 
@@ -284,7 +283,7 @@ def _timed_all(context: ExperimentContext, ids: list[int]) -> Slices[list[Timed]
 def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:
     import torch
 
-    from models.kv_cache import KVCache
+    from models.gpt import KVCache
 
     model, cache = context.model, KVCache(context.config)
     given = torch.tensor([ids])
@@ -324,7 +323,7 @@ def _key_difference(context: ExperimentContext, ids: list[int]) -> Slices[float]
     import torch
 
     from lab.experiments.batch_passes import embedded, hidden
-    from models.kv_cache import KVCache
+    from models.gpt import KVCache
 
     cache, given = KVCache(context.config), torch.tensor([ids])
     for index in range(len(ids)):

@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 
 from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
-from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import JSON_ERRORS, read_regular
 
 PROMPTS_KEPT = 200
 CHARACTERS_KEPT = 200_000

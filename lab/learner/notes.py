@@ -24,10 +24,9 @@ from typing import Annotated
 import msgspec
 
 from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
-from lab.core.bounded_json import decode_json
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import within_calendar
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import decode_json, read_regular
 from lab.learner.progress import learner_folder
 from lab.views.screen_state import ScreenState
 

@@ -9,10 +9,9 @@ from typing import Annotated
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words, write_all
-from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import DamagedFileError
 from lab.core.number_format import fixed, whole
-from lab.core.safe_open import open_to_append, read_regular
+from lab.core.safe_open import JSON_ERRORS, open_to_append, read_regular
 from lab.learner.progress import learner_folder
 
 LARGEST_PREDICTIONS = 16 << 20

@@ -7,9 +7,8 @@ from typing import Annotated
 import msgspec
 
 from lab.core.atomic_io import folder_lock, keep_damaged, os_error_in_words, write_atomic
-from lab.core.bounded_json import decode_json
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import decode_json, read_regular
 
 LARGEST_PROGRESS = 1 << 18
 MOST_STEPS = 1000

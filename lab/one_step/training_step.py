@@ -25,9 +25,8 @@ from lab.training.gradient_accumulation import dropout_seed
 from lab.training.run_length import lr_of_next_step
 from lab.training.spike_detector import uniform_loss_of
 from lab.training.trainer_state import TrainerState
-from models.autocast import autocast
 from models.config import Precision
-from models.gpt import GPT
+from models.gpt import GPT, autocast
 from models.unembed import Slices
 
 UNDO_BYTES = 512 << 20

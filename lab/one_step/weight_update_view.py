@@ -16,7 +16,7 @@ from lab.one_step.weight_changes import WeightChange
 from lab.one_step.weight_changes_view import change_in_words
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import split
-from models.optimizers.muon import RMS, orthogonalize, short_side_first
+from models.optimizers import RMS, orthogonalize, short_side_first
 
 
 @dataclass(frozen=True)

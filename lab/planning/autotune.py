@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from lab.core.atomic_io import write_atomic
-from lab.core.bounded_json import LARGEST_CONFIG, read_json
 from lab.core.errors import DamagedFileError
 from lab.core.machine import cores, processor
-from lab.planning.device import choose_precision
-from lab.planning.gpu.card import card_precision, describe_card
-from lab.planning.threads import is_short_step, training_threads
+from lab.core.safe_open import LARGEST_CONFIG, read_json
+from lab.planning.device import choose_precision, is_short_step, training_threads
+from lab.planning.gpu_card import card_precision, describe_card
 from lab.runs.run_schema import TrainConfig
 from models.config import AttentionKernel, ModelConfig, Precision
 
@@ -134,8 +133,7 @@ def _layer(model: ModelConfig, batch: int) -> Callable[[Candidate], None]:
     """One layer of the model, forward and backward, on some windows of a step."""
     import torch
 
-    from models.autocast import autocast
-    from models.gpt import Block
+    from models.gpt import Block, autocast
 
     block = Block(model)
     x = torch.empty(_windows(model, batch), model.context, model.width)

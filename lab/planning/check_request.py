@@ -10,9 +10,8 @@ from lab.planning.device import check_device
 from lab.planning.estimates.memory_estimate import check_memory
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest, SettingError
-from lab.runs.home_folder import home
-from lab.runs.run_names import check_name
-from lab.runs.tensorboard_log import check_log_to
+from lab.runs.home_folder import check_name, home
+from lab.runs.metrics_log import check_log_to
 from models.config import PRESETS
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 

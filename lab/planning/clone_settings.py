@@ -12,7 +12,7 @@ from lab.planning.default_hyperparameters import default_dropout
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, Settings
-from lab.runs.origin.holdout import LAST_TENTH
+from lab.runs.origin import LAST_TENTH
 from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import DEFAULT_PRESET, PRESETS, ModelConfig
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES

@@ -1,4 +1,8 @@
-"""Device and precision of a run. torch is imported by the functions that need it."""
+"""Device, precision and number of threads of a run, of text that is written, and of the engine.
+
+A trainer gives up one of its threads while other programs keep the cores busy: see `lab.training.thread_back_off`. torch is
+imported by the functions that need it.
+"""
 
 import re
 import subprocess
@@ -10,11 +14,11 @@ import msgspec
 from lab.core.errors import UserError
 from lab.core.machine import Machine, has_cuda, has_mps, no_cuda_reason
 from lab.core.number_format import counted
-from lab.planning.gpu.card import card_precision, describe_card
+from lab.planning.gpu_card import card_precision, describe_card
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig, Precision
-from models.parameter_count import parameter_count
+from models.parameter_count import flops_per_token, parameter_count
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +123,7 @@ def _has_kernels(device: str) -> bool:
 def choose_precision(precision: str, device: "torch.device") -> Precision:
     """The precision that was asked for; for "auto" the one that the device multiplies in fastest: bf16 where it has it.
 
-    On a CUDA card without bf16 that is fp16, see `lab.planning.gpu.card`, and on a CPU without it fp32. A CPU has bf16 with
+    On a CUDA card without bf16 that is fp16, see `lab.planning.gpu_card`, and on a CPU without it fp32. A CPU has bf16 with
     AVX512-BF16 or AMX: measured 1.2 (nano) to 1.8 (micro) times as fast. Weights and optimizer are fp32 either way.
     """
 
@@ -153,3 +157,44 @@ def _cpu_multiplies_bf16() -> bool:
 
     is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(is_supported is not None and is_supported())
+
+
+SHORT_STEP = 2e8
+"""FLOPs of a step below which one thread computes it: it takes milliseconds either way."""
+
+SMALL_MODEL = 30_000_000
+"""Parameters up to which one thread computes a token as fast as several, also beside a training on all cores."""
+MOST_ENGINE_THREADS = 4
+"""The engine shares the cores with training, and its models are small."""
+MOST_ENGINE_THREADS_BESIDE_GPU = 8
+"""Where there is a GPU, it trains as a rule, so that cores are free, and models are larger."""
+
+
+def default_threads(cores: int) -> int:
+    """All of two cores or fewer; of more, one is left to the screen and to other programs."""
+    return cores if cores <= 2 else cores - 1
+
+
+def is_short_step(model: ModelConfig, train: TrainConfig) -> bool:
+    """True if a step is too short to gain from a second thread."""
+    return flops_per_token(model) * model.context * train.batch < SHORT_STEP
+
+
+def training_threads(model: ModelConfig, train: TrainConfig, cores: int, *, on_gpu: bool) -> int:
+    """Threads of the trainer when the run begins."""
+    if train.threads:
+        return train.threads
+    if on_gpu:
+        return cores
+    return 1 if is_short_step(model, train) else default_threads(cores)
+
+
+def generation_threads(model: ModelConfig, cores: int) -> int:
+    """Threads of a command that writes text, token by token."""
+    return cores if parameter_count(model) > SMALL_MODEL else 1
+
+
+def engine_threads(cores: int, *, beside_gpu: bool) -> int:
+    """Threads of the engine: half of the cores, for a training run may need the others."""
+    most = MOST_ENGINE_THREADS_BESIDE_GPU if beside_gpu else MOST_ENGINE_THREADS
+    return max(1, min(most, cores // 2))

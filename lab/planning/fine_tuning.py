@@ -11,7 +11,7 @@ from lab.core.number_format import counted, whole
 from lab.core.safetensors_file import RawTensor, check_whole, opened_with_header, read_header, write_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, default_lr, fine_tuning_lr
 from lab.planning.run_request import RunRequest, SettingError
-from lab.runs.origin.run_origin import StartConfig
+from lab.runs.origin import StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TokenizerConfig
 from models.config import ModelConfig, OptimizerName

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.core.number_format import counted
@@ -29,13 +29,11 @@ from lab.planning.preparation.preparation_cache import LEAST_TEXT, PreparationCa
 from lab.planning.preparation.prepare_text import PrepareProgress, Progress, TextPreparation
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest
-from lab.planning.unfinished_folder import unfinished_folder
 from lab.runs.find_runs import open_run
-from lab.runs.home_folder import home
+from lab.runs.home_folder import free_names, home
 from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.origin.holdout import LAST_TENTH, LONGEST_SOURCE, Holdout
+from lab.runs.origin import LAST_TENTH, LONGEST_SOURCE, Holdout
 from lab.runs.run_folder import Run
-from lab.runs.run_names import free_names
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig
 from models.config import PRESETS
 from models.tokenizers.tokenizer import Tokenizer

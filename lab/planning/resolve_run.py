@@ -18,15 +18,15 @@ from lab.planning.default_hyperparameters import (
     default_batch,
     default_dropout,
     default_lr,
+    default_steps,
+    default_steps_in_words,
     default_vocabulary,
+    memorizing_epochs,
 )
-from lab.planning.default_length import default_steps, default_steps_in_words
-from lab.planning.device import check_ranks, with_ranks
+from lab.planning.device import check_ranks, training_threads, with_ranks
 from lab.planning.estimates.memory_estimate import training_memory
-from lab.planning.memorization import memorizing_epochs
 from lab.planning.run_request import RunRequest, SettingError
-from lab.planning.threads import training_threads
-from lab.runs.origin.holdout import LAST_TENTH, CopiedShare
+from lab.runs.origin import LAST_TENTH, CopiedShare
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS, ConfigError, ModelConfig
 from models.parameter_count import flops_per_token, parameter_count

@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 
 from lab.core.errors import UserError
-from lab.runs.origin.holdout import LAST_TENTH, Holdout
-from lab.runs.ranks.rank_heartbeat import ShardSetting
+from lab.runs.gpu_and_ranks import ShardSetting
+from lab.runs.origin import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName
-from models.optimizers.lr_schedule import Schedule
+from models.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 
@@ -75,7 +75,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     sample_tokens: int | None = None
     home: Path | None = None
     steps_by_machine: bool = False
-    """Give a run without a length as many steps as `lab.planning.default_length` says, after timing one; else 2,000."""
+    """Give a run without a length as many steps as `lab.planning.default_hyperparameters` says, after timing one; else 2,000."""
 
     @property
     def holdout(self) -> Holdout:

@@ -1,17 +1,21 @@
 """A text on its way to training windows: its split, its tokens as a run would make them, and the windows cut from these."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
+
 from lab.core.errors import UserError
 from lab.core.number_format import count, probability, significant, whole
+from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.data.corpus import CorpusFile
 from lab.data.statistics.copied_share import copied_in_corpus
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import pieces, split_text
 from lab.planning.default_hyperparameters import default_batch, default_vocabulary
-from lab.runs.origin.holdout import LAST_TENTH, CopiedShare, Holdout
+from lab.runs.origin import LAST_TENTH, CopiedShare, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import parameter_count
@@ -198,3 +202,41 @@ def _times(number: float) -> str:
 def _number(number: float) -> str:
     """Three significant figures, or a whole number with its thousands apart."""
     return whole(round(number)) if number >= 1000 else significant(number)
+
+
+class SplitRequest(msgspec.Struct, frozen=True):
+    """A text, the rules that clean it, and the choice of its validation part."""
+
+    source: str
+    encoding: str | None
+    rules: tuple[str, ...]
+    holdout: Holdout = LAST_TENTH
+    aside: bool = False
+    """At the lowest priority, beside other work."""
+
+
+class SplitReply(Reply, frozen=True, omit_defaults=True):
+    """Progress in bytes of the files; at the end the split."""
+
+    split: TextSplit | None = None
+
+
+async def run_split_process(request: SplitRequest, progress: Progress) -> TextSplit:
+    """The split that a process reads. Cancelling the awaiting task ends the process.
+
+    Raises:
+        UserError: if the text cannot be read.
+    """
+    reply = await ask_process(__name__, request, SplitReply, progress, work="reading of the text")
+    assert reply.split is not None, "a result has a split"
+    return reply.split
+
+
+def _work(request: SplitRequest, progress: Progress) -> SplitReply:
+    if request.aside and hasattr(os, "nice"):
+        os.nice(19)
+    return SplitReply(split=read_split(request.source, request.encoding, progress, request.rules, request.holdout))
+
+
+if __name__ == "__main__":
+    answer(SplitRequest, _work)

@@ -19,7 +19,7 @@ from lab.planning.parse_settings import parse_settings
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest, SettingError
 from lab.planning.settings_table import FORM, Setting, Settings
-from lab.runs.origin.holdout import LAST_TENTH
+from lab.runs.origin import LAST_TENTH
 from lab.runs.run_schema import TrainConfig
 
 if TYPE_CHECKING:

@@ -10,15 +10,14 @@ import torch
 
 from lab.core.errors import UserError
 from lab.posttraining.answers import Answerer
-from lab.posttraining.fine_tuning import fine_tune, sft_steps
 from lab.posttraining.progress_log import MODELS, SHOWN, Evaluation, Line, Model, Saved, Started
 from lab.posttraining.question_pairs import PairSource, QuestionPair, draw_stories
-from lab.posttraining.reinforcement import reinforce
 from lab.posttraining.settings import PosttrainSettings, rl_lr_for
+from lab.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
 from lab.posttraining.tuned_run import save_tuned_run, weights_checksum
 from lab.posttraining.work_folder import tuned_name
 from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.origin.run_origin import TuningConfig
+from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
 from lab.runs.weights_file import NotFiniteError, load_model

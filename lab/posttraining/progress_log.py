@@ -38,7 +38,7 @@ class Started(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     hedged: Count
     """Of the answers that are learned from, those that name both animals."""
     prediction: Word = ""
-    """The learner's prediction, one of `lab.posttraining.prediction.CHOICES`; "" for none."""
+    """The learner's prediction, one of `lab.posttraining.posttraining_history.CHOICES`; "" for none."""
 
 
 class SftStep(msgspec.Struct, tag=True, frozen=True, kw_only=True):

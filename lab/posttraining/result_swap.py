@@ -13,14 +13,14 @@ import filelock
 
 from lab.core.atomic_io import replace_atomic, sync_folder
 from lab.core.errors import UserError
-from lab.posttraining.history import history_of
+from lab.posttraining.posttraining_history import history_of
 from lab.posttraining.progress_log import MODELS, Ended
 from lab.posttraining.work_folder import WorkFolder, check_replaceable, earlier_runs, tuned_name
+from lab.runs.home_folder import free_names
 from lab.runs.metrics_log import LineWriter
 from lab.runs.rename_delete import refuse_to_delete, replace_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
-from lab.runs.run_names import free_names
 
 
 def begin(folder: WorkFolder) -> Path:

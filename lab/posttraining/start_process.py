@@ -8,15 +8,14 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words
+from lab.core.detached_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError
-from lab.core.parallel.detached_process import DetachedProcess
-from lab.core.torch_environment import torch_environment
-from lab.posttraining.history import PosttrainingFollower
+from lab.posttraining.posttraining_history import PosttrainingFollower
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.run_folder import Run
 
-MODULE = "lab.posttraining.process"
+MODULE = "lab.posttraining.posttraining_process"
 
 
 def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:

@@ -9,11 +9,9 @@ from pathlib import Path
 import msgspec
 from torch import nn
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
-from lab.core.bounded_json import LARGEST_TOKENIZER
-from lab.core.safe_open import read_regular
-from lab.planning.unfinished_folder import unfinished_folder
-from lab.runs.origin.run_origin import TuningConfig, tuned_in_words
+from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
+from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
+from lab.runs.origin import TuningConfig, tuned_in_words
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig, Status, TrainConfig
 from lab.runs.weights_file import save_best

@@ -10,9 +10,9 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import refuse_link, run_folder_mode
 from lab.posttraining.progress_log import MODELS, Model
 from lab.runs.find_runs import is_run, open_run
+from lab.runs.home_folder import check_name
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
-from lab.runs.run_names import check_name
 
 FOLDER = ".posttraining"
 

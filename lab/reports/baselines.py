@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.core.number_format import count, fixed
-from lab.core.uniform_baseline import uniform_baseline
-from lab.reports.count_entropy import MOST_TOKENS
+from lab.reports.bigram_counts import MOST_TOKENS
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_schema import DataConfig, FinalEvaluation
+from models.config import uniform_baseline
 
 if TYPE_CHECKING:
     from lab.runs.loss_history import LossHistory

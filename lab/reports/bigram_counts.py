@@ -1,11 +1,10 @@
 """Counts of a text's tokens and token pairs: its unigram and bigram entropy, and the loss of both on another text."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-
-from lab.reports.count_entropy import entropy_of_counts
 
 MOST_COUNTERS = 1 << 22
 """Up to so many possible pairs each has its counter, which is quicker than sorting the pairs that occur."""
@@ -67,3 +66,14 @@ class BigramCounts:
         kinds = np.bincount(self.pairs // self.vocab_size, minlength=self.vocab_size)[this]
         unigram, seen = np.exp(-self.unigram_losses())[following], self.first[this] + kinds
         return -np.log(np.where(seen > 0, (together + kinds * unigram) / np.maximum(seen, 1), unigram))
+
+
+MOST_TOKENS = 10_000_000
+"""Of a longer text only so many are counted: sorting their pairs takes about a second."""
+
+
+def entropy_of_counts(counts: np.ndarray[Any, Any]) -> float:
+    """-Σ p ln p in nats of the relative frequencies p; zeros count nothing."""
+    positive = counts[counts > 0].astype(np.float64)
+    total = positive.sum()
+    return float(math.log(total) - (positive * np.log(positive)).sum() / total) if total else 0.0

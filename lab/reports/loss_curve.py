@@ -13,9 +13,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINES
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import open_regular
+from lab.core.safe_open import JSON_ERRORS, LARGEST_LINES, open_regular
 from lab.runs.run_schema import Metric
 
 POINTS = 128

@@ -4,9 +4,11 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from lab.core.number_format import fixed, perplexity, whole
-from lab.core.uniform_baseline import uniform_baseline
+from lab.core.safetensors_file import is_whole, read_metadata, step_of
 from lab.runs.evaluation_coverage import at_the_end, during_training
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Status
+from models.config import uniform_baseline
 
 if TYPE_CHECKING:
     from lab.runs.loss_history import LossHistory
@@ -74,3 +76,27 @@ def _validation_loss(step: int, val_loss: float, history: "LossHistory", general
     apart = fixed(abs(round(val_loss, 2) - round(loss, 2)), 2)
     beside = f" than the training loss of {then} at step {whole(step)}" if has_moved else ""
     return f"Validation loss {fixed(val_loss, 2)}{without}, {apart} {'higher' if val_loss > loss else 'lower'}{beside}"
+
+
+def saved_step(run: Run) -> int | None:
+    """The step that training would resume from; None where no checkpoint is whole."""
+    for name in ("last", "previous"):
+        path = run.path / f"{name}.safetensors"
+        step = step_of(read_metadata(path))
+        if step is not None and is_whole(path):
+            return step
+    return None
+
+
+def stopped_in_words(run: Run, resume: str) -> tuple[str, bool]:
+    """A sentence on a stopped run, and True if its step is saved. `resume` is the command that resumes it."""
+    status, saved = run.status(), saved_step(run)
+    message = f" {status.message}" if status.message else ""
+    if saved == status.step:
+        return f"{run.name} is stopped at step {saved} and saved.{message} `{resume}` resumes it.", True
+    if saved is None:
+        return f"{run.name} is stopped at step {status.step}, and no checkpoint of it is whole.{message}", False
+    return (
+        f"{run.name} is stopped at step {status.step}, which is not saved: its last whole checkpoint is of step {saved}."
+        f"{message} `{resume}` resumes from there."
+    ), False

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.visible_text import quoted
-from lab.runs.home_folder import demo, home
-from lab.runs.origin.run_origin import IMPORTABLE
+from lab.runs.home_folder import LONGEST_NAME, demo, home
+from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
-from lab.runs.run_names import LONGEST_NAME
 
 
 def is_run(path: Path) -> bool:

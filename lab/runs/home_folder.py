@@ -1,8 +1,14 @@
-"""The home folder of runs and the demo model: `$LLMLAB_HOME`, the source checkout, or the platform's data folder."""
+"""The home folder of runs, the demo model, and the names that a run may have."""
 
 import functools
+import itertools
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+
+from lab.core.errors import UserError
+from lab.core.visible_text import quoted
 
 
 @functools.cache
@@ -47,3 +53,42 @@ def demo() -> Path:
     """The trained model that ships with the lab."""
     checkout = source_checkout()
     return checkout / "checkpoints" / "demo" if checkout else Path(__file__).resolve().parents[1] / "demo"
+
+
+LONGEST_NAME = 100
+LONGEST_NAME_BYTES = 240
+"""Longest name in UTF-8; file systems allow 255 bytes."""
+
+
+def check_name(name: str) -> str:
+    """The name, if it is allowed for a run.
+
+    Raises:
+        UserError: if it is empty, too long, hidden, reserved, or no plain name of a folder.
+    """
+    if not name or len(name) > LONGEST_NAME:
+        raise UserError(f"A run's name must have 1 to {LONGEST_NAME} characters, not {len(name)}.")
+    if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name != name.strip() or name[0] in ".-":
+        raise UserError(
+            f"{quoted(name)} cannot be a run's name: use letters, digits, spaces, - and _, and begin with no dot or dash."
+        )
+    if len(name.encode()) > LONGEST_NAME_BYTES:
+        raise UserError(
+            f"{name} is too long for the name of a folder: {len(name.encode())} bytes, of {LONGEST_NAME_BYTES} at most."
+        )
+    if name == "demo":
+        raise UserError("demo is the name of the model that ships with the lab; choose another name.")
+    return name
+
+
+def free_names(asked: str | None, text_name: str, home: Path) -> Iterator[str]:
+    """The name that was asked for; or the text's name, with a counter from 2 on while it is taken."""
+    if asked is not None:
+        yield asked
+        return
+    base = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", text_name).strip(" .-")[: LONGEST_NAME - 10].strip() or "text"
+    base = base if base.isprintable() and base != "demo" else "text"
+    for number in itertools.count(1):
+        name = base if number == 1 else f"{base}-{number}"
+        if not os.path.lexists(home / name):
+            yield name

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import os_error_in_words
-from lab.core.bounded_json import LARGEST_TOKENIZER
 from lab.core.errors import UserError
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
 from lab.runs.run_folder import Run
 
 if TYPE_CHECKING:

@@ -1,6 +1,9 @@
-"""Append to and follow metrics.jsonl and other JSON-lines files: a line is appended whole or not at all."""
+"""Append to and follow metrics.jsonl, other JSON-lines files and TensorBoard's: a line is appended whole or not at all."""
 
+import importlib.util
+import io
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
@@ -8,11 +11,9 @@ from typing import BinaryIO, Generic, TypeVar
 import msgspec
 
 from lab.core.atomic_io import append_whole, replace_atomic
-from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINE, LARGEST_LINES
-from lab.core.errors import DamagedFileError
-from lab.core.last_lines import lines_backwards
-from lab.core.safe_open import open_regular, open_to_append
-from lab.runs.run_schema import Event, Insight, Metric, Sample
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safe_open import JSON_ERRORS, LARGEST_LINE, LARGEST_LINES, lines_backwards, open_regular, open_to_append
+from lab.runs.run_schema import Event, Insight, LogTo, Metric, Sample
 
 MetricLine = TypeVar("MetricLine", bound=msgspec.Struct)
 StepLine = TypeVar("StepLine", Metric, Sample, Event, Insight)
@@ -145,3 +146,42 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
         if len(line) == LARGEST_LINE:
             raise DamagedFileError(path, f"is damaged: it has a line of more than {LARGEST_LINE:,} bytes")
         yield line
+
+
+SCALARS = ("loss", "val_loss", "bits_per_byte", "lr", "grad_norm", "tokens_per_second")
+
+
+def check_log_to(log_to: LogTo) -> None:
+    """Check that the package is here. Raises UserError."""
+    if log_to == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
+        raise UserError("--log-to tensorboard needs the package tensorboard: pip install 'llmlab[tensorboard]' adds it.")
+
+
+class TensorBoardLog:
+    """Appends each step's metrics as one TensorBoard event, whole or not at all.
+
+    Raises:
+        UserError: if the package has been removed since.
+        OSError: as the system says; what was written of that event is taken back.
+    """
+
+    def __init__(self, folder: Path, saved_step: int | None) -> None:
+        """TensorBoard then forgets the events of steps after `saved_step`, which are trained again."""
+        check_log_to("tensorboard")
+        folder.mkdir(exist_ok=True)
+        now = time.time()
+        self._descriptor = open_to_append(folder / f"events.out.tfevents.{now:.6f}.{os.getpid()}")
+        self._append(wall_time=now, file_version="brain.Event:2")
+        self._append(wall_time=now, step=0 if saved_step is None else saved_step + 1, session_log={"status": "START"})
+
+    def write(self, metric: Metric) -> None:
+        values = [{"tag": name, "simple_value": value} for name in SCALARS if (value := getattr(metric, name)) is not None]
+        self._append(wall_time=time.time(), step=metric.step, summary={"value": values})
+
+    def _append(self, **fields: object) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        record = io.BytesIO()
+        RecordWriter(record).write(Event(**fields).SerializeToString())
+        append_whole(self._descriptor, record.getvalue())

@@ -11,14 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from lab.core.atomic_io import folder_lock, os_error_in_words, sync_folder
+from lab.core.atomic_io import folder_lock, is_abandoned, os_error_in_words, owner, sync_folder
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.parallel.file_owner import is_abandoned, owner
 from lab.runs.find_runs import is_run
-from lab.runs.home_folder import demo
+from lab.runs.home_folder import check_name, demo
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
-from lab.runs.run_names import check_name
 from lab.runs.unresponsive_trainer import heard_elsewhere
 
 DELETED_PREFIX = ".deleting-"
@@ -31,7 +29,7 @@ def check_new_name(run: Run, name: str) -> str:
     """The name, if the run may be given it.
 
     Raises:
-        UserError: as `lab.runs.run_names.check_name`; if it is the run's own; if something else has it.
+        UserError: as `lab.runs.home_folder.check_name`; if it is the run's own; if something else has it.
     """
     check_name(name)
     if name == run.name:

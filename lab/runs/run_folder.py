@@ -16,9 +16,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words
-from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_STATUS, decode_json, read_json
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import is_real_folder, read_regular
+from lab.core.safe_open import LARGEST_CONFIG, LARGEST_STATUS, decode_json, is_real_folder, read_json, read_regular
 from lab.core.safetensors_file import read_metadata, step_of
 from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineReader, last_line

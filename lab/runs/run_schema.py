@@ -10,12 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
-from lab.runs.gpu.gpu_use import GpuUse
-from lab.runs.origin.holdout import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout
-from lab.runs.origin.run_origin import ImportConfig, StartConfig, TuningConfig
-from lab.runs.ranks.rank_heartbeat import RankHeartbeats, ShardSetting
+from lab.runs.gpu_and_ranks import GpuUse, RankHeartbeats, ShardSetting
+from lab.runs.origin import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout, ImportConfig, StartConfig, TuningConfig
 from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision
-from models.optimizers.lr_schedule import Schedule
+from models.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 FORMAT = 1
@@ -334,7 +332,7 @@ class PartUpdate(msgspec.Struct, array_like=True):
 
 HeadScore = Literal["previous", "duplicate", "induction"]
 HEAD_SCORES: tuple[HeadScore, ...] = get_args(HeadScore)
-"""Scores of an attention head, from 0 to 1; `lab.reports.head_scores` defines them."""
+"""Scores of an attention head, from 0 to 1; `lab.reports.insights` defines them."""
 
 
 def _at_most(limit: Limit) -> Meta:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINES
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.last_lines import lines_backwards
 from lab.core.number_format import duration, whole
-from lab.core.safe_open import open_regular
+from lab.core.safe_open import JSON_ERRORS, LARGEST_LINES, lines_backwards, open_regular
 from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
-from lab.runs.origin.run_origin import imported_in_words, started_in_words, tuned_in_words
+from lab.runs.origin import imported_in_words, started_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig

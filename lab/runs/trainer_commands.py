@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from lab.core.atomic_io import temporary_beside, write_synced
-from lab.core.bounded_json import LARGEST_COMMAND
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import is_real_folder, read_regular
+from lab.core.safe_open import LARGEST_COMMAND, is_real_folder, read_regular
 
 CommandName = Literal["pause", "resume", "stop", "save", "sample", "discard"]
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)

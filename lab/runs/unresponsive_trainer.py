@@ -4,9 +4,8 @@ import os
 import time
 from collections.abc import Sequence
 
-from lab.core.last_lines import last_text_line
 from lab.core.number_format import duration
-from lab.core.safe_open import open_regular
+from lab.core.safe_open import last_text_line, open_regular
 from lab.core.visible_text import visible
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_schema import Status

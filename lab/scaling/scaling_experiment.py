@@ -20,17 +20,16 @@ from typing import Literal
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words, write_atomic
-from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_STATUS, read_json
+from lab.core.detached_process import DetachedProcess
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import refuse_link, run_folder_mode
+from lab.core.safe_open import LARGEST_CONFIG, LARGEST_STATUS, read_json, refuse_link, run_folder_mode
 from lab.runs import trainer_commands
 from lab.runs.find_runs import is_run
+from lab.runs.home_folder import check_name, scaling_folder
 from lab.runs.home_folder import home as home_of_runs
-from lab.runs.home_folder import scaling_folder
 from lab.runs.rename_delete import delete_runs
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
-from lab.runs.run_names import check_name
 from lab.runs.run_schema import Count, Fraction, Sentence
 from lab.runs.run_summary import fraction_done
 from lab.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
@@ -303,3 +302,32 @@ def _size_progress(name: str, number: int, run: Run | None) -> SizeProgress:
         return SizeProgress(name, number, None, "waiting", 0.0, 0.0)
     status = run.status()
     return SizeProgress(name, number, run, run.phase_of(status), fraction_done(run.config, status), status.seconds)
+
+
+def start_scaling(experiment: ScalingExperiment, plan: ScalingPlan | None = None) -> None:
+    """Start its process, and return when that owns the experiment. With a `plan`, a new experiment is made of it first.
+
+    The process belongs to no terminal and outlives this one. Where one runs already, in another lab, nothing happens.
+
+    Raises:
+        UserError: what `ScalingExperiment.create` raises with a plan, and `ScalingExperiment.plan` without; if the process ends
+            at once, with the reason.
+    """
+    if plan is not None:
+        experiment.create(plan)
+    else:
+        experiment.plan()
+    if experiment.is_running():
+        return
+    try:
+        process = DetachedProcess(
+            "lab.scaling.scaling_process", [str(experiment.path)], log=experiment.log_path, folder=experiment.path
+        )
+    except OSError as error:
+        raise os_error_in_words(error, f"start {experiment.name}") from error
+
+    def has_begun() -> bool:
+        """True also where another lab was quicker."""
+        return experiment.status().pid == process.pid or (process.returncode is not None and experiment.is_running())
+
+    process.wait_for_start(has_begun, f"The process of {experiment.name}")

@@ -20,10 +20,10 @@ from lab.data.text_source import open_corpus, sources_of
 from lab.planning.estimates.measure_step_time import StepTimer
 from lab.planning.resolve_run import ResolvedRun, TextSize, resolve
 from lab.planning.run_request import RunRequest
-from lab.runs.origin.holdout import LONGEST_SOURCE
+from lab.runs.origin import LONGEST_SOURCE
 from lab.runs.run_schema import Count, UnixTime, Word
 from models.config import LARGEST, ModelConfig
-from models.optimizers.lr_schedule import DECAY
+from models.lr_schedule import DECAY
 from models.parameter_count import parameter_count
 
 FORMAT = 1

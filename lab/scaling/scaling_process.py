@@ -14,8 +14,8 @@ import filelock
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words
+from lab.core.detached_process import lower_priority
 from lab.core.errors import UserError, name_error
-from lab.core.parallel.detached_process import lower_priority
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.runs import trainer_commands

@@ -4,7 +4,7 @@ import math
 
 from lab.core.number_format import count, duration, fixed, probability, significant, whole
 from lab.core.visible_text import visible
-from lab.planning.memorization import memorizing_epochs
+from lab.planning.default_hyperparameters import memorizing_epochs
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_summary import PHASES
 from lab.scaling.scaling_experiment import ScalingProgress, SizeProgress

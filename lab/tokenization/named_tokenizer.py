@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from lab.runs.find_runs import find_run, open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Stamp, file_stamp
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -79,3 +80,24 @@ class TokenizerCache:
                 found = open_tokenizer(source, run)
                 self._opened[source, run] = _Opened(found, path, stamp)
             return found
+
+
+def special_sentence(tokenizer: "Tokenizer", text: str, special: bool) -> str:
+    """Sentence on the first text of a special token: its reading here, and the other one; empty if there is none.
+
+    `special` says that it is read as the special token, where the tokenizer has it.
+    """
+    found = min((each for each in tokenizer.special if each in text), key=text.index, default="")
+    if not found:
+        return f'"{END_OF_TEXT}" is plain text: this tokenizer has no special token.' if END_OF_TEXT in text else ""
+    plain = tokenizer.encode(found)
+    pieces = " ".join(tokenizer.label(id) for id in plain)
+    if special:
+        return (
+            f'"{found}" is read as the special token {tokenizer.special[found]}, one token that plain text never gives. '
+            f"As plain text: {len(plain)} tokens, {pieces}."
+        )
+    return (
+        f'"{found}" is read as plain text, as all text that is trained on or typed: {len(plain)} tokens, {pieces}. '
+        f"The special token would be one: {tokenizer.special[found]}."
+    )

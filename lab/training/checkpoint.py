@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lab.core.atomic_io import sync_folder, temporary_beside
-from lab.core.bounded_json import LARGEST_CONFIG
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import LARGEST_CONFIG, read_regular
 from lab.core.safetensors_file import check_whole, read_header
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import (

@@ -3,7 +3,7 @@
 from lab.runs.run_schema import TrainConfig
 from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import Clock, Throughput
-from models.optimizers.lr_schedule import schedule_factor
+from models.lr_schedule import schedule_factor
 
 
 def is_evaluation_due(train: TrainConfig, step: int) -> bool:

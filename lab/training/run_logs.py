@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 from lab.core.atomic_io import is_disk_full, os_error_in_words
 from lab.runs import snapshots
-from lab.runs.metrics_log import LineWriter, keep_lines_up_to
+from lab.runs.metrics_log import LineWriter, TensorBoardLog, keep_lines_up_to
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, EventKind, Insight, Metric, Sample
-from lab.runs.tensorboard_log import TensorBoardLog
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import Clock

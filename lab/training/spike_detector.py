@@ -5,8 +5,8 @@ from statistics import fmean, pstdev
 
 import msgspec
 
-from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.run_schema import RunConfig
+from models.config import uniform_baseline
 
 WINDOW = 100
 """Losses of ordinary steps that a new loss is compared with."""

@@ -5,10 +5,9 @@ import shlex
 from collections.abc import Callable
 
 from lab.core.atomic_io import os_error_in_words
+from lab.core.detached_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError
 from lab.core.machine import cores, machine
-from lab.core.parallel.detached_process import DetachedProcess
-from lab.core.torch_environment import torch_environment
 from lab.planning.device import check_ranks
 from lab.planning.run_request import SettingError
 from lab.runs.rename_delete import refuse_if_gone

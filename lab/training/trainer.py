@@ -21,9 +21,9 @@ import filelock
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, remove_leftovers
+from lab.core.detached_process import lower_priority
 from lab.core.errors import UserError, name_error
 from lab.core.machine import machine
-from lab.core.parallel.detached_process import lower_priority
 from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
 from lab.runs.rename_delete import refuse_if_gone

@@ -18,8 +18,7 @@ from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.autotune import choose_compute
 from lab.planning.estimates.memory_estimate import check_memory
-from lab.planning.gpu.card import describe_card, emulates, processor_of
-from lab.planning.gpu.compile_choice import choose_compile, planned_seconds
+from lab.planning.gpu_card import choose_compile, describe_card, emulates, planned_seconds, processor_of
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig, TrainConfig
@@ -31,9 +30,8 @@ from lab.training.checkpoint import LoadedCheckpoint, ShardedState
 from lab.training.distributed.one_rank import OneRank, Ranks
 from lab.training.thread_back_off import ThreadBackOff
 from lab.training.trainer_state import TrainerState
-from models.autocast import autocast
-from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer, muon_dtype, set_muon_dtype
+from models.gpt import GPT, autocast
+from models.optimizers import make_optimizer, muon_dtype, set_muon_dtype
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 

@@ -9,8 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from lab.core.number_format import probability, whole
 from lab.data.statistics import statistics_view
-from lab.data.statistics.text_profile import TextProfile
-from lab.data.statistics.text_sample import TextSample
+from lab.data.statistics.text_profile import TextProfile, TextSample
 from lab.views.blocks import Table
 from screens.blocks.bars_and_shades import EIGHTHS_UP
 from screens.blocks.table_layout import lay_table

@@ -19,8 +19,7 @@ from textual.worker import get_current_worker
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
-from lab.data.statistics.text_profile import TextProfile, read_profile
-from lab.data.statistics.text_sample import TextSample, places_of, random_start, read_sample
+from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
 from screens.blocks.piece_view import PieceView
 from screens.data.data_page import ChosenText, DataPage

@@ -15,8 +15,7 @@ from textual.widgets import Label
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
-from lab.planning.sequence_preview import TextSplit, TrainingTokens, tokenize_start
-from lab.planning.split_process import SplitRequest, run_split_process
+from lab.planning.sequence_preview import SplitRequest, TextSplit, TrainingTokens, run_split_process, tokenize_start
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerKind

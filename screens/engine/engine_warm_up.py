@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from lab.core.spare_capacity import has_spare_capacity
+from lab.core.machine import has_spare_capacity
 from lab.engine.client import EngineClient, EngineDied
 
 SECONDS_BETWEEN_TRIES = 10.0

@@ -14,8 +14,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from lab.lessons.lesson import Lesson
-from lab.lessons.load_lessons import lessons_and_problems
+from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget

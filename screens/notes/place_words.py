@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.core.visible_text import shortened, visible
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
-from lab.lessons.load_lessons import claim_titles, lessons_and_problems
+from lab.lessons.lesson import claim_titles, lessons_and_problems
 from lab.one_step.step_stages import STAGES as STEP_STAGES
 from lab.views.screen_state import ScreenState
 

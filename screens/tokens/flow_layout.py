@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.tokenization.wrap_rows import Ints, wrap_rows
+from lab.tokenization.token_alignment import Ints, wrap_rows
 
 NO_TOKENS = np.zeros(0, np.int64)
 

@@ -23,7 +23,7 @@ from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer
-    from lab.tokenization.token_family import TokenFamilies
+    from lab.tokenization.token_facts import TokenFamilies
     from lab.tokenization.token_frequencies import TokenFrequencies
     from lab.tokenization.token_views import TokenLabels, TokenView
     from lab.tokenization.tokenized_text import TokenizedText
@@ -186,7 +186,7 @@ class StripPage(TextPage):
     def show_answer(self, result: StripAnswer) -> None:
         if result.job.named is not self.named:
             return
-        from lab.tokenization.special_text import special_sentence
+        from lab.tokenization.named_tokenizer import special_sentence
 
         self._shown = result
         tokenized = result.tokenized
@@ -251,7 +251,7 @@ class StripPage(TextPage):
 
     def _show_card(self, index: int) -> None:
         from lab.core.number_format import whole
-        from lab.tokenization import token_card
+        from lab.tokenization import token_facts
         from lab.tokenization.token_statistics import quoted_label
 
         shown = self._shown
@@ -261,19 +261,19 @@ class StripPage(TextPage):
         tokenizer, ids = shown.tokenized.tokenizer, shown.tokenized.ids
         id_ = ids[min(index, len(ids) - 1)]
         known = self._background.get(shown.job.named)
-        relatives = token_card.family_labels(tokenizer, known.families, id_) if known else []
+        relatives = token_facts.family_labels(tokenizer, known.families, id_) if known else []
         facts = (
-            ("merge", token_card.merge_fact(tokenizer, id_)),
-            ("bytes", token_card.bytes_fact(tokenizer, id_)),
+            ("merge", token_facts.merge_fact(tokenizer, id_)),
+            ("bytes", token_facts.bytes_fact(tokenizer, id_)),
             ("here", f"{whole(ids.count(id_))} of {whole(len(ids))} tokens"),
             ("corpus", self._corpus_fact(known, id_)),
         )
         title = f"token {whole(index + 1)} of {whole(len(ids))}: {quoted_label(tokenizer, id_)} = {id_}"
-        card = CardFacts(title, token_card.tree_rows(tokenizer, id_), facts, relatives)
+        card = CardFacts(title, token_facts.tree_rows(tokenizer, id_), facts, relatives)
         self.query_one(TokenCard).show(card)
 
     def _corpus_fact(self, known: Background | None, id_: int) -> str:
-        from lab.tokenization.token_card import frequency_fact
+        from lab.tokenization.token_facts import frequency_fact
 
         if known is None or (known.frequencies is None and not known.problem):
             return "being counted …"
@@ -291,7 +291,7 @@ class StripPage(TextPage):
     @work(thread=True, group="count", exit_on_error=True)
     def _count_in_thread(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
         from lab.tokenization.corpus_of_tokenizer import CountStoppedError, frequencies_for
-        from lab.tokenization.token_family import TokenFamilies
+        from lab.tokenization.token_facts import TokenFamilies
 
         asked: Asked = (named, run, source, encoding, cleaning)
         known = self._background.get(named)

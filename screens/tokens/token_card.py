@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.binding import Binding
 from textual.strip import Strip
 
-from lab.tokenization.token_card import TreeRow
+from lab.tokenization.token_facts import TreeRow
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import Piece, fit, wrap
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.strip import Strip
 
-from lab.tokenization.wrap_rows import Ints
+from lab.tokenization.token_alignment import Ints
 from screens.colour.palette import palette_of
 from screens.colour.token_cycle import CYCLE, cycle_style
 from screens.tokens.flow_layout import NO_TOKENS, NONE_JOINED, FlowLayout, JoinedCharacters, lay_tokens

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
     """The figure of a vocabulary whose tokens have been counted."""
     from lab.core.number_format import MINUS, fixed, whole
+    from lab.tokenization.token_frequencies import zipf_curve
     from lab.tokenization.token_statistics import quoted_label
-    from lab.tokenization.zipf_curve import zipf_curve
 
     frequencies = facts.frequencies
     assert frequencies is not None

@@ -25,9 +25,9 @@ from lab.planning.preparation.prepare_text import PrepareProgress, Progress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
+from lab.planning.sequence_preview import SplitRequest, run_split_process
 from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, settings_of_base
 from lab.planning.settings_table import Settings
-from lab.planning.split_process import SplitRequest, run_split_process
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run

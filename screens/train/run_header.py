@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.runs.ranks.rank_heartbeat import ranks_in_words
+from lab.runs.gpu_and_ranks import ranks_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED
 from lab.runs.run_summary import fraction_done, origin_in_short, planned_length, shown_phase, time_left
 from screens.train.watched_run import WatchedRun

@@ -6,11 +6,11 @@ import math
 from bisect import bisect_right
 
 from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
-from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.evaluation_coverage import at_the_end, during_training
-from lab.runs.gpu.gpu_use import GpuUse
+from lab.runs.gpu_and_ranks import GpuUse
 from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.run_summary import planned_steps, time_left
+from models.config import uniform_baseline
 from screens.plot.figure import EVENT_SIGNS
 from screens.plot.plot_settings import SMOOTHINGS
 from screens.train.run_plots import RunPlots

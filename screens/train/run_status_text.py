@@ -10,8 +10,7 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import NO_LEVEL, VerdictLine, verdict_line
-from lab.runs.gpu.gpu_use import gpu_in_words
-from lab.runs.ranks.rank_heartbeat import ranks_in_words
+from lab.runs.gpu_and_ranks import gpu_in_words, ranks_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
 from lab.runs.run_summary import owner_in_words

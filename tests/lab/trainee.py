@@ -6,7 +6,7 @@ from lab.runs.run_folder import Run
 from lab.training.checkpoint import load_checkpoint, optimizer_tensors, save_checkpoint
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer
+from models.optimizers import make_optimizer
 
 
 class Trainee:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.fast_dropout import Dropout, dropout
+from models.attention_kernels import Dropout, fast_dropout
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -13,7 +13,7 @@ from models.fast_dropout import Dropout, dropout
 def test_numbers_are_dropped_as_often_as_asked_and_the_others_scaled(p: float, dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     x = torch.ones(400, 301, dtype=dtype)
-    y = dropout(x, p)
+    y = fast_dropout(x, p)
     assert y.dtype == dtype
     assert y.unique().tolist() == [0.0, torch.tensor(1 / (1 - p), dtype=dtype).item()]
     deviation = math.sqrt(p * (1 - p) / y.numel())
@@ -29,7 +29,7 @@ def test_half_precision_scales_by_the_exact_factor_and_rounds_only_the_result(p:
     """A factor that is rounded itself would move the mean: 1 / 0.9 is 1.1094 in bf16."""
     torch.manual_seed(5)
     x = torch.rand(300_000).to(dtype).requires_grad_()
-    y = dropout(x, p)
+    y = fast_dropout(x, p)
     kept = y != 0
     assert torch.equal(y[kept], (x.detach()[kept].float() / (1 - p)).to(dtype))
     factors = y[kept].double() / x.detach()[kept].double()
@@ -42,7 +42,7 @@ def test_half_precision_scales_by_the_exact_factor_and_rounds_only_the_result(p:
 
 def test_neighbours_are_dropped_independently() -> None:
     torch.manual_seed(2)
-    zero = (dropout(torch.ones(400_000), 0.3) == 0).double()
+    zero = (fast_dropout(torch.ones(400_000), 0.3) == 0).double()
     for lag in (1, 2, 3, 4, 8):
         both = (zero[:-lag] * zero[lag:]).mean().item()
         assert abs(both - 0.09) < 0.004
@@ -51,10 +51,10 @@ def test_neighbours_are_dropped_independently() -> None:
 def test_the_mask_follows_from_the_seed_and_is_the_gradient() -> None:
     x = torch.randn(7, 9, requires_grad=True)  # 63 numbers: no multiple of what the generator gives at a time
     torch.manual_seed(3)
-    first = dropout(x, 0.4)
+    first = fast_dropout(x, 0.4)
     torch.manual_seed(3)
-    assert torch.equal(dropout(x, 0.4), first)
-    assert not torch.equal(dropout(x, 0.4), first)
+    assert torch.equal(fast_dropout(x, 0.4), first)
+    assert not torch.equal(fast_dropout(x, 0.4), first)
     first.sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, torch.where(first == 0, 0.0, torch.tensor(1 / 0.6)))
@@ -64,13 +64,13 @@ def test_the_mask_follows_from_the_seed_and_is_the_gradient() -> None:
 def test_a_strided_input_is_dropped_by_place() -> None:
     x = torch.arange(1.0, 25.0).view(4, 6)
     torch.manual_seed(4)
-    turned = dropout(x.T, 0.5)
+    turned = fast_dropout(x.T, 0.5)
     torch.manual_seed(4)
-    assert torch.equal(turned, dropout(x.T.contiguous(), 0.5))
+    assert torch.equal(turned, fast_dropout(x.T.contiguous(), 0.5))
 
 
 def test_nothing_is_dropped_at_zero_or_when_the_model_is_used() -> None:
     x = torch.randn(5, 5)
-    assert torch.equal(dropout(x, 0.0), x)
+    assert torch.equal(fast_dropout(x, 0.0), x)
     assert torch.equal(Dropout(0.5).eval()(x), x)
     assert not torch.equal(Dropout(0.5).train()(x), x)

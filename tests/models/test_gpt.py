@@ -10,11 +10,10 @@ from torch import Tensor
 
 from models import attention_kernels, chunked_cross_entropy
 from models.attention_kernels import causal_attention
+from models.cached_decoding import OneTokenDecoder, supports_decode
 from models.config import ModelConfig
-from models.gpt import GPT
+from models.gpt import GPT, KVCache
 from models.hugging_face_weights import to_hugging_face
-from models.kv_cache import KVCache
-from models.kv_cache_decode import OneTokenDecoder, supports_decode
 
 SHAPES = [
     {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},

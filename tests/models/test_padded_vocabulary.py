@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from models import chunked_cross_entropy as head
-from models.autocast import autocast
 from models.config import ModelConfig
-from models.gpt import GPT
+from models.gpt import GPT, autocast
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.config import PRESETS, ModelConfig
-from models.gpt import GPT
-from models.kv_cache import KVCache
+from models.gpt import GPT, KVCache
 from models.parameter_count import (
     activation_bytes,
     by_part,

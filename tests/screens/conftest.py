@@ -26,11 +26,11 @@ from textual.worker import NoActiveWorker, Worker, get_current_worker
 import screens
 from lab.core.errors import UserError
 from lab.core.machine import Machine
-from lab.core.parallel.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
+from lab.core.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import is_builtin
 from lab.data.statistics import text_statistics
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
     HEAD_SCORES,
@@ -443,14 +443,14 @@ def _built_in_texts_are_counted_once() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def texts_are_read_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let threads do what screens ask processes for, which take a quarter of a second to start."""
-    for module in ("lab.planning.split_process", "lab.data.cleaning.funnel_process"):
+    for module in ("lab.planning.sequence_preview", "lab.data.cleaning.measure_funnel"):
         monkeypatch.setattr(f"{module}.ask_process", ask_thread)
 
 
 @pytest.fixture
 def texts_are_read_in_processes(texts_are_read_in_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let processes do it, as they do for users."""
-    for module in ("lab.planning.split_process", "lab.data.cleaning.funnel_process"):
+    for module in ("lab.planning.sequence_preview", "lab.data.cleaning.measure_funnel"):
         monkeypatch.setattr(f"{module}.ask_process", ask_process)
 
 

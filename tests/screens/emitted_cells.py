@@ -3,7 +3,7 @@
 from rich.cells import cell_len
 from textual.app import App
 
-from lab.core.terminal.ascii_marks import BRAILLE, MARKS
+from lab.core.terminal import BRAILLE, MARKS
 from screens.app_state import NAMES_OF_KEYS
 from tests.e2e.screen_grid import ScreenGrid
 

@@ -19,14 +19,14 @@ from lab.bench.bench_history import BenchRow
 from lab.bench.end_trainer import end_trainer
 from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
 from lab.bench.timed_process import TimedProcess, time_in_turns
+from lab.core.detached_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.machine import cores, has_cuda, no_cuda_reason
 from lab.core.number_format import counted, fixed
-from lab.core.torch_environment import torch_environment
-from lab.planning.gpu.model_flops_utilization import peak_flops, utilization
+from lab.planning.device import engine_threads
+from lab.planning.gpu_card import peak_flops, utilization
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.planning.threads import engine_threads
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
 from models.config import PRESETS, ModelConfig

@@ -20,10 +20,9 @@ from lab.training.acceleration.batch_feed import BatchFeed
 from lab.training.acceleration.compilation import compile_parts
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.trainer_state import TrainerState
-from models.autocast import autocast
 from models.config import ModelConfig
-from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer
+from models.gpt import GPT, autocast
+from models.optimizers import make_optimizer
 from models.parameter_count import flops_per_token
 
 

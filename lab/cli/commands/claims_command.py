@@ -11,8 +11,7 @@ from lab.core.errors import UserError
 from lab.core.visible_text import quoted
 
 if TYPE_CHECKING:
-    from lab.lessons.claim_checker.check_claim import CheckedClaim
-    from lab.lessons.claim_checker.claim import Claim
+    from lab.lessons.claim import CheckedClaim, Claim
 
 WIDTH = 80
 """Columns of the text."""
@@ -29,7 +28,7 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
     For each: the claim, its verdict, the note that holds, and what was measured.
     """
     from lab.data.default_prompts import first_prompt
-    from lab.lessons.claim_checker.load_claims import load_claims
+    from lab.lessons.claim import load_claims
     from lab.runs.find_runs import open_run
 
     found = load_claims()
@@ -60,8 +59,8 @@ def _checker(run: str, checkpoint: str, prompt: str) -> "Callable[[Claim], Check
     from lab.experiments.experiment_context import ExperimentContext
     from lab.experiments.experiment_registry import run_experiment
     from lab.inspect.model_cache import ModelCache
-    from lab.lessons.claim_checker.check_claim import check_claim, unchecked
-    from lab.planning.threads import generation_threads
+    from lab.lessons.claim import check_claim, unchecked
+    from lab.planning.device import generation_threads
     from models.unembed import finish
 
     models = ModelCache()
@@ -82,7 +81,7 @@ def _checker(run: str, checkpoint: str, prompt: str) -> "Callable[[Claim], Check
 
 def _as_text(checked: "CheckedClaim") -> str:
     """The claim and its verdict, then indented the note that holds, the explanation and the sources."""
-    from lab.lessons.claim_checker.claim import TITLES
+    from lab.lessons.claim import TITLES
 
     label = "In the notes" if checked.verdict == "true" else "Write instead"
     parts = [checked.reason, f"{label}: {checked.instead()}" if checked.instead() else "", checked.explanation()]

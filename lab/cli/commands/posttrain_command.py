@@ -16,7 +16,7 @@ from lab.core.errors import UserError
 from lab.core.limits import Limit
 
 if TYPE_CHECKING:
-    from lab.posttraining.history import PosttrainingFollower, PosttrainingHistory
+    from lab.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory
     from lab.posttraining.progress_log import Round, SftStep
     from lab.views.blocks import View
 
@@ -47,7 +47,7 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
 
     It runs in a separate process, with low priority. Ctrl-C, or closing the terminal, ends the following only.
     """
-    from lab.posttraining.history import PosttrainingFollower
+    from lab.posttraining.posttraining_history import PosttrainingFollower
     from lab.posttraining.result_swap import settle_if_idle
     from lab.posttraining.settings import PosttrainSettings
     from lab.posttraining.start_process import start_posttraining, stop_posttraining
@@ -114,7 +114,7 @@ def _step_line(step: "SftStep") -> str:
 
 
 def _round_line(line: "Round") -> str:
-    from lab.posttraining.reading import NAMES, shown_answer
+    from lab.posttraining.posttraining_views import NAMES, shown_answer
 
     words = (
         f"{NAMES[line.model]} {line.round}/{line.rounds}",
@@ -142,7 +142,7 @@ def result(history: "PosttrainingHistory") -> dict[str, Any]:
 
 def report(history: "PosttrainingHistory") -> None:
     """Print the result as tables with sentences."""
-    from lab.posttraining.reading import comparison_view, rounds_view, sft_view
+    from lab.posttraining.posttraining_views import comparison_view, rounds_view, sft_view
 
     for view in (sft_view(history), rounds_view(history), comparison_view(history)):
         _print(view)

@@ -61,7 +61,7 @@ def _prompt_report(run: "Run", prompt: str, checkpoint: str) -> "PromptReport":
     from lab.inspect.open_model import load_open_model
     from lab.inspect.prompt_report import prompt_report
     from lab.inspect.trace_cache import TraceCache
-    from lab.planning.threads import generation_threads
+    from lab.planning.device import generation_threads
     from models.unembed import finish
 
     torch.set_num_threads(generation_threads(run.config.model, cores()))

@@ -26,7 +26,7 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
     """
     from lab.core.machine import machine
     from lab.planning.device import gpu_ranks
-    from lab.reports.saved_step import saved_step
+    from lab.reports.run_sentence import saved_step
     from lab.runs.find_runs import open_run
     from lab.training.start_trainer import refuse_to_start
 

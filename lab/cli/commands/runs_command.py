@@ -11,8 +11,8 @@ from lab.cli.table_output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.evaluation_coverage import EvaluatedShare
-from lab.runs.origin.holdout import CopiedShare
-from lab.runs.ranks.rank_heartbeat import RankHeartbeat, ranks_in_words
+from lab.runs.gpu_and_ranks import RankHeartbeat, ranks_in_words
+from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.unresponsive_trainer import unresponsive_reason

@@ -106,9 +106,8 @@ def scaling(
     against compute. TEXT is as for `llmlab train`; without it, 20 MB of the built-in `stories`. An experiment that was stopped or
     killed is resumed by the same command, and one that has finished is shown. Ctrl-C ends the following only.
     """
-    from lab.scaling.scaling_experiment import ScalingExperiment
+    from lab.scaling.scaling_experiment import ScalingExperiment, start_scaling
     from lab.scaling.scaling_plan import ScalingPlan
-    from lab.scaling.start_scaling import start_scaling
 
     if as_json + detach + stops + deletes > 1:
         raise click.UsageError("Give only one of --json, --detach, --stop and --delete.", click.get_current_context())

@@ -161,7 +161,7 @@ def _say_what_is_not_tokenized(corpus: "Corpus | None") -> None:
 def _typed(text: str) -> "Corpus":
     """A text given on the command line as a corpus."""
     from lab.data.corpus import Corpus
-    from lab.data.document_part import one_document
+    from lab.data.text_chunks import one_document
 
     size = len(text.encode("utf-8", "replace"))
     return Corpus("the text", "", "utf-8", size, lambda: one_document([(text, size)]))

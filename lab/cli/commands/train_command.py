@@ -15,10 +15,10 @@ from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
-from lab.planning.default_length import default_steps_in_words
+from lab.planning.default_hyperparameters import default_steps_in_words
 from lab.planning.settings_table import SETTINGS, Setting
 from lab.runs.home_folder import home
-from lab.runs.origin.holdout import LAST_TENTH
+from lab.runs.origin import LAST_TENTH
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
 from models.parameter_count import parameter_count

@@ -1,4 +1,4 @@
-"""The cleaning rules, in the order in which they are applied. A new one is added here.
+"""The cleaning rules, in the order in which they are applied, and documents through them. A new one is added here.
 
 The order: first the characters, so that every later rule sees lines that end in "\\n" and letters that are whole; then frames
 and lines of no use; then personal data, so that lines that differ in an address alone become equal; then duplicate lines, which
@@ -6,23 +6,22 @@ may part a menu; then paragraphs, as the rules for lines have left them; and bla
 ones behind. So no rule makes work for those before it: a text that is cleaned twice is as it was after once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
 from lab.data.cleaning.cleaner import Cleaner
-from lab.data.cleaning.rules.blank_lines import BlankLines
+from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rules.boilerplate_lines import BoilerplateLines
-from lab.data.cleaning.rules.broken_text import BrokenText
-from lab.data.cleaning.rules.control_characters import ControlCharacters
+from lab.data.cleaning.rules.characters import BrokenText, ControlCharacters, Nfc
 from lab.data.cleaning.rules.duplicates import DuplicateLines, DuplicateParagraphs, NearDuplicates
 from lab.data.cleaning.rules.gutenberg import Gutenberg
-from lab.data.cleaning.rules.line_endings import LineEndings
+from lab.data.cleaning.rules.line_ends import BlankLines, LineEndings
 from lab.data.cleaning.rules.line_filters import LongLines, ShortLines, SymbolLines
 from lab.data.cleaning.rules.personal_data import Emails, PhoneNumbers
-from lab.data.cleaning.rules.unicode_normalization import Nfc
+from lab.data.text_chunks import DocumentPart
 from lab.runs.run_schema import DEFAULT_RULES
 
 
@@ -221,3 +220,46 @@ def typed_rules(names: Iterable[str]) -> str:
     if has_defaults:
         return ",".join(chosen)
     return ",".join(["only", *chosen]) if chosen else "none"
+
+
+def clean_documents(
+    parts: Iterable[DocumentPart], rules: Sequence[str], meter: FunnelMeter | None = None
+) -> Iterator[DocumentPart]:
+    """The documents as the rules leave them. A part without text says how much has been read while a rule holds text back, or
+    that a document begins of which nothing is left.
+
+    `meter` measures what each rule takes.
+
+    Raises:
+        UserError: if there is no rule of a name.
+    """
+    cleaners = [BY_NAME[name].cleaner() for name in in_order(rules)]
+    begun = False
+    starts = True
+    read = 0
+    for part in parts:
+        if part.starts and begun:
+            yield DocumentPart(_through(cleaners, "", meter, last=True), read, starts)
+        if part.starts:
+            begun = starts = True
+            if meter:
+                meter.begin_document()
+        read = part.read
+        text = _through(cleaners, part.text, meter, last=False)
+        if text or not starts:
+            yield DocumentPart(text, read, starts)
+            starts = False
+    if begun:
+        yield DocumentPart(_through(cleaners, "", meter, last=True), read, starts)
+    if meter:
+        meter.notes = tuple(note for cleaner in cleaners for note in cleaner.notes())
+
+
+def _through(cleaners: list[Cleaner], text: str, meter: FunnelMeter | None, *, last: bool) -> str:
+    if meter:
+        meter.begin_part(text)
+    for at, cleaner in enumerate(cleaners):
+        text = cleaner.clean(text, last) if meter is None else meter.measured(at, cleaner, text, last)
+    if meter:
+        meter.end_part(text)
+    return text

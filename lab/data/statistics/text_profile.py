@@ -1,5 +1,6 @@
-"""The profile of a text: how it was opened and decoded, and its statistics, read step by step and kept."""
+"""The profile of a text: how it was opened and decoded, its statistics, read step by step and kept, and samples of it."""
 
+import random
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import Corpus, CorpusFile, shown_source, unreadable
-from lab.data.statistics.passage_excerpts import Check
+from lab.data.statistics.passage_excerpts import Check, texts_at
 from lab.data.statistics.source_stamp import Stamp, can_be_read_again, is_one_file, source_stamp
 from lab.data.statistics.stream_statistics import TextStatistics, stream_statistics
 from lab.data.text_encoding import BYTE_ORDER_MARKS, read_head
@@ -105,3 +106,34 @@ def encoding_decision(corpus: Corpus, *, asked: bool) -> str:
     if any(head.startswith(mark) for mark, _ in BYTE_ORDER_MARKS):
         return "its byte-order mark says so"
     return EVERY_BYTE_FITS
+
+
+SAMPLE_CHARACTERS = 4_000
+
+
+@dataclass(frozen=True)
+class TextSample:
+    """`text` begins at character `start` of `total`, with line endings made alike."""
+
+    text: str
+    start: int
+    total: int
+
+
+def random_start(total: int, seed: int, length: int = SAMPLE_CHARACTERS) -> int:
+    """A place where a sample of a text of `total` characters begins; every place is as likely."""
+    return random.Random(seed).randrange(max(1, total - length + 1))
+
+
+def places_of(statistics: TextStatistics) -> int:
+    """Characters of the text that has been read, with line endings made alike: what places are counted in."""
+    return statistics.repeats.length if statistics.repeats else max(0, statistics.characters - statistics.endings.crlf)
+
+
+def read_sample(corpus: Corpus, start: int, total: int, check: Check, length: int = SAMPLE_CHARACTERS) -> TextSample:
+    """The text from character `start` on. Reads the text up to there.
+
+    Raises:
+        UserError: where the text cannot be read or decoded.
+    """
+    return TextSample(texts_at(corpus.document_parts, corpus.file_bytes, [(start, start + length)], check)[0], start, total)

@@ -2,26 +2,30 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.export_file import holds_run
 from lab.core.visible_text import shortened, visible
 from lab.exchange.hugging_face.gpt2_config import generation_config_json, gpt2_config_json
-from lab.exchange.hugging_face.model_card import model_card
-from lab.planning.unfinished_folder import unfinished_folder
-from lab.runs.home_folder import home
+from lab.exchange.hugging_face.hub_models import HUB_MODELS
+from lab.exchange.report_facts import Fact, model_facts, result_facts, shown, text_facts, training_facts
+from lab.runs.find_runs import open_run
+from lab.runs.home_folder import demo, home
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_follower import RunFollower
+from lab.runs.run_schema import RunConfig
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT, TokenizerError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 """Splits text by GPT-2's pattern and writes its bytes as characters; in decoding the reverse."""
@@ -187,3 +191,86 @@ def _stored(state: "dict[str, Tensor]", dtype: Dtype) -> "dict[str, Tensor]":
 
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
     return {name: weight.to(kind) for name, weight in to_hugging_face(state).items() if name != HEAD}
+
+
+MARKED = re.compile(r"([\\`*_{}\[\]<>#!|~$&])")
+"""Characters that Markdown or HTML may read as more than themselves."""
+
+HEADER = """---
+library_name: transformers
+pipeline_tag: text-generation
+license: {license}
+{base}tags:
+- gpt2
+---
+"""
+LICENSES = {"distilbert/distilgpt2": "apache-2.0"}
+"""Of the models on the Hub that can be imported; OpenAI's own are under the other."""
+OWN_LICENSE = "mit"
+UNKNOWN = """## License
+
+None is named: add one at `license:` above before you share the model. The text that it has learned may restrict the choice.
+"""
+USE = """## Use
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("path/of/this/folder")
+tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")
+ids = tokenizer("The", return_tensors="pt").input_ids
+print(tokenizer.decode(model.generate(ids, max_new_tokens=50, do_sample=True)[0]))
+```
+"""
+
+
+def model_card(run: Run, step: int, dtype: str) -> str:
+    """The card as Markdown; `step` is that of the exported weights, `dtype` their type in words.
+
+    Raises:
+        UserError: if the run's settings cannot be read.
+    """
+    read = RunFollower(run).read()
+    config, status, history = read.config, read.status, read.history or LossHistory()
+    results = result_facts(config, status, read.phase, history)
+    of_step = [] if config.imported is not None else [("step", f"{step:,}")]
+    sections = (
+        ("Weights", [*of_step, ("type", dtype)]),
+        ("Text and tokenizer", text_facts(config)),
+        ("Architecture: GPT-2", model_facts(config)),
+        ("Training", training_facts(config)),
+        ("Results of the run", results),
+    )
+    tables = [f"## {title}\n\n{_table(facts)}" for title, facts in sections if facts]
+    about = "A GPT-2, exported from llmlab, a learning lab for language models in the terminal."
+    base = _base_model(config)
+    known = LICENSES.get(base, OWN_LICENSE) if (base and config.imported) or run.path == demo() else "unknown"
+    header = HEADER.format(license=known, base=f"base_model: {base}\n" if base else "")
+    end = [USE, UNKNOWN] if known == "unknown" else [USE]
+    return "\n".join([f"{header}\n# {_plain(shown(run.name))}\n\n{about}\n", *tables, *end])
+
+
+def _base_model(config: RunConfig) -> str:
+    """Name on the Hub of the model whose weights it began with, as far as its runs in between are still there; else empty."""
+    while config.imported is None:
+        origin = config.start or config.tuning
+        try:
+            earlier = open_run(origin.base).config if origin is not None else config
+        except UserError:
+            return ""
+        if earlier.created >= config.created:  # none, or a later run of the base's name
+            return ""
+        config = earlier
+    imported = config.imported
+    names = [model.repositories[0] for name, model in HUB_MODELS.items() if imported.source in (name, *model.repositories)]
+    return names[0] if names and imported.revision else ""
+
+
+def _table(facts: list[Fact]) -> str:
+    rows = [f"| {_plain(name)} | {_plain(value)} |" for name, value in facts]
+    return "\n".join(["| | |", "|---|---|", *rows, ""])
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it stands."""
+    return MARKED.sub(r"\\\1", text)

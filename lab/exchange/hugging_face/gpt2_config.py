@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from lab.core.bounded_json import LARGEST_CONFIG, decode_json
 from lab.core.errors import UserError
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import LARGEST_CONFIG, decode_json, read_regular
 from lab.core.visible_text import quoted, shortened, visible
 from models.config import ConfigError, ModelConfig
 

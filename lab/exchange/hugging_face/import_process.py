@@ -10,7 +10,7 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.errors import UserError
-from lab.core.parallel.reply_process import Progress, Reply, Tell, answer, ask_process, tell
+from lab.core.reply_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_entry, hub_name
 from lab.exchange.hugging_face.import_run import import_run
 

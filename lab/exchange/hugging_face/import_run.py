@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.number_format import counted
 from lab.exchange.hugging_face.gpt2_config import read_gpt2_config
@@ -17,10 +17,9 @@ from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_
 from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
-from lab.planning.unfinished_folder import unfinished_folder
-from lab.runs.origin.run_origin import ImportConfig, imported_in_words
+from lab.runs.home_folder import check_name, free_names
+from lab.runs.origin import ImportConfig, imported_in_words
 from lab.runs.run_folder import Run
-from lab.runs.run_names import check_name, free_names
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 

@@ -16,9 +16,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_TOKENIZER, read_json
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import LARGEST_CONFIG, LARGEST_TOKENIZER, read_json, read_regular
 from lab.core.visible_text import quoted
 from lab.exchange.hugging_face.model_folder import ModelFolder
 from lab.tokenization.token_statistics import has_plain_ids

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from lab.core.bounded_json import LARGEST_CONFIG, read_json
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
-from lab.core.safe_open import opened_by_name
+from lab.core.safe_open import LARGEST_CONFIG, opened_by_name, read_json
 from lab.core.safetensors_file import FLOATS, read_header
 from lab.core.visible_text import quoted, shortened, visible
 from lab.exchange.hugging_face.model_folder import ModelFolder

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words, write_atomic
-from lab.core.bounded_json import LARGEST_CONFIG, read_json
+from lab.core.detached_process import torch_environment
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.machine import cores, gpu, processor
-from lab.core.torch_environment import torch_environment
+from lab.core.safe_open import LARGEST_CONFIG, read_json
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
@@ -144,9 +144,8 @@ def time_steps(job: TimingJob) -> float:
     from lab.core.out_of_memory import free_memory, is_out_of_memory
     from lab.planning.autotune import choose_compute
     from lab.planning.device import choose_device
-    from models.autocast import autocast
-    from models.gpt import GPT
-    from models.optimizers.optimizer import make_optimizer, muon_dtype, set_muon_dtype
+    from models.gpt import GPT, autocast
+    from models.optimizers import make_optimizer, muon_dtype, set_muon_dtype
 
     model_config, train = job.model, job.train
     device = choose_device(train.device)

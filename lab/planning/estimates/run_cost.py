@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
 from lab.data.statistics.copied_share import validation_in_words
-from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
+from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER, default_lr, fine_tuning_lr, memorizing_epochs
 from lab.planning.estimates.duration_estimate import expected_speeds, seconds_at, steps_at
-from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER, memorizing_epochs
 from lab.planning.resolve_run import ResolvedRun, TextSize
 from models.config import ModelConfig
 from models.parameter_count import by_part, flops_per_token

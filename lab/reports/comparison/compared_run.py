@@ -1,4 +1,4 @@
-"""A run of a comparison, and the checks of what can be compared."""
+"""A run of a comparison, its samples by the share of training done, and the checks of what can be compared."""
 
 import hashlib
 import math
@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lab.core.atomic_io import os_error_in_words
-from lab.core.bounded_json import LARGEST_TOKENIZER
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_follower import RunUpdate
 from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status
@@ -207,3 +206,24 @@ def bits_per_nat(run: ComparedRun, *, train: bool = False) -> float:
 
     data = run.config.data
     return 1 / math.log(2) / (train_bytes_per_token(data) if train else bytes_per_token(data, run.history))
+
+
+def stops(runs: Sequence[ComparedRun]) -> list[float]:
+    """The shares of training at which any of them wrote samples, in order."""
+    return sorted({round(run.share(step), 3) for run in runs for step in {sample.step for sample in run.samples}})
+
+
+def furthest_common(runs: Sequence[ComparedRun]) -> int:
+    """Index of the last of `stops` that every run which has written anything has reached."""
+    reached = [max(run.share(sample.step) for sample in run.samples) for run in runs if run.samples]
+    return max(0, bisect_right(stops(runs), round(min(reached, default=0.0), 3)) - 1)
+
+
+def written_at(run: ComparedRun, stop: float) -> list[Sample]:
+    """The latest samples of the run at this share of its training; empty if it has not come so far."""
+    steps = sorted({sample.step for sample in run.samples})
+    shares = [round(run.share(step), 3) for step in steps]
+    at = bisect_right(shares, stop) - 1
+    if at < 0 or (at == len(shares) - 1 and run.is_active and shares[at] < stop):
+        return []
+    return [sample for sample in run.samples if sample.step == steps[at]]

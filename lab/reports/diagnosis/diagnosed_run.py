@@ -1,4 +1,4 @@
-"""Input of the diagnosis: a run's curve since the last rollback, its recent trend, its learning rate beside the default."""
+"""Input of the diagnosis, and its words: the curve since the last rollback, its trend, the learning rate beside the default."""
 
 import math
 from bisect import bisect_right
@@ -9,20 +9,74 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lab.core.number_format import fixed, significant
-from lab.core.uniform_baseline import uniform_baseline
+from lab.core.number_format import fixed, significant, whole
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
 from lab.reports.baselines import Baseline
-from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
 from lab.reports.diagnosis.verdicts import BACK_UP, FEW_STEPS, NEAR, PARTLY_COPIED, TREND_SHARE
 from lab.reports.text_entropy import TextEntropy
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, FinalEvaluation, RunConfig, Status
+from models.config import uniform_baseline
 
 if TYPE_CHECKING:
     from lab.core.float_columns import Column, Floats
     from lab.runs.loss_history import LossHistory
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The validation loss at a step."""
+
+    step: float
+    loss: float
+
+
+def step_in_words(step: float) -> str:
+    return whole(int(step))
+
+
+def short_lr(lr: float) -> str:
+    """`0.003`: a learning rate with two digits."""
+    return f"{float(f'{lr:.2g}'):g}"
+
+
+def rollbacks_in_words(number: int) -> str:
+    return f"{number or 'no'} rollback{'' if number == 1 else 's'}"
+
+
+def ordinal(number: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
+
+
+def from_to(before: float, now: float) -> str:
+    """`from 1.92 to 1.71`, with as many decimals, from two to four, as tell them apart."""
+    decimals = next((number for number in (2, 3) if fixed(before, number) != fixed(now, number)), 4)
+    return f"from {fixed(before, decimals)} to {fixed(now, decimals)}"
+
+
+def moved(before: float, now: float) -> str:
+    """`went from 1.92 to 1.71`, or `stayed at 1.7134` where four decimals do not tell them apart."""
+    return f"went {from_to(before, now)}" if differs_visibly(before, now) else f"stayed at {fixed(now, 4)}"
+
+
+def differs_visibly(before: float, now: float) -> bool:
+    return fixed(before, 4) != fixed(now, 4)
+
+
+def moved_at(first: Evaluation, last: Evaluation, verb: str) -> str:
+    """`from 2.01 (step 220) to 1.93 (step 300)`; `verb` comes before it where none was said yet."""
+    if first.step == last.step:
+        return f"is still {fixed(first.loss, 2)} (step {step_in_words(first.step)})"
+    if not differs_visibly(first.loss, last.loss):
+        return f"stayed at {fixed(last.loss, 4)} (steps {step_in_words(first.step)} to {step_in_words(last.step)})"
+    decimals = next((number for number in (2, 3) if fixed(first.loss, number) != fixed(last.loss, number)), 4)
+    before, now = (f"{fixed(each.loss, decimals)} (step {step_in_words(each.step)})" for each in (first, last))
+    return f"{verb}from {before} to {now}"
+
+
+def times_in_words(epochs: float) -> str:
+    return f"{fixed(epochs, 1) if epochs < 10 else whole(round(epochs))} times"
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from lab.core.number_format import count, fixed, significant, whole
 from lab.data.statistics.copied_share import copied_in_words
-from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.loss_wording import (
+from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER
+from lab.reports.diagnosis.diagnosed_run import (
+    DiagnosedRun,
     Evaluation,
     from_to,
     ordinal,

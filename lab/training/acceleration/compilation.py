@@ -2,7 +2,7 @@
 
 import torch
 
-from lab.planning.gpu.card import describe_card, emulates
+from lab.planning.gpu_card import describe_card, emulates
 from lab.training.trainer_state import TrainerState
 from models.chunked_cross_entropy import loss_and_gradient
 from models.gpt import GPT, PLAIN, Parts, run_block

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from lab.planning.gpu.model_flops_utilization import peak_flops, utilization
-from lab.runs.gpu.gpu_use import GpuUse
+from lab.planning.gpu_card import peak_flops, utilization
+from lab.runs.gpu_and_ranks import GpuUse
 from models.config import ModelConfig, Precision
 from models.parameter_count import flops_per_token
 

@@ -20,7 +20,7 @@ from torch.distributed.distributed_c10d import Store
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted
-from lab.runs.ranks.rank_heartbeat import MOST_LISTED, RankHeartbeat
+from lab.runs.gpu_and_ranks import MOST_LISTED, RankHeartbeat
 from lab.training.distributed.rank_environment import RankEnvironment
 from lab.training.stop_signals import StopSignals
 

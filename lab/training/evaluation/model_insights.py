@@ -12,10 +12,10 @@ from torch import Tensor
 from lab.data.token_file import Ids, TokenFile
 from lab.runs.run_schema import Insight, PartUpdate, Place, RunConfig
 from lab.training.evaluation.update_norms import short_float
-from models.attention_patterns import hidden_with_patterns
 from models.gpt import GPT
 from models.tokenizers.token_labels import printable
 from models.tokenizers.tokenizer import Tokenizer
+from models.trace import hidden_with_patterns
 
 PLACES = 16
 """Measured on a small model of Shakespeare: at half of all places the next token's probability never changes by more than 0.07;
@@ -153,7 +153,7 @@ def repeats(occurring: Ids, context: int, seed: int) -> Ids | None:
 
 
 def head_scores(model: GPT, ids: Tensor) -> Tensor:
-    """Previous-token, duplicate-token and induction score of every head, (3, layers, H); see `lab.reports.head_scores`.
+    """Previous-token, duplicate-token and induction score of every head, (3, layers, H); see `lab.reports.insights`.
 
     `ids` (B, 2r) are sequences of r tokens that are repeated once.
     """

@@ -9,7 +9,7 @@ from typing import cast
 from textual.worker import Worker
 
 from lab.core.preferences import AnimationSpeed
-from lab.core.terminal.terminal_kind import is_remote
+from lab.core.terminal import is_remote
 from lab.views.blocks import View
 from screens.app_state import AppState
 from screens.inspect.inspect_part import InspectHost, InspectPart

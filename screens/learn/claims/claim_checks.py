@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from lab.core.errors import UserError
 from lab.engine.method_registry import EXPERIMENT, ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim_checker.check_claim import CheckedClaim, check_claim, unchecked
-from lab.lessons.claim_checker.claim import Claim
+from lab.lessons.claim import CheckedClaim, Claim, check_claim, unchecked
 from lab.views.blocks import View
 from models.sampling_settings import SamplingSettings
 from screens.learn.learn_engine import LearnEngine, Refused

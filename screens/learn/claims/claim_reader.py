@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Markdown
 
 from lab.core.visible_text import visible
-from lab.lessons.claim_checker.claim import MARKS, TITLES, Claim
+from lab.lessons.claim import MARKS, TITLES, Claim
 from lab.views.blocks import View
 from screens.blocks.block_view import BlockView
 from screens.learn.claims.claim_checks import Checked

@@ -12,7 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab.core.visible_text import visible
-from lab.lessons.claim_checker.claim import Claim, Verdict
+from lab.lessons.claim import Claim, Verdict
 from lab.views.screen_state import ScreenState
 from screens.learn.claims.claim_checks import Checked, ClaimChecks
 from screens.learn.claims.claim_reader import ClaimReader, ClaimText
@@ -138,7 +138,7 @@ class ClaimsPage(ReadingPage):
     @work(thread=True, exclusive=True, group="claims", exit_on_error=True)
     def _read_claims(self) -> None:
         from lab.core.errors import UserError
-        from lab.lessons.claim_checker.load_claims import load_claims
+        from lab.lessons.claim import load_claims
 
         try:
             self.post_message(self.ClaimsRead(load_claims(), ""))

@@ -14,8 +14,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
 from lab.data.cleaning.funnel import Funnel
-from lab.data.cleaning.funnel_process import FunnelRequest, run_funnel_process
-from lab.data.cleaning.funnel_view import funnel_view
+from lab.data.cleaning.measure_funnel import FunnelRequest, funnel_view, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.data.corpus import STDIN, shown_source
 from lab.views.screen_state import ScreenState

@@ -23,7 +23,7 @@ from lab.engine.method_registry import (
 )
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim_checker.experiment_guess import NAMES, parse_experiment_guess
+from lab.lessons.conditions import NAMES, parse_experiment_guess
 from lab.views.blocks import ModelFacts
 from lab.views.guess_question import GuessQuestion
 from lab.views.screen_state import ScreenState

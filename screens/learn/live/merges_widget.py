@@ -194,8 +194,7 @@ class MergesWidget(LiveWidget):
     def _draw(self) -> None:
         if self.session is None:
             return
-        from lab.tokenization.bpe.bpe_session import agreement_sentence
-        from lab.tokenization.bpe.merges_view import merges_view
+        from lab.tokenization.bpe.bpe_session import agreement_sentence, merges_view
 
         state = self.session.state
         agreement = agreement_sentence(state, self._run_tokens, self._run) if self._run_tokens else ""

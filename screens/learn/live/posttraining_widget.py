@@ -16,10 +16,16 @@ from textual.reactive import var
 from lab.core.errors import UserError
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.posttraining.history import PosttrainingFollower, PosttrainingHistory
-from lab.posttraining.prediction import CHOICES, QUESTION, prediction_in_words, right_choice
+from lab.posttraining.posttraining_history import (
+    CHOICES,
+    QUESTION,
+    PosttrainingFollower,
+    PosttrainingHistory,
+    prediction_in_words,
+    right_choice,
+)
+from lab.posttraining.posttraining_views import NAMES, comparison_view, examples_view, pairs_view, rounds_sentence, sft_view
 from lab.posttraining.progress_log import MODELS, Model
-from lab.posttraining.reading import NAMES, comparison_view, examples_view, pairs_view, rounds_sentence, sft_view
 from lab.posttraining.result_swap import settle_if_idle
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining, stop_posttraining

@@ -13,8 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
-from lab.reports.comparison.compared_run import ComparedRun
-from lab.reports.comparison.compared_samples import stops, written_at
+from lab.reports.comparison.compared_run import ComparedRun, stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
 from screens.train.samples_view import sample_text_lines
 from screens.widgets.text_fitting import Piece, fit, fit_ends

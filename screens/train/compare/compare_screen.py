@@ -13,13 +13,12 @@ from textual.message import Message
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.reports.comparison.compared_run import LETTERS, ComparedRun, in_bits, same_tokens, vocabulary_of
-from lab.reports.comparison.compared_samples import furthest_common, stops
+from lab.reports.comparison.compared_run import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, vocabulary_of
 from lab.reports.comparison.comparison_verdict import verdict
 from lab.reports.text_entropy import run_copied
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.views.screen_state import ScreenState
 from screens.plot.line_plot import LinePlot

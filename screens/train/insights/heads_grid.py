@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from lab.core.number_format import fixed, whole
-from lab.reports.head_scores import FORMED, head_name, uniform_score
+from lab.reports.insights import FORMED, head_name, uniform_score
 from lab.runs.insights_log import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES
 from screens.colour.heat import ColouredPiece, half_block_cells, heat, legend_bar, levels_of

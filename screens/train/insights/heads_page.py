@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.core.number_format import fixed, probability
-from lab.reports.head_scores import FORMED, head_name, scores_sentence, uniform_score
+from lab.reports.insights import FORMED, head_name, scores_sentence, uniform_score
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from lab.runs.run_schema import HEAD_SCORES
 from screens.blocks.bars_and_shades import bar

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.cells import cell_len
 
 from lab.core.number_format import probability
-from lab.reports.head_scores import head_name
+from lab.reports.insights import head_name
 from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
 from screens.colour.heat import ColouredPiece, heat, legend_bar

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lab.core.number_format import significant
-from lab.reports.update_ratios import USUAL, power, updates_in_words
+from lab.reports.insights import USUAL, power, updates_in_words
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar

@@ -23,8 +23,8 @@ from lab.data.train_val_split import split_text
 from lab.data.validation_windows import ValidationWindows
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizers.lr_schedule import schedule_factor
-from models.optimizers.optimizer import make_optimizer, set_muon_dtype
+from models.lr_schedule import schedule_factor
+from models.optimizers import make_optimizer, set_muon_dtype
 from models.tokenizers.tokenizer import Tokenizer
 
 BYTES = 256

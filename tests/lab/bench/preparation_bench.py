@@ -19,12 +19,12 @@ import numpy as np
 from lab.bench.bench_history import BenchRow
 from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
+from lab.core.atomic_io import unfinished_folder
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import bytes_
 from lab.data.text_source import open_corpus
-from lab.planning.preparation.text_stamp import SETTLED_SECONDS
-from lab.planning.unfinished_folder import unfinished_folder
+from lab.planning.preparation.prepare_text import SETTLED_SECONDS
 from lab.runs.home_folder import home
 
 WORKER = "tests.lab.bench.preparation_worker"

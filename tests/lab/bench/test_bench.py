@@ -24,8 +24,8 @@ from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watch_overhead import WatchedTraining
 from lab.cli.command_registry import run
 from lab.cli.commands.bench_command import described
+from lab.core.detached_process import DetachedProcess
 from lab.core.errors import UserError
-from lab.core.parallel.detached_process import DetachedProcess
 from tests.lab.bench import preparation_worker
 from tests.lab.bench.conftest import Serve
 from tests.lab.bench.growth_curves import _growth_rows, growth_plot

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.cleaning.funnel_process import FunnelRequest, _work
+from lab.data.cleaning.measure_funnel import FunnelRequest, _work
 from lab.exchange.export_files import write_screenshot, write_text
 from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run

@@ -11,7 +11,7 @@ from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining
 from lab.posttraining.work_folder import WorkFolder
 from lab.runs.find_runs import list_runs
-from lab.runs.origin.run_origin import TuningConfig
+from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
 from tests.lab.conftest import Call, EmptyRun, make_small_run, train_in_process

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.core.last_lines import last_text_line, lines_backwards
+from lab.core.safe_open import last_text_line, lines_backwards
 
 
 @given(st.lists(st.binary(max_size=5).filter(lambda line: b"\n" not in line), max_size=12), st.integers(6, 9))
@@ -14,7 +14,7 @@ def test_lines_come_backwards_whatever_the_block(
     path = tmp_path_factory.mktemp("lines") / "lines"
     path.write_bytes(b"".join(line + b"\n" for line in lines) + b"torn")
     with pytest.MonkeyPatch.context() as patch, path.open("rb") as file:
-        patch.setattr("lab.core.last_lines.BLOCK_BYTES", block)
+        patch.setattr("lab.core.safe_open.BLOCK_BYTES", block)
         found = list(lines_backwards(file))
     wanted = lines[::-1]
     assert found == wanted or (found == wanted[:-1] and wanted[-1] == b""), "an empty first line may be left out"

@@ -4,17 +4,18 @@ import sys
 import time
 from subprocess import Popen
 
+import psutil
 import pytest
 
-from lab.core import spare_capacity
-from lab.core.spare_capacity import LEAST_MEMORY, benchmark_runs, has_spare_capacity
+from lab.core import machine
+from lab.core.machine import LEAST_MEMORY, benchmark_runs, has_spare_capacity
 
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spare_capacity, "available_memory", lambda: LEAST_MEMORY)
-    monkeypatch.setattr(spare_capacity, "benchmark_runs", lambda: False)
-    monkeypatch.setattr(spare_capacity.psutil, "cpu_percent", lambda interval: 10.0)
+    monkeypatch.setattr(machine, "available_memory", lambda: LEAST_MEMORY)
+    monkeypatch.setattr(machine, "benchmark_runs", lambda: False)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 10.0)
 
 
 @pytest.mark.usefixtures("idle")
@@ -24,13 +25,13 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_neither_short_memory_nor_a_benchmark_leaves_any(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert has_spare_capacity()
-    monkeypatch.setattr(spare_capacity, name, value)
+    monkeypatch.setattr(machine, name, value)
     assert not has_spare_capacity()
 
 
 @pytest.mark.usefixtures("idle")
 def test_busy_cores_leave_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spare_capacity.psutil, "cpu_percent", lambda interval: 41.0)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 41.0)
     assert not has_spare_capacity()
 
 

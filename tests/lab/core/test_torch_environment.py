@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from lab.core.torch_environment import KEEP_FREED_MEMORY, OPENMP_SPIN, torch_environment
+from lab.core.detached_process import KEEP_FREED_MEMORY, OPENMP_SPIN, torch_environment
 
 
 def test_the_environment_is_the_user_s_with_what_training_needs(monkeypatch: pytest.MonkeyPatch) -> None:

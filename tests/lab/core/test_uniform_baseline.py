@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from lab.core.uniform_baseline import uniform_baseline
+from models.config import uniform_baseline
 
 
 def test_the_uniform_baseline_is_the_loss_of_equal_probabilities() -> None:

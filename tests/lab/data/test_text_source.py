@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from lab.core.errors import UserError
 from lab.data import text_encoding
 from lab.data.corpus import Corpus, preview
-from lab.data.document_part import one_document
-from lab.data.text_chunks import BORDER_WINDOW, CHUNK_CHARACTERS
+from lab.data.text_chunks import BORDER_WINDOW, CHUNK_CHARACTERS, one_document
 from lab.data.text_source import open_corpus
 
 TEXTS = st.one_of(

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.data.corpus import Corpus
-from lab.data.document_part import DocumentPart
+from lab.data.text_chunks import DocumentPart, TextSpool
 from lab.data.text_source import open_corpus
-from lab.data.text_spool import TextSpool
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus
-from lab.data.document_part import one_document
+from lab.data.text_chunks import one_document
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import Split, pieces, split_text

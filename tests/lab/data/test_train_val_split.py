@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.data.corpus import Corpus
-from lab.data.document_part import one_document
-from lab.data.text_chunks import split_into_chunks
+from lab.data.text_chunks import one_document, split_into_chunks
 from lab.data.text_source import open_corpus
 from lab.data.token_file import tokenize_corpus
 from lab.data.train_val_split import in_ranges, pieces, split_text

@@ -15,7 +15,7 @@ import pytest
 
 from lab.core.number_format import probability
 from lab.exchange.html_report import html_report
-from lab.exchange.probability_codes import DIGITS, encode, lower_triangle
+from lab.exchange.prompt_section import DIGITS, encode, lower_triangle
 from lab.exchange.report_charts import chart, round_logarithmic, round_numbers, thinned
 from lab.inspect.open_model import load_open_model
 from lab.inspect.prompt_report import MOST_LENS_CELLS, MOST_WEIGHTS, PromptReport, first_reported, prompt_report

@@ -6,8 +6,8 @@ import zlib
 import pytest
 
 from lab.core.errors import UserError
-from lab.exchange import png_image
-from lab.exchange.png_image import can_write_png, svg_to_png
+from lab.exchange import export_files
+from lab.exchange.export_files import can_write_png, svg_to_png
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20"><rect width="60" height="20" fill="#102030"/>'
@@ -38,14 +38,14 @@ def test_a_picture_has_the_size_of_its_svg_and_its_text() -> None:
 
 @needs_resvg
 def test_without_a_monospaced_font_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png_image, "MONOSPACED", ("No Such Font",))
-    png_image._monospaced_font.cache_clear()
+    monkeypatch.setattr(export_files, "MONOSPACED", ("No Such Font",))
+    export_files._monospaced_font.cache_clear()
     with pytest.raises(UserError, match="no monospaced font"):
         svg_to_png(SVG.format("x"))
-    png_image._monospaced_font.cache_clear()
+    export_files._monospaced_font.cache_clear()
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png_image, "can_write_png", lambda: False)
+    monkeypatch.setattr(export_files, "can_write_png", lambda: False)
     with pytest.raises(UserError, match=r"pip install 'llmlab\[png\]'"):
         svg_to_png(SVG.format("x"))

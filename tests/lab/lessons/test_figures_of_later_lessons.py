@@ -8,9 +8,8 @@ import pytest
 from lab.core.number_format import fixed, whole
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.inspect.stages.stage_registry import STAGES
-from lab.lessons.claim_checker.experiment_guess import parse_experiment_guess
-from lab.lessons.lesson import Lesson
-from lab.lessons.load_lessons import lessons
+from lab.lessons.conditions import parse_experiment_guess
+from lab.lessons.lesson import Lesson, lessons
 from lab.one_step.chain_rule.three_weights import ThreeWeights
 from lab.one_step.step_stages import STAGES as STEP_STAGES
 from lab.runs.find_runs import open_run

@@ -8,8 +8,7 @@ import pytest
 from lab.core.number_format import fixed
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.experiments.experiment_registry import EXPERIMENTS
-from lab.lessons.lesson import Lesson
-from lab.lessons.load_lessons import lessons
+from lab.lessons.lesson import Lesson, lessons
 from lab.views.softmax_table import softmax
 from models.config import PRESETS
 

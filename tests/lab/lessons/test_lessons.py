@@ -6,8 +6,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.core.number_format import whole
-from lab.lessons.lesson import Live, parse_lesson
-from lab.lessons.load_lessons import lessons, lessons_and_problems
+from lab.lessons.lesson import Live, lessons, lessons_and_problems, parse_lesson
 from models.config import PRESETS
 from models.parameter_count import inventory
 from models.tokenizers.tokenizer import Tokenizer

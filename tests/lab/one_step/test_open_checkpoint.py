@@ -12,7 +12,7 @@ from lab.core.errors import UserError
 from lab.engine.method_registry import OneStepParams
 from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.open_checkpoint import open_checkpoint
-from lab.runs.origin.run_origin import TuningConfig
+from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model

@@ -9,7 +9,7 @@ import torch
 
 from lab.planning import autotune
 from lab.planning.autotune import Candidate, choice_in_words, choose_compute, measure
-from lab.planning.threads import default_threads
+from lab.planning.device import default_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 

@@ -9,7 +9,6 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import RawTensor, write_tensors
-from lab.core.uniform_baseline import uniform_baseline
 from lab.data.statistics.text_statistics import count_tokens_of
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.clone_settings import hidden_settings
@@ -26,6 +25,7 @@ from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import load_model
 from lab.training.training_setup import set_up_training
+from models.config import uniform_baseline
 from models.gpt import GPT
 from tests.lab.conftest import train_in_process
 from tests.lab.planning.planned_runs import MACHINE

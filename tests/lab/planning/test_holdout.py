@@ -20,7 +20,7 @@ from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import make_plan
 from lab.planning.settings_table import Settings
 from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.origin.holdout import Holdout
+from lab.runs.origin import Holdout
 from lab.runs.run_folder import Run
 from lab.tokenization.bpe.learnable_text import read_run_text
 from tests.lab.conftest import Call
@@ -143,7 +143,7 @@ def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text
 
 def _settled(corpus: Any) -> Any:
     """The stamp of files that were written long ago."""
-    from lab.planning.preparation.text_stamp import text_stamp
+    from lab.planning.preparation.prepare_text import text_stamp
 
     stamp = text_stamp(corpus)
     return stamp and stamp._replace(changed=0.0)

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from lab.core import machine
+from lab.core.atomic_io import UNTOUCHED, owner
 from lab.core.errors import UserError
-from lab.core.parallel.file_owner import UNTOUCHED, owner
 from lab.data.default_prompts import prompt_from_text
-from lab.planning.default_hyperparameters import default_vocabulary
-from lab.planning.default_length import default_steps, default_steps_in_words
+from lab.planning.default_hyperparameters import default_steps, default_steps_in_words, default_vocabulary
 from lab.planning.estimates.measure_step_time import FILE, step_key
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run

@@ -8,8 +8,7 @@ import pytest
 from lab.core.limits import LIMITS
 from lab.core.machine import machine
 from lab.data.statistics.text_statistics import count_tokens
-from lab.planning.default_hyperparameters import default_dropout
-from lab.planning.memorization import MANY_EPOCHS
+from lab.planning.default_hyperparameters import MANY_EPOCHS, default_dropout
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest

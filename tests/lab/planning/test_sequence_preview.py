@@ -14,12 +14,13 @@ from lab.data.train_val_split import split_text
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.preparation.prepare_text import train_tokenizer
 from lab.planning.sequence_preview import (
+    SplitRequest,
     compute_optimal_sentence,
     read_split,
+    run_split_process,
     tokenize_start,
     windows_per_epoch,
 )
-from lab.planning.split_process import SplitRequest, run_split_process
 from models.config import PRESETS
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.planning.default_length import default_steps
+from lab.planning.default_hyperparameters import default_steps
 from lab.planning.estimates.duration_estimate import evaluation_share
 from lab.planning.estimates.run_cost import run_cost
 from lab.planning.settings_form import defaults, fit_plan, make_plan

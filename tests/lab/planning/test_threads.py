@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.planning.threads import engine_threads
+from lab.planning.device import engine_threads
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from lab.posttraining.answers import Answerer, masked_loss
-from lab.posttraining.fine_tuning import fine_tune, sft_steps
 from lab.posttraining.progress_log import Model, Round, SftStep
 from lab.posttraining.question_pairs import PairSource, QuestionPair
-from lab.posttraining.reinforcement import reinforce
 from lab.posttraining.settings import PosttrainSettings, rl_lr_for
+from lab.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.weights_file import load_model

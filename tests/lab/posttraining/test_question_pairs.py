@@ -6,7 +6,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data.builtin_stories import ANIMALS
-from lab.posttraining import reward
+from lab.posttraining import answers
 from lab.posttraining.question_pairs import PairSource, QuestionPair, draw_stories
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
@@ -82,10 +82,10 @@ def test_stories_are_those_of_the_grammar() -> None:
     ],
 )
 def test_reward_and_measures(answer: str, rewarded: float, exact: bool, well_formed: bool, named: list[str]) -> None:
-    assert reward.reward(answer, "dog") == rewarded
-    assert reward.is_exact(answer, "dog") == exact
-    assert reward.is_well_formed(answer) == well_formed
-    assert reward.animals_named(answer) == named
+    assert answers.reward(answer, "dog") == rewarded
+    assert answers.is_exact(answer, "dog") == exact
+    assert answers.is_well_formed(answer) == well_formed
+    assert answers.animals_named(answer) == named
 
 
 def test_no_animal_is_part_of_another_ones_name() -> None:

@@ -5,16 +5,16 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from lab.posttraining.history import PosttrainingHistory
+from lab.posttraining.posttraining_history import PosttrainingHistory
+from lab.posttraining.posttraining_views import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
 from lab.posttraining.progress_log import MODELS, Evaluation, Line, Model, Round, SftStep, Started
 from lab.posttraining.question_pairs import PairSource
-from lab.posttraining.reading import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
 from lab.posttraining.settings import PosttrainSettings
 from lab.reports.diagnosis.diagnose import diagnose
 from lab.reports.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.run_origin import TuningConfig, tuned_in_words
+from lab.runs.origin import TuningConfig, tuned_in_words
 from lab.runs.run_schema import Status
 from lab.views.blocks import Table, View
 

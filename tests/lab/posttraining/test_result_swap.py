@@ -13,15 +13,15 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.posttraining import process
-from lab.posttraining.history import PosttrainingFollower
+from lab.posttraining import posttraining_process
+from lab.posttraining.posttraining_history import PosttrainingFollower
 from lab.posttraining.progress_log import MODELS, Begun, Ended, Line, Saved, Started
 from lab.posttraining.result_swap import settle_if_idle
 from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder, tuned_name
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.metrics_log import LineWriter
-from lab.runs.origin.run_origin import TuningConfig
+from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock, trainer_lock
 from tests.lab.conftest import Call, EmptyRun
@@ -84,7 +84,7 @@ def folder(home: Path, make_model: Callable[[Path, str, str], None], monkeypatch
     stub = types.ModuleType("lab.posttraining.posttraining_job")
     stub.PosttrainingJob = Job  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
-    monkeypatch.setattr(process, "lower_priority", lambda niceness: None)
+    monkeypatch.setattr(posttraining_process, "lower_priority", lambda niceness: None)
     return found
 
 
@@ -92,7 +92,7 @@ def post_train(folder: WorkFolder) -> int:
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         with trainer_lock(folder.lock_path):
-            return process._work(open_run("demo"), folder, PosttrainSettings(), "")
+            return posttraining_process._work(open_run("demo"), folder, PosttrainSettings(), "")
     finally:
         for number, handler in handlers:
             signal.signal(number, handler)

@@ -13,11 +13,9 @@ from msgspec.structs import replace
 
 import lab.reports.bigram_counts
 import lab.reports.text_entropy
-import lab.reports.validation_text
 from lab.reports.baselines import baselines, bigram_in_words, bytes_per_token
 from lab.reports.bigram_counts import BigramCounts
-from lab.reports.text_entropy import TextEntropy, run_entropy, text_entropy
-from lab.reports.validation_text import ValidationText
+from lab.reports.text_entropy import TextEntropy, ValidationText, run_entropy, text_entropy
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
@@ -91,7 +89,7 @@ def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
 def test_of_long_evaluation_segments_the_first_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     ids, end = np.array([0, 1, 2] * 20, "<u2"), np.array([0, 1, 2, 2, 1] * 8, "<u2")
     first = text_entropy(ids, end, 3, ((0, 3), (10, 12))).validation
-    monkeypatch.setattr(lab.reports.validation_text, "MOST_PAIRS", 5)
+    monkeypatch.setattr(lab.reports.text_entropy, "MOST_PAIRS", 5)
     found = text_entropy(ids, end, 3, ((0, 3), (10, 30), (31, 40))).validation
     assert first is not None
     assert found is not None

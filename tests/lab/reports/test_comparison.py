@@ -8,12 +8,19 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.reports.comparison.compared_run import ComparedRun, in_bits, same_tokens, vocabulary_of
-from lab.reports.comparison.compared_samples import furthest_common, stops, written_at
+from lab.reports.comparison.compared_run import (
+    ComparedRun,
+    furthest_common,
+    in_bits,
+    same_tokens,
+    stops,
+    vocabulary_of,
+    written_at,
+)
 from lab.reports.comparison.comparison_table import differences, results
 from lab.reports.comparison.comparison_verdict import unit_note, verdict
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.holdout import CopiedShare, Holdout
+from lab.runs.origin import CopiedShare, Holdout
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import (

@@ -14,7 +14,7 @@ from lab.reports.diagnosis.diagnose import diagnose, diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.verdict_line import verdict_line
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.run_origin import StartConfig
+from lab.runs.origin import StartConfig
 from lab.runs.run_schema import RunConfig
 from tests.lab.reports.recorded_curves import NAMES, Recorded, recorded
 

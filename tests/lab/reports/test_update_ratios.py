@@ -1,4 +1,4 @@
-from lab.reports.update_ratios import power, updates_in_words
+from lab.reports.insights import power, updates_in_words
 from lab.runs.run_schema import PartUpdate
 
 

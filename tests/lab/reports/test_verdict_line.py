@@ -8,10 +8,9 @@ from msgspec.structs import replace
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.verdicts import Diagnosis
-from lab.reports.text_entropy import TextEntropy
-from lab.reports.validation_text import ValidationText
+from lab.reports.text_entropy import TextEntropy, ValidationText
 from lab.reports.verdict_line import TONES, VerdictLine, verdict_line
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_schema import FinalEvaluation, Status
 from tests.lab.reports.recorded_curves import recorded
 from tests.lab.runs.made_up_runs import TRAINING, config, history

@@ -23,7 +23,7 @@ from lab.runs.weights_file import save_best
 from lab.training.checkpoint import load_checkpoint, save_checkpoint
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer
+from models.optimizers import make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
 
 Call = Callable[..., Any]

@@ -17,9 +17,8 @@ import filelock
 import msgspec
 import pytest
 
-from lab.core.atomic_io import write_atomic
+from lab.core.atomic_io import owner, write_atomic
 from lab.core.errors import UserError
-from lab.core.parallel.file_owner import owner
 from lab.runs import find_runs
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.rename_delete import DELETED_PREFIX, delete_run, delete_runs, refuse_to_delete, rename_run, size_of

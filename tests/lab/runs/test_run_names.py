@@ -1,7 +1,7 @@
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs.run_names import check_name
+from lab.runs.home_folder import check_name
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "-p", "a/b", "a\\b", "a\nb", " a", "a" * 101, "罪" * 100, "demo", ".."])

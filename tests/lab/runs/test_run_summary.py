@@ -110,7 +110,7 @@ def test_a_file_that_was_replaced_is_searched_from_its_end_to_its_beginning(run:
 def test_the_latest_numbers_do_not_depend_on_the_blocks_read(run: Run, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + b"[[[[\n" + metric(2, 4.0) + metric(3, 1.0)[:-1])
     size = max(block, len(metric(2, 4.0)))
-    monkeypatch.setattr("lab.core.last_lines.BLOCK_BYTES", size)
+    monkeypatch.setattr("lab.core.safe_open.BLOCK_BYTES", size)
     monkeypatch.setattr(run_summary, "TORN_BYTES", size)
     (told,) = RunsWatcher(run.path.parent).read()
     assert (told.loss, told.val_loss) == (4.0, 6.0)

@@ -11,9 +11,9 @@ from lab.core import atomic_io
 from lab.core.errors import UserError
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
+from lab.runs.metrics_log import SCALARS, TensorBoardLog
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
-from lab.runs.tensorboard_log import SCALARS, TensorBoardLog
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:

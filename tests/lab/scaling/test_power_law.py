@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.scaling.power_law import fit_power_law, log_interpolated
+from lab.scaling.scaling_result import fit_power_law, log_interpolated
 
 
 @given(

@@ -11,10 +11,9 @@ from lab.planning.prepare_run import prepare_run
 from lab.runs.rename_delete import rename_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
-from lab.scaling.scaling_experiment import ScalingExperiment, difference, experiment_names
+from lab.scaling.scaling_experiment import ScalingExperiment, difference, experiment_names, start_scaling
 from lab.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.scaling.size_curves import CurvesReader
-from lab.scaling.start_scaling import start_scaling
 from tests.lab.conftest import TALE, Call, EmptyRun
 
 TINY = (ModelSize(1, 1, 8), ModelSize(1, 2, 16))

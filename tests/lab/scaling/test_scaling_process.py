@@ -13,19 +13,18 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from lab.core.detached_process import DetachedProcess
 from lab.core.errors import UserError
-from lab.core.parallel.detached_process import DetachedProcess
 from lab.planning.estimates.measure_step_time import FILE as STEP_TIMES
 from lab.planning.estimates.measure_step_time import step_key
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.scaling import scaling_process
-from lab.scaling.scaling_experiment import ScalingExperiment
+from lab.scaling.scaling_experiment import ScalingExperiment, start_scaling
 from lab.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.scaling.scaling_process import NICENESS
 from lab.scaling.scaling_result import scaling_result
 from lab.scaling.size_curves import CurvesReader
-from lab.scaling.start_scaling import start_scaling
 from tests.lab.conftest import Call
 from tests.lab.scaling import forked_trainers
 from tests.lab.training.module_forker import ModuleForker
@@ -62,7 +61,7 @@ def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
         assert module == scaling_process.__name__
         return forker.detached_process(forked_trainers.__name__, arguments, **where)
 
-    monkeypatch.setattr("lab.scaling.start_scaling.DetachedProcess", detached_process)
+    monkeypatch.setattr("lab.scaling.scaling_experiment.DetachedProcess", detached_process)
 
 
 def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan, seconds: float = 0.01) -> None:

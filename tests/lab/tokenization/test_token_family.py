@@ -2,7 +2,7 @@
 
 import functools
 
-from lab.tokenization.token_family import TokenFamilies
+from lab.tokenization.token_facts import TokenFamilies
 from models.tokenizers.tokenizer import Tokenizer
 
 

@@ -14,9 +14,8 @@ from lab.data.text_source import open_corpus
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.tokenization import token_frequencies
-from lab.tokenization.token_card import frequency_fact
-from lab.tokenization.token_frequencies import TokenFrequencies, count_ids, frequencies_in_run, frequencies_in_text
-from lab.tokenization.zipf_curve import zipf_curve
+from lab.tokenization.token_facts import frequency_fact
+from lab.tokenization.token_frequencies import TokenFrequencies, count_ids, frequencies_in_run, frequencies_in_text, zipf_curve
 from models.tokenizers.gpt2_vocabulary_files import vocabulary
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab.core.parallel import detached_process
-from lab.core.parallel.detached_process import DetachedProcess
+from lab.core import detached_process
+from lab.core.detached_process import DetachedProcess
 
 ROOT = Path(__file__).parents[3]
 POLL_SECONDS = 0.01

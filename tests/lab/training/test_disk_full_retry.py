@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lab.cli.follow_run import report_end
-from lab.reports.saved_step import saved_step
+from lab.reports.run_sentence import saved_step
 from lab.runs import trainer_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status

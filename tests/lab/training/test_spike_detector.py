@@ -7,10 +7,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training.spike_detector import MIN_JUMP, MIN_LOSSES, WINDOW, SpikeDetector
+from models.config import uniform_baseline
 from tests.lab.reports.recorded_curves import NAMES, recorded
 
 TinyRun = Callable[..., Run]

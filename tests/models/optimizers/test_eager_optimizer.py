@@ -7,7 +7,7 @@ import torch
 
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer
+from models.optimizers import make_optimizer
 
 CONFIG = ModelConfig(layers=1, heads=2, width=8, context=16, vocab_size=23)
 IDS = torch.arange(16)[None]
@@ -15,7 +15,7 @@ IDS = torch.arange(16)[None]
 WITHOUT_COMPILER = """
 import sys, torch
 from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer
+from models.optimizers import make_optimizer
 from tests.models.optimizers.test_eager_optimizer import CONFIG, IDS
 for rule in ("adamw", "muon"):
     model = GPT(CONFIG)

@@ -5,8 +5,7 @@ import torch
 
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizers.muon import MuonAdamW, orthogonalize
-from models.optimizers.optimizer import make_optimizer
+from models.optimizers import MuonAdamW, make_optimizer, orthogonalize
 
 CONFIG = ModelConfig(layers=2, heads=2, width=8, context=16, vocab_size=23)
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from lab.exchange.export_files import export_file_name
-from lab.exchange.png_image import NOT_INSTALLED, can_write_png
+from lab.exchange.export_files import NOT_INSTALLED, can_write_png, export_file_name
 from lab.inspect.interventions import all_in_words
 from lab.inspect.prompt_report import LensGridRow, PromptReport
 from lab.runs.home_folder import home

@@ -11,7 +11,7 @@ from textual.widgets import Markdown
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EXPERIMENT, EngineMethod, ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim_checker.load_claims import load_claims
+from lab.lessons.claim import load_claims
 from lab.views.blocks import Cell, Column, Table, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
@@ -212,7 +212,7 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
 
 async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     masked = [claim for claim in load_claims() if claim.name == "mask"]
-    monkeypatch.setattr("lab.lessons.claim_checker.load_claims.load_claims", lambda: masked)
+    monkeypatch.setattr("lab.lessons.claim.load_claims", lambda: masked)
     async with lab_with(InProcessEngine()).run_test(size=(80, 24)) as pilot:
         pilot.app.run_name = str(DEMO)
         await open_claims(pilot, until)
@@ -246,7 +246,7 @@ async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the
     (tmp_path / "01-water.md").write_text(text)
     (tmp_path / "02-fire.md").write_text(text.replace('"wet"', "50277"))
     found = load_claims(tmp_path)
-    monkeypatch.setattr("lab.lessons.claim_checker.load_claims.load_claims", lambda: found)
+    monkeypatch.setattr("lab.lessons.claim.load_claims", lambda: found)
     async with lab_with(engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: page(pilot).is_settled)

@@ -9,8 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown
 
 from lab.engine.method_registry import EngineMethod
-from lab.lessons.lesson import parse_lesson
-from lab.lessons.load_lessons import lessons, lessons_and_problems
+from lab.lessons.lesson import lessons, lessons_and_problems, parse_lesson
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp

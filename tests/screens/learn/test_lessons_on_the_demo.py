@@ -7,8 +7,7 @@ import pytest
 from textual.widgets import Markdown
 
 from lab.learner.progress import read_progress
-from lab.lessons.lesson import Lesson
-from lab.lessons.load_lessons import lessons
+from lab.lessons.lesson import Lesson, lessons
 from screens.app import LabApp
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText, linked_modes

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from lab.learner.predictions import predictions_path
-from lab.posttraining.prediction import CHOICES, QUESTION
+from lab.posttraining.posttraining_history import CHOICES, QUESTION
 from lab.posttraining.progress_log import MODELS, Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
 from lab.posttraining.question_pairs import PairSource
 from lab.posttraining.settings import PosttrainSettings

@@ -21,7 +21,7 @@ from lab.planning.fine_tuning import BaseRun
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Settings
-from lab.runs.origin.run_origin import StartConfig
+from lab.runs.origin import StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
 from lab.runs.run_summary import RunSummary

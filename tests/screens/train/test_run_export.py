@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lab.exchange import png_image
+from lab.exchange import export_files
 from lab.runs.home_folder import home
 from screens.dialogs.export_menu import ExportMenu
 from tests.screens.train.train_app import TrainApp, watch
@@ -42,8 +42,8 @@ async def test_o_saves_the_runs_report_and_screenshots(
         await until(pilot, lambda: not isinstance(app.screen, ExportMenu))
         assert not (home() / "exports").exists()
         with monkeypatch.context() as patch:
-            patch.setattr(png_image, "can_write_png", lambda: False)
-            assert await export(pilot, "p") == png_image.NOT_INSTALLED
+            patch.setattr(export_files, "can_write_png", lambda: False)
+            assert await export(pilot, "p") == export_files.NOT_INSTALLED
         assert list((home() / "exports").iterdir()) == []
         assert "tale-report.html" in await export(pilot, "h")
         report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")

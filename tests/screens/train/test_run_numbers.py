@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
 from screens.train.run_numbers import newest_numbers, numbers_at

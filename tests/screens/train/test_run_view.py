@@ -9,8 +9,8 @@ import pytest
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
-from lab.runs.origin.run_origin import TuningConfig
-from lab.runs.ranks.rank_heartbeat import RankHeartbeat
+from lab.runs.gpu_and_ranks import RankHeartbeat
+from lab.runs.origin import TuningConfig
 from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader
 from screens.train.summary_text import whole_sentences

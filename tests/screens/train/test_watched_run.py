@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from lab.reports.text_entropy import TextEntropy
-from lab.runs.gpu.gpu_use import GpuUse
+from lab.runs.gpu_and_ranks import GpuUse
 from lab.runs.run_schema import Metric
 from screens.app import LabApp
 from screens.messages import RunChosen

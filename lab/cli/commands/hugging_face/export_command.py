@@ -30,7 +30,7 @@ def export(run: str, folder: Path, dtype: str, push: str | None, checkpoint: str
     from lab.runs.find_runs import open_run
 
     if push is not None:
-        from lab.exchange.hugging_face.push_model import check_push, push_model
+        from lab.exchange.hugging_face.hub_models import check_push, push_model
 
         check_push(push)
     kind = next(each for each in DTYPES if each == dtype)

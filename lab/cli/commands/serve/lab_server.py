@@ -21,7 +21,7 @@ from aiohttp import WSMsgType, web
 from textual_serve.download_manager import DownloadManager
 
 from lab.cli.commands.serve.lab_process import LabProcess
-from lab.core.bounded_json import JSON_ERRORS
+from lab.core.safe_open import JSON_ERRORS
 
 STATIC = Path(textual_serve.__file__).parent / "static"
 HEADERS = {

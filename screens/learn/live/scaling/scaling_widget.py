@@ -310,7 +310,7 @@ class ScalingWidget(LiveWidget):
         return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
 
     def action_start(self) -> None:
-        from lab.scaling.start_scaling import start_scaling
+        from lab.scaling.scaling_experiment import start_scaling
 
         assert self.snapshot is not None
         plan = self._plan() if self.phase == "none" else None

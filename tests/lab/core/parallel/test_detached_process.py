@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from lab.core.parallel.detached_process import AUTOGROUP
+from lab.core.detached_process import AUTOGROUP
 
-LOWERED = "from lab.core.parallel.detached_process import *; lower_priority(7); print(os.nice(0), AUTOGROUP.read_text())"
+LOWERED = "from lab.core.detached_process import *; lower_priority(7); print(os.nice(0), AUTOGROUP.read_text())"
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share the processor out by session")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.core.parallel.ordered_map import ordered_map
+from lab.core.ordered_map import ordered_map
 
 
 def test_results_are_in_order_and_no_more_is_read_than_may_wait() -> None:
@@ -53,7 +53,7 @@ def _time_out(number: int) -> None:
 
 
 def test_waiting_for_a_long_item_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.core.parallel.ordered_map.SECONDS_BETWEEN_CALLS", 0.001)
+    monkeypatch.setattr("lab.core.ordered_map.SECONDS_BETWEEN_CALLS", 0.001)
     release, started = threading.Event(), []
 
     def work(number: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from lab.core.terminal.ascii_marks import MARKS, in_ascii, write_ascii
-from lab.lessons.claim_checker.claim import MARKS as CLAIM_SIGNS
+from lab.core.terminal import MARKS, in_ascii, write_ascii
+from lab.lessons.claim import MARKS as CLAIM_SIGNS
 from lab.reports.verdict_line import SIGNS as VERDICT_SIGNS
 from lab.runs.run_summary import PHASES
 from screens.blocks.bars_and_shades import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.core.terminal.terminal_kind import has_utf8, is_remote, places_text
+from lab.core.terminal import has_utf8, is_remote, places_text
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from lab.data.cleaning.document_cleaner import clean_documents
-from lab.data.document_part import DocumentPart
+from lab.data.cleaning.rule_registry import clean_documents
+from lab.data.text_chunks import DocumentPart
 
 LONG = "A line that is long enough to be compared with those before it, word by word.\n"
 PARAGRAPH = (

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.data.cleaning.cleaner import BlockCleaner, border_before, is_border
-from lab.data.cleaning.document_cleaner import clean_documents
 from lab.data.cleaning.funnel_meter import FunnelMeter
-from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order
+from lab.data.cleaning.rule_registry import BY_NAME, RULES, clean_documents, in_order
 from tests.lab.data.cleaning.cleaning_texts import LINES, cleaned, in_parts, stream, texts
 
 documents = st.lists(texts, min_size=1, max_size=3)

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.cleaning.funnel_process import FunnelRequest, run_funnel_process
-from lab.data.cleaning.measure_funnel import measure_funnel
+from lab.data.cleaning.measure_funnel import FunnelRequest, measure_funnel, run_funnel_process
 from lab.data.text_source import open_corpus
 
 RULES = ("line-endings", "emails", "blank-lines")

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from lab.data.cleaning.funnel_view import funnel_view
-from lab.data.cleaning.measure_funnel import measure_funnel
+from lab.data.cleaning.measure_funnel import funnel_view, measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.views.blocks import Paragraph, Table
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data.cleaning.document_cleaner import clean_documents
-from lab.data.cleaning.rule_registry import BY_NAME
+from lab.data.cleaning.rule_registry import BY_NAME, clean_documents
 from lab.runs.run_schema import DEFAULT_RULES
 from tests.lab.data.cleaning.cleaning_texts import LINES, START, cleaned, stream, texts
 from tests.lab.data.cleaning.test_rules import CHANGES

@@ -13,7 +13,7 @@ from lab.data.train_val_split import split_text
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.reports.text_entropy import run_copied
-from lab.runs.origin.holdout import CopiedShare
+from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import Run
 
 

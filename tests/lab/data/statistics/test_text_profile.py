@@ -9,8 +9,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.statistics import statistics_view
 from lab.data.statistics.stream_statistics import LineLengths
-from lab.data.statistics.text_profile import TextProfile, read_profile
-from lab.data.statistics.text_sample import places_of, random_start, read_sample
+from lab.data.statistics.text_profile import TextProfile, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
 
 PROSE = "The big dog ran fast and it did not stop.\n\n" * 40 + "Zoë saw it.\n"

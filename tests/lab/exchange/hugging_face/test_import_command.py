@@ -24,7 +24,7 @@ from lab.reports.comparison.compared_run import ComparedRun, comparable, vocabul
 from lab.reports.comparison.comparison_table import differences, results
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin.run_origin import IMPORTABLE
+from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
 from lab.runs.run_summary import RunsWatcher
 from lab.tokenization.bpe.learnable_text import read_run_text

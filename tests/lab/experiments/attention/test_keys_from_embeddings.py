@@ -1,7 +1,6 @@
 import pytest
 
-from lab.lessons.claim_checker.check_claim import check_claim
-from lab.lessons.claim_checker.load_claims import load_claims
+from lab.lessons.claim import check_claim, load_claims
 from tests.lab.experiments.conftest import MakeTextRun, Measure
 
 

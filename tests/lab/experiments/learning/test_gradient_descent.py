@@ -6,8 +6,8 @@ import torch
 
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim_checker.experiment_guess import parse_experiment_guess
-from lab.lessons.load_lessons import lessons
+from lab.lessons.conditions import parse_experiment_guess
+from lab.lessons.lesson import lessons
 from lab.views.blocks import Cell, Table
 from models.gpt import GPT
 from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text

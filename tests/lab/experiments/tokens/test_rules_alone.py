@@ -3,7 +3,7 @@
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.experiments.tokens import MEASURED
-from lab.lessons.load_lessons import lessons
+from lab.lessons.lesson import lessons
 from tests.lab.experiments.conftest import MakeTextRun, Measure
 
 

@@ -8,7 +8,7 @@ import torch
 
 from lab.engine.method_registry import ViewParams
 from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
-from models.kv_cache import KVCache
+from models.gpt import KVCache
 from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"

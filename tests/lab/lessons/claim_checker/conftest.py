@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from lab.lessons.claim_checker.check_claim import CheckedClaim, check_claim
-from lab.lessons.claim_checker.load_claims import load_claims
+from lab.lessons.claim import CheckedClaim, check_claim, load_claims
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT
 from tests.lab.engine.conftest import PROMPT, TinyRun

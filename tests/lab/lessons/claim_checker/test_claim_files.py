@@ -8,12 +8,9 @@ from lab.core.errors import UserError
 from lab.data.default_prompts import first_prompt
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim_checker.check_claim import check_claim, unchecked
-from lab.lessons.claim_checker.claim import Claim, parse_claim
-from lab.lessons.claim_checker.conditions import MissingMeasureError, parse_condition
-from lab.lessons.claim_checker.figures import fill
-from lab.lessons.claim_checker.load_claims import load_claims
-from lab.lessons.load_lessons import claim_titles
+from lab.lessons.claim import Claim, check_claim, load_claims, parse_claim, unchecked
+from lab.lessons.conditions import MissingMeasureError, fill, parse_condition
+from lab.lessons.lesson import claim_titles
 from lab.runs.find_runs import open_run
 from lab.views.blocks import View
 from tests.lab.engine.conftest import InProcessEngine

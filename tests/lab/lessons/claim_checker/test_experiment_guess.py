@@ -4,7 +4,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.experiments.experiment_result import ExperimentResult, Measure
-from lab.lessons.claim_checker.experiment_guess import parse_experiment_guess
+from lab.lessons.conditions import parse_experiment_guess
 from lab.views.blocks import ModelFacts, View
 from lab.views.guess_question import GuessQuestion
 

@@ -10,12 +10,10 @@ from torch import Tensor, nn
 
 from lab.experiments import sizes
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim_checker.check_claim import check_claim
-from lab.lessons.claim_checker.load_claims import load_claims
+from lab.lessons.claim import check_claim, load_claims
 from lab.views.blocks import View
 from models.config import ModelConfig
-from models.gpt import GPT
-from models.kv_cache import KVCache
+from models.gpt import GPT, KVCache
 from models.sampling import SampledToken
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer

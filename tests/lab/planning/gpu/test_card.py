@@ -3,9 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from lab.planning.gpu.card import Card, card_precision
-from lab.planning.gpu.compile_choice import choose_compile, planned_seconds
-from lab.planning.gpu.model_flops_utilization import peak_flops, utilization
+from lab.planning.gpu_card import Card, card_precision, choose_compile, peak_flops, planned_seconds, utilization
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS
 

@@ -12,11 +12,10 @@ import pytest
 import lab.data.corpus as corpus_module
 from lab.core.errors import UserError
 from lab.data import builtin_stories
-from lab.data.document_part import DocumentPart
+from lab.data.text_chunks import DocumentPart
 from lab.data.text_source import open_corpus
 from lab.planning.preparation.preparation_cache import FOLDER
-from lab.planning.preparation.prepare_text import PrepareProgress
-from lab.planning.preparation.text_stamp import SETTLED_SECONDS, text_stamp
+from lab.planning.preparation.prepare_text import SETTLED_SECONDS, PrepareProgress, text_stamp
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
@@ -37,7 +36,7 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _young_files_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.preparation.text_stamp.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("lab.planning.preparation.prepare_text.SETTLED_SECONDS", -3600.0)
 
 
 def ask(text: Path | str, **settings: object) -> RunRequest:
@@ -168,7 +167,7 @@ def test_a_file_set_back_to_its_old_time_is_noticed(story: Path) -> None:
 
 def test_a_file_changed_just_now_is_not_recognised(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may change again within the same step of the file system's clock."""
-    monkeypatch.setattr("lab.planning.preparation.text_stamp.SETTLED_SECONDS", 3600.0)
+    monkeypatch.setattr("lab.planning.preparation.prepare_text.SETTLED_SECONDS", 3600.0)
     prepare_run(ask(story))
     assert not list((home / FOLDER).glob("text-*"))
     assert list((home / FOLDER).glob("tokens-*"))

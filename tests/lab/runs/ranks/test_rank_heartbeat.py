@@ -1,6 +1,6 @@
 """Where the ranks of a run are, in words."""
 
-from lab.runs.ranks.rank_heartbeat import RankHeartbeat, ranks_in_words
+from lab.runs.gpu_and_ranks import RankHeartbeat, ranks_in_words
 
 
 def words_of(*hosts: str) -> str:

@@ -2,9 +2,8 @@
 
 import tiktoken
 
-from lab.tokenization.bpe.bpe_session import BpeSession
+from lab.tokenization.bpe.bpe_session import BpeSession, encode_with, merges_view
 from lab.tokenization.bpe.learnable_text import whole_text
-from lab.tokenization.bpe.merges_view import encode_with, merges_view
 from lab.views.blocks import Table
 from models.tokenizers.tokenizer import PATTERN
 

@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from lab.core.safetensors_file import read_header
 from lab.planning.check_request import check_request
-from lab.planning.gpu.card import Card
+from lab.planning.gpu_card import Card
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
@@ -161,7 +161,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], None]:
     """Puts a card into this machine."""
 
     def put(card: Card) -> None:
-        for module in ("lab.planning.autotune", "lab.planning.gpu.card", "lab.training.acceleration.compilation"):
+        for module in ("lab.planning.autotune", "lab.planning.gpu_card", "lab.training.acceleration.compilation"):
             monkeypatch.setattr(f"{module}.describe_card", lambda device: card)
         monkeypatch.setattr("lab.training.training_setup.describe_card", lambda device: card)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
@@ -194,7 +194,7 @@ def test_old_state_is_never_compiled() -> None:
 def test_a_run_that_moves_to_another_machine_tells_of_its_own_and_of_this_one(
     tiny_run: TinyRun, card: Callable[[Card], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.planning.gpu.card.processor", lambda: "a CPU")
+    monkeypatch.setattr("lab.planning.gpu_card.processor", lambda: "a CPU")
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     train = tiny_run(steps=None, minutes=60.0).config.train
     card(H100)

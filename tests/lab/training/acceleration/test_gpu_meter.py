@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from lab.runs.gpu.gpu_use import GpuUse, gpu_in_words
+from lab.runs.gpu_and_ranks import GpuUse, gpu_in_words
 from lab.runs.run_schema import Status
 from lab.training.acceleration.gpu_meter import SECONDS, GpuMeter, Reading, meter_of
 from models.config import PRESETS

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lab.training.checkpoint import load_optimizer, optimizer_tensors
+from models import optimizers
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizers import optimizer as optimizers
 
 CONFIG = ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=20)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lab.runs.ranks.rank_heartbeat import ranks_in_words
+from lab.runs.gpu_and_ranks import ranks_in_words
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from tests.lab.training.distributed.rank_forker import RankForker

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.data.token_file import TokenFile, token_dtype
-from lab.reports.head_scores import scores_sentence, strongest_head, uniform_score
+from lab.reports.insights import scores_sentence, strongest_head, uniform_score
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import HEAD_SCORES, Insight, Status
@@ -16,7 +16,7 @@ from lab.training.evaluation.model_insights import ModelInsights, head_scores, p
 from lab.training.evaluation.update_norms import UpdateNorms, parts_of
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer
+from models.optimizers import make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 

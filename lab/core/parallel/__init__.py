@@ -1,1 +1,0 @@
-"""Work beside the caller: a map on threads that keeps its order, child processes that answer one request, owners of files."""

@@ -1,0 +1,212 @@
+"""Claim of a learner's notes: a Markdown file with the claim as its title, the experiment that decides it, and its text.
+
+    # GPT-2's vocabulary has 50,277 tokens
+
+    experiment: vocabulary
+    true if: vocabulary == 50277
+    source: who says so, for a fact that nothing here can measure
+
+    The explanation, with figures such as {vocabulary}.
+
+    ## Not so
+    A paragraph that is shown with this verdict only.
+
+    ## Write instead
+    The note that holds.
+
+`limit if` is the condition for "true with a limit"; where neither holds, the claim is not so. `prompt` is a text for the model,
+`input NAME` one for the experiment.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from lab.core.errors import UserError
+from lab.experiments.experiment_registry import EXPERIMENTS
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.lessons.conditions import Condition, MissingMeasureError, fill, names_in, parse_condition, unchanged
+from lab.lessons.lesson import CLAIMS, read_lesson_file
+
+Verdict = Literal["true", "limit", "not so", "unchecked"]
+
+TITLES: dict[Verdict, str] = {
+    "true": "true",
+    "limit": "true with a limit",
+    "not so": "not so",
+    "unchecked": "cannot be checked here",
+}
+MARKS: dict[Verdict, str] = {"true": "✓", "limit": "◐", "not so": "✗", "unchecked": "?"}
+
+SECTIONS: dict[str, Verdict | Literal["instead"]] = {
+    "True": "true",
+    "True with a limit": "limit",
+    "Not so": "not so",
+    "Write instead": "instead",
+}
+"""Headings of a file, and what each holds."""
+
+_FIELD = re.compile(r"([a-z][a-z ]*?):\s+(.+)")
+_INPUT = "input "
+
+
+@dataclass(frozen=True)
+class Claim:
+    name: str
+    """The file's name without number and suffix, such as `vocabulary`."""
+    number: int
+    title: str
+    """The claim in our own words."""
+    experiment: str
+    conditions: Mapping[Verdict, Condition]
+    """Of "true" and "limit", in this order; at least one."""
+    explanation: str
+    """Markdown with figures, for every verdict."""
+    by_verdict: Mapping[Verdict, str]
+    """More of it for one verdict."""
+    instead: str
+    prompt: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all measures that the verdict and the text need."""
+        texts = (self.explanation, *self.by_verdict.values(), self.instead)
+        return set[str]().union(*(each.names for each in self.conditions.values()), *(names_in(text) for text in texts))
+
+
+def parse_claim(path: Path, text: str, experiments: Collection[str]) -> Claim:
+    """The claim in the text of a file. Raises: UserError, one sentence naming the file and what is wrong with it."""
+    number, _, name = path.stem.partition("-")
+    if not (number.isdecimal() and name):
+        raise UserError(f"The claim {path} needs a name such as 01-vocabulary.md: its number, a dash, its name.")
+    title, _, rest = text.strip().partition("\n")
+    if not title.startswith("# ") or not title[2:].strip():
+        raise UserError(f"The claim {path} must begin with the claim itself: a line such as # A word is a token.")
+    fields, sources, body = _fields(path, rest)
+    sections = _sections(path, body)
+    if fields.get("experiment") not in experiments:
+        named = f"no experiment called {fields['experiment']}" if "experiment" in fields else "no line experiment: NAME"
+        raise UserError(f"The claim {path} has {named}; the experiments are {', '.join(experiments)}.")
+    for heading, part in (("an explanation", ""), ("a part ## Write instead", "instead")):
+        if not sections.get(part):
+            raise UserError(f"The claim {path} needs {heading}.")
+    try:
+        conditions: dict[Verdict, Condition] = {
+            verdict: parse_condition(fields[f"{verdict} if"]) for verdict in get_args(Verdict)[:2] if f"{verdict} if" in fields
+        }
+        for part in sections.values():
+            names_in(part)
+    except ValueError as error:
+        raise UserError(f"The claim {path} cannot be read: {error}.") from error
+    if not conditions:
+        raise UserError(f"The claim {path} needs a condition: a line such as true if: vocabulary == 50257.")
+    return Claim(
+        name=name,
+        number=int(number),
+        title=title[2:].strip(),
+        experiment=fields["experiment"],
+        conditions=conditions,
+        explanation=sections[""],
+        by_verdict={verdict: sections[verdict] for verdict in get_args(Verdict) if verdict in sections},
+        instead=sections["instead"],
+        prompt=fields.get("prompt", ""),
+        inputs={key.removeprefix(_INPUT): value for key, value in fields.items() if key.startswith(_INPUT)},
+        sources=sources,
+    )
+
+
+def _fields(path: Path, text: str) -> tuple[dict[str, str], tuple[str, ...], str]:
+    """The fields, the sources, and the text after them."""
+    lines = text.strip().splitlines()
+    fields: dict[str, str] = {}
+    sources: list[str] = []
+    at = 0
+    while at < len(lines) and lines[at].strip():
+        match = _FIELD.fullmatch(lines[at].strip())
+        known = match and (match[1] in ("experiment", "true if", "limit if", "prompt", "source") or match[1].startswith(_INPUT))
+        if match is None or not known or match[1] in fields:
+            allowed = (
+                "experiment, true if, limit if, prompt, input NAME and source, a colon and a value; only a source may repeat"
+            )
+            raise UserError(f"The claim {path} has a line {lines[at].strip()!r} before its text, where each is one of {allowed}.")
+        if match[1] == "source":
+            sources.append(match[2])
+        else:
+            fields[match[1]] = match[2]
+        at += 1
+    return fields, tuple(sources), "\n".join(lines[at:])
+
+
+def _sections(path: Path, text: str) -> dict[str, str]:
+    """The parts of the text: "" is the explanation, the others by the values of SECTIONS."""
+    parts = re.split(r"^## +(.+?)\s*$", text, flags=re.MULTILINE)
+    found = {"": parts[0].strip()}
+    for heading, body in zip(parts[1::2], parts[2::2], strict=True):
+        if heading not in SECTIONS or SECTIONS[heading] in found:
+            raise UserError(f"The claim {path} has a heading {heading!r}; it may have {', '.join(SECTIONS)}, each once.")
+        found[SECTIONS[heading]] = body.strip()
+    return found
+
+
+def load_claims(folder: Path = CLAIMS) -> list[Claim]:
+    """All claims. Raises: UserError: where a file is not in the form of `claim`, or two have one name."""
+    found = [parse_claim(path, read_lesson_file(path), EXPERIMENTS) for path in sorted(folder.glob("*.md"))]
+    names = [claim.name for claim in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"Two claims in {folder} are called {twice[0]}; rename one of the files.")
+    return sorted(found, key=lambda claim: (claim.number, claim.name))
+
+
+@dataclass(frozen=True)
+class CheckedClaim:
+    claim: Claim
+    verdict: Verdict
+    reason: str
+    """One sentence on why it cannot be checked; "" for the other verdicts."""
+    measures: Mapping[str, Measure]
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.verdict]
+
+    @property
+    def words(self) -> str:
+        """The verdict in words, with the reason where it cannot be checked."""
+        return f"{TITLES[self.verdict]}: {self.reason}" if self.reason else TITLES[self.verdict]
+
+    def explanation(self, escape: Callable[[str], str] = unchanged) -> str:
+        """Markdown, for this verdict and with its figures."""
+        parts = (self.claim.by_verdict.get(self.verdict, ""), self.claim.explanation)
+        return "\n\n".join(filter(None, (fill(part, self.measures, escape) for part in parts)))
+
+    def instead(self, escape: Callable[[str], str] = unchanged) -> str:
+        """Markdown with figures: the note that holds."""
+        return fill(self.claim.instead, self.measures, escape)
+
+
+def check_claim(claim: Claim, result: ExperimentResult) -> CheckedClaim:
+    """The verdict on a claim from the result of its experiment.
+
+    Raises:
+        UserError: if one of its conditions compares a number with something else.
+    """
+    verdict: Verdict = "not so"
+    reason = ""
+    try:
+        held = [kind for kind, condition in claim.conditions.items() if condition.holds(result.measures)]
+        verdict = held[0] if held else "not so"
+    except MissingMeasureError as missing:
+        verdict = "unchecked"
+        reason = result.missing or f"the experiment {claim.experiment} measured no {missing.name} here."
+    except ValueError as error:
+        raise UserError(f"The claim {claim.name} cannot be checked: {error}.") from error
+    return CheckedClaim(claim, verdict, reason, result.measures)
+
+
+def unchecked(claim: Claim, reason: str) -> CheckedClaim:
+    """The claim of an experiment that was refused, with the sentence that says why."""
+    return CheckedClaim(claim, "unchecked", reason, {})

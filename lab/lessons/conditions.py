@@ -1,0 +1,281 @@
+"""Conditions on the measures of an experiment, which decide claims and guesses, and figures of measures in a text.
+
+A condition is comparisons joined by `and`, read by a grammar of their own:
+
+    vocabulary == 50257
+    ratio >= 1.45 and ratio < 1.55 and same == true
+
+Each side of a comparison is the name of a measure, a number, "a text", true or false. Nothing is evaluated as Python.
+
+In a text `{vocabulary}` stands for a measure, `{loss:.2f}` for one in a format: `.3f` so many decimals, `.3g` so many significant
+figures, `.1%` a share in percent, `count` few characters (10.2B), `bytes` a size. Without one, a whole number is written in full
+and any other to three significant figures.
+
+A guess in a lesson, whose answer is measured, has choices with conditions:
+
+    experiment: gradient_descent
+    question: One step of gradient descent: does the loss on these tokens rise or fall?
+    choice-a: it falls
+    right-a: loss_after < loss_before
+    choice-b: it rises
+    right-b: loss_after > loss_before
+    choice-c: it stays the same
+    answer: The loss went from {loss_before:.4f} to {loss_after:.4f}.
+    why: The gradient says how the loss changes with each weight.
+
+A choice without a condition is right where no other is; there is one at most. `answer` and `why` may hold figures, as claims do.
+"""
+
+import hashlib
+import operator
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, count, fixed, probability, significant, whole
+from lab.core.visible_text import visible
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.views.blocks import ModelFacts
+from lab.views.guess_question import GuessChoice, GuessQuestion
+
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+_OPERAND = r'"[^"]*"|[+-]?\d+(?:\.\d+)?(?:e[+-]?\d{1,3})?|[a-z][a-z0-9_]*'
+_COMPARISON = re.compile(rf"({_OPERAND})\s*({'|'.join(map(re.escape, OPERATORS))})\s*({_OPERAND})")
+LITERALS = {"true": True, "false": False}
+
+
+class MissingMeasureError(Exception):
+    """A measure that the experiment did not give."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a measure, as an operand."""
+
+    name: str
+
+
+Operand = Name | Measure
+
+
+@dataclass(frozen=True)
+class Comparison:
+    left: Operand
+    operator: str
+    right: Operand
+
+    def holds(self, measures: Mapping[str, Measure]) -> bool:
+        """Raises: MissingMeasureError; ValueError: if one side is a number and the other is none."""
+        left, right = _value(self.left, measures), _value(self.right, measures)
+        if _kind(left) != _kind(right):
+            raise ValueError(f"{left!r} {self.operator} {right!r} compares a {_kind(left)} with a {_kind(right)}")
+        return OPERATORS[self.operator](left, right)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Comparisons that must all hold."""
+
+    comparisons: tuple[Comparison, ...]
+
+    def holds(self, measures: Mapping[str, Measure]) -> bool:
+        """All comparisons are made, so that a missing measure is never overlooked. Raises as `Comparison.holds` does."""
+        held = [each.holds(measures) for each in self.comparisons]
+        return all(held)
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the measures that it needs."""
+        return {side.name for each in self.comparisons for side in (each.left, each.right) if isinstance(side, Name)}
+
+
+def parse_condition(text: str) -> Condition:
+    """The condition in a line of text. Raises: ValueError, naming the part that is no comparison."""
+    found = []
+    for part in re.split(r"\s+and\s+", text.strip()):
+        match = _COMPARISON.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"{part.strip()!r} is no comparison such as vocabulary == 50257")
+        found.append(Comparison(_operand(match[1]), match[2], _operand(match[3])))
+    return Condition(tuple(found))
+
+
+def _operand(text: str) -> Operand:
+    if text.startswith('"'):
+        return text[1:-1]
+    if text in LITERALS:
+        return LITERALS[text]
+    if NAME.fullmatch(text):
+        return Name(text)
+    return float(text)
+
+
+def _value(operand: Operand, measures: Mapping[str, Measure]) -> Measure:
+    if not isinstance(operand, Name):
+        return operand
+    if operand.name not in measures:
+        raise MissingMeasureError(operand.name)
+    return measures[operand.name]
+
+
+def _kind(value: Measure) -> str:
+    return "text" if isinstance(value, str) else "truth value" if isinstance(value, bool) else "number"
+
+
+_FIGURE = re.compile(r"\{([^{}]*)\}")
+_PLACE = re.compile(r"([a-z][a-z0-9_]*)(?::(count|bytes|\.\d[fg%]))?")
+
+
+def unchanged(text: str) -> str:
+    return text
+
+
+def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = unchanged) -> str:
+    """The text with its figures; a paragraph one of whose measures is missing is left out.
+
+    `escape` is applied to measures that are texts, such as labels of tokens.
+    """
+    kept = [paragraph for paragraph in re.split(r"\n{2,}", text) if names_in(paragraph) <= measures.keys()]
+    return "\n\n".join(_FIGURE.sub(lambda found: _figure(found[1], measures, escape), paragraph) for paragraph in kept)
+
+
+def names_in(text: str) -> set[str]:
+    """Names of the measures that the figures of a text need. Raises: ValueError, naming a figure that is in no known form."""
+    found = set()
+    for place in _FIGURE.findall(text):
+        match = _PLACE.fullmatch(place)
+        if match is None:
+            raise ValueError(f"{{{place}}} is no figure such as {{vocabulary}} or {{loss:.2f}}")
+        found.add(match[1])
+    return found
+
+
+def _figure(place: str, measures: Mapping[str, Measure], escape: Callable[[str], str]) -> str:
+    name, _, form = place.partition(":")
+    value = measures[name]
+    if isinstance(value, str):
+        return escape(visible(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if form == "count":
+        return count(value)
+    if form == "bytes":
+        return bytes_(value)
+    if form:
+        digits = int(form[1])
+        if form[2] == "%":
+            return probability(value, digits)
+        return fixed(value, digits) if form[2] == "f" else significant(value, digits)
+    return whole(value) if isinstance(value, int) else significant(value)
+
+
+LETTERS = "abcdef"
+CHOICE, RIGHT = "choice-", "right-"
+NAMES = (
+    "experiment",
+    "question",
+    "answer",
+    "why",
+    *(part + letter for part in (CHOICE, RIGHT) for letter in LETTERS),
+)
+"""Options of such a guess."""
+
+
+@dataclass(frozen=True)
+class ExperimentGuess:
+    experiment: str
+    question: str
+    choices: tuple[str, ...]
+    conditions: tuple[Condition | None, ...]
+    """Of each choice; None for the one that is right where no other is."""
+    answer: str
+    why: str
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the measures that the conditions and the texts need."""
+        needed = set[str]().union(*(each.names for each in self.conditions if each is not None))
+        return needed | names_in(self.answer) | names_in(self.why)
+
+    def right(self, result: ExperimentResult) -> tuple[int, ...]:
+        """Indices of the right choices. Raises: UserError: if a measure is missing, or compared with one of another kind."""
+        try:
+            held = [each.holds(result.measures) if each is not None else None for each in self.conditions]
+        except MissingMeasureError as missing:
+            why = result.missing or f"the experiment {self.experiment} measured no {missing.name} on this run."
+            raise UserError(f"This cannot be guessed here: {why}") from missing
+        except ValueError as error:
+            raise UserError(f"The guess on {self.experiment} has a condition that cannot be used: {error}.") from error
+        return tuple(at for at, holds in enumerate(held) if holds or (holds is None and not any(held)))
+
+    def ask(self, result: ExperimentResult, facts: ModelFacts, *asked: object) -> GuessQuestion:
+        """The question with the answer that was measured on this model; `asked` is all else that it depends on.
+
+        Raises: UserError: if it cannot be decided by these measures.
+        """
+        right = self.right(result)
+        answer, why = fill(self.answer, result.measures), fill(self.why, result.measures)
+        if not 0 < len(right) < len(self.choices):
+            which = "Each" if right else "None"
+            return GuessQuestion(
+                "experiment", f"{self.question} {which} of the choices holds on this model: {answer}", run=facts.run
+            )
+        identity = repr((facts.run, facts.step, self, asked)).encode("utf-8", "surrogateescape")
+        return GuessQuestion(
+            "experiment",
+            self.question,
+            choices=tuple(GuessChoice(choice) for choice in self.choices),
+            right=right,
+            answer=answer,
+            why=why,
+            run=facts.run,
+            identity=hashlib.blake2b(identity, digest_size=12).hexdigest(),
+        )
+
+
+def parse_experiment_guess(options: Mapping[str, str], experiments: Collection[str]) -> ExperimentGuess:
+    """The guess that the options of a live block describe. Raises: UserError, naming the option and what is wrong with it."""
+    for name in ("experiment", "question", "answer"):
+        if not options.get(name):
+            raise UserError(f"A guess on an experiment needs the option {name}.")
+    if options["experiment"] not in experiments:
+        raise UserError(f"There is no experiment called {options['experiment']}; the experiments are {', '.join(experiments)}.")
+    letters = [letter for letter in LETTERS if options.get(CHOICE + letter)]
+    if len(letters) < 2 or letters != list(LETTERS[: len(letters)]):
+        raise UserError(f"A guess on an experiment needs the choices choice-a, choice-b and so on, at most {len(LETTERS)}.")
+    stray = [letter for letter in LETTERS if RIGHT + letter in options and letter not in letters]
+    if stray:
+        raise UserError(f"The option {RIGHT}{stray[0]} belongs to no choice.")
+    conditions: list[Condition | None] = []
+    try:
+        for letter in letters:
+            text = options.get(RIGHT + letter)
+            conditions.append(parse_condition(text) if text is not None else None)
+        names_in(options["answer"])
+        names_in(options.get("why", ""))
+    except ValueError as error:
+        raise UserError(f"A guess on {options['experiment']} cannot be read: {error}.") from error
+    if conditions.count(None) > 1:
+        raise UserError(f"A guess on {options['experiment']} has more than one choice without a condition such as {RIGHT}a.")
+    return ExperimentGuess(
+        options["experiment"],
+        options["question"],
+        tuple(options[CHOICE + letter] for letter in letters),
+        tuple(conditions),
+        options["answer"],
+        options.get("why", ""),
+    )

@@ -1,0 +1,117 @@
+"""Origins, within config.json and in words: of weights that did not begin as random ones, and of the validation text."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from lab.core.limits import LIMITS
+from lab.core.visible_text import shortened, visible
+
+IMPORTABLE = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2")
+"""Names of the models that `llmlab import` knows."""
+
+Word = Annotated[str, Meta(max_length=500)]
+Step = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Count = Annotated[int, Meta(ge=0, le=1 << 62)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e18)]
+
+
+class TuningConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Origin of a run that was trained further after pretraining; see `lab.posttraining`."""
+
+    base: Word
+    """Name of the run that it began with."""
+    base_step: Step
+    base_sha256: Word
+    """Checksum of the base's weights, over their values in the order of their names."""
+    method: Literal["sft", "rl"]
+    """Supervised fine-tuning; or that and then reinforcement learning."""
+    pairs: Count
+    """Questions with answers that it was fine-tuned on."""
+    rounds: Step = 0
+    beta: NonNegative = 0.0
+    """Weight of the KL penalty."""
+
+
+class StartConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Origin of a run whose training began with the weights of another; see `lab.planning.fine_tuning`."""
+
+    base: Word
+    """Name of that run."""
+    base_step: Step
+
+
+class ImportConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Origin of a run whose weights were trained elsewhere; see `lab.exchange.hugging_face`."""
+
+    source: Word
+    """Name of the model, or of the folder that it was read from."""
+    revision: Word = ""
+    """Commit of its repository; empty where it did not come from one."""
+    dtype: Word = ""
+    """Type of its weights there, in safetensors' words: "F16"."""
+
+
+def started_in_words(start: StartConfig) -> str:
+    """One sentence on a run that began with the weights of another: `Began with the weights of gpt2 (step 0).`"""
+    return f"Began with the weights of {visible(start.base)} (step {start.base_step})."
+
+
+def imported_in_words(imported: ImportConfig) -> str:
+    """One sentence on a run that was imported: `Imported from gpt2 (revision 607a30d), whose weights are F32.`"""
+    revision = f" (revision {visible(imported.revision[:7])})" if imported.revision else ""
+    dtype = f", whose weights are {visible(imported.dtype)} there" if imported.dtype else ""
+    return f"Imported from {visible(shortened(imported.source))}{revision}{dtype}."
+
+
+def tuned_in_words(tuning: TuningConfig) -> str:
+    """One sentence on a run that was trained further: the run that it began with, and what was done with its weights."""
+    made = f"Fine-tuned from {tuning.base} (step {tuning.base_step}) on {tuning.pairs} questions with answers"
+    if tuning.method == "sft":
+        return f"{made}."
+    leash = f"with the KL penalty {tuning.beta:g}" if tuning.beta else "without a KL penalty"
+    return f"{made}, then {tuning.rounds} rounds of reinforcement learning {leash}."
+
+
+LONGEST_SOURCE = 100_000
+"""Characters of a run's source: about a thousand paths."""
+
+
+class Holdout(msgspec.Struct, frozen=True, kw_only=True):
+    """The choice of the validation part: the last tenth of the text, unless told otherwise."""
+
+    share: Annotated[float, Meta(**LIMITS["val_share"].meta())] = 0.1
+    """Share of the text's bytes, about; the part begins and ends at borders."""
+    seed: Annotated[int, Meta(**LIMITS["split_seed"].meta())] | None = None
+    """It is blocks from all over the text, drawn with this seed; None: the end of the text."""
+    source: Annotated[str, Meta(max_length=LONGEST_SOURCE)] = ""
+    """A text of its own, one source a line, cleaned by the rules of the text; empty: it is part of the text."""
+    encoding: Annotated[str, Meta(max_length=500)] | None = None
+    sha256: Annotated[str, Meta(max_length=500)] = ""
+    """Checksum of this text, in a run."""
+
+    @property
+    def training_share(self) -> float:
+        """Share of the text that is trained on."""
+        return 1.0 if self.source else 1 - self.share
+
+    @property
+    def in_words(self) -> str:
+        """The validation part, as the end of a sentence: `the last 10% of the text`."""
+        if self.source:
+            return "a text of its own"
+        if self.seed is None:
+            return f"the last {100 * self.share:.3g}% of the text"
+        return f"{100 * self.share:.3g}% of the text in blocks, drawn with seed {self.seed}"
+
+
+LAST_TENTH = Holdout()
+
+
+class CopiedShare(msgspec.Struct, frozen=True):
+    """The share of the validation text that also stands in the training text: see `lab.data.statistics.copied_share`."""
+
+    share: Annotated[float, Meta(ge=0, le=1)]
+    error: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """The true share is within so much of it, in 95 of 100 samples; 0.0 where the whole part was looked at."""
