@@ -23,6 +23,7 @@ from textual.screen import Screen
 from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.runs.home_folder import home
 from screens.app_state import AppState
+from screens.background import is_working
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.idle_collection import IdleCollection, return_freed_memory
@@ -43,7 +44,6 @@ from screens.messages import (
 from screens.painting.component_styles import work_out_styles_when_asked
 from screens.painting.painted_lines import paint_quickly
 from screens.painting.terminal_cells import forget_cells, send_changed_cells_only
-from screens.running_worker import is_working
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
@@ -211,7 +211,7 @@ class LabApp(AppState):
             self.call_from_thread(self._warm_engine)
 
     def _warm_engine(self) -> None:
-        from screens.engine.engine_warm_up import EngineWarmUp
+        from screens.engine_client import EngineWarmUp
 
         if not self.has_engine:
             self.engine_warm_up = EngineWarmUp(self._is_idle)
@@ -276,7 +276,7 @@ class LabApp(AppState):
 
     def action_note(self) -> None:
         """Write a note about the state in view."""
-        from screens.notes.note_dialog import NoteDialog
+        from screens.dialogs.note_dialog import NoteDialog
 
         if isinstance(self.screen, LabScreen):
             self.push_screen(NoteDialog.about(self.screen.screen_state()))
@@ -303,7 +303,7 @@ class LabApp(AppState):
 
     async def action_quit(self) -> None:
         """Quit at once, or ask first where something would be lost. A run that is training needs no terminal: it is not."""
-        from screens.dialogs.confirm import ConfirmDialog
+        from screens.dialogs.ask import ConfirmDialog
 
         lost = self._would_be_lost()
         if not lost or self.screen is self._quit_question:

@@ -29,8 +29,7 @@ from screens.messages import Arrived, RunChosen, TextChosen
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
     from lab.views.screen_state import ScreenState
-    from screens.engine.engine_interface import Engine
-    from screens.engine.engine_warm_up import EngineWarmUp
+    from screens.engine_client import Engine, EngineWarmUp
 
 SMALLEST_WIDTH, SMALLEST_HEIGHT = 60, 16
 """Size of a terminal, in cells, below which modes lose parts that matter."""

@@ -1,9 +1,9 @@
-"""The base class of the modes: mode bar above, key bar below, escape one place back."""
+"""The base classes of the modes: mode bar above, key bar below, escape one place back; and pages with the keys that turn them."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from textual import events, on
@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.geometry import Size
 from textual.message import Message
+from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -20,7 +21,7 @@ from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
-from screens.widgets.page_bar import PageLink
+from screens.widgets.page_bar import PageBar, PageLink
 
 SECONDS_UNTIL_FREEZE = 1.0
 """Delay after a mode's first picture before its objects are frozen for the garbage collector, which takes a slow key's time."""
@@ -198,3 +199,45 @@ def _freeze_objects() -> None:
     """Exclude all objects so far from Python's cycle collection: a full pass takes longer than a key may."""
     gc.collect()
     gc.freeze()
+
+
+def page_bindings(mode: str, links: Iterable[PageLink]) -> list[Binding]:
+    """A key for each page of a mode: its letter."""
+    return [
+        Binding(
+            link.letter,
+            f"page('{link.name}')",
+            link.title.capitalize(),
+            id=f"{mode}.{link.name}",
+            show=False,
+            tooltip=link.tooltip or f"Show the page: {link.title}",
+        )
+        for link in links
+    ]
+
+
+def turn_bindings(mode: str) -> list[Binding]:
+    """The keys of a mode that turn to the next page and to the one before."""
+    following, before = f"{mode}.next_page", f"{mode}.previous_page"
+    return [
+        Binding("right_square_bracket", "turn(1)", "Pages", id=following, key_display="[ ]", tooltip="The next page"),
+        Binding("left_square_bracket", "turn(-1)", "Page back", id=before, show=False, tooltip="The page before"),
+    ]
+
+
+class PagedScreen(LabScreen):
+    """A mode that shows one of its `page_classes` at a time, under a PageBar."""
+
+    page: var[str] = var("")
+    """The name of the page in sight."""
+
+    def action_page(self, name: str) -> None:
+        self.page = name
+
+    def action_turn(self, by: int) -> None:
+        names = [link.name for link, _ in self.page_classes()]
+        self.action_page(names[(names.index(self.page) + by) % len(names)])
+
+    @on(PageBar.Chosen)
+    def _page_clicked(self, message: PageBar.Chosen) -> None:
+        self.action_page(message.page)

@@ -149,7 +149,7 @@ class LabCommands(Provider):
             yield Command(f"Save a screenshot ({kind.upper()})", "of any screen, beside the runs", save, "picture export")
 
     def _save_screenshot(self, kind: str) -> None:
-        from screens.dialogs.screenshot import save_screenshot
+        from screens.dialogs.export_menu import save_screenshot
 
         self.app.run_worker(save_screenshot(self.app, kind), group="screenshot", exit_on_error=True)
 

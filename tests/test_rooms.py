@@ -42,7 +42,7 @@ ORDER = (
 )
 """Each package imports only from itself and from those before it. Only `lab.cli` imports `screens`, to open the lab."""
 
-SHARED_BY_MODES = ("screens.widgets", "screens.plot", "screens.blocks", "screens.dialogs", "screens.engine")
+SHARED_BY_MODES = ("screens.widgets", "screens.plot", "screens.blocks", "screens.dialogs")
 MODES = ("screens.home", "screens.data", "screens.tokens", "screens.train", "screens.inspect", "screens.learn")
 
 TORCH_FREE = (

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from lab.core.colour_scales import Scale
 from lab.core.number_format import MINUS, significant
 from lab.views.blocks import Destination
-from screens.colour.heat import MASKED_LEVEL, ColouredPiece, HeatPiece, legend_bar
+from screens.colour import MASKED_LEVEL, ColouredPiece, HeatPiece, legend_bar
 from screens.widgets.text_fitting import wrap
 
 CellPart = Literal["text", "cell", "upper", "lower"]

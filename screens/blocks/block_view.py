@@ -16,12 +16,10 @@ from lab.core.number_format import whole
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.blocks.block_layout import Spot
-from screens.blocks.parity_text import parity_badge
 from screens.blocks.piece_view import PieceView
 from screens.blocks.prepared_views import LaidFor, PreparedView, PreparedViews
-from screens.blocks.view_layout import CellCursor, Page, lay_view
-from screens.colour.heat import HALF_BLOCK
-from screens.colour.palette import palette_of
+from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge
+from screens.colour import HALF_BLOCK, palette_of
 
 LINES_AT_ONCE = 8
 """Lines of a view that may come that are drawn between two pauses: two or three milliseconds."""

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from lab.views.blocks import Gallery, Thumbnail
 from screens.blocks.bars_and_shades import MASKED, POSITIVE_SHADES, shade
 from screens.blocks.block_layout import Laid, Line, Spot, blank_if_masked, heading, merged, scale_bar
-from screens.colour.heat import ColouredPiece, half_block_cells, heat_cells, levels_of
+from screens.colour import ColouredPiece, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
 
 MOST_LINES = 44

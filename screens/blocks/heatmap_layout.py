@@ -17,9 +17,8 @@ from lab.views.blocks import Matrix
 from lab.views.number_refs import TIMES, split
 from screens.blocks.bars_and_shades import MASKED
 from screens.blocks.block_layout import CellPart, Line, Spot, blank_if_masked, merged, scale_bar
-from screens.blocks.cell_numbers import decimal_formats, share_formats
-from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, LaidMatrix, ruler, scale_and_limit
-from screens.colour.heat import MASKED_LEVEL, ColouredPiece, Heat, half_block_cells, heat_cells, levels_of
+from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, LaidMatrix, decimal_formats, ruler, scale_and_limit, share_formats
+from screens.colour import MASKED_LEVEL, ColouredPiece, Heat, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
 
 WHOLE_ROWS = 24

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from lab.views.blocks import IntervalBar
 from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
-from screens.colour.heat import ColouredPiece
+from screens.colour import ColouredPiece
 from screens.widgets.text_fitting import Piece, fit
 
 GLYPHS = "█▓"

@@ -16,10 +16,9 @@ from lab.views.blocks import Matrix, MatrixPanels
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import MASKED, shade
 from screens.blocks.block_layout import CellPart, Laid, Line, Spot, merged
-from screens.blocks.cell_numbers import short
 from screens.blocks.heatmap_layout import lay_heatmap
-from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_matrix, scale_and_limit
-from screens.colour.heat import ColouredPiece, heat, heat_cells, legend_bar, levels_of
+from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_matrix, scale_and_limit, short
+from screens.colour import ColouredPiece, heat, heat_cells, legend_bar, levels_of
 from screens.widgets.text_fitting import fit
 
 CELL_WIDTHS = ((8, 6), (7, 6), (7, 3), (6, 3), (5, 3), (5, 2), (4, 2), (4, 1), (3, 1), (2, 1))

@@ -2,8 +2,7 @@
 
 from rich.style import Style
 
-from screens.colour.heat import Heat
-from screens.colour.palette import palette_of
+from screens.colour import Heat, palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from lab.views.blocks import Cell, Table
 from screens.blocks.bars_and_shades import bar, signed_bar
 from screens.blocks.block_layout import Laid, Line, Spot, heading
-from screens.colour.heat import LEAST_INK, LEAST_SIGNED_INK, MASKED_LEVEL, ColouredPiece, Heat, level_of
+from screens.colour import LEAST_INK, LEAST_SIGNED_INK, MASKED_LEVEL, ColouredPiece, Heat, level_of
 from screens.widgets.text_fitting import fit
 
 BAR_WIDTHS = (4, 28)

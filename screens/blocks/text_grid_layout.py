@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from lab.core.number_format import probability
 from lab.views.blocks import TextGrid
 from screens.blocks.block_layout import Laid, Line, Spot, heading
-from screens.colour.heat import ColouredPiece, heat, legend_bar
+from screens.colour import ColouredPiece, heat, legend_bar
 from screens.widgets.text_fitting import fit
 
 LABEL_WIDTH = 14

@@ -1,10 +1,11 @@
-"""Layout of a view: its blocks one under the other, and the moves of the cell cursor."""
+"""Layout of a view: its blocks one under the other, the moves of the cell cursor, and the badge of its parity with the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
+from lab.core.number_format import significant, whole
 from lab.views.blocks import (
     Block,
     Gallery,
@@ -12,6 +13,7 @@ from lab.views.blocks import (
     Matrix,
     MatrixPanels,
     Paragraph,
+    Parity,
     StackedStrips,
     Strip,
     Table,
@@ -24,11 +26,37 @@ from screens.blocks.heatmap_layout import lay_heatmap
 from screens.blocks.interval_layout import lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.matrix_panels_layout import lay_matrix_panels
-from screens.blocks.stacked_strips_layout import lay_stacked_strips
-from screens.blocks.strip_layout import lay_strip
+from screens.blocks.strip_layout import lay_stacked_strips, lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
 from screens.blocks.text_grid_layout import lay_text_grid
 from screens.widgets.text_fitting import wrap
+
+TOLERANCE = 1e-4
+"""Largest error still called a match, as a fraction of the largest number compared or of 1: four digits. fp32 keeps about six."""
+
+OF_VOCABULARY = " · vocabulary"
+"""End of the name of a comparison with the tokenizer's vocabulary, which needs no model."""
+
+
+def parity_badge(parity: Parity, *, short: bool = False) -> str:
+    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`; of tokens, `✓ matches the vocabulary`"""
+    matches = parity.max_delta <= TOLERANCE * max(1.0, parity.largest)
+    error = f"max error {significant(parity.max_delta, 2)}"
+    if short:
+        return f"{'✓' if matches else '✗'} {error}"
+    if parity.name.endswith(OF_VOCABULARY) and parity.max_delta == 0:
+        return "✓ matches the vocabulary"  # bytes are the same or not: there is no rounding
+    source = "vocabulary" if parity.name.endswith(OF_VOCABULARY) else "model"
+    return f"{'✓ matches' if matches else '✗ differs from'} the {source} ({error})"
+
+
+def parity_sentence(parity: Parity) -> str:
+    """`✓ matches the model (max error 1.2e−7): 32 numbers of blocks.0.attn.z (zero-indexed), fast path.`"""
+    name, _, against = parity.name.partition(" · ")
+    numbers = "1 number" if parity.count == 1 else f"{whole(parity.count)} numbers"
+    index = " (zero-indexed)" if any(each.isdecimal() for each in name) else ""
+    return f"{parity_badge(parity)}: {numbers} of {name}{index}{f', {against}' if against else ''}."
+
 
 CellCursor = tuple[int, int, int]
 """Block, row and column."""

@@ -19,13 +19,21 @@ from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
 from lab.data.text_source import joined_source
 from models.tokenizers.tokenizer_kinds import TokenizerKind
+from screens.background import DelayedCall
+from screens.data.choose_inputs import PathInput, SizeSlider
 from screens.data.data_page import ChosenText
-from screens.data.fact_lines import STORIES, fact_lines, is_stories, sized, unread_lines
-from screens.data.path_input import PathInput
-from screens.data.size_slider import SizeSlider
-from screens.data.text_reader import HINT, TextReader, encoding_hint, short_name
+from screens.data.text_reader import (
+    HINT,
+    STORIES,
+    TextReader,
+    encoding_hint,
+    fact_lines,
+    is_stories,
+    short_name,
+    sized,
+    unread_lines,
+)
 from screens.data.text_tree import TextTree
-from screens.delayed_call import DelayedCall
 from screens.widgets.fact_list import FactList
 from screens.widgets.text_fitting import printable
 

@@ -24,11 +24,10 @@ from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
+from screens.background import DelayedCall
 from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
 from screens.data.data_page import ChosenText, DataPage
-from screens.delayed_call import DelayedCall
-from screens.dialogs.ask_text import AskText
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.widgets.piece_lines import PieceLinesView, words_lines
 from screens.widgets.status_line import StatusLine
 

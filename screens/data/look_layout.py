@@ -13,7 +13,7 @@ from lab.data.statistics.text_profile import TextProfile, TextSample
 from lab.views.blocks import Table
 from screens.blocks.bars_and_shades import EIGHTHS_UP
 from screens.blocks.table_layout import lay_table
-from screens.colour.heat import ColouredPiece
+from screens.colour import ColouredPiece
 from screens.widgets.piece_lines import wrap_pieces
 from screens.widgets.text_fitting import fit, wrap
 

@@ -1,4 +1,4 @@
-"""Dialogs over the current screen: confirm, ask for text, choose a run, choose an export.
+"""Dialogs over the current screen: a question, a run to choose, an export, a theme, a note.
 
 Imports `screens.widgets`.
 """

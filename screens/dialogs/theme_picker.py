@@ -13,7 +13,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from screens.app_state import AppState
-from screens.delayed_call import DelayedCall
+from screens.background import DelayedCall
 from screens.legible_themes import OWN_THEME, has_few_colours, offered_themes
 
 SECONDS_UNTIL_PREVIEW = 0.08

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from lab.core.machine import Machine
     from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
-    from screens.home.curve_reader import CurveReader, RunDetail
-    from screens.home.run_pane import RunPane
+    from screens.home.run_pane import CurveReader, RunDetail, RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
@@ -141,7 +140,7 @@ from a run's weights with a text of yours: *fine-tuning*.
     @work(thread=True, group="curves", exit_on_error=True)
     def _read_files(self, asked: Asked) -> None:
         if self._curve_reader is None:
-            from screens.home.curve_reader import CurveReader
+            from screens.home.run_pane import CurveReader
 
             self._curve_reader = CurveReader()
         self.post_message(self.CurvesRead(*self._curve_reader.read(*asked)))

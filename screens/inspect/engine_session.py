@@ -37,8 +37,7 @@ from lab.inspect.prompt_report import PromptReport
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.guess_question import GuessQuestion
 from lab.views.number_explanation import explanation_view
-from screens.engine.engine_interface import Engine
-from screens.engine.newest_only import NewestOnly
+from screens.engine_client import Engine, NewestOnly
 from screens.inspect.selection import (
     Selection,
     alone,

@@ -15,24 +15,20 @@ from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
-from screens.engine.engine_interface import Engine
-from screens.engine.engine_notices import WAITING, EngineNotices, restart_binding
+from screens.engine_client import Engine
+from screens.engine_notices import WAITING, EngineNotices, restart_binding
 from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.forward_pass.model_in_view import ModelInView
-from screens.inspect.forward_pass.sampled_token_transition import SampledTokenTransition
 from screens.inspect.forward_pass.tour import Tour
-from screens.inspect.forward_pass.view_transition import ViewTransition
-from screens.inspect.guess.guessing import Guessing
-from screens.inspect.help_text import HELP
+from screens.inspect.forward_pass.view_transition import SampledTokenTransition, ViewTransition
+from screens.inspect.guessing import Guessing
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.key_relevance import first_keys, matters
-from screens.inspect.location_text import location_text
-from screens.inspect.navigation import Navigation
-from screens.inspect.places.place_history import PlaceHistory
-from screens.inspect.places.restored_place import RestoredPlace, state_of
+from screens.inspect.navigation import Navigation, location_text
+from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import RunHold, RunRead, read_first_prompt
 from screens.inspect.second_prompt import SecondPrompt
@@ -46,6 +42,31 @@ from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
+
+HELP = (
+    "Follow one prompt through the forward pass: `j` next step, `k` back; `←` `→` choose the token whose prediction you inspect, "
+    "`[` `]` the head, `{` `}` the layer. The left column shows the logit lens: the prediction if the model stopped there. "
+    "`H` shows the attention patterns of all heads; again: of one. The tokens are shaded by the attention that the chosen one "
+    "pays in the chosen head, with arcs to the most attended; `y` shades them by what it receives instead, then not at all. "
+    "`T` plays the forward pass with a sentence on each stage, until any key.\n\n"
+    "`space` samples the next token; at an earlier token, it replaces what follows; `n` uses the next seed. `u` undoes it, "
+    "`A` generates token after token, `+` and `-` change the pace; the bar before a sampled token's id shows its "
+    "probability. `e` edits the prompt, `s` sets temperature, top-k, top-p and seed.\n\n"
+    "`enter` puts a cursor on the numbers of the view; `enter` on a number explains it: its formula with the real numbers, each "
+    "of which can be explained in turn, down to a single weight; `backspace` climbs back.\n\n"
+    "`a` shows the direct logit attribution of the predicted token, `w` the evidence for it in the training text; in the last "
+    "two steps, of the token under the cursor.\n\n"
+    "`x` ablates the head or the MLP of the step (head 2.1 is head 1 of layer 2), or hides the chosen token; `m` switches to "
+    "mean ablation, `f` makes a head attend to one token only, `*` scales; `b` shows the effect: the ranking "
+    "before and after, and the KL divergence in bits (0: no change). `C` compares a second prompt, `p` patches its vector into "
+    "this one.\n\n"
+    "`P` lets you guess first: the next token, or at an attention step the token that the head attends to most. Whatever shows "
+    "the answer is hidden until you choose; `P` again asks about another place. Learn shows your score.\n\n"
+    "`t` shows the same view with the weights of any training step. `o` exports a report (HTML), the view, a screenshot or the "
+    "whole trace.\n\n"
+    "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
+)
+
 
 R = TypeVar("R")
 

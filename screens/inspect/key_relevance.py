@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from screens.inspect.inspect_part import ModelState, Ready
-from screens.inspect.intervention_targets import PARTS
+from screens.inspect.intervention_keys import PARTS
 from screens.inspect.selection import Selection
 
 OF_A_HEAD = frozenset({"inspect.look_at"})

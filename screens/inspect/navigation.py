@@ -1,18 +1,31 @@
-"""Navigation keys of Inspect: step, position, head, layer, checkpoint and run."""
+"""Navigation of Inspect: keys for step, position, head, layer, checkpoint and run; the status line that says where one is."""
 
 from dataclasses import replace
 from typing import cast
 
 from textual.binding import Binding
 
+from lab.core.number_format import whole
 from lab.views.blocks import View
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Ready, Starting
-from screens.inspect.intervention_targets import target
+from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Ready, Starting
+from screens.inspect.intervention_keys import target
 from screens.inspect.selection import Selection, at_position, at_step, in_head, in_layer, index_of, position_in
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
+
+
+def location_text(selection: Selection, model: ModelState, steps: ForwardPassList, writing: str, hint: str, width: int) -> str:
+    """The words for a line of `width` columns; `writing`: the pace of generation."""
+    words = (f"{writing} · " if writing else "") + f"step {index_of(selection, steps.steps) + 1}/{len(steps.steps)}"
+    dropped = model.path.dropped + selection.prompt.earlier if isinstance(model, Ready) else 0
+    if dropped and isinstance(model, Ready):
+        seen = whole(model.facts.context)
+        words += f" · context {seen} tokens: {whole(dropped)} earlier ones (left of ┆) are cut off"
+    words = f"{words} · {hint}" if hint else words
+    rank = steps.rank_in_words
+    return f"{words} · {rank}" if rank and len(words) + len(rank) + 3 <= width else words
 
 
 class Navigation(InspectPart):

@@ -11,7 +11,7 @@ from lab.engine.client import EngineDied
 from lab.engine.method_registry import RELEASE, ReleaseParams
 from lab.runs.run_folder import Run
 from lab.views.blocks import LensPath, Token, View
-from screens.engine.engine_interface import Engine
+from screens.engine_client import Engine
 from screens.inspect.selection import Prompt
 
 

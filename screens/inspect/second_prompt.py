@@ -7,7 +7,7 @@ from textual.binding import Binding
 
 from lab.views.blocks import LensPath, View
 from lab.views.number_refs import next_token
-from screens.dialogs.ask_text import AskText
+from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart
 from screens.inspect.selection import Prompt, Selection, toggled_aside
 from screens.inspect.widgets.inspect_columns import SecondPromptBar, SecondView

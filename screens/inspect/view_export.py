@@ -11,9 +11,8 @@ from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
-from screens.blocks.parity_text import parity_sentence
-from screens.blocks.view_layout import Page, lay_view
-from screens.dialogs.screenshot import screenshot, short_path
+from screens.blocks.view_layout import Page, lay_view, parity_sentence
+from screens.dialogs.export_menu import screenshot, short_path
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
 

@@ -4,7 +4,7 @@ from textual import on
 
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.inspect.guess.guessing import Guessing
+from screens.inspect.guessing import Guessing
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation
 from screens.inspect.prompt_editing import PromptEditing
@@ -14,7 +14,7 @@ from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.widgets.forward_pass_list import ForwardPassList
-from screens.widgets.guess.guess_view import GuessView
+from screens.widgets.guess_view import GuessView
 from screens.widgets.token_strip import TokenStrip
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from lab.engine.client import EngineDied, EngineError, Superseded
 from lab.engine.method_registry import RELEASE, EngineMethod, ReleaseParams
-from screens.engine.engine_interface import Engine
+from screens.engine_client import Engine
 
 P = TypeVar("P")
 R = TypeVar("R")

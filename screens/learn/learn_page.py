@@ -1,17 +1,66 @@
-"""The base class of the pages of Learn."""
+"""The base classes of the pages of Learn: a list beside what is read, and the box that it is read in."""
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from abc import abstractmethod
+from typing import ClassVar, Protocol, cast
 
-from textual.containers import Vertical
+from rich.text import Text
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
 from textual.reactive import var
 
+from lab.core.visible_text import visible
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 from screens.base_screen import Page
 from screens.learn.learn_engine import LearnEngine
 from screens.widgets.page_bar import PageLink
+
+
+class ReadingBox(VerticalScroll, inherit_bindings=False):
+    """A box around a text."""
+
+    DEFAULT_CSS = """
+    ReadingBox {
+        border: round $foreground 30%; padding: 0 1; border-subtitle-color: $foreground 70%; border-title-color: $foreground 90%;
+        &:focus { border: round $accent; }
+    }
+    """
+    BINDINGS = [
+        Binding("j,down", "scroll_down", "Scroll", id="reading.down", key_display="j/k", tooltip="Scroll down"),
+        Binding("k,up", "scroll_up", "Up", id="reading.up", show=False, tooltip="Scroll up"),
+    ]
+
+    further: var[str] = var("")
+    """Words on the key that leads further, for the lower border."""
+
+    model: var[str] = var("")
+    """The run that the view below computes on."""
+
+    def watch_further(self) -> None:
+        self._mark_rest()
+
+    def watch_model(self) -> None:
+        self._mark_rest()
+
+    def watch_virtual_size(self) -> None:
+        self._mark_rest()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._mark_rest()
+
+    @property
+    def below(self) -> int:
+        """Lines below those in sight."""
+        return max(0, self.virtual_size.height - round(self.scroll_y) - self.scrollable_content_region.height)
+
+    def _mark_rest(self) -> None:
+        below = self.below
+        rest = f"↓ {below} more line{'s' if below > 1 else ''} · j" if below > 0 else ""
+        model = f"model: {visible(self.model)} · M" if self.model else ""
+        self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))
 
 
 class LearnPage(Page, Vertical):
@@ -58,3 +107,44 @@ class LearnPage(Page, Vertical):
 
     def restore_state(self, state: ScreenState) -> None:
         """Show a place of the page again."""
+
+
+class Reader(Protocol):
+    def take_focus(self) -> None: ...
+
+    def leave(self) -> bool: ...
+
+
+class ReadingPage(LearnPage):
+    """Has the class `-reading` while an entry of the list is read."""
+
+    LIST: ClassVar[str]
+    """Selector of the list."""
+    TEXT: ClassVar[str]
+    """Selector of the text being read."""
+
+    @property
+    @abstractmethod
+    def reader(self) -> Reader:
+        """The part that shows the entry."""
+
+    def close_reading(self) -> None:
+        """Back to the list."""
+        self.remove_class("-reading")
+        self.query_one(self.LIST).focus()
+
+    def take_focus(self) -> None:
+        if self.has_class("-reading"):
+            self.reader.take_focus()
+        else:
+            self.query_one(self.LIST).focus()
+
+    def resting_focus(self) -> str | None:
+        return self.TEXT if self.has_class("-reading") else self.LIST
+
+    def go_back(self) -> bool:
+        if not self.has_class("-reading"):
+            return False
+        if not self.reader.leave():
+            self.close_reading()
+        return True

@@ -12,15 +12,15 @@ from textual.reactive import var
 from textual.widget import Widget
 
 from lab.views.screen_state import ScreenState
+from screens.base_screen import PagedScreen, page_bindings
 from screens.dialogs.choose_run import RunChooser
-from screens.engine.engine_interface import Engine
-from screens.learn.claims.claims_page import ClaimsPage
+from screens.engine_client import Engine
+from screens.learn.claims_page import ClaimsPage
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
 from screens.messages import RunChosen
-from screens.paged_screen import PagedScreen, page_bindings
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.page_bar import PageBar, PageLink
 

@@ -19,9 +19,9 @@ from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.lessons.lesson import Lesson
 from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import ReadingBox
 from screens.learn.live.live_registry import live_widget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
-from screens.learn.reading_box import ReadingBox
 from screens.messages import ModeChosen, OpenState
 from screens.widgets.mode_bar import MODES
 from screens.widgets.status_line import StatusLine

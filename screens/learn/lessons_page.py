@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
+from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
@@ -24,11 +25,10 @@ from screens.learn.live.live_widget import ModelAtHand
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
-from screens.learn.live.scaling.scaling_widget import ScalingWidget
+from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
-from screens.learn.reading_page import ReadingPage
-from screens.widgets.guess.guess_view import GuessView
+from screens.widgets.guess_view import GuessView
 from screens.widgets.page_bar import PageLink
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from lab.core.number_format import date_and_time
 from lab.core.visible_text import visible
 from lab.learner.notes import Note, delete_note, list_notes, notes_folder
 from lab.runs.home_folder import home
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import ConfirmDialog
+from screens.dialogs.note_dialog import NoteDialog
 from screens.learn.learn_page import LearnPage
 from screens.messages import OpenState
-from screens.notes.note_dialog import NoteDialog
 from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import fit
 

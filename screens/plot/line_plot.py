@@ -15,10 +15,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from screens.colour.palette import palette_of
-from screens.plot.drawing import Drawn, draw, with_cursor
+from screens.colour import palette_of
+from screens.plot.drawing import GLYPH, SHADED, Drawn, draw, with_cursor
 from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, RUN_ROLES, Figure, Series, dashes_of
-from screens.plot.gap_area import GLYPH, SHADED
 from screens.widgets.text_fitting import Piece, wrap
 
 EVENT_ORDER = "✗↶½◂≈★‖■▸▴"

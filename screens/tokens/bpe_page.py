@@ -12,13 +12,12 @@ from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from screens.plot.line_plot import LinePlot
-from screens.tokens.bpe.learning import BpeLearning, Source
+from screens.tokens.bpe.learning import BpeLearning, Source, SourceLine
 from screens.tokens.bpe.merge_list import MergeList
 from screens.tokens.bpe.pair_list import PairList
-from screens.tokens.bpe.source_line import SourceLine
 from screens.tokens.bpe.text_strip import TextStrip
-from screens.tokens.bpe.tokens_left_curve import tokens_left
 from screens.tokens.bpe.words_view import WordsView
+from screens.tokens.plots import tokens_left
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 

@@ -13,11 +13,10 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from screens.colour.palette import palette_of
-from screens.colour.token_cycle import CYCLE, cycle_style
+from screens.colour import CYCLE, cycle_style, palette_of
 from screens.tokens.size_bars import comparison_lines
-from screens.tokens.text_page import TextPage
-from screens.widgets.cached_lines_view import CachedLinesView
+from screens.tokens.tokens_page import TextPage
+from screens.widgets.line_scroll_view import CachedLinesView
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit

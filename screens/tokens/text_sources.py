@@ -7,8 +7,8 @@ from textual.binding import Binding
 from textual.message import Message
 
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.dialogs.ask_text import AskText
-from screens.paged_screen import PagedScreen
+from screens.base_screen import PagedScreen
+from screens.dialogs.ask import AskText
 from screens.tokens.text_box import TextBox
 
 BOX_TITLE = "text"

@@ -12,10 +12,9 @@ from textual.reactive import var
 from textual.strip import Strip
 
 from lab.tokenization.token_alignment import Ints
-from screens.colour.palette import palette_of
-from screens.colour.token_cycle import CYCLE, cycle_style
+from screens.colour import CYCLE, cycle_style, palette_of
 from screens.tokens.flow_layout import NO_TOKENS, NONE_JOINED, FlowLayout, JoinedCharacters, lay_tokens
-from screens.widgets.cached_lines_view import CachedLinesView
+from screens.widgets.line_scroll_view import CachedLinesView
 from screens.widgets.text_fitting import fit
 
 BAR = "│"

@@ -14,7 +14,7 @@ from textual.widgets import Input, TextArea
 
 from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
 from lab.views.screen_state import ScreenState
-from screens.paged_screen import page_bindings, turn_bindings
+from screens.base_screen import page_bindings, turn_bindings
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage

@@ -14,10 +14,9 @@ from textual.worker import Worker, get_current_worker
 
 from screens.blocks.block_view import BlockView
 from screens.plot.line_plot import LinePlot
+from screens.tokens.plots import zipf_figure
 from screens.tokens.tokens_page import TokensPage
-from screens.tokens.vocabulary_count import Asked, Counted, Counting, Indexed, count_vocabulary
-from screens.tokens.vocabulary_list import VocabularyList
-from screens.tokens.zipf_plot import zipf_figure
+from screens.tokens.vocabulary_list import Asked, Counted, Counting, Indexed, VocabularyList, count_vocabulary
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 

@@ -34,11 +34,9 @@ from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerError
-from screens.delayed_call import DelayedCall
+from screens.background import DelayedCall
 from screens.messages import SettingsCopied
-from screens.train.planned_run.base_choice import BaseChoice
-from screens.train.planned_run.suggested_text import FIRST_TEXT, SuggestsText
-from screens.train.preparation_view import Preparation
+from screens.train.planned_run import FIRST_TEXT, BaseChoice, Preparation, SuggestsText
 from screens.train.run_form import RunForm
 
 SECONDS_BETWEEN_PROGRESS = 0.1

@@ -1,19 +1,134 @@
-"""The header of a run in Train: name, phase, progress bar, time left."""
+"""Words above and below a run: name, phase, progress bar and time left; its verdict and status."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Static
 
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.runs.gpu_and_ranks import ranks_in_words
-from lab.runs.run_folder import ACTIVE, NOT_STARTED
-from lab.runs.run_summary import fraction_done, origin_in_short, planned_length, shown_phase, time_left
+from lab.reports.baselines import bigram_in_words
+from lab.reports.diagnosis.diagnose import diagnosis_of
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
+from lab.reports.run_sentence import run_sentence
+from lab.reports.text_entropy import TextEntropy
+from lab.reports.verdict_line import NO_LEVEL, SIGNS, VerdictLine, verdict_line
+from lab.runs.gpu_and_ranks import gpu_in_words, ranks_in_words
+from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
+from lab.runs.run_schema import Status
+from lab.runs.run_summary import fraction_done, origin_in_short, owner_in_words, planned_length, shown_phase, time_left
 from screens.train.watched_run import WatchedRun
 from screens.widgets.text_fitting import fit
+
+
+@dataclass(frozen=True)
+class StatusText:
+    """`notice` is empty where nothing needs attention; `sentences` are the diagnosis and the losses."""
+
+    verdict: VerdictLine
+    notice: str
+    sentences: str
+
+
+def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
+    """The words on a run as it is now."""
+    run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, entropy, watched.events)
+    found = diagnosis_of(run)
+    sentences = []
+    if watched.phase != "failed":
+        generalizes = run.shows_new_text and run.level is None
+        sentences = [run_sentence(watched.config, watched.status, watched.history, generalizes=generalizes)]
+        if found.verdict != "waiting":
+            sentences.insert(0, found.sentences)
+        if found.verdict not in NO_LEVEL:
+            sentences.append(bigram_in_words(entropy, on_all=watched.status.final is not None))
+    message = watched.status.message
+    said_again = message.startswith("Since step") and "rollback" in found.advice
+    return StatusText(
+        verdict_line(run, found), " ".join(_notices(watched, "" if said_again else message)), " ".join(filter(None, sentences))
+    )
+
+
+def computed_in_words(status: Status) -> str:
+    """A sentence on what computes the steps, and how, and one on a GPU's use; empty while that is not known."""
+    if not status.computed:
+        return ""
+    where = f", by {words}" if (words := ranks_in_words(status.ranks)) else ""
+    use = f" {gpu_in_words(status.gpu)}." if status.gpu is not None else ""
+    return f"Steps run in {status.computed}{where}.{use}"
+
+
+def _notices(watched: WatchedRun, message: str) -> list[str]:
+    """Sentences on what is out of the ordinary, the most important first."""
+    parts = []
+    if watched.phase == "failed":
+        parts.append(run_sentence(watched.config, watched.status, watched.history))
+    if watched.unresponsive:
+        parts.append(watched.unresponsive + " r resumes from there." * (watched.phase == "interrupted"))
+    if watched.phase == "starting" and not message:
+        parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
+    if is_on_other_host(watched.status) and watched.phase in ACTIVE:
+        parts.append(f"Trained by {owner_in_words(watched.status)}, another machine; pause and stop work from here.")
+    if watched.phase == "stopped" and watched.history.latest is not None:
+        parts.append("Stopped; r resumes.")
+    if message and watched.phase in (*ACTIVE, "stopped", "finished"):
+        parts.append(f"{message} r starts it." if message == NOT_STARTED else message)
+    return parts
+
+
+HINT, HINT_IN_ASCII = "⏎ why", "enter why"
+
+
+class VerdictBar(Widget):
+    """One line: the verdict in the colour of its tone, then the numbers behind it."""
+
+    COMPONENT_CLASSES = {"verdict--good", "verdict--wait", "verdict--warn", "verdict--bad", "verdict--rest", "verdict--hint"}
+    DEFAULT_CSS = """
+    VerdictBar {
+        height: 1;
+        & > .verdict--good { color: $text-success; text-style: bold; }
+        & > .verdict--wait { color: $text-muted; text-style: bold; }
+        & > .verdict--warn { color: $text-warning; text-style: bold; }
+        & > .verdict--bad { color: $text-error; text-style: bold; }
+        & > .verdict--rest { color: $foreground; }
+        & > .verdict--hint { color: $text-muted; }
+    }
+    """
+    verdict: reactive[VerdictLine | None] = reactive(None)
+
+    def render_line(self, y: int) -> Strip:
+        width, verdict = self.size.width, self.verdict
+        if verdict is None or not verdict.parts:
+            return Strip.blank(width, self.rich_style)
+        hint = HINT_IN_ASCII if getattr(self.app, "draws_ascii", False) else HINT
+        first = f"{SIGNS[verdict.tone]} {verdict.parts[0]}"
+        room = width - len(first)
+        parts = list(verdict.parts[1:])
+        while len(parts) > 1 and sum(len(part) + 3 for part in parts) > room:
+            parts.pop()
+        rest = "".join(f" · {part}" for part in parts)
+        if len(rest) + len(hint) + 2 <= room:
+            room -= len(hint)
+        pieces = [(first, verdict.tone), (fit(rest, max(0, room)), "rest"), (hint, "hint")]
+        segments = [Segment(text, self.get_component_rich_style(f"verdict--{role}")) for text, role in pieces]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+
+class SummaryText(Static):
+    """Plain text that changes often; the screen is laid out again only if the number of lines changes."""
+
+    def say(self, text: str) -> None:
+        if text == self.content:
+            return
+        self.update(text, layout=not self.content)
+        width, height = self.content_size
+        if width and self.get_content_height(self.content_size, self.app.size, width) != height:
+            self.refresh(layout=True)
 
 
 class RunHeader(Widget):

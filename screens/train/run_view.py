@@ -23,16 +23,13 @@ from lab.runs.run_schema import RunConfig
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsView
-from screens.train.run_header import RunHeader
+from screens.train.run_header import RunHeader, SummaryText, VerdictBar, computed_in_words, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
-from screens.train.run_plots import RunPlots
-from screens.train.run_status_text import computed_in_words, status_text
+from screens.train.run_plots import RunPlots, usage_plots
 from screens.train.samples_view import SamplesView
-from screens.train.summary_text import SummaryText, whole_sentences
-from screens.train.usage_plots import usage_plots
-from screens.train.verdict_bar import VerdictBar
 from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import FactList
+from screens.widgets.text_fitting import whole_sentences
 
 NO_SAMPLES = "No samples yet: each evaluation writes some."
 NO_SAMPLES_IMPORTED = "No samples: it was not trained here."

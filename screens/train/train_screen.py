@@ -18,15 +18,13 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
+from screens.background import is_working
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
-from screens.running_worker import is_working
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
-from screens.train.restored_view import RestoredView
-from screens.train.run_commands import RunCommands
-from screens.train.run_export import RunExport
+from screens.train.run_commands import RunCommands, RunExport
 from screens.train.run_view import RunView
-from screens.train.run_view_keys import RUN_VIEW_ACTIONS
+from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RestoredView
 from screens.train.watched_run import WatchedRun
 
 SECONDS_BETWEEN_READINGS = 0.5

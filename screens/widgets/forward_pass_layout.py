@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from lab.core.number_format import significant
 from lab.views.blocks import StageEntry
 from screens.blocks.bars_and_shades import EIGHTHS_UP, bar
-from screens.colour.heat import ColouredPiece, heat
+from screens.colour import ColouredPiece, heat
 from screens.widgets.text_fitting import fit
 
 LEAST_ROOM = (27, 18)

@@ -16,7 +16,7 @@ from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from screens.delayed_call import DelayedCall
+from screens.background import DelayedCall
 
 OPEN_LINES = 2
 """Lines of the bar when it shows the rest."""

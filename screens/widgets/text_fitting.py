@@ -66,3 +66,13 @@ def wrap(text: str, width: int) -> list[str]:
 def printable(text: str) -> str:
     """Text as it can be shown on lines of its own; tabs become spaces."""
     return visible(text.replace("\t", "    ").replace("\r\n", "\n"), keep="\n")
+
+
+def whole_sentences(text: str, width: int, lines: int) -> str:
+    """The first sentences of the text that fit, at least one, and " …" where others are left out."""
+    sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
+    kept = text
+    while len(sentences) > 1 and width > 0 and len(wrap(kept, width)) > lines:
+        sentences.pop()
+        kept = " ".join(sentences) + " …"
+    return kept

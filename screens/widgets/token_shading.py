@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from screens.colour.heat import level_of
+from screens.colour import level_of
 
 BARS = " ▁▂▃▄▅▆▇█"
 """A bar beside each token, in eighths of the largest number."""

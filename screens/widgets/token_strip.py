@@ -17,9 +17,8 @@ from textual.widget import Widget
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Prediction, Token
-from screens.colour.heat import LEAST_INK, MASKED_LEVEL, Heat, heat, level_of
-from screens.colour.heat import LEVELS as SCALE_STEPS
-from screens.colour.palette import palette_of
+from screens.colour import LEAST_INK, MASKED_LEVEL, Heat, heat, level_of, palette_of
+from screens.colour import LEVELS as SCALE_STEPS
 from screens.widgets.text_fitting import fit
 from screens.widgets.token_shading import THICK, ArcCell, Shading, arc_lines
 

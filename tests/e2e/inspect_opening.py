@@ -20,8 +20,8 @@ from pathlib import Path
 from key_latency import Lab
 
 ON_A_BUSY_MACHINE = """
-from screens.engine import engine_warm_up
-engine_warm_up.has_spare_capacity = lambda: True
+from screens import engine_client
+engine_client.has_spare_capacity = lambda: True
 from screens.app import run
 run()
 """

@@ -467,4 +467,4 @@ def tasks_start_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planned run's steps would be taken in a process of their own, whose time no picture should show."""
-    monkeypatch.setattr("screens.train.planned_run.step_times.SECONDS_BEFORE_TIMING", 1e6)
+    monkeypatch.setattr("screens.train.planned_run.SECONDS_BEFORE_TIMING", 1e6)

@@ -20,11 +20,11 @@ from screens.app import LabApp, run
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.command_palette import Command, LabCommands, _focus_holder
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import ConfirmDialog
 from screens.help_groups import EVERYWHERE, GROUPS
 from screens.help_screen import HelpScreen
 from screens.home.run_table import RunTable
-from screens.learn.live.scaling.scaling_widget import ScalingWidget
+from screens.learn.live.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar

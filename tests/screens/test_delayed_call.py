@@ -6,7 +6,7 @@ import time
 import pytest
 from textual.app import App
 
-from screens.delayed_call import DelayedCall
+from screens.background import DelayedCall
 
 SECONDS = 0.02
 

@@ -9,9 +9,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from screens.app import LabApp
-from screens.data.path_input import PathInput
+from screens.data.choose_inputs import PathInput
 from screens.help_screen import HelpScreen
-from screens.train.compare.compare_screen import CompareScreen
+from screens.train.compare_screen import CompareScreen
 from screens.train.one_step.one_step_screen import OneStepScreen
 from screens.train.train_screen import TrainScreen
 from tests.screens.train.one_step.fake_engine import FakeEngine

@@ -18,8 +18,8 @@ from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.command_palette import LabCommands
-from screens.data.size_slider import SizeSlider
-from screens.dialogs.ask_text import AskText
+from screens.data.choose_inputs import SizeSlider
+from screens.dialogs.ask import AskText
 from screens.dialogs.choose_run import RunChooser
 from screens.help_groups import Line
 from screens.help_screen import lines_of, sections_of
@@ -32,9 +32,9 @@ from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.strip_page import StripPage
 from screens.tokens.vocabulary_page import VocabularyPage
-from screens.train.compare.compare_screen import CompareScreen
+from screens.train.compare_screen import CompareScreen
 from screens.widgets.choice import Choice
-from screens.widgets.guess.guess_view import GuessView
+from screens.widgets.guess_view import GuessView
 from screens.widgets.prompt_input import PromptInput
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")

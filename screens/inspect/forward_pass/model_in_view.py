@@ -8,7 +8,7 @@ from lab.views.blocks import LensPath
 from screens.inspect.inspect_part import InspectHost, InspectPart
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.prediction_panel import PredictionPanel
-from screens.widgets.forward_pass_drawing import ForwardPassDrawing
+from screens.widgets.forward_pass_list import ForwardPassDrawing
 
 EMBED, ATTENTION, MLP = "embed + position", "attention", "mlp"
 GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "mlp_out": MLP, "resid_post": MLP}

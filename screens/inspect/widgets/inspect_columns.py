@@ -8,8 +8,8 @@ from textual.widgets import Static
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.prediction_panel import PredictionPanel
-from screens.widgets.forward_pass_drawing import ForwardPassDrawing
-from screens.widgets.guess.guess_view import GuessView
+from screens.widgets.forward_pass_list import ForwardPassDrawing
+from screens.widgets.guess_view import GuessView
 from screens.widgets.token_strip import TokenStrip
 
 

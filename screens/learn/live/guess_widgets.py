@@ -31,7 +31,7 @@ from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
-from screens.widgets.guess.guess_view import GuessView
+from screens.widgets.guess_view import GuessView
 
 PLACE = ("layer", "head", "position")
 LEAST_ANSWER, MOST_ANSWER = 5, 12

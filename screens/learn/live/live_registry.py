@@ -13,7 +13,7 @@ from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.run_curve import RunCurve
-from screens.learn.live.scaling.scaling_widget import ScalingWidget
+from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget

@@ -48,7 +48,7 @@ class RunCurve(LiveWidget):
         from lab.reports.loss_curve import Evaluations, LossCurves
         from lab.runs.evaluation_coverage import during_training
         from lab.runs.find_runs import open_run
-        from screens.plot.loss_figure import loss_figure
+        from screens.plot.figure import loss_figure
 
         try:
             run = open_run(name)

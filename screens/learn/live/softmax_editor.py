@@ -14,8 +14,7 @@ from lab.core.errors import UserError
 from lab.views.blocks import Block, Paragraph, Table, View
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.live_widget import LiveWidget
-from screens.learn.live.number_input import NUMBER
+from screens.learn.live.live_widget import NUMBER, LiveWidget
 from screens.widgets.choice import Choice
 
 LABELS = ("The", "big", "dog", "ran")

@@ -16,8 +16,7 @@ from lab.one_step.chain_rule.three_weights_view import backward_view, forward_vi
 from lab.views.blocks import Paragraph, View
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.live_widget import LiveWidget
-from screens.learn.live.number_input import NumberInput
+from screens.learn.live.live_widget import LiveWidget, NumberInput
 
 SHOWS = ("forward", "backward", "steps")
 FIELDS = {"w1": "w₁", "w2": "w₂", "w3": "w₃", "x": "x", "target": "target"}

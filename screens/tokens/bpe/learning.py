@@ -1,17 +1,21 @@
-"""BPE learned in a thread, in slices short enough that a paint follows each: open a text, merge, step back."""
+"""BPE learned in a thread, in slices short enough that a paint follows each; and the line of texts to learn from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from textual import work
+from rich.cells import cell_len
+from textual import on, work
 from textual.message import Message
 
 from screens.tokens.tokens_page import TokensPage
+from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
+
 
 SLICE_SECONDS = 0.06
 """Longest time of merging between two paints."""
@@ -98,3 +102,34 @@ class BpeLearning(TokensPage):
         """Merge, or step back for a negative number, for the time of a slice. Never twice at once for the same session."""
         left = session.move(steps, SLICE_SECONDS)
         self.post_message(self.Moved(session, session.state, left))
+
+
+CHOOSE = "learn from  "
+
+
+class SourceLine(StatusLine):
+    """`learn from  ‹ text notes.txt ›   run demo's text     the text box`."""
+
+    @dataclass
+    class Chosen(Message):
+        """A text was clicked on."""
+
+        source: Source
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._words: list[tuple[Source, str]] = []
+
+    def show(self, names: Mapping[Source, str], current: Source | None) -> None:
+        """Show these texts by name."""
+        self._words = [(source, f"‹ {name} ›" if source == current else f"  {name}  ") for source, name in names.items()]
+        self.left = CHOOSE + " ".join(words for _, words in self._words)
+
+    @on(StatusLine.TextClicked)
+    def _clicked(self, event: StatusLine.TextClicked) -> None:
+        event.stop()
+        start = cell_len(CHOOSE)
+        for source, words in self._words:
+            if start <= event.at < start + cell_len(words):
+                self.post_message(self.Chosen(source))
+            start += cell_len(words) + 1

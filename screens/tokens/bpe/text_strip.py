@@ -12,8 +12,7 @@ from textual.binding import Binding
 from textual.strip import Strip
 
 from lab.core.visible_text import visible
-from screens.colour.palette import Palette, palette_of
-from screens.colour.token_cycle import CYCLE, cycle_style
+from screens.colour import CYCLE, Palette, cycle_style, palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 
 if TYPE_CHECKING:

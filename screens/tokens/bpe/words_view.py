@@ -11,8 +11,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from models.tokenizers.token_labels import with_spaces
-from screens.colour.palette import palette_of
-from screens.colour.token_cycle import cycle_style
+from screens.colour import cycle_style, palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 

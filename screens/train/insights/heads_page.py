@@ -1,15 +1,139 @@
-"""The page of the head scores: previous token, duplicate token and induction, for every attention head."""
+"""The page of the head scores: previous token, duplicate token and induction, for every attention head, as a grid."""
 
 from __future__ import annotations
 
-from lab.core.number_format import fixed, probability
+import math
+
+import numpy as np
+
+from lab.core.number_format import fixed, probability, whole
 from lab.reports.insights import FORMED, head_name, scores_sentence, uniform_score
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from lab.runs.run_schema import HEAD_SCORES
 from screens.blocks.bars_and_shades import bar
-from screens.train.insights.page_lines import Lines, evaluation_label, height_sign, marked_at, over_time, words_lines
-from screens.train.summary_text import whole_sentences
-from screens.widgets.text_fitting import Piece, fit
+from screens.colour import ColouredPiece, half_block_cells, heat, legend_bar, levels_of
+from screens.train.insights.page_lines import (
+    Lines,
+    evaluation_label,
+    groups,
+    height_sign,
+    marked_at,
+    over_time,
+    step_axis,
+    words_lines,
+)
+from screens.widgets.text_fitting import Piece, fit, whole_sentences
+
+LABEL_WIDTH = 5
+"""Room for a layer, or a head's name, beside each picture."""
+GAP = 2
+LINES_ABOVE = 3
+"""The scale, the titles and the numbers of the heads, above the layers."""
+CELL_WIDTHS = (5, 4, 3, 2, 1)
+"""Widths of a head's cell, from one with a number and a mark to a bare colour."""
+NARROWEST_NUMBER = 3
+TITLES = dict(zip(HEAD_SCORES, ("previous token", "duplicate token", "induction"), strict=True))
+
+
+def highest_shown(insights: InsightHistory) -> float:
+    """The score at the end of the colour scale, which all evaluations and the three pictures share."""
+    return min(1.0, math.ceil(10 * max(FORMED, *insights.highest)) / 10)
+
+
+def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width: int, room: int) -> Lines:
+    """At most `room` lines: the scale, the grid of this evaluation with the chosen head's numbers, and all evaluations."""
+    point = insights.points[at]
+    _, layers, heads = point.scores.shape
+    column, cell = _widths(width, heads)
+    top = highest_shown(insights)
+    scale = [(evaluation_label(insights, at), "title"), ("   score ", "dim"), *legend_bar("sequential", "0", f"{top:.1f}", 12)]
+    lines: Lines = [[*scale, ("   ↑/↓ head   enter history", "dim")]]
+    titles: list[ColouredPiece] = []
+    for kind in HEAD_SCORES:
+        name = TITLES[kind] if column >= 28 else kind
+        titles.append((fit(f"{name}, uniform {fixed(uniform_score(kind, point.repeated), 2)}", column) + " " * GAP, "title"))
+    lines.append(titles)
+    numbers = "".join(fit(str(head + 1).center(cell), cell) for head in range(heads)) if cell > 1 else ""
+    lines.append([(fit(fit("head", LABEL_WIDTH) + numbers, column) + " " * GAP, "dim") for _ in HEAD_SCORES])
+    for layer in range(layers):
+        row: list[ColouredPiece] = []
+        for place in range(len(HEAD_SCORES)):
+            row.append((fit(f"L{layer + 1}", LABEL_WIDTH - 1, "right") + " ", "dim"))
+            for head in range(heads):
+                value = float(point.scores[place, layer, head])
+                here = (layer, head) == chosen
+                role = "selected" if here else ""
+                row.append((_cell(value, cell, here), heat("sequential", value / top, role=role)))
+            row.append((" " * max(0, column + GAP - LABEL_WIDTH - cell * heads), "text"))
+        lines.append(row)
+    now = "   ".join(f"{TITLES[kind]} {float(point.of(kind)[chosen]):.2f}" for kind in HEAD_SCORES)
+    lines.append([(f"▸{head_name(*chosen)}", "cursor"), (f"  {now}", "text")])
+    return [*lines, *time_lines(insights, at, chosen, column, top, room - len(lines))]
+
+
+def head_at(insights: InsightHistory, at: int, width: int, line: int, x: int) -> tuple[int, int] | None:
+    """Layer and head of the cell of the grid at this line of `grid_lines` and character cell."""
+    _, layers, heads = insights.points[at].scores.shape
+    column, cell = _widths(width, heads)
+    layer, within = line - LINES_ABOVE, x % (column + GAP) - LABEL_WIDTH
+    is_cell = 0 <= layer < layers and 0 <= within < cell * heads and x < len(HEAD_SCORES) * (column + GAP)
+    return (layer, within // cell) if is_cell else None
+
+
+def _widths(width: int, heads: int) -> tuple[int, int]:
+    """Widths of a grid with its labels, and of a head's cell in it."""
+    column = width // len(HEAD_SCORES) - GAP
+    return column, next((cell for cell in CELL_WIDTHS if cell * heads <= column - LABEL_WIDTH), 1)
+
+
+def _cell(value: float, width: int, chosen: bool) -> str:
+    """The number as far as there is room: ` .41 `; the chosen head's is marked."""
+    if width < NARROWEST_NUMBER:
+        return "▸".ljust(width) if chosen else " " * width
+    number = "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
+    return fit(("▸" if chosen else " ") + number if width > NARROWEST_NUMBER else number, width)
+
+
+def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], column: int, top: float, room: int) -> Lines:
+    """Every head over the evaluations, two heads a line; where that is too high, the highest of each layer."""
+    points = insights.points
+    _, layers, heads = points[at].scores.shape
+    per_layer = (layers * heads + 1) // 2 > room - 2
+    if len(points) < 2 or room < 3 or (per_layer and (layers + 1) // 2 > room - 2):
+        return []
+    if per_layer:
+        names = [f"L{layer + 1}" for layer in range(layers)]
+    else:
+        names = [head_name(layer, head) for layer in range(layers) for head in range(heads)]
+    room_of_name = max(len(name) for name in names) + 1
+    label_width = 2 * room_of_name + 1
+    width = column - label_width
+    if width < 1:
+        return []
+    ends, each, wide = groups(insights, width)
+    unknown = np.full((len(HEAD_SCORES), layers, heads), np.nan, np.float32)
+    scores = np.stack([points[end].scores if points[end].repeated else unknown for end in ends], -1)  # (3, L, H, evaluations)
+    rows = scores.max(2) if per_layer else scores.reshape(len(HEAD_SCORES), layers * heads, -1)
+    levels = levels_of(rows / top)
+    marked = chosen[0] if per_layer else chosen[0] * heads + chosen[1]
+    what = "highest of each layer, two layers a line" if per_layer else "every head, two a line: upper and lower half"
+    lines: Lines = [[(f"{what}; ▴ step {whole(points[at].step)}", "dim")]]
+    for row in range(0, len(names), 2):
+        pair = range(row, min(row + 2, len(names)))
+        line: list[ColouredPiece] = []
+        for place in range(len(HEAD_SCORES)):
+            for number in pair:
+                label = ("▸" if number == marked else " ") + names[number]
+                line.append((fit(label, room_of_name), "cursor" if number == marked else "dim"))
+            line.append((" " * (label_width - room_of_name * len(pair)), "dim"))
+            below = levels[place, row + 1] if row + 1 < len(names) else None
+            line += half_block_cells("sequential", levels[place, row], below, wide)
+            line.append((" " * (column + GAP - label_width - wide * len(ends)), "text"))
+        lines.append(line)
+    axis = step_axis(insights, wide * len(ends), "▴", wide * (at // each) + wide // 2)
+    lines.append([(fit(" " * label_width + axis, column + GAP), "strong") for _ in HEAD_SCORES])
+    return lines
+
 
 FEWEST_WORDS = 3
 """Lines of sentences that there is always room for."""

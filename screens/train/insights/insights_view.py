@@ -15,11 +15,10 @@ from lab.reports.insights import head_name, score_since_sentence, strongest_head
 from lab.runs.insights_log import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
 from models.config import OptimizerName
-from screens.colour.palette import palette_of
+from screens.colour import palette_of
 from screens.plot.figure import Figure, Kind, Series
 from screens.plot.line_plot import LinePlot
-from screens.train.insights.heads_grid import grid_lines, head_at
-from screens.train.insights.heads_page import finding_lines, head_line, heads_above
+from screens.train.insights.heads_page import finding_lines, grid_lines, head_at, head_line, heads_above
 from screens.train.insights.page_lines import Lines, PageLines, words_lines
 from screens.train.insights.probe_page import probe_lines
 from screens.train.insights.updates_page import updates_lines

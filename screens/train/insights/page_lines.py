@@ -19,8 +19,7 @@ from lab.core.number_format import whole
 from lab.core.visible_text import visible
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES
-from screens.colour.heat import ColouredPiece, Heat
-from screens.colour.palette import palette_of
+from screens.colour import ColouredPiece, Heat, palette_of
 from screens.widgets.text_fitting import Piece, fit, wrap
 
 Lines = list[Sequence[ColouredPiece]]

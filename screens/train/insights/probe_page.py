@@ -11,7 +11,7 @@ from lab.core.number_format import probability
 from lab.reports.insights import head_name
 from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
-from screens.colour.heat import ColouredPiece, heat, legend_bar
+from screens.colour import ColouredPiece, heat, legend_bar
 from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, step_axis, words_lines
 from screens.widgets.text_fitting import fit
 

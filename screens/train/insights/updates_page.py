@@ -10,7 +10,7 @@ from lab.reports.insights import USUAL, power, updates_in_words
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar
-from screens.colour.heat import ColouredPiece, Heat, heat, legend_bar
+from screens.colour import ColouredPiece, Heat, heat, legend_bar
 from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, groups, marked_at, over_time, step_axis, words_lines
 from screens.widgets.text_fitting import fit
 

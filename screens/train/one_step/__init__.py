@@ -1,4 +1,4 @@
-"""One training step in eight stages, opened from Train.
+"""One training step in stages, opened from Train.
 
 Begin with `one_step_screen`.
 """

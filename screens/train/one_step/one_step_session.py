@@ -7,8 +7,7 @@ from msgspec.structs import replace
 from lab.engine.client import EngineError
 from lab.engine.method_registry import ONE_STEP, OneStepParams
 from lab.one_step.step_stages import STAGES, StepAnswer
-from screens.engine.engine_interface import Engine
-from screens.engine.newest_only import NewestOnly
+from screens.engine_client import Engine, NewestOnly
 
 
 class OneStepSession:

@@ -8,7 +8,7 @@ from lab.views.blocks import Array, Gallery, Thumbnail, View
 from screens.blocks.block_layout import Line
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.view_layout import lay_view
-from screens.colour.heat import MASKED_LEVEL, Heat, level_of
+from screens.colour import MASKED_LEVEL, Heat, level_of
 
 
 def text_of(line: Line) -> str:

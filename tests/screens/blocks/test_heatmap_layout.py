@@ -12,7 +12,7 @@ from screens.blocks.block_layout import Line
 from screens.blocks.heatmap_layout import LaidHeatmap, lay_heatmap, pooled
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.view_layout import lay_view
-from screens.colour.heat import HALF_BLOCK, LEVELS, MASKED_LEVEL, Heat, level_of
+from screens.colour import HALF_BLOCK, LEVELS, MASKED_LEVEL, Heat, level_of
 
 
 def pattern(size: int, seed: int = 0) -> np.ndarray:

@@ -9,10 +9,9 @@ from lab.views.softmax_table import softmax_table
 from screens.blocks.bars_and_shades import bar, column_glyphs, shade
 from screens.blocks.block_layout import Line
 from screens.blocks.matrix_layout import lay_matrix
-from screens.blocks.parity_text import parity_badge, parity_sentence
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
-from screens.blocks.view_layout import Page, lay_view
+from screens.blocks.view_layout import Page, lay_view, parity_badge, parity_sentence
 from screens.widgets.text_fitting import fit, wrap
 
 

@@ -18,7 +18,7 @@ from screens.blocks.matrix_panels_layout import (
     lay_matrix_panels,
 )
 from screens.blocks.view_layout import lay_view
-from screens.colour.heat import Heat
+from screens.colour import Heat
 
 
 def panels(size: int, selected: tuple[int, int] | None = None) -> MatrixPanels:

@@ -6,7 +6,7 @@ import pytest
 from lab.views.blocks import Cell, Column, Table
 from screens.blocks.bars_and_shades import column_glyphs, signed_bar
 from screens.blocks.table_layout import lay_table
-from screens.colour.heat import LEAST_INK, LEAST_SIGNED_INK, LEVELS, MASKED_LEVEL, Heat
+from screens.colour import LEAST_INK, LEAST_SIGNED_INK, LEVELS, MASKED_LEVEL, Heat
 
 
 @pytest.mark.parametrize(

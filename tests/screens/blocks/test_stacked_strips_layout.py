@@ -6,10 +6,9 @@ from rich.cells import cell_len
 
 from lab.views.blocks import Array, StackedStrips, Strip, View
 from screens.blocks.block_layout import Line
-from screens.blocks.stacked_strips_layout import LaidStackedStrips, lay_stacked_strips
-from screens.blocks.strip_layout import LaidStrip, lay_strip
+from screens.blocks.strip_layout import LaidStackedStrips, LaidStrip, lay_stacked_strips, lay_strip
 from screens.blocks.view_layout import lay_view
-from screens.colour.heat import MASKED_LEVEL, Heat, level_of
+from screens.colour import MASKED_LEVEL, Heat, level_of
 
 
 def text_of(line: Line) -> str:

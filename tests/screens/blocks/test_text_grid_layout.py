@@ -5,7 +5,7 @@ import pytest
 
 from lab.views.blocks import Array, Destination, TextGrid
 from screens.blocks.text_grid_layout import LaidTextGrid, lay_text_grid, level
-from screens.colour.heat import Heat
+from screens.colour import Heat
 
 VALUES = np.array([[0.9, 0.05], [0.0, 1.0]])
 

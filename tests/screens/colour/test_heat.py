@@ -7,11 +7,12 @@ import pytest
 from rich.color import Color
 
 from lab.core.colour_scales import colour, contrast
-from screens.colour.heat import (
+from screens.colour import (
     HALF_BLOCK,
     LEVELS,
     MASKED_LEVEL,
     Heat,
+    Palette,
     half_block_cells,
     heat,
     heat_cells,
@@ -19,7 +20,6 @@ from screens.colour.heat import (
     level_of,
     levels_of,
 )
-from screens.colour.palette import Palette
 
 TRUE = Palette("truecolor", True, (20, 20, 30))
 

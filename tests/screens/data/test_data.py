@@ -23,12 +23,10 @@ from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
-from screens.data.fact_lines import fact_lines
 from screens.data.split_page import SplitPage, SplitView
-from screens.data.text_reader import TextReader
+from screens.data.text_reader import TextReader, fact_lines
 from screens.data.text_tree import TextTree
-from screens.dialogs.ask_text import AskText
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.widgets.choice import Choice
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.page_bar import PageBar
@@ -221,7 +219,7 @@ async def test_tab_before_the_completions_are_known_completes_when_they_are(
             known[typed].wait(60)
         return ["fable.txt"]
 
-    monkeypatch.setattr("screens.data.path_input.completions", completions)
+    monkeypatch.setattr("screens.data.choose_inputs.completions", completions)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("slash", "f", "tab", "a", "b", "tab")
         field = screen_of(pilot).query_one("#path-input", Input)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from screens.engine import engine_warm_up
-from screens.engine.engine_warm_up import EngineWarmUp
+from screens import engine_client
+from screens.engine_client import EngineWarmUp
 
 
 class Started:
@@ -29,9 +29,9 @@ class Started:
 
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
-    monkeypatch.setattr(engine_warm_up, "EngineClient", Started)
-    monkeypatch.setattr(engine_warm_up, "SECONDS_BETWEEN_TRIES", 0.001)
-    monkeypatch.setattr(engine_warm_up, "has_spare_capacity", lambda: True)
+    monkeypatch.setattr(engine_client, "EngineClient", Started)
+    monkeypatch.setattr(engine_client, "SECONDS_BETWEEN_TRIES", 0.001)
+    monkeypatch.setattr(engine_client, "has_spare_capacity", lambda: True)
     Started.made = []
     return Started.made
 
@@ -52,7 +52,7 @@ async def test_none_is_started_while_a_run_trains_or_the_machine_is_busy(
     welcome: bool, spare: bool, engines: list[Started], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = {"welcome": welcome, "spare": spare}
-    monkeypatch.setattr(engine_warm_up, "has_spare_capacity", lambda: now["spare"])
+    monkeypatch.setattr(engine_client, "has_spare_capacity", lambda: now["spare"])
     warm_up = EngineWarmUp(lambda: now["welcome"])
     task = asyncio.create_task(warm_up.run())
     with contextlib.suppress(TimeoutError):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lab.engine.client import EngineDied, EngineError, Superseded
-from screens.engine.newest_only import NewestOnly
+from screens.engine_client import NewestOnly
 
 
 class Log:

@@ -11,8 +11,7 @@ from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.reports.loss_curve import read_loss_curve, sparkline
 from screens.app import LabApp
 from screens.base_screen import LabScreen
-from screens.dialogs.ask_text import AskText
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable

@@ -8,7 +8,7 @@ import pytest
 
 from lab.views.blocks import Array, HeadAttention
 from screens.blocks.block_view import BlockView
-from screens.colour.palette import Palette
+from screens.colour import Palette
 from screens.inspect.attention_shading import shading_of
 from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine

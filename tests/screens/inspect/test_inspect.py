@@ -21,8 +21,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.run_hold import read_first_prompt
 from screens.inspect.selection import Prompt
 from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
-from screens.widgets.forward_pass_drawing import ForwardPassDrawing
-from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
@@ -359,13 +358,13 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
     async with inspect() as pilot:
         screen = screen_of(pilot)
         assert not screen.check_action("restart_engine", ())
-        monkeypatch.setattr("screens.engine.engine_notices.SLOW_AFTER", 0.0)
+        monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 0.0)
         engine.gate, engine.is_halted = asyncio.Event(), True
         await pilot.press("G")
         screen.notices.pulse()
         assert re.fullmatch(r"No answer from the engine… \d s\. If it is stuck, R restarts the engine\.", status(pilot))
         await pilot.press("R")
-        monkeypatch.setattr("screens.engine.engine_notices.SLOW_AFTER", 60.0)
+        monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 60.0)
         await settle(pilot)
         assert engine.asked("kill") == [{}]
         assert shown_view(pilot) == "sample"

@@ -7,7 +7,7 @@ import pytest
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import IN_LAYERS
 from lab.views.blocks import LensPath, ModelFacts, Token
-from screens.inspect.intervention_targets import aligned, key_under, target
+from screens.inspect.intervention_keys import aligned, key_under, target
 from screens.inspect.selection import Prompt, Selection, alone, beside, same_tokens, with_prompt, within
 
 LABELS = ["The", " big", " dog", " ran"]

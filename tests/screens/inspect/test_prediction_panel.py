@@ -19,7 +19,7 @@ from screens.inspect.widgets.prediction_panel import (
     rows_now,
     rows_on_a_line,
 )
-from screens.widgets.forward_pass_drawing import ForwardPassDrawing
+from screens.widgets.forward_pass_list import ForwardPassDrawing
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 Settle = Callable[[Pilot[None]], Awaitable[None]]

@@ -15,8 +15,8 @@ from lab.lessons.claim import load_claims
 from lab.views.blocks import Cell, Column, Table, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.learn.claims.claim_reader import ClaimReader, ClaimText
-from screens.learn.claims.claims_page import ClaimList, ClaimsPage
+from screens.learn.claim_reader import ClaimReader, ClaimText
+from screens.learn.claims_page import ClaimList, ClaimsPage
 from screens.learn.learn_screen import LearnScreen
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import received_params, received_result

@@ -13,7 +13,7 @@ from lab.lessons.lesson import Lesson, LessonStep, Live, parse_lesson
 from screens.app import LabApp
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
-from screens.widgets.guess.guess_view import ANSWERED, GuessView
+from screens.widgets.guess_view import ANSWERED, GuessView
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
 from tests.screens.in_process_engine import InProcessEngine
 

@@ -20,8 +20,7 @@ from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
-from screens.learn.live.live_widget import ModelAtHand
-from screens.learn.live.number_input import NumberInput, in_figures
+from screens.learn.live.live_widget import ModelAtHand, NumberInput, in_figures
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run

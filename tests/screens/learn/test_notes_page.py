@@ -13,10 +13,10 @@ from lab.learner.notes import Note, add_note, list_notes, notes_folder
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.base_screen import NOTHING_BEHIND
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import ConfirmDialog
+from screens.dialogs.note_dialog import LeaveNote, NoteDialog
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.notes_page import LONGEST_SHOWN, NoteList, NotesPage
-from screens.notes.note_dialog import LeaveNote, NoteDialog
 from screens.tokens.tokens_screen import TokensScreen
 from screens.widgets.key_bar import KeyBar
 
@@ -191,7 +191,7 @@ async def test_a_note_that_cannot_be_written_stays_in_the_dialog(
     def refuse(*_: Any) -> Note:
         raise UserError("Cannot write the note: no space left on device.")
 
-    monkeypatch.setattr("screens.notes.note_dialog.add_note", refuse)
+    monkeypatch.setattr("screens.dialogs.note_dialog.add_note", refuse)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(app.screen, NoteDialog) and isinstance(app.focused, TextArea))
@@ -215,7 +215,7 @@ async def test_while_a_note_is_being_saved_nothing_else_is_closed(
         goes_on.wait(60)
         return add_note(*note)
 
-    monkeypatch.setattr("screens.notes.note_dialog.add_note", slowly)
+    monkeypatch.setattr("screens.dialogs.note_dialog.add_note", slowly)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(app.screen, NoteDialog) and isinstance(app.focused, TextArea))

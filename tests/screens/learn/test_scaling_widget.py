@@ -20,10 +20,10 @@ from lab.views.blocks import Paragraph, Table
 from models.parameter_count import flops_per_token, parameter_count
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import ConfirmDialog
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonList, LessonsPage
-from screens.learn.live.scaling.scaling_widget import PlotPane, ScalingWidget
+from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 from tests.screens.learn.test_learn import SilentEngine

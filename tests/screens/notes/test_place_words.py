@@ -3,7 +3,7 @@
 import pytest
 
 from lab.views.screen_state import ScreenState
-from screens.notes.place_words import place_in_words
+from screens.dialogs.note_dialog import place_in_words
 
 INSPECT = {"mode": "inspect", "run": "tale", "prompt": "Once\nthere", "layer": 1, "head": 2}
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from screens.plot.braille_canvas import BrailleCanvas
-from screens.plot.drawing import draw
+from screens.plot.drawing import GLYPH, SHADED, draw, halves_covered
 from screens.plot.figure import Area, Figure, Series
-from screens.plot.gap_area import GLYPH, SHADED, halves_covered
 
 XS = [0.0, 100.0]
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from screens.plot.plot_settings import PlotSettings
-from screens.plot.scale_choice import range_after_steep_part, shows_more_on_log
+from screens.plot.plot_settings import PlotSettings, range_after_steep_part, shows_more_on_log
 
 STEPS = np.arange(1, 1001, dtype=float)
 

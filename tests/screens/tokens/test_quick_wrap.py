@@ -12,9 +12,8 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
 from screens.painting.terminal_cells import cells_of
-from screens.tokens import quick_wrap
-from screens.tokens.quick_wrap import QuickWrappedDocument, wrap_offsets
-from screens.tokens.text_box import TextBox, styled_segments
+from screens.tokens import text_box
+from screens.tokens.text_box import QuickWrappedDocument, TextBox, styled_segments, wrap_offsets
 
 LINES = st.text(st.sampled_from("ab  cé日🙂.\u0301"), max_size=80)
 
@@ -28,8 +27,8 @@ def test_a_line_breaks_where_textual_breaks_it(line: str, width: int) -> None:
 def test_an_edit_is_wrapped_as_textual_wraps_it(lines: list[str], width: int, data: st.DataObject) -> None:
     document = Document("\n".join(lines))
     mine, theirs = QuickWrappedDocument(document, width), WrappedDocument(document, width)
-    with_limit = quick_wrap.LONG_LINE
-    quick_wrap.LONG_LINE = 0
+    with_limit = text_box.LONG_LINE
+    text_box.LONG_LINE = 0
     try:
         for _ in range(3):
             row = data.draw(st.integers(0, document.line_count - 1))
@@ -39,7 +38,7 @@ def test_an_edit_is_wrapped_as_textual_wraps_it(lines: list[str], width: int, da
             for each in (mine, theirs):
                 each.wrap_range((row, column), (row, end), result.end_location)
     finally:
-        quick_wrap.LONG_LINE = with_limit
+        text_box.LONG_LINE = with_limit
     for name in ("_wrap_offsets", "_line_index_to_offsets", "_offset_to_line_info", "height"):
         assert getattr(mine, name) == getattr(theirs, name)
 

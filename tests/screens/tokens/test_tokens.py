@@ -22,9 +22,9 @@ from screens.app import LabApp
 from screens.tokens.side_by_side_page import AlignedView
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.strip_page import StripPage
-from screens.tokens.text_page import LARGEST_AT_ONCE
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import TokenFlow
+from screens.tokens.tokens_page import LARGEST_AT_ONCE
 from screens.tokens.tokens_screen import EXAMPLE, TokensScreen
 from screens.widgets.status_line import StatusLine
 

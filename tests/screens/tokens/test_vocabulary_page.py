@@ -18,8 +18,7 @@ from screens.plot.line_plot import LinePlot
 from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import TokenCard
 from screens.tokens.tokens_screen import TokensScreen
-from screens.tokens.vocabulary_count import Counted
-from screens.tokens.vocabulary_list import GAP, VocabularyList, columns_for
+from screens.tokens.vocabulary_list import GAP, Counted, VocabularyList, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
 

@@ -31,7 +31,7 @@ from screens.app import LabApp
 from screens.dialogs.choose_run import RunChooser
 from screens.messages import BaseChosen, CloneSettings, RunChosen, SettingsCopied, TextChosen
 from screens.train.new_run import CancelledError
-from screens.train.preparation_view import Preparation
+from screens.train.planned_run import Preparation
 from screens.train.run_form import Field
 from screens.train.run_header import RunHeader
 from screens.train.train_screen import TrainScreen
@@ -340,7 +340,7 @@ async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
         screen = screen_of(pilot)
         form = screen.new_run.form
         for newer in ("random weights", "settings of a run", "another base"):
-            late = late_answer("screens.train.planned_run.base_choice.base_run", lambda run: run.name == "slow", base_run)
+            late = late_answer("screens.train.planned_run.base_run", lambda run: run.name == "slow", base_run)
             screen.post_message(BaseChosen("slow"))
             await until(pilot, late.asked.is_set)
             if newer == "another base":
@@ -444,7 +444,7 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         def cancel(self) -> None:
             timed.set()
 
-    monkeypatch.setattr("screens.train.planned_run.step_times.StepTimer", Timer)
+    monkeypatch.setattr("screens.train.planned_run.StepTimer", Timer)
     async with app.run_test(size=(80, 24)) as pilot:
         new_run = screen_of(pilot).new_run
         fill(pilot, context="8")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from lab.runs.run_schema import Status
-from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.ask import ConfirmDialog
 from screens.widgets.key_bar import KeyBar
 from tests.screens.train.train_app import TrainApp, screen_of, watch
 

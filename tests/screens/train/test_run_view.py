@@ -13,7 +13,7 @@ from lab.runs.gpu_and_ranks import RankHeartbeat
 from lab.runs.origin import TuningConfig
 from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader
-from screens.train.summary_text import whole_sentences
+from screens.widgets.text_fitting import whole_sentences
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")

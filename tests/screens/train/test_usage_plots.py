@@ -1,7 +1,7 @@
 """What training takes of the machine, as the small panels show it."""
 
 from lab.reports.machine_usage import Usage, UsageMeter
-from screens.train.usage_plots import usage_plots
+from screens.train.run_plots import usage_plots
 
 
 def meter(*samples: Usage) -> UsageMeter:

@@ -3,7 +3,7 @@
 from textual.app import App, ComposeResult
 
 from lab.reports.verdict_line import VerdictLine
-from screens.train.verdict_bar import HINT, VerdictBar
+from screens.train.run_header import HINT, VerdictBar
 
 LINE = VerdictLine("warn", ("overfitting", "val 3.46 → 3.64, steps 400 → 1,200", "0.57 nats above bigram"))
 

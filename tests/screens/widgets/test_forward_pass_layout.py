@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from lab.inspect.stages.stage_registry import stage_entries
-from screens.colour.heat import Heat, heat
+from screens.colour import Heat, heat
 from screens.widgets.forward_pass_layout import Drawing, ModelPart, drawing_of, fits, parts_of
 
 NARROW, WIDE = (28, 25), (44, 45)

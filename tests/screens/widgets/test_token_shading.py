@@ -2,7 +2,7 @@
 
 import math
 
-from screens.colour.heat import LEVELS
+from screens.colour import LEVELS
 from screens.widgets.token_shading import BARS, LEAST_ARC, MOST_ARCS, Shading, arc_lines
 
 MASKED = math.nan

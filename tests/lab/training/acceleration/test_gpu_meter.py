@@ -8,7 +8,7 @@ from lab.runs.run_schema import Status
 from lab.training.acceleration.gpu_meter import SECONDS, GpuMeter, Reading, meter_of
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
-from screens.train.run_status_text import computed_in_words
+from screens.train.run_header import computed_in_words
 
 GPT2 = PRESETS["gpt2"].config(50257)
 CARD = "NVIDIA A100-SXM4-40GB"

@@ -12,7 +12,7 @@ from screens.widgets.token_strip import TokenStrip
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
-SECONDS_OF = "screens.inspect.forward_pass.sampled_token_transition.seconds_of"
+SECONDS_OF = "screens.inspect.forward_pass.view_transition.seconds_of"
 
 
 def strip_of(pilot: Pilot[None]) -> TokenStrip:

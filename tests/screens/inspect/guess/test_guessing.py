@@ -10,10 +10,10 @@ from textual.pilot import Pilot
 from lab.learner.predictions import read_predictions
 from lab.views.blocks import Array, HeadAttention, LensPath, ModelFacts, Token, View
 from screens.blocks.block_view import BlockView
-from screens.inspect.guess.guess_places import AnswersInSight, next_place
+from screens.inspect.guessing import AnswersInSight, next_place
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.selection import Selection
-from screens.widgets.guess.guess_view import IN_SIGHT, GuessView
+from screens.widgets.guess_view import IN_SIGHT, GuessView
 from tests.screens.inspect.conftest import FakeEngine
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]

@@ -19,7 +19,7 @@ from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.inspect.inspect_part import Loading
 from screens.inspect.inspect_screen import InspectScreen
-from screens.inspect.places.restored_place import ASIDES, restored, state_of
+from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.selection import Prompt, Selection, within
 from screens.messages import OpenState
 from screens.widgets.token_strip import TokenStrip

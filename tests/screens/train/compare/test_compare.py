@@ -23,16 +23,14 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TokenizerConfig
 from models.config import PRESETS
 from screens.app import LabApp
-from screens.dialogs.ask_text import AskText
+from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.dialogs.choose_run import RunChooser
-from screens.dialogs.confirm import ConfirmDialog
 from screens.home.run_table import RunTable
 from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
-from screens.train.compare.compare_columns import RunColumns, _from_difference, samples_shown
-from screens.train.compare.compare_plot import figure, values_at
-from screens.train.compare.compare_screen import CompareScreen
+from screens.train.compare_plot import RunColumns, _from_difference, figure, samples_shown, values_at
+from screens.train.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 

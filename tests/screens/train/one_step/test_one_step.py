@@ -15,12 +15,10 @@ from lab.engine.method_registry import OneStepParams
 from lab.one_step.step_stages import STAGES
 from lab.views.blocks import Token
 from screens.blocks.block_view import BlockView
-from screens.engine.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
+from screens.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
 from screens.messages import RunChosen
-from screens.train.one_step.backward_view import BackwardView
-from screens.train.one_step.loss_strip import LossStrip, loss_of
 from screens.train.one_step.one_step_screen import OneStepScreen
-from screens.train.one_step.stage_list import StageList
+from screens.train.one_step.step_widgets import BackwardView, LossStrip, StageList, loss_of
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
@@ -256,7 +254,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         assert not screen.check_action("restart_engine", ())
         engine.gate.clear()
         now = 1000.0
-        monkeypatch.setattr("screens.engine.engine_notices.time", SimpleNamespace(monotonic=lambda: now))
+        monkeypatch.setattr("screens.engine_notices.time", SimpleNamespace(monotonic=lambda: now))
         await pilot.press("space")
         now += SLOW_AFTER
         notices.pulse()

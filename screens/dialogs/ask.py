@@ -1,0 +1,104 @@
+"""Dialogs that ask: a yes-or-no question, a line of text."""
+
+from collections.abc import Callable
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from screens.widgets.prompt_input import PromptInput, shown
+
+
+class ConfirmDialog(ModalScreen[bool]):
+    """Returns True on enter or on the key that opened it, False on escape. `yes` and `no` label the two."""
+
+    BINDINGS = [Binding("enter", "answer(True)", "Yes", id="ask.yes"), Binding("escape,n", "answer(False)", "No", id="ask.no")]
+    DEFAULT_CSS = """
+    ConfirmDialog {
+        align: center middle;
+        #ask { width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 1 2; }
+        #ask-keys { margin: 1 0 0 0; text-style: bold; }
+    }
+    """
+
+    def __init__(self, title: str, words: str, *, key: str, yes: str, no: str = "cancel", by_enter: bool = True) -> None:
+        """Without `by_enter`, for what cannot be undone, only the key that opened the dialog confirms."""
+        super().__init__()
+        self._title, self._words = title, words
+        self._yes, self._no = f"{key} or Enter {yes}" if by_enter else f"{key} again {yes}", f"Esc {no}"
+        if not by_enter:
+            del self._bindings.key_to_bindings["enter"]
+        self._bindings.bind(key, "answer(True)", show=False)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="ask") as box:
+            box.border_title = self._title
+            yield Static(self._words, markup=False)
+            links = "[@click=screen.answer(True)]$yes[/] · [@click=screen.answer(False)]$no[/]"
+            yield Static(Content.from_markup(links, yes=self._yes, no=self._no), id="ask-keys")
+
+    def action_answer(self, yes: bool) -> None:
+        self.dismiss(yes)
+
+
+class AskText(ModalScreen[str | None]):
+    """Returns the text on enter, None on escape. `refuse` gives the reason why an answer is invalid, or an empty string."""
+
+    BINDINGS = [Binding("escape", "dismiss", "Cancel", id="ask-text.leave", tooltip="Cancel")]
+    DEFAULT_CSS = """
+    AskText {
+        align: center middle;
+        #ask-text { width: 72; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 2; }
+        #ask-text Input { border: round $foreground 30%; background: $surface; }
+        #ask-text Input:focus { border: round $accent; }
+        #ask-text-words { margin: 1 0; }
+        #ask-text-error { color: $error; text-style: bold; display: none; }
+        #ask-text-error.-shown { display: block; }
+    }
+    """
+
+    def __init__(
+        self,
+        title: str,
+        words: str,
+        value: str = "",
+        *,
+        refuse: Callable[[str], str] = lambda _: "",
+        select: bool = False,
+        of_prompts: bool = False,
+    ) -> None:
+        """With `select`, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts."""
+        super().__init__()
+        self._of_prompts = of_prompts
+        self._title, self._words, self._value, self._refuse, self._select = title, words, value, refuse, select
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="ask-text") as box:
+            box.border_title = Text(self._title)
+            box.border_subtitle = "Enter apply · Esc cancel"
+            yield Static(self._words, id="ask-text-words", markup=False)
+            yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
+            yield Static("", id="ask-text-error", markup=False)
+
+    def would_be_lost(self) -> str:
+        return "the text being typed" if self.query_one(PromptInput).text != self._value else ""
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        text = self.query_one(PromptInput).text
+        problem = self._refuse(text)
+        if problem:
+            line = self.query_one("#ask-text-error", Static)
+            line.update(problem)
+            line.add_class("-shown")
+        else:
+            self.dismiss(text)
+
+    async def action_dismiss(self, result: str | None = None) -> None:
+        self.dismiss(result)

@@ -1,0 +1,285 @@
+"""Guess key of Inspect: a question about the place in view, while everything that shows its answer is veiled."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from textual.binding import Binding
+
+from lab.engine.client import EngineDied, EngineError, Superseded
+from lab.views.blocks import HeadAttention, LensPath, ModelFacts, View
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.selection import Selection, at_position, position_in
+from screens.inspect.time_travel import TimeTravel
+from screens.inspect.token_sampling import TokenSampling
+from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
+from screens.inspect.widgets.prompt_bar import PromptBar
+
+About = Literal["next token", "attention"]
+
+OF_ATTENTION = ("qkv", "matrix", "scores", "heads", "thumbnails", "values", "attn_out")
+"""Stages where a head's attention is guessed; at all others it is the next token."""
+
+
+def about(selection: Selection) -> About:
+    return "attention" if selection.stage in OF_ATTENTION else "next token"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The name of an answer, which depends on no later token. Layer and head: None where all of them are meant."""
+
+    weights: tuple[str, int]
+    changes: int
+    tokens: int
+    about: About
+    layer: int | None = None
+    head: int | None = None
+
+
+class AnswersInSight:
+    """The answers that have been on screen since the mode was opened."""
+
+    def __init__(self) -> None:
+        self._seen: set[Answer] = set()
+
+    def see_prediction(self, selection: Selection, path: LensPath, facts: ModelFacts) -> None:
+        """The prediction at the position is on screen."""
+        self._seen.add(_Names(selection, path, facts).answer(path.position, "next token"))
+
+    def see_shading(self, selection: Selection, path: LensPath, facts: ModelFacts, found: HeadAttention) -> None:
+        """The tokens are shaded by this attention."""
+        if found.position < len(path.tokens):
+            named = _Names(selection, path, facts)
+            self._seen.add(named.answer(found.position, "attention", found.layer, found.head))
+
+    def see_view(self, selection: Selection, path: LensPath, facts: ModelFacts, view: View) -> None:
+        """A view is on screen."""
+        named = _Names(selection, path, facts)
+        if view.stage == "thumbnails":
+            self._seen.update(named.answer(at, "attention") for at in range(len(path.tokens)))
+        elif view.stage == "matrix":
+            every = range(len(path.tokens))
+            self._seen.update(named.answer(at, "attention", selection.layer, selection.head) for at in every)
+        elif view.stage == "heads":
+            self._seen.add(named.answer(position_in(selection, path), "attention", selection.layer))
+        elif view.stage in OF_ATTENTION:
+            self._seen.add(named.answer(position_in(selection, path), "attention", selection.layer, selection.head))
+        elif view.stage == "lens":
+            self._seen.update(named.answer(at, "next token") for at in range(len(path.tokens)))
+
+    def has(self, selection: Selection, path: LensPath, facts: ModelFacts) -> bool:
+        """True if the answer at this place has been on screen."""
+        answer = _Names(selection, path, facts).of(selection, path)
+        wider = (answer, replace(answer, head=None), replace(answer, layer=None, head=None))
+        return any(each in self._seen for each in wider)
+
+
+class _Names:
+    """Names of the answers of one model on one prompt, by position."""
+
+    def __init__(self, selection: Selection, path: LensPath, facts: ModelFacts) -> None:
+        self._weights, self._changes = (facts.run, facts.step), hash(selection.interventions)
+        self._prefixes: list[int] = []
+        for token in path.tokens:
+            self._prefixes.append(hash((self._prefixes[-1] if self._prefixes else 0, token.id)))
+
+    def answer(self, position: int, about: About, layer: int | None = None, head: int | None = None) -> Answer:
+        return Answer(self._weights, self._changes, self._prefixes[position], about, layer, head)
+
+    def of(self, selection: Selection, path: LensPath) -> Answer:
+        position = position_in(selection, path)
+        if about(selection) == "attention":
+            return self.answer(position, "attention", selection.layer, selection.head)
+        return self.answer(position, "next token")
+
+
+def next_place(selection: Selection, path: LensPath, facts: ModelFacts, seen: AnswersInSight) -> Selection:
+    """The next place whose answer has not been on screen; where there is none, the next one."""
+    places = list(_other_places(selection, path, facts))
+    unseen = (place for place in places if not seen.has(place, path, facts))
+    return next(unseen, places[0] if places else selection)
+
+
+def _other_places(selection: Selection, path: LensPath, facts: ModelFacts) -> Iterator[Selection]:
+    """All other places of the same question, the nearest first. From the first token nobody can guess a head's attention."""
+    here, count = position_in(selection, path), len(path.tokens)
+    if about(selection) == "next token":
+        for step in range(1, count):
+            yield at_position(selection, path, (here + step) % count)
+        return
+    all_heads = facts.layers * facts.heads
+    first = selection.layer * facts.heads + selection.head
+    positions = [at % count for at in range(here, here + count) if at % count]
+    for position in positions:
+        for step in range(all_heads):
+            layer, head = divmod((first + step) % all_heads, facts.heads)
+            if step or position != here:
+                yield replace(at_position(selection, path, position), layer=layer, head=head)
+
+
+NO_MODEL = "A guess needs the model, which is still being loaded."
+WAITING_HINT = "P another place · Esc no guess"
+OPEN_HINT = "guess: ↑↓ Enter, or a letter · P another place · Esc no guess"
+REVEALED_HINT = "Enter back to the view · P another guess"
+
+LEAVES_FIRST = frozenset({"T", "t", "C", "E", "L", "H", "w", "o", "O", "A"})
+"""Keys that show something else, which an open guess would hide: they end it first."""
+
+
+class Guessing(InspectPart):
+    """Asks, follows the selection while the guess is open, and takes the veil away when the answer is revealed."""
+
+    BINDINGS = (
+        Binding(
+            "P",
+            "guess",
+            "Guess",
+            id="inspect.guess",
+            tooltip="Guess the next token, or at an attention step the most attended one, before it is shown; again: another",
+        ),
+    )
+
+    def __init__(
+        self,
+        host: InspectHost,
+        bar: PromptBar,
+        second: SecondPromptBar,
+        columns: InspectColumns,
+        time: TimeTravel,
+        sampling: TokenSampling,
+    ) -> None:
+        super().__init__(host)
+        self._bar, self._second, self._columns, self._time, self._sampling = bar, second, columns, time, sampling
+        self._guess = columns.guess
+        self._state: Literal["none", "open", "revealed"] = "none"
+        self._seen = AnswersInSight()
+        self._path: tuple[Selection, LensPath] | None = None
+        self._view: tuple[Selection, View] | None = None
+        """The newest lens path and view, in sight unless a guess is open."""
+
+    @property
+    def hint(self) -> str:
+        """The keys, for the status line; "" while nothing is guessed."""
+        if self._state == "open":
+            return OPEN_HINT if self._guess.is_open else WAITING_HINT
+        return REVEALED_HINT if self._state == "revealed" else ""
+
+    def action_guess(self) -> None:
+        """Ask about the place in view; where a guess is open or revealed, about another one."""
+        model, selection = self._host.model, self._host.selection
+        if not isinstance(model, Ready):
+            self._host.say(NO_MODEL)
+            return
+        place = selection.on_stage()
+        if self._state != "none":
+            place = next_place(place, model.path, model.facts, self._seen)
+        self._time.close()
+        self._sampling.stop_writing()
+        self._set("open")
+        self._guess.wait()
+        self._guess.focus()
+        if place != selection:
+            self._host.selection = place
+        else:
+            self._ask()
+        self._host.say_location()
+
+    def close(self) -> bool:
+        """End the guess, and show the view as usual. False if there is none."""
+        if self._state == "none":
+            return False
+        had_focus = self._guess.has_focus
+        self._set("none")
+        if had_focus:
+            self._host.focus_steps()
+        self._host.say_location()
+        return True
+
+    def revealed(self) -> None:
+        """The answer is in sight: everything else is, too, but the view, whose place it takes."""
+        if self._state == "open":
+            self._set("revealed")
+            self._host.say_location()
+
+    def _set(self, state: Literal["none", "open", "revealed"]) -> None:
+        self._state = state
+        for each in (self._host, self._columns):
+            each.set_class(state != "none", "-guessing")
+        is_open = state == "open"
+        for veil in (self._bar, self._second.strip, self._columns.steps, *self._columns.predictions):
+            veil.veiled = is_open
+        self._see()
+
+    def key_pressed(self, key: str) -> bool:
+        if (self._state == "open" and key in LEAVES_FIRST) or (self._state == "revealed" and key == "enter"):
+            self.close()
+            return key == "enter"
+        return False
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        if self._state == "open":
+            if old.run != new.run or new.aside or new.trail:
+                self.close()
+            elif _place(old) != _place(new):
+                self._guess.wait()
+                self._ask()
+        elif self._state == "revealed" and (_place(old) != _place(new) or (old.stage, old.shows) != (new.stage, new.shows)):
+            self.close()
+
+    def _ask(self) -> None:
+        self._host.start(self._ask_engine(self._host.selection), "guess")
+
+    async def _ask_engine(self, selection: Selection) -> None:
+        try:
+            question = await self._host.session.guess(selection, about(selection))
+        except Superseded:
+            return
+        except EngineError as error:
+            if self._state == "open":
+                self.close()
+            self._host.fail(str(error), isinstance(error, EngineDied))
+            return
+        model = self._host.model
+        if self._state != "open" or _place(selection) != _place(self._host.selection) or not isinstance(model, Ready):
+            return
+        was_in_sight = (
+            self._path is not None
+            and _prompt(self._path[0]) == _prompt(selection)
+            and self._seen.has(selection, self._path[1], model.facts)
+        )
+        self._guess.show(question, "Inspect", was_in_sight=was_in_sight)
+        self._host.say_location()
+
+    def path_came(self, selection: Selection, path: LensPath) -> None:
+        self._path = selection, path
+        self._see()
+
+    def view_shown(self, selection: Selection, view: View) -> None:
+        self._view = selection, view
+        self._see()
+
+    def _see(self) -> None:
+        """Remember the answers that are on screen now."""
+        model = self._host.model
+        if self._state == "open" or self._path is None or not isinstance(model, Ready):
+            return
+        selection, path = self._path
+        self._seen.see_prediction(selection, path, model.facts)
+        if self._view is None or _prompt(self._view[0]) != _prompt(selection):
+            return
+        selection, view = self._view
+        if view.attention is not None and self._bar.is_shaded:
+            self._seen.see_shading(selection, path, model.facts, view.attention)
+        if self._state == "none":
+            self._seen.see_view(selection, path, model.facts, view)
+
+
+def _prompt(selection: Selection) -> tuple[object, ...]:
+    return selection.model, selection.prompt, selection.interventions
+
+
+def _place(selection: Selection) -> tuple[object, ...]:
+    """Everything that the question depends on."""
+    of_head = (selection.layer, selection.head) if about(selection) == "attention" else ()
+    return *_prompt(selection), selection.position, about(selection), of_head

@@ -1,0 +1,188 @@
+"""Places of Inspect: those before each jump, to come back to; and a place as plain data, and the way back to it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from lab.inspect.interventions import Intervention
+from lab.inspect.stages.stage_registry import STAGES
+from lab.views.blocks import StageEntry
+from lab.views.screen_state import ScreenState
+from models.sampling_settings import SamplingSettings
+from screens.inspect.inspect_part import InspectHost, InspectPart, ModelState, Ready, Starting
+from screens.inspect.selection import UNCHANGED, Prompt, Selection, index_of
+
+JUMPS_KEPT = 50
+"""Places that escape can lead back to."""
+
+
+class PlaceHistory(InspectPart):
+    """Remembers the place before each jump; a step along the forward pass, or to the next layer, is none."""
+
+    def __init__(self, host: InspectHost, steps: Callable[[], Sequence[StageEntry]]) -> None:
+        super().__init__(host)
+        self._steps = steps
+        self._before: list[Selection] = []
+        self._is_going_back = False
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        if old.run != new.run:
+            self._before.clear()
+        elif not self._is_going_back and _is_jump(old, new, self._steps()):
+            self._before = [*self._before[1 - JUMPS_KEPT :], old]
+
+    def forget(self) -> None:
+        """Forget all places."""
+        self._before.clear()
+
+    def go_back(self) -> bool:
+        """Go back to the place before the last jump. False if there is none."""
+        if not self._before:
+            return False
+        place = self._before.pop()
+        self._is_going_back = True
+        self._host.selection = replace(self._host.selection.on_stage(), stage=place.stage, layer=place.layer, head=place.head)
+        self._is_going_back = False
+        return True
+
+
+def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> bool:
+    """True if all heads are shown now, or the two are neither neighbours in the pass nor one stage of two layers in turn."""
+    if (old.stage, old.layer) == (new.stage, new.layer):
+        return False
+    if new.stage == "thumbnails" != old.stage:
+        return True
+    if old.stage == new.stage and abs(old.layer - new.layer) == 1:
+        return False
+    return abs(index_of(old, steps) - index_of(new, steps)) > 1
+
+
+ASIDES = ("attribution", "evidence", "effect", "compare")
+
+T = TypeVar("T")
+
+
+class RestoredPlace(InspectPart):
+    """Shows a state again. While its run is being read it waits, and then it comes before the run's first prompt."""
+
+    def __init__(self, host: InspectHost, keep_for_undo: Callable[[], None]) -> None:
+        super().__init__(host)
+        self._keep_for_undo = keep_for_undo
+        self._state: ScreenState | None = None
+        """The state that was asked for last, as long as no other run has been chosen."""
+
+    def restore(self, state: ScreenState) -> None:
+        """Show the state, at once if its run is already in view."""
+        self._state = state
+        selection = self._host.selection
+        if isinstance(self._host.model, Starting) or selection.run != state.run:
+            return
+        found = restored(selection, state)
+        if found.prompt != selection.prompt:
+            self._keep_for_undo()
+        self._host.selection = found
+        self._host.refresh_bindings()
+
+    def prompt_of(self, run: str) -> Prompt | None:
+        """The prompt of the state that waits for this run."""
+        return _prompt(self._state) if self._state is not None and self._state.run == run else None
+
+    def run_chosen(self, run: str) -> None:
+        """Forget a state of another run."""
+        if self._state is not None and self._state.run != run:
+            self._state = None
+
+    def first_selection(self, selection: Selection) -> Selection:
+        """The selection to begin a run with: the state, or `selection` where none waits for this run."""
+        return selection if self._state is None or self._state.run != selection.run else restored(selection, self._state)
+
+
+def restored(selection: Selection, state: ScreenState) -> Selection:
+    """`selection` at the place of the state, in the same run. A name that means nothing here leaves it as it is.
+
+    A layer, head or position that the model does not have is bounded once the model is known.
+    """
+    prompt = _prompt(state)
+    if prompt is not None:
+        selection = replace(
+            selection.on_stage(),
+            prompt=prompt,
+            position=state.position,
+            second=Prompt(state.second) if state.second else None,
+            interventions=_converted(state.interventions, tuple[Intervention, ...]) or (),
+        )
+    elif state.stage:
+        selection = selection.on_stage()
+    if state.aside in ASIDES:
+        has_it = {"effect": bool(selection.interventions), "compare": selection.second is not None}.get(state.aside, True)
+        selection = replace(selection, aside=state.aside if has_it else "")
+    sampling = None if state.sampling is None else _converted(state.sampling, SamplingSettings)
+    return replace(
+        selection,
+        checkpoint=state.checkpoint if _is_checkpoint(state.checkpoint) else selection.checkpoint,
+        stage=state.stage if state.stage in STAGES else selection.stage,
+        layer=selection.layer if state.layer is None else state.layer,
+        head=selection.head if state.head is None else state.head,
+        position=selection.position if state.position is None else state.position,
+        sampling=sampling or selection.sampling,
+        candidate=state.candidate,
+        against=state.against,
+        trail=state.trail,
+    )
+
+
+def state_of(selection: Selection, model: ModelState) -> ScreenState:
+    """The place as a state that `restored` leads back to."""
+    prompt, second = selection.prompt, selection.second
+    sampling = {name: value for name, value in asdict(selection.sampling).items() if value != getattr(UNCHANGED, name)}
+    return ScreenState(
+        mode="inspect",
+        run=selection.run,
+        checkpoint=selection.checkpoint,
+        prompt=_words(selection, model),
+        ids=prompt.ids,
+        earlier=prompt.earlier,
+        sampled=prompt.appended,
+        stage=selection.stage,
+        layer=selection.layer,
+        head=selection.head,
+        position=selection.position,
+        second="" if second is None else second.text,
+        interventions=tuple(msgspec.to_builtins(each) for each in selection.interventions),
+        sampling=sampling,
+        aside=selection.aside,
+        candidate=selection.candidate,
+        against=selection.against,
+        trail=selection.trail,
+    )
+
+
+def _words(selection: Selection, model: ModelState) -> str:
+    """The prompt as text. Beside ids, which say what it is, this is only to be read: their labels, where they are known."""
+    prompt = selection.prompt
+    if prompt.ids is None:
+        return prompt.text
+    if isinstance(model, Ready) and model.answered.prompt == prompt:
+        return "".join(token.label for token in model.path.tokens)
+    return "" if prompt.is_cut else prompt.text
+
+
+def _prompt(state: ScreenState) -> Prompt | None:
+    """The state's prompt; None where it has none. Held as ids it is as if its typed end were cut off: only they say it all."""
+    if state.ids:
+        return Prompt(ids=state.ids, earlier=state.earlier, appended=min(state.sampled, len(state.ids)), is_cut=True)
+    return Prompt(state.prompt) if state.prompt else None
+
+
+def _is_checkpoint(name: str) -> bool:
+    return name in ("best", "last") or (name.isascii() and name.isdecimal())
+
+
+def _converted(data: Any, kind: type[T]) -> T | None:
+    """Plain data as this type; None if it is something else: a state may have been written by hand."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError:
+        return None

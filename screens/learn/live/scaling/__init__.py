@@ -1,1 +1,0 @@
-"""Live widget of the lesson on scaling. Begin with `scaling_widget`; what is trained and measured is in `lab.scaling`."""

@@ -1,0 +1,250 @@
+"""Snapshot of a scaling experiment for its live widget: state, view and plots. Taken in a thread, for it reads files."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.core.errors import UserError
+from screens.app_state import AppState
+from screens.dialogs.ask import ConfirmDialog
+from screens.messages import RunsChanged
+from screens.plot.figure import MOST_RUNS, RUN_ROLES, Figure, Series
+
+if TYPE_CHECKING:
+    from lab.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
+    from lab.scaling.scaling_plan import ScalingPlan
+    from lab.scaling.scaling_result import FittedLaw, Point, ScalingResult
+    from lab.scaling.size_curves import CurvesReader
+    from lab.views.blocks import View
+
+
+LINE_DASHES = (2, 2)
+FIT_ROLE = RUN_ROLES[-1]
+SIGN_OF_SAME_TOKENS = "●"
+
+
+def compute_figure(result: ScalingResult) -> Figure:
+    """A curve for each size, marked with its number, over the operations of training; and the line through the lowest."""
+    from lab.core.number_format import count
+
+    floor = result.floor or 0.0
+    series = []
+    for each in result.sizes:
+        curve = each.curve
+        role = RUN_ROLES[(curve.number - 1) % (MOST_RUNS - 1)]
+        xs = [math.log10(point.flops) for point in curve.points]
+        ys = [point.loss - floor for point in curve.points]
+        size = count(curve.parameters)
+        series.append(Series(f"{size} parameters", size, "marked", role, xs, ys, str(curve.number)))
+    if result.tokens is not None:
+        series += _fitted(result.compute, "C", floor)
+    return Figure(
+        tuple(series),
+        version=("compute", floor, tuple((each.curve.name, len(each.curve.points)) for each in result.sizes), result.tokens),
+        x_label="log₁₀ FLOPs",
+        log_y=True,
+        auto_log_y=True,
+        scale_words=_scale_words(result),
+        empty="The first evaluation makes the first point.",
+    )
+
+
+def parameters_figure(result: ScalingResult) -> Figure:
+    """The losses over parameters, after the same minutes and after the same tokens, and the line through the latter."""
+    from lab.core.number_format import count, duration
+
+    floor = result.floor or 0.0
+    ends = [(float(each.curve.parameters), each.end.loss) for each in result.sizes if each.end is not None]
+    series = []
+    if ends:
+        words = f"after {duration(result.sizes[0].curve.seconds)}"
+        series.append(_points(words, "same time", "marked", RUN_ROLES[0], ends, floor))
+    if result.tokens is not None:
+        words = f"after {count(result.tokens)} tokens"
+        points = result.parameters.points
+        series.append(_points(words, "same tokens", "marks", RUN_ROLES[1], points, floor, SIGN_OF_SAME_TOKENS))
+    series += _fitted(result.parameters, "N", floor)
+    return Figure(
+        tuple(series),
+        version=("parameters", floor, tuple(ends), result.tokens),
+        x_label="log₁₀ parameters",
+        log_y=True,
+        auto_log_y=True,
+        scale_words=_scale_words(result),
+        empty="The first size to finish makes the first point.",
+    )
+
+
+def _points(
+    name: str,
+    short: str,
+    kind: str,
+    role: str,
+    points: list[Point] | tuple[Point, ...],
+    floor: float,
+    sign: str = "",
+) -> Series:
+    xs, ys = [math.log10(x) for x, _ in points], [loss - floor for _, loss in points]
+    return Series(name, short, "marked" if kind == "marked" else "marks", role, xs, ys, sign)
+
+
+def _fitted(fitted: FittedLaw, symbol: str, floor: float) -> list[Series]:
+    """The fitted line from the first of its points to the last."""
+    from lab.core.number_format import fixed
+
+    law = fitted.law
+    if law is None:
+        return []
+    ends = [fitted.points[0][0], fitted.points[-1][0]]
+    name = f"{symbol}^{fixed(-law.exponent, 2)}"
+    xs, ys = [math.log10(x) for x in ends], [law.loss(x) - floor for x in ends]
+    return [Series(name, name, "line", FIT_ROLE, xs, ys, dashes=LINE_DASHES)]
+
+
+def _scale_words(result: ScalingResult) -> str:
+    from lab.core.number_format import fixed
+
+    return "loss, log" if result.floor is None else f"loss − entropy {fixed(result.floor)}, log"
+
+
+def deletion_dialog(experiment: ScalingExperiment, names: Sequence[str]) -> ConfirmDialog:
+    """The question whether to delete it with its runs, which have these names."""
+    words = f"Its runs go with it: {', '.join(names)}." if names else "It has no runs yet."
+    return ConfirmDialog(f"Delete the experiment {experiment.name}?", words, key="D", yes="delete", no="keep", by_enter=False)
+
+
+async def delete_experiment(lab: AppState, experiment: ScalingExperiment, names: Sequence[str]) -> None:
+    """Stop it, have this lab's own engines close its runs, which have these names, and delete it with them.
+
+    Raises:
+        UserError: if it does not stop, or one of its runs cannot be deleted now.
+    """
+    await asyncio.to_thread(experiment.stop)
+    for name in names:
+        for release in lab.release_run:
+            await release(experiment.home / name)
+    try:
+        with lab.changing_runs():
+            await asyncio.to_thread(experiment.delete)
+            if lab.run_name in names:
+                lab.run_name = next((run.name for run in lab.runs if run.name not in names), "demo")
+    finally:
+        lab.post_message(RunsChanged())
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An experiment at one moment, ready to be shown."""
+
+    experiment: ScalingExperiment
+    others: tuple[str, ...]
+    """The other experiments, and the one that the lesson starts, in the order in which a key shows them."""
+    progress: ScalingProgress
+    words: str
+    """State in one line, with the name of the experiment where there are others."""
+    view: View
+    compute: Figure
+    parameters: Figure
+    names: tuple[str, ...]
+    """The runs that have been made."""
+    best: str
+    """The run with the lowest loss, or in training; empty if there is none."""
+    unkept: str = ""
+    """The reason why the learner's prediction could not be kept; empty if nothing is wrong."""
+
+
+class SnapshotReader:
+    """Reads an experiment again and again, each time only what is new. Not thread-safe."""
+
+    def __init__(self, experiment: ScalingExperiment, new_plan: Callable[[], ScalingPlan], lesson: str) -> None:
+        """`new_plan` gives the plan that would be started, while there is no experiment."""
+        self._experiment = experiment
+        self._new_plan = new_plan
+        self._lesson = lesson
+        self._curves: CurvesReader | None = None
+        self._unkept = ""
+
+    def take(self) -> Snapshot:
+        """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
+        from lab.scaling.scaling_result import scaling_result
+        from lab.scaling.scaling_view import plan_view, progress_view, scaling_view, state_in_words
+        from lab.scaling.size_curves import CurvesReader
+
+        progress = self._experiment.progress()
+        if progress.phase == "none":
+            self._curves, curves, plan = None, [], self._new_plan()
+        else:
+            self._curves = self._curves or CurvesReader(self._experiment)
+            curves, plan = self._curves.read(), self._experiment.plan()
+        result = scaling_result(curves, len(plan.sizes))
+        if progress.phase == "none":
+            view = plan_view(plan)
+        else:
+            view = scaling_view(result) if progress.phase == "finished" else progress_view(progress, result)
+        at_work = next((size.name for size in progress.sizes if size.run is not None and size.phase != "finished"), "")
+        ends = {each.curve.name: each.end.loss for each in result.sizes if each.end is not None}
+        best = at_work or min(ends, key=lambda name: ends[name], default="")
+        names = tuple(size.name for size in progress.sizes if size.run is not None)
+        words = f"{state_in_words(progress, plan).removesuffix('.')}. {self._guess_in_words(plan, progress, best)}".strip()
+        others = self._others()
+        if others:
+            words = f"{self.name}: {words}"
+        figures = compute_figure(result), parameters_figure(result)
+        return Snapshot(self._experiment, others, progress, words, view, *figures, names, best, self._unkept)
+
+    @property
+    def name(self) -> str:
+        return self._experiment.name
+
+    def _others(self) -> tuple[str, ...]:
+        from lab.scaling.scaling_experiment import experiment_names
+        from lab.scaling.scaling_plan import DEFAULT_NAME
+
+        names = sorted({DEFAULT_NAME, self.name, *experiment_names(self._experiment.home)})
+        at = names.index(self.name)
+        return (*names[at + 1 :], *names[:at])
+
+    def _guess_in_words(self, plan: ScalingPlan, progress: ScalingProgress, best: str) -> str:
+        """The learner's prediction beside the answer, which is kept with the other predictions when it is first seen."""
+        if plan.guess is None:
+            return "[ and ] choose your prediction." if progress.phase == "none" else ""
+        if progress.phase != "finished" or not best:
+            return f"Your prediction: size {plan.guess}."
+        from lab.learner.predictions import LearnerPrediction, read_predictions, record_prediction
+
+        experiment = self._experiment
+        names = experiment.run_names(plan)
+        prediction = LearnerPrediction(
+            time=time.time(),
+            kind="scaling",
+            question=f"The lowest loss after {plan.minutes:g} minutes",
+            choices=tuple(f"size {number}" for number in range(1, len(names) + 1)),
+            chosen=plan.guess - 1,
+            right=(names.index(best),),
+            source=f"lesson {self._lesson}".strip(),
+            run=experiment.name,
+            identity=f"scaling {experiment.name} {plan.created:.3f}",
+        )
+        self._unkept = ""
+        if all(each.identity != prediction.identity for each in read_predictions(experiment.home)[0]):
+            try:
+                record_prediction(experiment.home, prediction)
+            except UserError as error:
+                self._unkept = str(error)  # the result is shown all the same
+        return f"You predicted size {plan.guess}: {'right' if prediction.is_right else f'it is size {names.index(best) + 1}'}."
+
+
+def name_to_show(asked: str) -> str:
+    """The experiment asked for; where there is none of that name the usual one, or the newest other if that is missing."""
+    from lab.scaling.scaling_experiment import experiment_names
+    from lab.scaling.scaling_plan import DEFAULT_NAME
+
+    names = experiment_names()
+    if asked == DEFAULT_NAME or asked in names:
+        return asked
+    return DEFAULT_NAME if DEFAULT_NAME in names or not names else names[0]

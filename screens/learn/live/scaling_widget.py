@@ -1,0 +1,360 @@
+"""Live widget `scaling`: train four sizes for the same minutes, watch their curves fill, and see the fitted lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.reactive import var
+
+from lab.core.errors import UserError
+from lab.views.screen_state import ScreenState
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader, delete_experiment, deletion_dialog, name_to_show
+from screens.plot.line_plot import LinePlot
+from screens.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from lab.scaling.scaling_experiment import ScalingExperiment
+    from lab.scaling.scaling_plan import ScalingPlan
+
+PICTURES = ("numbers", "compute", "parameters")
+TITLES = {
+    "compute": "loss over the compute of training: log₁₀ of FLOPs",
+    "parameters": "loss over the size of the model: log₁₀ of parameters",
+}
+"""Titles of the plots, which name their x axes: between the ticks there is not always room."""
+KEPT = "scaling"
+"""Key of the name of the experiment that is shown: the next step of the lesson shows the same."""
+READ_SECONDS = 1.0
+"""Time between two readings while the widget is in sight."""
+WIDE = 100
+"""Columns from which on both plots are side by side."""
+BEGUN = ("running", "stopped", "finished")
+PHASES = {
+    **dict.fromkeys(("start", "guess", "text"), ("none",)),
+    "resume": ("stopped",),
+    "stop": ("running",),
+    **dict.fromkeys(("delete", "view"), BEGUN),
+}
+"""Phases of the experiment in which an action is possible."""
+
+HELP = (
+    "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
+    "background; it goes on when you leave. `x` stops and saves, `enter` then goes on, `v` shows the next picture, `<` and "
+    "`>` choose a run that `o` opens in Train, `e` shows another experiment, `D` deletes all of the one that is shown."
+)
+
+
+class PlotPane(Horizontal, can_focus=True):
+    """The two plots, side by side where there is room, else the one that was chosen."""
+
+
+class ScalingWidget(LiveWidget):
+    """Options: `name` of the experiment, `text` and `minutes` of each size, in place of the usual ones; and the `picture` to
+    begin with once there is one: `compute`, `parameters` or `numbers`."""
+
+    OPTIONS = ("name", "text", "minutes", "picture")
+    USES_MODEL = False
+    HELP = HELP
+    DEFAULT_CSS = """
+    ScalingWidget {
+        & > PlotPane { display: none; height: 1fr; padding: 0 1; }
+        & LinePlot { width: 1fr; height: 1fr; border-top: solid $foreground 30%; border-title-color: $foreground 90%; }
+        & > BlockView { display: none; height: 1fr; }
+        &.-numbers > BlockView { display: block; }
+        &.-compute > PlotPane, &.-parameters > PlotPane { display: block; }
+        &.-compute #scaling-parameters, &.-parameters #scaling-compute { display: none; }
+        &.-wide #scaling-parameters, &.-wide #scaling-compute { display: block; }
+        &.-wide #scaling-parameters { margin: 0 0 0 2; }
+    }
+    """
+    BINDINGS = [
+        Binding("enter", "start", "Start", id="scaling.start", tooltip="Train the sizes in the background"),
+        Binding("enter", "resume", "Go on", id="scaling.resume", tooltip="Go on training where it stopped, in the background"),
+        Binding("x", "stop", "Stop", id="scaling.stop", tooltip="Stop and save; enter resumes"),
+        Binding("T", "text", "Text", id="scaling.text", tooltip="Train on the text chosen in Data, or on the usual one"),
+        Binding("v", "view(1)", "Next picture", id="scaling.view", tooltip="Loss over compute, over parameters, the numbers"),
+        Binding("V", "view(-1)", "Picture before", id="scaling.view_back", show=False, tooltip="The picture before"),
+        Binding(
+            "right_square_bracket", "guess(1)", "Predict", id="scaling.guess", key_display="[ ]", tooltip="Predict the best size"
+        ),
+        Binding(
+            "left_square_bracket", "guess(-1)", "Predict less", id="scaling.guess_back", show=False, tooltip="A smaller size"
+        ),
+        Binding("greater_than_sign", "run(1)", "Run", id="scaling.run", key_display="< >", tooltip="The next run, for o"),
+        Binding("less_than_sign", "run(-1)", "Run back", id="scaling.run_back", show=False, tooltip="The run before, for o"),
+        Binding("e", "other", "Experiment", id="scaling.other", tooltip="Show another experiment, from here or a terminal"),
+        Binding("D", "delete", "Delete", id="scaling.delete", show=False, tooltip="Delete the experiment and its runs"),
+    ]
+
+    picture: var[str] = var("numbers")
+    """The picture in sight, one of `PICTURES`."""
+    guess: var[int] = var(0)
+    """The size, from 1, that is predicted to be the best; 0 for no prediction."""
+    own_text: var[bool] = var(False)
+    """True to train on the text chosen in Data."""
+
+    @dataclass
+    class Read(Message):
+        """The experiment as it is on disk, when the one of the name `asked` was to be read."""
+
+        asked: str
+        snapshot: Snapshot
+
+    @dataclass
+    class Unread(Message):
+        """The experiment cannot be read; the sentence says why."""
+
+        sentence: str
+
+    @dataclass
+    class Failed(Message):
+        """A start, stop or deletion could not be carried out; the sentence says why."""
+
+        sentence: str
+
+    class Done(Message):
+        """A start, stop or deletion has been carried out."""
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        try:
+            self._minutes = float(self.options["minutes"]) if "minutes" in self.options else None
+        except ValueError:
+            raise UserError(f"The option minutes must be a number, not {self.options['minutes']!r}.") from None
+        self._focus_is_due = False
+        """True while a focus that was asked for has not come yet: the part that it goes to may be hidden before."""
+        self._first_picture = self.options.get("picture", PICTURES[1])
+        if self._first_picture not in PICTURES:
+            raise UserError(f"The option picture is one of {', '.join(PICTURES)}, not {self._first_picture!r}.")
+        self.snapshot: Snapshot | None = None
+        self.busy = ""
+        """The command that is being carried out, in words; empty if there is none."""
+        self._reading = False
+        self._snapshots: SnapshotReader | None = None
+        self._chosen = ""
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine(most_lines=2, id="scaling-state")
+        with PlotPane():
+            for name, title in TITLES.items():
+                plot = LinePlot(id=f"scaling-{name}")
+                plot.border_title = title
+                yield plot
+        yield BlockView(id="scaling-numbers")
+
+    def on_mount(self) -> None:
+        self._read()
+        self.set_interval(READ_SECONDS, self._read)
+
+    @property
+    def is_settled(self) -> bool:
+        return self.snapshot is not None and not self.busy
+
+    def take_focus(self) -> bool:
+        self._focus_is_due = True
+        self.query_one(BlockView if self.picture == "numbers" else PlotPane).focus()
+        self.app.call_later(setattr, self, "_focus_is_due", False)  # behind the focus itself
+        return True
+
+    def full_screen(self) -> ScreenState | None:
+        run = self.run
+        return ScreenState(mode="train", run=run) if run else None
+
+    @property
+    def run(self) -> str:
+        """The run that `o` opens: the chosen one, else the best."""
+        names = self.snapshot.names if self.snapshot is not None else ()
+        return self._chosen if self._chosen in names else self.snapshot.best if self.snapshot is not None else ""
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width >= WIDE, "-wide")
+
+    def watch_picture(self) -> None:
+        for name in PICTURES:
+            self.set_class(name == self.picture, f"-{name}")
+
+    def _plan(self) -> ScalingPlan:
+        """The plan of a new experiment."""
+        from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_TEXT, ScalingPlan
+
+        minutes, guess = self._minutes or DEFAULT_MINUTES, self.guess or None
+        if self.own_text and self.lab.text_source:
+            encoding = self.lab.text_encoding or None
+            return ScalingPlan(text=self.lab.text_source, encoding=encoding, minutes=minutes, guess=guess)
+        return ScalingPlan(text=self.options.get("text", DEFAULT_TEXT), minutes=minutes, guess=guess)
+
+    def _read(self) -> None:
+        if not self._reading and (self.snapshot is None or self.screen is self.app.screen):
+            self._reading = True
+            self._read_in_thread(self.engine.kept.get(KEPT, ""))
+
+    @work(thread=True, group="scaling read", exit_on_error=True)
+    def _read_in_thread(self, asked: str) -> None:
+        from lab.scaling.scaling_experiment import ScalingExperiment
+
+        try:
+            name = self.options.get("name") or name_to_show(asked)
+            if self._snapshots is None or self._snapshots.name != name:
+                self._snapshots = SnapshotReader(ScalingExperiment(name), self._plan, self.lesson)
+            self.post_message(self.Read(asked, self._snapshots.take()))
+        except UserError as error:
+            self.post_message(self.Unread(str(error)))
+        finally:
+            self._reading = False
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        if message.asked != self.engine.kept.get(KEPT, ""):
+            return  # another was chosen while it was read
+        before, self.snapshot = self.snapshot, message.snapshot
+        new = message.snapshot
+        if "name" not in self.options:
+            self.engine.kept[KEPT] = new.experiment.name
+        self.query_one("#scaling-compute", LinePlot).figure = new.compute
+        self.query_one("#scaling-parameters", LinePlot).figure = new.parameters
+        numbers = self.query_one(BlockView)
+        if numbers.view != new.view:
+            numbers.show(new.view)
+        self._say_state()
+        if new.unkept and (before is None or before.unkept != new.unkept):
+            self.notify(new.unkept, severity="error", markup=False)
+        if before is None or before.progress.phase != new.progress.phase:
+            self._choose_picture(before, new)
+            self.refresh_bindings()
+            self.say("")
+
+    def _choose_picture(self, before: Snapshot | None, new: Snapshot) -> None:
+        """Lead to the picture of the lesson where anything has been trained when it opens, else to the numbers."""
+        if new.progress.phase == "none":
+            self._show_picture(PICTURES[0])
+        elif before is None and new.names:
+            self._show_picture(self._first_picture)
+
+    def _say_state(self) -> None:
+        if self.snapshot is not None:
+            problem = self.snapshot.progress.problem
+            opens = f" o opens {self.run}." if self.run else ""
+            then = " enter goes on, D deletes it." if self.phase == "stopped" else ""
+            then += f" e shows {self.snapshot.others[0]}." if self.check_action("other", ()) else ""
+            words = self.busy or problem or f"{self.snapshot.words}{then}{opens}"
+            self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
+
+    @on(Unread)
+    def _say_unread(self, message: Unread) -> None:
+        if not self.busy:  # a deletion takes the files away one by one
+            self.say(message.sentence, error=True)
+
+    @on(Failed)
+    def _fail(self, message: Failed) -> None:
+        self.busy = ""
+        self.refresh_bindings()
+        self._say_state()
+        self.say(message.sentence, error=True)
+
+    @on(Done)
+    def _done(self) -> None:
+        self.busy = ""
+        self.refresh_bindings()
+        self.say("")
+        self._read()
+
+    def action_other(self) -> None:
+        """Show the next experiment; until it is read, no key acts on one."""
+        assert self.snapshot is not None
+        self.engine.kept[KEPT], self.snapshot = self.snapshot.others[0], None
+        self._read()
+
+    def _command(self, words: str, command: Coroutine[None, None, None]) -> None:
+        """Carry out a command, one at a time."""
+        if self.busy:
+            command.close()
+            return
+        self.busy = words
+        self._say_state()
+        self.refresh_bindings()
+        self._carry_out(command)
+
+    @work(group="scaling command", exit_on_error=True)
+    async def _carry_out(self, command: Coroutine[None, None, None]) -> None:
+        try:
+            await command
+        except UserError as error:
+            self.post_message(self.Failed(str(error)))
+        else:
+            self.post_message(self.Done())
+
+    @property
+    def phase(self) -> str:
+        """The experiment's phase; empty while it is not known."""
+        return self.snapshot.progress.phase if self.snapshot is not None else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in PHASES and self.phase not in PHASES[action]:
+            return False
+        if action in ("start", "resume", "stop", "guess", "text", "delete"):
+            return not self.busy and (action != "text" or bool(self.lab.text_source))
+        if action == "other":
+            return not self.busy and self.snapshot is not None and bool(self.snapshot.others) and "name" not in self.options
+        return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
+
+    def action_start(self) -> None:
+        from lab.scaling.scaling_experiment import start_scaling
+
+        assert self.snapshot is not None
+        plan = self._plan() if self.phase == "none" else None
+        self._command("Starting…", asyncio.to_thread(start_scaling, self.snapshot.experiment, plan))
+
+    action_resume = action_start
+
+    def action_stop(self) -> None:
+        assert self.snapshot is not None
+        self._command("Stopping, and saving the run in training…", asyncio.to_thread(self.snapshot.experiment.stop))
+
+    def action_delete(self) -> None:
+        assert self.snapshot is not None
+        experiment, names = self.snapshot.experiment, self.snapshot.names
+        self.app.push_screen(deletion_dialog(experiment, names), lambda yes: self._delete(experiment, names) if yes else None)
+
+    def _delete(self, experiment: ScalingExperiment, names: tuple[str, ...]) -> None:
+        if not self.busy:
+            self._command("Deleting…", delete_experiment(self.lab, experiment, names))
+
+    def action_text(self) -> None:
+        self.own_text = not self.own_text
+        self._read()
+
+    def action_view(self, by: int) -> None:
+        pictures = PICTURES[:2] if self.has_class("-wide") else PICTURES
+        at = pictures.index(self.picture) if self.picture in pictures else 0
+        self._show_picture(pictures[(at + by) % len(pictures)])
+
+    def _show_picture(self, picture: str) -> None:
+        focused = self.screen.focused
+        had_focus = self._focus_is_due or (focused is not None and self in focused.ancestors)
+        self.picture = picture
+        if had_focus:
+            self.call_after_refresh(self.take_focus)
+
+    def action_guess(self, by: int) -> None:
+        from lab.scaling.scaling_plan import SIZES
+
+        self.guess = (self.guess + by) % (len(SIZES) + 1)
+        self._read()
+
+    def action_run(self, by: int) -> None:
+        names = self.snapshot.names if self.snapshot is not None else ()
+        if names:
+            at = names.index(self.run) if self.run in names else -by
+            self._chosen = names[(at + by) % len(names)]
+            self._say_state()

@@ -1,0 +1,242 @@
+"""Parts of a new run's form beside its fields: the run or text it begins with, the time of its steps, the preparation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.segment import Segment
+from textual import on, work
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.worker import get_current_worker
+
+from lab.core.errors import UserError
+from lab.core.visible_text import visible
+from lab.data.statistics.source_stamp import can_be_read_again, file_size
+from lab.data.text_source import open_corpus
+from lab.planning.estimates.measure_step_time import StepTimer, step_key
+from lab.planning.fine_tuning import BaseRun, base_run
+from lab.planning.settings_form import Plan
+from lab.planning.settings_table import Settings
+from lab.runs.find_runs import open_run
+from lab.runs.home_folder import home
+from lab.runs.run_schema import DEFAULT_RULES
+from lab.runs.run_summary import RunSummary
+from screens.dialogs.choose_run import RunChooser
+from screens.train.run_form import RunForm
+
+BAR = 30
+CANCEL = "escape cancels it: no new run, and the settings as they were"
+
+
+class Preparation(Widget):
+    """A line for each stage so far: finished ones with a `✓`, the last with a progress bar; below them the key that cancels."""
+
+    COMPONENT_CLASSES = {"preparation--done", "preparation--now", "preparation--bar", "preparation--key"}
+    DEFAULT_CSS = """
+    Preparation {
+        & > .preparation--done { color: $text-success; }
+        & > .preparation--now { text-style: bold; }
+        & > .preparation--bar { color: $primary; }
+        & > .preparation--key { color: $text-muted; }
+    }
+    """
+    stages: reactive[tuple[tuple[str, float], ...]] = reactive(())
+    """Each stage in words, and the share of it that is done, 0 to 1."""
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        if y == len(self.stages) + 1:
+            return Strip([Segment(CANCEL, self.get_component_rich_style("preparation--key"))]).adjust_cell_length(
+                self.size.width, base
+            )
+        if y >= len(self.stages):
+            return Strip.blank(self.size.width, base)
+        words, fraction = visible(self.stages[y][0]), self.stages[y][1]
+        segments: list[Segment] = []
+        if y < len(self.stages) - 1:
+            segments.append(Segment(f"✓ {words}", self.get_component_rich_style("preparation--done")))
+        else:
+            filled = round(BAR * fraction)
+            segments.append(Segment(f"▸ {words}  ", self.get_component_rich_style("preparation--now")))
+            segments.append(Segment("━" * filled + "╌" * (BAR - filled), self.get_component_rich_style("preparation--bar")))
+            segments.append(Segment(f" {fraction:.0%}", base))
+        return Strip(segments).adjust_cell_length(self.size.width, base)
+
+
+FIRST_TEXT = "stories"
+"""The suggestion where no run has a text: it needs no file, and its true entropy is known."""
+MOST_BYTES = 50_000_000
+"""Largest file that is read, to count its tokens, although nobody chose it."""
+
+
+def suggested_text(run_name: str) -> tuple[str, str, tuple[str, ...]]:
+    """Source, encoding and cleaning rules of the text of the run of this name; `FIRST_TEXT` where there is none that can be read
+    again soon.
+    """
+    try:
+        config = open_run(run_name).config
+        source, encoding = config.data.source, config.data.encoding
+        if config.has_text and can_be_read_again(source) and (file_size(source) or 0) <= MOST_BYTES:
+            open_corpus(source, encoding)
+            return source, encoding, config.data.cleaning
+    except UserError:
+        pass  # no run yet, or its text is gone: a suggestion less
+    return FIRST_TEXT, "", DEFAULT_RULES
+
+
+class SuggestsText(Widget):
+    """A widget with a text to train on. Posts `Suggested`, which its subclass handles."""
+
+    is_suggested: bool = True
+    """True while no text has been chosen."""
+
+    @dataclass
+    class Suggested(Message):
+        """A text to train on as long as none is chosen."""
+
+        source: str
+        encoding: str
+        cleaning: tuple[str, ...]
+
+    @work(thread=True, group="suggest", exclusive=True, exit_on_error=True)
+    def suggest_text_of(self, run_name: str) -> None:
+        """Suggest the text of this run as long as none is chosen."""
+        if self.is_suggested:
+            suggested = self.Suggested(*suggested_text(run_name))
+            if not get_current_worker().is_cancelled:  # else another run was chosen meanwhile, whose text may have come already
+                self.post_message(suggested)
+
+
+SECONDS_BEFORE_TIMING = 2.0
+"""Delay after the last change before a step of the planned run is timed."""
+
+
+class StepTimes(Widget):
+    """A widget with a plan: `plan_again` is called when the time of its step is known. `runs` may keep the machine busy."""
+
+    preparing: reactive[bool] = reactive(False)
+    runs: reactive[tuple[RunSummary, ...]] = reactive(())
+
+    @dataclass
+    class Timed(Message):
+        """The measured time of a step of the planned run, or the reason why it cannot be measured."""
+
+        key: str
+        seconds: float | None
+        problem: str = ""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._step_seconds: dict[str, float | None] = {}
+        self._step_timer: StepTimer | None = None
+        self._timing_key = ""
+        """Key of the step that is being timed."""
+
+    def on_hide(self) -> None:
+        self.cancel_timing()
+
+    def on_unmount(self) -> None:
+        self.cancel_timing()
+
+    def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
+        """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
+        was_active, is_active = ({run.name for run in runs if run.is_active} for runs in (before, after))
+        if was_active != is_active and not self.preparing:
+            self.plan_again()
+
+    def plan_again(self) -> None:
+        """Plan with what is known now."""
+        raise NotImplementedError
+
+    def known_step_seconds(self, plan: Plan) -> float | None:
+        """Seconds, if known. Else it will be measured, unless another run keeps the machine busy."""
+        if plan.run is None or plan.problems or plan.run.text.tokens is None:
+            self.cancel_timing()
+            return None
+        key = step_key(plan.run.model, plan.run.train)
+        if key not in self._step_seconds and key != self._timing_key:
+            self.cancel_timing()
+            busy = any(run.is_active for run in self.runs)
+            if self.is_on_screen and not self.preparing and not busy:
+                self._timing_key = key
+                self._step_timer = StepTimer(plan.run.model, plan.run.train, home())
+                self._time_steps(self._step_timer, key)
+        return self._step_seconds.get(key)
+
+    @property
+    def is_timing(self) -> bool:
+        """True while the step of the planned run is being timed, which may change the plan."""
+        return bool(self._timing_key) and self._timing_key not in self._step_seconds
+
+    def cancel_timing(self) -> None:
+        """End the measurement, if there is one."""
+        if self._step_timer is not None:
+            self._step_timer.cancel()
+        self._step_timer, self._timing_key = None, ""
+
+    @work(thread=True, group="time", exit_on_error=True)
+    def _time_steps(self, timer: StepTimer, key: str) -> None:
+        try:
+            seconds = timer.measure(SECONDS_BEFORE_TIMING)
+        except UserError as error:
+            self.post_message(self.Timed(key, None, str(error)))
+        else:
+            if seconds is not None:
+                self.post_message(self.Timed(key, seconds))
+
+    @on(Timed)
+    def _show_time(self, message: Timed) -> None:
+        self._step_seconds[message.key] = message.seconds
+        if message.problem:
+            self.notify(message.problem, severity="warning", markup=False)
+        if not self.preparing:
+            self.plan_again()
+
+
+class BaseChoice(StepTimes):
+    """A widget whose plan may begin with the weights of a run. It handles `BaseRead`."""
+
+    base: BaseRun | None = None
+    """The run whose weights it begins with; None for random ones."""
+    base_number = 0
+    """Number of the newest choice: an older one that is read late is not taken."""
+
+    @dataclass
+    class BaseRead(Message):
+        """The run to begin with, None for random weights; or the reason why it cannot be."""
+
+        number: int
+        base: BaseRun | None
+        problem: str = ""
+        copied: Settings | None = None
+        """The settings to begin it with, where they are those of another run."""
+
+    @on(RunForm.BaseAsked)
+    @work(group="base", exclusive=True, exit_on_error=True)
+    async def choose_base(self) -> None:
+        """Ask for the run to begin with."""
+        runs = [run for run in self.runs if run.model is not None and (run.step or run.is_imported or run.is_posttrained)]
+        names = [("", "random weights"), *((run.name, run.origin or f"{run.text}, {run.phase}") for run in runs)]
+        now = self.base.name if self.base is not None else ""
+        name = await self.app.push_screen_wait(RunChooser(names, now, title="begin with the weights of"))
+        if name:
+            self.read_base(name)
+        elif name is not None:
+            self.base_number += 1
+            self.post_message(self.BaseRead(self.base_number, None))
+
+    def read_base(self, name: str, copied: Settings | None = None) -> None:
+        """Begin with the weights of the run of this name, by default with the settings for trained weights."""
+        self.base_number += 1
+        self._read_base(self.base_number, name, copied)
+
+    @work(thread=True, group="read base", exclusive=True, exit_on_error=True)
+    def _read_base(self, number: int, name: str, copied: Settings | None) -> None:
+        try:
+            self.post_message(self.BaseRead(number, base_run(open_run(name)), copied=copied))
+        except UserError as error:
+            self.post_message(self.BaseRead(number, None, str(error)))

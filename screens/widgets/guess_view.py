@@ -1,0 +1,335 @@
+"""The widget for a guess: a question, its choices by letter or arrows, then the reveal and the score; and its lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from textual import events, on, work
+from textual.binding import Binding
+from textual.message import Message
+
+from lab.views.guess_question import GuessChoice, GuessQuestion
+from screens.blocks.bars_and_shades import bar
+from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
+from screens.widgets.text_fitting import fit
+
+if TYPE_CHECKING:
+    from lab.learner.predictions import LearnerPrediction, Score
+
+
+LETTERS = "abcdef"
+"""Keys of the choices: digits change the mode."""
+RIGHT, WRONG, CURSOR = "✓", "✗", "▸"
+YOURS = "your guess"
+LONGEST_BAR = 30
+LONGEST_LABEL = 40
+ASKED = "?"
+"""Stands for the token that is asked for."""
+
+
+@dataclass(frozen=True)
+class GuessState:
+    """A question as it stands on screen."""
+
+    question: GuessQuestion
+    cursor: int = 0
+    chosen: int | None = None
+    """Index of the choice made; None before."""
+    score: str = ""
+    """The running score in words, once it is known."""
+    note: str = ""
+    """A sentence below the choices, before the reveal and after it."""
+
+    @property
+    def is_open(self) -> bool:
+        """True while a choice can be made."""
+        return self.chosen is None and bool(self.question.choices)
+
+    @property
+    def is_right(self) -> bool:
+        return self.chosen in self.question.right
+
+
+@dataclass(frozen=True)
+class GuessLines:
+    lines: Sequence[PieceLine]
+    first_choice: int
+    """Index of the line of the first choice."""
+
+
+def guess_lines(state: GuessState, width: int, height: int) -> GuessLines:
+    """The lines for a window of this size. Where it is low, blank lines go first; at the reveal then the prompt,
+    the question, and choices without a number that are neither right nor chosen."""
+    question = state.question
+    prompt = [_tokens(question, width)] if question.tokens else []
+    asked = words_lines(question.question, width, "title")
+    choices = [_choice(state, at, width) for at in range(len(question.choices))]
+    if state.chosen is not None and question.others is not None:
+        choices.append(_row("  ", "", question.others, width, question, "dim"))
+    before: list[PieceLine] = _outcome(state, width) if state.chosen is not None else []
+    after: list[PieceLine] = []
+    for words, kind in ((question.why if state.chosen is not None else "", "text"), (state.note, "dim"), (state.score, "key")):
+        if words:
+            after += words_lines(words, width, kind)
+    blank: list[PieceLine] = [[]]
+    groups = [each for each in (prompt, asked, before, choices, after) if each]
+    spare = height - sum(map(len, groups))
+    if state.chosen is not None:
+        for gone in (prompt, asked):
+            if spare < 0 and gone in groups:
+                groups.remove(gone)
+                spare += len(gone)
+        if spare < 0 and question.others is None and all(each.value is None for each in question.choices):
+            marked = {*question.right, state.chosen}
+            choices[:] = [line for at, line in enumerate(choices) if at in marked]
+            spare += len(question.choices) - len(choices)
+    lines: list[PieceLine] = []
+    first = 0
+    for group in groups:
+        if lines and spare > 0 and group is not asked:
+            lines += blank
+            spare -= 1
+        if group is choices:
+            first = len(lines)
+        lines += group
+    return GuessLines(lines, first)
+
+
+def _tokens(question: GuessQuestion, width: int) -> PieceLine:
+    """The end of the prompt that fits, its tokens set apart, and a question mark for the token asked for."""
+    tail = f"▸ {ASKED}" if question.asks_next else ""
+    room = width - cell_len(tail) - 2
+    shown: list[str] = []
+    for token in reversed(question.tokens):
+        room -= cell_len(token) + 1
+        if room < 0:
+            break
+        shown.append(token)
+    cut = "…│" if len(shown) < len(question.tokens) else ""
+    *rest, last = list(reversed(shown)) or [fit(question.tokens[-1], max(1, width - cell_len(tail) - 3))]
+    pieces = [(cut + "".join(f"{token}│" for token in rest), "dim"), (last, "title"), ("│", "dim"), (tail, "key")]
+    return [piece for piece in pieces if piece[0]]
+
+
+def _outcome(state: GuessState, width: int) -> list[PieceLine]:
+    word = f"{RIGHT} Right." if state.is_right else f"{WRONG} Not so."
+    lines = words_lines(f"{word} {state.question.answer}", width, "title")
+    first = str(lines[0][0][0])
+    return [[(word, "right" if state.is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
+
+
+def _choice(state: GuessState, at: int, width: int) -> PieceLine:
+    question, choice = state.question, state.question.choices[at]
+    if state.chosen is None:
+        is_here = state.is_open and at == state.cursor
+        kind = "cursor" if is_here else "text"
+        label = fit(choice.label, min(cell_len(choice.label), max(1, width - 6)))
+        return [(f"{CURSOR if is_here else ' '} ", "key"), (f"{LETTERS[at]}", "key"), ("  ", "text"), (label, kind)]
+    mark = RIGHT if at in question.right else WRONG if at == state.chosen else " "
+    kind = "right" if mark == RIGHT else "wrong" if mark == WRONG else "text"
+    return _row(f"{mark} ", LETTERS[at], choice, width, question, kind, note=YOURS if at == state.chosen else "")
+
+
+def _row(
+    mark: str, letter: str, choice: GuessChoice, width: int, question: GuessQuestion, kind: str, note: str = ""
+) -> PieceLine:
+    """A choice at the reveal: its mark, letter, label, share and bar."""
+    everything = [*question.choices, *([question.others] if question.others is not None else [])]
+    label = min(LONGEST_LABEL, max(cell_len(each.label) for each in everything))
+    number = max(cell_len(each.text) for each in everything)
+    if choice.value is None:
+        room = max(1, width - 5)
+        text = f"{choice.label} ({note})" if note else choice.label
+        return [(mark, kind), (f"{letter:1}  ", "key"), (fit(text, min(cell_len(text), room)), kind)]
+    cells = min(LONGEST_BAR, width - label - number - 8 - len(YOURS))
+    pieces = [(mark, kind), (f"{letter:1}  ", "key"), (fit(choice.label, label), kind)]
+    pieces += [(f" {choice.text:>{number}} ", "text"), (bar(choice.value, max(0, cells)), "dim" if not letter else "bar")]
+    return [*pieces, (f" {note}" if note else "", kind)]
+
+
+WAITING = "The question is being computed…"
+IN_SIGHT = "Its answer was on screen before: this guess does not count. P asks about another place."
+ANSWERED = "You have guessed this before: only the first guess counts."
+
+
+class GuessView(PieceLinesView):
+    """Shows a question by `show`; the rest is between it and the user. The answer is drawn only once a choice is made."""
+
+    COMPONENT_CLASSES = {"lines--right"}
+    DEFAULT_CSS = """
+    GuessView > .lines--right { color: $text-success; text-style: bold; }
+    """
+    HELP = (
+        "**A guess.** Choose before the answer is revealed: by the arrows and `enter`, or by the letter of a choice. The "
+        "score is kept, beside the number that would be right by chance. Only the first guess at a question counts."
+    )
+    BINDINGS = [
+        Binding("down,j", "move(1)", "Choice", id="guess.down", key_display="↑↓", tooltip="The next choice"),
+        Binding("up,k", "move(-1)", "Choice above", id="guess.up", show=False, tooltip="The choice above"),
+        Binding("enter", "choose", "Guess", id="guess.choose", tooltip="Guess this; then the answer is revealed"),
+        *(
+            Binding(
+                letter, f"choose({at})", f"Guess {letter}", id=f"guess.{letter}", show=False, tooltip=f"Guess choice {letter}"
+            )
+            for at, letter in enumerate(LETTERS)
+        ),
+    ]
+
+    @dataclass
+    class Revealed(Message):
+        """A choice was made, and the answer is in sight."""
+
+        view: GuessView
+        question: GuessQuestion
+
+        @property
+        def control(self) -> GuessView:
+            return self.view
+
+    @dataclass
+    class Scored(Message):
+        """The guess is recorded. `problem` says why it could not be."""
+
+        view: GuessView
+        identity: str
+        score: Score
+        counts: bool
+        problem: str
+
+        @property
+        def control(self) -> GuessView:
+            return self.view
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.state: GuessState | None = None
+        self._source = ""
+        self._was_in_sight = False
+        self._first_choice = 0
+        self._is_recorded = True
+        self.border_title = "guess"
+
+    @property
+    def is_open(self) -> bool:
+        """True while a choice can be made."""
+        return self.state is not None and self.state.is_open
+
+    @property
+    def is_settled(self) -> bool:
+        """True when no guess is being recorded."""
+        return self._is_recorded
+
+    def show(self, question: GuessQuestion, source: str, *, was_in_sight: bool = False) -> None:
+        """Ask. `source` is the place that the record names; `was_in_sight`: the answer was on screen before."""
+        self._source, self._was_in_sight = source, was_in_sight
+        note = IN_SIGHT if was_in_sight and question.choices else ""
+        self._set(GuessState(question, note=note))
+        self.top = 0
+
+    def wait(self) -> None:
+        """Show no question until the next one comes."""
+        self.state = None
+        self.border_title = "guess"
+        self.set_lines([[(WAITING, "dim")]])
+        self.refresh_bindings()
+
+    def clear(self) -> None:
+        """Show no question."""
+        self.wait()
+        self.set_lines(())
+
+    def _set(self, state: GuessState) -> None:
+        self.state = state
+        self.border_title = "guess" if state.is_open or not state.question.choices else "guess · answer"
+        self._lay_out()
+        self.refresh_bindings()
+
+    def _lay_out(self) -> None:
+        if self.state is None:
+            return
+        laid = guess_lines(self.state, self.room, self.window)
+        self._first_choice = laid.first_choice
+        self.set_lines(laid.lines)
+        if self.state.is_open:
+            self.show_line(self._first_choice + self.state.cursor)
+
+    def on_resize(self) -> None:
+        self._lay_out()
+        super().on_resize()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.is_open if action in ("choose", "move") else True
+
+    def action_move(self, by: int) -> None:
+        if self.state is not None and self.is_open:
+            self._set(replace(self.state, cursor=(self.state.cursor + by) % len(self.state.question.choices)))
+
+    def action_choose(self, at: int | None = None) -> None:
+        if self.state is None or not self.is_open:
+            return
+        chosen = self.state.cursor if at is None else at
+        if chosen >= len(self.state.question.choices):
+            return  # a letter of no choice does nothing, rather than what it means when no guess is open
+        self._set(replace(self.state, cursor=chosen, chosen=chosen))
+        self.top = 0
+        self._is_recorded = False
+        self._record(self.state.question, chosen)
+        self.post_message(self.Revealed(self, self.state.question))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is not None and self.state is not None and self.is_open:
+            at = offset.y + self.top - self._first_choice
+            if 0 <= at < len(self.state.question.choices):
+                self.action_choose(at)
+
+    @work(thread=True, group="guess", exit_on_error=True)
+    def _record(self, question: GuessQuestion, chosen: int) -> None:
+        from lab.core.errors import UserError
+        from lab.learner.predictions import counts, read_predictions, record_prediction, score_of
+        from lab.runs.home_folder import home
+
+        made = prediction_of(question, chosen, self._source, was_in_sight=self._was_in_sight)
+        before, problem = read_predictions(home())
+        try:
+            record_prediction(home(), made)
+        except UserError as error:
+            problem = str(error)
+        self.post_message(self.Scored(self, question.identity, score_of([*before, made]), counts(before, made), problem))
+
+    @on(Scored)
+    def _tell_score(self, message: Scored) -> None:
+        if message.view is not self:
+            return
+        self._is_recorded = True
+        if message.problem:
+            self.notify(message.problem, severity="warning", markup=False)
+        state = self.state
+        if state is None or state.chosen is None or state.question.identity != message.identity:
+            return
+        words = message.score.in_words
+        score = " · ".join(filter(None, (words[:1].upper() + words[1:], message.score.recent_in_words)))
+        note = state.note or ("" if message.counts else ANSWERED)
+        self._set(replace(state, score=score, note=note))
+
+
+def prediction_of(question: GuessQuestion, chosen: int, source: str, *, was_in_sight: bool) -> LearnerPrediction:
+    """The record of a guess, made now."""
+    from lab.learner.predictions import LearnerPrediction
+
+    return LearnerPrediction(
+        time=time.time(),
+        kind=question.kind,
+        question=question.question,
+        choices=tuple(choice.label for choice in question.choices),
+        chosen=chosen,
+        right=question.right,
+        source=source,
+        run=question.run,
+        identity=question.identity,
+        was_in_sight=was_in_sight,
+    )
