@@ -27,7 +27,7 @@ from screens.background import is_working
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.idle_collection import IdleCollection, return_freed_memory
-from screens.input.key_queue import KeyQueue, turn_of
+from screens.input.key_queue import KeyQueue, all_handled
 from screens.input.terminal_input import accept_invalid_utf8
 from screens.legible_themes import OWN_THEME, is_legible, legible_variables, own_theme
 from screens.messages import (
@@ -184,7 +184,7 @@ class LabApp(AppState):
         if self._keys.holds(event) or not self.screen_stack:
             return
         if self.screen is not self._open_screen():
-            await turn_of(self.screen)  # it was just shown, and may have neither widgets nor focus yet
+            await all_handled(self.screen)  # it was just shown, and may have neither widgets nor focus yet
             self._open_screen = ref(self.screen)
         target = self.focused or self.screen
         await super().on_event(event)

@@ -1,12 +1,37 @@
-"""Background work of widgets."""
+"""Background work of widgets: in a thread, the newest of its group only; and a call after a moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import ParamSpec, TypeVar, cast
 
+from textual import work
 from textual.dom import DOMNode
 from textual.message_pump import MessagePump
 from textual.timer import Timer
+from textual.worker import get_current_worker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def latest(group: str) -> Callable[[Callable[P, Coroutine[None, None, None]]], Callable[P, None]]:
+    """Make a coroutine method of a widget its background work: a new call in the group cancels the one before."""
+    return lambda method: cast(Callable[P, None], work(group=group, exclusive=True)(method))
+
+
+async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Await a function that runs in a thread, in a widget's background work; there its worker's `is_cancelled` tells it to end.
+
+    The work is cancelled here if its widget is being removed: Textual cancels it only when the children have gone already.
+    """
+    try:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    finally:
+        node = get_current_worker().node
+        if node._pruning:
+            raise asyncio.CancelledError
 
 
 def is_working(node: DOMNode, group: str) -> bool:

@@ -17,7 +17,7 @@ from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import PieceView
-from screens.blocks.prepared_views import LaidFor, PreparedView, PreparedViews
+from screens.blocks.prepared_views import LayoutOptions, PreparedView, PreparedViews
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge
 from screens.colour import HALF_BLOCK, palette_of
 
@@ -167,27 +167,27 @@ class BlockView(PieceView):
 
     async def prepare(self, view: View) -> None:
         """Lay out a view that may be shown next and draw its first lines, few at a time, so that showing it need not."""
-        laid_for, into = LaidFor(self.room, palette_of(self).paints, self._panel), self._prepared
-        if self.beside is not None or view is self.view or into.has(view, laid_for):
+        options, into = LayoutOptions(self.room, palette_of(self).paints, self._panel), self._prepared
+        if self.beside is not None or view is self.view or into.has(view, options):
             return
-        laid = lay_view(view, laid_for.room, None, laid_for.paints, laid_for.panel)
+        laid = lay_view(view, options.room, None, options.paints, options.panel)
         first = self.top if self.view is not None and view.stage == self.view.stage else 0
         strips: dict[tuple[int, int], Strip] = {}
         for line in range(first, min(laid.height, first + self.window)):
             if line % LINES_AT_ONCE == 0:
                 await asyncio.sleep(SECONDS_OF_PAUSE)
-            if self.room != laid_for.room or self._prepared is not into:
+            if self.room != options.room or self._prepared is not into:
                 return  # another width, or other styles
             strips[line, 0] = self._strip(laid, line, 0)
-        into.put(PreparedView(view, laid_for, laid, strips))
+        into.put(PreparedView(view, options, laid, strips))
 
     def _lay_out(self) -> None:
         self._laid_for = self.room
         self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
-            laid_for = LaidFor(self.room, self._paints, self._panel)
-            prepared = None if self.beside else self._prepared.take(self.view, laid_for)
+            options = LayoutOptions(self.room, self._paints, self._panel)
+            prepared = None if self.beside else self._prepared.take(self.view, options)
             if prepared is None:
                 self.laid = lay_view(self.view, self.room, self.beside, self._paints, self._panel)
             else:

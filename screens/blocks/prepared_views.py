@@ -13,7 +13,7 @@ MOST_PREPARED = 10
 
 
 @dataclass(frozen=True)
-class LaidFor:
+class LayoutOptions:
     """All that a view's layout depends on beside the view itself and the styles."""
 
     room: int
@@ -24,7 +24,7 @@ class LaidFor:
 @dataclass(frozen=True)
 class PreparedView:
     view: View
-    laid_for: LaidFor
+    options: LayoutOptions
     laid: Page
     strips: dict[tuple[int, int], Strip]
     """Some of its lines, by line and cells scrolled out at the left."""
@@ -37,10 +37,10 @@ class PreparedViews:
         self._prepared: OrderedDict[int, PreparedView] = OrderedDict()
         """By identity, which nothing else has while the view is held here."""
 
-    def has(self, view: View, laid_for: LaidFor) -> bool:
+    def has(self, view: View, options: LayoutOptions) -> bool:
         """True if exactly this view was prepared for that."""
         found = self._prepared.get(id(view))
-        return found is not None and found.laid_for == laid_for
+        return found is not None and found.options == options
 
     def put(self, prepared: PreparedView) -> None:
         self._prepared[id(prepared.view)] = prepared
@@ -48,6 +48,6 @@ class PreparedViews:
         while len(self._prepared) > MOST_PREPARED:
             self._prepared.popitem(last=False)
 
-    def take(self, view: View, laid_for: LaidFor) -> PreparedView | None:
+    def take(self, view: View, options: LayoutOptions) -> PreparedView | None:
         """Hand out what was prepared of exactly this view, if that was for the same layout."""
-        return self._prepared.pop(id(view)) if self.has(view, laid_for) else None
+        return self._prepared.pop(id(view)) if self.has(view, options) else None

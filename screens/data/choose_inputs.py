@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
-from textual import events, on, work
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
 
 from lab.data.path_completion import common_start, completed_name, completions, typed_line, typed_source
+from screens.background import in_thread, latest
 from screens.widgets.choice import Choice
 
 SIZES = ("100kB", "300kB", "1MB", "3MB", "10MB", "30MB", "100MB")
@@ -74,7 +75,6 @@ several with spaces between, each completed by Tab. A path with spaces stands in
         """Completions of the typed text."""
 
         typed: str
-        lines: list[str]
         names: list[str]
         """Name of the path that each line completes."""
 
@@ -98,27 +98,22 @@ several with spaces between, each completed by Tab. A path with spaces stands in
             self._taken = self.value
 
     @on(Input.Changed)
-    def _look_up(self, event: Input.Changed) -> None:
-        self._find(event.value)
-
-    @work(thread=True, group="completions", exclusive=True, exit_on_error=True)
-    def _find(self, typed: str) -> None:
-        lines = completions(typed) if typed else []
-        self.post_message(self.Candidates(typed, lines, [completed_name(line) for line in lines]))
-
-    @on(Candidates)
-    def _found(self, message: Candidates) -> None:
-        if message.typed != self.value:
-            return  # those of a text that was typed before
-        self._candidates = (message.typed, message.lines)
-        if self._to_complete == message.typed and self.has_focus:
+    @latest("completions")
+    async def _look_up(self, event: Input.Changed) -> None:
+        typed = event.value
+        lines = await in_thread(completions, typed) if typed else []
+        if typed != self.value:
+            return  # another text was typed meanwhile
+        self.post_message(self.Candidates(typed, [completed_name(line) for line in lines]))
+        self._candidates = (typed, lines)
+        if self._to_complete == typed and self.has_focus:
             self.action_complete()
 
     def action_complete(self) -> None:
         typed, names = self._candidates
         self._to_complete = self.value if typed != self.value else None
         if self._to_complete is not None:
-            return  # `_found` goes on
+            return  # `_look_up` goes on
         longer = common_start(names)
         if len(longer) > len(typed):
             self.value = longer

@@ -21,6 +21,7 @@ from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
+from screens.background import in_thread, latest
 from screens.blocks.piece_view import PieceView
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
@@ -136,15 +137,6 @@ class LookPage(DataPage):
         profile: TextProfile | None
         error: str = ""
 
-    @dataclass
-    class SampleRead(Message):
-        """The sample of that number, or the reason why there is none."""
-
-        number: int
-        sample: TextSample | None
-        title: str
-        error: str = ""
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._text: ChosenText | None = None
@@ -155,8 +147,6 @@ class LookPage(DataPage):
         self._problem = ""
         self._seed = 0
         """Number of the random sample in sight; 0 for none."""
-        self._sample_number = 0
-        """Number of the newest sample asked for: an older one that is read late is not shown."""
         self._cleaned = False
         """True to look at the text as the chosen rules clean it; False as it lies in its files."""
         self._top = 0
@@ -200,10 +190,10 @@ class LookPage(DataPage):
     def hide(self) -> None:
         self.workers.cancel_group(self, "look")
         self.workers.cancel_group(self, "sample")
-        self._sample_number += 1
 
     def _forget_sample(self) -> None:
-        self._sample, self._seed, self._sample_number = None, 0, self._sample_number + 1
+        self.workers.cancel_group(self, "sample")
+        self._sample, self._seed = None, 0
 
     def go_back(self) -> bool:
         if self._sample is None:
@@ -252,28 +242,23 @@ class LookPage(DataPage):
 
     def _show_text_at(self, start: int, total: int, title: str) -> None:
         if self._text is not None:
-            self._sample_number += 1
-            self._read_sample(self._sample_number, self._text, self.cleaning, start, total, title)
+            self._show_sample(self._text, self.cleaning, start, total, title)
 
-    @work(thread=True, group="sample", exclusive=True, exit_on_error=True)
-    def _read_sample(self, number: int, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:
-        check = _asking_now_and_then()
-        try:
+    @latest("sample")
+    async def _show_sample(self, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:
+        def read() -> TextSample:
             corpus = open_corpus(text.source, text.encoding or None, cleaning=cleaning)
-            self.post_message(self.SampleRead(number, read_sample(corpus, start, total, check), title))
-        except StoppedError:
-            return
-        except UserError as error:
-            self.post_message(self.SampleRead(number, None, title, str(error)))
+            return read_sample(corpus, start, total, _asking_now_and_then())
 
-    @on(SampleRead)
-    def _show_sample(self, message: SampleRead) -> None:
-        if message.number != self._sample_number:
-            return
+        sample, problem = None, ""
+        try:
+            sample = await in_thread(read)
+        except UserError as error:
+            problem = str(error)
         view = self.query_one(LookView)
         if self._sample is None:
             self._top = view.top
-        self._sample, self._sample_title, self._problem = message.sample, message.title, message.error
+        self._sample, self._sample_title, self._problem = sample, title, problem
         view.top = 0
         self._draw()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -19,6 +19,7 @@ from lab.planning.sequence_preview import SplitRequest, TextSplit, TrainingToken
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerKind
+from screens.background import in_thread, latest
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
 from screens.widgets.choice import Choice
@@ -86,24 +87,6 @@ class SplitPage(DataPage):
     window: var[int] = var(0, init=False)
     as_ids: var[bool] = var(False, init=False)
 
-    @dataclass
-    class SplitRead(Message):
-        """The split of a text, or the reason why there is none."""
-
-        text: ChosenText
-        split: TextSplit | None
-        error: str = ""
-
-    @dataclass
-    class Tokenized(Message):
-        """The tokens of a split, or the reason why there are none."""
-
-        split: TextSplit
-        kind: TokenizerKind
-        preset: str
-        tokens: TrainingTokens | None
-        error: str = ""
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._text: ChosenText | None = None
@@ -142,6 +125,7 @@ class SplitPage(DataPage):
         if text and self._text and text.key == self._text.key and (self._split is not None or self._problem):
             self._draw()
             return
+        self.hide()
         self._text, self._split, self._tokens, self._problem = text, None, None, ""
         self._progress = READING
         self.set_reactive(SplitPage.window, 0)
@@ -153,43 +137,32 @@ class SplitPage(DataPage):
         self.workers.cancel_group(self, "split")
         self.workers.cancel_group(self, "tokens")
 
-    @work(group="split", exclusive=True, exit_on_error=True)
+    @latest("split")
     async def _read(self, text: ChosenText) -> None:
         request = SplitRequest(text.source, text.encoding or None, text.cleaning)
         try:
-            self.post_message(self.SplitRead(text, await run_split_process(request, self._tell_progress)))
+            self._split = await run_split_process(request, self._tell_progress)
         except UserError as error:
-            self.post_message(self.SplitRead(text, None, str(error)))
+            self._problem = str(error)
+        self._draw()
+        self._tokenize_now()
 
     def _tell_progress(self, done: int, total: int) -> None:
         self._progress = f"Reading the text: {probability(done / total, 0) if total else '…'} of {bytes_(total)} …"
         self._draw()
-
-    @on(SplitRead)
-    def _show_split(self, message: SplitRead) -> None:
-        if self._text is None or message.text.key != self._text.key:
-            return
-        self._split, self._problem = message.split, message.error
-        self._draw()
-        self._tokenize_now()
 
     def _tokenize_now(self) -> None:
         self._tokens = None
         if self._split is not None:
             self._tokenize(self._split, self.kind, self.preset)
 
-    @work(thread=True, group="tokens", exclusive=True, exit_on_error=True)
-    def _tokenize(self, split: TextSplit, kind: TokenizerKind, preset: str) -> None:
+    @latest("tokens")
+    async def _tokenize(self, split: TextSplit, kind: TokenizerKind, preset: str) -> None:
+        self._problem = ""
         try:
-            self.post_message(self.Tokenized(split, kind, preset, tokenize_start(split, kind, preset)))
+            self._tokens = await in_thread(tokenize_start, split, kind, preset)
         except (UserError, VocabularyError) as error:
-            self.post_message(self.Tokenized(split, kind, preset, None, str(error)))
-
-    @on(Tokenized)
-    def _show_tokens(self, message: Tokenized) -> None:
-        if message.split is not self._split or (message.kind, message.preset) != (self.kind, self.preset):
-            return
-        self._tokens, self._problem = message.tokens, message.error
+            self._problem = str(error)
         self.set_reactive(SplitPage.window, 0)
         self._draw()
 

@@ -17,13 +17,13 @@ from textual.widgets.tree import TreeNode
 from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
-from lab.core.preferences import RecentText
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import BUILTINS
-from lab.data.file_browser import Listing, Matches, binary_files, listing, matching_files, working_folder
+from lab.data.file_browser import Listing, binary_files, listing, matching_files, working_folder
 from lab.data.recent_texts import recent_texts
 from lab.data.text_source import source_of
 from lab.runs.home_folder import home
+from screens.background import in_thread, latest
 from screens.data.text_reader import short_name
 
 MOST_RECENT = 5
@@ -81,39 +81,10 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         encoding: str = ""
 
     @dataclass
-    class RecentRead(Message):
-        """The last texts that were trained on and are still there."""
-
-        texts: list[RecentText]
-
-    @dataclass
     class Marked(Message):
         """Other files or folders are marked: their sources, in the order in which they were marked."""
 
         sources: tuple[str, ...]
-
-    @dataclass
-    class Found(Message):
-        """The files that a filter leaves."""
-
-        folder: Path
-        typed: str
-        matches: Matches
-
-    @dataclass
-    class Listed(Message):
-        """A folder's contents, or the reason why they cannot be read."""
-
-        node: TreeNode[TreeEntry]
-        folder: Path
-        found: Listing | None
-        error: str = ""
-
-    @dataclass
-    class BinariesFound(Message):
-        """The lines of files that are no text."""
-
-        nodes: tuple[TreeNode[TreeEntry], ...]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("texts", id=id)
@@ -134,17 +105,13 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
             self.root.add_leaf(Text.assemble(name, ("  built in", "dim")), TreeEntry(source=name))
         self.show_folder(self.folder)
         self.cursor_line = 0
-        self._read_recent()
+        self._list_recent()
 
-    @work(thread=True, group="recent", exit_on_error=True)
-    def _read_recent(self) -> None:
-        self.post_message(self.RecentRead(recent_texts(home())))
-
-    @on(RecentRead)
-    def _show_recent(self, message: RecentRead) -> None:
-        message.stop()
+    @latest("recent")
+    async def _list_recent(self) -> None:
+        recent = await in_thread(recent_texts, home())
         listed = {*BUILTINS, self._source(self._typed.data) if self._typed is not None and self._typed.data is not None else ""}
-        texts = [text for text in message.texts if text.source not in listed][:MOST_RECENT]
+        texts = [text for text in recent if text.source not in listed][:MOST_RECENT]
         for at, text in enumerate(texts, len(BUILTINS)):
             self._add_text(text.source, text.encoding, "recent", at)
 
@@ -193,71 +160,50 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         else:
             self.show_folder(self.folder)
 
-    @work(thread=True, group="find", exclusive=True, exit_on_error=True)
-    def _find(self, folder: Path, typed: str) -> None:
+    @latest("find")
+    async def _find(self, folder: Path, typed: str) -> None:
         worker = get_current_worker()
-        found = matching_files(folder, typed, lambda: worker.is_cancelled)
-        if not worker.is_cancelled:
-            self.post_message(self.Found(folder, typed, found))
-
-    @on(Found)
-    def _show_found(self, message: Found) -> None:
-        message.stop()
-        if (message.folder, message.typed) != (self.folder, self.filter):
-            return
+        found = await in_thread(matching_files, folder, typed, lambda: worker.is_cancelled)
         for node in list(self.root.children):
             if node.data is not None and node.data.folder is not None:
                 node.remove()
-        number = f"{len(message.matches.files):,}" + ("" if message.matches.is_all else " or more")
-        label = Text.assemble((f"{number} in ", "dim"), f"{shortened(message.folder)}/")
-        top = self.root.add(label, TreeEntry(folder=message.folder), expand=True)
-        paths = {name: source_of(message.folder / name) for name in message.matches.files}
+        number = f"{len(found.files):,}" + ("" if found.is_all else " or more")
+        label = Text.assemble((f"{number} in ", "dim"), f"{shortened(folder)}/")
+        top = self.root.add(label, TreeEntry(folder=folder), expand=True)
+        paths = {name: source_of(folder / name) for name in found.files}
         leaves = {name: top.add_leaf(Text(visible(name)), TreeEntry(source=path)) for name, path in paths.items()}
-        self._find_binaries(message.folder, leaves)
+        self._grey_binaries(folder, leaves)
         self.is_narrowed = True
         if leaves and self.last_line:  # which gives the new lines their numbers
             self.move_cursor(next(iter(leaves.values())))
         else:
             top.add_leaf(Text("no file of that name", style="italic"), TreeEntry())
 
-    @work(thread=True, group="listing", exit_on_error=True)
-    def _list(self, node: TreeNode[TreeEntry], folder: Path) -> None:
+    @work(group="listing")
+    async def _list(self, node: TreeNode[TreeEntry], folder: Path) -> None:
+        found, problem = Listing((), ()), ""
         try:
-            self.post_message(self.Listed(node, folder, listing(folder)))
+            found = await in_thread(listing, folder)
         except UserError as error:
-            self.post_message(self.Listed(node, folder, None, str(error)))
-
-    @on(Listed)
-    def _show_listing(self, message: Listed) -> None:
-        message.stop()
-        node = message.node
+            problem = str(error)
         if node.children:
             return
-        if message.found is None:
-            node.add_leaf(Text(message.error, style="italic"), TreeEntry())
-            return
-        for name in message.found.folders:
-            node.add(Text(f"{name}/"), TreeEntry(folder=message.folder / name))
-        leaves = {
-            name: node.add_leaf(Text(name), TreeEntry(source=source_of(message.folder / name))) for name in message.found.files
-        }
-        self._find_binaries(message.folder, leaves)
-        if message.found.left_out:
-            node.add_leaf(Text(f"… {message.found.left_out:,} more: type the path above", style="italic"), TreeEntry())
+        for name in found.folders:
+            node.add(Text(f"{name}/"), TreeEntry(folder=folder / name))
+        leaves = {name: node.add_leaf(Text(name), TreeEntry(source=source_of(folder / name))) for name in found.files}
+        self._grey_binaries(folder, leaves)
+        if problem:
+            node.add_leaf(Text(problem, style="italic"), TreeEntry())
+        elif found.left_out:
+            node.add_leaf(Text(f"… {found.left_out:,} more: type the path above", style="italic"), TreeEntry())
         elif not node.children:
             node.add_leaf(Text("empty", style="italic"), TreeEntry())
 
-    @work(thread=True, group="binaries", exit_on_error=True)
-    def _find_binaries(self, folder: Path, leaves: dict[str, TreeNode[TreeEntry]]) -> None:
+    @work(group="binaries")
+    async def _grey_binaries(self, folder: Path, leaves: dict[str, TreeNode[TreeEntry]]) -> None:
         """Look into the files once they are listed: on a slow disk that takes longer than the listing."""
-        found = binary_files(folder, leaves)
-        if found:
-            self.post_message(self.BinariesFound(tuple(leaf for name, leaf in leaves.items() if name in found)))
-
-    @on(BinariesFound)
-    def _grey(self, message: BinariesFound) -> None:
-        message.stop()
-        for leaf in message.nodes:
+        for name in await in_thread(binary_files, folder, leaves):
+            leaf = leaves[name]
             leaf.set_label(Text.assemble((str(leaf.label), "dim"), ("  binary", "dim italic")))
 
     def render_label(self, node: TreeNode[TreeEntry], base_style: Style, style: Style) -> Text:

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from lab.views.screen_state import ScreenState
+from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
 from screens.home.model_import import ModelImport
 from screens.home.pipeline_map import PipelineMap
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from lab.core.machine import Machine
     from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
-    from screens.home.run_pane import CurveReader, RunDetail, RunPane
+    from screens.home.curve_reader import CurveReader, RunDetail
+    from screens.home.run_pane import RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
@@ -81,13 +83,6 @@ from a run's weights with a text of yours: *fine-tuning*.
     FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.import", "home.compare")
 
     @dataclass
-    class MachineRead(Message):
-        """The machine, and the folder of the runs."""
-
-        machine: Machine
-        home: str
-
-    @dataclass
     class CurvesRead(Message):
         """The loss curves of the runs in sight, by folder, and the detail of the one under the cursor if it has a pane."""
 
@@ -115,7 +110,7 @@ from a run's weights with a text of yours: *fine-tuning*.
 
     def on_mount(self) -> None:
         self.watch(self.lab, "runs", self._show_runs)
-        self.call_after_refresh(self._read_machine)
+        self.call_after_refresh(self._show_machine)
 
     def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         table = self.query_one(RunTable)
@@ -140,7 +135,7 @@ from a run's weights with a text of yours: *fine-tuning*.
     @work(thread=True, group="curves", exit_on_error=True)
     def _read_files(self, asked: Asked) -> None:
         if self._curve_reader is None:
-            from screens.home.run_pane import CurveReader
+            from screens.home.curve_reader import CurveReader
 
             self._curve_reader = CurveReader()
         self.post_message(self.CurvesRead(*self._curve_reader.read(*asked)))
@@ -165,18 +160,17 @@ from a run's weights with a text of yours: *fine-tuning*.
     def on_screen_resume(self) -> None:
         self._read_curves()
 
-    @work(thread=True, group="machine", exclusive=True, exit_on_error=True)
-    def _read_machine(self) -> None:
-        from lab.core.machine import machine
-        from lab.runs.home_folder import home
+    @latest("machine")
+    async def _show_machine(self) -> None:
+        def read() -> tuple[Machine, Path]:
+            from lab.core.machine import machine
+            from lab.runs.home_folder import home
 
-        self.post_message(self.MachineRead(machine(), str(home())))
+            return machine(), home()
 
-    @on(MachineRead)
-    def _show_machine(self, message: MachineRead) -> None:
         from lab.core.number_format import bytes_
 
-        facts = message.machine
+        facts, folder = await in_thread(read)
         cores = "1 core" if facts.cores == 1 else f"{facts.cores} cores"
         trains_on = f"trains on the {facts.gpu}" if facts.gpu else "trains on the CPU"
         self.query_one("#machine", Static).update(
@@ -187,7 +181,7 @@ from a run's weights with a text of yours: *fine-tuning*.
                 cores=cores,
                 memory=bytes_(facts.memory),
                 trains_on=trains_on,
-                home=message.home,
+                home=str(folder),
             )
         )
 

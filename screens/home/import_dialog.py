@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
@@ -26,6 +25,7 @@ from lab.exchange.hugging_face.hub_models import (
     install_in_words,
     missing_in_words,
 )
+from screens.background import in_thread, latest
 from screens.home.model_import import ImportState, ModelImport
 
 ORDER = ("gpt2", "distilgpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -79,17 +79,13 @@ class FolderInput(Input):
         Binding("tab", "complete", "Complete", id="import.complete", tooltip="Complete the folder's path, or go on"),
     ]
 
-    def action_complete(self) -> None:
-        self._complete(self.value)
-
-    @work(thread=True, group="completions", exclusive=True, exit_on_error=True)
-    def _complete(self, typed: str) -> None:
-        folders = [line for line in completions(typed) if line.endswith("/")] if typed else []
-        self.app.call_from_thread(self._show_completion, typed, common_start(folders))
-
-    def _show_completion(self, typed: str, longer: str) -> None:
+    @latest("completions")
+    async def action_complete(self) -> None:
+        typed = self.value
+        lines = await in_thread(completions, typed) if typed else []
         if typed != self.value:
             return
+        longer = common_start([line for line in lines if line.endswith("/")])
         if len(longer) > len(typed):
             self.value = longer
             self.cursor_position = len(longer)
@@ -119,12 +115,6 @@ class ImportDialog(ModalScreen[None]):
     }
     """
 
-    @dataclass
-    class Listed(Message):
-        """The models, and which of them are here."""
-
-        models: list[ListedModel]
-
     def __init__(self, running: ModelImport) -> None:
         super().__init__()
         self._model_import = running
@@ -152,13 +142,9 @@ class ImportDialog(ModalScreen[None]):
         self._show_words()
         self._look()
 
-    @work(thread=True, group="look", exit_on_error=True)
-    def _look(self) -> None:
-        self.post_message(self.Listed(listed_models()))
-
-    @on(Listed)
-    def _show_models(self, message: Listed) -> None:
-        self._models = message.models
+    @latest("look")
+    async def _look(self) -> None:
+        self._models = await in_thread(listed_models)
         models = self.query_one(OptionList)
         at = models.highlighted
         models.set_options(Option(model.line) for model in self._models)

@@ -58,14 +58,14 @@ class KeyQueue:
         pumps = [node for node in target.ancestors_with_self if node is not self._app] if isinstance(target, Widget) else []
         for _ in range(TRIPS):
             for pump in (*pumps, self._app):
-                await turn_of(pump)
+                await all_handled(pump)
         self._trip = None
         if self._waiting:
             self._next = self._waiting.popleft()
             self._app.post_message(self._next)
 
 
-async def turn_of(pump: MessagePump) -> None:
+async def all_handled(pump: MessagePump) -> None:
     """Wait until a widget, a screen or the app has handled all that is in its queue now, or has ended."""
     handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

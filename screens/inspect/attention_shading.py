@@ -53,7 +53,7 @@ class AttentionShading(InspectPart):
         self._direction = NEXT[self._direction]
         self._shade()
 
-    def path_came(self, selection: Selection, path: LensPath) -> None:
+    def take_path(self, selection: Selection, path: LensPath) -> None:
         of = self._of
         if of is not None and (of.model, of.prompt) != (selection.model, selection.prompt):
             self._attention = self._of = None

@@ -251,7 +251,7 @@ class Guessing(InspectPart):
         self._guess.show(question, "Inspect", was_in_sight=was_in_sight)
         self._host.say_location()
 
-    def path_came(self, selection: Selection, path: LensPath) -> None:
+    def take_path(self, selection: Selection, path: LensPath) -> None:
         self._path = selection, path
         self._see()
 

@@ -133,7 +133,7 @@ class InspectPart:
     def selection_changed(self, old: Selection, new: Selection) -> None:
         """Follow the selection; the answer is still to come."""
 
-    def path_came(self, selection: Selection, path: LensPath) -> None:
+    def take_path(self, selection: Selection, path: LensPath) -> None:
         """Follow a lens path, which answers `selection`."""
 
     def view_shown(self, selection: Selection, view: View) -> None:
@@ -143,18 +143,18 @@ class InspectPart:
         """Follow a key before its binding acts. True keeps it from that."""
         return False
 
-    def effect_came(self, selection: Selection, effect: Effect) -> None:
+    def take_effect(self, selection: Selection, effect: Effect) -> None:
         """Follow the effect of the interventions on the prediction at the position, which answers `selection`."""
 
 
 def effect_to_all(parts: Sequence[InspectPart]) -> Callable[[Selection, Effect], None]:
     """A receiver of effects that hands them to each of the parts."""
 
-    def effect_came(selection: Selection, effect: Effect) -> None:
+    def take_effect(selection: Selection, effect: Effect) -> None:
         for part in parts:
-            part.effect_came(selection, effect)
+            part.take_effect(selection, effect)
 
-    return effect_came
+    return take_effect
 
 
 def bind_actions(screen: InspectHost, parts: Sequence[InspectPart]) -> dict[str, InspectPart]:

@@ -135,8 +135,8 @@ class InspectScreen(WidgetMessages):
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *in_view, *transitions, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)
-        came = (self._facts_came, self._path_came, self._view_came, self.fail)
-        answers = Callbacks(*came, effect_to_all(self._parts), self._second.answer_came, self.view.prepare)
+        take = (self._take_facts, self._take_path, self._take_view, self.fail)
+        answers = Callbacks(*take, effect_to_all(self._parts), self._second.take_answer, self.view.prepare)
         self.session = EngineSession(self._engine, answers)
 
     def compose_body(self) -> ComposeResult:
@@ -282,7 +282,7 @@ class InspectScreen(WidgetMessages):
         if view is None:
             self.notices.asked()
         else:
-            self._view_came(selection, view)
+            self._take_view(selection, view)
 
     def ask_again(self) -> None:
         self.session.forget()
@@ -295,7 +295,7 @@ class InspectScreen(WidgetMessages):
         self._bar.mark(self.selection, self.model)
         self.say_location()
 
-    def _facts_came(self, facts: ModelFacts) -> None:
+    def _take_facts(self, facts: ModelFacts) -> None:
         self._hold.release()  # the engine holds it now
         self.notices.due = WAITING
         self.model = replace(self.model, facts=facts) if isinstance(self.model, Ready) else Opened(facts)
@@ -303,16 +303,16 @@ class InspectScreen(WidgetMessages):
         self._steps.origin = facts.origin
         self._mark()
 
-    def _path_came(self, selection: Selection, path: LensPath) -> None:
+    def _take_path(self, selection: Selection, path: LensPath) -> None:
         assert isinstance(self.model, Opened | Ready), "facts come before a path"
         self.model = Ready(self.model.facts, selection, path)
         self._steps.steps = tuple(path.steps)
         self._bar.show_tokens(path, selection.prompt)
         for part in self._parts:
-            part.path_came(selection, path)
+            part.take_path(selection, path)
         self._mark()
 
-    def _view_came(self, selection: Selection, view: View) -> None:
+    def _take_view(self, selection: Selection, view: View) -> None:
         self.notices.answered()
         self.view.show(view)
         self._second.align()

@@ -300,7 +300,7 @@ class InterventionKeys(InspectPart):
         if selection.aside == "effect" and not selection.interventions:
             self._host.selection = selection.on_stage()
 
-    def effect_came(self, selection: Selection, effect: Effect) -> None:
+    def take_effect(self, selection: Selection, effect: Effect) -> None:
         """Show the effect of the interventions on the prediction at the position."""
         if selection.interventions != self._host.selection.interventions:
             return
@@ -314,7 +314,7 @@ class InterventionKeys(InspectPart):
             self._told = self._host.selection, words
             self._host.say(words)
 
-    def path_came(self, selection: Selection, path: LensPath) -> None:
+    def take_path(self, selection: Selection, path: LensPath) -> None:
         """Undo interventions at positions when the context window has slid."""
         now = self._host.selection
         if path.dropped > self._dropped and now.interventions:

@@ -87,7 +87,7 @@ class SecondPrompt(InspectPart):
             self.show_first_pane()
         self._host.refresh_bindings()
 
-    def answer_came(self, selection: Selection, path: LensPath, view: View | None) -> None:
+    def take_answer(self, selection: Selection, path: LensPath, view: View | None) -> None:
         """Show the second prompt's tokens, and its view of the step unless something else is in view."""
         if selection.second != self._host.selection.second:
             return

@@ -147,7 +147,7 @@ class TimeTravel(InspectPart):
         if self.is_open:
             self._slider.index = stop_index(list(self._slider.stops), new.checkpoint, None)
 
-    def path_came(self, selection: Selection, path: LensPath) -> None:
+    def take_path(self, selection: Selection, path: LensPath) -> None:
         is_in_view = self.is_open and selection.model == self._host.selection.model
         if is_in_view and path.step is not None and self._place(selection.checkpoint, path.step):
             self._host.start(self._list_again(selection.run, selection.checkpoint, path.step), "stops")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
@@ -11,13 +11,15 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from lab.core.errors import UserError
 from lab.core.visible_text import visible
-from lab.lessons.claim import Claim, Verdict
+from lab.lessons.claim import Claim, Verdict, load_claims
 from lab.views.screen_state import ScreenState
+from screens.background import in_thread, latest
 from screens.learn.claim_reader import Checked, ClaimChecks, ClaimReader, ClaimText
 from screens.learn.learn_page import ReadingPage
 from screens.learn.live.engine_view import LOADING
-from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.live.live_widget import ModelAtHand, model_of
 from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import wrap
 
@@ -81,20 +83,6 @@ class ClaimsPage(ReadingPage):
     }
     """
 
-    class ClaimsRead(Message):
-        """The claims of the files, or the sentence that says why one cannot be read."""
-
-        def __init__(self, claims: list[Claim], problem: str) -> None:
-            super().__init__()
-            self.claims, self.problem = claims, problem
-
-    class ModelFound(Message):
-        """The chosen run, and the prompt of its experiments."""
-
-        def __init__(self, model: ModelAtHand) -> None:
-            super().__init__()
-            self.model = model
-
     def __init__(self) -> None:
         super().__init__()
         self.checks: ClaimChecks | None = None
@@ -134,21 +122,14 @@ class ClaimsPage(ReadingPage):
         elif self.checks is not None:
             self.checks.go_on(is_shown)
 
-    @work(thread=True, exclusive=True, group="claims", exit_on_error=True)
-    def _read_claims(self) -> None:
-        from lab.core.errors import UserError
-        from lab.lessons.claim import load_claims
-
+    @latest("claims")
+    async def _read_claims(self) -> None:
+        claims: list[Claim] = []
         try:
-            self.post_message(self.ClaimsRead(load_claims(), ""))
+            claims = await in_thread(load_claims)
         except UserError as error:
-            self.post_message(self.ClaimsRead([], str(error)))
-
-    @on(ClaimsRead)
-    def _show_claims(self, message: ClaimsRead) -> None:
-        if message.problem:
-            self.reader.say(message.problem, error=True)
-        self.checks = ClaimChecks(self.engine, message.claims, self._changed)
+            self.reader.say(str(error), error=True)
+        self.checks = ClaimChecks(self.engine, claims, self._changed)
         self.choices.add_options([Option(self._line(claim), claim.name) for claim in self.claims])
         if self._model is not None:
             self.checks.use_model(self._model)
@@ -158,27 +139,11 @@ class ClaimsPage(ReadingPage):
             self.choices.highlighted = 0
         self.checks.go_on(self.is_shown)
 
-    def _follow_run(self, name: str) -> None:
-        self._find_model(name)
-
-    @work(thread=True, exclusive=True, group="model", exit_on_error=True)
-    def _find_model(self, run: str) -> None:
-        from lab.core.errors import UserError
-        from lab.data.default_prompts import first_prompt
-        from lab.runs.find_runs import open_run
-
-        try:
-            prompt = first_prompt(open_run(run))
-        except UserError:
-            prompt = "The"  # the engine says what is wrong with the run
-        self.post_message(self.ModelFound(ModelAtHand(run, prompt)))
-
-    @on(ModelFound)
-    def _take_model(self, message: ModelFound) -> None:
-        if message.model.run == self.lab.run_name:
-            self._model = message.model
-            if self.checks is not None:
-                self.checks.use_model(message.model)
+    @latest("model")
+    async def _follow_run(self, name: str) -> None:
+        self._model = await in_thread(model_of, name)
+        if self.checks is not None:
+            self.checks.use_model(self._model)
 
     @on(ClaimList.Widened)
     def _changed(self) -> None:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from lab.learner.predictions import Score, read_predictions, score_of
+from lab.learner.progress import Progress, read_progress
 from lab.lessons.lesson import Lesson, lessons_and_problems
+from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
+from screens.background import in_thread, latest
 from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import PlaceGuess
-from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.live.live_widget import model_of
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
@@ -30,9 +32,6 @@ from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
 from screens.widgets.page_bar import PageLink
-
-if TYPE_CHECKING:
-    from lab.learner.progress import Progress
 
 
 class LessonList(OptionList):
@@ -70,27 +69,6 @@ class LessonsPage(ReadingPage):
     }
     """
 
-    class ProgressRead(Message):
-        """The progress as it is on disk, and as it was known when it was asked for."""
-
-        def __init__(self, known: Progress | None, progress: Progress, problem: str) -> None:
-            super().__init__()
-            self.known, self.progress, self.problem = known, progress, problem
-
-    class ScoreRead(Message):
-        """The score of the predictions on disk, in words."""
-
-        def __init__(self, words: str) -> None:
-            super().__init__()
-            self.words = words
-
-    class ModelFound(Message):
-        """The chosen run, and the prompt to begin with."""
-
-        def __init__(self, model: ModelAtHand) -> None:
-            super().__init__()
-            self.model = model
-
     def __init__(self) -> None:
         super().__init__()
         self.lessons, self._problems = lessons_and_problems()
@@ -123,58 +101,50 @@ class LessonsPage(ReadingPage):
         return self._progress is not None and self.reader.is_settled
 
     def on_mount(self) -> None:
-        self._read_progress(None)
+        self._read_progress()
         self._read_score()
         self.watch(self.app, "run_name", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
 
-    @work(thread=True, group="progress", exit_on_error=True)
-    def _read_progress(self, known: Progress | None) -> None:
-        from lab.learner.progress import read_progress
-        from lab.runs.home_folder import home
-
-        self.post_message(self.ProgressRead(known, *read_progress(home())))
-
     def screen_resumed(self) -> None:
         if self._progress is not None and self._progress is self._kept:
-            self._read_progress(self._progress)  # another lab may have kept more
+            self._read_progress()  # another lab may have kept more
         self._read_score()  # guesses may have been made in Inspect
 
-    @work(thread=True, exclusive=True, group="score", exit_on_error=True)
-    def _read_score(self) -> None:
-        from lab.learner.predictions import read_predictions, score_of
-        from lab.runs.home_folder import home
+    @latest("score")
+    async def _read_score(self) -> None:
+        predictions, _ = await in_thread(read_predictions, home())
+        self._show_score(score_of(predictions))
 
-        self.post_message(self.ScoreRead(score_of(read_predictions(home())[0]).in_words))
-
-    @on(ScoreRead)
-    def _show_score(self, message: ScoreRead) -> None:
+    def _show_score(self, score: Score) -> None:
         line = self.query_one("#learn-score", Static)
-        line.update(Text(message.words))
-        line.set_class(bool(message.words), "-known")
+        line.update(Text(score.in_words))
+        line.set_class(bool(score.in_words), "-known")
 
     @on(GuessView.Scored)
     def _follow_score(self, message: GuessView.Scored) -> None:
-        self.post_message(self.ScoreRead(message.score.in_words))
+        self._show_score(message.score)
 
-    @on(ProgressRead)
-    def _show_progress(self, message: ProgressRead) -> None:
-        if self._progress is not message.known:
+    @latest("read progress")
+    async def _read_progress(self) -> None:
+        known = self._progress
+        progress, unread = await in_thread(read_progress, home())
+        if self._progress is not known:
             return  # a step was read meanwhile
-        if self._progress is not None:
-            if not message.problem and message.progress != self._progress:
-                self._progress = self._kept = message.progress
+        if known is not None:
+            if not unread and progress != known:
+                self._progress = self._kept = progress
                 self._mark_all()
                 self._preview(self.list.highlighted or 0)
             return
-        self._progress = self._kept = message.progress
-        for problem in filter(None, (message.problem, *self._problems)):
+        self._progress = self._kept = progress
+        for problem in filter(None, (unread, *self._problems)):
             self.notify(problem, severity="warning", markup=False)
         self._mark_all()
         if self._opens is not None:
             self._open(*self._opens)
         else:
-            self.list.highlighted = self._next_lesson(message.progress)
+            self.list.highlighted = self._next_lesson(progress)
             self._preview(self.list.highlighted)
 
     def _next_lesson(self, progress: Progress) -> int:
@@ -187,25 +157,9 @@ class LessonsPage(ReadingPage):
     def _make_room(self, live_only: bool) -> None:
         self.set_class(live_only, "-live-only")
 
-    def _follow_run(self, name: str) -> None:
-        self._find_model(name)
-
-    @work(thread=True, exclusive=True, group="model", exit_on_error=True)
-    def _find_model(self, run: str) -> None:
-        from lab.core.errors import UserError
-        from lab.data.default_prompts import first_prompt
-        from lab.runs.find_runs import open_run
-
-        try:
-            prompt = first_prompt(open_run(run))
-        except UserError:
-            prompt = "The"  # the engine says what is wrong with the run
-        self.post_message(self.ModelFound(ModelAtHand(run, prompt)))
-
-    @on(ModelFound)
-    def _take_model(self, message: ModelFound) -> None:
-        if message.model.run == self.lab.run_name:
-            self.reader.show_model(message.model)
+    @latest("model")
+    async def _follow_run(self, name: str) -> None:
+        self.reader.show_model(await in_thread(model_of, name))
 
     def _mark_all(self) -> None:
         assert self._progress is not None

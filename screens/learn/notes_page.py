@@ -18,6 +18,7 @@ from lab.core.number_format import date_and_time
 from lab.core.visible_text import visible
 from lab.learner.notes import Note, delete_note, list_notes, notes_folder
 from lab.runs.home_folder import home
+from screens.background import in_thread, latest
 from screens.dialogs.ask import ConfirmDialog
 from screens.dialogs.note_dialog import NoteDialog
 from screens.learn.learn_page import LearnPage
@@ -93,13 +94,6 @@ class NotesPage(LearnPage):
         Binding("slash", "filter", "Find", id="notes.filter", key_display="/", tooltip="Find notes by words"),
     ]
 
-    class NotesRead(Message):
-        """The notes as they are on disk, or the problem with their folder."""
-
-        def __init__(self, number: int, notes: list[Note], problem: str = "") -> None:
-            super().__init__()
-            self.number, self.notes, self.problem = number, notes, problem
-
     def __init__(self) -> None:
         super().__init__()
         self.notes: list[Note] = []
@@ -107,8 +101,6 @@ class NotesPage(LearnPage):
         self.listed: list[Note] = []
         """Those that the filter lets through."""
         self._is_read = False
-        self._number = 0
-        """Number of the newest reading: an older one may hold a note that has been deleted since."""
         self._drawn: Note | None = None
 
     def compose(self) -> ComposeResult:
@@ -143,23 +135,19 @@ class NotesPage(LearnPage):
 
     def _read_if_shown(self) -> None:
         if self.is_shown and self.is_mounted:
-            self._number += 1
-            self._read(self._number)
+            self._read()
 
-    @work(thread=True, group="notes", exclusive=True, exit_on_error=True)
-    def _read(self, number: int) -> None:
+    @latest("notes")
+    async def _read(self) -> None:
+        """Only the newest reading: an older one may hold a note that has been deleted since."""
+        problem = ""
         try:
-            self.post_message(self.NotesRead(number, list_notes(home())))
+            self.notes = await in_thread(list_notes, home())
         except UserError as error:
-            self.post_message(self.NotesRead(number, [], str(error)))
-
-    @on(NotesRead)
-    def _show(self, message: NotesRead) -> None:
-        if message.number != self._number:
-            return
-        self.notes, self._is_read = message.notes, True
+            self.notes, problem = [], str(error)
+        self._is_read = True
         self.set_class(not self.notes, "-none")
-        words = message.problem or (
+        words = problem or (
             "No notes yet.\n\nctrl+o, anywhere in the lab, writes one about what is in view: a head in Inspect, a curve in "
             "Train, a step of a lesson. It is listed here, and enter leads back to the place as it was.\n\n"
             f"Notes are Markdown files in {notes_folder(home())}."

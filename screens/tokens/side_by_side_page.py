@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.message import Message
 from textual.strip import Strip
 
+from lab.core.errors import UserError
+from models.tokenizers.tokenizer_kinds import TokenizerError
+from screens.background import in_thread, latest
 from screens.colour import CYCLE, cycle_style, palette_of
 from screens.tokens.size_bars import comparison_lines
 from screens.tokens.tokens_page import TextPage
@@ -155,6 +156,14 @@ class AlignedView(CachedLinesView):
         self.page(by)
 
 
+class Ready(NamedTuple):
+    """Tokenizers of a run and the built-in ones, and the reasons why some are missing."""
+
+    run: str
+    named: tuple[NamedTokenizer, ...]
+    problem: str
+
+
 class SideBySidePage(TextPage):
     """All three tokenizers; one that cannot be read is left out, and the line above says why."""
 
@@ -166,17 +175,9 @@ class SideBySidePage(TextPage):
     SideBySidePage { #tokens-aligned { height: 1fr; } #tokens-lesson { min-height: 1; } }
     """
 
-    @dataclass
-    class Ready(Message):
-        """Tokenizers of a run and the built-in ones, and the reasons why some are missing."""
-
-        run: str
-        named: tuple[NamedTokenizer, ...]
-        problem: str
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._ready: SideBySidePage.Ready | None = None
+        self._ready: Ready | None = None
         self._shown: SideAnswer | None = None
 
     def compose(self) -> ComposeResult:
@@ -201,26 +202,19 @@ class SideBySidePage(TextPage):
         run = self.lab.run_name
         known = (self.tokenizers.known(source, run if source == "run" else "") for source in ORDER)
         if self.is_shown and (self._ready is None or self._ready.run != run or self._ready.named != tuple(filter(None, known))):
-            self._open_in_thread(run)
+            self._open(run)
 
-    @work(thread=True, group="side", exit_on_error=True)
-    def _open_in_thread(self, run: str) -> None:
-        from lab.core.errors import UserError
-        from models.tokenizers.tokenizer_kinds import TokenizerError
-
+    @latest("side")
+    async def _open(self, run: str) -> None:
+        """Show the text as the tokenizers of this run cut it."""
         named, problems = [], []
         for source in ORDER:
             try:
-                named.append(self.tokenizers.open(source, run if source == "run" else ""))
+                named.append(await in_thread(self.tokenizers.open, source, run if source == "run" else ""))
             except (UserError, TokenizerError) as error:
                 problems.append(str(error))
-        self.post_message(self.Ready(run, tuple(named), " ".join(problems)))
-
-    def on_side_by_side_page_ready(self, message: Ready) -> None:
-        """Show the text as the tokenizers of the current run cut it."""
-        if message.run == self.lab.run_name:
-            self._ready = message
-            self.ask()
+        self._ready = Ready(run, tuple(named), " ".join(problems))
+        self.ask()
 
     def job(self) -> SideJob | None:
         return SideJob(self._ready.named) if self._ready is not None else None

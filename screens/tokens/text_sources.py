@@ -1,12 +1,11 @@
 """Texts for the box of Tokens: examples, a file, the text in use."""
 
-from dataclasses import dataclass
-
-from textual import on, work
+from textual import work
 from textual.binding import Binding
-from textual.message import Message
 
+from lab.core.errors import UserError
 from lab.runs.run_schema import DEFAULT_RULES
+from screens.background import in_thread, latest
 from screens.base_screen import PagedScreen
 from screens.dialogs.ask import AskText
 from screens.tokens.text_box import TextBox
@@ -25,14 +24,6 @@ class TextSources(PagedScreen):
         Binding("o", "load", "Open", id="tokens.load", tooltip="Load a text file into the box"),
         Binding("u", "load_used", "Text in use", id="tokens.used", tooltip="Load the text chosen in Data into the box"),
     ]
-
-    @dataclass
-    class Loaded(Message):
-        """The beginning of a text has been read, or cannot be, for the reason in the sentence."""
-
-        name: str
-        text: str
-        problem: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,23 +82,20 @@ class TextSources(PagedScreen):
         else:
             self.notify("No text is in use: choose one in 2 Data, or load a file with o.", markup=False)
 
-    @work(thread=True, group="load", exclusive=True, exit_on_error=True)
-    def _load(self, source: str, encoding: str = "", cleaning: tuple[str, ...] = DEFAULT_RULES) -> None:
-        from lab.core.errors import UserError
-        from lab.data.corpus import preview
-        from lab.data.text_source import open_corpus
+    @latest("load")
+    async def _load(self, source: str, encoding: str = "", cleaning: tuple[str, ...] = DEFAULT_RULES) -> None:
+        def read() -> tuple[str, str]:
+            from lab.data.corpus import preview
+            from lab.data.text_source import open_corpus
+
+            corpus = open_corpus(source, encoding or None, cleaning=cleaning)
+            return corpus.name, preview(corpus, LOADED_CHARACTERS)
 
         try:
-            corpus = open_corpus(source, encoding or None, cleaning=cleaning)
-            self.post_message(self.Loaded(corpus.name, preview(corpus, LOADED_CHARACTERS)))
+            name, text = await in_thread(read)
         except UserError as error:
-            self.post_message(self.Loaded(source, "", str(error)))
-
-    @on(Loaded)
-    def _show_loaded(self, message: Loaded) -> None:
-        if message.problem:
-            self.notify(message.problem, severity="error", markup=False)
+            self.notify(str(error), severity="error", markup=False)
             return
-        self.box.replace_all(message.text)
-        if len(message.text) == LOADED_CHARACTERS:
-            self.notify(f"The first {LOADED_CHARACTERS:,} characters of {message.name}.", markup=False)
+        self.box.replace_all(text)
+        if len(text) == LOADED_CHARACTERS:
+            self.notify(f"The first {LOADED_CHARACTERS:,} characters of {name}.", markup=False)

@@ -1,19 +1,20 @@
 """Tokens: a text as tokens, tokenizers side by side, BPE being learned, the vocabulary; a page each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Input, TextArea
 
+from lab.core.errors import UserError
 from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
 from lab.views.screen_state import ScreenState
+from models.tokenizers.tokenizer_kinds import TokenizerError
+from screens.background import in_thread, latest
 from screens.base_screen import page_bindings, turn_bindings
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
@@ -70,19 +71,6 @@ class TokensScreen(TextSources):
     source: var["TokenizerSource"] = var["TokenizerSource"]("gpt2")
     """The current tokenizer: gpt2, bytes, or run for that of the current run."""
     page: var[str] = var(StripPage.LINK.name)
-
-    @dataclass
-    class Opened(Message):
-        """A tokenizer has been read."""
-
-        named: "NamedTokenizer"
-
-    @dataclass
-    class NotOpened(Message):
-        """A tokenizer cannot be read, for the reason in the sentence."""
-
-        key: tuple["TokenizerSource", str]
-        sentence: str
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,30 +195,17 @@ class TokensScreen(TextSources):
         self.query_one("#tokens-sources", StatusLine).left = CHOOSE + " ".join(words for _, words in self._source_words())
         known = self._tokenizers.known(*self._key)
         if known is not None:
+            self.workers.cancel_group(self, "tokenizer")
             self._give_tokenizer(known)
         else:
             self._read_tokenizer(*self._key)
 
-    @work(thread=True, group="tokenizer", exit_on_error=True)
-    def _read_tokenizer(self, source: "TokenizerSource", run: str) -> None:
-        from lab.core.errors import UserError
-        from models.tokenizers.tokenizer_kinds import TokenizerError
-
+    @latest("tokenizer")
+    async def _read_tokenizer(self, source: "TokenizerSource", run: str) -> None:
         try:
-            self.post_message(self.Opened(self._tokenizers.open(source, run)))
+            self._give_tokenizer(await in_thread(self._tokenizers.open, source, run))
         except (UserError, TokenizerError) as error:
-            self.post_message(self.NotOpened((source, run), str(error)))
-
-    @on(Opened)
-    def _tokenizer_opened(self, message: Opened) -> None:
-        key = (message.named.source, message.named.run)
-        if key == self._key:
-            self._give_tokenizer(message.named)
-
-    @on(NotOpened)
-    def _tokenizer_missing(self, message: NotOpened) -> None:
-        if message.key == self._key:
-            self._give_tokenizer(None, message.sentence)
+            self._give_tokenizer(None, str(error))
 
     def _give_tokenizer(self, named: "NamedTokenizer | None", problem: str = "") -> None:
         self._failed = named is None

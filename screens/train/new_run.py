@@ -34,7 +34,7 @@ from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerError
-from screens.background import DelayedCall
+from screens.background import DelayedCall, in_thread, latest
 from screens.messages import SettingsCopied
 from screens.train.planned_run import FIRST_TEXT, BaseChoice, Preparation, SuggestsText
 from screens.train.run_form import RunForm
@@ -102,17 +102,6 @@ class NewRun(BaseChoice, SuggestsText):
     """The form, then the preparation. Posts `Begun` when the trainer runs. `runs` give the speed of this machine."""
 
     @dataclass
-    class Counted(Message):
-        """The text's size in bytes and tokens, or the reason why it could not be counted."""
-
-        key: CountKey
-        text: TextSize
-        name: str
-        problem: tuple[str, str] | None = None
-        searched: bool = False
-        """True once its validation text was looked for in its training text."""
-
-    @dataclass
     class Prepared(Message):
         """Progress of the preparation."""
 
@@ -171,6 +160,7 @@ class NewRun(BaseChoice, SuggestsText):
     def fill(self, copied: SettingsCopied) -> None:
         """Fill in the settings of a run whose text is chosen already. They hold until another text is chosen."""
         self._hidden = {name: value for name, value in copied.hidden.items() if name != "start"}
+        self.workers.cancel_group(self, "read base")
         self._set_base(None, copied.settings)
         if start := copied.hidden.get("start"):
             self.read_base(start, copied.settings)
@@ -184,24 +174,21 @@ class NewRun(BaseChoice, SuggestsText):
             words += f" It begins with the weights of {start}, too."
         self.notify(words, markup=False)
 
-    @on(BaseChoice.BaseRead)
-    def _take_base(self, message: BaseChoice.BaseRead) -> None:
-        if message.number != self.base_number:
-            return
+    def take_base(self, base: BaseRun | None, problem: str = "", copied: Settings | None = None) -> None:
         settings = self.form.settings
-        if message.problem:
-            self._preparation_problem = ("", message.problem)
+        if problem:
+            self._preparation_problem = ("", problem)
             self._plan()
-        elif message.base is None and self.base is not None:
+        elif base is None and self.base is not None:
             usual = {name: getattr(Settings(), name) for name in (*LOCKED, "optimizer", "lr", "context")}
             self._set_base(None, replace(settings, **usual))
-        elif message.base is not None:
-            self._preparation_problem = None if message.copied is None else self._preparation_problem
-            self._set_base(message.base, message.copied or settings_of_base(settings, message.base))
+        elif base is not None:
+            self._preparation_problem = None if copied is None else self._preparation_problem
+            self._set_base(base, copied or settings_of_base(settings, base))
             self._kept = self.form.settings
 
     def _set_base(self, base: BaseRun | None, settings: Settings) -> None:
-        self.base, self.base_number = base, self.base_number + 1
+        self.base = base
         self.form.base = base.name if base is not None else ""
         self.form.fill(settings)
         self._text = replace(self._text, tokens=None, most_vocab=None)
@@ -221,13 +208,12 @@ class NewRun(BaseChoice, SuggestsText):
         self._text_problem = None
         self._count_anew()
 
-    @on(SuggestsText.Suggested)
-    def _take_suggestion(self, message: SuggestsText.Suggested) -> None:
+    def take_suggestion(self, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
         if self.is_suggested and not self.preparing:
-            if (message.source, message.encoding or None) != (self._text.source, self._text.encoding):
-                self._set_text(message.source, message.encoding)
+            if (source, encoding or None) != (self._text.source, self._text.encoding):
+                self._set_text(source, encoding)
             if self.form.settings.clean == self._kept.clean:  # else the user has typed rules
-                self.choose_cleaning(message.cleaning)
+                self.choose_cleaning(cleaning)
 
     def choose_encoding(self, encoding: str) -> None:
         """Read the chosen text in this encoding, if it is not the one that it was chosen with."""
@@ -312,6 +298,8 @@ class NewRun(BaseChoice, SuggestsText):
     def _count_anew(self) -> None:
         """Plan without the number of tokens, and count even what was counted last: its answer is not kept."""
         self._plan()
+        self.workers.cancel_group(self, "count")
+        self.workers.cancel_group(self, "search")
         self._counted = None
         self._count()
 
@@ -328,32 +316,27 @@ class NewRun(BaseChoice, SuggestsText):
             self._counted = key
             self._count_tokens(key)
 
-    @work(thread=True, group="count", exclusive=True, exit_on_error=True)
-    def _count_tokens(self, key: CountKey) -> None:
-        self.post_message(self.Counted(key, *count_text(key)))
-
-    @on(Counted)
-    def _show_count(self, message: Counted) -> None:
-        if message.key != self._counted:
-            return
+    @latest("count")
+    async def _count_tokens(self, key: CountKey) -> None:
+        """Count the text's tokens, then look for its validation text in its training text."""
+        self.workers.cancel_group(self, "search")
+        text, name, problem = await in_thread(count_text, key)
         first_time = self._text.bytes is None
-        self._text, self._text_name, self._text_problem = message.text, message.name, message.problem
+        self._text, self._text_name, self._text_problem = text, name, problem
         self._plan()
-        if message.problem is None and not message.searched:
-            self._search(message)
+        if problem is None:
+            self._search(key)
         if first_time:
-            self._count()  # a short text has a smaller vocabulary by default than was assumed
+            self.call_next(self._count)  # a short text has a smaller vocabulary by default than was assumed
 
-    @work(group="search", exclusive=True, exit_on_error=True)
-    async def _search(self, counted: Counted) -> None:
-        """Look for the validation text in the training text."""
-        text, problem = counted.text, None
+    @latest("search")
+    async def _search(self, key: CountKey) -> None:
         try:
-            split = await run_split_process(counted.key.text, lambda done, total: None)
-            text = replace(text, copied=split.copied)
+            split = await run_split_process(key.text, lambda done, total: None)
+            self._text = replace(self._text, copied=split.copied)
         except UserError as error:
-            problem = ("validation" if counted.key.text.holdout.source else "", str(error))
-        self.post_message(self.Counted(counted.key, text, counted.name, problem, searched=True))
+            self._text_problem = ("validation" if key.text.holdout.source else "", str(error))
+        self._plan()
 
     @work(thread=True, group="make", exclusive=True, exit_on_error=True)
     def _make(self, request: RunRequest) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from rich.segment import Segment
 from textual import on, work
-from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
@@ -25,6 +22,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.runs.run_summary import RunSummary
+from screens.background import in_thread, latest
 from screens.dialogs.choose_run import RunChooser
 from screens.train.run_form import RunForm
 
@@ -89,26 +87,20 @@ def suggested_text(run_name: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 class SuggestsText(Widget):
-    """A widget with a text to train on. Posts `Suggested`, which its subclass handles."""
+    """A widget with a text to train on."""
 
     is_suggested: bool = True
     """True while no text has been chosen."""
 
-    @dataclass
-    class Suggested(Message):
-        """A text to train on as long as none is chosen."""
-
-        source: str
-        encoding: str
-        cleaning: tuple[str, ...]
-
-    @work(thread=True, group="suggest", exclusive=True, exit_on_error=True)
-    def suggest_text_of(self, run_name: str) -> None:
+    @latest("suggest")
+    async def suggest_text_of(self, run_name: str) -> None:
         """Suggest the text of this run as long as none is chosen."""
         if self.is_suggested:
-            suggested = self.Suggested(*suggested_text(run_name))
-            if not get_current_worker().is_cancelled:  # else another run was chosen meanwhile, whose text may have come already
-                self.post_message(suggested)
+            self.take_suggestion(*await in_thread(suggested_text, run_name))
+
+    def take_suggestion(self, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+        """Train on this text as long as none is chosen."""
+        raise NotImplementedError
 
 
 SECONDS_BEFORE_TIMING = 2.0
@@ -120,14 +112,6 @@ class StepTimes(Widget):
 
     preparing: reactive[bool] = reactive(False)
     runs: reactive[tuple[RunSummary, ...]] = reactive(())
-
-    @dataclass
-    class Timed(Message):
-        """The measured time of a step of the planned run, or the reason why it cannot be measured."""
-
-        key: str
-        seconds: float | None
-        problem: str = ""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -178,42 +162,26 @@ class StepTimes(Widget):
             self._step_timer.cancel()
         self._step_timer, self._timing_key = None, ""
 
-    @work(thread=True, group="time", exit_on_error=True)
-    def _time_steps(self, timer: StepTimer, key: str) -> None:
+    @work(group="time")
+    async def _time_steps(self, timer: StepTimer, key: str) -> None:
+        """Plan again with the measured time of a step; where it cannot be measured, say why."""
         try:
-            seconds = timer.measure(SECONDS_BEFORE_TIMING)
+            seconds = await in_thread(timer.measure, SECONDS_BEFORE_TIMING)
+            if seconds is None:
+                return
         except UserError as error:
-            self.post_message(self.Timed(key, None, str(error)))
-        else:
-            if seconds is not None:
-                self.post_message(self.Timed(key, seconds))
-
-    @on(Timed)
-    def _show_time(self, message: Timed) -> None:
-        self._step_seconds[message.key] = message.seconds
-        if message.problem:
-            self.notify(message.problem, severity="warning", markup=False)
+            seconds = None
+            self.notify(str(error), severity="warning", markup=False)
+        self._step_seconds[key] = seconds
         if not self.preparing:
             self.plan_again()
 
 
 class BaseChoice(StepTimes):
-    """A widget whose plan may begin with the weights of a run. It handles `BaseRead`."""
+    """A widget whose plan may begin with the weights of a run."""
 
     base: BaseRun | None = None
     """The run whose weights it begins with; None for random ones."""
-    base_number = 0
-    """Number of the newest choice: an older one that is read late is not taken."""
-
-    @dataclass
-    class BaseRead(Message):
-        """The run to begin with, None for random weights; or the reason why it cannot be."""
-
-        number: int
-        base: BaseRun | None
-        problem: str = ""
-        copied: Settings | None = None
-        """The settings to begin it with, where they are those of another run."""
 
     @on(RunForm.BaseAsked)
     @work(group="base", exclusive=True, exit_on_error=True)
@@ -226,17 +194,17 @@ class BaseChoice(StepTimes):
         if name:
             self.read_base(name)
         elif name is not None:
-            self.base_number += 1
-            self.post_message(self.BaseRead(self.base_number, None))
+            self.workers.cancel_group(self, "read base")
+            self.take_base(None)
 
-    def read_base(self, name: str, copied: Settings | None = None) -> None:
+    @latest("read base")
+    async def read_base(self, name: str, copied: Settings | None = None) -> None:
         """Begin with the weights of the run of this name, by default with the settings for trained weights."""
-        self.base_number += 1
-        self._read_base(self.base_number, name, copied)
-
-    @work(thread=True, group="read base", exclusive=True, exit_on_error=True)
-    def _read_base(self, number: int, name: str, copied: Settings | None) -> None:
         try:
-            self.post_message(self.BaseRead(number, base_run(open_run(name)), copied=copied))
+            self.take_base(await in_thread(lambda: base_run(open_run(name))), copied=copied)
         except UserError as error:
-            self.post_message(self.BaseRead(number, None, str(error)))
+            self.take_base(None, str(error))
+
+    def take_base(self, base: BaseRun | None, problem: str = "", copied: Settings | None = None) -> None:
+        """Begin with this run, None for random weights, and the settings `copied` from another; or say why that cannot be."""
+        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from textual import on, work
@@ -13,12 +14,12 @@ from textual.widget import Widget
 
 from lab.core.errors import UserError
 from lab.reports.machine_usage import UsageMeter
-from lab.reports.text_entropy import TextEntropy, run_entropy
+from lab.reports.text_entropy import run_entropy
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
-from screens.background import is_working
+from screens.background import in_thread, is_working, latest
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
@@ -101,13 +102,6 @@ Training continues when you leave this screen, the lab, or the terminal.
         follower: RunFollower | None
         update: RunUpdate | None
         error: str = ""
-
-    @dataclass
-    class Measured(Message):
-        """The entropies of a run's training text."""
-
-        run: tuple[str, float]
-        entropy: TextEntropy | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -242,6 +236,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         update = message.update
         if update is None:
             if self.watched is not None and self.watched.name != message.name:
+                self.workers.cancel_group(self, "entropy")
                 self.watched = None
                 self.view.forget()
                 self.refresh_bindings()
@@ -262,18 +257,11 @@ Training continues when you leave this screen, the lab, or the terminal.
         if before is None or before.phase != update.phase:
             self.refresh_bindings()
 
-    @work(thread=True, group="entropy", exit_on_error=True)
-    def _measure(self, name: str) -> None:
-        try:
-            run = open_run(name)
-            self.post_message(self.Measured((name, run.config.created), run_entropy(run)))
-        except UserError:
-            return  # reading the run reports what is wrong with it
-
-    @on(Measured)
-    def _show_entropy(self, message: Measured) -> None:
-        if self.watched is not None and message.run == self.watched.identity:
-            self.view.show_entropy(message.entropy)
+    @latest("entropy")
+    async def _measure(self, name: str) -> None:
+        with suppress(UserError):  # reading the run reports what is wrong with it
+            entropy = await in_thread(lambda: run_entropy(open_run(name)))
+            self.view.show_entropy(entropy)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None

@@ -28,11 +28,11 @@ class ModelInView(InspectPart):
         if old.interventions != new.interventions:
             self._drawing.changed = changed_groups(new.interventions)
 
-    def path_came(self, selection: Selection, path: LensPath) -> None:
+    def take_path(self, selection: Selection, path: LensPath) -> None:
         self._path = selection, path
         self._show()
 
-    def effect_came(self, selection: Selection, effect: Effect) -> None:
+    def take_effect(self, selection: Selection, effect: Effect) -> None:
         self._effect = selection, effect
         self._show()
 

@@ -82,7 +82,7 @@ class SampledTokenTransition(InspectPart):
         self._bar, self._sampling = bar, sampling
         self._fading: Worker[None] | None = None
 
-    def path_came(self, selection: Selection, path: LensPath) -> None:
+    def take_path(self, selection: Selection, path: LensPath) -> None:
         if selection.prompt != self._sampling.drawn:
             return
         self._sampling.drawn = None

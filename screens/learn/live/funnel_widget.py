@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.message import Message
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
@@ -17,7 +15,10 @@ from lab.data.cleaning.funnel import Funnel
 from lab.data.cleaning.measure_funnel import FunnelRequest, funnel_view, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.data.corpus import STDIN, shown_source
+from lab.data.text_source import sources_of
+from lab.runs.find_runs import open_run
 from lab.views.screen_state import ScreenState
+from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.blocks.table_layout import LaidTable
 from screens.learn.learn_engine import LearnEngine
@@ -45,15 +46,6 @@ class FunnelWidget(LiveWidget):
     ]
     DEFAULT_CSS = "FunnelWidget > BlockView { height: 1fr; }"
 
-    @dataclass
-    class TextFound(Message):
-        """The text of a run: its source and encoding, or the reason why it cannot be read again."""
-
-        number: int
-        source: str
-        encoding: str
-        problem: str = ""
-
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.view = BlockView()
@@ -62,8 +54,6 @@ class FunnelWidget(LiveWidget):
         self._own: tuple[str, str] | None = None
         """Source and encoding of the user's text."""
         self._shows_builtin = self.options.get("text") == BUILTIN
-        self._number = 0
-        """Number of the newest text asked for: an older one that is found late is not taken."""
         self._rows: list[str] = []
         self._is_measured = False
 
@@ -79,41 +69,26 @@ class FunnelWidget(LiveWidget):
         return True
 
     def show_model(self, model: ModelAtHand) -> None:
+        self._find_text(model.run)
+
+    @latest("text")
+    async def _find_text(self, run: str) -> None:
         """Measure the text that is chosen in Data, else that of the run."""
-        self._number += 1
-        if self.lab.text_source:
-            self.post_message(self.TextFound(self._number, self.lab.text_source, self.lab.text_encoding))
-        else:
-            self._find_text(self._number, model.run)
-
-    @work(thread=True, exclusive=True, group="text", exit_on_error=True)
-    def _find_text(self, number: int, run: str) -> None:
-        from lab.data.text_source import sources_of
-        from lab.runs.find_runs import open_run
-
-        try:
-            config = open_run(run).config
-        except UserError as error:
-            self.post_message(self.TextFound(number, BUILTIN, "", str(error)))
-            return
-        data = config.data
-        if not config.has_text:
-            self.post_message(
-                self.TextFound(number, BUILTIN, "", f"{run} was imported, without its text; this is a built-in text.")
-            )
-        elif STDIN in sources_of(data.source):
-            words = f"{run} was trained on standard input, which cannot be read again; this is a built-in text."
-            self.post_message(self.TextFound(number, BUILTIN, "", words))
-        else:
-            self.post_message(self.TextFound(number, data.source, data.encoding))
-
-    @on(TextFound)
-    def _take_text(self, message: TextFound) -> None:
-        message.stop()
-        if message.number != self._number:
-            return
-        self._own = message.source, message.encoding
-        self._start(message.problem)
+        self._own, problem = (self.lab.text_source, self.lab.text_encoding), ""
+        if not self.lab.text_source:
+            self._own = BUILTIN, ""
+            try:
+                config = await in_thread(lambda: open_run(run).config)
+            except UserError as error:
+                problem = str(error)
+            else:
+                if not config.has_text:
+                    problem = f"{run} was imported, without its text; this is a built-in text."
+                elif STDIN in sources_of(config.data.source):
+                    problem = f"{run} was trained on standard input, which cannot be read again; this is a built-in text."
+                else:
+                    self._own = config.data.source, config.data.encoding
+        self._start(problem)
 
     @property
     def text(self) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from textual.widgets.input import Selection
 
 from lab.core.errors import UserError
+from lab.runs.find_runs import open_run
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 from screens.learn.learn_engine import LearnEngine
@@ -83,6 +84,16 @@ class ModelAtHand:
 
     run: str
     prompt: str
+
+
+def model_of(run: str) -> ModelAtHand:
+    """The run of this name, with its own prompt where it has one. Reads files."""
+    from lab.data.default_prompts import first_prompt
+
+    try:
+        return ModelAtHand(run, first_prompt(open_run(run)))
+    except UserError:
+        return ModelAtHand(run, "The")  # the engine says what is wrong with the run
 
 
 class LiveWidget(Vertical):

@@ -8,10 +8,10 @@ from textual.app import App, ComposeResult
 
 from lab.views.blocks import Array, Cell, Column, Matrix, Table, View
 from screens.blocks.block_view import BlockView
-from screens.blocks.prepared_views import MOST_PREPARED, LaidFor, PreparedView, PreparedViews
+from screens.blocks.prepared_views import MOST_PREPARED, LayoutOptions, PreparedView, PreparedViews
 from screens.blocks.view_layout import Page
 
-HERE = LaidFor(80, True, 0)
+HERE = LayoutOptions(80, True, 0)
 
 
 class ViewApp(App[None]):

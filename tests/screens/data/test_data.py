@@ -93,12 +93,17 @@ async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: Da
         assert app.focused.id == "start"
 
 
-async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(app: DataApp, until: Any) -> None:
+async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(
+    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = threading.Event()
+    recent = [RecentText("tale.txt"), RecentText("older.txt")]
+    monkeypatch.setattr("screens.data.text_tree.recent_texts", lambda home: recent if typed.wait(30) else [])
     async with app.run_test(size=(80, 24)) as pilot:
         tree = screen_of(pilot).query_one(TextTree)
         tree.show_source("tale.txt", "")
-        tree.post_message(TextTree.RecentRead([RecentText("tale.txt"), RecentText("older.txt")]))
-        await pilot.pause()
+        typed.set()
+        await until(pilot, lambda: any("older.txt" in str(node.label) for node in tree.root.children))
         listed = [str(node.label) for node in tree.root.children]
         assert listed[2:4] == ["older.txt  recent", "tale.txt  typed"]
         assert sum("tale.txt" in line for line in listed) == 1

@@ -208,10 +208,10 @@ def test_interventions_say_where_they_are_not_possible(host: Any, interventions:
 def test_a_window_that_slides_undoes_what_names_a_position(host: Any, interventions: InterventionKeys, path: LensPath) -> None:
     hidden = Intervention(part="tokens", how="hide", position=1)
     host.selection = replace(SELECTED, interventions=(HEAD, hidden))
-    interventions.path_came(SELECTED, path)
+    interventions.take_path(SELECTED, path)
     assert host.selection.interventions == (HEAD, hidden)
     path.dropped = 1
-    interventions.path_came(SELECTED, path)
+    interventions.take_path(SELECTED, path)
     assert host.selection.interventions == (HEAD,)
 
 

@@ -1,0 +1,134 @@
+"""Background work: a late answer touches no removed widget; delayed calls are cancelled when their timer has run out already."""
+
+import asyncio
+import threading
+import time
+from random import Random
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from screens.background import DelayedCall, in_thread, latest
+
+SECONDS = 0.02
+
+
+async def ran_out(trips: int) -> None:
+    """Let the time pass in one piece, and then the event loop turn so many times: the timer's event is somewhere on its way."""
+    await asyncio.sleep(0)
+    time.sleep(2 * SECONDS)
+    for _ in range(trips):
+        await asyncio.sleep(0)
+
+
+async def called_by_then(app: App[None], calls: list[str]) -> list[str]:
+    await asyncio.sleep(3 * SECONDS)
+    await asyncio.wait_for(_turn(app), 30)
+    return calls
+
+
+async def _turn(app: App[None]) -> None:
+    handled = asyncio.Event()
+    app.call_later(handled.set)
+    await handled.wait()
+
+
+async def begun(app: App[None], trips: int) -> tuple[DelayedCall, list[str]]:
+    """A delayed call whose time has run out, and the calls made by then: none, or it."""
+    calls: list[str] = []
+    call = DelayedCall(app)
+    call.start(SECONDS, lambda: calls.append("first"))
+    await ran_out(trips)
+    return call, calls
+
+
+@pytest.mark.parametrize("trips", range(8))
+async def test_what_was_cancelled_is_not_called(trips: int) -> None:
+    app: App[None] = App()
+    async with app.run_test():
+        call, calls = await begun(app, trips)
+        before = list(calls)
+        call.cancel()
+        assert await called_by_then(app, calls) == before
+
+
+@pytest.mark.parametrize("trips", range(8))
+async def test_the_next_call_takes_the_place_of_one_that_was_not_made(trips: int) -> None:
+    app: App[None] = App()
+    async with app.run_test():
+        call, calls = await begun(app, trips)
+        before = list(calls)
+        call.start(SECONDS, lambda: calls.append("second"))
+        async with asyncio.timeout(30):
+            while calls == before:
+                await asyncio.sleep(SECONDS)
+        assert await called_by_then(app, calls) == [*before, "second"]
+
+
+REMOVALS = 1_500
+AT_ONCE = 60
+
+
+class Answered(Static):
+    """Shows in a child what a thread answers."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="answer")
+
+    @latest("answer")
+    async def ask(self, seconds: float) -> None:
+        for _ in range(3):
+            await in_thread(time.sleep, seconds)
+            assert self.is_attached
+            self.query_one("#answer", Static).update("answered")
+
+
+async def test_a_widget_that_is_removed_is_touched_by_no_late_answer() -> None:
+    chance = Random(1)
+    app: App[None] = App()
+    async with app.run_test():
+        for _ in range(REMOVALS // AT_ONCE):
+            boxes = [Vertical(Answered()) for _ in range(AT_ONCE)]
+            await app.mount(*boxes)
+            for box in boxes:
+                box.query_one(Answered).ask(chance.random() / 2_000)
+            for box in chance.sample(boxes, AT_ONCE):
+                (box if chance.random() < 0.5 else box.query_one(Answered)).remove()
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+            await app.screen.remove_children()
+        assert not app._exception  # an answer that finds no child ends the app
+
+
+async def test_only_the_newest_answer_is_shown_and_the_thread_before_is_told() -> None:
+    told = threading.Event()
+
+    class Page(Static):
+        shown: list[str]
+
+        @latest("answer")
+        async def ask(self, words: str, wait: bool) -> None:
+            self.shown.append(await in_thread(self._answer, words, wait))
+
+        @staticmethod
+        def _answer(words: str, wait: bool) -> str:
+            while wait and not get_current_worker().is_cancelled:
+                time.sleep(0.001)
+            if wait:
+                told.set()
+            return words
+
+    app: App[None] = App()
+    async with app.run_test() as pilot:
+        page = Page()
+        page.shown = []
+        await app.mount(page)
+        page.ask("old", True)
+        await asyncio.sleep(0.01)
+        page.ask("new", False)
+        await asyncio.wait_for(asyncio.to_thread(told.wait), 30)
+        await pilot.pause()
+        assert page.shown == ["new"]
