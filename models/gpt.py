@@ -135,7 +135,9 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.training_parts = PLAIN
-        """Used in training mode alone, so that no other shape is ever compiled; they hold no weights."""
+        """Used in training mode alone; they hold no weights."""
+        self.compiled_parts: Parts | None = None
+        """A compiled form of them; in training mode alone, so that no other shape is ever compiled."""
         self.gradient_scale: Tensor | None = None
         """Factor on the gradients of `loss`, which itself is not multiplied; see `chunked_cross_entropy`."""
         device = torch.empty(0).device  # `torch.get_default_device` of torch 2.6 does not see `with torch.device(...)`
@@ -173,8 +175,7 @@ class GPT(nn.Module):
             raise ValueError(f"{end} tokens do not fit into a context of {self.config.context}.")
         x = self.drop(self.wte(ids) + self.wpe.weight[start:end])  # (B, T, C)
         for layer, block in enumerate(self.blocks):
-            compiled = self.training and cache is None
-            x = self.training_parts.block(block, x) if compiled else block(x, cache, layer)  # (B, T, C)
+            x = self.parts.block(block, x) if cache is None else block(x, cache, layer)  # (B, T, C)
         if cache is not None:
             cache.length = end
         normed: Tensor = self.ln_f(x)  # (B, T, C)
@@ -196,9 +197,13 @@ class GPT(nn.Module):
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy in nats per token, a scalar, of targets (B, T) after ids (B, T). Targets of -100 are ignored."""
-        parts = self.training_parts if self.training else PLAIN
         hidden = self.hidden(ids).flatten(0, 1)  # (B*T, C)
-        return chunked_cross_entropy(hidden, self.wte.weight, targets.flatten(), self.gradient_scale, parts.chunk_loss)
+        return chunked_cross_entropy(hidden, self.wte.weight, targets.flatten(), self.gradient_scale, self.parts.chunk_loss)
+
+    @property
+    def parts(self) -> Parts:
+        """The parts in use."""
+        return (self.compiled_parts or self.training_parts) if self.training else PLAIN
 
     @property
     def blocks(self) -> list[Block]:

@@ -1,6 +1,5 @@
 """The engine's method `one_step`: holds the training step of one run, and answers with the view of a stage."""
 
-import math
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -113,7 +112,7 @@ def _facts(step: TrainingStep) -> StepFacts:
 
 
 def _tokens(context: StepContext) -> list[Token]:
-    given = [None, *(math.exp(-loss) for loss in context.losses().tolist())]
+    given = [None, *context.given().tolist()]
     return [Token(id_, context.label(index), p) for index, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
 
 

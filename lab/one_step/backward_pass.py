@@ -19,15 +19,19 @@ def backward_pass(context: StepContext) -> BackwardPass:
     """The picture's numbers, all of the step itself; without the weight while the step's changes are not found."""
     step = context.step
     own = float(context.losses()[context.position - 1])
-    return BackwardPass(step.current.mean, own, _errors(context), _parts(context), step.gradients.total, _weight(context))
+    found = step.gradients
+    return BackwardPass(
+        step.current.mean, own, step.trained.target_name, _errors(context), _parts(context), found.total, _weight(context)
+    )
 
 
 def backward_view(context: StepContext) -> View:
     """The words beside the picture."""
     step = context.step
-    label, own = f"“{context.label(context.position)}”", float(context.losses()[context.position - 1])
+    label, here = f"“{context.label(context.position)}”", context.position - 1
+    p, own = float(context.given()[here]), float(context.losses()[here])
     sentence = (
-        f"{label} had {probability(math.exp(-own))}, a loss of {fixed(own, 2)}; the mean of all {whole(context.count)} is "
+        f"{label} had {probability(p)}, a loss of {fixed(own, 2)}; the mean of all {whole(context.count)} is "
         f"{fixed(step.current.mean, 3)}. Its gradient flows back from the logits to the embeddings, with a norm of "
         f"{significant(step.gradients.total)} over all weights."
     )
@@ -35,12 +39,13 @@ def backward_view(context: StepContext) -> View:
 
 
 def _errors(context: StepContext) -> list[LogitError]:
-    """p − one-hot of the target and of the tokens with the highest p, the target first, and of all others together."""
+    """p − target of the target and of the tokens with the highest p, the target first, and of all others together."""
     p = context.probabilities()
     top = [context.target, *(id_ for id_ in np.argsort(-p, kind="stable").tolist()[:ERRORS] if id_ != context.target)][:ERRORS]
-    found = [LogitError(context.tokenizer.label(id_), float(p[id_]) - (id_ == context.target)) for id_ in top]
+    *errors, of_rest = (error for _, _, error in context.at_logits(top))
+    found = [LogitError(context.tokenizer.label(id_), error) for id_, error in zip(top, errors, strict=True)]
     rest = len(p) - len(top)
-    return [*found, LogitError(f"{rest} others", float(p.sum() - p[top].sum()), True)] if rest else found
+    return [*found, LogitError(f"{rest} others", of_rest, True)] if rest else found
 
 
 def _parts(context: StepContext) -> list[GradientPart]:

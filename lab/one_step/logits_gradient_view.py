@@ -1,4 +1,4 @@
-"""View of p − one-hot, the gradient of the loss at the logits."""
+"""View of p − target, the gradient of the loss at the logits."""
 
 import numpy as np
 
@@ -19,44 +19,48 @@ def logits_gradient_view(context: StepContext) -> View:
         else f"“{context.tokenizer.label(guess)}” had the highest, {probability(float(p[guess]))}"
     )
     part = f"; it is only one of the {whole(count)} predictions of the step" if count > 1 else ""
+    towards, name = context.step.trained.target(target), context.step.trained.target_name
+    way, lowered = "down" if p[target] > towards[target] else "up", int((p > towards).sum())
+    down = "all others" if lowered >= len(p) - 1 else f"{whole(lowered)} others"
     sentence = f"After {context.text_before} the target {came} had {probability(float(p[target]))}, {best}." + (
         _logit_change(context, came)
-        or f" Against its gradient, this prediction pulls the logit of {came} up and all others down{part}."
+        or f" Against its gradient, this prediction pulls the logit of {came} {way} and {down} down{part}."
     )
     top = np.argsort(-p, kind="stable")[:TOP].tolist()
     if target not in top:
         top = [*top[:-1], target]
-    one_hot = {id_: float(id_ == target) for id_ in top}
-    errors = {id_: float(p[id_]) - one_hot[id_] for id_ in top}
-    rest = float(p.sum() - p[top].sum())
-    total = sum(errors.values()) + rest
+    *listed, (rest, rest_of_target, rest_of_error) = context.at_logits(top)
+    total = sum(error for _, _, error in listed) + rest_of_error
     decimals = 5
     rows = [
         [
             Cell(context.tokenizer.label(id_), style="strong" if id_ == target else ""),
-            number(p[id_], decimals),
-            Cell("1" if id_ == target else "0", one_hot[id_]),
-            Cell(fixed(errors[id_], decimals, sign=True), errors[id_], bar=errors[id_]),
-            figures(errors[id_] / count, 3),
+            number(own, decimals),
+            Cell(f"{share:.4g}", share),
+            Cell(fixed(error, decimals, sign=True), error, bar=error),
+            figures(error / count, 3),
         ]
-        for id_ in top
+        for id_, (own, share, error) in zip(top, listed, strict=True)
     ]
     others = len(p) - len(top)
     if others:
-        cells = [Cell(f"{whole(others)} others", style="dim"), number(rest, decimals, style="dim"), Cell("0", style="dim")]
-        rows.append([*cells, Cell(fixed(rest, decimals, sign=True), rest, style="dim", bar=rest), figures(rest / count, 3)])
-    columns = [Column("token", align="left"), Column("p"), Column("one-hot"), Column("p − one-hot")]
+        cells = [Cell(f"{whole(others)} others", style="dim"), number(rest, decimals, style="dim")]
+        cells.append(Cell(f"{rest_of_target:.4g}", style="dim"))
+        cells.append(Cell(fixed(rest_of_error, decimals, sign=True), rest_of_error, style="dim", bar=rest_of_error))
+        rows.append([*cells, figures(rest_of_error / count, 3)])
+    columns = [Column("token", align="left"), Column("p"), Column(name), Column(f"p − {name}")]
     sums = [Cell("Σ"), number(float(p.sum()), decimals), Cell("1"), Cell(fixed(_zero(total), decimals), total), Cell("0")]
     columns.append(Column(f"÷ {whole(count)}", optional=1))
+    own, share, error = listed[top.index(target)]
     formula = Paragraph(
-        f"∂loss/∂logit of {came} = (p − 1) ÷ N\n= ({significant(float(p[target]), 5)} − 1) ÷ {whole(count)}\n"
-        f"= {significant((float(p[target]) - 1) / count, 5)}"
+        f"∂loss/∂logit of {came} = (p − {share:.4g}) ÷ N\n= ({significant(own, 5)} − {share:.4g}) ÷ {whole(count)}\n"
+        f"= {significant(error / count, 5)}"
     )
     blocks: list[Block] = [Table(columns, rows, title="at the logits", total=sums), formula]
     if context.step.has_dropout:
         without = probability(float(context.in_inspect()[target]))
         blocks.append(Paragraph(f"With dropout off, as in Inspect, {came} has {without} with these weights."))
-    return View("logits_gradient", f"p − one-hot at token {context.position + 1}", sentence, blocks, context.parity())
+    return View("logits_gradient", f"p − {name} at token {context.position + 1}", sentence, blocks, context.parity())
 
 
 def _logit_change(context: StepContext, came: str) -> str:

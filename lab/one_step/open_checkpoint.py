@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from torch.optim import Optimizer
 
 from lab.core.errors import DamagedFileError, UserError
 from lab.planning.device import choose_precision
 from lab.runs.run_folder import Run
-from lab.runs.weights_file import ROLLBACK_PREFIX, load_model
+from lab.runs.weights_file import ROLLBACK_PREFIX, load_weights
 from lab.training.checkpoint import load_tensors, read_checkpoint
+from lab.training.model_as_trained import ModelAsTrained
 from lab.training.trainer_state import TrainerState
-from lab.training.training_setup import optimizer_of, set_arithmetic
-from models.gpt import GPT
 
 
 @dataclass
@@ -20,8 +18,7 @@ class OpenCheckpoint:
     """A run's model, optimizer and trainer state."""
 
     run: Run
-    model: GPT
-    optimizer: Optimizer
+    trained: ModelAsTrained
     state: TrainerState
     name: str
     """Weights file: last, previous or best."""
@@ -40,19 +37,21 @@ def open_checkpoint(run: Run) -> OpenCheckpoint:
             f"{run.name} was post-trained on questions and answers, and these steps are not shown here. "
             f"One step of its base, {run.config.tuning.base}, can be watched."
         )
+    config = run.config
     for name in ("last", "previous"):
         path = run.path / f"{name}.safetensors"
         try:
             state, tensors = read_checkpoint(run, path, without=(ROLLBACK_PREFIX,))
         except (FileNotFoundError, DamagedFileError):
             continue
-        model = GPT(run.config.model, seed=None)
-        optimizer = optimizer_of(run.config.train, model)
-        load_tensors(run, path, model, optimizer, tensors)
-        set_arithmetic(state, model, optimizer)
-        return OpenCheckpoint(run, model, optimizer, state, name, not optimizer.state)
-    model, step = load_model(run, "best")
-    precision = choose_precision(run.config.train.precision, torch.device("cpu"))
-    return OpenCheckpoint(
-        run, model, optimizer_of(run.config.train, model), TrainerState(step=step, precision=precision), "best", True
-    )
+        trained = ModelAsTrained(config.model, config.train)
+        load_tensors(run, path, trained.model, trained.optimizer, tensors)
+        break
+    else:
+        name = "best"
+        weights, step = load_weights(run, name)
+        trained = ModelAsTrained(config.model, config.train)
+        trained.model.load_state_dict(weights)
+        state = TrainerState(step=step, precision=choose_precision(config.train.precision, torch.device("cpu")))
+    trained.set_arithmetic(state.precision, state.attention)
+    return OpenCheckpoint(run, trained, state, name, not trained.optimizer.state)

@@ -36,7 +36,7 @@ class StepFacts(msgspec.Struct, kw_only=True):
 
 
 class LogitError(msgspec.Struct, omit_defaults=True):
-    """p − one-hot of a token: the gradient of its own loss at its logit."""
+    """p − target of a token: the gradient of its own loss at its logit."""
 
     label: str
     value: float
@@ -73,6 +73,8 @@ class BackwardPass(msgspec.Struct):
     """Mean loss of the batch."""
     own: float
     """Loss of the chosen token."""
+    target: str
+    """Name of the distribution that p is trained towards."""
     errors: list[LogitError]
     """At the chosen token, the target first."""
     parts: list[GradientPart]

@@ -1,8 +1,6 @@
-"""View of the loss of each token of a window, −ln p."""
+"""View of the loss of each token of a window."""
 
 import math
-
-import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.one_step.view_context import ROWS, StepContext
@@ -12,18 +10,18 @@ from lab.views.number_tables import around, decimals_for, figures, number
 
 def token_losses_view(context: StepContext) -> View:
     own = context.losses()
-    probabilities = np.exp(-own)
-    here = context.position - 1
+    probabilities = context.given()
+    here, formula = context.position - 1, context.step.trained.loss_formula
     worst = int(own.argmax())
     mean = f"mean of all {whole(context.count)} predictions" if len(own) != context.count else "mean"
     surprise = f"the highest loss is {fixed(float(own[worst]), 3)}, of “{context.label(worst + 1)}” (token {worst + 2})"
     if worst == here:
         surprise = "the highest loss of this window" if len(own) > 1 else "the only prediction"
     sentence = (
-        f"“{context.label(context.position)}” had {probability(float(probabilities[here]))}: loss −ln "
-        f"{significant(float(probabilities[here]), 4)} = {fixed(float(own[here]), 3)}; {surprise}. The step is to lower the "
-        f"{mean}{context.steps_so_far}: {fixed(context.step.current.mean, 3)}, perplexity "
-        f"{significant(math.exp(context.step.current.mean))}."
+        f"“{context.label(context.position)}” had {probability(float(probabilities[here]))}: loss "
+        f"{formula(significant(float(probabilities[here]), 4))} = {fixed(float(own[here]), 3)}; {surprise}. The step is to lower "
+        f"the {mean}{context.steps_so_far}: {fixed(context.step.current.mean, 3)}, perplexity "
+        f"{significant(math.exp(float(context.step.current.surprises.double().mean())))}."
     )
     shown = around(len(own), here, ROWS)
     most = float(own.max()) or 1.0
@@ -36,7 +34,7 @@ def token_losses_view(context: StepContext) -> View:
         ]
         for index in shown
     ]
-    columns = [Column("target", align="left"), Column("p"), Column("−ln p")]
+    columns = [Column("target", align="left"), Column("p"), Column(formula("p"))]
     total = [Cell("mean of the window"), Cell(""), number(float(own.mean()), decimals)]
     table = Table(columns, rows, total=total, selected=here - shown.start)
     blocks: list[Block] = [table]

@@ -22,6 +22,7 @@ from lab.one_step.undo import UndoState, copied, tensors_of
 from lab.one_step.weight_changes import WeightChange, WeightChanges, largest_indices
 from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import dropout_seed
+from lab.training.model_as_trained import ModelAsTrained
 from lab.training.run_length import lr_of_next_step
 from lab.training.spike_detector import uniform_loss_of
 from lab.training.trainer_state import TrainerState
@@ -46,7 +47,9 @@ class StepSnapshot:
     loss: float
     """The trainer's own loss in the precision of training, as in its metrics; the gradients are of this one."""
     losses: Tensor
-    """(B·T,) −ln p of every token that is predicted, of a forward pass in fp32; the views show these."""
+    """(B·T,) losses of every token that is predicted, of a forward pass in fp32; the views show these."""
+    surprises: Tensor
+    """(B·T,) −ln p of the same tokens."""
     hidden: Tensor | None
     """(B·T, C) hidden states after the final norm; None where they were dropped."""
     head: Tensor | None = None
@@ -96,12 +99,16 @@ class TrainingStep:
         return self.checkpoint.run
 
     @property
+    def trained(self) -> ModelAsTrained:
+        return self.checkpoint.trained
+
+    @property
     def model(self) -> GPT:
-        return self.checkpoint.model
+        return self.trained.model
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        return self.checkpoint.optimizer
+        return self.trained.optimizer
 
     @property
     def state(self) -> TrainerState:
@@ -158,8 +165,7 @@ class TrainingStep:
         """Find the loss of every token and the gradients of the present weights as the trainer does: clipped, with its lr."""
         if self.found_gradients is not None:
             return
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
+        self.trained.set_lr(self.lr)
         self.model.zero_grad(set_to_none=True)
         ids, targets = (
             torch.from_numpy(part).tensor_split(self.batch.micro_batches) for part in (self.batch.ids, self.batch.targets)
@@ -177,13 +183,12 @@ class TrainingStep:
         if self.precision == "bf16":
             hidden = yield from self._in_fp32(ids)
         norms = {name: float(weight.grad.norm()) for name, weight in self.parameters.items() if weight.grad is not None}
-        clip = self.run.config.train.clip
-        total = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+        clip, total = self.trained.train.clip, self.trained.clip_gradients()
         if not (abs(loss) < float("inf") and total < float("inf")):
             raise UserError(NOT_FINITE_AFTER if self.applied else NOT_FINITE)
         whole = torch.cat(hidden)
-        losses = self.losses_of(whole, self.model.wte.weight.detach())
-        self.snapshots[self.applied :] = [StepSnapshot(loss, losses, whole, lr=self.lr)]
+        losses, surprises = self._losses_of(whole)
+        self.snapshots[self.applied :] = [StepSnapshot(loss, losses, surprises, whole, lr=self.lr)]
         stream = {name: square**0.5 for name, square in squares.items()}
         self.found_gradients = GradientNorms(norms, stream, total, clip, min(1.0, clip / (total + 1e-6)))
 
@@ -255,16 +260,15 @@ class TrainingStep:
         groups: list[dict[str, Any]] = self.optimizer.param_groups
         return next(group for group in groups if any(each is weight for each in group["params"]))
 
-    def losses_of(self, hidden: Tensor, head: Tensor) -> Tensor:
-        """−ln p of every target, (B·T,)."""
-        targets = torch.from_numpy(self.batch.targets).flatten()
+    def _losses_of(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Loss of every prediction, and −ln p of every target, (B·T,)."""
+        targets, head = torch.from_numpy(self.batch.targets).flatten(), self.model.wte.weight.detach()
         rows = max(1, LOGITS_AT_ONCE // len(head))
-        parts = []
-        for start in range(0, len(hidden), rows):
-            logits = self.logits_of(hidden[start : start + rows], head)
-            target = targets[start : start + rows, None]
-            parts.append(logits.logsumexp(-1) - logits.gather(-1, target)[:, 0])
-        return torch.cat(parts)
+        parts = (
+            self.trained.losses(self.logits_of(hidden[start : start + rows], head), targets[start : start + rows])
+            for start in range(0, len(hidden), rows)
+        )
+        return map(torch.cat, zip(*parts, strict=True))
 
     def logits_of(self, hidden: Tensor, head: Tensor) -> Tensor:
         """Logits (n, V) of hidden states (n, C), in fp32."""
@@ -297,7 +301,8 @@ class TrainingStep:
         """Gradients, dropout and, unless `fp32`, arithmetic as in the trainer; `hidden` gets the final hidden states."""
         precision = torch.get_float32_matmul_precision()
         watched = self.model.ln_f.register_forward_hook(lambda _, __, out: hidden.append(out.detach().flatten(0, 1)))
-        self.model.train(self.batch.step is not None)
+        self.model.train(self.has_dropout)
+        self.model.training = True  # so that the loss of a sentence is the trainer's, too
         try:
             torch.set_float32_matmul_precision("highest" if fp32 else "high")
             with self._threads(), torch.random.fork_rng(devices=[]), torch.enable_grad():

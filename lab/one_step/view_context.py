@@ -65,9 +65,15 @@ class StepContext:
         return f"{index + 1:>{len(str(len(self.ids)))}} {self.label(index)}"
 
     def losses(self, applied: int | None = None) -> Numbers:
-        """−ln p of the window's predictions, (T,), float64."""
-        snapshot = self.step.snapshots[self.step.applied if applied is None else applied]
-        found: Numbers = snapshot.losses[self.window * self.width :][: self.width].double().numpy()
+        """Losses of the window's predictions, (T,), float64."""
+        return self._window_of(self.step.snapshots[self.step.applied if applied is None else applied].losses)
+
+    def given(self) -> Numbers:
+        """Probabilities that the window's targets had, (T,), float64."""
+        return np.exp(-self._window_of(self.step.current.surprises))
+
+    def _window_of(self, predictions: Tensor) -> Numbers:
+        found: Numbers = predictions[self.window * self.width :][: self.width].double().numpy()
         return found
 
     def probabilities(self, applied: int | None = None) -> Numbers:
@@ -78,6 +84,12 @@ class StepContext:
         logits = self.step.logits_of(hidden[self.row : self.row + 1], self.step.head_at(at))[0]
         found: Numbers = torch.softmax(logits.double(), -1).numpy()
         return found
+
+    def at_logits(self, top: list[int]) -> list[tuple[float, float, float]]:
+        """p, target and p − target, the gradient of the prediction's own loss, for these tokens, then for all others together."""
+        both = (self.probabilities(), self.step.trained.target(self.target))
+        p, target = ([*each[top].tolist(), float(each.sum() - each[top].sum())] for each in both)
+        return [(own, towards, own - towards) for own, towards in zip(p, target, strict=True)]
 
     def in_inspect(self) -> Numbers:
         """Inspect's probabilities for the chosen position, (V,), float64."""

@@ -46,7 +46,15 @@ class NotFiniteError(Exception):
 
 
 def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT, int]:
-    """Load a model in fp32 and evaluation mode, and the step of its weights.
+    """Load a model in fp32 and evaluation mode, and the step of its weights, as `load_weights` does."""
+    weights, step = load_weights(run, which)
+    model = GPT(run.config.model, seed=None)
+    model.load_state_dict(weights)
+    return model.to(device).eval(), step
+
+
+def load_weights(run: Run, which: str = "best") -> tuple[dict[str, Tensor], int]:
+    """Load a model's weights by their names, and their step.
 
     `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where best or last is missing another one is
     taken: last, then previous for best; previous, then best for last.
@@ -69,9 +77,9 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
     reasons: list[str] = []
     for path in paths:
         try:
-            model, step = _load_file(run, path, device)
+            weights, step = _load_file(run, path)
             if not reasons:
-                return model, step
+                return weights, step
             reasons[-1] += f"; --checkpoint {path.stem} takes the weights of step {step}"
             break
         except FileNotFoundError:
@@ -83,14 +91,12 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
     raise UserError(no_weights_yet(run))
 
 
-def _load_file(run: Run, path: Path, device: str) -> tuple[GPT, int]:
+def _load_file(run: Run, path: Path) -> tuple[dict[str, Tensor], int]:
     header = read_header(path)
     check_fits(run, path, header)
     check_whole(path)
     tensors = read_weights(path, without=(OPTIMIZER_PREFIX, ROLLBACK_PREFIX))
-    model = GPT(run.config.model, seed=None)
-    model.load_state_dict(tensors_under(MODEL_PREFIX, tensors) or tensors)
-    return model.to(device).eval(), header.step
+    return tensors_under(MODEL_PREFIX, tensors) or tensors, header.step
 
 
 def save_best(run: Run, model: nn.Module, step: int, val_loss: float | None = None) -> None:

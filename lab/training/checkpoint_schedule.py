@@ -1,5 +1,6 @@
 """Saving schedule: checkpoints in intervals, best weights and snapshots, waiting while the disk is full."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -7,8 +8,8 @@ from lab.runs import snapshots, weights_file
 from lab.runs.weights_file import NotFiniteError
 from lab.training import checkpoint
 from lab.training.rollback import Rollback
+from lab.training.run_length import Clock, RunLength, Throughput
 from lab.training.run_logs import RunLogs
-from lab.training.training_clock import Clock, Throughput
 from lab.training.training_setup import TrainingSetup
 
 SAVE_SECONDS = 15.0
@@ -17,11 +18,32 @@ SAVE_SHARE = 0.05
 """Share of the time that saving may take; a model whose checkpoint takes long is saved less often."""
 
 
+class SnapshotSchedule:
+    """Snapshots at the start, at powers of two in the first tenth of the run, where most happens, at every tenth, and the end."""
+
+    def __init__(self, length: RunLength) -> None:
+        self._length = length
+        self._tenths = self._tenths_done()
+
+    def is_due(self, step: int, *, over: bool) -> bool:
+        """True if a snapshot is due; to be called once after each step."""
+        before, self._tenths = self._tenths, self._tenths_done()
+        return step == 0 or over or self._tenths > before or (self._tenths == 0 and step & (step - 1) == 0)
+
+    def _tenths_done(self) -> int:
+        return math.floor(10 * self._length.progress() + 1e-9)
+
+
 class CheckpointSchedule:
     """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
     def __init__(self, setup: TrainingSetup, rollback: Rollback, logs: RunLogs, clock: Clock, throughput: Throughput) -> None:
-        self._run, self._model, self._optimizer, self._state = setup.run, setup.model, setup.optimizer, setup.state
+        self._run, self._model, self._optimizer, self._state = (
+            setup.run,
+            setup.trained.model,
+            setup.trained.optimizer,
+            setup.state,
+        )
         self._rollback = rollback
         self._logs = logs
         self._clock = clock

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from lab.core.atomic_io import is_disk_full, os_error_in_words
 from lab.training.command_inbox import CommandInbox
+from lab.training.run_length import Clock
 from lab.training.status_file import StatusBoard
-from lab.training.training_clock import Clock
 
 RETRY_SECONDS = 5.0
 """Interval between retries."""

@@ -32,8 +32,8 @@ class GradientAccumulator:
         self.micro_batches = setup.state.micro_batches or train.accumulate
         """Micro-batches of a step, on all ranks together."""
         self._ranks = ranks or OneRank()
-        self._model = setup.model
-        self._loss = self._ranks.loss_function(setup.model)
+        self._model = setup.trained.model
+        self._loss = self._ranks.loss_function(self._model)
         self._batches = setup.batches
         self._seed = train.seed
         self._device = setup.device

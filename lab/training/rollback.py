@@ -31,7 +31,12 @@ class Rollback:
 
     def __init__(self, setup: TrainingSetup, report: Callable[[str], None]) -> None:
         """Take over the good state of the checkpoint, if it held one; `report` is called with a sentence at each rollback."""
-        self._run, self._model, self._optimizer, self._state = setup.run, setup.model, setup.optimizer, setup.state
+        self._run, self._model, self._optimizer, self._state = (
+            setup.run,
+            setup.trained.model,
+            setup.trained.optimizer,
+            setup.state,
+        )
         self._tensors = setup.loaded.rollback_tensors if setup.loaded else {}
         self._step, self._losses = self._state.rollback_step, self._state.rollback_losses
         self._report = report

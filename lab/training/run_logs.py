@@ -9,8 +9,8 @@ from lab.runs.metrics_log import LineWriter, TensorBoardLog, keep_lines_up_to
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, EventKind, Insight, Metric, Sample
 from lab.training.disk_full_retry import DiskFullRetry
+from lab.training.run_length import Clock
 from lab.training.trainer_state import TrainerState
-from lab.training.training_clock import Clock
 
 
 class RunLogs:

@@ -16,8 +16,6 @@ import shlex
 import time
 from contextlib import suppress
 
-import torch
-
 from lab.core.errors import UserError
 from lab.core.out_of_memory import is_out_of_memory
 from lab.data.token_file import token_lengths
@@ -28,7 +26,7 @@ from lab.runs.weights_file import NotFiniteError
 from lab.training.acceleration.gpu_meter import meter_of
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.acceleration.prepare_steps import prepare_steps
-from lab.training.checkpoint_schedule import CheckpointSchedule
+from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.distributed.one_rank import OneRank, RankLostError, Ranks
@@ -39,13 +37,11 @@ from lab.training.evaluation.update_norms import UpdateNorms
 from lab.training.evaluation.validation_loss import Evaluation, Evaluator, full_precision
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.rollback import Rollback
-from lab.training.run_length import RunLength, early_stop_message, is_evaluation_due, is_stopped_early
+from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due, is_stopped_early
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
-from lab.training.snapshot_schedule import SnapshotSchedule
 from lab.training.spike_detector import uniform_loss_of
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
-from lab.training.training_clock import Clock, Throughput
 from lab.training.training_setup import ComputeSetup, out_of_memory_message, set_up_training
 from models.sampling import LogitsError
 
@@ -68,7 +64,7 @@ class Training:
         self.run, self.config, self.board = run, run.config, board
         self.ranks = ranks or OneRank()
         self.setup = setup = set_up_training(run, self.ranks)
-        self.model, self.optimizer, self.state = setup.model, setup.optimizer, setup.state
+        self.model, self.optimizer, self.state = setup.trained.model, setup.trained.optimizer, setup.state
         self.compute = ComputeSetup(self.config.train, self.state, setup.device, self.ranks.local_count)
         self.scaler = LossScaler(self.state, self.model, self.optimizer)
         self.gradient = GradientAccumulator(setup, self.compute.autocast, self.ranks)
@@ -154,13 +150,12 @@ class Training:
         self.clock.start()
         started = time.perf_counter()
         lr = self.length.lr
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        self.setup.trained.set_lr(lr)
         micro_batches, losses = self.gradient.micro_batches, state.spike_detector.losses
         loss = self.gradient.compute(step, lr)
         self.scaler.unscale()
         norms = UpdateNorms(self.model) if is_evaluation_due(train, step + 1) else None
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
+        grad_norm = self.setup.trained.clip_gradients()
         overflow = self.scaler.is_overflow(loss, grad_norm)
         bad = state.spike_detector.is_bad(loss, 0.0 if overflow else grad_norm, self.uniform_loss)
         applied = not bad and not overflow

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from msgspec import UNSET
-from torch.optim import Optimizer
 
 from lab.core.errors import UserError
 from lab.core.machine import cores, gpu
@@ -22,16 +21,16 @@ from lab.planning.gpu_card import choose_compile, describe_card, emulates, plann
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig, TrainConfig
-from lab.runs.weights_file import load_model
+from lab.runs.weights_file import load_weights
 from lab.training import checkpoint
 from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.loss_scaling import skipped_in_words
-from lab.training.checkpoint import LoadedCheckpoint, ShardedState
+from lab.training.checkpoint import LoadedCheckpoint
 from lab.training.distributed.one_rank import OneRank, Ranks
+from lab.training.model_as_trained import ModelAsTrained
 from lab.training.thread_back_off import ThreadBackOff
 from lab.training.trainer_state import TrainerState
-from models.gpt import GPT, autocast
-from models.optimizers import make_optimizer, muon_dtype, set_muon_dtype
+from models.gpt import autocast
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -45,8 +44,7 @@ class TrainingSetup:
     tokenizer: Tokenizer
     tokens: TokenFile
     batches: TrainingBatches
-    model: GPT
-    optimizer: Optimizer
+    trained: ModelAsTrained
     loaded: LoadedCheckpoint | None
     """None before the first checkpoint."""
     state: TrainerState
@@ -73,17 +71,17 @@ def set_up_training(run: Run, ranks: Ranks | None = None) -> TrainingSetup:
     check_tokens(run)
     batches = batches_of(run, tokens, ranks)
     check_memory(config.model, config.train.device)
-    model = GPT(config.model, seed=config.train.seed).to(device)
-    optimizer = ranks.shard(optimizer_of(config.train, model), model)
-    loaded = checkpoint.load_checkpoint(run, model, optimizer)
+    trained = ModelAsTrained(config.model, config.train, device, config.train.seed)
+    trained.optimizer = ranks.shard(trained.optimizer, trained.model)
+    loaded = checkpoint.load_checkpoint(run, trained.model, trained.optimizer)
     if loaded is None and config.start is not None:
-        model.load_state_dict(load_model(run, "0")[0].state_dict())
+        trained.model.load_state_dict(load_weights(run, "0")[0])
     state = loaded.state if loaded else _initial_state(run, device, ranks.count)
     if device.type == "mps" and state.precision == "fp16":
         raise UserError(f"{run.name} computes in fp16 with a scaled loss; resume it on a machine without an Apple GPU.")
-    set_arithmetic(state, model, optimizer)
-    ranks.share_state(model, optimizer, state)
-    return TrainingSetup(run, device, tokenizer, tokens, batches, model, optimizer, loaded, state)
+    trained.set_arithmetic(state.precision, state.attention)
+    ranks.share_state(trained.model, trained.optimizer, state)
+    return TrainingSetup(run, device, tokenizer, tokens, batches, trained, loaded, state)
 
 
 def out_of_memory_message(config: RunConfig) -> str:
@@ -136,17 +134,6 @@ def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerSta
         state.set_compiled(True)
     state.begin()
     return state
-
-
-def optimizer_of(train: TrainConfig, model: GPT) -> Optimizer:
-    return make_optimizer(model, train.lr, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
-
-
-def set_arithmetic(state: TrainerState, model: GPT, optimizer: Optimizer) -> None:
-    """Compute attention as the run's first steps did, and Muon's products as this device does in the run's precision."""
-    model.set_attention_kernel(state.attention)
-    local = optimizer.optim if isinstance(optimizer, ShardedState) else optimizer
-    set_muon_dtype(local, muon_dtype(state.precision, model.wte.weight.device.type))
 
 
 class ComputeSetup:

@@ -1,13 +1,9 @@
-"""Measure the time of one training step on this machine: twenty steps in a subprocess; the result is cached.
-
-`python -P -m lab.planning.estimates.measure_step_time` reads a `TimingJob` from its input and prints the seconds. Imports nothing
-heavy; that process does.
-"""
+"""Measure the time of one training step on this machine, by `lab.training.acceleration.time_steps` in a subprocess; the result is
+cached. Imports nothing heavy; that process does."""
 
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,11 +19,6 @@ from models.config import ModelConfig
 
 FILE = ".steps.json"
 """File of measured step times, in the folder of runs."""
-WARM_UP = 3
-STEPS = 20
-SECONDS = 15.0
-"""Time after which no further step is begun: a large model's few steps are enough."""
-FEWEST = 2
 SECONDS_BETWEEN_CALLS = 0.2
 """Longest time without a call of `waiting` while it measures."""
 
@@ -86,7 +77,7 @@ class StepTimer:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
-        command = [sys.executable, "-P", "-m", "lab.planning.estimates.measure_step_time"]
+        command = [sys.executable, "-P", "-m", "lab.training.acceleration.time_steps"]
         environment = torch_environment(self._job.train.threads)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
@@ -129,73 +120,3 @@ class StepTimer:
         self._cancelled.set()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-
-
-def time_steps(job: TimingJob) -> float:
-    """Seconds of a step: the lower quartile of twenty on random tokens, after a warm-up, computed as a run would.
-
-    The time is kept, and other programs only ever make a step slower: a median would keep the load of a busy machine. Where
-    memory does not suffice, the step is split as the trainer does. Of a batch that several GPUs share it is one GPU's part; the
-    time that they take to add up the gradients is not in it.
-    """
-    import numpy as np
-    import torch
-
-    from lab.core.out_of_memory import free_memory, is_out_of_memory
-    from lab.planning.autotune import choose_compute
-    from lab.planning.device import choose_device
-    from models.gpt import GPT, autocast
-    from models.optimizers import make_optimizer, muon_dtype, set_muon_dtype
-
-    model_config, train = job.model, job.train
-    device = choose_device(train.device)
-    chosen = choose_compute(model_config, train, device, Path(job.home))
-    torch.set_num_threads(chosen.threads)
-    torch.set_float32_matmul_precision("high")
-    model = GPT(model_config, seed=0).to(device)
-    model.set_attention_kernel(chosen.attention)
-    optimizer = make_optimizer(model, 1e-4, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
-    set_muon_dtype(optimizer, muon_dtype(chosen.precision, device.type))
-    windows = -(-train.batch // train.ranks) if device.type == "cuda" else train.batch
-    shape = (windows, model_config.context)
-    ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))
-
-    def step(parts: int) -> None:
-        model.zero_grad(set_to_none=True)
-        for part, target in zip(ids.tensor_split(parts), targets.tensor_split(parts), strict=True):
-            with autocast(chosen.precision, device.type):
-                loss = model.loss(part, target)
-            (loss * len(part) / len(ids)).backward()  # type: ignore[no-untyped-call]
-        float(torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip))
-        optimizer.step()
-
-    times: list[float] = []
-    micro_batches = min(train.accumulate, windows)
-    deadline = time.monotonic() + SECONDS
-    while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < deadline):
-        started = time.perf_counter()
-        try:
-            step(micro_batches)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or micro_batches >= windows:
-                raise
-        else:
-            times.append(time.perf_counter() - started)
-            continue
-        micro_batches = min(2 * micro_batches, windows)
-        free_memory(device)  # only here the exception, and with it what the attempt had allocated, is gone
-    return float(np.quantile(times[WARM_UP:] or times[1:], 0.25))
-
-
-def main() -> int:
-    try:
-        seconds = time_steps(msgspec.json.decode(sys.stdin.buffer.read(), type=TimingJob))
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{seconds!r}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

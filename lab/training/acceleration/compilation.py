@@ -4,8 +4,7 @@ import torch
 
 from lab.planning.gpu_card import describe_card, emulates
 from lab.training.trainer_state import TrainerState
-from models.chunked_cross_entropy import loss_and_gradient
-from models.gpt import GPT, PLAIN, Parts, run_block
+from models.gpt import GPT, Parts
 
 BACKEND = "inductor"
 """torch's own code generator: Triton on a GPU, C++ on a CPU."""
@@ -19,8 +18,10 @@ def compile_parts(model: GPT) -> None:
     The code of one block serves every layer, so that compiling takes as long for 12 layers as for one (torch's "regional
     compilation"). The model's weights keep their names.
     """
-    block = torch.compile(run_block, dynamic=False, backend=BACKEND)
-    model.training_parts = Parts(block, torch.compile(loss_and_gradient, dynamic=False, backend=BACKEND))
+    block, chunk_loss = model.training_parts
+    model.compiled_parts = Parts(
+        torch.compile(block, dynamic=False, backend=BACKEND), torch.compile(chunk_loss, dynamic=False, backend=BACKEND)
+    )
 
 
 def is_compiled(state: TrainerState, setting: str, device: torch.device) -> bool:
@@ -38,9 +39,9 @@ def fall_back(model: GPT, state: TrainerState, error: Exception, *, is_compiling
 
     `is_compiling` if the error came before there was any.
     """
-    if model.training_parts is PLAIN and not is_compiling:
+    if model.compiled_parts is None and not is_compiling:
         return ""
-    model.training_parts = PLAIN
+    model.compiled_parts = None
     state.set_compiled(False)
     reason = (str(error).strip().splitlines() or [""])[0][:LONGEST_REASON].rstrip(" .:")
     masks = " and the dropout masks" if model.config.dropout else ""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.micro_batch_search import fits_into_cuda, later_bytes, micro_batches_that_fit
 from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.run_length import Clock
 from lab.training.run_logs import RunLogs
-from lab.training.training_clock import Clock
 from lab.training.training_setup import TrainingSetup
 
 

@@ -23,14 +23,13 @@ from lab.training.distributed.sharded_optimizer import ShardedOptimizer
 from lab.training.distributed.shared_state import receive_state
 from lab.training.distributed.shared_step import SharedStep
 from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.model_as_trained import ModelAsTrained
 from lab.training.stop_signals import StopSignals
 from lab.training.training_setup import (
     ComputeSetup,
     TrainingSetup,
     batches_of,
     load_tokens,
-    optimizer_of,
-    set_arithmetic,
     telling_out_of_memory,
 )
 from models.gpt import GPT
@@ -82,10 +81,9 @@ class OtherRank(OneRank):
         sharded = msgspec.json.decode(group.send_json(None), type=dict[str, bool])["sharded"]
         torch.set_float32_matmul_precision("high")
         self._tokens = load_tokens(run)
-        self._model = GPT(run.config.model, seed=None).to(group.device)
-        self._optimizer = optimizer_of(run.config.train, self._model)
+        self._trained = trained = ModelAsTrained(run.config.model, run.config.train, group.device)
         if sharded:
-            self._optimizer = ShardedOptimizer(self._optimizer, self._model, group)
+            trained.optimizer = ShardedOptimizer(trained.optimizer, trained.model, group)
         self._gradient: GradientAccumulator | None = None
         self._scaler: LossScaler | None = None
 
@@ -113,7 +111,7 @@ class OtherRank(OneRank):
             elif order.kind is Kind.SHARE:
                 self._receive_state()
             elif order.kind is Kind.GATHER:
-                optimizer_tensors(self._model, self._optimizer)
+                optimizer_tensors(self._trained.model, self._trained.optimizer)
 
     def _check(self) -> None:
         """Raise UserError if rank 0 is lost."""
@@ -121,17 +119,16 @@ class OtherRank(OneRank):
             raise UserError(self._watch.known_loss)
 
     def _receive_state(self) -> None:
-        state = receive_state(self._group, self._model, self._optimizer)
-        set_arithmetic(state, self._model, self._optimizer)
+        trained = self._trained
+        state = receive_state(self._group, trained.model, trained.optimizer)
+        trained.set_arithmetic(state.precision, state.attention)
         if self._gradient is not None:
             return
         run, device = self._run, self._group.device
         batches = batches_of(run, self._tokens, self)
-        setup = TrainingSetup(
-            run, device, tokenizer_of(run), self._tokens, batches, self._model, self._optimizer, loaded=None, state=state
-        )
+        setup = TrainingSetup(run, device, tokenizer_of(run), self._tokens, batches, trained, loaded=None, state=state)
         compute = ComputeSetup(run.config.train, state, device, self.local_count)
-        self._scaler = LossScaler(state, self._model, self._optimizer)
+        self._scaler = LossScaler(state, trained.model, trained.optimizer)
         self._gradient = GradientAccumulator(setup, compute.autocast, self)
         self._gradient.report_fall_back = _log
         if is_compiled(state, run.config.train.compile, device):
@@ -141,15 +138,14 @@ class OtherRank(OneRank):
         assert self._gradient is not None
         self._step.overlap = order.overlap
         self._gradient.micro_batches = order.micro_batches
-        for group in self._optimizer.param_groups:
-            group["lr"] = order.lr
+        self._trained.set_lr(order.lr)
         self._gradient.attempt(order.step)
 
     def _update(self) -> None:
         assert self._scaler is not None
         self._scaler.unscale()
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._run.config.train.clip)
-        self._optimizer.step()
+        self._trained.clip_gradients()
+        self._trained.optimizer.step()
         self._scaler.end_step(skipped=False, applied=True)
 
     def _skip(self) -> None:

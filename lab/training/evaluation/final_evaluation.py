@@ -23,7 +23,7 @@ def evaluate_final_weights(setup: TrainingSetup, board: StatusBoard, between: Ca
     evaluator = Evaluator(run.config, setup.tokens, token_lengths(setup.tokenizer), final=True)
     share = "all" if evaluator.bytes == run.config.data.val_bytes else "a large sample"
     board.update(message=f"Training is done; the weights are evaluated on {share} of the validation part.")
-    last = _evaluate(evaluator, setup.model, state.step, between)
+    last = _evaluate(evaluator, setup.trained.model, state.step, between)
     best: FinalEvaluation | None = last
     if state.best_step not in (None, state.step):
         try:

@@ -217,7 +217,7 @@ def legend(picture: BackwardPass) -> str:
 def error_lines(picture: BackwardPass, target: str, width: int, room: int) -> list[PictureLine]:
     """p − one-hot as bars about an axis, the target's first; those that do not fit go into the rest."""
     full = max((abs(error.value) for error in picture.errors), default=0.0) or 1.0
-    title = f"p − one-hot at {target}"
+    title = f"p − {picture.target} at {target}"
     scale = f"full bar ±{significant(full, 2)}"
     head = f"{title}   {scale}" if cell_len(title) + cell_len(scale) + 3 <= width else title
     listed = [error for error in picture.errors if not error.is_rest]

@@ -4,9 +4,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lab.one_step.batch import own_batch, sentence_batch
-from lab.one_step.open_checkpoint import OpenCheckpoint, open_checkpoint
+from lab.one_step.open_checkpoint import open_checkpoint
 from lab.one_step.training_step import TrainingStep
 from lab.runs.run_folder import Run
+from lab.training.model_as_trained import ModelAsTrained
 from models.tokenizers.tokenizer import Tokenizer
 
 SENTENCE = "The big dog met"
@@ -23,7 +24,7 @@ def at_sentence(run: Run, text: str = SENTENCE) -> TrainingStep:
     return TrainingStep(open_checkpoint(run), batch)
 
 
-def everything(step: TrainingStep | OpenCheckpoint) -> dict[str, torch.Tensor]:
+def everything(step: TrainingStep | ModelAsTrained) -> dict[str, torch.Tensor]:
     """Copies of all weights and of the whole optimizer state."""
     found = {name: weight.detach().clone() for name, weight in step.model.named_parameters()}
     for name, weight in step.model.named_parameters():

@@ -32,7 +32,7 @@ class Plain(torch.optim.SGD):
 
 def test_a_weight_that_follows_another_rule_is_shown_without_its_terms(trained: Run) -> None:
     step = at_sentence(trained)
-    step.checkpoint.optimizer = Plain(step.model.parameters(), 1e-3)
+    step.trained.optimizer = Plain(step.model.parameters(), 1e-3)
     methods = OneStepMethods()
     finish(methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE)))
     assert methods._held is not None

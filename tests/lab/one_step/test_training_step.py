@@ -18,8 +18,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.gradient_accumulation import dropout_seed
-from lab.training.run_length import RunLength
-from lab.training.training_clock import Clock, Throughput
+from lab.training.run_length import Clock, RunLength, Throughput
 from models.gpt import GPT
 from models.unembed import finish
 from tests.lab.one_step.taken_steps import assert_same, at_next_batch, at_sentence, everything, loss_in_doubles
@@ -46,8 +45,8 @@ def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here:
     assert step.snapshots[0].lr == pytest.approx(metric.lr, rel=1e-5)
     trainers = open_checkpoint(run)
     assert trainers.state.step == 13
-    assert_same(everything(step), everything(trainers))
-    assert_same(dict(trainers.model.named_parameters()), load_model(run, "last")[0].state_dict())
+    assert_same(everything(step), everything(trainers.trained))
+    assert_same(dict(trainers.trained.model.named_parameters()), load_model(run, "last")[0].state_dict())
 
 
 def test_the_mean_of_the_tokens_losses_is_the_batchs_and_the_norms_add_up_to_the_clipped_one(trained: Run) -> None:

@@ -24,7 +24,7 @@ def ticking_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         return next(readings) * TICK
 
     clock = SimpleNamespace(monotonic=now, perf_counter=now)
-    monkeypatch.setattr("lab.training.training_clock.time", clock)
+    monkeypatch.setattr("lab.training.run_length.time", clock)
     monkeypatch.setattr("lab.training.training_loop.time", clock)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
-from lab.training import training_clock
+from lab.training import run_length
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -41,7 +41,7 @@ def test_minutes_of_steps_leave_out_evaluations_and_samples(
 ) -> None:
     def slow_samples(*_: object) -> list[object]:
         for _reading in range(100):
-            training_clock.time.monotonic()
+            run_length.time.monotonic()
         return []
 
     monkeypatch.setattr("lab.training.training_loop.write_samples", slow_samples)

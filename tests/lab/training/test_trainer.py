@@ -165,7 +165,7 @@ def test_a_set_up_without_memory_is_told_in_a_sentence(tiny_run: TinyRun, monkey
     def full(*arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
-    monkeypatch.setattr("lab.training.training_setup.optimizer_of", full)
+    monkeypatch.setattr("lab.training.model_as_trained.make_optimizer", full)
     monkeypatch.setattr("lab.training.trainer.lower_priority_on_cpu", lambda run: None)
     run = tiny_run()
     assert train(run, StopSignals()) == 1

@@ -73,7 +73,7 @@ def broken_parts(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
         return PLAIN.block(block, x)  # type: ignore[arg-type]
 
     def compile_broken(model: GPT) -> None:
-        model.training_parts = Parts(broken, PLAIN.chunk_loss)  # type: ignore[arg-type]
+        model.compiled_parts = Parts(broken, PLAIN.chunk_loss)  # type: ignore[arg-type]
 
     monkeypatch.setattr("lab.training.gradient_accumulation.compile_parts", compile_broken)
 
