@@ -3,15 +3,24 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 import torch
 
 from lab.core.errors import UserError
 from lab.core.out_of_memory import free_memory, is_out_of_memory
-from lab.training.acceleration.batch_feed import BatchFeed
+from lab.training.acceleration.batch_feed import Batches, BatchFeed
 from lab.training.acceleration.compilation import compile_parts, fall_back
 from lab.training.distributed.one_rank import OneRank, Ranks
-from lab.training.training_setup import TrainingSetup
+from lab.training.model_as_trained import ModelAsTrained
+from lab.training.trainer_state import TrainerState
+
+
+class StepBatches(Batches, Protocol):
+    """Batches of so many windows, of `context` tokens each."""
+
+    batch: int
+    context: int
 
 
 class GradientAccumulator:
@@ -25,23 +34,27 @@ class GradientAccumulator:
     """
 
     def __init__(
-        self, setup: TrainingSetup, autocast: Callable[[], AbstractContextManager[None]], ranks: Ranks | None = None
+        self,
+        trained: ModelAsTrained,
+        batches: StepBatches,
+        state: TrainerState,
+        autocast: Callable[[], AbstractContextManager[None]],
+        ranks: Ranks | None = None,
     ) -> None:
         """`autocast` gives the context of a forward pass."""
-        train = setup.run.config.train
-        self.micro_batches = setup.state.micro_batches or train.accumulate
+        self.micro_batches = state.micro_batches or trained.train.accumulate
         """Micro-batches of a step, on all ranks together."""
         self._ranks = ranks or OneRank()
-        self._model = setup.trained.model
+        self._model = trained.model
         self._loss = self._ranks.loss_function(self._model)
-        self._batches = setup.batches
-        self._seed = train.seed
-        self._device = setup.device
+        self._batches = batches
+        self._seed = trained.train.seed
+        self._device = self._model.wte.weight.device
         self._autocast = autocast
-        self._state = setup.state
+        self._state = state
         self.report_fall_back: Callable[[str], None] = lambda sentence: None
         """Called with a sentence if compiled code fails."""
-        self._feed = BatchFeed(setup.batches, setup.device)
+        self._feed = BatchFeed(batches, self._device)
 
     def compute(self, step: int, lr: float = 0.0) -> float:
         """Compute the gradient of a step into the weights, and return the loss in nats per token. `lr` is for the other ranks.

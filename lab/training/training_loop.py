@@ -67,7 +67,7 @@ class Training:
         self.model, self.optimizer, self.state = setup.trained.model, setup.trained.optimizer, setup.state
         self.compute = ComputeSetup(self.config.train, self.state, setup.device, self.ranks.local_count)
         self.scaler = LossScaler(self.state, self.model, self.optimizer)
-        self.gradient = GradientAccumulator(setup, self.compute.autocast, self.ranks)
+        self.gradient = GradientAccumulator(setup.trained, setup.batches, self.state, self.compute.autocast, self.ranks)
         self.gradient.report_fall_back = self._report_fall_back
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)

@@ -1,13 +1,87 @@
 """Preparation before a trainer's first step: the micro-batch that fits into the GPU, and compilation. Not counted as training."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
+
+from lab.core.out_of_memory import free_memory, is_out_of_memory
+from lab.planning.estimates.memory_estimate import ROLLBACK_COPIES
 from lab.training.acceleration.compilation import is_compiled
-from lab.training.acceleration.micro_batch_search import fits_into_cuda, later_bytes, micro_batches_that_fit
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.run_length import Clock
 from lab.training.run_logs import RunLogs
 from lab.training.training_setup import TrainingSetup
+from models.config import ModelConfig
+from models.parameter_count import BYTES, parameter_count
+
+MARGIN = 0.1
+"""Share of the memory that is left free: for what other programs take, and for gaps between tensors."""
+OPTIMIZER_COPIES = 2
+"""Numbers that AdamW keeps for each weight; Muon keeps one."""
+
+Try = Callable[[int], None]
+"""Compute the gradient of so many windows, and forget it."""
+
+
+def micro_batches_that_fit(batch: int, fits: Callable[[int], bool]) -> int:
+    """Micro-batches of a step of so many windows: the largest micro-batch is found by doubling. Where not even one window fits,
+    as many as windows."""
+    windows = 0
+    following = 1
+    while windows < batch and fits(following):
+        windows, following = following, min(2 * following, batch)
+    return -(-batch // max(1, windows))
+
+
+def later_bytes(model: ModelConfig) -> int:
+    """Bytes that a run's later steps hold beside those of the first gradient: the optimizer's state, and the rollback state."""
+    return (OPTIMIZER_COPIES + ROLLBACK_COPIES) * BYTES * parameter_count(model)
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Memory of a card in bytes, after a try."""
+
+    peak: int
+    """The most that tensors of this process took at one time."""
+    reserved: int
+    """Memory that torch holds for this process."""
+    free: int
+    """Memory that nobody holds."""
+
+    def has_room(self, later: int) -> bool:
+        """True if the peak and so many bytes more leave the margin."""
+        return self.peak + later <= (1 - MARGIN) * (self.reserved + self.free)
+
+
+def cuda_memory(device: torch.device) -> MemoryUse:
+    """Memory of a CUDA card as it is now, with the peak since it was reset."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return MemoryUse(torch.cuda.max_memory_allocated(device), torch.cuda.memory_reserved(device), free)
+
+
+def fits_into_cuda(attempt: Try, device: torch.device, later: int) -> Callable[[int], bool]:
+    """A function that tries so many windows on the card, and says if they fit."""
+
+    def fits(windows: int) -> bool:
+        torch.cuda.reset_peak_memory_stats(device)
+        return try_windows(attempt, windows, device) and cuda_memory(device).has_room(later)
+
+    return fits
+
+
+def try_windows(attempt: Try, windows: int, device: torch.device) -> bool:
+    """False if memory ran out, of which nothing is held any more then."""
+    try:
+        attempt(windows)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        return True
+    free_memory(device)  # only here the exception, and with it what the attempt had allocated, is gone
+    return False
 
 
 def prepare_steps(setup: TrainingSetup, gradient: GradientAccumulator, clock: Clock, logs: RunLogs, *, alone: bool) -> None:

@@ -3,18 +3,15 @@
 import os
 import sys
 import traceback
-from contextlib import AbstractContextManager
 
 import msgspec
 import torch
 
 from lab.core.errors import UserError, name_error
-from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.checkpoint import optimizer_tensors
-from lab.training.distributed.one_rank import LossFunction, OneRank
 from lab.training.distributed.orders import Kind, Order
 from lab.training.distributed.rank_environment import RankEnvironment
 from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, broken_connection, connect_store, rank_device
@@ -27,12 +24,10 @@ from lab.training.model_as_trained import ModelAsTrained
 from lab.training.stop_signals import StopSignals
 from lab.training.training_setup import (
     ComputeSetup,
-    TrainingSetup,
     batches_of,
     load_tokens,
     telling_out_of_memory,
 )
-from models.gpt import GPT
 
 
 def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSignals) -> int:
@@ -69,13 +64,11 @@ def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSigna
     return 1 if failure else 0
 
 
-class OtherRank(OneRank):
-    """The part of a rank in a training; to `GradientAccumulator` it stands for the ranks, as `RankZero` does there."""
+class OtherRank:
+    """The part of a rank in a training."""
 
     def __init__(self, run: Run, group: RankGroup, watch: RankWatch) -> None:
         """Load the data and make the model, without weights. Raises UserError if a file of the run cannot be used."""
-        self.rank, self.count = group.environment.rank, group.environment.count
-        self.local_count = group.environment.local_count
         self._run, self._group, self._watch = run, group, watch
         self._step = SharedStep(group)
         sharded = msgspec.json.decode(group.send_json(None), type=dict[str, bool])["sharded"]
@@ -86,18 +79,6 @@ class OtherRank(OneRank):
             trained.optimizer = ShardedOptimizer(trained.optimizer, trained.model, group)
         self._gradient: GradientAccumulator | None = None
         self._scaler: LossScaler | None = None
-
-    def rows(self, batch: int) -> slice:
-        return self._step.rows(batch)
-
-    def loss_function(self, model: GPT) -> LossFunction:
-        return self._step.loss_function(model)
-
-    def accumulating(self, last: bool) -> AbstractContextManager[None]:
-        return self._step.accumulating(last)
-
-    def total(self, loss: float | None) -> float | None:
-        return self._step.total(loss)
 
     def train(self) -> None:
         """Carry out orders until the end."""
@@ -125,11 +106,10 @@ class OtherRank(OneRank):
         if self._gradient is not None:
             return
         run, device = self._run, self._group.device
-        batches = batches_of(run, self._tokens, self)
-        setup = TrainingSetup(run, device, tokenizer_of(run), self._tokens, batches, trained, loaded=None, state=state)
-        compute = ComputeSetup(run.config.train, state, device, self.local_count)
+        batches = batches_of(run, self._tokens, self._step)
+        compute = ComputeSetup(run.config.train, state, device, self._step.local_count)
         self._scaler = LossScaler(state, trained.model, trained.optimizer)
-        self._gradient = GradientAccumulator(setup, compute.autocast, self)
+        self._gradient = GradientAccumulator(trained, batches, state, compute.autocast, self._step)
         self._gradient.report_fall_back = _log
         if is_compiled(state, run.config.train.compile, device):
             self._gradient.compile()

@@ -7,16 +7,15 @@ others do nothing without an order, and wait for the next one for as long as it 
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from lab.core.errors import UserError, name_error
 from lab.runs.run_folder import Run
-from lab.training.distributed.one_rank import RankLostError
+from lab.training.distributed.one_rank import LossFunction, RankLostError
 from lab.training.distributed.orders import Kind, Order
 from lab.training.distributed.rank_environment import RankEnvironment
 from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, broken_connection, connect_store, rank_device
@@ -38,34 +37,26 @@ CAREFUL_STEPS = 3
 again in smaller micro-batches: at the start, after that has happened, and once more memory is taken."""
 
 
-class RankZero:
+class RankZero(SharedStep):
     """The ranks of a training, as the training loop of rank 0 sees them; see `lab.training.distributed.one_rank.Ranks`."""
 
-    rank = 0
-
     def __init__(self, group: RankGroup, watch: RankWatch, *, sharded: bool) -> None:
-        self.count = group.environment.count
-        self.local_count = group.environment.local_count
-        self._group, self._watch = group, watch
-        self._step = SharedStep(group)
-        self._sharded = sharded
+        super().__init__(group)
+        self._watch, self._sharded = watch, sharded
         self._careful = CAREFUL_STEPS
         self._failed: RankLostError | None = None
 
     def device(self, setting: str) -> torch.device:
         return self._group.device
 
-    def rows(self, batch: int) -> slice:
-        return self._step.rows(batch)
-
     def shard(self, optimizer: Optimizer, model: GPT) -> Optimizer:
         if not self._sharded:
             return optimizer
         return ShardedOptimizer(optimizer, model, self._group, lambda: self._send(Order(Kind.GATHER)), self._together)
 
-    def loss_function(self, model: GPT) -> Callable[..., Tensor]:
+    def loss_function(self, model: GPT) -> LossFunction:
         with self._together():  # in torch 2.6 the ranks compare and send their weights here
-            return self._step.loss_function(model)
+            return super().loss_function(model)
 
     def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
         self._send(Order(Kind.SHARE))
@@ -76,17 +67,14 @@ class RankZero:
     def begin_step(self, step: int, micro_batches: int, lr: float) -> None:
         if self._failed is not None:
             raise self._failed
-        self._step.overlap = self._careful == 0
-        self._send(Order(Kind.STEP, step, micro_batches, lr, self._step.overlap))
+        self.overlap = self._careful == 0
+        self._send(Order(Kind.STEP, step, micro_batches, lr, self.overlap))
         self._watch.waits = True  # the backward pass may wait for the others, until `total`
-
-    def accumulating(self, last: bool) -> AbstractContextManager[None]:
-        return self._step.accumulating(last)
 
     def total(self, loss: float | None) -> float | None:
         with self._together():
-            total = self._step.total(loss)
-            if not self._step.overlap:
+            total = super().total(loss)
+            if not self.overlap:
                 self._group.synchronize()
         self._careful = CAREFUL_STEPS if total is None else max(0, self._careful - 1)
         return total

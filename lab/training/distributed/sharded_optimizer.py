@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from lab.core.machine import memory
 from lab.planning.estimates.memory_estimate import training_memory
 from lab.runs.run_schema import RunConfig
-from lab.training.acceleration.micro_batch_search import MARGIN
+from lab.training.acceleration.prepare_steps import MARGIN
 from lab.training.distributed.rank_environment import RankEnvironment
 from lab.training.distributed.rank_group import RankGroup
 from lab.training.distributed.tensor_facts import TensorFacts, facts_of

@@ -1,35 +1,36 @@
 """A rank's part of a training step: its windows of the batch, and its gradient and loss added to those of the others."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from lab.core.errors import UserError
+from lab.training.distributed.one_rank import LossFunction, OneRank
 from lab.training.distributed.rank_group import RankGroup
 from models.gpt import GPT
 
 
-class SharedStep:
+class SharedStep(OneRank):
     """One step at a time, the same on every rank but for the windows."""
 
     def __init__(self, group: RankGroup) -> None:
         self._group = group
+        self.rank, self.count = group.environment.rank, group.environment.count
+        self.local_count = group.environment.local_count
         self._parallel: DistributedDataParallel | None = None
         self.overlap = False
         """Add up gradients while the backward pass goes on, which is quicker; else after it, once no rank ran out of memory."""
 
     def rows(self, batch: int) -> slice:
         """This rank's windows of a batch: about as many on each, in order. Raises UserError if there are too few."""
-        rank, count = self._group.environment.rank, self._group.environment.count
-        if batch < count:
+        if batch < self.count:
             raise UserError(
-                f"A batch of {batch} windows cannot be shared among {count} ranks; start fewer, or a run with a larger --batch."
+                f"A batch of {batch} windows cannot be shared among {self.count} ranks; start fewer, or a run with a larger "
+                "--batch."
             )
-        return slice(batch * rank // count, batch * (rank + 1) // count)
+        return slice(batch * self.rank // self.count, batch * (self.rank + 1) // self.count)
 
-    def loss_function(self, model: GPT) -> Callable[..., Tensor]:
+    def loss_function(self, model: GPT) -> LossFunction:
         """The loss, through DistributedDataParallel. All ranks call this together."""
         self._parallel = self._group.parallel(model, model.loss)
         return self._parallel

@@ -201,6 +201,7 @@ def test_of_eight_ranks_each_is_given_smaller_micro_batches_at_once(tiny_run: Ti
             return loss if len(asked) == 3 else None
 
     ranks = EightRanks()
-    gradient = GradientAccumulator(set_up_training(tiny_run(batch=32), ranks), nullcontext, ranks)
+    setup = set_up_training(tiny_run(batch=32), ranks)
+    gradient = GradientAccumulator(setup.trained, setup.batches, setup.state, nullcontext, ranks)
     gradient.compute(0)
     assert asked == [1, 16, 32]

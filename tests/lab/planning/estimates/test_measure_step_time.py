@@ -75,5 +75,5 @@ def test_a_step_that_does_not_fit_is_timed_in_parts(tmp_path: Path, monkeypatch:
     assert time_steps(TimingJob(shape, train, str(tmp_path))) > 0
     assert sizes == [10, 5, 3, 3, 2, 2, 3, 3, 2, 2]
     most = 0
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(UserError, match="not enough memory for even one window"):
         time_steps(TimingJob(shape, train, str(tmp_path)))

@@ -9,8 +9,13 @@ from lab.core.out_of_memory import is_out_of_memory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training import training_loop
-from lab.training.acceleration.micro_batch_search import MemoryUse, later_bytes, micro_batches_that_fit, try_windows
-from lab.training.acceleration.prepare_steps import find_micro_batches
+from lab.training.acceleration.prepare_steps import (
+    MemoryUse,
+    find_micro_batches,
+    later_bytes,
+    micro_batches_that_fit,
+    try_windows,
+)
 from models.config import PRESETS
 from models.gpt import GPT
 
