@@ -22,13 +22,16 @@ from lab.training.run_length import Clock, RunLength, Throughput
 from models.gpt import GPT
 from models.unembed import finish
 from tests.lab.one_step.taken_steps import assert_same, at_next_batch, at_sentence, everything, loss_in_doubles
+from tests.lab.training.compare_runs import settings_of_a_step
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"optimizer": "adamw"}, {"accumulate": 2}, {"precision": "bf16"}, {"clip": 0.1}, {"schedule": "wsd"}]
+    "settings",
+    [{"optimizer": "adamw"}, {"precision": "bf16"}, *({name: value} for name, value in settings_of_a_step().items())],
+    ids=str,
 )
 def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here: TrainHere, settings: dict[str, object]) -> None:
     run = tiny_run(**settings)

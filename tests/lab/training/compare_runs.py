@@ -1,9 +1,14 @@
-"""Comparison of two runs: numbers of their metrics that no clock changes, and weights, bit for bit."""
+"""Comparison of two runs: numbers of their metrics that no clock changes, and weights, bit for bit; the settings that they follow
+from."""
+
+from typing import Literal, get_args, get_origin
 
 import torch
 
+from lab.core.limits import LIMITS
+from lab.planning.settings_table import TYPES
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric
+from lab.runs.run_schema import Metric, TrainConfig
 from lab.runs.weights_file import load_model
 
 
@@ -24,3 +29,20 @@ def assert_equal_weights(one: Run, other: Run, which: str = "last") -> None:
 def assert_same_run(one: Run, other: Run) -> None:
     assert same(one.metrics().read()) == same(other.metrics().read())
     assert_equal_weights(one, other)
+
+
+NOT_OF_A_STEP = {"steps", "minutes", "minutes_of_steps", "eval_every", "patience", "log_to", "prompts", "sample_tokens"} | {
+    *("device", "threads", "precision", "compile", "ranks", "shard_optimizer")
+}
+"""Settings of training that the numbers of a step do not follow from, or only to rounding."""
+
+
+def settings_of_a_step() -> dict[str, object]:
+    """Another value than the default for every setting that a step's numbers follow from: of a choice, or within the limits."""
+    found: dict[str, object] = {}
+    for name in set(TrainConfig.__struct_fields__) - NOT_OF_A_STEP:
+        usual = getattr(TrainConfig(), name)
+        choices = next((get_args(each) for each in TYPES[name] if get_origin(each) is Literal), None)
+        others = choices or ((2 * usual,) if isinstance(usual, int) else (10 * usual, 0.3))
+        found[name] = next(other for other in others if other != usual and (choices or not LIMITS[name].problem(other)))
+    return dict(sorted(found.items()))
