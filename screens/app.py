@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -316,7 +317,10 @@ class LabApp(AppState):
 
     def _would_be_lost(self) -> list[str]:
         """Work of all screens, in words, that quitting now would lose."""
-        screens = [screen for stack in self._screen_stacks.values() for screen in stack]
+        screens: list[Screen[Any]] = []
+        for mode in self.MODES:
+            with suppress(KeyError):  # not visited yet
+                screens += self.get_screen_stack(mode)
         found = (screen.would_be_lost() for screen in screens if isinstance(screen, HoldsWork))
         return [words for words in dict.fromkeys(found) if words]
 

@@ -114,7 +114,7 @@ class AppState(App[None]):
 
     async def choose(self, state: ScreenState) -> bool:
         """Choose the text and the run that a state names. False if there is no such run: the user is told, nothing is chosen."""
-        if state.mode not in self._modes:
+        if state.mode not in self.MODES:
             self.notify(f"There is no mode called {quoted(state.mode)}.", severity="error", markup=False)
             return False
         if state.run and self.run_summary(state.run) is None:

@@ -253,7 +253,7 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
 
     def _set_marks(self, sources: tuple[str, ...]) -> None:
         self.marked = sources
-        self._invalidate()
+        self.notify_style_update()  # measures and draws all lines anew
         self.refresh()
         self.post_message(self.Marked(sources))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -17,7 +17,7 @@ from screens.widgets.prompt_input import PromptInput, shown
 class ConfirmDialog(ModalScreen[bool]):
     """Returns True on enter or on the key that opened it, False on escape. `yes` and `no` label the two."""
 
-    BINDINGS = [Binding("enter", "answer(True)", "Yes", id="ask.yes"), Binding("escape,n", "answer(False)", "No", id="ask.no")]
+    BINDINGS = [Binding("escape,n", "answer(False)", "No", id="ask.no")]
     DEFAULT_CSS = """
     ConfirmDialog {
         align: center middle;
@@ -30,10 +30,8 @@ class ConfirmDialog(ModalScreen[bool]):
         """Without `by_enter`, for what cannot be undone, only the key that opened the dialog confirms."""
         super().__init__()
         self._title, self._words = title, words
+        self._yes_keys = {key, "enter"} if by_enter else {key}
         self._yes, self._no = f"{key} or Enter {yes}" if by_enter else f"{key} again {yes}", f"Esc {no}"
-        if not by_enter:
-            del self._bindings.key_to_bindings["enter"]
-        self._bindings.bind(key, "answer(True)", show=False)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
@@ -41,6 +39,11 @@ class ConfirmDialog(ModalScreen[bool]):
             yield Static(self._words, markup=False)
             links = "[@click=screen.answer(True)]$yes[/] · [@click=screen.answer(False)]$no[/]"
             yield Static(Content.from_markup(links, yes=self._yes, no=self._no), id="ask-keys")
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key in self._yes_keys:
+            event.stop()
+            self.action_answer(True)
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)

@@ -274,7 +274,7 @@ class NoteDialog(ModalScreen[Note | None]):
 class NoteText(TextArea):
     """The text of the note."""
 
-    def _on_paste(self, event: events.Paste) -> None:  # type: ignore[override]
+    def on_paste(self, event: events.Paste) -> None:
         """Cut a paste that would hold the screen up; TextArea's own handler, which is called next, inserts shorter ones."""
         if len(event.text) > MOST_CHARACTERS:
             self.notify(f"The first {MOST_CHARACTERS:,} characters of the paste are taken.", severity="warning")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TRIPS = 2
 """On the first the key is handled; on the second what it was told to others, such as a text field's `Submitted`."""
 
+SECONDS_BETWEEN_LOOKS = 0.005
+"""Interval of looking whether a widget has ended, and will not come to what is in its queue."""
+
 Typed = events.Key | events.Paste
 
 
@@ -68,16 +71,7 @@ class KeyQueue:
 async def all_handled(pump: MessagePump) -> None:
     """Wait until a widget, a screen or the app has handled all that is in its queue now, or has ended."""
     handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def done(*_: object) -> None:
-        if not handled.done():
-            handled.set_result(None)
-
-    if not pump.call_later(done):
-        return
-    task = pump._task
-    if task is not None:
-        task.add_done_callback(done)
-    await handled
-    if task is not None:
-        task.remove_done_callback(done)
+    waits = pump.call_later(lambda: handled.set_result(None))
+    while waits:
+        await asyncio.wait([handled], timeout=SECONDS_BETWEEN_LOOKS)
+        waits = pump.is_running and not handled.done()

@@ -187,7 +187,7 @@ class TextBox(TextArea):
     def action_clear_text(self) -> None:
         self.replace_all("")
 
-    def _on_paste(self, event: events.Paste) -> None:  # type: ignore[override]
+    def on_paste(self, event: events.Paste) -> None:
         """Cut what is longer than the box takes; TextArea's own handler, which is called next, inserts the rest of them."""
         room = max(0, MOST_CHARACTERS - len(self.document.text) + len(self.selected_text))
         if len(event.text) > room:

@@ -36,7 +36,7 @@ class Entry(Input):
         self.set_reactive(Input.compact, True)
         self.add_class("-textual-compact", update=False)
 
-    async def _on_key(self, event: events.Key) -> None:
+    def on_key(self, event: events.Key) -> None:
         if event.character == "?":
             event.prevent_default()
 

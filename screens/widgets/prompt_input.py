@@ -98,7 +98,7 @@ class PromptInput(Input):
     def action_newline(self) -> None:
         self.insert_text_at_cursor(NEWLINE)
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
         start, end = sorted(self.selection)
         self.replace(shown(event.text), start, end)
         event.stop()
