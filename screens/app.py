@@ -15,7 +15,6 @@ from weakref import ref
 
 from textual import events, on, work
 from textual.binding import Binding
-from textual.cache import LRUCache
 from textual.driver import Driver
 from textual.message import Message
 from textual.reactive import Reactive
@@ -28,8 +27,6 @@ from screens.background import is_working
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.idle_collection import IdleCollection, return_freed_memory
-from screens.input.key_queue import KeyQueue, all_handled
-from screens.input.terminal_input import accept_invalid_utf8
 from screens.legible_themes import OWN_THEME, is_legible, legible_variables, own_theme
 from screens.messages import (
     CloneSettings,
@@ -42,10 +39,10 @@ from screens.messages import (
     RenameRun,
     RunsChanged,
 )
-from screens.painting.component_styles import work_out_styles_when_asked
-from screens.painting.painted_lines import paint_quickly
-from screens.painting.terminal_cells import forget_cells, send_changed_cells_only
-from screens.terminal_output import make_text_visible, write_to_stdout
+from screens.terminal.key_queue import KeyQueue, all_handled
+from screens.terminal.terminal_cells import forget_cells
+from screens.terminal.terminal_driver import accept_invalid_utf8, write_to_stdout
+from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
@@ -67,14 +64,7 @@ LATER_IMPORTS = (
 )
 """Modules that the first use of a key would wait for, imported with the screens' own."""
 
-STYLES_KEPT = 1024
-"""Parsed style texts that are kept, more than there are classes of widgets. Textual keeps 64: the lab has more, and then each new
-class has the styles of all parsed again, a third of a second on the way to Learn."""
-
-make_text_visible()
-send_changed_cells_only()
-paint_quickly()
-work_out_styles_when_asked()
+adapt_textual()
 
 
 def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
@@ -136,7 +126,7 @@ class LabApp(AppState):
         """
         # Textual decides about colour while it is set up: the theme alone would come too late.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
-        self.stylesheet._parse_cache = LRUCache(STYLES_KEPT)
+        keep_parsed_styles(self)
         self.run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
         self.set_reactive(LabApp.text_source, text)
@@ -157,14 +147,7 @@ class LabApp(AppState):
         chosen = self.available_themes.get(preferences.theme)
         name = preferences.theme if chosen is not None and is_legible(chosen, self) else own_theme(self)
         if name != self.theme:
-            # As setting the theme does, without parsing the styles again.
-            self.set_reactive(LabApp.theme, name)
-            dark = self.current_theme.dark
-            self.set_class(dark, "-dark-mode", update=False)
-            self.set_class(not dark, "-light-mode", update=False)
-            self.add_class(f"-theme-{name}", update=False)
-            self._refresh_truecolor_filter(self.ansi_theme)
-            self.stylesheet.set_variables(self.get_css_variables())
+            begin_with_theme(self, name)
 
     def get_css_variables(self) -> dict[str, str]:
         self.theme_variables = legible_variables(self, super().get_css_variables())
@@ -252,11 +235,6 @@ class LabApp(AppState):
             self.run_name = next(own, message.runs[0]).name
         self.runs_known = True
         self.runs = tuple(message.runs)
-
-    @property
-    def _background_screens(self) -> list[Screen[Any]]:
-        """None behind a screen that covers all: Textual would paint that one anew for each change of the one behind it."""
-        return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     def delay_update(self, delay: float = 0.0) -> None:
         """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""

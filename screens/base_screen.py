@@ -9,16 +9,15 @@ from typing import ClassVar, Protocol, cast, runtime_checkable
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import var
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
+from screens.terminal.textual_internals import QuickScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from screens.widgets.page_bar import PageBar, PageLink
@@ -45,7 +44,7 @@ class HoldsWork(Protocol):
         """The work that quitting now would lose, such as `the prompt being typed`; "" if there is none."""
 
 
-class LabScreen(Screen[None]):
+class LabScreen(QuickScreen):
     """A mode of the lab. A subclass names its `MODE`, says in `HELP` what it is for, and yields its content in `compose_body`.
 
     A screen follows shared state with `self.watch(self.lab, "run_name", self.follow_run)` in `on_mount`.
@@ -88,11 +87,6 @@ class LabScreen(Screen[None]):
         Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        # Textual counts from -1, and would parse the styles of a new screen twice.
-        self._css_update_count = 0
-
     @on(events.Mount)
     def _freeze_objects_soon(self) -> None:
         self.set_timer(SECONDS_UNTIL_FREEZE, _freeze_objects)
@@ -114,24 +108,17 @@ class LabScreen(Screen[None]):
         the styles of every widget once more."""
         (width, height), app = self.app.size, self.app
         across = app.HORIZONTAL_BREAKPOINTS if self.HORIZONTAL_BREAKPOINTS is None else self.HORIZONTAL_BREAKPOINTS
-        classes = self._get_breakpoint_classes(width, across or []) | self._get_breakpoint_classes(
-            height, self.VERTICAL_BREAKPOINTS
-        )
-        self.add_class(*classes, update=False)
+        for size, breakpoints in ((width, across or []), (height, self.VERTICAL_BREAKPOINTS)):
+            reached = [name for least, name in sorted(breakpoints) if size >= least]
+            self.add_class(*reached[-1:], update=False)
         app.stylesheet.apply(self)
-
-    def _screen_resized(self, size: Size) -> None:
-        """Lay the screen out in a size that is new to it: Textual tells a new screen the same size four times."""
-        if size != self._compositor.size:
-            super()._screen_resized(size)
 
     def post_message(self, message: Message) -> bool:
         if isinstance(message, events.ScreenResume):
             # A hidden mode's styles do not change, and computing them again takes most of a key's time.
             message.refresh_styles = False
         if isinstance(message, ToApp):
-            self.app.call_next(self.app._dispatch_message, message)
-            return True
+            return self.app.post_message(message)
         return super().post_message(message)
 
     def compose_body(self) -> ComposeResult:

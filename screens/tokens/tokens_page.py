@@ -10,7 +10,6 @@ from textual import on, work
 from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import var
-from textual.widget import Widget
 
 from screens.app_state import AppState
 from screens.base_screen import Page
@@ -132,15 +131,9 @@ class TextPage(TokensPage):
         if self.size_of(self.text, job) <= (LONGEST_WORD_AT_ONCE if is_key else LARGEST_AT_ONCE):
             self._answered = self._number
             self.show_answer(self.answer(self.text, job))
-            self._paint_with_the_key()
         else:
             self._busy = True
             self._answer_in_thread(self._number, self.text, job)
-
-    def _paint_with_the_key(self) -> None:
-        """Tell the screen at once what has changed: else it paints the text box first, and the tokens a frame later."""
-        for widget in self.walk_children(Widget):
-            widget._check_refresh()
 
     @work(thread=True, group="tokenize", exit_on_error=True)
     def _answer_in_thread(self, number: int, text: str, job: Any) -> None:

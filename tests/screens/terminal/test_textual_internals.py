@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from screens.app import LabApp
 from screens.base_screen import LabScreen
-from screens.painting.painted_lines import NO_CACHE, SECONDS_BETWEEN_PAINTS
+from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS
 
 
 def strip() -> Strip:

@@ -12,9 +12,8 @@ from weakref import WeakKeyDictionary
 
 from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
-from rich.console import Console
+from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
-from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.strip import Strip
 
 from lab.core.visible_text import without_hidden
@@ -154,7 +153,7 @@ class TerminalCells:
         line = self._lines.setdefault(y, [])
         if len(line) < x + size:
             line.extend([None] * (x + size - len(line)))
-        cells = cells_of(strip, console._color_system or ColorSystem.TRUECOLOR)
+        cells = cells_of(strip, COLOR_SYSTEMS[console.color_system or "truecolor"])
         if cells is None or len(cells) != size:
             self._parts += [change_of_pen(self._pen, DEFAULT), f"\x1b[{y + 1};{x + 1}H", strip.render(console)]
             self._pen = DEFAULT
@@ -199,29 +198,3 @@ def forget_cells() -> None:
     """Draw everything anew next time: something else may have drawn on the terminal."""
     for terminal in _TERMINALS.values():
         terminal.forget()
-
-
-def _layout(update: LayoutUpdate, console: Console) -> str:
-    terminal = terminal_cells(console)
-    terminal.forget()  # a new size, or a screen that others have drawn on
-    for y, line in enumerate(update.strips, update.region.y):
-        x = update.region.x
-        for strip in line:
-            terminal.draw(y, x, strip, console)
-            x += strip.cell_length
-    return terminal.take()
-
-
-def _chops(update: ChopsUpdate, console: Console) -> str:
-    terminal = terminal_cells(console)
-    for y, first, last in update.spans:
-        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
-            if strip is not None and x <= last and end > first:
-                terminal.draw(y, x, strip if end <= last else strip.crop(0, last - x), console)
-    return terminal.take()
-
-
-def send_changed_cells_only() -> None:
-    """Make Textual send only the cells that differ from what the terminal shows."""
-    LayoutUpdate.render_segments = _layout  # type: ignore[assignment, method-assign]
-    ChopsUpdate.render_segments = _chops  # type: ignore[assignment, method-assign]

@@ -12,7 +12,8 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from screens.painting.terminal_cells import DEFAULT, change_of_pen, pens_of, send_changed_cells_only
+from screens.terminal.terminal_cells import DEFAULT, change_of_pen, pens_of
+from screens.terminal.textual_internals import adapt_textual
 from tests.e2e.screen_grid import ScreenGrid
 
 STYLES = [
@@ -24,7 +25,7 @@ WORDS = ["attention", " ", "  ", "日本", "▀▀▄", "é", "0.25", "🙂", "�
 
 @pytest.fixture
 def console() -> Console:
-    send_changed_cells_only()
+    adapt_textual()
     return Console(color_system="truecolor", force_terminal=True)
 
 

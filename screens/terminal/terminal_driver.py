@@ -1,0 +1,76 @@
+"""The driver of the terminal: output goes to stdout, input that is not UTF-8 becomes �, and the end of input ends the app."""
+
+import io
+import os
+import signal
+import sys
+from codecs import IncrementalDecoder, getincrementaldecoder
+from typing import Any
+
+from textual.app import App
+from textual.driver import Driver
+
+from lab.core.terminal import has_utf8, write_ascii
+from screens.terminal.terminal_cells import forget_cells
+from screens.terminal.textual_internals import write_to
+
+
+def write_to_stdout(driver: type[Driver]) -> type[Driver]:
+    """The driver, writing to stdout. Textual's for Unix writes to stderr, which may be redirected."""
+
+    class ToStdout(driver):  # type: ignore[misc, valid-type]
+        def __init__(self, app: App[Any], **settings: Any) -> None:
+            super().__init__(app, **settings)
+            self._lab = app
+            out = sys.__stdout__
+            if isinstance(out, io.TextIOWrapper):
+                if has_utf8(os.environ, out.encoding):
+                    out.reconfigure(errors="backslashreplace")
+                else:
+                    write_ascii(out)
+            write_to(self, out)
+
+        def start_application_mode(self) -> None:
+            forget_cells()
+            super().start_application_mode()
+
+        def on_meta(self, packet_type: str, payload: dict[str, object]) -> None:
+            if packet_type == "redraw":  # of `llmlab serve`, once a page has found its lab again
+                self._lab.call_later(self._lab.run_action, "redraw")
+            else:
+                super().on_meta(packet_type, payload)
+
+        def run_input_thread(self) -> None:
+            super().run_input_thread()
+            if self.is_web and not self.exit_event.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)  # the web server is gone; Textual's driver would wait for ever
+
+    return ToStdout
+
+
+def _lenient(encoding: str) -> type[IncrementalDecoder]:
+    found = getincrementaldecoder(encoding)
+
+    class Lenient(found):  # type: ignore[misc, valid-type]
+        def __init__(self, errors: str = "replace") -> None:
+            super().__init__(errors)
+
+        def decode(self, input: bytes, final: bool = False) -> str:
+            if not input and not final:
+                # The terminal is gone. Where a shell sends SIGHUP, this is never reached.
+                os.kill(os.getpid(), signal.SIGTERM)
+            return str(super().decode(input, final))
+
+    return Lenient
+
+
+def accept_invalid_utf8(driver: type[Driver]) -> None:
+    """Make `driver` show bytes that are not UTF-8 as �, and end the lab when its terminal is gone.
+
+    Textual's drivers for Unix decode strictly, so that half a character in a pasted text would end the app; they take their
+    decoder from a name of their module. After the end they would read nothing, again and again, with a whole core. Windows hands
+    over characters, and its driver has no such name.
+    """
+    names = vars(sys.modules[driver.__module__])
+    if "getincrementaldecoder" in names:
+        names["getincrementaldecoder"] = _lenient

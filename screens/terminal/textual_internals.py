@@ -1,0 +1,179 @@
+"""Textual's private parts that the lab touches: all of them stand here, each with what it buys.
+
+Made for Textual 8.2.8. Milliseconds are processor time of a desktop's core at 120x40, megabytes the screen's. A test of each fails
+when Textual changes. What buys less than 5 ms has no place here.
+"""
+
+import io
+from typing import Any
+from weakref import ref
+
+import rich.text
+import textual.content
+import textual.screen
+import textual.strip
+from rich.console import Console
+from rich.segment import Segment
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import App
+from textual.cache import LRUCache
+from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
+from textual.driver import Driver
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.widgets import TextArea
+
+from lab.core.visible_text import visible, without_hidden
+from screens.terminal.terminal_cells import terminal_cells
+
+SECONDS_BETWEEN_PAINTS = 0.005
+"""Textual waits 17 to 33 ms after a paint; a key's answer from the engine comes within a few after what the key alone changes."""
+
+STYLES_KEPT = 1024
+"""Parsed style texts that are kept, more than there are classes of widgets. Textual keeps 64: the lab has more, and then each new
+class has the styles of all parsed again: 50 to 90 ms of the first palette or help."""
+
+
+class NoCache:
+    """A cache that keeps nothing.
+
+    Textual gives each painted line seven caches. The lab seldom asks for the same part of the same line again: without them a
+    whole paint at 200x60 takes 6 ms less, and the screen 12 MB.
+    """
+
+    def get(self, key: object) -> None:
+        """No value for any key."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """Keep nothing."""
+
+
+NO_CACHE = NoCache()
+
+
+class ComponentStyles(dict[str, Any]):
+    """The styles by component class, worked out when they are first asked for.
+
+    Textual works all of them out for each widget, also the hidden ones, at each change of a class. Most are never painted: 30 ms of
+    the first paint, as many of the first visit to a mode.
+    """
+
+    def __init__(self, stylesheet: Stylesheet, node: DOMNode) -> None:
+        super().__init__()
+        self._stylesheet, self._node = stylesheet, ref(node)  # without a cycle, which would keep a removed widget
+
+    def __contains__(self, name: object) -> bool:
+        node = self._node()
+        return node is not None and name in node._get_component_classes()
+
+    def __missing__(self, name: str) -> Any:
+        component = DOMNode(classes=name)
+        node = self._node()
+        assert node is not None
+        component._attach(node)
+        self._stylesheet.apply(component)
+        self[name] = component.styles
+        return component.styles
+
+
+def _process_component_classes(stylesheet: Stylesheet, node: DOMNode) -> None:
+    """Work out anew the styles that were asked for, and paint the widget again if one has changed."""
+    if node._get_component_classes():
+        before, after = node._component_styles, ComponentStyles(stylesheet, node)
+        node._component_styles = after
+        if [name for name, styles in before.items() if after[name] != styles]:
+            node.refresh()
+
+
+def _layout(update: LayoutUpdate, console: Console) -> str:
+    terminal = terminal_cells(console)
+    terminal.forget()  # a new size, or a screen that others have drawn on
+    for y, line in enumerate(update.strips, update.region.y):
+        x = update.region.x
+        for strip in line:
+            terminal.draw(y, x, strip, console)
+            x += strip.cell_length
+    return terminal.take()
+
+
+def _chops(update: ChopsUpdate, console: Console) -> str:
+    terminal = terminal_cells(console)
+    for y, first, last in update.spans:
+        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is not None and x <= last and end > first:
+                terminal.draw(y, x, strip if end <= last else strip.crop(0, last - x), console)
+    return terminal.take()
+
+
+def shown(text: str) -> str:
+    """The text as a widget may show it, line breaks and tabs kept."""
+    return visible(text.replace("\r\n", "\n"), keep="\n\t")
+
+
+_draw = Strip.render
+
+
+def _render(strip: Strip, console: Console) -> str:
+    if all(segment.text.isprintable() for segment in strip):
+        return _draw(strip, console)
+    return _draw(Strip([Segment(without_hidden(text), style) for text, style, _ in strip]), console)
+
+
+def adapt_textual() -> None:
+    """Paint soon and little, send only the cells that differ, and make control characters visible.
+
+    A key sends 1.5 kB at 200x60 in place of 12 kB: 80 ms less on a line of 1 Mbit/s. A text, a file name or a sample may hold
+    escape sequences: Rich and Textual clean a text before they measure it, by a function of their module that removes five
+    characters; here all are made visible. A widget that draws its own segments does so itself; if one forgets to, the characters
+    are missing on the screen.
+    """
+    vars(textual.screen)["UPDATE_PERIOD"] = SECONDS_BETWEEN_PAINTS
+    vars(textual.strip)["FIFOCache"] = lambda size: NO_CACHE
+    vars(rich.text)["strip_control_codes"] = vars(textual.content)["_strip_control_codes"] = shown
+    Strip.render = _render  # type: ignore[assignment, method-assign]
+    LayoutUpdate.render_segments = _layout  # type: ignore[assignment, method-assign]
+    ChopsUpdate.render_segments = _chops  # type: ignore[assignment, method-assign]
+    Stylesheet._process_component_classes = _process_component_classes  # type: ignore[assignment, method-assign]
+
+
+def keep_parsed_styles(app: App[Any]) -> None:
+    """Keep all style texts as parsed."""
+    app.stylesheet._parse_cache = LRUCache(STYLES_KEPT)
+
+
+def begin_with_theme(app: App[Any], name: str) -> None:
+    """Choose the theme before the first paint, as setting it does, without parsing the styles once more."""
+    app.set_reactive(App.theme, name)
+    dark = app.current_theme.dark
+    app.set_class(dark, "-dark-mode", update=False)
+    app.set_class(not dark, "-light-mode", update=False)
+    app.add_class(f"-theme-{name}", update=False)
+    app._refresh_truecolor_filter(app.ansi_theme)
+    app.stylesheet.set_variables(app.get_css_variables())
+
+
+class QuickScreen(Screen[None]):
+    """A screen whose styles are parsed once, and which is laid out once when it is new."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._css_update_count = 0
+        """Textual counts from -1, and would parse the styles of a new screen twice: 130 ms of a first visit."""
+
+    def _screen_resized(self, size: Size) -> None:
+        """Lay the screen out in a size that is new to it: Textual tells a new screen the same size four times."""
+        if size != self._compositor.size:
+            super()._screen_resized(size)
+
+
+def wrapped_row(area: TextArea, row: int) -> tuple[int, int] | None:
+    """The line of a wrapped row, and the row's number in it; None below the last. Textual's public way lays the line out."""
+    rows = area.wrapped_document._offset_to_line_info
+    return rows[row] if row < len(rows) else None
+
+
+def write_to(driver: Driver, out: io.TextIOBase | None) -> None:
+    """Let the driver write there. Textual's for Unix writes to stderr, which may be redirected."""
+    vars(driver)["_file"] = out
