@@ -1,7 +1,7 @@
 """Textual's private parts that the lab touches: all of them stand here, each with what it buys.
 
-Made for Textual 8.2.8. Milliseconds are processor time of a desktop's core at 120x40, megabytes the screen's. A test of each fails
-when Textual changes. What buys less than 5 ms has no place here.
+Made for Textual 8.2.8. Milliseconds are processor time at 120x40, megabytes the memory of the screen's process. What buys less
+than 5 ms has no place here. The tests fail when Textual changes any of them.
 """
 
 import io
@@ -56,8 +56,8 @@ NO_CACHE = NoCache()
 class ComponentStyles(dict[str, Any]):
     """The styles by component class, worked out when they are first asked for.
 
-    Textual works all of them out for each widget, also the hidden ones, at each change of a class. Most are never painted: 30 ms of
-    the first paint, as many of the first visit to a mode.
+    Textual works all of them out for each widget, also the hidden ones, at each change of a class. Most are never painted: 12 ms
+    of the first paint, 8 to 26 of the first visit to a mode.
     """
 
     def __init__(self, stylesheet: Stylesheet, node: DOMNode) -> None:
@@ -160,10 +160,11 @@ class QuickScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._css_update_count = 0
-        """Textual counts from -1, and would parse the styles of a new screen twice: 130 ms of a first visit."""
+        """Textual counts from -1, and would parse the styles of a new screen twice: 40 ms of the first paint, 50 to 150 of a
+        first visit to a mode."""
 
     def _screen_resized(self, size: Size) -> None:
-        """Lay the screen out in a size that is new to it: Textual tells a new screen the same size four times."""
+        """Lay the screen out in a size that is new to it. Textual tells a new screen the same size four times: 3 to 13 ms."""
         if size != self._compositor.size:
             super()._screen_resized(size)
 

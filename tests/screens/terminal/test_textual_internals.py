@@ -1,19 +1,32 @@
-"""Painting: lines as Textual has them without its caches, styles and layouts that are worked out once."""
+"""Textual's private parts: each does for the lab what it is there for, and only one module touches them."""
 
+import ast
+import io
 import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from inspect import getsource
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 import textual.screen
 from rich.color import Color
 from rich.segment import Segment
 from textual.app import App
+from textual.css.stylesheet import Stylesheet
+from textual.driver import Driver
+from textual.filter import ANSIToTruecolor
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widgets import Static
 
 from screens.app import LabApp
 from screens.base_screen import LabScreen
-from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS
+from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS, begin_with_theme, write_to
 
 
 def strip() -> Strip:
@@ -92,3 +105,94 @@ async def test_a_new_screen_is_laid_out_once_and_again_in_another_size() -> None
         await pilot.resize_terminal(100, 30)
         await pilot.pause()
         assert screen.laid_out == [Size(80, 24), Size(100, 30)]
+
+
+async def test_a_theme_to_begin_with_is_set_as_setting_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    first, later = LabApp(preload=False), LabApp(preload=False)
+    name = "catppuccin-latte"
+    begin_with_theme(first, name)
+    async with later.run_test() as pilot:
+        later.theme = name
+        await pilot.pause()
+        for app in (first, later):
+            assert app.classes == {"-light-mode", f"-theme-{name}"}
+            assert app.stylesheet._variables["primary"] == later.theme_variables["primary"]
+            filters = [each for each in app._filters if isinstance(each, ANSIToTruecolor)]
+            assert [each._terminal_theme for each in filters] == [later.ansi_theme]
+
+
+@pytest.mark.usefixtures("home")
+async def test_a_new_screen_parses_no_styles_again_and_all_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = LabApp(preload=False)
+    async with app.run_test() as pilot:
+        again: list[object] = []
+        monkeypatch.setattr(Stylesheet, "reparse", lambda stylesheet: again.append(stylesheet))
+        await app.push_screen(Resized())
+        await pilot.pause()
+        assert not again
+        for number in range(70):  # Textual keeps 64
+            app.stylesheet.add_source(f"Signs {{ width: {number}; }}", ("a test", str(number)))
+        app.stylesheet.parse()
+        assert len(app.stylesheet._parse_cache) > 64
+
+
+def test_a_driver_writes_where_it_is_told_to() -> None:
+    driver, out = SimpleNamespace(_file=None), io.StringIO()
+    write_to(cast(Driver, driver), out)
+    assert driver._file is out
+    assert "WriterThread(self._file)" in getsource(import_module("textual.drivers.linux_driver"))
+
+
+SCREENS = Path(__file__).parents[3] / "screens"
+ALLOWED = ("screens.terminal.textual_internals", "screens.action_index")
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+@cache
+def defined(owner: type) -> set[str]:
+    """Private names of a class: what its source defines, and what its methods set."""
+    made = cast(ast.ClassDef, ast.parse(dedent(getsource(owner))).body[0])
+    targets = [each for node in made.body for each in getattr(node, "targets", [getattr(node, "target", None)])]
+    names = {each.id for each in targets if isinstance(each, ast.Name)}
+    names |= {each.name for each in made.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return {name for name in names | attributes(made, ast.Store) if is_private(name)}
+
+
+def attributes(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
+    """Attributes of `self` and `super()` that are set, or read."""
+    found = [each for each in ast.walk(tree) if isinstance(each, ast.Attribute) and isinstance(each.ctx, context)]
+    holders = [(each.value.func if isinstance(each.value, ast.Call) else each.value, each.attr) for each in found]
+    return {name for holder, name in holders if isinstance(holder, ast.Name) and holder.id in ("self", "super")}
+
+
+def classes_of(modules: Iterable[ModuleType]) -> set[type]:
+    """The classes that are defined in these modules and can be read."""
+    found = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
+    return {each for each in found if each.__module__ in {module.__name__ for module in modules} and "<" not in each.__qualname__}
+
+
+def test_no_other_module_touches_private_names_of_textual() -> None:
+    paths = {".".join(path.relative_to(SCREENS.parent).with_suffix("").parts): path for path in SCREENS.rglob("[a-z]*.py")}
+    ours = {name: import_module(name) for name in paths}
+    textuals = classes_of([module for name, module in [*sys.modules.items()] if name.startswith("textual.")])
+    theirs = set().union(*(defined(each) for each in textuals))
+    ambiguous = set().union(*(defined(each) for each in classes_of([*ours.values()]))) | {"_replace"}
+    touched = set()
+    for name, module in ours.items():
+        for node in ast.walk(ast.parse(paths[name].read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("textual"):
+                parts = [*node.module.split("."), *(each.name for each in node.names)]
+                touched |= {(name, part) for part in parts if is_private(part)}
+            elif isinstance(node, ast.Attribute) and node.attr in theirs - ambiguous:
+                touched.add((name, node.attr))
+        for owner in classes_of([module]):
+            bases = [*owner.__mro__[1:-1]]
+            inherited = set().union(*(defined(base) for base in bases if base in textuals))
+            own = set().union(*(defined(base) for base in bases if base.__module__ in ours))
+            used = attributes(ast.parse(dedent(getsource(owner))), ast.Load)
+            touched |= {(name, each) for each in (used - own | defined(owner)) & inherited}
+    assert {(name, each) for name, each in touched if name not in ALLOWED} == set()
