@@ -29,9 +29,6 @@ from screens.app_state import AppState
 LONGEST_TEXT = 48
 """Characters of a prompt, or of a name."""
 
-OF_A_HEAD = ("qkv", "matrix", "scores", "values")
-"""Stages of the forward pass that show one head."""
-
 ASIDES = {
     "attribution": "direct logit attribution",
     "evidence": "evidence in the training text",
@@ -61,10 +58,11 @@ def _inspect(state: ScreenState) -> Iterator[str]:
     if state.checkpoint not in ("", "best"):
         yield f"step {state.checkpoint}" if state.checkpoint.isdecimal() else f"{_name(state.checkpoint)} checkpoint"
     in_layer = state.stage in (*IN_LAYERS, *OF_ANY_LAYER)
-    yield ASIDES[state.aside] if state.aside in ASIDES else STAGES[state.stage].title if state.stage in STAGES else ""
+    stage = STAGES.get(state.stage)
+    yield ASIDES.get(state.aside, stage.title if stage else "")
     if not state.aside:
         yield f"layer {state.layer + 1}" if in_layer and state.layer is not None else ""
-        yield f"head {state.head + 1}" if state.stage in OF_A_HEAD and state.head is not None else ""
+        yield f"head {state.head + 1}" if stage and stage.of_head and state.head is not None else ""
     if state.trail:
         yield f"explained: {_name(state.trail[-1])}"
     yield f"token {state.position + 1}" if state.position is not None else ""

@@ -7,6 +7,7 @@ from typing import Literal
 from textual.binding import Binding
 
 from lab.engine.client import EngineDied, EngineError, Superseded
+from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, View
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
@@ -17,7 +18,7 @@ from screens.inspect.widgets.prompt_bar import PromptBar
 
 About = Literal["next token", "attention"]
 
-OF_ATTENTION = ("qkv", "matrix", "scores", "heads", "thumbnails", "values", "attn_out")
+OF_ATTENTION = [stage.name for stage in LAYER["attention"] if "head" in stage.keys]
 """Stages where a head's attention is guessed; at all others it is the next token."""
 
 

@@ -20,6 +20,7 @@ from lab.inspect.interventions import (
     still_valid,
     toggle_intervention,
 )
+from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER
 from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
 from screens.dialogs.ask import AskText
@@ -30,9 +31,9 @@ from screens.widgets.token_strip import TokenStrip
 
 PARTS: dict[str, ModelPart] = {
     **dict.fromkeys(("tokens", "embed"), "tokens"),
-    **dict.fromkeys(("ln1", "qkv", "scores", "matrix", "heads", "thumbnails", "values"), "attn.z"),
+    **{stage.name: "attn.z" for stage in LAYER["attention"]},
     **dict.fromkeys(("attn_out", "resid_mid"), "attn_out"),
-    **dict.fromkeys(("ln2", "mlp", "neurons", "resid_post"), "mlp_out"),
+    **{stage.name: "mlp_out" for stage in LAYER["mlp"]},
 }
 """Step: the part that is ablated there."""
 
@@ -86,7 +87,7 @@ def target(selection: Selection, path: LensPath, ref: str = "", *, patch: bool =
     part = (PATCHED if patch else PARTS).get(selection.stage)
     if part is None:
         return None
-    inside = selection.stage not in ("tokens", "embed")
+    inside = selection.stage in IN_LAYERS
     return Target(part, selection.layer if inside else 0, selection.head if part == "attn.z" else 0, *here)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lab.inspect.stages.stage_registry import STAGES
 from screens.inspect.inspect_part import ModelState, Ready
 from screens.inspect.intervention_keys import PARTS
 from screens.inspect.selection import Selection
@@ -14,23 +15,13 @@ OF_A_PART = frozenset({"inspect.switch", "inspect.scale", "inspect.mean"})
 
 OF_INTERVENTIONS = frozenset({"inspect.effect"})
 
-SAMPLING = ("inspect.sample", "inspect.settings", "inspect.auto")
-HEADS = ("inspect.head", "inspect.layer", "inspect.all_heads", "inspect.switch")
-FIRST: dict[str, Sequence[str]] = {
-    **dict.fromkeys(("tokens", "embed"), ("inspect.tour", "inspect.all_heads", "inspect.head", "inspect.edit", "inspect.switch")),
-    **dict.fromkeys(("qkv", "scores", "matrix", "heads", "thumbnails", "values", "attn_out"), HEADS),
-    **dict.fromkeys(("mlp", "neurons"), ("inspect.layer", "inspect.switch")),
-    **dict.fromkeys(("logits", "sample", "cache"), SAMPLING),
-}
-"""Stage: keys that come right after those that move."""
-
 MOVES = ("inspect.next", "inspect.right", "inspect.enter")
 
 
 def first_keys(always: Sequence[str], selection: Selection) -> tuple[str, ...]:
     """Ids of the keys to show first, where the keys of the stage come before those that are shown `always`."""
-    own = () if selection.aside or selection.trail else FIRST.get(selection.stage, ())
-    return tuple(dict.fromkeys((*always[:4], *MOVES, *own, *always)))
+    own = () if selection.aside or selection.trail else STAGES[selection.stage].keys
+    return tuple(dict.fromkeys((*always[:4], *MOVES, *(f"inspect.{action}" for action in own), *always)))
 
 
 def matters(id: str, selection: Selection, model: ModelState) -> bool:
@@ -46,5 +37,5 @@ def matters(id: str, selection: Selection, model: ModelState) -> bool:
     if id in OF_INTERVENTIONS:
         return bool(selection.interventions)
     if id == "inspect.layer":
-        return not elsewhere and (selection.stage not in ("tokens", "logits", "sample", "ln_final"))
+        return not elsewhere and STAGES[selection.stage].layer_key
     return True

@@ -52,7 +52,7 @@ class Navigation(InspectPart):
             tooltip="Same step, layer before",
         ),
         Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one"),
-        Binding("L", "lens_grid", "Logit lens", id="inspect.lens_grid", tooltip="Logit lens of every token and layer"),
+        Binding("L", "stage('lens')", "Logit lens", id="inspect.lens_grid", tooltip="Logit lens of every token and layer"),
         Binding(
             "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
         ),
@@ -70,8 +70,8 @@ class Navigation(InspectPart):
         self._second = second
         self._had_panels = False
         self._list = steps
-        self._before_grid = "logits"
-        """The stage that the logit-lens grid was opened from."""
+        self._before: dict[str, str] = {}
+        """Stage of a key: the stage that it was opened from."""
 
     def action_step(self, by: int) -> None:
         steps = self._list.steps
@@ -124,14 +124,14 @@ class Navigation(InspectPart):
         if self._list.steps:
             self._host.selection = in_layer(self._host.selection, self._list.steps, by)
 
-    def action_lens_grid(self) -> None:
-        """The logit lens of the whole prompt; from there, back to the stage before."""
+    def action_stage(self, name: str) -> None:
+        """The stage that a key leads to; from there, back to the stage before."""
         selection = self._host.selection
-        if selection.stage != "lens" or selection.aside or selection.trail:
-            self._before_grid = selection.stage
-            self._host.selection = replace(selection.on_stage(), stage="lens")
+        if selection.stage != name or selection.aside or selection.trail:
+            self._before[name] = selection.stage
+            self._host.selection = replace(selection.on_stage(), stage=name)
         else:
-            self._host.selection = replace(selection, stage=self._before_grid)
+            self._host.selection = replace(selection, stage=self._before.get(name, "logits"))
 
     def action_checkpoint(self) -> None:
         selection = self._host.selection

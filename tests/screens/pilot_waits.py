@@ -1,4 +1,4 @@
-"""Waits of Textual's pilot, for events instead of the clock.
+"""Waits of Textual's pilot, for events instead of the clock, and the keys to a name in a list.
 
 Textual's own sleep for a fiftieth of a second at least, twice for each key, and post a message to every widget. These return as
 soon as nothing is left to do, which is the same moment on an idle machine, and a later one on a busy machine.
@@ -6,6 +6,7 @@ soon as nothing is left to do, which is the same moment on an idle machine, and 
 
 import asyncio
 import math
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -93,3 +94,10 @@ def _is_waiting(pump: MessagePump) -> bool:
     """True if it has handled all its messages and waits for another."""
     queue: Any = pump._message_queue
     return queue.empty() and bool(queue.ready_event._waiters) and pump._pending_message is None
+
+
+def keys_to(name: str, names: Iterable[str], start: str = "") -> list[str]:
+    """Keys that lead from the first of a list's names, or from `start`, to another."""
+    listed = list(names)
+    steps = listed.index(name) - (listed.index(start) if start else 0)
+    return ["j" if steps > 0 else "k"] * abs(steps)

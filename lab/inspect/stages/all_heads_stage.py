@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lab.core.number_format import counted, probability, significant
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
 from lab.views.blocks import Array, Cell, Column, Destination, Gallery, Matrix, Parity, Table, Thumbnail, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, around, number
@@ -141,6 +141,7 @@ def head_in_words(context: StageContext, name: str, found: HeadSummary, off: str
     return f"Head {name}{state} at {context.here}: {kind_and_entropy(found, at + 1)}; {', '.join(parts)}."
 
 
+@Stage("all heads", "Layer {layer} has {heads}, each with {head_width} dimensions.", HEAD_KEYS, computes="attn.z")
 def heads(context: StageContext) -> View:
     """The heads of the layer, one row each: entropy, and the attention on itself, on the previous and on the first token."""
     at = context.position
@@ -212,6 +213,7 @@ class Overview:
         return HeadSummary(bits, itself, previous, first, key, most)
 
 
+@Stage("layers × heads", "The model has {facts.layers} × {facts.heads} heads; each picture is the attention of one.", HEAD_KEYS)
 def thumbnails(context: StageContext) -> Slices[View]:
     """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
     size = picture_size(context.width or ROOM, context.config.heads, len(context.ids))

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.attention_scores_stage import head_title, listed_keys, most_attended
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
 from lab.views.blocks import Block, Cell, Column, StackedStrips, Table, View
 from lab.views.number_refs import product, ref
 from lab.views.number_tables import (
@@ -27,6 +27,13 @@ TERMS = 8
 """Keys whose pattern × v is drawn."""
 
 
+@Stage(
+    "values",
+    "Head {head} puts out the sum of the tokens' values, weighted by its attention.",
+    HEAD_KEYS,
+    of_head=True,
+    computes="attn.z",
+)
 def values(context: StageContext) -> View:
     """pattern × v, key by key, whose sum is the head's output z."""
     block, head, at, width = context.block, context.head, context.position, context.config.head_width
@@ -117,6 +124,12 @@ def _written_out(context: StageContext, key: int, p: float, v: Numbers) -> Table
     return series_table("dimension", labels, columns, decimals, title=f"{context.quoted(key)} written out")
 
 
+@Stage(
+    "output projection",
+    "The outputs of {heads} are joined and projected to {facts.width:,} numbers.",
+    HEAD_KEYS,
+    computes="attn_out",
+)
 def attn_out(context: StageContext) -> View:
     """Each head's output through its rows of W_O; with the bias they sum to the attention output."""
     block, at = context.block, context.position

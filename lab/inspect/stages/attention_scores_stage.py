@@ -7,7 +7,7 @@ from msgspec import structs
 
 from lab.core.number_format import probability, significant, whole
 from lab.inspect.stages.all_heads_stage import SINK, kind_and_entropy, summary_of
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Parity, Table, View
 from lab.views.number_refs import product, ref
 from lab.views.number_tables import Numbers, Series, Sum, around, stacked, strip
@@ -50,6 +50,7 @@ def most_attended(context: StageContext) -> int:
     return int(pattern.argmax())
 
 
+@Stage("q, k, v", "Three matrices make a query, a key and a value of it for each of {heads}.", HEAD_KEYS, of_head=True)
 def qkv(context: StageContext) -> View:
     """Query, key and value of the head, one of their dimensions and the highest score written out."""
     block, head, at, width = context.block, context.head, context.position, context.config.head_width
@@ -111,6 +112,14 @@ def _qkv_parity(context: StageContext, x: Numbers) -> Parity:
     return Parity(name, worst, sum(parity.count for parity in found), largest)
 
 
+@Stage(
+    "scores → softmax",
+    "Softmax turns the query's products with the keys into weights that add up to 100%.",
+    HEAD_KEYS,
+    of_head=True,
+    computes="attn.pattern",
+    reads="attn.attn_scores",
+)
 def scores(context: StageContext) -> View:
     """The attention row of one query, key by key: q·k, ÷√d, − max, exp, softmax."""
     block, head, at = context.block, context.head, context.position
@@ -171,6 +180,14 @@ def _sentence(context: StageContext, pattern: Numbers, is_before: bool) -> str:
     return sentence + "."
 
 
+@Stage(
+    "attention pattern",
+    "Each row is a token, and shows how head {head} divides its attention among the tokens up to it.",
+    HEAD_KEYS,
+    of_head=True,
+    computes="attn.pattern",
+    reads="attn.attn_scores",
+)
 def matrix(context: StageContext) -> View:
     """The scores of every query and key: raw, scaled and masked, and after the softmax."""
     block, head = context.block, context.head

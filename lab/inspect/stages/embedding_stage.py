@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.core.number_format import significant
 from lab.inspect.stages.prompt_tokens import PromptTokens
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import TOKEN_KEYS, Stage, StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Series, around, decimals_for, dimensions_title, figures, norm, series_table, stacked
@@ -24,6 +24,9 @@ def hexadecimal(data: bytes) -> str:
     return data.hex(" ")
 
 
+@Stage(
+    "tokens", "The prompt is cut into {tokens} out of a vocabulary of {facts.vocab_size:,}{seen}.", TOKEN_KEYS, layer_key=False
+)
 def tokens(context: StageContext) -> View:
     return tokens_view(context.prompt_tokens)
 
@@ -94,6 +97,12 @@ def _leaves(node: "Node") -> list[bytes]:
     return [node.bytes]
 
 
+@Stage(
+    "embedding + position",
+    "The token's row of the embedding table, {facts.width:,} numbers, plus the row of its position starts the stream.",
+    TOKEN_KEYS,
+    computes="resid_pre",
+)
 def embed(context: StageContext) -> View:
     """Token vector + position vector = residual stream."""
     position, id_, width = context.position, context.ids[context.position], context.config.width

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.core.number_format import fixed, whole
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Strip, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, figures, norm, number, strip
@@ -19,6 +19,7 @@ POSITIONS = 64
 """Most rows of the heatmap of positions, and most positions whose similarities are drawn."""
 
 
+@Stage("nearest tokens", "Of all tokens, these have the embeddings nearest in direction to this one's.")
 def neighbours(context: StageContext) -> Slices[View]:
     """The tokens whose embeddings point most nearly in the direction of this one's."""
     id_, position = context.ids[context.position], context.position
@@ -82,6 +83,7 @@ def _neighbours_sentence(context: StageContext, cosines: Numbers, nearest: list[
     )
 
 
+@Stage("position embeddings", "Each of the {facts.context:,} positions has a vector of its own, learned in training.")
 def positions(context: StageContext) -> View:
     """The position embeddings of the prompt as a heatmap, and the cosines between positions of the whole context."""
     table = context.weight("wpe.weight")

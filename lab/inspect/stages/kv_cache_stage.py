@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.core.number_format import bytes_, count, fixed, whole
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import SAMPLING_KEYS, Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, around, strip
@@ -13,6 +13,7 @@ ROWS = 24
 """Cached tokens drawn as rows, the newest ones."""
 
 
+@Stage("KV cache", "With the keys and values of these tokens kept, the next one needs only its own computed.", SAMPLING_KEYS)
 def cache(context: StageContext) -> View:
     """The cached keys and values of a model that generates token by token, after the token at the position."""
     tokens = context.position + 1

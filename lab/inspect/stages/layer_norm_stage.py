@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import (
@@ -26,14 +26,17 @@ FIGURES = 7
 """Significant figures of mean, variance and scale, which every dimension is computed from."""
 
 
+@Stage("LayerNorm 1", "LayerNorm normalizes a copy of the stream for the attention of layer {layer}.", reads="resid_pre")
 def ln1(context: StageContext) -> View:
     return _layer_norm(context, "ln1", context.block + "ln1", context.block + "resid_pre", f"h.{context.layer}.ln_1", "attention")
 
 
+@Stage("LayerNorm 2", "LayerNorm normalizes a copy of the stream for the MLP of layer {layer}.")
 def ln2(context: StageContext) -> View:
     return _layer_norm(context, "ln2", context.block + "ln2", context.block + "resid_mid", f"h.{context.layer}.ln_2", "the MLP")
 
 
+@Stage("final norm", "The last LayerNorm normalizes the stream for the comparison with every token's embedding.", layer_key=False)
 def ln_final(context: StageContext) -> View:
     last = f"blocks.{context.config.layers - 1}.resid_post"
     return _layer_norm(context, "ln_final", "ln_final", last, "ln_f", "the output head")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.core.number_format import probability
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Array, Destination, Parity, TextGrid, View
 from lab.views.number_tables import Numbers, around
 from models.unembed import Slices, unembed
@@ -17,7 +17,11 @@ ROWS = 64
 """Most tokens in the grid: those around the position."""
 
 
-def lens_grid(context: StageContext) -> Slices[View]:
+@Stage(
+    "logit lens grid",
+    "Every row is a token; each column shows what the model would predict after it if it stopped at that layer.",
+)
+def lens(context: StageContext) -> Slices[View]:
     """The grid around the position; one layer per slice.
 
     Final norm and output head are applied to the residual stream after each layer (nostalgebraist 2020, "interpreting GPT: the

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.inspect.stages.stage_context import StageContext
-from lab.inspect.stages.stage_registry import stage_entries
+from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, Prediction, StageEntry, Token
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import softmax
@@ -23,7 +23,7 @@ def lens_path(context: StageContext) -> Slices[LensPath]:
         answer = lenses.get(_stream(step, context.config.layers))
         if answer is not None:
             step.lens, step.rank, step.stream = answer.top, answer.rank, answer.norm
-            step.added = answer.added if step.stage in ADDING else None
+            step.added = answer.added if STAGES[step.stage].ends_part else None
     drawn = context.draw()
     next(step for step in found if step.stage == "sample").lens = Prediction(
         drawn.id, context.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
@@ -38,16 +38,11 @@ def lens_path(context: StageContext) -> Slices[LensPath]:
     )
 
 
-ADDING = ("embed", "resid_mid", "resid_post")
-"""Stages that end a group which adds a vector to the residual stream."""
-
-
 def _stream(step: StageEntry, layers: int) -> str:
     """The residual stream after a stage, "" for stages that do not change it."""
-    if step.stage == "embed":
-        return "blocks.0.resid_pre"
-    if step.stage in ("resid_mid", "resid_post"):
-        return f"blocks.{step.layer}.{step.stage}"
+    stage = STAGES[step.stage]
+    if stage.ends_part:
+        return f"blocks.{step.layer or 0}.{stage.computes}"
     return f"blocks.{layers - 1}.resid_post" if step.stage in ("ln_final", "logits") else ""
 
 

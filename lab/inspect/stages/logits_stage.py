@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.core.number_format import probability, significant, whole
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import SAMPLING_KEYS, Stage, StageContext
 from lab.views.blocks import Parity, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers
@@ -21,6 +21,12 @@ def largest(values: Numbers, count: int) -> list[int]:
     return [int(index) for index in found[np.argsort(-values[found], kind="stable")][:count]]
 
 
+@Stage(
+    "logits → softmax",
+    "Softmax over the logits of all tokens makes {prediction} the most probable.",
+    SAMPLING_KEYS,
+    layer_key=False,
+)
 def logits(context: StageContext) -> View:
     """The largest logits with their softmax over the whole vocabulary, and one row for all other tokens."""
     at, values = context.position, context.logits

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import MLP_KEYS, Stage, StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import (
@@ -51,6 +51,12 @@ def mlp_title(context: StageContext) -> str:
     return f"{context.layer_name} · MLP{f' {off}' if off else ''}"
 
 
+@Stage(
+    "neurons, GELU",
+    "The MLP goes from {facts.width:,} numbers to {neurons:,} neurons, through GELU, and back.",
+    MLP_KEYS,
+    computes="mlp_out",
+)
 def mlp(context: StageContext) -> View:
     """pre → GELU → post of the strongest neurons, one of them written out, and the MLP output."""
     block, at = context.block, context.position
@@ -112,6 +118,12 @@ def _written_out(context: StageContext, neuron: int) -> Table:
     ).table(f"neuron {neuron + 1} written out")
 
 
+@Stage(
+    "strongest neurons",
+    "These neurons are the strongest at this token, with the tokens that they promote and suppress.",
+    MLP_KEYS,
+    computes="mlp_out",
+)
 def neurons(context: StageContext) -> Slices[View]:
     """The strongest neurons and the tokens that they promote and suppress, the final norm's scale frozen."""
     block, at = context.block, context.position

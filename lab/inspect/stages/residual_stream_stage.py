@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Series, cosine, decimals_for, dimensions_title, figures, norm, series_table, stacked
@@ -14,10 +14,20 @@ DIMENSIONS = 64
 """Most dimensions in the table of numbers."""
 
 
+@Stage(
+    "residual add",
+    "Layer {layer}'s attention adds a vector of norm {added}; if the model stopped here, it would predict {prediction}.",
+    computes="resid_mid",
+)
 def resid_mid(context: StageContext) -> View:
     return _add(context, "resid_mid", "attention", "resid_pre", "attn_out")
 
 
+@Stage(
+    "residual add",
+    "Layer {layer}'s MLP adds a vector of norm {added}; if the model stopped here, it would predict {prediction}.",
+    computes="resid_post",
+)
 def resid_post(context: StageContext) -> View:
     return _add(context, "resid_post", "the MLP", "resid_mid", "mlp_out")
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.core.number_format import probability, whole
 from lab.inspect.stages.logits_stage import LISTED, largest
-from lab.inspect.stages.stage_context import Draw, StageContext
+from lab.inspect.stages.stage_context import SAMPLING_KEYS, Draw, Stage, StageContext
 from lab.views.blocks import Block, Cell, Column, IntervalBar, IntervalPart, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers
@@ -15,6 +15,7 @@ ON_THE_LINE = 12
 """Most tokens with an interval in the bar of cumulative probability."""
 
 
+@Stage("sample", "With these settings and this seed, {prediction} is drawn as token {next}.", SAMPLING_KEYS, layer_key=False)
 def sample(context: StageContext) -> View:
     """The distribution before and after temperature, top-k and top-p, and the random number that picks the next token."""
     at, draw = context.position, context.draw()

@@ -1,6 +1,7 @@
-"""The context of a stage's view: a trace, and the position, layer and head of the cursor."""
+"""The entry of a stage, and the context of its view: a trace, and the position, layer and head of the cursor."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 from lab.inspect.open_model import OpenModel
 from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.inspect.trace_cache import CachedTrace
-from lab.views.blocks import Cell, Parity
+from lab.views.blocks import Cell, Parity, View
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig
 from models.sampling_settings import SamplingSettings
@@ -222,3 +223,43 @@ class StageContext:
         delta = float(np.abs(own[finite] - shown[finite]).max(initial=0.0))
         largest = float(np.abs(own[finite]).max(initial=0.0))
         return Parity(f"{name} · {'trace' if fast is None else 'fast path'}", delta, int(finite.sum()), largest)
+
+
+TOKEN_KEYS = ("tour", "all_heads", "head", "edit", "switch")
+HEAD_KEYS = ("head", "layer", "all_heads", "switch")
+MLP_KEYS = ("layer", "switch")
+SAMPLING_KEYS = ("sample", "settings", "auto")
+
+StageView = Callable[[StageContext], View | Slices[View]]
+"""Incremental for a view of all layers."""
+
+
+@dataclass(eq=False)
+class Stage:
+    """A stage of the forward pass, as the decorator of the function of its view, which gives it its name."""
+
+    title: str
+    tour: str
+    """The tour's sentence, with numbers by their names in `screens.inspect.forward_pass.tour`."""
+    keys: tuple[str, ...] = ()
+    """Actions of Inspect that come first in the key bar."""
+    _: KW_ONLY
+    layer_key: bool = True
+    """False where the key bar leaves out the next layer."""
+    of_head: bool = False
+    """True if one head is shown."""
+    computes: str = ""
+    """Value of the layer that the stage computes and an intervention may replace, by its name in the trace."""
+    reads: str = ""
+    """Value of the layer that the stage starts from, as an intervention has left it."""
+    name: str = field(init=False)
+    view: StageView = field(init=False)
+
+    def __call__(self, view: StageView) -> "Stage":
+        self.name, self.view = view.__name__, view
+        return self
+
+    @property
+    def ends_part(self) -> bool:
+        """True for the last stage of a part of the model: the residual stream has what the part adds."""
+        return self.computes.startswith("resid")

@@ -1,13 +1,18 @@
 """Tour of the forward pass: one stage after the other, with a sentence on each, until any key."""
 
 import time
+from collections.abc import Sequence
 from typing import cast
 
 from textual.binding import Binding
 from textual.worker import Worker
 
+from lab.core.number_format import counted, probability, significant, whole
+from lab.inspect.interventions import Intervention, all_in_words
+from lab.inspect.stages.stage_registry import STAGES
+from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.app_state import AppState
-from screens.inspect.forward_pass.tour_text import tour_sentence, tour_stops
+from screens.inspect.forward_pass.model_in_view import changed_groups
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_step, index_of
 from screens.widgets.forward_pass_list import ForwardPassList
@@ -91,3 +96,43 @@ class Tour(InspectPart):
                 break
         self._playing = self._shown = None
         self._host.say_location()
+
+
+def tour_stops(steps: Sequence[StageEntry], first: int) -> list[int]:
+    """Indices of the steps from `first` on: all, but of layers after the first one only what they add to the stream."""
+    layers = [step.layer for step in steps[first:] if step.layer is not None]
+    whole_layer = layers[0] if layers else None
+    return [
+        index
+        for index, step in enumerate(steps)
+        if index >= first and (step.layer in (None, whole_layer) or STAGES[step.stage].ends_part)
+    ]
+
+
+def tour_sentence(step: StageEntry, selection: Selection, facts: ModelFacts, path: LensPath) -> str:
+    """One sentence on a stage; where an intervention changes it, on that; "" where its numbers have not come."""
+    changing = [each for each in selection.interventions if _changes(each, step)]
+    if changing:
+        return f"Changed here: {all_in_words(changing)}."
+    said, lens = STAGES[step.stage].tour, step.lens
+    if lens is None and "{prediction}" in said:
+        return ""
+    return said.format(
+        facts=facts,
+        layer=(step.layer or 0) + 1,
+        head=selection.head + 1,
+        heads=counted(facts.heads, "head"),
+        head_width=facts.width // facts.heads,
+        neurons=4 * facts.width,
+        tokens=counted(path.dropped + len(path.tokens), "token"),
+        seen=f"; the model sees the last {whole(len(path.tokens))}" if path.dropped else "",
+        next=path.position + 2,
+        added=significant(step.added or 0.0),
+        prediction=f"“{lens.label}” ({probability(lens.probability)})" if lens else "",
+    )
+
+
+def _changes(made: Intervention, step: StageEntry) -> bool:
+    """True if an intervention is on the part of the model that a stage belongs to; on the stream, only where the part ends."""
+    is_in_part = step.group in changed_groups((made,))
+    return is_in_part and (STAGES[step.stage].ends_part or not made.part.startswith("resid"))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, OpenParams, PromptParams, SampleParams, ViewParams
 from lab.engine.prompt_trace import EMPTY_PROMPT
-from lab.inspect.stages.stage_registry import STAGES
+from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.runs.run_schema import ValidationSegments
 from lab.views.blocks import Paragraph, Table
 from models.config import ConfigError
@@ -162,14 +162,10 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     assert (last.lens.id, last.rank) == (lens.top[0].id, 1)
 
 
-AROUND = ("tokens", "embed", "neighbours", "positions", "ln_final", "logits", "lens", "sample", "cache")
-"""Stages before and after the layers."""
-
-
 def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: InProcessEngine) -> None:
     steps = engine.lens(LensParams(run="tiny", text=PROMPT)).steps
-    inner = [stage for stage in STAGES if stage not in AROUND]
-    assert [step.stage for step in steps] == [*AROUND[:4], *inner, *inner, *AROUND[4:]]
+    assert list(dict.fromkeys(step.stage for step in steps)) == list(STAGES)
+    assert [[step.stage for step in steps if step.layer == layer] for layer in range(2)] == [list(IN_LAYERS)] * 2
     groups = list(dict.fromkeys(step.group for step in steps))
     assert groups == [
         "tokens", "embed + position", "1 attention", "1 mlp", "2 attention", "2 mlp",
@@ -289,8 +285,9 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: In
         assert (sampled.id, sampled.label) == (token.id, tiny.tokenizer.label(token.id))
         assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
         lens = engine.lens(LensParams(run="tiny", ids=ids, sampling=settings))
-        assert lens.steps[-2].lens is not None
-        assert (lens.steps[-2].lens.id, lens.dropped) == (token.id, max(0, len(ids) - 16))
+        drawn = next(step.lens for step in lens.steps if step.stage == "sample")
+        assert drawn is not None
+        assert (drawn.id, lens.dropped) == (token.id, max(0, len(ids) - 16))
         ids = (*ids, token.id)
         window = engine.sample(SampleParams(run="tiny", ids=ids[-16:], earlier=len(ids[:-16]), sampling=settings))
         assert window.id == engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings)).id

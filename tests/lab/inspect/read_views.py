@@ -14,7 +14,7 @@ def views(engine: InProcessEngine, layers: int, heads: int, **params: object) ->
     """Every stage, in every layer, for every head where the head matters."""
     for stage in STAGES:
         for layer in range(layers if stage in IN_LAYERS else 1):
-            for head in range(heads if stage in ("qkv", "scores", "matrix", "values", "attn_out") else 1):
+            for head in range(heads if "head" in STAGES[stage].keys else 1):
                 asked = ViewParams(run="tiny", stage=stage, layer=layer, head=head, **params)  # type: ignore[arg-type]
                 yield asked, engine.view(asked)
 

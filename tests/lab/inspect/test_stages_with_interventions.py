@@ -66,12 +66,11 @@ def kinds() -> list[Any]:
 
 
 def looked_at() -> list[tuple[str, int, int]]:
-    by_head = ("qkv", "scores", "matrix", "values", "attn_out")
     return [
         (stage, layer, head)
         for stage in STAGES
         for layer in (range(2) if stage in IN_LAYERS else (0,))
-        for head in (range(2) if stage in by_head else (0,))
+        for head in (range(2) if "head" in STAGES[stage].keys else (0,))
     ]
 
 

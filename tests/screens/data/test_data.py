@@ -31,6 +31,7 @@ from screens.widgets.choice import Choice
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.page_bar import PageBar
 from screens.widgets.status_line import StatusLine
+from tests.screens.pilot_waits import keys_to
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -64,7 +65,7 @@ async def type_path(pilot: Pilot[None], path: str, *keys: str) -> None:
     await pilot.press("enter")
 
 
-TO_EMAILS = "j" * list(BY_NAME).index("emails")
+TO_EMAILS = keys_to("emails", BY_NAME)
 """Keys from the first rule of the page Clean to this one."""
 
 

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from lab.data.cleaning.rule_registry import BY_NAME
 from screens.app import LabApp
 from screens.widgets.page_bar import PageBar
+from tests.screens.pilot_waits import keys_to
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -28,8 +29,8 @@ def test_a_page_of_data(snap_compare: Any, until: Any, page: str, size: tuple[in
         await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("web.txt"))
         await pilot.press(page)
         if page == "e":
-            await pilot.press("a", *"j" * list(BY_NAME).index("emails"))
-            await until(pilot, lambda: screen.shown.funnel is not None and len(screen.shown.funnel.steps) == 15)
+            await pilot.press("a", *keys_to("emails", BY_NAME))
+            await until(pilot, lambda: screen.shown.funnel is not None and len(screen.shown.funnel.steps) == len(BY_NAME))
         else:
             await until(pilot, lambda: screen.shown.tokens is not None)
         await until(pilot, lambda: screen.query_one(PageBar).steps[2] != "tokens")

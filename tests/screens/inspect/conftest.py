@@ -17,6 +17,7 @@ from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Interventions, all_in_words
 from lab.inspect.stages.attention_scores_stage import WIDE
+from lab.inspect.stages.stage_registry import IN_LAYERS, stage_entries
 from lab.views.blocks import (
     Array,
     Block,
@@ -44,34 +45,27 @@ from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.inspect.inspect_screen import InspectScreen
 from tests.screens.fake_wire import received_params, received_result
+from tests.screens.pilot_waits import keys_to
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "⏎", 50000: "\\xe2"}
 IDS = {word: id for id, word in WORDS.items()}
 
-
-ATTENTION = {
-    "ln1": "LayerNorm 1",
-    "qkv": "q, k, v",
-    "scores": "scores → softmax",
-    "matrix": "attention pattern",
-    "heads": "all heads",
-    "thumbnails": "layers × heads",
-    "values": "values",
-    "attn_out": "output projection",
-    "resid_mid": "residual add",
+SHOWN = {
+    *("tokens", "embed", "ln1", "qkv", "matrix", "scores", "heads", "thumbnails", "values", "attn_out", "resid_mid"),
+    *("ln2", "mlp", "neurons", "resid_post", "ln_final", "logits", "sample"),
 }
-MLP = {"ln2": "LayerNorm 2", "mlp": "neurons: in, GELU", "neurons": "strongest neurons", "resid_post": "residual add"}
+"""Stages of the fake model: what these tests see changes only with the screen."""
 
 
 def way_through() -> list[StageEntry]:
-    """The steps of the fake model, written down here so that what these tests see changes only with the screen."""
-    found = [StageEntry("tokens", "tokens", "tokens"), StageEntry("embed", "embedding + position", "embed + position")]
-    for layer in range(LAYERS):
-        for stages, part in ((ATTENTION, "attention"), (MLP, "mlp")):
-            found += [StageEntry(stage, title, f"{layer + 1} {part}", layer) for stage, title in stages.items()]
-    found += [StageEntry("ln_final", "final norm", "final norm"), StageEntry("logits", "logits → softmax", "logits → softmax")]
-    return [*found, StageEntry("sample", "sample", "sample")]
+    """The steps of the fake model."""
+    return [step for step in stage_entries(LAYERS) if step.stage in SHOWN]
+
+
+def to_stage(stage: str, start: str = "tokens") -> list[str]:
+    """Keys that lead from one stage to another; within the layers, in the first."""
+    return keys_to(stage, [step.stage for step in way_through()], start)
 
 
 def ids_of(text: str) -> list[int]:
@@ -200,7 +194,7 @@ class FakeEngine:
         window, _dropped = self._window(text, ids)
         at = len(window) - 1 if position is None else min(position, len(window) - 1)
         labels = [label_of(id) for id in window]
-        place = f"layer {layer + 1} · {stage} · head {head + 1}" if stage in {**ATTENTION, **MLP} else stage
+        place = f"layer {layer + 1} · {stage} · head {head + 1}" if stage in IN_LAYERS else stage
         blocks = self._blocks(stage, layer, head, at, labels)
         if stage == "matrix" and (width_hint or 0) >= WIDE:
             blocks.append(self._row_as_bars(layer, head, at, labels))

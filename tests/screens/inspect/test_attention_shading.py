@@ -13,7 +13,7 @@ from screens.inspect.attention_shading import shading_of
 from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
-from tests.screens.inspect.conftest import FakeEngine, Open, Settle
+from tests.screens.inspect.conftest import FakeEngine, Open, Settle, to_stage
 
 NAN = float("nan")
 ATTENTION = HeadAttention(1, 2, 1, Array.of(np.array([0.75, 0.25, NAN])), Array.of(np.array([NAN, 0.25, 0.5])))
@@ -88,7 +88,7 @@ async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settl
 
 async def test_v_shows_each_matrix_alone_and_then_all(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.press(*"jjjjj")
+        await pilot.press(*to_stage("matrix"))
         await settle(pilot)
         screen = pilot.app.screen
         assert isinstance(screen, InspectScreen)
@@ -106,7 +106,7 @@ async def test_v_shows_each_matrix_alone_and_then_all(inspect: Open, settle: Set
 
 async def test_cursor_is_never_under_the_head_that_stays(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 22)) as pilot:
-        await pilot.press(*"jjjjj", "enter")
+        await pilot.press(*to_stage("matrix"), "enter")
         await settle(pilot)
         view = pilot.app.screen.query_one("#inspect-view", BlockView)
         view.styles.height = 10

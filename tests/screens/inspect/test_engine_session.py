@@ -9,10 +9,13 @@ import pytest
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.selection import Prompt, Selection, at_position, at_step, in_layer, index_of, with_token
+from tests.screens.inspect.conftest import way_through
 
 SELECTED = Selection("tale", prompt=Prompt("The big dog ran"), stage="scores")
 AFAR = replace(SELECTED, layer=1, head=1)
 """No neighbour of it: nobody has fetched it ahead."""
+STAGES = [step.stage for step in way_through()]
+BEFORE, AFTER, LATER = (STAGES[STAGES.index("scores") + by] for by in (-1, 1, 2))
 BEFORE_LAST = 2
 """Position of the third of the prompt's four tokens."""
 
@@ -52,7 +55,7 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
     assert [facts.layers for facts in record.facts] == [2]
     assert (record.paths, record.views) == ([SELECTED], [SELECTED])
     asked = [(call["stage"], call["head"], call["position"], call["layer"]) for call in engine.asked("view")]
-    assert asked[:3] == [("scores", 0, None, 0), ("matrix", 0, None, 0), ("qkv", 0, None, 0)]
+    assert asked[:3] == [("scores", 0, None, 0), (AFTER, 0, None, 0), (BEFORE, 0, None, 0)]
     assert asked[3:5] == [("scores", 1, None, 0), ("scores", 3, None, 0)], "the heads beside: the last is before the first"
     assert asked[5:6] == [("scores", 0, BEFORE_LAST, 0)], "the token to the left; there is none to the right"
     assert asked[6:] == [("scores", 0, None, 1)], "the layer after; there is none before"
@@ -237,9 +240,9 @@ async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> N
     record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.session.select(replace(SELECTED, stage="matrix"))  # at hand; what lies ahead of it, all heads, is held back
+    record.session.select(replace(SELECTED, stage=AFTER))  # at hand; what lies ahead of it is held back
     await record.settle()
-    assert engine.asked("view")[-1]["stage"] == "heads"
+    assert engine.asked("view")[-1]["stage"] == LATER
     engine.gate = None
     record.session.select(replace(AFAR, head=3))
     await record.settle()

@@ -15,11 +15,12 @@ from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
 
-TO_SCORES = ["j"] * 4 + ["enter"]
+TO_SCORES = [*to_stage("scores"), "enter"]
 
 
 def explain(ref: str, **_: Any) -> Explanation:
@@ -154,8 +155,8 @@ async def test_what_cannot_be_explained_is_said_and_escape_or_a_step_leads_out_o
         assert status(pilot) == before
         await press(pilot, settle, "escape")
         assert isinstance(pilot.app.focused, ForwardPassList)
-        await press(pilot, settle, "enter", "enter", "tab", "j")
-        assert title(pilot) == "layer 1 · matrix · head 1"
+        await press(pilot, settle, "enter", "enter", "tab", *to_stage("heads", "scores"))
+        assert title(pilot) == "layer 1 · heads · head 1"
 
 
 async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open, settle: Settle, engine: Any) -> None:

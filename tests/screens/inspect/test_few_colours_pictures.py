@@ -9,10 +9,11 @@ from rich.color import ColorSystem
 from textual.pilot import Pilot
 
 from tests.screens.emitted_cells import PLAIN, SIXTEEN, codes_of, emitted_cells, without_ascii_mark
+from tests.screens.inspect.conftest import to_stage
 
 KEYS = {
-    "embed": ["j"],
-    "matrix": ["j"] * 5 + ["enter", "down"],
+    "embed": to_stage("embed"),
+    "matrix": [*to_stage("matrix"), "enter", "down"],
     "all-heads": ["H"],
 }
 

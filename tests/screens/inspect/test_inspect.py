@@ -26,6 +26,7 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -88,8 +89,8 @@ async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
     async with inspect() as pilot:
         engine.gate = asyncio.Event()
         before = len(engine.wanted_views)
-        await pilot.press(*["j"] * 13)
-        assert screen_of(pilot).query_one(ForwardPassList).current == 13
+        await pilot.press(*to_stage("neurons"))
+        assert screen_of(pilot).query_one(ForwardPassList).current == len(to_stage("neurons"))
         engine.gate.set()
         await settle(pilot)
         stages = [(call["stage"], call["layer"]) for call in engine.wanted_views[before:]]
@@ -117,7 +118,7 @@ async def test_a_view_that_takes_long_is_marked_and_the_old_one_stays(inspect: O
 async def test_position_head_and_layer_keys(inspect: Open, settle: Settle, engine: Any) -> None:
     async with inspect() as pilot:
         assert "position 4/4: predicts token 5" in facts(pilot)
-        await press(pilot, settle, "j", "j", "j", "j", "left", "]", "]", "right_curly_bracket")
+        await press(pilot, settle, *to_stage("scores"), "left", "]", "]", "right_curly_bracket")
         assert "position 3/4: predicts token 4" in facts(pilot)
         assert shown_view(pilot) == "layer 2 · scores · head 3"
         wanted = {"stage": "scores", "layer": 1, "head": 2, "position": 2}
@@ -221,7 +222,7 @@ async def test_tab_moves_between_the_columns_and_the_border_of_the_model_names_i
 
 async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, settle: Settle, engine: Any) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, "j", "j", "j", "j", "enter")
+        await press(pilot, settle, *to_stage("scores"), "enter")
         table = engine.view("The big dog ran", None, "scores", 0, 0, None).blocks[0]
         cell = table.rows[table.selected][-1]
         assert status(pilot) == f" big · softmax  zero-indexed: blocks.0.attn.softmax[0,3,1]  = {cell.value:.9g}".strip()

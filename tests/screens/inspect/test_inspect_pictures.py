@@ -7,13 +7,14 @@ import pytest
 from textual.pilot import Pilot
 
 from screens.app import LabApp
+from tests.screens.inspect.conftest import to_stage
 
 SIZES = [(80, 24), (120, 40)]
 KEYS = {
-    "embed": ["j"],
-    "scores": ["j"] * 4,
-    "scores-of-the-second": ["j"] * 4 + ["left", "left"],
-    "matrix-with-cursor": ["j"] * 5 + ["enter", "down"],
+    "embed": to_stage("embed"),
+    "scores": to_stage("scores"),
+    "scores-of-the-second": [*to_stage("scores"), "left", "left"],
+    "matrix-with-cursor": [*to_stage("matrix"), "enter", "down"],
     "all-heads": ["H", "right_curly_bracket", "right_square_bracket"],
     "last": ["G"],
 }
@@ -33,7 +34,7 @@ def test_picture(
     assert snap_compare(app, terminal_size=size, run_before=go)
 
 
-@pytest.mark.parametrize("keys", [["j"] * 5 + ["enter", "down"], ["left", "y"]], ids=["matrix-with-cursor", "received"])
+@pytest.mark.parametrize("keys", [[*to_stage("matrix"), "enter", "down"], ["left", "y"]], ids=["matrix-with-cursor", "received"])
 def test_picture_on_a_large_screen(
     keys: list[str], app: LabApp, settle: Callable[[Pilot[None]], Awaitable[None]], snap_compare: Any
 ) -> None:

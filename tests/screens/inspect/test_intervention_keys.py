@@ -12,12 +12,13 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 HEAD = Intervention(part="attn.z", how="off", layer=0, head=0)
-TO_SCORES = ["j"] * 4
+TO_SCORES = to_stage("scores")
 
 
 def screen_of(pilot: Pilot[None]) -> InspectScreen:
@@ -137,7 +138,7 @@ async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_c
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES, "left", "f")
         assert words(pilot) == ["head 1.1 attends only to 3 “ dog”"]
-        await press(pilot, settle, "right", "]", "j", "enter", "down", "f")
+        await press(pilot, settle, "right", "]", *to_stage("matrix", "scores"), "enter", "down", "f")
         made_so_far = made(pilot)
         assert made_so_far[-1].how == "attend"
         spot = screen_of(pilot).query_one(BlockView).spot
@@ -153,7 +154,7 @@ async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open
             binding = known[f"inspect.{name}"]
             assert binding.description
             assert binding.tooltip, "the help tells it"
-        await press(pilot, settle, "]", "x", *["j"] * 9, "x")
+        await press(pilot, settle, "]", "x", *to_stage("neurons", "scores"), "x")
         assert words(pilot) == ["head 1.1 off", "head 1.2 off", "mlp 1 off"]
         assert "3 interventions on" in facts(pilot)
         await press(pilot, settle, "tab")
@@ -187,7 +188,7 @@ async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Ope
 
 async def test_what_names_a_place_goes_with_its_token_and_the_rest_stays(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, "left", "x", "j", "j", "j", "j", "x")
+        await press(pilot, settle, "left", "x", *TO_SCORES, "x")
         assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
         await press(pilot, settle, "space")
         assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
@@ -256,7 +257,7 @@ async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_o
         assert made(pilot) == (expected,)
         assert words(pilot) == ["head 1.1 at 3 “ dog” from prompt 2, 4 “ ran”"]
         assert engine.asked("effect")[-1]["interventions"] == (expected,)
-        await press(pilot, settle, *["j"] * 10, "p")
+        await press(pilot, settle, *to_stage("resid_post", "scores"), "p")
         assert words(pilot)[1] == "stream after mlp 1 at 3 “ dog” from prompt 2, 4 “ ran”"
         await press(pilot, settle, "S", "k")
         assert beside.is_on_screen

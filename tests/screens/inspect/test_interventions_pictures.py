@@ -7,13 +7,14 @@ import pytest
 from textual.pilot import Pilot
 
 from screens.app import LabApp
+from tests.screens.inspect.conftest import to_stage
 
 SIZES = [(80, 24), (120, 40)]
 SECOND = ["C", "end", "full_stop", "enter"]
 KEYS = {
-    "list": ["left", "x", *["j"] * 4, "x", *["j"] * 9, "x", "tab"],
-    "before-and-after": [*["j"] * 4, "x", "b"],
-    "two-prompts": [*["j"] * 4, *SECOND, "C"],
+    "list": ["left", "x", *to_stage("scores"), "x", *to_stage("neurons", "scores"), "x", "tab"],
+    "before-and-after": [*to_stage("scores"), "x", "b"],
+    "two-prompts": [*to_stage("scores"), *SECOND, "C"],
 }
 
 

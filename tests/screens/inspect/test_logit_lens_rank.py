@@ -7,6 +7,7 @@ import pytest
 from textual.pilot import Pilot
 
 from screens.widgets.forward_pass_list import ForwardPassList
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -17,7 +18,7 @@ async def test_the_rank_that_has_no_room_in_the_column_is_said_below(
     inspect: Open, settle: Settle, size: tuple[int, int], said: bool
 ) -> None:
     async with inspect(size=size) as pilot:
-        await pilot.press("j")
+        await pilot.press(*to_stage("embed"))
         await settle(pilot)
         column = pilot.app.screen.query_one(ForwardPassList)
         drawn = column.draw(1).text

@@ -24,6 +24,7 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -75,7 +76,7 @@ async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from
         await pilot.press("end", "full_stop", "enter")
         await settle(pilot)
         await kept(pilot, "The big dog ran.")
-        await pilot.press("j", "j", "j")
+        await pilot.press(*to_stage("qkv"))
         await settle(pilot)
         await pilot.press("asterisk")
         async with asyncio.timeout(30):
@@ -215,7 +216,7 @@ async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open,
 
 async def test_a_click_chooses_an_intervention(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.press(*"jjjj")
+        await pilot.press(*to_stage("scores"))
         await settle(pilot)
         for _ in range(2):
             await pilot.press("x", "right_square_bracket")

@@ -16,6 +16,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -79,7 +80,7 @@ async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(
     inspect: Open, settle: Settle, engine: Any
 ) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await go(pilot, settle, "j", "j", "j", "j", "t")
+        await go(pilot, settle, *to_stage("scores"), "t")
         slider = slider_of(pilot)
         assert (slider.index, pilot.app.focused) == (3, slider)
         assert slider.words[0] == "says “ fast” 60.0%"
@@ -176,7 +177,7 @@ async def test_before_the_first_evaluation_the_last_weights_stand_for_the_best_a
 
 async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await go(pilot, settle, "j", "j", "j", "j", "enter", "t")
+        await go(pilot, settle, *to_stage("scores"), "enter", "t")
         view = pilot.app.screen.query_one(BlockView)
         assert view.cursor is not None
         ref = view.laid.spot(view.cursor).ref
@@ -231,7 +232,7 @@ async def test_space_plays_to_the_end_and_stops_there(
 
 async def test_other_keys_work_meanwhile(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
-        await go(pilot, settle, "t", "left", "j", "j", "]")
+        await go(pilot, settle, "t", "left", *to_stage("ln1"), "]")
         selection = pilot.app.screen.selection  # type: ignore[attr-defined]
         assert (selection.checkpoint, selection.stage, selection.head) == ("256", "ln1", 1)
         await go(pilot, settle, "h")
@@ -285,6 +286,6 @@ def test_the_rail_names_steps_and_the_best_where_they_fit() -> None:
 def test_picture(size: tuple[int, int], app: LabApp, settle: Settle, snap_compare: Any) -> None:
     async def run(pilot: Pilot[None]) -> None:
         await settle(pilot)
-        await go(pilot, settle, "j", "j", "j", "j", "enter", "t", "left")
+        await go(pilot, settle, *to_stage("scores"), "enter", "t", "left")
 
     assert snap_compare(app, terminal_size=size, run_before=run)

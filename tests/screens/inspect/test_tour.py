@@ -10,8 +10,9 @@ from msgspec import structs
 from textual.pilot import Pilot
 
 from lab.inspect.interventions import Intervention
-from lab.inspect.stages.stage_registry import stage_entries
-from screens.inspect.forward_pass.tour_text import tour_sentence, tour_stops
+from lab.inspect.stages.stage_registry import STAGES, stage_entries
+from lab.views.blocks import Prediction
+from screens.inspect.forward_pass.tour import tour_sentence, tour_stops
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.selection import Selection
 from screens.widgets.forward_pass_list import ForwardPassList
@@ -43,11 +44,10 @@ def test_every_stage_has_a_sentence_and_one_that_is_changed_says_so(engine: Any)
     facts, path = engine.open("tale", "best"), engine.lens("The big dog ran", None, None)
     written = {step.stage: step for step in path.steps}
     for step in stage_entries(2):
-        step.lens, step.added = written[step.stage].lens if step.stage in written else None, None
-        sentence = tour_sentence(step, Selection("tale"), facts, path)
-        assert bool(sentence) is (step.stage not in ("resid_mid", "resid_post", "logits", "sample") or step.lens is not None), (
-            step
-        )
+        step.lens, step.added = Prediction(3049, " fast", 0.4), 7.2
+        assert tour_sentence(step, Selection("tale"), facts, path).endswith("."), step
+        step.lens = None
+        assert bool(tour_sentence(step, Selection("tale"), facts, path)) is ("{prediction}" not in STAGES[step.stage].tour), step
     off = Selection("tale", interventions=(Intervention(part="attn.z", how="off", layer=0, head=1),))
     assert tour_sentence(written["scores"], off, facts, path) != "Changed here: head 1.2 off."
     first = next(step for step in path.steps if step.stage == "scores" and step.layer == 0)
@@ -56,6 +56,12 @@ def test_every_stage_has_a_sentence_and_one_that_is_changed_says_so(engine: Any)
     assert tour_sentence(added, Selection("tale"), facts, path) == (
         "Layer 2's attention adds a vector of norm 7.20; if the model stopped here, it would predict “ fast” (40.0%)."
     )
+
+
+async def test_the_keys_that_a_stage_names_are_those_of_the_screen(inspect: Open) -> None:
+    async with inspect() as pilot:
+        ids = {each.binding.id for each in pilot.app.screen.active_bindings.values()}
+        assert {f"inspect.{action}" for stage in STAGES.values() for action in stage.keys} <= ids
 
 
 def test_a_changed_stage_names_only_what_changes_it(engine: Any) -> None:

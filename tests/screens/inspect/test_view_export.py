@@ -20,6 +20,7 @@ from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.view_export import text_of
 from screens.widgets.status_line import StatusLine
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -67,7 +68,7 @@ async def take(pilot: Pilot[None], settle: Settle, key: str) -> str:
 
 async def test_the_view_goes_to_the_clipboard_as_it_is_drawn(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.press(*["j"] * 4)
+        await pilot.press(*to_stage("scores"))
         await settle(pilot)
         words = await take(pilot, settle, "c")
         text = pilot.app.clipboard
@@ -92,7 +93,7 @@ async def test_files_are_written_beside_the_runs_and_it_is_said_where(
     key: str, name: str, said: str, inspect: Open, settle: Settle
 ) -> None:
     async with inspect() as pilot:
-        await pilot.press(*["j"] * 4)
+        await pilot.press(*to_stage("scores"))
         await settle(pilot)
         words = await take(pilot, settle, key)
         path = home() / "exports" / name
@@ -108,7 +109,7 @@ async def test_files_are_written_beside_the_runs_and_it_is_said_where(
 
 async def test_a_report_is_of_the_run_and_the_prompt_with_its_interventions(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
-        await pilot.press(*["j"] * 4, "x")
+        await pilot.press(*to_stage("scores"), "x")
         await settle(pilot)
         assert "tale-step-2000-report.html (" in await take(pilot, settle, "h")
         page = (home() / "exports" / "tale-step-2000-report.html").read_text(encoding="utf-8")
@@ -119,7 +120,7 @@ async def test_a_report_is_of_the_run_and_the_prompt_with_its_interventions(insp
 
 async def test_a_screenshot_is_drawn_as_png_where_the_library_is_there(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
-        await pilot.press(*["j"] * 4)
+        await pilot.press(*to_stage("scores"))
         await settle(pilot)
         words = await take(pilot, settle, "p")
         if not can_write_png():

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from screens.blocks.block_view import BlockView
 from screens.inspect.forward_pass.view_transition import SECONDS, seconds_of
 from screens.inspect.inspect_screen import InspectScreen
+from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -53,7 +54,7 @@ async def test_a_transition_ends_by_itself_with_the_whole_view(
         screen = pilot.app.screen
         assert isinstance(screen, InspectScreen)
         view = screen.query_one("#inspect-view", BlockView)
-        await pilot.press("j", "j", "j", "j", "j")
+        await pilot.press(*to_stage("scores"))
         await settle(pilot)
         async with asyncio.timeout(60):
             while view.columns_drawn is not None:

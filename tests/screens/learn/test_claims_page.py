@@ -94,6 +94,7 @@ async def open_claims(pilot: Pilot[None], until: Any) -> None:
 
 async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: Any, until: Any, engine: CannedEngine) -> None:
     claims = load_claims()
+    all_checked = f"{len(claims)} of {len(claims)} checked on demo"
     engine.gate.clear()
     async with lab_with(engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
@@ -109,10 +110,10 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         assert lines(pilot)[2].startswith("? unclear GPT-2 reads")
         subtitle = str(page(pilot).choices.border_subtitle)
         hidden = page(pilot).choices.max_scroll_y  # lines
-        assert subtitle.startswith("19 of 19 checked on demo · ↓ ")
+        assert subtitle.startswith(f"{all_checked} · ↓ ")
         assert 0 < int(subtitle.split("↓ ")[1].split()[0]) <= hidden
         await pilot.press("end")
-        await until(pilot, lambda: str(page(pilot).choices.border_subtitle) == "19 of 19 checked on demo")
+        await until(pilot, lambda: str(page(pilot).choices.border_subtitle) == all_checked)
         await pilot.press("home")
         await until(pilot, lambda: "more" in str(page(pilot).choices.border_subtitle))
         assert not pilot.app.screen.query_one(ClaimReader).region  # the list alone

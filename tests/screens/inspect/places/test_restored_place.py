@@ -23,7 +23,7 @@ from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.selection import Prompt, Selection, within
 from screens.messages import OpenState
 from screens.widgets.token_strip import TokenStrip
-from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine
+from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine, to_stage
 
 Settle = Callable[[Pilot[None]], Awaitable[None]]
 Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
@@ -120,7 +120,7 @@ async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
         assert ["The old dog", "matrix", 1, 2, 1] in [[call[name] for name in asked] for call in engine.asked("view")]
 
         # From another run, while the model of this one is still being opened, and in the same run.
-        await pilot.press("j", "u")
+        await pilot.press(*to_stage("heads", "matrix"), "u")
         await settle(pilot)
         app.run_name = "other"
         await until(pilot, lambda: inspect(app).selection.run == "other")
