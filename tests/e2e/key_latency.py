@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from lab.one_step.step_stages import STAGES
 from tests.e2e.screen_grid import ScreenGrid
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
@@ -59,7 +60,7 @@ IN_INSPECT: Sequence[Key] = (
     ("{", "layer 1 ·"),
 )
 IN_TRAIN: Sequence[Key] = (("e", "enter history"), ("t", "next token"), ("g", "at step"))
-IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/8") for stage in range(2, 9)), ("g", "stage 1/8"))
+IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {at}/{len(STAGES)}") for at in range(2, len(STAGES) + 1)), ("g", "stage 1/"))
 TO_THE_SCORES = 7
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
@@ -211,7 +212,7 @@ def measure_over_train(lab: Lab, rounds: int, times: dict[str, list[float]]) -> 
         times.setdefault("another axis of Compare", []).append(lab.press("a", "epochs"))
         os.write(lab.master, b"aa")  # over time, back to steps
     lab.press("\x1b", IN_TRAIN[-1][1])
-    lab.press("w", "stage 1/8")
+    lab.press("w", "stage 1/")
     lab.read(3.0)
     for _ in range(rounds):
         for key, answer in IN_ONE_STEP:

@@ -1,4 +1,4 @@
-"""One training step in stages, opened from Train.
+"""One training step, stage by stage, opened from Train.
 
 Begin with `one_step_screen`.
 """

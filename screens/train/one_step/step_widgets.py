@@ -26,7 +26,7 @@ from screens.widgets.text_fitting import fit, wrap
 from screens.widgets.token_strip import CLASSES, LONGEST_LABEL, Box, TokenStrip
 
 HELP = (
-    "One training step in eight stages; `j` next, `k` back: the backward pass as a picture, the batch, the loss of each "
+    "One training step, stage by stage; `j` next, `k` back: the backward pass as a picture, the batch, the loss of each "
     "token, p − one-hot (the gradient of the logits), the gradient of each part, the largest weight updates, the optimizer's "
     "formula for one weight, and the loss after the step.\n\n"
     "`space` takes the step; again: another on the same text; `u` undoes one. The run on disk is never changed.\n\n"

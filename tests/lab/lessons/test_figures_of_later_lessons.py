@@ -1,4 +1,4 @@
-"""Figures that lessons 9 to 13 and 16 state, against their sources, and their live blocks against what there is."""
+"""Figures that the later lessons state, against their sources, and their live blocks against what there is."""
 
 import math
 import re
@@ -18,8 +18,10 @@ from models.parameter_count import inventory, kv_cache_bytes, parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
-MINE = {lesson.number: lesson for lesson in lessons() if lesson.number in (9, 10, 11, 12, 13, 16)}
-TEXTS = {number: " ".join(lesson.text.split()) for number, lesson in MINE.items()}
+NAMES = ("probabilities", "training", "parameters", "kv-cache", "context-window", "worked-example")
+MINE = {lesson.name: lesson for lesson in lessons() if lesson.name in NAMES}
+LATER = [lesson for lesson in lessons() if lesson.number >= MINE["probabilities"].number]
+TEXTS = {name: " ".join(lesson.text.split()) for name, lesson in MINE.items()}
 GPT2 = PRESETS["gpt2"].config(FIXED_VOCABULARY_SIZES["gpt2"])
 
 MOST_WORDS = 60
@@ -35,7 +37,7 @@ def test_a_lesson_is_a_few_short_steps_with_one_guess_and_a_word_on_the_next(les
         assert step.live is not None, step.title
         assert len(step.text.split()) <= MOST_WORDS, step.title
     assert "Remember" in lesson.steps[-1].text or lesson.steps[-1].title == "Remember"
-    if lesson.number != 16:
+    if lesson != lessons()[-1]:
         assert "Next: " in lesson.steps[-1].text
     assert "**Try:**" in lesson.text
 
@@ -57,14 +59,14 @@ def test_the_live_blocks_name_what_there_is(lesson: Lesson) -> None:
 
 
 def test_the_vocabulary_and_the_losses() -> None:
-    assert "GPT-2 has 50,257 tokens, so it makes 50,257 logits" in TEXTS[9]
+    assert "GPT-2 has 50,257 tokens, so it makes 50,257 logits" in TEXTS["probabilities"]
     assert Tokenizer.gpt2().vocab_size == GPT2.vocab_size == 50257
-    assert f"0 for p = 1 and {fixed(-math.log(0.5), 2)} for p = ½" in TEXTS[10]
+    assert f"0 for p = 1 and {fixed(-math.log(0.5), 2)} for p = ½" in TEXTS["training"]
 
 
 def test_the_parameters_of_gpt2() -> None:
     counts = {weight.name: weight.count for weight in inventory(GPT2)}
-    text = TEXTS[11]
+    text = TEXTS["parameters"]
     assert f"{GPT2.layers} layers of width {GPT2.width}" in text
     assert f"table of {whole(GPT2.vocab_size)} tokens alone has {whole(counts['wte.weight'])} numbers" in text
     assert f"All: {whole(parameter_count(GPT2))}." in text
@@ -77,11 +79,11 @@ def test_the_parameters_of_gpt2() -> None:
 
 def test_the_cache_of_gpt2() -> None:
     numbers = kv_cache_bytes(GPT2, 1) // 4
-    assert f"2 · {GPT2.layers} · {GPT2.width} = {whole(numbers)}" in TEXTS[12]
+    assert f"2 · {GPT2.layers} · {GPT2.width} = {whole(numbers)}" in TEXTS["kv-cache"]
 
 
 def test_the_window_of_gpt2() -> None:
-    assert f"GPT-2 has {whole(GPT2.context)}" in TEXTS[13]
+    assert f"GPT-2 has {whole(GPT2.context)}" in TEXTS["context-window"]
 
 
 def test_a_weight_of_0_stops_what_leads_through_it() -> None:
@@ -92,20 +94,22 @@ def test_a_weight_of_0_stops_what_leads_through_it() -> None:
 
 def test_the_worked_example_is_of_the_demo_and_gpt2() -> None:
     ids = Tokenizer.gpt2().encode("The big dog ran")
-    assert f"GPT-2's own tokenizer gives {', '.join(str(id_) for id_ in ids)}" in TEXTS[16]
+    assert f"GPT-2's own tokenizer gives {', '.join(str(id_) for id_ in ids)}" in TEXTS["worked-example"]
     demo = open_run("demo").config
     assert demo.model.layers == 4
-    assert "the last of its four layers" in TEXTS[16]
+    assert "the last of its four layers" in TEXTS["worked-example"]
     assert demo.data.source.startswith("stories")
     tokenizer = Tokenizer.load(open_run("demo").tokenizer_path)
     assert [tokenizer.decode([id_]) for id_ in tokenizer.encode("The")] == ["T", "he"]
     assert len(tokenizer.encode(" The")) == 1
-    assert all(step.live is not None and step.live.options.get("run") == "demo" for step in MINE[16].steps)
-    assert {step.live.options.get("prompt") for step in MINE[16].steps if step.live} == {"The big dog ran"}
+    assert all(step.live is not None and step.live.options.get("run") == "demo" for step in MINE["worked-example"].steps)
+    assert {step.live.options.get("prompt") for step in MINE["worked-example"].steps if step.live} == {"The big dog ran"}
 
 
 def test_no_word_of_the_sentence_to_learn_from_is_split_by_the_demo() -> None:
-    (sentence,) = {step.live.options["sentence"] for step in MINE[10].steps if step.live and step.live.widget == "one-step"}
+    (sentence,) = {
+        step.live.options["sentence"] for step in MINE["training"].steps if step.live and step.live.widget == "one-step"
+    }
     tokenizer = Tokenizer.load(open_run("demo").tokenizer_path)
     assert len(tokenizer.encode(sentence)) == len(sentence.split()) + 1  # the full stop
 
@@ -115,6 +119,6 @@ def test_the_post_training_of_the_lesson_is_that_of_the_demo() -> None:
     assert all(step.live.options.get("run") == "demo" for step in steps if step.live is not None)
 
 
-@pytest.mark.parametrize("lesson", [each for each in lessons() if each.number >= 9], ids=lambda lesson: lesson.name)
+@pytest.mark.parametrize("lesson", LATER, ids=lambda lesson: lesson.name)
 def test_the_title_of_a_step_is_short_enough_to_stand_beside_that_of_the_lesson(lesson: Lesson) -> None:
     assert all(len(step.title) <= 30 for step in lesson.steps)

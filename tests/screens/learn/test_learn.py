@@ -22,6 +22,7 @@ from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import received_params
+from tests.screens.pilot_waits import keys_to
 
 SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
 
@@ -203,7 +204,7 @@ def test_a_key_of_a_mode_in_a_lesson_is_a_link_and_other_keys_are_not() -> None:
 async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(120, 60)) as pilot:
         await settled(pilot, until)
-        await pilot.press("j")
+        await pilot.press(*keys_to("cleaning", (lesson.name for lesson in lessons())))
         await until(pilot, lambda: "press `2`" in pilot.app.screen.query_one(Markdown).source)
         await pilot.pause()
         rows = ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]

@@ -22,6 +22,7 @@ from screens.train.one_step.step_widgets import BackwardView, LossStrip, StageLi
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
+from tests.screens.pilot_waits import keys_to
 from tests.screens.train.one_step.fake_engine import WEIGHTS, FakeEngine
 from tests.screens.train.train_app import TrainApp
 
@@ -163,8 +164,8 @@ async def test_every_stage_is_reached_and_those_on_both_sides_are_at_hand(opened
         assert screen_of(pilot).query_one(StageList).current == len(STAGES) - 1
         await press(pilot, "g")
         assert answered(pilot).stage == "backward"
-        assert status(pilot).startswith("stage 1/8")
-        await press(pilot, "j", "j", "j", "j", "j", "enter", "down")
+        assert status(pilot).startswith(f"stage 1/{len(STAGES)}")
+        await press(pilot, *keys_to("changes", STAGES), "enter", "down")
         assert WEIGHTS[1] in status(pilot)
         await press(pilot, "enter")
         assert (answered(pilot).stage, answered(pilot).weight) == ("weight", WEIGHTS[1]), "one of the largest changes"
@@ -238,12 +239,12 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
         assert "SIGKILL. The next key starts another" in status(pilot)
         await press(pilot, "j")
         assert (answered(pilot).stage, answered(pilot).applied) == ("batch", 1)
-        assert status(pilot).startswith("stage 2/8")
+        assert status(pilot).startswith(f"stage 2/{len(STAGES)}")
         engine.pid = None
         screen_of(pilot).notices.pulse()
         assert status(pilot).startswith("The engine has ended."), "while idle"
         await press(pilot, "j")
-        assert status(pilot).startswith("stage 3/8")
+        assert status(pilot).startswith(f"stage 3/{len(STAGES)}")
 
 
 async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
@@ -264,7 +265,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         await settle(pilot)
         assert engine.killed == 1
         assert (answered(pilot).applied, notices.waited) == (1, 0.0)
-        assert status(pilot).startswith("stage 1/8")
+        assert status(pilot).startswith(f"stage 1/{len(STAGES)}")
         engine.gate.clear()
         now = 1000.0
         notices.due = LOADING
@@ -304,7 +305,7 @@ def test_picture(engine: FakeEngine, make_run: Callable[..., object], snap_compa
     async def go(pilot: Pilot[None]) -> None:
         pilot.app.push_screen(OneStepScreen(engine))
         await settle(pilot)
-        await press(pilot, "j", "j", "space", "space")
+        await press(pilot, *keys_to("losses", STAGES), "space", "space")
 
     assert snap_compare(TrainApp(run="tale", text="fable.txt", preload=False), terminal_size=size, run_before=go)
 
