@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import ParamSpec, TypeVar, cast
 
 from textual import work
@@ -22,15 +22,19 @@ def latest(group: str) -> Callable[[Callable[P, Coroutine[None, None, None]]], C
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Await a function that runs in a thread, in a widget's background work; there its worker's `is_cancelled` tells it to end.
+    """Await a function in a thread, in a widget's background work; there, its worker's `is_cancelled` tells it to end."""
+    return await still_wanted(asyncio.to_thread(function, *args, **kwargs))
 
-    The work is cancelled here if its widget is being removed: Textual cancels it only when the children have gone already.
+
+async def still_wanted(answer: Awaitable[R]) -> R:
+    """Await an answer in a widget's background work, which is cancelled if the widget is being removed when it comes.
+
+    Textual cancels the work only when the widget's children have gone already.
     """
     try:
-        return await asyncio.to_thread(function, *args, **kwargs)
+        return await answer
     finally:
-        node = get_current_worker().node
-        if node._pruning:
+        if get_current_worker().node._pruning:
             raise asyncio.CancelledError
 
 

@@ -19,7 +19,7 @@ from lab.planning.sequence_preview import SplitRequest, TextSplit, TrainingToken
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerKind
-from screens.background import in_thread, latest
+from screens.background import in_thread, latest, still_wanted
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
 from screens.widgets.choice import Choice
@@ -141,7 +141,7 @@ class SplitPage(DataPage):
     async def _read(self, text: ChosenText) -> None:
         request = SplitRequest(text.source, text.encoding or None, text.cleaning)
         try:
-            self._split = await run_split_process(request, self._tell_progress)
+            self._split = await still_wanted(run_split_process(request, self._tell_progress))
         except UserError as error:
             self._problem = str(error)
         self._draw()

@@ -34,7 +34,7 @@ from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerError
-from screens.background import DelayedCall, in_thread, latest
+from screens.background import DelayedCall, in_thread, latest, still_wanted
 from screens.messages import SettingsCopied
 from screens.train.planned_run import FIRST_TEXT, BaseChoice, Preparation, SuggestsText
 from screens.train.run_form import RunForm
@@ -332,7 +332,7 @@ class NewRun(BaseChoice, SuggestsText):
     @latest("search")
     async def _search(self, key: CountKey) -> None:
         try:
-            split = await run_split_process(key.text, lambda done, total: None)
+            split = await still_wanted(run_split_process(key.text, lambda done, total: None))
             self._text = replace(self._text, copied=split.copied)
         except UserError as error:
             self._text_problem = ("validation" if key.text.holdout.source else "", str(error))

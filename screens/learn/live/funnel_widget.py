@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 
@@ -18,7 +18,7 @@ from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import sources_of
 from lab.runs.find_runs import open_run
 from lab.views.screen_state import ScreenState
-from screens.background import in_thread, latest
+from screens.background import in_thread, latest, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.blocks.table_layout import LaidTable
 from screens.learn.learn_engine import LearnEngine
@@ -103,10 +103,11 @@ class FunnelWidget(LiveWidget):
         source, encoding = self.text
         self._measure(source, encoding, tuple(name for name in BY_NAME if name not in self.left_out), problem)
 
-    @work(exclusive=True, group="funnel", exit_on_error=True)
+    @latest("funnel")
     async def _measure(self, source: str, encoding: str, rules: tuple[str, ...], problem: str) -> None:
         try:
-            reply = await run_funnel_process(FunnelRequest(source, encoding or None, rules), self._tell_progress)
+            request = FunnelRequest(source, encoding or None, rules)
+            reply = await still_wanted(run_funnel_process(request, self._tell_progress))
         except UserError as error:
             self._is_measured = True
             self.view.wait(False)

@@ -86,7 +86,7 @@ async def test_progress_that_could_not_be_kept_is_not_read_over(
         await settled(pilot, until)
         page = pilot.app.screen.query_one(LessonsPage)
         monkeypatch.setattr("lab.learner.progress.write_progress", refuse)
-        monkeypatch.setattr("lab.learner.progress.read_progress", read)
+        monkeypatch.setattr("screens.learn.lessons_page.read_progress", read)
         await pilot.press("enter", "space")
         await until(pilot, lambda: page._progress is not None and page._progress.of(page.lessons[0].name).step == 1)
         read_again.clear()

@@ -213,7 +213,7 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
 
 async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     masked = [claim for claim in load_claims() if claim.name == "mask"]
-    monkeypatch.setattr("lab.lessons.claim.load_claims", lambda: masked)
+    monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: masked)
     async with lab_with(InProcessEngine()).run_test(size=(80, 24)) as pilot:
         pilot.app.run_name = str(DEMO)
         await open_claims(pilot, until)
@@ -247,7 +247,7 @@ async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the
     (tmp_path / "01-water.md").write_text(text)
     (tmp_path / "02-fire.md").write_text(text.replace('"wet"', "50277"))
     found = load_claims(tmp_path)
-    monkeypatch.setattr("lab.lessons.claim.load_claims", lambda: found)
+    monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: found)
     async with lab_with(engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: page(pilot).is_settled)

@@ -81,7 +81,7 @@ async def test_the_text_of_a_run_that_is_found_late_does_not_replace_a_newer_one
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "own.txt"
         funnel = await open_widget(pilot, until, "cleaning", "funnel", FunnelWidget)
-        late = late_answer("lab.runs.find_runs.open_run", lambda name: name == "tale")
+        late = late_answer("screens.learn.live.funnel_widget.open_run", lambda name: name == "tale")
         app.text_source = ""
         funnel.show_model(ModelAtHand("tale", ""))
         await until(pilot, late.asked.is_set)
