@@ -165,7 +165,7 @@ def result_in_words(run: Run, status: Status) -> str:
         words = f", {_figures(last)}{size}"
         others = f"; of the best weights, those of step {best.step}, which are opened, {_figures(best)}"
         return words if best.step == last.step else words + others
-    metric = next((metric for metric in reversed(run.metrics().read()) if metric.val_loss is not None), None)
+    metric = next((metric for metric in reversed(run.metrics(evaluated=True).read()) if metric.val_loss is not None), None)
     on = during_training(data, status)
     words = f", {_figures(metric)}{f' on {on.in_words} of validation text' if on else ''}" if metric is not None else ""
     if status.best_step not in (None, status.step) and status.best_val_loss is not None:

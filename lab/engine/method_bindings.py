@@ -58,8 +58,7 @@ def _val_loss(opened: OpenModel) -> float | None:
     metadata = read_metadata(Path(opened.identity[0])) or {}
     if "val_loss" in metadata:
         return float(metadata["val_loss"])
-    losses = {metric.step: metric.val_loss for metric in opened.run.metrics().read() if metric.val_loss is not None}
-    return losses.get(opened.step)
+    return {metric.step: metric.val_loss for metric in opened.run.metrics(evaluated=True).read()}.get(opened.step)
 
 
 @dataclass(frozen=True)

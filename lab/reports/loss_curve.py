@@ -14,7 +14,9 @@ from typing import BinaryIO
 import msgspec
 
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import JSON_ERRORS, LARGEST_LINES, open_regular
+from lab.core.safe_open import LARGEST_LINES, open_regular
+from lab.runs.metrics_log import EVALUATION, LineReader, decode_lines
+from lab.runs.run_folder import Stamp, file_stamp
 from lab.runs.run_schema import Metric
 
 POINTS = 128
@@ -23,9 +25,6 @@ BLOCK_BYTES = 2048
 """Bytes of a block: about ten steps."""
 CURVES_KEPT = 512
 
-EVALUATION = b'"val_loss"'
-CHUNK_BYTES = 1 << 20
-"""Bytes searched for evaluations at once."""
 
 BARS = "▁▂▃▄▅▆▇█"
 SMALLEST_LOSS = 1e-6
@@ -33,9 +32,6 @@ TOUCH = 1e-6
 """Fraction of a bar by which a step may miss its end for rounding."""
 LEAST_RANGE = math.log(1.1)
 """Range of the bars, at least: a tenth between the highest and the lowest. Less would draw noise as mountains."""
-
-Stamp = tuple[int, int, int]
-"""Inode, size and modification time in nanoseconds of a file, which tell that it changed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class LossCurves:
 
     def read(self, path: Path) -> LossCurve:
         """The curve as it is on disk now; an empty one where the file cannot be read. The same object where nothing changed."""
-        stamp = _stamp(path)
+        stamp = file_stamp(path)
         if stamp is None:
             self._kept.pop(str(path), None)
             return NO_CURVE
@@ -71,14 +67,10 @@ NO_CURVE = LossCurve()
 
 
 class Evaluations:
-    """The evaluations of one run. Each read looks only at what was appended. Not thread-safe.
-
-    Lines with an evaluation are few, and are found by their bytes.
-    """
+    """The evaluations of one run. Each read looks only at what was appended. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._inode = self._offset = 0
+        self._reader = LineReader(path, Metric, holding=EVALUATION)
         self._found: list[Metric] = []
 
     def read(self) -> tuple[tuple[float, float], ...]:
@@ -87,34 +79,11 @@ class Evaluations:
 
     def metrics(self) -> tuple[Metric, ...]:
         """All evaluations so far; none where the file cannot be read. Reading starts over where it was replaced or cut."""
-        try:
-            with open_regular(self._path, LARGEST_LINES) as file:
-                facts = os.fstat(file.fileno())
-                if facts.st_ino != self._inode or facts.st_size < self._offset:
-                    self._inode, self._offset, self._found = facts.st_ino, 0, []
-                file.seek(self._offset)
-                while (whole := file.read(CHUNK_BYTES)) and (end := whole.rfind(b"\n") + 1):
-                    self._found += _evaluated(whole[:end])
-                    self._offset += end
-                    file.seek(self._offset)
-        except (OSError, DamagedFileError):
-            self._inode, self._offset, self._found = 0, 0, []
+        new = self._reader.read()
+        if self._reader.restarted:
+            self._found.clear()
+        self._found += [metric for metric in new if metric.val_loss is not None]
         return tuple(self._found)
-
-
-def _evaluated(lines: bytes) -> list[Metric]:
-    found = []
-    at = lines.find(EVALUATION)
-    while at >= 0:
-        start, end = lines.rfind(b"\n", 0, at) + 1, lines.index(b"\n", at)
-        try:
-            metric = _decoder.decode(lines[start:end])
-        except JSON_ERRORS:
-            metric = None
-        if metric is not None and metric.val_loss is not None:
-            found.append(metric)
-        at = lines.find(EVALUATION, end)
-    return found
 
 
 def read_loss_curve(path: Path) -> LossCurve:
@@ -169,14 +138,6 @@ def _filled(means: list[float | None]) -> list[float]:
     return filled
 
 
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        facts = os.lstat(path)
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
 def _block(file: BinaryIO, start: int) -> bytes:
     """The whole lines of a block."""
     file.seek(start)
@@ -187,15 +148,7 @@ def _block(file: BinaryIO, start: int) -> bytes:
 
 def _trained(lines: bytes) -> list[tuple[float, float]]:
     """Steps and training losses of the lines; a line that cannot be read, such as a torn last one, has none."""
-    found = []
-    for line in lines.splitlines():
-        try:
-            metric = _decoder.decode(line)
-        except JSON_ERRORS:
-            continue
-        if metric.loss is not None:
-            found.append((float(metric.step), metric.loss))
-    return found
+    return [(float(metric.step), metric.loss) for metric in decode_lines(_decoder, lines) if metric.loss is not None]
 
 
 def _mean(block: list[tuple[float, float]]) -> tuple[float, float]:

@@ -21,6 +21,9 @@ StepLine = TypeVar("StepLine", Metric, Sample, Event, Insight)
 LAST_LINE_BYTES = 8192
 """Bytes at the end of a file that are sure to hold its last line."""
 
+EVALUATION = b'"val_loss"'
+"""Bytes of the lines in metrics.jsonl that have an evaluation."""
+
 
 class LineReader(Generic[MetricLine]):
     """Read the new lines of a growing JSON-lines file.
@@ -30,8 +33,10 @@ class LineReader(Generic[MetricLine]):
     A line that is no JSON of the right type is skipped. A missing file is an empty one.
     """
 
-    def __init__(self, path: Path, kind: type[MetricLine]) -> None:
+    def __init__(self, path: Path, kind: type[MetricLine], holding: bytes = b"") -> None:
+        """Lines without the bytes of `holding` are skipped undecoded."""
         self.path = path
+        self._holding = holding
         self.restarted = False
         self._decoder: msgspec.json.Decoder[MetricLine] = msgspec.json.Decoder(kind)
         self._offset = 0
@@ -65,7 +70,18 @@ class LineReader(Generic[MetricLine]):
             return []
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return _decode(self._decoder, whole)
+        return decode_lines(self._decoder, _lines_holding(self._holding, whole) if self._holding else whole)
+
+
+def _lines_holding(wanted: bytes, lines: bytes) -> bytes:
+    """The lines that hold these bytes. They are few, and found without cutting all of the lines apart."""
+    found = []
+    at = lines.find(wanted)
+    while at >= 0:
+        start, end = lines.rfind(b"\n", 0, at) + 1, lines.index(b"\n", at) + 1
+        found.append(lines[start:end])
+        at = lines.find(wanted, end)
+    return b"".join(found)
 
 
 class LineWriter:
@@ -91,7 +107,8 @@ class LineWriter:
         os.close(self._descriptor)
 
 
-def _decode(decoder: msgspec.json.Decoder[MetricLine], whole_lines: bytes) -> list[MetricLine]:
+def decode_lines(decoder: msgspec.json.Decoder[MetricLine], whole_lines: bytes) -> list[MetricLine]:
+    """Decode lines, but for those that cannot be read."""
     try:
         return decoder.decode_lines(whole_lines)
     except JSON_ERRORS:
@@ -109,7 +126,7 @@ def last_line(path: Path, kind: type[MetricLine]) -> MetricLine | None:
     decoder = msgspec.json.Decoder(kind)
     try:
         with open_regular(path, LARGEST_LINES) as file:
-            lines = (decoded for line in lines_backwards(file, most=LAST_LINE_BYTES) for decoded in _decode(decoder, line))
+            lines = (decoded for line in lines_backwards(file, most=LAST_LINE_BYTES) for decoded in decode_lines(decoder, line))
             return next(lines, None)
     except (OSError, DamagedFileError):
         return None
@@ -126,7 +143,7 @@ def keep_lines_up_to(path: Path, kind: type[StepLine], step: int) -> int:
     decoder = msgspec.json.Decoder(kind)
 
     def stays(line: bytes) -> bool:
-        decoded = _decode(decoder, line) if line.endswith(b"\n") else []
+        decoded = decode_lines(decoder, line) if line.endswith(b"\n") else []
         return bool(decoded) and decoded[0].step <= step
 
     try:

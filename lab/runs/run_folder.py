@@ -20,7 +20,7 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import LARGEST_CONFIG, LARGEST_STATUS, decode_json, is_real_folder, read_json, read_regular
 from lab.core.safetensors_file import read_metadata, step_of
 from lab.runs import trainer_commands
-from lab.runs.metrics_log import LineReader, last_line
+from lab.runs.metrics_log import EVALUATION, LineReader, last_line
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
 from lab.runs.trainer_commands import CommandName
@@ -142,9 +142,9 @@ class Run:
         fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
         return fresh and (is_on_other_host(status) or trainer_lock_is_held(self.lock_path))
 
-    def metrics(self) -> LineReader[Metric]:
-        """A reader of metrics.jsonl, at its start."""
-        return LineReader(self.metrics_path, Metric)
+    def metrics(self, *, evaluated: bool = False) -> LineReader[Metric]:
+        """A reader of metrics.jsonl, at its start; of lines with an evaluation alone, which is far quicker."""
+        return LineReader(self.metrics_path, Metric, EVALUATION if evaluated else b"")
 
     def last_metric(self) -> Metric | None:
         """The last line of metrics.jsonl, found without reading all of it."""

@@ -16,6 +16,7 @@ from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
+from lab.runs.metrics_log import EVALUATION
 from lab.runs.origin import imported_in_words, started_in_words, tuned_in_words
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
@@ -332,7 +333,7 @@ def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | Non
 
 def _metric_of(line: bytes, wants_training: bool, wants_evaluation: bool) -> Metric | None:
     """A line that has what is wanted, decoded; most lines need not be, for they have no evaluation."""
-    if not ((wants_training and b'"loss"' in line) or (wants_evaluation and b'"val_loss"' in line)):
+    if not ((wants_training and b'"loss"' in line) or (wants_evaluation and EVALUATION in line)):
         return None
     try:
         return _decoder.decode(line)

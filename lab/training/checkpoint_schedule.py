@@ -38,12 +38,7 @@ class CheckpointSchedule:
     """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
     def __init__(self, setup: TrainingSetup, rollback: Rollback, logs: RunLogs, clock: Clock, throughput: Throughput) -> None:
-        self._run, self._model, self._optimizer, self._state = (
-            setup.run,
-            setup.trained.model,
-            setup.trained.optimizer,
-            setup.state,
-        )
+        self._run, self._trained, self._state = setup.run, setup.trained, setup.state
         self._rollback = rollback
         self._logs = logs
         self._clock = clock
@@ -73,11 +68,13 @@ class CheckpointSchedule:
 
     def save_best(self, step: int, val_loss: float) -> bool:
         """Save the best weights; False where they are NaN or infinite."""
-        return self._write("keep the best weights", lambda: weights_file.save_best(self._run, self._model, step, val_loss))
+        return self._write(
+            "keep the best weights", lambda: weights_file.save_best(self._run, self._trained.model, step, val_loss)
+        )
 
     def save_snapshot(self, step: int) -> None:
         """Save a snapshot of the weights of this step."""
-        self._write("keep a snapshot", lambda: snapshots.save_snapshot(self._run, self._model, step))
+        self._write("keep a snapshot", lambda: snapshots.save_snapshot(self._run, self._trained.model, step))
 
     def _write(self, what: str, action: Callable[[], None]) -> bool:
         try:
@@ -92,7 +89,7 @@ class CheckpointSchedule:
         step, losses, tensors = self._rollback.to_save()
         self._state.prepare_save(self._clock.seconds(), self._throughput.step_seconds, step, losses)
         self._logs.sync()
-        checkpoint.save_checkpoint(self._run, self._model, self._optimizer, self._state, tensors)
+        checkpoint.save_checkpoint(self._run, self._trained.model, self._trained.optimizer, self._state, tensors)
         self._logs.saved_step = self._state.step
         self._saved_at = time.monotonic()
         self._took = self._saved_at - started

@@ -11,7 +11,7 @@ from lab.core.errors import UserError
 from lab.core.out_of_memory import free_memory, is_out_of_memory
 from lab.training.acceleration.batch_feed import Batches, BatchFeed
 from lab.training.acceleration.compilation import compile_parts, fall_back
-from lab.training.distributed.one_rank import OneRank, Ranks
+from lab.training.distributed.one_rank import OneRank
 from lab.training.model_as_trained import ModelAsTrained
 from lab.training.trainer_state import TrainerState
 
@@ -39,7 +39,7 @@ class GradientAccumulator:
         batches: StepBatches,
         state: TrainerState,
         autocast: Callable[[], AbstractContextManager[None]],
-        ranks: Ranks | None = None,
+        ranks: OneRank | None = None,
     ) -> None:
         """`autocast` gives the context of a forward pass."""
         self.micro_batches = state.micro_batches or trained.train.accumulate

@@ -31,12 +31,7 @@ class Rollback:
 
     def __init__(self, setup: TrainingSetup, report: Callable[[str], None]) -> None:
         """Take over the good state of the checkpoint, if it held one; `report` is called with a sentence at each rollback."""
-        self._run, self._model, self._optimizer, self._state = (
-            setup.run,
-            setup.trained.model,
-            setup.trained.optimizer,
-            setup.state,
-        )
+        self._run, self._trained, self._state = setup.run, setup.trained, setup.state
         self._tensors = setup.loaded.rollback_tensors if setup.loaded else {}
         self._step, self._losses = self._state.rollback_step, self._state.rollback_losses
         self._report = report
@@ -51,15 +46,15 @@ class Rollback:
         Returns True if more is kept than ever before, as it is once the optimizer has a state: the next steps have less memory.
         """
         step = self._state.step
-        if isinstance(self._optimizer, ShardedState):
+        if isinstance(self._trained.optimizer, ShardedState):
             return False  # a rank has no room for all of it, so that the checkpoint before the last is what is restored
         is_wanted = self._step is None and not self._is_short
         if self._is_recent() or not (is_wanted or step % KEEP_STATE_EVERY == 0):
             return False
         self._tensors, self._step = {}, None
         try:
-            kept = {MODEL_PREFIX + name: weight.detach().clone() for name, weight in self._model.state_dict().items()}
-            moments = optimizer_tensors(self._model, self._optimizer)
+            kept = {MODEL_PREFIX + name: weight.detach().clone() for name, weight in self._trained.model.state_dict().items()}
+            moments = optimizer_tensors(self._trained.model, self._trained.optimizer)
             kept |= {OPTIMIZER_PREFIX + name: value.clone() for name, value in moments.items()}
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -90,11 +85,11 @@ class Rollback:
     @torch.no_grad()
     def _restore(self) -> tuple[int | None, list[float]]:
         if self._step is None:
-            earlier = checkpoint.load_previous_checkpoint(self._run, self._model, self._optimizer)
+            earlier = checkpoint.load_previous_checkpoint(self._run, self._trained.model, self._trained.optimizer)
             return (earlier.step, earlier.spike_detector.losses) if earlier else (None, [])
-        self._model.load_state_dict(tensors_under(MODEL_PREFIX, self._tensors))
+        self._trained.model.load_state_dict(tensors_under(MODEL_PREFIX, self._tensors))
         own = {name: value.clone() for name, value in tensors_under(OPTIMIZER_PREFIX, self._tensors).items()}
-        load_optimizer(self._model, self._optimizer, own)
+        load_optimizer(self._trained.model, self._trained.optimizer, own)
         return self._step, self._losses
 
     def to_save(self) -> tuple[int | None, list[float], dict[str, Tensor]]:

@@ -38,7 +38,7 @@ from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 
 if TYPE_CHECKING:
-    from lab.training.distributed.one_rank import Ranks
+    from lab.training.distributed.one_rank import OneRank
 
 NICENESS = 10
 """Priority below that of the screen and of other people's processes: a key waits for a tenth of a core at most."""
@@ -206,7 +206,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
 
 def leading_ranks(
     run: Run, environment: RankEnvironment | None, board: StatusBoard, signals: StopSignals
-) -> "contextlib.AbstractContextManager[Ranks | None]":
+) -> "contextlib.AbstractContextManager[OneRank | None]":
     """Context in which the other ranks, if there are any, do what this one says."""
     if environment is None:
         return contextlib.nullcontext()

@@ -29,7 +29,7 @@ from lab.training.acceleration.prepare_steps import prepare_steps
 from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.disk_full_retry import DiskFullRetry
-from lab.training.distributed.one_rank import OneRank, RankLostError, Ranks
+from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.evaluation.final_evaluation import evaluate_final_weights
 from lab.training.evaluation.model_insights import ModelInsights
 from lab.training.evaluation.text_samples import write_samples
@@ -55,7 +55,7 @@ BAD_STEPS = 3
 class Training:
     """Training of one run in this process, which owns the run."""
 
-    def __init__(self, run: Run, board: StatusBoard, signals: StopSignals, note: str = "", ranks: Ranks | None = None) -> None:
+    def __init__(self, run: Run, board: StatusBoard, signals: StopSignals, note: str = "", ranks: OneRank | None = None) -> None:
         """Load data and model, and the last checkpoint if there is one. `note` is a sentence to be told at the start.
 
         Raises:

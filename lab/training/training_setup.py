@@ -26,7 +26,7 @@ from lab.training import checkpoint
 from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.loss_scaling import skipped_in_words
 from lab.training.checkpoint import LoadedCheckpoint
-from lab.training.distributed.one_rank import OneRank, Ranks
+from lab.training.distributed.one_rank import OneRank
 from lab.training.model_as_trained import ModelAsTrained
 from lab.training.thread_back_off import ThreadBackOff
 from lab.training.trainer_state import TrainerState
@@ -56,7 +56,7 @@ class TrainingSetup:
         return [self.loaded.note, change_of_text(self.run.config.data, self.run.config.created)]
 
 
-def set_up_training(run: Run, ranks: Ranks | None = None) -> TrainingSetup:
+def set_up_training(run: Run, ranks: OneRank | None = None) -> TrainingSetup:
     """Load data and model, and the last checkpoint if there is one, and share it with the other ranks.
 
     Raises:
@@ -111,7 +111,7 @@ def load_tokens(run: Run) -> TokenFile:
     return tokens
 
 
-def batches_of(run: Run, tokens: TokenFile, ranks: Ranks) -> TrainingBatches:
+def batches_of(run: Run, tokens: TokenFile, ranks: OneRank) -> TrainingBatches:
     """The batches of a run, of which each rank has its windows."""
     model, train = run.config.model, run.config.train
     return TrainingBatches(tokens, 0, run.config.data.split, model.context, train.batch, train.seed, ranks.rows(train.batch))

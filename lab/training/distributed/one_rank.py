@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,50 +23,8 @@ class RankLostError(UserError):
         self.can_save = can_save
 
 
-class Ranks(Protocol):
-    """The ranks of a training, as the training loop of rank 0 sees them."""
-
-    rank: int
-    count: int
-    local_count: int
-
-    def device(self, setting: str) -> torch.device: ...
-
-    def rows(self, batch: int) -> slice:
-        """The windows of a batch that this rank computes."""
-
-    def shard(self, optimizer: Optimizer, model: GPT) -> Optimizer:
-        """The same optimizer, or one of which each rank has a part."""
-
-    def loss_function(self, model: GPT) -> LossFunction:
-        """The loss of ids and targets, whose backward pass adds up the gradients of all ranks."""
-
-    def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
-        """Give weights and optimizer state, just loaded, to the others."""
-
-    def begin_step(self, step: int, micro_batches: int, lr: float) -> None: ...
-
-    def accumulating(self, last: bool) -> AbstractContextManager[None]:
-        """Context of a micro-batch; `last` for the last of a step."""
-
-    def total(self, loss: float | None) -> float | None:
-        """The loss of the whole batch from this rank's part of it; None if some rank ran out of memory."""
-
-    def explain(self, error: BaseException) -> None:
-        """Raise RankLostError if the error comes from the loss of a rank."""
-
-    def update(self, apply: bool) -> None:
-        """Have the others update their weights, too, or leave out the step."""
-
-    def be_careful(self) -> None:
-        """Compute the next steps so that they can be tried again, since more memory is taken from now on."""
-
-    def lost(self) -> str:
-        """A sentence if a rank is lost."""
-
-
 class OneRank:
-    """One process that computes everything."""
+    """The ranks of a training, as its loop sees them: here one process that computes everything."""
 
     rank = 0
     count = 1
@@ -80,34 +37,40 @@ class OneRank:
         return device
 
     def rows(self, batch: int) -> slice:
+        """The windows of a batch that this rank computes."""
         return slice(0, batch)
 
     def shard(self, optimizer: Optimizer, model: GPT) -> Optimizer:
+        """The same optimizer, or one of which each rank has a part."""
         return optimizer
 
     def loss_function(self, model: GPT) -> LossFunction:
+        """The loss of ids and targets, whose backward pass adds up the gradients of all ranks."""
         return model.loss
 
     def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
-        pass
+        """Give weights and optimizer state, just loaded, to the others."""
 
     def begin_step(self, step: int, micro_batches: int, lr: float) -> None:
-        pass
+        """Have the others begin the step, too."""
 
     def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        """Context of a micro-batch; `last` for the last of a step."""
         return nullcontext()
 
     def total(self, loss: float | None) -> float | None:
+        """The loss of the whole batch from this rank's part of it; None if some rank ran out of memory."""
         return loss
 
     def explain(self, error: BaseException) -> None:
-        pass
+        """Raise RankLostError if the error comes from the loss of a rank."""
 
     def update(self, apply: bool) -> None:
-        pass
+        """Have the others update their weights, too, or leave out the step."""
 
     def be_careful(self) -> None:
-        pass
+        """Compute the next steps so that they can be tried again, since more memory is taken from now on."""
 
     def lost(self) -> str:
+        """A sentence if a rank is lost."""
         return ""

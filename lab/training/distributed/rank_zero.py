@@ -38,7 +38,7 @@ again in smaller micro-batches: at the start, after that has happened, and once 
 
 
 class RankZero(SharedStep):
-    """The ranks of a training, as the training loop of rank 0 sees them; see `lab.training.distributed.one_rank.Ranks`."""
+    """The ranks of a training, as the training loop of rank 0 sees them; see `lab.training.distributed.one_rank`."""
 
     def __init__(self, group: RankGroup, watch: RankWatch, *, sharded: bool) -> None:
         super().__init__(group)

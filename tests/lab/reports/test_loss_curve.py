@@ -114,7 +114,7 @@ def test_evaluations_come_as_they_are_appended_and_again_when_the_file_was_cut(t
 def test_evaluations_across_chunks_are_all_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, 2000, every=7)
-    monkeypatch.setattr("lab.reports.loss_curve.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("lab.runs.metrics_log.LARGEST_LINE", 1000)
     assert [step for step, _ in Evaluations(path).read()] == list(range(0, 2001, 7))
 
 
