@@ -16,6 +16,7 @@ from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
+from models.optimizers.muon import MuonAdamW
 from models.unembed import finish
 
 
@@ -47,6 +48,19 @@ def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> 
     best = load_model(trained, "best")[0].state_dict()
     step = open_checkpoint(trained).trained
     assert all(torch.equal(best[name], weight) for name, weight in step.model.state_dict().items())
+
+
+def test_a_step_from_the_best_weights_computes_as_the_run(
+    tiny_run: Callable[..., Run], train_here: Callable[..., Status]
+) -> None:
+    run = tiny_run(optimizer="muon", precision="fp32")
+    with torch.enable_grad():
+        train_here(run, until=12)
+    for name in ("last", "previous"):
+        (run.path / f"{name}.safetensors").unlink()
+    optimizer = open_checkpoint(run).trained.optimizer
+    assert isinstance(optimizer, MuonAdamW)
+    assert optimizer.dtype == torch.float32
 
 
 def test_a_posttrained_run_is_refused_since_its_steps_are_none_of_pretraining(empty_run: Callable[..., Run]) -> None:
