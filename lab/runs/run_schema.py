@@ -19,9 +19,7 @@ from models.tokenizers.tokenizer_kinds import TokenizerKind
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused."""
 
-MOST_STEPS = 1_000_000_000
-
-Step = Annotated[int, Meta(ge=0, le=MOST_STEPS)]
+Step = Annotated[int, Meta(ge=0, le=LIMITS["steps"].most)]
 Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 """Bytes, characters, tokens, a process."""
 Seconds = Annotated[float, Meta(ge=0, le=1e10)]
