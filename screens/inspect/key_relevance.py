@@ -7,13 +7,8 @@ from screens.inspect.inspect_part import ModelState, Ready
 from screens.inspect.intervention_keys import PARTS
 from screens.inspect.selection import Selection
 
-OF_A_HEAD = frozenset({"inspect.look_at"})
-"""Keys about one head at the stages of attention alone. The head's own keys do something at each: the tokens are shaded by it."""
-
 OF_A_PART = frozenset({"inspect.switch", "inspect.scale", "inspect.mean"})
 """Keys that change the part of a stage."""
-
-OF_INTERVENTIONS = frozenset({"inspect.effect"})
 
 MOVES = ("inspect.next", "inspect.right", "inspect.enter")
 
@@ -30,11 +25,11 @@ def matters(id: str, selection: Selection, model: ModelState) -> bool:
         return True
     elsewhere = bool(selection.aside or selection.trail)
     part = PARTS.get(selection.stage)
-    if id in OF_A_HEAD:
+    if id == "inspect.look_at":
         return not elsewhere and part == "attn.z"
     if id in OF_A_PART:
         return part is not None and (part != "tokens" or id == "inspect.switch")
-    if id in OF_INTERVENTIONS:
+    if id == "inspect.effect":
         return bool(selection.interventions)
     if id == "inspect.layer":
         return not elsewhere and STAGES[selection.stage].layer_key

@@ -8,7 +8,7 @@ from textual.binding import Binding
 from textual.worker import Worker
 
 from lab.core.number_format import counted, probability, significant, whole
-from lab.inspect.interventions import Intervention, all_in_words
+from lab.inspect.interventions import all_in_words
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.app_state import AppState
@@ -111,13 +111,14 @@ def tour_stops(steps: Sequence[StageEntry], first: int) -> list[int]:
 
 def tour_sentence(step: StageEntry, selection: Selection, facts: ModelFacts, path: LensPath) -> str:
     """One sentence on a stage; where an intervention changes it, on that; "" where its numbers have not come."""
-    changing = [each for each in selection.interventions if _changes(each, step)]
+    stage, lens = STAGES[step.stage], step.lens
+    on_part = [each for each in selection.interventions if step.group in changed_groups((each,))]
+    changing = [each for each in on_part if stage.ends_part or not each.part.startswith("resid")]
     if changing:
         return f"Changed here: {all_in_words(changing)}."
-    said, lens = STAGES[step.stage].tour, step.lens
-    if lens is None and "{prediction}" in said:
+    if lens is None and "{prediction}" in stage.tour:
         return ""
-    return said.format(
+    return stage.tour.format(
         facts=facts,
         layer=(step.layer or 0) + 1,
         head=selection.head + 1,
@@ -130,9 +131,3 @@ def tour_sentence(step: StageEntry, selection: Selection, facts: ModelFacts, pat
         added=significant(step.added or 0.0),
         prediction=f"“{lens.label}” ({probability(lens.probability)})" if lens else "",
     )
-
-
-def _changes(made: Intervention, step: StageEntry) -> bool:
-    """True if an intervention is on the part of the model that a stage belongs to; on the stream, only where the part ends."""
-    is_in_part = step.group in changed_groups((made,))
-    return is_in_part and (STAGES[step.stage].ends_part or not made.part.startswith("resid"))
