@@ -23,6 +23,7 @@ from textual.driver import Driver
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import TextArea
 
 from lab.core.visible_text import visible, without_hidden
@@ -167,6 +168,12 @@ class QuickScreen(Screen[None]):
         """Lay the screen out in a size that is new to it. Textual tells a new screen the same size four times: 3 to 13 ms."""
         if size != self._compositor.size:
             super()._screen_resized(size)
+
+
+def tell_changes(widget: Widget) -> None:
+    """Tell the screen at once what has changed inside: else a key paints its text first, and the answer 8 to 18 ms later."""
+    for each in widget.walk_children(Widget):
+        each._check_refresh()
 
 
 def wrapped_row(area: TextArea, row: int) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
-from models.optimizers.muon import MuonAdamW
+from models.optimizers import MuonAdamW
 from models.unembed import finish
 
 

@@ -21,12 +21,14 @@ from textual.css.stylesheet import Stylesheet
 from textual.driver import Driver
 from textual.filter import ANSIToTruecolor
 from textual.geometry import Size
+from textual.message import Message
+from textual.messages import Update
 from textual.strip import Strip
 from textual.widgets import Static
 
 from screens.app import LabApp
 from screens.base_screen import LabScreen
-from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS, begin_with_theme, write_to
+from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS, begin_with_theme, tell_changes, write_to
 
 
 def strip() -> Strip:
@@ -122,6 +124,21 @@ async def test_a_theme_to_begin_with_is_set_as_setting_it_does(monkeypatch: pyte
             assert [each._terminal_theme for each in filters] == [later.ansi_theme]
 
 
+async def test_a_change_is_told_to_the_screen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    app: App[None] = App()
+    async with app.run_test() as pilot:
+        signs = Signs("good")
+        await app.mount(signs)
+        await pilot.pause()
+        told: list[Message] = []
+        monkeypatch.setattr(app.screen, "post_message", told.append)
+        signs.refresh()
+        assert told == []
+        tell_changes(app.screen)
+        assert told == [Update(signs)]
+        monkeypatch.undo()
+
+
 @pytest.mark.usefixtures("home")
 async def test_a_new_screen_parses_no_styles_again_and_all_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     app = LabApp(preload=False)
@@ -159,14 +176,9 @@ def defined(owner: type) -> set[str]:
     targets = [each for node in made.body for each in getattr(node, "targets", [getattr(node, "target", None)])]
     names = {each.id for each in targets if isinstance(each, ast.Name)}
     names |= {each.name for each in made.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
-    return {name for name in names | attributes(made, ast.Store) if is_private(name)}
-
-
-def attributes(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
-    """Attributes of `self` and `super()` that are set, or read."""
-    found = [each for each in ast.walk(tree) if isinstance(each, ast.Attribute) and isinstance(each.ctx, context)]
-    holders = [(each.value.func if isinstance(each.value, ast.Call) else each.value, each.attr) for each in found]
-    return {name for holder, name in holders if isinstance(holder, ast.Name) and holder.id in ("self", "super")}
+    stored = [each for each in ast.walk(made) if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)]
+    names |= {each.attr for each in stored if isinstance(each.value, ast.Name) and each.value.id == "self"}
+    return {name for name in names if is_private(name)}
 
 
 def classes_of(modules: Iterable[ModuleType]) -> set[type]:
@@ -190,9 +202,6 @@ def test_no_other_module_touches_private_names_of_textual() -> None:
             elif isinstance(node, ast.Attribute) and node.attr in theirs - ambiguous:
                 touched.add((name, node.attr))
         for owner in classes_of([module]):
-            bases = [*owner.__mro__[1:-1]]
-            inherited = set().union(*(defined(base) for base in bases if base in textuals))
-            own = set().union(*(defined(base) for base in bases if base.__module__ in ours))
-            used = attributes(ast.parse(dedent(getsource(owner))), ast.Load)
-            touched |= {(name, each) for each in (used - own | defined(owner)) & inherited}
+            inherited = set().union(*(defined(base) for base in owner.__mro__ if base in textuals))
+            touched |= {(name, each) for each in defined(owner) & inherited}
     assert {(name, each) for name, each in touched if name not in ALLOWED} == set()
