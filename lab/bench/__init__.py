@@ -1,5 +1,4 @@
-"""Benchmarks: `llmlab bench`, its history and plots, the optimizer sweep, the race against nanoGPT, the preparation
-of a text.
+"""Benchmarks: `llmlab bench` and its history. Comparisons with other projects stand beside the tests of a source checkout.
 
 Begin with `bench_suite`. Imports `models`, `lab.core`, `lab.runs`, `lab.data`, `lab.planning` and `lab.training`.
 """

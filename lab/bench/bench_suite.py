@@ -9,20 +9,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.bench.bench_history import BenchRow
-from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
-from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
-from lab.bench.watch_overhead import WatchedTraining
+from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
+from lab.bench.timed_process import TimedProcess, comparison, ratio, time_in_turns
 from lab.core.detached_process import KEEP_FREED_MEMORY, OPENMP_SPIN
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_SIZES, default_batch
 from lab.planning.device import default_threads
-from lab.runs.home_folder import demo
+from lab.runs.home_folder import demo, source_checkout
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
-OWN_WORKER, THIRD_PARTY_WORKER = "lab.bench.bench_worker", "lab.bench.third_party_worker"
+OWN_WORKER = "lab.bench.bench_worker"
 ROUNDS = 5
 FEW = 3
 """Rounds of long measurements that are compared with nothing."""
@@ -123,7 +122,7 @@ class BenchSuite:
             job = {"kind": "nanogpt", "folder": str(self.nanogpt), "shape": asdict(shape), "batch": NANOGPT_BATCH}
             own, theirs = (
                 self.trainer(name, shape, batch, optimizer),
-                TimedProcess("nanoGPT", THIRD_PARTY_WORKER, job, self.plain),
+                TimedProcess("nanoGPT", comparison("third_party_worker"), job, self.plain),
             )
             with own, theirs:
                 time_in_turns([own, theirs], ROUNDS)
@@ -132,7 +131,7 @@ class BenchSuite:
     def _generation(self) -> Iterator[BenchRow]:
         micro = PRESETS["micro"].config(VOCABULARY_SIZES["micro"])
         gpt2 = PRESETS["gpt2"].config(FIXED_VOCABULARY_SIZES["gpt2"])
-        with_other = importlib.util.find_spec("transformers") is not None
+        with_other = importlib.util.find_spec("transformers") is not None and source_checkout() is not None
         for name, shape, tokens in (("micro", micro, WRITTEN), ("gpt2", gpt2, WRITTEN // 2)):
             self.say(f"writing with {name}")
             job = {"shape": asdict(shape), "prompt": PROMPT, "tokens": tokens}
@@ -153,7 +152,10 @@ class BenchSuite:
 
     def _hugging_face(self, threads: int, job: dict[str, object]) -> TimedProcess:
         return TimedProcess(
-            f"Hugging Face, {threads}", THIRD_PARTY_WORKER, {"kind": "hugging face", "threads": threads} | job, self.plain
+            f"Hugging Face, {threads}",
+            comparison("third_party_worker"),
+            {"kind": "hugging face", "threads": threads} | job,
+            self.plain,
         )
 
     def _trace_and_tokenizer(self) -> Iterator[BenchRow]:

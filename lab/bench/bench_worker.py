@@ -8,18 +8,31 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from lab.bench.random_tokens import random_tokens
+from lab.data.token_file import Ids
 from lab.planning.autotune import choose_compute
+from lab.planning.device import choose_device
 from lab.runs.run_schema import TrainConfig
+from lab.training.acceleration.batch_feed import BatchFeed
+from lab.training.acceleration.compilation import compile_parts
+from lab.training.acceleration.loss_scaling import LossScaler
+from lab.training.trainer_state import TrainerState
 from models.config import ModelConfig, OptimizerName
-from models.gpt import GPT
+from models.gpt import GPT, autocast
 from models.optimizers import make_optimizer, set_muon_dtype
 from models.parameter_count import flops_per_token
+
+
+def random_tokens(vocab_size: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Token ids of this shape, uniform over the vocabulary; speed does not depend on the tokens."""
+    return np.random.default_rng(seed).integers(vocab_size, size=shape, dtype=np.int64)
+
 
 CLIP = 1.0
 LEAST_SECONDS = 0.4
@@ -32,7 +45,8 @@ Work = Callable[[], float]
 def main() -> None:
     """Serve rounds until the input ends."""
     job = json.loads(sys.argv[1])
-    torch.set_num_threads(job.pop("threads"))
+    if "threads" in job:
+        torch.set_num_threads(job.pop("threads"))
     torch.set_float32_matmul_precision("high")
     seconds = job.pop("seconds", LEAST_SECONDS)
     kind = job.pop("kind")
@@ -167,10 +181,58 @@ def tokenizing(text: str) -> tuple[Work, dict[str, Any]]:
     return work, {"vocabulary": tokenizer.vocab_size}
 
 
+@dataclass(frozen=True)
+class RandomBatches:
+    """The same eight batches of random tokens, again and again."""
+
+    ids: Ids
+
+    def at(self, step: int) -> tuple[Ids, Ids]:
+        windows = self.ids[step % len(self.ids)]
+        return windows[:, :-1].copy(), windows[:, 1:].copy()
+
+
+def gpu_training(shape: dict[str, Any], batch: int, device: str, home: str, *, compiled: bool) -> tuple[Work, dict[str, Any]]:
+    """Tokens per second of training steps as the trainer computes them, with AdamW, which is nanoGPT's optimizer, too."""
+    config = ModelConfig(**shape)
+    where = choose_device(device)
+    chosen = choose_compute(config, TrainConfig(batch=batch), where, Path(home))
+    model = GPT(config, seed=1).to(where)
+    model.set_attention_kernel(chosen.attention)
+    if compiled:
+        compile_parts(model)
+    optimizer = make_optimizer(model, 1e-4)
+    scaler = LossScaler(TrainerState(precision=chosen.precision), model, optimizer)
+    feed = BatchFeed(RandomBatches(random_tokens(config.vocab_size, (8, batch, config.context + 1))), where)
+    step = 0
+
+    def work() -> float:
+        nonlocal step
+        ids, targets = feed.at(step)
+        step += 1
+        model.zero_grad(set_to_none=True)
+        with autocast(chosen.precision, where.type):
+            loss = model.loss(ids, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        feed.prepare(step)
+        float(loss.detach())
+        scaler.unscale()
+        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP))
+        overflow = scaler.is_overflow(0.0, norm)
+        if not overflow:
+            optimizer.step()
+        scaler.end_step(skipped=overflow, applied=not overflow)
+        return float(batch * config.context)
+
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+    return work, {"flops_per_token": flops_per_token(config), "precision": chosen.precision, "name": name}
+
+
 JOBS: dict[str, Callable[..., tuple[Work, dict[str, Any]]]] = {
     "gemm": gemm,
     "reading": reading,
     "training": training,
+    "training on a GPU": gpu_training,
     "writing": writing,
     "forward": forward,
     "tracing": tracing,

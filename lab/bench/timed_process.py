@@ -1,5 +1,10 @@
-"""Processes timed against each other in turns: while one works the others wait."""
+"""Processes timed against each other in turns: while one works the others wait. And the end of a measurement's trainer.
 
+Comparisons with other projects stand beside the tests of a source checkout.
+"""
+
+import contextlib
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -7,17 +12,40 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import IO, Any, Self
 
+import psutil  # type: ignore[import-untyped]
+
 from lab.core.errors import UserError
+from lab.runs.home_folder import source_checkout
+from lab.runs.run_folder import Run
+
+
+def comparison(name: str) -> str:
+    """The script of a comparison with another project. Raises UserError where the lab is installed without it."""
+    checkout = source_checkout()
+    if checkout is None:
+        raise UserError("Only a source checkout of llmlab compares with nanoGPT; this one is installed without that part.")
+    return str(checkout / "tests" / "lab" / "bench" / f"{name}.py")
+
+
+def load_comparison(name: str) -> ModuleType:
+    """That script as a module. Raises UserError as `comparison`."""
+    spec = importlib.util.spec_from_file_location(name, comparison(name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass
 class TimedProcess:
     """A process that does a round of work for every line on its standard input, and answers with units and seconds.
 
-    `module` is run with `job` as its argument, in JSON; see `lab.bench.bench_worker`. `environment` is its whole environment.
+    `module`, or the script at that path, is run with `job` as its argument, in JSON; see `lab.bench.bench_worker`.
+    `environment` is its whole environment.
     """
 
     name: str
@@ -35,7 +63,8 @@ class TimedProcess:
     """What it writes to stderr."""
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-P", "-m", self.module, json.dumps(self.job)]
+        program = [self.module] if self.module.endswith(".py") else ["-m", self.module]
+        command = [sys.executable, "-P", *program, json.dumps(self.job)]
         # A pipe that nobody reads meanwhile would stop it once it is full.
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
@@ -108,3 +137,23 @@ def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Call
 def ratio(one: TimedProcess, other: TimedProcess) -> float:
     """Speed-up of `one` over `other`: the median over the rounds, each compared with the round beside it."""
     return statistics.median(a / b for a, b in zip(one.throughputs, other.throughputs, strict=True))
+
+
+END_SECONDS = 30.0
+"""Time for a trainer to save and end, before it is killed."""
+
+
+def end_trainer(run: Run) -> None:
+    """End the trainer of the run, if this process started one and it still works, and wait for it."""
+    own = [child for child in psutil.Process().children() if _trains(child, run)]
+    for child in own:
+        child.terminate()
+    for child in psutil.wait_procs(own, timeout=END_SECONDS)[1]:
+        child.kill()
+        child.wait()
+
+
+def _trains(child: psutil.Process, run: Run) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return str(run.path) in child.cmdline()
+    return False

@@ -86,6 +86,7 @@ def bench(
     """
     from lab.bench.bench_history import append
     from lab.bench.bench_history import history as read_history
+    from lab.bench.timed_process import comparison
     from lab.runs.home_folder import home
 
     if history:
@@ -104,6 +105,8 @@ def bench(
         )
     if race is not None and nanogpt is None and not gpu:
         raise click.UsageError("--race needs --against nanogpt=DIR, or --gpu.", click.get_current_context())
+    if nanogpt is not None:
+        comparison("nanogpt_race")  # refused at once, not after minutes
     with ended_by_signals(), progress_line() as say:
         report = measured(lambda: _rows(nanogpt, race, home(), say, gpu, tiny))
     if not tiny:
@@ -141,13 +144,14 @@ def _rows(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress
 
     home.mkdir(parents=True, exist_ok=True)
     if gpu:
-        from lab.bench.gpu.gpu_suite import TINY, GpuSuite, GpuWork
+        from lab.bench.gpu_suite import TINY, GpuSuite, GpuWork
 
         return GpuSuite(home, say, nanogpt, race, TINY if tiny else GpuWork()).rows()
     if race is not None and nanogpt is not None:
-        from lab.bench.nanogpt_race import run
+        from lab.bench.timed_process import load_comparison
 
-        return run(nanogpt, race, say)
+        rows: Iterator[BenchRow] = load_comparison("nanogpt_race").run(nanogpt, race, say)
+        return rows
     return BenchSuite(home, say, nanogpt).rows()
 
 

@@ -22,7 +22,7 @@ import plotext
 
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import BenchSuite
-from lab.bench.first_paint import LISTED, TimedApp
+from lab.bench.screen_timing import LISTED, TimedApp
 from lab.bench.timed_process import time_in_turns
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.errors import UserError

@@ -15,20 +15,19 @@ import psutil
 import pytest
 import torch
 
-from lab.bench import bench_worker, third_party_worker
+from lab.bench import bench_worker
 from lab.bench.bench_history import BenchReport, BenchRow, append, history, series
 from lab.bench.bench_worker import JOBS
-from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
-from lab.bench.nanogpt_race import RECIPE
+from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
-from lab.bench.watch_overhead import WatchedTraining
 from lab.cli.command_registry import run
 from lab.cli.commands.bench_command import described
 from lab.core.detached_process import DetachedProcess
 from lab.core.errors import UserError
-from tests.lab.bench import preparation_worker
+from tests.lab.bench import preparation_worker, third_party_worker
 from tests.lab.bench.conftest import Serve
 from tests.lab.bench.growth_curves import _growth_rows, growth_plot
+from tests.lab.bench.nanogpt_race import RECIPE
 from tests.lab.bench.preparation_bench import ENVIRONMENT, WORKER, write_varied_text
 from tests.lab.training.module_forker import ModuleForker
 
@@ -174,9 +173,9 @@ def test_watching_lets_the_training_run_with_the_lab_open_and_halted(
 
     monkeypatch.setattr("lab.training.start_trainer.DetachedProcess", forked)
     small = {"text": "stories:60kB", "preset": "nano", "steps": 1_000_000, "layers": 1, "threads": 1}
-    monkeypatch.setattr("lab.bench.watch_overhead.TRAINED", small)
-    monkeypatch.setattr("lab.bench.watch_overhead.WARM_UP", 0.0)
-    monkeypatch.setattr("lab.bench.watch_overhead.CATCH_UP", 0.0)
+    monkeypatch.setattr("lab.bench.screen_timing.TRAINED", small)
+    monkeypatch.setattr("lab.bench.screen_timing.WARM_UP", 0.0)
+    monkeypatch.setattr("lab.bench.screen_timing.CATCH_UP", 0.0)
     with WatchedTraining() as watching:
         watching.turn(0.3)
         trainer, lab = watching.processes
@@ -273,9 +272,18 @@ def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], h
         assert error.count("\n") == 1
 
 
+def test_only_a_checkout_compares_with_other_projects(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.py").write_text("")
+    monkeypatch.setattr("lab.bench.timed_process.source_checkout", lambda: None)
+    for rest in ([], ["--gpu"], ["--race", "stories"]):
+        assert run(["bench", "--against", f"nanogpt={tmp_path}", *rest]) == 2
+        assert "Only a source checkout of llmlab compares" in capsys.readouterr().err
+
+
 def test_the_bench_imports_no_torch_before_its_processes_do() -> None:
-    modules = ("bench_suite", "nanogpt_race")
-    imports = "".join(f"import lab.bench.{name}; " for name in modules)
-    code = f"{imports}import sys, lab.cli.commands.bench_command; sys.exit('torch' in sys.modules)"
+    imports = "import sys, lab.cli.commands.bench_command, lab.bench.bench_suite as suite, lab.bench.timed_process as timed"
+    code = f"{imports}; timed.load_comparison('nanogpt_race'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
     assert "--compile=False" in RECIPE

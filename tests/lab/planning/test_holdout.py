@@ -141,11 +141,8 @@ def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text
     assert [config.data for config in again] == [config.data for config in first]
 
 
-def _settled(corpus: Any) -> Any:
+def _settled(stamp: Any) -> Any:
     """The stamp of files that were written long ago."""
-    from lab.planning.preparation.prepare_text import text_stamp
-
-    stamp = text_stamp(corpus)
     return stamp and stamp._replace(changed=0.0)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import ShowProgress
-from lab.bench.end_trainer import end_trainer
+from lab.bench.timed_process import end_trainer
 from lab.core.detached_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.number_format import duration
@@ -34,6 +34,7 @@ RECIPE = (
     "--batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000 --lr_decay_iters=2000 --dropout=0.0"
 )
 """The recipe for a laptop in nanoGPT's README."""
+WORKER = str(Path(__file__).with_name("third_party_worker.py"))
 LINKED = ("train.py", "model.py", "configurator.py", "config")
 OVERHEAD = 6.0
 """Seconds that llmlab's process takes before and after training, subtracted from its training time."""
@@ -75,14 +76,17 @@ def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float
     checkpoint = str(folder / "nanogpt.safetensors")
     arguments = [*RECIPE.split(), "--dataset=race", "--out_dir=out"]
     work = {"kind": "train", "folder": str(checkout), "arguments": arguments, "checkpoint": checkpoint}
-    command = [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(work)]
+    command = [sys.executable, "-P", WORKER, json.dumps(work)]
     trained = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     wall = time.monotonic() - started
     if trained.returncode:
         raise UserError(f"nanoGPT failed: {(trained.stderr.strip().splitlines() or ['no message'])[-1]}")
     job = {"kind": "validate", "folder": str(checkout), "checkpoint": checkpoint, "ids": str(data / "val.bin")}
     asked = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(job)], capture_output=True, text=True, check=True
+        [sys.executable, "-P", WORKER, json.dumps(job)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return float(asked.stdout.split()[-1]), wall
 
@@ -102,7 +106,7 @@ def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
         raise UserError(f"llmlab's training failed: {ours.status().message}")
     job = {"kind": "ours", "run": str(ours.path)}
     asked = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(job)],
+        [sys.executable, "-P", WORKER, json.dumps(job)],
         capture_output=True,
         text=True,
         check=True,

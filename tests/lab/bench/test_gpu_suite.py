@@ -11,15 +11,15 @@ from typing import Self
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from lab.bench import bench_worker
 from lab.bench.bench_worker import JOBS
-from lab.bench.gpu import gpu_worker
-from lab.bench.gpu.gpu_suite import TINY, GpuSuite
-from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
+from lab.bench.gpu_suite import TINY, GpuSuite
 from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from tests.lab.bench.conftest import Serve
+from tests.lab.bench.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
 from tests.lab.conftest import TALE, Call
 
 BENCH = """
@@ -49,7 +49,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_without_a_gpu_it_says_that_it_needs_one(llmlab: Call, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.bench.gpu.gpu_suite.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
+    monkeypatch.setattr("lab.bench.gpu_suite.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
     llmlab("bench", "--gpu").assert_mistake("needs an NVIDIA GPU, and this machine shows no NVIDIA GPU", "--tiny")
 
 
@@ -63,7 +63,7 @@ class TimedHere(TimedProcess):
 
     def __enter__(self) -> Self:
         job = {name: value for name, value in self.job.items() if name not in ("seconds", "threads", "kind")}
-        self._work, self.info = (JOBS[self.job["kind"]] if "kind" in self.job else gpu_worker.training)(**job)
+        self._work, self.info = JOBS[self.job["kind"]](**job)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -79,12 +79,13 @@ class TimedHere(TimedProcess):
 
 @pytest.fixture
 def timed_here(same_precision: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.bench.gpu.gpu_suite.TimedProcess", TimedHere)
+    monkeypatch.setattr("lab.bench.gpu_suite.TimedProcess", TimedHere)
 
 
 def test_the_worker_trains_for_every_line_that_it_reads(home: Path, serve: Serve) -> None:
-    job = {"shape": asdict(TINY.shape), "batch": 2, "device": "cpu", "compiled": False, "home": str(home), "seconds": 0.01}
-    info, *answers = serve(gpu_worker, job, rounds=2)
+    job = {"kind": "training on a GPU", "shape": asdict(TINY.shape), "batch": 2, "device": "cpu", "compiled": False}
+    job |= {"home": str(home), "seconds": 0.01}
+    info, *answers = serve(bench_worker, job, rounds=2)
     assert info["name"] == "cpu"
     assert [answer["units"] % 32 for answer in answers] == [0, 0]
     assert min(answer["units"] for answer in answers) > 0
@@ -105,7 +106,7 @@ def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(
     timed_here: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lab.bench.gpu.gpu_suite.start_trainer", train_here)
+    monkeypatch.setattr("lab.bench.gpu_suite.start_trainer", train_here)
     done = llmlab("bench", "--gpu", "--tiny", "--against", f"nanogpt={checkout}", "--json")
     assert done.code == 0, done.err
     rows = {(row["group"], row["name"]): row for row in json.loads(done.out)["rows"]}
@@ -132,7 +133,7 @@ def text(tmp_path: Path) -> Path:
 def test_a_loss_that_is_not_reached_is_said_once_the_run_has_finished(
     home: Path, text: Path, train_here: Callable[[Run], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.bench.gpu.gpu_suite.start_trainer", train_here)
+    monkeypatch.setattr("lab.bench.gpu_suite.start_trainer", train_here)
     phase, seems = Run.phase, iter(["training"])
     monkeypatch.setattr(Run, "phase", lambda run: next(seems, "") or phase(run))  # and is waited for
     (row,) = GpuSuite(home, lambda words: None, None, str(text), TINY)._time_to_loss()
@@ -147,8 +148,8 @@ def test_a_signal_ends_the_trainer_of_a_measurement_too(home: Path, text: Path, 
         assert psutil.pid_exists(pids[0])
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("lab.bench.gpu.gpu_suite._first_below", ended_from_outside)
-    monkeypatch.setattr("lab.bench.end_trainer.END_SECONDS", 0.1)  # it has not yet loaded torch, and then is killed
+    monkeypatch.setattr("lab.bench.gpu_suite._first_below", ended_from_outside)
+    monkeypatch.setattr("lab.bench.timed_process.END_SECONDS", 0.1)  # it has not yet loaded torch, and then is killed
     with pytest.raises(SystemExit, match="143"), ended_by_signals():
         GpuSuite(home, lambda words: None, None, str(text), TINY)._own_time(str(text), 0.0)
     assert not psutil.pid_exists(pids[0])

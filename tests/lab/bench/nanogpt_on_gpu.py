@@ -7,9 +7,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from lab.bench.gpu_suite import Evaluated
 from lab.core.errors import UserError
 
 ITERATION = re.compile(r"time per iteration: ([\d.]+)ms")
@@ -18,14 +18,6 @@ EVALUATION = re.compile(r"step (\d+): train loss [\d.]+, val loss ([\d.]+)")
 """A line of train.py."""
 LAST_LINES = 3
 """Lines of a failure that are looked through for its reason."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A validation loss, in nats per token, and the seconds from the start of the process until it was known."""
-
-    seconds: float
-    loss: float
 
 
 def iteration_seconds(checkout: Path, arguments: Sequence[str]) -> float:

@@ -16,9 +16,7 @@ from typing import Any
 import msgspec
 
 from lab.bench.bench_history import BenchRow
-from lab.bench.end_trainer import end_trainer
-from lab.bench.gpu.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
-from lab.bench.timed_process import TimedProcess, time_in_turns
+from lab.bench.timed_process import TimedProcess, end_trainer, load_comparison, time_in_turns
 from lab.core.detached_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.machine import cores, has_cuda, no_cuda_reason
@@ -31,6 +29,15 @@ from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
 from models.config import PRESETS, ModelConfig
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A validation loss, in nats per token, and the seconds from the start of the process until it was known."""
+
+    seconds: float
+    loss: float
+
 
 README_LOSS = 1.4697
 """Lowest validation loss of the recipe for a GPU in nanoGPT's README, in nats per character."""
@@ -118,9 +125,15 @@ class GpuSuite:
     def _training(self) -> Iterator[BenchRow]:
         work = self.work
         self.say(f"training {work.model}")
-        job = {"shape": asdict(work.shape), "batch": work.batch, "device": work.device, "compiled": work.compiled}
+        job = {
+            "kind": "training on a GPU",
+            "shape": asdict(work.shape),
+            "batch": work.batch,
+            "device": work.device,
+            "compiled": work.compiled,
+        }
         job |= {"home": str(self.home), "seconds": work.seconds}
-        own = TimedProcess("training on the GPU", "lab.bench.gpu.gpu_worker", job, torch_environment(None))
+        own = TimedProcess("training on the GPU", "lab.bench.bench_worker", job, torch_environment(None))
         with own:
             time_in_turns([own], work.rounds)
         tokens, info = work.batch * work.shape.context, own.info
@@ -139,7 +152,8 @@ class GpuSuite:
         arguments = (*work.bench_arguments, f"--dtype={DTYPES[info['precision']]}")
         arguments += (f"--batch_size={work.batch}", f"--block_size={work.shape.context}")
         try:
-            theirs = tokens / statistics.median(iteration_seconds(self.nanogpt, arguments) for _ in range(work.rounds))
+            measure = load_comparison("nanogpt_on_gpu").iteration_seconds
+            theirs = tokens / statistics.median(measure(self.nanogpt, arguments) for _ in range(work.rounds))
         except UserError as error:
             yield row(work.model, own.throughput, None)  # ours is measured, whatever became of theirs
             if work.device == "cuda":
@@ -158,7 +172,8 @@ class GpuSuite:
         target, theirs = README_LOSS, None
         if self.nanogpt is not None:
             self.say("nanoGPT's Shakespeare recipe")
-            lowest = min(evaluations(self.nanogpt, self.work.train_arguments), key=lambda each: each.loss)
+            evaluations = load_comparison("nanogpt_on_gpu").evaluations(self.nanogpt, self.work.train_arguments)
+            lowest: Evaluated = min(evaluations, key=lambda each: each.loss)
             target, theirs = lowest.loss, lowest.seconds
             yield BenchRow("time to a loss", "nanoGPT", theirs, "s", note=f"validation loss {fixed(target, 4)}, its lowest")
         self.say(f"llmlab to a validation loss of {fixed(target, 4)}")

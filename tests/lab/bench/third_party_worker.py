@@ -1,4 +1,4 @@
-"""Worker process that measures other projects: `python -P -m lab.bench.third_party_worker JOB`, which serves as
+"""Worker process that measures other projects: `python -P third_party_worker.py JOB`, which serves as
 `lab.bench.bench_worker` does. nanoGPT is read from the user's own checkout, in this process only.
 
 The validation jobs of a race print one number, in nats per character, over the whole validation part.
@@ -18,8 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from lab.bench.bench_worker import CLIP, LEAST_SECONDS, Work, serve
-from lab.bench.random_tokens import random_tokens
+from lab.bench.bench_worker import CLIP, LEAST_SECONDS, Work, random_tokens, serve
 
 ARGUMENTS = "model_args"
 """Metadata key of nanoGPT's shape in its checkpoint, as JSON."""
