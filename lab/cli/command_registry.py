@@ -7,9 +7,13 @@ from typing import Any
 
 import click
 
-from lab.cli.exit_codes import INTERRUPTED, MISTAKE
 from lab.cli.visible_output import make_terminals_visible
 from lab.core.visible_text import shortened
+
+FAILED = 1
+MISTAKE = 2
+INTERRUPTED = 130
+
 
 COMMANDS = (
     "train",
@@ -36,8 +40,8 @@ COMMANDS = (
     "bench",
 )
 """In the order of the help; each is in a module of `lab.cli.commands`."""
-FOLDERS = {"import": "hugging_face.", "export": "hugging_face.", "serve": "serve."}
-"""Those whose module is in a package inside it."""
+MODULES = {"pause": "stop", "delete": "rename", "import": "hugging_face", "export": "hugging_face"}
+"""Those whose module has another name."""
 
 MISTAKES = {
     ("lab.core.errors", "UserError"),
@@ -67,7 +71,7 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         function = f"{name}_" if keyword.iskeyword(name) else name
-        command = getattr(import_module(f"lab.cli.commands.{FOLDERS.get(name, '')}{name}_command"), function)
+        command = getattr(import_module(f"lab.cli.commands.{MODULES.get(name, name)}_command"), function)
         assert isinstance(command, click.Command)
         return command
 

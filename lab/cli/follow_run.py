@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.exit_codes import FAILED, INTERRUPTED
+from lab.cli.command_registry import FAILED, INTERRUPTED
 from lab.cli.visible_output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from lab.cli.command_registry import complain
-from lab.cli.exit_codes import FAILED, INTERRUPTED
+from lab.cli.command_registry import FAILED, INTERRUPTED, complain
 from lab.cli.number_types import Within
 from lab.cli.table_output import table_of, wrapped, write_json
 from lab.core import number_format

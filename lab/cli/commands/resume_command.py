@@ -4,8 +4,7 @@ import shlex
 
 import click
 
-from lab.cli.command_registry import complain
-from lab.cli.exit_codes import FAILED
+from lab.cli.command_registry import FAILED, complain
 from lab.cli.follow_run import follow, following_options, start_and_follow
 from lab.cli.number_types import Within
 from lab.core.errors import UserError

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from lab.cli.command_registry import complain
-from lab.cli.exit_codes import FAILED, INTERRUPTED
+from lab.cli.command_registry import FAILED, INTERRUPTED, complain
 from lab.cli.follow_run import shows_bar
 from lab.cli.number_types import Within
 from lab.cli.table_output import table_of, wrapped, write_json

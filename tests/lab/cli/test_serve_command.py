@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from lab.cli.commands.serve import serve_command
+from lab.cli.commands import serve_command
 from lab.core.errors import UserError
 from tests.e2e.screen_grid import ScreenGrid
 from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
@@ -50,7 +50,7 @@ def serving(folder: Path, seconds_to_quit: float | None = None) -> Iterator[Serv
     environment |= {"LLMLAB_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1", "LLMLAB_WARM_UP": "0"}
     begin = ["-m", "lab.cli"]
     if seconds_to_quit is not None:
-        hurry = f"from lab.cli.commands.serve import lab_process; lab_process.SECONDS_TO_QUIT = {seconds_to_quit}"
+        hurry = f"from lab.cli import lab_server; lab_server.SECONDS_TO_QUIT = {seconds_to_quit}"
         begin = ["-c", f"{hurry}; from lab.cli import main; raise SystemExit(main())"]
     command = [sys.executable, "-P", *begin, "serve", "--port", "0", "--host", "Hub.example"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -273,7 +273,7 @@ async def test_a_flooded_lab_and_a_stopped_one_end_with_their_server(tmp_path: P
 
 def test_all_of_a_paste_is_handed_over_and_the_start_of_any_other_input() -> None:
     pytest.importorskip("textual_serve")
-    from lab.cli.commands.serve.lab_process import MOST_TYPED, PASTE_END, PASTE_START, bounded_input
+    from lab.cli.lab_server import MOST_TYPED, PASTE_END, PASTE_START, bounded_input
 
     long = "a\x1b[1m" * MOST_TYPED
     pasted = f"{PASTE_START}{long}{PASTE_END}"
@@ -324,6 +324,6 @@ def test_missing_extra_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: py
     from lab.cli.command_registry import run
 
     monkeypatch.setitem(sys.modules, "textual_serve", None)
-    monkeypatch.delitem(sys.modules, "lab.cli.commands.serve.lab_server", raising=False)
+    monkeypatch.delitem(sys.modules, "lab.cli.lab_server", raising=False)
     assert run(["serve", "--port", "0"]) == 2
     assert "pip install 'llmlab[web]'" in capsys.readouterr().err

@@ -133,7 +133,8 @@ def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text
     monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
     for path in text.parent.glob("*.txt"):
         os.utime(path, (1e9, 1e9))
-    monkeypatch.setattr(prepare_text, "text_stamp", lambda corpus: _settled(corpus))
+    text_stamp = prepare_text.text_stamp
+    monkeypatch.setattr(prepare_text, "text_stamp", lambda corpus: _settled(text_stamp(corpus)))
     asks = [{}, {"val_share": 0.3}, {"split_seed": 1}, {"split_seed": 2}, {"validation": str(text.parent / "other.txt")}]
     first = [prepare_run(request(text, tokenizer="bpe", vocab=300, **asked)).config for asked in asks]
     assert len({config.data.tokens_sha256 for config in first}) == len(asks)

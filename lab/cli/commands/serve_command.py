@@ -8,7 +8,7 @@ import socket
 
 import click
 
-from lab.cli.exit_codes import INTERRUPTED
+from lab.cli.command_registry import INTERRUPTED
 from lab.cli.number_types import Within
 from lab.core.errors import UserError
 from lab.core.limits import Limit
@@ -31,7 +31,7 @@ def serve(port: int, hosts: tuple[str, ...]) -> int:
     extra `web`: pip install 'llmlab[web]'.
     """
     try:
-        from lab.cli.commands.serve.lab_server import LabServer
+        from lab.cli.lab_server import LabServer
     except ModuleNotFoundError as error:
         if error.name not in ("aiohttp", "textual_serve"):
             raise

@@ -1,1 +1,0 @@
-"""Commands for models in the layout of Hugging Face."""
