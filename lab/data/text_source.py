@@ -38,7 +38,7 @@ from lab.runs.run_schema import DEFAULT_RULES
 PIPE_WAIT_SECONDS = 0.5
 """Time that the writer of a named pipe may take before `on_wait` is called."""
 FILE_URI = "file://"
-EACH_ITS_OWN = "auto"
+DETECTED_PER_FILE = "auto"
 """The encoding of a text whose files have different ones: each is read as it is detected."""
 
 
@@ -79,7 +79,7 @@ def open_corpus(
     Raises:
         UserError: if there is no text there, or it cannot be read.
     """
-    encoding = None if encoding in (None, EACH_ITS_OWN) else check_encoding(encoding)
+    encoding = None if encoding in (None, DETECTED_PER_FILE) else check_encoding(encoding)
     sources = sources_of(source)
     if not sources:
         raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
@@ -97,7 +97,7 @@ def open_corpus(
     corpus = Corpus(
         f"{first.name} and {len(others):,} more" if others else first.name,
         joined_source(each.source for each in (first, *others)),
-        encoding if encoding and len(documents) > 1 else encodings.pop() if len(encodings) == 1 else EACH_ITS_OWN,
+        encoding if encoding and len(documents) > 1 else encodings.pop() if len(encodings) == 1 else DETECTED_PER_FILE,
         sum(document.size for document in documents),
         lambda: _parts(documents, undecodable),
         first.entropy_bits_per_byte if is_as_made else None,

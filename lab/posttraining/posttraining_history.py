@@ -10,7 +10,7 @@ from lab.posttraining.work_folder import WorkFolder
 from lab.runs.metrics_log import LineReader
 
 MOST_LINES = 1_000_000
-"""Lines that are kept of a file, so that one that nobody made fills no memory."""
+"""Most lines that are kept of a file, so that a damaged one does not fill the memory."""
 
 TIMED_ROUNDS = 5
 """Rounds whose time gives that of those to come."""

@@ -30,7 +30,7 @@ STORY_SEED = 0x5707
 """Seed of these stories, the same for all post-trainings."""
 TIMED_ROUNDS = 3
 """Rounds after which the time of all is estimated."""
-BOTH_LEASHES = 2.4
+TIME_OF_BOTH_POLICIES = 2.4
 """Time of all rounds, with and without the penalty, as a multiple of those with it: without, answers grow longer."""
 
 
@@ -103,7 +103,7 @@ class PosttrainingJob:
         for line in reinforce(policy, reference, self._answerer, asked, rounds, self._stories, settings, name):
             if line.round >= TIMED_ROUNDS and name == "rl":
                 each = (self.seconds - began) / line.round
-                most = min(rounds, max(line.round, int((settings.seconds - began) / (BOTH_LEASHES * each))))
+                most = min(rounds, max(line.round, int((settings.seconds - began) / (TIME_OF_BOTH_POLICIES * each))))
             self._log(msgspec.structs.replace(line, rounds=most, seconds=self.seconds))
             if line.round >= most:
                 return line.round

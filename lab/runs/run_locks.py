@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 LOOK_SECONDS = 0.5
-"""Longest time for which a lock may seem taken because somebody looks whether it is, who waits for a core meanwhile."""
+"""Longest time for which a lock may seem taken because a process that checks it is waiting for a core."""
 POLL_SECONDS = 0.01
 
 

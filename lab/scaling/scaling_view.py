@@ -15,7 +15,7 @@ from models.parameter_count import parameter_count
 
 ALIKE = 0.005
 """Relative difference of losses up to which two sizes are called alike."""
-STRAIGHT = 0.1
+MOST_MISFIT_OF_A_LINE = 0.1
 """Misfit of a law up to which its points lie on a line, as far as a plot shows."""
 CLOSE = 0.05
 """Relative error of a prediction up to which it came true."""
@@ -301,7 +301,7 @@ def _trust(fitted: FittedLaw, name: str, without: str) -> str:
     if law.exponent <= 0:
         return f"{name} does not fall, so that it predicts nothing of use."
     off = probability(law.misfit, 0)
-    bent = f" Its points lie {off} off it on average: they are on no straight line." if law.misfit > STRAIGHT else ""
+    bent = f" Its points lie {off} off it on average: they are on no straight line." if law.misfit > MOST_MISFIT_OF_A_LINE else ""
     if test is None:
         return bent.strip().replace("Its", f"{name}: its", 1)
     error = f"{probability(abs(test.error), 0)}{' of what is above the floor' if test.floor else ''}"

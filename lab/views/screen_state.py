@@ -1,4 +1,4 @@
-"""Screen state: which mode, page, run and place of the model somebody looks at, so that the same can be shown again."""
+"""Screen state: the mode, page, run and place in the model that are shown, so that they can be shown again."""
 
 from typing import Annotated, Any
 

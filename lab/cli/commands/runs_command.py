@@ -49,7 +49,7 @@ class RunEntry(msgspec.Struct, kw_only=True):
     final: FinalEvaluation | None = None
     """The last weights on the whole validation part, or a large sample of it; null before the end."""
     final_best: FinalEvaluation | None = None
-    """The same of the best weights, which are opened by default."""
+    """That of the best weights, which are opened by default."""
     device: str = ""
     host: str = ""
     """The machine that trains it, or did last; with several ranks that of rank 0."""

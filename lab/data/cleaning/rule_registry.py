@@ -226,7 +226,7 @@ def clean_documents(
     parts: Iterable[DocumentPart], rules: Sequence[str], meter: FunnelMeter | None = None
 ) -> Iterator[DocumentPart]:
     """The documents as the rules leave them. A part without text says how much has been read while a rule holds text back, or
-    that a document begins of which nothing is left.
+    that a document begins that has no text left.
 
     `meter` measures what each rule takes.
 
