@@ -21,7 +21,7 @@ class BenchRow(msgspec.Struct, frozen=True, omit_defaults=True):
     against: str = ""
     note: str = ""
     size: int | None = None
-    """Size of the work, for figures of `lab.bench.growth_curves`; they are left out of the plots of the history."""
+    """Size of the work, for figures of `tests.lab.bench.growth_curves`; they are left out of the plots of the history."""
 
 
 class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
