@@ -54,7 +54,7 @@ def test_it_begins_with_the_weights_shape_and_tokenizer_of_its_base(text: Path, 
     assert config.start is not None
     assert (config.start.base, config.start.base_step) == ("demo", 6000)
     theirs = load_model(demo)[0].state_dict()
-    for ours in (set_up_training(run).model.state_dict(), load_model(run, "0")[0].state_dict()):
+    for ours in (set_up_training(run).trained.model.state_dict(), load_model(run, "0")[0].state_dict()):
         assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
     summary = RunsWatcher(run.path.parent).summary(run)
     assert summary.origin == "Began with the weights of demo (step 6000)."
