@@ -77,7 +77,7 @@ class FakeEngine:
         parts += [GradientPart("position embedding", None, 0.2, None), GradientPart("token embedding", None, 0.4, None)]
         found = any(each.stage == "changes" and each.applied == asked.applied for each in self.calls)
         weight = MovingWeight("2 MLP", "W_in, layer 2: dimension 3 → neuron 7", WEIGHTS[1], 0.5, 0.5025) if found else None
-        return BackwardPass(4.0 - 0.25 * asked.applied, 1.5, errors, parts, 1.25, weight)
+        return BackwardPass(4.0 - 0.25 * asked.applied, 1.5, "one-hot", errors, parts, 1.25, weight)
 
     def view(self, asked: OneStepParams, position: int) -> View:
         rows = [[Cell(ref.split(".")[0]), Cell("0.1", 0.1, ref), Cell("0.2", 0.2, ref)] for ref in WEIGHTS]

@@ -62,7 +62,7 @@ def test_errors_grow_to_both_sides_of_an_axis_and_what_does_not_fit_goes_into_th
 
 
 def test_an_error_of_nothing_at_all_has_no_bar() -> None:
-    sure = BackwardPass(0.0, 0.0, [LogitError("a", 0.0)], [], 0.0, None)
+    sure = BackwardPass(0.0, 0.0, "one-hot", [LogitError("a", 0.0)], [], 0.0, None)
     assert "█" not in texts(error_lines(sure, "“a”", 40, 5))[1]
 
 
