@@ -70,6 +70,7 @@ async def test_the_next_call_takes_the_place_of_one_that_was_not_made(trips: int
 
 REMOVALS = 1_500
 AT_ONCE = 60
+IN_A_BOX = 5
 
 
 class Answered(Static):
@@ -91,12 +92,13 @@ async def test_a_widget_that_is_removed_is_touched_by_no_late_answer() -> None:
     app: App[None] = App()
     async with app.run_test():
         for _ in range(REMOVALS // AT_ONCE):
-            boxes = [Vertical(Answered()) for _ in range(AT_ONCE)]
-            await app.mount(*boxes)
-            for box in boxes:
-                box.query_one(Answered).ask(chance.random() / 2_000)
-            for box in chance.sample(boxes, AT_ONCE):
-                (box if chance.random() < 0.5 else box.query_one(Answered)).remove()
+            widgets = [Answered() for _ in range(AT_ONCE)]
+            await app.mount(*(Vertical(*widgets[at : at + IN_A_BOX]) for at in range(0, AT_ONCE, IN_A_BOX)))
+            for widget in widgets:
+                widget.ask(chance.random() / 2_000)
+            for widget in chance.sample(widgets, AT_ONCE):
+                box = widget.parent
+                (box if isinstance(box, Vertical) and chance.random() < 1 / IN_A_BOX else widget).remove()
                 for _ in range(chance.randrange(4)):
                     await asyncio.sleep(0)
             await app.screen.remove_children()
