@@ -145,7 +145,7 @@ async def test_a_new_screen_parses_no_styles_again_and_all_are_kept(monkeypatch:
     async with app.run_test() as pilot:
         again: list[object] = []
         monkeypatch.setattr(Stylesheet, "reparse", lambda stylesheet: again.append(stylesheet))
-        await app.push_screen(Resized())
+        await app.switch_mode("learn")
         await pilot.pause()
         assert not again
         for number in range(70):  # Textual keeps 64
