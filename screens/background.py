@@ -12,6 +12,8 @@ from textual.message_pump import MessagePump
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
+from screens.terminal.textual_internals import is_being_removed
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -34,7 +36,7 @@ async def still_wanted(answer: Awaitable[R]) -> R:
     try:
         return await answer
     finally:
-        if get_current_worker().node._pruning:
+        if is_being_removed(get_current_worker().node):
             raise asyncio.CancelledError
 
 

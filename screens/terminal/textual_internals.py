@@ -170,6 +170,11 @@ class QuickScreen(Screen[None]):
             super()._screen_resized(size)
 
 
+def is_being_removed(node: DOMNode) -> bool:
+    """True from the moment that its removal begins; Textual cancels its work only when its children have gone already."""
+    return node._pruning
+
+
 def tell_changes(widget: Widget) -> None:
     """Tell the screen at once what has changed inside: else a key paints its text first, and the answer 8 to 18 ms later."""
     for each in widget.walk_children(Widget):
