@@ -5,7 +5,8 @@ than 5 ms has no place here. The tests fail when Textual changes any of them.
 """
 
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 from weakref import ref
 
 import rich.text
@@ -122,6 +123,14 @@ def _render(strip: Strip, console: Console) -> str:
     return _draw(Strip([Segment(without_hidden(text), style) for text, style, _ in strip]), console)
 
 
+_screens_behind = cast(Callable[[App[Any]], list[Screen[Any]]], cast(property, App._background_screens).fget)
+
+
+def _screens_in_sight(app: App[Any]) -> list[Screen[Any]]:
+    """Those behind the screen in front: none behind one that covers all, which Textual would paint anew for each change there."""
+    return [] if app.screen.styles.background.a == 1 else _screens_behind(app)
+
+
 def adapt_textual() -> None:
     """Paint soon and little, send only the cells that differ, and make control characters visible.
 
@@ -130,6 +139,7 @@ def adapt_textual() -> None:
     characters; here all are made visible. A widget that draws its own segments does so itself; if one forgets to, the characters
     are missing on the screen.
     """
+    App._background_screens = property(_screens_in_sight)  # type: ignore[assignment, method-assign]
     vars(textual.screen)["UPDATE_PERIOD"] = SECONDS_BETWEEN_PAINTS
     vars(textual.strip)["FIFOCache"] = lambda size: NO_CACHE
     vars(rich.text)["strip_control_codes"] = vars(textual.content)["_strip_control_codes"] = shown

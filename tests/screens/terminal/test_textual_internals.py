@@ -23,6 +23,7 @@ from textual.filter import ANSIToTruecolor
 from textual.geometry import Size
 from textual.message import Message
 from textual.messages import Update
+from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widgets import Static
 
@@ -205,3 +206,17 @@ def test_no_other_module_touches_private_names_of_textual() -> None:
             inherited = set().union(*(defined(base) for base in owner.__mro__ if base in textuals))
             touched |= {(name, each) for each in defined(owner) & inherited}
     assert {(name, each) for name, each in touched if name not in ALLOWED} == set()
+
+
+async def test_nothing_is_painted_behind_a_screen_that_covers_all() -> None:
+    class Veil(ModalScreen[None]):
+        """Lets what is behind it show."""
+
+    async with App[None]().run_test() as pilot:
+        back = pilot.app.screen
+        await pilot.app.push_screen(Screen(classes="opaque"))
+        pilot.app.screen.styles.background = "black"
+        assert pilot.app._background_screens == []
+        await pilot.app.pop_screen()
+        await pilot.app.push_screen(Veil())
+        assert pilot.app._background_screens == [back]
