@@ -85,6 +85,15 @@ def _vocabulary_table(counted: dict[str, list[int]]) -> Table:
     return Table(columns, rows, title="tokens, counted", total=total)
 
 
+def _gpt2_and_own(context: ExperimentContext) -> tuple[list[tuple[str, str, "Tokenizer"]], str]:
+    """Prefix of its measures, name and tokenizer, of GPT-2's and the run's; and a sentence if GPT-2's is missing."""
+    own = ("own_", context.run_name, context.tokenizer)
+    try:
+        return [("", "GPT-2", gpt2_tokenizer()), own], ""
+    except TokenizerError as error:
+        return [own], str(error).rstrip(".") + "."
+
+
 ENCODE_AND_DECODE_TEXT, IDS = "The big dog ran", "91, 860, 287, 11579"
 MOST = 64
 """Tokens or ids shown."""
@@ -101,13 +110,8 @@ def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
         raise UserError("The text to encode is empty: type a word.")
     measures: dict[str, Measure] = {}
     blocks: list[Block] = []
-    missing = ""
-    for prefix, name in (("", "GPT-2"), ("own_", context.run_name)):
-        try:
-            tokenizer = context.tokenizer if prefix else gpt2_tokenizer()
-        except TokenizerError as error:
-            missing = str(error).rstrip(".") + "."
-            continue
+    found, missing = _gpt2_and_own(context)
+    for prefix, name, tokenizer in found:
         encoded = tokenizer.encode(text)
         measures |= {f"{prefix}same": encoded == given, f"{prefix}encoded": ", ".join(str(id_) for id_ in encoded)}
         measures |= {f"{prefix}decoded": decoded(tokenizer, given), f"{prefix}tokens": len(encoded)}
@@ -259,28 +263,23 @@ def training_tokens(context: ExperimentContext) -> ExperimentResult:
     data = text.encode()
     measures: dict[str, Measure] = {"bytes": size, "sample_bytes": len(data)}
     rows = []
-    missing = ""
-    for prefix, name in (("", "GPT-2"), ("own_", context.run_name)):
-        try:
-            tokenizer = context.tokenizer if prefix else gpt2_tokenizer()
-        except TokenizerError as error:
-            missing = str(error).rstrip(".") + "."
-            continue
-        found = len(tokenizer.encode(text))
-        each = len(data) / found
-        measures |= {f"{prefix}bytes_per_token": each, f"{prefix}tokens": size / each, f"{prefix}sample_tokens": found}
-        rows.append((name, found, each))
+    found, missing = _gpt2_and_own(context)
+    for prefix, name, tokenizer in found:
+        number = len(tokenizer.encode(text))
+        each = len(data) / number
+        measures |= {f"{prefix}bytes_per_token": each, f"{prefix}tokens": size / each, f"{prefix}sample_tokens": number}
+        rows.append((name, number, each))
     largest = max(size / each for _, _, each in rows)
     table = Table(
         [Column("tokenizer", "left"), Column("tokens of the sample"), Column("bytes/token"), Column(f"tokens in {bytes_(size)}")],
         [
             [
                 Cell(name),
-                Cell(whole(found), value=float(found)),
+                Cell(whole(number), value=float(number)),
                 Cell(fixed(each, 2), value=each),
                 Cell(count(size / each), value=size / each, bar=size / each / largest),
             ]
-            for name, found, each in rows
+            for name, number, each in rows
         ],
         title=f"{bytes_(len(data))} of the text of {context.run_name}",
     )

@@ -183,7 +183,7 @@ class TrainingStep:
         if self.precision == "bf16":
             hidden = yield from self._in_fp32(ids)
         norms = {name: float(weight.grad.norm()) for name, weight in self.parameters.items() if weight.grad is not None}
-        clip, total = self.trained.train.clip, self.trained.clip_gradients()
+        clip, total = self.trained.train.clip, float(self.trained.clip_gradients())
         if not (abs(loss) < float("inf") and total < float("inf")):
             raise UserError(NOT_FINITE_AFTER if self.applied else NOT_FINITE)
         whole = torch.cat(hidden)

@@ -61,7 +61,8 @@ def stop_posttraining(folder: WorkFolder) -> bool:
         return False
     try:
         process = psutil.Process(begun.pid)
-        if MODULE not in process.cmdline():  # the file is input, not truth: it may name a process of something else
+        # The file is input, not truth: it may name a process of something else.
+        if not any(word.startswith(f"{__package__}.") for word in process.cmdline()):
             return False
         process.send_signal(signal.SIGTERM)
     except psutil.Error:

@@ -45,9 +45,9 @@ class ModelAsTrained:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def clip_gradients(self) -> float:
-        """Clip the gradients to the run's limit; returns their norm before."""
-        return float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip))
+    def clip_gradients(self) -> Tensor:
+        """Clip the gradients to the run's limit; returns their norm before, for which a GPU is waited for only if it is read."""
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip)
 
     def target(self, id_: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         """The distribution (V,) that a prediction of this token is trained towards: its loss has the gradient p − target."""

@@ -155,7 +155,7 @@ class Training:
         loss = self.gradient.compute(step, lr)
         self.scaler.unscale()
         norms = UpdateNorms(self.model) if is_evaluation_due(train, step + 1) else None
-        grad_norm = self.setup.trained.clip_gradients()
+        grad_norm = float(self.setup.trained.clip_gradients())
         overflow = self.scaler.is_overflow(loss, grad_norm)
         bad = state.spike_detector.is_bad(loss, 0.0 if overflow else grad_norm, self.uniform_loss)
         applied = not bad and not overflow

@@ -64,7 +64,7 @@ def time_steps(job: TimingJob) -> float:
     while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < deadline):
         started = time.perf_counter()
         gradient.compute(len(times))
-        trained.clip_gradients()
+        float(trained.clip_gradients())
         trained.optimizer.step()
         times.append(time.perf_counter() - started)
     return float(np.quantile(times[WARM_UP:] or times[1:], 0.25))
