@@ -12,9 +12,8 @@ import pytest
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
 from models.config import ModelConfig
+from tests.fixture_types import EmptyRun, TinyRun
 from tests.lab.training.module_forker import ModuleForker
-
-EmptyRun = Callable[..., Run]
 
 
 class Done(NamedTuple):
@@ -94,8 +93,6 @@ def llmlab(capfd: pytest.CaptureFixture[str]) -> Call:
 TALE = "".join(
     f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
 )
-
-TinyRun = Callable[..., Run]
 
 
 def make_small_run(text: Path, /, **settings: object) -> Run:

@@ -9,7 +9,7 @@ import os
 import pkgutil
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from lab.runs.run_schema import (
     ValidationSegments,
 )
 from models.config import PRESETS
+from tests.fixture_types import Until
 from tests.screens.pilot_waits import count_thread, paint_due, paint_later, wait_for_idle, wait_for_screen
 
 # A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
@@ -254,9 +255,6 @@ def fixed_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return MACHINE
-
-
-Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
+from tests.fixture_types import Call
 from tests.lab.bench.conftest import Serve
 from tests.lab.bench.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
-from tests.lab.conftest import TALE, Call
+from tests.lab.conftest import TALE
 
 BENCH = """
 import sys

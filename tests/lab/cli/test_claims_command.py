@@ -2,7 +2,7 @@
 
 import json
 
-from tests.lab.conftest import Call
+from tests.fixture_types import Call
 
 
 def test_a_claim_is_checked_and_printed(llmlab: Call) -> None:

@@ -9,15 +9,13 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.cli.command_registry import COMMANDS
 from lab.core.visible_text import quoted
 from lab.runs.run_folder import Run
-
-Call = Callable[..., Any]
+from tests.fixture_types import Call
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
 

@@ -11,7 +11,7 @@ from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import RULES
 from lab.data.statistics.text_profile import profile_of
 from lab.data.text_source import open_corpus
-from tests.lab.conftest import Call
+from tests.fixture_types import Call
 
 TEXT = "Text of the page.\r\n\r\n\r\n\r\nAll rights reserved.\r\nMore \x1b]text.\r\n"
 CLEAN = "Text of the page.\n\nMore \x1b]text.\n"

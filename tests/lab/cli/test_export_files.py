@@ -12,7 +12,7 @@ from lab.data.cleaning.measure_funnel import FunnelRequest, _work
 from lab.exchange.export_files import write_screenshot, write_text
 from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
-from tests.lab.conftest import Call
+from tests.fixture_types import Call
 
 TRACE, REPORT = ("trace", "tiny", "-p", "The", "--npz"), ("report", "tiny", "-o")
 COMMANDS = {"trace": TRACE, "report": REPORT, "data": ("data", "stories:1KB", "--save")}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, Metric, Phase, Status, TrainConfig
+from tests.fixture_types import Call
 
-Call = Callable[..., Any]
 LLMLAB = Path(sys.executable).with_name("llmlab")
 STEPS = 40
 

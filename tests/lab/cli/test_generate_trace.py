@@ -1,9 +1,7 @@
 """`llmlab generate`, `trace` and what else asks a run's model, on a run with random weights."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,8 +17,7 @@ from models.sampling import generate
 from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
-
-Call = Callable[..., Any]
+from tests.fixture_types import Call
 
 CONTEXT = 16
 

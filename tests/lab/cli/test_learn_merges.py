@@ -4,15 +4,12 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text, training_text
 from models.tokenizers.tokenizer import Tokenizer
-
-Call = Callable[..., Any]
+from tests.fixture_types import Call
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
 

@@ -9,7 +9,7 @@ from lab.cli.command_registry import run
 from lab.inspect.prompt_history import last_prompt, remember
 from lab.learner.notes import add_note, notes_folder, read_note
 from lab.views.screen_state import ScreenState
-from tests.lab.conftest import EmptyRun
+from tests.fixture_types import EmptyRun
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from lab.runs.find_runs import list_runs
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
-from tests.lab.conftest import Call, EmptyRun, make_small_run, train_in_process
+from tests.fixture_types import Call, EmptyRun
+from tests.lab.conftest import make_small_run, train_in_process
 from tests.lab.training.module_forker import ModuleForker
 
 TINY = ("--pairs", "16", "--rounds", "1", "--seconds", "60")

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.conftest import Call
+from tests.fixture_types import Call
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
 

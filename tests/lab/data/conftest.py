@@ -1,13 +1,10 @@
 """Token files to test with."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from lab.data.token_file import TokenFile, token_dtype
-
-MakeTokens = Callable[[int], TokenFile]
+from tests.fixture_types import MakeTokens
 
 
 @pytest.fixture(scope="module")

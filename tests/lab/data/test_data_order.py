@@ -1,5 +1,4 @@
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,10 +7,7 @@ from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data.data_order import TrainingBatches
-from lab.data.token_file import TokenFile
-
-MakeTokens = Callable[[int], TokenFile]
-
+from tests.fixture_types import MakeTokens
 
 SHAPES = st.tuples(st.integers(0, 50), st.integers(2, 400), st.integers(1, 20), st.integers(1, 9), st.integers(-3, 2**70)).filter(
     lambda shape: shape[1] > shape[2]

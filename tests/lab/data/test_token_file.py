@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import Split, pieces, split_text
 from models.tokenizers.tokenizer import Tokenizer
-
-MakeTokens = Callable[[int], TokenFile]
+from tests.fixture_types import MakeTokens
 
 
 def text(path: Path, content: str) -> Corpus:

@@ -1,5 +1,4 @@
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ from lab.data.token_file import TokenFile, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
 from lab.data.validation_windows import ValidationWindows, counted_targets
 from models.tokenizers.tokenizer import Tokenizer
-
-MakeTokens = Callable[[int], TokenFile]
+from tests.fixture_types import MakeTokens
 
 
 @given(st.integers(0, 40), st.integers(1, 300), st.integers(1, 20), st.integers(1, 9))

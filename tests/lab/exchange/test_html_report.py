@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,10 +21,10 @@ from lab.inspect.prompt_report import MOST_LENS_CELLS, MOST_WEIGHTS, PromptRepor
 from lab.inspect.trace_cache import TraceCache
 from lab.runs.run_folder import Run
 from models.unembed import finish
+from tests.fixture_types import Call
 from tests.lab.exchange.conftest import HOSTILE
 from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
 
-Call = Callable[..., Any]
 PROMPT = HOSTILE[:16]
 BROWSER = find_browser()
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed (apt-get install chromium-headless-shell)")

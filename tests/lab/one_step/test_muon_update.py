@@ -1,18 +1,12 @@
 """A weight's update by Muon, in its terms."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 
 from lab.engine.method_registry import OneStepParams
 from lab.engine.one_step_methods import OneStepMethods
-from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from models.unembed import finish
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
+from tests.fixture_types import TinyRun, TrainHere
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -1,7 +1,6 @@
 """One training step under the microscope, held to the trainer, to autograd and to finite differences."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,17 +14,14 @@ from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.open_checkpoint import open_checkpoint
 from lab.one_step.training_step import TrainingStep
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.run_length import Clock, RunLength, Throughput
 from models.gpt import GPT
 from models.unembed import finish
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.one_step.taken_steps import assert_same, at_next_batch, at_sentence, everything, loss_in_doubles
 from tests.lab.training.compare_runs import settings_of_a_step
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 @pytest.mark.parametrize(

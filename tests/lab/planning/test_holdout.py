@@ -23,7 +23,7 @@ from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.origin import Holdout
 from lab.runs.run_folder import Run
 from lab.tokenization.bpe.learnable_text import read_run_text
-from tests.lab.conftest import Call
+from tests.fixture_types import Call
 
 LINES = [f"Line {number} tells of {number * number} dogs and {number % 7} cats.\n" for number in range(2000)]
 TEXT = "".join(LINES)

@@ -24,7 +24,7 @@ from lab.runs.metrics_log import LineWriter
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock, trainer_lock
-from tests.lab.conftest import Call, EmptyRun
+from tests.fixture_types import Call, EmptyRun
 
 STEPS = ("rename", "replace", "unlink", "rmdir", "fsync")
 """Functions of `os` before each call of which the process is killed."""

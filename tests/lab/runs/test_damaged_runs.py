@@ -28,7 +28,7 @@ from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Insight, Metric
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.snapshots import thin_snapshots
-from tests.lab.conftest import Call, EmptyRun, TinyRun
+from tests.fixture_types import Call, EmptyRun, TinyRun
 
 ABSURD: list[tuple[str, object]] = [
     ("model.layers", 1_000_000_000),

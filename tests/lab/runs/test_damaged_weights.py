@@ -25,9 +25,8 @@ from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.optimizers import make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
+from tests.fixture_types import Call, EmptyRun
 
-Call = Callable[..., Any]
-EmptyRun = Callable[..., Run]
 Header = dict[str, Any]
 
 

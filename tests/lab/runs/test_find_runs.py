@@ -1,7 +1,6 @@
 import os
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -14,8 +13,7 @@ from lab.runs import trainer_commands
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_folder import STATUS_PADDING, Run
 from lab.runs.run_schema import Metric, RunConfig, Sample, Status
-
-EmptyRun = Callable[..., Run]
+from tests.fixture_types import EmptyRun
 
 
 def say(run: Run, **fields: object) -> None:

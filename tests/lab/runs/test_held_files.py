@@ -3,21 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from lab.runs import find_runs
-from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
-Call = Callable[..., Any]
+from tests.fixture_types import Call, TinyRun, TrainHere
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

@@ -11,7 +11,7 @@ from lab.inspect.prompt_history import remember
 from lab.runs import trainer_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
-from tests.lab.conftest import TinyRun
+from tests.fixture_types import TinyRun
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 

@@ -25,8 +25,8 @@ from lab.runs.rename_delete import DELETED_PREFIX, delete_run, delete_runs, refu
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, hold_inspect_lock, inspect_lock_is_held
 from lab.runs.run_schema import Status
+from tests.fixture_types import EmptyRun
 
-EmptyRun = Callable[..., Run]
 Call = Callable[..., object]
 
 

@@ -1,17 +1,15 @@
 """Snapshots of the weights, thinned as training goes on."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
 from lab.runs import snapshots
-from lab.runs.run_folder import Run
 from lab.runs.snapshots import save_snapshot
+from tests.fixture_types import EmptyRun
 from tests.lab.trainee import Trainee
 
 pytestmark = pytest.mark.usefixtures("one_core")
-EmptyRun = Callable[..., Run]
 
 
 def test_snapshots_are_thinned_evenly_and_keep_both_ends(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,7 @@ from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
 from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.training import checkpoint
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
-Call = Callable[..., Any]
+from tests.fixture_types import Call, TinyRun, TrainHere
 
 
 def say(run: Run, seconds_ago: float) -> Status:

@@ -1,20 +1,18 @@
 """Weights of a run: opened by name, refused in words."""
 
 import os
-from collections.abc import Callable
 
 import pytest
 import torch
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs.run_folder import Run
 from lab.runs.snapshots import save_snapshot
 from lab.runs.weights_file import load_model, save_best
+from tests.fixture_types import EmptyRun
 from tests.lab.trainee import Trainee, loaded
 
 pytestmark = pytest.mark.usefixtures("one_core")
-EmptyRun = Callable[..., Run]
 
 
 def test_weights_are_opened_by_name(empty_run: EmptyRun) -> None:

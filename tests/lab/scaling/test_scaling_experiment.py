@@ -14,7 +14,8 @@ from lab.runs.run_locks import hold_inspect_lock
 from lab.scaling.scaling_experiment import ScalingExperiment, difference, experiment_names, start_scaling
 from lab.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.scaling.size_curves import CurvesReader
-from tests.lab.conftest import TALE, Call, EmptyRun
+from tests.fixture_types import Call, EmptyRun
+from tests.lab.conftest import TALE
 
 TINY = (ModelSize(1, 1, 8), ModelSize(1, 2, 16))
 SHORT = ScalingPlan(minutes=1 / 60, sizes=TINY, context=16, vocab=300, batch=4)

@@ -25,7 +25,7 @@ from lab.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.scaling.scaling_process import NICENESS
 from lab.scaling.scaling_result import scaling_result
 from lab.scaling.size_curves import CurvesReader
-from tests.lab.conftest import Call
+from tests.fixture_types import Call
 from tests.lab.scaling import forked_trainers
 from tests.lab.training.module_forker import ModuleForker
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-Call = Callable[..., Any]
+from tests.fixture_types import Call
+
 PROSE = "The big dog ran fast. A small cat sat still, and it was warm. " * 50
 
 

@@ -17,15 +17,14 @@ from safetensors.torch import load_file
 from lab.core.atomic_io import remove_leftovers
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.snapshots import save_snapshot
 from lab.runs.weights_file import NotFiniteError, load_model, save_best
 from lab.training.checkpoint import load_checkpoint
+from tests.fixture_types import EmptyRun
 from tests.lab.trainee import Trainee, loaded
 
 pytestmark = pytest.mark.usefixtures("one_core")
-EmptyRun = Callable[..., Run]
 
 
 def test_the_file_is_what_the_safetensors_library_reads(empty_run: EmptyRun) -> None:

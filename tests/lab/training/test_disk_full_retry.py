@@ -4,7 +4,6 @@ import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import filelock
 import msgspec
@@ -19,10 +18,7 @@ from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
 from lab.training.command_inbox import CommandInbox
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
-Call = Callable[..., Any]
+from tests.fixture_types import Call, TinyRun, TrainHere
 
 
 class Disk:

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -33,11 +33,9 @@ from lab.training.command_inbox import CommandInbox
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 from lab.training.training_loop import Training
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import TALE, make_shared_run, train_in_process
 from tests.lab.training.compare_runs import assert_same_run
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import os
 import resource
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -22,12 +21,10 @@ from lab.training.stop_signals import StopSignals
 from lab.training.training_loop import Training
 from lab.training.training_setup import set_up_training
 from models.gpt import GPT
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import make_shared_run, train_in_process
 from tests.lab.training.compare_runs import assert_equal_weights
 from tests.lab.training.module_forker import ModuleForker
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -8,16 +8,14 @@ import torch
 
 from lab.core.safetensors_file import read_metadata
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.distributed.one_rank import OneRank
 from lab.training.rollback import MAX_HALVINGS
 from models.gpt import GPT
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import make_shared_run, train_in_process
 from tests.lab.training.compare_runs import same
 
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 WILD = {"lr": 3.0, "optimizer": "adamw", "warmup": 0.0, "steps": 40, "precision": "fp32"}
 
 

@@ -1,16 +1,11 @@
 """Learning rate over a run's steps or minutes in real training."""
 
 import math
-from collections.abc import Callable
 
 import pytest
 
-from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.training import run_length
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
+from tests.fixture_types import TinyRun, TrainHere
 
 
 def test_a_run_follows_wsd_by_steps(tiny_run: TinyRun, train_here: TrainHere) -> None:

@@ -2,19 +2,14 @@
 
 import math
 import random
-from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.training.spike_detector import MIN_JUMP, MIN_LOSSES, WINDOW, SpikeDetector
 from models.config import uniform_baseline
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.reports.recorded_curves import NAMES, recorded
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 def bad_steps(name: str) -> list[int]:

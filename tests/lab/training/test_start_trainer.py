@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import filelock
 import msgspec
@@ -17,8 +16,8 @@ from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training.start_trainer import start_trainer
+from tests.fixture_types import EmptyRun
 
-EmptyRun = Callable[..., Run]
 GONE = r"^There is no run called tale any more: it was renamed or deleted\.$"
 
 

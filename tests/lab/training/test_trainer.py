@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,10 @@ from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
 from lab.training.stop_signals import StopSignals
 from lab.training.trainer import NICENESS, train
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.training.compare_runs import assert_same_run
 from tests.lab.training.distributed.ranked_runs import wait_for
 from tests.lab.training.module_forker import ModuleForker
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 @pytest.fixture(autouse=True)

@@ -28,11 +28,10 @@ from lab.training.trainer import train
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.training.compare_runs import assert_equal_weights, same, weights
 
 pytestmark = pytest.mark.usefixtures("one_core")
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 def test_a_run_leaves_one_line_a_step_samples_and_checkpoints(tiny_run: TinyRun, train_here: TrainHere) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ from lab.views.guess_question import GuessChoice, GuessQuestion
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.inspect.inspect_screen import InspectScreen
+from tests.fixture_types import Open, Settle
 from tests.screens.fake_wire import received_params, received_result
 from tests.screens.pilot_waits import keys_to
 
@@ -321,10 +322,6 @@ def steps() -> list[StageEntry]:
 @pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
-
-
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 @pytest.fixture

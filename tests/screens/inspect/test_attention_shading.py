@@ -13,7 +13,8 @@ from screens.inspect.attention_shading import shading_of
 from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
-from tests.screens.inspect.conftest import FakeEngine, Open, Settle, to_stage
+from tests.fixture_types import Open, Settle
+from tests.screens.inspect.conftest import FakeEngine, to_stage
 
 NAN = float("nan")
 ATTENTION = HeadAttention(1, 2, 1, Array.of(np.array([0.75, 0.25, NAN])), Array.of(np.array([NAN, 0.25, 0.5])))

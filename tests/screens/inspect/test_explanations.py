@@ -1,6 +1,6 @@
 """Why a number is what it is: explanations, attribution and evidence by their keys, over an engine of hand-written answers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,10 +15,10 @@ from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
+from tests.fixture_types import Settle
 from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 TO_SCORES = [*to_stage("scores"), "enter"]
 

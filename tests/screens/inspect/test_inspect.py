@@ -3,7 +3,7 @@
 import asyncio
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
+from tests.fixture_types import Settle
 from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 def screen_of(pilot: Pilot[None]) -> InspectScreen:

@@ -1,6 +1,6 @@
 """Intervention keys, over the fake engine."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from textual.pilot import Pilot
@@ -12,10 +12,10 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
+from tests.fixture_types import Settle
 from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 HEAD = Intervention(part="attn.z", how="off", layer=0, head=0)
 TO_SCORES = to_stage("scores")

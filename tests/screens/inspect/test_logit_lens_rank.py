@@ -1,16 +1,10 @@
 """The rank of the logit lens, said below where the column has no room for it."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-
 import pytest
-from textual.pilot import Pilot
 
 from screens.widgets.forward_pass_list import ForwardPassList
+from tests.fixture_types import Open, Settle
 from tests.screens.inspect.conftest import to_stage
-
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 @pytest.mark.parametrize(("size", "said"), [((80, 24), True), ((200, 60), False)])

@@ -1,7 +1,5 @@
 """The prediction panel: its rows and bars without a screen, and that it is in sight at every stage."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -20,9 +18,7 @@ from screens.inspect.widgets.prediction_panel import (
     rows_on_a_line,
 )
 from screens.widgets.forward_pass_list import ForwardPassDrawing
-
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
+from tests.fixture_types import Open, Settle
 
 TOP = [Prediction(i, label, p) for i, (label, p) in enumerate((("a", 0.4), ("b", 0.3), ("c", 0.2)))]
 CHANGES = [

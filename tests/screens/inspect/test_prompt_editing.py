@@ -1,7 +1,7 @@
 """The prompt's field: what was asked before, and whatever a terminal may paste into it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,10 +24,10 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
+from tests.fixture_types import Settle
 from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 async def editing(pilot: Pilot[None]) -> PromptInput:

@@ -1,7 +1,7 @@
 """The slider over training, over the fake engine and a run whose snapshots are files of the right names."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +16,10 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
+from tests.fixture_types import Settle
 from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 STOPS = (TimelineStop("0", 0), TimelineStop("1", 1), TimelineStop("256", 256), TimelineStop("best", 2000, ("best", "last")))
 

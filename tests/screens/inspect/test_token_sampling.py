@@ -1,7 +1,7 @@
 """Writing with the model: from any place, taken back, by itself; over the fake engine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,9 +14,9 @@ from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import LEVELS, TokenStrip, level
+from tests.fixture_types import Settle
 
 Open = Callable[..., Any]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 def screen_of(pilot: Pilot[None]) -> InspectScreen:

@@ -1,8 +1,6 @@
 """The tour of the forward pass: its stops, its sentences, and the keys that end it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -17,9 +15,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.selection import Selection
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
-
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
+from tests.fixture_types import Open, Settle
 
 
 def test_a_tour_shows_one_layer_in_full_and_of_the_others_what_they_add() -> None:

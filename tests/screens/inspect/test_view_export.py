@@ -1,7 +1,7 @@
 """Export from Inspect, over the fake engine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.view_export import text_of
 from screens.widgets.status_line import StatusLine
+from tests.fixture_types import Settle
 from tests.screens.inspect.conftest import to_stage
 
 Open = Callable[..., Any]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)

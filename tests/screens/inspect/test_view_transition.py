@@ -1,19 +1,14 @@
 """The transition of a softmax table: when it plays, how it ends, and that it is short."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 
 import pytest
-from textual.pilot import Pilot
 
 from screens.blocks.block_view import BlockView
 from screens.inspect.forward_pass.view_transition import SECONDS, seconds_of
 from screens.inspect.inspect_screen import InspectScreen
+from tests.fixture_types import Open, Settle
 from tests.screens.inspect.conftest import to_stage
-
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 def test_no_transition_takes_as_long_as_300_milliseconds_and_some_places_have_none() -> None:

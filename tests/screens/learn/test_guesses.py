@@ -1,11 +1,9 @@
 """Guesses in a lesson, on a tiny real model: nothing of the answer is drawn before, then it is, with the score."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Static
 
 from lab.learner.predictions import read_predictions, score_of
@@ -14,12 +12,12 @@ from screens.app import LabApp
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from screens.widgets.guess_view import ANSWERED, GuessView
+from tests.fixture_types import Until
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
 from tests.screens.in_process_engine import InProcessEngine
 
 __all__ = ["_one_thread", "make_run"]
 
-Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 
 LESSON = """# Guesses
 

@@ -1,12 +1,10 @@
 """Live widgets that compute: three weights, one training step, an experiment with choices, the curve of a run; on a tiny run."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from textual.pilot import Pilot
 
 from lab.core.errors import UserError
 from lab.core.number_format import whole
@@ -23,12 +21,12 @@ from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
 from screens.learn.live.live_widget import ModelAtHand, NumberInput, in_figures
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
+from tests.fixture_types import Until
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
 from tests.screens.in_process_engine import InProcessEngine
 
 __all__ = ["_one_thread", "make_run"]
 
-Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 
 LESSON = """# Live
 

@@ -1,7 +1,6 @@
 """Model folders with random weights, made without transformers, and a home to import them into."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from models.config import ModelConfig
 from models.gpt import GPT
 from models.hugging_face_weights import to_hugging_face
 from models.tokenizers.tokenizer import Tokenizer
-
-MakeFolder = Callable[..., Path]
+from tests.fixture_types import MakeFolder
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from lab.exchange.hugging_face import pickled_weights
 from lab.exchange.hugging_face.import_run import import_run
 from lab.runs.weights_file import load_model
 from models.hugging_face_weights import from_hugging_face
-
-MakeFolder = Callable[..., Path]
+from tests.fixture_types import MakeFolder
 
 
 def refused(folder: Path, home: Path, words: str, **options: Any) -> None:

@@ -11,19 +11,17 @@ from lab.planning.check_request import check_request
 from lab.planning.gpu_card import Card
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.training.acceleration import compilation
 from lab.training.acceleration.compilation import compile_parts, is_compiled
 from lab.training.trainer_state import TrainerState
 from lab.training.training_setup import ComputeSetup, _initial_state
 from models.config import ModelConfig
 from models.gpt import GPT, PLAIN, Parts
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import make_shared_run, train_in_process
 from tests.lab.training.compare_runs import assert_equal_weights, same
 
 pytestmark = pytest.mark.usefixtures("one_core")
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 @pytest.fixture

@@ -1,24 +1,20 @@
 """fp16 on the CPU: torch's own scaler, in the trainer, with steps that overflow, stops and resumes."""
 
 import math
-from collections.abc import Callable
 
 import msgspec
 import pytest
 import torch
 
-from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.training.acceleration import loss_scaling
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.trainer_state import LossScale, TrainerState
 from models.config import ModelConfig
 from models.gpt import GPT
+from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.training.compare_runs import assert_same_run
 
 pytestmark = pytest.mark.usefixtures("one_core")
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -12,10 +11,9 @@ from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.runs.weights_file import load_model
+from tests.fixture_types import TinyRun
 from tests.lab.training.distributed.rank_forker import RankForker
 from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, reached, wait_for
-
-TinyRun = Callable[..., Run]
 
 
 def killed_and_saved(tiny_run: TinyRun, ranks: RankForker, fault: str = "", steps: int = 1_000_000) -> tuple[Run, list[int]]:

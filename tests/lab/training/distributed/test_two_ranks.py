@@ -8,15 +8,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.runs.gpu_and_ranks import ranks_in_words
-from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from models.unembed import finish
+from tests.fixture_types import TinyRun
 from tests.lab.one_step.taken_steps import at_next_batch
 from tests.lab.training.compare_runs import settings_of_a_step
 from tests.lab.training.distributed.rank_forker import RankForker
 from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, losses, reached, wait_for
-
-TinyRun = Callable[..., Run]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,11 @@
 """Early stopping in real training."""
 
-from collections.abc import Callable
-
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
-
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
+from tests.fixture_types import TinyRun, TrainHere
 
 
 def test_patience_ends_a_run_and_says_so(tiny_run: TinyRun, train_here: TrainHere) -> None:

@@ -11,7 +11,7 @@ from lab.data.token_file import TokenFile, token_dtype
 from lab.reports.insights import scores_sentence, strongest_head, uniform_score
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import HEAD_SCORES, Insight, Status
+from lab.runs.run_schema import HEAD_SCORES, Insight
 from lab.training.evaluation.model_insights import ModelInsights, head_scores, probe_place, repeats, stripes
 from lab.training.evaluation.update_norms import UpdateNorms, parts_of
 from models.config import ModelConfig
@@ -19,9 +19,8 @@ from models.gpt import GPT
 from models.optimizers import make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
+from tests.fixture_types import TinyRun, TrainHere
 
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 CONFIG = ModelConfig(layers=2, heads=3, width=24, context=24, vocab_size=50, dropout=0.2)
 
 

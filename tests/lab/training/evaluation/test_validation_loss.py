@@ -1,7 +1,6 @@
 """Evaluations during training against the whole validation part, token by token, in float64 and one window at a time."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 
 from lab.data.token_file import TokenFile, token_dtype, token_lengths
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric, Status
+from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import load_model
 from lab.training.evaluation import final_evaluation, text_samples
@@ -21,10 +20,9 @@ from lab.training.evaluation.validation_loss import Evaluator
 from lab.training.training_loop import Training
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
+from tests.fixture_types import TinyRun, TrainHere
 
 pytestmark = pytest.mark.usefixtures("one_core")
-TinyRun = Callable[..., Run]
-TrainHere = Callable[..., Status]
 
 
 @pytest.fixture

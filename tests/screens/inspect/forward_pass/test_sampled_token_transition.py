@@ -1,17 +1,14 @@
 """The transition of a sampled token: it begins in the colour of the prediction, fades, and ends with any key."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 from rich.style import Style
 from textual.pilot import Pilot
 
 from screens.widgets.token_strip import TokenStrip
+from tests.fixture_types import Open, Settle
 
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
 SECONDS_OF = "screens.inspect.forward_pass.view_transition.seconds_of"
 
 

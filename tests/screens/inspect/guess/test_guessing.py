@@ -1,7 +1,5 @@
 """Guesses in Inspect: the answer is nowhere on screen until a choice is made; then all is as before, and the score is told."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -14,11 +12,8 @@ from screens.inspect.guessing import AnswersInSight, next_place
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.selection import Selection
 from screens.widgets.guess_view import IN_SIGHT, GuessView
+from tests.fixture_types import Open, Settle, Until
 from tests.screens.inspect.conftest import FakeEngine
-
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-Settle = Callable[[Pilot[None]], Awaitable[None]]
-Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 
 
 def on_screen(pilot: Pilot[None]) -> str:

@@ -1,7 +1,6 @@
 """States of Inspect that are shown again: from no screen at all, from another run, from the same one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textual.pilot import Pilot
 
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES
@@ -23,10 +21,8 @@ from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.selection import Prompt, Selection, within
 from screens.messages import OpenState
 from screens.widgets.token_strip import TokenStrip
+from tests.fixture_types import Settle, Until
 from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine, to_stage
-
-Settle = Callable[[Pilot[None]], Awaitable[None]]
-Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 
 PLACE = ScreenState(mode="inspect", run="tale", prompt="The old dog", stage="matrix", layer=1, head=2, position=1)
 
