@@ -22,6 +22,7 @@ from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.runs.home_folder import home
+from screens.about_key import About
 from screens.app_state import AppState
 from screens.background import is_working
 from screens.base_screen import HoldsWork, LabScreen
@@ -44,6 +45,7 @@ from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import accept_invalid_utf8, write_to_stdout
 from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles
 from screens.widgets.mode_bar import MODES as MODE_NAMES
+from screens.widgets.mode_bar import mode_bindings
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary, RunsWatcher
@@ -88,25 +90,25 @@ class LabApp(AppState):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
     BINDINGS = [
-        *(
-            Binding(
-                str(number),
-                f"mode('{mode}')",
-                mode.title(),
-                id=f"mode.{mode}",
-                show=False,
-                tooltip=f"Show the mode {mode.title()}",
-            )
-            for number, mode in enumerate(MODE_NAMES, 1)
-        ),
-        Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours"),
-        Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view"),
-        Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew"),
-        Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys"),
-        Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training"),
+        *mode_bindings(),
+        Binding(
+            "ctrl+p", "command_palette", "Find", id="app.find", show=False, priority=True, tooltip="Every action, found by words"
+        )
+        | About("Everywhere", place=-1),
+        Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours")
+        | About("Everywhere", synonyms="colours colors dark light brighter darker brightness contrast palette appearance"),
+        Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view")
+        | About("Everywhere", place=-1, synonyms="write comment remark annotate remember bookmark markdown"),
+        Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew")
+        | About("Everywhere", synonyms="refresh repaint clear terminal garbage"),
+        Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys")
+        | About("Everywhere", synonyms="keys shortcuts manual"),
+        Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training")
+        | About("Everywhere", synonyms="exit leave close"),
         Binding(
             "ctrl+q", "quit", "Quit", id="app.quit_anywhere", show=False, priority=True, tooltip="Quit, from a text field too"
-        ),
+        )
+        | About("Everywhere", place=1),
     ]
 
     theme: Reactive[str] = Reactive(OWN_THEME)

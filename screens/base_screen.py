@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from lab.views.screen_state import ScreenState
+from screens.about_key import About, Heading, about
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
 from screens.terminal.textual_internals import QuickScreen
@@ -59,14 +60,15 @@ class LabScreen(QuickScreen):
     TEXT_FIELDS: ClassVar[tuple[type[Widget], ...]] = (Input,)
     """Widgets that take letters: escape leaves these first."""
 
-    FIRST_KEYS: ClassVar[tuple[str, ...]] = ()
-    """Ids of the bindings that come first in the key bar, unless `first_keys` says otherwise."""
+    HEADINGS: ClassVar[tuple[Heading, ...]] = ()
+    """Headings under which the help shows its keys; those of no heading are under one of their own."""
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (38, "-tall")]
     """A screen of 120x40 is tall: a mode has lines to spare."""
 
     BINDINGS = [
-        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False),
+        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False)
+        | About("Everywhere", words="next and previous part of the screen", also=("screen.previous",), place=-2),
         Binding(
             "shift+tab",
             "app.focus_previous",
@@ -75,6 +77,8 @@ class LabScreen(QuickScreen):
             tooltip="Focus the previous part",
             show=False,
         ),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False)
+        | About("Everywhere", place=-2),
         Binding(
             "ctrl+k",
             "more_keys",
@@ -83,8 +87,8 @@ class LabScreen(QuickScreen):
             show=False,
             priority=True,  # a text field would delete to the end of its line
             tooltip="All keys of this place",
-        ),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False),
+        )
+        | About("Everywhere", place=-2),
     ]
 
     @on(events.Mount)
@@ -144,13 +148,14 @@ class LabScreen(QuickScreen):
         """The pages of the screen, in order. One that has some shows one by `action_page`, and its `page` is its name."""
         return ()
 
-    def first_keys(self) -> tuple[str, ...]:
-        """Ids of the bindings that come first in the key bar, where not all fit."""
-        return self.FIRST_KEYS
+    def help_picture(self) -> str:
+        """Lines above the keys in the help."""
+        return ""
 
-    def key_matters(self, id: str) -> bool:
-        """True if the key of the binding called `id` does something here and now: only such keys are in the key bar."""
-        return True
+    def rank_of(self, binding: Binding) -> int | None:
+        """Keys of a lower rank come first in the key bar; None where the key does nothing here and now: then it is not there."""
+        key = about(binding)
+        return key.rank if key.matters(self) else None
 
     def resting_focus(self) -> str | None:
         """Selector of the widget to focus after escape has left a text field; None for no widget."""
@@ -199,6 +204,7 @@ def page_bindings(mode: str, links: Iterable[PageLink]) -> list[Binding]:
             show=False,
             tooltip=link.tooltip or f"Show the page: {link.title}",
         )
+        | About("Pages", synonyms=link.synonyms)
         for link in links
     ]
 
@@ -207,7 +213,8 @@ def turn_bindings(mode: str) -> list[Binding]:
     """The keys of a mode that turn to the next page and to the one before."""
     following, before = f"{mode}.next_page", f"{mode}.previous_page"
     return [
-        Binding("right_square_bracket", "turn(1)", "Pages", id=following, key_display="[ ]", tooltip="The next page"),
+        Binding("right_square_bracket", "turn(1)", "Pages", id=following, key_display="[ ]", tooltip="The next page")
+        | About("Pages", words="next and previous page", also=(before,)),
         Binding("left_square_bracket", "turn(-1)", "Page back", id=before, show=False, tooltip="The page before"),
     ]
 

@@ -23,7 +23,8 @@ from textual.widget import Widget
 from lab.core.preferences import AnimationSpeed
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
-from screens.action_index import SYNONYMS, Action, all_actions, score_of
+from screens.about_key import synonyms_of
+from screens.action_index import Action, all_actions, score_of
 from screens.app_state import AppState
 from screens.base_screen import LabScreen
 from screens.messages import CloneSettings, CompareWith, DeleteRun, FineTune, OpenState, RenameRun, RunChosen
@@ -89,7 +90,7 @@ class LabCommands(Provider):
             seen.add(binding.action)
             key = app.get_key_display(binding)
             callback = partial(app.run_action, binding.action, node)
-            yield Command(words, f"key {key}", callback, f"{SYNONYMS.get(binding.id or '', '')} {binding.description}")
+            yield Command(words, f"key {key}", callback, synonyms_of(binding))
 
     def _of_all_modes(self) -> Iterator[Command]:
         """Actions of other modes and pages, which lead there, and those of this screen that are not possible now."""
@@ -105,11 +106,11 @@ class LabCommands(Provider):
             if action.screen != here or action.page not in ("", page):
                 weight = OTHER_PAGE if action.screen == here else ELSEWHERE
                 words = f"{action.place}: {action.words}"
-                yield Command(words, f"goes to {action.place}, key {key} there", go, action.synonyms, weight)
+                yield Command(words, f"goes to {action.place}, key {key} there", go, synonyms_of(action.binding), weight)
             elif _is_possible(self.screen, action):
-                yield Command(action.words, f"key {key} once escape has freed the keys", go, action.synonyms)
+                yield Command(action.words, f"key {key} once escape has freed the keys", go, synonyms_of(action.binding))
             else:
-                later.append(Command(action.words, f"key {key} · not possible now", go, action.synonyms, NOT_NOW))
+                later.append(Command(action.words, f"key {key} · not possible now", go, synonyms_of(action.binding), NOT_NOW))
         yield from later
 
     def _of_lessons(self) -> Iterator[Command]:

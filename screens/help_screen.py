@@ -1,7 +1,7 @@
 """The help screen (`?`): every key of the screen in view by purpose; one key further, what the screen shows, in words."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -17,9 +17,9 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from screens.action_index import Action, own_actions, page_actions
+from screens.about_key import about
+from screens.action_index import Action, bindings_of, own_actions, page_actions
 from screens.base_screen import LabScreen
-from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line
 from screens.widgets.text_fitting import fit, wrap
 
 WIDTH, WIDE_WIDTH = 76, 128
@@ -36,6 +36,13 @@ MOST_OF_KEYS = 16
 
 Section = tuple[str, list[tuple[str, str]]]
 """A purpose, and the keys and words of each of its lines."""
+
+
+Line = tuple[tuple[str, ...], str]
+"""One line of the help: ids of an action, or of two opposite ones, and its words where these are not the tooltip."""
+
+Group = tuple[str, tuple[Line, ...]]
+"""A heading, and the lines under it."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -58,22 +65,16 @@ class HelpScreen(ModalScreen[None]):
     }
     """
 
-    def explain(self, about: LabScreen) -> None:
+    def explain(self, screen: LabScreen) -> None:
         """Set the screen to explain; call this before pushing."""
-        focused = about.focused
+        focused = screen.focused
         # The focused widget may be a part, such as a field, of one that has a HELP.
-        around = [node for node in focused.ancestors_with_self if isinstance(node, Widget)] if focused is not None else [about]
+        around = [node for node in focused.ancestors_with_self if isinstance(node, Widget)] if focused is not None else [screen]
         words = "\n\n".join(node.HELP for node in around if node.HELP)
-        name = type(about).__name__
-        self._title, self._words, self._sections = about.MODE.title() or "Help", words, sections_of(about)
-        self._picture = PICTURES[name](about) if name in PICTURES else ""
+        self._title, self._words, self._sections = screen.MODE.title() or "Help", words, sections_of(screen)
+        self._picture = screen.help_picture()
         if self.is_mounted:
             self._fill()
-
-    @property
-    def _keys(self) -> str:
-        """The table of keys as text."""
-        return "\n".join(f"{title}\n{keys}  {words}" for title, lines in self._sections for keys, words in lines)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help"):
@@ -134,42 +135,52 @@ def sections_of(screen: LabScreen) -> list[Section]:
     bindings: dict[str, Binding] = {}
     for node, binding, enabled, tooltip in screen.active_bindings.values():
         words = tooltip or binding.tooltip
-        if not enabled or not words or (binding.system and binding.action != "command_palette"):
+        if not enabled or not words or binding.system:
             continue
         id = binding.id or binding.action
         active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
         bindings.setdefault(id, binding)
     of_pages = _page_actions(screen)
-    pages = _groups_of_pages(screen, of_pages)
     hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
     for action in (*of_pages, *hidden):
         active.setdefault(action.id, (screen, [screen.app.get_key_display(action.binding)], action.words))
         bindings.setdefault(action.id, action.binding)
-    here = (*pages[:1], *GROUPS.get(type(screen).__name__, ()), *pages[1:])
-    grouped = {id for group in (*here, EVERYWHERE) for line in group.lines for id in line.ids}
-    others = [id for id in active if id not in grouped]
-    own = [id for id in others if active[id][0] not in (screen, screen.app)]
-    rest = [id for id in others if id not in own]
+    in_order = {id: each for owner in (type(screen.app), type(screen)) for id, (each, *_) in bindings_of(owner).items()}
+    *by_heading, everywhere = [_group(heading, in_order | bindings) for heading in (*screen.HEADINGS, "Everywhere")]
+    grouped = {id for _, lines in (*by_heading, everywhere) for ids, _ in lines for id in ids}
+    pages = _groups_of_pages(screen, [action for action in of_pages if action.id not in grouped])
+    here = (*pages[:1], *by_heading, *pages[1:])
+    grouped |= {id for _, lines in pages for ids, _ in lines for id in ids}
+    rest = [id for id in active if id not in grouped]
     groups = (
-        Group("In the focused part", lines_of([bindings[id] for id in own])),
+        ("In the focused part", lines_of([bindings[id] for id in rest if active[id][0] not in (screen, screen.app)])),
         *here,
-        Group("More" if here else "Here", lines_of([bindings[id] for id in rest])),
-        EVERYWHERE,
+        ("More" if here else "Here", lines_of([bindings[id] for id in rest if active[id][0] in (screen, screen.app)])),
+        everywhere,
     )
     sections: list[Section] = []
-    for group in groups:
+    for title, group in groups:
         lines = []
-        for line in group.lines:
-            found = [active[id] for id in line.ids if id in active]
+        for ids, words in group:
+            found = [active[id] for id in ids if id in active]
             if found:
                 # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
                 first = found[0][1][0]
                 named = found[:1] if set("/ ") & set(first) or "↑↓" in first else found
                 keys = " ".join(dict.fromkeys(key for _, names, _ in named for key in names[: None if len(found) == 1 else 1]))
-                lines.append((keys, line.words or found[0][2]))
+                lines.append((keys, words or found[0][2]))
         if lines:
-            sections.append((group.title, lines))
+            sections.append((title, lines))
     return sections
+
+
+def _group(heading: str, bindings: Mapping[str, Binding]) -> Group:
+    """The bindings of a heading, by id."""
+    lines: dict[str, Line] = {}
+    for id, key in sorted(((id, about(binding)) for id, binding in bindings.items()), key=lambda each: each[1].place):
+        if key.description == heading and id not in lines:
+            lines |= dict.fromkeys((id, *key.also), ((id, *key.also), key.words))
+    return (heading, tuple(dict.fromkeys(lines.values())))
 
 
 def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
@@ -182,9 +193,9 @@ def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
         keys = binding.key_display or ""
         if opposite is not None and (len(re.split("[/ ]", keys)) == 2 or keys == "↑↓"):
             words = f"{binding.tooltip}; {opposite.tooltip[:1].lower()}{opposite.tooltip[1:]}"
-            lines.append(Line((id, each.pop(0)[0]), words))
+            lines.append(((id, each.pop(0)[0]), words))
         else:
-            lines.append(Line((id,)))
+            lines.append(((id,), ""))
     return tuple(lines)
 
 
@@ -198,12 +209,11 @@ def _page_actions(screen: LabScreen) -> list[Action]:
 def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group]:
     """The actions of each page of a screen, those of the page in sight first."""
     shown = getattr(screen, "page", "")
-    grouped = {id for group in GROUPS.get(type(screen).__name__, ()) for line in group.lines for id in line.ids}
     links = sorted((link for link, _ in screen.page_classes()), key=lambda link: link.name != shown)
     return [
-        Group(
+        (
             f"Page {link.title}" + ("" if link.name == shown else f", key {link.letter}"),
-            lines_of([action.binding for action in actions if action.page == link.name and action.id not in grouped]),
+            lines_of([action.binding for action in actions if action.page == link.name]),
         )
         for link in links
     ]

@@ -19,6 +19,7 @@ from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
 from lab.data.text_source import joined_source
 from models.tokenizers.tokenizer_kinds import TokenizerKind
+from screens.about_key import About
 from screens.background import DelayedCall
 from screens.data.choose_inputs import PathInput, SizeSlider
 from screens.data.data_page import ChosenText
@@ -41,10 +42,14 @@ SECONDS_OF_MOVING = 0.15
 """Delay after the last key before the text under the cursor is read."""
 
 CHOOSE_KEYS: list[BindingType] = [
-    Binding("f", "filter", "Filter", id="choose.filter", tooltip="Show files by name, from all folders below this one"),
-    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Take the marks of all files away"),
-    Binding("g", "grammar", "Grammar", id="choose.grammar", tooltip="Show the grammar of the stories, or their text"),
-    Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories"),
+    Binding("f", "filter", "Filter", id="choose.filter", tooltip="Show files by name, from all folders below this one")
+    | About(synonyms="find search names file filename"),
+    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Take the marks of all files away")
+    | About(synonyms="deselect clear selection several files"),
+    Binding("g", "grammar", "Grammar", id="choose.grammar", tooltip="Show the grammar of the stories, or their text")
+    | About(synonyms="stories entropy rules probabilities"),
+    Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories")
+    | About(synonyms="size stories slider bigger megabytes"),
     Binding("minus", "size(-1)", "Smaller", id="choose.smaller", show=False, tooltip="A smaller text of stories"),
 ]
 

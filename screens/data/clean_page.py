@@ -24,6 +24,7 @@ from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
+from screens.about_key import About
 from screens.background import DelayedCall
 from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
 from screens.data.data_page import ChosenText, DataPage
@@ -52,7 +53,8 @@ Nothing changes on disk. The rules go with the text to Train, and a run keeps th
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "space,enter", "switch", "Switch", id="clean.switch", key_display="space", tooltip="Apply this rule, or leave it out"
-        ),
+        )
+        | About(synonyms="rule toggle enable disable dedup duplicates ftfy boilerplate emails"),
         Binding("down,j", "select(1)", "Next rule", id="clean.down", show=False, tooltip="The next rule"),
         Binding("up,k", "select(-1)", "Rule before", id="clean.up", show=False, tooltip="The rule before"),
     ]
@@ -110,12 +112,17 @@ class CleanPage(DataPage):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="The next example of what it changed"
-        ),
+        )
+        | About(synonyms="excerpt example before after diff next"),
         Binding("left,h", "place(-1)", "Example before", id="clean.place_before", show=False, tooltip="The example before"),
-        Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones"),
-        Binding("w", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file"),
-        Binding("x", "cancel", "Cancel", id="clean.cancel", tooltip="Stop reading the text"),
-        Binding("m", "measure", "Measure", id="clean.measure", tooltip="Read the text and measure the rules"),
+        Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones")
+        | About(synonyms="every rule default reset"),
+        Binding("w", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file")
+        | About(synonyms="export write cleaned text file download"),
+        Binding("x", "cancel", "Cancel", id="clean.cancel", tooltip="Stop reading the text")
+        | About(synonyms="stop abort reading"),
+        Binding("m", "measure", "Measure", id="clean.measure", tooltip="Read the text and measure the rules")
+        | About(synonyms="funnel count numbers again"),
     ]
     DEFAULT_CSS = """
     CleanPage {

@@ -17,6 +17,7 @@ from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
 from models.config import DEFAULT_PRESET
+from screens.about_key import About
 from screens.base_screen import PagedScreen, page_bindings, turn_bindings
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
@@ -29,9 +30,28 @@ from screens.widgets.page_bar import PageBar, PageLink
 
 PAGES = (
     PageLink("choose", "c", "choose", "Choose a text"),
-    PageLink("look", "o", "look", "Look at the text: its statistics"),
-    PageLink("clean", "e", "clean", "Clean the text, rule by rule"),
-    PageLink("split", "s", "split", "Split the text for training and validation"),
+    PageLink(
+        "look",
+        "o",
+        "look",
+        "Look at the text: its statistics",
+        "statistics characters words lines encoding repeats duplicates scripts languages sample",
+    ),
+    PageLink(
+        "clean",
+        "e",
+        "clean",
+        "Clean the text, rule by rule",
+        "rules boilerplate duplicates dedup deduplication near-duplicates minhash unicode normalization nfc ftfy "
+        "mojibake emails phone gutenberg funnel filter c4 fineweb gopher",
+    ),
+    PageLink(
+        "split",
+        "s",
+        "split",
+        "Split the text for training and validation",
+        "validation train window sequence target documents chinchilla parameters end-of-text",
+    ),
 )
 CLASSES: dict[str, type[DataPage]] = {"choose": ChoosePage, "look": LookPage, "clean": CleanPage, "split": SplitPage}
 STEP_OF_PAGE = {"choose": 0, "look": 0, "clean": 1, "split": 2}
@@ -43,6 +63,7 @@ class DataScreen(PagedScreen):
 
     AUTO_FOCUS = "#texts"
     MODE = "data"
+    HEADINGS = ("Text", "Pages")
     HELP = """
 From a text to a sequence of tokens, a page for each step. Choose the text to train on: any plain text file, or one of the two
 built-in texts; look at it; see how it is **cleaned**; see how it is split. `[` and `]` turn pages.
@@ -51,8 +72,12 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 `gpt2`: OpenAI's 50,257 tokens. The first nine tenths of the text are for training, the last tenth for validation.
 """
     BINDINGS = [
-        Binding("u", "use", "Use this text", id="data.use", tooltip="Train on this text"),
-        Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Type the path of a text file"),
+        Binding("u", "use", "Use this text", id="data.use", tooltip="Train on this text")
+        | About("Text", synonyms="choose pick corpus dataset"),
+        Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Type the path of a text file")
+        | About(
+            "Text", synonyms="open file path load folder glob pattern completion", matters=lambda data: data.page == "choose"
+        ),
         *page_bindings("data", PAGES),
         *turn_bindings("data"),
     ]
@@ -100,6 +125,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def resting_focus(self) -> str | None:
         return self.shown.FOCUS or None
 
+    def help_picture(self) -> str:
+        return f"▕{'█' * 45}▒▒▒▒▒▏\n {'training, the first nine tenths':<45}validation, the last"
+
     def go_back(self) -> bool:
         if self.shown.go_back():
             return True
@@ -107,9 +135,6 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             return False
         self.page = "choose"
         return True
-
-    def key_matters(self, id: str) -> bool:
-        return id != "data.type" or self.page == "choose"
 
     async def watch_page(self, before: str, now: str) -> None:
         old = self.query_one(f"#data-{before}", DataPage)

@@ -21,6 +21,7 @@ from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
+from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.blocks.piece_view import PieceView
 from screens.data.data_page import ChosenText, DataPage
@@ -53,7 +54,8 @@ on the way.
 `space` shows a sample from a random place, `b` the one before; a click on the map or on a passage shows the text there.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place"),
+        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place")
+        | About(synonyms="random passage excerpt anywhere read"),
         Binding("b", "sample(-1)", "Sample before", id="look.sample_back", show=False, tooltip="The sample before this one"),
         Binding("down,j", "scroll(1)", "Scroll", id="look.down", key_display="↑↓", tooltip="Scroll down"),
         Binding("up,k", "scroll(-1)", "Scroll back", id="look.up", show=False, tooltip="Scroll up"),
@@ -125,7 +127,8 @@ class LookPage(DataPage):
     FOCUS = "#look-view"
     PARTS = (LookView,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned"),
+        Binding("r", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned")
+        | About(synonyms="raw original cleaned statistics"),
     ]
 
     @dataclass

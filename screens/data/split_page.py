@@ -19,6 +19,7 @@ from lab.planning.sequence_preview import SplitRequest, TextSplit, TrainingToken
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerKind
+from screens.about_key import About
 from screens.background import in_thread, latest, still_wanted
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
@@ -45,7 +46,8 @@ windows from its own offset, so that one fewer fits than from the first token on
 `i` its token ids, `t` another tokenizer, `p` another model.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window"),
+        Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window")
+        | About(synonyms="window input target shifted batch sequence"),
         Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
         Binding("pagedown", "move(100)", "100 on", id="split.far", show=False, tooltip="A hundred training windows on"),
         Binding("pageup", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred training windows back"),
@@ -72,9 +74,12 @@ class SplitPage(DataPage):
     FOCUS = "#split-view"
     PARTS = (SplitView,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Split with another tokenizer"),
-        Binding("p", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model"),
-        Binding("i", "ids", "Ids", id="split.ids", tooltip="Show token ids in place of tokens"),
+        Binding("t", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Split with another tokenizer")
+        | About(synonyms="bpe bytes gpt2 vocabulary"),
+        Binding("p", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model")
+        | About(synonyms="preset size parameters context"),
+        Binding("i", "ids", "Ids", id="split.ids", tooltip="Show token ids in place of tokens")
+        | About(synonyms="numbers integers token ids"),
     ]
     DEFAULT_CSS = """
     SplitPage {

@@ -23,6 +23,7 @@ from lab.data.file_browser import Listing, binary_files, listing, matching_files
 from lab.data.recent_texts import recent_texts
 from lab.data.text_source import source_of
 from lab.runs.home_folder import home
+from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.data.text_reader import short_name
 
@@ -55,9 +56,12 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         Binding("up,k", "cursor_up", "Up", id="texts.up", show=False, tooltip="Previous line"),
         Binding("right,l", "open", "Open folder", id="texts.open", show=False, tooltip="Open the folder"),
         Binding("left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to its parent"),
-        Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder"),
-        Binding("space", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text"),
-        Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder"),
+        Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder")
+        | About(synonyms="folder directory up parent"),
+        Binding("space", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text")
+        | About(synonyms="several files select multiple documents"),
+        Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder")
+        | About(synonyms="open file folder"),
     ]
     DEFAULT_CSS = """
     TextTree { background: $background; padding: 0; &:focus { background-tint: $foreground 0%; } }

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from lab.views.screen_state import ScreenState
+from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
 from screens.home.model_import import ModelImport
@@ -55,6 +56,7 @@ class HomeScreen(LabScreen):
     """The mode that the lab opens with."""
 
     MODE = "home"
+    HEADINGS = ("Runs",)
     HELP = """
 The pipeline from text to prediction, with the key of the mode that shows each step; below, your runs.
 
@@ -69,18 +71,28 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
 from a run's weights with a text of yours: *fine-tuning*.
 """
     BINDINGS = [
-        Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model"),
-        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training"),
-        Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run"),
-        Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another"),
-        Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text"),
-        Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights"),
-        Binding("I", "import_model", "Import", id="home.import", tooltip="Import GPT-2's weights, or a model folder, as a run"),
-        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run"),
-        Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first"),
+        Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model")
+        | About("Runs", rank=1),
+        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training") | About("Runs", rank=1),
+        Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run")
+        | About("Runs", synonyms="create start train", rank=1),
+        Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another")
+        | About("Runs", synonyms="difference side by side runs"),
+        Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text")
+        | About("Runs", synonyms="copy duplicate repeat again settings"),
+        Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights")
+        | About(synonyms="finetune finetuning from pretrained weights continue train on start base"),
+        Binding("I", "import_model", "Import", id="home.import", tooltip="Import GPT-2's weights, or a model folder, as a run")
+        | About(
+            synonyms="gpt-2 gpt2 distilgpt2 hugging face huggingface hub "
+            "transformers pretrained weights download load open model",
+            rank=1,
+        ),
+        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run") | About("Runs", synonyms="name title"),
+        Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first")
+        | About("Runs", synonyms="remove erase disk"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane")]
-    FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.import", "home.compare")
 
     @dataclass
     class CurvesRead(Message):

@@ -5,6 +5,7 @@ from typing import Literal
 from textual.binding import Binding
 
 from lab.views.blocks import HeadAttention, LensPath, View
+from screens.about_key import About
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -36,7 +37,8 @@ class AttentionShading(InspectPart):
             "Shading",
             id="inspect.shading",
             tooltip="Shade tokens by attention from the chosen one, to it, or not",
-        ),
+        )
+        | About("Move", words="shade tokens by attention from or to the chosen one", place=3, synonyms="attention strip colour"),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar) -> None:

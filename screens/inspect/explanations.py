@@ -6,6 +6,7 @@ from textual.binding import Binding
 
 from lab.views.blocks import View
 from lab.views.number_refs import next_token
+from screens.about_key import About
 from screens.blocks.view_layout import CellCursor
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
@@ -18,15 +19,21 @@ class Explanations(InspectPart):
     """Remembers the cursor at each level, so that climbing back restores it."""
 
     BINDINGS = (
-        Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
-        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor"),
-        Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up"),
+        Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view")
+        | About("Ask why", rank=7),
+        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor")
+        | About("Ask why", synonyms="formula calculate why", rank=1),
+        Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up")
+        | About("Ask why", rank=2),
         Binding(
             "a",
             "aside('attribution')",
             "Attribute",
             id="inspect.attribution",
             tooltip="Direct logit attribution of the predicted token (or the one under the cursor): each part's contribution",
+        )
+        | About(
+            "Ask why", words="direct logit attribution of the prediction", synonyms="dla contribution logits why explain", rank=18
         ),
         Binding(
             "w",
@@ -34,6 +41,12 @@ class Explanations(InspectPart):
             "Evidence",
             id="inspect.evidence",
             tooltip="Evidence in the training text for the predicted token (or the one under the cursor)",
+        )
+        | About(
+            "Ask why",
+            words="evidence for it in the training text",
+            synonyms="corpus counts n-gram memorized copied where learned",
+            rank=19,
         ),
         Binding(
             "v",
@@ -41,8 +54,10 @@ class Explanations(InspectPart):
             "Versus",
             id="inspect.against",
             tooltip="Compare with another token: the one under the cursor, else the next most probable; again: none",
-        ),
-        Binding("o", "order", "Order", id="inspect.order", tooltip="The parts by size, or in the order of the computation"),
+        )
+        | About("Ask why", words="attribution against another token", rank=3),
+        Binding("o", "order", "Order", id="inspect.order", tooltip="The parts by size, or in the order of the computation")
+        | About("Ask why", rank=4),
     )
 
     def __init__(self, host: InspectHost) -> None:

@@ -9,6 +9,7 @@ from textual.binding import Binding
 from lab.engine.client import EngineDied, EngineError, Superseded
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, View
+from screens.about_key import About
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
 from screens.inspect.time_travel import TimeTravel
@@ -16,13 +17,13 @@ from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar
 
-About = Literal["next token", "attention"]
+Question = Literal["next token", "attention"]
 
 OF_ATTENTION = [stage.name for stage in LAYER["attention"] if "head" in stage.keys]
 """Stages where a head's attention is guessed; at all others it is the next token."""
 
 
-def about(selection: Selection) -> About:
+def question_at(selection: Selection) -> Question:
     return "attention" if selection.stage in OF_ATTENTION else "next token"
 
 
@@ -33,7 +34,7 @@ class Answer:
     weights: tuple[str, int]
     changes: int
     tokens: int
-    about: About
+    about: Question
     layer: int | None = None
     head: int | None = None
 
@@ -85,12 +86,12 @@ class _Names:
         for token in path.tokens:
             self._prefixes.append(hash((self._prefixes[-1] if self._prefixes else 0, token.id)))
 
-    def answer(self, position: int, about: About, layer: int | None = None, head: int | None = None) -> Answer:
+    def answer(self, position: int, about: Question, layer: int | None = None, head: int | None = None) -> Answer:
         return Answer(self._weights, self._changes, self._prefixes[position], about, layer, head)
 
     def of(self, selection: Selection, path: LensPath) -> Answer:
         position = position_in(selection, path)
-        if about(selection) == "attention":
+        if question_at(selection) == "attention":
             return self.answer(position, "attention", selection.layer, selection.head)
         return self.answer(position, "next token")
 
@@ -105,7 +106,7 @@ def next_place(selection: Selection, path: LensPath, facts: ModelFacts, seen: An
 def _other_places(selection: Selection, path: LensPath, facts: ModelFacts) -> Iterator[Selection]:
     """All other places of the same question, the nearest first. From the first token nobody can guess a head's attention."""
     here, count = position_in(selection, path), len(path.tokens)
-    if about(selection) == "next token":
+    if question_at(selection) == "next token":
         for step in range(1, count):
             yield at_position(selection, path, (here + step) % count)
         return
@@ -138,7 +139,8 @@ class Guessing(InspectPart):
             "Guess",
             id="inspect.guess",
             tooltip="Guess the next token, or at an attention step the most attended one, before it is shown; again: another",
-        ),
+        )
+        | About("Ask why", synonyms="predict prediction quiz test myself score"),
     )
 
     def __init__(
@@ -233,7 +235,7 @@ class Guessing(InspectPart):
 
     async def _ask_engine(self, selection: Selection) -> None:
         try:
-            question = await self._host.session.guess(selection, about(selection))
+            question = await self._host.session.guess(selection, question_at(selection))
         except Superseded:
             return
         except EngineError as error:
@@ -282,5 +284,5 @@ def _prompt(selection: Selection) -> tuple[object, ...]:
 
 def _place(selection: Selection) -> tuple[object, ...]:
     """Everything that the question depends on."""
-    of_head = (selection.layer, selection.head) if about(selection) == "attention" else ()
-    return *_prompt(selection), selection.position, about(selection), of_head
+    of_head = (selection.layer, selection.head) if question_at(selection) == "attention" else ()
+    return *_prompt(selection), selection.position, question_at(selection), of_head

@@ -7,13 +7,15 @@ from typing import Any, TypeVar
 from msgspec import structs
 from textual import events, on, work
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
-from lab.inspect.stages.stage_registry import stage_entries
+from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
+from screens.about_key import About, about
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
@@ -26,7 +28,6 @@ from screens.inspect.forward_pass.view_transition import SampledTokenTransition,
 from screens.inspect.guessing import Guessing
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
 from screens.inspect.intervention_keys import InterventionKeys
-from screens.inspect.key_relevance import first_keys, matters
 from screens.inspect.navigation import Navigation, location_text
 from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
 from screens.inspect.prompt_editing import PromptEditing
@@ -68,7 +69,22 @@ HELP = (
 )
 
 
+OF_STAGE = 8
+"""Rank in the key bar of a stage's own first key: those of lower ranks are shown at every stage."""
+
 R = TypeVar("R")
+
+
+def forward_pass_picture(facts: ModelFacts | None) -> str:
+    """The forward pass of the model in view, with the keys that move along it."""
+    layers, heads = (f" × {facts.layers}", f"{facts.heads} heads") if facts is not None else ("", "heads")
+    block = f"( attention → MLP ){layers}"
+    first = f"tokens → embed → {block} → norm → logits → sample"
+    at = first.index("(")
+    keys = f"{'←/→':<{at}}{f'[ ] {heads}':<{first.index(')') - at - 3}}{{ }} layer"
+    keys = f"{keys:<{first.index('sample')}}space"
+    dashes = "─" * ((len(first) - 6) // 2)
+    return "\n".join((first, keys, f"{dashes} j/k {dashes}▸"))
 
 
 class InspectScreen(WidgetMessages):
@@ -76,6 +92,7 @@ class InspectScreen(WidgetMessages):
 
     MODE = "inspect"
     HELP = HELP
+    HEADINGS = ("Move", "Ask why", "Prompt and sampling", "Switch off and change", "Model")
     DEFAULT_CSS = """
     InspectScreen {
         &.-narrow #steps-column { width: 25; }
@@ -87,11 +104,6 @@ class InspectScreen(WidgetMessages):
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
-    FIRST_KEYS = (
-        *("inspect.explain", "inspect.climb", "inspect.against", "inspect.order"),
-        *("inspect.pane", "inspect.next", "inspect.right", "inspect.head", "inspect.switch", "inspect.layer", "inspect.effect"),
-        *("inspect.attribution", "inspect.evidence"),
-    )
     BINDINGS = [
         *TimeTravel.BINDINGS,
         *TokenSampling.BINDINGS,
@@ -101,7 +113,7 @@ class InspectScreen(WidgetMessages):
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
-        restart_binding("inspect.restart"),
+        restart_binding("inspect.restart") | About("Model", synonyms="stuck hang kill"),
     ]
 
     selection: var[Selection] = var(Selection(""))
@@ -199,11 +211,15 @@ class InspectScreen(WidgetMessages):
         else:
             super().action_back()
 
-    def first_keys(self) -> tuple[str, ...]:
-        return first_keys(self.FIRST_KEYS, self.selection)
+    def rank_of(self, binding: Binding) -> int | None:
+        key, stage = about(binding), self.selection.shows
+        if isinstance(self.model, Ready) and not key.matters(self.selection):
+            return None
+        own = [f"inspect.{action}" for action in STAGES[stage].keys] if stage in STAGES else []
+        return OF_STAGE + own.index(binding.id) if binding.id in own else key.rank
 
-    def key_matters(self, id: str) -> bool:
-        return matters(id, self.selection, self.model)
+    def help_picture(self) -> str:
+        return forward_pass_picture(None if isinstance(self.model, Starting | Loading) else self.model.facts)
 
     def go_back(self) -> bool:
         return self._places.go_back()

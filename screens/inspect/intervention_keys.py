@@ -23,6 +23,7 @@ from lab.inspect.interventions import (
 from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER
 from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
+from screens.about_key import About
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
@@ -144,6 +145,10 @@ NOTHING_ON = "No interventions yet: x ablates the part of this step, then b show
 NO_SECOND = "No second prompt to patch from: C adds one."
 
 
+def has_part_of_layer(selection: Selection) -> bool:
+    return PARTS.get(selection.stage, "tokens") != "tokens"
+
+
 class InterventionKeys(InspectPart):
     """Keeps the interventions in the selection, so that every question carries them."""
 
@@ -154,19 +159,49 @@ class InterventionKeys(InspectPart):
             "Ablate",
             id="inspect.switch",
             tooltip="Ablate the head, the attention or the MLP of this step, or hide the token; again: restore",
+        )
+        | About(
+            "Switch off and change",
+            words="ablate the head or MLP, or hide the token; restore",
+            synonyms="ablate ablation off disable knock out switch hide mask",
+            rank=15,
+            matters=lambda selection: selection.stage in PARTS,
         ),
-        Binding("b", "effect", "Effect", id="inspect.effect", tooltip="Effect of the interventions on the ranking"),
-        Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt"),
-        Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor"),
+        Binding("b", "effect", "Effect", id="inspect.effect", tooltip="Effect of the interventions on the ranking")
+        | About(
+            "Switch off and change",
+            synonyms="before after kl ablation change ranking",
+            rank=17,
+            matters=lambda selection: bool(selection.interventions),
+        ),
+        Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt")
+        | About(
+            "Switch off and change", words="ablate to zero or to the mean", synonyms="ablation zero", matters=has_part_of_layer
+        ),
+        Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor")
+        | About(
+            "Switch off and change",
+            words="multiply the head or MLP by a factor",
+            synonyms="multiply amplify negate factor",
+            matters=has_part_of_layer,
+        ),
         Binding(
             "f",
             "attend_only",
             "Force",
             id="inspect.look_at",
             tooltip="Make this head attend to one token only: the key under the cursor, else the chosen token",
+        )
+        | About(
+            "Switch off and change",
+            words="make the head attend to one token only",
+            synonyms="force attention pattern",
+            matters=lambda selection: PARTS.get(selection.shows) == "attn.z",
         ),
-        Binding("X", "all_on", "Restore all", id="inspect.all_on", tooltip="Undo all interventions"),
-        Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Activation patching: use the second prompt's vector here"),
+        Binding("X", "all_on", "Restore all", id="inspect.all_on", tooltip="Undo all interventions")
+        | About("Switch off and change", place=1, synonyms="restore reset interventions ablation"),
+        Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Activation patching: use the second prompt's vector here")
+        | About("Switch off and change", words="patch from the second prompt", synonyms="causal tracing copy vector"),
     )
 
     def __init__(self, host: InspectHost, listed: InterventionList, second: TokenStrip) -> None:

@@ -6,7 +6,9 @@ from typing import cast
 from textual.binding import Binding
 
 from lab.core.number_format import whole
+from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import View
+from screens.about_key import About
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Ready, Starting
@@ -32,16 +34,32 @@ class Navigation(InspectPart):
     """Moves of the selection through the forward pass."""
 
     BINDINGS = (
-        Binding("j,down", "step(1)", "Step", id="inspect.next", key_display="j/k", tooltip="The next step of the forward pass"),
+        Binding("j,down", "step(1)", "Step", id="inspect.next", key_display="j/k", tooltip="The next step of the forward pass")
+        | About("Move", words="step through the forward pass", also=("inspect.previous",), rank=5),
         Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The step before"),
-        Binding("right,l", "position(1)", "Position", id="inspect.right", key_display="←/→", tooltip="The token to the right"),
+        Binding("right,l", "position(1)", "Position", id="inspect.right", key_display="←/→", tooltip="The token to the right")
+        | About("Move", words="token whose prediction is inspected", also=("inspect.left",), rank=6),
         Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
-        Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head"),
+        Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head")
+        | About(
+            "Move",
+            words="head",
+            also=("inspect.head_before",),
+            rank=14,
+        ),
         Binding(
             "left_square_bracket", "head(-1)", "Head before", id="inspect.head_before", show=False, tooltip="The head before"
         ),
         Binding(
             "right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="Same step, next layer"
+        )
+        | About(
+            "Move",
+            words="layer",
+            also=("inspect.layer_before",),
+            synonyms="block",
+            rank=16,
+            matters=lambda selection: selection.shows == selection.stage and STAGES[selection.stage].layer_key,
         ),
         Binding(
             "left_curly_bracket",
@@ -51,16 +69,27 @@ class Navigation(InspectPart):
             show=False,
             tooltip="Same step, layer before",
         ),
-        Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one"),
-        Binding("L", "stage('lens')", "Logit lens", id="inspect.lens_grid", tooltip="Logit lens of every token and layer"),
+        Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one")
+        | About(
+            "Move",
+            place=2,
+            synonyms="attention patterns thumbnails gallery overview",
+        ),
+        Binding("L", "stage('lens')", "Logit lens", id="inspect.lens_grid", tooltip="Logit lens of every token and layer")
+        | About("Move", place=2, synonyms="logitlens predictions grid heatmap"),
         Binding(
             "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
-        ),
-        Binding("v", "panel", "Panel", id="inspect.panel", tooltip="The next of several matrices, alone; or all side by side"),
-        Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
+        )
+        | About("Model", place=-1, synonyms="weights best last"),
+        Binding("v", "panel", "Panel", id="inspect.panel", tooltip="The next of several matrices, alone; or all side by side")
+        | About("Move", words="one of several matrices, or all", place=3),
+        Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step")
+        | About("Move", words="first and last step", also=("inspect.last",), place=1),
         Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
-        Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown"),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
+        Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown")
+        | About("Model", place=-2, synonyms="model open"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down")
+        | About("Move", words="scroll the view", also=("inspect.page_up",), place=1),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
     )
 

@@ -8,6 +8,7 @@ from typing import cast
 from textual.binding import Binding
 
 from models.sampling_settings import SamplingSettings
+from screens.about_key import About
 from screens.app_state import AppState
 from screens.inspect.inspect_part import InspectHost, InspectPart
 from screens.inspect.selection import Prompt
@@ -18,8 +19,14 @@ class PromptEditing(InspectPart):
     """Opens the fields in place of the tokens, and applies their values."""
 
     BINDINGS = (
-        Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt"),
-        Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed"),
+        Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt")
+        | About("Prompt and sampling", place=-1, synonyms="text input type"),
+        Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed")
+        | About(
+            "Prompt and sampling",
+            place=1,
+            synonyms="temperature top-k top-p nucleus seed greedy randomness sampling",
+        ),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:

@@ -7,6 +7,7 @@ from textual.binding import Binding
 
 from lab.views.blocks import LensPath, View
 from lab.views.number_refs import next_token
+from screens.about_key import About
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart
 from screens.inspect.selection import Prompt, Selection, toggled_aside
@@ -18,9 +19,12 @@ class SecondPrompt(InspectPart):
     """Keeps the second prompt in the selection, and its view laid out as the first one's."""
 
     BINDINGS = (
-        Binding("C", "compare", "Compare", id="inspect.compare", tooltip="Compare with a second prompt"),
-        Binding("S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: show the other prompt's view"),
-        Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one removes it"),
+        Binding("C", "compare", "Compare", id="inspect.compare", tooltip="Compare with a second prompt")
+        | About("Prompt and sampling", place=2, synonyms="prompts difference contrast side"),
+        Binding("S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: show the other prompt's view")
+        | About("Prompt and sampling", place=4, rank=13),
+        Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one removes it")
+        | About("Prompt and sampling", place=3),
     )
 
     def __init__(self, host: InspectHost, bar: SecondPromptBar, second: SecondView, editor: PromptInput) -> None:

@@ -9,6 +9,7 @@ from textual.worker import Worker
 
 from lab.reports.training_timeline import TimelineStop, ViewAtStep, number_in_words, prediction_in_words, stop_index
 from lab.views.blocks import LensPath, View
+from screens.about_key import About
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.time_slider import TimeSlider
@@ -37,7 +38,10 @@ class Answers:
 class TimeTravel(InspectPart):
     """Opens and follows the slider; keeps the previous weights' answers, to tell what has changed."""
 
-    BINDINGS = (Binding("t", "time", "Time", id="inspect.time", tooltip="This view with the weights of any training step"),)
+    BINDINGS = (
+        Binding("t", "time", "Time", id="inspect.time", tooltip="This view with the weights of any training step")
+        | About("Model", synonyms="history snapshots checkpoints steps slider travel"),
+    )
 
     def __init__(self, host: InspectHost, slider: TimeSlider) -> None:
         super().__init__(host)

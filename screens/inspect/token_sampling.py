@@ -8,6 +8,7 @@ from textual.worker import Worker
 
 from lab.engine.client import EngineDied, EngineError
 from models.sampling_settings import SamplingSettings
+from screens.about_key import About
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, cut_after, with_prompt, with_token
 
@@ -36,13 +37,22 @@ class TokenSampling(InspectPart):
             "Sample",
             id="inspect.sample",
             tooltip="Sample the next token and append it; at an earlier token, replace what follows",
+        )
+        | About(
+            "Prompt and sampling",
+            words="sample the next token",
+            synonyms="generate next token predict draw",
         ),
-        Binding("n", "sample(1)", "Next seed", id="inspect.next_seed", show=False, tooltip="Sample again with the next seed"),
-        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token or edit of the prompt"),
-        Binding("A", "auto", "Generate", id="inspect.auto", tooltip="Generate token after token; again: stop"),
+        Binding("n", "sample(1)", "Next seed", id="inspect.next_seed", show=False, tooltip="Sample again with the next seed")
+        | About("Prompt and sampling", words="sample it with the next seed"),
+        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token or edit of the prompt")
+        | About("Prompt and sampling", words="undo the last token or edit", synonyms="back revert"),
+        Binding("A", "auto", "Generate", id="inspect.auto", tooltip="Generate token after token; again: stop")
+        | About("Prompt and sampling", synonyms="write continue text completion"),
         Binding(
             "plus,equals_sign", "pace(1)", "Faster", id="inspect.faster", show=False, key_display="+", tooltip="Generate faster"
-        ),
+        )
+        | About("Prompt and sampling", words="pace of generation", also=("inspect.slower",)),
         Binding("minus", "pace(-1)", "Slower", id="inspect.slower", show=False, key_display="-", tooltip="Generate slower"),
     )
 

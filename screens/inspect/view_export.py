@@ -11,6 +11,7 @@ from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
+from screens.about_key import About
 from screens.blocks.view_layout import Page, lay_view, parity_sentence
 from screens.dialogs.export_menu import screenshot, short_path
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
@@ -49,7 +50,8 @@ class ViewExport(InspectPart):
             key_display="o",
             show=False,
             tooltip="Export: a report (HTML), the view, a screenshot, the trace",
-        ),
+        )
+        | About("Model", synonyms="save copy clipboard csv npz json svg png picture download"),
     )
 
     def __init__(self, host: InspectHost) -> None:

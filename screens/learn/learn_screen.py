@@ -31,6 +31,7 @@ class LearnScreen(PagedScreen):
     """One page at a time, all over one engine."""
 
     MODE = "learn"
+    HEADINGS = ("Lessons", "Live view")
     HELP = (
         "How a GPT is made and run, a step at a time: short lessons, each computed on your own model. `enter` reads a lesson, "
         "`space` goes on, `o` opens what is in view in its own mode, `M` chooses the model. `n` lists your own notes, which "

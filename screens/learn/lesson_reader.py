@@ -18,6 +18,7 @@ from textual.widgets import Input, Markdown
 from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.lessons.lesson import Lesson
+from screens.about_key import About
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import ReadingBox
 from screens.learn.live.live_registry import live_widget
@@ -59,12 +60,15 @@ class LessonReader(Vertical):
     }
     """
     BINDINGS = [
-        Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
+        Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson")
+        | About("Lessons", words="step of the lesson", also=("lesson.previous",), place=1),
         Binding("p,backspace", "step(-1)", "Back", id="lesson.previous", key_display="p", tooltip="The step before"),
-        Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state"),
+        Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state")
+        | About("Lessons", place=2),
         Binding("j,down", "scroll_text(1)", "Scroll", id="lesson.down", show=False, tooltip="Scroll the text down"),
         Binding("k,up", "scroll_text(-1)", "Up", id="lesson.up", show=False, tooltip="Scroll the text up"),
-        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons"),
+        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons")
+        | About("Lessons", place=3),
     ]
 
     step: var[int] = var(0)

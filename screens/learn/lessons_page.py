@@ -17,6 +17,7 @@ from lab.learner.progress import Progress, read_progress
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
+from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
@@ -39,11 +40,13 @@ class LessonList(OptionList):
 
     HELP = "**The lessons.** `j` and `k` choose one, `enter` reads on where you left it."
     BINDINGS = [
-        Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson"),
+        Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
+        | About("Lessons", words="lesson", also=("lessons.previous",), place=-1),
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
         Binding("g", "first", "First", id="lessons.first", show=False, tooltip="The first lesson"),
         Binding("G", "last", "Last", id="lessons.last", show=False, tooltip="The last lesson"),
-        Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
+        Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson")
+        | About("Lessons"),
     ]
 
 

@@ -18,6 +18,7 @@ from lab.core.number_format import date_and_time
 from lab.core.visible_text import visible
 from lab.learner.notes import Note, delete_note, list_notes, notes_folder
 from lab.runs.home_folder import home
+from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.dialogs.ask import ConfirmDialog
 from screens.dialogs.note_dialog import NoteDialog
@@ -40,7 +41,8 @@ class NoteList(OptionList):
         "`e` changes it, `d` deletes it, `/` finds words. They are Markdown files; `llmlab notes` lists them too."
     )
     BINDINGS = [
-        Binding("enter,right,l", "select", "Go there", id="notes.open", key_display="enter", tooltip="Open the note's place"),
+        Binding("enter,right,l", "select", "Go there", id="notes.open", key_display="enter", tooltip="Open the note's place")
+        | About(synonyms="bookmark place state again"),
         Binding("j", "cursor_down", "Note", id="notes.next", key_display="j/k", tooltip="The next note"),
         Binding("k", "cursor_up", "Previous", id="notes.previous", show=False, tooltip="The previous note"),
     ]
@@ -91,7 +93,8 @@ class NotesPage(LearnPage):
     BINDINGS = [
         Binding("e", "edit", "Edit", id="notes.edit", tooltip="Change the note"),
         Binding("d,delete", "delete", "Delete", id="notes.delete", key_display="d", tooltip="Delete the note; asks first"),
-        Binding("slash", "filter", "Find", id="notes.filter", key_display="/", tooltip="Find notes by words"),
+        Binding("slash", "filter", "Find", id="notes.filter", key_display="/", tooltip="Find notes by words")
+        | About(synonyms="search words"),
     ]
 
     def __init__(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from textual import on
 from textual.binding import Binding
 
+from screens.about_key import About
 from screens.base_screen import LabScreen
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
@@ -13,12 +14,16 @@ from screens.plot.plot_settings import PlotSettings
 def window_bindings(screen: str) -> list[Binding]:
     """Keys that zoom and pan."""
     return [
-        Binding("Z", "close_up", "Zoom y", id=f"{screen}.zoom_y", show=False, tooltip="A close-up on y of the lines, or all"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id=f"{screen}.closer", show=False, tooltip="Zoom in"),
+        Binding("Z", "close_up", "Zoom y", id=f"{screen}.zoom_y", show=False, tooltip="A close-up on y of the lines, or all")
+        | About("Plot"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id=f"{screen}.closer", show=False, tooltip="Zoom in")
+        | About("Plot", words="zoom", also=(f"{screen}.wider",)),
         Binding("minus", "zoom(2.0)", "Zoom out", id=f"{screen}.wider", show=False, tooltip="Zoom out"),
-        Binding("comma", "pan(-0.5)", "Earlier steps", id=f"{screen}.back", show=False, tooltip="Pan to earlier steps"),
+        Binding("comma", "pan(-0.5)", "Earlier steps", id=f"{screen}.back", show=False, tooltip="Pan to earlier steps")
+        | About("Plot", words="pan", also=(f"{screen}.forth",)),
         Binding("full_stop", "pan(0.5)", "Later steps", id=f"{screen}.forth", show=False, tooltip="Pan to later steps"),
-        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow"),
+        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow")
+        | About("Plot"),
     ]
 
 

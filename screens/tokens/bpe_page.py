@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive, var
 from textual.timer import Timer
 
+from screens.about_key import About
 from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe.learning import BpeLearning, Source, SourceLine
 from screens.tokens.bpe.merge_list import MergeList
@@ -40,10 +41,35 @@ def last_name(source: str) -> str:
     return source.split("\n", 1)[0].rstrip("/").rsplit("/", 1)[-1]
 
 
+KEYS: list[BindingType] = [
+    Binding("m,l,right", "step(1)", "Merge", id="bpe.merge", key_display="m", tooltip="Merge the most common pair")
+    | About(synonyms="learn pair bpe most frequent"),
+    Binding("x", "step(10)", "×10", id="bpe.ten", tooltip="Ten merges") | About(synonyms="merge ten pairs learn bpe"),
+    Binding("C", "step(100)", "×100", id="bpe.hundred", tooltip="A hundred merges")
+    | About(synonyms="merge hundred pairs learn bpe"),
+    Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause")
+    | About(synonyms="animate run watch training learn bpe pause"),
+    Binding("h,left,backspace", "step(-1)", "Back", id="bpe.back", key_display="h", tooltip="Undo the last merge")
+    | About(synonyms="undo unmerge previous step back"),
+    Binding("X", "step(-10)", "Ten back", id="bpe.ten_back", show=False, tooltip="Undo ten merges"),
+    Binding("0", "restart", "Bytes", id="bpe.restart", show=False, tooltip="Undo all merges: the text as bytes")
+    | About(synonyms="reset start over zero bytes"),
+    Binding("f", "source", "From", id="bpe.source", tooltip="Learn from another text: in use, the run's, or the text box")
+    | About(synonyms="text file corpus learn from"),
+    Binding("M", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve")
+    | About(synonyms="list learned rules ranks curve"),
+    Binding("w", "words", "Words", id="bpe.words", tooltip="The words before any merge, or the tokens")
+    | About(synonyms="regex pretokenize split regular expression"),
+    Binding("less_than_sign", "line(-1)", "Line back", id="bpe.line_back", show=False, tooltip="Words of the line before"),
+    Binding("greater_than_sign", "line(1)", "Line", id="bpe.line", show=False, tooltip="Words of the next line")
+    | About(synonyms="regex pretokenize split words regular expression"),
+]
+
+
 class BpePage(BpeLearning):
     """Pair counts at the left, the curve and the merges at the right, the text below."""
 
-    LINK = PageLink("bpe", "b", "learn BPE")
+    LINK = PageLink("bpe", "b", "learn BPE", synonyms="merges learn train pairs byte-pair encoding")
     REST = "#bpe-pairs"
     PARTS = (PairList, MergeList, TextStrip, WordsView)
     FOLLOWS_TOKENIZER = False
@@ -75,20 +101,7 @@ class BpePage(BpeLearning):
         &.-tall-page #bpe-words { height: 2fr; max-height: 15; }
     }
     """
-    BINDINGS = [
-        Binding("m,l,right", "step(1)", "Merge", id="bpe.merge", key_display="m", tooltip="Merge the most common pair"),
-        Binding("x", "step(10)", "×10", id="bpe.ten", tooltip="Ten merges"),
-        Binding("C", "step(100)", "×100", id="bpe.hundred", tooltip="A hundred merges"),
-        Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause"),
-        Binding("h,left,backspace", "step(-1)", "Back", id="bpe.back", key_display="h", tooltip="Undo the last merge"),
-        Binding("X", "step(-10)", "Ten back", id="bpe.ten_back", show=False, tooltip="Undo ten merges"),
-        Binding("0", "restart", "Bytes", id="bpe.restart", show=False, tooltip="Undo all merges: the text as bytes"),
-        Binding("f", "source", "From", id="bpe.source", tooltip="Learn from another text: in use, the run's, or the text box"),
-        Binding("M", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve"),
-        Binding("w", "words", "Words", id="bpe.words", tooltip="The words before any merge, or the tokens"),
-        Binding("less_than_sign", "line(-1)", "Line back", id="bpe.line_back", show=False, tooltip="Words of the line before"),
-        Binding("greater_than_sign", "line(1)", "Line", id="bpe.line", show=False, tooltip="Words of the next line"),
-    ]
+    BINDINGS = KEYS
 
     source: var[Source | None] = var[Source | None](None)
     """The text that is learned from; None until the page is opened."""

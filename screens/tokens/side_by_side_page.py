@@ -167,7 +167,7 @@ class Ready(NamedTuple):
 class SideBySidePage(TextPage):
     """All three tokenizers; one that cannot be read is left out, and the line above says why."""
 
-    LINK = PageLink("side", "c", "side by side")
+    LINK = PageLink("side", "c", "side by side", synonyms="compression compare tokenizers aligned difference gpt-2 bytes")
     FOLLOWS_TOKENIZER = False
     REST = "#tokens-aligned"
     PARTS = (AlignedView,)

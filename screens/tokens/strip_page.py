@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
 
+from screens.about_key import About
 from screens.tokens.flow_layout import JoinedCharacters
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_box import TextBox
@@ -64,7 +65,7 @@ class Background:
 class StripPage(TextPage):
     """The tokens, coloured in turn, and the card of the chosen one."""
 
-    LINK = PageLink("strip", "s", "strip")
+    LINK = PageLink("strip", "s", "strip", synonyms="compression token colours type text encode tokenize")
     REST = "#tokens-flow"
     PARTS = (TextBox, TokenFlow, TokenCard)
     DEFAULT_CSS = """
@@ -76,16 +77,20 @@ class StripPage(TextPage):
     }
     """
     BINDINGS = [
-        Binding("w", "view('spaces')", "Spaces", id="strip.spaces", tooltip="Make every space and line break visible, or not"),
-        Binding("i", "view('ids')", "Ids", id="strip.ids", tooltip="The tokens as their ids, or as text"),
-        Binding("x", "view('bytes')", "Bytes", id="strip.bytes", tooltip="The tokens as bytes in hexadecimal, or as text"),
+        Binding("w", "view('spaces')", "Spaces", id="strip.spaces", tooltip="Make every space and line break visible, or not")
+        | About(synonyms="whitespace newline visible blank"),
+        Binding("i", "view('ids')", "Ids", id="strip.ids", tooltip="The tokens as their ids, or as text")
+        | About(synonyms="numbers integers token ids"),
+        Binding("x", "view('bytes')", "Bytes", id="strip.bytes", tooltip="The tokens as bytes in hexadecimal, or as text")
+        | About(synonyms="hex hexadecimal utf-8 raw"),
         Binding(
             "m",
             "special",
             "Special",
             id="strip.special",
             tooltip="Read text such as <|endoftext|> as the special token, or as the plain text it is",
-        ),
+        )
+        | About(synonyms="endoftext eos special tokens"),
     ]
 
     view: var[TokenView] = var("text")

@@ -8,6 +8,7 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
 from lab.core.visible_text import visible
+from screens.about_key import About
 from screens.terminal.textual_internals import wrapped_row
 
 MOST_CHARACTERS = 200_000
@@ -22,7 +23,8 @@ class TextBox(TextArea):
         "`ctrl+n` clears the box; `ctrl+z` undoes, also what `n`, `o` and `u` have put here."
     )
     BINDINGS = [
-        Binding("ctrl+n", "clear_text", "Clear", id="text.clear", tooltip="Empty the text box; ctrl+z brings the text back"),
+        Binding("ctrl+n", "clear_text", "Clear", id="text.clear", tooltip="Empty the text box; ctrl+z brings the text back")
+        | About(synonyms="delete empty erase reset text"),
     ]
 
     def __init__(self, example: str, *, id: str) -> None:

@@ -5,6 +5,7 @@ from textual.binding import Binding
 
 from lab.core.errors import UserError
 from lab.runs.run_schema import DEFAULT_RULES
+from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.base_screen import PagedScreen
 from screens.dialogs.ask import AskText
@@ -19,10 +20,17 @@ class TextSources(PagedScreen):
     """A screen with a text box, and the keys that put a text into it. The user's own text comes back after the last example."""
 
     BINDINGS = [
-        Binding("n", "example(1)", "Example", id="tokens.example", tooltip="The next example; after the last your own text"),
+        Binding("n", "example(1)", "Example", id="tokens.example", tooltip="The next example; after the last your own text")
+        | About(
+            "Text",
+            synonyms="emoji numbers indentation languages running code next",
+            matters=lambda tokens: tokens.current.TAKES_TEXT,
+        ),
         Binding("N", "example(-1)", "Example back", id="tokens.example_back", show=False, tooltip="The example before"),
-        Binding("o", "load", "Open", id="tokens.load", tooltip="Load a text file into the box"),
-        Binding("u", "load_used", "Text in use", id="tokens.used", tooltip="Load the text chosen in Data into the box"),
+        Binding("o", "load", "Open", id="tokens.load", tooltip="Load a text file into the box")
+        | About("Text", synonyms="open file text read", matters=lambda tokens: tokens.current.TAKES_TEXT),
+        Binding("u", "load_used", "Text in use", id="tokens.used", tooltip="Load the text chosen in Data into the box")
+        | About("Text", synonyms="corpus training text load", matters=lambda tokens: tokens.current.TAKES_TEXT),
     ]
 
     def __init__(self) -> None:

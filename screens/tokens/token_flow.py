@@ -12,6 +12,7 @@ from textual.reactive import var
 from textual.strip import Strip
 
 from lab.tokenization.token_alignment import Ints
+from screens.about_key import About
 from screens.colour import CYCLE, cycle_style, palette_of
 from screens.tokens.flow_layout import NO_TOKENS, NONE_JOINED, FlowLayout, JoinedCharacters, lay_tokens
 from screens.widgets.line_scroll_view import CachedLinesView
@@ -75,7 +76,8 @@ class TokenFlow(CachedLinesView):
         "spaces, `i` ids, `x` bytes. A character of several tokens stands in a bracket over their bytes."
     )
     BINDINGS = [
-        Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token"),
+        Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token")
+        | About(synonyms="next token merge tree id rank corpus frequency card"),
         Binding("left,h", "choose(-1)", "Left", id="flow.left", show=False, tooltip="The previous token"),
         Binding("down,j", "line(1)", "Down", id="flow.down", show=False, tooltip="One line down"),
         Binding("up,k", "line(-1)", "Up", id="flow.up", show=False, tooltip="One line up"),

@@ -14,6 +14,7 @@ from lab.core.errors import UserError
 from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
 from lab.views.screen_state import ScreenState
 from models.tokenizers.tokenizer_kinds import TokenizerError
+from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.base_screen import page_bindings, turn_bindings
 from screens.tokens.bpe_page import BpePage
@@ -42,6 +43,7 @@ class TokensScreen(TextSources):
     """The pages, the text box that two of them share, and the current tokenizer, which is read once in a thread."""
 
     MODE = "tokens"
+    HEADINGS = ("Text", "Pages")
     TEXT_FIELDS = (TextArea, Input)
     HELP = (
         "A model never sees letters: text is split into **tokens**, each with a number. Type text; `escape` leaves the box, "
@@ -62,8 +64,10 @@ class TokensScreen(TextSources):
     }
     """
     BINDINGS = [
-        Binding("e", "edit", "Edit", id="tokens.edit", tooltip="Edit the text"),
-        Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer"),
+        Binding("e", "edit", "Edit", id="tokens.edit", tooltip="Edit the text")
+        | About("Text", place=-1, synonyms="text input type"),
+        Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer")
+        | About("Text", synonyms="bpe bytes gpt2 vocabulary", matters=lambda tokens: tokens.current.FOLLOWS_TOKENIZER),
         *page_bindings("tokens", (page.LINK for page in PAGES)),
         *turn_bindings("tokens"),
     ]
@@ -225,11 +229,6 @@ class TokensScreen(TextSources):
             if start <= event.at < start + cell_len(words):
                 self.source = source
             start += cell_len(words) + 1
-
-    def key_matters(self, id: str) -> bool:
-        if id == "tokens.tokenizer":
-            return self.current.FOLLOWS_TOKENIZER
-        return self.current.TAKES_TEXT or id not in ("tokens.example", "tokens.load", "tokens.used")
 
     @on(TextArea.Changed, "#tokens-text")
     def _typed(self) -> None:

@@ -12,6 +12,7 @@ from textual.reactive import var
 from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
+from screens.about_key import About
 from screens.blocks.block_view import BlockView
 from screens.plot.line_plot import LinePlot
 from screens.tokens.plots import zipf_figure
@@ -40,7 +41,7 @@ PLACEHOLDER = "/ search: text, ^prefix, #id, 0xhex"
 class VocabularyPage(TokensPage):
     """Counts in a thread, whose place a newer count takes; the tokens themselves are there at once."""
 
-    LINK = PageLink("vocabulary", "v", "vocabulary")
+    LINK = PageLink("vocabulary", "v", "vocabulary", synonyms="vocab browse search all tokens dictionary glitch")
     REST = "#vocabulary-list"
     PARTS = (VocabularyList,)
     DEFAULT_CSS = """
@@ -59,16 +60,21 @@ class VocabularyPage(TokensPage):
     }
     """
     BINDINGS = [
-        Binding("slash", "search", "Search", id="vocabulary.search", tooltip="Search the vocabulary"),
-        Binding("o", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length, frequency or embedding"),
-        Binding("O", "reverse", "Reverse", id="vocabulary.reverse", show=False, tooltip="Reverse the order"),
-        Binding(
-            "f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves"
-        ),
-        Binding("z", "zipf", "Zipf", id="vocabulary.zipf", tooltip="Plot count against rank"),
-        Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges"),
+        Binding("slash", "search", "Search", id="vocabulary.search", tooltip="Search the vocabulary")
+        | About(synonyms="find token prefix"),
+        Binding("o", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length, frequency or embedding")
+        | About(synonyms="sort frequency length id rank embedding common rare"),
+        Binding("O", "reverse", "Reverse", id="vocabulary.reverse", show=False, tooltip="Reverse the order")
+        | About(synonyms="sort descending order rarest"),
+        Binding("f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves")
+        | About(synonyms="never used unused glitch candidates halves undertrained"),
+        Binding("z", "zipf", "Zipf", id="vocabulary.zipf", tooltip="Plot count against rank")
+        | About(synonyms="frequency rank plot law curve distribution"),
+        Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges")
+        | About(synonyms="token card merges numbers rank"),
         Binding("down", "to_list", "To the list", id="vocabulary.to_list", show=False, tooltip="From the search to the list"),
-        Binding("R", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again"),
+        Binding("R", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again")
+        | About(synonyms="frequency corpus recount again"),
     ]
 
     order: var[VocabularyOrder] = var["VocabularyOrder"]("id")

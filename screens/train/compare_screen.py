@@ -54,7 +54,6 @@ class CompareScreen(PlotKeys):
 
     MODE = "compare"
     AUTO_FOCUS = ""
-    FIRST_KEYS = ("compare.words", "compare.part", "compare.axis", "compare.bits", "compare.zoom")
     HELP = """
 **Several runs in one plot.** Each run has a letter. Its line, solid or dashed, is the smoothed training loss; the line with
 its letter is its validation loss. The text above says which run is better, and by how much; where it ends in …, `enter` shows

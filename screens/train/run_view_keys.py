@@ -12,6 +12,7 @@ from textual.reactive import var
 from lab.engine.method_registry import OneStepParams
 from lab.one_step.step_stages import STAGES
 from lab.views.screen_state import ScreenState
+from screens.about_key import About
 from screens.messages import CompareRuns
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
@@ -25,26 +26,32 @@ class RunViewKeys(PlotKeys):
     """A screen with a `RunView`, and the keys that act on it."""
 
     BINDINGS = [
-        Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict"),
-        Binding("c", "cursor", "Cursor", id="train.cursor", tooltip="A cursor on the curve: every number at a step"),
+        Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict")
+        | About("Below the plot", synonyms="verdict diagnosis overfitting loss"),
+        Binding("c", "cursor", "Cursor", id="train.cursor", tooltip="A cursor on the curve: every number at a step")
+        | About("Plot", synonyms="loss value number"),
         Binding(
             "d", "panels", "Details", id="train.panels", tooltip="Learning rate, gradient norm, speed; machine usage; samples"
-        ),
-        Binding("e", "page('heads')", "Heads", id="train.heads", tooltip="Scores of every attention head"),
+        )
+        | About("Below the plot", synonyms="learning rate lr gradient norm speed gpu cpu memory"),
+        Binding("e", "page('heads')", "Heads", id="train.heads", tooltip="Scores of every attention head")
+        | About("Below the plot", synonyms="attention induction previous-token insights"),
         Binding(
             "t",
             "page('probe')",
             "Next token",
             id="train.probe",
             tooltip="Race of the next tokens at a fixed place of the validation text, over all evaluations",
-        ),
+        )
+        | About("Below the plot", synonyms="token place bar race text"),
         Binding(
             "g",
             "page('updates')",
             "Updates",
             id="train.updates",
             tooltip="Update size and gradient norm of each part of the model",
-        ),
+        )
+        | About("Below the plot", synonyms="ratio gradient weights layers"),
         Binding(
             "enter",
             "head_history",
@@ -52,11 +59,15 @@ class RunViewKeys(PlotKeys):
             id="train.head_history",
             show=False,
             tooltip="Plot this head's scores over the steps",
-        ),
-        Binding("space", "play", "Play", id="train.play", tooltip="Play the evaluations, from the first to the newest; stop"),
-        Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all"),
+        )
+        | About("Below the plot", place=1),
+        Binding("space", "play", "Play", id="train.play", tooltip="Play the evaluations, from the first to the newest; stop")
+        | About("Below the plot", place=1),
+        Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all")
+        | About("Plot", synonyms="loss curve plot latest"),
         *window_bindings("train"),
-        Binding("a", "axis", "X axis", id="train.axis", show=False, tooltip="X axis: steps, tokens, epochs or time"),
+        Binding("a", "axis", "X axis", id="train.axis", show=False, tooltip="X axis: steps, tokens, epochs or time")
+        | About("Plot", synonyms="x tokens epochs time"),
         Binding(
             "y",
             "log_y",
@@ -64,12 +75,16 @@ class RunViewKeys(PlotKeys):
             id="train.log",
             show=False,
             tooltip="The other scale of y than is shown: logarithmic or linear",
-        ),
-        Binding("b", "bits", "Bits per byte", id="train.bits", show=False, tooltip="Bits per byte or nats per token"),
-        Binding("m", "smoothing", "Smoothing", id="train.smoothing", show=False, tooltip="Smoothing: medium, strong or light"),
+        )
+        | About("Plot", synonyms="loss scale linear logarithmic"),
+        Binding("b", "bits", "Bits per byte", id="train.bits", show=False, tooltip="Bits per byte or nats per token")
+        | About("Plot", synonyms="loss unit bpb"),
+        Binding("m", "smoothing", "Smoothing", id="train.smoothing", show=False, tooltip="Smoothing: medium, strong or light")
+        | About("Plot", synonyms="loss average noise"),
         Binding(
             "f", "baselines", "Baselines", id="train.baselines", show=False, tooltip="Baselines: uniform, unigram, bigram, source"
-        ),
+        )
+        | About("Plot", synonyms="loss floor entropy uniform unigram bigram"),
     ]
 
     @property

@@ -19,6 +19,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
+from screens.about_key import About
 from screens.background import in_thread, is_working, latest
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.insights.insights_view import PAGES
@@ -34,12 +35,45 @@ READINGS_SKIPPED_AT_REST = 4
 """A run at rest is read this many times less often: it may be resumed from elsewhere."""
 
 
+KEYS = [
+    Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it")
+    | About("Run", synonyms="begin train run", rank=1),
+    Binding("B", "base", "Begin with", id="train.base", tooltip="Choose a run to begin with its weights: fine-tuning")
+    | About(synonyms="finetune fine-tune pretrained weights gpt-2 from random initial continue"),
+    Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training")
+    | About("Run", synonyms="halt hold", rank=1),
+    Binding("r", "resume", "Resume", id="train.resume", tooltip="Resume the training") | About("Run", rank=1),
+    Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first")
+    | About("Run", synonyms="end finish abort", rank=1),
+    Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run")
+    | About("Run", synonyms="create start settings hyperparameters", rank=1),
+    Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model")
+    | About("Run", synonyms="model look inside", rank=1),
+    Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage")
+    | About("Run", synonyms="gradient backward one update loss", rank=1),
+    Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another")
+    | About("Runs", synonyms="difference runs"),
+    Binding("o,O", "export", "Export", id="train.export", key_display="o", tooltip="Export: a report (HTML), a screenshot")
+    | About("Runs", synonyms="save report html png svg share"),
+    Binding("left,h", "move(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="Earlier sample; cursor left"),
+    Binding("right,l", "move(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right")
+    | About("Below the plot", words="sample or evaluation; the cursor", also=("train.earlier",), place=2),
+    Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll long words or samples down")
+    | About("Below the plot", words="scroll words or samples; the head or place", also=("train.up",), place=2),
+    Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll long words or samples up"),
+    Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run")
+    | About("Runs", words="watch another run", also=("train.newer",), place=-1),
+    Binding("right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"),
+]
+OWN_ACTIONS = {binding.action.partition("(")[0] for binding in KEYS}
+
+
 class TrainScreen(RunExport, RunCommands, RestoredView):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
+    HEADINGS = ("Run", "Plot", "Below the plot", "Runs")
     AUTO_FOCUS = ""
-    FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect", "train.step")
     HELP = """
 **Watching a run.** Faint dots: training loss of each step; line: its running mean; line with diamonds: validation loss, on text
 never trained on; the shaded area between them is the *gap*. With dropout, which is on in training alone, the training loss is
@@ -70,26 +104,7 @@ token's probability has changed most. `g`: update size of each part of the model
 
 Training continues when you leave this screen, the lab, or the terminal.
 """
-    BINDINGS = [
-        Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it"),
-        Binding("B", "base", "Begin with", id="train.base", tooltip="Choose a run to begin with its weights: fine-tuning"),
-        Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training"),
-        Binding("r", "resume", "Resume", id="train.resume", tooltip="Resume the training"),
-        Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first"),
-        Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
-        Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model"),
-        Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage"),
-        Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
-        Binding("o,O", "export", "Export", id="train.export", key_display="o", tooltip="Export: a report (HTML), a screenshot"),
-        Binding("left,h", "move(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="Earlier sample; cursor left"),
-        Binding("right,l", "move(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right"),
-        Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll long words or samples down"),
-        Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll long words or samples up"),
-        Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
-        Binding(
-            "right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"
-        ),
-    ]
+    BINDINGS = [*KEYS]
 
     making: var[bool] = var(True)
     """True: the form of a new run is shown; False: the run being watched."""
@@ -137,6 +152,11 @@ Training continues when you leave this screen, the lab, or the terminal.
         """Focus a widget unless it is hidden: one asked for before the form was left would still come, and enter start a run."""
         if widget is None or all(each.display for each in widget.ancestors_with_self):
             super().set_focus(widget, scroll_visible, from_app_focus)
+
+    def help_picture(self) -> str:
+        if self.making:
+            return ""
+        return "· training loss   ─ its mean   ◆ validation\n▴ saved  ★ best  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
 
     def go_back(self) -> bool:
         if self.making and self.new_run.preparing:
@@ -277,11 +297,9 @@ Training continues when you leave this screen, the lab, or the terminal.
                 return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
             case "stop":
                 return phase in ACTIVE
-            case "inspect" | "one_step" | "compare" | "export" | "move" | "scroll_sample":
-                return watching
             case "new" | "other":
                 return not self.making
-        return True
+        return watching or action not in OWN_ACTIONS
 
     def action_start(self) -> None:
         self.new_run.start()

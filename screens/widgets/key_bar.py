@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
+from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
@@ -61,11 +62,8 @@ MORE = Key("^k", "…", "screen.more_keys")
 class ShowsKeys(Protocol):
     """A screen that says which of its keys matter."""
 
-    def first_keys(self) -> tuple[str, ...]:
-        """Ids of the bindings that come first, where not all fit."""
-
-    def key_matters(self, id: str) -> bool:
-        """True if the key of the binding called `id` does something here and now."""
+    def rank_of(self, binding: Binding) -> int | None:
+        """Keys of a lower rank come first, where not all fit; None where the key does nothing here and now."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +194,13 @@ class KeyBar(Widget):
         shown: set[str] = set()
         screen = self.screen
         shows = screen if isinstance(screen, ShowsKeys) else None  # asked once: of a protocol it is slow
-        first = shows.first_keys() if shows is not None else ()
-        rank = {id_: place for place, id_ in enumerate(first)}
         active = screen.active_bindings.values()
         field = self._field
         # A focused widget's own keys stay in front of the screen's.
-        ordered = sorted(active, key=lambda each: (each.node is screen, rank.get(each.binding.id or "", len(first))))
-        for node, binding, enabled, _tooltip in ordered:
+        ranks = [0 if shows is None else shows.rank_of(each.binding) for each in active]
+        mattering = [(each, rank) for each, rank in zip(active, ranks, strict=True) if rank is not None]
+        for (node, binding, enabled, _), _rank in sorted(mattering, key=lambda pair: (pair[0].node is screen, pair[1])):
             if not binding.show or not enabled or binding.action in seen or not binding.description:
-                continue
-            if shows is not None and not shows.key_matters(binding.id or ""):
                 continue
             seen.add(binding.action)
             face = self.app.get_key_display(binding)

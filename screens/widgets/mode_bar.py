@@ -7,17 +7,31 @@ from typing import TYPE_CHECKING
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.binding import Binding
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
+from screens.about_key import About
 from screens.messages import ModeChosen, RunChosen
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 MODES = ("home", "data", "tokens", "train", "inspect", "learn")
+
+
+def mode_bindings() -> list[Binding]:
+    """A key for each mode: its number."""
+    together = About("Everywhere", place=-3, words=", ".join(MODES).title(), also=tuple(f"mode.{mode}" for mode in MODES))
+    return [
+        Binding(
+            str(number), f"mode('{mode}')", mode.title(), id=f"mode.{mode}", show=False, tooltip=f"Show the mode {mode.title()}"
+        )
+        | together
+        for number, mode in enumerate(MODES, 1)
+    ]
 
 
 class ModeBar(Widget):

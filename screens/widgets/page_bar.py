@@ -23,12 +23,13 @@ ARROW = " → "
 
 @dataclass(frozen=True)
 class PageLink:
-    """A page: its name in code, its key and its title, and the tooltip of the key where it says more than the title."""
+    """A page: its name in code, its key and its title; the tooltip of the key where it says more, and its synonyms."""
 
     name: str
     letter: str
     title: str
     tooltip: str = ""
+    synonyms: str = ""
 
 
 class PageBar(Widget):

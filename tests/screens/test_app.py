@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import pytest
-from textual.binding import Binding
 from textual.content import Content
 from textual.css import stylesheet
 from textual.css.stylesheet import Stylesheet
@@ -16,13 +15,11 @@ from textual.widgets import Input, Static, TextArea
 
 from lab.lessons.lesson import lessons
 from lab.views.screen_state import ScreenState
-from screens.action_index import SYNONYMS, all_actions, score_of
+from screens.action_index import all_actions, score_of
 from screens.app import LabApp, run
 from screens.base_screen import LabScreen
-from screens.blocks.block_view import BlockView
 from screens.command_palette import Command, LabCommands, _focus_holder
 from screens.dialogs.ask import ConfirmDialog
-from screens.help_groups import EVERYWHERE, GROUPS
 from screens.help_screen import HelpScreen
 from screens.home.run_table import RunTable
 from screens.learn.live.scaling_widget import ScalingWidget
@@ -135,8 +132,9 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_f
         assert isinstance(screen, HelpScreen)
         assert "Choose the text" in screen._words
         assert "The texts" in screen._words, "the focused widget comes with its own help"
+        said = "\n".join(f"{keys}  {words}" for _, lines in screen._sections for keys, words in lines)
         for words in ("Type the path of a text file", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "Quit"):
-            assert words in screen._keys
+            assert words in said
         assert "█" in screen._picture, "the split of the text"
         keys, about = screen.query_one("#help-keys"), screen.query_one("#help-words")
         assert (keys.display, about.display) == (True, False), "a table of keys first"
@@ -159,16 +157,6 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_f
         for width in (40, 23, 12, 4):
             await pilot.resize_terminal(width, 10)
             await pilot.pause()
-
-
-async def test_every_line_of_the_help_is_of_a_binding_and_none_stands_twice(app: LabApp) -> None:
-    ids = {action.id for action in all_actions()} | {binding.id for binding in LabApp.BINDINGS if isinstance(binding, Binding)}
-    ids |= {binding.id for binding in LabScreen.BINDINGS if isinstance(binding, Binding)} | {"command_palette"}
-    ids |= {binding.id for binding in BlockView.BINDINGS if isinstance(binding, Binding)}
-    for groups in GROUPS.values():
-        lines = [id for group in (*groups, EVERYWHERE) for line in group.lines for id in line.ids]
-        assert set(lines) <= ids
-        assert len(set(lines)) == len(lines)
 
 
 async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
@@ -261,11 +249,6 @@ async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp)
             assert found(app, query)[0].startswith(words), (query, found(app, query)[:3])
         assert any(words.endswith(": Attention") for words in found(app, "what does attention")[:6])
         assert found(app, "what is softmax?") == found(app, "what is softmax") != []
-
-
-def test_every_synonym_leads_to_a_binding() -> None:
-    ids = {action.id for action in all_actions()} | {binding.id for binding in LabApp.BINDINGS if isinstance(binding, Binding)}
-    assert set(SYNONYMS) <= ids
 
 
 async def test_an_action_of_another_mode_goes_there_and_does_it(app: LabApp, until: Any) -> None:
@@ -444,7 +427,7 @@ async def test_under_a_dialog_and_over_a_text_the_key_bar_offers_only_the_keys_t
 def test_home_needs_neither_torch_nor_the_other_heavy_libraries() -> None:
     program = """
 import asyncio, sys
-from screens.action_index import SYNONYMS, all_actions, score_of
+from screens.action_index import all_actions, score_of
 from screens.app import LabApp, run
 async def main():
     app = LabApp(preload=False)

@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from textual._callback import invoke
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
 import screens
-from screens.action_index import MOVES, all_actions, page_actions, score_of
+from screens.about_key import about
+from screens.action_index import MOVES, all_actions, bindings_of, page_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
@@ -21,7 +23,6 @@ from screens.command_palette import LabCommands
 from screens.data.choose_inputs import SizeSlider
 from screens.dialogs.ask import AskText
 from screens.dialogs.choose_run import RunChooser
-from screens.help_groups import Line
 from screens.help_screen import lines_of, sections_of
 from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap
@@ -38,6 +39,8 @@ from screens.widgets.guess_view import GuessView
 from screens.widgets.prompt_input import PromptInput
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+T = TypeVar("T")
 
 DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
 
@@ -152,7 +155,18 @@ def test_every_key_of_every_mode_is_in_the_palette() -> None:
     assert not missing
 
 
-def subclasses_of(kind: type[Widget]) -> Iterator[type[Widget]]:
+def test_keys_on_one_line_of_the_help_are_of_one_part_and_stand_there_alone() -> None:
+    headings: set[str] = set()
+    for kind in subclasses_of(DOMNode):
+        keys = {id: about(bindings[0]) for id, bindings in bindings_of(kind).items()}
+        headings |= {key.description for key in keys.values()}
+        for key in keys.values():
+            assert set(key.also) <= set(keys)
+            assert all(not keys[id].description or keys[id] == key for id in key.also)
+    assert all(set(kind.HEADINGS) <= headings for kind in subclasses_of(LabScreen))
+
+
+def subclasses_of(kind: type[T]) -> Iterator[type[T]]:
     for each in kind.__subclasses__():
         yield each
         yield from subclasses_of(each)
@@ -163,8 +177,8 @@ def test_two_opposite_keys_are_one_line_of_the_help_and_no_other_ones() -> None:
     up = Binding("k", "up", "Previous", id="up", show=False, tooltip="The previous note")
     edit = Binding("e", "edit", "Edit", id="edit", tooltip="Change the note")
     hidden = Binding("g", "first", "First", id="first", show=False, tooltip="The first note")
-    both = Line(("down", "up"), "The next note; the previous note")
-    assert lines_of([down, up, edit, hidden]) == (both, Line(("edit",)), Line(("first",)))
-    assert lines_of([down, edit]) == (Line(("down",)), Line(("edit",)))
-    assert lines_of([up, down]) == (Line(("up",)), Line(("down",)))
+    both = (("down", "up"), "The next note; the previous note")
+    assert lines_of([down, up, edit, hidden]) == (both, (("edit",), ""), (("first",), ""))
+    assert lines_of([down, edit]) == ((("down",), ""), (("edit",), ""))
+    assert lines_of([up, down]) == ((("up",), ""), (("down",), ""))
     assert lines_of([]) == ()

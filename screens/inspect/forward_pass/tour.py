@@ -11,6 +11,7 @@ from lab.core.number_format import counted, probability, significant, whole
 from lab.inspect.interventions import all_in_words
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
+from screens.about_key import About
 from screens.app_state import AppState
 from screens.inspect.forward_pass.model_in_view import changed_groups
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
@@ -30,7 +31,8 @@ class Tour(InspectPart):
     BINDINGS = (
         Binding(
             "T", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass with a sentence on each stage; any key stops"
-        ),
+        )
+        | About("Move", place=2, synonyms="play animation walk through demo forward pass"),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:

@@ -11,6 +11,7 @@ from textual.binding import Binding
 from lab.engine.method_registry import LENS, OPEN, LensParams, OpenParams
 from lab.views.blocks import LensPath, ModelFacts
 from lab.views.screen_state import ScreenState
+from screens.about_key import About
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.engine_view import EngineView
@@ -28,11 +29,14 @@ class PlaceView(EngineView):
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("layer", "head", "position", "weights")
     BINDINGS = [
-        Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token"),
+        Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token")
+        | About("Live view", words="token", also=("live.left",), place=1),
         Binding("less_than_sign", "position(-1)", "Token before", id="live.left", show=False, tooltip="The token before"),
-        Binding("right_square_bracket", "head(1)", "Head", id="live.head", key_display="[ ]", tooltip="The next head"),
+        Binding("right_square_bracket", "head(1)", "Head", id="live.head", key_display="[ ]", tooltip="The next head")
+        | About("Live view", words="head", also=("live.previous_head",), place=1),
         Binding("left_square_bracket", "head(-1)", "Head back", id="live.previous_head", show=False, tooltip="The head before"),
-        Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer"),
+        Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer")
+        | About("Live view", words="layer", also=("live.previous_layer",), place=1),
         Binding(
             "left_curly_bracket", "layer(-1)", "Layer back", id="live.previous_layer", show=False, tooltip="The layer before"
         ),

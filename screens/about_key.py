@@ -1,0 +1,55 @@
+"""Record of a key: what the key bar, the help and the palette say of it besides its binding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, Literal
+
+from textual.binding import Binding
+
+Heading = (
+    Literal["", "Move", "Ask why", "Prompt and sampling", "Switch off and change", "Model"]
+    | Literal["Run", "Plot", "Below the plot", "Runs", "The step", "Text it learns from"]
+    | Literal["Text", "Pages", "Lessons", "Live view", "Everywhere"]
+)
+
+
+@dataclass(frozen=True)
+class About(Binding.Group):
+    """Stands behind a binding: `Binding(...) | About(...)`.
+
+    It travels as the binding's group: Textual makes a new `Binding` for each of the keys, of its own fields alone.
+    """
+
+    description: Heading = ""
+    """Heading of the help under which it stands; "" or one that is not among the screen's `HEADINGS`: one for all the rest."""
+    _: KW_ONLY
+    words: str = ""
+    """Its line in the help, where that is not its tooltip."""
+    also: tuple[str, ...] = ()
+    """Ids of the keys on the same line, such as the opposite one."""
+    place: int = 0
+    """Lines of a lower place come first under the heading; those of the same place are in the order of the bindings."""
+    synonyms: str = ""
+    """Words that people type for it, besides those of its binding."""
+    rank: int = 100
+    """Keys of a lower rank come first in the key bar."""
+    matters: Callable[[Any], bool] = lambda screen: True
+    """False where it does nothing: then it is not in the key bar. It gets the screen; in Inspect, its selection."""
+
+    def __ror__(self, binding: Binding) -> Binding:
+        return replace(binding, group=self)
+
+
+NOTHING = About()
+
+
+def about(binding: Binding) -> About:
+    """The record of a binding's key."""
+    return binding.group if isinstance(binding.group, About) else NOTHING
+
+
+def synonyms_of(binding: Binding) -> str:
+    """Words that lead to a binding, besides its tooltip."""
+    return f"{about(binding).synonyms} {binding.description}"
