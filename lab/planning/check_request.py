@@ -6,8 +6,7 @@ from lab.core.errors import UserError
 from lab.core.limits import LIMITS, SMALLEST_VOCABULARY, VOCABULARY
 from lab.core.machine import has_mps, machine
 from lab.core.visible_text import quoted
-from lab.planning.device import check_device
-from lab.planning.estimates.memory_estimate import check_memory
+from lab.planning.device import check_device, check_memory
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.home_folder import check_name, home

@@ -23,8 +23,7 @@ from lab.planning.default_hyperparameters import (
     default_vocabulary,
     memorizing_epochs,
 )
-from lab.planning.device import check_ranks, training_threads, with_ranks
-from lab.planning.estimates.memory_estimate import training_memory
+from lab.planning.device import check_ranks, training_memory, training_threads, with_ranks
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.origin import LAST_TENTH, CopiedShare
 from lab.runs.run_schema import TrainConfig

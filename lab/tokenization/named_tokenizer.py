@@ -49,26 +49,18 @@ def open_tokenizer(source: TokenizerSource, run: str = "") -> NamedTokenizer:
             return NamedTokenizer(tokenizer_of(open_run(run)), source, run)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A tokenizer, and the file that it was read from, as it was then; None for the built-in ones."""
-
-    named: NamedTokenizer
-    path: Path | None
-    stamp: Stamp | None
-
-
 class TokenizerCache:
     """Tokenizers that have been opened, each read once, and a run's again where its file is another. Threads may share it."""
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[TokenizerSource, str], _Opened] = {}
+        self._opened: dict[tuple[TokenizerSource, str], tuple[NamedTokenizer, Path | None, Stamp | None]] = {}
+        """Each with the file that it was read from, as it was then; None for the built-in ones."""
         self._lock = threading.Lock()
 
     def known(self, source: TokenizerSource, run: str = "") -> NamedTokenizer | None:
         """The tokenizer, if it has been opened and its file has not changed."""
-        found = self._opened.get((source, run))
-        return found.named if found and (found.path is None or file_stamp(found.path) == found.stamp) else None
+        named, path, stamp = self._opened.get((source, run), (None, None, None))
+        return named if path is None or file_stamp(path) == stamp else None
 
     def open(self, source: TokenizerSource, run: str = "") -> NamedTokenizer:
         """The tokenizer. Raises what `open_tokenizer` raises."""
@@ -78,7 +70,7 @@ class TokenizerCache:
                 path = find_run(run).tokenizer_path if source == "run" else None
                 stamp = file_stamp(path) if path else None
                 found = open_tokenizer(source, run)
-                self._opened[source, run] = _Opened(found, path, stamp)
+                self._opened[source, run] = found, path, stamp
             return found
 
 

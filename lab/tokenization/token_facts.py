@@ -1,31 +1,87 @@
-"""One token from all sides: the merge that made it, its bytes, its merge tree, its count in the corpus, its relatives."""
+"""Tokens in facts and tables: the size of a text, and one token's merges, bytes, count in the corpus and relatives."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.core.number_format import significant, whole
-from lab.tokenization.token_frequencies import TokenFrequencies
-from lab.tokenization.token_statistics import hex_of, origin, quoted_label
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from lab.core.number_format import counted, significant, whole
+from lab.views.blocks import Cell, Column, Table
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES
 
 if TYPE_CHECKING:
+    from lab.tokenization.token_frequencies import TokenFrequencies
     from models.tokenizers.tokenizer import Node, Tokenizer
+
+HEX_BYTES = 24
+"""Bytes of a token that are shown in hexadecimal; a longer one (a long word, a run of spaces) ends in `…`."""
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """Size of a text in characters, in bytes of UTF-8, and in tokens."""
+
+    characters: int
+    bytes: int
+    tokens: int
+
+    @property
+    def sentence(self) -> str:
+        """The counts in words, with how many characters one token stands for."""
+        words = f"{counted(self.characters, 'character')} = {counted(self.bytes, 'byte')} = {counted(self.tokens, 'token')}"
+        if not self.tokens:
+            return words
+        return f"{words}: {significant(self.characters / self.tokens)} characters per token"
+
+
+def hex_of(data: bytes) -> str:
+    """Bytes as pairs of hexadecimal digits: `20 64 6f 67`."""
+    return data[:HEX_BYTES].hex(" ") + (" …" if len(data) > HEX_BYTES else "")
+
+
+def origin(tokenizer: "Tokenizer", id: int) -> str:
+    """Origin of a token in a few words: the merge that made it, or a single byte."""
+    rank = tokenizer.merge_rank(id)
+    if rank is not None:
+        return f"merge {whole(rank + 1)}"
+    kind = tokenizer.kind_of(id)
+    return "a byte" if kind == "byte" else kind
+
+
+def merge_table(tokenizer: "Tokenizer", id: int) -> Table:
+    """The token and, indented under it, the two tokens that it is the merge of, down to single bytes.
+
+    Raises:
+        TokenizerError: if the id is not in the vocabulary.
+    """
+    rows = [
+        [
+            Cell(branch + quoted_label(tokenizer, node.id)),
+            Cell(str(node.id), value=float(node.id)),
+            Cell(hex_of(node.bytes)),
+            Cell(origin(tokenizer, node.id)),
+        ]
+        for branch, node in _branches(tokenizer.tree(id), "", "")
+    ]
+    columns = [Column("token", "left"), Column("id"), Column("bytes (hex)", "left"), Column("learned as", "left")]
+    return Table(columns, rows)
+
+
+def quoted_label(tokenizer: "Tokenizer", id: int) -> str:
+    """The token's label in quotation marks, so that its spaces can be seen to belong to it."""
+    return f'"{tokenizer.label(id)}"'
+
+
+def has_plain_ids(tokenizer: "Tokenizer") -> bool:
+    """True for ids as the lab gives them: no special token but a last `<|endoftext|>`, and no unused id."""
+    end = len(tokenizer.ordinary)
+    return tokenizer.special in ({}, {END_OF_TEXT: end}) and tokenizer.vocab_size == end + len(tokenizer.special)
+
 
 LEAST_LETTERS = 3
 """Letters from which on a token's relatives may be longer or shorter than it: nearly everything begins with `a`."""
 LAST = "\U0010ffff"
 """Sorts after every letter."""
-
-
-@dataclass(frozen=True)
-class TokenFamily:
-    """The relatives of a token, itself among them: the shortest first, of two as long the one learned first."""
-
-    start: str
-    """The token's own letters, small and without the spaces before them."""
-    ids: tuple[int, ...]
 
 
 class TokenFamilies:
@@ -36,19 +92,18 @@ class TokenFamilies:
         self._letters = [_letters(tokenizer.token_bytes(id)) if id not in special else "" for id in range(tokenizer.vocab_size)]
         self._sorted = sorted((letters, id) for id, letters in enumerate(self._letters) if letters)
 
-    def of(self, id: int) -> TokenFamily | None:
-        """The tokens that begin with this one's letters, or are a beginning of them, whatever their capitals and spaces before.
+    def of(self, id: int) -> list[int]:
+        """The tokens that begin with this one's letters, or are a beginning of them, whatever their capitals and spaces before:
+        the shortest first, of two as long the one learned first.
 
-        None for a token that does not begin with a letter, whose bytes are no text, or that is special.
+        Empty for a token that does not begin with a letter, whose bytes are no text, or that is special.
         """
         start = self._letters[id]
-        if not start:
-            return None
         if len(start) < LEAST_LETTERS:
-            return TokenFamily(start, tuple(self._between(start, start)))
+            return self._between(start, start)
         ids = [id for end in range(LEAST_LETTERS, len(start)) for id in self._between(start[:end], start[:end])]
         ids += sorted(self._between(start, start + LAST), key=lambda each: (len(self._letters[each]), each))
-        return TokenFamily(start, tuple(ids))
+        return ids
 
     def _between(self, first: str, last: str) -> list[int]:
         """Ids of the tokens whose letters sort from `first` to `last`."""
@@ -85,6 +140,7 @@ def tree_rows(tokenizer: "Tokenizer", id: int) -> list[TreeRow]:
 
 
 def _branches(node: "Node", first: str, rest: str) -> Iterator[tuple[str, "Node"]]:
+    """Every node with the lines that lead to it; `first` stands before the node itself and `rest` before the nodes under it."""
     yield first, node
     if node.left and node.right:
         yield from _branches(node.left, rest + "├ ", rest + "│ ")
@@ -106,13 +162,12 @@ def bytes_fact(tokenizer: "Tokenizer", id: int) -> str:
     """`20 64 6f 67`, and how many characters these are."""
     data = tokenizer.token_bytes(id)
     try:
-        characters = len(data.decode())
+        return f"{hex_of(data)} · {counted(len(data.decode()), 'character')}"
     except UnicodeDecodeError:
         return f"{hex_of(data)} · no whole character"
-    return f"{hex_of(data)} · {whole(characters)} character{'' if characters == 1 else 's'}"
 
 
-def frequency_fact(frequencies: TokenFrequencies, id: int) -> str:
+def frequency_fact(frequencies: "TokenFrequencies", id: int) -> str:
     """`1,234 times in the training part of demo: 1 token in 85.2, rank 12`."""
     count, total = int(frequencies.counts[id]), frequencies.total
     if not count:
@@ -125,5 +180,4 @@ def frequency_fact(frequencies: TokenFrequencies, id: int) -> str:
 
 def family_labels(tokenizer: "Tokenizer", families: TokenFamilies, id: int) -> list[str]:
     """The labels of the token's relatives; none for a token that is no word."""
-    family = families.of(id)
-    return [quoted_label(tokenizer, each) for each in family.ids] if family is not None else []
+    return [quoted_label(tokenizer, each) for each in families.of(id)]

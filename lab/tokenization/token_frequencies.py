@@ -1,6 +1,7 @@
 """Token frequencies in a run's training part, or in a text: how often each token of a vocabulary occurs, and their Zipf curve.
 
-They are counted in a stream and kept in memory, by run or text and by tokenizer.
+They are counted in a stream and kept in memory, by run or text and by tokenizer. The corpus is that of the tokenizer's run, else
+the text in use, else the run's text.
 """
 
 import hashlib
@@ -8,22 +9,25 @@ import math
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lab.core.errors import UserError
-from lab.data.builtin_texts import is_builtin
+from lab.core.number_format import bytes_
 from lab.data.corpus import STDIN, Corpus
-from lab.data.text_source import path_of, sources_of
+from lab.data.text_source import open_corpus, sources_of
 from lab.data.token_file import Ids, TokenFile, token_dtype
+from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
+from lab.tokenization.named_tokenizer import NamedTokenizer
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
+
 
 COUNTED_TOKENS = 1 << 20
 """Tokens counted at a time: numpy makes each of them eight bytes."""
@@ -105,9 +109,9 @@ def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountP
             counts[tokenizer.end_of_text] += documents - 1
         return TokenFrequencies(counts, corpus.name + (", cleaned" if corpus.cleaning != DEFAULT_RULES else ""))
 
-    stamps = _stamps(corpus.source)
-    if stamps is None:
+    if corpus.inputs is None:
         return count()
+    stamps = tuple(map(_stamp, corpus.paths))
     return _known(("text", corpus.source, corpus.encoding, corpus.cleaning, stamps, _identity(tokenizer)), count)
 
 
@@ -129,27 +133,13 @@ def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: C
     return counts
 
 
-def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """The file's identity, size and time of the last change."""
-    facts = os.stat(path)
+def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
+    """The file's identity, size and time of the last change; None if it is gone."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def _stamps(source: str) -> tuple[object, ...] | None:
-    """The stamps of a text's files, which change with it; None where it is not files alone, or built in."""
-    found: list[object] = []
-    for each in sources_of(source):
-        if is_builtin(each):
-            found.append(each)
-            continue
-        try:
-            path = path_of(each)
-            if each == STDIN or not path.is_file():
-                return None
-            found.append(_stamp(path))
-        except (OSError, ValueError, RuntimeError):
-            return None
-    return tuple(found) or None
 
 
 def _identity(tokenizer: "Tokenizer") -> Hashable:
@@ -207,3 +197,83 @@ def zipf_curve(counts: Ids) -> ZipfCurve:
         slope, at_one = map(float, np.polyfit(np.log(inside), np.log(falling[inside - 1]), 1))
         at_fitted = (math.exp(at_one + slope * math.log(first)), math.exp(at_one + slope * math.log(last)))
     return ZipfCurve(ranks.astype(np.float64), falling[ranks - 1], slope, (first, last), at_fitted)
+
+
+class CountStoppedError(Exception):
+    """Nobody waits for the counts any more."""
+
+
+class _TooLongError(Exception):
+    """The text is longer than is counted unasked."""
+
+
+def counted_corpus(named: NamedTokenizer, run_name: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> Run | Corpus:
+    """The run whose training part is counted: the tokenizer's, or the one called `run_name` where that has the same fixed
+    vocabulary and no text is chosen; else the text that `source` names as `cleaning` leaves it, or where it is empty that run's.
+
+    Raises:
+        UserError: where run or text cannot be read.
+    """
+    if named.source == "run":
+        return _with_text(open_run(named.run))
+    if not source:
+        run = _with_text(open_run(run_name))
+        if run.config.tokenizer.kind == named.source:
+            return run
+        data = run.config.data
+        source, encoding, cleaning = data.source, data.encoding, data.cleaning
+    if STDIN in sources_of(source):
+        raise UserError("The text came from standard input, which can be read only once; choose a text in Data to count tokens.")
+    return open_corpus(source, encoding or None, cleaning=cleaning)
+
+
+def _with_text(run: Run) -> Run:
+    """The run, if it has a text. Raises: UserError."""
+    if not run.config.has_text:
+        raise UserError(f"{run.name} was imported, and its training text is not here; choose a text in Data to count tokens.")
+    return run
+
+
+def frequencies_in(corpus: Run | Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None) -> TokenFrequencies:
+    """Frequencies of the tokenizer's tokens in what `counted_corpus` gives.
+
+    Raises:
+        UserError: where it cannot be read.
+    """
+    if isinstance(corpus, Corpus):
+        return frequencies_in_text(corpus, tokenizer, progress)
+    found = frequencies_in_run(corpus, progress)
+    # A run's vocabulary may have an end-of-text token more.
+    return replace(found, counts=found.counts[: tokenizer.vocab_size])
+
+
+def frequencies_for(
+    named: NamedTokenizer,
+    run_name: str,
+    source: str,
+    encoding: str,
+    cleaning: tuple[str, ...],
+    most: int,
+    goes_on: Callable[[], bool],
+) -> tuple[TokenFrequencies | None, str]:
+    """Frequencies of the tokens in what `counted_corpus` gives, or the reason why there are none. A text of more than `most`
+    bytes is not counted.
+
+    Raises:
+        CountStoppedError: once `goes_on` says no.
+    """
+    corpus: Run | Corpus | None = None
+
+    def check(done: int, total: int) -> None:
+        if not goes_on():
+            raise CountStoppedError
+        if isinstance(corpus, Corpus) and done > most:
+            raise _TooLongError
+
+    try:
+        corpus = counted_corpus(named, run_name, source, encoding, cleaning)
+        return frequencies_in(corpus, named.tokenizer, check), ""
+    except UserError as error:
+        return None, str(error)
+    except _TooLongError:
+        return None, f"not counted: the text in use is longer than {bytes_(most)}"

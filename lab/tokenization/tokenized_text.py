@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from lab.tokenization.token_statistics import TextCounts
+from lab.tokenization.token_facts import TextCounts
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer

@@ -1,7 +1,7 @@
 """Facts of a vocabulary in a corpus: never-used tokens, glitch candidates, and one token's numbers; in words and as a view."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -9,7 +9,6 @@ import numpy as np
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.data.token_file import Ids
 from lab.runs.run_folder import Run
-from lab.tokenization.corpus_of_tokenizer import counted_corpus
 from lab.tokenization.embedding_distances import (
     EmbeddingDistances,
     embedding_distances,
@@ -17,8 +16,14 @@ from lab.tokenization.embedding_distances import (
     nearest_never_used,
 )
 from lab.tokenization.named_tokenizer import NamedTokenizer
-from lab.tokenization.token_frequencies import CountProgress, TokenFrequencies, frequencies_in_run, frequencies_in_text
-from lab.tokenization.token_statistics import hex_of, merge_table, origin, quoted_label
+from lab.tokenization.token_facts import hex_of, merge_table, origin, quoted_label
+from lab.tokenization.token_frequencies import (
+    CountProgress,
+    TokenFrequencies,
+    counted_corpus,
+    frequencies_in,
+    frequencies_in_text,
+)
 from lab.tokenization.vocabulary_index import ORDERS, Marks, VocabularyIndex, VocabularyOrder
 from lab.views.blocks import Cell, Column, Table, View
 
@@ -140,9 +145,9 @@ def facts_in_run(index: VocabularyIndex, run: Run, progress: CountProgress | Non
     Raises:
         UserError: where its tokens or weights cannot be read.
     """
-    frequencies = frequencies_in_run(run, progress)
-    if len(frequencies.counts) != len(index):  # the same vocabulary, but for an end-of-text token
-        return VocabularyFacts(index, replace(frequencies, counts=frequencies.counts[: len(index)]))
+    frequencies = frequencies_in(run, index.tokenizer, progress)
+    if run.config.model.vocab_size != len(index):  # the same vocabulary, but for an end-of-text token
+        return VocabularyFacts(index, frequencies)
     has_weights = any(file.name in ("best", "last", "previous") for file in run.checkpoints())
     return VocabularyFacts(index, frequencies, embedding_distances(run, frequencies.counts) if has_weights else None)
 

@@ -16,7 +16,7 @@ from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.autotune import choose_compute
-from lab.planning.estimates.memory_estimate import check_memory
+from lab.planning.device import check_memory
 from lab.planning.gpu_card import choose_compile, describe_card, emulates, planned_seconds, processor_of
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run

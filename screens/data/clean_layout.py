@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from lab.core.number_format import MINUS, bytes_, counted, probability, whole
-from lab.data.cleaning.funnel import Excerpt, ExcerptSpan, Funnel
+from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
 from screens.blocks.bars_and_shades import EIGHTHS_ACROSS

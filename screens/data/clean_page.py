@@ -16,7 +16,7 @@ from textual.reactive import var
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.data.builtin_texts import is_builtin
-from lab.data.cleaning.funnel import Funnel
+from lab.data.cleaning.funnel_meter import Funnel
 from lab.data.cleaning.measure_funnel import FunnelRequest, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order
 from lab.data.cleaning.save_text import problem_with_path

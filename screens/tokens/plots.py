@@ -32,8 +32,8 @@ def tokens_left(state: BpeState, text: int) -> Figure:
 def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
     """The figure of a vocabulary whose tokens have been counted."""
     from lab.core.number_format import MINUS, fixed, whole
+    from lab.tokenization.token_facts import quoted_label
     from lab.tokenization.token_frequencies import zipf_curve
-    from lab.tokenization.token_statistics import quoted_label
 
     frequencies = facts.frequencies
     assert frequencies is not None

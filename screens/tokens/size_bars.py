@@ -8,7 +8,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import significant, whole
-from lab.tokenization.token_statistics import TextCounts
+from lab.tokenization.token_facts import TextCounts
 from screens.widgets.text_fitting import Piece, fit
 
 EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -257,7 +257,7 @@ class StripPage(TextPage):
     def _show_card(self, index: int) -> None:
         from lab.core.number_format import whole
         from lab.tokenization import token_facts
-        from lab.tokenization.token_statistics import quoted_label
+        from lab.tokenization.token_facts import quoted_label
 
         shown = self._shown
         if shown is None or not shown.tokenized.ids:
@@ -295,8 +295,8 @@ class StripPage(TextPage):
 
     @work(thread=True, group="count", exit_on_error=True)
     def _count_in_thread(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
-        from lab.tokenization.corpus_of_tokenizer import CountStoppedError, frequencies_for
         from lab.tokenization.token_facts import TokenFamilies
+        from lab.tokenization.token_frequencies import CountStoppedError, frequencies_for
 
         asked: Asked = (named, run, source, encoding, cleaning)
         known = self._background.get(named)

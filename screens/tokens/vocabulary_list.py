@@ -297,7 +297,7 @@ class VocabularyList(LineScrollView):
 
     def _row(self, id: int) -> tuple[str, str, str]:
         from lab.core.number_format import significant, whole
-        from lab.tokenization.token_statistics import quoted_label
+        from lab.tokenization.token_facts import quoted_label
         from lab.tokenization.vocabulary_facts import origin_of
 
         facts, columns = self.facts, self._columns

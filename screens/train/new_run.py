@@ -20,13 +20,12 @@ from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
 from lab.planning.estimates.run_cost import run_cost, text_in_words
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
-from lab.planning.parse_settings import parse_settings
 from lab.planning.preparation.prepare_text import PrepareProgress, Progress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.sequence_preview import SplitRequest, run_split_process
-from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, settings_of_base
+from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, parse_settings, settings_of_base
 from lab.planning.settings_table import Settings
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.rename_delete import delete_run

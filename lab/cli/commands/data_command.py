@@ -17,7 +17,7 @@ from lab.core.visible_text import shortened, visible
 from lab.data.cleaning.rule_registry import RULES, parse_rules
 
 if TYPE_CHECKING:
-    from lab.data.cleaning.funnel import Excerpt, Funnel
+    from lab.data.cleaning.funnel_meter import Excerpt, Funnel
     from lab.data.corpus import Corpus, ReadProgress
     from lab.data.statistics.text_profile import TextProfile
 

@@ -11,8 +11,7 @@ import msgspec
 from lab.core.number_format import MINUS, bytes_, probability, whole
 from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.core.visible_text import shortened
-from lab.data.cleaning.funnel import Funnel
-from lab.data.cleaning.funnel_meter import FunnelMeter
+from lab.data.cleaning.funnel_meter import Funnel, FunnelMeter
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.data.corpus import Corpus, ReadProgress
 from lab.data.text_source import open_corpus

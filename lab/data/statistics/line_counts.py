@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data.statistics.hash_counts import HashCounts
-from lab.data.statistics.text_hashes import Hashes, mixed
+from lab.data.statistics.text_hashes import HashCounts, Hashes, mixed
 
 MOST_LINES = 1 << 21
 """Distinct lines that are counted exactly, in about 64 MB."""

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data.statistics.character_classes import CLASSES, CODE_POINTS, CharacterTables
-from lab.data.statistics.hash_counts import HashCounts
 from lab.data.statistics.language_mix import LanguageMix, LanguageShare
 from lab.data.statistics.line_counts import LONGEST_COUNTED, LineCounts
 from lab.data.statistics.passage_excerpts import Check, Passage, Read, fetch_excerpts
 from lab.data.statistics.repeated_passages import PassageFinder, Repeats
 from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, LineEndings, TextBlocks
-from lab.data.statistics.text_hashes import Hashes, PrefixHasher
+from lab.data.statistics.text_hashes import HashCounts, Hashes, PrefixHasher
 
 MOST_WORDS = 1 << 20
 """Distinct words that are counted exactly, in about 32 MB."""

@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
-from lab.data.cleaning.funnel import nothing_left
+from lab.data.cleaning.funnel_meter import nothing_left
 from lab.data.corpus import Corpus, preview
 from lab.data.statistics.source_stamp import Stamp, can_be_read_again, is_one_file, source_stamp
 from lab.data.text_source import open_corpus, path_of

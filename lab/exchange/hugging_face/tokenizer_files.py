@@ -20,7 +20,7 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import LARGEST_CONFIG, LARGEST_TOKENIZER, read_json, read_regular
 from lab.core.visible_text import quoted
 from lab.exchange.hugging_face.model_folder import ModelFolder
-from lab.tokenization.token_statistics import has_plain_ids
+from lab.tokenization.token_facts import has_plain_ids
 from models.config import LARGEST
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import Tokenizer

@@ -19,7 +19,7 @@ import msgspec
 
 import lab.data
 from lab.core.errors import UserError
-from lab.data.cleaning.funnel import nothing_left
+from lab.data.cleaning.funnel_meter import nothing_left
 from lab.data.corpus import Corpus
 from lab.data.statistics.copied_share import copied_in_tokens
 from lab.data.text_chunks import TextSpool

@@ -104,9 +104,9 @@ class BpeLearner:
     """
 
     def __init__(self, words: Mapping[str, int]) -> None:
-        self._words = MergedWords([word.encode() for word in words], list(words.values()))
-        self._pairs = PairCounts(self._words.byte_pairs())
-        self.bytes = self._words.tokens()
+        self.words = MergedWords([word.encode() for word in words], list(words.values()))
+        self.pairs = PairCounts(self.words.byte_pairs())
+        self.bytes = self.words.tokens()
         """Bytes of the text, each of which is a token before the first merge."""
         self.tokens = self.bytes
         """Tokens of the text now."""
@@ -115,35 +115,15 @@ class BpeLearner:
         self.merges: list[Merge] = []
         """The merges learned so far."""
 
-    def next_pair(self) -> tuple[RankedPair, int] | None:
-        """The pair to merge next, and how many pairs occur as often; None if no two tokens are neighbours any more."""
-        return self._pairs.most_common()
-
-    def ranked_pairs(self, limit: int) -> list[RankedPair]:
-        """The `limit` most common pairs; of those with the same count, the one to be merged first is first."""
-        return self._pairs.ranked(limit)
-
-    def different_pairs(self) -> int:
-        """Number of different pairs that occur."""
-        return len(self._pairs)
-
-    def pair_counts(self) -> dict[tuple[int, int], int]:
-        """Every pair that occurs, and its count."""
-        return self._pairs.as_dict()
-
-    def word_ids(self) -> list[int]:
-        """The tokens of the words, one word after another, in the order in which they were given."""
-        return self._words.ids()
-
     def merge(self) -> Merge | None:
         """Merge the most common pair everywhere; None if there is none left."""
-        found = self.next_pair()
+        found = self.pairs.most_common()
         if found is None:
             return None
         pair, tied = found
-        lost, changes = self._words.merge(pair.left, pair.right, len(self.vocabulary))
+        lost, changes = self.words.merge(pair.left, pair.right, len(self.vocabulary))
         for each in changes:
-            self._pairs.add(each)
+            self.pairs.add(each)
         self.tokens -= lost
         self.vocabulary.append(self.vocabulary[pair.left] + self.vocabulary[pair.right])
         self.merges.append(Merge(len(self.merges) + 1, pair.left, pair.right, pair.count, tied, self.tokens))
@@ -155,8 +135,8 @@ class BpeLearner:
             return None
         last = self.merges.pop()
         self.vocabulary.pop()
-        regained, changes = self._words.split(last.left, last.right, last.id)
+        regained, changes = self.words.split(last.left, last.right, last.id)
         for each in changes:
-            self._pairs.add(each)
+            self.pairs.add(each)
         self.tokens += regained
         return last

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lab.core.number_format import fixed, significant, whole
+from lab.core.number_format import counted, fixed, significant, whole
 from lab.tokenization.bpe.bpe_learner import BYTES, BpeLearner, Merge, RankedPair
 from lab.tokenization.bpe.learnable_text import LearnableText
 from lab.tokenization.bpe.merged_words import MergedWords
@@ -60,14 +60,14 @@ class BpeState:
     @property
     def counts_sentence(self) -> str:
         """The sizes so far."""
-        made = f"{_counted(len(self.merges), 'merge')} · vocabulary {whole(len(self.vocabulary))}"
+        made = f"{counted(len(self.merges), 'merge')} · vocabulary {whole(len(self.vocabulary))}"
         per_token = f" · {significant(self.text_bytes / self.tokens)} bytes per token" if self.tokens else ""
-        return f"{made} · {_counted(self.tokens, 'token')}{per_token}"
+        return f"{made} · {counted(self.tokens, 'token')}{per_token}"
 
     @property
     def text_sentence(self) -> str:
         """The text and its size."""
-        return f"{self.name}: {_counted(self.text_bytes, 'byte')}"
+        return f"{self.name}: {counted(self.text_bytes, 'byte')}"
 
     @property
     def next_sentence(self) -> str:
@@ -120,24 +120,21 @@ class BpeSession:
         where none can be made. Other threads may run after each; one that moves, too, waits for its turn.
         """
         with self._lock:
-            return self._move(steps, seconds)
-
-    def _move(self, steps: int, seconds: float) -> int:
-        end = time.monotonic() + seconds
-        if not self._unfinished:
-            self._since = len(self._learner.vocabulary)
-        left = abs(steps)
-        while left and (self._forward() if steps > 0 else self._back()):
-            left -= 1
-            time.sleep(0)
-            if time.monotonic() > end:
-                break
-        else:
-            left = 0
-        self._unfinished = left > 0
-        size = len(self._learner.vocabulary)
-        self.state = self._snapshot(max(self._since, size - MOST_NEW) if steps > 0 else size)
-        return left if steps > 0 else -left
+            end = time.monotonic() + seconds
+            if not self._unfinished:
+                self._since = len(self._learner.vocabulary)
+            left = abs(steps)
+            while left and (self._forward() if steps > 0 else self._back()):
+                left -= 1
+                time.sleep(0)
+                if time.monotonic() > end:
+                    break
+            else:
+                left = 0
+            self._unfinished = left > 0
+            size = len(self._learner.vocabulary)
+            self.state = self._snapshot(max(self._since, size - MOST_NEW) if steps > 0 else size)
+            return left if steps > 0 else -left
 
     def _forward(self) -> bool:
         merge = self._learner.merge()
@@ -155,7 +152,7 @@ class BpeSession:
 
     def _snapshot(self, newest: int) -> BpeState:
         learner = self._learner
-        found = learner.next_pair()
+        found = learner.pairs.most_common()
         return BpeState(
             self._name,
             learner.bytes,
@@ -163,8 +160,8 @@ class BpeSession:
             tuple(learner.merges),
             tuple(learner.vocabulary),
             self._labels,
-            tuple(learner.ranked_pairs(MOST_PAIRS)),
-            learner.different_pairs(),
+            tuple(learner.pairs.ranked(MOST_PAIRS)),
+            len(learner.pairs),
             found[1] if found else 0,
             tuple(self._excerpt.ids()),
             newest,
@@ -181,12 +178,8 @@ def agreement_sentence(state: BpeState, tokens: Sequence[bytes], name: str) -> s
     if len(state.merges) > of_run:
         return f"{name}'s tokenizer has the first {whole(of_run)} of these merges."
     if not state.merges:
-        return f"{name}'s tokenizer has {_counted(of_run, 'merge')}."
-    return f"The same as the first {whole(len(state.merges))} of the {_counted(of_run, 'merge')} of {name}'s tokenizer."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
+        return f"{name}'s tokenizer has {counted(of_run, 'merge')}."
+    return f"The same as the first {whole(len(state.merges))} of the {counted(of_run, 'merge')} of {name}'s tokenizer."
 
 
 def _times(count: int) -> str:
@@ -223,12 +216,12 @@ def merges_view(state: BpeState, phrase: str, agreement: str = "") -> View:
     split = [[state.label(id_) for id_ in encode_with(state.merges, word.encode("utf-8", "replace"))] for word in words]
     size = sum(map(len, split))
     pieces = Table(
-        [Column("word", "left"), Column(f"pieces after {_merges(len(state.merges))}", "left")],
+        [Column("word", "left"), Column(f"pieces after {counted(len(state.merges), 'merge')}", "left")],
         [
             [Cell(with_spaces(word.encode("utf-8", "replace"))), Cell("│".join(labels), style="strong")]
             for word, labels in zip(words, split, strict=True)
         ],
-        title=f"the phrase in {whole(size)} token{'' if size == 1 else 's'}",
+        title=f"the phrase in {counted(size, 'token')}",
     )
     merges = Table(
         [
@@ -256,8 +249,4 @@ def merges_view(state: BpeState, phrase: str, agreement: str = "") -> View:
         *([merges] if state.merges else []),
         Paragraph(f"{state.text_sentence}, {whole(state.tokens)} tokens{per_token}. {agreement}".strip()),
     ]
-    return View("merges", _merges(len(state.merges)), state.next_sentence, blocks)
-
-
-def _merges(number: int) -> str:
-    return f"{whole(number)} merge{'' if number == 1 else 's'}"
+    return View("merges", counted(len(state.merges), "merge"), state.next_sentence, blocks)

@@ -15,7 +15,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 from lab.core.machine import memory
-from lab.planning.estimates.memory_estimate import training_memory
+from lab.planning.device import training_memory
 from lab.runs.run_schema import RunConfig
 from lab.training.acceleration.prepare_steps import MARGIN
 from lab.training.distributed.rank_environment import RankEnvironment

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 
 from lab.core.out_of_memory import free_memory, is_out_of_memory
+from lab.data.data_order import ValidationWindows, counted_targets
 from lab.data.token_file import Ids, TokenFile, count_bytes
 from lab.data.train_val_split import FINAL_BYTES, Ranges
-from lab.data.validation_windows import ValidationWindows, counted_targets
 from lab.runs.run_schema import DataConfig, RunConfig
 from models.gpt import GPT
 

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
-from lab.data.cleaning.funnel import Funnel
+from lab.data.cleaning.funnel_meter import Funnel
 from lab.data.cleaning.measure_funnel import FunnelRequest, funnel_view, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.data.corpus import STDIN, shown_source

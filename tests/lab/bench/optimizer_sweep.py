@@ -16,11 +16,10 @@ from pathlib import Path
 
 import torch
 
-from lab.data.data_order import TrainingBatches
+from lab.data.data_order import TrainingBatches, ValidationWindows
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
-from lab.data.validation_windows import ValidationWindows
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.lr_schedule import schedule_factor

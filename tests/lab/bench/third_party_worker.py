@@ -156,8 +156,8 @@ def validate_nanogpt(folder: str, checkpoint: str, ids: str) -> float:
 
 def validate_ours(run: str) -> float:
     """Validation loss of a run's best weights, in fp32."""
+    from lab.data.data_order import ValidationWindows
     from lab.data.token_file import TokenFile, token_dtype
-    from lab.data.validation_windows import ValidationWindows
     from lab.runs.find_runs import open_run
     from lab.runs.load_tokenizer import tokenizer_of
     from lab.runs.weights_file import load_model

@@ -11,7 +11,7 @@ from lab.core.limits import LIMITS, Limit
 from lab.core.machine import Machine
 from lab.core.visible_text import quoted
 from lab.planning.check_request import check_request
-from lab.planning.estimates.memory_estimate import check_memory
+from lab.planning.device import check_memory
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import make_plan
@@ -84,8 +84,8 @@ def test_msgspec_holds_the_same_bounds() -> None:
 
 
 def test_a_model_that_memory_cannot_hold_is_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.estimates.memory_estimate.memory", lambda: 8_000_000_000)
-    monkeypatch.setattr("lab.planning.estimates.memory_estimate.gpu", lambda: None)
+    monkeypatch.setattr("lab.planning.device.memory", lambda: 8_000_000_000)
+    monkeypatch.setattr("lab.planning.device.gpu", lambda: None)
     model = ModelConfig(layers=12, heads=12, width=768, context=1024, vocab_size=50257)
     check_memory(model)
     wide = ModelConfig(layers=4, heads=4, width=1 << 16, context=128, vocab_size=512)

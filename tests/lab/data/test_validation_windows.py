@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus
+from lab.data.data_order import ValidationWindows, counted_targets
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
-from lab.data.validation_windows import ValidationWindows, counted_targets
 from models.tokenizers.tokenizer import Tokenizer
 from tests.fixture_types import MakeTokens
 

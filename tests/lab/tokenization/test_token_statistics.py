@@ -1,8 +1,7 @@
 """What is said of a text's tokens, against the bytes themselves."""
 
 from lab.experiments.tokens import parts
-from lab.tokenization.token_facts import merge_fact
-from lab.tokenization.token_statistics import HEX_BYTES, TextCounts, hex_of, merge_table
+from lab.tokenization.token_facts import HEX_BYTES, TextCounts, hex_of, merge_fact, merge_table
 from lab.tokenization.vocabulary_facts import origin_of
 from models.tokenizers.tokenizer import Tokenizer
 

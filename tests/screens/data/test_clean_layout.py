@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.data.cleaning.funnel import Excerpt, ExcerptSpan, Funnel
+from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.runs.run_schema import CleaningStep
 from screens.data.clean_layout import RuleState, effect_sentence, excerpt_lines, funnel_bar, funnel_lines, rule_lines

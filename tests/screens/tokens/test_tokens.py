@@ -15,7 +15,7 @@ from textual.widgets import TextArea
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.text_examples import EXAMPLES
-from lab.tokenization.token_statistics import TextCounts
+from lab.tokenization.token_facts import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp

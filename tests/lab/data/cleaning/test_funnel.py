@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.cleaning.funnel import Excerpt, ExcerptSpan
-from lab.data.cleaning.funnel_meter import EXCERPTS, FunnelMeter
+from lab.data.cleaning.funnel_meter import EXCERPTS, Excerpt, ExcerptSpan, FunnelMeter
 from lab.data.cleaning.measure_funnel import funnel_of, measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order, parse_rules, typed_rules
 from lab.data.cleaning.save_text import check_target, problem_with_path, save_text

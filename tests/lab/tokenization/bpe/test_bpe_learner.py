@@ -65,12 +65,12 @@ def test_merges_are_those_of_rustbpe_and_of_the_definition(text: str, merges: in
 @given(TEXTS, st.integers(0, 60), st.integers(0, 60))
 def test_as_many_steps_back_as_forward_restore_everything(text: str, before: int, more: int) -> None:
     learner = learned(text, before)
-    state = (learner.pair_counts(), learner.word_ids(), learner.tokens, learner.vocabulary[:], learner.merges[:])
+    state = (learner.pairs.as_dict(), learner.words.ids(), learner.tokens, learner.vocabulary[:], learner.merges[:])
     start = len(learner.merges)
     forward = [merge for _ in range(more) if (merge := learner.merge())]
     back = [learner.step_back() for _ in range(len(learner.merges) - start)]
     assert back == forward[::-1]
-    assert (learner.pair_counts(), learner.word_ids(), learner.tokens, learner.vocabulary, learner.merges) == state
+    assert (learner.pairs.as_dict(), learner.words.ids(), learner.tokens, learner.vocabulary, learner.merges) == state
     assert [learner.merge() for _ in forward] == forward
 
 
@@ -80,9 +80,9 @@ def test_pair_counts_are_kept_exactly(text: str) -> None:
     learner = learned(text, 7)
     words = [Tokenizer.train([text], 256 + 7).encode(word) for word in words_of(text)]
     counts = Counter(pair for word in words for pair in pairwise(word))
-    assert learner.pair_counts() == counts
-    assert learner.different_pairs() == len(counts)
-    ranked = [(pair.left, pair.right, pair.count) for pair in learner.ranked_pairs(5)]
+    assert learner.pairs.as_dict() == counts
+    assert len(learner.pairs) == len(counts)
+    ranked = [(pair.left, pair.right, pair.count) for pair in learner.pairs.ranked(5)]
     assert ranked == [(*pair, counts[pair]) for pair in sorted(counts, key=lambda pair: (-counts[pair], pair))[:5]]
 
 
@@ -96,16 +96,16 @@ def test_a_tie_is_counted_and_goes_to_the_lowest_ids() -> None:
 def test_a_run_of_one_token_is_merged_from_the_left() -> None:
     learner = BpeLearner({"aaaaa": 1})
     assert learner.merge() == Merge(1, 97, 97, count=4, tied=1, tokens_left=3)
-    assert learner.word_ids() == [256, 256, 97]
+    assert learner.words.ids() == [256, 256, 97]
 
 
 def test_without_neighbours_there_is_nothing_to_merge_and_nothing_to_undo() -> None:
     for words in ({}, {"a": 3}):
         learner = BpeLearner(words)
-        assert learner.next_pair() is None
+        assert learner.pairs.most_common() is None
         assert learner.merge() is None
         assert learner.step_back() is None
-        assert learner.ranked_pairs(9) == []
+        assert learner.pairs.ranked(9) == []
 
 
 @pytest.mark.parametrize("source", ["stories:50kB", "python", str(SHAKESPEARE)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from lab.planning.estimates.memory_estimate import training_memory
+from lab.planning.device import training_memory
 from lab.runs.run_folder import Run
 from lab.training.distributed.rank_environment import RankEnvironment
 from lab.training.distributed.rank_group import broken_connection
