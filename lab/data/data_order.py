@@ -1,4 +1,4 @@
-"""Data order: the windows of a training step follow from (seed, step) alone."""
+"""Windows of tokens: those of a training step follow from (seed, step) alone, those of an evaluation are fixed."""
 
 import math
 from collections.abc import Iterator

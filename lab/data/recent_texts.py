@@ -1,7 +1,6 @@
 """The last texts that were trained on, kept among the user's preferences."""
 
 import os
-import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from lab.core.preferences import (
     replace_preferences,
 )
 from lab.data.builtin_texts import is_builtin
-from lab.data.corpus import STDIN
 from lab.data.find_text_files import fixed_part, is_pattern
-from lab.data.text_source import FILE_URI, path_of, sources_of
+from lab.data.statistics.source_stamp import can_be_read_again
+from lab.data.text_source import FILE_URI, mode_of, sources_of
 
 
 def recent_texts(home: Path) -> list[RecentText]:
@@ -34,7 +33,7 @@ def remember_text(home: Path, source: str, encoding: str = "") -> None:
         UserError: if the preferences cannot be written.
     """
     text = RecentText(source, encoding)
-    if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME or not _is_lasting(source):
+    if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME or not can_be_read_again(source):
         return
     with preferences_lock(home):
         preferences, problem = read_preferences(home)
@@ -43,19 +42,7 @@ def remember_text(home: Path, source: str, encoding: str = "") -> None:
             replace_preferences(home, replace(preferences, recent_texts=(text, *others)[:MOST_TEXTS]))
 
 
-def _is_lasting(source: str) -> bool:
-    return not any(each == STDIN or _kind(each) == stat.S_IFIFO for each in sources_of(source))
-
-
 def _is_there(source: str) -> bool:
-    if is_builtin(source) or _kind(source):
+    if is_builtin(source) or mode_of(source):
         return True
     return is_pattern(source) and not source.startswith(FILE_URI) and os.path.isdir(fixed_part(os.path.expanduser(source)))
-
-
-def _kind(source: str) -> int:
-    """The kind of file at the path that a source names; 0 where there is none."""
-    try:
-        return stat.S_IFMT(path_of(source).stat().st_mode)
-    except (OSError, ValueError, RuntimeError):
-        return 0

@@ -100,20 +100,16 @@ def fitting_encoding(path: str | Path, named: str | None, shown: str) -> str:
 def is_binary(path: Path) -> bool:
     """True if the beginning of a file shows that it is no text in any encoding. False also where it cannot be read."""
     try:
-        return is_binary_head(read_head(path))
+        head = read_head(path)
     except (OSError, UserError):
         return False
+    return 0 in head and _marked_encoding(head) is None and _unmarked_utf16(head) is None
 
 
 def read_head(path: str | Path) -> bytes:
     """The first bytes of a regular file, by which it is told whether it is text. Raises what `open_regular` does."""
     with open_regular(path, follow=True) as file:
         return file.read(PEEKED_BYTES) or b""
-
-
-def is_binary_head(head: bytes) -> bool:
-    """True if a file that begins like this is no text in any encoding."""
-    return 0 in head and _marked_encoding(head) is None and _unmarked_utf16(head) is None
 
 
 def encoding_of_head(head: bytes) -> str | None:

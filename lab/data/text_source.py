@@ -319,6 +319,14 @@ def path_of(source: str) -> Path:
     return Path(os.path.expanduser(source))
 
 
+def mode_of(source: str) -> int:
+    """The mode of the file at the path that a source names; 0 where there is none."""
+    try:
+        return path_of(source).stat().st_mode
+    except (OSError, ValueError, RuntimeError):
+        return 0
+
+
 def _as_text(name: str) -> str:
     """A file's name, with `-` for every byte that is no UTF-8."""
     return "".join("-" if "\ud800" <= character <= "\udfff" else character for character in name)

@@ -1,4 +1,4 @@
-"""Device, precision and number of threads of a run, of text that is written, and of the engine.
+"""Device, precision, threads and memory of a run; device and threads of text that is written, and of the engine.
 
 A trainer gives up one of its threads while other programs keep the cores busy: see `lab.training.thread_back_off`. torch is
 imported by the functions that need it.

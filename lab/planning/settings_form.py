@@ -1,4 +1,4 @@
-"""The plan that the form of a new run stands for: the resolved run, a sentence for each field that is wrong, and the defaults."""
+"""The form of a new run: what was typed as a plan, with a sentence for each field that is wrong; and the defaults."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -117,12 +117,11 @@ def _in_words(profile: "TextProfile", funnel: "Funnel", validation: str = "") ->
     from lab.data.statistics.statistics_view import facts_in_words, repeats_in_words
 
     found = profile.statistics
-    languages = [(each.language, each.letters) for each in found.languages]
     facts = [("text", profile.name), *facts_in_words(profile), ("repeats", repeats_in_words(found))]
     facts += [("validation", validation)] if validation else []
     sample = f" (in one of {found.language_spacing} sections)" if found.language_spacing > 1 else ""
     facts += [("scripts", _shares(found.classes))] if found.classes else []
-    facts += [("languages", _shares(languages) + sample)] if languages else []
+    facts += [("languages", _shares(found.languages) + sample)] if found.languages else []
     if funnel.decoding:
         facts.append(("decoding", funnel.decoding))
     if funnel.documents > 1:

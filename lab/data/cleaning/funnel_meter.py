@@ -1,4 +1,4 @@
-"""Measures what each cleaning rule takes while a text streams through, and keeps a few excerpts that are spread over the text."""
+"""The funnel of a text: its bytes from raw to kept, by rule, measured as it streams through, with excerpts from all over it."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -303,17 +303,13 @@ def _spans(passage: Passage, room: int, *, from_end: bool) -> list[ExcerptSpan]:
     return [*spans, _shortened(passage.after, "added")] if passage.after else spans
 
 
-def _shortened(text: str, kind: str) -> ExcerptSpan:
+def _shortened(text: str, kind: Literal["taken", "added"]) -> ExcerptSpan:
     if len(text) <= LONGEST_SPAN:
-        return ExcerptSpan(text, "taken" if kind == "taken" else "added")
+        return ExcerptSpan(text, kind)
     half = LONGEST_SPAN // 2
-    return ExcerptSpan(f"{text[:half]} … {text[-half:]}", "taken" if kind == "taken" else "added", len(text) - 2 * half)
+    return ExcerptSpan(f"{text[:half]} … {text[-half:]}", kind, len(text) - 2 * half)
 
 
 def _end_of(passages: Sequence[Passage], context: str) -> str:
     """The last characters of the text that the rule has seen, without what it removed."""
-    for passage in reversed(passages):
-        context_now = passage.after[-CONTEXT:]
-        if context_now:
-            return context_now
-    return context
+    return next((passage.after[-CONTEXT:] for passage in reversed(passages) if passage.after), context)

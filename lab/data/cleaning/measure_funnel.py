@@ -100,21 +100,15 @@ async def run_funnel_process(request: FunnelRequest, progress: Progress) -> Funn
 
 
 def _work(request: FunnelRequest, progress: Progress) -> FunnelReply:
-
-    if request.save:
-        return FunnelReply(saved=_save(request, progress))
-    return FunnelReply(funnel=measure_funnel(request.source, request.encoding, request.rules, progress))
-
-
-def _save(request: FunnelRequest, progress: Progress) -> int:
-    """Write the cleaned text and return its bytes: see `save_text`."""
     from lab.data.cleaning.save_text import check_target, save_text
-    from lab.data.text_source import open_corpus
 
+    if not request.save:
+        return FunnelReply(funnel=measure_funnel(request.source, request.encoding, request.rules, progress))
     corpus = open_corpus(request.source, request.encoding, cleaning=request.rules)
-    check_target(Path(request.save), corpus, replace=request.replace)
-    return save_text(
-        corpus, Path(request.save), lambda written: progress(written, max(written, corpus.file_bytes)), replace=request.replace
+    path, replace = Path(request.save), request.replace
+    check_target(path, corpus, replace=replace)
+    return FunnelReply(
+        saved=save_text(corpus, path, lambda written: progress(written, max(written, corpus.file_bytes)), replace=replace)
     )
 
 

@@ -6,7 +6,6 @@ section's main script count for the language, all other letters as unknown.
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -55,16 +54,8 @@ _UNSEEN = ("spaces", "line ends", "invisible")
 _class_of = cache(class_of)
 
 
-@dataclass(frozen=True)
-class LanguageShare:
-    """Letters of a language in the sections that were looked at."""
-
-    language: str
-    letters: int
-
-
 class LanguageMix:
-    """Fed with the blocks of a text in turn, keeps the sections that `shares` then looks at."""
+    """Fed with the blocks of a text in turn, keeps the sections that `letters` then looks at."""
 
     def __init__(self) -> None:
         self.spacing = 1
@@ -85,8 +76,9 @@ class LanguageMix:
                 self._kept = {number: kept for number, kept in self._kept.items() if number % self.spacing == 0}
         self._rest = text[at:]
 
-    def shares(self) -> tuple[LanguageShare, ...]:
-        """Letters of each language, the most first and unknown ones last. The first time it takes about a second, for loading."""
+    def letters(self) -> tuple[tuple[str, int], ...]:
+        """Each language with its letters in the sections, the most first and unknown ones last. The first time it
+        takes about a second, for loading."""
         totals: Counter[str] = Counter()
         for section in (*self._kept.values(), *([self._rest] if self._sections % self.spacing == 0 else [])):
             classes = Counter(map(_class_of, section))
@@ -99,8 +91,8 @@ class LanguageMix:
             name = _language(_identifier().rank(section), section, classes["Han"]) if is_prose else UNKNOWN
             totals[name] += letters
             totals[UNKNOWN] += scripts.total() - letters
-        found = [LanguageShare(name, count) for name, count in totals.items() if count]
-        return tuple(sorted(found, key=lambda share: (share.language == UNKNOWN, -share.letters, share.language)))
+        found = [(name, count) for name, count in totals.items() if count]
+        return tuple(sorted(found, key=lambda pair: (pair[0] == UNKNOWN, -pair[1], pair[0])))
 
 
 @cache

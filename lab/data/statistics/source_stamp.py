@@ -7,7 +7,7 @@ from lab.core.errors import UserError
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN
 from lab.data.find_text_files import find_by_pattern, find_in_folder, is_pattern
-from lab.data.text_source import path_of, sources_of
+from lab.data.text_source import mode_of, path_of, sources_of
 
 Stamp = tuple[tuple[str, int, int], ...]
 """Path, size and time of modification of each file; empty for built-in texts."""
@@ -24,15 +24,12 @@ def source_stamp(source: str) -> Stamp:
 
 def can_be_read_again(source: str) -> bool:
     """False for standard input and named pipes, whose text is gone once it is read."""
-    return not any(_is_stream(each) for each in sources_of(source))
+    return not any(each == STDIN or (not is_builtin(each) and stat.S_ISFIFO(mode_of(each))) for each in sources_of(source))
 
 
 def is_one_file(source: str) -> bool:
     """True if the source names one regular file by its path."""
-    try:
-        return not is_builtin(source) and len(sources_of(source)) == 1 and path_of(source).is_file()
-    except (OSError, ValueError, RuntimeError):
-        return False
+    return not is_builtin(source) and len(sources_of(source)) == 1 and stat.S_ISREG(mode_of(source))
 
 
 def file_size(source: str) -> int | None:
@@ -64,12 +61,3 @@ def _stamp_of(path: str) -> Stamp:
     except (OSError, ValueError):
         return ()
     return ((path, found.st_size, found.st_mtime_ns),)
-
-
-def _is_stream(source: str) -> bool:
-    if source == STDIN:
-        return True
-    try:
-        return not is_builtin(source) and stat.S_ISFIFO(path_of(source).stat().st_mode)
-    except (OSError, ValueError, RuntimeError):
-        return False

@@ -1,12 +1,11 @@
 """Statistics of a text as tables with bars, for a screen or a shell, and as facts in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lab.core.number_format import bytes_, fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.data.statistics.character_classes import character_label, character_name
 from lab.data.statistics.line_counts import LONGEST_COUNTED
-from lab.data.statistics.passage_excerpts import Passage
 from lab.data.statistics.repeated_passages import WINDOW
 from lab.data.statistics.stream_statistics import LineLengths, TextStatistics
 from lab.data.statistics.text_blocks import LineEndings
@@ -80,9 +79,9 @@ def scripts_table(found: TextStatistics, most: int = 12) -> Table:
 
 def languages_table(found: TextStatistics, most: int = 10) -> Table:
     """Letters by language, told section by section."""
-    pairs = [(share.language, share.letters) for share in found.languages]
     title = "languages" + (f" (in one of {found.language_spacing} sections)" if found.language_spacing > 1 else "")
-    return _bars(title, ("language", "letters", "share"), pairs, sum(letters for _, letters in pairs), most)
+    letters = sum(letters for _, letters in found.languages)
+    return _bars(title, ("language", "letters", "share"), found.languages, letters, most)
 
 
 def words_table(found: TextStatistics, most: int = 20) -> Table:
@@ -95,17 +94,9 @@ def words_table(found: TextStatistics, most: int = 20) -> Table:
 def characters_table(found: TextStatistics, most: int = 20, *, rare: bool = False) -> Table:
     """The most common characters, or the rarest, with their names."""
     characters = (found.rare_characters if rare else found.common_characters)[:most]
-    largest = max((number for _, number in characters), default=1)
-    rows = [
-        [
-            Cell(_named(character)),
-            Cell(whole(number), float(number)),
-            Cell(_share(number, found.characters), number / found.characters, bar=number / largest),
-        ]
-        for character, number in characters
-    ]
-    columns = [Column("character", "left"), Column("count"), Column("share")]
-    return Table(columns, rows, title="rarest characters" if rare else "most common characters")
+    title = "rarest characters" if rare else "most common characters"
+    pairs = [(_named(character), number) for character, number in characters]
+    return _bars(title, ("character", "count", "share"), pairs, found.characters, most)
 
 
 def _named(character: str) -> str:
@@ -185,10 +176,9 @@ def files_table(profile: TextProfile, most: int = MOST_FILES_SHOWN) -> Table:
     return _bars("shares of the files", ("file", "bytes", "share"), pairs, profile.statistics.bytes, most)
 
 
-def _bars(title: str, heads: tuple[str, str, str], pairs: Iterable[tuple[str, int]], total: int, most: int) -> Table:
+def _bars(title: str, heads: tuple[str, str, str], pairs: Sequence[tuple[str, int]], total: int, most: int) -> Table:
     """A table of names and counts with bars; names beyond `most` are summed up in a last row."""
-    listed = list(pairs)
-    shown, rest = listed[:most], listed[most:]
+    shown, rest = list(pairs[:most]), pairs[most:]
     if rest:
         shown.append((f"{whole(len(rest))} others", sum(number for _, number in rest)))
     largest = max((number for _, number in shown), default=0) or 1
@@ -234,7 +224,7 @@ def profile_as_json(profile: TextProfile) -> dict[str, object]:
         "words": found.words,
         "line_endings": {"lf": found.endings.lf, "crlf": found.endings.crlf, "cr": found.endings.cr},
         "character_classes": dict(found.classes),
-        "languages": {share.language: share.letters for share in found.languages},
+        "languages": dict(found.languages),
         "language_spacing": found.language_spacing,
         "distinct_characters": found.distinct_characters,
         "common_characters": _characters(found.common_characters),
@@ -261,19 +251,18 @@ def profile_as_json(profile: TextProfile) -> dict[str, object]:
             "share": repeats.share,
             "share_error": repeats.error,
             "density": list(repeats.density),
-            "longest": [_passage(passage) for passage in found.passages],
+            "longest": [
+                {
+                    "characters": passage.length,
+                    "copies": passage.copies,
+                    "places": list(passage.places),
+                    "begins": passage.excerpt,
+                }
+                for passage in found.passages
+            ],
         },
         "files": [{"name": file.name, "bytes": file.bytes} for file in profile.files],
         "entropy_bits_per_byte": profile.entropy_bits_per_byte,
-    }
-
-
-def _passage(passage: Passage) -> dict[str, object]:
-    return {
-        "characters": passage.length,
-        "copies": passage.copies,
-        "places": list(passage.places),
-        "begins": passage.excerpt,
     }
 
 

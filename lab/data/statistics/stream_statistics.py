@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data.statistics.character_classes import CLASSES, CODE_POINTS, CharacterTables
-from lab.data.statistics.language_mix import LanguageMix, LanguageShare
+from lab.data.statistics.language_mix import LanguageMix
 from lab.data.statistics.line_counts import LONGEST_COUNTED, LineCounts
 from lab.data.statistics.passage_excerpts import Check, Passage, Read, fetch_excerpts
 from lab.data.statistics.repeated_passages import PassageFinder, Repeats
@@ -107,8 +107,8 @@ class TextStatistics:
     endings: LineEndings
     classes: tuple[tuple[str, int], ...]
     """Characters of each class that occurs (scripts of letters, digits, punctuation ...), the most first."""
-    languages: tuple[LanguageShare, ...]
-    """None until the end."""
+    languages: tuple[tuple[str, int], ...]
+    """Each language with its letters in the sections that were looked at; none until the end."""
     language_spacing: int
     """Every so many-th section was looked at for its language."""
     distinct_characters: int
@@ -254,4 +254,4 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
     passages, rare_words = fetch_excerpts(read, size, repeats, state.words.table.rare(RARE_WORDS), check)
     found = replace(found, passages=passages, rare_words=rare_words, stage="telling languages", progress=1.0)
     yield found
-    yield replace(found, languages=state.languages.shares(), stage="", is_complete=True)
+    yield replace(found, languages=state.languages.letters(), stage="", is_complete=True)

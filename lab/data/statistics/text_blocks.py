@@ -19,16 +19,11 @@ class LineEndings:
     crlf: int = 0
     cr: int = 0
 
-    @property
-    def kinds(self) -> int:
-        return sum(count > 0 for count in (self.lf, self.crlf, self.cr))
-
 
 class TextBlocks:
     """Iterates over a text's blocks. A block ends after a line or a word, if one ends in its last quarter.
 
-    Two documents never share a line: where the first
-    does not end in a newline, one is put between them, and counted in `added`.
+    Two documents never share a line: where the first does not end in a newline, one is put between them, and counted in `added`.
     """
 
     def __init__(self, parts: Iterable[Part], size: int = BLOCK_CHARACTERS) -> None:

@@ -1,4 +1,6 @@
-"""Hashes of all passages of a text at once: a polynomial over its characters, kept as prefix sums, modulo 2⁶⁴.
+"""Hashes of all passages of a text at once, and counts of hashed items, such as words or lines, in bounded memory.
+
+A hash is a polynomial over the characters modulo 2⁶⁴, kept as prefix sums.
 
 The hash of the characters s to e is (P[e] − P[s]) · B⁻ˢ with P[i] = Σ symbol(c_k) · Bᵏ over k < i, so any passage's hash takes
 one subtraction and one product (Karp and Rabin, "Efficient randomized pattern-matching algorithms", 1987). B is odd, so it has an

@@ -4,7 +4,6 @@ import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
@@ -154,6 +153,10 @@ def _count_tokens(
     return _counted(corpus, tokenizer, sample, split)
 
 
+def _training_pieces(corpus: Corpus, split: Split) -> Iterator[Piece]:
+    return (piece for piece in pieces(corpus, [split.split]) if piece.offset < split.split)
+
+
 def _counted(corpus: Corpus, tokenizer: Tokenizer, sample: list[str], split: Split | None) -> TokenCount:
     """The length in tokens: exact with the split of a text that the sample is all of, else estimated."""
     kind, size = tokenizer.kind, tokenizer.vocab_size
@@ -163,10 +166,6 @@ def _counted(corpus: Corpus, tokenizer: Tokenizer, sample: list[str], split: Spl
     counted = sum(len(tokenizer.encode(text)) for text in sample)
     tokens = round(counted * corpus.bytes / sum(len(text.encode()) for text in sample)) + corpus.documents - 1
     return TokenCount(kind, size, tokens, exact=False)
-
-
-def _training_pieces(corpus: Corpus, split: Split) -> Iterator[Piece]:
-    return (piece for piece in pieces(corpus, [split.split]) if piece.offset < split.split)
 
 
 def _sample(corpus: Corpus) -> tuple[list[str], bool]:
@@ -179,4 +178,4 @@ def _sample(corpus: Corpus) -> tuple[list[str], bool]:
         characters += len(chunk)
         if characters >= SAMPLE_CHARACTERS:
             break
-    return parts, next(islice(chunks, 1), None) is None
+    return parts, next(chunks, None) is None

@@ -62,7 +62,7 @@ EVIDENCE_OF_NONE = {
 
 def languages(text: str) -> dict[str, int]:
     *_, last = stream_statistics(lambda: [(text, len(text), True)], len(text), lambda progress: False)
-    return {share.language: share.letters for share in last.languages}
+    return dict(last.languages)
 
 
 @pytest.mark.parametrize("language", PROSE)
@@ -95,7 +95,7 @@ def test_of_a_long_text_a_sample_of_sections_is_looked_at_wherever_its_blocks_en
     mix = LanguageMix()
     for at in range(0, len(text), block):
         mix.add(text[at : at + block])
-    shares = {share.language: share.letters for share in mix.shares()}
+    shares = dict(mix.letters())
     total = sum(shares.values())
     assert mix.spacing > 1
     assert total < (MOST_SECTIONS + 2) * SECTION_CHARACTERS
