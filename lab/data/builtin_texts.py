@@ -37,10 +37,7 @@ def is_builtin(source: str) -> bool:
 
 def open_builtin(source: str) -> BuiltinText:
     """The built-in text that `source` names.
-
-    Raises:
-        UserError: if it is asked for in no size, or does not come with this Python.
-    """
+    Raises UserError if it is asked for in no size, or does not come with this Python."""
     match = _STORIES.fullmatch(source)
     return _stories(source, match) if match else _python()
 

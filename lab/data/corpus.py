@@ -137,18 +137,12 @@ class Corpus:
 
     def chunks(self) -> Iterator[str]:
         """The whole text in parts of about `CHUNK_CHARACTERS`, such that the tokens of the parts are the tokens of the whole.
-
-        Raises:
-            UserError: where the file cannot be read or decoded.
-        """
+        Raises UserError where the file cannot be read or decoded."""
         return (chunk.text for chunk in self.document_chunks())
 
     def document_chunks(self) -> Iterator[DocumentChunk]:
         """As `chunks`, with the borders between documents. No chunk holds text of two; documents without text are left out.
-
-        Raises:
-            UserError: where the file cannot be read or decoded.
-        """
+        Raises UserError where the file cannot be read or decoded."""
         for _, parts in groupby(self._numbered(), key=itemgetter(0)):
             starts = True
             for text in split_into_chunks(part.text for _, part in parts):
@@ -171,10 +165,7 @@ class Corpus:
 
     def measure(self, progress: ReadProgress | None = None, meter: FunnelMeter | None = None) -> CorpusSize:
         """Size and checksum, read once. `progress` counts bytes of the file; `meter` takes the place of the own one.
-
-        Raises:
-            UserError: where the file cannot be read or decoded.
-        """
+        Raises UserError where the file cannot be read or decoded."""
         if self._measured is None:
             sha256 = hashlib.sha256()
             sizes: list[int] = []
@@ -251,10 +242,7 @@ class Corpus:
 
     def document_parts(self) -> Iterator[DocumentPart]:
         """The whole text as it is read, in parts of no certain size.
-
-        Raises:
-            UserError: where the file cannot be read or decoded.
-        """
+        Raises UserError where the file cannot be read or decoded."""
         return self._reading(None)
 
     @property

@@ -27,10 +27,7 @@ class TrainingBatches:
         self, tokens: TokenFile, start: int, stop: int, context: int, batch: int, seed: int, rows: slice | None = None
     ) -> None:
         """`batch` windows of `context` tokens make a step, of which `at` gives those of `rows`, or all.
-
-        Raises:
-            UserError: if the part does not hold one window and the token after it.
-        """
+        Raises UserError if the part does not hold one window and the token after it."""
         count = stop - start
         if count < context + 1:
             raise UserError(f"the text has {count} tokens to train on, and a context of {context} needs at least {context + 1}.")
@@ -98,10 +95,7 @@ class ValidationWindows:
 
     def __init__(self, tokens: TokenFile, start: int, stop: int, context: int, batch: int, ranges: Ranges | None = None) -> None:
         """At most `batch` windows of `context` tokens make a batch.
-
-        Raises:
-            UserError: if the part holds nothing to predict, or the ranges are not ranges of it.
-        """
+        Raises UserError if the part holds nothing to predict, or the ranges are not ranges of it."""
         first = start - 1 if start else start
         if stop - first - 1 < 1:
             raise UserError("the text's validation part is empty; use a longer text.")

@@ -70,9 +70,7 @@ def find_in_folder(folder: str, *, wide: bool = False) -> FoundFiles:
     """The text files of a folder and of the folders in it, without hidden ones. No link out of it, nor to a folder, is followed.
 
     A file with a NUL byte is binary, but where its byte-order mark or `wide` says that it is UTF-16 or UTF-32.
-
-    Raises:
-        UserError: if there are more than `MOST_FILES`.
+    Raises UserError if there are more than `MOST_FILES`.
     """
     left_out: LeftOut = {}
     return _text_files(folder, _walk(folder, left_out), left_out, wide)
@@ -82,9 +80,7 @@ def find_by_pattern(pattern: str, *, wide: bool = False) -> FoundFiles:
     """The text files whose path matches a glob pattern, in which `**` stands for any folders, but for links and hidden ones.
 
     `wide` is as in `find_in_folder`; here too no link out of the folder, which is that above the first wildcard, is followed.
-
-    Raises:
-        UserError: if there are more than `MOST_FILES`.
+    Raises UserError if there are more than `MOST_FILES`.
     """
     root = fixed_part(pattern)
     left_out: LeftOut = {}

@@ -28,9 +28,7 @@ def remember_text(home: Path, source: str, encoding: str = "") -> None:
     """Put a text first among the recent ones. Standard input and pipes, which cannot be read again, are not kept.
 
     A damaged file of preferences is left as it is.
-
-    Raises:
-        UserError: if the preferences cannot be written.
+    Raises UserError if the preferences cannot be written.
     """
     text = RecentText(source, encoding)
     if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME or not can_be_read_again(source):

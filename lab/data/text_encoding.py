@@ -61,10 +61,7 @@ def check_encoding(encoding: str) -> str:
 
 def detect_encoding(path: str | Path, shown: str) -> str:
     """The encoding of a file when the user names none: that of its byte-order mark, else UTF-8.
-
-    Raises:
-        UndecodableError: if the file's beginning is not text in one of these.
-    """
+    Raises UndecodableError if the file's beginning is not text in one of these."""
     with open_regular(path, follow=True) as file:
         head = file.read(NUL_SEARCH_BYTES) or b""  # None where the system has nothing yet, as in /proc/kmsg
     if (encoding := _marked_encoding(head)) is not None:
@@ -78,10 +75,7 @@ def detect_encoding(path: str | Path, shown: str) -> str:
 
 def fitting_encoding(path: str | Path, named: str | None, shown: str) -> str:
     """The encoding of one of several files, which is read for that: that of its byte-order mark or UTF-8, else the `named` one.
-
-    Raises:
-        UndecodableError: if it is text in none of these.
-    """
+    Raises UndecodableError if it is text in none of these."""
     try:
         encoding = detect_encoding(path, shown)
         is_ascii = True
@@ -135,9 +129,7 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
 
     Each part comes with the number of bytes of the file that have been read so far. `asked` says whether the user named the
     encoding.
-
-    Raises:
-        UndecodableError: at the first byte that is not text in this encoding, with its offset.
+    Raises UndecodableError at the first byte that is not text in this encoding, with its offset.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     read = 0

@@ -24,10 +24,7 @@ def file_sha256(path: Path) -> str:
 
 def check_tokens(run: Run) -> None:
     """Check that tokens.bin is unchanged since the run was made. Runs from before its checksum was kept pass.
-
-    Raises:
-        UserError: if it does not.
-    """
+    Raises UserError if it does not."""
     expected = run.config.data.tokens_sha256
     if expected and file_sha256(run.tokens_path) != expected:
         raise UserError(

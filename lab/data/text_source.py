@@ -75,9 +75,7 @@ def open_corpus(
     A file is UTF-8, or what its byte-order mark says, unless `encoding` says otherwise; of several files it says so of those that
     are not. A file of a folder or pattern that cannot be decoded is left out. The beginning of each other one is read at once; an
     error further on is raised when it is met.
-
-    Raises:
-        UserError: if there is no text there, or it cannot be read.
+    Raises UserError if there is no text there, or it cannot be read.
     """
     encoding = None if encoding in (None, DETECTED_PER_FILE) else check_encoding(encoding)
     sources = sources_of(source)

@@ -46,10 +46,7 @@ def check_request(request: RunRequest) -> None:
 
 def check_new_name(request: RunRequest) -> None:
     """Check that the run can have the name that was asked for, if one was.
-
-    Raises:
-        UserError: if it cannot be a run's name, or is taken.
-    """
+    Raises UserError if it cannot be a run's name, or is taken."""
     if request.name is not None and os.path.lexists((request.home or home()) / check_name(request.name)):
         raise SettingError("name", f"There is a run called {request.name} already; choose another name.")
 

@@ -39,9 +39,7 @@ def check_memory(model: ModelConfig, device: str = "cpu") -> None:
     """Refuse a model that the machine has no room for while it is trained, whatever the batch is.
 
     That is its weights, their gradients and the optimizer's state; where a GPU can be used, only the weights pass through here.
-
-    Raises:
-        UserError: with both sizes.
+    Raises UserError with both sizes.
     """
     on_gpu = device.startswith(("cuda", "mps")) or (device == "auto" and gpu() is not None)
     needed = parameter_count(model) * BYTES * (1 if on_gpu else TRAINED_COPIES)
@@ -63,10 +61,7 @@ TRY_SECONDS = 120
 
 def check_device(device: str) -> None:
     """Check that `device` is "auto", "cpu", or one that torch can use here, by trying it in a subprocess.
-
-    Raises:
-        UserError: otherwise, with the reason.
-    """
+    Raises UserError otherwise, with the reason."""
     if device in ("auto", "cpu"):
         return
     if not re.fullmatch(r"cuda(:\d+)?|mps", device):
@@ -167,10 +162,7 @@ def choose_precision(precision: str, device: "torch.device") -> Precision:
 
 def generation_device(asked: str, config: ModelConfig) -> "torch.device":
     """The device to generate text on: the one that is asked for; for "auto" a GPU for models that a CPU's caches do not hold.
-
-    Raises:
-        UserError: if the device that is asked for cannot be used.
-    """
+    Raises UserError if the device that is asked for cannot be used."""
     import torch
 
     if asked != "auto":

@@ -74,9 +74,7 @@ def fine_tuning_request(request: RunRequest, base: Run | BaseRun) -> RunRequest:
     """The request with the shape and tokenizer of `base`, and with AdamW at a low learning rate where none was asked for.
 
     A shorter context may be asked for: the model is then without its last positions.
-
-    Raises:
-        SettingError: if it asks for another shape or vocabulary, or a longer context.
+    Raises SettingError if it asks for another shape or vocabulary, or a longer context.
     """
     config = base.config if isinstance(base, Run) else base
     model, tokenizer = config.model, config.tokenizer

@@ -46,10 +46,8 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     """Make the run that was asked for. Whatever goes wrong, and if `progress` raises to cancel, nothing is left on disk.
 
     A named pipe is read where `on_wait` is given: see `lab.data.text_source.open_corpus`.
-
-    Raises:
-        UserError: for every mistake of the user: see `lab.planning.check_request.check_request` and
-        `lab.data.text_source.open_corpus`; a text too short.
+    Raises UserError for every mistake of the user: see `lab.planning.check_request.check_request` and
+    `lab.data.text_source.open_corpus`; a text too short.
     """
     where = (request.home or home()).absolute()
     base = open_run(request.start, where) if request.start is not None else None
@@ -178,10 +176,7 @@ def _publish(run: Run, config: RunConfig, name: str | None, where: Path) -> Run:
 
 def check_length(prepared: TokenFileFacts, context: int, holdout: Holdout = LAST_TENTH) -> None:
     """Check that both parts of the text hold a window of the context and the token after it.
-
-    Raises:
-        UserError: otherwise, naming a context that would do.
-    """
+    Raises UserError otherwise, naming a context that would do."""
     shorter = min(prepared.split, prepared.tokens - prepared.split)
     if shorter > context:
         return

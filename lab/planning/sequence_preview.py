@@ -68,10 +68,7 @@ def read_split(
 ) -> TextSplit:
     """Clean and split the text as a run does, reading it five times. `progress` gets a fifth of the bytes that
     each time has read, and those of the files.
-
-    Raises:
-        UserError: where the text cannot be read.
-    """
+    Raises UserError where the text cannot be read."""
     corpus = open_corpus(source, encoding, cleaning=cleaning, holdout=holdout)
 
     def fifth(number: int, times: int = 1) -> Callable[[int, int], None]:
@@ -144,10 +141,7 @@ class TrainingTokens:
 def tokenize_start(of: TextSplit, kind: TokenizerKind, preset: str) -> TrainingTokens:
     """Tokenize the sample. `bpe` learns from it the vocabulary that a run with this preset has by default: that run's own merges,
     where the sample is the whole training part.
-
-    Raises:
-        UserError: if the vocabulary cannot be made or found.
-    """
+    Raises UserError if the vocabulary cannot be made or found."""
     several = len(of.documents) > 1
     try:
         match kind:
@@ -223,10 +217,7 @@ class SplitReply(Reply, frozen=True, omit_defaults=True):
 
 async def run_split_process(request: SplitRequest, progress: Progress) -> TextSplit:
     """The split that a process reads. Cancelling the awaiting task ends the process.
-
-    Raises:
-        UserError: if the text cannot be read.
-    """
+    Raises UserError if the text cannot be read."""
     reply = await ask_process(__name__, request, SplitReply, progress, work="reading of the text")
     assert reply.split is not None, "a result has a split"
     return reply.split

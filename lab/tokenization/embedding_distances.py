@@ -83,10 +83,7 @@ class EmbeddingDistances:
 
 def embedding_distances(run: Run, counts: Ids) -> EmbeddingDistances:
     """Distances of the embeddings of the run's best weights, or the last; `counts` are the tokens' in the training part.
-
-    Raises:
-        UserError: if there are no weights yet, or they cannot be read.
-    """
+    Raises UserError if there are no weights yet, or they cannot be read."""
     checkpoint = next((file for file in run.checkpoints() if file.name in ("best", "last", "previous")), None)
     if checkpoint is None:
         raise UserError(no_weights_yet(run))

@@ -50,10 +50,7 @@ def origin(tokenizer: "Tokenizer", id: int) -> str:
 
 def merge_table(tokenizer: "Tokenizer", id: int) -> Table:
     """The token and, indented under it, the two tokens that it is the merge of, down to single bytes.
-
-    Raises:
-        TokenizerError: if the id is not in the vocabulary.
-    """
+    Raises TokenizerError if the id is not in the vocabulary."""
     rows = [
         [
             Cell(branch + quoted_label(tokenizer, node.id)),

@@ -67,10 +67,7 @@ class TokenFrequencies:
 
 def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> TokenFrequencies:
     """Frequency of each token in the training part of a run's tokens, which the model has seen; the second time at once.
-
-    Raises:
-        UserError: if tokens.bin is missing or damaged.
-    """
+    Raises UserError if tokens.bin is missing or damaged."""
     config = run.config
     vocab_size, split = config.model.vocab_size, config.data.split
     tokens = TokenFile(run.tokens_path, token_dtype(vocab_size))
@@ -91,10 +88,7 @@ def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> Token
 def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None) -> TokenFrequencies:
     """Frequency of each token in a text as this tokenizer encodes it, with an end-of-text token between documents where it has
     one; of a text in files that have not changed, the second time at once. `progress` counts bytes of text.
-
-    Raises:
-        UserError: where the text cannot be read or decoded.
-    """
+    Raises UserError where the text cannot be read or decoded."""
 
     def count() -> TokenFrequencies:
         counts = np.zeros(tokenizer.vocab_size, np.int64)
@@ -117,10 +111,7 @@ def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountP
 
 def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: CountProgress | None = None) -> Ids:
     """Number of times that each id below `vocab_size` occurs in the arrays: (vocab_size,).
-
-    Raises:
-        UserError: if an id is not below it.
-    """
+    Raises UserError if an id is not below it."""
     counts = np.zeros(vocab_size, np.int64)
     done = 0
     for part in parts:
@@ -210,10 +201,7 @@ class _TooLongError(Exception):
 def counted_corpus(named: NamedTokenizer, run_name: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> Run | Corpus:
     """The run whose training part is counted: the tokenizer's, or the one called `run_name` where that has the same fixed
     vocabulary and no text is chosen; else the text that `source` names as `cleaning` leaves it, or where it is empty that run's.
-
-    Raises:
-        UserError: where run or text cannot be read.
-    """
+    Raises UserError where run or text cannot be read."""
     if named.source == "run":
         return _with_text(open_run(named.run))
     if not source:
@@ -235,11 +223,7 @@ def _with_text(run: Run) -> Run:
 
 
 def frequencies_in(corpus: Run | Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None) -> TokenFrequencies:
-    """Frequencies of the tokenizer's tokens in what `counted_corpus` gives.
-
-    Raises:
-        UserError: where it cannot be read.
-    """
+    """Frequencies of the tokenizer's tokens in what `counted_corpus` gives. Raises UserError where it cannot be read."""
     if isinstance(corpus, Corpus):
         return frequencies_in_text(corpus, tokenizer, progress)
     found = frequencies_in_run(corpus, progress)
@@ -258,10 +242,7 @@ def frequencies_for(
 ) -> tuple[TokenFrequencies | None, str]:
     """Frequencies of the tokens in what `counted_corpus` gives, or the reason why there are none. A text of more than `most`
     bytes is not counted.
-
-    Raises:
-        CountStoppedError: once `goes_on` says no.
-    """
+    Raises CountStoppedError once `goes_on` says no."""
     corpus: Run | Corpus | None = None
 
     def check(done: int, total: int) -> None:

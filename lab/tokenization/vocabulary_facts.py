@@ -128,11 +128,7 @@ def vocabulary_facts(
     cleaning: tuple[str, ...],
     progress: CountProgress,
 ) -> VocabularyFacts:
-    """The facts in the corpus that `counted_corpus` gives.
-
-    Raises:
-        UserError: where run or text cannot be read.
-    """
+    """The facts in the corpus that `counted_corpus` gives. Raises UserError where run or text cannot be read."""
     corpus = counted_corpus(named, run_name, source, encoding, cleaning)
     if isinstance(corpus, Run):
         return facts_in_run(index, corpus, progress)
@@ -141,10 +137,7 @@ def vocabulary_facts(
 
 def facts_in_run(index: VocabularyIndex, run: Run, progress: CountProgress | None = None) -> VocabularyFacts:
     """The facts in the training part of a run that has this vocabulary, and in its model where it has weights.
-
-    Raises:
-        UserError: where its tokens or weights cannot be read.
-    """
+    Raises UserError where its tokens or weights cannot be read."""
     frequencies = frequencies_in(run, index.tokenizer, progress)
     if run.config.model.vocab_size != len(index):  # the same vocabulary, but for an end-of-text token
         return VocabularyFacts(index, frequencies)

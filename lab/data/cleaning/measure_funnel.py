@@ -30,19 +30,13 @@ def measure_funnel(
     on_wait: Callable[[], None] | None = None,
 ) -> Funnel:
     """The funnel of a text. `progress` counts bytes of its files, and may raise to cancel.
-
-    Raises:
-        UserError: as `open_corpus`; where the text cannot be read or decoded; if there is no rule of a name.
-    """
+    Raises UserError as `open_corpus`; where the text cannot be read or decoded; if there is no rule of a name."""
     return funnel_of(open_corpus(source, encoding, on_wait, rules), progress)
 
 
 def funnel_of(corpus: Corpus, progress: ReadProgress | None = None) -> Funnel:
     """The funnel of a corpus that has not been measured yet; its sizes are known afterwards.
-
-    Raises:
-        UserError: where the text cannot be read or decoded.
-    """
+    Raises UserError where the text cannot be read or decoded."""
     meter = FunnelMeter(corpus.cleaning, excerpts=True)
     corpus.measure(progress, meter)
     return Funnel(
@@ -92,10 +86,7 @@ class FunnelReply(Reply, frozen=True, omit_defaults=True):
 
 async def run_funnel_process(request: FunnelRequest, progress: Progress) -> FunnelReply:
     """The last reply of a process for this request. Cancelling the awaiting task ends the process.
-
-    Raises:
-        UserError: if the text cannot be read, or not be saved.
-    """
+    Raises UserError if the text cannot be read, or not be saved."""
     return await ask_process(__name__, request, FunnelReply, progress, work="reading of the text")
 
 

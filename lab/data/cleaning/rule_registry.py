@@ -179,11 +179,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, each once, in the order of application.
-
-    Raises:
-        UserError: if there is no rule of a name.
-    """
+    """The names, each once, in the order of application. Raises UserError if there is no rule of a name."""
     chosen = set(names)
     for name in sorted(chosen - BY_NAME.keys()):
         near = get_close_matches(name, BY_NAME, n=1)
@@ -196,9 +192,7 @@ def parse_rules(typed: str) -> tuple[str, ...]:
     """The rules that a user typed, separated by commas or spaces: those that are named and the default ones.
 
     `all` stands for all of them; `only` leaves the default ones out: `only,nfc` is nfc alone. So does `none`.
-
-    Raises:
-        UserError: if there is no rule of a name.
+    Raises UserError if there is no rule of a name.
     """
     words = typed.replace(",", " ").split()
     names = {word for word in words if word not in ("all", "none", "only", "default")}
@@ -229,9 +223,7 @@ def clean_documents(
     that a document begins that has no text left.
 
     `meter` measures what each rule takes.
-
-    Raises:
-        UserError: if there is no rule of a name.
+    Raises UserError if there is no rule of a name.
     """
     cleaners = [BY_NAME[name].cleaner() for name in in_order(rules)]
     begun = False

@@ -22,10 +22,7 @@ NAME_BYTES = 150
 
 def check_target(path: Path, corpus: Corpus, *, replace: bool) -> None:
     """Check that the text may be saved there. A file that exists may only be replaced with `replace`, and by one document.
-
-    Raises:
-        UserError: if it may not, or the text is read from this very file.
-    """
+    Raises UserError if it may not, or the text is read from this very file."""
     if corpus.opened_documents > 1 and os.path.lexists(path):
         shown = quoted(str(path))
         raise UserError(f"{shown} exists already; several documents are saved in a new folder, so choose another name.")
@@ -53,9 +50,7 @@ def save_text(corpus: Corpus, path: Path, progress: Callable[[int], None] = lamb
 
     A file that is there is replaced at the end, in one step, if `replace` says so. Of several documents each that keeps some text
     is a file of a new folder, numbered in their order. `progress` gets the bytes so far; it cancels by raising.
-
-    Raises:
-        UserError: if it cannot be written, or (TextChangedError) has changed since the corpus was measured.
+    Raises UserError if it cannot be written, or (TextChangedError) has changed since the corpus was measured.
     """
     written = 0
 

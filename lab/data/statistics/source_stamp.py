@@ -15,10 +15,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 def source_stamp(source: str) -> Stamp:
     """The files of a source as they are now; those that cannot be read are left out.
-
-    Raises:
-        UserError: if a folder has too many files.
-    """
+    Raises UserError if a folder has too many files."""
     return tuple(stamp for each in sources_of(source) for path in _paths(each) for stamp in _stamp_of(path))
 
 

@@ -47,9 +47,7 @@ def read_profile(source: str, encoding: str | None, check: Check, cleaning: tupl
     `cleaning` names the rules that the text goes through first; without any it is the text as it lies in its files.
 
     `check` is called often, may raise to end the work, and asks for a profile by returning True.
-
-    Raises:
-        UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
+    Raises UserError as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
     """
     key = (source, encoding, cleaning, source_stamp(source))
     if key not in _kept:
@@ -68,10 +66,7 @@ def read_profile(source: str, encoding: str | None, check: Check, cleaning: tupl
 
 def profile_of(corpus: Corpus, check: Check, *, asked: bool = False) -> Iterator[TextProfile]:
     """Profiles of an opened text. `asked` tells whether the user named the encoding.
-
-    Raises:
-        UserError: where the text cannot be read or decoded.
-    """
+    Raises UserError where the text cannot be read or decoded."""
     for statistics in stream_statistics(corpus.document_parts, corpus.file_bytes, check):
         decision = encoding_decision(corpus, asked=asked)
         yield TextProfile(
@@ -132,8 +127,5 @@ def places_of(statistics: TextStatistics) -> int:
 
 def read_sample(corpus: Corpus, start: int, total: int, check: Check, length: int = SAMPLE_CHARACTERS) -> TextSample:
     """The text from character `start` on. Reads the text up to there.
-
-    Raises:
-        UserError: where the text cannot be read or decoded.
-    """
+    Raises UserError where the text cannot be read or decoded."""
     return TextSample(texts_at(corpus.document_parts, corpus.file_bytes, [(start, start + length)], check)[0], start, total)

@@ -56,10 +56,7 @@ class TokenCount:
 
 def read_facts(source: str, encoding: str | None = None, cleaning: tuple[str, ...] = DEFAULT_RULES) -> TextFacts:
     """Statistics of a text as these cleaning rules leave it. It is read once, and again only if it changed.
-
-    Raises:
-        UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
-    """
+    Raises UserError as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes."""
     return _read_facts(source, encoding, cleaning, source_stamp(source))
 
 

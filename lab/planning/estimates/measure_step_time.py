@@ -64,9 +64,7 @@ class StepTimer:
         """Seconds of a step: the known time, or one measured now, in some seconds, and kept. None if it was cancelled.
 
         It waits for `after` seconds before it measures. `waiting` is called again and again meanwhile, and cancels by raising.
-
-        Raises:
-            UserError: if the steps cannot be computed, with the reason, or the time cannot be kept.
+        Raises UserError if the steps cannot be computed, with the reason, or the time cannot be kept.
         """
         home = Path(self._job.home)
         if seconds := known_step_seconds(self._job.model, self._job.train, home):

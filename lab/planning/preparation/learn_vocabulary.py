@@ -33,10 +33,7 @@ _MERGES = re.compile(r"\((\d+)/(\d+) merges\)")
 
 def learn_in_process(texts: Iterable[str], vocab_size: int, report: Callable[[float], None], *, end_of_text: bool) -> Tokenizer:
     """`Tokenizer.train` in another process. `report` is called with the share of the merges made, and cancels by raising.
-
-    Raises:
-        UserError: if the process fails, with the reason.
-    """
+    Raises UserError if the process fails, with the reason."""
     job = json.dumps({"vocab_size": vocab_size, "end_of_text": end_of_text})
     command = [sys.executable, "-P", "-m", "lab.planning.preparation.learn_vocabulary", job]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -104,10 +104,7 @@ class PreparationCache:
 
     def tokens(self, key: str, path: Path, vocab_size: int, report: Report) -> TokenFileFacts | None:
         """Copy the file of tokens with this key to `path`, if it is kept, and return its facts.
-
-        Raises:
-            OSError: if `path` cannot be written.
-        """
+        Raises OSError if `path` cannot be written."""
         facts = self._read("tokens", key, lambda raw: msgspec.json.decode(raw, type=TokenFileFacts))
         if facts is None:
             return None

@@ -43,9 +43,7 @@ def train_tokenizer(
     """The tokenizer of this kind, with an end-of-text token where there are several documents.
 
     `report` is called with the share of the learning that is done, and cancels by raising.
-
-    Raises:
-        UserError: if GPT-2's vocabulary cannot be found, learning fails, or (TextChangedError) the text has changed.
+    Raises UserError if GPT-2's vocabulary cannot be found, learning fails, or (TextChangedError) the text has changed.
     """
     end_of_text = corpus.has_end_of_text
     try:

@@ -47,9 +47,7 @@ def read_training_part(
     """The part of the text that training uses, from which a run's tokenizer is learned, too.
 
     It is read in a stream. `report` is called with the share that has been read, and cancels by raising.
-
-    Raises:
-        UserError: if the text cannot be read, or has too many different words.
+    Raises UserError if the text cannot be read, or has too many different words.
     """
     corpus = open_corpus(source, encoding, on_wait, cleaning)
     _measured(corpus, report)
@@ -58,10 +56,7 @@ def read_training_part(
 
 def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -> tuple[LearnableText, tuple[bytes, ...]]:
     """The training part of a run's text, and the vocabulary that the run learned from it; empty for another kind of tokenizer.
-
-    Raises:
-        UserError: if there is no such run, or its text is gone or is not what it was.
-    """
+    Raises UserError if there is no such run, or its text is gone or is not what it was."""
     run = open_run(name)
     data = run.config.data
     if not run.config.has_text:

@@ -89,10 +89,7 @@ def _as_rustbpe_knows(text: str) -> str:
 
 def count_words(texts: Iterable[str], most: int = MOST_CHARACTERS) -> dict[str, int]:
     """Number of times that each word occurs in `texts`, which are split one by one. Memory grows with the different words alone.
-
-    Raises:
-        UserError: if the different words have more than `most` characters together.
-    """
+    Raises UserError if the different words have more than `most` characters together."""
     counts: Counter[str] = Counter()
     known = size = 0
     for text in texts:
