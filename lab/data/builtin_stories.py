@@ -176,7 +176,7 @@ def grammar() -> Grammar:
 
 
 @cache
-def grammar_in_words() -> str:
+def grammar_text() -> str:
     """The rules of the grammar with their probabilities and bits, computed once: it takes about 0.1 s."""
     return "\n".join(grammar_lines(grammar()))
 

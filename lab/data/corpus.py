@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS
 from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rule_registry import clean_documents
-from lab.data.find_text_files import left_out_in_words
+from lab.data.find_text_files import describe_left_out
 from lab.data.text_chunks import DocumentPart, TextSpool, split_into_chunks
 from lab.runs.origin import LAST_TENTH
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
@@ -157,7 +157,7 @@ class Corpus:
         undecodable = [self._file_names[number] for number in self._undecodable]
         guesses = (each.problem.partition("; try --encoding ")[2].rstrip(".") for each in self._undecodable.values())
         guess = next(filter(None, guesses), "")
-        return left_out_in_words(
+        return describe_left_out(
             [*(reason for reason, _ in self._left_out), *["undecodable"] * len(undecodable)],
             {"unreadable": unreadable, "undecodable": undecodable},
             f"; try the encoding {guess}" if guess else "",

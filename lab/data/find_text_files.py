@@ -1,11 +1,12 @@
 """Find the text files of a folder or a glob pattern, and count those that are left out, such as binary and hidden ones."""
 
+import functools
 import glob
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -104,7 +105,7 @@ def fixed_part(pattern: str) -> str:
     return _unescaped(folder, r"\1") or "."
 
 
-def left_out_in_words(left_out: Iterable[str], named: Mapping[str, Sequence[str]] | None = None, advice: str = "") -> str:
+def describe_left_out(left_out: Iterable[str], named: Mapping[str, Sequence[str]] | None = None, advice: str = "") -> str:
     """The number of each reason: `2 binary files and 1 empty file`; empty if nothing was left out.
 
     `named` has the names of the files of some reasons, and `advice` says what to do about those that cannot be decoded.
@@ -125,13 +126,19 @@ def _unescaped(path: str, replacement: str) -> str:
 
 
 def _text_files(root: str, paths: Iterable[str], left_out: LeftOut, wide: bool) -> FoundFiles:
-    within = _Within(root)
+    real_root = os.path.realpath(root)
+
+    @functools.cache
+    def is_within(place: str) -> bool:
+        """True if the place lies in the folder when links are followed; each folder is looked at once."""
+        return os.path.commonpath([os.path.realpath(place), real_root]) == real_root
+
     listed = list(islice(paths, MOST_FILES + 1))
     if len(listed) > MOST_FILES:
         raise UserError(f"{quoted(root)} has more than {MOST_FILES:,} files; choose a folder or a pattern with fewer.")
     files = []
     for path in sorted(listed, key=lambda each: each.split(os.sep)):
-        found = _look_at(path, root, within, wide)
+        found = _look_at(path, root, is_within, wide)
         if isinstance(found, TextFile):
             files.append(found)
         elif found:
@@ -141,12 +148,12 @@ def _text_files(root: str, paths: Iterable[str], left_out: LeftOut, wide: bool) 
     return FoundFiles(tuple(files), left_out)
 
 
-def _look_at(path: str, root: str, within: "_Within", wide: bool) -> TextFile | str | None:
+def _look_at(path: str, root: str, is_within: Callable[[str], bool], wide: bool) -> TextFile | str | None:
     """The text file at this path, or the reason to leave it out; None for a folder."""
     try:
         facts = os.lstat(path)
         is_link = stat.S_ISLNK(facts.st_mode)
-        if not within.holds(path, is_link):
+        if not is_within(path if is_link else os.path.dirname(path)):
             return "link"
         if is_link:
             facts = os.stat(path)
@@ -166,21 +173,6 @@ def _look_at(path: str, root: str, within: "_Within", wide: bool) -> TextFile | 
         return "binary"
     name = os.path.relpath(path, root)
     return TextFile(path, name, encoding, facts.st_size, (facts.st_dev, facts.st_ino), facts.st_mtime)
-
-
-class _Within:
-    """Tells whether paths lie in a folder when their links are followed; each folder is looked at once."""
-
-    def __init__(self, folder: str) -> None:
-        self._real = os.path.realpath(folder)
-        self._known: dict[str, bool] = {}
-
-    def holds(self, path: str, is_link: bool) -> bool:
-        """`is_link` says whether the path itself is a link."""
-        place = path if is_link else os.path.dirname(path)
-        if is_link or place not in self._known:
-            self._known[place] = os.path.commonpath([os.path.realpath(place), self._real]) == self._real
-        return self._known[place]
 
 
 def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:

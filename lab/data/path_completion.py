@@ -33,7 +33,7 @@ class _Word:
 def typed_source(typed: str) -> str:
     """The source that a line stands for: `a.txt notes/*.md 'my diary.txt'` is three.
 
-    A path that exists is one, spaces and all; so is a line in which no word names anything: it is a path with a mistake.
+    A path that exists is one source, with its spaces. A line in which no word names anything is one, too: a path with a mistake.
     """
     line = typed.strip()
     words = [word.value for word in _words(typed) if word.value]

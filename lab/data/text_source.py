@@ -24,11 +24,11 @@ from lab.data.corpus import STDIN, Corpus, CorpusInput, Undecodable, shown_sourc
 from lab.data.find_text_files import (
     FoundFiles,
     LeftOut,
+    describe_left_out,
     find_by_pattern,
     find_in_folder,
     fixed_part,
     is_pattern,
-    left_out_in_words,
 )
 from lab.data.text_chunks import DocumentPart, one_document
 from lab.data.text_encoding import UndecodableError, check_encoding, decode, detect_encoding, fitting_encoding
@@ -81,7 +81,7 @@ def open_corpus(
     sources = sources_of(source)
     if not sources:
         raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
-    opened = {each: _open(each, encoding, on_wait, among=len(sources) > 1) for each in dict.fromkeys(sources)}
+    opened = {each: _open(each, encoding, on_wait, one_of_several=len(sources) > 1) for each in dict.fromkeys(sources)}
     named = [document for each in sources for document in opened[each].documents]
     documents = _once(named)
     left_out = {path: reason for each in opened.values() for path, reason in each.left_out.items()}
@@ -128,7 +128,7 @@ class _Document:
     identity: tuple[int, int] | None = None
     asked: bool = False
     """True if the user named the encoding."""
-    among: bool = False
+    one_of_several: bool = False
     """True for one of several files: the encoding that the user named is for those that are not UTF-8."""
     optional: bool = False
     """True if it was found in a folder, so that it is left out where it cannot be decoded."""
@@ -149,7 +149,7 @@ class _Document:
             return
         try:
             shown = shown_source(self.source)
-            if (self.optional or (self.among and self.asked)) and not self.fitting:
+            if (self.optional or (self.one_of_several and self.asked)) and not self.fitting:
                 self.fitting.append(fitting_encoding(self.path, self.encoding if self.asked else None, shown))
             yield from decode(self.path, self.fitting[0] if self.fitting else self.encoding, shown, self.asked)
         except DamagedFileError as error:
@@ -206,13 +206,13 @@ def _names(documents: list[_Document]) -> list[str]:
     return [_as_text(document.path) if often[document.name] > 1 else document.name for document in documents]
 
 
-def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None, *, among: bool) -> _Opened:
+def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None, *, one_of_several: bool) -> _Opened:
     if is_builtin(source):
         text = open_builtin(source)
         document = _Document(text.name, "utf-8", text.bytes, text.source, generate=text.read)
         return _Opened(text.name, text.source, [document], 0.0, entropy_bits_per_byte=text.entropy_bits_per_byte)
     if source == STDIN:
-        return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding, among))
+        return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding, one_of_several))
     try:
         path = path_of(source)
         try:
@@ -233,12 +233,13 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None,
         if stat.S_ISFIFO(facts.st_mode):
             if on_wait is None:
                 raise UserError(f"{shown_source(source)} is a named pipe, which can be read only once; choose a text file.")
-            return _one("pipe", _pipe(source, path, encoding, on_wait, among))
+            return _one("pipe", _pipe(source, path, encoding, on_wait, one_of_several))
         if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{shown_source(source)} is a device, not a file; choose a text file.")
         chosen = encoding or detect_encoding(path, shown_source(source))
         where = source_of(path), str(path.absolute()), (facts.st_dev, facts.st_ino)
-        document = _Document(_as_text(path.name), chosen, facts.st_size, *where, asked=encoding is not None, among=among)
+        called, asked = _as_text(path.name), encoding is not None
+        document = _Document(called, chosen, facts.st_size, *where, asked=asked, one_of_several=one_of_several)
         return _one(_as_text(path.stem), document, facts.st_mtime)
     except (OSError, ValueError, RuntimeError) as error:
         raise unreadable(source, error) from error
@@ -277,19 +278,19 @@ def _is_wide(encoding: str | None) -> bool:
 def _found(name: str, source: str, found: FoundFiles, nothing: str, encoding: str | None) -> _Opened:
     """The text files of a folder or pattern. Raises: UserError, which begins with `nothing`, if there are none."""
     if not found.files:
-        there = f", only {left_out_in_words(found.left_out.values())}" if found.left_out else ""
+        there = f", only {describe_left_out(found.left_out.values())}" if found.left_out else ""
         raise UserError(f"{nothing}{there}; choose another text.")
     documents = []
     for file in found.files:
         where = source_of(Path(file.path)), file.path, file.identity
         called, chosen, asked = _as_text(file.name), encoding or file.encoding, encoding is not None
-        documents.append(_Document(called, chosen, file.size, *where, asked=asked, among=True, optional=True))
+        documents.append(_Document(called, chosen, file.size, *where, asked=asked, one_of_several=True, optional=True))
     folders = {os.path.dirname(file.path) for file in found.files}
     modified = max(*(file.modified for file in found.files), *map(_modified, folders))
     return _Opened(name, source, documents, modified, found.left_out)
 
 
-def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None], among: bool) -> _Document:
+def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None], one_of_several: bool) -> _Document:
     """Opening a named pipe waits for its writer, as long as that takes; Ctrl-C ends it."""
     wait_notice = threading.Timer(PIPE_WAIT_SECONDS, on_wait)
     wait_notice.daemon = True
@@ -297,7 +298,7 @@ def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], N
     try:
         with path.open("rb") as pipe:
             wait_notice.cancel()
-            return _spooled("pipe", source, pipe, encoding, among)
+            return _spooled("pipe", source, pipe, encoding, one_of_several)
     finally:
         wait_notice.cancel()
 
@@ -330,11 +331,11 @@ def _as_text(name: str) -> str:
     return "".join("-" if "\ud800" <= character <= "\udfff" else character for character in name)
 
 
-def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None, among: bool) -> _Document:
+def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None, one_of_several: bool) -> _Document:
     """A stream can be read once, so it is copied to a temporary file, which is gone with the corpus."""
     file = tempfile.NamedTemporaryFile(prefix="llmlab-")  # noqa: SIM115
     shutil.copyfileobj(stream, file)
     file.flush()
     chosen = encoding or detect_encoding(file.name, shown_source(source))
     size, asked = os.path.getsize(file.name), encoding is not None
-    return _Document(name, chosen, size, source, file.name, asked=asked, among=among, spool=file)
+    return _Document(name, chosen, size, source, file.name, asked=asked, one_of_several=one_of_several, spool=file)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lab.core.number_format import MINUS, bytes_, count, counted, duration, fixed, probability, significant, whole
 from lab.core.visible_text import shortened, visible
-from lab.data.statistics.copied_share import copied_in_words
+from lab.data.statistics.copied_share import describe_copied
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare
@@ -55,7 +55,7 @@ def text_facts(config: RunConfig, copied: CopiedShare | None = None) -> list[Fac
         ("validation part", f"{whole(data.tokens - data.split)} tokens: {data.holdout.in_words}"),
     ]
     if copied := data.copied or copied:
-        facts.append(("validation", copied_in_words(copied)))
+        facts.append(("validation", describe_copied(copied)))
     if data.entropy_bits_per_byte is not None:
         facts.append(("source entropy", f"{fixed(data.entropy_bits_per_byte)} bits/byte: no model can stay below it on new text"))
     if data.sha256:

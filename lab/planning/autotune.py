@@ -64,10 +64,10 @@ def choose_compute(model: ModelConfig, train: TrainConfig, device: "torch.device
     )
     times = _times(model, train.batch, [(precision, kernel) for precision in precisions for kernel in kernels], home)
     best = min(times, key=lambda candidate: times[candidate])
-    return ComputeChoice(*best, threads, choice_in_words(best, times, threads))
+    return ComputeChoice(*best, threads, describe_choice(best, times, threads))
 
 
-def choice_in_words(best: Candidate, times: dict[Candidate, float], threads: int) -> str:
+def describe_choice(best: Candidate, times: dict[Candidate, float], threads: int) -> str:
     """A choice in a line: `bf16 (2.4 times as fast as fp32), attention written out (1.3 times as fast as …), 2 threads`."""
     precision, attention = best
     names = {"plain": "attention written out", "fused": "the fused attention kernel", "auto": "the usual attention kernel"}

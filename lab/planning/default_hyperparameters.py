@@ -119,7 +119,7 @@ def default_steps(step_seconds: float) -> int:
     return max(FEWEST_STEPS, int(fitting) // STEPS_ROUNDED_TO * STEPS_ROUNDED_TO)
 
 
-def default_steps_in_words(steps: int) -> str:
+def default_steps_reason(steps: int) -> str:
     """The reason for a default number of steps, in a sentence."""
     minutes = f"{DEFAULT_SECONDS / 60:g} minutes"
     if steps >= MOST_STEPS:

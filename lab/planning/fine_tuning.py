@@ -16,7 +16,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import TokenizerConfig
 from models.config import ModelConfig, OptimizerName
 
-SHAPE = ("layers", "heads", "width")
+FIXED_SHAPE = ("layers", "heads", "width")
 POSITIONS = "wpe.weight"
 WEIGHTS = "best.safetensors"
 
@@ -50,7 +50,7 @@ def base_run(run: Run) -> BaseRun:
 
 def fine_tuning_reasons(request: RunRequest, base: BaseRun) -> dict[str, str]:
     """The reason for each setting that follows from the base, by the setting's name, where the user has not chosen it."""
-    fixed = dict.fromkeys((*SHAPE, "vocab", "tokenizer", "preset"), f"that of {base.name}, whose weights fit no other")
+    fixed = dict.fromkeys((*FIXED_SHAPE, "vocab", "tokenizer", "preset"), f"that of {base.name}, whose weights fit no other")
     own = {
         "context": f"that of {base.name}; a shorter one leaves its last positions out",
         "lr": "a tenth of the usual for this width and optimizer, so that the weights keep what they hold",
@@ -78,7 +78,7 @@ def fine_tuning_request(request: RunRequest, base: Run | BaseRun) -> RunRequest:
     """
     config = base.config if isinstance(base, Run) else base
     model, tokenizer = config.model, config.tokenizer
-    for name in (*SHAPE, "vocab"):
+    for name in (*FIXED_SHAPE, "vocab"):
         asked, has = getattr(request, name), tokenizer.vocab_size if name == "vocab" else getattr(model, name)
         if asked is not None and asked != has:
             is_size = name in ("width", "vocab")
@@ -89,7 +89,7 @@ def fine_tuning_request(request: RunRequest, base: Run | BaseRun) -> RunRequest:
     optimizer = request.optimizer or FINE_TUNING_OPTIMIZER
     return msgspec.structs.replace(
         request,
-        **{name: getattr(model, name) for name in SHAPE},
+        **{name: getattr(model, name) for name in FIXED_SHAPE},
         context=request.context or model.context,
         tokenizer=tokenizer.kind,
         vocab=tokenizer.vocab_size if tokenizer.kind == "bpe" else None,

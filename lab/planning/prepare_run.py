@@ -98,12 +98,14 @@ def _write_tokens(
     check_length(prepared, request.context or PRESETS[request.preset].context, request.holdout)
     tokenizer.save(run.tokenizer_path)
     for written in (run.tokens_path, run.tokenizer_path):
-        _sync(written)
+        with written.open("rb") as file:
+            os.fsync(file.fileno())
     os.chmod(run.tokenizer_path, stat.S_IMODE(run.tokens_path.stat().st_mode))  # as `open_to_replace` made that
     return prepared
 
 
 def _resolve(request: RunRequest, text: TextSize, where: Path, progress: Progress) -> ResolvedRun:
+    """The run, now that its text is known; where the machine decides the length, with the steps that fit, after timing one."""
     resolved = resolve(request, text, machine())
     if request.has_length or not request.steps_by_machine:
         return resolved
@@ -112,17 +114,12 @@ def _resolve(request: RunRequest, text: TextSize, where: Path, progress: Progres
         progress(PrepareProgress("timing", "timing a step on this machine", 0.0))
 
     waiting()
-    return fit_length(resolved, _step_seconds(resolved, where, waiting), machine())
-
-
-def _step_seconds(run: ResolvedRun, where: Path, waiting: Callable[[], None]) -> float:
-    """Time of a step, its share of the evaluations included. Raises: UserError if it cannot be measured."""
     try:
-        seconds = StepTimer(run.model, run.train, where).measure(waiting=waiting)
+        seconds = StepTimer(resolved.model, resolved.train, where).measure(waiting=waiting)
     except UserError as error:
         raise UserError(f"{error} --steps or --minutes makes this unnecessary.") from error
     assert seconds is not None, "never cancelled"
-    return seconds * (1 + evaluation_share(run))
+    return fit_length(resolved, seconds * (1 + evaluation_share(resolved)), machine())
 
 
 def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConfig:
@@ -187,8 +184,3 @@ def check_length(prepared: TokenFileFacts, context: int, holdout: Holdout = LAST
         f"The text is too short for a context of {context} tokens: it has {counted(prepared.tokens, 'token')}, of which "
         f"{which}{prepared.tokens - prepared.split} are for validation; use {advice}."
     )
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

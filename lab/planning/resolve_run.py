@@ -19,7 +19,7 @@ from lab.planning.default_hyperparameters import (
     default_dropout,
     default_lr,
     default_steps,
-    default_steps_in_words,
+    default_steps_reason,
     default_vocabulary,
     memorizing_epochs,
 )
@@ -125,7 +125,7 @@ def fit_length(run: ResolvedRun, step_seconds: float, machine: Machine) -> Resol
         return run
     steps = default_steps(step_seconds)
     fitted = resolve(msgspec.structs.replace(run.request, steps=steps), run.text, machine)
-    return replace(fitted, reasons=fitted.reasons | {"length": default_steps_in_words(steps)})
+    return replace(fitted, reasons=fitted.reasons | {"length": default_steps_reason(steps)})
 
 
 def vocabulary_size(request: RunRequest, text: TextSize) -> int:

@@ -115,16 +115,16 @@ class TrainingTokens:
     tokenizer: Tokenizer
     kind: TokenizerKind
     ids: tuple[int, ...]
-    of: TextSplit
+    text: TextSplit
 
     @property
     def is_exact(self) -> bool:
-        return self.of.is_whole
+        return self.text.is_whole
 
     @cached_property
     def train_tokens(self) -> int:
         """Tokens of the whole training part, estimated where `is_exact` is False."""
-        return len(self.ids) if self.is_exact else round(len(self.ids) * self.of.split / max(1, self.of.sample_bytes))
+        return len(self.ids) if self.is_exact else round(len(self.ids) * self.text.split / max(1, self.text.sample_bytes))
 
     def window(self, index: int, context: int) -> tuple[int, ...]:
         """`context` tokens and the one after them, from `index * context` on."""
@@ -138,11 +138,11 @@ class TrainingTokens:
         return PRESETS[preset].config(self.tokenizer.vocab_size)
 
 
-def tokenize_start(of: TextSplit, kind: TokenizerKind, preset: str) -> TrainingTokens:
+def tokenize_start(text: TextSplit, kind: TokenizerKind, preset: str) -> TrainingTokens:
     """Tokenize the sample. `bpe` learns from it the vocabulary that a run with this preset has by default: that run's own merges,
     where the sample is the whole training part.
     Raises UserError if the vocabulary cannot be made or found."""
-    several = len(of.documents) > 1
+    several = len(text.documents) > 1
     try:
         match kind:
             case "bytes":
@@ -150,16 +150,16 @@ def tokenize_start(of: TextSplit, kind: TokenizerKind, preset: str) -> TrainingT
             case "gpt2":
                 tokenizer = Tokenizer.gpt2()
             case "bpe":
-                size = default_vocabulary(preset, of.bytes)
-                tokenizer = Tokenizer.train((text for text, _ in of.sample), size, end_of_text=several)
+                size = default_vocabulary(preset, text.bytes)
+                tokenizer = Tokenizer.train((piece for piece, _ in text.sample), size, end_of_text=several)
     except TokenizerError as error:
         raise UserError(str(error)) from error
     ids: list[int] = []
-    for text, begins in of.sample:
+    for piece, begins in text.sample:
         if begins and tokenizer.end_of_text is not None:
             ids.append(tokenizer.end_of_text)
-        ids += tokenizer.encode(text)
-    return TrainingTokens(tokenizer, kind, tuple(ids), of)
+        ids += tokenizer.encode(piece)
+    return TrainingTokens(tokenizer, kind, tuple(ids), text)
 
 
 def windows_per_epoch(tokens: int, context: int) -> int:
@@ -205,7 +205,7 @@ class SplitRequest(msgspec.Struct, frozen=True):
     encoding: str | None
     rules: tuple[str, ...]
     holdout: Holdout = LAST_TENTH
-    aside: bool = False
+    low_priority: bool = False
     """At the lowest priority, beside other work."""
 
 
@@ -224,7 +224,7 @@ async def run_split_process(request: SplitRequest, progress: Progress) -> TextSp
 
 
 def _work(request: SplitRequest, progress: Progress) -> SplitReply:
-    if request.aside and hasattr(os, "nice"):
+    if request.low_priority and hasattr(os, "nice"):
         os.nice(19)
     return SplitReply(split=read_split(request.source, request.encoding, progress, request.rules, request.holdout))
 

@@ -121,7 +121,7 @@ def like_never_used(distances: EmbeddingDistances, counts: Ids) -> NDArray[np.bo
 
 
 def nearest_never_used(distances: EmbeddingDistances, counts: Ids) -> int:
-    """As many embeddings nearest to the mean as there are never-used tokens: how many of them are never-used ones."""
+    """Number of never-used tokens among as many embeddings nearest to the mean as there are never-used tokens."""
     never = counts == 0
     nearest = np.argsort(distances.to_mean, kind="stable")[: int(never.sum())]
     return int(never[nearest].sum())

@@ -164,11 +164,8 @@ class _JoinedTokens:
 
 
 def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape" if not _has_other_surrogates(text) else "replace")
-
-
-def _has_other_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff" for character in text)
+    is_escaped = all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
+    return text.encode("utf-8", "surrogateescape" if is_escaped else "replace")
 
 
 def _lower(token: bytes) -> bytes:

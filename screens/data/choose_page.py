@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
-from lab.data.builtin_stories import grammar_in_words
+from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import BUILTINS
 from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
@@ -334,7 +334,7 @@ class ChoosePage(TextReader):
         slider = self.query_one(SizeSlider)
         slider.display = is_stories(self.source)
         if is_stories(self.source) and self._shows_grammar and facts is not None:
-            preview = grammar_in_words()
+            preview = grammar_text()
         else:
             preview = printable(facts.preview) if facts else ""
         self.query_one("#preview-text", Static).update(preview)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.containers import Vertical
 
-from lab.data.statistics.source_stamp import Stamp
+from lab.data.statistics.source_stamp import SourceStamp
 from lab.data.statistics.text_statistics import TextFacts
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import Page
@@ -26,7 +26,7 @@ class ChosenText:
     """Names of the cleaning rules that the user has chosen."""
 
     @property
-    def as_read(self) -> tuple[str, str, Stamp]:
+    def as_read(self) -> tuple[str, str, SourceStamp]:
         """The text before any rule: another where its file has changed."""
         return self.source, self.encoding, self.facts.stamp
 

@@ -48,7 +48,7 @@ def lay_profile(profile: TextProfile, width: int) -> LookPicture:
     """All statistics of a text on lines of `width` cells: facts, map, panels in columns, repeated lines and passages."""
     picture = LookPicture()
     found = profile.statistics
-    picture.lines += flowing(statistics_view.facts_in_words(profile), width)
+    picture.lines += flowing(statistics_view.profile_facts(profile), width)
     picture.lines.append([])
     _add_map(picture, profile, width)
     picture.lines.append([])
@@ -90,7 +90,7 @@ def _add_map(picture: LookPicture, profile: TextProfile, width: int) -> None:
         picture.map_lines = range(len(picture.lines), len(picture.lines) + 1)
         picture.map_cells = range(1, 1 + cells)
         picture.lines.append([("▕", "dim"), (bars, "bar"), ("▏", "dim")])
-    picture.lines += [[(line, "cell")] for line in wrap(statistics_view.repeats_in_words(found), width)]
+    picture.lines += [[(line, "cell")] for line in wrap(statistics_view.describe_repeats(found), width)]
 
 
 def resampled(shares: Sequence[float], cells: int) -> list[float]:

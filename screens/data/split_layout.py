@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from lab.core.number_format import bytes_, count, probability, significant, whole
-from lab.data.statistics.copied_share import copied_in_words
+from lab.data.statistics.copied_share import describe_copied
 from lab.planning.sequence_preview import (
     COMPUTE_OPTIMAL,
     TextSplit,
@@ -48,7 +48,7 @@ def split_lines(of: TextSplit, width: int) -> list[PieceLine]:
     half = (width - 3) // 2
     before, after = of.before.replace("\n", LINE_END), of.after.replace("\n", LINE_END)
     lines.append([(_tail(before, half), "text"), (" ┃ ", "title"), (fit(after, half), "text")])
-    return lines + (words_lines(f"{words}.", width, "dim") if (words := copied_in_words(of.copied)) else [])
+    return lines + (words_lines(f"{words}.", width, "dim") if (words := describe_copied(of.copied)) else [])
 
 
 def _tail(text: str, width: int) -> str:

@@ -12,7 +12,7 @@ from textual.widgets import Input, Label, Static
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, counted, fixed, whole
-from lab.data.builtin_stories import grammar_in_words
+from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
@@ -122,7 +122,7 @@ class TextReader(DataPage):
             self.post_message(self.FactsRead(source, encoding or "", rules, None, str(error)))
             return
         if facts.entropy_bits_per_byte is not None:
-            grammar_in_words()  # now, in a thread, so that the key that shows it need not wait
+            grammar_text()  # now, in a thread, so that the key that shows it need not wait
         self.post_message(self.FactsRead(source, encoding or "", rules, facts))
         self._count(source, encoding or "", rules, KINDS, default_vocabulary(DEFAULT_PRESET, facts.bytes))
 

@@ -18,7 +18,7 @@ from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
-from lab.planning.estimates.run_cost import run_cost, text_in_words
+from lab.planning.estimates.run_cost import describe_text, run_cost
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
 from lab.planning.preparation.prepare_text import PrepareProgress, Progress
 from lab.planning.prepare_run import prepare_run
@@ -279,7 +279,7 @@ class NewRun(BaseChoice, SuggestsText):
         plan = fit_plan(plan, self.runs, self._machine, step_seconds)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.reasons = plan.run.reasons if plan.run is not None else {}
-        form.text = text_in_words(
+        form.text = describe_text(
             self._text, self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else "")
         )
         form.text += " · 2 changes it" if self.is_suggested else ""
@@ -309,7 +309,7 @@ class NewRun(BaseChoice, SuggestsText):
         if {"clean", "val_share", "split_seed"} & problems.keys():
             return  # the field is marked as wrong
         base = self.base.path if self.base is not None else None
-        text = SplitRequest(self._text.source, self._text.encoding, request.clean, request.holdout, aside=True)
+        text = SplitRequest(self._text.source, self._text.encoding, request.clean, request.holdout, low_priority=True)
         key = CountKey(text, settings.tokenizer, vocab, base)
         if key != self._counted and vocab.isdecimal() and "vocab" not in dict(self.form.problems):
             self._counted = key

@@ -335,7 +335,7 @@ async def ask_thread(module: str, request: Any, reply_type: object, progress: Pr
         return _of_builtin_texts[words]
     asked = msgspec.json.decode(words, type=type(request))
     if getattr(asked, "aside", False):
-        asked = msgspec.structs.replace(asked, aside=False)  # the priority is not this thread's alone
+        asked = msgspec.structs.replace(asked, low_priority=False)  # the priority is not this thread's alone
     is_lasting = is_builtin(asked.source) and not getattr(asked, "save", "")
     loop, is_given_up, told = asyncio.get_running_loop(), threading.Event(), -math.inf
 

@@ -59,7 +59,7 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     from lab.cli.commands.train_command import waiting_for_writer
     from lab.data.cleaning.measure_funnel import funnel_of
     from lab.data.cleaning.save_text import check_target, save_text
-    from lab.data.statistics.copied_share import copied_in_corpus, validation_in_words
+    from lab.data.statistics.copied_share import copied_in_corpus, describe_validation
     from lab.data.statistics.text_profile import profile_of
     from lab.data.text_source import joined_source, open_corpus
     from lab.data.train_val_split import TextChangedError, split_text
@@ -93,7 +93,7 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     if as_json:
         write_json({**_as_json(corpus, profile, funnel, save if saved else None), "validation": copied})
     else:
-        click.echo(_in_words(profile, funnel, validation_in_words(corpus.holdout, copied)))
+        click.echo(_in_words(profile, funnel, describe_validation(corpus.holdout, copied)))
         if save and saved:
             where = f"in the folder {visible(save)}, a file each" if corpus.opened_documents > 1 else f"as {visible(save)}"
             click.echo(f"\nSaved the cleaned text {where} ({bytes_(saved)}).")
@@ -114,10 +114,10 @@ def _list_rules(as_json: bool) -> None:
 
 
 def _in_words(profile: "TextProfile", funnel: "Funnel", validation: str = "") -> str:
-    from lab.data.statistics.statistics_view import facts_in_words, repeats_in_words
+    from lab.data.statistics.statistics_view import describe_repeats, profile_facts
 
     found = profile.statistics
-    facts = [("text", profile.name), *facts_in_words(profile), ("repeats", repeats_in_words(found))]
+    facts = [("text", profile.name), *profile_facts(profile), ("repeats", describe_repeats(found))]
     facts += [("validation", validation)] if validation else []
     sample = f" (in one of {found.language_spacing} sections)" if found.language_spacing > 1 else ""
     facts += [("scripts", _shares(found.classes))] if found.classes else []

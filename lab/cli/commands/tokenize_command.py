@@ -151,10 +151,10 @@ def _say_what_is_not_tokenized(corpus: "Corpus | None") -> None:
     """Say on stderr where the ids are not those of the bytes of all files: a mark, another encoding, files left out."""
     if corpus is None:
         return
-    from lab.data.cleaning.measure_funnel import decoding_in_words
+    from lab.data.cleaning.measure_funnel import describe_decoding
 
     left_out = f"left out: {corpus.left_out}" if corpus.left_out else ""
-    for words in filter(None, (decoding_in_words(corpus, corpus.bytes), left_out)):
+    for words in filter(None, (describe_decoding(corpus, corpus.bytes), left_out)):
         click.echo(f"llmlab: {visible(corpus.name)}: {words}.", err=True)
 
 

@@ -15,7 +15,7 @@ from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
-from lab.planning.default_hyperparameters import default_steps_in_words
+from lab.planning.default_hyperparameters import default_steps_reason
 from lab.planning.settings_table import SETTINGS, Setting
 from lab.runs.home_folder import home
 from lab.runs.origin import LAST_TENTH
@@ -95,7 +95,7 @@ def train(
         remember_text(home(), run.config.data.source, asked.get("encoding", ""))
     click.echo(description(run))
     if steps is None and minutes is None:
-        click.echo(f"{default_steps_in_words(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
+        click.echo(f"{default_steps_reason(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
     if no_start:
         click.echo(_start_later_in_words(run))
         return 0
@@ -140,7 +140,7 @@ def preparation_shown(*, bar: bool) -> Iterator[Callable[["PrepareProgress"], No
 
 def description(run: Run) -> str:
     """A run's text, the copied share of its validation part and its model, a line each; and what was left out of its folders."""
-    from lab.data.statistics.copied_share import copied_in_words
+    from lab.data.statistics.copied_share import describe_copied
 
     config = run.config
     data, model = config.data, config.model
@@ -152,7 +152,7 @@ def description(run: Run) -> str:
     held = whole(data.tokens - data.split)
     which = f"{held} of them" if data.holdout != LAST_TENTH else f"the last {held}"
     where = f" ({data.holdout.in_words})" if data.holdout != LAST_TENTH else ""
-    copied = f"{words}.\n" if (words := copied_in_words(data.copied)) else ""
+    copied = f"{words}.\n" if (words := describe_copied(data.copied)) else ""
     return (
         f"{data.name}: {size}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
         f"{which} for validation{where}{evaluations_in_words(run)}\n{copied}"

@@ -50,12 +50,12 @@ def funnel_of(corpus: Corpus, progress: ReadProgress | None = None) -> Funnel:
         steps=corpus.funnel,
         excerpts=meter.excerpts(),
         reasons=meter.reasons(),
-        decoding=decoding_in_words(corpus, meter.raw_bytes),
+        decoding=describe_decoding(corpus, meter.raw_bytes),
         notes=meter.notes,
     )
 
 
-def decoding_in_words(corpus: Corpus, raw_bytes: int) -> str:
+def describe_decoding(corpus: Corpus, raw_bytes: int) -> str:
     """The effect of decoding in words; empty where the text is the files' bytes."""
     encoding, file_bytes = corpus.encoding, corpus.file_bytes
     if encoding.replace("_", "-") in ("utf-8", "ascii"):

@@ -112,18 +112,14 @@ def class_of(character: str) -> str:
         return _script(character) or "digits" if category == "Nl" else "digits"
     if category[0] == "P":
         return "punctuation"
-    return "emoji" if _is_emoji(character) else "symbols"
+    is_emoji = character in _OLD_EMOJI or any(first <= ord(character) <= last for first, last in _EMOJI_BLOCKS)
+    return "emoji" if is_emoji else "symbols"
 
 
 def _script(character: str) -> str:
     words = unicodedata.name(character, "").split(" ", 2)
     word = words[1] if words[0] in _WIDTHS and len(words) > 1 else words[0]
     return _NAME_STARTS.get(word.partition("-")[0], "")
-
-
-def _is_emoji(character: str) -> bool:
-    code = ord(character)
-    return character in _OLD_EMOJI or any(first <= code <= last for first, last in _EMOJI_BLOCKS)
 
 
 def character_name(character: str) -> str:

@@ -26,9 +26,9 @@ from lab.runs.origin import CopiedShare, Holdout
 from models.tokenizers.tokenizer import Tokenizer
 
 SLOT_BITS = 24
-"""Bits of a hash that say at once of most windows that they are none of those wanted; the table of a byte each takes 16 MB."""
+"""Bits of a hash by which most windows are ruled out at once; the table of a byte each takes 16 MB."""
 REBUILDS = 16
-"""Times that what was found is taken out of that table, at most: it is not looked up again."""
+"""Times that found windows are taken out of that table, at most; they are not looked up again."""
 BLOCK = 1 << 17
 """Characters whose windows are looked up at a time: their arrays stay in a processor's cache."""
 CONFIDENCE = 1.96
@@ -40,7 +40,7 @@ Report = Callable[[float], None]
 """Called with the share of the training part that was read; cancels by raising."""
 
 
-def copied_in_words(copied: CopiedShare | None) -> str:
+def describe_copied(copied: CopiedShare | None) -> str:
     """`84.6% of the validation text also stands in the training text, in passages of 50 characters or more`; empty if unknown."""
     if copied is None:
         return ""
@@ -48,9 +48,9 @@ def copied_in_words(copied: CopiedShare | None) -> str:
     return f"{share} of the validation text also stands in the training text, in passages of {WINDOW} characters or more"
 
 
-def validation_in_words(holdout: Holdout, copied: CopiedShare | None) -> str:
+def describe_validation(holdout: Holdout, copied: CopiedShare | None) -> str:
     """The validation part, and the share that is copied, if known: `the last 10% of the text; 84.6% of ...`."""
-    return "; ".join(filter(None, (holdout.in_words, copied_in_words(copied))))
+    return "; ".join(filter(None, (holdout.in_words, describe_copied(copied))))
 
 
 def copied_error(copied: CopiedShare) -> str:

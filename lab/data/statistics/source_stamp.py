@@ -9,11 +9,11 @@ from lab.data.corpus import STDIN
 from lab.data.find_text_files import find_by_pattern, find_in_folder, is_pattern
 from lab.data.text_source import mode_of, path_of, sources_of
 
-Stamp = tuple[tuple[str, int, int], ...]
+SourceStamp = tuple[tuple[str, int, int], ...]
 """Path, size and time of modification of each file; empty for built-in texts."""
 
 
-def source_stamp(source: str) -> Stamp:
+def source_stamp(source: str) -> SourceStamp:
     """The files of a source as they are now; those that cannot be read are left out.
     Raises UserError if a folder has too many files."""
     return tuple(stamp for each in sources_of(source) for path in _paths(each) for stamp in _stamp_of(path))
@@ -52,7 +52,7 @@ def _paths(source: str) -> list[str]:
     return [str(path)]
 
 
-def _stamp_of(path: str) -> Stamp:
+def _stamp_of(path: str) -> SourceStamp:
     try:
         found = os.stat(path)
     except (OSError, ValueError):

@@ -21,7 +21,7 @@ LONGEST_NAME = 30
 MOST_FILES_SHOWN = 40
 
 
-def facts_in_words(profile: TextProfile) -> list[tuple[str, str]]:
+def profile_facts(profile: TextProfile) -> list[tuple[str, str]]:
     """Label and value of the facts that are no picture."""
     found = profile.statistics
     per_character = f", {fixed(found.bytes / found.characters, 2)} bytes each" if found.characters != found.bytes else ""
@@ -32,7 +32,7 @@ def facts_in_words(profile: TextProfile) -> list[tuple[str, str]]:
         ("words", whole(found.words)),
         ("vocabulary", distinct_words(found)),
         ("encoding", f"{profile.encoding}: {profile.decision}"),
-        ("line ends", line_endings_in_words(found.endings)),
+        ("line ends", describe_line_endings(found.endings)),
     ]
     if len(profile.files) > 1 or profile.left_out:
         facts.append(("files", whole(len(profile.files)) + (f"; left out: {profile.left_out}" if profile.left_out else "")))
@@ -50,7 +50,7 @@ def distinct_words(found: TextStatistics) -> str:
     return f"{whole(found.distinct_words)} different words, {whole(found.words_once)} of them once"
 
 
-def line_endings_in_words(endings: LineEndings) -> str:
+def describe_line_endings(endings: LineEndings) -> str:
     counts = [(name, number) for name, number in (("\\n", endings.lf), ("\\r\\n", endings.crlf), ("\\r", endings.cr)) if number]
     if not counts:
         return "none: one line"
@@ -59,7 +59,7 @@ def line_endings_in_words(endings: LineEndings) -> str:
     return "mixed: " + ", ".join(f"{whole(number)} {name}" for name, number in counts)
 
 
-def repeats_in_words(found: TextStatistics) -> str:
+def describe_repeats(found: TextStatistics) -> str:
     """Shares of the text that stood before: lines, and passages once all has been read."""
     least = "at least " if found.line_error else ""
     share = _share(found.repeated_lines, found.lines - found.empty_lines)
@@ -193,8 +193,8 @@ def _bars(title: str, heads: tuple[str, str, str], pairs: Sequence[tuple[str, in
     return Table([Column(heads[0], "left"), Column(heads[1]), Column(heads[2])], rows, title=title)
 
 
-def _share(part: int, whole_: int) -> str:
-    return probability(part / whole_) if whole_ else "0%"
+def _share(part: int, total: int) -> str:
+    return probability(part / total) if total else "0%"
 
 
 def _round_width(least: int) -> int:

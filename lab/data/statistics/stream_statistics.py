@@ -1,7 +1,7 @@
 """All statistics of a text in one pass over it, in bounded memory, with results on the way; a second pass fetches excerpts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,17 +139,14 @@ class TextStatistics:
     passages: tuple[Passage, ...]
 
 
-@dataclass
 class _Pass:
-    """The state of the pass over a text."""
+    """The state of the pass over a text in blocks of at most `size` characters."""
 
-    blocks: TextBlocks
-    size: int
-    tables: CharacterTables = field(default_factory=CharacterTables)
-    position: int = 0
-
-    def __post_init__(self) -> None:
-        self.hasher = PrefixHasher(self.size)
+    def __init__(self, blocks: TextBlocks, size: int) -> None:
+        self.blocks = blocks
+        self.position = 0
+        self.tables = CharacterTables()
+        self.hasher = PrefixHasher(size)
         self.characters = np.zeros(CODE_POINTS, np.int64)
         self.lines = LineCounts()
         self.words = WordCounts(self.tables)
@@ -174,9 +171,6 @@ class _Pass:
         self.words.add(codes, first, prefixes, inverses)
         self.languages.add(block)
         self.position += len(codes)
-
-    def finish(self) -> None:
-        self.lines.finish(self.position, self.prefix)
 
     def statistics(self, stage: str, progress: float) -> TextStatistics:
         endings = self.blocks.endings
@@ -245,7 +239,7 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
         if asked:
             yield state.statistics("reading", READING * progress)
             asked = False
-    state.finish()
+    state.lines.finish(state.position, state.prefix)
     found = state.statistics("searching for repeats", READING)
     yield found
     repeats = state.passages.find(check=lambda: check(READING))

@@ -11,7 +11,7 @@ from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import nothing_left
 from lab.data.corpus import Corpus, preview
-from lab.data.statistics.source_stamp import Stamp, can_be_read_again, is_one_file, source_stamp
+from lab.data.statistics.source_stamp import SourceStamp, can_be_read_again, is_one_file, source_stamp
 from lab.data.text_source import open_corpus, path_of
 from lab.data.train_val_split import Piece, Split, pieces, split_text
 from lab.runs.run_schema import DEFAULT_RULES
@@ -40,7 +40,7 @@ class TextFacts:
     """Documents that hold text; with several, an end-of-text token stands between each two."""
     left_out: str = ""
     """Files of its folders that are not read, in words; "" if there are none."""
-    stamp: Stamp = ()
+    stamp: SourceStamp = ()
     """Its files as they were when it was read."""
 
 
@@ -87,7 +87,7 @@ def count_tokens_of(
 
 
 @functools.lru_cache(maxsize=16)
-def _read_facts(source: str, encoding: str | None, cleaning: tuple[str, ...], stamp: Stamp) -> TextFacts:
+def _read_facts(source: str, encoding: str | None, cleaning: tuple[str, ...], stamp: SourceStamp) -> TextFacts:
     if "\0" in source:
         raise UserError("A path cannot hold a NUL character; choose another.")
     if not can_be_read_again(source):
@@ -137,7 +137,7 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _count_tokens(
-    source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, cleaning: tuple[str, ...], stamp: Stamp
+    source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, cleaning: tuple[str, ...], stamp: SourceStamp
 ) -> TokenCount:
     if kind == "bytes":
         return TokenCount(kind, 256, read_facts(source, encoding, cleaning).bytes, exact=True)

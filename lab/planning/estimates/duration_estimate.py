@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FLOPS_PER_CORE = 25e9
 """Assumed FLOP/s of training on one core, until something was measured on this machine."""
 FLOPS_PER_GPU = 10e12
-LIKE = 2.0
+MOST_RATIO = 2.0
 """A run counts as alike up to so many times the FLOPs per token and the tokens per step: small models reach a far smaller part of
 what the machine can do."""
 STEP_SETTINGS = ("batch", "accumulate", "optimizer", "precision", "attention", "threads", "compile", "ranks")
@@ -39,7 +39,7 @@ def expected_speeds(
     them, unless all were so much slower that something else slowed them down.
     """
     on_gpu = machine.gpu is not None and run.train.device != "cpu"
-    latest = latest_like(run, runs, on_gpu=on_gpu)
+    latest = latest_similar(run, runs, on_gpu=on_gpu)
     speeds = sorted(other.flops_per_token * (other.mean_speed or 0.0) for other in latest)
     if step_seconds is not None:
         measured = run.flops_per_step / (step_seconds * (1 + evaluation_share(run)))
@@ -51,17 +51,17 @@ def expected_speeds(
     return speeds, f"at the speed{'s' if len(latest) > 1 else ''} of {', '.join(other.name for other in latest)}"
 
 
-def latest_like(run: ResolvedRun, runs: Iterable["RunSummary"], *, on_gpu: bool) -> "list[RunSummary]":
+def latest_similar(run: ResolvedRun, runs: Iterable["RunSummary"], *, on_gpu: bool) -> "list[RunSummary]":
     """The latest runs with the same steps, else the latest alike, the newest first.
 
     Not the fastest: what slows runs down on this machine is as likely to slow down the next one.
     """
-    alike = [other for other in runs if is_like(other, run, on_gpu=on_gpu)]
+    alike = [other for other in runs if is_similar(other, run, on_gpu=on_gpu)]
     same = [other for other in alike if has_same_steps(other, run)]
     return sorted(same or alike, key=lambda other: other.last_heartbeat, reverse=True)[:LATEST]
 
 
-def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
+def is_similar(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
     """True if a run's speed here predicts that of the planned one; those of scaling, at low priority, predict none."""
     if other.is_demo or other.owner or other.is_of_scaling or not other.mean_speed or other.model is None or other.train is None:
         return False
@@ -71,13 +71,12 @@ def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
         other.flops_per_token / flops_per_token(run.model),
         other.train.batch * other.model.context / run.tokens_per_step,
     )
-    return other.device.startswith(("cuda", "mps")) == on_gpu and all(1 / LIKE <= ratio <= LIKE for ratio in ratios)
+    return other.device.startswith(("cuda", "mps")) == on_gpu and all(1 / MOST_RATIO <= ratio <= MOST_RATIO for ratio in ratios)
 
 
 def has_same_steps(other: "RunSummary", run: ResolvedRun) -> bool:
-    """True if a run that `is_like` the planned one computes its steps as it would, but for dropout, which takes little time and
-    follows from the length that is sought.
-    """
+    """True if a similar run computes its steps as the planned one will. Dropout does not count: it takes little time, and
+    follows from the length that is sought."""
     shape = replace(run.model, dropout=other.model.dropout) if other.model is not None else None
     return other.model == shape and all(getattr(other.train, name) == getattr(run.train, name) for name in STEP_SETTINGS)
 

@@ -66,8 +66,8 @@ class StepTimer:
         It waits for `after` seconds before it measures. `waiting` is called again and again meanwhile, and cancels by raising.
         Raises UserError if the steps cannot be computed, with the reason, or the time cannot be kept.
         """
-        home = Path(self._job.home)
-        if seconds := known_step_seconds(self._job.model, self._job.train, home):
+        home, key = Path(self._job.home), step_key(self._job.model, self._job.train)
+        if seconds := _read(home).get(key):
             return seconds
         if self._cancelled.wait(after):
             return None
@@ -90,7 +90,7 @@ class StepTimer:
             raise UserError(f"The time of a step could not be measured: {last}")
         seconds = float(output)
         try:
-            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_read(home) | {self._key: seconds}), indent=1))
+            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_read(home) | {key: seconds}), indent=1))
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         return seconds
@@ -108,10 +108,6 @@ class StepTimer:
             process.kill()
             process.communicate()
             raise
-
-    @property
-    def _key(self) -> str:
-        return step_key(self._job.model, self._job.train)
 
     def cancel(self) -> None:
         """End the measurement, if it runs."""

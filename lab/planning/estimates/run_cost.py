@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
-from lab.data.statistics.copied_share import validation_in_words
+from lab.data.statistics.copied_share import describe_validation
 from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER, default_lr, fine_tuning_lr, memorizing_epochs
 from lab.planning.estimates.duration_estimate import expected_speeds, seconds_at, steps_at
 from lab.planning.resolve_run import ResolvedRun, TextSize
@@ -43,31 +43,31 @@ def run_cost(
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
         facts.append(("vocabulary", f"{whole(run.text.most_vocab)} tokens: this text has no more pairs to merge"))
     if run.text.bytes is not None:
-        facts.append(("validation", validation_in_words(run.request.holdout, run.text.copied)))
+        facts.append(("validation", describe_validation(run.request.holdout, run.text.copied)))
     times = dict.fromkeys(duration(seconds_at(run, each)) for each in (speeds[-1], speeds[0]))
-    duration_in_words = " to ".join(times)
+    time_range = " to ".join(times)
     source = f"{source.partition(':')[0]} until its steps have been timed" if is_timing else source
-    time = f"about {duration_in_words}, {source}"
-    time = time if by_steps else duration_in_words
+    time = f"about {time_range}, {source}"
+    time = time if by_steps else time_range
     if "length" in run.reasons:
         time += f"; {run.reasons['length']}"
     return (
         *facts,
         ("parameters", f"{whole(run.parameters)}: {parts}"),
-        ("memory", _memory_in_words(run, machine)),
-        ("a step", _step_in_words(run)),
-        ("in all", _tokens_in_words(steps_at(run, speed) * run.tokens_per_step, run)),
+        ("memory", _describe_memory(run, machine)),
+        ("a step", _describe_step(run)),
+        ("in all", _describe_tokens(steps_at(run, speed) * run.tokens_per_step, run)),
         ("time", time),
     )
 
 
-def _memory_in_words(run: ResolvedRun, machine: Machine) -> str:
+def _describe_memory(run: ResolvedRun, machine: Machine) -> str:
     if machine.trains_in_main_memory(run.train.device):
         return f"about {bytes_(run.memory)} of {bytes_(machine.memory)}, and some 400 MB for torch itself"
     return f"about {bytes_(run.memory)} on the GPU; where it has less, a step is computed in parts"
 
 
-def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:
+def _describe_tokens(tokens: float, run: ResolvedRun) -> str:
     about = "about " if run.train.steps is None else ""
     epochs = tokens / (run.text.tokens * run.text.training_share) if run.text.tokens is not None else 0.0
     repeats = " with repeats" * (epochs > 1)
@@ -89,7 +89,7 @@ def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:
     return words
 
 
-def _step_in_words(run: ResolvedRun) -> str:
+def _describe_step(run: ResolvedRun) -> str:
     words = f"{run.train.batch} windows of {run.model.context}: {whole(run.tokens_per_step)} tokens"
     words += f", {count(flops_per_token(run.model))} FLOPs per token"
     if run.train.accumulate > 1:
@@ -132,7 +132,7 @@ def _advice_on_size(run: ResolvedRun) -> list[str]:
     return advice
 
 
-def text_in_words(text: TextSize, name: str) -> str:
+def describe_text(text: TextSize, name: str) -> str:
     """Name and size of a text: `stories, 1.0 MB, about 380k tokens`."""
     words = name
     if text.bytes is not None:

@@ -1,7 +1,7 @@
 """Learning or plateau: the recent trend of the losses, and advice on a lower loss."""
 
 from lab.core.number_format import count, fixed, significant, whole
-from lab.data.statistics.copied_share import copied_in_words
+from lab.data.statistics.copied_share import describe_copied
 from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER
 from lab.reports.diagnosis.diagnosed_run import (
     DiagnosedRun,
@@ -46,7 +46,7 @@ def copied(run: DiagnosedRun) -> Diagnosis | None:
     found, held = run.copied, run.config.data.holdout
     if found is None or found.share < COPIED or run.config.data.entropy_bits_per_byte is not None:
         return None
-    evidence = f"{copied_in_words(found)}, so its loss does not measure new text; {run.trend_in_words()}"
+    evidence = f"{describe_copied(found)}, so its loss does not measure new text; {run.trend_in_words()}"
     advice = "Give another text for validation" if held.source else "Remove the repetitions from the text"
     return Diagnosis("validation text copied", evidence, f"{advice}, and start a new run.")
 

@@ -1,22 +1,6 @@
 import pytest
 
-from lab.core.errors import UserError
-from lab.data.builtin_texts import BUILTINS
 from lab.data.text_source import open_corpus
-
-
-def text_of(source: str, encoding: str | None = None) -> str:
-    return "".join(open_corpus(source, encoding).chunks())
-
-
-def message(source: str, encoding: str | None = None) -> str:
-    with pytest.raises(UserError) as caught:
-        for _ in open_corpus(source, encoding).chunks():
-            pass
-    text = str(caught.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
 
 
 def test_the_language_reference() -> None:
@@ -38,17 +22,12 @@ def test_stories_of_any_size() -> None:
         assert "".join(open_corpus(corpus.source).chunks()) == text
 
 
-def test_builtins_are_described() -> None:
-    assert set(BUILTINS) == {"stories", "python"}
-    assert all(BUILTINS.values())
-
-
 def test_the_entropy_is_that_of_the_text_as_it_is_made() -> None:
     assert open_corpus("stories").entropy_bits_per_byte is not None
     assert open_corpus("stories", cleaning=("duplicate-lines",)).entropy_bits_per_byte is None
 
 
 def test_stories_of_the_default_size_are_made_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = text_of("stories")
+    text = "".join(open_corpus("stories").chunks())
     monkeypatch.setattr("lab.data.builtin_stories.generate", lambda size: pytest.fail("made again"))
-    assert text_of("stories") == text
+    assert "".join(open_corpus("stories").chunks()) == text

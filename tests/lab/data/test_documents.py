@@ -180,11 +180,7 @@ MIXED = {
 @pytest.mark.parametrize(
     ("encoding", "texts", "left_out"),
     [
-        (
-            None,
-            [PLAIN, "marked\n", "größer\n", "犬が走った\n"],
-            "cp1252.txt, damaged.txt; try the encoding cp1252",
-        ),
+        (None, [PLAIN, "marked\n", "größer\n", "犬が走った\n"], "cp1252.txt, damaged.txt; try the encoding cp1252"),
         ("cp1252", [PLAIN, "marked\n", "Où est le café?\n", "größer\n", "犬が走った\n"], "damaged.txt"),
         ("shift_jis", [PLAIN, "marked\n", "größer\n", "犬が走った\n"], "cp1252.txt, damaged.txt"),
     ],

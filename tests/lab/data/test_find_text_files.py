@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data import find_text_files
-from lab.data.find_text_files import find_by_pattern, find_in_folder, fixed_part, left_out_in_words
+from lab.data.find_text_files import describe_left_out, find_by_pattern, find_in_folder, fixed_part
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_folder_is_its_text_files_by_name(folder: Path) -> None:
     assert [file.encoding for file in found.files] == ["utf-8"] * 6 + ["utf-16"]
     assert found.files[0].identity == found.files[5].identity, "a link within the folder is the same file"
     assert Counter(found.left_out.values()) == Counter(hidden=2, binary=1, empty=1, link=2, special=1, unreadable=2)
-    assert left_out_in_words(found.left_out.values()) == (
+    assert describe_left_out(found.left_out.values()) == (
         "2 hidden files or folders, 1 binary file, 1 empty file, 2 links that lead out of the folder, 1 device, pipe or socket "
         "and 2 unreadable files or folders"
     )

@@ -29,26 +29,15 @@ def corpus_of(text: str, size: int = 1000) -> Corpus:
 @pytest.mark.parametrize(
     ("text", "split"),
     [
-        ("x" * 9000 + "yyyy yyy\nyyyy\n\nzz" + "z" * 983, 9014),
-        ("x" * 9000 + "yyyy yyy\nyyyyy\nzz" + "z" * 983, 9009),
-        ("x" * 9000 + "yyyy yyyyyyyyyyzz" + "z" * 983, 9004),
-        ("x" * 8998 + "\n\n" + "y" * 500 + "\n\n" + "z" * 498, 8999),
-        ("犬" * 10_000, 27_000),
-        ("x" + "犬" * 10_000, 27_001),
-        ("x" * 9000 + "y" * 900 + "\n" + "z" * 99, 9000),
-        ("xxxxxxxxx犬", 12),
-        ("", 0),
-    ],
-    ids=[
-        "paragraph",
-        "line",
-        "word",
-        "paragraph at once",
-        "character",
-        "next character",
-        "too far",
-        "short",
-        "empty",
+        pytest.param("x" * 9000 + "yyyy yyy\nyyyy\n\nzz" + "z" * 983, 9014, id="paragraph"),
+        pytest.param("x" * 9000 + "yyyy yyy\nyyyyy\nzz" + "z" * 983, 9009, id="line"),
+        pytest.param("x" * 9000 + "yyyy yyyyyyyyyyzz" + "z" * 983, 9004, id="word"),
+        pytest.param("x" * 8998 + "\n\n" + "y" * 500 + "\n\n" + "z" * 498, 8999, id="paragraph at once"),
+        pytest.param("犬" * 10_000, 27_000, id="character"),
+        pytest.param("x" + "犬" * 10_000, 27_001, id="next character"),
+        pytest.param("x" * 9000 + "y" * 900 + "\n" + "z" * 99, 9000, id="too far"),
+        pytest.param("xxxxxxxxx犬", 12, id="short"),
+        pytest.param("", 0, id="empty"),
     ],
 )
 def test_the_validation_part_begins_at_the_best_border_after_nine_tenths(text: str, split: int) -> None:
@@ -57,14 +46,18 @@ def test_the_validation_part_begins_at_the_best_border_after_nine_tenths(text: s
     assert found.evaluated == found.final == ((split, found.bytes),)
 
 
+def few_small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (3, 40))
+    monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (5, 30))
+    monkeypatch.setattr("lab.data.train_val_split.EDGE_WINDOW", 8)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.sampled_from(["a", "é", "犬", "🐕", " ", "\n", "\n\n", "word ", "x" * 40]), max_size=400), st.integers(1, 500))
 def test_cuts_are_characters_borders_and_do_not_depend_on_how_a_text_is_read(
     monkeypatch: pytest.MonkeyPatch, words: list[str], size: int
 ) -> None:
-    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (3, 40))
-    monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (5, 30))
-    monkeypatch.setattr("lab.data.train_val_split.EDGE_WINDOW", 8)
+    few_small_segments(monkeypatch)
     text = "".join(words)
     data = text.encode()
     found = split_text(corpus_of(text, size))
@@ -94,9 +87,7 @@ PARTS = ["a", "b", ".", "'s", "é", "犬", "word ", *SPACES]
 def test_the_ids_of_a_file_are_those_of_the_whole_text_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], size: int
 ) -> None:
-    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (3, 40))
-    monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (5, 30))
-    monkeypatch.setattr("lab.data.train_val_split.EDGE_WINDOW", 8)
+    few_small_segments(monkeypatch)
     monkeypatch.setattr("lab.data.corpus.split_into_chunks", lambda texts: split_into_chunks(texts, 50, 10))
     text = "ab a." + "".join(words) + "ab. a b" * 3  # a border is within reach of the split
     corpus = corpus_of(text, size).with_cleaning(())

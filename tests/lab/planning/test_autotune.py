@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.planning import autotune
-from lab.planning.autotune import Candidate, choice_in_words, choose_compute, measure
+from lab.planning.autotune import Candidate, choose_compute, describe_choice, measure
 from lab.planning.device import default_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
@@ -98,7 +98,7 @@ def test_a_real_layer_runs_in_every_way(tmp_path: Path) -> None:
     chosen = choose_compute(SHAPE, TrainConfig(), CPU, tmp_path)
     assert chosen.precision in ("fp32", "bf16")
     assert chosen.attention in ("plain", "fused")
-    assert choice_in_words((chosen.precision, chosen.attention), {(chosen.precision, chosen.attention): 1.0}, 1).endswith(
+    assert describe_choice((chosen.precision, chosen.attention), {(chosen.precision, chosen.attention): 1.0}, 1).endswith(
         "1 thread"
     )
 

@@ -13,7 +13,7 @@ from lab.core import machine
 from lab.core.atomic_io import UNTOUCHED, owner
 from lab.core.errors import UserError
 from lab.data.default_prompts import prompt_from_text
-from lab.planning.default_hyperparameters import default_steps, default_steps_in_words, default_vocabulary
+from lab.planning.default_hyperparameters import default_steps, default_steps_reason, default_vocabulary
 from lab.planning.estimates.measure_step_time import FILE, step_key
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
@@ -231,7 +231,7 @@ def test_a_run_without_a_length_has_the_steps_that_fit_into_four_minutes_here(ho
 )
 def test_the_steps_by_default_are_explained(seconds: float, steps: int, words: str) -> None:
     assert default_steps(seconds) == steps
-    assert words in default_steps_in_words(steps)
+    assert words in default_steps_reason(steps)
 
 
 def test_a_run_made_before_1970_by_its_clock_can_be_read(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -415,7 +415,7 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: DataApp, 
         assert row("input") == [str(id) for id in tokens.window(1, 64)][: len(row("input"))]
         await pilot.press("t", "t")
         await until(pilot, lambda: page.tokens is not None and page.tokens.kind == "bytes")
-        assert tokens.of is page.tokens.of  # type: ignore[union-attr]
+        assert tokens.text is page.tokens.text  # type: ignore[union-attr]
 
 
 async def test_marked_files_and_folders_are_documents_of_one_text(app: DataApp, until: Any) -> None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data.cleaning.cleaner import BlockCleaner, border_before, is_border
+from lab.data.cleaning.cleaner import BlockCleaner, Cleaner, border_before, is_border
 from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, clean_documents, in_order
+from lab.data.text_chunks import DocumentPart
 from tests.lab.data.cleaning.cleaning_texts import LINES, cleaned, in_parts, stream, texts
 
 documents = st.lists(texts, min_size=1, max_size=3)
@@ -18,6 +19,20 @@ clusters = st.tuples(
     st.sampled_from("ae\u09c7\u1100가ｶか\n\u0958\u212b"), st.text("\u0301\u0327\u0f73\u09be\u1161\u11a8\u3099", max_size=3)
 ).map("".join)
 sizes = st.lists(st.integers(0, 40), max_size=20)
+
+
+def documents_of(parts: list[DocumentPart]) -> list[str]:
+    found: list[str] = []
+    for part in parts:
+        found += [part.text] if part.starts else [found.pop() + part.text]
+    return found
+
+
+def clean_in_parts(cleaner: Cleaner, parts: list[str], longest: int) -> str:
+    """The text as the cleaner leaves it, which takes lines of more than `longest` characters in pieces."""
+    if isinstance(cleaner, BlockCleaner):
+        cleaner._longest = longest
+    return "".join(cleaner.clean(part, at == len(parts) - 1) for at, part in enumerate(parts))
 
 
 @settings(max_examples=60, deadline=None)
@@ -32,16 +47,8 @@ def test_the_funnel_adds_up_and_the_sizes_of_the_parts_change_nothing(
     parts = list(clean_documents(stream([in_parts(text, sizes) for text in documents]), rules, by_parts))
     unmeasured = list(clean_documents(stream([[text] for text in documents]), rules))
 
-    def of(parts: list[object]) -> list[str]:
-        found: list[str] = []
-        for part in parts:
-            if part.starts:  # type: ignore[attr-defined]
-                found.append("")
-            found[-1] += part.text  # type: ignore[attr-defined]
-        return found
-
-    kept = of(as_one)  # type: ignore[arg-type]
-    assert kept == of(parts) == of(unmeasured)  # type: ignore[arg-type]
+    kept = documents_of(as_one)
+    assert kept == documents_of(parts) == documents_of(unmeasured)
     assert len(kept) == len(documents)
     steps = whole.steps()
     assert steps == by_parts.steps()
@@ -70,11 +77,7 @@ def test_line_endings_are_those_of_python(text: str, sizes: list[int]) -> None:
 @given(st.lists(clusters, max_size=20).map("".join), sizes)
 def test_nfc_is_that_of_the_whole_text_across_the_borders_of_parts_and_pieces(text: str, sizes: list[int]) -> None:
     expected = unicodedata.normalize("NFC", text)
-    cleaner = BY_NAME["nfc"].cleaner()
-    assert isinstance(cleaner, BlockCleaner)
-    cleaner._longest = 8
-    parts = in_parts(text, sizes)
-    assert "".join(cleaner.clean(part, at == len(parts) - 1) for at, part in enumerate(parts)) == expected
+    assert clean_in_parts(BY_NAME["nfc"].cleaner(), in_parts(text, sizes), 8) == expected
     assert cleaned(text, "nfc") == expected
 
 
@@ -96,16 +99,8 @@ def test_a_border_is_a_character_that_nothing_before_it_joins() -> None:
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])
 def test_a_line_of_any_length_is_read_with_bounded_memory_and_no_other_result(rule: str) -> None:
     text = "".join(LINES)
-
-    def by(longest: int, parts: list[str]) -> str:
-        cleaner = BY_NAME[rule].cleaner()
-        if isinstance(cleaner, BlockCleaner):
-            cleaner._longest = longest
-        return "".join(cleaner.clean(part, at == len(parts) - 1) for at, part in enumerate(parts))
-
-    pieces = by(64, [text])
-    assert pieces == by(64, in_parts(text, [1, 2, 3, 63, 64, 65, 200]))
-    assert pieces == by(64, list(text))
+    in_three_ways = ([text], in_parts(text, [1, 2, 3, 63, 64, 65, 200]), list(text))
+    assert len({clean_in_parts(BY_NAME[rule].cleaner(), parts, 64) for parts in in_three_ways}) == 1
 
 
 def test_a_document_that_vanishes_still_begins_and_is_counted() -> None:

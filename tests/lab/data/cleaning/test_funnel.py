@@ -1,17 +1,95 @@
 """The funnel of real files: its numbers, its excerpts, decoding, cancelling, and saving the cleaned text."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from lab.core.errors import UserError
 from lab.data.cleaning.funnel_meter import EXCERPTS, Excerpt, ExcerptSpan, FunnelMeter
-from lab.data.cleaning.measure_funnel import funnel_of, measure_funnel
+from lab.data.cleaning.measure_funnel import FunnelRequest, funnel_of, funnel_view, measure_funnel, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order, parse_rules, typed_rules
 from lab.data.cleaning.save_text import check_target, problem_with_path, save_text
 from lab.data.text_source import open_corpus
 from lab.runs.run_schema import DEFAULT_RULES
+from lab.views.blocks import Paragraph, Table
 from tests.lab.data.cleaning.cleaning_texts import LONG
+
+PARAGRAPH = "The big dog ran to the old house and slept there until the next morning came with rain,\nand then it ran home again."
+
+
+def test_rules_that_changed_the_text_have_rows_between_the_raw_and_the_kept_text(tmp_path: Path) -> None:
+    text = f"{PARAGRAPH}\n\n{PARAGRAPH}\n\nOther words.\n"
+    funnel = measure_funnel(write(tmp_path / "text.txt", text), rules=tuple(BY_NAME))
+    view, rules = funnel_view(funnel, (), "text.txt")
+    assert rules[0] == rules[-1] == ""
+    assert "duplicate-paragraphs" in rules
+    table = view.blocks[0]
+    assert isinstance(table, Table)
+    assert len(table.rows) == len(rules)
+    for rule, row in zip(rules[1:-1], table.rows[1:-1], strict=True):
+        step = next(step for step in funnel.steps if step.rule == rule)
+        assert row[2].value == step.bytes_out
+    assert (table.rows[0][2].value, table.rows[-1][2].value) == (len(text), funnel.kept_bytes)
+    said = [block.text for block in view.blocks if isinstance(block, Paragraph)]
+    assert said[0] == f"{len(BY_NAME) - len(rules) + 2} other rules on: nothing changed."
+    assert said[1].startswith("Taken by “duplicate paragraphs”: The big dog")
+
+
+def test_a_rule_that_is_left_out_keeps_its_row(tmp_path: Path) -> None:
+    on = tuple(name for name in BY_NAME if name != "emails")
+    funnel = measure_funnel(write(tmp_path / "text.txt", "Nothing to clean.\n"), rules=on)
+    view, rules = funnel_view(funnel, {"emails"}, "text.txt")
+    assert rules == ["", "emails", ""]
+    assert isinstance(view.blocks[0], Table)
+    assert view.blocks[0].rows[1][1].text == "off"
+    assert "100%" in view.sentence
+
+
+def test_a_text_of_which_nothing_is_left_is_told_so(tmp_path: Path) -> None:
+    source = write(tmp_path / "text.txt", "Home\nAbout\nContact\nLogin\nCart\nSearch\n")
+    view, _ = funnel_view(measure_funnel(source, rules=("short-lines",)), (), "text.txt")
+    assert view.sentence.startswith("Cleaning leaves nothing of this text: short-lines takes the most")
+
+
+SOME_RULES = ("line-endings", "emails", "blank-lines")
+
+
+def run(request: FunnelRequest) -> object:
+    reply = asyncio.run(run_funnel_process(request, lambda done, total: None))
+    return reply.funnel if reply.saved is None else reply.saved
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë 🙂\n".encode() * 20)
+    return path
+
+
+def test_the_funnel_is_that_of_this_process(text: Path) -> None:
+    assert run(FunnelRequest(str(text), None, SOME_RULES)) == measure_funnel(str(text), None, SOME_RULES)
+
+
+def test_the_saved_text_is_the_cleaned_one_and_replaces_a_file_whole(text: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "saved.txt"
+    saved.write_text("before")
+    assert run(FunnelRequest(str(text), None, SOME_RULES, str(saved), replace=True)) == saved.stat().st_size
+    assert saved.read_text(encoding="utf-8") == "".join(open_corpus(str(text), cleaning=SOME_RULES).chunks())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["saved.txt", "text.txt"]
+
+
+def test_a_problem_is_one_sentence_and_leaves_the_file_alone(text: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "saved.txt"
+    saved.write_text("before")
+    for path, replace, problem in ((saved, False, "exists already"), (text, True, "is a file that the text is read from")):
+        with pytest.raises(UserError, match=problem):
+            run(FunnelRequest(str(text), None, SOME_RULES, str(path), replace))
+    assert text.stat().st_size == len("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë 🙂\n".encode() * 20)
+    text.write_bytes(b"\0\1\2" * 100)
+    with pytest.raises(UserError, match="is not text"):
+        run(FunnelRequest(str(text), None, SOME_RULES, str(saved)))
+    assert saved.read_text() == "before"
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.data.statistics import copied_share as module
-from lab.data.statistics.copied_share import copied_in_corpus, copied_in_words, copied_share
+from lab.data.statistics.copied_share import copied_in_corpus, copied_share, describe_copied
 from lab.data.statistics.repeated_passages import WINDOW
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
@@ -56,7 +56,7 @@ def test_the_share_is_that_of_the_characters_in_windows_that_occur(
 def test_a_part_shorter_than_a_window_has_no_share() -> None:
     assert copied_share([TRAINING[: WINDOW - 1]], [TRAINING]) is None
     assert copied_share([], [TRAINING]) is None
-    assert copied_in_words(None) == ""
+    assert describe_copied(None) == ""
 
 
 def test_the_share_of_a_sample_is_within_its_error() -> None:
@@ -70,7 +70,7 @@ def test_the_share_of_a_sample_is_within_its_error() -> None:
         assert 0.05 < found.error < 0.12
         inside += abs(found.share - 2 / 3) <= found.error
     assert inside >= 88
-    assert copied_in_words(CopiedShare(0.5, 0.0123)).startswith("50.0% (± 1.2%) of the validation text")
+    assert describe_copied(CopiedShare(0.5, 0.0123)).startswith("50.0% (± 1.2%) of the validation text")
 
 
 def test_a_text_its_run_and_its_tokens_have_the_same_share(tmp_path: Path, home: Path) -> None:

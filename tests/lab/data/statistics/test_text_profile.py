@@ -41,7 +41,7 @@ def test_every_file_has_its_share(folder: Path) -> None:
     table = statistics_view.files_table(found)
     assert [row[0].text for row in table.rows] == ["a.txt", "b.txt"]
     assert sum(row[2].value or 0 for row in table.rows) == pytest.approx(1)
-    assert ("files", "2; left out: 1 binary file") in statistics_view.facts_in_words(found)
+    assert ("files", "2; left out: 1 binary file") in statistics_view.profile_facts(found)
 
 
 @pytest.mark.parametrize(

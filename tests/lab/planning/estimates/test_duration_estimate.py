@@ -8,7 +8,7 @@ from lab.planning.estimates.duration_estimate import (
     FLOPS_PER_GPU,
     evaluation_share,
     expected_speeds,
-    latest_like,
+    latest_similar,
     seconds_at,
     steps_at,
 )
@@ -39,7 +39,7 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
         past_run("with AdamW", 9e9, work, optimizer="adamw"),
         past_run("with a larger batch", 9e9, work, batch=64),
     ]
-    assert latest_like(PLANNED, runs, on_gpu=False) == [runs[1], runs[2]]
+    assert latest_similar(PLANNED, runs, on_gpu=False) == [runs[1], runs[2]]
     assert speeds_of(PLANNED, runs) == [500.0 * (work + 1), 1000.0 * (work + 1)]
     same = [
         past_run("same", 700.0, work),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.planning.estimates.run_cost import head_share, run_cost, text_in_words
+from lab.planning.estimates.run_cost import describe_text, head_share, run_cost
 from lab.planning.resolve_run import TextSize
 from lab.planning.settings_table import Settings
 from models.config import PRESETS
@@ -22,7 +22,7 @@ def test_the_cost_is_told_in_words() -> None:
     without = dict(run_cost(resolved(Settings(length="20000", dropout="0")), [], MACHINE))["in all"]
     assert "which it may memorize" in without
     assert plan_of(Settings(width="130")).run is None
-    assert text_in_words(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
+    assert describe_text(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
 
 
 def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:

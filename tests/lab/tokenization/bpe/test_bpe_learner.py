@@ -11,7 +11,7 @@ from lab.data.train_val_split import split_text, training_text
 from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
 from lab.tokenization.bpe.word_counts import count_words, words_of
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.tokenization.bpe.texts import TEXTS
+from tests.lab.tokenization.bpe.test_word_counts import TEXTS
 
 SHAKESPEARE = Path(__file__).parents[4].parent / "shared" / "data" / "tinyshakespeare.txt"
 

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from lab.core.errors import UserError
 from lab.tokenization.bpe.word_counts import PATTERN_PARTS, count_words, words_and_parts, words_of
 from models.tokenizers.tokenizer import PATTERN
-from tests.lab.tokenization.bpe.texts import TEXTS
+
+TEXTS = st.one_of(
+    st.text("ab", max_size=60),
+    st.text("aab \n", max_size=80),
+    st.text(" a1.'sé🙂\n\t", max_size=60),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+)
 
 
 def test_the_parts_joined_are_the_pattern() -> None:
