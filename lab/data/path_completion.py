@@ -37,7 +37,7 @@ def typed_source(typed: str) -> str:
     """
     line = typed.strip()
     words = [word.value for word in _words(typed) if word.value]
-    if _is_there(line) or (len(words) > 1 and not any(map(_names_something, words))):
+    if _is_there(line) or (len(words) > 1 and not any(word == STDIN or is_pattern(word) or _is_there(word) for word in words)):
         words = [line]
     return joined_source(words)
 
@@ -108,10 +108,6 @@ def _matching(pattern: str) -> list[str]:
     except (OSError, ValueError):
         return []
     return sorted(path + ("/" if os.path.isdir(path) else "") for path in found)
-
-
-def _names_something(word: str) -> bool:
-    return word == STDIN or is_pattern(word) or _is_there(word)
 
 
 def _is_there(path: str) -> bool:

@@ -83,7 +83,10 @@ def open_corpus(
         raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
     opened = {each: _open(each, encoding, on_wait, one_of_several=len(sources) > 1) for each in dict.fromkeys(sources)}
     named = [document for each in sources for document in opened[each].documents]
-    documents = _once(named)
+    by_file: dict[object, _Document] = {}
+    for document in named:
+        by_file.setdefault(document.identity or document.source, document)
+    documents = list(by_file.values())
     left_out = {path: reason for each in opened.values() for path, reason in each.left_out.items()}
     reasons = [*((reason, path) for path, reason in left_out.items()), *[("twice", "")] * (len(named) - len(documents))]
     undecodable: dict[int, Undecodable] = {}
@@ -190,14 +193,6 @@ def _parts(documents: list[_Document], undecodable: dict[int, Undecodable]) -> I
             yield DocumentPart("", before, True)
     if len(undecodable) == len(documents):
         raise UndecodableError(undecodable[0].problem)
-
-
-def _once(documents: list[_Document]) -> list[_Document]:
-    """The documents without those that came before."""
-    first: dict[object, _Document] = {}
-    for document in documents:
-        first.setdefault(document.identity or document.source, document)
-    return list(first.values())
 
 
 def _names(documents: list[_Document]) -> list[str]:

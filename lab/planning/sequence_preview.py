@@ -30,7 +30,7 @@ COMPUTE_OPTIMAL = 20.0
 """Training tokens per parameter of least loss for a given amount of compute, about: Hoffmann et al. 2022, "Training
 Compute-Optimal Large Language Models" (Chinchilla)."""
 STEPS = 2000
-"""Steps that the number of epochs is told for."""
+"""Steps with the default batch, for which the number of epochs is told."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,6 @@ def windows_per_epoch(tokens: int, context: int) -> int:
     return max(1, (tokens - 1) // context - 1) if tokens > context else 0
 
 
-def epochs_of(tokens: int, context: int) -> float:
-    """Epochs that `STEPS` steps with the default batch are."""
-    return STEPS * default_batch(context) * context / tokens if tokens else 0.0
-
-
 def compute_optimal_sentence(tokens: int, config: ModelConfig) -> str:
     """The tokens per parameter beside Chinchilla's, in words."""
     parameters = parameter_count(config)
@@ -180,7 +175,7 @@ def compute_optimal_sentence(tokens: int, config: ModelConfig) -> str:
     found = f"Hoffmann et al. (2022) found about {COMPUTE_OPTIMAL:.0f} best for a fixed amount of compute, each token seen once"
     if ratio >= COMPUTE_OPTIMAL:
         return f"{found}; this text has {_times(ratio / COMPUTE_OPTIMAL)} that."
-    epochs = epochs_of(tokens, config.context)
+    epochs = STEPS * default_batch(config.context) * config.context / tokens if tokens else 0.0
     again = (
         f"a small run sees its text again instead, {whole(STEPS)} steps are {_number(epochs)} epochs of it"
         if epochs >= 1

@@ -130,10 +130,12 @@ def tokenize_text(
 
     With `special`, the text of a special token is that token.
     """
+    from models.tokenizers.tokenizer import PATTERN
+
     text = _well_formed(tokenizer, text)
     if special and any(each in text for each in tokenizer.special):
         return TokenizedText(tokenizer, text, tokenizer.encode(text, special=True), special=True)
-    if before is None or before.special or before.tokenizer is not tokenizer or not _is_gpt2_pattern(tokenizer):
+    if before is None or before.special or before.tokenizer is not tokenizer or tokenizer.pattern != PATTERN:
         return TokenizedText(tokenizer, text, tokenizer.encode(text))
     start, old_end, end = changed_range(before.text, text)
     if start == old_end == end:
@@ -193,12 +195,6 @@ def _well_formed(tokenizer: "Tokenizer", text: str) -> str:
     except UnicodeEncodeError:
         return tokenizer.decode_bytes(tokenizer.encode(text)).decode("utf-8", "surrogateescape")
     return text
-
-
-def _is_gpt2_pattern(tokenizer: "Tokenizer") -> bool:
-    from models.tokenizers.tokenizer import PATTERN
-
-    return tokenizer.pattern == PATTERN
 
 
 _NOTHING = np.zeros(0, np.int64)

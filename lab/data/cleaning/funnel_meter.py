@@ -161,7 +161,7 @@ class _Rule:
     reasons: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     samples: dict[str, _Sample] = field(default_factory=lambda: defaultdict(_Sample))
     context: str = ""
-    """The end of what came before, in this document."""
+    """The last characters of what the rule left of this document so far."""
 
     def end_document(self) -> None:
         self.documents_emptied += self.document_in > 0 and not self.document_out
@@ -232,7 +232,7 @@ class FunnelMeter:
                 if passage.changes == 1 and sample.wants(rule.bytes_in - before, rule.bytes_in):
                     sample.keep(_excerpt(passages, index, rule.context, max(0, self._number)))
         if self._excerpts:
-            rule.context = _end_of(passages, rule.context)
+            rule.context = next((each.after[-CONTEXT:] for each in reversed(passages) if each.after), rule.context)
         return passages[0].after if len(passages) == 1 else "".join(passage.after for passage in passages)
 
     def steps(self) -> tuple[CleaningStep, ...]:
@@ -308,8 +308,3 @@ def _shortened(text: str, kind: Literal["taken", "added"]) -> ExcerptSpan:
         return ExcerptSpan(text, kind)
     half = LONGEST_SPAN // 2
     return ExcerptSpan(f"{text[:half]} … {text[-half:]}", kind, len(text) - 2 * half)
-
-
-def _end_of(passages: Sequence[Passage], context: str) -> str:
-    """The last characters of the text that the rule has seen, without what it removed."""
-    return next((passage.after[-CONTEXT:] for passage in reversed(passages) if passage.after), context)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lab.data import builtin_stories
-from lab.data.story_grammar import Choices, Grammar, GrammarPart, Tables
-from tests.lab.data.grammar_derivations import log2_probability, texts
+from lab.data.story_grammar import Grammar, GrammarPart, Tables
+from tests.lab.data.test_story_grammar import log2_probability, texts
 
 SIZE = 200_000
 
@@ -90,13 +90,6 @@ def _may_begin_alike(grammar: Grammar, one: tuple[GrammarPart, ...], other: tupl
     return any(long.startswith(text) for text in short for long in (theirs if text in ours else ours))
 
 
-def test_rows_are_probabilities() -> None:
-    for row in builtin_stories.grammar().rows.values():
-        assert isinstance(row, Choices)
-        assert math.fsum(row.probabilities) == pytest.approx(1, abs=1e-12)
-        assert min(row.probabilities) > 0
-
-
 def test_a_long_text_costs_as_many_bits_as_the_entropy_says(text: str) -> None:
     """The law of large numbers: within four standard errors of the mean over stories, taken from the sample itself."""
     entropy = builtin_stories.entropy_bits_per_byte()
@@ -105,10 +98,6 @@ def test_a_long_text_costs_as_many_bits_as_the_entropy_says(text: str) -> None:
     spread = math.sqrt(sum((value - mean) ** 2 for value in bits) / (len(bits) - 1))
     assert abs(mean) < 4 * spread / math.sqrt(len(bits))
     assert -log2_probability(text) / len(text) == pytest.approx(entropy, rel=0.01)
-
-
-def test_the_entropy_is_far_below_that_of_letters(text: str) -> None:
-    assert 0.1 < builtin_stories.entropy_bits_per_byte() < 0.3
 
 
 def test_text_that_is_no_story_has_no_probability() -> None:
@@ -121,13 +110,9 @@ def test_the_text_is_the_same_everywhere_and_always() -> None:
     assert hashlib.sha256(data).hexdigest() == "c343e9bb2fa34f490e5fd2cdd223f2169a54ccad8f44085be62737de0c3c0a29"
 
 
-def test_a_seed_gives_another_text(text: str) -> None:
-    assert "".join(builtin_stories.generate(SIZE, seed=1)) == text
-    assert "".join(builtin_stories.generate(SIZE, seed=2)) != text
-
-
-def test_a_longer_text_begins_with_the_shorter(text: str) -> None:
+def test_a_longer_text_begins_with_the_shorter_and_another_seed_gives_another_text(text: str) -> None:
     assert text.startswith("".join(builtin_stories.generate(10_000, seed=1)))
+    assert not text.startswith("".join(builtin_stories.generate(10_000, seed=2)))
 
 
 def test_the_size_is_that_asked_for_and_one_story_more_at_most() -> None:

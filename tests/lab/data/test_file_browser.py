@@ -1,20 +1,17 @@
-import os
 from pathlib import Path
 
 import pytest
 
 from lab.core.errors import UserError
 from lab.data.file_browser import Matches, listing, matching_files
-from lab.data.path_completion import common_start, completions
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     for name in ("alpha.txt", "alpine.txt", "Beta.txt", ".hidden"):
         (tmp_path / name).touch()
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo" / "story.txt").touch()
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -29,31 +26,6 @@ def test_a_listing_has_folders_first_and_nothing_hidden(folder: Path, monkeypatc
 def test_a_folder_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
     with pytest.raises(UserError, match=r"^Cannot look into .*gone: no such file or directory\.$"):
         listing(folder / "gone")
-
-
-@pytest.mark.parametrize(
-    ("typed", "found"),
-    [
-        ("al", ["alpha.txt", "alpine.txt"]),
-        ("alpi", ["alpine.txt"]),
-        ("zo", ["zoo/"]),
-        ("zoo/", ["zoo/story.txt"]),
-        (".h", [".hidden"]),
-        ("st", ["stories"]),
-        ("no/such/", []),
-    ],
-)
-def test_completions_are_what_is_there(folder: Path, typed: str, found: list[str]) -> None:
-    assert completions(typed) == found
-    absolute = os.path.join(folder, typed)
-    assert completions(absolute) == [os.path.join(folder, name) for name in found if name != "stories"]
-
-
-@pytest.mark.parametrize(
-    ("names", "start"), [([], ""), (["one"], "one"), (["alpha.txt", "alpine.txt"], "alp"), (["a", "ab"], "a"), (["x", "y"], "")]
-)
-def test_the_common_start_is_all_that_can_be_completed(names: list[str], start: str) -> None:
-    assert common_start(names) == start
 
 
 def test_every_word_must_be_in_the_path_and_hidden_names_are_left_out(tmp_path: Path) -> None:

@@ -1,19 +1,18 @@
 """Several paths on one line: each completed, and read as a shell reads them."""
 
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.data.path_completion import completed_name, completions, typed_line, typed_source
+from lab.data.path_completion import common_start, completed_name, completions, typed_line, typed_source
 from lab.data.text_source import joined_source
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("alpha.txt", "alpine.md", "my notes.txt", "it's.txt", "[a].txt", "two words/story.txt"):
+    for name in ("alpha.txt", "alpine.md", "my notes.txt", "it's.txt", "[a].txt", ".hidden", "two words/story.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
@@ -22,6 +21,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("typed", "lines"),
     [
+        ("al", ["alpha.txt", "alpine.md"]),
+        ("alpi", ["alpine.md"]),
+        ("st", ["stories"]),
+        (".h", [".hidden"]),
+        ("no/such/", []),
         ("alpha.txt al", ["alpha.txt alpha.txt", "alpha.txt alpine.md"]),
         ("alpha.txt st", ["alpha.txt stories"]),
         ("alpha.txt my", ["alpha.txt my\\ notes.txt"]),
@@ -47,6 +51,18 @@ def test_the_last_path_of_a_line_is_completed(typed: str, lines: list[str]) -> N
     assert completions(typed) == lines
 
 
+@pytest.mark.parametrize("typed", ["al", "two words/", ".h"])
+def test_an_absolute_path_is_completed_as_the_relative_one(tmp_path: Path, typed: str) -> None:
+    assert completions(f"{tmp_path}/{typed}") == [f"{tmp_path}/{name}" for name in completions(typed)]
+
+
+@pytest.mark.parametrize(
+    ("names", "start"), [([], ""), (["one"], "one"), (["alpha.txt", "alpine.txt"], "alp"), (["a", "ab"], "a"), (["x", "y"], "")]
+)
+def test_the_common_start_is_all_that_can_be_completed(names: list[str], start: str) -> None:
+    assert common_start(names) == start
+
+
 def test_a_line_is_shown_by_the_name_that_completes_it() -> None:
     assert [completed_name(line) for line in completions("alpha.txt my")] == ["my notes.txt"]
     assert [completed_name(line) for line in completions("my")] == ["my notes.txt"]
@@ -55,11 +71,8 @@ def test_a_line_is_shown_by_the_name_that_completes_it() -> None:
 
 
 def test_a_space_begins_the_next_path() -> None:
-    assert completions("alpha.txt ") == ["alpha.txt " + name for name in sorted(escaped(name) for name in os.listdir())]
-
-
-def escaped(name: str) -> str:
-    return name.replace(" ", "\\ ").replace("'", "\\'") + ("/" if os.path.isdir(name) else "")
+    names = ("[a].txt", "alpha.txt", "alpine.md", "it\\'s.txt", "my\\ notes.txt", "two\\ words/")
+    assert completions("alpha.txt ") == [f"alpha.txt {name}" for name in names]
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,11 @@ import pytest
 
 from lab.cli.commands.train_command import description
 from lab.core.errors import UserError
-from lab.core.machine import machine
 from lab.data.text_provenance import change_of_text
 from lab.exchange.report_facts import text_facts
-from lab.planning.clone_settings import cloned_settings, text_problem
+from lab.planning.clone_settings import text_problem
 from lab.planning.prepare_run import prepare_run
-from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import make_plan
-from lab.planning.settings_table import Settings
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, RunConfig
 
@@ -53,18 +49,6 @@ def test_a_run_keeps_its_rules_and_funnel_and_its_text_is_the_cleaned_one(home: 
     text.write_bytes(text.read_bytes() + b"More.\n")
     assert "changed" in text_problem(run.config)
     assert "changed" in change_of_text(data, 0.0)
-
-
-def test_the_settings_of_a_cleaned_run_make_the_same_run_again(home: Path, text: Path) -> None:
-    first = prepare_run(request(text, clean=RULES, steps=50))
-    settings = cloned_settings(first.config)
-    assert settings.clean == "line-endings,boilerplate,blank-lines"
-    plan = make_plan(settings, TextSize(str(text), bytes=9000), machine())
-    assert plan.request is not None
-    second = prepare_run(plan.request)
-    assert second.config.data == first.config.data
-    problems = make_plan(Settings(clean="blnk-lines"), TextSize(str(text), bytes=9000), machine()).problems
-    assert "did you mean blank-lines" in problems["clean"]
 
 
 def test_a_run_from_before_rules_were_kept_has_the_default_ones(home: Path, text: Path) -> None:

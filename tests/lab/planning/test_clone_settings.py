@@ -18,14 +18,14 @@ from lab.planning.settings_table import Settings
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
     path = tmp_path / "tale.txt"
-    path.write_text("The big dog met the old cat. Then they ran home.\n" * 200)
+    path.write_text("The big dog met the old cat. Then they ran home.\n" * 200 + "All rights reserved.\n")
     return path
 
 
 @pytest.mark.parametrize(
     "asked",
     [
-        {"preset": "nano", "steps": 60},
+        {"preset": "nano", "steps": 60, "clean": ("line-endings", "boilerplate", "blank-lines")},
         {"preset": "nano", "context": 16, "minutes": 2.5, "lr": 0.004, "seed": 7, "batch": 3, "dropout": 0.1},
         {
             "preset": "nano",

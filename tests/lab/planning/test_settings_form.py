@@ -61,6 +61,7 @@ def test_the_defaults_are_a_plan_without_problems() -> None:
         ("device", "mps", "needs a Mac"),
         ("name", "a/b", "cannot be a run's name"),
         ("name", "demo", "choose another name"),
+        ("clean", "blnk-lines", "did you mean blank-lines"),
     ],
 )
 def test_a_mistake_is_told_beside_its_field(field: str, typed: str, words: str) -> None:

@@ -12,9 +12,7 @@ from lab.tokenization.vocabulary_facts import VocabularyFacts, origin_of, token_
 from lab.tokenization.vocabulary_index import VocabularyIndex
 from lab.views.blocks import Table
 from models.tokenizers.tokenizer import Tokenizer
-
-TOKENS = [*(bytes([byte]) for byte in range(256)), b"ab", b"abA", b"\xc3\xa9", b" \xc3", b"  ", b"a b"]
-INDEX = VocabularyIndex(Tokenizer("bpe", TOKENS, {"<|endoftext|>": 262}))
+from tests.lab.tokenization.test_vocabulary_index import SMALL as INDEX
 
 
 def counted(**more: int) -> TokenFrequencies:

@@ -1,7 +1,5 @@
 """Searching and sorting a vocabulary, against naive filters."""
 
-import functools
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,31 +87,3 @@ def test_partial_special_and_unreachable_tokens() -> None:
 def test_the_stem_of_a_token() -> None:
     labels = [GPT2.tokenizer.label(id) for id in GPT2.stem(GPT2.tokenizer.encode(" run")[0])]
     assert sorted(labels) == [" RUN", " Run", " run", "Run", "run"]
-
-
-@functools.cache
-def learned() -> Tokenizer:
-    """A small vocabulary, learned by the first test that needs it: whoever learns one has threads from then on."""
-    return Tokenizer.train(["the dog ran 🙂 café " * 9], 290)
-
-
-READY = (Tokenizer.bytes_(), GPT2.tokenizer, SMALL.tokenizer)
-ANY_TOKENIZER = st.sampled_from([*READY, None]).map(lambda tokenizer: learned() if tokenizer is None else tokenizer)
-
-
-@given(
-    ANY_TOKENIZER,
-    st.text(),
-    st.sampled_from(["", "<|endoftext|>", "<|endoftext", "\n<|endoftext|>é"]),
-    st.booleans(),
-)
-def test_decoding_undoes_encoding_with_special_tokens_and_without(
-    tokenizer: Tokenizer, text: str, end: str, special: bool
-) -> None:
-    whole = text + end + text
-    assert tokenizer.decode_bytes(tokenizer.encode(whole, special=special)) == whole.encode()
-
-
-@given(ANY_TOKENIZER, st.binary())
-def test_decoding_undoes_encoding_of_any_bytes(tokenizer: Tokenizer, data: bytes) -> None:
-    assert tokenizer.decode_bytes(tokenizer.encode_bytes(data)) == data

@@ -125,15 +125,10 @@ class BoilerplateLines(BlockCleaner):
         for start in sorted(_candidates(block)):
             end = block.find("\n", start) + 1 or len(block)
             if end - start <= LONGEST_NOTICE and not self._code.is_code(block, start) and not STATEMENT.match(block, start):
-                reason = boilerplate_reason(block[start:end].strip())
-                if reason:
+                line = block[start:end].strip()
+                if reason := next((reason for reason, pattern in _compiled().items() if pattern.search(line)), ""):
                     edits.append(Edit(start, end, "", reason))
         return edits
-
-
-def boilerplate_reason(line: str) -> str:
-    """The kind of boilerplate that a line is, or empty."""
-    return next((reason for reason, pattern in _compiled().items() if pattern.search(line)), "")
 
 
 def _candidates(block: str) -> set[int]:
@@ -151,6 +146,7 @@ def _candidates(block: str) -> set[int]:
 
 @functools.cache
 def _compiled() -> dict[str, re.Pattern[str]]:
+    """The pattern of each kind of boilerplate."""
     return {
         reason: re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)
         for reason, patterns in _PATTERNS.items()
