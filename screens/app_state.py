@@ -194,7 +194,7 @@ class AppState(App[None]):
     @work(thread=True, group="preferences")
     def remember_text(self, source: str, encoding: str) -> None:
         """Keep a text among the recent ones. That is a convenience, so that where it is impossible nothing is said."""
-        from lab.data.recent_texts import remember_text
+        from lab.data.source_files import remember_text
         from lab.runs.home_folder import home
 
         with self._preferences_lock, suppress(UserError):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.containers import Vertical
 
-from lab.data.statistics.source_stamp import SourceStamp
+from lab.data.source_files import SourceStamp
 from lab.data.statistics.text_statistics import TextFacts
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import Page

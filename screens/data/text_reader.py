@@ -16,7 +16,7 @@ from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
-from lab.data.statistics.source_stamp import file_size
+from lab.data.source_files import file_size
 from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, read_facts
 from lab.data.text_source import path_of, sources_of
 from lab.planning.default_hyperparameters import default_vocabulary

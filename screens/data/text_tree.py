@@ -20,7 +20,7 @@ from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import BUILTINS
 from lab.data.file_browser import Listing, binary_files, listing, matching_files, working_folder
-from lab.data.recent_texts import recent_texts
+from lab.data.source_files import recent_texts
 from lab.data.text_source import source_of
 from lab.runs.home_folder import home
 from screens.about_key import About

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
-from lab.data.statistics.source_stamp import can_be_read_again, file_size
+from lab.data.source_files import can_be_read_again, file_size
 from lab.data.text_source import open_corpus
 from lab.planning.estimates.measure_step_time import StepTimer, step_key
 from lab.planning.fine_tuning import BaseRun, base_run

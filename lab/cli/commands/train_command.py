@@ -80,7 +80,7 @@ def train(
         raise click.UsageError("The prompt is empty: give it at least one character.", click.get_current_context())
     _refuse_with_start(options)
     from lab.data.cleaning.rule_registry import parse_rules
-    from lab.data.recent_texts import remember_text
+    from lab.data.source_files import remember_text
     from lab.data.text_source import joined_source
     from lab.planning.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest

@@ -11,7 +11,7 @@ from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import nothing_left
 from lab.data.corpus import Corpus, preview
-from lab.data.statistics.source_stamp import SourceStamp, can_be_read_again, is_one_file, source_stamp
+from lab.data.source_files import SourceStamp, can_be_read_again, is_one_file, source_stamp
 from lab.data.text_source import open_corpus, path_of
 from lab.data.train_val_split import Piece, Split, pieces, split_text
 from lab.runs.run_schema import DEFAULT_RULES

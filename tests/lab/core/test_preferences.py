@@ -13,7 +13,7 @@ import pytest
 from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
 from lab.core.preferences import LARGEST_PREFERENCES, Preferences, preferences_path, read_preferences, write_preferences
-from lab.data.recent_texts import remember_text
+from lab.data.source_files import remember_text
 from models.sampling_settings import SamplingSettings
 
 SAMPLING = SamplingSettings(temperature=0.7, top_k=40, top_p=0.95, seed=2**64 - 1)

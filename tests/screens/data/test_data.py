@@ -12,7 +12,7 @@ from textual.widgets import Input, Label, Static
 from lab.core.preferences import RecentText, write_preferences
 from lab.data.cleaning.measure_funnel import FunnelReply, FunnelRequest, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME
-from lab.data.recent_texts import recent_texts
+from lab.data.source_files import recent_texts
 from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.home_folder import home as home_folder

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.statistics.source_stamp import file_size
+from lab.data.source_files import file_size
 from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, count_tokens, read_facts
 from lab.data.text_source import open_corpus
 from lab.data.token_file import tokenize_corpus

@@ -1,13 +1,24 @@
-"""A stamp of the files that a source names, which changes when one of them does."""
+"""The files that a source names: their stamp, whether they can be read again; and the texts that were trained on last."""
 
 import os
 import stat
+from dataclasses import replace
+from pathlib import Path
 
 from lab.core.errors import UserError
+from lab.core.preferences import (
+    LONGEST_NAME,
+    LONGEST_SOURCE,
+    MOST_TEXTS,
+    RecentText,
+    preferences_lock,
+    read_preferences,
+    replace_preferences,
+)
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN
-from lab.data.find_text_files import find_by_pattern, find_in_folder, is_pattern
-from lab.data.text_source import mode_of, path_of, sources_of
+from lab.data.find_text_files import find_by_pattern, find_in_folder, fixed_part, is_pattern
+from lab.data.text_source import FILE_URI, mode_of, path_of, sources_of
 
 SourceStamp = tuple[tuple[str, int, int], ...]
 """Path, size and time of modification of each file; empty for built-in texts."""
@@ -58,3 +69,30 @@ def _stamp_of(path: str) -> SourceStamp:
     except (OSError, ValueError):
         return ()
     return ((path, found.st_size, found.st_mtime_ns),)
+
+
+def recent_texts(home: Path) -> list[RecentText]:
+    """The last texts, the newest first, without those whose files or folders are gone. Looks at the disk."""
+    return [text for text in read_preferences(home)[0].recent_texts if all(map(_is_there, sources_of(text.source)))]
+
+
+def remember_text(home: Path, source: str, encoding: str = "") -> None:
+    """Put a text first among the recent ones. Standard input and pipes, which cannot be read again, are not kept.
+
+    A damaged file of preferences is left as it is.
+    Raises UserError if the preferences cannot be written.
+    """
+    text = RecentText(source, encoding)
+    if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME or not can_be_read_again(source):
+        return
+    with preferences_lock(home):
+        preferences, problem = read_preferences(home)
+        if not problem and preferences.recent_texts[:1] != (text,):
+            others = [each for each in preferences.recent_texts if each.source != source]
+            replace_preferences(home, replace(preferences, recent_texts=(text, *others)[:MOST_TEXTS]))
+
+
+def _is_there(source: str) -> bool:
+    if is_builtin(source) or mode_of(source):
+        return True
+    return is_pattern(source) and not source.startswith(FILE_URI) and os.path.isdir(fixed_part(os.path.expanduser(source)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.preferences import LONGEST_SOURCE, MOST_TEXTS, RecentText, preferences_path, read_preferences, write_preferences
-from lab.data.recent_texts import recent_texts, remember_text
+from lab.data.source_files import recent_texts, remember_text
 
 
 def sources(home: Path) -> list[str]:
