@@ -20,7 +20,7 @@ Check = Callable[[float], bool]
 
 
 @dataclass(frozen=True)
-class Passage:
+class RepeatedPassage:
     """A repeated passage: its beginning, its length, how many copies there are and where, as a share of the text."""
 
     excerpt: str
@@ -32,7 +32,7 @@ class Passage:
 
 def fetch_excerpts(
     read: Read, size: int, repeats: Repeats, words: Sequence[tuple[int, int]], check: Check
-) -> tuple[tuple[Passage, ...], tuple[str, ...]]:
+) -> tuple[tuple[RepeatedPassage, ...], tuple[str, ...]]:
     """The passages with their beginnings, and the words at these (first, length) in lower case.
 
     Of a text of which not every window was looked at, a passage is first extended on both sides as far as its copies are equal.
@@ -54,7 +54,9 @@ def fetch_excerpts(
     return tuple(sorted(found, key=lambda passage: -passage.length)), rare
 
 
-def _extended(found: FoundPassage, beginning: str, sides: Sequence[tuple[str, str]], may_grow: bool, size: int) -> Passage:
+def _extended(
+    found: FoundPassage, beginning: str, sides: Sequence[tuple[str, str]], may_grow: bool, size: int
+) -> RepeatedPassage:
     before = after = 0
     if may_grow and len(found.starts) <= MOST_COMPARED:
         room = min((b - a for a, b in zip(found.starts, found.starts[1:], strict=False)), default=0) - found.length
@@ -66,7 +68,7 @@ def _extended(found: FoundPassage, beginning: str, sides: Sequence[tuple[str, st
     if outside.isalnum() and excerpt[:1].isalnum():
         excerpt = "…" + excerpt
     places = tuple((start - before) / size for start in found.starts[:SHOWN_PLACES])
-    return Passage(excerpt, found.length + before + after, len(found.starts), places)
+    return RepeatedPassage(excerpt, found.length + before + after, len(found.starts), places)
 
 
 def _equal(texts: Sequence[str]) -> int:

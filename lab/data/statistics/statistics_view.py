@@ -8,7 +8,7 @@ from lab.data.statistics.character_classes import character_label, character_nam
 from lab.data.statistics.line_counts import LONGEST_COUNTED
 from lab.data.statistics.repeated_passages import WINDOW
 from lab.data.statistics.stream_statistics import LineLengths, TextStatistics
-from lab.data.statistics.text_blocks import LineEndings
+from lab.data.statistics.text_blocks import LineEndCounts
 from lab.data.statistics.text_profile import TextProfile
 from lab.views.blocks import Cell, Column, Table
 
@@ -50,7 +50,7 @@ def distinct_words(found: TextStatistics) -> str:
     return f"{whole(found.distinct_words)} different words, {whole(found.words_once)} of them once"
 
 
-def describe_line_endings(endings: LineEndings) -> str:
+def describe_line_endings(endings: LineEndCounts) -> str:
     counts = [(name, number) for name, number in (("\\n", endings.lf), ("\\r\\n", endings.crlf), ("\\r", endings.cr)) if number]
     if not counts:
         return "none: one line"

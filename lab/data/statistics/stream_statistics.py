@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from lab.data.statistics.character_classes import CLASSES, CODE_POINTS, CharacterTables
 from lab.data.statistics.language_mix import LanguageMix
 from lab.data.statistics.line_counts import LONGEST_COUNTED, LineCounts
-from lab.data.statistics.passage_excerpts import Check, Passage, Read, fetch_excerpts
+from lab.data.statistics.passage_excerpts import Check, Read, RepeatedPassage, fetch_excerpts
 from lab.data.statistics.repeated_passages import PassageFinder, Repeats
-from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, LineEndings, TextBlocks
+from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, LineEndCounts, TextBlocks
 from lab.data.statistics.text_hashes import HashCounts, Hashes, PrefixHasher
 
 MOST_WORDS = 1 << 20
@@ -104,7 +104,7 @@ class TextStatistics:
     """Words between white space, as `wc -w` counts."""
     document_bytes: tuple[int, ...]
     """Bytes of each document, in UTF-8."""
-    endings: LineEndings
+    endings: LineEndCounts
     classes: tuple[tuple[str, int], ...]
     """Characters of each class that occurs (scripts of letters, digits, punctuation ...), the most first."""
     languages: tuple[tuple[str, int], ...]
@@ -136,7 +136,7 @@ class TextStatistics:
     line_error: int
     repeats: Repeats | None
     """None until the whole text has been read."""
-    passages: tuple[Passage, ...]
+    passages: tuple[RepeatedPassage, ...]
 
 
 class _Pass:
@@ -195,7 +195,7 @@ class _Pass:
             empty_lines=lines.empty,
             words=words.spaced,
             document_bytes=tuple(self.blocks.document_bytes),
-            endings=LineEndings(endings.lf, endings.crlf, endings.cr),
+            endings=LineEndCounts(endings.lf, endings.crlf, endings.cr),
             classes=tuple(classes),
             languages=(),
             language_spacing=self.languages.spacing,

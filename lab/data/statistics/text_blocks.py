@@ -12,7 +12,7 @@ Part = tuple[str, int, bool]
 
 
 @dataclass
-class LineEndings:
+class LineEndCounts:
     """The count of each line ending in the text as it was read."""
 
     lf: int = 0
@@ -27,7 +27,7 @@ class TextBlocks:
     """
 
     def __init__(self, parts: Iterable[Part], size: int = BLOCK_CHARACTERS) -> None:
-        self.endings = LineEndings()
+        self.endings = LineEndCounts()
         self.bytes = 0
         """Bytes of the text so far, in UTF-8, as it was before line endings were made alike."""
         self.added = 0

@@ -10,7 +10,7 @@ from lab.core.number_format import counted, fixed, significant, whole
 from lab.tokenization.bpe.bpe_learner import BYTES, BpeLearner, Merge, RankedPair
 from lab.tokenization.bpe.learnable_text import LearnableText
 from lab.tokenization.bpe.merged_words import MergedWords
-from lab.tokenization.bpe.word_counts import words_of
+from lab.tokenization.bpe.pattern_words import words_of
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from models.tokenizers.token_labels import with_spaces
 

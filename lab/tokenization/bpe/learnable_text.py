@@ -11,7 +11,7 @@ from lab.data.train_val_split import split_text, training_text
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_schema import DEFAULT_RULES
-from lab.tokenization.bpe.word_counts import count_words
+from lab.tokenization.bpe.pattern_words import count_words
 
 EXCERPT_CHARACTERS = 4000
 """Characters of the beginning that are kept to be shown as tokens."""

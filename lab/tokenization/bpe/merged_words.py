@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.int32]
+TokenIds = NDArray[np.int32]
 Places = NDArray[np.int64]
 
 BORDER = -1
@@ -43,9 +43,9 @@ class MergedWords:
     def __init__(self, words: Sequence[bytes], counts: Sequence[int]) -> None:
         lengths = np.fromiter((len(word) + 1 for word in words), np.int64, len(words))
         flat = np.frombuffer(b"\0" + b"\0".join(words) + b"\0" if words else b"\0", np.uint8)
-        self.first: Ids = flat.astype(np.int32)
+        self.first: TokenIds = flat.astype(np.int32)
         self.first[np.concatenate([[0], np.cumsum(lengths)])] = BORDER
-        self.last: Ids = self.first.copy()
+        self.last: TokenIds = self.first.copy()
         self.weights: NDArray[np.int64] = np.concatenate([[0], np.repeat(np.asarray(counts, np.int64), lengths)])
         self.lengths: NDArray[np.int64] = np.ones(256, np.int64)
         """Bytes of each token; room for more is made in advance."""

@@ -17,11 +17,7 @@ GPT2 = PRESETS["gpt2"].config(50257)
     ("card", "asked", "said"),
     [
         (A100, "auto", "bf16, for the tensor cores of NVIDIA A100-SXM4-40GB"),
-        (
-            T4,
-            "auto",
-            "fp16 with a scaled loss, for the tensor cores of Tesla T4, which have no bf16 (compute capability 7.5)",
-        ),
+        (T4, "auto", "fp16 with a scaled loss, for the tensor cores of Tesla T4, which have no bf16 (compute capability 7.5)"),
         (P4, "auto", "fp32, since Tesla P4 has no tensor cores (compute capability 6.1)"),
         (A100, "fp16", "fp16 with a scaled loss, as asked"),
         (A100, "fp32", "fp32, as asked"),

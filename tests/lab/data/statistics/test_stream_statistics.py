@@ -18,17 +18,7 @@ TEXT = (
 )
 LETTERS = st.text(alphabet=st.sampled_from("abAB éß'’ \n\r\tжя中か\u200b\u0301😀.,1"), max_size=300)
 
-SAME_FOR_ALL_BLOCKS = (
-    "characters",
-    "bytes",
-    "lines",
-    "words",
-    "endings",
-    "classes",
-    "lengths",
-    "common_lines",
-    "repeated_lines",
-)
+SAME_FOR_ALL_BLOCKS = ("characters", "bytes", "lines", "words", "endings", "classes", "lengths", "common_lines", "repeated_lines")
 """A block may cut a word of its length in two; all else is independent of where blocks end."""
 
 

@@ -162,11 +162,8 @@ def test_tables_sum_to_the_whole_and_hide_no_character(tmp_path: Path) -> None:
 def test_the_facts_as_json_are_plain_and_whole(folder: Path) -> None:
     found = profile(folder)
     data = msgspec.json.decode(msgspec.json.encode(statistics_view.profile_as_json(found)))
-    assert (data["bytes"], data["characters"], data["files"][1]) == (
-        len(PROSE.encode()) + 5,
-        len(PROSE) + 5,
-        {"name": "b.txt", "bytes": 5},
-    )
+    assert (data["bytes"], data["characters"]) == (len(PROSE.encode()) + 5, len(PROSE) + 5)
+    assert data["files"][1] == {"name": "b.txt", "bytes": 5}
     assert data["line_endings"] == {"lf": 81, "crlf": 0, "cr": 0}
     assert data["languages"]["English"] > 0
     assert data["repeated_passages"]["is_exact"]

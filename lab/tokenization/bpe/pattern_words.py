@@ -1,4 +1,4 @@
-"""Count the words that GPT-2's pattern splits a text into, streamed: BPE is learned from these counts alone."""
+"""The words that GPT-2's pattern splits a text into, and their counts, streamed: BPE is learned from these counts alone."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
