@@ -207,18 +207,9 @@ class Corpus:
         return self.measure().bytes
 
     @property
-    def characters(self) -> int:
-        return self.measure().characters
-
-    @property
     def sha256(self) -> str:
         """Checksum of the cleaned text in UTF-8."""
         return self.measure().sha256
-
-    @property
-    def funnel(self) -> tuple[CleaningStep, ...]:
-        """Effect of each cleaning rule, in the order of application."""
-        return self.measure().funnel
 
     @property
     def documents(self) -> int:

@@ -38,7 +38,7 @@ def funnel_of(corpus: Corpus, progress: ReadProgress | None = None) -> Funnel:
     """The funnel of a corpus that has not been measured yet; its sizes are known afterwards.
     Raises UserError where the text cannot be read or decoded."""
     meter = FunnelMeter(corpus.cleaning, excerpts=True)
-    corpus.measure(progress, meter)
+    sizes = corpus.measure(progress, meter)
     return Funnel(
         source=corpus.source,
         encoding=corpus.encoding,
@@ -47,7 +47,7 @@ def funnel_of(corpus: Corpus, progress: ReadProgress | None = None) -> Funnel:
         kept_bytes=meter.kept_bytes,
         documents=meter.documents,
         kept_documents=meter.kept_documents,
-        steps=corpus.funnel,
+        steps=sizes.funnel,
         excerpts=meter.excerpts(),
         reasons=meter.reasons(),
         decoding=describe_decoding(corpus, meter.raw_bytes),

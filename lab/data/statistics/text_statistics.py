@@ -113,7 +113,8 @@ def _read_facts(source: str, encoding: str | None, cleaning: tuple[str, ...], st
 
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
     if corpus.cleaning != DEFAULT_RULES:
-        raw = corpus.funnel[0].bytes_in if corpus.funnel else cleaned
+        funnel = corpus.measure().funnel
+        raw = funnel[0].bytes_in if funnel else cleaned
         return f"{', '.join(corpus.cleaning) or 'no rule'}: {bytes_(cleaned)} of {bytes_(raw)} kept"
     if is_builtin(corpus.source):
         return "nothing to clean"

@@ -56,10 +56,6 @@ class PairCounts:
         order = chosen[np.lexsort((keys[chosen], -counts[chosen]))][:limit]
         return [RankedPair(*pair_of(key), count) for key, count in zip(keys[order].tolist(), counts[order].tolist(), strict=True)]
 
-    def as_dict(self) -> dict[tuple[int, int], int]:
-        """Every pair that occurs, and its count."""
-        return {pair_of(key): int(self._counts[slot]) for key, slot in self._slots.items() if self._counts[slot]}
-
     def __len__(self) -> int:
         """Number of different pairs that occur."""
         return int(np.count_nonzero(self._counts))

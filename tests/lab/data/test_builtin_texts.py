@@ -17,7 +17,7 @@ def test_stories_of_any_size() -> None:
     for source, size in (("stories", 1_000_000), ("stories:20kB", 20_000), ("stories:0.3MB", 300_000), ("stories:500", 500)):
         corpus = open_corpus(source)
         text = "".join(corpus.chunks())
-        assert size <= corpus.bytes == len(text) == corpus.characters < size + 1000
+        assert size <= corpus.bytes == len(text) == corpus.measure().characters < size + 1000
         assert corpus.entropy_bits_per_byte
         assert "".join(open_corpus(corpus.source).chunks()) == text
 

@@ -56,7 +56,7 @@ def test_names_and_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     corpus = open_corpus("some notes.txt")
     assert (corpus.name, corpus.source, corpus.encoding) == ("some notes", source, "utf-8")
-    assert (corpus.bytes, corpus.characters, corpus.entropy_bits_per_byte) == (6, 6, None)
+    assert (corpus.bytes, corpus.measure().characters, corpus.entropy_bits_per_byte) == (6, 6, None)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert open_corpus("~/some notes.txt").source == source
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.data.cleaning.rule_registry import RULES
+from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from tests.lab.data.cleaning.cleaning_texts import END, LONG, PARAGRAPH, START, cleaned
 
 HEADER = (
@@ -268,6 +268,7 @@ LEFT = {
 def test_a_rule_takes_what_it_must(rule: str, before: str, after: str) -> None:
     assert cleaned(before, rule) == after
     assert cleaned(after, rule) == after, "once is enough"
+    assert "".join(passage.after for passage in BY_NAME[rule].cleaner().feed(before, True)) == after, "measured, too"
 
 
 def test_every_rule_has_cases_of_both_kinds() -> None:
