@@ -40,6 +40,16 @@ def test_a_text_has_the_counts_of_tiktokens_ids(tmp_path: Path) -> None:
     assert found.corpus == "dogs"
 
 
+def test_a_folder_is_counted_anew_when_one_of_its_files_changes(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("The dog ran.")
+    tokenizer = Tokenizer.bytes_(end_of_text=True)
+    found = frequencies_in_text(open_corpus(str(tmp_path)), tokenizer)
+    assert frequencies_in_text(open_corpus(str(tmp_path)), tokenizer) is found
+    (tmp_path / "b.txt").write_text("The cat sat, too.")
+    assert frequencies_in_text(open_corpus(str(tmp_path)), tokenizer).total == found.total + 5
+
+
 def test_a_run_has_the_counts_of_its_training_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_run("demo")
     ids = np.fromfile(run.tokens_path, "<u2").tolist()
