@@ -1,7 +1,8 @@
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -16,61 +17,108 @@ def read(text: str) -> float:
     return float(text.replace(number_format.MINUS, "-").replace(",", ""))
 
 
-@pytest.mark.parametrize(
-    ("x", "digits", "text"),
-    [
-        (0, 3, "0"),
-        (-0.0, 3, "0"),
-        (1, 3, "1.00"),
-        (12.345, 3, "12.3"),
-        (9.999, 3, "10.0"),
-        (0.0456789, 3, "0.0457"),
-        (-0.9, 2, "−0.90"),
-        (123456, 3, "123456"),
-        (999_999.9, 3, "1.00e6"),
-        (1e300, 3, "1.00e300"),
-        (-1.2e-7, 3, "−1.20e−7"),
-        (5e-324, 2, "4.9e−324"),
-        (math.nan, 3, "nan"),
-        (math.inf, 3, "∞"),
-        (-math.inf, 3, "−∞"),
-    ],
-)
-def test_significant(x: float, digits: int, text: str) -> None:
-    assert number_format.significant(x, digits) == text
+CASES: dict[Callable[..., str], dict[tuple[float, ...], str]] = {
+    number_format.significant: {
+        (0, 3): "0",
+        (-0.0, 2): "0",
+        (1, 3): "1.00",
+        (12.345, 3): "12.3",
+        (9.999, 3): "10.0",
+        (0.0456789, 3): "0.0457",
+        (-0.9, 2): "−0.90",
+        (123456, 3): "123456",
+        (999_999.9, 3): "1.00e6",
+        (1e300, 3): "1.00e300",
+        (-1.2e-7, 3): "−1.20e−7",
+        (5e-324, 2): "4.9e−324",
+        (math.nan, 3): "nan",
+        (math.inf, 3): "∞",
+        (-math.inf, 3): "−∞",
+    },
+    partial(number_format.significant, digits=2, sign=True): {(0.5,): "+0.50", (-0.5,): "−0.50", (0,): "0"},
+    number_format.fixed: {
+        (0, 2): "0.00",
+        (-0.0, 1): "0.0",
+        (0.004, 2): "<0.01",
+        (-0.004, 2): ">−0.01",
+        (0.006, 2): "0.01",
+        (-1.5, 1): "−1.5",
+        (0.2, 0): "<1",
+        (math.nan, 2): "nan",
+    },
+    # A change that would round to zero has one figure.
+    partial(number_format.fixed, sign=True): {(0.0004,): "+4e−4", (-0.0004,): "−4e−4", (-0.02,): "−0.020", (0,): "0.000"},
+    number_format.probability: {
+        (0,): "0%",
+        (1,): "100%",
+        (0.412,): "41.2%",
+        (0.00001,): "<0.1%",
+        (5e-324,): "<0.1%",
+        (0.0006,): "0.1%",
+        (0.99996,): ">99.9%",
+        (0.9994,): "99.9%",
+        (math.nan,): "nan",
+        (0.00001, 2): "<0.01%",
+        (0.99999, 2): ">99.99%",
+        (0.4, 0): "40%",
+    },
+    partial(number_format.probability, digits=2): {
+        (0.412,): "41.2%",
+        (0.01,): "1.0%",
+        (0.00124,): "0.12%",
+        (0.00049,): "0.049%",
+        (3.21e-8,): "3.2e−6%",
+        (0.0,): "0%",
+        (1.0,): "100%",
+        (0.99999,): ">99.9%",
+    },
+    number_format.count: {
+        (0,): "0",
+        (812,): "812",
+        (9_999,): "9,999",
+        (10_000,): "10.0k",
+        (99_949,): "99.9k",
+        (99_960,): "100k",
+        (999_600,): "1.0M",
+        (2_100_000,): "2.1M",
+        (124_439_808,): "124M",
+        (1_557_611_200,): "1.6B",
+        (5e15,): "5,000T",
+        (-12_300,): "−12.3k",
+        (math.nan,): "nan",
+    },
+    number_format.bytes_: {(0,): "0 B", (999,): "999 B", (1_000,): "1.0 kB", (999_999,): "1.0 MB", (3e12,): "3.0 TB"},
+    number_format.duration: {
+        (0,): "0 s",
+        (0.01,): "<0.1 s",
+        (0.4,): "0.4 s",
+        (9.96,): "10 s",
+        (59.6,): "1 min 00 s",
+        (65,): "1 min 05 s",
+        (3599.7,): "1 h 00 min",
+        (7380,): "2 h 03 min",
+        (86400 * 3 + 4 * 3600,): "3 d 04 h",
+        (-65,): "−1 min 05 s",
+        (math.inf,): "∞",
+        (math.nan,): "nan",
+    },
+    number_format.ago: {(0,): "just now", (40,): "40 s ago", (65,): "1 min ago", (3 * 3600,): "3 h ago", (86400 * 2,): "2 d ago"},
+    number_format.speed: {(0,): "0 tokens/s", (2.51,): "2.5 tokens/s", (8310,): "8,310 tokens/s", (12_345,): "12.3k tokens/s"},
+    number_format.whole: {(1_115_394,): "1,115,394"},
+    number_format.perplexity: {(0.0,): "1.0", (math.log(2),): "2.0", (3.2,): "25", (math.log(1024),): "1,024"},
+    partial(number_format.counted, noun="layer"): {(0,): "0 layers", (1,): "1 layer", (1200,): "1,200 layers"},
+}
 
 
-def test_significant_with_sign() -> None:
-    assert number_format.significant(0.5, 2, sign=True) == "+0.50"
-    assert number_format.significant(-0.5, 2, sign=True) == "−0.50"
-    assert number_format.significant(0, 2, sign=True) == "0"
+@pytest.mark.parametrize("function", CASES)
+def test_numbers_are_written_as(function: Callable[..., str]) -> None:
+    assert {numbers: function(*numbers) for numbers in CASES[function]} == CASES[function]
 
 
 @given(finite, st.integers(1, 12))
 def test_significant_is_within_half_a_unit_of_its_last_figure(x: float, digits: int) -> None:
     shown = read(number_format.significant(x, digits))
     assert shown == pytest.approx(x, rel=0.5000001 * 10.0 ** (1 - digits), abs=5e-324)
-
-
-@pytest.mark.parametrize(
-    ("x", "decimals", "text"),
-    [
-        (0, 2, "0.00"),
-        (-0.0, 2, "0.00"),
-        (0.004, 2, "<0.01"),
-        (-0.004, 2, ">−0.01"),
-        (0.006, 2, "0.01"),
-        (-1.5, 1, "−1.5"),
-        (0.2, 0, "<1"),
-        (math.nan, 2, "nan"),
-    ],
-)
-def test_fixed(x: float, decimals: int, text: str) -> None:
-    assert number_format.fixed(x, decimals) == text
-
-
-def test_a_change_that_would_round_to_zero_has_one_figure() -> None:
-    assert [number_format.fixed(x, 3, sign=True) for x in (0.0004, -0.0004, -0.02, 0)] == ["+4e−4", "−4e−4", "−0.020", "0.000"]
 
 
 def test_column_gives_every_value_the_decimals_of_the_largest() -> None:
@@ -80,128 +128,11 @@ def test_column_gives_every_value_the_decimals_of_the_largest() -> None:
     assert number_format.column([0, math.nan]) == ["0", "nan"]
 
 
-@pytest.mark.parametrize(
-    ("p", "text"),
-    [
-        (0, "0%"),
-        (1, "100%"),
-        (0.412, "41.2%"),
-        (0.00001, "<0.1%"),
-        (5e-324, "<0.1%"),
-        (0.0006, "0.1%"),
-        (0.99996, ">99.9%"),
-        (0.9994, "99.9%"),
-        (math.nan, "nan"),
-    ],
-)
-def test_probability(p: float, text: str) -> None:
-    assert number_format.probability(p) == text
-
-
-def test_probability_with_more_decimals() -> None:
-    assert number_format.probability(0.00001, 2) == "<0.01%"
-    assert number_format.probability(0.99999, 2) == ">99.99%"
-    assert number_format.probability(0.4, 0) == "40%"
-
-
 @given(st.floats(0, 1, exclude_min=True, exclude_max=True), st.integers(0, 4))
 def test_probability_never_claims_certainty(p: float, decimals: int) -> None:
     text = number_format.probability(p, decimals)
     assert text.startswith("<") or float(text.strip("<>%")) > 0
     assert text.startswith(">") or float(text.strip("<>%")) < 100
-
-
-@pytest.mark.parametrize(
-    ("n", "text"),
-    [
-        (0, "0"),
-        (812, "812"),
-        (9_999, "9,999"),
-        (10_000, "10.0k"),
-        (99_949, "99.9k"),
-        (99_960, "100k"),
-        (999_600, "1.0M"),
-        (2_100_000, "2.1M"),
-        (124_439_808, "124M"),
-        (1_557_611_200, "1.6B"),
-        (5e15, "5,000T"),
-        (-12_300, "−12.3k"),
-        (math.nan, "nan"),
-    ],
-)
-def test_count(n: float, text: str) -> None:
-    assert number_format.count(n) == text
-
-
-@pytest.mark.parametrize(
-    ("n", "text"), [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (999_999, "1.0 MB"), (12_345_678, "12.3 MB"), (3e12, "3.0 TB")]
-)
-def test_bytes(n: float, text: str) -> None:
-    assert number_format.bytes_(n) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.01, "<0.1 s"),
-        (0.4, "0.4 s"),
-        (9.96, "10 s"),
-        (59.6, "1 min 00 s"),
-        (65, "1 min 05 s"),
-        (3599.7, "1 h 00 min"),
-        (7380, "2 h 03 min"),
-        (86400 * 3 + 4 * 3600, "3 d 04 h"),
-        (-65, "−1 min 05 s"),
-        (math.inf, "∞"),
-        (math.nan, "nan"),
-    ],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert number_format.duration(seconds) == text
-
-
-def test_ago_rate_and_whole() -> None:
-    assert [number_format.ago(s) for s in (0, 40, 65, 3 * 3600, 86400 * 2)] == [
-        "just now",
-        "40 s ago",
-        "1 min ago",
-        "3 h ago",
-        "2 d ago",
-    ]
-    assert [number_format.speed(r) for r in (0, 2.51, 8310, 12_345)] == [
-        "0 tokens/s",
-        "2.5 tokens/s",
-        "8,310 tokens/s",
-        "12.3k tokens/s",
-    ]
-    assert number_format.whole(1_115_394) == "1,115,394"
-
-
-@pytest.mark.parametrize(
-    ("p", "text"),
-    [
-        (0.412, "41.2%"),
-        (0.01, "1.0%"),
-        (0.00124, "0.12%"),
-        (0.00049, "0.049%"),
-        (3.21e-8, "3.2e−6%"),
-        (0.0, "0%"),
-        (1.0, "100%"),
-        (0.99999, ">99.9%"),
-    ],
-)
-def test_a_probability_with_figures_for_small_ones(p: float, text: str) -> None:
-    assert number_format.probability(p, digits=2) == text
-
-
-@pytest.mark.parametrize(("loss", "words"), [(0.0, "1.0"), (math.log(2), "2.0"), (3.2, "25"), (math.log(1024), "1,024")])
-def test_perplexity_is_the_number_of_equally_likely_tokens_with_that_loss(loss: float, words: str) -> None:
-    assert number_format.perplexity(loss) == words
-
-
-def test_one_thing_is_singular() -> None:
-    assert [number_format.counted(n, "layer") for n in (0, 1, 2, 1200)] == ["0 layers", "1 layer", "2 layers", "1,200 layers"]
 
 
 @pytest.fixture(params=["UTC+12", "UTC", "UTC-14"])

@@ -1,4 +1,4 @@
-"""ASCII marks: as wide as what they stand for, and one for every sign that the lab draws."""
+"""The terminal: its abilities, from its environment, and ASCII marks as wide as the signs that the lab draws."""
 
 import ast
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from lab.core.terminal import MARKS, in_ascii, write_ascii
+from lab.core.terminal import MARKS, has_utf8, in_ascii, is_remote, places_text, write_ascii
 from lab.lessons.claim import MARKS as CLAIM_SIGNS
 from lab.reports.verdict_line import SIGNS as VERDICT_SIGNS
 from lab.runs.run_summary import PHASES
@@ -24,7 +24,7 @@ from screens.blocks.bars_and_shades import (
 )
 from screens.plot.figure import EVENT_SIGNS, MARK
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 DRAWN = (range(0x2190, 0x2300), range(0x2500, 0x2600))
 """Unicode's arrows, operators, lines, blocks and shapes."""
 PATTERNS = ROOT / "lab" / "data"
@@ -108,3 +108,37 @@ def test_stream_writes_marks() -> None:
     stream.write("a → é")
     stream.flush()
     assert stream.buffer.getvalue() == b"a > ?"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("environment", "encoding", "expected"),
+    [
+        ({}, "utf-8", True),
+        ({}, "ascii", False),
+        ({}, "iso8859-1", False),
+        ({"LC_ALL": "C"}, "utf-8", False),
+        ({"LC_ALL": "POSIX", "LANG": "en_US.UTF-8"}, "utf-8", False),
+        ({"LC_ALL": "de_DE.utf8@euro"}, "UTF-8", True),
+        ({"LC_CTYPE": "UTF-8"}, "utf-8", True),
+        ({"LANG": "en_US.UTF-8"}, "utf-8", True),
+        ({"LANG": "en_US"}, "utf-8", False),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, "utf-8", False),
+        ({"LANG": "C", "LC_CTYPE": "en_US.UTF-8"}, "utf-8", True),
+        ({"LC_ALL": "C", "PYTHONIOENCODING": "utf-8"}, "utf-8", True),
+        ({"LANG": "en_US.UTF-8", "PYTHONIOENCODING": "ascii:strict"}, "ascii", False),
+    ],
+)
+def test_utf8_is_what_the_locale_says(environment: dict[str, str], encoding: str, expected: bool) -> None:
+    assert has_utf8(environment, encoding) is expected
+
+
+def test_terminals_that_place_no_text() -> None:
+    assert [places_text({"TERM": name}) for name in ("dumb", "unknown", "")] == [False] * 3
+    assert not places_text({})
+    assert all(places_text({"TERM": name}) for name in ("xterm", "screen", "tmux-256color", "linux"))
+
+
+def test_ssh_is_remote() -> None:
+    assert is_remote({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"})
+    assert is_remote({"SSH_TTY": "/dev/pts/3"})
+    assert not is_remote({"SSH_CONNECTION": ""})
