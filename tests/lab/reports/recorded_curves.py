@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from lab.reports.diagnosis.diagnose import diagnose
+from lab.reports.diagnosis.diagnose import diagnosis_of
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.loss_history import LossHistory
@@ -36,10 +37,13 @@ class Recorded:
     history: LossHistory
     events: list[Event]
 
+    def judged(self, phase: str = "") -> DiagnosedRun:
+        """The run as the diagnosis sees it, in this phase if it is not the recorded one."""
+        head = self.head
+        return DiagnosedRun(head.config, head.status, self.history, phase or head.status.phase, head.entropy, self.events)
+
     def diagnosis(self, phase: str = "") -> Diagnosis:
-        return diagnose(
-            self.head.config, self.head.status, self.history, phase=phase, entropy=self.head.entropy, events=self.events
-        )
+        return diagnosis_of(self.judged(phase))
 
 
 @cache

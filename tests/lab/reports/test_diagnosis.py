@@ -3,19 +3,19 @@
 import dataclasses
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
-from lab.reports.diagnosis.diagnose import diagnose, diagnosis_of
+from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
+from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.reports.verdict_line import verdict_line
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import StartConfig
-from lab.runs.run_schema import RunConfig
+from lab.runs.run_schema import RunConfig, Status
 from tests.lab.reports.recorded_curves import NAMES, Recorded, recorded
 
 LIMIT = r"what this model can make|no limit|near the entropy|not help"
@@ -31,7 +31,7 @@ class Case:
     """Regular expressions, each of which the sentences must hold."""
     never: tuple[str, ...] = ()
     """And those of which they must hold none."""
-    passes: frozenset[str] = field(default_factory=frozenset)
+    passes: tuple[str, ...] = ()
     """Verdicts that it may get on the way, beside those that every run may."""
     headline: str = ""
     """A regular expression that its verdict in one line must match."""
@@ -40,10 +40,7 @@ class Case:
 ON_THE_WAY = {"waiting", "too early to tell", "warming up", "learning", "plateau"}
 
 
-def passes(*verdicts: str) -> frozenset[str]:
-    return frozenset(verdicts)
-
-
+BACK = ("rolled back",)
 UNIFORM = "about the uniform baseline"
 UNIGRAM = r"(?:about|above) the unigram baseline"
 LR_UP = (r"is far below the default of 0\.003",)
@@ -92,21 +89,10 @@ TABLE = {
     "lr-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
     "lr-too-high-without-rollback": Case("little learned", (UNIGRAM, *LR_DOWN, r"0\.3 "), (LIMIT, "below")),
     "lr-too-high": Case("learned", LR_DOWN, (LIMIT, "below", MORE_STEPS)),
-    "lr-too-high-muon": Case(
-        "learned", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), passes("rolled back")
-    ),
-    "rolled-back": Case(
-        "learned",
-        (*LR_DOWN, r"learning rate of 3 \(0\.38 after 3 rollbacks\)"),
-        (r"0\.30", MORE_STEPS),
-        passes("rolled back"),
-    ),
+    "lr-too-high-muon": Case("learned", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), BACK),
+    "rolled-back": Case("learned", (*LR_DOWN, r"learning rate of 3 \(0\.38 after 3 rollbacks\)"), (r"0\.30", MORE_STEPS), BACK),
     "rolled-back-half-way": Case(
-        "little learned",
-        (UNIGRAM, *LR_DOWN, r"after \d rollbacks"),
-        (r"0\.30",),
-        passes("rolled back"),
-        "^! little learned · 3 rollbacks · ",
+        "little learned", (UNIGRAM, *LR_DOWN, r"after \d rollbacks"), (r"0\.30",), BACK, "^! little learned · 3 rollbacks · "
     ),
     "plateau-independent-letters": Case(
         "plateau",
@@ -118,14 +104,12 @@ TABLE = {
     "plateau-model-too-small": Case("plateau", ("larger model",), (LIMIT, "far")),
     "diverged-without-rollback": Case("diverged", (r"such as 0\.0030, the default .* instead of 1\.",), ("0.10", "Stop it")),
     "diverged-nan-without-rollback": Case("diverged", ("NaN or infinite", r"such as 0\.0030"), ("Stop it",)),
-    "diverged-lr-1000": Case("diverged", (r"after 6 rollbacks", r"such as 0\.0030"), ("Stop it",), passes("rolled back")),
-    "diverged-lr-100": Case("diverged", (r"such as 0\.0030",), ("Stop it",), passes("rolled back")),
+    "diverged-lr-1000": Case("diverged", (r"after 6 rollbacks", r"such as 0\.0030"), ("Stop it",), BACK),
+    "diverged-lr-100": Case("diverged", (r"such as 0\.0030",), ("Stop it",), BACK),
     "warming-up": Case("warming up", (r"rises to 0\.003 until step 100",), ("plateau",)),
     "warming-up-slowly": Case("warming up", (r"rises to 0\.001 until step 500",), ("plateau",)),
     "warming-up-by-minutes": Case("warming up", (r"rises to 0\.003 over the first 150 seconds",), ("plateau",)),
-    "diverged-while-warming-up": Case(
-        "diverged", (r"such as 0\.0030", r"10 \(1\.2 after 3 rollbacks\)"), ("rises to",), passes("rolled back")
-    ),
+    "diverged-while-warming-up": Case("diverged", (r"such as 0\.0030", r"10 \(1\.2 after 3 rollbacks\)"), ("rises to",), BACK),
     "nothing-lr-1e-5": Case("nothing learned", (UNIFORM, r"6\.20", r"1e-05 is far below"), (LIMIT,), headline=NOTHING),
     "nothing-lr-1e-6-wide": Case("nothing learned", (UNIFORM, r"1e-06 is far below"), (LIMIT,), headline=NOTHING),
     "nothing-muon": Case("nothing learned", (UNIFORM, r"1e-06 is far below"), (LIMIT,), headline=NOTHING),
@@ -165,46 +149,41 @@ TABLE = {
         "little learned",
         ("about the unigram baseline", r"10 \(0\.16 after 6 rollbacks\)"),
         (MORE_STEPS,),
-        passes("rolled back"),
+        BACK,
         "^! little learned · 6 rollbacks · ",
     ),
     "rollbacks-lr-10-manual": Case(
         "little learned",
         ("about the unigram baseline", "after 6 rollbacks"),
         (MORE_STEPS,),
-        passes("rolled back"),
+        BACK,
         "^! little learned · 6 rollbacks · ",
     ),
-    "rollbacks-lr-3-wide": Case("plateau", ("after 4 rollbacks",), (LIMIT,), passes("rolled back"), "^! plateau · 4 rollbacks"),
-    "rollbacks-muon": Case("learned", ("after 3 rollbacks",), (MORE_STEPS,), passes("rolled back"), "^! learned · 3 rollbacks"),
+    "rollbacks-lr-3-wide": Case("plateau", ("after 4 rollbacks",), (LIMIT,), BACK, "^! plateau · 4 rollbacks"),
+    "rollbacks-muon": Case("learned", ("after 3 rollbacks",), (MORE_STEPS,), BACK, "^! learned · 3 rollbacks"),
     "rollbacks-just-now": Case(
-        "little learned", (UNIGRAM, "after 5 rollbacks"), (MORE_STEPS,), passes("rolled back"), "^! little learned · 5 rollbacks"
+        "little learned", (UNIGRAM, "after 5 rollbacks"), (MORE_STEPS,), BACK, "^! little learned · 5 rollbacks"
     ),
-    "rollbacks-while-training": Case(
-        "plateau", ("after 3 rollbacks",), (LIMIT,), passes("rolled back"), "^! plateau · 3 rollbacks"
-    ),
+    "rollbacks-while-training": Case("plateau", ("after 3 rollbacks",), (LIMIT,), BACK, "^! plateau · 3 rollbacks"),
     "rollbacks-small-text": Case(
-        "overfitting", ("longer text",), (MORE_STEPS,), passes("rolled back", "text too small"), "^! overfitting · 3 rollbacks"
+        "overfitting", ("longer text",), (MORE_STEPS,), (*BACK, "text too small"), "^! overfitting · 3 rollbacks"
     ),
 }
 
 
-def told(name: str, until: float = float("inf")) -> str:
-    return recorded(name, until).diagnosis().sentences
-
-
 def headline(name: str, until: float = float("inf"), phase: str = "") -> str:
     """The verdict in one line."""
-    run = recorded(name, until)
-    judged = DiagnosedRun(
-        run.head.config, run.head.status, run.history, phase or run.head.status.phase, run.head.entropy, run.events
-    )
+    judged = recorded(name, until).judged(phase)
     return verdict_line(judged, diagnosis_of(judged)).text
+
+
+def diagnose(config: RunConfig, status: Status, history: LossHistory, phase: str = "") -> Diagnosis:
+    """The diagnosis of a run whose text and events are not known."""
+    return diagnosis_of(DiagnosedRun(config, status, history, phase or status.phase, None, ()))
 
 
 def test_every_recorded_run_is_in_the_table() -> None:
     assert list(NAMES) == sorted(TABLE)
-    assert len(TABLE) >= 25
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -233,7 +212,7 @@ def test_at_every_evaluation_on_the_way_nothing_is_said_that_does_not_hold(name:
     for step in recorded(name).history.eval_steps:
         run = recorded(name, step)
         found, entropy = run.diagnosis("training"), run.head.entropy
-        assert found.verdict in ON_THE_WAY | {case.verdict} | case.passes, f"{found.sentences} at step {step}"
+        assert found.verdict in {*ON_THE_WAY, case.verdict, *case.passes}, f"{found.sentences} at step {step}"
         assert entropy is not None
         assert "can make of this text" not in found.sentences
         if found.verdict == "plateau" and run.history.smooth[-1] > min(entropy.unigram, entropy.bigram) * 1.03:
@@ -241,6 +220,9 @@ def test_at_every_evaluation_on_the_way_nothing_is_said_that_does_not_hold(name:
         left = run.head.config.train.lr * 0.5 ** sum(event.kind == "back" for event in run.events)
         default = default_lr(run.head.config.model.width, run.head.config.train.optimizer)
         said = run.diagnosis().sentences
+        assert "weights of step 0 " not in said, "the trainer does not keep them"
+        for before, now in re.findall(r"(?:went|fell|rose) from ([\d.]+) to ([\d.]+)", said):
+            assert before != now, step
         for advised in re.findall(r"lower learning rate, such as ([\d.e−-]+\d)", said):
             assert float(advised.replace("−", "-")) <= min(left / 2, default) * 1.05
         for above in re.findall(r"far above the default of ([\d.e-]+\d);", said):
@@ -326,13 +308,6 @@ def test_overfitting_is_said_from_the_third_evaluation_above_the_best() -> None:
     assert verdicts == ["learned", "learned", "learned", "overfitting"]
 
 
-def test_the_weights_of_step_0_are_never_called_the_best() -> None:
-    """The trainer does not keep them, whatever they lose."""
-    for name in NAMES:
-        for step in recorded(name).history.eval_steps:
-            assert "weights of step 0 " not in told(name, step)
-
-
 def test_right_after_a_rollback_nothing_is_judged() -> None:
     run = recorded("rolled-back")
     (first, *_) = [event.step for event in run.events if event.kind == "back"]
@@ -368,25 +343,21 @@ def test_before_the_first_step_it_waits() -> None:
     assert recorded("learning", until=0).diagnosis("training").verdict == "waiting"
 
 
-@pytest.mark.parametrize("phase", ["stopped", "interrupted"])
-def test_a_run_at_rest_before_its_first_step_waits_for_nothing(phase: str) -> None:
+LOST = "the run is at step 300, and its metrics.jsonl has no step."
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "verdict", "evidence"),
+    [
+        ("stopped", 0, "too early to tell", "no step has been taken."),
+        ("interrupted", 0, "too early to tell", "no step has been taken."),
+        ("finished", 300, "losses missing", LOST),
+    ],
+)
+def test_a_run_at_rest_without_metrics_waits_for_nothing(phase: str, step: int, verdict: str, evidence: str) -> None:
     run = recorded("learning", until=0)
-    found = diagnose(run.head.config, replace(run.head.status, step=0), run.history, phase=phase)
-    assert (found.verdict, found.evidence) == ("too early to tell", "no step has been taken.")
-
-
-def test_a_finished_run_without_its_metrics_does_not_say_that_it_took_no_step() -> None:
-    run = recorded("learning", until=0)
-    found = diagnose(run.head.config, replace(run.head.status, step=300), run.history, phase="finished")
-    assert (found.verdict, found.evidence) == ("losses missing", "the run is at step 300, and its metrics.jsonl has no step.")
-
-
-def test_no_sentence_says_that_a_loss_went_from_a_number_to_the_same() -> None:
-    """On every recorded run, at every evaluation."""
-    for name in NAMES:
-        for step in recorded(name).history.eval_steps:
-            for before, now in re.findall(r"(?:went|fell|rose) from ([\d.]+) to ([\d.]+)", told(name, step)):
-                assert before != now, (name, step)
+    found = diagnose(run.head.config, replace(run.head.status, step=step), run.history, phase)
+    assert (found.verdict, found.evidence) == (verdict, evidence)
 
 
 @pytest.mark.parametrize("fall", [0.004, 0.0])
@@ -397,7 +368,7 @@ def test_losses_that_are_near_each_other_are_told_apart(fall: float) -> None:
     before = next(metric.val_loss for metric in evaluations if metric.step == 460)
     assert before is not None
     history = LossHistory()
-    history.add([*run.metrics[:-1], msgspec.structs.replace(run.metrics[-1], val_loss=before - fall)])
+    history.add([*run.metrics[:-1], replace(run.metrics[-1], val_loss=before - fall)])
     fell, stayed = f"from {before:.3f} (step 460) to {before - fall:.3f} (step 600)", f"stayed at {before:.4f} (steps 460 to 600)"
     words = fell if fall else stayed
     assert f", and the validation loss {words}." in diagnose(run.head.config, run.head.status, history).evidence
@@ -412,8 +383,8 @@ def test_a_step_that_is_nan_is_not_called_diverged_while_the_trainer_can_go_back
 def test_a_loss_near_the_entropy_of_the_source_is_called_its_limit() -> None:
     """The independent letters again, as if their source were known as that of `stories` is."""
     run = recorded("plateau-independent-letters")
-    data = msgspec.structs.replace(run.head.config.data, entropy_bits_per_byte=3.0)  # eight letters alike
-    said = diagnose(msgspec.structs.replace(run.head.config, data=data), run.head.status, run.history).sentences
+    data = replace(run.head.config.data, entropy_bits_per_byte=3.0)  # eight letters alike
+    said = diagnose(replace(run.head.config, data=data), run.head.status, run.history).sentences
     assert re.search(r"At 3\.0\d\d bits per byte it is near the entropy of the source \(3\.000\)", said)
 
 

@@ -1,13 +1,14 @@
 """The verdict in one line: its numbers are the run's own, and of two compared ones both steps are named."""
 
 import math
+from typing import get_args
 
 import pytest
 from msgspec.structs import replace
 
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
 from lab.reports.text_entropy import TextEntropy, ValidationText
 from lab.reports.verdict_line import TONES, VerdictLine, verdict_line
 from lab.runs.origin import CopiedShare
@@ -16,11 +17,9 @@ from tests.lab.reports.recorded_curves import recorded
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 
 
-def line_of(name: str, step: int | None = None, phase: str = "") -> VerdictLine:
-    run = recorded(name, step) if step is not None else recorded(name)
-    head = run.head
-    diagnosed = DiagnosedRun(head.config, head.status, run.history, phase or head.status.phase, head.entropy, run.events)
-    return verdict_line(diagnosed, diagnosis_of(diagnosed))
+def line_of(name: str) -> VerdictLine:
+    judged = recorded(name).judged()
+    return verdict_line(judged, diagnosis_of(judged))
 
 
 def made_up(
@@ -60,11 +59,8 @@ def test_over_copied_text_and_where_that_is_not_known_no_overfitting_is_not_said
     assert [part for part in line.parts if "overfitting" in part or "copied" in part] == [words] * bool(words)
 
 
-def test_a_rise_says_how_much_between_which_steps() -> None:
+def test_a_rise_says_how_much_between_which_steps_and_one_evaluation_is_none() -> None:
     assert "val 3.10 → 3.25, steps 20 → 30" in made_up((10, 3.2, 3.3), (20, 3.0, 3.1), (30, 2.9, 3.25)).parts
-
-
-def test_before_two_evaluations_nothing_is_said_of_overfitting() -> None:
     assert not any("overfitting" in part for part in made_up((10, 3.2, 3.3)).parts)
 
 
@@ -73,17 +69,10 @@ def test_the_floor_is_the_source_s_entropy_in_the_unit_of_the_loss() -> None:
     line = made_up((10, 3.2, 3.0), entropy=1.25)
     floor = 1.25 * math.log(2) * (3.0 / math.log(2) / 1.5)
     assert line.parts[-1] == f"{3.0 - floor:.2f} nats above the source's entropy"
-
-
-def test_at_the_end_it_is_measured_on_the_whole_validation_text() -> None:
+    assert made_up((10, 3.2, 3.0)).parts[-1] == f"{math.log(1024) - 3.0:.2f} nats below uniform", "without a known source"
     last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=2.0, bits_per_byte=1.0)
     line = made_up((10, 3.2, 3.0), entropy=0.5, status=Status(phase="finished", step=20, final=last))
-    assert line.parts[-1] == "1.00 nats above the source's entropy"
-
-
-def test_without_a_known_source_the_level_is_named() -> None:
-    line = made_up((10, 3.2, 3.0))
-    assert line.parts[-1] == f"{math.log(1024) - 3.0:.2f} nats below uniform"
+    assert line.parts[-1] == "1.00 nats above the source's entropy", "at the end, on the whole validation text"
 
 
 @pytest.mark.parametrize("name", ["learning-short-manual", "differs-easier-end"])
@@ -106,8 +95,4 @@ def test_of_a_text_of_other_tokens_the_level_is_the_lowest_one() -> None:
 
 
 def test_every_verdict_has_a_tone() -> None:
-    from typing import get_args
-
-    from lab.reports.diagnosis.verdicts import Verdict
-
     assert set(TONES) == set(get_args(Verdict))
