@@ -1,13 +1,14 @@
-"""The command line of `llmlab`: the list of commands, each imported when it is called, and mistakes as one line on stderr."""
+"""The command line of `llmlab`: its commands, each imported when it is called, numbers within limits, mistakes in one line."""
 
 import errno
 import keyword
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.visible_output import make_terminals_visible
+from lab.cli.output import make_terminals_visible
+from lab.core.limits import LIMITS, Limit
 from lab.core.visible_text import shortened
 
 FAILED = 1
@@ -86,17 +87,10 @@ def llmlab() -> None:
     """
 
 
-def _one_line(text: str) -> str:
-    return " ".join(shortened(word, LONGEST_WORD) for word in text.split())
-
-
-def _is_mistake(error: Exception) -> bool:
-    return any((kind.__module__, kind.__name__) in MISTAKES for kind in type(error).__mro__)
-
-
 def complain(message: str) -> None:
     """Write one line to stderr."""
-    click.echo(f"llmlab: {_one_line(message)}", err=True)
+    line = " ".join(shortened(word, LONGEST_WORD) for word in message.split())
+    click.echo(f"llmlab: {line}", err=True)
 
 
 def run(arguments: list[str]) -> int:
@@ -109,8 +103,7 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except click.UsageError as error:
         named = " ".join(["llmlab", *(name for name in arguments[:1] if name in COMMANDS)])
-        path = error.ctx.command_path if error.ctx else named  # click names none where an option lacks its value
-        complain(f"{error.format_message().rstrip('.')}. `{path} --help` explains.")
+        complain(f"{error.format_message().rstrip('.')}. `{named} --help` explains.")
         return MISTAKE
     except click.ClickException as error:
         complain(error.format_message())
@@ -121,7 +114,43 @@ def run(arguments: list[str]) -> int:
         complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
         return MISTAKE
     except Exception as error:
-        if not _is_mistake(error):
+        if not any((kind.__module__, kind.__name__) in MISTAKES for kind in type(error).__mro__):
             raise
         complain(str(error))
         return MISTAKE
+
+
+if TYPE_CHECKING:
+    NumberType = click.ParamType[int | float]
+else:
+    NumberType = click.ParamType  # not generic in older versions
+
+
+class Within(NumberType):
+    """A number within a limit; an integer where `whole` is set."""
+
+    name = "number"
+
+    def __init__(self, limit: Limit, *, whole: bool = True) -> None:
+        self.limit = limit
+        self.whole = whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        """Parse the number; click shows the message of `fail`."""
+        typed = shortened(str(value), 40)
+        try:
+            number: float = int(value) if self.whole else float(value)
+        except ValueError:
+            is_long = self.whole and str(value).isdecimal()  # Python reads no more than 4,300 digits
+            number = float("inf") if is_long else float("nan")
+        if number != number:
+            kind = "a whole number" if self.whole else "a number"
+            self.fail(f"it must be {kind} {'of ' if self.whole else ''}{self.limit.lowest}, not {typed!r}.", param, ctx)
+        if problem := self.limit.problem(number):
+            self.fail(f"it must {problem}, not {typed}.", param, ctx)
+        return number
+
+
+def whole(name: str) -> Within:
+    """The type of the run setting of this name."""
+    return Within(LIMITS[name])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.command_registry import FAILED, INTERRUPTED
-from lab.cli.visible_output import own_sequences, redraws
+from lab.cli.output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible
 from lab.reports.run_sentence import stopped_in_words

@@ -7,7 +7,8 @@ from itertools import islice
 
 import click
 
-from lab.cli.tokenize_texts import BYTES_WIDTH, json_text
+from lab.cli.output import json_line
+from lab.cli.tokenize_texts import BYTES_WIDTH
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
 from lab.data.corpus import Corpus
@@ -117,7 +118,7 @@ def _write_json(facts: VocabularyFacts, name: str, ids: Iterator[int], found: in
 
     def token(id: int) -> str:
         tokenizer = index.tokenizer
-        return json_text(
+        return json_line(
             {
                 "id": id,
                 "bytes": index.tokens[id].hex(),
@@ -134,7 +135,7 @@ def _write_json(facts: VocabularyFacts, name: str, ids: Iterator[int], found: in
             }
         )
 
-    click.echo(json_text(head)[:-1] + ', "tokens": [', nl=False)
+    click.echo(json_line(head)[:-1] + ', "tokens": [', nl=False)
     separator = "\n"
     while part := [token(id) for id in islice(ids, LINES)]:
         click.echo(separator + ",\n".join(part), nl=False)

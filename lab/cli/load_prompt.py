@@ -51,7 +51,7 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
     from lab.runs.find_runs import open_run
 
     if prompt == "":
-        raise click.UsageError("The prompt is empty: give it at least one character.", click.get_current_context())
+        raise click.UsageError("The prompt is empty: give it at least one character.")
     run = open_run(name)
     text = first_prompt(run) if prompt is None else prompt
 

@@ -1,6 +1,5 @@
 """Print texts as tokens: one tokenizer's as a table, several side by side, or JSON; in a stream, whatever the text's length."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.cells import cell_len
 
-from lab.cli.table_output import table, wrapped, write_text
-from lab.cli.visible_output import json_to_show
+from lab.cli.output import json_line, table, wrapped, write_text
 from lab.tokenization.named_tokenizer import special_sentence
 
 if TYPE_CHECKING:
@@ -101,7 +99,7 @@ class TokenRows:
 
     def _json(self, id: int) -> str:
         tokenizer = self._tokenizer
-        return json_text(
+        return json_line(
             {
                 "id": id,
                 "bytes": tokenizer.token_bytes(id).hex(),
@@ -109,12 +107,6 @@ class TokenRows:
                 "merge_rank": tokenizer.merge_rank(id),
             }
         )
-
-
-def json_text(value: object) -> str:
-    """A value as JSON on one line; on a terminal without hidden characters."""
-    text = json.dumps(value, ensure_ascii=False)
-    return json_to_show(text)
 
 
 def print_tokens(chunks: Chunks, named: NamedVocabulary, *, special: bool, counts_only: bool) -> None:
@@ -163,7 +155,7 @@ def write_tokens_as_json(chunks: Chunks, vocabularies: Sequence[NamedVocabulary]
         click.echo('{"tokenizers": [')
     for number, named in enumerate(vocabularies):
         head = {"tokenizer": named.name, "vocab_size": named.tokenizer.vocab_size, "special": special}
-        click.echo(json_text(head)[:-1] + ("" if counts_only else ', "tokens": ['))
+        click.echo(json_line(head)[:-1] + ("" if counts_only else ', "tokens": ['))
         rows, totals, separator = TokenRows(named.tokenizer, as_json=True), Totals(), ""
         for ids in _encoded(chunks, named.tokenizer, special, totals):
             if ids and not counts_only:
@@ -171,7 +163,7 @@ def write_tokens_as_json(chunks: Chunks, vocabularies: Sequence[NamedVocabulary]
                 separator = ",\n"
         note = special_sentence(named.tokenizer, totals.special, special) if totals.special else None
         end = "" if counts_only else "\n]"
-        click.echo(f"{end}, {json_text(totals.figures | {'note': note})[1:]}" + ("," if number < len(vocabularies) - 1 else ""))
+        click.echo(f"{end}, {json_line(totals.figures | {'note': note})[1:]}" + ("," if number < len(vocabularies) - 1 else ""))
     if several:
         click.echo("]}")
 

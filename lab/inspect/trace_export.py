@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.core.export_file import export_file
+from lab.core.atomic_io import export_file
 from models.unembed import Slices
 
 if TYPE_CHECKING:

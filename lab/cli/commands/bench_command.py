@@ -14,13 +14,12 @@ import click
 import plotext
 
 from lab.bench.bench_history import BenchReport, series
-from lab.cli.table_output import table, write_json
-from lab.cli.visible_output import own_sequences, redraws
+from lab.cli.output import passing_line, table, write_json
 from lab.core.number_format import duration, significant
 from lab.core.visible_text import visible
 
 if TYPE_CHECKING:
-    from lab.bench.bench_history import BenchReport, BenchRow
+    from lab.bench.bench_history import BenchRow
     from lab.bench.bench_suite import ShowProgress
 
 
@@ -97,14 +96,11 @@ def bench(
             click.echo(history_plots(reports))
         return
     if tiny and not gpu:
-        raise click.UsageError("--tiny is for --gpu.", click.get_current_context())
+        raise click.UsageError("--tiny is for --gpu.")
     if race is not None and nanogpt is not None and gpu:
-        raise click.UsageError(
-            "--race and --against exclude each other with --gpu: nanoGPT's recipe is on its own text.",
-            click.get_current_context(),
-        )
+        raise click.UsageError("--race and --against exclude each other with --gpu: nanoGPT's recipe is on its own text.")
     if race is not None and nanogpt is None and not gpu:
-        raise click.UsageError("--race needs --against nanogpt=DIR, or --gpu.", click.get_current_context())
+        raise click.UsageError("--race needs --against nanogpt=DIR, or --gpu.")
     if nanogpt is not None:
         comparison("nanogpt_race")  # refused at once, not after minutes
     with ended_by_signals(), progress_line() as say:
@@ -155,11 +151,10 @@ def _rows(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress
     return BenchSuite(home, say, nanogpt).rows()
 
 
-def measured(rows: "Callable[[], Iterable[BenchRow]]") -> "BenchReport":
+def measured(rows: "Callable[[], Iterable[BenchRow]]") -> BenchReport:
     """The report of these rows, with the facts of the machine and how busy it was before."""
     from importlib.metadata import version
 
-    from lab.bench.bench_history import BenchReport
     from lab.core.machine import cores, processor
 
     load, started = os.getloadavg()[0], time.monotonic()
@@ -179,23 +174,12 @@ def measured(rows: "Callable[[], Iterable[BenchRow]]") -> "BenchReport":
 @contextmanager
 def progress_line() -> Iterator["ShowProgress"]:
     """One line on a terminal's stderr with the current measurement; nothing elsewhere."""
-    if not redraws(sys.stderr):
-        yield lambda words: None
-        return
-    started, line = time.monotonic(), own_sequences(sys.stderr)
-
-    def say(words: str) -> None:
-        line.write(f"\r\x1b[K{duration(time.monotonic() - started)}  measuring {visible(words)} …")
-        line.flush()
-
-    try:
-        yield say
-    finally:
-        line.write("\r\x1b[K")
-        line.flush()
+    started = time.monotonic()
+    with passing_line(sys.stderr) as show:
+        yield lambda words: show(f"{duration(time.monotonic() - started)}  measuring {visible(words)} …")
 
 
-def described(report: "BenchReport") -> str:
+def described(report: BenchReport) -> str:
     """The report as text, a table for each group."""
     parts = [
         f"{report.machine}, {report.cores} cores, torch {report.torch}; measured in {duration(report.seconds)}, "

@@ -2,7 +2,7 @@
 
 import click
 
-from lab.cli.table_output import write_json
+from lab.cli.output import write_json
 from lab.core import number_format
 
 

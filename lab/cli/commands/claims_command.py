@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.load_prompt import checkpoint_option
-from lab.cli.table_output import write_json, write_text
+from lab.cli.output import write_json, write_text
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
 

@@ -1,24 +1,24 @@
 """`llmlab data`: facts of a text, what cleaning takes from it, and the cleaned text."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.cells import cell_len
 
-from lab.cli.table_output import line_room, table, wrapped, write_json
-from lab.cli.visible_output import own_sequences, redraws
+from lab.cli.output import line_room, passing_bar, redraws, table, wrapped, write_json
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability, whole
 from lab.core.visible_text import shortened, visible
 from lab.data.cleaning.rule_registry import RULES, parse_rules
+from lab.runs.run_schema import CleaningStep
 
 if TYPE_CHECKING:
     from lab.data.cleaning.funnel_meter import Excerpt, Funnel
-    from lab.data.corpus import Corpus, ReadProgress
+    from lab.data.corpus import Corpus
     from lab.data.statistics.text_profile import TextProfile
 
 BAR_WIDTH = 24
@@ -26,6 +26,8 @@ BAR_WIDTH = 24
 SHOWN_EXCERPTS = 2
 """Excerpts shown of each rule."""
 EXCERPT_CHARACTERS = 100
+EXCERPT_KEYS = ("document", "reason", "before", "taken", "after", "added")
+"""What JSON has of an excerpt."""
 
 SIDES = (("−", "taken"), ("+", "added"))
 PARTS = " ▏▎▍▌▋▊▉"
@@ -55,8 +57,8 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
         _list_rules(as_json)
         return
     if not texts:
-        raise click.UsageError("Give a TEXT, or `--clean list` for the cleaning rules.", click.get_current_context())
-    from lab.cli.commands.train_command import waiting_for_writer
+        raise click.UsageError("Give a TEXT, or `--clean list` for the cleaning rules.")
+    from lab.cli.commands.train_command import tell_of_waiting
     from lab.data.cleaning.measure_funnel import funnel_of
     from lab.data.cleaning.save_text import check_target, save_text
     from lab.data.statistics.copied_share import copied_in_corpus, describe_validation
@@ -66,19 +68,19 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
 
     source = joined_source(texts)
     rules = parse_rules(clean)
-    raw = open_corpus(source, encoding, lambda: click.echo(waiting_for_writer(source), err=True), ())
+    raw = open_corpus(source, encoding, partial(tell_of_waiting, source), ())
     corpus = raw.with_cleaning(rules)
     if save is not None and not save.strip():
-        raise click.UsageError("--save needs the path of a file.", click.get_current_context())
+        raise click.UsageError("--save needs the path of a file.")
     if save:
         check_target(Path(save), corpus, replace=force)
-    with _progress(f"cleaning {corpus.name}") as progress:
-        funnel = funnel_of(corpus, progress)
-    with _progress(f"counting what is in {corpus.name}") as progress:
+    with passing_bar(sys.stderr, is_shown=redraws(sys.stderr)) as show:
+        words = f"cleaning {corpus.name}"
+        funnel = funnel_of(corpus, lambda done, total: show(words, done / max(total, 1)))
+    with passing_bar(sys.stderr, is_shown=redraws(sys.stderr)) as show:
 
         def check(fraction: float) -> bool:
-            if progress:
-                progress(round(fraction * 1000), 1000)
+            show(f"counting what is in {corpus.name}", fraction)
             return False
 
         *_, profile = profile_of(raw, check, asked=encoding is not None)
@@ -86,9 +88,10 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
         raise TextChangedError(corpus.source)
     copied = None
     if not funnel.nothing_left:
-        with _progress(f"looking for the validation part of {corpus.name} in its training part") as progress:
-            split = split_text(corpus, progress or (lambda done, total: None))
-            copied = copied_in_corpus(corpus, split, lambda share: progress(round(1000 * share), 1000) if progress else None)
+        with passing_bar(sys.stderr, is_shown=redraws(sys.stderr)) as show:
+            words = f"looking for the validation part of {corpus.name} in its training part"
+            split = split_text(corpus, lambda done, total: show(words, done / max(total, 1)))
+            copied = copied_in_corpus(corpus, split, lambda share: show(words, share))
     saved = save_text(corpus, Path(save), replace=force) if save and not funnel.nothing_left else None
     if as_json:
         write_json({**_as_json(corpus, profile, funnel, save if saved else None), "validation": copied})
@@ -164,15 +167,10 @@ def _shares(pairs: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{name} {probability(number / total)}" for name, number in sorted(pairs, key=lambda pair: -pair[1])[:4])
 
 
-def _effect(step: Any) -> str:
-    parts = []
-    if step.passages_removed:
-        parts.append(f"{whole(step.passages_removed)} removed")
-    if step.passages_changed:
-        parts.append(f"{whole(step.passages_changed)} changed")
-    if step.documents_emptied:
-        parts.append(f"{whole(step.documents_emptied)} documents emptied")
-    return ", ".join(parts)
+def _effect(step: CleaningStep) -> str:
+    emptied = (step.documents_emptied, "documents emptied")
+    effects = ((step.passages_removed, "removed"), (step.passages_changed, "changed"), emptied)
+    return ", ".join(f"{whole(number)} {what}" for number, what in effects if number)
 
 
 def _bar(share: float, width: int) -> str:
@@ -212,33 +210,10 @@ def _as_json(corpus: "Corpus", profile: "TextProfile", funnel: "Funnel", saved: 
         "cleaning": list(corpus.cleaning),
         "steps": list(funnel.steps),
         "reasons": funnel.reasons,
-        "excerpts": {rule: [_excerpt_as_json(each) for each in found] for rule, found in funnel.excerpts.items()},
+        "excerpts": {
+            rule: [{name: getattr(each, name) for name in EXCERPT_KEYS} for each in found]
+            for rule, found in funnel.excerpts.items()
+        },
         "notes": list(funnel.notes),
         "saved": saved,
     }
-
-
-def _excerpt_as_json(excerpt: "Excerpt") -> dict[str, Any]:
-    return {
-        "document": excerpt.document,
-        "reason": excerpt.reason,
-        "before": excerpt.before,
-        "taken": excerpt.taken,
-        "after": excerpt.after,
-        "added": excerpt.added,
-    }
-
-
-@contextmanager
-def _progress(words: str) -> Iterator["ReadProgress | None"]:
-    """A bar on stderr while the text is read, if that is a terminal."""
-    if not redraws(sys.stderr):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
-    with Progress(*columns, expand=True, transient=True, console=Console(file=own_sequences(sys.stderr))) as shown:
-        task = shown.add_task(visible(words), total=1.0)
-        yield lambda done, total: shown.update(task, completed=done / max(total, 1))

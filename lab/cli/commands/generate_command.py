@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
-from lab.cli.number_types import Within
-from lab.cli.table_output import write_text
+from lab.cli.output import write_text
 from lab.core.errors import UserError
 from lab.core.limits import SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS
 from lab.core.machine import memory
@@ -18,8 +18,6 @@ from lab.planning.device import generation_device
 from models.parameter_count import BYTES
 
 if TYPE_CHECKING:
-    import torch
-
     from models.config import ModelConfig
 
 ACTIVATIONS = 16
@@ -129,7 +127,8 @@ def generate(
         loaded.model.cast_matrices_to_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
-        refuse_too_many(loaded.model.config, samples, tokens, free_memory_of(where))
+        room = int(torch.cuda.mem_get_info(where)[0]) if where.type == "cuda" else memory()
+        refuse_too_many(loaded.model.config, samples, tokens, room)
         written = [array("I") for _ in several]
         for drawn_by_all in generate_batch(loaded.model, loaded.ids, tokens, several):
             for ids, token in zip(written, drawn_by_all, strict=True):
@@ -142,13 +141,6 @@ def generate(
     for drawn in generate(loaded.model, loaded.ids, tokens, sampling):
         write_text(decoder.decode(loaded.tokenizer.token_bytes(drawn.id)))
     write_text(decoder.decode(b"", final=True) + "\n")
-
-
-def free_memory_of(where: "torch.device") -> int:
-    """Bytes that this process may use on the device: the free ones of a card, else all that it may have."""
-    import torch
-
-    return int(torch.cuda.mem_get_info(where)[0]) if where.type == "cuda" else memory()
 
 
 def refuse_too_many(model: "ModelConfig", samples: int, tokens: int, room: int) -> None:

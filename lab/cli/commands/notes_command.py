@@ -1,9 +1,8 @@
 """`llmlab notes`: list one's own notes, or say where they are."""
 
 import click
-import msgspec
 
-from lab.cli.table_output import table, write_json
+from lab.cli.output import table, write_json
 from lab.core.number_format import date_and_time
 
 
@@ -30,7 +29,7 @@ def notes(as_path: bool, as_json: bool) -> None:
                     "path": str(note.path),
                     "created": note.created,
                     "place": note.place,
-                    "state": msgspec.to_builtins(note.state),
+                    "state": note.state,
                     "text": note.text,
                     "problem": note.problem,
                 }

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.number_types import whole as whole_number
-from lab.cli.table_output import table, write_json
+from lab.cli.command_registry import whole as whole_number
+from lab.cli.output import table, write_json
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.planning.default_hyperparameters import VOCABULARY_SIZES
 from models.config import DEFAULT_PRESET, PRESETS
@@ -33,7 +33,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
     The output head is tied to the token embedding and counted once.
     """
     if run is not None and (preset is not None or vocab is not None):
-        raise click.UsageError("Give a RUN, or a --preset with its --vocab, not both.", click.get_current_context())
+        raise click.UsageError("Give a RUN, or a --preset with its --vocab, not both.")
     if run is not None:
         from lab.runs.find_runs import open_run
 

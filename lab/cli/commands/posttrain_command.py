@@ -5,19 +5,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from lab.cli.command_registry import FAILED, INTERRUPTED, complain
-from lab.cli.number_types import Within
-from lab.cli.table_output import table_of, wrapped, write_json
+from lab.cli.command_registry import FAILED, INTERRUPTED, Within, complain
+from lab.cli.output import table_of, wrapped, write_json
 from lab.core import number_format
 from lab.core.errors import UserError
 from lab.core.limits import Limit
 
 if TYPE_CHECKING:
     from lab.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory
-    from lab.posttraining.progress_log import Round, SftStep
-    from lab.views.blocks import View
+    from lab.posttraining.progress_log import Round
 
 POLL_SECONDS = 0.2
 STEPS_A_LINE, ROUNDS_A_LINE = 25, 5
@@ -98,7 +95,7 @@ def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
         reinforced = [line for lines in history.rounds.values() for line in lines]
         for step in () if is_quiet else history.sft[steps:]:
             if step.step % STEPS_A_LINE == 1 or step.step == step.steps:
-                click.echo(_step_line(step))
+                click.echo(f"SFT step {step.step}/{step.steps}  loss {number_format.fixed(step.loss)}")
         for line in () if is_quiet else reinforced[rounds:]:
             if line.round % ROUNDS_A_LINE == 1 or line.round == line.rounds:
                 click.echo(_round_line(line))
@@ -106,10 +103,6 @@ def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
         if not follower.is_running:
             return
         time.sleep(POLL_SECONDS)
-
-
-def _step_line(step: "SftStep") -> str:
-    return f"SFT step {step.step}/{step.steps}  loss {number_format.fixed(step.loss)}"
 
 
 def _round_line(line: "Round") -> str:
@@ -130,9 +123,9 @@ def result(history: "PosttrainingHistory") -> dict[str, Any]:
     assert history.started is not None
     return {
         "base": history.started.base,
-        "settings": msgspec.to_builtins(history.started.settings),
-        "evaluations": [msgspec.to_builtins(each) for each in history.evaluated],
-        "rounds": {model: [msgspec.to_builtins(line) for line in lines] for model, lines in history.rounds.items()},
+        "settings": history.started.settings,
+        "evaluations": history.evaluated,
+        "rounds": history.rounds,
         "runs": history.saved,
         "seconds": history.ended.seconds if history.ended else None,
         "finished": history.ended is not None and history.ended.is_finished,
@@ -142,20 +135,15 @@ def result(history: "PosttrainingHistory") -> dict[str, Any]:
 def report(history: "PosttrainingHistory") -> None:
     """Print the result as tables with sentences."""
     from lab.posttraining.posttraining_views import comparison_view, rounds_view, sft_view
+    from lab.views.blocks import Table
 
     for view in (sft_view(history), rounds_view(history), comparison_view(history)):
-        _print(view)
+        click.echo(f"\n{view.title}\n{wrapped(view.sentence)}")
+        for block in view.blocks:
+            if isinstance(block, Table):
+                click.echo(f"\n{block.title}" if block.title else "")
+                click.echo(table_of(block))
     if history.saved:
         click.echo(f"\nRuns: {', '.join(history.saved.values())}; `llmlab` opens them.")
     if history.ended is not None:
         click.echo(f"It took {number_format.duration(history.ended.seconds)}.")
-
-
-def _print(view: "View") -> None:
-    from lab.views.blocks import Table
-
-    click.echo(f"\n{view.title}\n{wrapped(view.sentence)}")
-    for block in view.blocks:
-        if isinstance(block, Table):
-            click.echo(f"\n{block.title}" if block.title else "")
-            click.echo(table_of(block))

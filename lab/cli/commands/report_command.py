@@ -30,17 +30,16 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
 
     The file needs no network and no other file.
     """
-    from lab.core.export_file import check_export
+    from lab.core.atomic_io import check_export
     from lab.core.visible_text import without_hidden
     from lab.exchange.export_files import write_new_text, write_text
     from lab.exchange.html_report import html_report
     from lab.runs.find_runs import open_run
 
-    context = click.get_current_context()
     if prompt == "":
-        raise click.UsageError("The prompt is empty: give it at least one character.", context)
+        raise click.UsageError("The prompt is empty: give it at least one character.")
     if checkpoint is not None and prompt is None:
-        raise click.UsageError("--checkpoint chooses the weights for a prompt: add --prompt TEXT.", context)
+        raise click.UsageError("--checkpoint chooses the weights for a prompt: add --prompt TEXT.")
     found = open_run(run)
     if output is not None:
         check_export(output, replace=force)

@@ -4,9 +4,8 @@ import shlex
 
 import click
 
-from lab.cli.command_registry import FAILED, complain
+from lab.cli.command_registry import FAILED, Within, complain
 from lab.cli.follow_run import follow, following_options, start_and_follow
-from lab.cli.number_types import Within
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 
@@ -30,7 +29,7 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
     from lab.training.start_trainer import refuse_to_start
 
     if gpus is not None and ranks is not None:
-        raise click.UsageError("Give --gpus or --ranks, not both.", click.get_current_context())
+        raise click.UsageError("Give --gpus or --ranks, not both.")
     found = open_run(run)
     if gpus is not None and not found.config.train.device.startswith(("auto", "cuda")):
         raise UserError(f"{found.name} was made to train on {found.config.train.device}, not on CUDA's GPUs; leave --gpus out.")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import click
 import msgspec
 
-from lab.cli.table_output import table, write_json
+from lab.cli.output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.evaluation_coverage import EvaluatedShare
@@ -96,11 +96,6 @@ def entry(run: Run) -> RunEntry:
     )
 
 
-def damaged_entry(run: Run, reason: str) -> RunEntry:
-    """The entry of a run whose settings cannot be read."""
-    return RunEntry(name=run.name, path=str(run.path), phase="damaged", alive=run.is_alive(), message=reason)
-
-
 @click.command()
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: a list of objects, newest first, with losses in nats per token."
@@ -141,7 +136,8 @@ def _entries(found: Iterable[Run]) -> Iterator[RunEntry]:
         try:
             yield entry(run)
         except DamagedFileError as error:
-            yield damaged_entry(run, f"{error.path.name} {error.reason}")
+            reason = f"{error.path.name} {error.reason}"
+            yield RunEntry(name=run.name, path=str(run.path), phase="damaged", alive=run.is_alive(), message=reason)
         except UserError:
             continue  # renamed or deleted just now
 
@@ -152,19 +148,16 @@ def _bytes_of(share: EvaluatedShare | None, all_bytes: int) -> int | None:
     return all_bytes if share.is_whole else share.part
 
 
-def _about(run: RunEntry) -> str:
-    return "" if run.evaluated_bytes == run.validation_bytes else PART
-
-
 def _row(run: RunEntry, made: str) -> tuple[str, ...]:
     from lab.runs.run_summary import shown_phase
 
+    about = "" if run.evaluated_bytes == run.validation_bytes else PART
     return (
         run.name,
         shown_phase(run.phase, is_imported=run.imported)[1] if run.phase == "finished" else run.phase,
         "" if run.imported else f"{run.step}/{run.steps}" if run.steps else str(run.step),
-        "" if run.val_loss is None else _about(run) + number_format.fixed(run.val_loss),
-        "" if run.bits_per_byte is None else _about(run) + number_format.fixed(run.bits_per_byte),
+        "" if run.val_loss is None else about + number_format.fixed(run.val_loss),
+        "" if run.bits_per_byte is None else about + number_format.fixed(run.bits_per_byte),
         number_format.count(run.parameters) if run.parameters else "",
         run.text,
         made,

@@ -6,13 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from lab.cli.command_registry import FAILED, INTERRUPTED, complain
+from lab.cli.command_registry import FAILED, INTERRUPTED, Within, complain
 from lab.cli.follow_run import shows_bar
-from lab.cli.number_types import Within
-from lab.cli.table_output import table_of, wrapped, write_json
-from lab.cli.visible_output import own_sequences
+from lab.cli.output import passing_bar, table_of, wrapped, write_json
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.limits import LIMITS
 from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_NAME, DEFAULT_TEXT
@@ -22,55 +19,6 @@ if TYPE_CHECKING:
     from lab.scaling.scaling_result import FittedLaw, ScalingResult
 
 POLL_SECONDS = 0.5
-
-
-class SizeEntry(msgspec.Struct, kw_only=True):
-    """One size in `llmlab scaling --json`. Keys are added in later versions, never renamed or removed."""
-
-    run: str
-    phase: str
-    parameters: int
-    layers: int
-    width: int
-    lr: float
-    tokens: int = 0
-    epochs: float = 0.0
-    flops: float = 0.0
-    """6 · tokens · weights that are multiplied by, the head's included, and the attention products."""
-    val_loss: float | None = None
-    """Nats per token at the latest evaluation."""
-    val_loss_same_tokens: float | None = None
-
-
-class LawEntry(msgspec.Struct, kw_only=True):
-    """A fitted law, loss − floor = scale · x^−exponent, and its test on a point that was left out."""
-
-    points: tuple[tuple[float, float], ...]
-    scale: float | None = None
-    exponent: float | None = None
-    error: float | None = None
-    """Standard error of the exponent."""
-    misfit: float | None = None
-    """Root mean square of ln(loss − floor) around the line."""
-    tested_at: float | None = None
-    predicted: float | None = None
-    measured: float | None = None
-
-
-class ScalingEntry(msgspec.Struct, kw_only=True):
-    name: str
-    phase: str
-    text: str
-    minutes: float
-    problem: str = ""
-    floor: float | None = None
-    same_tokens: float | None = None
-    sizes: list[SizeEntry]
-    other_runs: dict[str, str]
-    """Runs that have a name of the experiment's and are not its own, with the reason why not."""
-    parameters: LawEntry
-    compute: LawEntry
-    sentences: list[str]
 
 
 @click.command(short_help="Train four sizes for the same minutes, and fit a line.")
@@ -109,7 +57,7 @@ def scaling(
     from lab.scaling.scaling_plan import ScalingPlan
 
     if as_json + detach + stops + deletes > 1:
-        raise click.UsageError("Give only one of --json, --detach, --stop and --delete.", click.get_current_context())
+        raise click.UsageError("Give only one of --json, --detach, --stop and --delete.")
     experiment = ScalingExperiment(name)
     if deletes or stops or as_json:
         return _delete(experiment, yes=yes) if deletes else _stop(experiment) if stops else _print_json(experiment)
@@ -134,8 +82,7 @@ def _refuse_other(experiment: "ScalingExperiment", text: str | None, minutes: fl
     if asked not in (None, plan.text) or minutes not in (None, plan.minutes):
         raise click.UsageError(
             f"There is an experiment called {experiment.name} already, on {plan.text} for {plan.minutes:g} minutes a size; give "
-            "this one another --name, or --delete that one",
-            click.get_current_context(),
+            "this one another --name, or --delete that one"
         )
 
 
@@ -216,18 +163,13 @@ def _follow_with_lines(experiment: "ScalingExperiment") -> None:
 
 
 def _follow_with_a_bar(experiment: "ScalingExperiment") -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
     from lab.scaling.scaling_view import state_in_words
 
     plan = experiment.plan()
-    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
-    with Progress(*columns, expand=True, transient=True, console=Console(file=own_sequences(sys.stdout))) as bar:
-        task = bar.add_task("", total=1.0)
+    with passing_bar(sys.stdout, is_shown=True) as show:
         while True:
             progress = experiment.progress()
-            bar.update(task, description=state_in_words(progress, plan), completed=progress.done)
+            show(state_in_words(progress, plan), progress.done)
             if progress.phase != "running":
                 return
             time.sleep(POLL_SECONDS)
@@ -252,53 +194,60 @@ def _result(experiment: "ScalingExperiment") -> "ScalingResult":
 
 
 def _print_json(experiment: "ScalingExperiment") -> int:
+    """The state so far. Keys are added in later versions, never renamed or removed."""
     from lab.scaling.scaling_view import sentences
 
     plan, progress, result = experiment.plan(), experiment.progress(), _result(experiment)
     sizes = [
-        SizeEntry(
-            run=each.curve.name,
-            phase=each.curve.phase,
-            parameters=each.curve.parameters,
-            layers=each.curve.model.layers,
-            width=each.curve.model.width,
-            lr=each.curve.lr,
-            tokens=last.tokens if (last := each.curve.last) else 0,
-            epochs=each.curve.epochs,
-            flops=last.flops if last else 0.0,
-            val_loss=last.loss if last else None,
-            val_loss_same_tokens=each.same_tokens,
-        )
+        {
+            "run": each.curve.name,
+            "phase": each.curve.phase,
+            "parameters": each.curve.parameters,
+            "layers": each.curve.model.layers,
+            "width": each.curve.model.width,
+            "lr": each.curve.lr,
+            "tokens": last.tokens if (last := each.curve.last) else 0,
+            "epochs": each.curve.epochs,
+            # 6 · tokens · weights that are multiplied by, the head's included, and the attention products.
+            "flops": last.flops if last else 0.0,
+            # Nats per token at the latest evaluation.
+            "val_loss": last.loss if last else None,
+            "val_loss_same_tokens": each.same_tokens,
+        }
         for each in result.sizes
     ]
     write_json(
-        ScalingEntry(
-            name=experiment.name,
-            phase=progress.phase,
-            text=plan.text,
-            minutes=plan.minutes,
-            problem=progress.problem,
-            floor=result.floor,
-            same_tokens=result.tokens,
-            sizes=sizes,
-            other_runs=experiment.others(plan),
-            parameters=_law_entry(result.parameters),
-            compute=_law_entry(result.compute),
-            sentences=sentences(result),
-        )
+        {
+            "name": experiment.name,
+            "phase": progress.phase,
+            "text": plan.text,
+            "minutes": plan.minutes,
+            "problem": progress.problem,
+            "floor": result.floor,
+            "same_tokens": result.tokens,
+            "sizes": sizes,
+            # Runs that have a name of the experiment's and are not its own, with the reason why not.
+            "other_runs": experiment.others(plan),
+            "parameters": _law_as_json(result.parameters),
+            "compute": _law_as_json(result.compute),
+            "sentences": sentences(result),
+        }
     )
     return 0
 
 
-def _law_entry(fitted: "FittedLaw") -> LawEntry:
+def _law_as_json(fitted: "FittedLaw") -> dict[str, object]:
+    """A fitted law, loss − floor = scale · x^−exponent, and its test on a point that was left out."""
     law, test = fitted.law, fitted.held_out
-    return LawEntry(
-        points=fitted.points,
-        scale=law.scale if law else None,
-        exponent=law.exponent if law else None,
-        error=law.error if law else None,
-        misfit=law.misfit if law else None,
-        tested_at=test.x if test else None,
-        predicted=test.predicted if test else None,
-        measured=test.measured if test else None,
-    )
+    return {
+        "points": fitted.points,
+        "scale": law.scale if law else None,
+        "exponent": law.exponent if law else None,
+        # Standard error of the exponent.
+        "error": law.error if law else None,
+        # Root mean square of ln(loss − floor) around the line.
+        "misfit": law.misfit if law else None,
+        "tested_at": test.x if test else None,
+        "predicted": test.predicted if test else None,
+        "measured": test.measured if test else None,
+    }

@@ -8,8 +8,7 @@ import socket
 
 import click
 
-from lab.cli.command_registry import INTERRUPTED
-from lab.cli.number_types import Within
+from lab.cli.command_registry import INTERRUPTED, Within
 from lab.core.errors import UserError
 from lab.core.limits import Limit
 

@@ -1,6 +1,5 @@
 """`llmlab tokenize`: show a text as tokens."""
 
-import json
 import sys
 import time
 from contextlib import suppress
@@ -9,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.commands.train_command import waiting_for_writer
-from lab.cli.number_types import Within
-from lab.cli.visible_output import json_to_show, own_sequences, redraws
+from lab.cli.command_registry import Within
+from lab.cli.commands.train_command import tell_of_waiting
+from lab.cli.output import json_line, passing_line
 from lab.core.errors import UserError
 from lab.core.limits import Limit
+from lab.core.number_format import counted
 from lab.core.visible_text import visible
 from lab.data.cleaning.rule_registry import parse_rules
 from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 SECONDS_BETWEEN_REPORTS = 0.1
-CLEAR_LINE = "\r\x1b[K"
 
 
 def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_json: bool) -> None:
@@ -41,7 +40,7 @@ def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_
     learner = BpeLearner(text.words)
     if not as_json:
         click.echo(
-            f"{text.name}: {_counted(learner.bytes, 'byte')}, {_counted(text.word_count, 'piece')} "
+            f"{text.name}: {counted(learner.bytes, 'byte')}, {counted(text.word_count, 'piece')} "
             f"(words, numbers, signs), {len(text.words):,} of them different\n"
             "tied: pairs that occur as often; the one with the lowest ids goes first\n"
         )
@@ -54,10 +53,6 @@ def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_
         click.echo("Every piece is one token: there is no pair left to merge.")
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _line(merge: Merge, learner: BpeLearner) -> str:
     token, left, right = (f'"{printable(learner.vocabulary[id])}"' for id in (merge.id, merge.left, merge.right))
     numbers = f"{merge.number:>6,} {merge.count:>10,} {merge.tied if merge.tied > 1 else '':>4} {merge.tokens_left:>12,}"
@@ -65,7 +60,7 @@ def _line(merge: Merge, learner: BpeLearner) -> str:
 
 
 def _json_line(merge: Merge, learner: BpeLearner) -> str:
-    line = json.dumps(
+    return json_line(
         {
             "merge": merge.number,
             "id": merge.id,
@@ -76,32 +71,22 @@ def _json_line(merge: Merge, learner: BpeLearner) -> str:
             "count": merge.count,
             "tied": merge.tied,
             "tokens_left": merge.tokens_left,
-        },
-        ensure_ascii=False,
+        }
     )
-    return json_to_show(line)
 
 
 def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> LearnableText:
     """The text; on a terminal, the share that has been read is shown meanwhile."""
-    say_waiting = partial(click.echo, waiting_for_writer(source), err=True)
-    if not redraws(sys.stderr):
-        return read_training_part(source, encoding, on_wait=say_waiting, cleaning=cleaning)
-    stream = own_sequences(sys.stderr)
     shown = time.monotonic()
 
     def report(share: float) -> None:
         nonlocal shown
         if time.monotonic() - shown >= SECONDS_BETWEEN_REPORTS:
             shown = time.monotonic()
-            stream.write(f"{CLEAR_LINE}counting words {share:.0%}")
-            stream.flush()
+            show(f"counting words {share:.0%}")
 
-    try:
-        return read_training_part(source, encoding, report, say_waiting, cleaning)
-    finally:
-        stream.write(CLEAR_LINE)
-        stream.flush()
+    with passing_line(sys.stderr) as show:
+        return read_training_part(source, encoding, report, partial(tell_of_waiting, source), cleaning)
 
 
 ORDERS = ("id", "length", "frequency", "embedding")
@@ -141,10 +126,9 @@ def _names(given: str) -> list[str]:
 
 def _corpus(file: str, encoding: str | None) -> "Corpus":
     """The text as it lies in its file, so that the ids are those of its bytes."""
-    from lab.cli.commands.train_command import waiting_for_writer
     from lab.data.text_source import open_corpus
 
-    return open_corpus(file, encoding, lambda: click.echo(waiting_for_writer(file), err=True), ())
+    return open_corpus(file, encoding, partial(tell_of_waiting, file), ())
 
 
 def _say_what_is_not_tokenized(corpus: "Corpus | None") -> None:
@@ -232,23 +216,23 @@ def tokenize(
     """
     if not learn and (merges is not None or clean is not None):
         option = "--clean" if merges is None else "--merges"
-        raise click.UsageError(f"{option} is for --learn.", click.get_current_context())
+        raise click.UsageError(f"{option} is for --learn.")
     if learn:
         if text is not None or file is not None:
             words = "--learn takes the path of a text, and no TEXT or --file beside it; --merges is the number of merges."
-            raise click.UsageError(words, click.get_current_context())
+            raise click.UsageError(words)
         from lab.data.text_source import joined_source
 
         learn_merges(joined_source(learn), encoding, clean or "", DEFAULT_MERGES if merges is None else merges, as_json)
         return
     if text is not None and file is not None:
-        raise click.UsageError("Give a TEXT or a --file, not both.", click.get_current_context())
+        raise click.UsageError("Give a TEXT or a --file, not both.")
     names = _names(tokenizer)
     if not names:
-        raise click.UsageError("--tokenizer names none.", click.get_current_context())
+        raise click.UsageError("--tokenizer names none.")
     if vocabulary:
         if len(names) > 1 or special or counts_only:
-            raise click.UsageError("--vocabulary takes one tokenizer, no --special or --counts.", click.get_current_context())
+            raise click.UsageError("--vocabulary takes one tokenizer, no --special or --counts.")
         from lab.cli.list_vocabulary import list_vocabulary
 
         named = tokenizer_named(names[0])
@@ -261,11 +245,11 @@ def tokenize(
     of_the_list = {"--search": search is not None, "--sort": order, "--reverse": reverse, "--only": kept, "--limit": limit}
     if given := [option for option, value in of_the_list.items() if value]:
         words = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for --vocabulary."
-        raise click.UsageError(words, click.get_current_context())
+        raise click.UsageError(words)
     from lab.cli.tokenize_texts import NamedVocabulary, print_side_by_side, print_tokens, write_tokens_as_json
 
     if text is None and file is None and sys.stdin.isatty():
-        raise click.UsageError("Give a TEXT, a --file, or text on standard input.", click.get_current_context())
+        raise click.UsageError("Give a TEXT, a --file, or text on standard input.")
     corpus = _corpus("-" if file is None else file, encoding) if text is None else None
     chunks: Chunks = (lambda: iter([(text or "", True)])) if corpus is None else corpus.document_chunks
     vocabularies = [NamedVocabulary(name, tokenizer_named(name).tokenizer) for name in names]

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.command_registry import whole
 from lab.cli.load_prompt import LoadedPrompt, checkpoint_option, load_prompt
-from lab.cli.number_types import whole
-from lab.cli.table_output import table, write_json
-from lab.core.export_file import check_export
+from lab.cli.output import table, write_json
+from lab.core.atomic_io import check_export
 from lab.core.number_format import probability
 from lab.inspect.trace_export import npz_slices
 from lab.inspect.trace_summary import TraceSummary, summarize

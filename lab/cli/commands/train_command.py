@@ -2,29 +2,26 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import click
 
+from lab.cli.command_registry import Within
 from lab.cli.follow_run import following_options, shows_bar, start_and_follow
-from lab.cli.number_types import Within
-from lab.cli.visible_output import own_sequences
+from lab.cli.output import passing_bar
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
 from lab.planning.default_hyperparameters import default_steps_reason
-from lab.planning.settings_table import SETTINGS, Setting
+from lab.planning.settings_table import SETTINGS
 from lab.runs.home_folder import home
 from lab.runs.origin import LAST_TENTH
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DEFAULT_RULES
+from lab.runs.run_schema import DEFAULT_RULES, DataConfig
 from models.parameter_count import parameter_count
-
-if TYPE_CHECKING:
-    from lab.planning.preparation.prepare_text import PrepareProgress
 
 
 def setting_options(command: Any) -> Any:
@@ -32,18 +29,13 @@ def setting_options(command: Any) -> Any:
     for setting in reversed([setting for setting in SETTINGS.values() if setting.on_command_line]):
         flag = "--" + setting.name.replace("_", "-")
         default = f" [default: {setting.default}]" if setting.default else ""
-        command = click.option(flag, type=_type(setting), metavar=_metavar(setting), help=f"{setting.help}.{default}")(command)
+        kind: Any = click.Choice(setting.choices) if setting.kind == "choice" and setting.metavar is None else str
+        metavar = setting.metavar
+        if setting.kind in ("whole", "real"):
+            limit = LIMITS["vocab_size" if setting.name == "vocab" else setting.name]
+            kind, metavar = Within(limit, whole=setting.kind == "whole"), "N"
+        command = click.option(flag, type=kind, metavar=metavar, help=f"{setting.help}.{default}")(command)
     return command
-
-
-def _type(setting: Setting) -> Any:
-    if setting.kind in ("whole", "real"):
-        return Within(LIMITS["vocab_size" if setting.name == "vocab" else setting.name], whole=setting.kind == "whole")
-    return click.Choice(setting.choices) if setting.kind == "choice" and setting.metavar is None else str
-
-
-def _metavar(setting: Setting) -> str | None:
-    return "N" if setting.kind in ("whole", "real") else setting.metavar
 
 
 @click.command(short_help="Train a GPT-2 on a text.")
@@ -73,12 +65,15 @@ def train(
     The exit code is 0 when training finished or was stopped, 1 when it failed, 2 when it could not be begun.
     """
     if steps is not None and minutes is not None:
-        raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
+        raise click.UsageError("Give --steps or --minutes, not both.")
     if options["gpus"] is not None and options["ranks"] is not None:
-        raise click.UsageError("Give --gpus or --ranks, not both.", click.get_current_context())
+        raise click.UsageError("Give --gpus or --ranks, not both.")
     if "" in options["prompts"]:
-        raise click.UsageError("The prompt is empty: give it at least one character.", click.get_current_context())
-    _refuse_with_start(options)
+        raise click.UsageError("The prompt is empty: give it at least one character.")
+    context = click.get_current_context()
+    for name in ("preset", "tokenizer") if options["start"] is not None else ():
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--from brings the shape and the tokenizer of its run: leave --{name} out.")
     from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.source_files import remember_text
     from lab.data.text_source import joined_source
@@ -89,53 +84,26 @@ def train(
     cleaning = parse_rules(options.pop("clean") or "")
     asked = {name: value for name, value in options.items() if value is not None}
     request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, clean=cleaning, **asked)
-    with preparation_shown(bar=shows_bar(quiet)) as progress:
-        run = prepare_run(request, progress, lambda: click.echo(waiting_for_writer(text), err=True))
+    with passing_bar(sys.stdout, is_shown=shows_bar(quiet)) as show:
+        run = prepare_run(request, lambda progress: show(progress.words, progress.fraction), partial(tell_of_waiting, text))
     with suppress(UserError):  # a convenience of the lab's Data screen
         remember_text(home(), run.config.data.source, asked.get("encoding", ""))
     click.echo(description(run))
     if steps is None and minutes is None:
         click.echo(f"{default_steps_reason(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
-    if no_start:
-        click.echo(_start_later_in_words(run))
-        return 0
-    return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
-
-
-def _start_later_in_words(run: Run) -> str:
-    name, ranks = shlex.quote(run.name), run.config.train.ranks
-    launcher = f"python -P -m lab.training.distributed.launcher --standalone --nproc-per-node {ranks} {name}"
+    if not no_start:
+        return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
+    quoted, ranks = shlex.quote(run.name), run.config.train.ranks
+    launcher = f"python -P -m lab.training.distributed.launcher --standalone --nproc-per-node {ranks} {quoted}"
     other = f", and so does `{launcher}`, with the options of torchrun" if ranks > 1 else ""
-    return f"It does not train yet: `llmlab resume {name}` starts it{other}."
+    click.echo(f"It does not train yet: `llmlab resume {quoted}` starts it{other}.")
+    return 0
 
 
-def _refuse_with_start(options: dict[str, Any]) -> None:
-    """Refuse a preset or a tokenizer beside --from, which brings both."""
-    context = click.get_current_context()
-    for name in ("preset", "tokenizer") if options["start"] is not None else ():
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--from brings the shape and the tokenizer of its run: leave --{name} out.", context)
-
-
-def waiting_for_writer(source: str) -> str:
+def tell_of_waiting(source: str) -> None:
+    """Say on stderr that a text is a named pipe, and waited for."""
     pipe = "one of the texts" if "\n" in source else visible(source)
-    return f"llmlab: {pipe} is a named pipe; waiting for a program to write to it. Ctrl-C ends this."
-
-
-@contextmanager
-def preparation_shown(*, bar: bool) -> Iterator[Callable[["PrepareProgress"], None]]:
-    """A function that shows the progress of the preparation: as a bar that goes away at the end, or not at all."""
-    if not bar:
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
-    with Bar(*columns, expand=True, transient=True, console=Console(file=own_sequences(sys.stdout))) as shown:
-        task = shown.add_task("", total=1.0)
-        yield lambda progress: shown.update(task, description=visible(progress.words), completed=progress.fraction)
+    click.echo(f"llmlab: {pipe} is a named pipe; waiting for a program to write to it. Ctrl-C ends this.", err=True)
 
 
 def description(run: Run) -> str:
@@ -153,26 +121,20 @@ def description(run: Run) -> str:
     which = f"{held} of them" if data.holdout != LAST_TENTH else f"the last {held}"
     where = f" ({data.holdout.in_words})" if data.holdout != LAST_TENTH else ""
     copied = f"{words}.\n" if (words := describe_copied(data.copied)) else ""
+    start, train = config.start, config.train
+    begin = f"It begins with the weights of {start.base} (step {start.base_step})" if start else ""
+    begun = f"\n{begin}, with {train.optimizer} at up to {train.lr:g}." if start else ""
     return (
         f"{data.name}: {size}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
-        f"{which} for validation{where}{evaluations_in_words(run)}\n{copied}"
+        f"{which} for validation{where}{evaluated_on(data)}\n{copied}"
         f"{run.name}: {counted(model.layers, 'layer')}, {counted(model.heads, 'head')}, "
         f"width {model.width}, context {model.context}, "
-        f"{count(parameter_count(model))} parameters{cleaned}{left_out}{_start_in_words(run)}"
+        f"{count(parameter_count(model))} parameters{cleaned}{left_out}{begun}"
     )
 
 
-def _start_in_words(run: Run) -> str:
-    """A line on the weights that it begins with, and on its learning rate."""
-    start, train = run.config.start, run.config.train
-    if start is None:
-        return ""
-    return f"\nIt begins with the weights of {start.base} (step {start.base_step}), with {train.optimizer} at up to {train.lr:g}."
-
-
-def evaluations_in_words(run: Run) -> str:
+def evaluated_on(data: DataConfig) -> str:
     """The validation text of evaluations: `evaluated on 32,841 of their 111,540 bytes, at the end on all`."""
-    data = run.config.data
     if data.evaluated is None or data.final is None:
         return ""
     if data.evaluated.bytes == data.val_bytes:

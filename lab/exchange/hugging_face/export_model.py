@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
+from lab.core.atomic_io import holds_run, os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
-from lab.core.export_file import holds_run
 from lab.core.visible_text import shortened, visible
 from lab.exchange.hugging_face.gpt2_config import generation_config_json, gpt2_config_json
 from lab.exchange.hugging_face.hub_models import HUB_MODELS

@@ -93,7 +93,7 @@ def test_a_narrow_terminal_gets_lines_broken_at_spaces_and_bars_that_fit(tmp_pat
     wide = _in_words(profile, funnel)
     assert max(map(cell_len, wide.split("\n"))) > 80
     for room, has_bars in ((60, False), (70, True)):
-        monkeypatch.setattr("lab.cli.table_output.line_room", lambda room=room: room)
+        monkeypatch.setattr("lab.cli.output.line_room", lambda room=room: room)
         monkeypatch.setattr("lab.cli.commands.data_command.line_room", lambda room=room: room)
         narrow = _in_words(profile, funnel)
         assert max(map(cell_len, narrow.split("\n"))) <= room

@@ -2,15 +2,15 @@
 
 import pytest
 
-from lab.cli import table_output
-from lab.cli.table_output import table, table_of
+from lab.cli import output
+from lab.cli.output import table, table_of
 from lab.views.blocks import Cell, Column, Table
 
 HEADER, ROWS = ("run", "step", "loss", "made"), [("tale", "200", "1.234", "3 min ago"), ("a", "5", "2", "")]
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setattr(table_output, "line_room", lambda: columns)
+    monkeypatch.setattr(output, "line_room", lambda: columns)
 
 
 def test_columns_that_do_not_fit_are_left_out_in_their_turn_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
