@@ -20,9 +20,6 @@ from lab.core.visible_text import quoted
 
 Chunk = bytes | memoryview
 
-DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of a full disk and of a full quota."""
-
 LOCK_TIMEOUT = 5.0
 """Seconds after which a writer no longer waits for another, who may have been stopped in the middle."""
 LOCK_POLL_SECONDS = 0.005
@@ -32,7 +29,7 @@ _numbers = itertools.count(1)
 
 def is_disk_full(error: OSError) -> bool:
     """True if a write failed because the disk is full: a reason to wait, not to give up."""
-    return error.errno in DISK_FULL_ERRORS
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_write_denied(error: OSError) -> bool:
@@ -130,7 +127,10 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     Where the folder is not there, or the system or the disk has no such locks, nobody waits; nor longer than LOCK_TIMEOUT.
     """
-    descriptor = None if sys.platform == "win32" else _opened(folder)
+    descriptor = None
+    if sys.platform != "win32":
+        with suppress(OSError):  # whoever reads or writes there says what is wrong with it
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if descriptor is not None:
             _acquire(descriptor)
@@ -138,12 +138,6 @@ def folder_lock(folder: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _opened(folder: Path) -> int | None:
-    with suppress(OSError):  # whoever reads or writes there says what is wrong with it
-        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    return None
 
 
 def _acquire(descriptor: int) -> None:
@@ -215,10 +209,15 @@ def _namespace() -> int:
 
 @contextmanager
 def unfinished_folder(home: Path) -> Iterator[Path]:
-    """A new folder in `home`, which is created if need be. Whatever is raised inside, nothing is left of either."""
+    """A new folder in `home`, which is created if need be. Whatever is raised inside, nothing is left of either.
+
+    Such folders of processes that were killed on this machine are removed.
+    """
     made_home = not home.exists()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    remove_abandoned(home)
+    for earlier in home.glob(".preparing-*"):
+        if is_abandoned(earlier, earlier.name.removeprefix(".preparing-")):
+            shutil.rmtree(earlier, ignore_errors=True)
     folder = home / f".preparing-{owner()}"
     folder.mkdir(run_folder_mode(home))
     try:
@@ -229,13 +228,6 @@ def unfinished_folder(home: Path) -> Iterator[Path]:
             with suppress(OSError):  # somebody else has put something there
                 home.rmdir()
         raise
-
-
-def remove_abandoned(home: Path) -> None:
-    """Remove the folders of preparations that were killed on this machine."""
-    for folder in home.glob(".preparing-*"):
-        if is_abandoned(folder, folder.name.removeprefix(".preparing-")):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def holds_run(folder: Path) -> bool:

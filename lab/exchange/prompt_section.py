@@ -25,66 +25,33 @@ class ShownToken:
     probability: str
 
 
-@dataclass(frozen=True)
-class Bar:
-    label: str
-    probability: str
-    percent: float
-
-
-@dataclass(frozen=True)
-class LensCell:
-    label: str
-    level: int
-    title: str
-
-
-@dataclass(frozen=True)
-class LensRow:
-    name: str
-    cells: list[LensCell]
-
-
-@dataclass(frozen=True)
-class PromptSection:
-    model: str
-    interventions: str
-    notes: list[str]
-    tokens: list[ShownToken]
-    first: int
-    last_number: int
-    heads: int
-    top: list[Bar]
-    """Next tokens after the last position."""
-    lens: list[LensRow]
-    """The last layer first, as the model is read upwards."""
-
-
-def prompt_section(prompt: PromptReport, levels: int) -> PromptSection:
+def prompt_section(prompt: PromptReport, levels: int) -> dict[str, Any]:
     """The section as text; the lens cells have a level from 0 to `levels` − 1."""
     tokens = [
         ShownToken(visible(token.label), token.id, index + 1, "" if token.probability is None else probability(token.probability))
         for index, token in enumerate(prompt.tokens)
     ][prompt.first :]
     rows = [
-        LensRow(
-            _stream(row.name),
-            [_lens_cell(_stream(row.name), tokens[at], cell, levels) for at, cell in enumerate(row.cells)],
-        )
+        (_stream(row.name), [_lens_cell(_stream(row.name), tokens[at], cell, levels) for at, cell in enumerate(row.cells)])
         for row in prompt.lens
     ]
-    return PromptSection(
-        model=f"{whole(len(prompt.tokens))} tokens through the {prompt.checkpoint} weights of {visible(prompt.run)}, "
+    notes = []
+    if prompt.dropped:
+        notes.append(f"The model does not see the first {whole(prompt.dropped)} tokens: they do not fit its context.")
+    if prompt.first:
+        notes.append(f"Shown are the last {whole(len(tokens))} tokens; attention to those before is left out.")
+    return {
+        "model": f"{whole(len(prompt.tokens))} tokens through the {prompt.checkpoint} weights of {visible(prompt.run)}, "
         f"step {whole(prompt.step)}.",
-        interventions=prompt.interventions,
-        notes=_notes(prompt),
-        tokens=tokens,
-        first=prompt.first,
-        last_number=len(prompt.tokens),
-        heads=prompt.patterns[0].shape[0],
-        top=[Bar(*row) for row in _bars(prompt.top[-1])],
-        lens=rows[::-1],
-    )
+        "interventions": prompt.interventions,
+        "notes": notes,
+        "tokens": tokens,
+        "first": prompt.first,
+        "last_number": len(prompt.tokens),
+        "heads": prompt.patterns[0].shape[0],
+        "top": _bars(prompt.top[-1]),
+        "lens": rows[::-1],  # the last layer first, as the model is read upwards
+    }
 
 
 def prompt_data(prompt: PromptReport) -> dict[str, Any]:
@@ -101,29 +68,21 @@ def prompt_data(prompt: PromptReport) -> dict[str, Any]:
 
 
 def _bars(predictions: Sequence[Prediction]) -> list[tuple[str, str, float]]:
+    """Label, probability and percent of each next token."""
     return [(visible(each.label), probability(each.probability), round(100 * each.probability, 2)) for each in predictions]
 
 
-def _lens_cell(stream: str, token: ShownToken, cell: Sequence[Prediction], levels: int) -> LensCell:
+def _lens_cell(stream: str, token: ShownToken, cell: Sequence[Prediction], levels: int) -> tuple[str, int, str]:
+    """Label, level and title."""
     listed = ", ".join(f"“{visible(each.label)}” {probability(each.probability)}" for each in cell)
     level = round(cell[0].probability * (levels - 1))
-    return LensCell(visible(cell[0].label), level, f"{stream}, after “{token.label}” (position {token.number}): {listed}")
+    return visible(cell[0].label), level, f"{stream}, after “{token.label}” (position {token.number}): {listed}"
 
 
 def _stream(name: str) -> str:
     """`blocks.0.resid_post` as `layer 1`."""
     _, layer, part = name.split(".")
     return "embedding" if part == "resid_pre" else f"layer {int(layer) + 1}"
-
-
-def _notes(prompt: PromptReport) -> list[str]:
-    notes = []
-    if prompt.dropped:
-        notes.append(f"The model does not see the first {whole(prompt.dropped)} tokens: they do not fit its context.")
-    if prompt.first:
-        shown = len(prompt.tokens) - prompt.first
-        notes.append(f"Shown are the last {whole(shown)} tokens; attention to those before is left out.")
-    return notes
 
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

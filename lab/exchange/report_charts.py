@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Line:
     """CSS class: `faint`, `training`, `validation` or `rate`."""
     points: list[Point]
     path: str
-    marks: list[Point] = field(default_factory=list)
+    marks: list[Point]
     """Places of the points on the picture, for a line whose points are marked."""
 
 
@@ -52,12 +52,6 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Tick:
-    text: str
-    at: float
-
-
-@dataclass(frozen=True)
 class Chart:
     """A chart as its template needs it; `x` are the first and the last step."""
 
@@ -66,8 +60,9 @@ class Chart:
     x: Point
     lines: list[Line]
     levels: list[Level]
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
+    x_ticks: list[tuple[str, float]]
+    """Text and place of each."""
+    y_ticks: list[tuple[str, float]]
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -130,8 +125,8 @@ def chart(
         x=(x_low, x_high),
         lines=[line(*each) for each in series],
         levels=[Level(name, value, y_at(value)) for name, value in levels],
-        x_ticks=[Tick(count(value), x_at(value)) for value in round_numbers(x_low, x_high, 8)],
-        y_ticks=[Tick(f"{value:g}", y_at(value)) for value in grid],
+        x_ticks=[(count(value), x_at(value)) for value in round_numbers(x_low, x_high, 8)],
+        y_ticks=[(f"{value:g}", y_at(value)) for value in grid],
     )
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lab.core.number_format import MINUS, bytes_, count, counted, duration, fixed, probability, significant, whole
 from lab.core.visible_text import shortened, visible
@@ -142,24 +141,8 @@ def result_facts(config: RunConfig, status: Status, phase: str, history: LossHis
     return facts
 
 
-@dataclass(frozen=True)
-class ShownSample:
-    step: str
-    text: str
-
-
-@dataclass(frozen=True)
-class PromptSamples:
-    """The continuations of one prompt over the steps."""
-
-    prompt: str
-    samples: list[ShownSample]
-    total: int
-    """Number of samples in the run, of which these are some."""
-
-
-def samples_over_time(samples: Sequence[Sample]) -> list[PromptSamples]:
-    """The samples by prompt, a few of each in order."""
+def samples_over_time(samples: Sequence[Sample]) -> list[tuple[str, list[tuple[str, str]], int]]:
+    """Each prompt with a few of its samples in order, step and text, and the number of all."""
     by_prompt: dict[str, list[Sample]] = {}
     for sample in samples:
         by_prompt.setdefault(sample.prompt, []).append(sample)
@@ -168,14 +151,6 @@ def samples_over_time(samples: Sequence[Sample]) -> list[PromptSamples]:
         last = len(all_of_it) - 1
         places = sorted({round(index * last / (MOST_SAMPLES - 1)) for index in range(MOST_SAMPLES)})
         chosen = [all_of_it[place] for place in places] if last >= MOST_SAMPLES else all_of_it
-        found.append(
-            PromptSamples(
-                prompt=visible(shortened(prompt, 300), keep="\n"),
-                samples=[
-                    ShownSample(whole(each.step), visible(shortened(each.text, MOST_SAMPLE_CHARACTERS), keep="\n"))
-                    for each in chosen
-                ],
-                total=len(all_of_it),
-            )
-        )
+        texts = [(whole(each.step), visible(shortened(each.text, MOST_SAMPLE_CHARACTERS), keep="\n")) for each in chosen]
+        found.append((visible(shortened(prompt, 300), keep="\n"), texts, len(all_of_it)))
     return found

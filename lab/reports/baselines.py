@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.core.number_format import count, fixed
-from lab.reports.bigram_counts import MOST_TOKENS
-from lab.reports.text_entropy import TextEntropy
+from lab.reports.text_entropy import MOST_TOKENS, TextEntropy
 from lab.runs.run_schema import DataConfig, FinalEvaluation
 from models.config import uniform_baseline
 

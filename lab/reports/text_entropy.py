@@ -5,9 +5,10 @@ the bigram entropy on text that it has memorized, and more on text that it has n
 """
 
 import functools
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -15,14 +16,82 @@ from lab.core.errors import UserError
 from lab.data.statistics.copied_share import copied_in_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.data.train_val_split import FINAL_SEGMENTS, Ranges, spread
-from lab.reports.bigram_counts import MOST_TOKENS, BigramCounts, entropy_of_counts
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer_kinds import TokenizerError
 
+MOST_TOKENS = 10_000_000
+"""Of a longer text only so many are counted: sorting their pairs takes about a second."""
 MOST_PAIRS = 1_000_000
 """Pairs of the validation part whose loss is measured: looking one up in a long text takes about a microsecond."""
+MOST_COUNTERS = 1 << 22
+"""Up to so many possible pairs each has its counter, which is quicker than sorting the pairs that occur."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class BigramCounts:
+    """Counts of a text of at least two tokens."""
+
+    vocab_size: int
+    tokens: Array
+    """Of each token (V)."""
+    first: Array
+    """Of each token as the first of a pair (V): `tokens` without the text's last."""
+    pairs: Array
+    """The pairs that occur, each as first × V + second, ascending."""
+    pair_counts: Array
+    """Of each of `pairs`."""
+
+    @classmethod
+    def of(cls, ids: Array, vocab_size: int) -> Self:
+        """Count; each id is below `vocab_size`."""
+        first = ids[:-1].astype(np.int64)
+        pairs = first * vocab_size + ids[1:]
+        if vocab_size**2 <= MOST_COUNTERS:
+            counters = np.bincount(pairs)
+            found = np.flatnonzero(counters)
+            counts = counters[found]
+        else:
+            found, counts = np.unique(pairs, return_counts=True)
+        tokens, firsts = (np.bincount(part, minlength=vocab_size) for part in (ids, first))
+        return cls(vocab_size, tokens, firsts, found, counts)
+
+    def unigram_entropy(self) -> float:
+        """H(token) in nats."""
+        return entropy_of_counts(self.tokens)
+
+    def bigram_entropy(self) -> float:
+        """H(next | this) = H(this, next) − H(this) in nats."""
+        return max(0.0, entropy_of_counts(self.pair_counts) - entropy_of_counts(self.first))
+
+    def unigram_losses(self) -> Array:
+        """−ln p of each token (V), in nats; each is counted once more, so that none has p = 0."""
+        return np.asarray(-np.log((self.tokens + 1) / (self.tokens.sum() + self.vocab_size)))
+
+    def bigram_losses(self, ids: Array) -> Array:
+        """−ln p(next | this) of each token of another text but its first, in nats.
+
+        A pair that the counted text lacks has a probability, too: p = (c(this, next) + T(this) p(next)) / (c(this) + T(this)),
+        where T(this) is the number of different tokens after this one (Witten and Bell 1991), and p(next) as in
+        `unigram_losses`. After a token that the counted text lacks it is p(next).
+        """
+        this, following = ids[:-1].astype(np.int64), ids[1:]
+        pairs = this * self.vocab_size + following
+        at = np.minimum(np.searchsorted(self.pairs, pairs), len(self.pairs) - 1)
+        together = np.where(self.pairs[at] == pairs, self.pair_counts[at], 0)
+        kinds = np.bincount(self.pairs // self.vocab_size, minlength=self.vocab_size)[this]
+        unigram, seen = np.exp(-self.unigram_losses())[following], self.first[this] + kinds
+        return -np.log(np.where(seen > 0, (together + kinds * unigram) / np.maximum(seen, 1), unigram))
+
+
+def entropy_of_counts(counts: Array) -> float:
+    """-Σ p ln p in nats of the relative frequencies p; zeros count nothing."""
+    positive = counts[counts > 0].astype(np.float64)
+    total = positive.sum()
+    return float(math.log(total) - (positive * np.log(positive)).sum() / total) if total else 0.0
 
 
 class CountLosses(NamedTuple):
@@ -55,7 +124,7 @@ class ValidationText:
         return CountLosses(self.unigram_loss, self.bigram_loss) if on_all or self.evaluated is None else self.evaluated
 
 
-def validation_text(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], counts: BigramCounts) -> ValidationText | None:
+def validation_text(ids: Array, end: Array, counts: BigramCounts) -> ValidationText | None:
     """Compare the two parts; `counts` are those of `ids`. None without a validation part."""
     if not len(end):
         return None
@@ -68,7 +137,7 @@ def validation_text(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], counts
     return ValidationText(len(end), unigram, unigram_loss, divergence, bigram_loss)
 
 
-def losses_in(end: np.ndarray[Any, Any], ranges: Ranges, counts: BigramCounts) -> CountLosses:
+def losses_in(end: Array, ranges: Ranges, counts: BigramCounts) -> CountLosses:
     """Losses of the tokens of a validation part that are in these ranges of it, of the first `MOST_PAIRS` of them."""
     unigram, bigram, given = 0.0, 0.0, 0
     tokens, each = 0, counts.unigram_losses()
@@ -96,7 +165,7 @@ class TextEntropy:
     """Of a run from before it was kept in its settings: measured with them."""
 
 
-def text_entropy(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, evaluated: Ranges = ()) -> TextEntropy:
+def text_entropy(ids: Array, end: Array, vocab_size: int, evaluated: Ranges = ()) -> TextEntropy:
     """Entropies of a training part of at least two tokens, of which the last `MOST_TOKENS` are counted, and of its validation
     part `end`; `evaluated` are the ranges of `end` that evaluations use while it trains.
     """

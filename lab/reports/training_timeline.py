@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lab.core.errors import UserError
 from lab.core.number_format import probability, probability_change, significant, whole
 from lab.runs.run_folder import Run
-from lab.views.blocks import Array, IntervalBar, LensPath, Matrix, MatrixPanels, Prediction, StackedStrips, Strip, Table, View
+from lab.views.blocks import Array, IntervalBar, LensPath, Matrix, MatrixPanels, StackedStrips, Strip, Table, View
 from lab.views.number_refs import element, is_token_id
 
 
@@ -97,7 +97,7 @@ def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
     words = f"says “{top.label}” "
     if before is None:
         return words + probability(top.probability)
-    was = _probability_of(before.lens_path.top, top.id)
+    was = next((each.probability for each in before.lens_path.top if each.id == top.id), None)
     since = _since(now, before)
     if was is None:
         words += f"{probability(top.probability)}, not among the most probable at step {whole(before.step)}"
@@ -111,10 +111,6 @@ def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
 def _since(now: ViewAtStep, before: ViewAtStep) -> str:
     """`since step 256`; `against step 256` when going back in time, so that a rise does not read as a fall."""
     return f"{'since' if now.step >= before.step else 'against'} step {whole(before.step)}"
-
-
-def _probability_of(guesses: list[Prediction], id_: int) -> float | None:
-    return next((guess.probability for guess in guesses if guess.id == id_), None)
 
 
 def number_in_words(ref: str, now: ViewAtStep, before: ViewAtStep | None) -> str:

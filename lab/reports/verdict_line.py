@@ -6,8 +6,16 @@ from typing import Literal
 from lab.core.number_format import fixed, probability
 from lab.data.statistics.copied_share import copied_error
 from lab.reports.baselines import baselines
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Evaluation, differs_visibly, rollbacks_in_words, step_in_words
-from lab.reports.diagnosis.verdicts import RISE, Diagnosis, Verdict
+from lab.reports.diagnosis.diagnosed_run import (
+    RISE,
+    DiagnosedRun,
+    Diagnosis,
+    Evaluation,
+    Verdict,
+    differs_visibly,
+    rollbacks_in_words,
+    step_in_words,
+)
 from lab.runs.run_folder import ACTIVE
 
 Tone = Literal["good", "wait", "warn", "bad"]

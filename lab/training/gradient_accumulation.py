@@ -7,8 +7,7 @@ from typing import Protocol
 
 import torch
 
-from lab.core.errors import UserError
-from lab.core.out_of_memory import free_memory, is_out_of_memory
+from lab.core.errors import UserError, free_memory, is_out_of_memory
 from lab.training.acceleration.batch_feed import Batches, BatchFeed
 from lab.training.acceleration.compilation import compile_parts, fall_back
 from lab.training.distributed.one_rank import OneRank

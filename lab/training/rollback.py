@@ -5,9 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lab.core.errors import UserError
+from lab.core.errors import UserError, is_out_of_memory
 from lab.core.number_format import significant
-from lab.core.out_of_memory import is_out_of_memory
 from lab.planning.default_hyperparameters import lower_lr
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
 from lab.training import checkpoint

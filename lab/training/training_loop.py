@@ -16,8 +16,7 @@ import shlex
 import time
 from contextlib import suppress
 
-from lab.core.errors import UserError
-from lab.core.out_of_memory import is_out_of_memory
+from lab.core.errors import UserError, is_out_of_memory
 from lab.data.token_file import token_lengths
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from msgspec import UNSET
 
-from lab.core.errors import UserError
+from lab.core.errors import UserError, is_out_of_memory
 from lab.core.machine import cores, gpu
 from lab.core.number_format import count, whole
-from lab.core.out_of_memory import is_out_of_memory
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype

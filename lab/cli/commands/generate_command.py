@@ -113,7 +113,7 @@ def generate(
     try:
         loaded.model.to(where)
     except RuntimeError as error:
-        from lab.core.out_of_memory import is_out_of_memory
+        from lab.core.errors import is_out_of_memory
 
         is_taken = "busy or unavailable" in str(error)  # by a training run, on a card that one process may use
         if not is_taken and not is_out_of_memory(error):

@@ -38,7 +38,8 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """
     if tokenizer.pattern != PATTERN:
         raise UserError("The run's tokenizer splits text by a pattern of its own, so that it cannot be exported.")
-    written = _written(tokenizer)
+    character_of = {byte: character for character, byte in byte_of_character().items()}
+    written = {id: "".join(character_of[byte] for byte in tokenizer.token_bytes(id)) for id in tokenizer.ordinary}
     merges = []
     try:
         for id in tokenizer.ordinary[256:]:
@@ -93,12 +94,6 @@ def tokenizer_config_json(tokenizer: Tokenizer, context: int) -> dict[str, Any]:
         special["pad_token"] = padding[0]
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context, "clean_up_tokenization_spaces": False}
     return settings | special
-
-
-def _written(tokenizer: Tokenizer) -> dict[int, str]:
-    """The ordinary tokens by id, their bytes written as printable characters."""
-    character_of = {byte: character for character, byte in byte_of_character().items()}
-    return {id: "".join(character_of[byte] for byte in tokenizer.token_bytes(id)) for id in tokenizer.ordinary}
 
 
 Dtype = Literal["fp32", "bf16", "fp16"]

@@ -56,7 +56,7 @@ def _work(request: ImportRequest, progress: Progress) -> ImportReply:
     try:
         return ImportReply(run=import_run(request.source, Path(request.home), tell=on_words).name)
     except (MemoryError, RuntimeError) as error:
-        from lab.core.out_of_memory import is_out_of_memory
+        from lab.core.errors import is_out_of_memory
 
         if is_out_of_memory(error):
             raise UserError("Memory ran out, and nothing was imported.") from error

@@ -77,7 +77,19 @@ def import_run(
         created=0.0,
         model=model,
         tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
-        data=_no_text(),
+        data=DataConfig(
+            name=NO_TEXT,
+            source="",
+            encoding="",
+            sha256="",
+            bytes=0,
+            characters=0,
+            tokens=0,
+            split=0,
+            train_bytes=0,
+            val_bytes=0,
+            cleaning=(),
+        ),
         train=TrainConfig(
             optimizer=FINE_TUNING_OPTIMIZER,
             lr=fine_tuning_lr(model.width, FINE_TUNING_OPTIMIZER),
@@ -116,20 +128,3 @@ def _publish(run: Run, config: RunConfig, asked: str | None, folder: ModelFolder
 
 def _taken(name: str) -> UserError:
     return UserError(f"The name {name} is taken already; choose another name.")
-
-
-def _no_text() -> DataConfig:
-    """The text of a run that has none: nothing."""
-    return DataConfig(
-        name=NO_TEXT,
-        source="",
-        encoding="",
-        sha256="",
-        bytes=0,
-        characters=0,
-        tokens=0,
-        split=0,
-        train_bytes=0,
-        val_bytes=0,
-        cleaning=(),
-    )

@@ -18,11 +18,8 @@ from lab.exchange.hugging_face.weights_files import (
     PICKLE_INDEX,
     SINGLE,
     StoredTensor,
-    check_complete,
-    check_shard,
     check_tensors,
-    read_weight_map,
-    shard_paths,
+    read_shards,
     to_own_state,
 )
 from models.config import ModelConfig
@@ -64,7 +61,14 @@ def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed
         loaded = _load(single, f"{folder.shown}/{PICKLE}", room)
     else:
         assert index is not None, "one of the two is there"
-        loaded = _load_shards(folder, index, room)
+
+        def load(path: Path, shard: str) -> dict[str, Tensor]:
+            nonlocal room
+            tensors = _load(path, f"{folder.shown}/{shard}", room)
+            room -= path.stat().st_size
+            return tensors
+
+        loaded = read_shards(folder, index, PICKLE_INDEX, load)
     words = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
     found = {
         name: StoredTensor(folder.path, name, tuple(value.shape), words.get(value.dtype, str(value.dtype)))
@@ -90,19 +94,6 @@ def find_pickle(folder: ModelFolder, *, is_allowed: bool) -> tuple[Path | None, 
             "loader for weights alone."
         )
     return single, index
-
-
-def _load_shards(folder: ModelFolder, index: Path, room: int) -> "dict[str, Tensor]":
-    """The tensors of all shards of an index; `room` is the most bytes that they may have together."""
-    weight_map = read_weight_map(index)
-    found: dict[str, Tensor] = {}
-    for shard, path in shard_paths(folder, weight_map).items():
-        tensors = _load(path, f"{folder.shown}/{shard}", room)
-        room -= path.stat().st_size
-        check_shard(folder, PICKLE_INDEX, weight_map, shard, tensors)
-        found |= tensors
-    check_complete(folder, PICKLE_INDEX, weight_map, found)
-    return found
 
 
 def _load(path: Path, shown: str, room: int) -> "dict[str, Tensor]":

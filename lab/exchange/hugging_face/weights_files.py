@@ -1,8 +1,8 @@
 """Weights of a model folder: found, checked against the model's shape by their headers alone, then read tensor by tensor."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
-LARGEST_INDEX = LARGEST_CONFIG
 MOST_SHARDS = 1000
 MOST_TENSORS = 1 << 16
+
+T = TypeVar("T")
 
 
 class _Index(msgspec.Struct):
@@ -57,56 +58,45 @@ def find_tensors(folder: ModelFolder) -> dict[str, StoredTensor] | None:
         return _tensors_in(single)
     if (listed := folder.file(INDEX)) is None:
         return None
-    weight_map = read_weight_map(listed)
-    found: dict[str, StoredTensor] = {}
-    for shard, path in shard_paths(folder, weight_map).items():
-        tensors = _tensors_in(path)
-        check_shard(folder, INDEX, weight_map, shard, tensors)
-        found |= tensors
-    check_complete(folder, INDEX, weight_map, found)
-    return found
+    return read_shards(folder, listed, INDEX, lambda path, shard: _tensors_in(path))
 
 
-def read_weight_map(index: Path) -> dict[str, str]:
-    """The name of the shard of each tensor. Raises: DamagedFileError."""
+def read_shards(folder: ModelFolder, listed: Path, index: str, read: Callable[[Path, str], Mapping[str, T]]) -> dict[str, T]:
+    """The tensors of all shards that the index at `listed` names; `read` reads those of one shard, given its path and its name.
+
+    `index` is the name of the index in messages.
+
+    Raises:
+        DamagedFileError: if the index cannot be used.
+        UserError: if a shard is missing, its name leads out of the folder, there are too many, or the index and a shard disagree.
+    """
     try:
-        return read_json(index, _Index, LARGEST_INDEX).weight_map
+        weight_map = read_json(listed, _Index, LARGEST_CONFIG).weight_map
     except OSError as error:
-        raise DamagedFileError(index, f"cannot be read ({(error.strerror or str(error)).lower()})") from error
-
-
-def shard_paths(folder: ModelFolder, weight_map: Mapping[str, str]) -> dict[str, Path]:
-    """The path of each shard by its name, sorted. Raises: UserError if one is missing, leads out, or there are too many."""
+        raise DamagedFileError(listed, f"cannot be read ({(error.strerror or str(error)).lower()})") from error
     shards = sorted(set(weight_map.values()))
     if len(shards) > MOST_SHARDS:
         raise UserError(f"{folder.shown} has {len(shards):,} files of weights, of {MOST_SHARDS:,} that are read.")
-    found = {}
+    paths: list[Path] = []
     for shard in shards:
         path = folder.file(shard)
         if path is None:
             raise UserError(f"{folder.shown} is not complete: {quoted(shard)} is missing; download or copy the model again.")
-        found[shard] = path
-    return found
-
-
-def check_shard(
-    folder: ModelFolder, index: str, weight_map: Mapping[str, str], shard: str, tensors: Mapping[str, object]
-) -> None:
-    """Check that the index has every tensor of a shard there. Raises: UserError."""
-    for name in tensors:
-        if weight_map.get(name) != shard:
+        paths.append(path)
+    found: dict[str, T] = {}
+    for shard, path in zip(shards, paths, strict=True):
+        tensors = read(path, shard)
+        if other := next((name for name in tensors if weight_map.get(name) != shard), None):
             raise UserError(
-                f"{folder.shown} is damaged: {index} does not have {quoted(name)} in {quoted(shard)}, which holds it."
+                f"{folder.shown} is damaged: {index} does not have {quoted(other)} in {quoted(shard)}, which holds it."
             )
-
-
-def check_complete(folder: ModelFolder, index: str, weight_map: Mapping[str, str], found: Mapping[str, object]) -> None:
-    """Check that every tensor of the index was in its shard. Raises: UserError."""
+        found |= tensors
     if missing := weight_map.keys() - found.keys():
         first = min(missing)
         raise UserError(
             f"{folder.shown} is damaged: {quoted(first)} is not in {quoted(weight_map[first])}, where {index} has it."
         )
+    return found
 
 
 def _tensors_in(path: Path) -> dict[str, StoredTensor]:

@@ -16,7 +16,7 @@ from lab.reports.comparison.compared_run import (
     score,
     share_of,
 )
-from lab.reports.diagnosis.verdicts import PARTLY_COPIED
+from lab.reports.diagnosis.diagnosed_run import PARTLY_COPIED
 from lab.runs.run_summary import fraction_done
 
 ALIKE = 0.005

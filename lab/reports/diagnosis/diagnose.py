@@ -1,35 +1,349 @@
-"""The diagnosis of a run: the first check with a finding decides the verdict.
+"""The diagnosis of a run: its checks, each of which looks for one finding; the first with one decides the verdict.
 
 Everything follows from the run's settings, its metrics, its rollbacks and its text. Single losses are noise, so that the smoothed
 training loss and the evaluations are compared over parts of the run, and of two numbers both steps are named. Steps whose
 update was not applied, and all before the last rollback, are left out: the present weights do not come from them.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from lab.core.number_format import whole
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.progress_checks import (
-    copied,
-    differs,
-    diverged,
-    gave_up,
-    learning,
-    little_learned,
-    overfitting,
-    plateau,
-    rolled_back,
-    too_early,
-    warming_up,
+from lab.core.number_format import count, fixed, significant, whole
+from lab.data.statistics.copied_share import copied_in_words
+from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER
+from lab.reports.diagnosis.diagnosed_run import (
+    FEW_STEPS,
+    NEAR,
+    RISE,
+    TREND_SHARE,
+    DiagnosedRun,
+    Diagnosis,
+    Evaluation,
+    Verdict,
+    from_to,
+    rollbacks_in_words,
+    short_lr,
+    step_in_words,
 )
-from lab.reports.diagnosis.verdicts import Diagnosis
-from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
-from lab.runs.run_schema import Event, RunConfig, Status
+from models.parameter_count import parameter_count
 
-if TYPE_CHECKING:
-    from lab.runs.loss_history import LossHistory
+RISING_EVALUATIONS = 3
+"""Evaluations in a row above the lowest validation loss that count as a rise: one or two are noise."""
+ABOVE_UNIFORM = 0.05
+"""Excess of a diverged smoothed loss over the uniform baseline, as a fraction."""
+FEWEST_STEPS = 20
+"""Fewest steps to judge by."""
+FEWEST_EVALUATIONS = 3
+STEPS_WITHOUT_EVALUATIONS = 50
+"""Fewest steps of a plateau with fewer evaluations than that."""
+STANDS_STILL = 0.01
+"""Least fall of a loss over the trend, as a fraction; less is a plateau."""
+TOKENS_PER_ENTRY = 20
+"""Fewest training tokens per vocabulary entry: with less, most entries occur only a few times."""
+GAP = 0.1
+"""Excess of the validation loss over the training loss of the same step that shows memorization, as a fraction."""
+NEAR_SOURCE = 0.05
+"""Excess of a loss over the entropy of the source that counts as about it, as a fraction."""
+FAR = 5.0
+"""Factor between a peak learning rate and the default from which on it counts as far."""
+HIGH_DROPOUT = 0.5
+DECAYED = 0.3
+"""Fraction of the peak below which the learning rate itself slows training."""
+FIRST_EPOCH_GAP = 0.2
+"""Excess of the validation loss in the first epoch, where all text is new, that is not overfitting but another kind of text."""
+DIVERGENCE, DIVERGENCE_TOKENS = 0.15, 4000
+"""Nats per token by which the token frequencies of the two parts differ, in a validation part of at least so many tokens. The
+tenths of one book are below 0.1, two languages above 0.2."""
+COPIED = 0.5
+"""Fraction of the validation text found verbatim in the training text from which on its loss does not measure new text. Where the
+entropy of the source is known the text was generated: passages recur because the source repeats itself, and the loss is held to
+that entropy."""
+
+
+def copied(run: DiagnosedRun) -> Diagnosis | None:
+    """A validation part that mostly occurs in the training part."""
+    found, held = run.copied, run.config.data.holdout
+    if found is None or found.share < COPIED or run.config.data.entropy_bits_per_byte is not None:
+        return None
+    evidence = f"{copied_in_words(found)}, so its loss does not measure new text; {run.trend_in_words()}"
+    advice = "Give another text for validation" if held.source else "Remove the repetitions from the text"
+    return Diagnosis("validation text copied", evidence, f"{advice}, and start a new run.")
+
+
+def differs(run: DiagnosedRun) -> Diagnosis | None:
+    """A validation part unlike the training part, such as the end of a text that was joined from several."""
+    if not run.evaluations:
+        return None
+    last = run.evaluations[-1]
+    beside = run.smoothed_at(last.step)
+    if beside is None or abs(last.loss - beside) <= GAP * beside:
+        return None
+    text = run.entropy.validation if run.entropy else None
+    if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
+        evidence = (
+            f"the token frequencies of the training part predict the validation part at {fixed(text.unigram_loss, 2)} nats per "
+            f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_in_words(last.step)} the validation loss "
+            f"is {fixed(last.loss, 2)} and the training loss {fixed(beside, 2)}."
+        )
+    elif (first := _first_epoch(run)) and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
+        evidence = (
+            f"at step {step_in_words(first[0].step)}, in the first epoch, when all text is new, the validation loss is "
+            f"{fixed(first[0].loss, 2)} nats per token and the training loss {fixed(first[1], 2)}."
+        )
+    else:
+        return None
+    held = run.config.data.holdout
+    advice = f"The validation part is {held.in_words}: choose another"
+    if not held.source and held.seed is None:
+        advice = "The validation part is the end of the text: mix the parts, or hold out blocks from all over it (--split-seed)"
+    advice += ", and start a new run."
+    return Diagnosis("validation text differs", evidence, advice)
+
+
+def _first_epoch(run: DiagnosedRun) -> tuple[Evaluation, float] | None:
+    """The last evaluation of the first epoch, and the smoothed training loss of its step."""
+    data, train, context = run.config.data, run.config.train, run.config.model.context
+    windows = max(1, (data.split - 1) // context - 1)
+    end = windows / train.batch
+    found = [evaluation for evaluation in run.evaluations if FEWEST_STEPS <= evaluation.step <= end]
+    beside = run.smoothed_at(found[-1].step) if found else None
+    return None if beside is None else (found[-1], beside)
+
+
+MORE_STEPS = "A run with more steps would tell more."
+
+
+def warming_up(run: DiagnosedRun) -> Diagnosis | None:
+    last, train = run.history.last_training, run.config.train
+    if last is None or last.lr is None:
+        return None
+    if train.steps is not None:
+        end = train.warmup * train.steps
+        over, until = last.step >= end, f"until step {whole(round(end))}"
+    else:
+        end = train.warmup * (train.minutes or 0.0) * 60
+        over, until = last.seconds >= end, f"over the first {end:.0f} seconds"
+    if over:
+        return None
+    halved = f" ({train.lr:g} was set; {rollbacks_in_words(len(run.rollbacks))})" if run.rollbacks else ""
+    if run.phase not in ACTIVE:
+        evidence = (
+            f"the run ended at step {whole(last.step)} with a learning rate of {significant(last.lr, 2)}, which was to rise to "
+            f"{short_lr(run.peak_lr)} {until}{halved}."
+        )
+        return Diagnosis("too early to tell", evidence, "The loss says little before then.")
+    evidence = (
+        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises to {short_lr(run.peak_lr)} "
+        f"{until}{halved}."
+    )
+    return Diagnosis("warming up", evidence, "The loss says little before then.")
+
+
+def rolled_back(run: DiagnosedRun) -> Diagnosis | None:
+    if not run.rollbacks or run.last_step - run.start >= FEWEST_STEPS:
+        return None
+    number = len(run.rollbacks)
+    ordinal = {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
+    evidence = (
+        f"at step {whole(run.start)} the trainer rolled back to earlier weights and halved the learning rate, for the "
+        f"{ordinal} time: {run.config.train.lr:g} was set, and its peak is now "
+        f"{significant(run.peak_lr, 2)}."
+    )
+    return Diagnosis("rolled back", evidence, f"The loss says little in the first {FEWEST_STEPS} steps after that.")
+
+
+def too_early(run: DiagnosedRun) -> Diagnosis | None:
+    if len(run.steps) and run.steps[-1] - run.start >= FEWEST_STEPS:
+        return None
+    taken = run.last_step - run.start
+    loss = f" with a training loss of {fixed(run.loss, 2)} nats per token" if len(run.steps) else ""
+    steps = f"{whole(taken)} step{'s' if taken > 1 else ''}"
+    if run.phase == "finished":
+        return Diagnosis("too short to say", f"{steps}{loss}.", MORE_STEPS)
+    return Diagnosis("too early to tell", f"{steps} so far{loss}.")
+
+
+def overfitting(run: DiagnosedRun) -> Diagnosis | None:
+    """Overfitting; for a text far too small for the model, the verdict is about the text."""
+    if not run.evaluations:
+        return None
+    best, last = min(run.evaluations, key=lambda evaluation: evaluation.loss), run.evaluations[-1]
+    since = sum(evaluation.step > best.step for evaluation in run.evaluations)
+    then, beside = run.smoothed_at(best.step), run.smoothed_at(last.step)
+    if then is None or beside is None or last.loss <= beside * (1 + GAP):
+        return None
+    overfits = since >= RISING_EVALUATIONS and last.loss > best.loss * (1 + RISE) and beside < then * (1 - STANDS_STILL)
+    kept = f"The weights of step {step_in_words(best.step)} are kept as the best"
+    tokens, parameters, vocabulary = run.config.data.split, parameter_count(run.config.model), run.config.model.vocab_size
+    smaller = f"at {fixed(tokens / vocabulary, 1)} training tokens per entry, a smaller vocabulary"
+    remedies = [smaller] if run.config.tokenizer.kind != "bytes" and tokens < TOKENS_PER_ENTRY * vocabulary else []
+    if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
+        epoch = run.history.last_evaluation.epoch if run.history.last_evaluation else 0.0
+        times = fixed(epoch, 1) if epoch < 10 else whole(round(epoch))
+        evidence = (
+            f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {times} times; at step "
+            f"{step_in_words(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
+        )
+        longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
+        advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
+        return Diagnosis("text too small", evidence, f"{kept}; {advice}" if overfits else advice[0].upper() + advice[1:])
+    if not overfits:
+        return None
+    evidence = (
+        f"from step {step_in_words(best.step)} to {step_in_words(last.step)} the training loss fell {from_to(then, beside)} "
+        f"while the validation loss rose {from_to(best.loss, last.loss)}, over {since} evaluations."
+    )
+    if run.phase in ("training", "paused"):
+        kept += ", so that the run can be stopped, as --patience 3 does"
+    advice = f"{kept}; {_either(['a longer text', 'a smaller model', 'more dropout', *remedies])} may help."
+    return Diagnosis("overfitting", evidence, advice)
+
+
+def _either(choices: list[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def gave_up(run: DiagnosedRun) -> Diagnosis | None:
+    """Diverged: the run ended with a loss that is NaN or infinite, or its trainer gave up."""
+    latest = run.history.latest
+    assert latest is not None
+    at = whole(latest.step)
+    if run.phase == "failed" and run.bad_steps and run.bad_steps[-1] == latest.step:
+        loss = "is NaN or infinite" if latest.loss is None else f"is {fixed(latest.loss, 2)}"
+        evidence = f"the loss of step {at} {loss}, and the trainer gave up after {rollbacks_in_words(len(run.rollbacks))}."
+        return Diagnosis("diverged", evidence, run.lower_lr_advice())
+    recovers = run.phase in ACTIVE  # the trainer does not apply such a step, and rolls back after three
+    if latest.loss is None and latest.lr is not None and not recovers:
+        return Diagnosis("diverged", f"at step {at} the loss is NaN or infinite.", run.lower_lr_advice())
+    return None
+
+
+def diverged(run: DiagnosedRun) -> Diagnosis | None:
+    """Diverged: the smoothed loss is out of bounds, after enough steps that this is no accident of the beginning."""
+    if len(run.steps) < FEW_STEPS or run.steps[-1] - run.start < FEWEST_STEPS:
+        return None
+    now = run.recent_loss
+    if now > run.uniform_baseline * (1 + ABOVE_UNIFORM):
+        evidence = (
+            f"at step {step_in_words(run.steps[-1])} the smoothed training loss is {fixed(now, 2)} nats per token, above "
+            f"the uniform baseline ({fixed(run.uniform_baseline, 2)})."
+        )
+        return Diagnosis("diverged", evidence, run.lower_lr_advice())
+    if lowest := run.lowest_before_rise():
+        evidence = (
+            f"the smoothed training loss had fallen to {fixed(lowest[0], 2)} at step {step_in_words(lowest[1])} and is "
+            f"{fixed(now, 2)} at step {step_in_words(run.steps[-1])}."
+        )
+        return Diagnosis("diverged", evidence, run.lower_lr_advice())
+    return None
+
+
+STILL_FALLING = "It ended while its loss was still falling: a run with more steps may well go lower."
+
+
+def plateau(run: DiagnosedRun) -> Diagnosis | None:
+    """Plateau: neither loss has fallen recently."""
+    steps, found = run.steps[-1] - run.steps[run.trend_start], run.trend_evaluations
+    evaluated = len(found) > FEWEST_EVALUATIONS
+    if steps < (FEWEST_STEPS if evaluated else STEPS_WITHOUT_EVALUATIONS) or run.relative_fall() > STANDS_STILL:
+        return None
+    if evaluated:
+        before, now = run.lowest_ends()
+        if before.loss - now.loss > STANDS_STILL * now.loss:
+            return None
+    evidence = f"{run.trend_in_words(lowest=evaluated).rstrip('.')}{_level(run)}."
+    return Diagnosis("plateau", evidence, _far_settings(run) or _near_source(run) or _plateau_advice(run))
+
+
+def _level(run: DiagnosedRun) -> str:
+    """The baseline or entropy that a loss at a plateau is near to or above, as the end of a sentence."""
+    if _near_source(run):
+        return ""
+    text, now = run.entropy, run.loss
+    if now >= run.uniform_baseline * (1 - NEAR):
+        words = f"about the uniform baseline ({fixed(run.uniform_baseline, 2)})"
+    elif text is None:
+        return ""
+    elif now > text.unigram * (1 + NEAR):
+        words = f"above the unigram entropy of the training text ({fixed(text.unigram, 2)})"
+    elif now > text.bigram * (1 + NEAR):
+        words = f"above the bigram entropy of the training text ({fixed(text.bigram, 2)})"
+    elif now > text.bigram * (1 - NEAR):
+        return f"; the loss is about the bigram entropy of the training text ({fixed(text.bigram, 2)})"
+    else:
+        return ""
+    return f"; the loss is {words}, so it is not the limit of the text"
+
+
+def _near_source(run: DiagnosedRun) -> str:
+    """A sentence if the validation loss is near the known entropy of the source."""
+    last, source = run.history.last_evaluation, run.config.data.entropy_bits_per_byte
+    if last is None or last.bits_per_byte is None or source is None or last.bits_per_byte > source * (1 + NEAR_SOURCE):
+        return ""
+    here = fixed(last.bits_per_byte, 3)
+    return f"At {here} bits per byte it is near the entropy of the source ({fixed(source, 3)}), the least possible on average."
+
+
+def _far_settings(run: DiagnosedRun) -> str:
+    """Advice about a learning rate far from the default, or a high dropout; empty if there is neither."""
+    default = f"the default of {short_lr(run.default_lr)}"
+    if run.peak_lr > FAR * run.default_lr:
+        return f"A learning rate of {run.lr_in_words()} is far above {default}; a new run with that may go lower."
+    if run.peak_lr < run.default_lr / FAR:
+        return f"A learning rate of {run.lr_in_words()} is far below {default}; a new run with that may go lower."
+    if (dropout := run.config.model.dropout) >= HIGH_DROPOUT:
+        return f"A dropout of {dropout:g} is high, and the training loss is measured with it; a new run with less may go lower."
+    return ""
+
+
+def _plateau_advice(run: DiagnosedRun) -> str:
+    """Advice at a plateau of a run whose settings are near the defaults."""
+    last, text = run.history.last_training, run.entropy
+    if text is not None and abs(run.loss - text.bigram) <= NEAR * text.bigram:
+        return "If the next token depends on more than one before it, more steps, a larger model or a longer context may help."
+    if last is not None and last.lr is not None and last.lr < DECAYED * run.peak_lr:
+        return (
+            f"The learning rate has fallen to {significant(last.lr, 2)}, so that steps change little now; more steps, a larger "
+            "model or a longer context may help."
+        )
+    return "More steps change little; a larger model or a longer context may help."
+
+
+def little_learned(run: DiagnosedRun) -> Diagnosis | None:
+    """A loss about or above that of guessing or of token frequencies alone, where no plateau was found: nothing or little learned
+    where the settings explain it, else too few steps, as for any trend of less than `FEW_STEPS`. A run that goes on may learn.
+    """
+    level, measured, falls = run.level, run.measured, run.relative_fall() > STANDS_STILL
+    ended = run.phase == "finished"
+    if (level is None or (run.phase in ACTIVE and falls)) and not (ended and run.last_step * TREND_SHARE < FEW_STEPS):
+        return None
+    if level and measured and measured.step < run.last_step and run.loss < level.loss * (1 - NEAR):
+        return None  # the evaluation is of weights that were worse
+    after = f"after {whole(run.last_step)} steps" + (f" and {rollbacks_in_words(len(run.rollbacks))}" if run.rollbacks else "")
+    loss, kind = (measured.loss, "validation") if measured else (run.loss, "training")
+    then = f" at step {step_in_words(measured.step)}" if measured and measured.step < run.last_step else ""
+    evidence = f"{after} the {kind} loss is {fixed(loss, 2)} nats per token{then}"
+    if level:
+        evidence += f", {'above' if loss > level.loss * (1 + NEAR) else 'about'} {level.name} ({fixed(level.loss, 2)})"
+    far = _far_settings(run)
+    verdict: Verdict = "too short to say" if ended else "too early to tell"
+    if level and run.phase not in ACTIVE and (level.short == "uniform" or far or run.rollbacks):
+        verdict = "nothing learned" if level.short == "uniform" else "little learned"
+    more = "" if run.phase in ACTIVE else STILL_FALLING if falls and ended else MORE_STEPS
+    return Diagnosis(verdict, f"{evidence}.", far or more)
+
+
+def learning(run: DiagnosedRun) -> Diagnosis:
+    """Learning, or learned where the run has finished: the verdict where no check has a finding."""
+    found = run.trend_evaluations
+    follows = len(found) < 2 or found[-1].loss < found[0].loss * (1 - RISE)
+    early = any(event.kind == "early_stop" for event in run.events)
+    is_over = run.phase == "finished"
+    still = is_over and run.relative_fall() > STANDS_STILL and follows and not early
+    advice = STILL_FALLING if still else ""
+    verdict: Verdict = "learned" if is_over else "learning"
+    return Diagnosis(verdict, run.trend_in_words(), _far_settings(run) or _near_source(run) or advice)
+
 
 CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (
     gave_up,
@@ -46,25 +360,8 @@ CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (
 """In the order in which they are tried; a run for which none has a finding is learning."""
 
 
-def diagnose(
-    config: RunConfig,
-    status: Status,
-    history: "LossHistory",
-    *,
-    phase: str = "",
-    entropy: TextEntropy | None = None,
-    events: Sequence[Event] = (),
-) -> Diagnosis:
-    """Diagnose a run from its curves: the first verdict of `CHECKS` that fits.
-
-    `phase` is the real one where that is not the status's: "interrupted". `entropy` is that of the run's own text, if known;
-    `events` are all of the run.
-    """
-    return diagnosis_of(DiagnosedRun(config, status, history, phase or status.phase, entropy, events))
-
-
 def diagnosis_of(run: DiagnosedRun) -> Diagnosis:
-    """The diagnosis of a run whose figures are at hand already."""
+    """The first verdict of `CHECKS` that fits."""
     if run.history.latest is None or run.history.latest.step == 0:
         return _without_losses(run)
     return next((found for check in CHECKS if (found := check(run))), None) or learning(run)

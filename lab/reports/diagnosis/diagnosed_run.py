@@ -1,18 +1,17 @@
-"""Input of the diagnosis, and its words: the curve since the last rollback, its trend, the learning rate beside the default."""
+"""Input and result of the diagnosis: a run with its curve since the last rollback and its trend, in words; a verdict."""
 
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from lab.core.number_format import fixed, significant, whole
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
 from lab.reports.baselines import Baseline
-from lab.reports.diagnosis.verdicts import BACK_UP, FEW_STEPS, NEAR, PARTLY_COPIED, TREND_SHARE
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import ACTIVE
@@ -22,6 +21,57 @@ from models.config import uniform_baseline
 if TYPE_CHECKING:
     from lab.core.float_columns import Column, Floats
     from lab.runs.loss_history import LossHistory
+
+
+RISE = 0.005
+"""Least rise of the validation loss, as a fraction."""
+BACK_UP = 0.25
+"""Excess of a diverged smoothed training loss over its own lowest, as a fraction."""
+TREND_SHARE = 0.25
+"""Last fraction of the steps, over which the trend is measured."""
+FEW_STEPS = 10
+"""Losses whose mean or median no single odd batch decides."""
+NEAR = 0.02
+"""Excess of a loss that counts as about an entropy, as a fraction."""
+PARTLY_COPIED = 0.1
+"""Fraction of the validation text found verbatim in the training text from which on its loss does not say that the model overfits
+as little on new text."""
+
+
+Verdict = Literal[
+    "waiting",
+    "losses missing",
+    "fine-tuned",
+    "imported",
+    "too early to tell",
+    "too short to say",
+    "nothing learned",
+    "little learned",
+    "warming up",
+    "rolled back",
+    "learning",
+    "learned",
+    "overfitting",
+    "text too small",
+    "validation text differs",
+    "validation text copied",
+    "plateau",
+    "diverged",
+]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A verdict, the numbers that it rests on, and what to do; `advice` may be empty."""
+
+    verdict: Verdict
+    evidence: str
+    advice: str = ""
+
+    @property
+    def sentences(self) -> str:
+        """All of it, the verdict first."""
+        return " ".join(part for part in (f"{self.verdict.capitalize()}: {self.evidence}", self.advice) if part)
 
 
 @dataclass(frozen=True)
@@ -43,10 +93,6 @@ def short_lr(lr: float) -> str:
 
 def rollbacks_in_words(number: int) -> str:
     return f"{number or 'no'} rollback{'' if number == 1 else 's'}"
-
-
-def ordinal(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
 
 
 def from_to(before: float, now: float) -> str:
@@ -73,10 +119,6 @@ def moved_at(first: Evaluation, last: Evaluation, verb: str) -> str:
     decimals = next((number for number in (2, 3) if fixed(first.loss, number) != fixed(last.loss, number)), 4)
     before, now = (f"{fixed(each.loss, decimals)} (step {step_in_words(each.step)})" for each in (first, last))
     return f"{verb}from {before} to {now}"
-
-
-def times_in_words(epochs: float) -> str:
-    return f"{fixed(epochs, 1) if epochs < 10 else whole(round(epochs))} times"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lab.core.out_of_memory import free_memory, is_out_of_memory
+from lab.core.errors import free_memory, is_out_of_memory
 from lab.planning.device import ROLLBACK_COPIES
 from lab.training.acceleration.compilation import is_compiled
 from lab.training.gradient_accumulation import GradientAccumulator

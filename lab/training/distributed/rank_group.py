@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
-from lab.core.errors import UserError
-from lab.core.out_of_memory import is_out_of_memory
+from lab.core.errors import UserError, is_out_of_memory
 from lab.planning.device import choose_device
 from lab.training.distributed.orders import Kind, Order, order_of
 from lab.training.distributed.rank_environment import RankEnvironment

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from lab.core.out_of_memory import free_memory, is_out_of_memory
+from lab.core.errors import free_memory, is_out_of_memory
 from lab.data.data_order import ValidationWindows, counted_targets
 from lab.data.token_file import Ids, TokenFile, count_bytes
 from lab.data.train_val_split import FINAL_BYTES, Ranges

@@ -10,7 +10,8 @@ from lab.posttraining.posttraining_views import MOST_ROWS, comparison_view, pair
 from lab.posttraining.progress_log import MODELS, Evaluation, Line, Model, Round, SftStep, Started
 from lab.posttraining.question_pairs import PairSource
 from lab.posttraining.settings import PosttrainSettings
-from lab.reports.diagnosis.diagnose import diagnose
+from lab.reports.diagnosis.diagnose import diagnosis_of
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
@@ -162,8 +163,8 @@ def test_a_fine_tuned_run_without_losses_is_no_damaged_one() -> None:
     tuning = TuningConfig(base="demo", base_step=6000, base_sha256="", method="rl", pairs=400, rounds=70, beta=0.2)
     status = Status(phase="finished", step=195)
     plain, tuned = config, msgspec.structs.replace(config, tuning=tuning)
-    assert diagnose(plain, status, LossHistory()).verdict == "losses missing"
-    assert diagnose(tuned, status, LossHistory()).verdict == "fine-tuned"
+    for each, verdict in ((plain, "losses missing"), (tuned, "fine-tuned")):
+        assert diagnosis_of(DiagnosedRun(each, status, LossHistory(), status.phase, None, ())).verdict == verdict
     assert "No step" not in run_sentence(tuned, status, LossHistory())
     assert tuned_in_words(tuning) == (
         "Fine-tuned from demo (step 6000) on 400 questions with answers, then 70 rounds of reinforcement learning with the KL "

@@ -7,8 +7,7 @@ from pathlib import Path
 import msgspec
 
 from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status

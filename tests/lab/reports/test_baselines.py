@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-import lab.reports.bigram_counts
 import lab.reports.text_entropy
 from lab.reports.baselines import baselines, bigram_in_words, bytes_per_token
-from lab.reports.bigram_counts import BigramCounts
-from lab.reports.text_entropy import TextEntropy, ValidationText, run_entropy, text_entropy
+from lab.reports.text_entropy import BigramCounts, TextEntropy, ValidationText, run_entropy, text_entropy
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
@@ -106,7 +104,7 @@ def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
 def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
     counted = text_entropy(ids[:4000], ids[4000:], 300)
-    monkeypatch.setattr(lab.reports.bigram_counts, "MOST_COUNTERS", 0)
+    monkeypatch.setattr(lab.reports.text_entropy, "MOST_COUNTERS", 0)
     assert text_entropy(ids[:4000], ids[4000:], 300) == counted
 
 

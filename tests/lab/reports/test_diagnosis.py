@@ -10,8 +10,7 @@ from msgspec.structs import replace
 
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
 from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
 from lab.reports.verdict_line import verdict_line
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import StartConfig

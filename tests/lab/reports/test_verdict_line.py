@@ -7,8 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
 from lab.reports.text_entropy import TextEntropy, ValidationText
 from lab.reports.verdict_line import TONES, VerdictLine, verdict_line
 from lab.runs.origin import CopiedShare

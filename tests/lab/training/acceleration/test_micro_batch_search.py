@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lab.core.out_of_memory import is_out_of_memory
+from lab.core.errors import is_out_of_memory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training import training_loop
