@@ -62,7 +62,7 @@ def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed
     else:
         assert index is not None, "one of the two is there"
 
-        def load(path: Path, shard: str) -> dict[str, Tensor]:
+        def load(path: Path, shard: str) -> "dict[str, Tensor]":
             nonlocal room
             tensors = _load(path, f"{folder.shown}/{shard}", room)
             room -= path.stat().st_size
