@@ -31,19 +31,13 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
-def _has_folder() -> bool:
-    """False if the folder that this process is in was removed: PyTorch does not load there, and a path leads nowhere."""
+def _main(arguments: list[str]) -> int:
     try:
         os.getcwd()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _main(arguments: list[str]) -> int:
-    if not _has_folder() and not {"-h", "--help", "--version"} & set(arguments):
-        print("llmlab: the folder that you are in is no longer there; go to another one with cd.", file=sys.stderr)
-        return 2
+    except FileNotFoundError:  # PyTorch does not load there, and a path leads nowhere
+        if not {"-h", "--help", "--version"} & set(arguments):
+            print("llmlab: the folder that you are in is no longer there; go to another one with cd.", file=sys.stderr)
+            return 2
     if arguments:
         from lab.cli.command_registry import run
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,9 +19,6 @@ from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
 from lab.runs.run_summary import fraction_done, time_left
 from lab.runs.unresponsive_trainer import unresponsive_reason
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 POLL_SECONDS = 0.2
 
@@ -128,33 +125,29 @@ def _follow_with_a_bar(followed: FollowedRun) -> None:
     columns = ("{task.fields[steps]}", "{task.fields[loss]}", "{task.fields[speed]}", "{task.fields[left]}")
     texts = [TextColumn(text, markup=False) for text in columns]
     console = Console(file=own_sequences(sys.stdout))
-    with Progress(texts[0], BarColumn(bar_width=None), *texts[1:], expand=True, console=console) as bar:
-        _run_the_bar(followed, bar)
-
-
-def _run_the_bar(followed: FollowedRun, bar: "Progress") -> None:
     steps = followed.run.config.train.steps
-    task = bar.add_task(followed.run.name, total=1.0, steps="", loss="", speed="", left="")
-    while True:
-        ended = followed.ended()
-        followed.read()
-        for line in followed.new_messages():
-            bar.console.print(visible(line), markup=False, highlight=False)
-        training, evaluation = followed.history.last_training, followed.history.last_evaluation
-        losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
-        left = followed.seconds_left()
-        phase = followed.status.phase
-        bar.update(
-            task,
-            completed=fraction_done(followed.run.config, followed.status),
-            steps=f"{followed.status.step}/{steps}" if steps else f"step {followed.status.step}",
-            loss="  ".join(f"{name} {number_format.fixed(value)}" for name, value in losses if value is not None),
-            speed=number_format.speed(training.tokens_per_second) if training and training.tokens_per_second else "",
-            left=phase if phase != "training" else "" if left is None else f"{number_format.duration(left)} left",
-        )
-        if ended:
-            return
-        time.sleep(POLL_SECONDS)
+    with Progress(texts[0], BarColumn(bar_width=None), *texts[1:], expand=True, console=console) as bar:
+        task = bar.add_task(followed.run.name, total=1.0, steps="", loss="", speed="", left="")
+        while True:
+            ended = followed.ended()
+            followed.read()
+            for line in followed.new_messages():
+                bar.console.print(visible(line), markup=False, highlight=False)
+            training, evaluation = followed.history.last_training, followed.history.last_evaluation
+            losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
+            left = followed.seconds_left()
+            phase = followed.status.phase
+            bar.update(
+                task,
+                completed=fraction_done(followed.run.config, followed.status),
+                steps=f"{followed.status.step}/{steps}" if steps else f"step {followed.status.step}",
+                loss="  ".join(f"{name} {number_format.fixed(value)}" for name, value in losses if value is not None),
+                speed=number_format.speed(training.tokens_per_second) if training and training.tokens_per_second else "",
+                left=phase if phase != "training" else "" if left is None else f"{number_format.duration(left)} left",
+            )
+            if ended:
+                return
+            time.sleep(POLL_SECONDS)
 
 
 def result_in_words(run: Run, status: Status) -> str:

@@ -114,7 +114,7 @@ def _write_json(facts: VocabularyFacts, name: str, ids: Iterator[int], found: in
         "embedding_step": distances.step if distances is not None else None,
         "found": found,
     }
-    like_never_used = facts.like_never_used
+    like_never_used, moved = facts.like_never_used, distances.moved if distances is not None else None
 
     def token(id: int) -> str:
         tokenizer = index.tokenizer
@@ -131,7 +131,7 @@ def _write_json(facts: VocabularyFacts, name: str, ids: Iterator[int], found: in
                 "unreachable": bool(index.unreachable[id]),
                 "embedding_like_never_used": bool(like_never_used[id]) if distances is not None else None,
                 "embedding_distance_to_mean": float(distances.to_mean[id]) if distances is not None else None,
-                "embedding_moved_since_init": _at(distances.moved, id) if distances is not None else None,
+                "embedding_moved_since_init": float(moved[id]) if moved is not None else None,
             }
         )
 
@@ -142,7 +142,3 @@ def _write_json(facts: VocabularyFacts, name: str, ids: Iterator[int], found: in
         separator = ",\n"
     click.echo("\n]}")
     sys.stdout.flush()
-
-
-def _at(values: object, id: int) -> float | None:
-    return None if values is None else float(values[id])  # type: ignore[index]

@@ -22,8 +22,6 @@ FARTHEST = 0.80
 NEGATIVE_HUE, POSITIVE_HUE = 250.0, 40.0
 """Blue and orange-red: no kind of colour blindness takes one for the other."""
 DIVERGING_CHROMA = 0.15
-LEAST_CONTRAST = 4.5
-"""Least contrast of text by WCAG 2.1, success criterion 1.4.3."""
 BLACK: RGB = (0, 0, 0)
 WHITE: RGB = (255, 255, 255)
 
@@ -44,7 +42,7 @@ def colour(scale: Scale, value: float, dark: bool = True) -> RGB:
 
 
 def ink_on(paper: RGB) -> RGB:
-    """Black or white, whichever contrasts more with `paper`: at least 4.58, which is the square root of 21."""
+    """Black or white, whichever contrasts more with `paper`: at least 4.58 (√21), where WCAG 2.1 (1.4.3) asks for 4.5."""
     return max((BLACK, WHITE), key=lambda ink: contrast(ink, paper))
 
 

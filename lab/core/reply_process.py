@@ -88,8 +88,12 @@ async def ask_process(
                 on_words(reply.words)
         said = (await process.stderr.read()).decode(errors="replace")
         code = await process.wait()
-        if (number := _ended_by(code)) is not None:
-            raise UserError(f"The {work} ended before it was done{_cause(number)}.")
+        number = -code if code < 0 else code - 128  # of the signal that ended it, itself or by way of its handler
+        if number in set(signal.Signals):
+            # Where memory runs out the kernel sends SIGKILL.
+            is_kill = number == getattr(signal, "SIGKILL", None)
+            cause = ", perhaps for lack of memory" if is_kill else f" ({signal.Signals(number).name})"
+            raise UserError(f"The {work} ended before it was done{cause}.")
         raise RuntimeError(f"{module} ended early, with exit code {code}: {said}")
     finally:
         with contextlib.suppress(ProcessLookupError, TimeoutError):
@@ -100,18 +104,6 @@ async def ask_process(
             process.kill()
         process.stdin.close()
         await process.wait()
-
-
-def _ended_by(code: int) -> int | None:
-    """The number of the signal that ended a process with this exit code, itself or by way of its handler; None if none did."""
-    number = -code if code < 0 else code - 128
-    return number if number in set(signal.Signals) else None
-
-
-def _cause(number: int) -> str:
-    # Where memory runs out the kernel sends SIGKILL.
-    is_kill = number == getattr(signal, "SIGKILL", None)
-    return ", perhaps for lack of memory" if is_kill else f" ({signal.Signals(number).name})"
 
 
 def answer(request_type: type[Q], work: Callable[[Q, Progress], Reply]) -> None:

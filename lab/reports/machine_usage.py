@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,14 +105,6 @@ class NvidiaGpu:
             return None, None
 
 
-def _processes(nvml: Any, handle: Any) -> set[int]:
-    """Ids of the processes that compute on a card; none where the driver does not tell, as in some containers."""
-    try:
-        return {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)}
-    except nvml.NVMLError:
-        return set()
-
-
 def trainer_gpu(status: Status) -> NvidiaGpu | None:
     """The trainer's GPU: the one that lists its process, else the device's index among CUDA_VISIBLE_DEVICES.
 
@@ -125,8 +118,9 @@ def trainer_gpu(status: Status) -> NvidiaGpu | None:
         nvml.nvmlInit()
         handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
         for handle in handles:
-            if status.pid in _processes(nvml, handle):
-                return NvidiaGpu(nvml, handle)
+            with suppress(nvml.NVMLError):  # some containers' drivers do not list processes
+                if any(process.pid == status.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)):
+                    return NvidiaGpu(nvml, handle)
         number = int(status.device.partition(":")[2] or 0)
         shown = [int(part) for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip().isdecimal()]
         number = shown[number] if number < len(shown) else number

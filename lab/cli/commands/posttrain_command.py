@@ -14,7 +14,6 @@ from lab.core.limits import Limit
 
 if TYPE_CHECKING:
     from lab.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory
-    from lab.posttraining.progress_log import Round
 
 POLL_SECONDS = 0.2
 STEPS_A_LINE, ROUNDS_A_LINE = 25, 5
@@ -88,6 +87,8 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
 
 def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
     """Read on until the process has ended, with a line now and then."""
+    from lab.posttraining.posttraining_views import NAMES, shown_answer
+
     steps = rounds = 0
     while True:
         follower.read()
@@ -98,24 +99,18 @@ def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
                 click.echo(f"SFT step {step.step}/{step.steps}  loss {number_format.fixed(step.loss)}")
         for line in () if is_quiet else reinforced[rounds:]:
             if line.round % ROUNDS_A_LINE == 1 or line.round == line.rounds:
-                click.echo(_round_line(line))
+                words = (
+                    f"{NAMES[line.model]} {line.round}/{line.rounds}",
+                    f"reward {number_format.probability(line.reward, 0)}",
+                    f"exact {number_format.probability(line.exact, 0)}",
+                    f"KL {number_format.fixed(line.kl, 2)}",
+                    f"{line.question} {shown_answer(line.answer)}",
+                )
+                click.echo("  ".join(words))
         steps, rounds = len(history.sft), len(reinforced)
         if not follower.is_running:
             return
         time.sleep(POLL_SECONDS)
-
-
-def _round_line(line: "Round") -> str:
-    from lab.posttraining.posttraining_views import NAMES, shown_answer
-
-    words = (
-        f"{NAMES[line.model]} {line.round}/{line.rounds}",
-        f"reward {number_format.probability(line.reward, 0)}",
-        f"exact {number_format.probability(line.exact, 0)}",
-        f"KL {number_format.fixed(line.kl, 2)}",
-        f"{line.question} {shown_answer(line.answer)}",
-    )
-    return "  ".join(words)
 
 
 def result(history: "PosttrainingHistory") -> dict[str, Any]:

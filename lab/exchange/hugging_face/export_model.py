@@ -4,7 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from lab.core.atomic_io import holds_run, os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
@@ -22,9 +22,6 @@ from lab.runs.run_schema import RunConfig
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT, TokenizerError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 """Splits text by GPT-2's pattern and writes its bytes as characters; in decoding the reverse."""
@@ -119,15 +116,21 @@ def export_model(run: Run, target: Path, dtype: Dtype = "fp32", checkpoint: str 
         "tokenizer.json": tokenizer_json(tokenizer),
         "tokenizer_config.json": tokenizer_config_json(tokenizer, run.config.model.context),
     }
+    import torch
+
     from lab.runs.weights_file import NotFiniteError, load_model, write_weights
+    from models.hugging_face_weights import HEAD, to_hugging_face
 
     model, step = load_model(run, checkpoint)
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    # Without the head, which is the embedding.
+    stored = {name: weight.to(kind) for name, weight in to_hugging_face(model.state_dict()).items() if name != HEAD}
     try:
         with unfinished_folder(target.parent) as folder:
             for name, content in files.items():
                 write_atomic(folder / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
             write_atomic(folder / "README.md", model_card(run, step, TORCH_NAMES[dtype]).encode("utf-8", "replace"))
-            write_weights(folder / "model.safetensors", _stored(model.state_dict(), dtype), {})
+            write_weights(folder / "model.safetensors", stored, {})
             _share(folder, like=target)
             os.rename(folder, target)
             sync_folder(target.parent)
@@ -175,16 +178,6 @@ def _share(folder: Path, like: Path) -> None:
     for path in folder.iterdir():
         path.chmod(0o666 & ~mask)
     folder.chmod(like.stat().st_mode & 0o7777 if like.exists() else 0o777 & ~mask)
-
-
-def _stored(state: "dict[str, Tensor]", dtype: Dtype) -> "dict[str, Tensor]":
-    """The tensors of model.safetensors: in Hugging Face's layout and this type, without the head, which is the embedding."""
-    import torch
-
-    from models.hugging_face_weights import HEAD, to_hugging_face
-
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
-    return {name: weight.to(kind) for name, weight in to_hugging_face(state).items() if name != HEAD}
 
 
 MARKED = re.compile(r"([\\`*_{}\[\]<>#!|~$&])")
