@@ -4,10 +4,12 @@ import io
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,12 +48,8 @@ def text(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_help(llmlab: Call, name: str) -> None:
     done = llmlab(*name.split(), "--help")
-    assert done.code == 0
+    assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"Usage: llmlab {name}".rstrip())
-    assert done.err == ""
-
-
-def test_version(llmlab: Call) -> None:
     assert llmlab("--version").out.startswith("llmlab 0.")
 
 
@@ -65,10 +63,8 @@ def test_without_a_terminal_the_lab_does_not_open() -> None:
     ("arguments", "words"),
     [
         (["frobnicate"], ["frobnicate", "llmlab --help"]),
-        (["--frobnicate"], ["--frobnicate"]),
         (["train"], ["TEXT", "llmlab train --help"]),
         (["train", "stories", "--preset", "huge"], ["--preset", "nano"]),
-        (["train", "stories", "--steps", "0"], ["--steps"]),
         (["train", "stories", "--steps", "1", "--minutes", "1"], ["--steps or --minutes"]),
         (["stop"], ["RUN"]),
         (["params", "demo", "--preset", "nano"], ["not both"]),
@@ -83,19 +79,13 @@ def test_wrong_usage_is_one_line(llmlab: Call, home: Path, arguments: list[str],
 
 
 def test_an_error_of_the_labs_own_keeps_its_traceback(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("lab.runs.find_runs.list_runs", broken)
+    monkeypatch.setattr("lab.runs.find_runs.list_runs", lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         llmlab("runs")
 
 
 def test_ctrl_c_is_quiet(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("lab.runs.find_runs.list_runs", interrupted)
+    monkeypatch.setattr("lab.runs.find_runs.list_runs", partial(signal.raise_signal, signal.SIGINT))
     done = llmlab("runs")
     assert (done.code, done.out, done.err.strip()) == (130, "", "")
 
@@ -180,42 +170,6 @@ def test_reports_at_once_have_names_of_their_own(tmp_path: Path) -> None:
         written = list(threads.map(lambda number: write_new_text(tmp_path / "r.html", str(number))[0], range(24)))
     assert len(set(written)) == 24
     assert sorted(int(path.read_text()) for path in written) == list(range(24))
-
-
-class TestTokenize:
-    def test_table(self, llmlab: Call) -> None:
-        lines = llmlab("tokenize", "The big dog ran").out.splitlines()
-        assert [line.split(maxsplit=1)[0] for line in lines[1:5]] == ["464", "1263", "3290", "4966"]
-        assert lines[2].split() == ["1263", "1008", "20", "62", "69", "67", "big"]
-        assert lines[-1].startswith("4 tokens, 15 bytes")
-
-    def test_json(self, llmlab: Call) -> None:
-        found = json.loads(llmlab("tokenize", "--tokenizer", "bytes", "é", "--json").out)
-        assert found == {
-            "tokenizer": "bytes",
-            "vocab_size": 256,
-            "special": False,
-            "tokens": [
-                {"id": 195, "bytes": "c3", "label": "\\xc3", "merge_rank": None},
-                {"id": 169, "bytes": "a9", "label": "\\xa9", "merge_rank": None},
-            ],
-            "token_count": 2,
-            "text_bytes": 2,
-            "characters": 1,
-            "bytes_per_token": 1.0,
-            "characters_per_token": 0.5,
-            "note": None,
-        }
-
-    def test_a_file_and_standard_input_are_the_same(self, llmlab: Call, text: Path) -> None:
-        from_file = llmlab("tokenize", "--file", text, "--json")
-        piped = subprocess.run([LLMLAB, "tokenize", "--json"], input=text.read_bytes(), capture_output=True, check=True)
-        assert json.loads(from_file.out) == json.loads(piped.stdout)
-        assert len(json.loads(from_file.out)["tokens"]) > 200
-
-    def test_mistakes(self, llmlab: Call, home: Path, tmp_path: Path) -> None:
-        llmlab("tokenize", "--file", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
-        llmlab("tokenize", "--tokenizer", "nosuch", "a").assert_mistake("no run called 'nosuch'")
 
 
 class TestParams:

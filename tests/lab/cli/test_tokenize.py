@@ -1,7 +1,8 @@
-"""`llmlab tokenize`: several tokenizers, special tokens, compression, and the list of a vocabulary."""
+"""`llmlab tokenize`: tokenizers side by side, special tokens, the list of a vocabulary, and merges as they are learned."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
+from lab.data.text_source import open_corpus
+from lab.data.train_val_split import split_text, training_text
 from models.tokenizers.tokenizer import Tokenizer
 from tests.fixture_types import Call
 
@@ -22,6 +25,28 @@ def text(tmp_path: Path) -> Path:
     path = tmp_path / "naive.txt"
     path.write_text("The big dog ran naïvely 🙂.\n" * 30)
     return path
+
+
+def test_table(llmlab: Call) -> None:
+    lines = llmlab("tokenize", "The big dog ran").out.splitlines()
+    assert [line.split(maxsplit=1)[0] for line in lines[1:5]] == ["464", "1263", "3290", "4966"]
+    assert lines[2].split() == ["1263", "1008", "20", "62", "69", "67", "big"]
+    assert lines[-1].startswith("4 tokens, 15 bytes")
+
+
+def test_json(llmlab: Call) -> None:
+    found = json.loads(llmlab("tokenize", "--tokenizer", "bytes", "é", "--json").out)
+    tokens = found.pop("tokens")
+    assert tokens[0] == {"id": 195, "bytes": "c3", "label": "\\xc3", "merge_rank": None}
+    sizes = {"token_count": 2, "text_bytes": 2, "characters": 1, "bytes_per_token": 1.0, "characters_per_token": 0.5}
+    assert found == {"tokenizer": "bytes", "vocab_size": 256, "special": False, "note": None} | sizes
+
+
+def test_a_file_and_standard_input_are_the_same(llmlab: Call, text: Path) -> None:
+    from_file = llmlab("tokenize", "--file", text, "--json")
+    piped = subprocess.run([LLMLAB, "tokenize", "--json"], input=text.read_bytes(), capture_output=True, check=True)
+    assert json.loads(from_file.out) == json.loads(piped.stdout)
+    assert len(json.loads(from_file.out)["tokens"]) > 200
 
 
 def test_several_tokenizers_side_by_side(llmlab: Call) -> None:
@@ -118,6 +143,7 @@ def test_mistakes(llmlab: Call, home: Path) -> None:
     llmlab("tokenize", "--vocabulary", "--tokenizer", "gpt2,bytes").assert_mistake("one tokenizer")
     llmlab("tokenize", "a", "--tokenizer", ",").assert_mistake("names none")
     llmlab("tokenize", "a", "--tokenizer", "gpt2,nosuch").assert_mistake("no run called 'nosuch'")
+    llmlab("tokenize", "--file", home / "none.txt").assert_mistake("none.txt", "does not exist")
     assert llmlab("tokenize", "", "--tokenizer", "gpt2,bytes").code == 0
 
 
@@ -180,11 +206,66 @@ def test_waiting_for_a_named_pipe_is_said(
 
 @pytest.mark.parametrize("query", ["0xzz", "0x123", "^0xe", "0xe2 8", "0X0g"])
 def test_a_search_for_bytes_that_are_none_is_a_mistake(llmlab: Call, query: str) -> None:
-    llmlab("tokenize", "--vocabulary", "--tokenizer", "bytes", "--search", query).assert_mistake("is not bytes in hexadecimal")
+    search = ("tokenize", "--vocabulary", "--tokenizer", "bytes", "--search")
+    llmlab(*search, query).assert_mistake("is not bytes in hexadecimal")
+    for other, found in (("0x41", 1), ("0x", 0), (r"\x30xzz", 0), ("#zz", 0)):
+        assert f"{found} of 256 tokens found" in llmlab(*search, other).out
 
 
-@pytest.mark.parametrize(
-    ("query", "found"), [("0x41", "1 of 256"), ("0x", "0 of 256"), (r"\x30xzz", "0 of 256"), ("#zz", "0 of 256")]
-)
-def test_other_searches_are_none(llmlab: Call, query: str, found: str) -> None:
-    assert f"{found} tokens found" in llmlab("tokenize", "--vocabulary", "--tokenizer", "bytes", "--search", query).out
+def test_the_merges_are_those_that_a_run_would_learn(llmlab: Call, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("the big dog ran, the small dog slept\n" * 30)
+    second.write_text("naïve café 🙂\n" * 9, encoding="utf-16")
+    done = llmlab("tokenize", "--learn", first, "--learn", second, "--merges", "20", "--json")
+    merges = [json.loads(line) for line in done.out.splitlines()]
+    corpus = open_corpus(f"{first}\n{second}")
+    tokenizer = Tokenizer.train(training_text(corpus, split_text(corpus), lambda _: None), 276)
+    assert [bytes.fromhex(merge["bytes"]) for merge in merges] == [tokenizer.token_bytes(id) for id in range(256, 276)]
+    assert [merge["merge"] for merge in merges] == list(range(1, 21))
+    assert [(merge["left"], merge["right"]) for merge in merges] == [tokenizer.parents(merge["id"]) for merge in merges]
+
+
+def test_lines_name_the_pair_the_tie_and_the_end(llmlab: Call, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abcabc")
+    lines = llmlab("tokenize", "--learn", text, "--merges", "9").out.splitlines()
+    assert lines[0] == "the training part of text: 5 bytes, 1 piece (words, numbers, signs), 1 of them different"
+    assert [line.split() for line in lines[-4:-1]] == [
+        ["1", "2", "3", "256", "=", "97", "+", "98", '"ab"', "=", '"a"', "+", '"b"'],
+        ["2", "1", "2", "2", "257", "=", "99", "+", "256", '"cab"', "=", '"c"', "+", '"ab"'],
+        ["3", "1", "1", "258", "=", "256", "+", "257", '"abcab"', "=", '"ab"', "+", '"cab"'],
+    ]
+    assert lines[-1] == "Every piece is one token: there is no pair left to merge."
+
+
+def test_the_text_is_cleaned_as_for_a_run(llmlab: Call, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abc\n\n\n\n\nabc\n" * 9)
+    sizes = [llmlab("tokenize", "--learn", text, "--merges", "0", *rules).out.split(",")[0] for rules in ([], ["--clean", "all"])]
+    assert sizes[0] == "the training part of text: 96 bytes"
+    assert sizes[1] != sizes[0]
+    llmlab("tokenize", "--learn", text, "--clean", "nosuch").assert_mistake("nosuch")
+
+
+def test_mistakes_of_learning(llmlab: Call, tmp_path: Path) -> None:
+    llmlab("tokenize", "--merges", "3", "text").assert_mistake("--merges is for --learn")
+    llmlab("tokenize", "--clean", "all", "text").assert_mistake("--clean is for --learn")
+    llmlab("tokenize", "--learn", "python", "text").assert_mistake("--learn takes the path of a text")
+    llmlab("tokenize", "--learn", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
+    llmlab("tokenize", "--learn", "python", "--merges", "-1").assert_mistake("at least 0")
+
+
+def test_each_merge_is_written_at_once_and_a_closed_pipe_or_ctrl_c_ends_it_quietly() -> None:
+    for end in ("closed pipe", "Ctrl-C"):
+        command = [LLMLAB, "tokenize", "--learn", "python", "--merges", "1000000", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout
+            assert process.stderr
+            assert json.loads(process.stdout.readline())["merge"] == 1
+            if end == "Ctrl-C":
+                process.send_signal(signal.SIGINT)
+                process.stdout.read()
+            else:
+                process.stdout.close()
+            assert process.stderr.read().strip() == b""
+            assert process.wait() == {"Ctrl-C": 130, "closed pipe": 1}[end]

@@ -22,103 +22,30 @@ TEXT = "TEXT"
 HUGE = ("1000000000000", "9" * 30, "1" + "0" * 400, "9" * 5000)
 NO_NUMBERS = ("", " ", "x", "nan", "inf", "-inf", "1e300", "0x10", "1,5", "½", "-1", "1\n2", "\x1b[2J", "\udce9")
 
-WHOLE = ("steps", "vocab", "layers", "heads", "width", "context", "batch", "accumulate", "threads", "eval-every", "patience")
-REAL = ("minutes", "lr", "dropout")
-CHOICES = ("preset", "tokenizer", "optimizer", "schedule", "precision", "attention", "device")
 NAMES = (
-    "",
-    " ",
-    ".",
-    "..",
-    "a/b",
-    "/",
-    "-x",
-    ".x",
-    "a\nb",
-    "a\x1b[2Jb",
-    "\udce9",
-    "a\\b",
-    "n" * 101,
-    "n" * 9000,
-    "漢" * 100,
-    "a:b",
-    "‮x",
+    *("", " ", ".", "..", "a/b", "/", "-x", ".x", "a\nb", "a\x1b[2Jb", "\udce9", "a\\b", "a:b", "‮x"),
+    *("n" * 101, "n" * 9000, "漢" * 100),
 )
 """That no run can have."""
-NO_RUNS = (
-    *NAMES[:1],
-    "nothing",
-    "/nowhere/at/all",
-    "~nobody",
-    "~nobody/x",
-    "a\0b",
-    "\udce9",
-    "n" * 9000,
-    "a/" * 3000,
-    "\x1b[2J",
-    "‮x",
+NO_RUNS = ("", "nothing", "/nowhere/at/all", "~nobody", "~nobody/x", "a\0b", "\udce9", "n" * 9000, "a/" * 3000, "\x1b[2J", "‮x")
+NO_TEXTS = (
+    *("", "/dev", "/proc", "*.nothing", "nothing/**", "[", "\n", "/dev/null", "nothing.txt", "a\0b", "\udce9", "~nobody/x"),
+    *("n" * 9000, "a/" * 3000, "\x1b[2J", "stories:0MB", "stories:101GB", "stories:" + "9" * 400),
 )
 
-
-def cases() -> Iterator[tuple[str, ...]]:
-    """The command lines."""
-    for name in WHOLE:
-        for value in (*HUGE, *NO_NUMBERS, "0", "1.5"):
-            yield "train", TEXT, f"--{name}={value}"
-    for name in REAL:
-        for value in (*HUGE, *(value for value in NO_NUMBERS if value)):
-            yield "train", TEXT, f"--{name}={value}"
-    for value in ("9" * 30, "-1", "1.5", "x", "9" * 5000):
-        yield "train", TEXT, f"--seed={value}"
-    for name in CHOICES:
-        for value in ("", "x", "CPU\n", "\x1b[2J", "n" * 9000):
-            yield "train", TEXT, f"--{name}={value}"
-    for value in NAMES:
-        yield "train", TEXT, f"--name={value}"
-    for value in ("", "klingon", "utf-16", "ascii\n", "rot13", "\udce9", "n" * 9000):
-        yield "train", TEXT, f"--encoding={value}"
-    for text in (
-        "",
-        "/dev",
-        "/proc",
-        "*.nothing",
-        "nothing/**",
-        "[",
-        "\n",
-        "/dev/null",
-        "nothing.txt",
-        "a\0b",
-        "\udce9",
-        "n" * 9000,
-        "~nobody/x",
-        "stories:0MB",
-        "stories:101GB",
-        "stories:" + "9" * 400,
-        "a/" * 3000,
-        "\x1b[2J",
-    ):
-        yield "train", text
-        yield "tokenize", "--tokenizer", "bytes", "--file", text
-    yield "train", TEXT, "nothing.txt"
-    yield "train", TEXT, "/dev/zero", TEXT
-    yield "train", TEXT, "--steps=1", "--minutes=1"
-    yield "train", TEXT, "--width=130", "--heads=4"
-    yield "train", TEXT, "--width=65536", "--layers=1024"
-    yield "train", TEXT, "--batch=4", "--accumulate=5"
-    yield "train", TEXT, "--tokenizer=bytes", "--vocab=300"
-    yield "train", TEXT, "--prompt=\udce9"
-    yield "train", TEXT, "--prompt=a", "--prompt="
-    yield "train", TEXT, "--context=100000"
-    for command in ("resume", "stop", "pause", "delete", "generate", "params", "claims"):
-        for name in NO_RUNS:
-            yield command, name
-    for name in NO_RUNS:
-        yield "trace", name, "--prompt", "a"
-        yield "rename", name, "new"
-        yield "tokenize", "a", "--tokenizer", name
-    yield "rename", "demo", "new"
-    yield "delete", "demo", "--yes"
-    for option, wrong in {
+WHOLE = ("steps", "vocab", "layers", "heads", "width", "context", "batch", "accumulate", "threads", "eval-every", "patience")
+CHOICES = ("preset", "tokenizer", "optimizer", "schedule", "precision", "attention", "device")
+OPTIONS: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
+    ("train", TEXT): {
+        **dict.fromkeys(WHOLE, (*HUGE, *NO_NUMBERS, "0", "1.5")),
+        **dict.fromkeys(("minutes", "lr", "dropout"), (*HUGE, *filter(None, NO_NUMBERS))),
+        **dict.fromkeys(CHOICES, ("", "x", "CPU\n", "\x1b[2J", "n" * 9000)),
+        "seed": ("9" * 30, "-1", "1.5", "x", "9" * 5000),
+        "name": NAMES,
+        "encoding": ("", "klingon", "utf-16", "ascii\n", "rot13", "\udce9", "n" * 9000),
+        "prompt": ("\udce9",),
+    },
+    ("generate", "demo"): {
         "tokens": (*HUGE, "0", "-1", "x", ""),
         "samples": (*HUGE, "0", "-1", "x", "1.5"),
         "temperature": ("-1", "nan", "inf", "x", ""),
@@ -128,32 +55,57 @@ def cases() -> Iterator[tuple[str, ...]]:
         "precision": ("", "fp64"),
         "checkpoint": ("", "worst", "²", "-1", "7", "9" * 5000, "\x1b[2J", "../best"),
         "prompt": ("",),
-    }.items():
-        for value in wrong:
-            yield "generate", "demo", f"--{option}={value}"
-    for option, wrong in {
+    },
+    ("trace", "demo", "--prompt=a"): {
         "top": (*HUGE, "0", "-1", "x"),
         "npz": ("/nowhere/at/all.npz", "."),
         "checkpoint": ("", "worst", "9" * 5000),
-    }.items():
-        for value in wrong:
-            yield "trace", "demo", "--prompt=a", f"--{option}={value}"
-    for value in (*HUGE, "0", "-1", "x"):
-        yield "params", "--preset=nano", f"--vocab={value}"
-    yield "params", "demo", "--preset=nano"
-    for value in ("", "alchemy", "\x1b[2J", "n" * 9000):
-        yield "claims", f"--only={value}"
-    yield "claims", "demo", "--checkpoint=worst"
-    yield "params", "--preset=huge"
-    yield "tokenize", "a", "--file=b"
-    for value in ("x", "nanogpt=", "nanogpt=/nowhere", "nanogpt=\udce9", "nanogpt=" + "n" * 9000, "nanogpt=a\0b"):
-        yield "bench", f"--against={value}"
-    yield "bench", "--race=stories"
+    },
+    ("params", "--preset=nano"): {"vocab": (*HUGE, "0", "-1", "x")},
+    ("params",): {"preset": ("huge",)},
+    ("claims",): {"only": ("", "alchemy", "\x1b[2J", "n" * 9000), "checkpoint": ("worst",)},
+    ("bench",): {
+        "against": ("x", "nanogpt=", "nanogpt=/nowhere", "nanogpt=\udce9", "nanogpt=" + "n" * 9000, "nanogpt=a\0b"),
+        "race": ("stories",),
+    },
+}
+"""Values that an option of a command cannot have."""
+TOGETHER = (
+    f"train {TEXT} nothing.txt",
+    f"train {TEXT} /dev/zero {TEXT}",
+    f"train {TEXT} --steps=1 --minutes=1",
+    f"train {TEXT} --width=130 --heads=4",
+    f"train {TEXT} --width=65536 --layers=1024",
+    f"train {TEXT} --batch=4 --accumulate=5",
+    f"train {TEXT} --tokenizer=bytes --vocab=300",
+    f"train {TEXT} --prompt=a --prompt=",
+    f"train {TEXT} --context=100000",
+    "rename demo new",
+    "delete demo --yes",
+    "params demo --preset=nano",
+    "tokenize a --file=b",
+)
+"""What does not go together, or with what is there."""
+
+
+def cases() -> Iterator[tuple[str, ...]]:
+    """The command lines."""
+    for command, options in OPTIONS.items():
+        for option, values in options.items():
+            yield from ((*command, f"--{option}={value}") for value in values)
+    yield from (tuple(words.split()) for words in TOGETHER)
+    for text in NO_TEXTS:
+        yield "train", text
+        yield "tokenize", "--tokenizer", "bytes", "--file", text
+    for name in NO_RUNS:
+        yield from ((command, name) for command in ("resume", "stop", "pause", "delete", "generate", "params", "claims"))
+        yield "trace", name, "--prompt", "a"
+        yield "rename", name, "new"
+        yield "tokenize", "a", "--tokenizer", name
     for command in COMMANDS:
         yield command, "--nonsense"
         yield command, "a", "b", "c", "d"
-    for command in ("", "x", "\x1b[2J", "\udce9", "n" * 9000, "-z"):
-        yield (command,)
+    yield from ((command,) for command in ("", "x", "\x1b[2J", "\udce9", "n" * 9000, "-z"))
 
 
 CASES = list(cases())

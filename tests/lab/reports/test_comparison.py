@@ -17,7 +17,7 @@ from lab.reports.comparison.compared_run import (
     vocabulary_of,
     written_at,
 )
-from lab.reports.comparison.comparison_table import differences, results
+from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
 from lab.reports.comparison.comparison_verdict import unit_note, verdict
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare, Holdout
@@ -87,6 +87,15 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
     return run
 
 
+def rows_of(*runs: ComparedRun) -> dict[str, ComparisonRow]:
+    """The table of results by label."""
+    return {row.label: row for row in results(runs)}
+
+
+def is_best(row: ComparisonRow, winner: int | None, *values: str) -> bool:
+    return (row.values, row.winner) == (values, winner)
+
+
 def test_the_better_run_and_by_how_much() -> None:
     runs = [contender("A", "slow", {0: 5.0, 200: 3.0, 400: 2.5}), contender("B", "quick", {0: 5.0, 200: 2.0, 400: 2.2})]
     assert verdict(runs) == (
@@ -106,13 +115,13 @@ def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:
         "B quick is better on all 100 bytes of validation text: 2.400 nats per token at its best against 2.500 "
         "of A slow, 0.100 less (4.0%)."
     )
-    rows = {row.label: row for row in results([slow, quick])}
-    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.500", "2.400"), 1)
+    rows = rows_of(slow, quick)
+    assert is_best(rows["best val loss"], 1, "2.500", "2.400")
     assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
     going = contender("B", "quick", {0: 5.0, 400: 2.2}, phase="training")
     assert verdict([slow, going]).startswith("A slow is better on 50 of 100 bytes of validation text: 2.000 nats per token")
-    rows = {row.label: row for row in results([slow, going])}
-    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.200"), 0)
+    rows = rows_of(slow, going)
+    assert is_best(rows["best val loss"], 0, "2.000", "2.200")
     assert rows["… evaluated on"].values == ("50%, 50 bytes", "50%, 50 bytes")
 
 
@@ -124,8 +133,8 @@ def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
         "They do not compare: they were evaluated on different parts of the text (A 25 of 50 tokens; B 50 of 100 bytes)."
     )
     assert "better" not in said
-    rows = {row.label: row for row in results([old, new])}
-    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.400"), None)
+    rows = rows_of(old, new)
+    assert is_best(rows["best val loss"], None, "2.000", "2.400")
     assert rows["… in bits/byte"].winner is None
     assert rows["… evaluated on"].values == ("50%, 25 tokens", "all 100 bytes")
     third = contender("C", "other", {0: 5.0, 400: 1.9})
@@ -133,7 +142,7 @@ def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
         "C other is better on 50 of 100 bytes of validation text: 1.900 nats per token at its best against 2.200 of B new, "
         "0.300 less (14%). A does not compare with them, evaluated on another part of the text."
     )
-    assert next(row for row in results([old, new, third]) if row.label == "best val loss").winner is None
+    assert rows_of(old, new, third)["best val loss"].winner is None
     same = contender("B", "old too", {0: 5.0, 400: 2.2}, before=True)
     assert verdict([old, same]).startswith("A old is better on 25 of 50 tokens of validation text")
     other = contender("B", "gpt2", {0: 5.0, 400: 2.2}, before=True, kind="gpt2")
@@ -148,8 +157,8 @@ def test_an_older_run_that_was_evaluated_on_the_whole_part_is_ranked_with_the_re
         "A old is better on all 100 bytes of validation text: 2.000 nats per token at its best against 2.400 "
         "of B new, 0.400 less (17%)."
     )
-    rows = {row.label: row for row in results([old, new])}
-    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.400"), 0)
+    rows = rows_of(old, new)
+    assert is_best(rows["best val loss"], 0, "2.000", "2.400")
     assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
     old.config = msgspec.structs.replace(
         old.config, data=msgspec.structs.replace(old.config.data, val_bytes=101, train_bytes=899)
@@ -162,15 +171,10 @@ def test_an_older_run_that_was_evaluated_on_the_whole_part_is_ranked_with_the_re
     assert old.final is None
 
 
-def test_three_runs_are_ranked() -> None:
+def test_three_runs_are_ranked_and_runs_that_are_alike_are_called_so() -> None:
     runs = [contender(letter, losses={400: loss}) for letter, loss in (("A", 2.5), ("B", 2.0), ("C", 2.25))]
-    assert (
-        verdict(runs) == "B b is best on 50 of 100 bytes of validation text: 2.000 nats per token at its best; "
-        "then C c 2.250, +0.250; A a 2.500, +0.500."
-    )
-
-
-def test_runs_that_are_alike_are_called_so() -> None:
+    best = "B b is best on 50 of 100 bytes of validation text: 2.000 nats per token at its best"
+    assert verdict(runs) == f"{best}; then C c 2.250, +0.250; A a 2.500, +0.500."
     runs = [contender("A", losses={400: 2.0}), contender("B", losses={400: 2.005})]
     assert (
         verdict(runs)
@@ -196,7 +200,7 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     assert (
         unit_note(runs) == "Their tokenizers differ (A bytes 256, B gpt2 256): losses per token do not compare, bits per byte do."
     )
-    by_label = {row.label: row for row in results(runs)}
+    by_label = rows_of(*runs)
     assert by_label["… in bits/byte"].winner == 1
     assert by_label["best val loss"].winner is None, "2 nats a byte are not better than 3 nats in 4 bytes"
     both = [runs[0], contender("B", losses={400: 3.0}, kind="gpt2", text="saga", sha256="999999")]
@@ -243,7 +247,7 @@ def test_nothing_is_said_of_runs_that_have_not_learned_anything() -> None:
 
 def test_the_table_has_what_each_came_to() -> None:
     runs = [contender("A", losses={0: 5.0, 200: 2.0, 400: 2.5}), contender("B", losses={})]
-    by_label = {row.label: row.values for row in results(runs)}
+    by_label = {label: row.values for label, row in rows_of(*runs).items()}
     assert by_label["best val loss"] == ("2.000", "·")
     assert by_label["… at step"] == ("200", "·")
     assert by_label["… in bits/byte"] == (f"{1 / math.log(2):.3f}", "·")
@@ -273,31 +277,17 @@ def test_samples_are_taken_at_the_same_share_of_training() -> None:
     long = contender("A", losses={0: 5.0, 200: 3.0, 400: 2.0})
     short = contender("B", losses={0: 5.0, 50: 3.0, 100: 2.0}, train={"steps": 100})
     assert stops([long, short]) == [0.0, 0.5, 1.0]
-    assert [
-        (sample.text, other.text)
-        for stop in (0.0, 0.5, 1.0)
-        for sample in written_at(long, stop)
-        for other in written_at(short, stop)
-    ] == [
-        (" A0", " B0"),
-        (" A200", " B50"),
-        (" A400", " B100"),
-    ]
+    written = [[sample.text for run in (long, short) for sample in written_at(run, stop)] for stop in (0.0, 0.5, 1.0)]
+    assert written == [[" A0", " B0"], [" A200", " B50"], [" A400", " B100"]]
     going = contender("B", losses={0: 5.0, 50: 3.0}, train={"steps": 100}, phase="training")
     assert furthest_common([long, going]) == 1
     assert written_at(going, 1.0) == []
     assert furthest_common([long, contender("B")]) == 2
 
 
-def test_a_run_by_minutes_counts_its_time() -> None:
+def test_runs_by_minutes_count_their_time_and_finished_runs_meet_at_their_last_samples() -> None:
     run = contender("A", losses={0: 5.0, 60: 3.0}, train={"steps": None, "minutes": 1.0}, phase="stopped")
     assert run.share(60) == 0.5, "60 steps of half a second are half of a minute"
-    run.phase = "finished"
-    run.status = Status(phase="finished", step=60, seconds=30.0)
-    assert run.share(60) == 1.0
-
-
-def test_finished_runs_meet_at_their_last_samples() -> None:
     timed = contender("A", losses={0: 5.0, 60: 3.0, 120: 2.0}, train={"steps": None, "minutes": 1.0}, phase="finished")
     timed.status = Status(phase="finished", step=120, seconds=60.9)
     counted = contender("B", losses={0: 5.0, 50: 3.0, 100: 2.0}, train={"steps": 100}, phase="finished")
@@ -346,11 +336,7 @@ def test_vocabularies_learned_from_other_texts_are_not_the_same(empty_run: Any) 
     ("shares", "said", "row"),
     [
         ((0.0, 0.05), "", ("0%", "5.0%")),
-        (
-            (0.5, 0.5),
-            "this much also stands in the training text: A 50.0%, B 50.0%.",
-            ("50.0%",) * 2,
-        ),
+        ((0.5, 0.5), "this much also stands in the training text: A 50.0%, B 50.0%.", ("50.0%",) * 2),
         ((0.5, None), "this much also stands in the training text: A 50.0%.", ("50.0%", "·")),
         ((None, None), "", None),
     ],
@@ -364,7 +350,8 @@ def test_validation_text_that_was_trained_on_is_said(
     words = verdict(runs)
     assert said in words
     assert ("training text" in words) == bool(said)
-    assert {row.label: row.values for row in results(runs)}.get("… in training") == row
+    found = rows_of(*runs).get("… in training")
+    assert (found.values if found else None) == row
 
 
 def test_runs_on_other_texts_with_one_text_for_validation_are_compared_on_it() -> None:

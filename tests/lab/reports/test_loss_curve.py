@@ -35,16 +35,10 @@ def falling(step: float) -> float:
     return 1000 / (step + 100)
 
 
-def test_a_short_run_has_a_point_for_each_step(tmp_path: Path) -> None:
+def test_a_short_run_has_a_point_for_each_step_and_a_longer_one_means_of_neighbouring_steps(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, 50)
-    curve = read_loss_curve(path)
-    assert curve.steps == tuple(range(1, 51))
-    assert curve.losses == tuple(falling(step) for step in range(1, 51))
-
-
-def test_a_longer_run_has_means_of_neighbouring_steps(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+    assert read_loss_curve(path) == LossCurve(tuple(range(1, 51)), tuple(falling(step) for step in range(1, 51)))
     write(path, 300)
     curve = read_loss_curve(path)
     assert len(curve.steps) == 100 <= POINTS
@@ -52,7 +46,7 @@ def test_a_longer_run_has_means_of_neighbouring_steps(tmp_path: Path) -> None:
     assert curve.losses[0] == pytest.approx((falling(1) + falling(2) + falling(3)) / 3)
 
 
-def test_of_a_long_file_a_bounded_part_is_read_from_its_start_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_long_file_a_bounded_part_is_read_from_its_start_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, 40_000)
     assert path.stat().st_size > 5 * POINTS * BLOCK_BYTES
@@ -80,7 +74,7 @@ def test_a_pipe_in_its_place_blocks_nobody(tmp_path: Path) -> None:
     assert Evaluations(tmp_path / "metrics.jsonl").read() == ()
 
 
-def test_a_curve_is_read_again_only_when_its_file_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_curve_is_read_again_only_when_its_file_has_changed(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     curves = LossCurves()
     assert curves.read(path) == NO_CURVE
@@ -132,22 +126,15 @@ def test_a_sparkline_is_logarithmic_from_the_lowest_bar_to_the_highest() -> None
     assert sparkline(curve_of(1, 2, 4, 8), 4)[-1] == BARS[-1]
 
 
-def test_a_bar_is_the_mean_of_its_steps() -> None:
+def test_a_bar_is_the_mean_of_its_steps_and_the_rest_of_a_run_that_goes_on_is_blank() -> None:
     assert sparkline(curve_of(1, 3, 8, 8), 2) == BARS[0] + BARS[-1]
     assert sparkline(curve_of(8, 8, 1, 3), 2) == BARS[-1] + BARS[0]
-
-
-def test_a_run_that_goes_on_leaves_the_rest_of_its_steps_blank() -> None:
     assert sparkline(curve_of(4, 3, 2, 1), 8, 8) == f"{sparkline(curve_of(4, 3, 2, 1), 4)}    "
     assert sparkline(curve_of(4, 3), 4, 4)[2:] == "  "
 
 
-def test_a_run_before_its_first_step_is_blank() -> None:
-    assert sparkline(LossCurve(), 5, 1000.0) == "     "
-    assert sparkline(LossCurve(), 5) == "     "
-
-
-def test_noise_is_not_drawn_as_mountains() -> None:
+def test_noise_is_not_drawn_as_mountains_and_a_run_before_its_first_step_is_blank() -> None:
+    assert sparkline(LossCurve(), 5, 1000.0) == sparkline(LossCurve(), 5) == "     "
     assert set(sparkline(curve_of(1.001, 1.0, 1.001, 1.0), 4)) == {BARS[0]}
 
 

@@ -1,3 +1,4 @@
+import platform
 import sys
 import time
 from types import ModuleType, SimpleNamespace
@@ -10,8 +11,6 @@ from lab.runs.run_schema import Status
 
 
 def status_of_this_process(device: str = "cpu") -> Status:
-    import platform
-
     process = psutil.Process()
     return Status(phase="training", pid=process.pid, pid_started=process.create_time(), host=platform.node(), device=device)
 
@@ -69,22 +68,18 @@ def test_the_card_is_the_one_that_lists_the_trainer_else_that_of_the_device(monk
         assert meter.samples[-1].gpu_memory == expected * 10**9
 
 
-def test_a_driver_that_does_not_list_processes_still_shows_the_card_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_list_of_processes_it_is_the_card_of_the_device_and_without_a_library_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     module = fake_nvml([10, 20], {})
 
     def refuse(card: int) -> None:
         raise module.NVMLError
 
     module.__dict__["nvmlDeviceGetComputeRunningProcesses"] = refuse
-    monkeypatch.setitem(sys.modules, "pynvml", module)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    meter = UsageMeter()
-    meter.sample(status_of_this_process("cuda:1"))
-    assert meter.samples[-1].gpu == pytest.approx(0.2)
-
-
-def test_without_nvidia_ml_py_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    meter = UsageMeter()
-    meter.sample(status_of_this_process("cuda"))
-    assert meter.samples[-1].gpu is None
+    for nvml, expected in ((module, pytest.approx(0.2)), (None, None)):
+        monkeypatch.setitem(sys.modules, "pynvml", nvml)
+        meter = UsageMeter()
+        meter.sample(status_of_this_process("cuda:1"))
+        assert meter.samples[-1].gpu == expected

@@ -5,28 +5,18 @@ import pytest
 
 from lab.reports.run_sentence import run_sentence
 from lab.runs.loss_history import LossHistory
-from lab.runs.run_schema import (
-    FinalEvaluation,
-    Status,
-    ValidationSegments,
-)
+from lab.runs.run_schema import FinalEvaluation, Status, ValidationSegments
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 
 
 def test_the_sentence_is_made_of_the_runs_own_numbers() -> None:
+    assert "No step taken" in run_sentence(config(), TRAINING, LossHistory())
     said = run_sentence(config(), TRAINING, history((10, 3.2, None)))
     assert said == "Training loss 3.20 (perplexity 25); uniform baseline 6.93 nats per token."
-
-
-def test_before_the_first_step_it_says_so() -> None:
-    assert "No step taken" in run_sentence(config(), TRAINING, LossHistory())
-
-
-@pytest.mark.parametrize(
-    ("val_loss", "words"), [(3.25, "about the same (3.25)"), (4.0, "loss 4.00, 0.80 higher"), (2.9, "loss 2.90, 0.30 lower")]
-)
-def test_validation_is_compared_with_training(val_loss: float, words: str) -> None:
-    assert words in run_sentence(config(), TRAINING, history((10, 3.2, val_loss)))
+    for val_loss, words in ((3.25, "about the same (3.25)"), (4.0, "loss 4.00, 0.80 higher"), (2.9, "loss 2.90, 0.30 lower")):
+        assert words in run_sentence(config(), TRAINING, history((10, 3.2, val_loss)))
+    said = run_sentence(config(entropy=1.25), TRAINING, history((10, 3.2, 3.0)))
+    assert "; 1.500 bits/byte, entropy of the source 1.250 bits/byte." in said
 
 
 def test_on_a_copied_validation_text_the_model_is_not_said_to_generalize() -> None:
@@ -46,11 +36,6 @@ def test_the_validation_loss_is_said_to_be_without_dropout_where_there_is_some(v
     assert f"{val_loss:.2f}, measured without dropout" in said
     assert "generalizes" not in said
     assert "dropout" not in run_sentence(made, TRAINING, history((10, 3.2, val_loss)))
-
-
-def test_a_known_entropy_is_named_beside_the_bits_per_byte() -> None:
-    said = run_sentence(config(entropy=1.25), TRAINING, history((10, 3.2, 3.0)))
-    assert "; 1.500 bits/byte, entropy of the source 1.250 bits/byte." in said
 
 
 def test_a_failure_is_told_in_its_own_words() -> None:

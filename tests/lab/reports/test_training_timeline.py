@@ -17,20 +17,8 @@ from lab.reports.training_timeline import (
     value_of,
 )
 from lab.runs.run_folder import CheckpointFile, Run
-from lab.views.blocks import (
-    Array,
-    Cell,
-    Column,
-    IntervalBar,
-    IntervalPart,
-    LensPath,
-    Matrix,
-    Paragraph,
-    Prediction,
-    Strip,
-    Table,
-    View,
-)
+from lab.views import blocks
+from lab.views.blocks import Array, Cell, Column, LensPath, Prediction, Table, View
 
 
 class FakeRun(Run):
@@ -47,13 +35,8 @@ class FakeRun(Run):
 
 def test_stops_are_by_step_and_named_weights_stand_for_a_snapshot_of_the_same_step() -> None:
     run = FakeRun([0, 1, 500, 1000], best=800, last=1000, previous=900)
-    assert stops(run) == [
-        TimelineStop("0", 0),
-        TimelineStop("1", 1),
-        TimelineStop("500", 500),
-        TimelineStop("best", 800, ("best",)),
-        TimelineStop("last", 1000, ("last",)),
-    ]
+    named = [TimelineStop("best", 800, ("best",)), TimelineStop("last", 1000, ("last",))]
+    assert stops(run) == [*(TimelineStop(str(step), step) for step in (0, 1, 500)), *named]
     assert stops(FakeRun([0, 10], best=10, last=10))[-1] == TimelineStop("best", 10, ("best", "last"))
 
 
@@ -68,26 +51,24 @@ def test_a_run_without_snapshots_is_one_sentence() -> None:
     ("checkpoint", "step", "index"), [("best", None, 2), ("last", None, 2), ("0", None, 0), ("9", None, 1), ("previous", 1, 0)]
 )
 def test_a_checkpoint_is_found_by_name_or_by_the_nearest_step(checkpoint: str, step: int | None, index: int) -> None:
-    assert (
-        stop_index([TimelineStop("0", 0), TimelineStop("10", 10), TimelineStop("best", 50, ("best", "last"))], checkpoint, step)
-        == index
-    )
+    found = [TimelineStop("0", 0), TimelineStop("10", 10), TimelineStop("best", 50, ("best", "last"))]
+    assert stop_index(found, checkpoint, step) == index
 
 
 def view(p: float, stage: str = "scores") -> View:
     values = np.array([[0.5, np.nan], [p, 0.25]], dtype=np.float32)
-    blocks = [
-        Paragraph("words"),
+    shown = [
+        blocks.Paragraph("words"),
         Table(
             [Column("a"), Column("b")],
             [[Cell("x"), Cell("1", p, "probability[3,7]")]],
             total=[Cell("Σ"), Cell("2", 2.0, "sum[3]")],
         ),
-        Strip("s", Array.of(values[0]), "embed[3]"),
-        Matrix("m", ["a", "b"], ["a", "b"], Array.of(values), ref="blocks.0.attn.pattern[1,8:,8:]"),
-        IntervalBar("l", [IntervalPart("a", 0.25, 0.75, "sample.after[3,7]")], 0.3, "u", 0),
+        blocks.Strip("s", Array.of(values[0]), "embed[3]"),
+        blocks.Matrix("m", ["a", "b"], ["a", "b"], Array.of(values), ref="blocks.0.attn.pattern[1,8:,8:]"),
+        blocks.IntervalBar("l", [blocks.IntervalPart("a", 0.25, 0.75, "sample.after[3,7]")], 0.3, "u", 0),
     ]
-    return View(stage, stage, "", blocks)
+    return View(stage, stage, "", shown)
 
 
 @pytest.mark.parametrize(
