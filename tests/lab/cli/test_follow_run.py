@@ -142,9 +142,8 @@ def test_after_a_kill_the_step_of_the_checkpoint_is_told(run: Run, llmlab: Call,
     monkeypatch.setattr("lab.training.start_trainer.start_trainer", lambda run, ranks: None)
     died = "tale was interrupted. The trainer died at step 9, and nothing is saved. `llmlab resume tale` resumes from there."
     assert died in llmlab("runs").out
-    assert llmlab("resume", "tale", "--detach").out.startswith(
-        "tale begins at step 0; the steps after it, up to 9, were not saved."
-    )
+    begins = "tale begins at step 0; the steps after it, up to 9, were not saved."
+    assert llmlab("resume", "tale", "--detach").out.startswith(begins)
     write_tensors(run.path / "last.safetensors", {}, {"step": "4"})
     assert died.replace("nothing is saved", "the last checkpoint is of step 4") in llmlab("runs").out
     resumed = llmlab("resume", "tale", "--detach").out
@@ -221,34 +220,12 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
         trainer.say("training", 20)
         found = msgspec.json.decode(llmlab("runs", "--json").out)
         table = llmlab("runs").out
-    assert found == [
-        {
-            "name": "tale",
-            "path": str(run.path),
-            "phase": "training",
-            "alive": True,
-            "imported": False,
-            "step": 20,
-            "steps": 40,
-            "seconds": 2.0,
-            "loss": 3.0,
-            "val_loss": 3.5,
-            "bits_per_byte": pytest.approx(3.5 / 0.693147),
-            "evaluated_bytes": None,
-            "validation_bytes": 100,
-            "copied": None,
-            "final": None,
-            "final_best": None,
-            "device": "",
-            "host": "",
-            "ranks": [],
-            "parameters": 2 * (12 * 16**2 + 13 * 16) + 256 * 16 + 16 * 16 + 2 * 16,
-            "tokenizer": "bytes",
-            "text": "tale",
-            "created": 1.0,
-            "message": "",
-        }
-    ]
+    facts = {"name": "tale", "path": str(run.path), "phase": "training", "alive": True, "step": 20, "steps": 40, "seconds": 2.0}
+    losses = {"loss": 3.0, "val_loss": 3.5, "bits_per_byte": pytest.approx(3.5 / 0.693147), "validation_bytes": 100}
+    parameters = 2 * (12 * 16**2 + 13 * 16) + 256 * 16 + 16 * 16 + 2 * 16
+    model = {"parameters": parameters, "tokenizer": "bytes", "text": "tale", "created": 1.0}
+    unknown = {**dict.fromkeys(("evaluated_bytes", "copied", "final", "final_best")), "ranks": [], "imported": False}
+    assert found == [{**facts, **losses, **model, **unknown, "device": "", "host": "", "message": ""}]
     assert table.splitlines()[1].split()[:5] == ["tale", "training", "20/40", "~3.500", "~5.049"]
 
 
@@ -263,10 +240,8 @@ def test_a_run_that_ended_worse_than_it_was_names_its_best_step(run: Run, capsys
         trainer.status.best_step, trainer.status.best_val_loss = 20, 1.25
         trainer.say("finished", STEPS)
     assert report_end(run) == 0
-    assert (
-        "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
-        in capsys.readouterr().out
-    )
+    lowest = "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
+    assert lowest in capsys.readouterr().out
 
 
 def test_the_list_has_the_whole_validation_part_once_a_run_has_ended(run: Run, llmlab: Call) -> None:

@@ -23,6 +23,7 @@ import pytest
 from lab.cli.commands import serve_command
 from lab.core.errors import UserError
 from tests.e2e.screen_grid import ScreenGrid
+from tests.fixture_types import Call
 from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
 
 BROWSER = find_browser()
@@ -31,15 +32,15 @@ SECONDS_TO_BE_GONE = 30.0
 """Far more than a lab may take to quit, far less than it needs for a million keys."""
 
 
+SOON = 0.3
+"""Seconds that labs may take to quit, of most servers here."""
+
+
 @dataclass
 class Served:
     process: subprocess.Popen[str]
     address: str
     said: str
-
-
-SOON = 0.3
-"""Seconds that labs may take to quit, of most servers here."""
 
 
 @contextmanager
@@ -300,30 +301,19 @@ def test_taken_port_is_a_sentence(served: Served) -> None:
         serve_command._listen(port)
 
 
-def test_no_port_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    from lab.cli.command_registry import run
-
-    assert run(["serve", "--port", "99999999"]) == 2
-    assert "'--port': it must be at most 65,535, not 99999999." in capsys.readouterr().err
+def test_no_port_is_a_sentence(llmlab: Call) -> None:
+    llmlab("serve", "--port", "99999999").assert_mistake("'--port': it must be at most 65,535, not 99999999.")
 
 
 @pytest.mark.parametrize("host", ["", "http://hub.example", "hub.example:8443", "hub.example/lab", "a b", "\x1b[31m"])
-def test_what_no_host_is_called_is_a_sentence(
-    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from lab.cli.command_registry import run
-
+def test_what_no_host_is_called_is_a_sentence(host: str, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("textual_serve")
     monkeypatch.setattr(asyncio, "run", lambda serving: serving.close())
-    assert run(["serve", "--port", "0", "--host", host]) == 2
-    assert "is not the name of a host; --host takes one such as" in capsys.readouterr().err
-    assert run(["serve", "--port", "0", "--host", "::1", "--host", "hub-1.example"]) == 130
+    llmlab("serve", "--port", "0", "--host", host).assert_mistake("is not the name of a host; --host takes one such as")
+    assert llmlab("serve", "--port", "0", "--host", "::1", "--host", "hub-1.example").code == 130
 
 
-def test_missing_extra_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from lab.cli.command_registry import run
-
+def test_missing_extra_is_a_sentence(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "textual_serve", None)
     monkeypatch.delitem(sys.modules, "lab.cli.lab_server", raising=False)
-    assert run(["serve", "--port", "0"]) == 2
-    assert "pip install 'llmlab[web]'" in capsys.readouterr().err
+    llmlab("serve", "--port", "0").assert_mistake("pip install 'llmlab[web]'")

@@ -31,34 +31,33 @@ def test_facts_agree_with_psutil_where_no_group_limits_them(root: Path) -> None:
     assert machine.cores() == len(psutil.Process().cpu_affinity() or []) or not hasattr(os, "sched_getaffinity")
 
 
-def test_cores_are_cut_to_the_quota_of_a_parent_group(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+GROUP, CPU, INNER = "proc/self/cgroup", "sys/fs/cgroup/box/cpu.max", "sys/fs/cgroup/box/inner/cpu.max"
+OLD_CPU, OLD_MEMORY = "sys/fs/cgroup/cpu/cpu.cfs_{}_us", "sys/fs/cgroup/memory/memory.limit_in_bytes"
+OLD_GROUPS = "4:memory:/docker/abc\n1:cpu,cpuacct:/docker/abc\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores", "memory"),
+    [
+        ({GROUP: "0::/box/inner\n", CPU: "350000 100000\n", INNER: "max 100000\n"}, 3, None),
+        ({GROUP: "0::/box\n", CPU: "50000 100000\n"}, 1, None),
+        (
+            {GROUP: OLD_GROUPS, OLD_CPU.format("quota"): "-1", OLD_CPU.format("period"): "100000", OLD_MEMORY: "1000000"},
+            64,
+            1_000_000,
+        ),
+        ({GROUP: "0::/\n", "sys/fs/cgroup/memory.max": "123456789\n"}, 64, 123_456_789),
+    ],
+    ids=["a parent's quota", "less than a core", "cgroup version 1", "memory"],
+)
+def test_cores_and_memory_are_cut_to_the_limits_of_the_group(
+    root: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int, memory: int | None
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    put(root, "proc/self/cgroup", "0::/box/inner\n")
-    put(root, "sys/fs/cgroup/box/cpu.max", "350000 100000\n")
-    put(root, "sys/fs/cgroup/box/inner/cpu.max", "max 100000\n")
-    assert machine.cores() == 3
-
-
-def test_less_than_one_core_is_one(root: Path) -> None:
-    put(root, "proc/self/cgroup", "0::/\n")
-    put(root, "sys/fs/cgroup/cpu.max", "50000 100000\n")
-    assert machine.cores() == 1
-
-
-def test_limits_of_cgroup_version_1(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    put(root, "proc/self/cgroup", "4:memory:/docker/abc\n1:cpu,cpuacct:/docker/abc\n")
-    put(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1")
-    put(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
-    put(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "1000000")
-    assert machine.cores() == 64
-    assert machine.memory() == 1_000_000
-
-
-def test_memory_is_cut_to_the_limit_of_the_group(root: Path) -> None:
-    put(root, "proc/self/cgroup", "0::/\n")
-    put(root, "sys/fs/cgroup/memory.max", "123456789\n")
-    assert machine.memory() == 123_456_789
+    for name, text in files.items():
+        put(root, name, text)
+    assert machine.cores() == cores
+    assert memory in (None, machine.memory())
 
 
 @pytest.mark.parametrize(

@@ -56,14 +56,10 @@ def decoded(text: str) -> list[str]:
     return [special.get(number, f"{(number - 1) / 10:.1f}%") for number in numbers]
 
 
-def test_codes_read_as_the_numbers_are_written_elsewhere() -> None:
-    values = np.concatenate(
-        [np.random.default_rng(1).random(5000), [0, 1, 1e-9, 0.0004, 0.0006, 0.9994, 0.9996, 1 - 1e-9, 0.5, 0.001, 0.999]]
-    )
+def test_patterns_are_kept_up_to_the_diagonal_and_their_codes_read_as_numbers_are_written_elsewhere() -> None:
+    edges = [0, 1, 1e-9, 0.0004, 0.0006, 0.9994, 0.9996, 1 - 1e-9, 0.5, 0.001, 0.999]
+    values = np.concatenate([np.random.default_rng(1).random(5000), edges])
     assert decoded(encode(values)) == [probability(value) for value in values.tolist()]
-
-
-def test_of_a_pattern_the_places_up_to_the_diagonal_are_kept_in_order() -> None:
     assert lower_triangle(np.array([[1.0, 0, 0], [2, 3, 0], [4, 5, 6]])).tolist() == [1, 2, 3, 4, 5, 6]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.exchange.hugging_face import pickled_weights
 from lab.exchange.hugging_face.import_run import import_run
+from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from models.hugging_face_weights import from_hugging_face
 from tests.fixture_types import MakeFolder
@@ -29,6 +30,11 @@ def refused(folder: Path, home: Path, words: str, **options: Any) -> None:
     assert not home.exists()
 
 
+def has_weights(run: Run, weights: dict[str, Tensor]) -> bool:
+    loaded = load_model(run)[0].state_dict()
+    return all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+
+
 def shards(folder: Path, weights: dict[str, Tensor], weight_map: dict[str, str]) -> None:
     """Replace the single file by shards, where these can be written, and their index."""
     (folder / "model.safetensors").unlink()
@@ -40,8 +46,7 @@ def shards(folder: Path, weights: dict[str, Tensor], weight_map: dict[str, str])
 
 def test_a_good_folder_becomes_a_run(make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]) -> None:
     run = import_run(str(make_folder()), home)
-    loaded = load_model(run)[0].state_dict()
-    assert all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+    assert has_weights(run, weights)
     assert run.name == "tiny"
     assert import_run(str(run.path.parent.parent / "tiny"), home).name == "tiny-2"
     with pytest.raises(UserError, match="already"):
@@ -251,9 +256,7 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     refused(folder, home, "as weights alone: it is damaged, or holds something else; nothing in it", convert_pickle=True)
     for is_zip in (True, False):
         torch.save(weights, path, _use_new_zipfile_serialization=is_zip)
-        run = import_run(str(folder), home, convert_pickle=True)
-        loaded = load_model(run)[0].state_dict()
-        assert all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+        assert has_weights(import_run(str(folder), home, convert_pickle=True), weights)
     monkeypatch.setattr(torch, "__version__", "2.9.1+cu128")
     with pytest.raises(UserError, match=r"update it to 2\.10"):
         import_run(str(folder), home, convert_pickle=True)
@@ -295,8 +298,7 @@ def test_shards_of_a_pickle_are_read_for_weights_alone_where_the_user_asks(
     monkeypatch.setattr(torch, "__version__", "2.9.1")
     refused(folder, home, r"update it to 2\.10", convert_pickle=True)
     monkeypatch.undo()
-    loaded = load_model(import_run(str(folder), home, convert_pickle=True))[0].state_dict()
-    assert all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+    assert has_weights(import_run(str(folder), home, convert_pickle=True), weights)
 
 
 def test_a_model_that_is_not_here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
