@@ -11,7 +11,7 @@ from lab.cli.command_registry import FAILED, INTERRUPTED
 from lab.cli.output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible
-from lab.reports.run_sentence import stopped_in_words
+from lab.reports.run_sentence import stopped_sentence
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, Run
@@ -150,7 +150,7 @@ def _follow_with_a_bar(followed: FollowedRun) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def result_in_words(run: Run, status: Status) -> str:
+def describe_result(run: Run, status: Status) -> str:
     """The validation loss of the last weights, and of the best if they differ, as the end of a sentence."""
     data, last, best = run.config.data, status.final, status.final_best
     if last is not None and best is not None:
@@ -180,13 +180,13 @@ def report_end(run: Run) -> int:
     name = shlex.quote(run.name)
     if phase == "finished":
         words = (
-            f"{run.name} finished: {status.step} steps in {number_format.duration(status.seconds)}{result_in_words(run, status)}"
+            f"{run.name} finished: {status.step} steps in {number_format.duration(status.seconds)}{describe_result(run, status)}"
         )
         words += f". {status.message.removesuffix('.')}" if status.message else ""
         click.echo(f"{words}.\n`llmlab generate {name}` generates text with it; `llmlab` opens it.")
         return 0
     if phase == "stopped":
-        words, is_saved = stopped_in_words(run, f"llmlab resume {name}")
+        words, is_saved = stopped_sentence(run, f"llmlab resume {name}")
         click.echo(words if is_saved else f"llmlab: {words}", err=not is_saved)
         return 0 if is_saved else FAILED
     if phase == "failed":

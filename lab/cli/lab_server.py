@@ -127,7 +127,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""No other host is asked for anything, and none is told the secret."""
+"""The page fetches from this host alone, and tells no other host the secret."""
 HEARTBEAT_SECONDS = 15.0
 SECONDS_TO_CLOSE = 8.0
 """Seconds that the pages may take to close at the server's end: more than a lab may take to quit."""

@@ -21,7 +21,7 @@ from lab.tokenization.vocabulary_index import VocabularyIndex, VocabularyOrder, 
 LINES = 1000
 """Tokens printed at a time."""
 NO_BYTES = re.compile(r"\^?0x(?!(?:[0-9a-f]{2} ?)+$).+", re.IGNORECASE | re.DOTALL)
-"""A query that begins as one for bytes and is none. A search field takes it for text, as it may be half typed."""
+"""A malformed query for bytes. A search field takes it for text, as it may be half typed."""
 FILTER_NAMES = tuple(each.replace(" ", "-") for each in FILTERS)
 """The filters as the command line has them."""
 

@@ -175,7 +175,7 @@ def wrapped(line: str, indent: int = 0) -> str:
 
 
 def write_text(text: str) -> None:
-    """The text on stdout as it is: click takes escape sequences out of what goes to a file or a pipe."""
+    """Write the text to stdout unchanged; click would remove escape sequences where that is a file or a pipe."""
     sys.stdout.write(text)
     sys.stdout.flush()
 

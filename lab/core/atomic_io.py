@@ -21,7 +21,7 @@ from lab.core.visible_text import quoted
 Chunk = bytes | memoryview
 
 LOCK_TIMEOUT = 5.0
-"""Seconds after which a writer no longer waits for another, who may have been stopped in the middle."""
+"""Seconds that a writer waits for another, which may be suspended while it holds the lock."""
 LOCK_POLL_SECONDS = 0.005
 
 _numbers = itertools.count(1)
@@ -45,7 +45,7 @@ def write_all(descriptor: int, chunk: Chunk) -> None:
 
 
 def append_whole(descriptor: int, chunk: Chunk) -> None:
-    """Append every byte or none: what was written of it before the system refused the rest is taken back."""
+    """Append every byte or none: if the system refuses a part, what was written before it is removed again."""
     end = os.fstat(descriptor).st_size
     try:
         write_all(descriptor, chunk)
@@ -125,7 +125,7 @@ def keep_damaged(path: Path, tell: Callable[[str], None]) -> None:
 def folder_lock(folder: Path) -> Iterator[None]:
     """Lock of a folder, in which one thread of one process at a time reads, changes and writes a small file.
 
-    Where the folder is not there, or the system or the disk has no such locks, nobody waits; nor longer than LOCK_TIMEOUT.
+    It waits at most LOCK_TIMEOUT, and not at all where the folder is missing or the system or the disk has no such locks.
     """
     descriptor = None
     if sys.platform != "win32":

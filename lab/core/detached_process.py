@@ -21,7 +21,7 @@ AUTOGROUP = Path("/proc/self/autogroup")
 """Niceness of this process's session on Linux, which shares the processor out by session before it looks at processes."""
 
 _started: list[subprocess.Popen[bytes]] = []
-"""Kept until they end, so that none is left a zombie."""
+"""Processes that may still run. Kept so that they are waited for and do not become zombies."""
 
 
 class DetachedProcess:

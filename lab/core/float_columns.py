@@ -13,7 +13,7 @@ GROWTH = 1.25
 
 
 class Column(Sequence[float]):
-    """A growing column of floats. A slice is a view, which stays as it is while more is added."""
+    """A growing column of floats. A slice is a view, which does not change when values are added."""
 
     def __init__(self, dtype: type[Any] = np.float64) -> None:
         self._room: Floats = np.empty(64, dtype)

@@ -80,7 +80,7 @@ def read_preferences(home: Path) -> tuple[Preferences, str]:
 def write_preferences(home: Path, tell: Callable[[str], None] = lambda _: None, **changes: Any) -> Preferences:
     """Change some of the preferences in the file, keep the others that are there, and return all.
 
-    A damaged file is kept beside it, of which `tell` is told.
+    A damaged file is kept beside it, and `tell` is called with a sentence about that.
 
     Raises:
         UserError: if the file cannot be written.
@@ -97,7 +97,7 @@ def write_preferences(home: Path, tell: Callable[[str], None] = lambda _: None, 
 
 @contextmanager
 def preferences_lock(home: Path) -> Iterator[None]:
-    """Lock of the file of preferences, whose folder is made if it is not there, for who reads, changes and replaces them."""
+    """Lock of the file of preferences, to read, change and replace them. Its folder is made if it is missing."""
     with suppress(OSError):  # writing says what is wrong
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with folder_lock(preferences_path(home).resolve().parent):

@@ -141,7 +141,7 @@ def opened_with_header(path: Path) -> Iterator[tuple[BinaryIO, Header]]:
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:
-    """The `__metadata__` of a safetensors file, or None where there is none that `read_header` would read."""
+    """The `__metadata__` of a safetensors file; None where `read_header` fails."""
     try:
         return read_header(path).metadata
     except (OSError, DamagedFileError):

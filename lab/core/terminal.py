@@ -132,7 +132,7 @@ def _of_braille(dots: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _of_run(text: str) -> str:
-    """Marks for characters none of which is ASCII."""
+    """Marks for characters beyond ASCII."""
     marks, unknown = [], ""
     for sign in text:
         mark = _of_braille(ord(sign) - BRAILLE[0]) if ord(sign) in BRAILLE else MARKS.get(sign)

@@ -20,7 +20,7 @@ _JOINING = "\\u0600-\\u08ff\\u0900-\\u0dff\\ufb50-\\ufdff\\ufe70-\\ufefe"
 """Scripts that are written with joiners: Arabic, those of India."""
 
 _ANY = re.compile(f"[{_HIDDEN}]")
-"""Quick to look for: most texts hold none."""
+"""A quick first search: most texts hold no such character."""
 _NOT_ASCII = re.compile("[^\n -~]")
 
 

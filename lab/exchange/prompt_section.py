@@ -86,7 +86,7 @@ def _stream(name: str) -> str:
 
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-"""Digits of the base 64, none of which has a meaning in HTML or JSON."""
+"""The digits of base 64, which need no escaping in HTML or JSON."""
 
 CODES = 1003
 """0 is 0%, 1 is <0.1%, then one for each tenth of a percent, then >99.9% and 100%: as `lab.core.number_format` writes them."""

@@ -42,9 +42,9 @@ def text_facts(config: RunConfig, copied: CopiedShare | None = None) -> list[Fac
         *([("origin", shown(origin_of(config)))] if origin_of(config) else []),
         ("text", shown(data.name)),
         ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
-        *([("documents", documents_in_words(data))] if data.documents > 1 or data.left_out else []),
+        *([("documents", describe_documents(data))] if data.documents > 1 or data.left_out else []),
         ("encoding", shown(data.encoding)),
-        ("cleaning", cleaning_in_words(data)),
+        ("cleaning", describe_cleaning(data)),
         ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
         (
             "tokens",
@@ -62,7 +62,7 @@ def text_facts(config: RunConfig, copied: CopiedShare | None = None) -> list[Fac
     return facts
 
 
-def cleaning_in_words(data: DataConfig) -> str:
+def describe_cleaning(data: DataConfig) -> str:
     """The cleaning rules, and how much each took or added: `line-endings, boilerplate (−812 B), emails (+6 B)`."""
     changes = {step.rule: step.bytes_out - step.bytes_in for step in data.funnel}
     signs = {rule: f" ({MINUS if change < 0 else '+'}{bytes_(abs(change))})" for rule, change in changes.items() if change}
@@ -70,7 +70,7 @@ def cleaning_in_words(data: DataConfig) -> str:
     return shown(", ".join(words), 1000) or "none"
 
 
-def documents_in_words(data: DataConfig) -> str:
+def describe_documents(data: DataConfig) -> str:
     """`3, an end-of-text token between each two; left out: 1 binary file`."""
     between = ", an end-of-text token between each two" if data.documents > 1 else ""
     return f"{whole(data.documents)}{between}{f'; left out: {shown(data.left_out)}' if data.left_out else ''}"

@@ -64,7 +64,7 @@ def baselines(
     return tuple(sorted(found, key=lambda each: each.loss, reverse=True))
 
 
-def bigram_in_words(entropy: TextEntropy | None, *, on_all: bool) -> str:
+def bigram_sentence(entropy: TextEntropy | None, *, on_all: bool) -> str:
     """A sentence on the bigram baseline; empty where it is not known."""
     validation = entropy.validation if entropy is not None else None
     level = validation.losses(on_all=on_all).bigram if validation is not None else None

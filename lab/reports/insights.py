@@ -103,24 +103,24 @@ def power(ratio: float) -> str:
     return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
 
 
-def part_in_words(part: str) -> str:
+def describe_part(part: str) -> str:
     """A part in a sentence: `layer 1's attention` for `1 attention`."""
     number, _, kind = part.partition(" ")
     return f"layer {number}'s {kind}" if number.isdecimal() else part
 
 
-def updates_in_words(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = "adamw") -> str:
+def updates_sentence(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = "adamw") -> str:
     """The parts that change most and least at this step, the part with the largest gradient, and the rule of thumb."""
     ratios = [(part.ratio, part.part) for part in parts if part.ratio is not None]
     if not ratios:
         return f"No step was measured here: at step {whole(step)} none had been taken, or it was not applied."
     (low, least), (high, most) = min(ratios), max(ratios)
-    words = f"The update at step {whole(step)} changes {part_in_words(most)} most, by {power(high)} of its size, "
-    words += f"{part_in_words(least)} least, by {power(low)}"
+    words = f"The update at step {whole(step)} changes {describe_part(most)} most, by {power(high)} of its size, "
+    words += f"{describe_part(least)} least, by {power(low)}"
     total = sum(part.grad_norm**2 for part in parts)
     if total:
         largest = max(parts, key=lambda part: part.grad_norm)
-        words += f"; {probability(largest.grad_norm**2 / total, 0)} of the squared gradient is in {part_in_words(largest.part)}"
+        words += f"; {probability(largest.grad_norm**2 / total, 0)} of the squared gradient is in {describe_part(largest.part)}"
     about = power(USUAL[optimizer]).replace(".0", "")
     usual = f"With Muon about {about} is usual" if optimizer == "muon" else f"A healthy ratio is about {about}"
     if high > FAR * USUAL[optimizer]:

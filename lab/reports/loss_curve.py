@@ -87,7 +87,7 @@ class Evaluations:
 
 
 def read_loss_curve(path: Path) -> LossCurve:
-    """The curve of a metrics.jsonl; empty where there is no such file, or none that can be used."""
+    """The curve of a metrics.jsonl; empty if the file is missing or cannot be used."""
     try:
         with open_regular(path, LARGEST_LINES) as file:
             size = os.fstat(file.fileno()).st_size
@@ -147,7 +147,7 @@ def _block(file: BinaryIO, start: int) -> bytes:
 
 
 def _trained(lines: bytes) -> list[tuple[float, float]]:
-    """Steps and training losses of the lines; a line that cannot be read, such as a torn last one, has none."""
+    """Steps and training losses of the lines; a line that cannot be read, such as a torn last one, is left out."""
     return [(float(metric.step), metric.loss) for metric in decode_lines(_decoder, lines) if metric.loss is not None]
 
 

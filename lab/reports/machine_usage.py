@@ -21,7 +21,7 @@ MOST = 600
 
 @dataclass(frozen=True)
 class Usage:
-    """One sample. The trainer's figures are None where it is not on this machine or gone, the GPU's where there is none."""
+    """One sample. The trainer's figures are None if it has ended or runs elsewhere, the GPU's if there is no GPU."""
 
     at: float
     """Unix time in seconds."""

@@ -88,7 +88,7 @@ def saved_step(run: Run) -> int | None:
     return None
 
 
-def stopped_in_words(run: Run, resume: str) -> tuple[str, bool]:
+def stopped_sentence(run: Run, resume: str) -> tuple[str, bool]:
     """A sentence on a stopped run, and True if its step is saved. `resume` is the command that resumes it."""
     status, saved = run.status(), saved_step(run)
     message = f" {status.message}" if status.message else ""

@@ -68,7 +68,7 @@ class BigramCounts:
         return max(0.0, entropy_of_counts(self.pair_counts) - entropy_of_counts(self.first))
 
     def unigram_losses(self) -> Array:
-        """−ln p of each token (V), in nats; each is counted once more, so that none has p = 0."""
+        """−ln p of each token (V), in nats; every count is raised by one, so that p > 0."""
         return np.asarray(-np.log((self.tokens + 1) / (self.tokens.sum() + self.vocab_size)))
 
     def bigram_losses(self, ids: Array) -> Array:

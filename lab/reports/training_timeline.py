@@ -113,7 +113,7 @@ def _since(now: ViewAtStep, before: ViewAtStep) -> str:
     return f"{'since' if now.step >= before.step else 'against'} step {whole(before.step)}"
 
 
-def number_in_words(ref: str, now: ViewAtStep, before: ViewAtStep | None) -> str:
+def describe_number(ref: str, now: ViewAtStep, before: ViewAtStep | None) -> str:
     """A number of the view now and its change; "" where it has no name."""
     if not ref:
         return ""

@@ -13,8 +13,8 @@ from lab.reports.diagnosis.diagnosed_run import (
     Evaluation,
     Verdict,
     differs_visibly,
-    rollbacks_in_words,
-    step_in_words,
+    rollbacks_text,
+    step_text,
 )
 from lab.runs.run_folder import ACTIVE
 
@@ -74,7 +74,7 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
         return VerdictLine("bad", tuple(dict.fromkeys(("failed", found.verdict))) if found.verdict == "diverged" else ("failed",))
     parts: list[str] = [found.verdict]
     if run.rollbacks:
-        parts.append(rollbacks_in_words(len(run.rollbacks)))
+        parts.append(rollbacks_text(len(run.rollbacks)))
     if found.verdict in JUDGED:
         parts.append(_overfitting(run))
     if found.verdict not in NO_LEVEL:
@@ -101,7 +101,7 @@ def _overfitting(run: DiagnosedRun) -> str:
 def _change(first: Evaluation, last: Evaluation) -> str:
     """`3.46 → 3.64, steps 400 → 1,200`."""
     decimals = 2 if fixed(first.loss, 2) != fixed(last.loss, 2) or not differs_visibly(first.loss, last.loss) else 4
-    steps = f"steps {step_in_words(first.step)} → {step_in_words(last.step)}"
+    steps = f"steps {step_text(first.step)} → {step_text(last.step)}"
     return f"{fixed(first.loss, decimals)} → {fixed(last.loss, decimals)}, {steps}"
 
 

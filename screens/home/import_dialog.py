@@ -22,8 +22,8 @@ from lab.exchange.hugging_face.hub_models import (
     HUB_MODELS,
     cached_model,
     can_download,
-    install_in_words,
-    missing_in_words,
+    install_sentence,
+    missing_clause,
 )
 from screens.background import in_thread, latest
 from screens.home.model_import import ImportState, ModelImport
@@ -58,8 +58,8 @@ class ListedModel:
         if self.folder:
             return f"Enter makes a run of it, from {visible(shortened(self.folder, 150))}."
         if self.can_download:
-            return f"{missing_in_words(self.name)}. Enter twice downloads {bytes_(self.bytes)} into it, then makes a run of it."
-        return f"{install_in_words(self.name)} After that, Enter here or: llmlab import {self.name}"
+            return f"{missing_clause(self.name)}. Enter twice downloads {bytes_(self.bytes)} into it, then makes a run of it."
+        return f"{install_sentence(self.name)} After that, Enter here or: llmlab import {self.name}"
 
 
 def listed_models() -> list[ListedModel]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from textual.binding import Binding
 from textual.worker import Worker
 
-from lab.reports.training_timeline import TimelineStop, ViewAtStep, number_in_words, prediction_in_words, stop_index
+from lab.reports.training_timeline import TimelineStop, ViewAtStep, describe_number, prediction_in_words, stop_index
 from lab.views.blocks import LensPath, View
 from screens.about_key import About
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
@@ -210,7 +210,7 @@ class TimeTravel(InspectPart):
             before = self._before[1]
         view = self._host.view
         spot = view.laid.spot(view.cursor) if view.cursor is not None else None
-        number = number_in_words(spot.ref, now, before) if spot is not None else CHOOSE_A_NUMBER
+        number = describe_number(spot.ref, now, before) if spot is not None else CHOOSE_A_NUMBER
         self._slider.words = (prediction_in_words(now, before), number)
 
 

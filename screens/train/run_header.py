@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.reports.baselines import bigram_in_words
+from lab.reports.baselines import bigram_sentence
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
@@ -46,7 +46,7 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
         if found.verdict != "waiting":
             sentences.insert(0, found.sentences)
         if found.verdict not in NO_LEVEL:
-            sentences.append(bigram_in_words(entropy, on_all=watched.status.final is not None))
+            sentences.append(bigram_sentence(entropy, on_all=watched.status.final is not None))
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
     return StatusText(

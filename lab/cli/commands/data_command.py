@@ -96,7 +96,7 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     if as_json:
         write_json({**_as_json(corpus, profile, funnel, save if saved else None), "validation": copied})
     else:
-        click.echo(_in_words(profile, funnel, describe_validation(corpus.holdout, copied)))
+        click.echo(describe(profile, funnel, describe_validation(corpus.holdout, copied)))
         if save and saved:
             where = f"in the folder {visible(save)}, a file each" if corpus.opened_documents > 1 else f"as {visible(save)}"
             click.echo(f"\nSaved the cleaned text {where} ({bytes_(saved)}).")
@@ -116,7 +116,7 @@ def _list_rules(as_json: bool) -> None:
     click.echo("\nThey are applied in this order, whatever the order in which they are named.")
 
 
-def _in_words(profile: "TextProfile", funnel: "Funnel", validation: str = "") -> str:
+def describe(profile: "TextProfile", funnel: "Funnel", validation: str = "") -> str:
     from lab.data.statistics.statistics_view import describe_repeats, profile_facts
 
     found = profile.statistics

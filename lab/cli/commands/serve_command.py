@@ -53,7 +53,7 @@ def serve(port: int, hosts: tuple[str, ...]) -> int:
 
 
 def _user() -> str:
-    """The user's name, or `you` for a user number that has none, as in some containers."""
+    """The user's name; `you` for a user number without a name, as in some containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -46,7 +46,7 @@ def stop(run: str, discard: bool) -> int:
 
     On a full disk the trainer waits for space before it stops. The exit code is 0 if its last step is saved.
     """
-    from lab.reports.run_sentence import saved_step, stopped_in_words
+    from lab.reports.run_sentence import saved_step, stopped_sentence
     from lab.runs.find_runs import open_run
 
     found = open_run(run)
@@ -66,7 +66,7 @@ def stop(run: str, discard: bool) -> int:
     if phase == "finished":
         click.echo(f"{found.name} had just finished its {status.step} steps.")
         return 0
-    words, saved_now = stopped_in_words(found, f"llmlab resume {shlex.quote(run)}")
+    words, saved_now = stopped_sentence(found, f"llmlab resume {shlex.quote(run)}")
     if saved_now or discard:
         click.echo(words)
         return 0

@@ -89,15 +89,15 @@ def can_download() -> bool:
     return importlib.util.find_spec("huggingface_hub") is not None
 
 
-def missing_in_words(name: str) -> str:
+def missing_clause(name: str) -> str:
     """A clause on a model that is not in the cache, with the folder that was looked in."""
     return f"{name} is not in the Hugging Face cache, {visible(str(hugging_face_hub()))}"
 
 
-def install_in_words(name: str) -> str:
+def install_sentence(name: str) -> str:
     """A sentence on the model that is not here, where huggingface_hub is not installed: the size, and the commands."""
     return (
-        f"{missing_in_words(name)}; to download it ({bytes_(HUB_MODELS[name].download_bytes)}), install huggingface_hub: "
+        f"{missing_clause(name)}; to download it ({bytes_(HUB_MODELS[name].download_bytes)}), install huggingface_hub: "
         "pip install 'llmlab[hub]', or copy its folder here and give the path."
     )
 
@@ -114,9 +114,9 @@ def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) ->
     """
     if (found := cached_model(name)) is not None:
         return found
-    size, missing = bytes_(HUB_MODELS[name].download_bytes), missing_in_words(name)
+    size, missing = bytes_(HUB_MODELS[name].download_bytes), missing_clause(name)
     if not can_download():
-        raise UserError(install_in_words(name))
+        raise UserError(install_sentence(name))
     from huggingface_hub import snapshot_download
 
     repository = HUB_MODELS[name].repositories[0]
@@ -165,7 +165,7 @@ def check_push(repository: str) -> None:
 
 
 def push_model(folder: Path, repository: str) -> str:
-    """Upload the folder as one commit, into a new private repository where there is none of the name. Returns its address.
+    """Upload the folder as one commit; a repository that does not exist is made, private. Returns its address.
 
     Raises:
         UserError: if the Hub cannot be reached or refuses; the folder stays.

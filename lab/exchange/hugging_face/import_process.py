@@ -93,7 +93,7 @@ def _size_of(folder: Path) -> int:
 
 
 def _end(number: int, frame: object) -> None:
-    """End on a signal. A download is given up with its threads and with its files, which nothing would go on with."""
+    """End on a signal. A download is given up with its threads and its partial files, which no later download would use."""
     gives_up = False
     for _ in range(LOOKS_FOR_PARTS):
         partial = [each.path for each in psutil.Process().open_files() if each.path.endswith(PARTIAL)]

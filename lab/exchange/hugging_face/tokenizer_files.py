@@ -110,7 +110,7 @@ def has_tokenizer(folder: ModelFolder) -> bool:
 
 
 def read_tokenizer(folder: ModelFolder, rows: int) -> Tokenizer:
-    """The tokenizer of a model with so many rows in its token embedding: the folder's own, or GPT-2's where it has none.
+    """The folder's tokenizer, or GPT-2's if it has no tokenizer files; `rows` is the number of rows of the token embedding.
 
     Raises:
         UserError: if it is no byte-level BPE whose ids the lab gives, too, or has more tokens than the model has rows.

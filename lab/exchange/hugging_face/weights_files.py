@@ -48,7 +48,7 @@ class StoredTensor(NamedTuple):
 
 
 def find_tensors(folder: ModelFolder) -> dict[str, StoredTensor] | None:
-    """The tensors in the folder's safetensors files, by name, from the headers; None if it has none of these files.
+    """The tensors in the folder's safetensors files, by name, from the headers; None if it has no such files.
 
     Raises:
         DamagedFileError: if a file cannot be used.

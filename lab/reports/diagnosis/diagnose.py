@@ -1,4 +1,4 @@
-"""The diagnosis of a run: its checks, each of which looks for one finding; the first with one decides the verdict.
+"""The diagnosis of a run: each check looks for one finding, and the first finding decides the verdict.
 
 Everything follows from the run's settings, its metrics, its rollbacks and its text. Single losses are noise, so that the smoothed
 training loss and the evaluations are compared over parts of the run, and of two numbers both steps are named. Steps whose
@@ -8,7 +8,7 @@ update was not applied, and all before the last rollback, are left out: the pres
 from collections.abc import Callable
 
 from lab.core.number_format import count, fixed, significant, whole
-from lab.data.statistics.copied_share import copied_in_words
+from lab.data.statistics.copied_share import describe_copied
 from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER
 from lab.reports.diagnosis.diagnosed_run import (
     FEW_STEPS,
@@ -20,9 +20,9 @@ from lab.reports.diagnosis.diagnosed_run import (
     Evaluation,
     Verdict,
     from_to,
-    rollbacks_in_words,
+    rollbacks_text,
     short_lr,
-    step_in_words,
+    step_text,
 )
 from lab.runs.run_folder import ACTIVE
 from models.parameter_count import parameter_count
@@ -65,7 +65,7 @@ def copied(run: DiagnosedRun) -> Diagnosis | None:
     found, held = run.copied, run.config.data.holdout
     if found is None or found.share < COPIED or run.config.data.entropy_bits_per_byte is not None:
         return None
-    evidence = f"{copied_in_words(found)}, so its loss does not measure new text; {run.trend_in_words()}"
+    evidence = f"{describe_copied(found)}, so its loss does not measure new text; {run.describe_trend()}"
     advice = "Give another text for validation" if held.source else "Remove the repetitions from the text"
     return Diagnosis("validation text copied", evidence, f"{advice}, and start a new run.")
 
@@ -82,12 +82,12 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
     if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
         evidence = (
             f"the token frequencies of the training part predict the validation part at {fixed(text.unigram_loss, 2)} nats per "
-            f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_in_words(last.step)} the validation loss "
+            f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_text(last.step)} the validation loss "
             f"is {fixed(last.loss, 2)} and the training loss {fixed(beside, 2)}."
         )
     elif (first := _first_epoch(run)) and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
         evidence = (
-            f"at step {step_in_words(first[0].step)}, in the first epoch, when all text is new, the validation loss is "
+            f"at step {step_text(first[0].step)}, in the first epoch, when all text is new, the validation loss is "
             f"{fixed(first[0].loss, 2)} nats per token and the training loss {fixed(first[1], 2)}."
         )
     else:
@@ -125,7 +125,7 @@ def warming_up(run: DiagnosedRun) -> Diagnosis | None:
         over, until = last.seconds >= end, f"over the first {end:.0f} seconds"
     if over:
         return None
-    halved = f" ({train.lr:g} was set; {rollbacks_in_words(len(run.rollbacks))})" if run.rollbacks else ""
+    halved = f" ({train.lr:g} was set; {rollbacks_text(len(run.rollbacks))})" if run.rollbacks else ""
     if run.phase not in ACTIVE:
         evidence = (
             f"the run ended at step {whole(last.step)} with a learning rate of {significant(last.lr, 2)}, which was to rise to "
@@ -173,7 +173,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     if then is None or beside is None or last.loss <= beside * (1 + GAP):
         return None
     overfits = since >= RISING_EVALUATIONS and last.loss > best.loss * (1 + RISE) and beside < then * (1 - STANDS_STILL)
-    kept = f"The weights of step {step_in_words(best.step)} are kept as the best"
+    kept = f"The weights of step {step_text(best.step)} are kept as the best"
     tokens, parameters, vocabulary = run.config.data.split, parameter_count(run.config.model), run.config.model.vocab_size
     smaller = f"at {fixed(tokens / vocabulary, 1)} training tokens per entry, a smaller vocabulary"
     remedies = [smaller] if run.config.tokenizer.kind != "bytes" and tokens < TOKENS_PER_ENTRY * vocabulary else []
@@ -182,7 +182,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
         times = fixed(epoch, 1) if epoch < 10 else whole(round(epoch))
         evidence = (
             f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {times} times; at step "
-            f"{step_in_words(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
+            f"{step_text(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
         )
         longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
         advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
@@ -190,7 +190,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     if not overfits:
         return None
     evidence = (
-        f"from step {step_in_words(best.step)} to {step_in_words(last.step)} the training loss fell {from_to(then, beside)} "
+        f"from step {step_text(best.step)} to {step_text(last.step)} the training loss fell {from_to(then, beside)} "
         f"while the validation loss rose {from_to(best.loss, last.loss)}, over {since} evaluations."
     )
     if run.phase in ("training", "paused"):
@@ -210,7 +210,7 @@ def gave_up(run: DiagnosedRun) -> Diagnosis | None:
     at = whole(latest.step)
     if run.phase == "failed" and run.bad_steps and run.bad_steps[-1] == latest.step:
         loss = "is NaN or infinite" if latest.loss is None else f"is {fixed(latest.loss, 2)}"
-        evidence = f"the loss of step {at} {loss}, and the trainer gave up after {rollbacks_in_words(len(run.rollbacks))}."
+        evidence = f"the loss of step {at} {loss}, and the trainer gave up after {rollbacks_text(len(run.rollbacks))}."
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     recovers = run.phase in ACTIVE  # the trainer does not apply such a step, and rolls back after three
     if latest.loss is None and latest.lr is not None and not recovers:
@@ -225,14 +225,14 @@ def diverged(run: DiagnosedRun) -> Diagnosis | None:
     now = run.recent_loss
     if now > run.uniform_baseline * (1 + ABOVE_UNIFORM):
         evidence = (
-            f"at step {step_in_words(run.steps[-1])} the smoothed training loss is {fixed(now, 2)} nats per token, above "
+            f"at step {step_text(run.steps[-1])} the smoothed training loss is {fixed(now, 2)} nats per token, above "
             f"the uniform baseline ({fixed(run.uniform_baseline, 2)})."
         )
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     if lowest := run.lowest_before_rise():
         evidence = (
-            f"the smoothed training loss had fallen to {fixed(lowest[0], 2)} at step {step_in_words(lowest[1])} and is "
-            f"{fixed(now, 2)} at step {step_in_words(run.steps[-1])}."
+            f"the smoothed training loss had fallen to {fixed(lowest[0], 2)} at step {step_text(lowest[1])} and is "
+            f"{fixed(now, 2)} at step {step_text(run.steps[-1])}."
         )
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     return None
@@ -251,7 +251,7 @@ def plateau(run: DiagnosedRun) -> Diagnosis | None:
         before, now = run.lowest_ends()
         if before.loss - now.loss > STANDS_STILL * now.loss:
             return None
-    evidence = f"{run.trend_in_words(lowest=evaluated).rstrip('.')}{_level(run)}."
+    evidence = f"{run.describe_trend(lowest=evaluated).rstrip('.')}{_level(run)}."
     return Diagnosis("plateau", evidence, _far_settings(run) or _near_source(run) or _plateau_advice(run))
 
 
@@ -288,9 +288,9 @@ def _far_settings(run: DiagnosedRun) -> str:
     """Advice about a learning rate far from the default, or a high dropout; empty if there is neither."""
     default = f"the default of {short_lr(run.default_lr)}"
     if run.peak_lr > FAR * run.default_lr:
-        return f"A learning rate of {run.lr_in_words()} is far above {default}; a new run with that may go lower."
+        return f"A learning rate of {run.describe_lr()} is far above {default}; a new run with that may go lower."
     if run.peak_lr < run.default_lr / FAR:
-        return f"A learning rate of {run.lr_in_words()} is far below {default}; a new run with that may go lower."
+        return f"A learning rate of {run.describe_lr()} is far below {default}; a new run with that may go lower."
     if (dropout := run.config.model.dropout) >= HIGH_DROPOUT:
         return f"A dropout of {dropout:g} is high, and the training loss is measured with it; a new run with less may go lower."
     return ""
@@ -319,9 +319,9 @@ def little_learned(run: DiagnosedRun) -> Diagnosis | None:
         return None
     if level and measured and measured.step < run.last_step and run.loss < level.loss * (1 - NEAR):
         return None  # the evaluation is of weights that were worse
-    after = f"after {whole(run.last_step)} steps" + (f" and {rollbacks_in_words(len(run.rollbacks))}" if run.rollbacks else "")
+    after = f"after {whole(run.last_step)} steps" + (f" and {rollbacks_text(len(run.rollbacks))}" if run.rollbacks else "")
     loss, kind = (measured.loss, "validation") if measured else (run.loss, "training")
-    then = f" at step {step_in_words(measured.step)}" if measured and measured.step < run.last_step else ""
+    then = f" at step {step_text(measured.step)}" if measured and measured.step < run.last_step else ""
     evidence = f"{after} the {kind} loss is {fixed(loss, 2)} nats per token{then}"
     if level:
         evidence += f", {'above' if loss > level.loss * (1 + NEAR) else 'about'} {level.name} ({fixed(level.loss, 2)})"
@@ -342,7 +342,7 @@ def learning(run: DiagnosedRun) -> Diagnosis:
     still = is_over and run.relative_fall() > STANDS_STILL and follows and not early
     advice = STILL_FALLING if still else ""
     verdict: Verdict = "learned" if is_over else "learning"
-    return Diagnosis(verdict, run.trend_in_words(), _far_settings(run) or _near_source(run) or advice)
+    return Diagnosis(verdict, run.describe_trend(), _far_settings(run) or _near_source(run) or advice)
 
 
 CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (
@@ -357,7 +357,7 @@ CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (
     plateau,
     little_learned,
 )
-"""In the order in which they are tried; a run for which none has a finding is learning."""
+"""In the order in which they are tried; without any finding a run is learning."""
 
 
 def diagnosis_of(run: DiagnosedRun) -> Diagnosis:

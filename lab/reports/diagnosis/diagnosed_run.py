@@ -82,7 +82,7 @@ class Evaluation:
     loss: float
 
 
-def step_in_words(step: float) -> str:
+def step_text(step: float) -> str:
     return whole(int(step))
 
 
@@ -91,7 +91,7 @@ def short_lr(lr: float) -> str:
     return f"{float(f'{lr:.2g}'):g}"
 
 
-def rollbacks_in_words(number: int) -> str:
+def rollbacks_text(number: int) -> str:
     return f"{number or 'no'} rollback{'' if number == 1 else 's'}"
 
 
@@ -113,11 +113,11 @@ def differs_visibly(before: float, now: float) -> bool:
 def moved_at(first: Evaluation, last: Evaluation, verb: str) -> str:
     """`from 2.01 (step 220) to 1.93 (step 300)`; `verb` comes before it where none was said yet."""
     if first.step == last.step:
-        return f"is still {fixed(first.loss, 2)} (step {step_in_words(first.step)})"
+        return f"is still {fixed(first.loss, 2)} (step {step_text(first.step)})"
     if not differs_visibly(first.loss, last.loss):
-        return f"stayed at {fixed(last.loss, 4)} (steps {step_in_words(first.step)} to {step_in_words(last.step)})"
+        return f"stayed at {fixed(last.loss, 4)} (steps {step_text(first.step)} to {step_text(last.step)})"
     decimals = next((number for number in (2, 3) if fixed(first.loss, number) != fixed(last.loss, number)), 4)
-    before, now = (f"{fixed(each.loss, decimals)} (step {step_in_words(each.step)})" for each in (first, last))
+    before, now = (f"{fixed(each.loss, decimals)} (step {step_text(each.step)})" for each in (first, last))
     return f"{verb}from {before} to {now}"
 
 
@@ -273,7 +273,7 @@ class DiagnosedRun:
         nearest = min(range(len(self.evaluations)), key=lambda at: abs(self.evaluations[at].step - start))
         return self.evaluations[nearest:]
 
-    def trend_in_words(self, *, lowest: bool = False) -> str:
+    def describe_trend(self, *, lowest: bool = False) -> str:
         """The change of both losses over the trend, between the same two evaluations, with the steps of each number.
 
         With `lowest`, the training loss over all of the trend, and the lowest validation loss so far at either end: a single one
@@ -286,13 +286,13 @@ class DiagnosedRun:
         before, now = (self.smoothed_at(step) for step in steps)
         if before is None or now is None:
             before, now = self.smoothed[self.trend_start], self.loss
-        words = f"from step {step_in_words(steps[0])} to {step_in_words(steps[1])} the training loss {moved(before, now)}"
+        words = f"from step {step_text(steps[0])} to {step_text(steps[1])} the training loss {moved(before, now)}"
         if len(found) > 1:
             first, last = self.lowest_ends() if lowest else (found[0], found[-1])
             verb = "" if differs_visibly(before, now) else "went "
             words += f", and the {'lowest ' if lowest else ''}validation loss {moved_at(first, last, verb)}"
         elif found:
-            words += f"; the validation loss was {fixed(found[0].loss, 2)} at step {step_in_words(found[0].step)}"
+            words += f"; the validation loss was {fixed(found[0].loss, 2)} at step {step_text(found[0].step)}"
         return words + "."
 
     def lowest_ends(self) -> tuple[Evaluation, Evaluation]:
@@ -311,10 +311,10 @@ class DiagnosedRun:
         lr = lower_lr(self.config, self.lr_factor)
         stop = "Stop it and start" if self.phase in ACTIVE else "Start"
         default = ", the default for this width and optimizer" if lr == self.default_lr else ""
-        lower = f"{significant(lr, 2)}{default}, instead of {self.lr_in_words()}"
+        lower = f"{significant(lr, 2)}{default}, instead of {self.describe_lr()}"
         return f"{stop} a new run with a lower learning rate, such as {lower}."
 
-    def lr_in_words(self) -> str:
+    def describe_lr(self) -> str:
         """`3 (0.38 after 3 rollbacks)`: the learning rate of the settings, and what rollbacks have left of it."""
-        halved = f" ({significant(self.peak_lr, 2)} after {rollbacks_in_words(len(self.rollbacks))})"
+        halved = f" ({significant(self.peak_lr, 2)} after {rollbacks_text(len(self.rollbacks))})"
         return f"{self.config.train.lr:g}{halved if self.rollbacks else ''}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lab.core.number_format import significant
-from lab.reports.insights import USUAL, power, updates_in_words
+from lab.reports.insights import USUAL, power, updates_sentence
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar
@@ -70,7 +70,7 @@ def updates_lines(
 ) -> tuple[Lines, Lines]:
     """The lines above, and a line per part: update ratio now and over the evaluations, gradient norm."""
     point = insights.points[at]
-    above = words_lines(updates_in_words(point.step, point.parts, optimizer), width)
+    above = words_lines(updates_sentence(point.step, point.parts, optimizer), width)
     above.append([(evaluation_label(insights, at), "title")])
     if not point.parts:
         return above, []

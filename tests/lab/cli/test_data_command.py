@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from lab.cli.commands.data_command import _in_words
+from lab.cli.commands.data_command import describe
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import RULES
 from lab.data.statistics.text_profile import profile_of
@@ -90,12 +90,12 @@ def test_a_narrow_terminal_gets_lines_broken_at_spaces_and_bars_that_fit(tmp_pat
     text.write_text("The big dog ran home and the cat sat on the mat.\n" * 50)
     *_, profile = profile_of(open_corpus(str(text), None, None, ()), lambda _: False)
     funnel = measure_funnel(str(text), None, ("line-endings", "blank-lines", "duplicate-lines"))
-    wide = _in_words(profile, funnel)
+    wide = describe(profile, funnel)
     assert max(map(cell_len, wide.split("\n"))) > 80
     for room, has_bars in ((60, False), (70, True)):
         monkeypatch.setattr("lab.cli.output.line_room", lambda room=room: room)
         monkeypatch.setattr("lab.cli.commands.data_command.line_room", lambda room=room: room)
-        narrow = _in_words(profile, funnel)
+        narrow = describe(profile, funnel)
         assert max(map(cell_len, narrow.split("\n"))) <= room
         assert ("█" in narrow) == has_bars
         assert narrow.count("\n") > wide.count("\n")

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from lab.exchange.report_facts import cleaning_in_words, result_facts, training_facts
+from lab.exchange.report_facts import describe_cleaning, result_facts, training_facts
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import CleaningStep, FinalEvaluation, Status
 from tests.lab.runs.made_up_runs import config
@@ -15,8 +15,8 @@ def test_what_each_cleaning_rule_took_or_added() -> None:
         CleaningStep(rule="emails", bytes_in=188, bytes_out=194, before=11, after=17),
     )
     data = replace(config().data, cleaning=tuple(step.rule for step in steps), funnel=steps)
-    assert cleaning_in_words(data) == "line-endings, boilerplate (−812 B), emails (+6 B)"
-    assert cleaning_in_words(replace(data, cleaning=())) == "none"
+    assert describe_cleaning(data) == "line-endings, boilerplate (−812 B), emails (+6 B)"
+    assert describe_cleaning(replace(data, cleaning=())) == "none"
 
 
 def test_what_was_set_for_one_run_alone_is_told_of_that_one() -> None:

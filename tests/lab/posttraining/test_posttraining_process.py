@@ -50,7 +50,7 @@ def pid_of(follower: PosttrainingFollower) -> int:
     return follower.history.begun.pid
 
 
-def stopped_in_words(follower: PosttrainingFollower) -> str:
+def stopped_sentence(follower: PosttrainingFollower) -> str:
     """What the file says of the end of a process that has stopped."""
     assert follower.stage == "stopped"
     assert follower.history.ended is not None
@@ -108,7 +108,7 @@ def test_a_stop_is_heeded_while_torch_is_loaded(home: Path) -> None:
     assert stop_posttraining(folder)
     wait_until(follower, lambda f: not f.is_running)
     assert follower.history.started is None
-    assert stopped_in_words(follower) == "Stopped."
+    assert stopped_sentence(follower) == "Stopped."
 
 
 @pytest.mark.parametrize("has_started", [False, True], ids=["while questions are drawn", "in training"])
@@ -119,7 +119,7 @@ def test_a_stop_is_told_in_the_file(home: Path, forked: None, has_started: bool)
     os.kill(pid_of(follower), signal.SIGTERM)
     wait_until(follower, lambda f: not f.is_running)
     assert (follower.history.started is not None) == has_started
-    assert stopped_in_words(follower) == "Stopped."
+    assert stopped_sentence(follower) == "Stopped."
 
 
 def test_no_process_is_stopped_that_the_file_only_names(home: Path) -> None:

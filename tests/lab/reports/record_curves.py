@@ -1,7 +1,6 @@
 """Records the runs that the diagnosis is tested on, by training tiny models for some seconds each with the real trainer.
 
     python tests/lab/reports/record_curves.py [NAME ...]
-    python tests/lab/reports/record_curves.py --copied    # measures the copied shares of their texts alone
 
 Each becomes curves/FOLDER/NAME.jsonl. On the first line: its settings, its last status, the entropies of its text, its events
 (without checkpoints; older files lack the bigram loss), and the loss and the learning rate of every step. Then, in full, the
@@ -22,9 +21,6 @@ import msgspec
 
 from lab.core.errors import UserError
 from lab.data.builtin_stories import generate
-from lab.data.statistics.copied_share import copied_in_corpus
-from lab.data.text_source import open_corpus
-from lab.data.train_val_split import split_text
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.reports.text_entropy import run_entropy
@@ -326,19 +322,6 @@ def record(kind: str, name: str) -> None:
     )
 
 
-def record_copied(kind: str, name: str) -> None:
-    """Write the copied share of its text into a recorded run, without training it again."""
-    recording = WHERE / kind / f"{name}.jsonl"
-    first, _, rest = recording.read_bytes().partition(b"\n")
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write(RECIPES[kind][name].text())
-        file.flush()
-        corpus = open_corpus(file.name)
-        head = msgspec.json.decode(first)
-        head["config"]["data"]["copied"] = copied_in_corpus(corpus, split_text(corpus))
-    recording.write_bytes(msgspec.json.encode(head) + b"\n" + rest)
-
-
 if __name__ == "__main__":
     from lab.training import rollback, spike_detector
 
@@ -347,5 +330,3 @@ if __name__ == "__main__":
         for name in recipes:
             if name in (sys.argv[1:] or recipes):
                 record(kind, name)
-            elif sys.argv[1] == "--copied":
-                record_copied(kind, name)

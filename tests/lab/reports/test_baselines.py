@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import lab.reports.text_entropy
-from lab.reports.baselines import baselines, bigram_in_words, bytes_per_token
+from lab.reports.baselines import baselines, bigram_sentence, bytes_per_token
 from lab.reports.text_entropy import BigramCounts, TextEntropy, ValidationText, run_entropy, text_entropy
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
@@ -149,8 +149,8 @@ def test_baselines_are_of_the_tokens_that_the_loss_beside_them_is_measured_on(em
     assert whole is not None
     assert [each["unigram"] for each in known] == pytest.approx([whole.unigram_loss, part.unigram_loss])
     assert [each["bigram"] for each in known] == pytest.approx([whole.bigram_loss, part.bigram_loss])
-    assert f"lose {part.bigram_loss:.2f} on the same part of the validation text." in bigram_in_words(found, on_all=False)
-    assert f"lose {whole.bigram_loss:.2f} on the validation text." in bigram_in_words(found, on_all=True)
+    assert f"lose {part.bigram_loss:.2f} on the same part of the validation text." in bigram_sentence(found, on_all=False)
+    assert f"lose {whole.bigram_loss:.2f} on the validation text." in bigram_sentence(found, on_all=True)
 
 
 def test_the_validation_part_is_compared_with_the_training_part_by_the_definitions() -> None:
@@ -214,7 +214,7 @@ def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[...,
     assert [baseline.name for baseline in whole] == ["uniform baseline: ln V", "unigram, on validation", "bigram, on validation"]
     assert [baseline.loss for baseline in whole] == [pytest.approx(math.log(256)), 2.25, 1.5]
     assert part[1].name == "unigram of 10.0M tokens, on validation"
-    assert "lose 1.50 on the validation text." in bigram_in_words(text, on_all=True)
+    assert "lose 1.50 on the validation text." in bigram_sentence(text, on_all=True)
 
 
 def test_baselines_are_from_the_highest_to_the_lowest_on_a_text_of_other_tokens_too(empty_run: Callable[..., Run]) -> None:
@@ -225,4 +225,4 @@ def test_baselines_are_from_the_highest_to_the_lowest_on_a_text_of_other_tokens_
 
 def test_without_a_validation_text_there_is_nothing_to_compare_with(empty_run: Callable[..., Run]) -> None:
     assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0), None)) == 1
-    assert bigram_in_words(TextEntropy(2.0, 1.0), on_all=True) == ""
+    assert bigram_sentence(TextEntropy(2.0, 1.0), on_all=True) == ""

@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.reports.training_timeline import (
     TimelineStop,
     ViewAtStep,
-    number_in_words,
+    describe_number,
     prediction_in_words,
     stop_index,
     stops,
@@ -123,15 +123,15 @@ def test_the_points_are_those_between_the_probabilities_and_the_shown_ones(was: 
 def test_a_token_s_id_is_no_measurement() -> None:
     prompt = View("tokens", "tokens", "", [Table([Column("id")], [[Cell("295", value=295, ref="tokens[41]")]])])
     now, before = (replace(seen(step, [RAN]), view=prompt) for step in (500, 256))
-    assert number_in_words("tokens[41]", now, before) == "tokens[41] = 295, the prompt's token at every step"
+    assert describe_number("tokens[41]", now, before) == "tokens[41] = 295, the prompt's token at every step"
 
 
 def test_the_change_of_a_number_is_told_with_its_sign() -> None:
     ref = "probability[3,7]"
     now = seen(500, [RAN], 0.25)
-    assert number_in_words(ref, now, None) == "probability[3,7] = 0.2500"
-    assert number_in_words(ref, now, seen(256, [RAN], 0.125)) == "probability[3,7] = 0.2500, +0.125 since step 256 (0.1250)"
-    assert number_in_words(ref, now, seen(256, [RAN], 0.5)) == "probability[3,7] = 0.2500, −0.250 since step 256 (0.5000)"
-    assert number_in_words(ref, now, seen(256, [RAN], 0.5, "values")) == "probability[3,7] = 0.2500"
-    assert number_in_words("", now, None) == ""
-    assert "not among" in number_in_words("probability[3,9]", now, None)
+    assert describe_number(ref, now, None) == "probability[3,7] = 0.2500"
+    assert describe_number(ref, now, seen(256, [RAN], 0.125)) == "probability[3,7] = 0.2500, +0.125 since step 256 (0.1250)"
+    assert describe_number(ref, now, seen(256, [RAN], 0.5)) == "probability[3,7] = 0.2500, −0.250 since step 256 (0.5000)"
+    assert describe_number(ref, now, seen(256, [RAN], 0.5, "values")) == "probability[3,7] = 0.2500"
+    assert describe_number("", now, None) == ""
+    assert "not among" in describe_number("probability[3,9]", now, None)
