@@ -71,8 +71,7 @@ def test_mistakes_are_one_sentence(llmlab: Call, text: Path, tmp_path: Path) -> 
     word = tmp_path / "word.txt"
     word.write_text("x" * 2000)
     done = llmlab("data", word, "--clean", "long-lines", "--save", tmp_path / "out")
-    assert done.code == 2
-    assert "leaves nothing" in done.err
+    assert (done.code, "leaves nothing" in done.err) == (2, True)
     assert not (tmp_path / "out").exists()
 
 

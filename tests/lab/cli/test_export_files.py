@@ -77,11 +77,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     Path("loop").symlink_to("loop")
-    done = llmlab(*command, target)
-    assert done.code == 2
-    assert done.err.startswith("llmlab: ")
-    assert done.err.count("\n") == 1
-    assert "Traceback" not in done.err
+    llmlab(*command, target).assert_mistake()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -48,8 +48,9 @@ def test_a_tiny_post_training_tells_its_course_and_result(
     llmlab("posttrain", "--stop").assert_mistake("nothing to stop")
 
 
-def test_there_is_nothing_to_show_before_the_first(home: Path, llmlab: Call) -> None:
+def test_there_is_nothing_to_show_before_the_first_and_numbers_out_of_range_are_refused(home: Path, llmlab: Call) -> None:
     llmlab("posttrain", "--show").assert_mistake("not been post-trained yet")
+    llmlab("posttrain", "--pairs", "0").assert_mistake("at least 1")
 
 
 def test_the_reason_of_an_early_end_is_told(
@@ -79,7 +80,3 @@ def test_a_start_that_must_delete_an_open_model_is_refused(home: Path, llmlab: C
     finally:
         os.close(held)
     assert (home / "demo-sft").is_dir()
-
-
-def test_numbers_out_of_range_are_refused(home: Path, llmlab: Call) -> None:
-    llmlab("posttrain", "--pairs", "0").assert_mistake("at least 1")

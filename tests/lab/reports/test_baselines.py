@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import lab.reports.text_entropy
+from lab.data.train_val_split import Ranges
 from lab.reports.baselines import baselines, bigram_sentence, bytes_per_token
 from lab.reports.text_entropy import BigramCounts, TextEntropy, ValidationText, run_entropy, text_entropy
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, FinalEvaluation, Metric, ValidationSegments
+from tests.lab.runs.made_up_runs import config
 
 
 def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
@@ -33,6 +35,13 @@ def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
 def test_both_entropies_are_those_of_the_definition(ids: list[int]) -> None:
     found = BigramCounts.of(np.array(ids, "<u2"), 7)
     assert (found.unigram_entropy(), found.bigram_entropy()) == pytest.approx(entropy_by_hand(ids), abs=1e-9)
+
+
+def validation_of(ids: list[int], end: list[int], vocab: int, evaluated: Ranges = ()) -> ValidationText:
+    """The validation part beside the training part."""
+    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), vocab, evaluated).validation
+    assert found is not None
+    return found
 
 
 def losses_by_hand(ids: list[int], end: list[int], vocab: int) -> tuple[float, float]:
@@ -53,8 +62,7 @@ def losses_by_hand(ids: list[int], end: list[int], vocab: int) -> tuple[float, f
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.lists(st.integers(0, 6), min_size=2, max_size=60))
 def test_both_losses_on_another_text_are_those_of_the_definition(ids: list[int], end: list[int]) -> None:
-    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7).validation
-    assert found is not None
+    found = validation_of(ids, end, 7)
     assert (found.unigram_loss, found.bigram_loss) == pytest.approx(losses_by_hand(ids, end, 7))
 
 
@@ -68,8 +76,7 @@ def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
 ) -> None:
     a, b, c, d = sorted(min(edge, len(end)) for edge in edges)
     counts = BigramCounts.of(np.array(ids, "<u2"), 7)
-    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 7, ((a, b), (c, d))).validation
-    assert found is not None
+    found = validation_of(ids, end, 7, ((a, b), (c, d)))
     tokens = [*range(a, b), *range(c, d)]
     if not tokens:
         assert found.evaluated is None
@@ -85,18 +92,14 @@ def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
 
 
 def test_of_long_evaluation_segments_the_first_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids, end = np.array([0, 1, 2] * 20, "<u2"), np.array([0, 1, 2, 2, 1] * 8, "<u2")
-    first = text_entropy(ids, end, 3, ((0, 3), (10, 12))).validation
+    ids, end = [0, 1, 2] * 20, [0, 1, 2, 2, 1] * 8
+    first = validation_of(ids, end, 3, ((0, 3), (10, 12)))
     monkeypatch.setattr(lab.reports.text_entropy, "MOST_PAIRS", 5)
-    found = text_entropy(ids, end, 3, ((0, 3), (10, 30), (31, 40))).validation
-    assert first is not None
-    assert found is not None
-    assert found.evaluated == first.evaluated
+    assert validation_of(ids, end, 3, ((0, 3), (10, 30), (31, 40))).evaluated == first.evaluated
 
 
 def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
-    found = text_entropy(np.array([1, 2, 1], "<u2"), np.array([2], "<u2"), 3).validation
-    assert found is not None
+    found = validation_of([1, 2, 1], [2], 3)
     assert found.bigram_loss is None
     assert found.unigram_loss == pytest.approx(math.log(3))
 
@@ -144,9 +147,7 @@ def test_baselines_are_of_the_tokens_that_the_loss_beside_them_is_measured_on(em
         {baseline.short: baseline.loss for baseline in baselines(256, data, LossHistory(), found, final)}
         for final in (FINAL, None)
     ]
-    part, whole = (text_entropy(np.array(ids, "<u2"), np.array(each, "<u2"), 256).validation for each in (end[:50], end))
-    assert part is not None
-    assert whole is not None
+    part, whole = (validation_of(ids, each, 256) for each in (end[:50], end))
     assert [each["unigram"] for each in known] == pytest.approx([whole.unigram_loss, part.unigram_loss])
     assert [each["bigram"] for each in known] == pytest.approx([whole.bigram_loss, part.bigram_loss])
     assert f"lose {part.bigram_loss:.2f} on the same part of the validation text." in bigram_sentence(found, on_all=False)
@@ -155,8 +156,7 @@ def test_baselines_are_of_the_tokens_that_the_loss_beside_them_is_measured_on(em
 
 def test_the_validation_part_is_compared_with_the_training_part_by_the_definitions() -> None:
     ids, end = [0, 1, 2, 0, 1, 0] * 50, [0, 3, 3, 1] * 20
-    found = text_entropy(np.array(ids, "<u2"), np.array(end, "<u2"), 4).validation
-    assert found is not None
+    found = validation_of(ids, end, 4)
     counts = Counter(ids)
     cross = -sum(math.log((counts[token] + 1) / (len(ids) + 4)) for token in end) / len(end)
     own = entropy_by_hand(end)[0]
@@ -176,19 +176,7 @@ FINAL = FinalEvaluation(step=2, tokens=40, bytes=100, val_loss=2.0, bits_per_byt
 
 
 def data(entropy: float | None = None) -> DataConfig:
-    return DataConfig(
-        name="t",
-        source="t",
-        encoding="utf-8",
-        sha256="",
-        bytes=1000,
-        characters=1000,
-        tokens=300,
-        split=250,
-        train_bytes=880,
-        val_bytes=120,
-        entropy_bits_per_byte=entropy,
-    )
+    return replace(config(entropy).data, split=250, train_bytes=880, val_bytes=120)
 
 
 def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do() -> None:
@@ -205,24 +193,21 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
     assert at_the_end[1].loss == pytest.approx(0.5 * 2.5 * math.log(2))
 
 
-def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
-    data = empty_run().config.data
+def test_baselines_say_of_how_much_of_the_text_they_are() -> None:
     text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 2.25, 0.0, bigram_loss=1.5))
     whole, part = (
-        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), text, None) for split in (10**7, 10**7 + 1)
+        baselines(256, replace(data(), split=split, tokens=split + 100), LossHistory(), text, None)
+        for split in (10**7, 10**7 + 1)
     )
     assert [baseline.name for baseline in whole] == ["uniform baseline: ln V", "unigram, on validation", "bigram, on validation"]
     assert [baseline.loss for baseline in whole] == [pytest.approx(math.log(256)), 2.25, 1.5]
     assert part[1].name == "unigram of 10.0M tokens, on validation"
     assert "lose 1.50 on the validation text." in bigram_sentence(text, on_all=True)
-
-
-def test_baselines_are_from_the_highest_to_the_lowest_on_a_text_of_other_tokens_too(empty_run: Callable[..., Run]) -> None:
     other = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 5.8, 3.0, bigram_loss=9.9))
-    known = baselines(256, empty_run().config.data, LossHistory(), other, None)
-    assert [baseline.short for baseline in known] == ["bigram", "unigram", "uniform"]
+    known = baselines(256, data(), LossHistory(), other, None)
+    assert [baseline.short for baseline in known] == ["bigram", "unigram", "uniform"], "from the highest to the lowest"
 
 
-def test_without_a_validation_text_there_is_nothing_to_compare_with(empty_run: Callable[..., Run]) -> None:
-    assert len(baselines(256, empty_run().config.data, LossHistory(), TextEntropy(2.0, 1.0), None)) == 1
+def test_without_a_validation_text_there_is_nothing_to_compare_with() -> None:
+    assert len(baselines(256, data(), LossHistory(), TextEntropy(2.0, 1.0), None)) == 1
     assert bigram_sentence(TextEntropy(2.0, 1.0), on_all=True) == ""

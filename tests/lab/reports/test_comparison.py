@@ -23,46 +23,29 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare, Holdout
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
-from lab.runs.run_schema import (
-    DataConfig,
-    FinalEvaluation,
-    Metric,
-    RunConfig,
-    Sample,
-    Status,
-    TokenizerConfig,
-    TrainConfig,
-    ValidationSegments,
-)
+from lab.runs.run_schema import FinalEvaluation, Metric, Sample, Status, TokenizerConfig, ValidationSegments
 from models.config import ModelConfig
 from models.tokenizers.tokenizer import Tokenizer
+from tests.lab.runs.made_up_runs import config as made_up_config
 
 
 def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None = None, **facts: Any) -> ComparedRun:
     """A run of 400 steps of 64 tokens each; `losses` are those of its evaluations, in nats per token of two bytes each."""
     kind = facts.get("kind", "bytes")
-    config = RunConfig(
-        name="as it was made",
-        created=1.0,
-        model=ModelConfig(layers=2, heads=2, width=facts.get("width", 16), context=16, vocab_size=256),
-        tokenizer=TokenizerConfig(kind=kind, vocab_size=256),
-        data=DataConfig(
-            name=facts.get("text", "tale"),
-            source="tale.txt",
-            encoding="utf-8",
-            sha256=facts.get("sha256", "abcdef012345"),
-            bytes=1000,
-            characters=1000,
-            tokens=500,
-            split=450,
-            train_bytes=900,
-            val_bytes=100,
-            evaluated=None if facts.get("before") else ValidationSegments(((450, 475),), 50, "of the 50 bytes"),
-            final=None if facts.get("before") else ValidationSegments(((450, 500),), 100, "of all 100 bytes"),
-            cleaning=facts.get("cleaning", ("line-endings",)),
-        ),
-        train=TrainConfig(batch=4, **{"steps": 400, **facts.get("train", {})}),
+    before, made = facts.get("before"), made_up_config(**{"batch": 4, "steps": 400, **facts.get("train", {})})
+    data = msgspec.structs.replace(
+        made.data,
+        name=facts.get("text", "tale"),
+        sha256=facts.get("sha256", "abcdef012345"),
+        tokens=500,
+        split=450,
+        evaluated=None if before else ValidationSegments(((450, 475),), 50, "of the 50 bytes"),
+        final=None if before else ValidationSegments(((450, 500),), 100, "of all 100 bytes"),
+        cleaning=facts.get("cleaning", ("line-endings",)),
     )
+    model = ModelConfig(layers=2, heads=2, width=facts.get("width", 16), context=16, vocab_size=256)
+    tokenizer = TokenizerConfig(kind=kind, vocab_size=256)
+    config = msgspec.structs.replace(made, model=model, tokenizer=tokenizer, data=data)
     history = LossHistory()
     history.add(
         Metric(
@@ -80,7 +63,7 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
     if whole_loss := facts.get("whole"):
         bits = whole_loss / math.log(2) / facts.get("bytes_per_token", 2.0)
         status.final_best = FinalEvaluation(step=400, tokens=50, bytes=100, val_loss=whole_loss, bits_per_byte=bits)
-    status.eval_tokens = 25 if facts.get("before") else 0
+    status.eval_tokens = 25 if before else 0
     phase = facts.get("phase", "finished")
     run = ComparedRun(letter, name or letter.lower(), facts.get("vocabulary", kind), config, status, phase, history)
     run.samples = [Sample(step=step, prompt="The", text=f" {letter}{step}") for step in (losses or {})]

@@ -90,7 +90,8 @@ def test_an_export_is_written_neither_among_the_runs_nor_into_the_folder_in_use(
 ) -> None:
     demo, runs = open_run("demo"), tmp_path / "runs"
     monkeypatch.setenv("LLMLAB_HOME", str(runs))
-    back = import_run(str(_exported(demo, tmp_path / "out")), runs, "back")
+    export_model(demo, tmp_path / "out")
+    back = import_run(str(tmp_path / "out"), runs, "back")
     (back.path / "snapshots").mkdir()
     for name, kept in (("runs", runs), ("snapshots", back.path / "snapshots")):
         (tmp_path / f"link to {name}").symlink_to(kept)
@@ -103,11 +104,6 @@ def test_an_export_is_written_neither_among_the_runs_nor_into_the_folder_in_use(
     with pytest.raises(UserError, match="is the folder that you are in"):
         export_model(demo, Path("."))
     assert sorted(path.name for path in runs.iterdir() if not path.name.startswith(".")) == ["back"]
-
-
-def _exported(run: Run, target: Path) -> Path:
-    export_model(run, target)
-    return target
 
 
 def test_a_weight_beyond_fp16_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.command_registry import run as llmlab
+from lab.cli.command_registry import run as run_command
 from lab.core.errors import UserError
 from lab.data.text_provenance import change_of_text
 from lab.engine.method_bindings import ModelMethods
@@ -30,6 +30,7 @@ from lab.runs.run_summary import RunsWatcher
 from lab.tokenization.bpe.learnable_text import read_run_text
 from lab.training.start_trainer import refuse_to_start
 from models.config import ModelConfig
+from tests.fixture_types import Call
 
 
 @pytest.fixture(scope="module")
@@ -38,43 +39,29 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLMLAB_HOME", str(home))
-        assert llmlab(["export", "demo", str(home / ".out")]) == 0
-        assert llmlab(["import", str(home / ".out"), "--name", "mine"]) == 0
+        assert run_command(["export", "demo", str(home / ".out")]) == 0
+        assert run_command(["import", str(home / ".out"), "--name", "mine"]) == 0
     return open_run("mine", home)
 
 
-def test_the_commands_open_it(
-    imported: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_commands_open_it(imported: Run, monkeypatch: pytest.MonkeyPatch, llmlab: Call, tmp_path: Path) -> None:
     monkeypatch.setenv("LLMLAB_HOME", str(imported.path.parent))
-    said = {}
-    for run in ("mine", "demo"):
-        assert llmlab(["generate", run, "-n", "20", "--greedy", "-p", "Once there was a big dog"]) == 0
-        said[run] = capsys.readouterr().out
-    assert said["mine"] == said["demo"]
-    assert llmlab(["params", "mine"]) == 0
-    assert llmlab(["trace", "mine", "-p", "Once there"]) == 0
-    assert llmlab(["report", "mine", "-p", "Once", "-o", str(tmp_path / "report.html")]) == 0
-    capsys.readouterr()
-    assert llmlab(["runs"]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("mine"))
+    mine, demo = (llmlab("generate", run, "-n", "20", "--greedy", "-p", "Once there was a big dog") for run in ("mine", "demo"))
+    assert mine == demo
+    for words in (("params",), ("trace", "-p", "Once there"), ("report", "-p", "Once", "-o", tmp_path / "report.html")):
+        assert llmlab(words[0], "mine", *words[1:]).code == 0
+    line = next(line for line in llmlab("runs").out.splitlines() if line.startswith("mine"))
     assert line.split()[1:3] == ["imported", "256k"]
     assert "none here" in line
-    assert llmlab(["resume", "mine"]) == 2
-    assert "has no text to train on" in capsys.readouterr().err
-    assert llmlab(["posttrain", "mine"]) == 2
-    assert "mine was imported" in capsys.readouterr().err
-    assert llmlab(["export", "mine", str(imported.path)]) == 2
-    assert "is where the lab keeps runs" in capsys.readouterr().err
+    llmlab("resume", "mine").assert_mistake("has no text to train on")
+    llmlab("posttrain", "mine").assert_mistake("mine was imported")
+    llmlab("export", "mine", imported.path).assert_mistake("is where the lab keeps runs")
 
 
 @pytest.mark.parametrize("command", [["generate"], ["params"], ["trace", "-p", "a"], ["train", "stories", "--from"]])
-def test_a_folder_of_hugging_face_is_told_from_a_damaged_run(
-    command: list[str], imported: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_of_hugging_face_is_told_from_a_damaged_run(command: list[str], imported: Run, llmlab: Call) -> None:
     folder = imported.path.parent / ".out"
-    assert llmlab([*command, str(folder)]) == 2
-    said = capsys.readouterr().err
+    said = llmlab(*command, folder).err
     assert said.endswith(f"is that of a Hugging Face model, not of a run; `llmlab import {folder}` makes a run of it.\n")
     assert "damaged" not in said
 
@@ -142,16 +129,15 @@ def test_a_folder_without_a_tokenizer_says_so_and_one_without_weights_at_once(tm
         import_run(str(folder), tmp_path, convert_pickle=True, tell=tell)
 
 
-def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, llmlab: Call) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / "home"))
     for name in ("distilgpt2", "distilbert/distilgpt2"):
-        assert llmlab(["import", name]) == 2
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith("llmlab: distilgpt2 is not in the Hugging Face cache")
+        done = llmlab("import", name)
+        said = done.err.splitlines()[-1]
+        assert (done.code, said.startswith("llmlab: distilgpt2 is not in the Hugging Face cache")) == (2, True)
         assert "could not be downloaded (353 MB): Cannot reach" in said
         assert "connect to the network, or copy its folder here" in said
-    assert llmlab(["generate", "openai-community/gpt2"]) == 2
-    assert "`llmlab import gpt2` makes one" in capsys.readouterr().err
+    llmlab("generate", "openai-community/gpt2").assert_mistake("`llmlab import gpt2` makes one")
     assert not (tmp_path / "home").exists()
