@@ -1,4 +1,4 @@
-"""The HTML report of a run: its content, its safety, and its numbers in a real browser."""
+"""The HTML report of a run: its facts, its safety, and its numbers in a real browser."""
 
 import json
 import re
@@ -11,19 +11,24 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from lab.core.number_format import probability
 from lab.exchange.html_report import html_report
 from lab.exchange.prompt_section import DIGITS, encode, lower_triangle
 from lab.exchange.report_charts import chart, round_logarithmic, round_numbers, thinned
+from lab.exchange.report_facts import describe_cleaning, result_facts, training_facts
 from lab.inspect.open_model import load_open_model
 from lab.inspect.prompt_report import MOST_LENS_CELLS, MOST_WEIGHTS, PromptReport, first_reported, prompt_report
 from lab.inspect.trace_cache import TraceCache
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_schema import CleaningStep, FinalEvaluation, Status
 from models.unembed import finish
 from tests.fixture_types import Call
 from tests.lab.exchange.conftest import HOSTILE
 from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
+from tests.lab.runs.made_up_runs import config
 
 PROMPT = HOSTILE[:16]
 BROWSER = find_browser()
@@ -270,7 +275,7 @@ def test_a_script_that_slipped_in_would_not_run_and_would_be_noticed(tale: Run, 
 def test_a_failed_run_s_message_and_name_are_shown_without_a_raw_control(
     tale: Run, llmlab: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status = msgspec.structs.replace(tale.status(), phase="failed", message="lost \x1b[31m\x00\u202etxt.exe")
+    status = replace(tale.status(), phase="failed", message="lost \x1b[31m\x00\u202etxt.exe")
     tale.status_path.write_bytes(msgspec.json.encode(status))
     odd = tale.path.with_name("tale\x1b[2J")
     tale.path.rename(odd)
@@ -282,3 +287,31 @@ def test_a_failed_run_s_message_and_name_are_shown_without_a_raw_control(
     page = written.read_text(encoding="utf-8")
     assert "lost ␛[31m" in page
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", page)
+
+
+def test_what_each_cleaning_rule_took_or_added() -> None:
+    steps = (
+        CleaningStep(rule="line-endings", bytes_in=1000, bytes_out=1000),
+        CleaningStep(rule="boilerplate", bytes_in=1000, bytes_out=188, removed=812),
+        CleaningStep(rule="emails", bytes_in=188, bytes_out=194, before=11, after=17),
+    )
+    data = replace(config().data, cleaning=tuple(step.rule for step in steps), funnel=steps)
+    assert describe_cleaning(data) == "line-endings, boilerplate (−812 B), emails (+6 B)"
+    assert describe_cleaning(replace(data, cleaning=())) == "none"
+
+
+def test_what_was_set_for_one_run_alone_is_told_of_that_one() -> None:
+    made_up = config()
+    assert not {"patience", "micro-batches"} & dict(training_facts(made_up)).keys()
+    facts = dict(training_facts(replace(made_up, train=replace(made_up.train, patience=3, accumulate=4))))
+    assert (facts["patience"], facts["micro-batches"]) == ("3 evaluations", "4 a step")
+
+
+def test_each_validation_loss_has_the_text_that_it_is_of() -> None:
+    made_up = config()
+    data = replace(made_up.data, val_bytes=900)
+    made_up = replace(made_up, data=data)
+    assert dict(training_facts(made_up))["evaluated every"].endswith(" steps, and at the end")
+    final = FinalEvaluation(step=40, tokens=300, bytes=900, val_loss=4.5, bits_per_byte=2.25)
+    facts = dict(result_facts(made_up, Status(phase="finished", step=40, final=final), "finished", LossHistory()))
+    assert facts["validation loss at the end"] == "4.500 nats/token, 2.250 bits/byte, on all 900 bytes of validation text"

@@ -284,20 +284,16 @@ def replace_head(run: Recorded, config: RunConfig) -> Recorded:
     return dataclasses.replace(run, head=replace(run.head, config=config))
 
 
-def test_overfitting_names_the_best_step_and_both_losses() -> None:
+def test_overfitting_names_the_best_step_and_both_losses_and_a_text_too_small_the_step() -> None:
     run = recorded("overfitting")
     best_loss, best_step = min(zip(run.history.val_losses, run.history.eval_steps, strict=True))
     said = run.diagnosis()
     assert f"from step {best_step:.0f} to 600 the training loss fell" in said.evidence
     assert f"rose from {best_loss:.2f} to {run.history.val_losses[-1]:.2f}" in said.evidence
     assert f"The weights of step {best_step:.0f} are kept" in said.advice
-
-
-def test_a_text_too_small_names_the_best_step_too() -> None:
-    history = recorded("small-text").history
-    best_step = min(zip(history.val_losses, history.eval_steps, strict=True))[1]
-    advice = recorded("small-text").diagnosis().advice
-    assert advice.startswith(f"The weights of step {best_step:.0f} are kept as the best; a longer text ")
+    small = recorded("small-text")
+    best_step = min(zip(small.history.val_losses, small.history.eval_steps, strict=True))[1]
+    assert small.diagnosis().advice.startswith(f"The weights of step {best_step:.0f} are kept as the best; a longer text ")
 
 
 def test_overfitting_is_said_from_the_third_evaluation_above_the_best() -> None:
@@ -315,15 +311,13 @@ def test_right_after_a_rollback_nothing_is_judged() -> None:
     assert "for the first time: 3 was set, and its peak is now 1.5." in found.evidence
 
 
-def test_warming_up_after_a_rollback_rises_to_what_is_left() -> None:
-    found = recorded("diverged-while-warming-up", 200).diagnosis("training")
+def test_warming_up_after_a_rollback_rises_to_what_is_left_and_a_run_that_ended_does_not_warm_up() -> None:
+    run = recorded("diverged-while-warming-up", 200)
+    found = run.diagnosis("training")
     assert found.verdict == "warming up", found.sentences
-    left = 10 * 0.5 ** sum(event.kind == "back" for event in recorded("diverged-while-warming-up", 200).events)
+    left = 10 * 0.5 ** sum(event.kind == "back" for event in run.events)
     assert f"rises to {left:g} until step 500 (10 was set; " in found.evidence
-
-
-def test_a_run_that_ended_in_its_warm_up_is_not_said_to_be_warming_up() -> None:
-    found = recorded("diverged-while-warming-up", 200).diagnosis("stopped")
+    found = run.diagnosis("stopped")
     assert found.verdict == "too early to tell", found.sentences
     assert "the run ended at step 200 with a learning rate of" in found.evidence
 
@@ -338,22 +332,19 @@ def test_steps_that_were_not_applied_are_not_judged() -> None:
         assert recorded("rolled-back", step).diagnosis("training").verdict != "diverged"
 
 
-def test_before_the_first_step_it_waits() -> None:
-    assert recorded("learning", until=0).diagnosis("training").verdict == "waiting"
-
-
 LOST = "the run is at step 300, and its metrics.jsonl has no step."
 
 
 @pytest.mark.parametrize(
     ("phase", "step", "verdict", "evidence"),
     [
+        ("training", 0, "waiting", "no step has been taken yet."),
         ("stopped", 0, "too early to tell", "no step has been taken."),
         ("interrupted", 0, "too early to tell", "no step has been taken."),
         ("finished", 300, "losses missing", LOST),
     ],
 )
-def test_a_run_at_rest_without_metrics_waits_for_nothing(phase: str, step: int, verdict: str, evidence: str) -> None:
+def test_before_the_first_step_it_waits_and_a_run_at_rest_for_nothing(phase: str, step: int, verdict: str, evidence: str) -> None:
     run = recorded("learning", until=0)
     found = diagnose(run.head.config, replace(run.head.status, step=step), run.history, phase)
     assert (found.verdict, found.evidence) == (verdict, evidence)

@@ -1,4 +1,4 @@
-"""Folders that are no GPT-2, damaged or hostile: each is refused with one sentence, and nothing is left in the home."""
+"""Model folders: good ones by any path become runs; each that is no GPT-2, damaged or hostile is refused with one sentence."""
 
 import json
 import os
@@ -15,6 +15,7 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.exchange.hugging_face import pickled_weights
 from lab.exchange.hugging_face.import_run import import_run
+from lab.exchange.hugging_face.model_folder import open_model_folder
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from models.hugging_face_weights import from_hugging_face
@@ -290,7 +291,7 @@ def test_shards_of_a_pickle_are_read_for_weights_alone_where_the_user_asks(
     torch.save({"weights": Harmful(tmp_path / "executed")}, folder / second)
     refused(folder, home, "00002-of-00002.bin cannot be read as weights alone", convert_pickle=True)
     assert not (tmp_path / "executed").exists()
-    monkeypatch.setattr(pickled_weights, "OTHER_BYTES", 0)
+    monkeypatch.setattr(pickled_weights, "OTHER_BYTES", (folder / first).stat().st_size)
     monkeypatch.setattr(pickled_weights, "MOST_COPIES", 0)
     refused(folder, home, "that it may have", convert_pickle=True)
     monkeypatch.undo()
@@ -379,3 +380,35 @@ def test_a_link_that_leads_nowhere_has_its_name(make_folder: MakeFolder, home: P
     with pytest.raises(UserError, match="The name tiny is taken already"):
         import_run(str(folder), home, "tiny")
     assert import_run(str(folder), home).name == "tiny-2"
+
+
+REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """An entry of the cache, whose files are links into its blobs."""
+    repository = tmp_path / "hub" / "models--openai-community--gpt2"
+    made = repository / "snapshots" / REVISION
+    made.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (repository / "blobs" / name).write_text("{}")
+        (made / name).symlink_to(Path("../../blobs") / name)
+    return made
+
+
+def test_a_cache_entry_is_one_by_any_path(snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(snapshot)
+    monkeypatch.chdir(snapshot)
+    for path in (snapshot, tmp_path / "link", Path("."), Path("..") / REVISION, snapshot / ".." / ".."):
+        found = open_model_folder(path)
+        assert (found.name, found.revision) == ("gpt2", REVISION)
+        assert found.file("config.json") == snapshot.parents[1] / "blobs" / "config.json"
+
+
+def test_a_folder_above_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plain" / "sub").mkdir(parents=True)
+    (tmp_path / "plain" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "plain" / "sub")
+    assert open_model_folder(Path("..")).name == "plain"
