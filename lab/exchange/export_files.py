@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from lab.inspect.prompt_report import PromptReport
 
 
-def exports_path(home: Path) -> Path:
-    """The folder of exports in a home."""
-    return home / "exports"
-
-
 def export_file_name(facts: ModelFacts, view: View, position: int, what: str) -> str:
     """`tale-step-2000-layer-2-attention-head-3-values-position-4.svg`; of a whole trace or a report, without the view."""
     whole = {"npz": "trace", "json": "trace", "html": "report"}.get(what)
@@ -50,7 +45,7 @@ def unused_path(path: Path) -> Path:
 
 def make_exports_folder(home: Path) -> Path:
     """The folder of exports, made where it is missing. Raises: UserError."""
-    folder = exports_path(home)
+    folder = home / "exports"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -74,7 +69,6 @@ def write_text(path: Path, text: str, *, replace: bool = False) -> int:
 
 def write_screenshot(path: Path, svg: str) -> int:
     """Write a picture of the screen: its SVG, or, where the path ends in `.png`, drawn from it. Raises: UserError."""
-
     return write_export(path, [svg_to_png(svg)]) if path.suffix == ".png" else write_text(path, svg)
 
 

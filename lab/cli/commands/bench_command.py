@@ -189,13 +189,10 @@ def described(report: BenchReport) -> str:
     for row in report.rows:
         groups.setdefault(row.group, []).append(row)
     for group, rows in groups.items():
-        lines = [(row.name, _value(row), _compared(row), row.note) for row in rows]
+        values = ["" if row.value is None else f"{significant(row.value)} {row.unit}" for row in rows]
+        lines = [(row.name, value, _compared(row), row.note) for row, value in zip(rows, values, strict=True)]
         parts.append(table((group, "", "", ""), lines, right=(1,)))
     return "\n\n".join(parts)
-
-
-def _value(row: "BenchRow") -> str:
-    return "" if row.value is None else f"{significant(row.value)} {row.unit}"
 
 
 def _compared(row: "BenchRow") -> str:

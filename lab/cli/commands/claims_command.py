@@ -1,6 +1,5 @@
 """`llmlab claims`: check the claims of a learner's notes on a run's model."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,7 @@ from lab.core.errors import UserError
 from lab.core.visible_text import quoted
 
 if TYPE_CHECKING:
-    from lab.lessons.claim import CheckedClaim, Claim
+    from lab.lessons.claim import CheckedClaim
 
 WIDTH = 80
 """Columns of the text."""
@@ -28,7 +27,7 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
     For each: the claim, its verdict, the note that holds, and what was measured.
     """
     from lab.data.default_prompts import first_prompt
-    from lab.lessons.claim import load_claims
+    from lab.lessons.claim import check_claim, load_claims, unchecked
     from lab.runs.find_runs import open_run
 
     found = load_claims()
@@ -37,46 +36,33 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
         if only not in names:
             raise UserError(f"There is no claim called {quoted(only)}; the claims are {', '.join(names)}.")
         found = [claim for claim in found if claim.name == only]
-    opened = open_run(run)
-    prompt = first_prompt(opened)
-    listed = []
-    check = _checker(run, checkpoint or "best", prompt)
-    for claim in found:
-        checked = check(claim)
-        if as_json:
-            listed.append(_as_json(checked))
-        else:
-            write_text(_as_text(checked))
-    if as_json:
-        write_json(listed)
-
-
-def _checker(run: str, checkpoint: str, prompt: str) -> "Callable[[Claim], CheckedClaim]":
-    """A function that checks a claim on this model. Raises: UserError: if its weights cannot be read."""
+    prompt = first_prompt(open_run(run))
     import torch
 
     from lab.core.machine import cores
     from lab.experiments.experiment_context import ExperimentContext
     from lab.experiments.experiment_registry import run_experiment
     from lab.inspect.model_cache import ModelCache
-    from lab.lessons.claim import check_claim, unchecked
     from lab.planning.device import generation_threads
     from models.unembed import finish
 
-    models = ModelCache()
-    opened = models.model(run, checkpoint)
+    models, listed = ModelCache(), []
+    opened = models.model(run, checkpoint or "best")
     torch.set_num_threads(generation_threads(opened.model.config, cores()))
-
-    def check(claim: "Claim") -> "CheckedClaim":
+    for claim in found:
         ids = opened.tokenizer.encode(claim.prompt or prompt)
         context = ExperimentContext(opened, models.traces, ids, inputs=claim.inputs)
         try:
             with torch.no_grad():
-                return check_claim(claim, finish(run_experiment(claim.experiment, context)))
+                checked = check_claim(claim, finish(run_experiment(claim.experiment, context)))
         except UserError as error:
-            return unchecked(claim, str(error))
-
-    return check
+            checked = unchecked(claim, str(error))
+        if as_json:
+            listed.append(_as_json(checked))
+        else:
+            write_text(_as_text(checked))
+    if as_json:
+        write_json(listed)
 
 
 def _as_text(checked: "CheckedClaim") -> str:

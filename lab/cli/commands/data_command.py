@@ -157,7 +157,8 @@ def _funnel_table(rows: list[tuple[str, str, str, str]], shares: list[float], fu
         width, scale = min(width, left), scale if len(scale) <= left else f"full = {full}"
         if len(scale) > left:
             return table(header, rows, right=(1, 2))
-    bars = [*(_bar(share, width) for share in shares), ""]
+    eighths = [round(share * width * 8) for share in shares]
+    bars = [*("█" * (number // 8) + PARTS[number % 8].strip() for number in eighths), ""]
     return table((*header, scale), [(*row, bar) for row, bar in zip(rows, bars, strict=True)], right=(1, 2))
 
 
@@ -171,11 +172,6 @@ def _effect(step: CleaningStep) -> str:
     emptied = (step.documents_emptied, "documents emptied")
     effects = ((step.passages_removed, "removed"), (step.passages_changed, "changed"), emptied)
     return ", ".join(f"{whole(number)} {what}" for number, what in effects if number)
-
-
-def _bar(share: float, width: int) -> str:
-    eighths = round(share * width * 8)
-    return "█" * (eighths // 8) + PARTS[eighths % 8].strip()
 
 
 def _side(excerpt: "Excerpt", kind: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.command_registry import whole
-from lab.cli.load_prompt import LoadedPrompt, checkpoint_option, load_prompt
+from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.output import table, write_json
 from lab.core.atomic_io import check_export
 from lab.core.number_format import probability
@@ -57,12 +57,12 @@ def trace(run: str, prompt: str, npz: Path | None, force: bool, as_json: bool, t
     if as_json:
         write_json(found)
         return
-    click.echo(describe(found, loaded, traced))
+    click.echo(describe(found, traced))
     if npz is not None:
         click.echo(f"\n{len(traced.names())} intermediates are in {npz}.")
 
 
-def describe(found: TraceSummary, loaded: LoadedPrompt, traced: "Trace") -> str:
+def describe(found: TraceSummary, traced: "Trace") -> str:
     """The summary as text; layers count from 1 here."""
     last = f'"{found.tokens[-1].label}"'
 

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from lab.core.number_format import count, fixed, probability, significant, whole
+from lab.core.number_format import count, counted, fixed, probability, significant, whole
 from lab.data.statistics.copied_share import copied_error
 from lab.reports.comparison.compared_run import (
     ComparedRun,
@@ -106,8 +106,10 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
             f"{first.title} {'has the lowest loss' if own else 'is best'}{where}: {fixed(low)} {unit} at its best; then {behind}."
         )
     as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
-    apart = "" if own or not final else _parts_apart([run for _, run in scored])
-    notes = [_copied([run for _, run in scored]), others, apart]
+    sizes = [run.config.data.val_bytes for _, run in scored]
+    between = max(sizes) - min(sizes)
+    apart = f"Their validation parts, the end of the text, begin {counted(between, 'byte')} apart."
+    notes = [_copied([run for _, run in scored]), others, "" if own or not final or not between else apart]
     notes.insert(0 if own else len(notes), unit_note(runs))
     return " ".join(part for part in (words, *notes, as_far, _unfinished(runs)) if part)
 
@@ -122,17 +124,6 @@ def _copied(runs: Sequence[ComparedRun]) -> str:
 def _apart(low: float, high: float) -> float:
     """The difference of two results as they are written, to three decimals; of the results themselves where these read alike."""
     return round(high, 3) - round(low, 3) or high - low
-
-
-def _parts_apart(runs: Sequence[ComparedRun]) -> str:
-    """The distance between the beginnings of the validation parts of one text, where they differ."""
-    sizes = [run.config.data.val_bytes for run in runs]
-    apart = max(sizes) - min(sizes)
-    return (
-        f"Their validation parts, the end of the text, begin {whole(apart)} byte{'s' if apart > 1 else ''} apart."
-        if apart
-        else ""
-    )
 
 
 def _not_compared(left_out: Sequence[ComparedRun], ranked: Sequence[ComparedRun]) -> str:
