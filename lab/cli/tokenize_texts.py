@@ -188,9 +188,9 @@ class SharedPieces:
     """Lines of the tokens between two borders that all tokenizers have; the cell of a word that comes again is made once."""
 
     def __init__(self, tokenizers: Sequence["Tokenizer"]) -> None:
-        self._tokenizers = tokenizers
         self._sizes = [[len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)] for tokenizer in tokenizers]
-        self._cell = lru_cache(maxsize=CELLS_KEPT)(self._make_cell)
+        labels = [tokenizer.label for tokenizer in tokenizers]
+        self._cell = lru_cache(maxsize=CELLS_KEPT)(lambda which, ids: _padded(BORDER.join(map(labels[which], ids))))
 
     def lines(self, ids: Sequence[list[int]]) -> Iterator[str]:
         """The lines of a chunk as each tokenizer encodes it. End-of-text tokens before it get a line of their own."""
@@ -214,9 +214,6 @@ class SharedPieces:
     def _line(self, ids: Sequence[list[int]], starts: Sequence[int], stops: Sequence[int]) -> str:
         cells = [self._cell(which, tuple(ids[which][starts[which] : stops[which]])) for which in range(len(ids))]
         return "  ".join(cells).rstrip()
-
-    def _make_cell(self, which: int, ids: tuple[int, ...]) -> str:
-        return _padded(BORDER.join(map(self._tokenizers[which].label, ids)))
 
 
 def _padded(text: str) -> str:

@@ -38,11 +38,13 @@ def text_facts(config: RunConfig, copied: CopiedShare | None = None) -> list[Fac
             ("text", "not in this lab: the model was trained elsewhere"),
             ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
         ]
+    between = ", an end-of-text token between each two" if data.documents > 1 else ""
+    documents = f"{whole(data.documents)}{between}{f'; left out: {shown(data.left_out)}' if data.left_out else ''}"
     facts = [
         *([("origin", shown(origin_of(config)))] if origin_of(config) else []),
         ("text", shown(data.name)),
         ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
-        *([("documents", describe_documents(data))] if data.documents > 1 or data.left_out else []),
+        *([("documents", documents)] if data.documents > 1 or data.left_out else []),
         ("encoding", shown(data.encoding)),
         ("cleaning", describe_cleaning(data)),
         ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
@@ -68,12 +70,6 @@ def describe_cleaning(data: DataConfig) -> str:
     signs = {rule: f" ({MINUS if change < 0 else '+'}{bytes_(abs(change))})" for rule, change in changes.items() if change}
     words = [f"{rule}{signs.get(rule, '')}" for rule in data.cleaning]
     return shown(", ".join(words), 1000) or "none"
-
-
-def describe_documents(data: DataConfig) -> str:
-    """`3, an end-of-text token between each two; left out: 1 binary file`."""
-    between = ", an end-of-text token between each two" if data.documents > 1 else ""
-    return f"{whole(data.documents)}{between}{f'; left out: {shown(data.left_out)}' if data.left_out else ''}"
 
 
 def model_facts(config: RunConfig) -> list[Fact]:

@@ -35,22 +35,17 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, g
     bits, entropy = evaluation.bits_per_byte if evaluation else None, config.data.entropy_bits_per_byte
     source = f"entropy of the source {fixed(entropy)} bits/byte" if entropy is not None else ""
     if status.final is not None:
-        parts.insert(0, f"{_at_the_end(config, status, status.final)}{f'; {source}' if source else ''}.")
+        last, best = status.final, status.final_best
+        words = f"On {at_the_end(config.data, last).in_words} of validation text: last weights {_loss_of(last)}"
+        if best is not None and best.step != last.step:
+            words += f", best weights (step {whole(best.step)}) {_loss_of(best)}"
+        parts.insert(0, f"{words}{f'; {source}' if source else ''}.")
     elif evaluation is not None and evaluation.val_loss is not None:
         share = during_training(config.data, status)
         on = f", on {share.in_words} of validation text" if share and not share.is_whole else ""
         words = _validation_loss(evaluation.step, evaluation.val_loss, history, generalizes, config.model.dropout > 0)
         parts.append(f"{words}{on}{f'; {fixed(bits)} bits/byte, {source}' if source and bits is not None else ''}.")
     return " ".join(parts)
-
-
-def _at_the_end(config: RunConfig, status: Status, last: FinalEvaluation) -> str:
-    """Losses of the last and the best weights on the whole validation part."""
-    words = f"On {at_the_end(config.data, last).in_words} of validation text: last weights {_loss_of(last)}"
-    best = status.final_best
-    if best is None or best.step == last.step:
-        return words
-    return f"{words}, best weights (step {whole(best.step)}) {_loss_of(best)}"
 
 
 def _loss_of(found: FinalEvaluation) -> str:

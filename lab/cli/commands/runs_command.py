@@ -10,7 +10,6 @@ import msgspec
 from lab.cli.output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
-from lab.runs.evaluation_coverage import EvaluatedShare
 from lab.runs.gpu_and_ranks import RankHeartbeat, ranks_in_words
 from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import Run
@@ -67,7 +66,10 @@ def entry(run: Run) -> RunEntry:
     from lab.runs.run_summary import RunsWatcher
 
     summary = RunsWatcher().summary(run)
-    config, status = run.config, run.status()
+    config, status, evaluated = run.config, run.status(), summary.evaluated
+    evaluated_bytes = evaluated.part if evaluated is not None and evaluated.unit == "bytes" else None
+    if evaluated is not None and evaluated.is_whole:
+        evaluated_bytes = config.data.val_bytes
     return RunEntry(
         name=run.name,
         path=str(run.path),
@@ -80,7 +82,7 @@ def entry(run: Run) -> RunEntry:
         loss=summary.loss,
         val_loss=summary.val_loss,
         bits_per_byte=summary.bits_per_byte,
-        evaluated_bytes=_bytes_of(summary.evaluated, config.data.val_bytes),
+        evaluated_bytes=evaluated_bytes,
         validation_bytes=config.data.val_bytes,
         copied=config.data.copied,
         final=status.final,
@@ -140,12 +142,6 @@ def _entries(found: Iterable[Run]) -> Iterator[RunEntry]:
             yield RunEntry(name=run.name, path=str(run.path), phase="damaged", alive=run.is_alive(), message=reason)
         except UserError:
             continue  # renamed or deleted just now
-
-
-def _bytes_of(share: EvaluatedShare | None, all_bytes: int) -> int | None:
-    if share is None or (share.unit != "bytes" and not share.is_whole):
-        return None
-    return all_bytes if share.is_whole else share.part
 
 
 def _row(run: RunEntry, made: str) -> tuple[str, ...]:
