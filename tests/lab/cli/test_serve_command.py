@@ -10,7 +10,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,50 +97,59 @@ def test_only_this_machine_and_only_with_the_secret(served: Served) -> None:
     assert status(f"{served.address}static/js/textual.js") == 200
 
 
-def reader_of(browser: HeadlessBrowser) -> Callable[[str], bool]:
-    """Tells whether words are on the screen that is drawn from now on."""
-    screen = ScreenGrid()
-    browser.received.clear()
+class DrawnScreen:
+    """The screen that is drawn in a browser from now on."""
 
-    def shows(words: str) -> bool:
-        while browser.received:
-            screen.feed(browser.received.pop(0))
-        return words in screen.text()
+    def __init__(self, browser: HeadlessBrowser) -> None:
+        self._browser, self._grid = browser, ScreenGrid()
+        browser.received.clear()
 
-    return shows
+    def until(self, *words: str) -> None:
+        """Wait until all these words are on it."""
+
+        def has_them() -> bool:
+            while self._browser.received:
+                self._grid.feed(self._browser.received.pop(0))
+            return all(each in self._grid.text() for each in words)
+
+        self._browser.until(has_them, lambda: f"{words} on the screen:\n{self._grid.text()}")
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 def test_in_a_browser_the_lab_appears_keys_work_and_a_page_whose_link_was_lost_finds_its_lab_again(tmp_path: Path) -> None:
     assert BROWSER
     with serving(tmp_path) as served, HeadlessBrowser(BROWSER, tmp_path / "profile", size=(1200, 800)) as browser:
-        shows = reader_of(browser)
+        screen = DrawnScreen(browser)
+
+        def page_has(name: str) -> bool:
+            return bool(browser.evaluate(f"document.body.classList.contains('{name}')"))
+
         server = psutil.Process(served.process.pid)
         port = urlsplit(served.address).port
         assert port
         with Tunnel(port) as tunnel:
             browser.open_address(served.address.replace(f":{port}/", f":{tunnel.port}/").removesuffix("/"))
-            browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
+            screen.until("1 Home", "6,000 / 6,000")
             browser.type("2")  # the page has the keys as it opens
-            browser.until(lambda: shows("short stories that the lab makes up"))
+            screen.until("short stories that the lab makes up")
             labs = server.children(recursive=True)
             assert labs
             tunnel.cut()
-            browser.until(lambda: browser.evaluate("document.body.classList.contains('-lost')"))
-            shows = reader_of(browser)
+            browser.until(lambda: page_has("-lost"), lambda: "a page that knows that its link is lost")
+            screen = DrawnScreen(browser)
             tunnel.open()
-            browser.until(lambda: not browser.evaluate("document.body.classList.contains('-lost')"))
-            browser.until(lambda: shows("short stories that the lab makes up"))
+            browser.until(lambda: not page_has("-lost"), lambda: "a page that has its link again")
+            screen.until("short stories that the lab makes up")
             assert server.children(recursive=True) == labs
             browser.type("q")  # the first lab ends, and the next one with its server
-            browser.until(lambda: browser.evaluate("document.body.classList.contains('-closed')"))
+            browser.until(lambda: page_has("-closed"), lambda: "a page whose lab has quit")
             assert psutil.wait_procs(labs, PATIENCE)[1] == []
             hosts = {urlsplit(address).netloc for address in browser.requests if address.startswith("http")}
             assert hosts == {f"127.0.0.1:{tunnel.port}"}
-        shows = reader_of(browser)
+        screen = DrawnScreen(browser)
         browser.requests.clear()
         browser.open_address(served.address)
-        browser.until(lambda: shows("1 Home") and shows("6,000 / 6,000"))
+        screen.until("1 Home", "6,000 / 6,000")
         labs = server.children(recursive=True)
         served.process.kill()
         assert labs

@@ -82,7 +82,7 @@ class HeadlessBrowser:
         """Open an address and wait until its page is loaded."""
         self._loaded = False
         self._call("Page.navigate", url=address)
-        self.until(lambda: self._loaded)
+        self.until(lambda: self._loaded, lambda: f"{address} to load")
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page."""
@@ -119,17 +119,17 @@ class HeadlessBrowser:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        self.until(lambda: number in self._answers)
+        self.until(lambda: number in self._answers, lambda: f"the answer to {method}")
         answer = self._answers.pop(number)
         assert "error" not in answer, f"{method}: {answer['error']}"
         result: dict[str, Any] = answer["result"]
         return result
 
-    def until(self, done: Callable[[], object]) -> None:
-        """Read what the browser says until `done` gives a true value. Raises AssertionError where that takes too long."""
+    def until(self, done: Callable[[], object], what: Callable[[], str] = lambda: "an answer") -> None:
+        """Read what the browser says until `done` gives a true value. After long waiting an AssertionError names `what` is missing."""
         end = time.monotonic() + PATIENCE
         while not done():
-            assert time.monotonic() < end, "the browser does not answer"
+            assert time.monotonic() < end, f"waited for {what()}; problems: {self.problems}"
             try:
                 chunk = os.read(self._from, 1 << 20)
             except BlockingIOError:
