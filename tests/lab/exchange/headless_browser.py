@@ -126,7 +126,7 @@ class HeadlessBrowser:
         return result
 
     def until(self, done: Callable[[], object], what: Callable[[], str] = lambda: "an answer") -> None:
-        """Read what the browser says until `done` gives a true value. After long waiting an AssertionError names `what` is missing."""
+        """Read what the browser says until `done` gives a true value. An AssertionError names `what` is missing."""
         end = time.monotonic() + PATIENCE
         while not done():
             assert time.monotonic() < end, f"waited for {what()}; problems: {self.problems}"
