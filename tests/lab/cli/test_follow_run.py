@@ -234,16 +234,6 @@ def test_no_runs(home: Path, llmlab: Call) -> None:
     assert llmlab("runs").out.splitlines()[-1].startswith(f"No runs of yours yet in {home}")
 
 
-def test_a_run_that_ended_worse_than_it_was_names_its_best_step(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    with owned(run) as trainer:
-        trainer.evaluate(STEPS)
-        trainer.status.best_step, trainer.status.best_val_loss = 20, 1.25
-        trainer.say("finished", STEPS)
-    assert report_end(run) == 0
-    lowest = "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
-    assert lowest in capsys.readouterr().out
-
-
 def test_the_list_has_the_whole_validation_part_once_a_run_has_ended(run: Run, llmlab: Call) -> None:
     with owned(run) as trainer:
         trainer.evaluate(STEPS)
@@ -264,6 +254,11 @@ def test_the_end_of_a_run_is_told_on_the_whole_validation_part(run: Run, capsys:
         trainer.say("finished", STEPS)
     assert report_end(run) == 0
     assert "validation loss 1.500, 2.164 bits/byte on 64 of 100 tokens of validation text." in capsys.readouterr().out
+    trainer.status.eval_tokens, trainer.status.best_step, trainer.status.best_val_loss = 0, 20, 1.25
+    trainer.say("finished", STEPS)
+    assert report_end(run) == 0
+    lowest = "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
+    assert lowest in capsys.readouterr().out
     best = FinalEvaluation(step=20, tokens=100, bytes=100, val_loss=1.7, bits_per_byte=2.45)
     trainer.status.final = FinalEvaluation(step=STEPS, tokens=100, bytes=100, val_loss=1.75, bits_per_byte=2.52)
     trainer.status.final_best = best

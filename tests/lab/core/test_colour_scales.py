@@ -83,18 +83,12 @@ def test_size_and_sign_of_the_diverging_scale_are_told_by_every_reader(kind: str
         assert distance(seen(size), seen(-size)) > 10, "the signs look alike"
 
 
-def test_values_beyond_the_scale_are_cut() -> None:
+def test_values_beyond_the_scale_are_cut_zero_has_no_hue_and_black_contrasts_most_with_white() -> None:
     assert colour("sequential", 7.0) == colour("sequential", 1.0)
     assert colour("sequential", -1.0) == colour("sequential", 0.0)
     assert colour("diverging", -3.0) == colour("diverging", -1.0)
-
-
-def test_zero_of_the_diverging_scale_has_no_hue() -> None:
     for dark in (True, False):
         red, green, blue = colour("diverging", 0.0, dark)
         assert max(red, green, blue) - min(red, green, blue) <= 2
-
-
-def test_contrast_of_black_and_white_is_21() -> None:
     assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
     assert contrast((255, 255, 255), (0, 0, 0)) == pytest.approx(21)

@@ -128,9 +128,7 @@ def test_appending_replacing_and_writing_over_leave_what_their_names_say(tmp_pat
 def test_a_link_to_a_folder_is_no_folder_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    assert is_real_folder(tmp_path / "real")
-    assert not is_real_folder(tmp_path / "link")
-    assert not is_real_folder(tmp_path / "missing")
+    assert [is_real_folder(tmp_path / name) for name in ("real", "link", "missing")] == [True, False, False]
 
 
 @given(st.lists(st.binary(max_size=5).filter(lambda line: b"\n" not in line), max_size=12), st.integers(6, 9))
