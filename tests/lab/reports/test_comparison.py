@@ -28,6 +28,8 @@ from models.config import ModelConfig
 from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.runs.made_up_runs import config as made_up_config
 
+PART, ALL = "on 50 of 100 bytes of validation text", "on all 100 bytes of validation text"
+
 
 def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None = None, **facts: Any) -> ComparedRun:
     """A run of 400 steps of 64 tokens each; `losses` are those of its evaluations, in nats per token of two bytes each."""
@@ -81,10 +83,8 @@ def is_best(row: ComparisonRow, winner: int | None, *values: str) -> bool:
 
 def test_the_better_run_and_by_how_much() -> None:
     runs = [contender("A", "slow", {0: 5.0, 200: 3.0, 400: 2.5}), contender("B", "quick", {0: 5.0, 200: 2.0, 400: 2.2})]
-    assert verdict(runs) == (
-        "B quick is better on 50 of 100 bytes of validation text: 2.000 nats per token at its best against 2.500 "
-        "of A slow, 0.500 less (20%)."
-    )
+    best = f"B quick is better {PART}: 2.000 nats per token at its best"
+    assert verdict(runs) == f"{best} against 2.500 of A slow, 0.500 less (20%)."
     assert unit_note(runs) == ""
     assert not in_bits(runs)
     runs = [contender("A", "slow", {0: 5.0, 200: 2.6129}), contender("B", "quick", {0: 5.0, 200: 2.5974})]
@@ -94,15 +94,13 @@ def test_the_better_run_and_by_how_much() -> None:
 def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:
     """In the evaluations during training, on a part of it, they stand the other way round."""
     slow, quick = contender("A", "slow", {0: 5.0, 400: 2.0}, whole=2.5), contender("B", "quick", {0: 5.0, 400: 2.2}, whole=2.4)
-    assert verdict([slow, quick]) == (
-        "B quick is better on all 100 bytes of validation text: 2.400 nats per token at its best against 2.500 "
-        "of A slow, 0.100 less (4.0%)."
-    )
+    best = f"B quick is better {ALL}: 2.400 nats per token at its best"
+    assert verdict([slow, quick]) == f"{best} against 2.500 of A slow, 0.100 less (4.0%)."
     rows = rows_of(slow, quick)
     assert is_best(rows["best val loss"], 1, "2.500", "2.400")
     assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
     going = contender("B", "quick", {0: 5.0, 400: 2.2}, phase="training")
-    assert verdict([slow, going]).startswith("A slow is better on 50 of 100 bytes of validation text: 2.000 nats per token")
+    assert verdict([slow, going]).startswith(f"A slow is better {PART}: 2.000 nats per token")
     rows = rows_of(slow, going)
     assert is_best(rows["best val loss"], 0, "2.000", "2.200")
     assert rows["… evaluated on"].values == ("50%, 50 bytes", "50%, 50 bytes")
@@ -111,20 +109,20 @@ def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:
 def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
     """Runs from before were evaluated on the first tokens of a validation part that began elsewhere for every tokenizer."""
     old, new = contender("A", "old", {0: 5.0, 400: 2.0}, before=True), contender("B", "new", {0: 5.0, 400: 2.2}, whole=2.4)
+    apart = "they were evaluated on different parts of the text (A 25 of 50 tokens; B 50 of 100 bytes)."
     said = verdict([old, new])
-    assert said.startswith(
-        "They do not compare: they were evaluated on different parts of the text (A 25 of 50 tokens; B 50 of 100 bytes)."
-    )
+    assert said.startswith(f"They do not compare: {apart}")
     assert "better" not in said
     rows = rows_of(old, new)
     assert is_best(rows["best val loss"], None, "2.000", "2.400")
     assert rows["… in bits/byte"].winner is None
     assert rows["… evaluated on"].values == ("50%, 25 tokens", "all 100 bytes")
     third = contender("C", "other", {0: 5.0, 400: 1.9})
-    assert verdict([old, new, third]).startswith(
-        "C other is better on 50 of 100 bytes of validation text: 1.900 nats per token at its best against 2.200 of B new, "
-        "0.300 less (14%). A does not compare with them, evaluated on another part of the text."
+    said = verdict([old, new, third])
+    assert said.startswith(
+        f"C other is better {PART}: 1.900 nats per token at its best against 2.200 of B new, 0.300 less (14%). "
     )
+    assert "A does not compare with them, evaluated on another part of the text." in said
     assert rows_of(old, new, third)["best val loss"].winner is None
     same = contender("B", "old too", {0: 5.0, 400: 2.2}, before=True)
     assert verdict([old, same]).startswith("A old is better on 25 of 50 tokens of validation text")
@@ -136,16 +134,13 @@ def test_an_older_run_that_was_evaluated_on_the_whole_part_is_ranked_with_the_re
     """As the demo was: its validation part begins at a token, those of today where the text alone says."""
     old, new = contender("A", "old", {0: 5.0, 400: 2.0}, before=True), contender("B", "new", {0: 5.0, 400: 2.2}, whole=2.4)
     old.status.eval_tokens = 50
-    assert verdict([old, new]) == (
-        "A old is better on all 100 bytes of validation text: 2.000 nats per token at its best against 2.400 "
-        "of B new, 0.400 less (17%)."
-    )
+    best = f"A old is better {ALL}: 2.000 nats per token at its best"
+    assert verdict([old, new]) == f"{best} against 2.400 of B new, 0.400 less (17%)."
     rows = rows_of(old, new)
     assert is_best(rows["best val loss"], 0, "2.000", "2.400")
     assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
-    old.config = msgspec.structs.replace(
-        old.config, data=msgspec.structs.replace(old.config.data, val_bytes=101, train_bytes=899)
-    )
+    longer = msgspec.structs.replace(old.config.data, val_bytes=101, train_bytes=899)
+    old.config = msgspec.structs.replace(old.config, data=longer)
     assert verdict([old, new]).endswith("Their validation parts, the end of the text, begin 1 byte apart.")
     elsewhere = msgspec.structs.replace(old.config.data, val_bytes=200, train_bytes=800)
     old.config = msgspec.structs.replace(old.config, data=elsewhere)
@@ -156,13 +151,10 @@ def test_an_older_run_that_was_evaluated_on_the_whole_part_is_ranked_with_the_re
 
 def test_three_runs_are_ranked_and_runs_that_are_alike_are_called_so() -> None:
     runs = [contender(letter, losses={400: loss}) for letter, loss in (("A", 2.5), ("B", 2.0), ("C", 2.25))]
-    best = "B b is best on 50 of 100 bytes of validation text: 2.000 nats per token at its best"
+    best = f"B b is best {PART}: 2.000 nats per token at its best"
     assert verdict(runs) == f"{best}; then C c 2.250, +0.250; A a 2.500, +0.500."
     runs = [contender("A", losses={400: 2.0}), contender("B", losses={400: 2.005})]
-    assert (
-        verdict(runs)
-        == "A a and B b are alike on 50 of 100 bytes of validation text: 2.000 and 2.005 nats per token at their best."
-    )
+    assert verdict(runs) == f"A a and B b are alike {PART}: 2.000 and 2.005 nats per token at their best."
     runs.append(contender("C", losses={400: 3.0}))
     assert verdict(runs).endswith("at their best; then C c 3.000, +1.000.")
     runs[1] = contender("B", losses={400: 2.02})
@@ -171,26 +163,19 @@ def test_three_runs_are_ranked_and_runs_that_are_alike_are_called_so() -> None:
 
 def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     """3 nats a token of 4 bytes are less a byte than 2 nats a token of 1 byte."""
-    runs = [
-        contender("A", losses={400: 2.0}, bytes_per_token=1.0),
-        contender("B", losses={400: 3.0}, kind="gpt2", bytes_per_token=4.0),
-    ]
+    gpt2 = contender("B", losses={400: 3.0}, kind="gpt2", bytes_per_token=4.0)
+    runs = [contender("A", losses={400: 2.0}, bytes_per_token=1.0), gpt2]
     assert not same_tokens(runs)
     a, b = 2 / math.log(2), 3 / math.log(2) / 4
-    assert verdict(runs).startswith(
-        f"B b is better on 50 of 100 bytes of validation text: {b:.3f} bits per byte at its best against {a:.3f}"
-    )
-    assert (
-        unit_note(runs) == "Their tokenizers differ (A bytes 256, B gpt2 256): losses per token do not compare, bits per byte do."
-    )
+    assert verdict(runs).startswith(f"B b is better {PART}: {b:.3f} bits per byte at its best against {a:.3f}")
+    kinds = "A bytes 256, B gpt2 256"
+    assert unit_note(runs) == f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do."
     by_label = rows_of(*runs)
     assert by_label["… in bits/byte"].winner == 1
     assert by_label["best val loss"].winner is None, "2 nats a byte are not better than 3 nats in 4 bytes"
     both = [runs[0], contender("B", losses={400: 3.0}, kind="gpt2", text="saga", sha256="999999")]
-    assert unit_note(both) == (
-        "Their tokenizers (A bytes 256, B gpt2 256) and texts (A tale, B saga) differ: only bits per byte compare, "
-        "and one text may be easier."
-    )
+    differ = f"Their tokenizers ({kinds}) and texts (A tale, B saga) differ"
+    assert unit_note(both) == f"{differ}: only bits per byte compare, and one text may be easier."
     alike = [contender("A", losses={400: 2.0}), contender("B", losses={400: 2.0}), contender("C", losses={400: 3.0}, sha256="99")]
     assert "Their texts differ (A B tale, C another tale):" in unit_note(alike)
     texts = [contender("A", losses={400: 2.0}), contender("B", losses={400: 3.0}, text="saga", sha256="999999")]
@@ -198,12 +183,9 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     assert in_bits(texts)
     assert unit_note(texts) == "Their texts differ (A tale, B saga): one may be easier to predict than another, in any unit."
     cleaned = [texts[0], contender("B", losses={400: 3.0}, sha256="999999", cleaning=("broken-text", "blank-lines"))]
-    assert unit_note(cleaned).startswith(
-        "Their texts differ (A tale after line-endings, B tale after broken-text, blank-lines): "
-    )
-    assert verdict(texts).startswith("A a has the lower loss, each on its own validation text: "), (
-        "also where the note has no room"
-    )
+    assert "(A tale after line-endings, B tale after broken-text, blank-lines): " in unit_note(cleaned)
+    lower = "A a has the lower loss, each on its own validation text: "
+    assert verdict(texts).startswith(lower), "also where the note has no room"
 
 
 def test_a_run_that_has_seen_less_is_compared_at_its_end_too() -> None:
@@ -244,12 +226,9 @@ def test_only_settings_that_differ_are_listed() -> None:
     same = [contender("A"), contender("B")]
     assert differences(same) == []
     runs = [contender("A", train={"lr": 0.002}), contender("B", width=32, train={"lr": 0.006, "steps": None, "minutes": 5.0})]
-    assert [(row.label, row.values) for row in differences(runs)] == [
-        ("width", ("16", "32")),
-        ("steps", ("400", "·")),
-        ("minutes", ("·", "5")),
-        ("learning rate", ("0.002", "0.006")),
-    ]
+    listed = {row.label: row.values for row in differences(runs)}
+    length = {"steps": ("400", "·"), "minutes": ("·", "5")}
+    assert listed == {"width": ("16", "32"), **length, "learning rate": ("0.002", "0.006")}
     texts = [contender("A", sha256="111111aa"), contender("B", sha256="222222bb")]
     assert [row.values for row in differences(texts)] == [("tale, 1,000 bytes, 111111", "tale, 1,000 bytes, 222222")]
     vocabularies = [contender("A", "one", kind="bpe", vocabulary="x"), contender("B", "two", kind="bpe", vocabulary="y")]
@@ -343,5 +322,5 @@ def test_runs_on_other_texts_with_one_text_for_validation_are_compared_on_it() -
     for run in runs:
         data = msgspec.structs.replace(run.config.data, holdout=Holdout(source="other.txt", sha256="other"))
         run.config = msgspec.structs.replace(run.config, data=data)
-    assert verdict(runs).startswith("B b is better on 50 of 100 bytes of validation text")
+    assert verdict(runs).startswith(f"B b is better {PART}")
     assert "texts differ" not in verdict(runs)
