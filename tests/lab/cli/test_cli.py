@@ -230,6 +230,5 @@ def test_a_real_training_from_the_command_line(
 
 def test_a_run_for_the_cpu_is_not_resumed_on_gpus(tiny_run: Callable[..., Run], llmlab: Call) -> None:
     run = tiny_run()
-    llmlab("resume", run.name, "--gpus", "2").assert_mistake(
-        f"{run.name} was made to train on cpu, not on CUDA's GPUs; leave --gpus out."
-    )
+    words = f"{run.name} was made to train on cpu, not on CUDA's GPUs; leave --gpus out."
+    llmlab("resume", run.name, "--gpus", "2").assert_mistake(words)

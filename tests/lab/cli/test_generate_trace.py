@@ -136,10 +136,8 @@ def test_the_device_is_the_one_that_is_asked_for_or_a_gpu_for_large_models(
 
 def test_a_prompt_longer_than_the_context_is_windowed_and_said_so(llmlab: Call, run: Run) -> None:
     done = llmlab("generate", "tale", "-p", "x" * 20, "-n", "2")
-    assert done.code == 0
-    assert done.err == (
-        "llmlab: the prompt has 20 tokens and the context of tale is 16: the model sees the last 16, without the first 4.\n"
-    )
+    words = "the prompt has 20 tokens and the context of tale is 16: the model sees the last 16, without the first 4."
+    assert (done.code, done.err) == (0, f"llmlab: {words}\n")
     assert done.out.startswith("x" * 20)
 
 
@@ -219,9 +217,8 @@ def test_other_weights_are_named_and_not_taken_where_the_best_are_damaged(llmlab
     last.write_bytes(best.read_bytes())
     best.write_bytes(best.read_bytes()[:-100])
     for command in ("generate", "trace"):
-        llmlab(command, "tale", "-p", "a").assert_mistake(
-            "best.safetensors is damaged", "--checkpoint last takes the weights of step 7"
-        )
+        words = "best.safetensors is damaged", "--checkpoint last takes the weights of step 7"
+        llmlab(command, "tale", "-p", "a").assert_mistake(*words)
     assert llmlab("generate", "tale", "-p", "a", "--checkpoint", "last").code == 0
 
 

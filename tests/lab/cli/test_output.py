@@ -1,5 +1,7 @@
 """Tables on a terminal: what does not fit is left out, and named."""
 
+from functools import partial
+
 import pytest
 
 from lab.cli import output
@@ -14,18 +16,15 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
 
 
 def test_columns_that_do_not_fit_are_left_out_in_their_turn_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = table(HEADER, ROWS, right=(1, 2), optional=(3, 2))
+    shown = partial(table, HEADER, ROWS, right=(1, 2), optional=(3, 2))
+    whole = shown()
     assert whole == "run   step   loss  made\ntale   200  1.234  3 min ago\na        5      2"
     on_terminal(monkeypatch, 28)
-    assert table(HEADER, ROWS, right=(1, 2), optional=(3, 2)) == whole
+    assert shown() == whole
     on_terminal(monkeypatch, 27)
-    assert table(HEADER, ROWS, right=(1, 2), optional=(3, 2)) == (
-        "run   step   loss\ntale   200  1.234\na        5      2\n… also made on a wider\nterminal."
-    )
+    assert shown() == "run   step   loss\ntale   200  1.234\na        5      2\n… also made on a wider\nterminal."
     on_terminal(monkeypatch, 15)
-    assert table(HEADER, ROWS, right=(1, 2), optional=(3, 2)) == (
-        "run   step\ntale   200\na        5\n… also made,\nloss on a wider\nterminal."
-    )
+    assert shown() == "run   step\ntale   200\na        5\n… also made,\nloss on a wider\nterminal."
 
 
 def test_a_table_of_a_view_leaves_out_what_the_screen_would(monkeypatch: pytest.MonkeyPatch) -> None:

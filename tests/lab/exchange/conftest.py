@@ -1,7 +1,6 @@
 """Runs whose text is hostile."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -21,13 +20,10 @@ HOSTILE = (
 def tale(empty_run: Callable[..., Run]) -> Run:
     """A run of 400 steps with random weights, whose text, prompts and samples hold markup, escapes and what is no text."""
     run = empty_run("tale")
-    config = run.config
-    hostile = msgspec.structs.replace(
-        config,
-        data=msgspec.structs.replace(config.data, name="</title><script>window.pwned=3</script>", encoding="utf-8\"'><b>"),
-    )
+    names = {"name": "</title><script>window.pwned=3</script>", "encoding": "utf-8\"'><b>"}
+    hostile = msgspec.structs.replace(run.config, data=msgspec.structs.replace(run.config.data, **names))
     (run.path / "config.json").write_bytes(msgspec.json.encode(hostile))
-    save_best(run, GPT(replace(config.model), seed=1), step=400, val_loss=1.0)
+    save_best(run, GPT(run.config.model, seed=1), step=400, val_loss=1.0)
     Tokenizer.bytes_().save(run.tokenizer_path)
     encode = msgspec.json.Encoder().encode
     metrics = [

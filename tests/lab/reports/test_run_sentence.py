@@ -63,11 +63,8 @@ def test_figures_say_on_how_much_of_the_validation_part_they_are() -> None:
     assert "bytes of" not in run_sentence(config(), now, seen), "it is not known yet"
     last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=3.25, bits_per_byte=1.4)
     ended = Status(phase="finished", step=20, final=last, final_best=last)
-    assert run_sentence(sampled, ended, seen).startswith(
-        "On all 100 bytes of validation text: last weights 3.250 (1.400 bits/byte)."
-    )
+    last_weights = "On all 100 bytes of validation text: last weights 3.250 (1.400 bits/byte)"
+    assert run_sentence(sampled, ended, seen).startswith(f"{last_weights}.")
     ended.final_best = msgspec.structs.replace(last, step=10, val_loss=3.125, bits_per_byte=1.3)
-    assert run_sentence(sampled, ended, seen).startswith(
-        "On all 100 bytes of validation text: last weights 3.250 (1.400 bits/byte), "
-        "best weights (step 10) 3.125 (1.300 bits/byte)."
-    )
+    best_weights = "best weights (step 10) 3.125 (1.300 bits/byte)"
+    assert run_sentence(sampled, ended, seen).startswith(f"{last_weights}, {best_weights}.")
