@@ -67,7 +67,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Another name at each call, never too long, for a temporary file in the same folder: the same file system."""
+    """A new name for a temporary file in the same folder, and so on the same file system. It is never too long."""
     return path.with_name(f".{path.name[:50]}.{os.getpid()}-{next(_numbers)}.tmp")
 
 
@@ -175,7 +175,7 @@ _owners = itertools.count(1)
 
 
 def owner() -> str:
-    """This process in the name of a file or folder: its number and a second one, its namespace of process numbers, its host.
+    """Name of this process as the owner of a file or folder: process number, a counter, PID namespace and host.
 
     Containers may have one host name, and the same process number stands for another process in each.
     """
@@ -200,7 +200,7 @@ def is_abandoned(path: Path, owned_by: str) -> bool:
 
 
 def _namespace() -> int:
-    """Number of this process's namespace of process numbers; 0 where the system has none."""
+    """Number of this process's PID namespace; 0 where the system has no such namespaces."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -265,6 +265,9 @@ def check_export(path: Path, *, replace: bool = False) -> Path:
 @contextmanager
 def export_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
     """A file open for writing that gets its name when it is complete; what has the name stays until then.
+
+    Every export of the user's is written by it: not into a run, not over another file without the user's word, through a link to
+    the file that it leads to, and with the permissions that this file had.
 
     Raises:
         UserError: as `check_export`; if the system refuses.

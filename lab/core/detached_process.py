@@ -90,8 +90,9 @@ class DetachedProcess:
 
 
 def lower_priority(niceness: int) -> None:
-    """Give this process at least this niceness, and its session too if it leads one: the lab's own is another session, against
-    which the niceness of a process alone does nothing on a Linux with autogroups.
+    """Raise the niceness of this process to at least this, and that of its session if it leads one.
+
+    Linux with autogroups shares the processor out by session: the niceness of a process alone has no effect on other sessions.
     """
     if not hasattr(os, "nice"):
         return

@@ -63,7 +63,7 @@ def fixed(x: float, decimals: int = 3, *, sign: bool = False) -> str:
 
 
 def column(values: Sequence[float], digits: int = 3) -> list[str]:
-    """The values with as many decimals each, such that the largest has `digits` significant figures: they align by the point."""
+    """The values with the same number of decimals, so that the largest has `digits` significant figures."""
     finite = [abs(x) for x in values if math.isfinite(x) and x != 0]
     if not finite:
         return [fixed(x, 0) for x in values]

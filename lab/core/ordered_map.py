@@ -22,7 +22,7 @@ def ordered_map(
 ) -> Generator[R]:
     """The results of `function` for `items`, in their order, computed on `threads` threads while this one reads the items.
 
-    The items that are computed or wait for it have a `size` of at most `most` together, but for one that is larger by itself.
+    The items in work have a `size` of at most `most` together; a larger item goes alone.
     `waiting` is called while there is no result yet, and cancels by raising. What is running then ends by itself, unused.
     """
     running: deque[tuple[Future[R], int]] = deque()

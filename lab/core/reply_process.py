@@ -1,6 +1,6 @@
 """A child process that answers one request: progress, then a result or the reason why there is none, one JSON object a line.
 
-For work that would take a screen's time from it, and that a key can end at any moment. Such a process is a module that calls
+For work that would block a screen and that a key can end at any moment. Such a process is a module that calls
 `answer` when it is run. It ends with the process that asked: its standard input stays open as long as that one lives.
 """
 

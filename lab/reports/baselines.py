@@ -39,11 +39,7 @@ class Baseline:
 
 
 def baselines(
-    vocab_size: int,
-    data: DataConfig,
-    history: "LossHistory",
-    entropy: TextEntropy | None,
-    final: FinalEvaluation | None,
+    vocab_size: int, data: DataConfig, history: "LossHistory", entropy: TextEntropy | None, final: FinalEvaluation | None
 ) -> tuple[Baseline, ...]:
     """The known baselines, from the highest to the lowest: the unigram's is above the uniform one on a text of other tokens.
 

@@ -70,14 +70,7 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
 )
 @click.option("--history", is_flag=True, help="Plot the earlier measurements on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bench(
-    nanogpt: Path | None,
-    race: str | None,
-    gpu: bool,
-    tiny: bool,
-    history: bool,
-    as_json: bool,
-) -> None:
+def bench(nanogpt: Path | None, race: str | None, gpu: bool, tiny: bool, history: bool, as_json: bool) -> None:
     """Measure the speed of training, generation and tracing against this machine's limits, in two to three minutes.
 
     Compared processes take turns, and ratios are medians over the turns, so that they hold on a busy machine, too; tokens/s

@@ -3,6 +3,7 @@
 import codecs
 from array import array
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -25,60 +26,34 @@ ACTIVATIONS = 16
 BYTES_OF_TOKEN = 40
 """Bytes kept for each generated token."""
 
+option = partial(click.option, show_default=True)
+
 
 @click.command(short_help="Generate text from a prompt.")
 @click.argument("run")
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt. [default: the run's first prompt]")
-@click.option(
-    "-n", "--tokens", default=200, show_default=True, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate."
-)
-@click.option(
-    "--temperature",
-    default=1.0,
-    show_default=True,
-    type=Within(TEMPERATURE, whole=False),
-    metavar="T",
-    help="Divides the logits; 0 is greedy.",
-)
-@click.option(
-    "--top-k", default=0, show_default=True, type=Within(TOP_K), metavar="K", help="Keep the K most probable tokens; 0 keeps all."
-)
-@click.option(
+@option("-n", "--tokens", default=200, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate.")
+@option("--temperature", default=1.0, type=Within(TEMPERATURE, whole=False), metavar="T", help="Divides the logits; 0 is greedy.")
+@option("--top-k", default=0, type=Within(TOP_K), metavar="K", help="Keep the K most probable tokens; 0 keeps all.")
+@option(
     "--top-p",
     default=1.0,
-    show_default=True,
     type=Within(TOP_P, whole=False),
     metavar="P",
     help="Keep the most probable tokens that together reach probability P; 1 keeps all.",
 )
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=Within(SAMPLING_SEED),
-    metavar="N",
-    help="The same seed generates the same text.",
-)
-@click.option(
-    "--samples",
-    default=1,
-    show_default=True,
-    type=Within(SAMPLES),
-    metavar="K",
-    help="Texts to generate at once, with K seeds.",
-)
+@option("--seed", default=0, type=Within(SAMPLING_SEED), metavar="N", help="The same seed generates the same text.")
+@option("--samples", default=1, type=Within(SAMPLES), metavar="K", help="Texts to generate at once, with K seeds.")
 @click.option("--greedy", is_flag=True, help="Always take the most probable token.")
-@click.option(
+@option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
-    show_default=True,
     help="Precision of the weights; bf16 halves the bytes read for each token, and may choose other tokens.",
 )
-@click.option(
+@option(
     "--device",
     default="auto",
-    show_default=True,
     metavar="auto|cpu|cuda|mps",
     help="Where to compute; auto takes an NVIDIA GPU for models larger than the processor's caches, without TF32.",
 )

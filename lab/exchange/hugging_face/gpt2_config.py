@@ -85,31 +85,22 @@ def _difference(settings: GPT2Settings) -> str:
     """The first setting in which the model differs from GPT-2, in words; empty if there is none."""
     other = [name for name in settings.architectures or () if name not in ARCHITECTURES]
     inner, activation = settings.n_inner, settings.activation_function
-    return next(
+    differences = (
+        (other, f"its architecture is {shortened(', '.join(map(visible, other)), 100)}, not a plain GPT-2"),
+        (activation != "gelu_new", f"its activation is {quoted(activation, 40)}, not gelu_new"),
         (
-            words
-            for differs, words in (
-                (other, f"its architecture is {shortened(', '.join(map(visible, other)), 100)}, not a plain GPT-2"),
-                (
-                    activation != "gelu_new",
-                    f"its activation is {quoted(activation, 40)}, not gelu_new",
-                ),
-                (
-                    settings.layer_norm_epsilon != EPSILON,
-                    f"its layer_norm_epsilon is {settings.layer_norm_epsilon:g}, and GPT-2's is {EPSILON:g}",
-                ),
-                (not settings.scale_attn_weights, "its attention scores are not divided by √d (scale_attn_weights is false)"),
-                (settings.scale_attn_by_inverse_layer_idx, "its attention scores are divided by the layer's number, too"),
-                (settings.add_cross_attention, "it has cross-attention"),
-                (
-                    inner is not None and inner != 4 * settings.n_embd,
-                    f"its MLP is {inner or 0:,} wide (n_inner), and GPT-2's is 4 times the width, {4 * settings.n_embd:,}",
-                ),
-            )
-            if differs
+            settings.layer_norm_epsilon != EPSILON,
+            f"its layer_norm_epsilon is {settings.layer_norm_epsilon:g}, and GPT-2's is {EPSILON:g}",
         ),
-        "",
+        (not settings.scale_attn_weights, "its attention scores are not divided by √d (scale_attn_weights is false)"),
+        (settings.scale_attn_by_inverse_layer_idx, "its attention scores are divided by the layer's number, too"),
+        (settings.add_cross_attention, "it has cross-attention"),
+        (
+            inner is not None and inner != 4 * settings.n_embd,
+            f"its MLP is {inner or 0:,} wide (n_inner), and GPT-2's is 4 times the width, {4 * settings.n_embd:,}",
+        ),
     )
+    return next((words for differs, words in differences if differs), "")
 
 
 def generation_config_json(model: ModelConfig, end_of_text: int | None) -> dict[str, Any]:

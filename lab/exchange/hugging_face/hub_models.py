@@ -40,11 +40,7 @@ class HubModel(NamedTuple):
     @property
     def parameters(self) -> int:
         shape = ModelConfig(
-            layers=self.layers,
-            heads=self.heads,
-            width=self.width,
-            context=CONTEXT,
-            vocab_size=FIXED_VOCABULARY_SIZES["gpt2"],
+            layers=self.layers, heads=self.heads, width=self.width, context=CONTEXT, vocab_size=FIXED_VOCABULARY_SIZES["gpt2"]
         )
         return parameter_count(shape)
 
@@ -105,9 +101,8 @@ def install_sentence(name: str) -> str:
 def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) -> ModelFolder:
     """The model of this name from the Hugging Face cache, downloaded into it where it is missing.
 
-    huggingface_hub shows the progress, goes on where a connection broke, and checks what has come. A file that had come whole is
-    not downloaded again; one that was given up half-way is.
-    `on_download` is told before it begins.
+    huggingface_hub shows the progress, resumes after a broken connection, and verifies each file. A complete file is not
+    downloaded again; one that was given up half-way is. `on_download` is called with a sentence before it begins.
 
     Raises:
         UserError: if it is not here and cannot be downloaded.

@@ -15,9 +15,9 @@ from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_ent
 from lab.exchange.hugging_face.import_run import import_run
 
 SECONDS_BETWEEN_LOOKS = 0.2
-"""Interval of looking how much of a download has come."""
+"""Interval of looking how much of a download has arrived."""
 LOOKS_FOR_PARTS, SECONDS_BETWEEN_PARTS = 4, 0.05
-"""Looks for files of a download that is given up: one of its threads may be about to make another."""
+"""Times that partial files of a cancelled download are looked for: one of its threads may be about to make another."""
 PARTIAL = ".incomplete"
 """Suffix of huggingface_hub's files while they are downloaded."""
 
@@ -64,7 +64,7 @@ def _work(request: ImportRequest, progress: Progress) -> ImportReply:
 
 
 class _Arriving:
-    """Tells how many bytes of a download have come, by the files that it fills."""
+    """Reports how many bytes of a download have arrived, by the sizes of its files."""
 
     def __init__(self, source: str, progress: Progress) -> None:
         self._name, self._progress = hub_name(source), progress

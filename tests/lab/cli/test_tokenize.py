@@ -100,13 +100,7 @@ def test_documents_have_an_end_of_text_token_between_them(llmlab: Call, tmp_path
     assert (found[0]["token_count"], found[0]["text_bytes"]) == (5, 14)
     assert found[1]["token_count"] == 14, "bytes of one document have no such token"
     rows = [line.split() for line in llmlab("tokenize", "--file", folder, "--tokenizer", "gpt2,bytes").out.splitlines()]
-    assert rows[1:6] == [
-        ["the", "t│h│e"],
-        ["dog", "␣│d│o│g"],
-        ["<|endoftext|>"],
-        ["the", "t│h│e"],
-        ["dog", "␣│d│o│g"],
-    ]
+    assert rows[1:6] == [["the", "t│h│e"], ["dog", "␣│d│o│g"], ["<|endoftext|>"], ["the", "t│h│e"], ["dog", "␣│d│o│g"]]
 
 
 def test_the_vocabulary_of_a_run(llmlab: Call) -> None:

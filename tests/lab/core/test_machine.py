@@ -139,8 +139,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("available_memory", lambda: machine.LEAST_MEMORY - 1), ("benchmark_runs", lambda: True)],
+    ("name", "value"), [("available_memory", lambda: machine.LEAST_MEMORY - 1), ("benchmark_runs", lambda: True)]
 )
 def test_neither_short_memory_nor_a_benchmark_leaves_any(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.has_spare_capacity()
