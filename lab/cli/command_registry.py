@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.output import make_terminals_visible
-from lab.core.limits import LIMITS, Limit
+from lab.core.limits import Limit
 from lab.core.visible_text import shortened
 
 FAILED = 1
@@ -149,8 +149,3 @@ class Within(NumberType):
         if problem := self.limit.problem(number):
             self.fail(f"it must {problem}, not {typed}.", param, ctx)
         return number
-
-
-def whole(name: str) -> Within:
-    """The type of the run setting of this name."""
-    return Within(LIMITS[name])

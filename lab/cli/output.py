@@ -174,7 +174,7 @@ def wrapped(line: str, indent: int = 0) -> str:
     return click.wrap_text(line, room, "", " " * indent)
 
 
-def write_text(text: str) -> None:
+def write_raw(text: str) -> None:
     """Write the text to stdout unchanged; click would remove escape sequences where that is a file or a pipe."""
     sys.stdout.write(text)
     sys.stdout.flush()

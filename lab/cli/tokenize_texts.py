@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.cells import cell_len
 
-from lab.cli.output import json_line, table, wrapped, write_text
+from lab.cli.output import json_line, table, wrapped, write_raw
 from lab.tokenization.named_tokenizer import special_sentence
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def print_tokens(chunks: Chunks, named: NamedVocabulary, *, special: bool, count
         click.echo(rows.header)
     for ids in _encoded(chunks, named.tokenizer, special, totals):
         if ids and not counts_only:
-            write_text("\n".join(rows.of(ids)) + "\n")
+            write_raw("\n".join(rows.of(ids)) + "\n")
     click.echo(("" if counts_only else "\n") + wrapped(totals.sentence))
     _say_special(named, totals, special)
 
@@ -130,7 +130,7 @@ def print_side_by_side(chunks: Chunks, vocabularies: Sequence[NamedVocabulary], 
     encoded = [_encoded(chunks, named.tokenizer, special, total) for named, total in zip(vocabularies, totals, strict=True)]
     for ids in zip(*encoded, strict=True):
         if not counts_only and any(ids):
-            write_text("".join(f"{line}\n" for line in pieces.lines(ids)))
+            write_raw("".join(f"{line}\n" for line in pieces.lines(ids)))
     if not counts_only:
         click.echo()
     figures = [
@@ -159,7 +159,7 @@ def write_tokens_as_json(chunks: Chunks, vocabularies: Sequence[NamedVocabulary]
         rows, totals, separator = TokenRows(named.tokenizer, as_json=True), Totals(), ""
         for ids in _encoded(chunks, named.tokenizer, special, totals):
             if ids and not counts_only:
-                write_text(separator + ",\n".join(rows.of(ids)))
+                write_raw(separator + ",\n".join(rows.of(ids)))
                 separator = ",\n"
         note = special_sentence(named.tokenizer, totals.special, special) if totals.special else None
         end = "" if counts_only else "\n]"

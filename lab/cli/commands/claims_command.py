@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.load_prompt import checkpoint_option
-from lab.cli.output import write_json, write_text
+from lab.cli.output import write_json, write_raw
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
 
@@ -60,7 +60,7 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
         if as_json:
             listed.append(_as_json(checked))
         else:
-            write_text(_as_text(checked))
+            write_raw(_as_text(checked))
     if as_json:
         write_json(listed)
 

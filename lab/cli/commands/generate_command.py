@@ -10,7 +10,7 @@ import click
 
 from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
-from lab.cli.output import write_text
+from lab.cli.output import write_raw
 from lab.core.errors import UserError
 from lab.core.limits import SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS
 from lab.core.machine import memory
@@ -109,13 +109,13 @@ def generate(
             for ids, token in zip(written, drawn_by_all, strict=True):
                 ids.append(token.id)
         for one, ids in zip(several, written, strict=True):
-            write_text(f"--- seed {one.seed}\n{loaded.text}{loaded.tokenizer.decode(ids)}\n")
+            write_raw(f"--- seed {one.seed}\n{loaded.text}{loaded.tokenizer.decode(ids)}\n")
         return
-    write_text(loaded.text)
+    write_raw(loaded.text)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for drawn in generate(loaded.model, loaded.ids, tokens, sampling):
-        write_text(decoder.decode(loaded.tokenizer.token_bytes(drawn.id)))
-    write_text(decoder.decode(b"", final=True) + "\n")
+        write_raw(decoder.decode(loaded.tokenizer.token_bytes(drawn.id)))
+    write_raw(decoder.decode(b"", final=True) + "\n")
 
 
 def refuse_too_many(model: "ModelConfig", samples: int, tokens: int, room: int) -> None:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.command_registry import whole as whole_number
+from lab.cli.command_registry import Within
 from lab.cli.output import table, write_json
+from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.planning.default_hyperparameters import VOCABULARY_SIZES
 from models.config import DEFAULT_PRESET, PRESETS
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--vocab",
-    type=whole_number("vocab_size"),
+    type=Within(LIMITS["vocab_size"]),
     metavar="N",
     help="Vocabulary of the preset. [default: the default of bpe; 50257 for gpt2]",
 )

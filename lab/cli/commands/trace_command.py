@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.command_registry import whole
+from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.output import table, write_json
 from lab.core.atomic_io import check_export
+from lab.core.limits import LIMITS
 from lab.core.number_format import probability
 from lab.inspect.trace_export import npz_slices
 from lab.inspect.trace_summary import TraceSummary, summarize
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Let --npz replace a file that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: tokens, top next tokens, the logit lens of each layer.")
-@click.option("--top", default=5, show_default=True, type=whole("vocab_size"), metavar="N", help="Next tokens to list.")
+@click.option("--top", default=5, show_default=True, type=Within(LIMITS["vocab_size"]), metavar="N", help="Next tokens to list.")
 @checkpoint_option
 def trace(run: str, prompt: str, npz: Path | None, force: bool, as_json: bool, top: int, checkpoint: str | None) -> None:
     """Trace the forward pass of a prompt through the model of RUN: tokens, predictions, logit lens, intermediates.
