@@ -7,7 +7,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import Numbers, number
 from models.unembed import Slices
@@ -19,6 +19,7 @@ SHOWN = 24
 """Tokens of the prompt drawn in the heatmap, the last ones."""
 
 
+@experiment
 def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures over all layers and heads: `later_attention`, the largest weight on a later token, `earlier_attention`, the mean
     sum on earlier ones, `earlier_change`, the largest change of an earlier token's logits when the last token is replaced by
@@ -116,6 +117,7 @@ class Received(NamedTuple):
     whole: float
 
 
+@experiment
 def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `correlation` (Pearson) between the length of a token's embedding and the attention that it receives over all
     layers; and the factor by which the attention received in layer 1 grows when its whole input vector is doubled (`doubled`), or

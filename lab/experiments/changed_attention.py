@@ -7,7 +7,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import number
 from models.unembed import Slices
@@ -22,6 +22,7 @@ SHOWN = 12
 """Tokens and dimensions drawn of the keys."""
 
 
+@experiment
 def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `key_distance` of layer 2 (or 1, where there is no other), relative to the key, `loss`, `loss_replaced` with that
     layer's keys and values from the embeddings, and, of more than two layers, `loss_all_replaced` with every layer's.
@@ -131,6 +132,7 @@ FEWEST = 3
 """Tokens that are needed to reverse all but the last."""
 
 
+@experiment
 def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures on windows of the run's text, of which all tokens but the last are reversed: `with_change` and `without_change`,
     the mean total variation between the next token's probabilities before and after, with position embeddings and without (each

@@ -9,7 +9,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import count, fixed, probability, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.sizes import OWN, SHAPES, config_of
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
 from lab.views.number_tables import Numbers
@@ -24,6 +24,7 @@ SMALLEST_ERROR = 1e-6
 """Nats, about the rounding of float32: the windows of a text that repeats itself differ by no more."""
 
 
+@experiment
 def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `first`, the mean loss at position 1, `last`, that of the second half of the window, their difference `fall` and
     the standard error of that difference, `fall_error`; `fall_in_errors` is their ratio.
@@ -95,6 +96,7 @@ def _error(values: Numbers) -> float:
 MOST_PIECES = 16
 
 
+@experiment
 def reach_of_window(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `inside`, the mean change of the next token's probabilities by a token replaced in the window, over the distances
     tried, `beyond`, that by a token before the window, and `nearest` and `farthest` in the window.
@@ -181,6 +183,7 @@ def _table(context: ExperimentContext, distances: Sequence[int], changes: Sequen
 LENGTHS = 8
 
 
+@experiment
 def forward_cost(context: ExperimentContext) -> ExperimentResult:
     """Measures, for the model's whole context of `tokens`, `total` multiplications, and of those `weights` and `attention`;
     `doubled` is the factor of attention's part from half as many tokens.

@@ -1,8 +1,15 @@
-"""The result of an experiment: a view to draw, and the numbers that it measured, by name."""
+"""An experiment: a function that is marked as one, and its result, a view to draw and the numbers that it measured, by name."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from lab.views.blocks import View
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from lab.experiments.experiment_context import ExperimentContext
 
 Measure = bool | int | float | str
 
@@ -14,3 +21,16 @@ class ExperimentResult(msgspec.Struct, frozen=True, omit_defaults=True):
     measures: dict[str, Measure]
     missing: str = ""
     """One sentence on what could not be measured here, and what to do about it; "" where nothing is missing."""
+
+
+Experiment = Callable[["ExperimentContext"], ExperimentResult | Slices[ExperimentResult]]
+Marked = TypeVar("Marked", bound=Experiment)
+
+MARKED: dict[str, Experiment] = {}
+"""The experiments of all modules imported so far; `experiment_registry` imports all."""
+
+
+def experiment(function: Marked) -> Marked:
+    """Mark a function as an experiment. Lessons and claims call it by the function's name."""
+    MARKED[function.__name__] = function
+    return function

@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.core.number_format import bytes_, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
@@ -35,6 +35,7 @@ STAGES = (10, FEW, FEWER_DRAWS, DRAWS)
 """Numbers of draws after which the frequencies are compared with the probabilities."""
 
 
+@experiment
 def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures the share of draws that took the most probable token, `sampled_top_share` and `greedy_top_share`, its probability
     `top_probability`, and `largest_gap` between a token's frequency and its probability after `draws` draws.
@@ -136,6 +137,7 @@ EXTREMES = (TEMPERATURES[0], TEMPERATURES[-1])
 TEMPERATURE_LISTED = 8
 
 
+@experiment
 def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `changed_top`, the number of temperatures at which another token than at 1 is the most probable, `changed_order`,
     those at which the order of the tokens differs, and `coldest_top` and `hottest_top`, probabilities of the first.
@@ -223,6 +225,7 @@ class Forward(NamedTuple):
     rows: int
 
 
+@experiment
 def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `largest_difference` of a logit with and without the cache, `key_difference` between cached keys and those of a
     whole forward pass, `rows_with` and `rows_without` computed for the longest sequence, `speedup` there, `numbers_per_token` and

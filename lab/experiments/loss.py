@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
 from lab.views.number_tables import Numbers
 from models.unembed import Slices
@@ -24,6 +24,7 @@ LENGTH = 16
 """Most tokens of a window: enough for a screen."""
 
 
+@experiment
 def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `mean` and `mean_random`, the mean −ln p with the weights at hand and with random ones, `uniform` (ln V),
     `targets`, and `largest`, the highest −ln p. The input `window` chooses the window, from 1.
@@ -108,6 +109,7 @@ def _sentence(measures: dict[str, Measure], labels: list[str], found: Numbers) -
 INITIAL_LOSS_TOKENS = 1024
 
 
+@experiment
 def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `loss_at_start` of a model initialized from the run's seed, `uniform` (ln V), their difference `gap`, `loss_now`,
     and `repeats`, the share of targets that are the token read last.
@@ -171,6 +173,7 @@ SAMPLE = 100_000
 """Numbers of each matrix whose distribution is measured."""
 
 
+@experiment
 def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures of the start: `start_mean`, `start_std` of all matrices, `seed_correlation` with those of another seed; of one
     step: `loss_before`, `loss_after`, `moved` (share of the weights), `relative_move`; and `last_loss` after `steps`.

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.stages.logit_lens import StreamLens, logit_lens, residual_streams
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
@@ -25,6 +25,7 @@ NUMBERS, TOP = 4, 3
 """Numbers shown of a vector; tokens shown of the logits and of their softmax."""
 
 
+@experiment
 def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `tokens`, `width`, `layers`, `vocabulary`, and `next` and `probability` of the most probable token.
 
@@ -121,6 +122,7 @@ LAYERS_IN_HALVES = 4
 """Layers up to which attention and MLP have a row each; of a deeper model, each layer has one."""
 
 
+@experiment
 def lens_by_layer(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `answer`, the most probable token, `layers`, and `settled`: the layer (1-based; 0: the embeddings) from which on
     it is the top token of every residual stream shown.
@@ -190,6 +192,7 @@ TOGETHER = 0.1
 """Rise of the mean cosine from which on rows are said to have moved together."""
 
 
+@experiment
 def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `now` and `at_init`, mean cosines of a token of the training text with the nearest other one, their difference
     `moved`, `tokens`, the number looked at, `sample`, these in words, and `never`, a sentence on the tokens that never occur,
@@ -283,6 +286,7 @@ LISTED = 5
 TERMS = 6
 
 
+@experiment
 def tied_table(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `logit` of the most probable token, its dot product `dot` in float64, and `tied`: the matrix that makes the logits
     has the storage of the token embedding.

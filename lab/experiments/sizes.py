@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lab.core.errors import UserError
 from lab.core.number_format import probability, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from models.config import ModelConfig
@@ -64,6 +64,7 @@ def part_of(name: str) -> str:
 SHARES = {"attention": "attention", "mlp": "MLP", "embedding": "token embedding"}
 
 
+@experiment
 def parameters(context: ExperimentContext) -> ExperimentResult:
     """Measures `SIZE_parameters`, `SIZE_layers`, and for attention, mlp and embedding `SIZE_PART` and `SIZE_PART_share`; SIZE is
     gpt2, medium, large, xl or own."""
@@ -119,6 +120,7 @@ IN_LAYER = {
 """Parts of a layer by the beginning of their tensors' names."""
 
 
+@experiment
 def parameter_parts(context: ExperimentContext) -> ExperimentResult:
     """Measures `parameters`, and those of each part: `token_embedding`, `position_embedding`, `layer`, `layers`, `final_norm`,
     `head` (0 where the output projection shares the token embedding's numbers).
@@ -178,6 +180,7 @@ def _row(label: str, model: "GPT", weight: str, count: int, total: int, *, stron
     ]
 
 
+@experiment
 def positions(context: ExperimentContext) -> ExperimentResult:
     """Measures `positions` and `longest`, the longest sequence taken, of GPT-2, and `own_…` of the run."""
     models = {"GPT-2": on_meta("GPT-2"), context.run_name: context.model}
@@ -230,6 +233,7 @@ def longest_taken(config: ModelConfig, positions: int) -> int:
     return taken
 
 
+@experiment
 def layer_parts(context: ExperimentContext) -> ExperimentResult:
     """Measures `attention_matrices` (of width × width) and `mlp_matrices` of a layer, and `tied`: the output projection reads the
     storage of the token embedding."""
@@ -304,6 +308,7 @@ TOKENS = 64
 """Tokens that are written."""
 
 
+@experiment
 def weights_in_use(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `tensors`, `changed_tensors` after writing `tokens` tokens, and `probability_before`, `probability_after` of the
     most probable token after the prompt.

@@ -7,7 +7,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_tables import Numbers, figures
@@ -20,6 +20,7 @@ FARTHEST = 1e6
 """Largest score: beyond it exp has no digits left to show."""
 
 
+@experiment
 def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `difference` and `ratio` of the softmax of the two largest scores typed, `score_ratio` of the scores themselves
     where they are positive, and `ratio_tenfold` with all scores ten times as large; `own_…` of the two keys that the token at the
@@ -93,6 +94,7 @@ LISTED = 12
 """Keys in the table: those with the highest scores."""
 
 
+@experiment
 def softmax_changes(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `largest_change`, of any weight when 1 is added to every score, and `risen`, the weights that rise then; `top`,
     the largest weight, `top_doubled`, the same with every score doubled, and `keys`.

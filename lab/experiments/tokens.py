@@ -10,7 +10,7 @@ from lab.core.number_format import bytes_, count, fixed, probability, whole
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.tokenization.bpe.pattern_words import words_of
 from lab.views.blocks import Block, Cell, Column, Table, View
 from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
@@ -41,6 +41,7 @@ PARTS: dict[TokenKind, str] = {
 }
 
 
+@experiment
 def vocabulary(context: ExperimentContext) -> ExperimentResult:
     """Measures `vocabulary`, `single_bytes`, `merges` and `special` of GPT-2, and of the run with the prefix `own_`."""
     counted = {context.run_name: parts(context.tokenizer)}
@@ -99,6 +100,7 @@ MOST = 64
 """Tokens or ids shown."""
 
 
+@experiment
 def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
     """Measures `same`: the text's ids are the given ones; `encoded` and `decoded` as text; `own_…` with the run's tokenizer.
 
@@ -172,6 +174,7 @@ _WORD = re.compile(r" ?[^\W\d_]+")
 """A run of letters with the space before it, as GPT-2's pattern splits it off."""
 
 
+@experiment
 def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
     """Measures `one_token`, the share of words (each as often as it occurs) that are one token, `tokens_per_word`, and
     the mean number of times that a word of one token and a split one occur, `times_whole` and `times_split`; of the words of the
@@ -252,6 +255,7 @@ TRAINING_TOKENS_SAMPLE = 100_000
 """Tokens of the run's text that are counted."""
 
 
+@experiment
 def training_tokens(context: ExperimentContext) -> ExperimentResult:
     """Measures `bytes_per_token` of GPT-2's tokenizer on the run's text, and `tokens`: the input `bytes` divided by it.
 
@@ -294,6 +298,7 @@ PHRASE = "running runs ran"
 MOST_WORDS, MOST_CHARACTERS = 40, 400
 
 
+@experiment
 def pieces(context: ExperimentContext) -> ExperimentResult:
     """Measures `own` and `gpt2`, the numbers of tokens, `own_shared` and `gpt2_shared`, those in more than one word, and
 
@@ -360,6 +365,7 @@ MEASURED = ("symbol-lines", "boilerplate", "duplicate-paragraphs", "duplicate-li
 """The rules that the lesson asks about, quick ones; each takes a slice of the work."""
 
 
+@experiment
 def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures, for each rule, the bytes that it takes, by its name with underscores; `most`, the title of the rule that takes
     most, its `share` of the text, and the `bytes` of the text.
