@@ -44,7 +44,6 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
         yield
     found = torch.stack(of_layers)  # (L, H, T, T)
     later = torch.ones(len(ids), len(ids), dtype=torch.bool).triu(1)
-    earlier = torch.ones(len(ids), len(ids), dtype=torch.bool).tril(-1)
     changed = torch.tensor([[*ids[:-1], (ids[-1] + 1) % context.config.vocab_size]])
     with torch.no_grad():
         logits = context.model(given)
@@ -56,7 +55,7 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
         "patterns": int(found.shape[0] * found.shape[1]),
         "later_attention": float(found[..., later].max()),
         "later_mean": float((found * later).sum(-1).mean()),
-        "earlier_attention": float((found * earlier)[..., 1:, :].sum(-1).mean()),
+        "earlier_attention": float((found * later.T)[..., 1:, :].sum(-1).mean()),
         "earlier_change": float(change[:-1].max()),
         "last_change": float(change[-1]),
     }
@@ -75,18 +74,14 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
         ),
         _changes(labels, change[-SHOWN:].tolist()),
     ]
-    patterns_found = int(found.shape[0] * found.shape[1])
-    among = "the only pattern" if patterns_found == 1 else f"all {whole(patterns_found)} patterns"
+    among = "the only pattern" if measures["patterns"] == 1 else f"all {whole(int(measures['patterns']))} patterns"
+    largest = float(measures["later_attention"])
     sentence = (
-        f"In {among} the largest weight on a later token is "
-        f"{_weight(float(measures['later_attention']))}. Another last token changes the logits of earlier ones by at most "
+        f"In {among} the largest weight on a later token is {probability(largest) if largest else 'exactly 0'}. "
+        f"Another last token changes the logits of earlier ones by at most "
         f"{significant(float(measures['earlier_change']), 2)}, its own by {significant(float(measures['last_change']), 2)}."
     )
     return ExperimentResult(View("causal_mask", "the causal mask", sentence, blocks), measures)
-
-
-def _weight(value: float) -> str:
-    return "exactly 0" if value == 0 else probability(value)
 
 
 def _changes(labels: list[str], changes: list[float]) -> Table:
@@ -142,21 +137,14 @@ def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
     measures["doubled_embedding"] = sum(each.embedding for each in doubled) / before
     yield
     blocks: list[Block] = [_doubled_table(doubled), _groups_table(lengths, received)]
-    sentence = (
-        f"Doubled, a token's whole input vector receives {_times(measures['doubled'])} the attention in layer 1: "
-        "LayerNorm takes its length away."
-        if abs(float(measures["doubled"]) - 1) < 0.05
-        else f"Doubled, a token's whole input vector receives {_times(measures['doubled'])} the attention in layer 1."
-    )
+    times = f"{fixed(float(measures['doubled']), 2)} times"
+    why = ": LayerNorm takes its length away" if abs(float(measures["doubled"]) - 1) < 0.05 else ""
+    sentence = f"Doubled, a token's whole input vector receives {times} the attention in layer 1{why}."
     if varies:
         over = f"Over {whole(len(lengths))} tokens, length and attention received correlate by"
         sentence += f" {over} {fixed(float(measures['correlation']), 2)}."
     missing = "" if varies else f"The text of {context.run_name} is too short or too uniform for a correlation."
     return ExperimentResult(View("norm_and_attention", "length and attention", sentence, blocks), measures, missing)
-
-
-def _times(factor: Measure) -> str:
-    return f"{fixed(float(factor), 2)} times"
 
 
 def _over_text(context: ExperimentContext) -> Slices[tuple[Numbers, Numbers]]:
@@ -225,18 +213,10 @@ def _doubled(context: ExperimentContext) -> list[Received]:
 def _doubled_table(received: list[Received]) -> Table:
     most = max(max(each.before, each.embedding, each.whole) for each in received) or 1.0
     rows = [
-        [
-            Cell(each.name),
-            *(number(value, 3, bar=value / most) for value in (each.before, each.embedding, each.whole)),
-        ]
+        [Cell(each.name), *(number(value, 3, bar=value / most) for value in (each.before, each.embedding, each.whole))]
         for each in received
     ]
-    columns = [
-        Column("token", "left"),
-        Column("as it is"),
-        Column("2 × embedding", optional=1),
-        Column("2 × whole input"),
-    ]
+    columns = [Column("token", "left"), Column("as it is"), Column("2 × embedding", optional=1), Column("2 × whole input")]
     return Table(columns, rows, title="attention received in layer 1 from later tokens, mean of all heads")
 
 
@@ -250,7 +230,7 @@ def _groups_table(lengths: Numbers, received: Numbers) -> Table:
         [
             Cell(f"{fixed(float(lengths[group].min()), 2)} to {fixed(float(lengths[group].max()), 2)}"),
             Cell(probability(len(group) / len(order))),
-            Cell(fixed(mean, 2), value=mean, bar=max(0.0, mean / most)),
+            number(mean, 2, bar=max(0.0, mean / most)),
         ]
         for group, mean in zip(groups, means, strict=True)
     ]

@@ -43,12 +43,23 @@ def hidden(model: GPT, x: Tensor, change: Change | None = None) -> Slices[Tensor
         q, k, v = queries_keys_values(block, x)
         if change is not None:
             k, v = change(layer, k, v)
-        z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)  # (B, H, T, D)
-        x = x + block.attn.c_proj(z.transpose(1, 2).flatten(2))
-        x = x + block.mlp(block.ln_2(x))
+        x = _layer_output(block, x, q, k, v)
         yield
     normed: Tensor = model.ln_f(x)
     return normed
+
+
+def attention_output(block: Block, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """What the attention of a layer adds to the residual stream, (B, T, C)."""
+    z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)  # (B, H, T, D)
+    out: Tensor = block.attn.c_proj(z.transpose(1, 2).flatten(2))
+    return out
+
+
+def _layer_output(block: Block, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    x = x + attention_output(block, q, k, v)
+    out: Tensor = x + block.mlp(block.ln_2(x))
+    return out
 
 
 @torch.no_grad()
@@ -60,9 +71,7 @@ def patterns(model: GPT, x: Tensor) -> Iterator[Tensor]:
     for block in model.blocks:
         q, k, v = queries_keys_values(block, x)
         yield pattern(q, k, block)
-        z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)
-        x = x + block.attn.c_proj(z.transpose(1, 2).flatten(2))
-        x = x + block.mlp(block.ln_2(x))
+        x = _layer_output(block, x, q, k, v)
 
 
 @torch.no_grad()
@@ -81,20 +90,10 @@ def pattern(q: Tensor, k: Tensor, block: Block) -> Tensor:
 
 
 @torch.no_grad()
-def first_attention_output(model: GPT, x: Tensor) -> Tensor:
-    """The output (B, T, C) of the attention of layer 1 for a residual stream that enters it."""
-    block = model.blocks[0]
-    q, k, v = queries_keys_values(block, x)
-    z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)
-    out: Tensor = block.attn.c_proj(z.transpose(1, 2).flatten(2))
-    return out
-
-
-@torch.no_grad()
 def loss_of(model: GPT, normed: Tensor, targets: Tensor) -> float:
     """Mean cross entropy in nats of targets (B, T) after a residual stream (B, T, C) that the final norm has been applied to."""
     logits = model.unembed(normed).float()
-    return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()))
+    return float(cross_entropy(logits.flatten(0, 1), targets.flatten()))
 
 
 TOKENS_AT_ONCE = 1024
@@ -107,41 +106,27 @@ def affordable_windows(config: ModelConfig, flops: float, most: int) -> int:
     return max(2, min(most, int(flops / one)))
 
 
-def hidden_of(model: GPT, ids: Ids) -> Slices[Tensor]:
-    """The residual stream after the final norm, (B, T, C), of ids (B, T)."""
-    with torch.no_grad():
-        rows = torch.from_numpy(ids)
-        x = model.wte(rows) + model.wpe.weight[: rows.shape[1]]  # (B, T, C)
-    for layer, block in enumerate(model.blocks):
-        with torch.no_grad():
-            x = block(x, None, layer)
-        yield
-    with torch.no_grad():
-        normed: Tensor = model.ln_f(x)
-    return normed
-
-
+@torch.no_grad()
 def losses_of(model: GPT, windows: Ids) -> Slices[Tensor]:
     """−ln p of every token but the first, (B, T), of windows (B, T + 1), float32."""
     at_once = max(1, TOKENS_AT_ONCE // (windows.shape[1] - 1))
     parts = []
     for start in range(0, len(windows), at_once):
         rows = windows[start : start + at_once]
-        hidden = yield from hidden_of(model, rows[:, :-1])
-        for vectors, targets in zip(hidden, torch.from_numpy(rows[:, 1:]), strict=True):  # (T, C), (T,)
-            with torch.no_grad():
-                parts.append(cross_entropy(model.unembed(vectors), targets, reduction="none"))
+        normed = yield from hidden(model, embedded(model, torch.from_numpy(rows[:, :-1])))
+        for vectors, targets in zip(normed, torch.from_numpy(rows[:, 1:]), strict=True):  # (T, C), (T,)
+            parts.append(cross_entropy(model.unembed(vectors), targets, reduction="none"))
         yield
     return torch.stack(parts)
 
 
+@torch.no_grad()
 def last_probabilities(model: GPT, windows: Ids) -> Slices[Tensor]:
     """Probabilities of the token after each window, (B, V), of windows (B, T), float64."""
     at_once = max(1, TOKENS_AT_ONCE // windows.shape[1])
     parts = []
     for start in range(0, len(windows), at_once):
-        hidden = yield from hidden_of(model, windows[start : start + at_once])
-        with torch.no_grad():
-            parts.append(torch.softmax(model.unembed(hidden[:, -1]).double(), -1))
+        normed = yield from hidden(model, embedded(model, torch.from_numpy(windows[start : start + at_once])))
+        parts.append(torch.softmax(model.unembed(normed[:, -1]).double(), -1))
         yield
     return torch.cat(parts)

@@ -7,7 +7,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import number
 from models.unembed import Slices
@@ -49,7 +49,7 @@ def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]
 
     normed = yield from hidden(model, first, watch)
     loss = loss_of(model, normed, targets)
-    distances = [_distance(own, other) for own, (other, _) in zip(computed, from_embeddings, strict=True)]
+    distances = [_relative_change(own, other) for own, (other, _) in zip(computed, from_embeddings, strict=True)]
     at = min(1, layers - 1)
 
     def replaced(only: int | None) -> Slices[float]:
@@ -85,19 +85,22 @@ def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]
     return ExperimentResult(View("keys_from_embeddings", "keys and values of each layer", sentence, blocks), measures)
 
 
-def _distance(own: "Tensor", other: "Tensor") -> float:
-    """Length of the difference divided by the length of the model's own, over all keys."""
-    length = float(own.norm())
-    return float((own - other).norm()) / length if length else 0.0
+def _relative_change(before: "Tensor", after: "Tensor") -> float:
+    """Norm of the difference divided by the norm of the first."""
+    length = float(before.norm())
+    return float((before - after).norm()) / length if length else 0.0
 
 
 def _losses(at: int, loss: float, replaced: float, all_replaced: float, title: str) -> Table:
-    named = [("as the model is", loss), (f"layer {at + 1}'s from the embeddings", replaced)]
-    named.append(("all layers' from the embeddings", all_replaced))
-    most = max(value for _, value in named) or 1.0
+    named = {
+        "as the model is": loss,
+        f"layer {at + 1}'s from the embeddings": replaced,
+        "all layers' from the embeddings": all_replaced,
+    }
+    most = max(named.values()) or 1.0
     rows = [
-        [Cell(name), Cell(fixed(value, 3), value=value, bar=value / most), Cell(significant(value - loss, 3, sign=True))]
-        for name, value in named
+        [Cell(name), number(value, 3, bar=value / most), Cell(significant(value - loss, 3, sign=True))]
+        for name, value in named.items()
     ]
     return Table([Column("keys and values", "left"), Column("loss"), Column("change", optional=1)], rows, title=title)
 
@@ -146,7 +149,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     """
     import torch
 
-    from lab.experiments.batch_passes import first_attention_output, hidden, loss_of
+    from lab.experiments.batch_passes import attention_output, hidden, loss_of, queries_keys_values
 
     total = context.affordable(WORD_ORDER_TOKENS, passes=4)
     length = min(context.config.context, LONGEST)
@@ -180,8 +183,10 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
         with torch.no_grad():
             before, after = (model.unembed(each[:, -1]).double().softmax(-1) for each in (normed, other))
         changes[name] = float((before - after).abs().sum(-1).mean() / 2)
-        state_changes[name] = _relative(normed[:, -1], other[:, -1])
-    first, second = (first_attention_output(model, stream)[:, -1] for stream in streams["without"])
+        state_changes[name] = _relative_change(normed[:, -1], other[:, -1])
+    with torch.no_grad():
+        block = model.blocks[0]
+        first, second = (attention_output(block, *queries_keys_values(block, x))[:, -1] for x in streams["without"])
     measures: dict[str, Measure] = {
         "layers": context.config.layers,
         "windows": len(rows),
@@ -189,19 +194,13 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
         "part": part,
         "with_change": changes["with"],
         "without_change": changes["without"],
-        "first_layer_change": _relative(first, second),
+        "first_layer_change": _relative_change(first, second),
         "without_state_change": state_changes["without"],
         "loss": losses["with"],
         "loss_without": losses["without"],
     }
     view = View("word_order", "word order and positions", _sentence(measures), [_table(changes, losses, measures, part)])
     return ExperimentResult(view, measures)
-
-
-def _relative(first: "Tensor", second: "Tensor") -> float:
-    """Length of the difference divided by the length of the first, over all windows."""
-    length = float(first.norm())
-    return float((first - second).norm()) / length if length else 0.0
 
 
 def _sentence(measures: dict[str, Measure]) -> str:
@@ -218,12 +217,12 @@ def _table(changes: dict[str, float], losses: dict[str, float], measures: dict[s
     rows = [
         [
             Cell(f"{name} position embeddings"),
-            Cell(probability(changes[name]), value=changes[name], bar=changes[name]),
+            share(changes[name]),
             number(losses[name], 3, bar=losses[name] / most),
         ]
         for name in changes
     ]
     alone = float(measures["first_layer_change"])
-    rows.append([Cell("attention of layer 1 alone, without"), Cell(fixed(alone, 3), value=alone, bar=min(1.0, alone)), Cell("")])
+    rows.append([Cell("attention of layer 1 alone, without"), number(alone, 3, bar=min(1.0, alone)), Cell("")])
     columns = [Column("", "left"), Column("change when reversed"), Column("loss as it is")]
     return Table(columns, rows, title=f"{measures['windows']} windows of {measures['tokens']} tokens of the {part}")

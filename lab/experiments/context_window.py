@@ -8,11 +8,11 @@ import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.number_format import count, fixed, probability, whole
-from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
-from lab.experiments.sizes import OWN, SHAPES, config_of
+from lab.experiments.experiment_context import ExperimentContext, Ids, doubling
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.sizes import OWN, SHAPES, config_of, size_name
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
-from lab.views.number_tables import Numbers
+from lab.views.number_tables import Numbers, number
 from models.parameter_count import multiplications
 from models.unembed import Slices
 
@@ -73,13 +73,13 @@ def _sentence(measures: dict[str, Measure]) -> str:
 def _by_range(losses: Numbers, part: str) -> Table:
     """Mean losses of positions 1, 2, 3 to 4, 5 to 8 and so on."""
     length = losses.shape[1]
-    edges = [0, *(1 << power for power in range(length.bit_length()) if 1 << power < length), length]
+    edges = [0, *doubling(length)]
     means = [losses[:, low:high].mean(1) for low, high in pairwise(edges)]
     most = max(float(mean.mean()) for mean in means) or 1.0
     rows = [
         [
             Cell(whole(low + 1) if high == low + 1 else f"{whole(low + 1)} to {whole(high)}"),
-            Cell(fixed(float(mean.mean()), 3), value=float(mean.mean()), bar=float(mean.mean()) / most),
+            number(mean.mean(), 3, bar=float(mean.mean()) / most),
             Cell(f"± {fixed(_error(mean), 3)}", value=_error(mean)),
         ]
         for (low, high), mean in zip(pairwise(edges), means, strict=True)
@@ -108,7 +108,7 @@ def reach_of_window(context: ExperimentContext) -> Slices[ExperimentResult]:
     from lab.experiments.batch_passes import affordable_windows, last_probabilities
 
     window = context.config.context
-    distances = [*(1 << power for power in range(window.bit_length()) if 1 << power < window), window]
+    distances = doubling(window)
     beyond = sorted({window + 1, 2 * window})
     passes = len(distances) + len(beyond)
     count = affordable_windows(context.config, FLOPS, MOST_PIECES * passes) // passes
@@ -193,35 +193,27 @@ def forward_cost(context: ExperimentContext) -> ExperimentResult:
 
     size = context.text("model", OWN)
     config = config_of(size) if size in SHAPES else context.config
-    name = f"GPT-2{'' if size == 'GPT-2' else f' {size}'}" if size in SHAPES else context.run_name
-    lengths = sorted({max(1, config.context >> halved) for halved in range(LENGTHS)})
+    name = size_name(size) if size in SHAPES else context.run_name
     head = config.vocab_size * config.width
     per_token = 12 * config.layers * config.width**2
+
+    def cost(tokens: int) -> tuple[int, int, int]:
+        """Multiplications by weights, by attention, and both."""
+        by_weights, total = tokens * per_token + head, multiplications(config, tokens, tokens)
+        return by_weights, total - by_weights, total
+
     rows = []
-    for tokens in lengths:
-        total = multiplications(config, tokens, tokens)
-        attention = total - head - tokens * per_token
-        share = attention / total
-        rows.append(
-            [
-                Cell(whole(tokens)),
-                Cell(count(tokens * per_token + head), value=float(tokens * per_token + head)),
-                Cell(count(attention), value=float(attention)),
-                Cell(probability(share), value=share, bar=share),
-                Cell(count(total), value=float(total)),
-                Cell(count(tokens * tokens), value=float(tokens * tokens)),
-            ]
-        )
-    longest, half = lengths[-1], max(1, lengths[-1] // 2)
-    total = multiplications(config, longest, longest)
-    attention = total - head - longest * per_token
-    of_half = multiplications(config, half, half) - head - half * per_token
+    for tokens in sorted({max(1, config.context >> halved) for halved in range(LENGTHS)}):
+        weights, attention, total = cost(tokens)
+        by_weights, by_attention, both, pairs = (Cell(count(n), value=float(n)) for n in (weights, attention, total, tokens**2))
+        rows.append([Cell(whole(tokens)), by_weights, by_attention, share(attention / total), both, pairs])
+    weights, attention, total = cost(config.context)
     measures: dict[str, Measure] = {
-        "tokens": longest,
+        "tokens": config.context,
         "total": total,
         "attention": attention,
-        "weights": total - attention,
-        "doubled": attention / of_half,
+        "weights": weights,
+        "doubled": attention / cost(max(1, config.context // 2))[1],
     }
     columns = [
         Column("tokens T"),
@@ -232,7 +224,7 @@ def forward_cost(context: ExperimentContext) -> ExperimentResult:
         Column("T × T", optional=1),
     ]
     sentence = (
-        f"{name} predicts one token from its whole context of {whole(longest)} by {count(total)} multiplications, "
+        f"{name} predicts one token from its whole context of {whole(config.context)} by {count(total)} multiplications, "
         f"{probability(attention / total)} of them between pairs of tokens. Twice the tokens make that part four times as large."
     )
     view = View("forward_cost", f"one forward pass of {name}", sentence, [Table(columns, rows)])

@@ -35,6 +35,11 @@ NO_PROMPT = "This experiment needs a prompt: type a word."
 NO_TOKENS = "{run} has no {file} in its folder, so its text cannot be read; use a run whose folder still holds it."
 
 
+def doubling(most: int) -> list[int]:
+    """The powers of two below `most`, and `most`."""
+    return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
+
+
 @dataclass(frozen=True)
 class ExperimentContext:
     opened: OpenModel

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lab.core.number_format import bytes_, fixed, probability, significant, whole
-from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.experiment_context import ExperimentContext, doubling
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
-from lab.views.number_tables import Numbers
+from lab.views.number_tables import Numbers, number
 from models.unembed import Slices
 
 if TYPE_CHECKING:
@@ -109,10 +109,10 @@ def _tokens(at: StageContext, after: Numbers, counts: Numbers, drawn: Numbers, t
     rows = [
         [
             Cell(at.tokenizer.label(id_)),
-            _share(float(after[id_])),
-            _share(float(first[id_] / FEW)),
-            _share(float(counts[id_] / len(drawn))),
-            _share(taken[id_] / taken.total()),
+            *(
+                share(float(p), digits=2)
+                for p in (after[id_], first[id_] / FEW, counts[id_] / len(drawn), taken[id_] / taken.total())
+            ),
         ]
         for id_ in order
     ]
@@ -121,13 +121,9 @@ def _tokens(at: StageContext, after: Numbers, counts: Numbers, drawn: Numbers, t
     return Table(columns, rows, title=f"the token after {at.here}")
 
 
-def _share(p: float) -> Cell:
-    return Cell(probability(p, digits=2), value=p, bar=p)
-
-
 def _gaps(gaps: dict[int, float]) -> Table:
     most = max(gaps.values()) or 1.0
-    rows = [[Cell(whole(n)), Cell(fixed(gap, 4), value=gap, bar=gap / most)] for n, gap in gaps.items()]
+    rows = [[Cell(whole(n)), number(gap, 4, bar=gap / most)] for n, gap in gaps.items()]
     return Table([Column("draws"), Column("largest gap")], rows, title="|frequency − probability|, the largest of all tokens")
 
 
@@ -168,28 +164,16 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
         "usual_top": float(usual.max()),
         "hottest_top": float(found[TEMPERATURES[-1]].max()),
     }
-    columns = [
-        Column("token", "left"),
-        *(Column(f"T = {each:g}", optional=int(each in EXTREMES)) for each in found),
-    ]
-    rows = [
-        [
-            Cell(at.tokenizer.label(id_)),
-            *(_cell(float(each[id_])) for each in found.values()),
-        ]
-        for id_ in shown
-    ]
-    entropies = [Cell("entropy, bits"), *(Cell(fixed(_entropy(each), 2), value=_entropy(each)) for each in found.values())]
+    columns = [Column("token", "left"), *(Column(f"T = {each:g}", optional=int(each in EXTREMES)) for each in found)]
+    cells = {id_: [share(float(each[id_]), digits=2) for each in found.values()] for id_ in shown}
+    rows = [[Cell(at.tokenizer.label(id_)), *cells[id_]] for id_ in shown]
+    entropies = [Cell("entropy, bits"), *(number(_entropy(each), 2) for each in found.values())]
     blocks: list[Block] = [Table(columns, rows, title=f"the token after {at.here}, by temperature", total=entropies)]
     sentence = (
         f"From temperature {TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g} “{at.tokenizer.label(shown[0])}” goes from "
-        f"{_cell(float(found[TEMPERATURES[0]][shown[0]])).text} to {_cell(float(found[TEMPERATURES[-1]][shown[0]])).text}."
+        f"{cells[shown[0]][0].text} to {cells[shown[0]][-1].text}."
     )
     return ExperimentResult(View("temperature", "temperature", sentence, blocks), measures)
-
-
-def _cell(p: float) -> Cell:
-    return Cell(probability(p, digits=2), value=p, bar=p)
 
 
 def _same_order(probabilities: Numbers, logits: Numbers) -> bool:
@@ -243,7 +227,9 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     for token in generate(context.model, ids[-most:], most - len(ids), SamplingSettings(greedy=True)):
         ids.append(token.id)
         yield
-    timed = yield from _timed_all(context, ids)
+    timed: list[Timed] = []
+    for length in doubling(len(ids)):
+        timed += [(yield from _timed(context, ids[:length]))]
     key_difference = yield from _key_difference(context, ids)
     cache = KVCache(context.config)
     numbers = cache.memory.numel() // context.config.context
@@ -269,18 +255,6 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
         f"machine. The logits differ by at most {significant(float(measures['largest_difference']), 2)}."
     )
     return ExperimentResult(View("kv_cache", "with and without the KV cache", sentence, blocks), measures)
-
-
-def _doubling(most: int) -> list[int]:
-    """Powers of two up to `most`, and `most`."""
-    return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
-
-
-def _timed_all(context: ExperimentContext, ids: list[int]) -> Slices[list[Timed]]:
-    timed: list[Timed] = []
-    for length in _doubling(len(ids)):
-        timed += [(yield from _timed(context, ids[:length]))]
-    return timed
 
 
 def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
-from lab.views.number_tables import Numbers
+from lab.views.number_tables import Numbers, figures, number
 from models.unembed import Slices
 
 if TYPE_CHECKING:
@@ -54,31 +54,19 @@ def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
     labels = [context.tokenizer.label(id_) for id_ in row.tolist()]
     most = max(float(found.max()), float(at_random.max()), uniform)
     table = Table(
-        [
-            Column("reads", "left"),
-            Column("target", "left"),
-            Column("p"),
-            Column("−ln p"),
-            Column("random weights", optional=1),
-        ],
+        [Column("reads", "left"), Column("target", "left"), Column("p"), Column("−ln p"), Column("random weights", optional=1)],
         [
             [
                 Cell(f"{i + 1:>{len(str(len(found)))}} {labels[i]}"),
                 Cell(labels[i + 1], style="strong"),
                 Cell(probability(math.exp(-found[i]), digits=2)),
-                Cell(fixed(found[i], 2), value=float(found[i]), bar=float(found[i]) / most),
-                Cell(fixed(at_random[i], 2), value=float(at_random[i])),
+                number(found[i], 2, bar=float(found[i]) / most),
+                number(at_random[i], 2),
             ]
             for i in range(len(found))
         ],
         title=f"window {chosen % len(rows) + 1} of {len(rows)}, {part}: each row also reads the rows above",
-        total=[
-            Cell("mean"),
-            Cell(""),
-            Cell(""),
-            Cell(fixed(mean, 2), value=mean, bar=mean / most),
-            Cell(fixed(mean_random, 2), value=mean_random),
-        ],
+        total=[Cell("mean"), Cell(""), Cell(""), number(mean, 2, bar=mean / most), number(mean_random, 2)],
     )
     return ExperimentResult(View("window_losses", "windows and targets", _sentence(measures, labels, found), [table]), measures)
 
@@ -144,14 +132,17 @@ def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
         "tokens": int(targets.numel()),
         "part": part,
     }
-    named = [("ln V: all tokens equally likely", uniform), ("random weights, before step 1", start)]
-    named.append((f"{context.run_name} at step {whole(context.opened.step)}", now))
-    most = max(value for _, value in named) or 1.0
+    named = {
+        "ln V: all tokens equally likely": uniform,
+        "random weights, before step 1": start,
+        f"{context.run_name} at step {whole(context.opened.step)}": now,
+    }
+    most = max(named.values()) or 1.0
     table = Table(
         [Column("", "left"), Column("loss, nats"), Column("perplexity", optional=1)],
         [
-            [Cell(name), Cell(fixed(value, 3), value=value, bar=value / most), Cell(fixed(math.exp(min(value, 50.0)), 1))]
-            for name, value in named
+            [Cell(name), number(value, 3, bar=value / most), Cell(fixed(math.exp(min(value, 50.0)), 1))]
+            for name, value in named.items()
         ],
         title=f"loss on {whole(targets.numel())} tokens of the {part}",
     )
@@ -196,8 +187,7 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     rows, part = context.windows(max(1, tokens // config.context), min(config.context, tokens), training=True)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     measures: dict[str, Measure] = {"steps": steps, "rate": rate, "tokens": int(targets.numel()), "part": part}
-    measures["parameters"] = parameters
-    measures |= _start(model, other)
+    measures |= {"parameters": parameters, **_start(model, other)}
     del other
     yield
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
@@ -223,11 +213,11 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     blocks: list[Block] = [_losses(losses), table]
     until = next((step for step, loss in enumerate(losses) if not np.isfinite(loss)), len(losses))
     blocks.append(Strip(f"the loss over {until - 1} steps", Array.of(np.array(losses[:until])), never_negative=True, first=0))
-    share, length = probability(moved / parameters), probability(float(measures["relative_move"]), digits=2)
+    moved_share, length = probability(moved / parameters), probability(float(measures["relative_move"]), digits=2)
     sentence = (
         f"One step, rate {rate:g}: the loss on {whole(targets.numel())} tokens of the {part} goes from "
-        f"{significant(finite[0], 4)} to {significant(losses[1], 4)}: {share} of {whole(parameters)} weights move, by {length} "
-        f"of their length together. {steps} steps "
+        f"{significant(finite[0], 4)} to {significant(losses[1], 4)}: {moved_share} of {whole(parameters)} weights move, by "
+        f"{length} of their length together. {steps} steps "
         + (f"take it to {significant(losses[-1], 4)}." if np.isfinite(losses[-1]) else "make it NaN or infinite: it diverges.")
     )
     return ExperimentResult(View("gradient_descent", "gradient descent from random weights", sentence, blocks), measures)
@@ -273,14 +263,14 @@ def _losses(losses: list[float]) -> Table:
     until = next((step for step, loss in enumerate(losses) if not np.isfinite(loss)), len(losses) - 1)
     chosen = sorted({0, min(1, until), until // 2, until})
     most = max((losses[step] for step in chosen if np.isfinite(losses[step])), default=0.0) or 1.0
-    rows = [[Cell(whole(step)), _loss_cell(losses[step], most)] for step in chosen]
+    cells = [
+        Cell(significant(losses[step], 4), value=losses[step], bar=losses[step] / most)
+        if np.isfinite(losses[step])
+        else Cell("NaN or infinite")
+        for step in chosen
+    ]
+    rows = [[Cell(whole(step)), cell] for step, cell in zip(chosen, cells, strict=True)]
     return Table([Column("after step"), Column("loss")], rows, title="the loss, again and again")
-
-
-def _loss_cell(loss: float, most: float) -> Cell:
-    if not np.isfinite(loss):
-        return Cell("NaN or infinite")
-    return Cell(significant(loss, 4), value=loss, bar=loss / most)
 
 
 def _parts(before: "dict[str, Tensor]", moves: "dict[str, Tensor]") -> Table:
@@ -291,14 +281,7 @@ def _parts(before: "dict[str, Tensor]", moves: "dict[str, Tensor]") -> Table:
     for part in (*PARTS.values(), OTHERS):
         names = [name for name in moves if part_of(name) == part]
         weights, move = _length({name: before[name] for name in names}), _length({name: moves[name] for name in names})
-        share = sum(int((moves[name] != 0).sum()) for name in names) / sum(moves[name].numel() for name in names)
-        rows.append(
-            [
-                Cell(part),
-                Cell(fixed(weights, 2), value=weights),
-                Cell(significant(move, 2), value=move),
-                Cell(probability(share), value=share, bar=share),
-            ]
-        )
+        moved = sum(int((moves[name] != 0).sum()) for name in names) / sum(moves[name].numel() for name in names)
+        rows.append([Cell(part), number(weights, 2), figures(move, 2), share(moved)])
     columns = [Column("", "left"), Column("length of the weights"), Column("of the step"), Column("weights moved", optional=1)]
     return Table(columns, rows, title="one step, part by part")

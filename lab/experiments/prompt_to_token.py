@@ -6,15 +6,15 @@ import numpy as np
 from rich.cells import cell_len
 
 from lab.core.errors import UserError
-from lab.core.number_format import fixed, probability, significant, whole
+from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.logit_lens import StreamLens, logit_lens, residual_streams
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Numbers, Series, Sum, decimals_for, number
+from lab.views.number_tables import Numbers, Series, Sum, decimals_for, figures, number
 from lab.views.softmax_table import softmax
 from models.tokenizers.token_labels import printable
 from models.unembed import Slices
@@ -39,22 +39,17 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     before, after = lenses[streams[0]].norm, lenses[streams[-1]].norm
     best = at.tokenizer.label(top[0])
     layers = f"{at.config.layers} layers add" if at.config.layers > 1 else "1 layer adds"
+    vector = [significant(number) for number in at.row("blocks.0.resid_pre")[:NUMBERS].tolist()]
+    logits = [f"“{at.tokenizer.label(id_)}” {significant(float(at.logits[id_]))}" for id_ in top]
+    shares = [f"“{at.tokenizer.label(id_)}” {probability(float(probabilities[id_]), digits=2)}" for id_ in top]
     lines = [
         ("text", _end(printable(at.tokenizer.decode_bytes(at.ids)))),
-        ("→ tokens", _count(len(at.ids), "token") + ": " + _last([at.label(i) for i in range(len(at.ids))], "│")),
+        ("→ tokens", counted(len(at.ids), "token") + ": " + _last([at.label(i) for i in range(len(at.ids))], "│")),
         ("→ ids", _last([str(id_) for id_ in at.ids], "  ")),
-        ("→ vectors", _first(_numbers(at), f" … {whole(at.config.width)} numbers per token")),
+        ("→ vectors", _first(vector, f" … {whole(at.config.width)} numbers per token")),
         ("→ layers", f"{layers} to the vector: norm (length) {significant(before)} → {significant(after)}"),
-        (
-            "→ logits",
-            _first(
-                _named(at, top, [significant(float(at.logits[id_])) for id_ in top]), f" … {whole(len(probabilities))} in all"
-            ),
-        ),
-        (
-            "→ softmax",
-            _first(_named(at, top, [probability(float(probabilities[id_]), digits=2) for id_ in top]), " … sum 100%"),
-        ),
+        ("→ logits", _first(logits, f" … {whole(len(probabilities))} in all")),
+        ("→ softmax", _first(shares, " … sum 100%")),
         ("→ next token", f"“{best}”, the most probable one, with id {top[0]}"),
         ("→ text", _end(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])))),
     ]
@@ -72,19 +67,6 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     shown = probability(float(probabilities[top[0]]), digits=2)
     sentence = f"After {at.here} the model gives “{best}” the highest probability: {shown}."
     return ExperimentResult(View("whole_path", "from text to the next token", sentence, [table]), measures)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
-
-
-def _numbers(at: StageContext) -> list[str]:
-    """The first numbers of the last token's vector, before layer 1."""
-    return [significant(number) for number in at.row("blocks.0.resid_pre")[:NUMBERS].tolist()]
-
-
-def _named(at: StageContext, ids: Sequence[int], numbers: Sequence[str]) -> list[str]:
-    return [f"“{at.tokenizer.label(id_)}” {number}" for id_, number in zip(ids, numbers, strict=True)]
 
 
 def _end(text: str) -> str:
@@ -154,13 +136,13 @@ def lens_by_layer(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("lens_by_layer", "logit lens", _sentence(at, shown[settled], answer), [table]), measures)
 
 
-def _row(name: str, lens: StreamLens, number: float) -> list[Cell]:
+def _row(name: str, lens: StreamLens, norm: float) -> list[Cell]:
     return [
         Cell(_place(name)),
         Cell(f"“{lens.top.label}”", style="strong" if lens.rank == 1 else ""),
-        Cell(probability(lens.top.probability), value=lens.top.probability, bar=lens.top.probability),
+        share(lens.top.probability),
         Cell(whole(lens.rank), value=float(lens.rank)),
-        Cell(significant(number), value=number),
+        figures(norm, 3),
     ]
 
 
@@ -236,13 +218,13 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
         "step": context.opened.step,
     }
     columns = [Column("", "left"), Column("mean cosine")]
-    shown = [[Cell(name), Cell(fixed(value, 3), value=value, bar=value)] for (name, _), value in zip(tables, found, strict=True)]
+    shown = [[Cell(name), number(value, 3, bar=value)] for (name, _), value in zip(tables, found, strict=True)]
     if len(unused) > 1:
         measures |= {"unused_at_init": unused_found[0], "unused_now": unused_found[1]}
         measures["never"] = _never(len(unused), *unused_found)
         columns.append(Column("tokens that never occur"))
         for row, value in zip(shown, unused_found, strict=True):
-            row.append(Cell(fixed(value, 3), value=value))
+            row.append(number(value, 3))
     blocks = [Table(columns, shown, title=f"{sample}, and the nearest of these")]
     sentence = (
         f"On average a token and its nearest neighbour have cosine {fixed(found[1], 2)}; with random rows of the same size it is "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lab.core.errors import UserError
 from lab.core.number_format import probability, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from models.config import ModelConfig
@@ -25,6 +25,11 @@ CONTEXT = 1024
 
 PARTS = {"wte": "token embedding", "wpe": "position embedding", "attn": "attention", "mlp": "MLP"}
 OTHERS = "LayerNorms"
+
+
+def size_name(size: str) -> str:
+    """`GPT-2`, `GPT-2 medium` and so on."""
+    return size if size == "GPT-2" else f"GPT-2 {size}"
 
 
 def config_of(size: str) -> ModelConfig:
@@ -94,7 +99,7 @@ def parameters(context: ExperimentContext) -> ExperimentResult:
     both = ("GPT-2", context.run_name)
     split = Table(
         [Column("", "left"), *(Column(name) for name in both for _ in range(2))],
-        [[Cell(part), *(cell for name in both for cell in _share(parts[name][part], totals[name]))] for part in parts["GPT-2"]],
+        [[Cell(part), *(cell for name in both for cell in _counted(parts[name][part], totals[name]))] for part in parts["GPT-2"]],
         title="part by part",
         total=[Cell("all"), *(cell for name in both for cell in (Cell(whole(totals[name])), Cell("100%")))],
     )
@@ -105,8 +110,9 @@ def parameters(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(View("parameters", "parameters", sentence, [sizes, split]), measures)
 
 
-def _share(count: int, total: int) -> tuple[Cell, Cell]:
-    return Cell(whole(count), value=float(count)), Cell(probability(count / total), value=count / total, bar=count / total)
+def _counted(count: int, total: int, digits: int = 0) -> tuple[Cell, Cell]:
+    """A count and its share."""
+    return Cell(whole(count), value=float(count)), share(count / total, digits)
 
 
 OWN = "your model"
@@ -132,7 +138,7 @@ def parameter_parts(context: ExperimentContext) -> ExperimentResult:
     if size != OWN and size not in SHAPES:
         raise UserError(f"There is no size called {size}; the sizes are {', '.join(SHAPES)} and {OWN}.")
     model = context.model if size == OWN else on_meta(size)
-    name = context.run_name if size == OWN else "GPT-2" if size == "GPT-2" else f"GPT-2 {size}"
+    name = context.run_name if size == OWN else size_name(size)
     counts = {weight: tensor.numel() for weight, tensor in model.named_parameters()}
     total = sum(counts.values())
     layers = model.config.layers
@@ -160,24 +166,18 @@ def parameter_parts(context: ExperimentContext) -> ExperimentResult:
     rows.append(_row("unembedding: the token embedding again", model, "", int(measures["head"]), total))
     columns = [Column("", "left"), Column("matrix", optional=1), Column("parameters"), Column("share")]
     sums = [Cell("all"), Cell(""), Cell(whole(total), value=float(total)), Cell("100%")]
-    share = (counts["wte.weight"] + counts["wpe.weight"]) / total
+    embeddings = (counts["wte.weight"] + counts["wpe.weight"]) / total
     sentence = (
-        f"{name} has {whole(total)} parameters: {probability(share)} are in its two embedding tables and "
+        f"{name} has {whole(total)} parameters: {probability(embeddings)} are in its two embedding tables and "
         f"{probability(int(measures['layers']) / total)} in its {whole(layers)} layer{'s' if layers > 1 else ''}."
     )
-    return ExperimentResult(
-        View("parameter_parts", f"parameters of {name}", sentence, [Table(columns, rows, total=sums)]), measures
-    )
+    view = View("parameter_parts", f"parameters of {name}", sentence, [Table(columns, rows, total=sums)])
+    return ExperimentResult(view, measures)
 
 
 def _row(label: str, model: "GPT", weight: str, count: int, total: int, *, strong: bool = False) -> list[Cell]:
     shape = " × ".join(whole(size) for size in model.get_parameter(weight).shape) if weight else ""
-    return [
-        Cell(label, style="strong" if strong else ""),
-        Cell(shape, style="dim"),
-        Cell(whole(count), value=float(count)),
-        Cell(probability(count / total, digits=2), value=count / total, bar=count / total),
-    ]
+    return [Cell(label, style="strong" if strong else ""), Cell(shape, style="dim"), *_counted(count, total, digits=2)]
 
 
 @experiment
@@ -238,17 +238,19 @@ def layer_parts(context: ExperimentContext) -> ExperimentResult:
     """Measures `attention_matrices` (of width × width) and `mlp_matrices` of a layer, and `tied`: the output projection reads the
     storage of the token embedding."""
     model, width = context.model, context.config.width
-    block = model.blocks[0]
-    attention = [(name, weight) for name, weight in block.attn.named_parameters() if weight.dim() == 2]
-    mlp = [(name, weight) for name, weight in block.mlp.named_parameters() if weight.dim() == 2]
+    attention, mlp = (
+        [(name.removesuffix(".weight"), weight) for name, weight in part.named_parameters() if weight.dim() == 2]
+        for part in (model.blocks[0].attn, model.blocks[0].mlp)
+    )
     squares = sum(weight.numel() for _, weight in attention) / width**2
     projection = used_in_unembedding(model)
     tied = projection.data_ptr() == model.wte.weight.data_ptr()
     rows = [[Cell("token embedding"), *_shape(model.wte.weight), Cell("once")]]
-    rows += [
-        [Cell(f"attention {name.removesuffix('.weight')}"), *_shape(weight), _times(weight, width)] for name, weight in attention
-    ]
-    rows += [[Cell(f"MLP {name.removesuffix('.weight')}"), *_shape(weight), Cell("1 matrix")] for name, weight in mlp]
+    for name, weight in attention:
+        squares_in_it = weight.numel() / width**2
+        matrices = "1 matrix" if squares_in_it == 1 else f"{squares_in_it:g} matrices"
+        rows.append([Cell(f"attention {name}"), *_shape(weight), Cell(matrices)])
+    rows += [[Cell(f"MLP {name}"), *_shape(weight), Cell("1 matrix")] for name, weight in mlp]
     rows.append([Cell("output projection"), *_shape(projection), Cell("the embedding's storage" if tied else "its own storage")])
     table = Table(
         [Column("", "left"), Column("shape"), Column("numbers"), Column("", "left")],
@@ -291,17 +293,8 @@ def used_in_unembedding(model: "GPT") -> "Tensor":
     return seen[0]
 
 
-def _name(weight: str) -> str:
-    return weight.removesuffix(".weight")
-
-
 def _shape(weight: "Tensor") -> tuple[Cell, Cell]:
     return Cell(" × ".join(whole(size) for size in weight.shape)), Cell(whole(weight.numel()), value=float(weight.numel()))
-
-
-def _times(weight: "Tensor", width: int) -> Cell:
-    count = weight.numel() / width**2
-    return Cell(f"{count:g} matrices" if count != 1 else "1 matrix")
 
 
 TOKENS = 64

@@ -7,10 +7,10 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
-from lab.views.number_tables import Numbers, figures
+from lab.views.number_tables import figures
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 from models.unembed import Slices
 
@@ -109,7 +109,10 @@ def softmax_changes(context: ExperimentContext) -> Slices[ExperimentResult]:
     order = np.argsort(-scores, kind="stable")[:LISTED].tolist()
     table = Table(
         [Column("key", "left"), Column("score"), Column("weight"), Column("all + 1"), Column("all × 2")],
-        [[Cell(at.name(i)), figures(scores[i], 3), *(_weight(each, i) for each in (weights, added, doubled))] for i in order],
+        [
+            [Cell(at.name(i)), figures(scores[i], 3), *(share(float(each[i])) for each in (weights, added, doubled))]
+            for i in order
+        ],
         title=f"{at.layer_name}, head {at.head + 1}, query {at.here}",
     )
     measures: dict[str, Measure] = {
@@ -124,7 +127,3 @@ def softmax_changes(context: ExperimentContext) -> Slices[ExperimentResult]:
         f"{probability(float(weights[top]))} to {probability(float(doubled[top]))}."
     )
     return ExperimentResult(View("softmax_changes", "changed scores", sentence, [table]), measures)
-
-
-def _weight(weights: Numbers, index: int) -> Cell:
-    return Cell(probability(float(weights[index])), value=float(weights[index]), bar=float(weights[index]))

@@ -10,7 +10,7 @@ from lab.core.number_format import bytes_, count, fixed, probability, whole
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.tokenization.bpe.pattern_words import words_of
 from lab.views.blocks import Block, Cell, Column, Table, View
 from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
@@ -44,14 +44,13 @@ PARTS: dict[TokenKind, str] = {
 @experiment
 def vocabulary(context: ExperimentContext) -> ExperimentResult:
     """Measures `vocabulary`, `single_bytes`, `merges` and `special` of GPT-2, and of the run with the prefix `own_`."""
-    counted = {context.run_name: parts(context.tokenizer)}
-    measures: dict[str, Measure] = _measures("own_", counted[context.run_name])
-    missing = ""
-    try:
-        counted["GPT-2"] = parts(gpt2_tokenizer())
-        measures |= _measures("", counted["GPT-2"])
-    except TokenizerError as error:
-        missing = str(error).rstrip(".") + "."
+    counted: dict[str, list[int]] = {}
+    measures: dict[str, Measure] = {}
+    names = ("vocabulary", "single_bytes", "merges", "special")
+    tokenizers, missing = _own_and_gpt2(context)
+    for prefix, name, tokenizer in tokenizers:
+        counts = counted[name] = parts(tokenizer)
+        measures |= {prefix + measure: n for measure, n in zip(names, (sum(counts), *counts), strict=False)}
     view = View("vocabulary", "vocabulary", _vocabulary_sentence(counted), [_vocabulary_table(counted)])
     return ExperimentResult(view, measures, missing)
 
@@ -60,11 +59,6 @@ def parts(tokenizer: "Tokenizer") -> list[int]:
     """Counts of single bytes, merges, special tokens and ids without a token, one id after the other."""
     found = Counter(map(tokenizer.kind_of, range(tokenizer.vocab_size)))
     return [found[kind] for kind in PARTS]
-
-
-def _measures(prefix: str, counts: list[int]) -> dict[str, Measure]:
-    names = ("vocabulary", "single_bytes", "merges", "special")
-    return {prefix + name: count for name, count in zip(names, (sum(counts), *counts), strict=False)}
 
 
 def _vocabulary_sentence(counted: dict[str, list[int]]) -> str:
@@ -86,11 +80,11 @@ def _vocabulary_table(counted: dict[str, list[int]]) -> Table:
     return Table(columns, rows, title="tokens, counted", total=total)
 
 
-def _gpt2_and_own(context: ExperimentContext) -> tuple[list[tuple[str, str, "Tokenizer"]], str]:
-    """Prefix of its measures, name and tokenizer, of GPT-2's and the run's; and a sentence if GPT-2's is missing."""
+def _own_and_gpt2(context: ExperimentContext) -> tuple[list[tuple[str, str, "Tokenizer"]], str]:
+    """The run's tokenizer and GPT-2's, each after the prefix of its measures and its name; a sentence if GPT-2's is missing."""
     own = ("own_", context.run_name, context.tokenizer)
     try:
-        return [("", "GPT-2", gpt2_tokenizer()), own], ""
+        return [own, ("", "GPT-2", gpt2_tokenizer())], ""
     except TokenizerError as error:
         return [own], str(error).rstrip(".") + "."
 
@@ -112,25 +106,21 @@ def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
         raise UserError("The text to encode is empty: type a word.")
     measures: dict[str, Measure] = {}
     blocks: list[Block] = []
-    found, missing = _gpt2_and_own(context)
-    for prefix, name, tokenizer in found:
+    tokenizers, missing = _own_and_gpt2(context)
+    for prefix, name, tokenizer in reversed(tokenizers):
         encoded = tokenizer.encode(text)
-        measures |= {f"{prefix}same": encoded == given, f"{prefix}encoded": ", ".join(str(id_) for id_ in encoded)}
-        measures |= {f"{prefix}decoded": decoded(tokenizer, given), f"{prefix}tokens": len(encoded)}
+        decoded = ", ".join(f"“{_label(tokenizer, id_)}”" for id_ in given)
+        measures |= {f"{prefix}same": encoded == given, f"{prefix}encoded": ", ".join(map(str, encoded))}
+        measures |= {f"{prefix}decoded": decoded, f"{prefix}tokens": len(encoded)}
         blocks.append(_encode_and_decode_table(f"“{printable(text.encode())}” encoded by {name}", tokenizer, encoded))
-        blocks.append(
-            _encode_and_decode_table(f"the ids {', '.join(str(id_) for id_ in given[:MOST])} decoded by {name}", tokenizer, given)
-        )
+        ids = ", ".join(map(str, given[:MOST]))
+        blocks.append(_encode_and_decode_table(f"the ids {ids} decoded by {name}", tokenizer, given))
     sentence = missing or _encode_and_decode_sentence(measures, text)
     return ExperimentResult(View("encode_and_decode", "text ↔ ids", sentence, blocks), measures, missing)
 
 
-def decoded(tokenizer: "Tokenizer", ids: list[int]) -> str:
-    """The tokens of ids as labels in quotation marks; an id that is not in the vocabulary is `(no token)`."""
-    return ", ".join(f"“{_label(tokenizer, id_)}”" for id_ in ids)
-
-
 def _label(tokenizer: "Tokenizer", id_: int) -> str:
+    """The token's label; `(no token)` for an id that is not in the vocabulary."""
     return tokenizer.label(id_) if id_ < tokenizer.vocab_size else NO_TOKEN
 
 
@@ -205,7 +195,7 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
         [
             Cell(f"{size}{' or more' if size == MOST_PIECES else ''}"),
             Cell(whole(shares[size]), value=float(shares[size])),
-            Cell(probability(shares[size] / total), value=shares[size] / total, bar=shares[size] / total),
+            share(shares[size] / total),
         ]
         for size in range(1, MOST_PIECES + 1)
     ]
@@ -267,8 +257,8 @@ def training_tokens(context: ExperimentContext) -> ExperimentResult:
     data = text.encode()
     measures: dict[str, Measure] = {"bytes": size, "sample_bytes": len(data)}
     rows = []
-    found, missing = _gpt2_and_own(context)
-    for prefix, name, tokenizer in found:
+    tokenizers, missing = _own_and_gpt2(context)
+    for prefix, name, tokenizer in reversed(tokenizers):
         number = len(tokenizer.encode(text))
         each = len(data) / number
         measures |= {f"{prefix}bytes_per_token": each, f"{prefix}tokens": size / each, f"{prefix}sample_tokens": number}
@@ -300,9 +290,8 @@ MOST_WORDS, MOST_CHARACTERS = 40, 400
 
 @experiment
 def pieces(context: ExperimentContext) -> ExperimentResult:
-    """Measures `own` and `gpt2`, the numbers of tokens, `own_shared` and `gpt2_shared`, those in more than one word, and
-
-    The input `phrase` is the text.
+    """Measures `own` and `gpt2`, the numbers of tokens, `own_shared` and `gpt2_shared`, those in more than one word, and their
+    numbers, `own_shared_tokens` and `gpt2_shared_tokens`. The input `phrase` is the text.
 
     Raises:
         UserError: if the phrase is empty.
@@ -311,19 +300,18 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
     words = words_of(phrase)[:MOST_WORDS]
     if not words:
         raise UserError("The phrase is empty: type a few words.")
-    found = {context.run_name: _split(context.tokenizer, words)}
-    missing = ""
-    try:
-        found["GPT-2"] = _split(gpt2_tokenizer(), words)
-    except TokenizerError as error:
-        missing = str(error).rstrip(".") + "."
+    tokenizers, missing = _own_and_gpt2(context)
+    found = {name: _split(tokenizer, words) for _, name, tokenizer in tokenizers}
     measures: dict[str, Measure] = {}
     for prefix, split in zip(("own", "gpt2"), found.values(), strict=False):
         shared = _shared(split)
         measures |= {prefix: sum(map(len, split)), f"{prefix}_shared": ", ".join(shared), f"{prefix}_shared_tokens": len(shared)}
     columns = [Column("word", "left"), *(Column(f"tokens of {name}", "left") for name in found)]
     rows = [
-        [Cell(with_spaces(word.encode())), *(Cell(_joined(split[i]), style="strong") for split in found.values())]
+        [
+            Cell(with_spaces(word.encode())),
+            *(Cell("│".join(split[i]).replace(" ", "␣"), style="strong") for split in found.values()),
+        ]
         for i, word in enumerate(words)
     ]
     total = [Cell("all"), *(Cell(whole(sum(map(len, split)))) for split in found.values())]
@@ -334,11 +322,6 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
 def _split(tokenizer: "Tokenizer", words: list[str]) -> list[list[str]]:
     """The tokens of each word. BPE merges only inside words, so that each can be encoded by itself."""
     return [[tokenizer.label(id_) for id_ in tokenizer.encode(word)] for word in words]
-
-
-def _joined(tokens: list[str]) -> str:
-    """The tokens with their spaces to be seen: a space belongs to the token that it begins."""
-    return "│".join(tokens).replace(" ", "␣")
 
 
 def _shared(split: list[list[str]]) -> list[str]:
