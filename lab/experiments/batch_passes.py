@@ -50,7 +50,7 @@ def hidden(model: GPT, x: Tensor, change: Change | None = None) -> Slices[Tensor
 
 
 def attention_output(block: Block, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """What the attention of a layer adds to the residual stream, (B, T, C)."""
+    """The output (B, T, C) of the attention of a layer."""
     z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)  # (B, H, T, D)
     out: Tensor = block.attn.c_proj(z.transpose(1, 2).flatten(2))
     return out

@@ -13,7 +13,6 @@ from lab.experiments import (  # noqa: F401
     loss,
     prompt_to_token,
     sizes,
-    softmax,
     tokens,
 )
 from lab.experiments.experiment_context import ExperimentContext

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lab.core.errors import UserError
-from lab.core.number_format import probability, whole
+from lab.core.number_format import counted, probability, whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.prompt_tokens import PromptTokens
@@ -156,7 +156,7 @@ def parameter_parts(context: ExperimentContext) -> ExperimentResult:
     rows = [
         _row("token embedding", model, "wte.weight", counts["wte.weight"], total),
         _row("position embedding", model, "wpe.weight", counts["wpe.weight"], total),
-        _row(f"{whole(layers)} layer{'s' if layers > 1 else ''}", model, "", int(measures["layers"]), total, strong=True),
+        _row(counted(layers, "layer"), model, "", int(measures["layers"]), total, strong=True),
     ]
     for part, label in IN_LAYER.items():
         names = [weight for weight in counts if weight.startswith("h.") and weight.split(".", 2)[2].startswith(part)]
@@ -169,7 +169,7 @@ def parameter_parts(context: ExperimentContext) -> ExperimentResult:
     embeddings = (counts["wte.weight"] + counts["wpe.weight"]) / total
     sentence = (
         f"{name} has {whole(total)} parameters: {probability(embeddings)} are in its two embedding tables and "
-        f"{probability(int(measures['layers']) / total)} in its {whole(layers)} layer{'s' if layers > 1 else ''}."
+        f"{probability(int(measures['layers']) / total)} in its {counted(layers, 'layer')}."
     )
     view = View("parameter_parts", f"parameters of {name}", sentence, [Table(columns, rows, total=sums)])
     return ExperimentResult(view, measures)

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_, count, fixed, probability, whole
+from lab.core.number_format import bytes_, count, counted, fixed, probability, whole
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.experiments.experiment_context import ExperimentContext
@@ -44,14 +44,14 @@ PARTS: dict[TokenKind, str] = {
 @experiment
 def vocabulary(context: ExperimentContext) -> ExperimentResult:
     """Measures `vocabulary`, `single_bytes`, `merges` and `special` of GPT-2, and of the run with the prefix `own_`."""
-    counted: dict[str, list[int]] = {}
+    counts_by_name: dict[str, list[int]] = {}
     measures: dict[str, Measure] = {}
     names = ("vocabulary", "single_bytes", "merges", "special")
     tokenizers, missing = _own_and_gpt2(context)
     for prefix, name, tokenizer in tokenizers:
-        counts = counted[name] = parts(tokenizer)
+        counts = counts_by_name[name] = parts(tokenizer)
         measures |= {prefix + measure: n for measure, n in zip(names, (sum(counts), *counts), strict=False)}
-    view = View("vocabulary", "vocabulary", _vocabulary_sentence(counted), [_vocabulary_table(counted)])
+    view = View("vocabulary", "vocabulary", _vocabulary_sentence(counts_by_name), [_vocabulary_table(counts_by_name)])
     return ExperimentResult(view, measures, missing)
 
 
@@ -61,22 +61,22 @@ def parts(tokenizer: "Tokenizer") -> list[int]:
     return [found[kind] for kind in PARTS]
 
 
-def _vocabulary_sentence(counted: dict[str, list[int]]) -> str:
+def _vocabulary_sentence(counts_by_name: dict[str, list[int]]) -> str:
     sums = []
-    for name, counts in counted.items():
+    for name, counts in counts_by_name.items():
         found = [whole(count) for count in counts if count]
         sums.append(f"{name}: {' + '.join(found)} {f'= {whole(sum(counts))} ' if len(found) > 1 else ''}tokens")
     return "; ".join(sums) + "."
 
 
-def _vocabulary_table(counted: dict[str, list[int]]) -> Table:
-    columns = [Column("", "left"), *(Column(name) for name in counted)]
+def _vocabulary_table(counts_by_name: dict[str, list[int]]) -> Table:
+    columns = [Column("", "left"), *(Column(name) for name in counts_by_name)]
     rows = [
-        [Cell(part), *(Cell(whole(n[row]), value=float(n[row]), bar=n[row] / sum(n)) for n in counted.values())]
+        [Cell(part), *(Cell(whole(n[row]), value=float(n[row]), bar=n[row] / sum(n)) for n in counts_by_name.values())]
         for row, part in enumerate(PARTS.values())
-        if part != PARTS["unused"] or any(n[row] for n in counted.values())
+        if part != PARTS["unused"] or any(n[row] for n in counts_by_name.values())
     ]
-    total = [Cell("vocabulary"), *(Cell(whole(sum(counts)), value=float(sum(counts))) for counts in counted.values())]
+    total = [Cell("vocabulary"), *(Cell(whole(sum(counts)), value=float(sum(counts))) for counts in counts_by_name.values())]
     return Table(columns, rows, title="tokens, counted", total=total)
 
 
@@ -335,7 +335,7 @@ def _pieces_sentence(found: dict[str, list[list[str]]]) -> str:
     for name, split in found.items():
         shared = _shared(split)
         if len(split) < 2:
-            said.append(f"{name}: {whole(len(split[0]))} token{'s' if len(split[0]) > 1 else ''}")
+            said.append(f"{name}: {counted(len(split[0]), 'token')}")
         elif shared:
             said.append(f"{name}: the words share “{shared[0]}”" + (f" and {whole(len(shared) - 1)} more" if shared[1:] else ""))
         else:

@@ -1,6 +1,7 @@
 """Tiny runs with a text of their own, and experiments on them, each run to its end."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.open_model import OpenModel
 from lab.inspect.trace_cache import TraceCache
 from lab.runs.run_folder import Run
+from lab.views.blocks import Cell, Table
 from models.unembed import finish
 from tests.lab.engine.conftest import (
     PROMPT,
@@ -42,6 +44,21 @@ def with_text(tiny: TinyRun, text: str = TEXT * 20, split: float = 0.8) -> TinyR
     )
     (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(config))
     return tiny._replace(run=Run(tiny.run.path))
+
+
+def windows(tiny: TinyRun, part: str, count: int, length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """At most `count` evenly spaced windows of the "training text" or the "validation text" of a run, read from its file."""
+    ids, split = np.fromfile(tiny.run.path / "tokens.bin", "<u2").astype(int), tiny.run.config.data.split
+    ids = ids[:split] if part == "training text" else ids[split:]
+    starts = np.unique(np.linspace(0, len(ids) - length, count).astype(int))
+    return np.stack([ids[start : start + length] for start in starts.tolist()])
+
+
+def rows(result: ExperimentResult) -> list[list[Cell]]:
+    """The rows of the first table."""
+    found = result.view.blocks[0]
+    assert isinstance(found, Table)
+    return found.rows
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from lab.core.errors import UserError
-from tests.lab.experiments.conftest import Measure, TinyRun
+from tests.lab.experiments.conftest import Measure, TinyRun, rows
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,7 @@ def test_the_sizes_of_gpt2(size: str, layers: int, width: int, total: int, tiny:
 
 def test_the_rows_add_up_for_the_model_at_hand(tiny: TinyRun, measure: Measure) -> None:
     result = measure("parameter_parts", tiny)
-    table = result.view.blocks[0]
-    values = {row[0].text: row[2].value for row in table.rows}  # type: ignore[union-attr]
+    values = {row[0].text: row[2].value for row in rows(result)}
     inside = sum(value for name, value in values.items() if name.startswith("  ") and value)
     assert inside == values["2 layers"]
     assert sum(value for name, value in values.items() if not name.startswith("  ") and value) == result.measures["parameters"]

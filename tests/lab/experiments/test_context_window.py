@@ -13,32 +13,25 @@ from lab.experiments.sizes import config_of
 from models.config import ModelConfig
 from models.gpt import GPT
 from tests.lab.engine.conftest import Oracle
-from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text
+from tests.lab.experiments.conftest import MakeTextRun, Measure, rows, windows, with_text
 
 OracleOf = Callable[..., Oracle]
-
-
-def probabilities(oracle: Oracle) -> np.ndarray:
-    return oracle.values["probability"]
 
 
 def test_the_loss_at_each_position_is_that_of_a_second_gpt2(text_run: MakeTextRun, measure: Measure, oracle_of: OracleOf) -> None:
     tiny = text_run(context=6)
     result = measure("loss_by_position", tiny)
-    ids = np.fromfile(tiny.run.path / "tokens.bin", "<u2").astype(int)[tiny.run.config.data.split :]
-    starts = np.unique(np.linspace(0, len(ids) - 7, 128).astype(int))
-    losses = []
-    for start in starts.tolist():
-        p = probabilities(oracle_of(tiny, ids[start : start + 6].tolist()))
-        losses.append([-math.log(p[at, ids[start + 1 + at]]) for at in range(6)])
-    means = np.mean(losses, 0)
-    assert result.measures["windows"] == len(starts)
-    assert result.measures["part"] == "validation text"
-    assert result.measures["first"] == pytest.approx(means[0], abs=1e-4)
-    assert result.measures["last"] == pytest.approx(means[3:].mean(), abs=1e-4)
-    falls = np.array(losses)[:, 0] - np.array(losses)[:, 3:].mean(1)
+    found = []
+    for row in windows(tiny, "validation text", 128, 7):
+        p = oracle_of(tiny, row[:-1].tolist()).values["probability"]
+        found.append([-math.log(p[at, row[1 + at]]) for at in range(6)])
+    losses = np.array(found)
+    assert (result.measures["windows"], result.measures["part"]) == (len(losses), "validation text")
+    assert result.measures["first"] == pytest.approx(losses[:, 0].mean(), abs=1e-4)
+    assert result.measures["last"] == pytest.approx(losses[:, 3:].mean(), abs=1e-4)
+    falls = losses[:, 0] - losses[:, 3:].mean(1)
     assert result.measures["fall_error"] == pytest.approx(falls.std(ddof=1) / math.sqrt(len(falls)), rel=1e-3)
-    assert [row[0].text for row in result.view.blocks[0].rows] == ["1", "2", "3 to 4", "5 to 6"]  # type: ignore[union-attr]
+    assert [row[0].text for row in rows(result)] == ["1", "2", "3 to 4", "5 to 6"]
 
 
 def test_a_token_before_the_window_changes_nothing_and_one_inside_does(
@@ -47,25 +40,17 @@ def test_a_token_before_the_window_changes_nothing_and_one_inside_does(
     tiny = text_run(context=4)
     found = measure("reach_of_window", tiny)
     assert found.measures["beyond"] == 0
-    ids = np.fromfile(tiny.run.path / "tokens.bin", "<u2").astype(int)[tiny.run.config.data.split :]
-    starts = np.unique(np.linspace(0, len(ids) - 8, 16).astype(int))
-    pieces = np.stack([ids[start : start + 8] for start in starts])
-    others = np.roll(pieces[:, 4], 1)
+    pieces = windows(tiny, "validation text", 16, 8)
+    ids = sorted(set(pieces.flatten().tolist()))
     for name, distance in (("nearest", 1), ("farthest", 4)):
         changes = []
-        for piece, other in zip(pieces[:, -4:], others, strict=True):
+        for piece, other in zip(pieces[:, -4:], np.roll(pieces[:, 4], 1), strict=True):
             changed = piece.copy()
-            assert other in ids
-            changed[-distance] = other if other != piece[-distance] else next_token(pieces, other)
-            before, after = (probabilities(oracle_of(tiny, each.tolist()))[-1] for each in (piece, changed))
+            next_id = ids[(ids.index(other) + 1) % len(ids)]
+            changed[-distance] = other if other != piece[-distance] else next_id
+            before, after = (oracle_of(tiny, each.tolist()).values["probability"][-1] for each in (piece, changed))
             changes.append(np.abs(before - after).sum() / 2)
         assert found.measures[name] == pytest.approx(np.mean(changes), abs=1e-5)
-
-
-def next_token(pieces: np.ndarray, token: int) -> int:
-    """The next higher id in the pieces, or the lowest."""
-    ids = sorted(set(pieces.flatten().tolist()))
-    return ids[(ids.index(token) + 1) % len(ids)]
 
 
 def test_a_text_of_one_letter_has_no_other_token_to_put_in(text_run: MakeTextRun, measure: Measure) -> None:
