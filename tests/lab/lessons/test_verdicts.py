@@ -18,7 +18,7 @@ from models.sampling import SampledToken
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.experiments.conftest import MakeTextRun, with_text
-from tests.lab.lessons.claim_checker.conftest import GPT2, Check, vocabulary_of
+from tests.lab.lessons.conftest import GPT2, Check, vocabulary_of
 
 Patch = pytest.MonkeyPatch
 
@@ -27,11 +27,6 @@ Patch = pytest.MonkeyPatch
 def gpt2(tiny: Any, monkeypatch: Patch) -> Callable[[Tokenizer], None]:
     """Puts another tokenizer in the place of GPT-2's."""
     return lambda tokenizer: monkeypatch.setattr(GPT2, lambda: tokenizer)
-
-
-def test_every_claim_has_a_test_here() -> None:
-    tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
-    assert {claim.name for claim in load_claims()} <= tested
 
 
 def test_vocabulary(tiny: Any, check: Check, gpt2: Callable[[Tokenizer], None]) -> None:

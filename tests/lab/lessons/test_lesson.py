@@ -1,44 +1,67 @@
-"""Every figure that a lesson states, against its source."""
+"""The lessons: their form, what they name, and files that are refused."""
 
 from pathlib import Path
 
 import pytest
 
 from lab.core.errors import UserError
-from lab.core.number_format import whole
-from lab.lessons.lesson import Live, lessons, lessons_and_problems, parse_lesson
-from models.config import PRESETS
-from models.parameter_count import inventory
-from models.tokenizers.tokenizer import Tokenizer
+from lab.experiments.experiment_registry import EXPERIMENTS
+from lab.inspect.stages.stage_registry import STAGES
+from lab.lessons.conditions import parse_experiment_guess
+from lab.lessons.lesson import Lesson, Live, lessons, lessons_and_problems, parse_lesson
+from lab.one_step.step_stages import STAGES as STEP_STAGES
 
-TEXTS = {lesson.name: lesson.text for lesson in lessons()}
-GPT2 = PRESETS["gpt2"].config(50257)
+MOST_WORDS = 120
+BESIDE_A_PICTURE = 60
+"""Words: at 80x24 they leave the picture ten lines."""
+WITHOUT_A_PREDICTION = ("scaling", "after-pretraining")
+"""Lessons on pages of their own, with more to say beside a picture."""
+
+ALL = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
 
 
-def test_every_lesson_is_short_and_has_a_title() -> None:
+@ALL
+def test_a_lesson_is_a_few_short_steps_with_one_prediction_something_to_remember_and_the_next(lesson: Lesson) -> None:
+    has_prediction, last = lesson.name not in WITHOUT_A_PREDICTION, lesson.steps[-1]
+    assert 0 < len(lesson.title) < 45
+    assert 4 <= len(lesson.steps) <= 8
+    for step in lesson.steps:
+        most = MOST_WORDS if step.live is None else BESIDE_A_PICTURE if has_prediction else 80
+        assert len(step.text.split()) <= most, step.title
+        assert len(step.title) <= 33, "it stands beside the lesson's title"
+    predictions = [step for step in lesson.steps if step.live is not None and step.live.widget.startswith("predict-")]
+    assert len(predictions) == has_prediction
+    assert all(step.title.startswith(("Predict", "Guess")) for step in predictions)
+    assert "**Try:**" in lesson.text or lesson.name == "after-pretraining"
+    if has_prediction:
+        assert "Remember" in f"{last.title} {last.text}"
+        assert "Next:" in last.text or lesson == lessons()[-1]
+
+
+def test_the_first_lessons_say_where_more_is_to_be_seen_and_the_later_ones_show_it_in_every_step() -> None:
+    at_mlp = [lesson.name for lesson in lessons()].index("mlp")
+    assert all("`o` opens" in lesson.steps[-1].text for lesson in lessons()[: at_mlp + 1])
+    later = [lesson for lesson in lessons()[at_mlp + 1 :] if lesson.name not in WITHOUT_A_PREDICTION]
+    assert all(step.live is not None for lesson in later for step in lesson.steps)
+
+
+def test_the_lessons_are_numbered_in_their_order() -> None:
     numbers = [lesson.number for lesson in lessons()]
     assert numbers == sorted(set(numbers))
-    for lesson in lessons():
-        assert 0 < len(lesson.title) < 45
-        for step in lesson.steps:
-            assert len(step.text.split()) < 200, (lesson.name, step.title)
 
 
-def test_the_vocabulary_of_gpt2() -> None:
-    text = " ".join(TEXTS["tokens"].split())
-    assert "256 single bytes" in text
-    assert "GPT-2 has 50,000 of them and one end-of-text token: 50,257 in all" in text
-    tokenizer = Tokenizer.gpt2()
-    assert tokenizer.vocab_size == 50257 == 256 + 50000 + len(tokenizer.special)
-    assert len({tuple(tokenizer.encode(text)) for text in ("dog", " dog", "Dog")}) == 3
-
-
-def test_the_embeddings_of_gpt2() -> None:
-    counts = {weight.name: weight.count for weight in inventory(GPT2)}
-    assert f"50,257 × 768 = {whole(counts['wte.weight'])}" in TEXTS["embeddings"]
-    assert f"1,024 × 768 = {whole(counts['wpe.weight'])}" in TEXTS["embeddings"]
-    assert f"({GPT2.head_width} in GPT-2)" in TEXTS["attention"]
-    assert f"{GPT2.layers} layers of {GPT2.heads} heads" in TEXTS["attention"]
+@ALL
+def test_the_live_blocks_name_what_there_is(lesson: Lesson) -> None:
+    for live in (step.live for step in lesson.steps if step.live is not None):
+        match live.widget:
+            case "experiment":
+                assert live.options["name"] in EXPERIMENTS
+            case "stage":
+                assert live.options["stage"] in STAGES
+            case "one-step":
+                assert live.options["stage"] in STEP_STAGES
+            case "predict-experiment":
+                parse_experiment_guess(live.options, EXPERIMENTS)
 
 
 def test_a_lesson_is_its_steps_and_their_live_widgets() -> None:

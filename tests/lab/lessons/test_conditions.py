@@ -1,10 +1,10 @@
-"""Guesses on experiments: the right choice follows the measures; a description that cannot be used is refused."""
+"""Conditions, figures, and guesses on experiments: they follow the measures; a description that cannot be used is refused."""
 
 import pytest
 
 from lab.core.errors import UserError
 from lab.experiments.experiment_result import ExperimentResult, Measure
-from lab.lessons.conditions import parse_experiment_guess
+from lab.lessons.conditions import MissingMeasureError, fill, parse_condition, parse_experiment_guess
 from lab.views.blocks import ModelFacts, View
 from lab.views.guess_question import GuessQuestion
 
@@ -77,3 +77,45 @@ def test_a_missing_measure_is_told() -> None:
 def test_a_description_that_cannot_be_used_is_refused(change: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         parse_experiment_guess({**OPTIONS, **change}, ["gradient_descent"])
+
+
+MEASURES: dict[str, Measure] = {"loss": 2.5, "largest": 3, "ok": True, "name": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("loss == 2.5", True),
+        ("loss > 2.5", False),
+        ("2 < loss and loss <= 2.5e0", True),
+        ("loss != 2 and ok == true", True),
+        ("ok == false", False),
+        ('name == "fast"', True),
+        ("loss < largest", True),
+        ("loss >= -1", True),
+    ],
+)
+def test_conditions(condition: str, holds: bool) -> None:
+    assert parse_condition(condition).holds(MEASURES) is holds
+
+
+@pytest.mark.parametrize(
+    ("condition", "error", "words"),
+    [
+        ('name == "a and b" ', ValueError, "is no comparison"),
+        ("ok == 1", ValueError, "compares a"),
+        ('loss < "a"', ValueError, "compares a"),
+        ("name > 3", ValueError, "compares a"),
+        ("loss > 5 and gone == 1", MissingMeasureError, "gone"),
+    ],
+)
+def test_a_condition_that_cannot_be_decided(condition: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        parse_condition(condition).holds(MEASURES)
+
+
+def test_figures() -> None:
+    measures = {"n": 50257, "x": 0.12345, "b": True, "t": "a\x1b*", "big": 1.02e10}
+    text = "{n} {x} {x:.2f} {x:.2g} {x:.1%} {b} {t} {big:count} {big:bytes}"
+    assert fill(text, measures, lambda words: f"<{words}>") == "50,257 0.123 0.12 0.12 12.3% yes <a␛*> 10.2B 10.2 GB"
+    assert fill("{gone}\n\n{n}", measures) == "50,257"
