@@ -57,15 +57,12 @@ class BenchSuite:
 
     def rows(self) -> Iterator[BenchRow]:
         """Measure all groups; yield each row as soon as it is known."""
-        for group in (
-            self._machine_limits,
-            self._training,
-            self._training_beside_nanogpt,
-            self._generation,
-            self._trace_and_tokenizer,
-            self._screens,
-        ):
-            yield from group()
+        yield from self._machine_limits()
+        yield from self._training()
+        yield from self._training_beside_nanogpt()
+        yield from self._generation()
+        yield from self._trace_and_tokenizer()
+        yield from self._screens()
 
     def worker(self, name: str, kind: str, **job: object) -> TimedProcess:
         """A job of `lab.bench.bench_worker` in the environment of llmlab's trainer."""
@@ -120,10 +117,8 @@ class BenchSuite:
         ):
             self.say(f"beside nanoGPT: {name}")
             job = {"kind": "nanogpt", "folder": str(self.nanogpt), "shape": asdict(shape), "batch": NANOGPT_BATCH}
-            own, theirs = (
-                self.trainer(name, shape, batch, optimizer),
-                TimedProcess("nanoGPT", comparison("third_party_worker"), job, self.plain),
-            )
+            own = self.trainer(name, shape, batch, optimizer)
+            theirs = TimedProcess("nanoGPT", comparison("third_party_worker"), job, self.plain)
             with own, theirs:
                 time_in_turns([own, theirs], ROUNDS)
             yield BenchRow("beside nanoGPT", name, own.throughput, "tokens/s", ratio(own, theirs), "nanoGPT")
@@ -136,7 +131,10 @@ class BenchSuite:
             self.say(f"writing with {name}")
             job = {"shape": asdict(shape), "prompt": PROMPT, "tokens": tokens}
             own = self.worker(name, "writing", **job)
-            others = [self._hugging_face(threads, job) for threads in sorted({1, self.threads}) if with_other]
+            others = []
+            for threads in sorted({1, self.threads}) if with_other else ():
+                theirs = {"kind": "hugging face", "threads": threads} | job
+                others.append(TimedProcess(f"Hugging Face, {threads}", comparison("third_party_worker"), theirs, self.plain))
             with ExitStack() as working:
                 for each in (own, *others):
                     working.enter_context(each)
@@ -150,14 +148,6 @@ class BenchSuite:
             against = f"Hugging Face, fp32, with cache, {best.job['threads']} of its threads" if best else ""
             yield BenchRow("writing", name, own.throughput, "tokens/s", ratio(own, best) if best else None, against, note)
 
-    def _hugging_face(self, threads: int, job: dict[str, object]) -> TimedProcess:
-        return TimedProcess(
-            f"Hugging Face, {threads}",
-            comparison("third_party_worker"),
-            {"kind": "hugging face", "threads": threads} | job,
-            self.plain,
-        )
-
     def _trace_and_tokenizer(self) -> Iterator[BenchRow]:
         self.say("tracing")
         shape = asdict(PRESETS["micro"].config(VOCABULARY_SIZES["micro"]))
@@ -170,9 +160,8 @@ class BenchSuite:
         yield BenchRow("looking", f"trace of {TRACED} tokens", took, "ms", ratio(plain, traced), "a forward pass: times as long")
         with tokens:
             time_in_turns([tokens], FEW)
-        yield BenchRow(
-            "looking", "text into tokens", tokens.throughput / 1e6, "MB/s", note=f"vocabulary of {tokens.info['vocabulary']}"
-        )
+        note = f"vocabulary of {tokens.info['vocabulary']}"
+        yield BenchRow("looking", "text into tokens", tokens.throughput / 1e6, "MB/s", note=note)
 
     def _screens(self) -> Iterator[BenchRow]:
         self.say("opening the lab")

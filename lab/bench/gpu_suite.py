@@ -77,12 +77,9 @@ class GpuWork:
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 """A precision in nanoGPT's words."""
-TINY_TRAINING = tuple(
-    f"--{name}={value}"
-    for name, value in {
-        **{"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 16, "batch_size": 2},
-        **{"max_iters": 2, "lr_decay_iters": 2, "eval_interval": 1, "eval_iters": 1},
-    }.items()
+TINY_TRAINING = (
+    "--n_layer=1 --n_head=1 --n_embd=8 --block_size=16 --batch_size=2 --max_iters=2 --lr_decay_iters=2 --eval_interval=1 "
+    "--eval_iters=1"
 )
 """nanoGPT's recipe, made so small that a CPU runs it in seconds."""
 
@@ -95,7 +92,7 @@ TINY = GpuWork(
     rounds=1,
     seconds=0.05,
     bench_arguments=("--real_data=False", "--device=cpu", "--compile=False"),
-    train_arguments=("config/train_shakespeare_char.py", "--device=cpu", "--compile=False", *TINY_TRAINING),
+    train_arguments=("config/train_shakespeare_char.py", "--device=cpu", "--compile=False", *TINY_TRAINING.split()),
     preset="nano",
     recipe=(("layers", 1), ("width", 16), ("context", 16), ("batch", 4), ("steps", 4), ("eval_every", 2), ("device", "cpu")),
     traced=8,
@@ -125,14 +122,8 @@ class GpuSuite:
     def _training(self) -> Iterator[BenchRow]:
         work = self.work
         self.say(f"training {work.model}")
-        job = {
-            "kind": "training on a GPU",
-            "shape": asdict(work.shape),
-            "batch": work.batch,
-            "device": work.device,
-            "compiled": work.compiled,
-        }
-        job |= {"home": str(self.home), "seconds": work.seconds}
+        job = {"kind": "training on a GPU", "shape": asdict(work.shape), "batch": work.batch, "device": work.device}
+        job |= {"compiled": work.compiled, "home": str(self.home), "seconds": work.seconds}
         own = TimedProcess("training on the GPU", "lab.bench.bench_worker", job, torch_environment(None))
         with own:
             time_in_turns([own], work.rounds)

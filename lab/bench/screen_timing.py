@@ -47,16 +47,6 @@ TEXTUAL = (
     "class Base(App):\n    def compose(self):\n        yield Static('hello')\n" + _PAINT.format(base="Base")
 )
 LAB = "from screens.app import LabApp\n" + _PAINT.format(base="LabApp")
-LISTED = """
-import os
-from screens.app import LabApp
-class Listed(LabApp):
-    def watch_runs(self, runs) -> None:
-        if runs:
-            self.call_after_refresh(os.write, 1, b"painted\\n")
-Listed().run(headless=True, size=(80, 24))
-"""
-"""The lab, painted once its list of runs is on the screen."""
 
 
 class TimedApp:
@@ -131,34 +121,22 @@ class WatchedTraining:
         self._end()
 
     def _start(self, home: Path) -> None:
-        self._run = prepare_run(RunRequest(name="watched", home=home, **TRAINED))
-        start_trainer(self._run)
+        run = self._run = prepare_run(RunRequest(name="watched", home=home, **TRAINED))
+        start_trainer(run)
         self._until(lambda: self._at()[0] > 0, "the training began")
         self._master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        environment = {**os.environ, "LLMLAB_HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        command, environment = [sys.executable, "-P", "-m", "lab.cli"], {**os.environ, "LLMLAB_HOME": str(home), **TERMINAL}
         self._lab = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lab.cli"],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env=environment,
-            start_new_session=True,
+            command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
         )
         os.close(terminal)
         self._painted = b""
         threading.Thread(target=self._drain, daemon=True).start()
-        self._until(lambda: self._run is not None and self._run.name.encode() in self._painted, "the lab listed the run")
+        self._until(lambda: run.name.encode() in self._painted, "the lab listed the run")
         os.write(self._master, b"4")
         self._until(lambda: OPEN in self._painted, "the lab showed the run")
         time.sleep(WARM_UP)
-
-    @property
-    def processes(self) -> tuple[int, int]:
-        """The trainer and the lab."""
-        assert self._run is not None
-        assert self._lab is not None
-        return self._run.status().pid, self._lab.pid
 
     def _drain(self) -> None:
         """Read the lab's output as a terminal does; a full buffer would block it."""
@@ -202,7 +180,7 @@ class WatchedTraining:
         if self._lab is not None:
             os.killpg(self._lab.pid, signal.SIGKILL)
             self._lab.wait()
-        if self._run is not None and self._run.is_alive():
-            self._run.send_command("stop")
-            self._until(lambda: self._run is None or not self._run.is_alive(), "the trainer stopped")
+        if (run := self._run) is not None and run.is_alive():
+            run.send_command("stop")
+            self._until(lambda: not run.is_alive(), "the trainer stopped")
         self._folder.cleanup()

@@ -40,7 +40,7 @@ class LearnerPrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """The place where it was asked: `Inspect`, or `lesson` and the lesson's name."""
     run: Text = ""
     identity: Label = ""
-    """The same for the same question on the same weights; "" for a question that is like no other."""
+    """Equal for the same question on the same weights; "" for a question that is asked once only."""
     was_in_sight: bool = False
     """True if the answer had been on screen before: then it does not count."""
 
@@ -56,7 +56,7 @@ class LearnerPrediction(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Score:
-    """The predictions that count: of each question the first one only, for afterwards its answer is known."""
+    """The predictions that count: the first one on each question, since its answer is known afterwards."""
 
     results: tuple[bool, ...] = ()
     """True for right, oldest first."""
@@ -81,21 +81,16 @@ class Score:
         return Score(self.results[-RECENT:], self.chances[-RECENT:])
 
     @property
-    def in_words(self) -> str:
+    def text(self) -> str:
         """`predictions: 7 of 12 right, 3.40 by chance`; "" while there are none."""
-        if not self.total:
-            return ""
-        return f"prediction{'s' if self.total > 1 else ''}: {self._counts}"
+        name = "prediction" if self.total == 1 else "predictions"
+        return f"{name}: {whole(self.right)} of {whole(self.total)} right, {self._by_chance}" if self.total else ""
 
     @property
-    def recent_in_words(self) -> str:
+    def recent_text(self) -> str:
         """`last 10: 6 right, 2.30 by chance`; "" while there are not more than those."""
         recent = self.recent
         return f"last {RECENT}: {recent.right} right, {recent._by_chance}" if self.total > RECENT else ""
-
-    @property
-    def _counts(self) -> str:
-        return f"{whole(self.right)} of {whole(self.total)} right, {self._by_chance}"
 
     @property
     def _by_chance(self) -> str:

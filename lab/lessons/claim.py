@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from lab.core.errors import UserError
 from lab.experiments.experiment_registry import EXPERIMENTS
@@ -38,6 +38,8 @@ TITLES: dict[Verdict, str] = {
     "not so": "not so",
     "unchecked": "cannot be checked here",
 }
+CONDITIONAL: tuple[Verdict, ...] = ("true", "limit")
+"""The verdicts that a condition decides: `true if`, `limit if`."""
 MARKS: dict[Verdict, str] = {"true": "✓", "limit": "◐", "not so": "✗", "unchecked": "?"}
 
 SECTIONS: dict[str, Verdict | Literal["instead"]] = {
@@ -96,7 +98,7 @@ def parse_claim(path: Path, text: str, experiments: Collection[str]) -> Claim:
             raise UserError(f"The claim {path} needs {heading}.")
     try:
         conditions: dict[Verdict, Condition] = {
-            verdict: parse_condition(fields[f"{verdict} if"]) for verdict in get_args(Verdict)[:2] if f"{verdict} if" in fields
+            verdict: parse_condition(fields[f"{verdict} if"]) for verdict in CONDITIONAL if f"{verdict} if" in fields
         }
         for part in sections.values():
             names_in(part)
@@ -111,7 +113,7 @@ def parse_claim(path: Path, text: str, experiments: Collection[str]) -> Claim:
         experiment=fields["experiment"],
         conditions=conditions,
         explanation=sections[""],
-        by_verdict={verdict: sections[verdict] for verdict in get_args(Verdict) if verdict in sections},
+        by_verdict={verdict: sections[verdict] for verdict in TITLES if verdict in sections},
         instead=sections["instead"],
         prompt=fields.get("prompt", ""),
         inputs={key.removeprefix(_INPUT): value for key, value in fields.items() if key.startswith(_INPUT)},
@@ -194,17 +196,14 @@ def check_claim(claim: Claim, result: ExperimentResult) -> CheckedClaim:
     Raises:
         UserError: if one of its conditions compares a number with something else.
     """
-    verdict: Verdict = "not so"
-    reason = ""
     try:
         held = [kind for kind, condition in claim.conditions.items() if condition.holds(result.measures)]
-        verdict = held[0] if held else "not so"
     except MissingMeasureError as missing:
-        verdict = "unchecked"
         reason = result.missing or f"the experiment {claim.experiment} measured no {missing.name} here."
+        return CheckedClaim(claim, "unchecked", reason, result.measures)
     except ValueError as error:
         raise UserError(f"The claim {claim.name} cannot be checked: {error}.") from error
-    return CheckedClaim(claim, verdict, reason, result.measures)
+    return CheckedClaim(claim, held[0] if held else "not so", "", result.measures)
 
 
 def unchecked(claim: Claim, reason: str) -> CheckedClaim:

@@ -69,58 +69,53 @@ def parse_lesson(path: Path, text: str) -> Lesson:
     lines = text.splitlines()
     if not lines or not lines[0].startswith("# ") or not lines[0][2:].strip():
         raise UserError(f"The lesson {path} must begin with its title: a line such as # Softmax.")
-    return Lesson(name, int(number), lines[0][2:].strip(), tuple(_Parser(path).steps(lines[1:])))
+    return Lesson(name, int(number), lines[0][2:].strip(), tuple(_steps(path, lines[1:])))
 
 
-class _Parser:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+def _steps(path: Path, lines: list[str]) -> list[LessonStep]:
+    """The steps in the lines after the title."""
 
-    def steps(self, lines: list[str]) -> list[LessonStep]:
-        """The steps in the lines after the title."""
-        found: list[LessonStep] = []
-        title, text, live = "", list[str](), None
-        at = 0
-        while at < len(lines):
-            line = lines[at]
-            fence = FENCE.match(line)
-            if line.startswith("## "):
-                if title or live or "".join(text).strip():
-                    found.append(LessonStep(title, "\n".join(text).strip(), live))
-                title, text, live = line[3:].strip(), [], None
-                at += 1
-            elif fence:
-                end = next((i for i in range(at + 1, len(lines)) if lines[i].strip() == fence[0]), None)
-                if end is None:
-                    raise self._error(at, "this fenced block has no end")
-                kind, *words = line[len(fence[0]) :].split() or [""]
-                if kind != "live":
-                    text += lines[at : end + 1]
-                elif live is not None:
-                    raise self._error(at, "a step has one live widget at most: begin another step with a line ## Title")
-                elif len(words) != 1:
-                    raise self._error(at, "a live block names one widget, as in live stage")
-                else:
-                    live = Live(words[0], self._options(lines, at + 1, end))
-                at = end + 1
-            else:
-                text.append(line)
-                at += 1
-        return [*found, LessonStep(title, "\n".join(text).strip(), live)]
+    def error(at: int, problem: str) -> UserError:
+        return UserError(f"The lesson {path}, line {at + 2}: {problem}.")
 
-    def _options(self, lines: list[str], first: int, end: int) -> dict[str, str]:
-        options: dict[str, str] = {}
-        for at in range(first, end):
-            if not lines[at].strip():
-                continue
+    def options(first: int, end: int) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for at in (at for at in range(first, end) if lines[at].strip()):
             option = OPTION.match(lines[at])
-            if option is None or option[1] in options:
-                raise self._error(at, "an option is one line such as head: 2, each name once")
-            options[option[1]] = option[2].strip()
-        return options
+            if option is None or option[1] in found:
+                raise error(at, "an option is one line such as head: 2, each name once")
+            found[option[1]] = option[2].strip()
+        return found
 
-    def _error(self, at: int, problem: str) -> UserError:
-        return UserError(f"The lesson {self._path}, line {at + 2}: {problem}.")
+    steps: list[LessonStep] = []
+    title, text, live = "", list[str](), None
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        fence = FENCE.match(line)
+        if line.startswith("## "):
+            if title or live or "".join(text).strip():
+                steps.append(LessonStep(title, "\n".join(text).strip(), live))
+            title, text, live = line[3:].strip(), [], None
+            at += 1
+        elif fence:
+            end = next((i for i in range(at + 1, len(lines)) if lines[i].strip() == fence[0]), None)
+            if end is None:
+                raise error(at, "this fenced block has no end")
+            kind, *words = line[len(fence[0]) :].split() or [""]
+            if kind != "live":
+                text += lines[at : end + 1]
+            elif live is not None:
+                raise error(at, "a step has one live widget at most: begin another step with a line ## Title")
+            elif len(words) != 1:
+                raise error(at, "a live block names one widget, as in live stage")
+            else:
+                live = Live(words[0], options(at + 1, end))
+            at = end + 1
+        else:
+            text.append(line)
+            at += 1
+    return [*steps, LessonStep(title, "\n".join(text).strip(), live)]
 
 
 FOLDER = Path(__file__).parent

@@ -121,8 +121,8 @@ class LessonsPage(ReadingPage):
 
     def _show_score(self, score: Score) -> None:
         line = self.query_one("#learn-score", Static)
-        line.update(Text(score.in_words))
-        line.set_class(bool(score.in_words), "-known")
+        line.update(Text(score.text))
+        line.set_class(bool(score.text), "-known")
 
     @on(GuessView.Scored)
     def _follow_score(self, message: GuessView.Scored) -> None:

@@ -311,8 +311,8 @@ class GuessView(PieceLinesView):
         state = self.state
         if state is None or state.chosen is None or state.question.identity != message.identity:
             return
-        words = message.score.in_words
-        score = " · ".join(filter(None, (words[:1].upper() + words[1:], message.score.recent_in_words)))
+        words = message.score.text
+        score = " · ".join(filter(None, (words[:1].upper() + words[1:], message.score.recent_text)))
         note = state.note or ("" if message.counts else ANSWERED)
         self._set(replace(state, score=score, note=note))
 

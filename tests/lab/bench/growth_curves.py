@@ -22,7 +22,7 @@ import plotext
 
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import BenchSuite
-from lab.bench.screen_timing import LISTED, TimedApp
+from lab.bench.screen_timing import TimedApp
 from lab.bench.timed_process import time_in_turns
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.errors import UserError
@@ -45,6 +45,17 @@ VOCABULARIES = (256, 1024, 4096, 16_384, FIXED_VOCABULARY_SIZES["gpt2"])
 TRACED = (16, 64, 256, 1024)
 RUNS = (1, 10, 100, 1000)
 POINTS = (1_000, 10_000, 100_000, 1_000_000)
+
+LISTED = """
+import os
+from screens.app import LabApp
+class Listed(LabApp):
+    def watch_runs(self, runs) -> None:
+        if runs:
+            self.call_after_refresh(os.write, 1, b"painted\\n")
+Listed().run(headless=True, size=(80, 24))
+"""
+"""The lab, painted once its list of runs is on the screen."""
 
 DRAWING = """
 import json, sys, time

@@ -20,10 +20,10 @@ from lab.bench.bench_history import BenchReport, BenchRow, append, history, seri
 from lab.bench.bench_worker import JOBS
 from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
-from lab.cli.command_registry import run
 from lab.cli.commands.bench_command import described
 from lab.core.detached_process import DetachedProcess
 from lab.core.errors import UserError
+from tests.fixture_types import Call
 from tests.lab.bench import preparation_worker, third_party_worker
 from tests.lab.bench.conftest import Serve
 from tests.lab.bench.growth_curves import _growth_rows, growth_plot
@@ -38,34 +38,38 @@ def report(date: str, *rows: BenchRow, machine: str = "this one") -> BenchReport
     return BenchReport(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
 
 
+NANOGPT = """
+import torch
+from dataclasses import dataclass
+from torch.nn.functional import cross_entropy
+@dataclass
+class GPTConfig:
+    block_size: int; vocab_size: int; n_layer: int = 1; n_head: int = 1; n_embd: int = 1; dropout: float = 0.0; bias: bool = False
+class Descent:  # torch.optim's would load torch's compiler
+    def __init__(self, weights, rate):
+        self.weights, self.rate = list(weights), rate
+    def step(self):
+        for weight in self.weights:
+            weight.data -= self.rate * weight.grad
+    def zero_grad(self, set_to_none):
+        for weight in self.weights:
+            weight.grad = None
+class GPT(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        print('number of parameters: none')
+        self.config, self.table = config, torch.nn.Embedding(config.vocab_size, config.vocab_size)
+    def configure_optimizers(self, decay, rate, betas, device):
+        return Descent(self.parameters(), rate)
+    def forward(self, ids, targets):
+        logits = self.table(ids)
+        return logits, cross_entropy(logits.flatten(0, 1), targets.flatten())
+"""
+"""A stand-in for model.py with nanoGPT's interface: a table of bigrams."""
+
+
 def test_workers_train_for_every_line_and_tell_what_they_are(tmp_path: Path, serve: Serve) -> None:
-    """One trains as llmlab does, the other is a stand-in with nanoGPT's interface, whose loss is that of a bigram table."""
-    (tmp_path / "model.py").write_text(
-        "import torch\n"
-        "from dataclasses import dataclass\n"
-        "@dataclass\n"
-        "class GPTConfig:\n"
-        "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
-        "class Descent:\n"  # torch.optim's would load torch's compiler
-        "    def __init__(self, weights, rate):\n"
-        "        self.weights, self.rate = list(weights), rate\n"
-        "    def step(self):\n"
-        "        for weight in self.weights:\n"
-        "            weight.data -= self.rate * weight.grad\n"
-        "    def zero_grad(self, set_to_none):\n"
-        "        for weight in self.weights:\n"
-        "            weight.grad = None\n"
-        "class GPT(torch.nn.Module):\n"
-        "    def __init__(self, config):\n"
-        "        super().__init__()\n"
-        "        print('number of parameters: none')\n"
-        "        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)\n"
-        "    def configure_optimizers(self, decay, rate, betas, device):\n"
-        "        return Descent(self.parameters(), rate)\n"
-        "    def forward(self, ids, targets):\n"
-        "        logits = self.table(ids)\n"
-        "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
-    )
+    (tmp_path / "model.py").write_text(NANOGPT)
     short = {"shape": SHAPE, "batch": 2, "threads": 1, "seconds": 0.01}
     own = short | {"kind": "training", "optimizer": "muon", "home": str(tmp_path)}
     theirs = short | {"kind": "nanogpt", "folder": str(tmp_path)}
@@ -108,33 +112,21 @@ def test_contenders_take_turns_also_those_that_warn_a_lot(tmp_path: Path) -> Non
     assert ratio(one, other) == 1.0
 
 
+TRAIN = """
+import os, sys, torch
+from model import GPT, GPTConfig
+assert sys.argv[1:] == ['--dataset=race']
+arguments = dict(block_size=8, vocab_size=4)
+model = GPT(GPTConfig(**arguments))
+model.table.weight.data[:] = torch.eye(4)[0]  # every character has the same logit but one, so that the loss is known
+kept = {'model': model.state_dict(), 'model_args': arguments, 'config': object()}
+torch.save(kept, os.path.join('out', 'ckpt.pt'))
+"""
+
+
 def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in whose model gives every character the same logit but one, so that its loss is known."""
-    (tmp_path / "model.py").write_text(
-        "from dataclasses import dataclass\n"
-        "import torch\n"
-        "from torch.nn.functional import cross_entropy\n"
-        "@dataclass\n"
-        "class GPTConfig:\n"
-        "    block_size: int\n"
-        "    vocab_size: int\n"
-        "class GPT(torch.nn.Module):\n"
-        "    def __init__(self, config):\n"
-        "        super().__init__()\n"
-        "        self.config, self.logits = config, torch.nn.Parameter(torch.zeros(config.vocab_size))\n"
-        "    def forward(self, ids, targets):\n"
-        "        return None, cross_entropy(self.logits.expand(targets.numel(), -1), targets.reshape(-1))\n"
-    )
-    (tmp_path / "train.py").write_text(
-        "import os, sys, torch\n"
-        "from model import GPT, GPTConfig\n"
-        "assert sys.argv[1:] == ['--dataset=race']\n"
-        "arguments = dict(block_size=8, vocab_size=4)\n"
-        "model = GPT(GPTConfig(**arguments))\n"
-        "model.logits.data[0] = 1.0\n"
-        "kept = {'model': model.state_dict(), 'model_args': arguments, 'config': object()}\n"
-        "torch.save(kept, os.path.join('out', 'ckpt.pt'))\n"
-    )
+    (tmp_path / "model.py").write_text(NANOGPT)
+    (tmp_path / "train.py").write_text(TRAIN)
     ids = np.array([0, 0, 1, 2, 0, 3, 0, 0, 0, 1, 0, 2, 0], np.uint16)
     ids.tofile(tmp_path / "val.bin")
     for module, name in ((torch, "save"), (sys, "argv"), (sys, "path")):
@@ -178,10 +170,8 @@ def test_watching_lets_the_training_run_with_the_lab_open_and_halted(
     monkeypatch.setattr("lab.bench.screen_timing.CATCH_UP", 0.0)
     with WatchedTraining() as watching:
         watching.turn(0.3)
-        trainer, lab = watching.processes
-        assert trainer == trainers[0].pid
-        assert psutil.pid_exists(trainer)
-        assert psutil.pid_exists(lab)
+        (lab,) = [child.pid for child in psutil.Process().children() if "lab.cli" in child.cmdline()]
+        assert psutil.pid_exists(trainers[0].pid)
     assert watching.shown[0] > 0
     assert watching.alone[0] > 0
     assert not psutil.pid_exists(lab)
@@ -204,41 +194,34 @@ def test_the_history_keeps_every_measurement_and_compares_only_one_machine(tmp_p
         history(tmp_path)
     row = BenchRow("training", "micro", 9000.0, "tokens/s", 0.25, "the product's limit")
     other = BenchRow("limits", "reading memory", 19.0, "GB/s")
-    for date, machine in (
-        ("2026-01-01T10:00:00", "this one"),
-        ("2026-01-02T10:00:00", "another"),
-        ("2026-01-03T10:00:00", "this one"),
-    ):
+    for date, machine in (("1st", "this one"), ("2nd", "another"), ("3rd", "this one")):
         append(report(date, row, other, machine=machine), tmp_path)
     reports = history(tmp_path)
-    assert [one.date[8:10] for one in reports] == ["01", "02", "03"]
+    assert [one.date for one in reports] == ["1st", "2nd", "3rd"]
     assert series(reports, "this one") == {
-        "training: micro": [("2026-01-01T10:00:00", 0.25), ("2026-01-03T10:00:00", 0.25)],
-        "limits: reading memory": [("2026-01-01T10:00:00", 19.0), ("2026-01-03T10:00:00", 19.0)],
+        "training: micro": [("1st", 0.25), ("3rd", 0.25)],
+        "limits: reading memory": [("1st", 19.0), ("3rd", 19.0)],
     }
     (tmp_path / "bench.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match="cannot be read"):
         history(tmp_path)
 
 
-def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, llmlab: Call) -> None:
     rows = (
         BenchRow("training", "micro", 9000.0, "tokens/s", 0.253, "the product's limit", "16 × 128 tokens a step in bf16"),
         BenchRow("looking", "trace", 15.2, "ms", 1.54, "a forward pass: times as long"),
     )
     text = described(report("2026-01-01T10:00:00", *rows))
-    assert "on a quiet machine" in text
-    assert "9000 tokens/s  25% of the product's limit" in text
-    assert "1.54 × a forward pass" in text
+    for words in ("on a quiet machine", "9000 tokens/s  25% of the product's limit", "1.54 × a forward pass"):
+        assert words in text
     append(report("2026-01-01T10:00:00", *rows), home)
     append(report("2026-01-05T10:00:00", rows[0]), home)
-    assert run(["bench", "--history"]) == 0
-    shown = capsys.readouterr().out
-    assert "training: micro" in shown
-    assert "2026-01-05" in shown
-    assert "looking: trace: 1.54 on 2026-01-01" in shown
-    assert run(["bench", "--history", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 2
+    shown = llmlab("bench", "--history")
+    for words in ("training: micro", "2026-01-05", "looking: trace: 1.54 on 2026-01-01"):
+        assert words in shown.out
+    assert shown.code == 0
+    assert len(json.loads(llmlab("bench", "--history", "--json").out)) == 2
 
 
 def test_the_preparation_is_measured_on_a_text_that_keeps_varying(tmp_path: Path) -> None:
@@ -259,27 +242,18 @@ def test_the_preparation_is_measured_on_a_text_that_keeps_varying(tmp_path: Path
     assert os.listdir(tmp_path) == ["text.txt"]
 
 
-def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path) -> None:
-    for arguments in (
-        ["--against", "nanogpt=/nowhere"],
-        ["--against", str(tmp_path)],
-        ["--race", "stories"],
-        ["--history"],
-    ):
-        assert run(["bench", *arguments]) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("llmlab: ")
-        assert error.count("\n") == 1
+def test_mistakes_of_the_user_are_one_line(llmlab: Call, home: Path, tmp_path: Path) -> None:
+    for arguments in (["--against", "nanogpt=/nowhere"], ["--against", tmp_path], ["--race", "stories"], ["--history"]):
+        llmlab("bench", *arguments).assert_mistake()
 
 
 def test_only_a_checkout_compares_with_other_projects(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, llmlab: Call
 ) -> None:
     (tmp_path / "model.py").write_text("")
     monkeypatch.setattr("lab.bench.timed_process.source_checkout", lambda: None)
     for rest in ([], ["--gpu"], ["--race", "stories"]):
-        assert run(["bench", "--against", f"nanogpt={tmp_path}", *rest]) == 2
-        assert "Only a source checkout of llmlab compares" in capsys.readouterr().err
+        llmlab("bench", "--against", f"nanogpt={tmp_path}", *rest).assert_mistake("Only a source checkout of llmlab compares")
 
 
 def test_the_bench_imports_no_torch_before_its_processes_do() -> None:

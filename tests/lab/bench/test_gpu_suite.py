@@ -13,7 +13,7 @@ import pytest
 
 from lab.bench import bench_worker
 from lab.bench.bench_worker import JOBS
-from lab.bench.gpu_suite import TINY, GpuSuite
+from lab.bench.gpu_suite import SHAKESPEARE, TINY, GpuSuite
 from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
@@ -41,9 +41,8 @@ for step, loss in ((0, 9.9), (250, 7.5), (500, 8.0)):
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "nanoGPT"
-    text = folder / "data" / "shakespeare_char"
-    text.mkdir(parents=True)
-    (text / "input.txt").write_text(TALE)
+    (folder / SHAKESPEARE).parent.mkdir(parents=True)
+    (folder / SHAKESPEARE).write_text(TALE)
     for name, program in (("bench", BENCH), ("train", TRAIN), ("model", "")):
         (folder / f"{name}.py").write_text(program)
     return folder
@@ -124,24 +123,17 @@ def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(
     assert not (home / "bench.jsonl").exists(), "figures that say nothing are not kept"
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "tale.txt"
-    path.write_text(TALE)
-    return path
-
-
 def test_a_loss_that_is_not_reached_is_said_once_the_run_has_finished(
-    home: Path, text: Path, train_here: Callable[[Run], object], monkeypatch: pytest.MonkeyPatch
+    home: Path, checkout: Path, train_here: Callable[[Run], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.bench.gpu_suite.start_trainer", train_here)
     phase, seems = Run.phase, iter(["training"])
     monkeypatch.setattr(Run, "phase", lambda run: next(seems, "") or phase(run))  # and is waited for
-    (row,) = GpuSuite(home, lambda words: None, None, str(text), TINY)._time_to_loss()
+    (row,) = GpuSuite(home, lambda words: None, None, str(checkout / SHAKESPEARE), TINY)._time_to_loss()
     assert (row.value, row.note) == (None, "did not reach 1.4697")
 
 
-def test_a_signal_ends_the_trainer_of_a_measurement_too(home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_ends_the_trainer_of_a_measurement_too(home: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pids = []
 
     def ended_from_outside(run: Run, *rest: object) -> None:
@@ -152,7 +144,7 @@ def test_a_signal_ends_the_trainer_of_a_measurement_too(home: Path, text: Path, 
     monkeypatch.setattr("lab.bench.gpu_suite._first_below", ended_from_outside)
     monkeypatch.setattr("lab.bench.timed_process.END_SECONDS", 0.1)  # it has not yet loaded torch, and then is killed
     with pytest.raises(SystemExit, match="143"), ended_by_signals():
-        GpuSuite(home, lambda words: None, None, str(text), TINY)._own_time(str(text), 0.0)
+        GpuSuite(home, lambda words: None, None, str(checkout / SHAKESPEARE), TINY)._own_time(str(checkout / SHAKESPEARE), 0.0)
     assert not psutil.pid_exists(pids[0])
 
 
