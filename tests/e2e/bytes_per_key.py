@@ -6,13 +6,12 @@ python tests/e2e/bytes_per_key.py --long --size 200x60
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.e2e.key_latency import Lab
+from tests.e2e.key_latency import HEADING, Lab, print_row
 
 PROMPT = (
     "Once there was a big dog named Rex. Rex ran. Then the big dog saw a small cat. The cat was sad. Rex and the cat played in "
@@ -67,21 +66,14 @@ def main() -> None:
     parser.add_argument("--size", default="120x40")
     parser.add_argument("--long", action="store_true", help="a prompt that fills the context")
     options = parser.parse_args()
-    width, height = (int(n) for n in options.size.split("x"))
-    with tempfile.TemporaryDirectory() as home:
-        lab = Lab((width, height), home)
-        try:
-            lab.wait_for("demo")
-            found = measure(lab, options.long)
-        finally:
-            lab.close()
+    with tempfile.TemporaryDirectory() as home, Lab(options.size, home) as lab:
+        lab.wait_for("demo")
+        found = measure(lab, options.long)
     print(f"{options.size}, the demo with {'a prompt of its whole context' if options.long else 'its own prompt'}")
-    print(f"{'':32}{'keys':>6}{'median':>10}{'95%':>10}{'most':>10}")
+    print(HEADING)
     found["all of them"] = [each for some in found.values() for each in some]
     for kind, counts in found.items():
-        ordered = sorted(counts)
-        tail = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-        print(f"{kind:32}{len(counts):>6}{statistics.median(counts):>10,.0f}{tail:>10,}{ordered[-1]:>10,}")
+        print_row(kind, counts)
 
 
 if __name__ == "__main__":

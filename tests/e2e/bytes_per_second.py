@@ -28,15 +28,11 @@ def llmlab(*words: str, home: str) -> None:
 
 def watch(size: str, home: str, seconds: int) -> list[int]:
     """Bytes of each second in Train."""
-    width, height = (int(n) for n in size.split("x"))
-    lab = Lab((width, height), home)
-    try:
+    with Lab(size, home) as lab:
         lab.wait_for(RUN)
         lab.press("4", "val")
         lab.read(WARM_UP)
         return [len(lab.read(1.0)) for _ in range(seconds)]
-    finally:
-        lab.close()
 
 
 def main() -> None:

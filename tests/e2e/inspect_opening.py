@@ -31,12 +31,11 @@ ON_HOME = 4.0
 PATIENCE = 60.0
 
 
-def opened(*, warm: bool, seconds: float, size: tuple[int, int]) -> tuple[float, float]:
+def opened(*, warm: bool, seconds: float, size: str) -> tuple[float, float]:
     """Seconds from the key to the tokens and to the engine's first answer, in a new lab."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["LLMLAB_WARM_UP"] = "1" if warm else "0"
-        lab = Lab(size, home)
-        try:
+        with Lab(size, home) as lab:
             lab.wait_for("▸1 Home◂")
             lab.read(seconds)
             if warm:
@@ -48,8 +47,6 @@ def opened(*, warm: bool, seconds: float, size: tuple[int, int]) -> tuple[float,
             if ANSWER not in drawn:
                 lab.wait_for(ANSWER)
             return tokens, time.perf_counter() - start
-        finally:
-            lab.close()
 
 
 def wait_for_engine(lab: Lab) -> None:
@@ -76,14 +73,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.busy:
         Lab.COMMAND = (sys.executable, "-P", "-c", ON_A_BUSY_MACHINE)
-    width, height = (int(n) for n in options.size.split("x"))
     print(f"{'':34}{'tokens':>12}{'the answer':>14}   medians of {options.rounds}, load {os.getloadavg()[0]:.1f}")
     for name, warm, seconds in (
         ("cold, at once", False, 0.0),
         (f"cold, after {ON_HOME:g} s on Home", False, ON_HOME),
         ("warmed up", True, ON_HOME),
     ):
-        found = [opened(warm=warm, seconds=seconds, size=(width, height)) for _ in range(options.rounds)]
+        found = [opened(warm=warm, seconds=seconds, size=options.size) for _ in range(options.rounds)]
         tokens, answer = (statistics.median(each) * 1e3 for each in zip(*found, strict=True))
         print(f"{name:34}{tokens:>9.0f} ms{answer:>11.0f} ms", flush=True)
 

@@ -22,6 +22,7 @@ import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from lab.one_step.step_stages import STAGES
@@ -93,13 +94,14 @@ class Lab:
 
     COMMAND: Sequence[str] = (str(LLMLAB),)
 
-    def __init__(self, size: tuple[int, int], home: str, *words: str) -> None:
+    def __init__(self, size: str, home: str) -> None:
+        """`size`: such as 120x40."""
         self.master, slave = pty.openpty()
-        width, height = size
+        width, height = map(int, size.split("x"))
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         environment = {**os.environ, "LLMLAB_HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._process = subprocess.Popen(
-            [*self.COMMAND, *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
+            self.COMMAND, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
         )
         os.close(slave)
         self._screen = ScreenGrid()
@@ -158,7 +160,10 @@ class Lab:
             if pid
         }
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._process.terminate()
         self._process.wait()
         os.close(self.master)
@@ -286,6 +291,16 @@ def measure_gpt2(lab: Lab, tokens: int, rounds: int) -> dict[str, list[float]]:
     return times
 
 
+HEADING = f"{'':44}{'keys':>6}{'median':>10}{'95%':>10}{'most':>10}"
+
+
+def print_row(name: str, values: Sequence[float], unit: str = "") -> None:
+    """Print the number of the values, their median, the 95th of a hundred, and the largest."""
+    ordered = sorted(values)
+    shown = (statistics.median(ordered), ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], ordered[-1])
+    print(f"{name:44}{len(ordered):>6}" + "".join(f"{f'{value:,.0f}{unit}':>10}" for value in shown), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="120x40")
@@ -295,7 +310,6 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="length of the prompt of --gpt2")
     parser.add_argument("--preset", default="micro", help="shape of the model that is trained meanwhile")
     options = parser.parse_args()
-    width, height = (int(n) for n in options.size.split("x"))
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "LLMLAB_HOME": home}
         if not (options.quiet and options.gpt2):
@@ -304,26 +318,23 @@ def main() -> None:
             subprocess.run([LLMLAB, *words], env=environment, check=True, stdout=subprocess.DEVNULL)
         if options.gpt2:
             make_gpt2(home, options.tokens - 3)
-        lab = Lab((width, height), home)
         try:
-            lab.wait_for(GPT2 if options.gpt2 else RUN)
-            times = measure_gpt2(lab, options.tokens, min(options.rounds, 10)) if options.gpt2 else measure(lab, options.rounds)
-            peaks = lab.peaks()
+            with Lab(options.size, home) as lab:
+                lab.wait_for(GPT2 if options.gpt2 else RUN)
+                times = (
+                    measure_gpt2(lab, options.tokens, min(options.rounds, 10)) if options.gpt2 else measure(lab, options.rounds)
+                )
+                peaks = lab.peaks()
         finally:
-            lab.close()
             if not options.quiet:
                 subprocess.run([LLMLAB, "stop", RUN], env=environment, check=True, stdout=subprocess.DEVNULL)
                 time.sleep(3)
     print(f"{options.size}, {'nothing else running' if options.quiet else 'training ' + options.preset + ' on all cores'}")
-    print(f"{'':44}{'keys':>6}{'median':>10}{'95%':>10}{'slowest':>10}")
+    print(HEADING)
     if not options.gpt2:
         times["all of them"] = [each for found in times.values() for each in found]
     for name, found in times.items():
-        ordered = sorted(found)
-        tail = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-        print(
-            f"{name:44}{len(found):>6}{statistics.median(found) * 1e3:>7.0f} ms{tail * 1e3:>7.0f} ms{ordered[-1] * 1e3:>7.0f} ms"
-        )
+        print_row(name, [1000 * each for each in found], " ms")
     print("  ".join(f"largest resident size of the {name}: {size / 1e6:.0f} MB" for name, size in peaks.items()))
 
 

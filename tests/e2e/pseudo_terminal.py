@@ -13,7 +13,9 @@ import termios
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from lab.cli.command_registry import run
 from lab.training import start_trainer
@@ -58,11 +60,6 @@ def words(written: bytes) -> str:
     return OWN_SEQUENCES.sub("", written.decode("utf-8", "surrogateescape"))
 
 
-def _without_size(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the size of the terminal that the tests run in, which would stand for that of this one."""
-    return {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
-
-
 class PseudoTerminal:
     """A program in a pseudo-terminal of its own."""
 
@@ -77,7 +74,8 @@ class PseudoTerminal:
     ) -> None:
         self._master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        variables = {**_without_size(os.environ), "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
+        ours = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # the size is its own
+        variables = {**ours, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
         self._program = self._start(command, variables, folder, terminal, terminal if stderr is None else stderr)
         os.close(terminal)
         self.written = b""
@@ -87,13 +85,7 @@ class PseudoTerminal:
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path, terminal: int, stderr: int
     ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            command,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=stderr,
-            env=environment,
-            cwd=folder,
-            start_new_session=True,
+            command, stdin=terminal, stdout=terminal, stderr=stderr, env=environment, cwd=folder, start_new_session=True
         )
 
     def resize(self, width: int, height: int) -> None:
@@ -148,11 +140,21 @@ class PseudoTerminal:
             pass
         return self._program.wait(1)
 
-    def close(self) -> None:
+    def disappear(self) -> None:
+        """End the terminal, of which no signal tells the program, and wait until it has ended by itself."""
+        os.close(self._master)
+        self._master = -1
+        self._program.wait(30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """End the program and the terminal."""
         self._program.kill()
         self._program.wait()
-        os.close(self._master)
+        with suppress(OSError):  # it has disappeared
+            os.close(self._master)
 
 
 class ForkedCommands(PseudoTerminal):

@@ -100,11 +100,8 @@ def check(written: bytes) -> None:
 
 def written(place: Path, forker: ModuleForker, *commands: list[str]) -> bytes:
     """All that commands write to a terminal, of which the last one succeeds."""
-    terminal = ForkedCommands(forker, commands, environment(place), place / "texts")
-    try:
+    with ForkedCommands(forker, commands, environment(place), place / "texts") as terminal:
         assert terminal.ended() == 0, terminal.written[-2000:]
-    finally:
-        terminal.close()
     return terminal.written
 
 
@@ -159,9 +156,8 @@ def test_a_pipe_gets_every_byte_as_it_is(
 
 
 def test_no_screen_lets_a_sequence_through(place: Path) -> None:
-    lab = PseudoTerminal([sys.executable, "-P", "-m", "lab.cli"], environment(place), place / "texts")
     paste = f"\x1b[200~{PAYLOAD}{KEPT}\x1b[201~"
-    try:
+    with PseudoTerminal([sys.executable, "-P", "-m", "lab.cli"], environment(place), place / "texts") as lab:
         lab.until("1 Home", "broken␛]0;o", "run␛]0;ow", "damaged␛]0;")  # as much of the names as the table shows
         lab.press("r", "Rename broken␛]0;owned")
         lab.press("\x1b", "your runs")
@@ -191,6 +187,4 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         for keys in ("e", "t", "g", "w"):  # the last one starts an engine of its own, which ends with the lab
             lab.press(keys)
         lab.press("\x11")
-    finally:
-        lab.close()
     check(lab.written)

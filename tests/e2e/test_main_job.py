@@ -1,10 +1,10 @@
-"""The main job in a real terminal, by keys alone: choose a file, train, leave, come back, stop, look inside, sample."""
+"""The main job in a real terminal, by keys alone: choose a file, train, leave, come back, stop, look inside, sample, paste."""
 
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for run in list_runs(folder):
         if run.is_alive():
             run.send_command("stop")
-            wait_for(lambda run=run: not run.is_alive())
+            wait_for(lambda run=run: not run.is_alive(), f"{run.name} stopped")  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def terminal() -> Iterator[Terminal]:
     terminal.kill_server()
 
 
-def wait_for(condition, patience: float = PATIENCE) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + patience
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, "it never came true"
+        assert time.monotonic() < end, f"it never came true that {what}"
         time.sleep(0.1)
 
 
@@ -76,7 +76,7 @@ def test_choose_train_lose_the_terminal_leave_return_stop_inspect_and_sample(ter
     terminal.kill_server()
     run = open_run("cats")
     step = run.status().step
-    wait_for(lambda: run.status().step > step + 5)
+    wait_for(lambda: run.status().step > step + 5, f"the training went on from step {step}")
     assert run.is_alive()
 
     open_lab(terminal, home)
@@ -85,7 +85,7 @@ def test_choose_train_lose_the_terminal_leave_return_stop_inspect_and_sample(ter
     terminal.until_closed()
     step = run.status().step
     assert run.is_alive()
-    wait_for(lambda: run.status().step > step)
+    wait_for(lambda: run.status().step > step, f"the training went on from step {step}")
 
     open_lab(terminal, home)
     terminal.until(r"cats +\S+ training")
@@ -95,7 +95,7 @@ def test_choose_train_lose_the_terminal_leave_return_stop_inspect_and_sample(ter
     terminal.until("Stop")
     terminal.press("Enter")
     terminal.until("stopped")
-    wait_for(lambda: not run.is_alive())
+    wait_for(lambda: not run.is_alive(), "the trainer ended")
     assert run.status().phase == "stopped"
 
     terminal.press("i")
@@ -110,3 +110,19 @@ def test_choose_train_lose_the_terminal_leave_return_stop_inspect_and_sample(ter
         terminal.until(rf"/{length + drawn}: predicts token {length + drawn + 1}")
     terminal.press("q")
     terminal.until_closed()
+
+
+def test_a_pasted_half_of_a_character_is_shown_as_one_strange_one(terminal: Terminal, home: Path) -> None:
+    open_lab(terminal, home)
+    terminal.press("5")
+    terminal.until("position 11/11")
+    terminal.press("e")
+    terminal.until("Enter apply")
+    terminal.press("C-a", "C-k")
+    terminal.paste(b"a big dog \xf0\x9f ran", home.parent)
+    terminal.until("a big dog \N{REPLACEMENT CHARACTER} ran")
+    terminal.press("Enter")
+    # A character of its own has three bytes, and the demo's vocabulary a token for each.
+    terminal.until("dog.*ran.* ▸")
+    terminal.press("6")
+    terminal.until("▸6 Learn◂")

@@ -1,4 +1,4 @@
-"""Terminals with less: no cursor, no terminal at all, a locale without UTF-8."""
+"""Terminals with less: no cursor, no terminal at all, a locale without UTF-8, a terminal that goes away without a word."""
 
 import json
 import os
@@ -26,11 +26,8 @@ def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def output(command: list[str], environment: dict[str, str], folder: Path) -> tuple[int, bytes]:
     """Exit code, and all that the command writes to a terminal."""
-    terminal = PseudoTerminal(command, environment, folder)
-    try:
+    with PseudoTerminal(command, environment, folder) as terminal:
         return terminal.ended(), terminal.written
-    finally:
-        terminal.close()
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])
@@ -46,11 +43,8 @@ def test_lab_needs_a_terminal_that_places_text(plain: dict[str, str], tmp_path: 
 def test_training_on_a_dumb_terminal_writes_plain_lines(plain: dict[str, str], tmp_path: Path, forker: ModuleForker) -> None:
     settings = ["--preset", "nano", "--tokenizer", "bytes", "--steps", "2", "--batch", "2", "--threads", "1", "--context", "16"]
     settings += ["--layers", "1", "--heads", "2", "--width", "16"]
-    terminal = ForkedCommands(forker, [["train", "stories:60kB", *settings]], plain | {"TERM": ""}, tmp_path)
-    try:
+    with ForkedCommands(forker, [["train", "stories:60kB", *settings]], plain | {"TERM": ""}, tmp_path) as terminal:
         assert terminal.ended() == 0
-    finally:
-        terminal.close()
     assert "step 2/2  loss" in words(terminal.written)
     assert b"\x1b" not in terminal.written
 
@@ -78,21 +72,17 @@ def test_files_keep_every_character_in_any_locale(plain: dict[str, str], tmp_pat
 
 
 def test_lab_draws_ascii_marks_without_utf8(plain: dict[str, str], tmp_path: Path) -> None:
-    terminal = PseudoTerminal(LLMLAB, plain | NO_UTF8[1], tmp_path, size=(80, 24))
-    try:
+    with PseudoTerminal(LLMLAB, plain | NO_UTF8[1], tmp_path, size=(80, 24)) as terminal:
         terminal.until(">1 Home<", "demo", "6,000 / 6,000", "enter open")
         terminal.press("2", ">2 Data<", "stories")
         terminal.press("6", ">6 Learn<", "+- lessons ---")
         terminal.press("q")
         assert terminal.ended() == 0
         assert terminal.written.isascii()
-    finally:
-        terminal.close()
 
 
 def test_window_too_small_says_so_and_comes_back(plain: dict[str, str], tmp_path: Path) -> None:
-    terminal = PseudoTerminal(LLMLAB, plain, tmp_path, size=(40, 10))
-    try:
+    with PseudoTerminal(LLMLAB, plain, tmp_path, size=(40, 10)) as terminal:
         terminal.until("40x10 is too", "80x24")
         for size, words in (((1, 1), ""), ((200, 60), "6,000 / 6,000"), ((40, 10), "▸1"), ((80, 24), "6,000 / 6,000")):
             begin = len(terminal.written)
@@ -100,5 +90,16 @@ def test_window_too_small_says_so_and_comes_back(plain: dict[str, str], tmp_path
             terminal.until(words, since=begin)
         terminal.press("q")
         assert terminal.ended() == 0
-    finally:
-        terminal.close()
+
+
+def test_the_lab_is_drawn_where_stdout_leads(plain: dict[str, str], tmp_path: Path) -> None:
+    with PseudoTerminal(LLMLAB, plain, tmp_path, size=(80, 24), stderr=subprocess.DEVNULL) as terminal:
+        terminal.until("1 Home", "From text to prediction")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_the_lab_ends_with_its_terminal(plain: dict[str, str], tmp_path: Path) -> None:
+    with PseudoTerminal(LLMLAB, plain, tmp_path, stderr=subprocess.DEVNULL) as terminal:
+        terminal.until("1 Home")
+        terminal.disappear()

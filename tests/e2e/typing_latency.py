@@ -7,13 +7,12 @@ writing a key until the number of characters that its answer counts is on the sc
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.e2e.key_latency import Lab
+from tests.e2e.key_latency import HEADING, Lab, print_row
 
 CHARACTERS = 20_000
 PROSE = "The old king's dog, 12 years of age, ran home; naïve cats (🙂) sat where they were.\n"
@@ -55,47 +54,34 @@ def main() -> None:
     parser.add_argument("--page", choices=("strip", "side"), default="strip")
     options = parser.parse_args()
     for size in options.size or ["120x40", "200x60"]:
-        width, height = (int(n) for n in size.split("x"))
-        print(f"{size}, page {options.page}\n{'':44}{'keys':>6}{'median':>10}{'95%':>10}{'slowest':>10}")
+        print(f"{size}, page {options.page}\n{HEADING}")
         everything: list[float] = []
         for name, part in TEXTS.items():
             text = (part * (CHARACTERS // len(part) + 1))[:CHARACTERS]
-            with tempfile.TemporaryDirectory() as home:
-                lab = Lab((width, height), home)
-                try:
-                    lab.wait_for("Home")
-                    lab.read(1.5)
-                    lab.press("3", "learn BPE")
-                    lab.read(1.0)
-                    if options.page == "side":
-                        lab.press("\x1b", "strip")
-                        lab.press("c", "the same text")
-                        lab.press("e", "the same text")
-                    for start in range(0, len(text), 4000):  # a terminal hands over a paste in parts
-                        os.write(lab.master, (PASTE + text[start : start + 4000] + PASTE_END).encode())
-                        lab.read(0.2)
-                    lab.read(2.0)
-                    for place in PLACES if text.strip() else PLACES[:1]:
-                        go_to(lab, place, text.count("\n") + len(text) // (width - 6))
-                        times = []
-                        for at in range(options.rounds):
-                            letter = LETTERS[at % len(LETTERS)]
-                            times.append(lab.press(letter, counted(text + letter, options.page)))
-                            lab.press(BACKSPACE, counted(text, options.page))
-                        everything += times
-                        report(f"{name}, at the {place}", times)
-                finally:
-                    lab.close()
-        report("all of them", everything)
-
-
-def report(name: str, times: list[float]) -> None:
-    ordered = sorted(times)
-    tail = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-    print(
-        f"{name:44}{len(ordered):>6}{statistics.median(ordered) * 1e3:>7.0f} ms{tail * 1e3:>7.0f} ms{ordered[-1] * 1e3:>7.0f} ms",
-        flush=True,
-    )
+            rows = text.count("\n") + len(text) // (int(size.partition("x")[0]) - 6)
+            with tempfile.TemporaryDirectory() as home, Lab(size, home) as lab:
+                lab.wait_for("Home")
+                lab.read(1.5)
+                lab.press("3", "learn BPE")
+                lab.read(1.0)
+                if options.page == "side":
+                    lab.press("\x1b", "strip")
+                    lab.press("c", "the same text")
+                    lab.press("e", "the same text")
+                for start in range(0, len(text), 4000):  # a terminal hands over a paste in parts
+                    os.write(lab.master, (PASTE + text[start : start + 4000] + PASTE_END).encode())
+                    lab.read(0.2)
+                lab.read(2.0)
+                for place in PLACES if text.strip() else PLACES[:1]:
+                    go_to(lab, place, rows)
+                    times = []
+                    for at in range(options.rounds):
+                        letter = LETTERS[at % len(LETTERS)]
+                        times.append(1000 * lab.press(letter, counted(text + letter, options.page)))
+                        lab.press(BACKSPACE, counted(text, options.page))
+                    everything += times
+                    print_row(f"{name}, at the {place}", times, " ms")
+        print_row("all of them", everything, " ms")
 
 
 if __name__ == "__main__":
