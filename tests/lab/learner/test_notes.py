@@ -1,6 +1,7 @@
 """Notes: what is written is read again, files that cannot be used are listed with the reason, and nothing is followed."""
 
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +44,21 @@ states = st.builds(
 )
 
 
+@pytest.fixture
+def note(tmp_path: Path) -> Note:
+    return add_note(tmp_path, "mine", PLACE, STATE)
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Path:
+    """A file that an editor has written among the notes."""
+    path = notes_folder(tmp_path) / "by hand.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"Just words\r\nof mine\r\n")
+    os.utime(path, (1000, 1000))
+    return path
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text, text, states)
 def test_a_note_is_read_as_it_was_written_and_stays_so_when_its_text_is_changed(
@@ -51,7 +67,6 @@ def test_a_note_is_read_as_it_was_written_and_stays_so_when_its_text_is_changed(
     note = add_note(tmp_path, words, place, state)
     assert (note.text, note.place, note.state, note.problem) == (words.strip("\n"), place, state, "")
     assert note == read_note(note.path)
-    assert note.path.parent == notes_folder(tmp_path)
     changed = change_note(note, "other")
     assert (changed.text, changed.place, changed.state, changed.created) == ("other", place, state, note.created)
     delete_note(changed)
@@ -95,25 +110,20 @@ def test_notes_that_labs_write_at_one_time_are_all_kept(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("year", ["0001-01-01", "9999-12-31"])
-def test_a_note_of_the_first_or_the_last_day_can_be_changed(year: str, tmp_path: Path) -> None:
-    note = add_note(tmp_path, "x", PLACE, STATE)
-    head, created, tail = note.path.read_text().partition("created: ")
-    note.path.write_text(f"{head}{created}{year}{tail[10:]}")
-    note = read_note(note.path)
-    changed = change_note(note, "y")
-    assert (changed.problem, changed.created, changed.text) == ("", note.created, "y")
+def test_a_note_of_the_first_or_the_last_day_can_be_changed(year: str, note: Note) -> None:
+    note.path.write_text(re.sub("(?<=created: ).{10}", year, note.path.read_text()))
+    old = read_note(note.path)
+    changed = change_note(old, "y")
+    assert old.created != note.created
+    assert (changed.problem, changed.created, changed.text) == ("", old.created, "y")
 
 
 @pytest.mark.parametrize("at", [-1e17, 1e17])
-def test_a_file_of_an_absurd_time_has_a_date_and_can_be_changed(at: float, tmp_path: Path) -> None:
-    path = notes_folder(tmp_path) / "by hand.md"
-    path.parent.mkdir(parents=True)
-    path.write_text("mine")
-    facts = path.lstat()
-    found = os.stat_result((*facts[:7], at, at, at))  # no disk but tmpfs keeps such a time
+def test_a_file_of_an_absurd_time_has_a_date_and_can_be_changed(at: float, by_hand: Path) -> None:
+    found = os.stat_result((*by_hand.lstat()[:7], at, at, at))  # no disk but tmpfs keeps such a time
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "lstat", lambda self: found)
-        note = read_note(path)
+        note = read_note(by_hand)
     changed = change_note(note, "y")
     assert (changed.problem, changed.created, changed.text) == ("", note.created, "y")
 
@@ -122,22 +132,15 @@ def test_a_file_of_an_absurd_time_has_a_date_and_can_be_changed(at: float, tmp_p
 def test_the_name_of_a_file_is_plain_whatever_the_place(place: str, tmp_path: Path) -> None:
     note = add_note(tmp_path, "x", place, STATE)
     assert note.path.parent == notes_folder(tmp_path)
-    assert note.path.name.isascii()
-    assert set(note.path.stem) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert len(note.path.name) < 100
+    assert re.fullmatch(r"[a-z0-9-]{1,96}\.md", note.path.name)
 
 
-def test_a_markdown_file_without_front_matter_is_a_note_about_no_place(tmp_path: Path) -> None:
-    notes_folder(tmp_path).mkdir(parents=True)
-    path = notes_folder(tmp_path) / "by hand.md"
-    path.write_bytes(b"Just words\r\nof mine\r\n")
-    os.utime(path, (1000, 1000))
-    assert list_notes(tmp_path) == [Note(path, "Just words\nof mine", 1000.0)]
+def test_a_markdown_file_without_front_matter_is_a_note_about_no_place(tmp_path: Path, by_hand: Path) -> None:
+    assert list_notes(tmp_path) == [Note(by_hand, "Just words\nof mine", 1000.0)]
     assert list_notes(tmp_path)[0].first_line == "Just words"
 
 
-def test_a_note_saved_with_a_byte_order_mark_keeps_its_place(tmp_path: Path) -> None:
-    note = add_note(tmp_path, "Mine", PLACE, STATE)
+def test_a_note_saved_with_a_byte_order_mark_keeps_its_place(note: Note) -> None:
     note.path.write_bytes(b"\xef\xbb\xbf" + note.path.read_bytes().replace(b"\n", b"\r\n"))
     assert read_note(note.path) == note
 
@@ -155,22 +158,21 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGED)
-def test_a_file_that_cannot_be_used_is_listed_with_the_reason_and_can_be_deleted(name: str, tmp_path: Path) -> None:
-    good = add_note(tmp_path, "good", PLACE, STATE)
-    path = notes_folder(tmp_path) / f"{name}.md"
-    path.write_bytes(DAMAGED[name][0])
-    bad = next(note for note in list_notes(tmp_path) if note.path == path)
-    assert DAMAGED[name][1] in bad.problem
+@pytest.mark.parametrize(("content", "problem"), DAMAGED.values(), ids=DAMAGED)
+def test_a_file_that_cannot_be_used_is_listed_with_the_reason_and_can_be_deleted(
+    content: bytes, problem: str, note: Note, by_hand: Path, tmp_path: Path
+) -> None:
+    by_hand.write_bytes(content)
+    bad = next(each for each in list_notes(tmp_path) if each.path == by_hand)
+    assert problem in bad.problem
     assert (bad.text, bad.state) == ("", None)
     delete_note(bad)
-    assert list_notes(tmp_path) == [good]
+    assert list_notes(tmp_path) == [note]
 
 
 def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
+    secret, folder = tmp_path / "secret", notes_folder(tmp_path)
     secret.write_text("not a note")
-    folder = notes_folder(tmp_path)
     folder.mkdir(parents=True)
     (folder / "link.md").symlink_to(secret)
     os.mkfifo(folder / "pipe.md")
@@ -187,8 +189,7 @@ def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path: Path) -> None:
         delete_note(found["folder.md"])
 
 
-def test_a_note_that_is_too_long_or_cannot_be_written_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
-    note = add_note(tmp_path, "short", PLACE, STATE)
+def test_a_note_that_is_too_long_or_cannot_be_written_is_refused_and_the_old_one_stays(tmp_path: Path, note: Note) -> None:
     with pytest.raises(UserError, match="shorten it"):
         change_note(note, "x" * LARGEST_NOTE)
     assert read_note(note.path) == note
@@ -208,31 +209,23 @@ def test_notes_follow_a_run_to_its_new_name(tmp_path: Path) -> None:
     before = read_note(paths[2])
     rename_run_in_notes(tmp_path, "tale", "story")
     first, second, third = map(read_note, paths)
-    assert (first.place, first.state) == (
-        "Inspect · story · “tale”",
-        ScreenState(mode="inspect", run="story", prompt="tale"),
-    )
+    assert (first.place, first.state) == ("Inspect · story · “tale”", ScreenState(mode="inspect", run="story", prompt="tale"))
     assert second.state == msgspec.structs.replace(compared, others=("story",))
     assert third == before
 
 
-def test_notes_are_no_run(tmp_path: Path) -> None:
-    add_note(tmp_path, "x", PLACE, STATE)
+def test_notes_are_no_run(tmp_path: Path, note: Note) -> None:
     assert list_runs(tmp_path) == []
 
 
-def test_a_note_is_found_by_words_of_its_text_and_its_place(tmp_path: Path) -> None:
-    note = add_note(tmp_path, "Head 3 looks *back*.", PLACE, STATE)
-    assert note.holds("")
-    assert note.holds("inspect BACK")
-    assert not note.holds("inspect forward")
+@pytest.mark.parametrize(("words", "is_found"), [("", True), ("inspect MINE", True), ("inspect forward", False)])
+def test_a_note_is_found_by_words_of_its_text_and_its_place(words: str, is_found: bool, note: Note) -> None:
+    assert note.holds(words) is is_found
 
 
 def test_a_place_is_the_same_with_other_weights_and_not_at_another_head() -> None:
-    from msgspec.structs import replace
-
-    assert is_same_place(STATE, replace(STATE, checkpoint="last"))
-    assert not is_same_place(STATE, replace(STATE, head=0))
+    assert is_same_place(STATE, msgspec.structs.replace(STATE, checkpoint="last"))
+    assert not is_same_place(STATE, msgspec.structs.replace(STATE, head=0))
 
 
 FOREIGN = ["tags: [heads, todo]", "aliases:", "  - place: nested, and not ours", "# a comment", "cssclass: wide"]
@@ -243,8 +236,7 @@ def add_foreign_lines(path: Path) -> None:
     path.write_text("\n".join([head, *FOREIGN, "---", words]))
 
 
-def test_front_matter_of_other_programs_stays_when_a_note_is_changed_and_its_run_renamed(tmp_path: Path) -> None:
-    note = add_note(tmp_path, "x", PLACE, STATE)
+def test_front_matter_of_other_programs_stays_when_a_note_is_changed_and_its_run_renamed(tmp_path: Path, note: Note) -> None:
     add_foreign_lines(note.path)
     changed = change_note(read_note(note.path), "y")
     assert (changed.path, changed.text, changed.place, changed.state) == (note.path, "y", PLACE, STATE)
@@ -255,8 +247,9 @@ def test_front_matter_of_other_programs_stays_when_a_note_is_changed_and_its_run
 
 
 @pytest.mark.parametrize("elsewhere", ["text", "front matter", "damage", "deleted"])
-def test_what_another_program_has_written_since_is_neither_overwritten_nor_deleted(tmp_path: Path, elsewhere: str) -> None:
-    note = add_note(tmp_path, "mine", PLACE, STATE)
+def test_what_another_program_has_written_since_is_neither_overwritten_nor_deleted(
+    tmp_path: Path, note: Note, elsewhere: str
+) -> None:
     if elsewhere == "front matter":
         add_foreign_lines(note.path)
     elif elsewhere == "deleted":
@@ -274,11 +267,8 @@ def test_what_another_program_has_written_since_is_neither_overwritten_nor_delet
     assert len(list_notes(tmp_path)) == 1 + (theirs is not None)
 
 
-def test_a_file_that_another_program_has_only_touched_is_changed_in_place(tmp_path: Path) -> None:
-    path = notes_folder(tmp_path) / "by hand.md"
-    path.parent.mkdir(parents=True)
-    path.write_text("mine")
-    note = read_note(path)
-    os.utime(path, (5, 5))
-    assert change_note(note, "longer").path == path
+def test_a_file_that_another_program_has_only_touched_is_changed_in_place(tmp_path: Path, by_hand: Path) -> None:
+    note = read_note(by_hand)
+    os.utime(by_hand, (5, 5))
+    assert change_note(note, "longer").path == by_hand
     assert [each.text for each in list_notes(tmp_path)] == ["longer"]

@@ -31,10 +31,9 @@ def test_the_score_and_its_chance() -> None:
     score = score_of([made(0), made(1, choices=5), made(0, choices=2), made(2, right=(1, 2))])
     assert (score.right, score.total) == (3, 4)
     assert score.chance == pytest.approx(1 / 4 + 1 / 5 + 1 / 2 + 2 / 4)
-    assert score.text == "predictions: 3 of 4 right, 1.45 by chance"
+    assert (score.text, score.recent_text) == ("predictions: 3 of 4 right, 1.45 by chance", "")
     assert score_of([made(0)]).text == "prediction: 1 of 1 right, 0.25 by chance"
     assert score_of([]).text == ""
-    assert score.recent_text == ""
     many = score_of([made(1)] * 5 + [made(0)] * 9 + [made(1)])
     assert many.recent_text == "last 10: 9 right, 2.50 by chance"
 
