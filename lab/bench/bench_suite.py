@@ -183,7 +183,7 @@ class BenchSuite:
         with WatchedTraining() as watching:
             for _ in range(TURNS):
                 watching.turn(SECONDS_A_TURN)
-        kept = sum(watching.shown) / sum(watching.alone)  # not the median of turns, of which only some have an evaluation in them
+        kept = sum(watching.shown) / sum(watching.alone)  # not the median: only some turns have an evaluation
         note = f"on Train, at 120 × 40; the lab takes {statistics.median(watching.load):.1%} of a core"
         shown = statistics.median(watching.shown)
         yield BenchRow("screen", "training watched", shown, "steps/s", kept, "the same with the lab halted", note)

@@ -146,7 +146,7 @@ class GpuSuite:
             measure = load_comparison("nanogpt_on_gpu").iteration_seconds
             theirs = tokens / statistics.median(measure(self.nanogpt, arguments) for _ in range(work.rounds))
         except UserError as error:
-            yield row(work.model, own.throughput, None)  # ours is measured, whatever became of theirs
+            yield row(work.model, own.throughput, None)  # ours is measured, even if theirs failed
             if work.device == "cuda":
                 raise
             yield BenchRow("GPU training", "nanoGPT's bench.py", note=f"left out, as this was no GPU: {error}")

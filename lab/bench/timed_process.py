@@ -65,7 +65,7 @@ class TimedProcess:
     def __enter__(self) -> Self:
         program = [self.module] if self.module.endswith(".py") else ["-m", self.module]
         command = [sys.executable, "-P", *program, json.dumps(self.job)]
-        # A pipe that nobody reads meanwhile would stop it once it is full.
+        # A full pipe that nobody reads would stop it.
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=dict(self.environment)

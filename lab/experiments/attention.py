@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCORES = "0.3, 0.8, 1.2, 0.5"
-MOST = 32
-FARTHEST = 1e6
-"""Largest score: beyond it exp has no digits left to show."""
+MOST_SCORES = 32
+LARGEST_SCORE = 1e6
+"""In magnitude: beyond it exp has no digits left to show."""
 
 
 @experiment
@@ -60,7 +60,7 @@ def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
 def _own_table(at: StageContext, scores: list[float]) -> Table:
     """The softmax of a row of attention scores, the largest first."""
     order = sorted(range(len(scores)), key=lambda index: -scores[index])
-    shown, rest = order[:MOST], order[MOST:]
+    shown, rest = order[:MOST_SCORES], order[MOST_SCORES:]
     left_out = sum(math.exp(scores[index] - scores[order[0]]) for index in rest)
     return softmax_table(
         [at.name(index) for index in shown],
@@ -87,8 +87,8 @@ def _scores(text: str) -> list[float]:
         found = [float(part.replace("−", "-")) for part in text.replace(",", " ").split()]
     except ValueError:
         found = []
-    if not 2 <= len(found) <= MOST or not all(math.isfinite(score) and abs(score) <= FARTHEST for score in found):
-        raise UserError(f"The scores must be 2 to {MOST} numbers with commas between them, such as {SCORES}.")
+    if not 2 <= len(found) <= MOST_SCORES or not all(math.isfinite(score) and abs(score) <= LARGEST_SCORE for score in found):
+        raise UserError(f"The scores must be 2 to {MOST_SCORES} numbers with commas between them, such as {SCORES}.")
     return found
 
 

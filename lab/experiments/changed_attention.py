@@ -137,7 +137,7 @@ FEWEST = 3
 
 @experiment
 def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures on windows of the run's text, of which all tokens but the last are reversed: `with_change` and `without_change`,
+    """Measures on windows of the run's text with all tokens but the last reversed: `with_change` and `without_change`,
     the mean total variation between the next token's probabilities before and after, with position embeddings and without (each
     replaced by their mean); `first_layer_change` and `without_state_change`, without them, of the last token's attention output
     in layer 1 and of its vector after the final norm, relative to their length; `loss` and `loss_without` of the text as it is.

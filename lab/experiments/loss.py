@@ -39,9 +39,9 @@ def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
     row = rows[chosen % len(rows)]
     fresh = GPT(context.config, seed=context.opened.run.config.train.seed).eval()
     yield
-    at_random = losses(fresh, row)
+    at_random = token_losses(fresh, row)
     yield
-    found = losses(context.model, row)
+    found = token_losses(context.model, row)
     uniform, mean, mean_random = math.log(context.config.vocab_size), float(found.mean()), float(at_random.mean())
     measures: dict[str, Measure] = {
         "mean": mean,
@@ -71,7 +71,7 @@ def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("window_losses", "windows and targets", _sentence(measures, labels, found), [table]), measures)
 
 
-def losses(model: "GPT", row: "np.ndarray") -> Numbers:
+def token_losses(model: "GPT", row: "np.ndarray") -> Numbers:
     """−ln p of each token of a window after its first, (T,), float64."""
     import torch
     from torch.nn.functional import cross_entropy

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @cache
 def gpt2_tokenizer() -> "Tokenizer":
-    """GPT-2's tokenizer, read once. Nothing is downloaded: the engine would answer nobody meanwhile.
+    """GPT-2's tokenizer, read once. Nothing is downloaded: the engine could answer no other request during it.
 
     Raises:
         TokenizerError: if its files are not on this machine; the message says what to do.

@@ -58,8 +58,8 @@ class Note:
     """The place; None for a file without one."""
     problem: str = ""
     """The reason why the file cannot be used; "" if it can."""
-    others: tuple[str, ...] = ()
-    """The lines of the front matter that are not ours: another program's, or the user's."""
+    foreign_lines: tuple[str, ...] = ()
+    """The lines of the front matter that another program or the user has written."""
 
     @property
     def first_line(self) -> str:
@@ -68,7 +68,7 @@ class Note:
         return next(filter(None, lines), "")
 
     def holds(self, words: str) -> bool:
-        """True if every one of the words is in the note or its place, in any case of letters."""
+        """True if each of the words is in the note, its place or its file's name; upper and lower case are the same."""
         searched = f"{self.text}\n{self.place}\n{self.path.name}".casefold()
         return all(word in searched for word in words.casefold().split())
 
@@ -100,9 +100,9 @@ def read_note(path: Path) -> Note:
         raw = read_regular(path, LARGEST_NOTE)
         return _parsed(path, raw)
     except DamagedFileError as error:
-        return Note(path, "", _changed(path), problem=error.reason)
+        return Note(path, "", _modification_time(path), problem=error.reason)
     except OSError as error:
-        return Note(path, "", _changed(path), problem=(error.strerror or str(error)).lower())
+        return Note(path, "", _modification_time(path), problem=(error.strerror or str(error)).lower())
 
 
 def _parsed(path: Path, raw: bytes) -> Note:
@@ -112,11 +112,11 @@ def _parsed(path: Path, raw: bytes) -> Note:
         raise DamagedFileError(path, "is not text in UTF-8") from error
     lines = whole.split("\n")
     if lines[0].rstrip() != END:
-        return Note(path, whole.strip("\n"), _changed(path))
+        return Note(path, whole.strip("\n"), _modification_time(path))
     end = next((at for at, line in enumerate(lines[1:], 1) if line.rstrip() == END), None)
     if end is None:
         raise DamagedFileError(path, f"begins with {END} and has no second {END} at the end of its front matter")
-    others = tuple(line for line in lines[1:end] if not OURS.match(line))
+    foreign_lines = tuple(line for line in lines[1:end] if not OURS.match(line))
     fields = {match[1]: match[2].strip() for match in map(OURS.match, lines[1:end]) if match}
     text = "\n".join(lines[end + 1 :]).strip("\n")
     created = _time(fields["created"]) if "created" in fields else None
@@ -124,7 +124,7 @@ def _parsed(path: Path, raw: bytes) -> Note:
         raise DamagedFileError(path, "has a date in its front matter that is none, such as 2026-02-03T04:05:06Z")
     place = decode_json(path, fields["place"].encode(), Place) if "place" in fields else ""
     state = decode_json(path, fields["state"].encode(), ScreenState) if "state" in fields else None
-    return Note(path, text, _changed(path) if created is None else created, place, state, others=others)
+    return Note(path, text, _modification_time(path) if created is None else created, place, state, foreign_lines=foreign_lines)
 
 
 def _time(words: str) -> float | None:
@@ -134,22 +134,22 @@ def _time(words: str) -> float | None:
         return None
 
 
-def _changed(path: Path) -> float:
-    """Time of the file's last change, as far as it has a date."""
+def _modification_time(path: Path) -> float:
+    """Unix time of the file's last change, within the calendar; 0 if there is no such file."""
     try:
         return within_calendar(path.lstat().st_mtime)
     except OSError:
         return 0.0
 
 
-def _written(text: str, created: float, place: str, state: ScreenState | None, others: tuple[str, ...] = ()) -> bytes:
+def _written(text: str, created: float, place: str, state: ScreenState | None, foreign_lines: tuple[str, ...] = ()) -> bytes:
     date = datetime.fromtimestamp(created, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     head = [END, f"created: {date}Z"]
     if place:
         head.append(f"place: {msgspec.json.encode(place[:LONGEST_PLACE]).decode()}")
     if state is not None:
         head.append(f"state: {msgspec.json.encode(state).decode()}")
-    return "\n".join([*head, *others, END, "", text.strip("\n"), ""]).encode("utf-8", "replace")
+    return "\n".join([*head, *foreign_lines, END, "", text.strip("\n"), ""]).encode("utf-8", "replace")
 
 
 def add_note(home: Path, text: str, place: str, state: ScreenState) -> Note:
@@ -174,7 +174,7 @@ def change_note(note: Note, text: str) -> Note:
     with folder_lock(note.path.parent):
         is_changed = _is_changed(note)
         path = _unused(note.path.parent, note.created, note.place) if is_changed else note.path
-        _write(path, _written(text, note.created, note.place, note.state, note.others))
+        _write(path, _written(text, note.created, note.place, note.state, note.foreign_lines))
     return read_note(path)
 
 
@@ -192,7 +192,7 @@ def rename_run_in_notes(home: Path, before: str, now: str) -> None:
             others = tuple(now if name == before else name for name in state.others)
             renamed = msgspec.structs.replace(state, run=now if state.run == before else state.run, others=others)
             place = " · ".join(now if part == before else part for part in note.place.split(" · "))
-            _write(note.path, _written(note.text, note.created, place, renamed, note.others))
+            _write(note.path, _written(note.text, note.created, place, renamed, note.foreign_lines))
 
 
 def delete_note(note: Note) -> None:
@@ -227,7 +227,7 @@ def _unused(folder: Path, created: float, place: str) -> Path:
 
 
 def is_same_place(one: ScreenState, other: ScreenState) -> bool:
-    """True if two states look at the same, whatever the checkpoint and the changes made in the model."""
+    """True if two states show the same place; the checkpoint and the changes made in the model may differ."""
     return _looked_at(one) == _looked_at(other)
 
 

@@ -163,7 +163,7 @@ def _is_cut(path: Path) -> bool:
     try:
         raw = read_regular(path, LARGEST_PREDICTIONS)
     except (OSError, DamagedFileError):
-        return False  # it is missing, or the writing says what is wrong
+        return False  # a missing file is made; any other problem is told when the line is written
     return bool(raw) and not raw.endswith(b"\n")
 
 

@@ -61,7 +61,7 @@ def read_progress(home: Path) -> tuple[Progress, str]:
 def write_progress(home: Path, progress: Progress, lesson: str, tell: Callable[[str], None] = lambda _: None) -> None:
     """Keep the progress through one lesson, and the last one; that through the others may have been changed by another lab.
 
-    A damaged file is kept beside it, of which `tell` is told.
+    A damaged file is kept beside it, and `tell` is called with a sentence on it.
 
     Raises:
         UserError: if it cannot be written.

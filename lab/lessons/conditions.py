@@ -7,9 +7,9 @@ A condition is comparisons joined by `and`, read by a grammar of their own:
 
 Each side of a comparison is the name of a measure, a number, "a text", true or false. Nothing is evaluated as Python.
 
-In a text `{vocabulary}` stands for a measure, `{loss:.2f}` for one in a format: `.3f` so many decimals, `.3g` so many significant
-figures, `.1%` a share in percent, `count` few characters (10.2B), `bytes` a size. Without one, a whole number is written in full
-and any other to three significant figures.
+In a text `{vocabulary}` stands for a measure and `{loss:.2f}` for a measure in a format: `.3f` has three decimals, `.3g` three
+significant figures, `.1%` is a percentage, `count` is short (10.2B), `bytes` a size. Without a format, a whole number is written
+in full and any other to three significant figures.
 
 A guess in a lesson, whose answer is measured, has choices with conditions:
 
@@ -137,7 +137,7 @@ def _kind(value: Measure) -> str:
 
 
 _FIGURE = re.compile(r"\{([^{}]*)\}")
-_PLACE = re.compile(r"([a-z][a-z0-9_]*)(?::(count|bytes|\.\d[fg%]))?")
+_PLACEHOLDER = re.compile(r"([a-z][a-z0-9_]*)(?::(count|bytes|\.\d[fg%]))?")
 
 
 def unchanged(text: str) -> str:
@@ -156,16 +156,16 @@ def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str
 def names_in(text: str) -> set[str]:
     """Names of the measures that the figures of a text need. Raises: ValueError, naming a figure that is in no known form."""
     found = set()
-    for place in _FIGURE.findall(text):
-        match = _PLACE.fullmatch(place)
+    for placeholder in _FIGURE.findall(text):
+        match = _PLACEHOLDER.fullmatch(placeholder)
         if match is None:
-            raise ValueError(f"{{{place}}} is no figure such as {{vocabulary}} or {{loss:.2f}}")
+            raise ValueError(f"{{{placeholder}}} is no figure such as {{vocabulary}} or {{loss:.2f}}")
         found.add(match[1])
     return found
 
 
-def _figure(place: str, measures: Mapping[str, Measure], escape: Callable[[str], str]) -> str:
-    name, _, form = place.partition(":")
+def _figure(placeholder: str, measures: Mapping[str, Measure], escape: Callable[[str], str]) -> str:
+    name, _, form = placeholder.partition(":")
     value = measures[name]
     if isinstance(value, str):
         return escape(visible(value))
@@ -185,14 +185,14 @@ def _figure(place: str, measures: Mapping[str, Measure], escape: Callable[[str],
 
 LETTERS = "abcdef"
 CHOICE, RIGHT = "choice-", "right-"
-NAMES = (
+GUESS_OPTIONS = (
     "experiment",
     "question",
     "answer",
     "why",
     *(part + letter for part in (CHOICE, RIGHT) for letter in LETTERS),
 )
-"""Options of such a guess."""
+"""Options of a guess on an experiment."""
 
 
 @dataclass(frozen=True)

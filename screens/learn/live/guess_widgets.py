@@ -23,7 +23,7 @@ from lab.engine.method_registry import (
 )
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.conditions import NAMES, parse_experiment_guess
+from lab.lessons.conditions import GUESS_OPTIONS, parse_experiment_guess
 from lab.views.blocks import ModelFacts
 from lab.views.guess_question import GuessQuestion
 from lab.views.screen_state import ScreenState
@@ -236,7 +236,7 @@ class MeasuredGuess(GuessWidget):
         ```
     """
 
-    OPTIONS = (*PLACE, *NAMES)
+    OPTIONS = (*PLACE, *GUESS_OPTIONS)
     TAKES_ANY_OPTION = True
     DEFAULT_CSS = """
     MeasuredGuess {

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from lab.lessons.claim import check_claim, load_claims
 from tests.lab.engine.conftest import PROMPT
 from tests.lab.experiments.conftest import MakeTextRun, Measure
 
@@ -37,11 +36,3 @@ def test_all_layers_are_told_apart_from_layer_2_only_where_they_differ(
     assert ("loss_all_replaced" in found) is says_all
     if says_all:
         assert found["loss_all_replaced"] != found["loss_replaced"]
-
-
-@pytest.mark.parametrize("name", ["keys-and-values", "word-order"])
-def test_what_holds_of_one_layer_alone_is_no_true_note(name: str, text_run: MakeTextRun, measure: Measure) -> None:
-    claim = next(claim for claim in load_claims() if claim.name == name)
-    checked = check_claim(claim, measure(claim.experiment, text_run(layers=1)))
-    assert checked.verdict == "limit"
-    assert "one layer" in checked.explanation()

@@ -105,6 +105,9 @@ def test_layer_matrices(tiny: Any, check: Check) -> None:
 
 
 def test_keys_and_values(text_run: MakeTextRun, check: Check) -> None:
+    one_layer = check("keys-and-values", text_run(name="one", layers=1))
+    assert one_layer.verdict == "limit"
+    assert "one layer" in one_layer.explanation()
     tiny = text_run()
     assert check("keys-and-values", tiny).verdict == "not so"
     for block in tiny.model.blocks:
@@ -272,7 +275,9 @@ def test_learning_in_use(tiny: Any, check: Check, monkeypatch: Patch) -> None:
 
 
 def test_word_order(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
-    assert check("word-order", text_run(name="one", layers=1)).verdict == "limit"
+    one_layer = check("word-order", text_run(name="one", layers=1))
+    assert one_layer.verdict == "limit"
+    assert "one layer" in one_layer.explanation()
     deeper = text_run(name="two", layers=2)
     assert check("word-order", deeper).verdict == "limit"
     use_kernel(attend_to_the_last_few, monkeypatch)
