@@ -52,8 +52,7 @@ LAB = "from screens.app import LabApp\n" + _PAINT.format(base="LabApp")
 class TimedApp:
     """An app that has painted. `seconds` runs from process start to first frame; `memory` is in bytes.
 
-    Raises:
-        UserError: if it ends without painting.
+    Raises: UserError: if it ends without painting.
     """
 
     def __init__(self, program: str, environment: Mapping[str, str], *, settle: bool = False) -> None:

@@ -58,8 +58,8 @@ class TimedProcess:
     """Its answer when it was ready."""
     last: dict[str, Any] = field(default_factory=dict)
     """Its answer to the last round, which may hold more than units and seconds."""
-    _process: subprocess.Popen[str] | None = None
-    _errors: IO[str] | None = None
+    _process: subprocess.Popen[str] = field(init=False)
+    _errors: IO[str] = field(init=False)
     """What it writes to stderr."""
 
     def __enter__(self) -> Self:
@@ -73,8 +73,7 @@ class TimedProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        process, self._process = self._process, None
-        assert process is not None
+        process = self._process
         if kind is None and process.stdin:
             process.stdin.close()
         else:
@@ -82,8 +81,7 @@ class TimedProcess:
         process.wait()
         if process.stdout:
             process.stdout.close()
-        if self._errors is not None:
-            self._errors.close()
+        self._errors.close()
 
     def get_ready(self) -> None:
         """Wait until it has warmed up."""
@@ -91,22 +89,18 @@ class TimedProcess:
 
     def round(self) -> None:
         """Work one round and record its throughput."""
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+        stdin = self._process.stdin
+        assert stdin is not None
+        stdin.write("\n")
+        stdin.flush()
         self.last = answer = self._answer()
         self.throughputs.append(answer["units"] / answer["seconds"])
 
     def _answer(self) -> dict[str, Any]:
-        process = self._process
-        assert process is not None
-        assert process.stdout is not None
-        assert self._errors is not None
-        line = process.stdout.readline()
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
         if not line:
-            process.wait()
+            self._process.wait()
             self._errors.seek(0)
             said = self._errors.read().strip().splitlines()
             raise UserError(f"{self.name} could not be measured: {said[-1] if said else 'its process ended without a message'}.")
@@ -121,8 +115,7 @@ class TimedProcess:
 def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Callable[[], None] = lambda: None) -> None:
     """Run them in turns, so that other load on the machine affects all of them alike.
 
-    Raises:
-        UserError: if one of them cannot work, with its last line of stderr.
+    Raises: UserError: if one of them cannot work, with its last line of stderr.
     """
     for index, contender in enumerate(contenders):
         if index:

@@ -30,8 +30,7 @@ def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
     where they are positive, and `ratio_tenfold` with all scores ten times as large; `own_…` of the two keys that the token at the
     position attends to most, in the chosen layer and head.
 
-    Raises:
-        UserError: if the input `scores` is no list of two numbers or more.
+    Raises: UserError: if the input `scores` is no list of two numbers or more.
     """
     scores = _scores(context.text("scores", SCORES))
     labels = [f"score {index + 1}" for index in range(len(scores))]
@@ -143,8 +142,7 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
     sum on earlier ones, `earlier_change`, the largest change of an earlier token's logits when the last token is replaced by
     another, and `last_change` of the last one's.
 
-    Raises:
-        UserError: if there are fewer than two tokens, or one in the vocabulary.
+    Raises: UserError: if there are fewer than two tokens, or one in the vocabulary.
     """
     import torch
 
@@ -236,8 +234,7 @@ def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
     layers; and the factor by which the attention received in layer 1 grows when its whole input vector is doubled (`doubled`), or
     its token embedding alone (`doubled_embedding`).
 
-    Raises:
-        UserError: if the context is too short, or the run's text cannot be read.
+    Raises: UserError: if the context is too short, or the run's text cannot be read.
     """
     if context.config.context < FEWEST:
         raise UserError(

@@ -27,8 +27,7 @@ def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]
     """Measures `key_distance` of layer 2 (or 1, where there is no other), relative to the key, `loss`, `loss_replaced` with that
     layer's keys and values from the embeddings, and, of more than two layers, `loss_all_replaced` with every layer's.
 
-    Raises:
-        UserError: if the run's text cannot be read.
+    Raises: UserError: if the run's text cannot be read.
     """
     import torch
 
@@ -144,8 +143,7 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     Where reversing changes nothing in the text, the windows are of the vocabulary in the order of its ids.
 
-    Raises:
-        UserError: if the context is too short, or the run's text cannot be read.
+    Raises: UserError: if the context is too short, or the run's text cannot be read.
     """
     import torch
 

@@ -132,8 +132,7 @@ class ExperimentContext:
     def tokens(self) -> tuple[Ids, Ids]:
         """The ids of the run's training part and of its validation part, mapped from its folder.
 
-        Raises:
-            UserError: if the run's tokens are not in its folder, or damaged.
+        Raises: UserError: if the run's tokens are not in its folder, or damaged.
         """
         run = self.opened.run
         if not run.config.has_text:
@@ -149,8 +148,7 @@ class ExperimentContext:
     def sample_text(self, tokens: int) -> str:
         """The beginning of the run's training text, at most so many tokens of it, without the borders between documents.
 
-        Raises:
-            UserError: if the run's tokens cannot be read, or there are none.
+        Raises: UserError: if the run's tokens cannot be read, or there are none.
         """
         ids = self.tokens()[0][:tokens]
         if not len(ids):
@@ -165,8 +163,7 @@ class ExperimentContext:
 
         `length` is at most the context, which is its default; the last column is only predicted.
 
-        Raises:
-            UserError: if the run's tokens cannot be read, or are fewer than two.
+        Raises: UserError: if the run's tokens cannot be read, or are fewer than two.
         """
         train, val = self.tokens()
         length = min(length or self.config.context, self.config.context)

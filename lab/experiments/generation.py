@@ -192,21 +192,25 @@ ROUNDS = 5
 LONGEST = 1024
 
 
-class Timed(NamedTuple):
-    """One more token after `length` − 1: seconds and rows computed in each layer, and the largest difference of a logit."""
-
-    length: int
-    without: float
-    with_it: float
-    rows_without: int
-    rows_with: int
-    difference: float
-
-
 class Forward(NamedTuple):
+    """A forward pass: the logits after its last token, its time, and the rows computed in each layer."""
+
     logits: "Tensor"
     seconds: float
     rows: int
+
+
+class Timed(NamedTuple):
+    """The forward pass for one more token after `length` − 1, without the cache and with it."""
+
+    length: int
+    without: Forward
+    cached: Forward
+
+    @property
+    def difference(self) -> float:
+        """The largest difference of a logit."""
+        return float((self.cached.logits - self.without.logits).abs().max())
 
 
 @experiment
@@ -240,19 +244,20 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
         "width": context.config.width,
         "largest_difference": max(each.difference for each in timed),
         "key_difference": key_difference,
-        "rows_with": last.rows_with,
-        "rows_without": last.rows_without,
-        "milliseconds_with": last.with_it * 1000,
-        "milliseconds_without": last.without * 1000,
-        "speedup": last.without / last.with_it,
+        "rows_with": last.cached.rows,
+        "rows_without": last.without.rows,
+        "milliseconds_with": last.cached.seconds * 1000,
+        "milliseconds_without": last.without.seconds * 1000,
+        "speedup": last.without.seconds / last.cached.seconds,
         "numbers_per_token": numbers,
         "bytes_per_token": numbers * cache.memory.element_size(),
     }
     blocks: list[Block] = [_times(timed), _contents(context, cache.memory, last.length)]
     sentence = (
-        f"For token {whole(last.length)} each layer computes {whole(last.rows_with)} row with the cache and "
-        f"{whole(last.rows_without)} without: {fixed(last.with_it * 1000, 2)} ms and {fixed(last.without * 1000, 2)} ms on this "
-        f"machine. The logits differ by at most {significant(float(measures['largest_difference']), 2)}."
+        f"For token {whole(last.length)} each layer computes {whole(last.cached.rows)} row with the cache and "
+        f"{whole(last.without.rows)} without: {fixed(last.cached.seconds * 1000, 2)} ms and "
+        f"{fixed(last.without.seconds * 1000, 2)} ms on this machine. "
+        f"The logits differ by at most {significant(float(measures['largest_difference']), 2)}."
     )
     return ExperimentResult(View("kv_cache", "with and without the KV cache", sentence, blocks), measures)
 
@@ -274,9 +279,7 @@ def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:
             cache.length = len(ids) - 1
             found = _forward(model, given[:, -1:], cache) if uses_cache else _forward(model, given, None)
             best[uses_cache] = min(found, best.get(uses_cache, found), key=lambda each: each.seconds)
-    without, with_it = best[False], best[True]
-    difference = float((with_it.logits - without.logits).abs().max())
-    return Timed(len(ids), without.seconds, with_it.seconds, without.rows, with_it.rows, difference)
+    return Timed(len(ids), best[False], best[True])
 
 
 def _forward(model: "GPT", ids: "Tensor", cache: "KVCache | None") -> Forward:
@@ -318,13 +321,15 @@ def _key_difference(context: ExperimentContext, ids: list[int]) -> Slices[float]
 
 
 def _times(timed: list[Timed]) -> Table:
-    most = max(max(each.without, each.with_it) for each in timed)
+    most = max(way.seconds for each in timed for way in (each.without, each.cached))
     rows = [
         [
             Cell(whole(each.length)),
-            Cell(f"{fixed(each.without * 1000, 2)} ms", value=each.without, bar=each.without / most),
-            Cell(f"{fixed(each.with_it * 1000, 2)} ms", value=each.with_it, bar=each.with_it / most),
-            Cell(f"{whole(each.rows_without)} / {whole(each.rows_with)}"),
+            *(
+                Cell(f"{fixed(way.seconds * 1000, 2)} ms", value=way.seconds, bar=way.seconds / most)
+                for way in (each.without, each.cached)
+            ),
+            Cell(f"{whole(each.without.rows)} / {whole(each.cached.rows)}"),
             Cell(significant(each.difference, 2)),
         ]
         for each in timed

@@ -29,8 +29,7 @@ def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `mean` and `mean_random`, the mean −ln p with the weights at hand and with random ones, `uniform` (ln V),
     `targets`, and `largest`, the highest −ln p. The input `window` chooses the window, from 1.
 
-    Raises:
-        UserError: if the run's text cannot be read.
+    Raises: UserError: if the run's text cannot be read.
     """
     from models.gpt import GPT
 
@@ -102,8 +101,7 @@ def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `loss_at_start` of a model initialized from the run's seed, `uniform` (ln V), their difference `gap`, `loss_now`,
     and `repeats`, the share of targets that are the token read last.
 
-    Raises:
-        UserError: if the run's text cannot be read.
+    Raises: UserError: if the run's text cannot be read.
     """
     import torch
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 def gpt2_tokenizer() -> "Tokenizer":
     """GPT-2's tokenizer, read once. Nothing is downloaded: the engine could answer no other request during it.
 
-    Raises:
-        TokenizerError: if its files are not on this machine; the message says what to do.
+    Raises: TokenizerError: if its files are not on this machine; the message says what to do.
     """
     from models.tokenizers.tokenizer import Tokenizer
 
@@ -98,8 +97,7 @@ MOST = 64
 def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
     """Measures `same`: the text's ids are the given ones; `encoded` and `decoded` as text; `own_…` with the run's tokenizer.
 
-    Raises:
-        UserError: if the input `ids` is no list of whole numbers, or the input `text` is empty.
+    Raises: UserError: if the input `ids` is no list of whole numbers, or the input `text` is empty.
     """
     text, given = context.text("text", ENCODE_AND_DECODE_TEXT), _ids(context.text("ids", IDS))
     if not text:
@@ -170,8 +168,7 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
     the mean number of times that a word of one token and a split one occur, `times_whole` and `times_split`; of the words of the
     input `words`, `tried` and `tried_whole`, the number of those that are one token.
 
-    Raises:
-        UserError: if the run's text cannot be read, or has no words.
+    Raises: UserError: if the run's text cannot be read, or has no words.
     """
     words = Counter(_WORD.findall(context.sample_text(WORDS_AND_TOKENS_SAMPLE)))
     if not words:
@@ -249,8 +246,7 @@ TRAINING_TOKENS_SAMPLE = 100_000
 def training_tokens(context: ExperimentContext) -> ExperimentResult:
     """Measures `bytes_per_token` of GPT-2's tokenizer on the run's text, and `tokens`: the input `bytes` divided by it.
 
-    Raises:
-        UserError: if the run's text cannot be read, or `bytes` is no number.
+    Raises: UserError: if the run's text cannot be read, or `bytes` is no number.
     """
     size = context.number("bytes", WEBTEXT_BYTES, 1, 1e15)
     text = context.sample_text(TRAINING_TOKENS_SAMPLE)
@@ -293,8 +289,7 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
     """Measures `own` and `gpt2`, the numbers of tokens, `own_shared` and `gpt2_shared`, those in more than one word, and their
     numbers, `own_shared_tokens` and `gpt2_shared_tokens`. The input `phrase` is the text.
 
-    Raises:
-        UserError: if the phrase is empty.
+    Raises: UserError: if the phrase is empty.
     """
     phrase = context.text("phrase", PHRASE)[:MOST_CHARACTERS]
     words = words_of(phrase)[:MOST_WORDS]
@@ -353,8 +348,7 @@ def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures, for each rule, the bytes that it takes, by its name with underscores; `most`, the title of the rule that takes
     most, its `share` of the text, and the `bytes` of the text.
 
-    Raises:
-        UserError: if the text does not come with this Python.
+    Raises: UserError: if the text does not come with this Python.
     """
     taken: dict[str, int] = {}
     size = 0

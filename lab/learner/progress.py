@@ -63,8 +63,7 @@ def write_progress(home: Path, progress: Progress, lesson: str, tell: Callable[[
 
     A damaged file is kept beside it, and `tell` is called with a sentence on it.
 
-    Raises:
-        UserError: if it cannot be written.
+    Raises: UserError: if it cannot be written.
     """
     path = progress_path(home)
     try:

@@ -193,8 +193,7 @@ class CheckedClaim:
 def check_claim(claim: Claim, result: ExperimentResult) -> CheckedClaim:
     """The verdict on a claim from the result of its experiment.
 
-    Raises:
-        UserError: if one of its conditions compares a number with something else.
+    Raises: UserError: if one of its conditions compares a number with something else.
     """
     try:
         held = [kind for kind, condition in claim.conditions.items() if condition.holds(result.measures)]

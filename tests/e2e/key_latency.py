@@ -105,6 +105,8 @@ class Lab:
         )
         os.close(slave)
         self._screen = ScreenGrid()
+        self.times: dict[str, list[float]] = {}
+        """Seconds of each kind of key."""
         self._came = 0.0
         """The time at which the last bytes came; what this script takes to understand them does not count."""
 
@@ -115,6 +117,10 @@ class Lab:
         os.write(self.master, key.encode())
         self.wait_for(answer)
         return self._came - start
+
+    def measure(self, kind: str, key: str, answer: str) -> None:
+        """Press the key and note the seconds to its answer among those of its kind."""
+        self.times.setdefault(kind, []).append(self.press(key, answer))
 
     def wait_for(self, answer: str) -> str:
         """The screen with the answer on it, once something has been drawn."""
@@ -169,31 +175,31 @@ class Lab:
         os.close(self.master)
 
 
-def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
-    """Seconds by key, each pressed `rounds` times once everything has been visited. The newest run is watched in Train."""
+def measure(lab: Lab, rounds: int) -> None:
+    """Measure every key, each pressed `rounds` times once everything has been visited. The newest run is watched in Train."""
     lab.press("t", "▸4 Train◂")
     lab.read(2.0)
     for key, answer in MODES:
         lab.press(key, answer)
         lab.read(2.0)
-    times: dict[str, list[float]] = {}
     for _ in range(rounds):
         for key, answer in MODES:
-            took = lab.press(key, answer)
-            if key != ESCAPE:
-                times.setdefault("to another mode", []).append(took)
+            if key == ESCAPE:
+                lab.press(key, answer)
+            else:
+                lab.measure("to another mode", key, answer)
     lab.press("5", "▸5 Inspect◂")
     for name, keys in ON_A_SCREEN:
         for _ in range(rounds):
             lab.press(*keys[0])
             for key, answer in keys[1:]:
-                times.setdefault(f"help on {name}, and back", []).append(lab.press(key, answer))
+                lab.measure(f"help on {name}, and back", key, answer)
             lab.press("5", "▸5 Inspect◂")
     lab.press("4", "▸4 Train◂")
     for _ in range(rounds):
         for key, answer in IN_TRAIN:
-            times.setdefault("another page of Train", []).append(lab.press(key, answer))
-    measure_over_train(lab, rounds, times)
+            lab.measure("another page of Train", key, answer)
+    measure_over_train(lab, rounds)
     lab.press("5", "▸5 Inspect◂")
     lab.read(2.0)
     for step in range(TO_THE_SCORES):
@@ -204,24 +210,23 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
     moves = (*IN_INSPECT, ("h", f"position {last - 1}/{last}"), ("l", f"position {last}/{last}"))
     for _ in range(rounds):
         for key, answer in moves:
-            times.setdefault("a step or move in Inspect, its view drawn", []).append(lab.press(key, answer))
-    return times
+            lab.measure("a step or move in Inspect, its view drawn", key, answer)
 
 
-def measure_over_train(lab: Lab, rounds: int, times: dict[str, list[float]]) -> None:
-    """Adds what is pressed on the screens that open from Train."""
+def measure_over_train(lab: Lab, rounds: int) -> None:
+    """Measure the screens that open from Train."""
     lab.press("v", "Enter choose")
     lab.press("\r", "best val loss")
     for _ in range(rounds):
         os.write(lab.master, b"a")  # from steps to tokens
-        times.setdefault("another axis of Compare", []).append(lab.press("a", "epochs"))
+        lab.measure("another axis of Compare", "a", "epochs")
         os.write(lab.master, b"aa")  # over time, back to steps
     lab.press("\x1b", IN_TRAIN[-1][1])
     lab.press("w", "stage 1/")
     lab.read(3.0)
     for _ in range(rounds):
         for key, answer in IN_ONE_STEP:
-            times.setdefault("a stage of one step, its view drawn", []).append(lab.press(key, answer))
+            lab.measure("a stage of one step, its view drawn", key, answer)
     lab.press("\x1b", IN_TRAIN[-1][1])
 
 
@@ -258,37 +263,33 @@ def make_gpt2(home: str, tokens: int) -> None:
     save_file(weights, folder / "best.safetensors", {"format": "pt", "step": "0"})
 
 
-def measure_gpt2(lab: Lab, tokens: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds by kind of key. Each place is visited for the first time: no answer is at hand but what was fetched ahead."""
-    times: dict[str, list[float]] = {}
+def measure_gpt2(lab: Lab, tokens: int, rounds: int) -> None:
+    """Measure the keys of Inspect. Each place is visited for the first time: no answer is at hand but what was fetched ahead."""
     lab.press("5", f"position {tokens - 3}/{tokens - 3}")
     lab.read(3.0)
     for length in range(tokens - 2, tokens + 1):
         lab.press("e", "Enter apply")
         os.write(lab.master, WORD.encode())
         lab.read(1.0)
-        times.setdefault("a new prompt, its trace made", []).append(lab.press("\r", f"position {length}/{length}"))
+        lab.measure("a new prompt, its trace made", "\r", f"position {length}/{length}")
         lab.read(3.0)
     lab.press("}", "layer 1 · LayerNorm 1")
     lab.read(1.0)
     at = tokens
     for round_ in range(rounds):
         for key, answer in STEPS:
-            times.setdefault("a step, its view drawn", []).append(
-                lab.press(key, answer.format(layer=round_ + 1, head=round_ + 1))
-            )
+            lab.measure("a step, its view drawn", key, answer.format(layer=round_ + 1, head=round_ + 1))
             if key == "j" and answer in WITH_TOKEN:
                 at -= 1
-                times.setdefault("a position", []).append(lab.press("h", f"{at})"))
+                lab.measure("a position", "h", f"{at})")
             if key == "j" and "head {head} ·" in answer:
-                times.setdefault("a head", []).append(lab.press("]", f"head {round_ + 2}"))
+                lab.measure("a head", "]", f"head {round_ + 2}")
                 lab.press("[", f"head {round_ + 1} ")
         for _ in STEPS:
             os.write(lab.master, b"k")
         lab.read(2.0)
-        times.setdefault("a layer", []).append(lab.press("}", f"layer {round_ + 2} ·"))
+        lab.measure("a layer", "}", f"layer {round_ + 2} ·")
         lab.press("]", f"head {round_ + 2}.{round_ + 2}")
-    return times
 
 
 HEADING = f"{'':44}{'keys':>6}{'median':>10}{'95%':>10}{'most':>10}"
@@ -321,9 +322,10 @@ def main() -> None:
         try:
             with Lab(options.size, home) as lab:
                 lab.wait_for(GPT2 if options.gpt2 else RUN)
-                times = (
-                    measure_gpt2(lab, options.tokens, min(options.rounds, 10)) if options.gpt2 else measure(lab, options.rounds)
-                )
+                if options.gpt2:
+                    measure_gpt2(lab, options.tokens, min(options.rounds, 10))
+                else:
+                    measure(lab, options.rounds)
                 peaks = lab.peaks()
         finally:
             if not options.quiet:
@@ -332,8 +334,8 @@ def main() -> None:
     print(f"{options.size}, {'nothing else running' if options.quiet else 'training ' + options.preset + ' on all cores'}")
     print(HEADING)
     if not options.gpt2:
-        times["all of them"] = [each for found in times.values() for each in found]
-    for name, found in times.items():
+        lab.times["all of them"] = [each for found in lab.times.values() for each in found]
+    for name, found in lab.times.items():
         print_row(name, [1000 * each for each in found], " ms")
     print("  ".join(f"largest resident size of the {name}: {size / 1e6:.0f} MB" for name, size in peaks.items()))
 
