@@ -143,7 +143,7 @@ class GpuSuite:
         arguments = (*work.bench_arguments, f"--dtype={DTYPES[info['precision']]}")
         arguments += (f"--batch_size={work.batch}", f"--block_size={work.shape.context}")
         try:
-            measure = load_comparison("nanogpt_on_gpu").iteration_seconds
+            measure = load_comparison("nanogpt_race").iteration_seconds
             theirs = tokens / statistics.median(measure(self.nanogpt, arguments) for _ in range(work.rounds))
         except UserError as error:
             yield row(work.model, own.throughput, None)  # ours is measured, even if theirs failed
@@ -163,7 +163,7 @@ class GpuSuite:
         target, theirs = README_LOSS, None
         if self.nanogpt is not None:
             self.say("nanoGPT's Shakespeare recipe")
-            evaluations = load_comparison("nanogpt_on_gpu").evaluations(self.nanogpt, self.work.train_arguments)
+            evaluations = load_comparison("nanogpt_race").evaluations(self.nanogpt, self.work.train_arguments)
             lowest: Evaluated = min(evaluations, key=lambda each: each.loss)
             target, theirs = lowest.loss, lowest.seconds
             yield BenchRow("time to a loss", "nanoGPT", theirs, "s", note=f"validation loss {fixed(target, 4)}, its lowest")

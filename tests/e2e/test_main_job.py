@@ -1,16 +1,85 @@
 """The main job in a real terminal, by keys alone: choose a file, train, leave, come back, stop, look inside, sample, paste."""
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from lab.runs.find_runs import list_runs, open_run
-from tests.e2e.terminal import PATIENCE, Terminal
+
+PATIENCE = 240.0
+"""Seconds that something may take to appear on a machine that is busy."""
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"it never came true that {what}"
+        time.sleep(0.1)
+
+
+class Terminal:
+    """One window of a tmux server that nothing else uses."""
+
+    def __init__(self) -> None:
+        self.server = f"llmlab-test-{uuid.uuid4().hex[:8]}"
+
+    def _tmux(self, *words: str) -> str:
+        done = subprocess.run(["tmux", "-L", self.server, "-f", "/dev/null", *words], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"tmux {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def run(self, command: str, environment: Mapping[str, str], folder: Path) -> None:
+        """Starts `command` in the window, which closes when it ends."""
+        given = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
+        self._tmux("new-session", "-d", "-x", "80", "-y", "24", "-c", str(folder), *given, command)
+
+    def press(self, *keys: str) -> None:
+        """tmux's names of keys: `Enter`, `Down`, `j`."""
+        for key in keys:
+            self._tmux("send-keys", key)
+            time.sleep(0.05)
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def paste(self, content: bytes, folder: Path) -> None:
+        """As a terminal pastes, between its marks; `folder` is where the bytes lie meanwhile."""
+        (folder / "pasted").write_bytes(content)
+        self._tmux("load-buffer", str(folder / "pasted"))
+        self._tmux("paste-buffer", "-p")
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p")
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Waits for a match on the screen. Raises AssertionError with what was there instead."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            screen = self.screen()
+            match = re.search(pattern, screen)
+            if match:
+                return match
+            time.sleep(0.1)
+        raise AssertionError(f"never saw {pattern!r}; the screen was:\n{screen}")
+
+    def until_closed(self) -> None:
+        """Waits until the command has ended."""
+        asked = ["tmux", "-L", self.server, "has-session"]
+        wait_for(lambda: subprocess.run(asked, capture_output=True).returncode != 0, "the lab ended")
+
+    def kill_server(self) -> None:
+        """Ends tmux itself, as a crash or a closed connection would; everything in it gets SIGHUP."""
+        subprocess.run(["tmux", "-L", self.server, "kill-server"], capture_output=True)
+
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 
@@ -35,13 +104,6 @@ def terminal() -> Iterator[Terminal]:
     terminal = Terminal()
     yield terminal
     terminal.kill_server()
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"it never came true that {what}"
-        time.sleep(0.1)
 
 
 def open_lab(terminal: Terminal, home: Path) -> None:

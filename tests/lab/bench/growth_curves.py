@@ -23,12 +23,12 @@ import plotext
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import BenchSuite
 from lab.bench.screen_timing import TimedApp
-from lab.bench.timed_process import time_in_turns
+from lab.bench.timed_process import TimedProcess, time_in_turns
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.errors import UserError
 from lab.core.number_format import significant
 from lab.runs.home_folder import demo, home
-from models.config import PRESETS, ModelConfig
+from models.config import PRESETS
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 WIDTH, HEIGHT = 76, 14
@@ -86,9 +86,12 @@ def rows(suite: BenchSuite) -> Iterator[BenchRow]:
         ("vocabulary", VOCABULARIES, [replace(BASE, vocab_size=n) for n in VOCABULARIES]),
     ):
         suite.say(f"training steps over {what}")
-        yield from _growth_rows(f"a training step of {TOKENS:,} tokens over {what}", sizes, _steps(suite, shapes))
+        trainers = [suite.trainer("", shape, TOKENS // shape.context) for shape in shapes]
+        yield from _growth_rows(f"a training step of {TOKENS:,} tokens over {what}", sizes, _milliseconds(trainers, TOKENS))
     suite.say("traces")
-    yield from _growth_rows("a trace over tokens", TRACED, _traces(suite))
+    shape = asdict(replace(BASE, context=max(TRACED)))
+    traces = [suite.worker("", "tracing", shape=shape, tokens=tokens) for tokens in TRACED]
+    yield from _growth_rows("a trace over tokens", TRACED, _milliseconds(traces))
     yield from _growth_rows("opening the lab, its runs listed, over runs", RUNS, _openings(suite))
     yield from _growth_rows("a frame of the loss plot over points", POINTS, _frames(suite))
 
@@ -100,19 +103,13 @@ def _growth_rows(group: str, sizes: Sequence[int], milliseconds: Sequence[float]
         yield BenchRow(group, f"{size:,}", took, "ms", took / milliseconds[0], "the first", note, size)
 
 
-def _steps(suite: BenchSuite, shapes: Sequence[ModelConfig]) -> list[float]:
+def _milliseconds(contenders: Sequence[TimedProcess], units: int = 1) -> list[float]:
+    """Milliseconds that each takes for so many units of its work."""
     with ExitStack() as working:
-        contenders = [working.enter_context(suite.trainer("", shape, TOKENS // shape.context)) for shape in shapes]
+        for contender in contenders:
+            working.enter_context(contender)
         time_in_turns(contenders, ROUNDS)
-    return [1000 * TOKENS / trainer.throughput for trainer in contenders]
-
-
-def _traces(suite: BenchSuite) -> list[float]:
-    shape = asdict(replace(BASE, context=max(TRACED)))
-    with ExitStack() as working:
-        contenders = [working.enter_context(suite.worker("", "tracing", shape=shape, tokens=tokens)) for tokens in TRACED]
-        time_in_turns(contenders, ROUNDS)
-    return [1000 / contender.throughput for contender in contenders]
+    return [1000 * units / contender.throughput for contender in contenders]
 
 
 def _openings(suite: BenchSuite) -> list[float]:

@@ -1,23 +1,26 @@
-"""Equal-time race against nanoGPT on a text: nanoGPT's recipe for a CPU, then llmlab's trainer for as long as that took.
+"""Races against nanoGPT, whose scripts run from the user's checkout, each in a process: its bench.py and train.py on a GPU; and an
+equal-time race on a text, nanoGPT's recipe for a CPU, then llmlab's trainer for as long as that took.
 
-nanoGPT's own train.py runs, from the user's checkout, in a folder of links to it. Losses are over the whole validation part, the
+In the race train.py runs in a folder of links to the checkout. Losses are over the whole validation part, the
 same characters for both, in nats per character; ours learns from bytes, nanoGPT from characters.
 """
 
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import ShowProgress
+from lab.bench.gpu_suite import Evaluated
 from lab.bench.timed_process import end_trainer
 from lab.core.detached_process import torch_environment
 from lab.core.errors import UserError
@@ -28,6 +31,53 @@ from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
+
+ITERATION = re.compile(r"time per iteration: ([\d.]+)ms")
+"""A line of bench.py. The last one counts; the first is of its warm-up."""
+EVALUATION = re.compile(r"step (\d+): train loss [\d.]+, val loss ([\d.]+)")
+"""A line of train.py."""
+LAST_LINES = 3
+"""Lines of a failure in which its reason is looked for."""
+
+
+def iteration_seconds(checkout: Path, arguments: Sequence[str]) -> float:
+    """Seconds of a training step of GPT-2 124M by bench.py. Raises UserError if it fails."""
+    if not os.path.isfile(checkout / "bench.py"):
+        raise UserError(f"{checkout} has no bench.py; give a checkout of nanoGPT.")
+    command = [sys.executable, "bench.py", *arguments]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    found = ITERATION.findall(done.stdout)
+    if done.returncode or not found:
+        raise UserError(f"nanoGPT's bench.py failed: {_reason(done.stderr)}")
+    return float(found[-1]) / 1000
+
+
+def evaluations(checkout: Path, arguments: Sequence[str]) -> list[Evaluated]:
+    """Validation losses of train.py, each with the time that it was printed. Raises UserError if it fails."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
+        command = [sys.executable, "-u", "train.py", *arguments, f"--out_dir={folder}"]
+        started = time.monotonic()
+        process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert process.stdout is not None
+        try:
+            lines = ((time.monotonic() - started, EVALUATION.match(line)) for line in process.stdout)
+            found = [Evaluated(seconds, float(match[2])) for seconds, match in lines if match]
+            code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        errors.seek(0)
+        if code or not found:
+            raise UserError(f"nanoGPT's train.py failed: {_reason(errors.read())}")
+    return found
+
+
+def _reason(text: str) -> str:
+    """The last line that says something."""
+    lines = [line for line in text.strip().splitlines()[-LAST_LINES:] if line.strip()]
+    return lines[-1].strip()[:300] if lines else "it printed no figures"
+
 
 RECIPE = (
     "config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=100 --block_size=64 "
@@ -47,15 +97,14 @@ def run(nanogpt: Path, text: str, say: ShowProgress) -> Iterator[BenchRow]:
     with tempfile.TemporaryDirectory() as folder:
         say(f"nanoGPT on {corpus.name}")
         theirs, wall = _nanogpt(nanogpt, content, len(content.encode()[:split].decode()), Path(folder))
-        yield BenchRow(
-            f"race on {corpus.name}", "nanoGPT", theirs, "nats per character", note=f"{duration(wall)} from start to end"
-        )
+        group, note = f"race on {corpus.name}", f"{duration(wall)} from start to end"
+        yield BenchRow(group, "nanoGPT", theirs, "nats per character", note=note)
         say(f"llmlab on {corpus.name}, for {duration(wall)}")
         own, took, ours = _ours(text, wall, Path(folder) / "home")
         config = ours.config
         size = f"{config.model.layers} × {config.model.width}, context {config.model.context}, batch {config.train.batch}"
         note = f"{duration(took)} from start to end, {ours.status().step} steps; {size}, {config.train.optimizer}"
-        yield BenchRow(f"race on {corpus.name}", "llmlab", own, "nats per character", own / theirs, "nanoGPT's", note)
+        yield BenchRow(group, "llmlab", own, "nats per character", own / theirs, "nanoGPT's", note)
 
 
 def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float, float]:
@@ -82,13 +131,7 @@ def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float
     if trained.returncode:
         raise UserError(f"nanoGPT failed: {(trained.stderr.strip().splitlines() or ['no message'])[-1]}")
     job = {"kind": "validate", "folder": str(checkout), "checkpoint": checkpoint, "ids": str(data / "val.bin")}
-    asked = subprocess.run(
-        [sys.executable, "-P", WORKER, json.dumps(job)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(asked.stdout.split()[-1]), wall
+    return _asked(job), wall
 
 
 def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
@@ -104,12 +147,11 @@ def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
     took = time.monotonic() - started
     if ours.status().phase != "finished":
         raise UserError(f"llmlab's training failed: {ours.status().message}")
-    job = {"kind": "ours", "run": str(ours.path)}
-    asked = subprocess.run(
-        [sys.executable, "-P", WORKER, json.dumps(job)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=torch_environment(ours.config.train.threads),
-    )
-    return float(asked.stdout.split()[-1]), took, ours
+    return _asked({"kind": "ours", "run": str(ours.path)}, torch_environment(ours.config.train.threads)), took, ours
+
+
+def _asked(job: dict[str, str], environment: Mapping[str, str] | None = None) -> float:
+    """The validation loss that a job of the worker prints."""
+    command = [sys.executable, "-P", WORKER, json.dumps(job)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(done.stdout.split()[-1])

@@ -20,7 +20,7 @@ from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from tests.fixture_types import Call
 from tests.lab.bench.conftest import Serve
-from tests.lab.bench.nanogpt_on_gpu import Evaluated, evaluations, iteration_seconds
+from tests.lab.bench.nanogpt_race import Evaluated, evaluations, iteration_seconds
 from tests.lab.conftest import TALE
 
 BENCH = """
