@@ -71,6 +71,12 @@ class ExperimentContext:
     def run_name(self) -> str:
         return self.opened.run.name
 
+    def fresh_model(self) -> "GPT":
+        """A model of the same shape with the random weights that the run's seed gives."""
+        from models.gpt import GPT
+
+        return GPT(self.config, seed=self.opened.run.config.train.seed).eval()
+
     @property
     def ids(self) -> list[int]:
         """The end of the prompt that fits into the context. Raises: UserError: if there is no prompt."""

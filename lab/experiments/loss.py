@@ -31,12 +31,10 @@ def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     Raises: UserError: if the run's text cannot be read.
     """
-    from models.gpt import GPT
-
     rows, part = context.windows(WINDOWS, min(LENGTH, context.config.context))
     chosen = int(context.number("window", 1, 1, WINDOWS)) - 1
     row = rows[chosen % len(rows)]
-    fresh = GPT(context.config, seed=context.opened.run.config.train.seed).eval()
+    fresh = context.fresh_model()
     yield
     at_random = token_losses(fresh, row)
     yield
@@ -105,13 +103,11 @@ def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
     """
     import torch
 
-    from models.gpt import GPT
-
     config = context.config
     tokens = context.affordable(INITIAL_LOSS_TOKENS, passes=2)
     rows, part = context.windows(max(1, tokens // config.context), tokens)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
-    fresh = GPT(config, seed=context.opened.run.config.train.seed).eval()
+    fresh = context.fresh_model()
     yield
     with torch.no_grad():
         start = float(fresh.loss(ids, targets))

@@ -181,9 +181,7 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
     `unused` of them, with `unused_now` and `unused_at_init`, the same two means among them. Where the training text is not at
     hand, or has fewer than two different tokens, all tokens of the vocabulary are compared, and `sample` says so.
     """
-    from models.gpt import GPT
-
-    fresh = GPT(context.config, seed=context.opened.run.config.train.seed).wte.weight.detach().numpy()
+    fresh = context.fresh_model().wte.weight.detach().numpy()
     yield
     rows = context.model.wte.weight.detach().float().numpy()
     missing, is_text = "", False

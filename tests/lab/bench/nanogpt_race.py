@@ -1,8 +1,8 @@
-"""Races against nanoGPT, whose scripts run from the user's checkout, each in a process: its bench.py and train.py on a GPU; and an
-equal-time race on a text, nanoGPT's recipe for a CPU, then llmlab's trainer for as long as that took.
+"""Races against nanoGPT, whose scripts run from the user's checkout: its bench.py and train.py on a GPU, and an equal-time race
+on a text, nanoGPT's recipe for a CPU and then llmlab's trainer for as long as that took.
 
-In the race train.py runs in a folder of links to the checkout. Losses are over the whole validation part, the
-same characters for both, in nats per character; ours learns from bytes, nanoGPT from characters.
+In the race on a text train.py runs in a folder of links to the checkout. Losses are over the whole validation part, the same
+characters for both, in nats per character; ours learns from bytes, nanoGPT from characters.
 """
 
 import json
