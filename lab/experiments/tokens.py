@@ -173,20 +173,20 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
     words = Counter(_WORD.findall(context.sample_text(WORDS_AND_TOKENS_SAMPLE)))
     if not words:
         raise UserError(f"The text of {context.run_name} has no words of letters, so there is nothing to count.")
-    pieces = {word: len(context.tokenizer.encode(word)) for word in words}
+    token_counts = {word: len(context.tokenizer.encode(word)) for word in words}
     total = words.total()
     shares = Counter[int]()
     for word, often in words.items():
-        shares[min(pieces[word], MOST_PIECES)] += often
-    mean = sum(pieces[word] * often for word, often in words.items()) / total
+        shares[min(token_counts[word], MOST_PIECES)] += often
+    mean = sum(token_counts[word] * often for word, often in words.items()) / total
     measures: dict[str, Measure] = {
         "one_token": shares[1] / total,
         "tokens_per_word": mean,
         "words": total,
         "distinct_words": len(words),
-        "most_tokens": max(pieces.values()),
-        **_mean_times("times_whole", [often for word, often in words.items() if pieces[word] == 1]),
-        **_mean_times("times_split", [often for word, often in words.items() if pieces[word] > 1]),
+        "most_tokens": max(token_counts.values()),
+        **_mean_times("times_whole", [often for word, often in words.items() if token_counts[word] == 1]),
+        **_mean_times("times_split", [often for word, often in words.items() if token_counts[word] > 1]),
     }
     rows = [
         [
@@ -196,7 +196,7 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
         ]
         for size in range(1, MOST_PIECES + 1)
     ]
-    tried = [(word, pieces.get(word) or len(context.tokenizer.encode(word)), words[word]) for word in _tried(context)]
+    tried = [(word, token_counts.get(word) or len(context.tokenizer.encode(word)), words[word]) for word in _tried(context)]
     measures |= {"tried": len(tried), "tried_whole": sum(size == 1 for _, size, _ in tried)}
     blocks: list[Block] = [
         _examples(context.tokenizer, [(word, often) for word, _, often in tried], "words tried"),
@@ -206,7 +206,7 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
             title=f"words by their number of tokens, {whole(total)} counted",
         ),
     ]
-    split = [(word, often) for word, often in words.most_common() if pieces[word] > 1][:LISTED]
+    split = [(word, often) for word, often in words.most_common() if token_counts[word] > 1][:LISTED]
     if split:
         blocks.append(_examples(context.tokenizer, split, "the most frequent split words"))
     sentence = (

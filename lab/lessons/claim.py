@@ -175,11 +175,6 @@ class CheckedClaim:
     def mark(self) -> str:
         return MARKS[self.verdict]
 
-    @property
-    def words(self) -> str:
-        """The verdict in words, with the reason where it cannot be checked."""
-        return f"{TITLES[self.verdict]}: {self.reason}" if self.reason else TITLES[self.verdict]
-
     def explanation(self, escape: Callable[[str], str] = unchanged) -> str:
         """Markdown, for this verdict and with its figures."""
         parts = (self.claim.by_verdict.get(self.verdict, ""), self.claim.explanation)

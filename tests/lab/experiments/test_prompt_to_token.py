@@ -1,5 +1,6 @@
 """From a prompt to its next token: against the model's own forward pass, a second GPT-2, and tables made for it."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -25,8 +26,10 @@ def test_the_path_ends_in_the_model_s_own_next_token(text_run: MakeTextRun, meas
 
 def test_the_lines_fit_beside_their_labels_whatever_the_prompt(text_run: MakeTextRun, measure: Measure) -> None:
     tiny = text_run(context=64)
-    result = measure("whole_path", tiny, prompt="一 long prompt of very many words\n" * 3)
-    assert max(cell_len(row[1].text) for row in rows(result)) <= WIDTH
+    prompt = "一 long prompt of very many words\n" * 3
+    lines = {row[0].text: row[1].text for row in rows(measure("whole_path", tiny, prompt))}
+    assert max(map(cell_len, lines.values())) <= WIDTH
+    assert re.fullmatch(rf"… .*\b{tiny.tokenizer.encode(prompt)[-1]}", lines["→ ids"]), "its end is what predicts"
 
 
 def test_the_lens_settles_where_the_final_norm_and_head_first_give_the_answer(text_run: MakeTextRun, measure: Measure) -> None:

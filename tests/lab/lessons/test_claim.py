@@ -99,7 +99,7 @@ def test_the_verdict_and_its_text_follow_the_measures() -> None:
     not_so = check_claim(claim, result(own_vocabulary=5, own_merges=0, gone=1.25))
     assert (not_so.verdict, not_so.explanation()) == ("not so", "It has 5 tokens.\n\n1.2 are gone.")
     missing = check_claim(claim, result("The file is gone.", own_vocabulary=3))
-    assert (missing.verdict, missing.words) == ("unchecked", "cannot be checked here: The file is gone.")
+    assert (missing.verdict, missing.reason) == ("unchecked", "The file is gone.")
     assert unchecked(claim, "No.").explanation() == ""
 
 

@@ -46,7 +46,7 @@ def test_a_vocabulary_that_is_not_on_this_machine_cannot_be_checked(tiny: Any, c
     for name in ("vocabulary", "token-ids", "training-tokens"):
         found = check(name, with_text(tiny))
         assert found.verdict == "unchecked"
-        assert found.words.startswith("cannot be checked here: GPT-2's vocabulary is not on this machine")
+        assert found.reason.startswith("GPT-2's vocabulary is not on this machine")
         assert "{" not in found.explanation() + found.instead()
 
 
