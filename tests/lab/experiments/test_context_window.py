@@ -40,6 +40,7 @@ def test_a_token_before_the_window_changes_nothing_and_one_inside_does(
     tiny = with_text(text_run(context=4), "abbaabab" * 60)  # so few letters that some would be replaced by themselves
     found = measure("reach_of_window", tiny)
     assert found.measures["beyond"] == 0
+    assert [row[0].text for row in rows(found)] == ["1", "2", "4", "5", "8"]
     pieces = windows(tiny, "validation text", 16, 8)
     ids = sorted(set(pieces.flatten().tolist()))
     for name, distance in (("nearest", 1), ("farthest", 4)):
