@@ -101,15 +101,18 @@ def test_contenders_take_turns_also_those_that_warn_a_lot(tmp_path: Path) -> Non
         "import sys\n"
         "sys.stderr.write('warning\\n' * 50_000)\n"
         "print('{}', flush=True)\n"
-        'for _ in sys.stdin: print(\'{"units": 2, "seconds": 1}\', flush=True)\n'
+        "for _ in sys.stdin: print(sys.argv[1], flush=True)\n"
     )
-    one, other = (TimedProcess(name, "loud", {}, {**os.environ, "PYTHONPATH": str(tmp_path)}) for name in ("one", "other"))
+    one, other = (
+        TimedProcess("loud", "loud", {"units": units, "seconds": 1}, {**os.environ, "PYTHONPATH": str(tmp_path)})
+        for units in (2, 1)
+    )
     turns: list[int] = []
     with one, other:
         time_in_turns([one, other], 2, lambda: turns.append(len(one.throughputs) - len(other.throughputs)))
     assert turns == [0, 0, 1, 0, 1]
-    assert one.throughputs == other.throughputs == [2.0, 2.0]
-    assert ratio(one, other) == 1.0
+    assert (one.throughputs, other.throughputs) == ([2.0, 2.0], [1.0, 1.0])
+    assert ratio(one, other) == 2.0
 
 
 TRAIN = """

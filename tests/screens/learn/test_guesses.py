@@ -128,7 +128,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         await pilot.press("escape", "escape")
         kept = read_predictions(tmp_path)[0]
         assert len(kept) == 5
-        words = score_of(kept).in_words
+        words = score_of(kept).text
         assert words.startswith("predictions: 3 of 4 right")
         await until(pilot, lambda: str(pilot.app.screen.query_one("#learn-score", Static).render()) == words)
 
