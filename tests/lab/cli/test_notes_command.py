@@ -24,7 +24,7 @@ def test_notes_are_listed_with_place_and_first_line_and_damaged_ones_with_the_re
     assert llmlab("notes", "--path").out.strip() == str(notes_folder(home))
 
 
-def test_notes_of_any_time_are_listed(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_of_any_time_are_listed(home: Path, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.learner.notes._modification_time", lambda path: 1e17)
     notes_folder(home).mkdir(parents=True)
     (notes_folder(home) / "late.md").write_text("late")
