@@ -16,50 +16,29 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab.core.safetensors_file import is_whole, read_metadata
-from lab.planning.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
+from tests.lab.conftest import make_shared_run
 from tests.lab.training.distributed.rank_forker import RankForker
+from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, reached, wait_for
+from tests.lab.training.kill_rounds import saved_step
+from tests.lab.training.module_forker import ModuleForker
 
-TEXT = "".join(
-    f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
-)
-PATIENCE = 120.0
-TOLERANCE = 1e-4
 STEPS = 400
 
 
-def saved_step(run: Run) -> int:
-    """The step of the last checkpoint, which must be whole; -1 before the first."""
-    path = run.path / "last.safetensors"
-    if not path.exists():
-        return -1
-    assert is_whole(path), "the last checkpoint is damaged"
-    return int((read_metadata(path) or {})["step"])
-
-
-def steps_of(run: Run) -> int:
-    last = run.last_metric()
-    return -1 if last is None else last.step
-
-
-def kill_one(run: Run, forker: RankForker, chance: random.Random) -> str:
+def kill_one(run: Run, ranks: RankForker, chance: random.Random) -> str:
     """One life of two ranks; returns what happened, in words."""
-    pids = forker.start(run, 2)
+    pids = ranks.start(run, 2)
     if chance.random() < 0.3:
         time.sleep(chance.uniform(0.0, 1.0))
     else:
-        target = max(steps_of(run), saved_step(run)) + chance.randrange(1, 15)
-        give_up = time.monotonic() + PATIENCE
-        while not (run.status().pid == pids[0] and run.status().phase == "training" and steps_of(run) >= target):
-            assert run.status().pid != pids[0] or run.status().phase != "failed", run.status()
-            assert time.monotonic() < give_up, f"no step {target} is reached: {run.status()}"
-            time.sleep(0.005)
+        last = run.last_metric()
+        target = max(-1 if last is None else last.step, saved_step(run)) + chance.randrange(1, 15)
+        wait_for(lambda: run.status().pid == pids[0] and run.status().phase == "training" and reached(run, target))
     victim = chance.randrange(2)
     os.kill(pids[victim], signal.SIGKILL)
-    codes = forker.wait()
+    codes = ranks.wait()
     assert codes[victim] == -signal.SIGKILL, codes
     assert codes[1 - victim] in (0, 1), codes
     assert not trainer_lock_is_held(run.lock_path)
@@ -83,29 +62,22 @@ def main() -> None:
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
     chance = random.Random(seed)
     print(f"seed {seed}")
-    with tempfile.TemporaryDirectory(prefix="llmlab-rank-kills-") as folder, RankForker() as forker:
-        text = Path(folder) / "tale.txt"
-        text.write_text(TEXT)
-        request = RunRequest(
-            text=str(text), preset="nano", tokenizer="bytes", layers=1, width=16, context=16, dropout=0.0, batch=5, threads=1,
-            precision="fp32", attention="plain", optimizer="adamw", steps=STEPS, eval_every=100, sample_tokens=2, device="cpu",
-            home=Path(folder) / "runs",
-        )  # fmt: skip
-        killed, straight = prepare_run(request), prepare_run(request)
+    forker = ModuleForker()
+    ranks = RankForker(forker)
+    with tempfile.TemporaryDirectory(prefix="llmlab-rank-kills-") as folder:
+        killed, straight = (make_shared_run(Path(folder), **PLAIN, steps=STEPS, eval_every=100) for _ in range(2))
         saved = -1
         for number in range(1, asked.rounds + 1):
-            words = kill_one(killed, forker, chance)
+            words = kill_one(killed, ranks, chance)
             now = saved_step(killed)
             assert now >= saved, f"the last checkpoint went back from step {saved} to {now}"
             saved = now
             print(f"round {number}: {words}", flush=True)
-        forker.train(killed, 1)
-        forker.train(straight, 1)
-        one, other = ([metric.loss for metric in run.metrics().read()] for run in (killed, straight))
-        assert len(one) == len(other) == STEPS + 1, "metrics.jsonl has a step twice or lacks one"
-        difference = max(abs((a or 0.0) - (b or 0.0)) for a, b in zip(one, other, strict=True))
-        assert difference < TOLERANCE, f"the losses differ by {difference:.6f} from those of a run that nobody killed"
-    print(f"{asked.rounds} kills: the run resumed each time; its {STEPS} losses differ by at most {difference:.6f}.")
+        ranks.train(killed, 1)
+        ranks.train(straight, 1)
+        assert_close(killed, straight, STEPS)
+    forker.end()
+    print(f"{asked.rounds} kills: the run resumed each time, and its {STEPS} losses are those of a run that nobody killed.")
 
 
 if __name__ == "__main__":
