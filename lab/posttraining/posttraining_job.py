@@ -10,9 +10,8 @@ import torch
 
 from lab.core.errors import UserError
 from lab.posttraining.answers import Answerer
-from lab.posttraining.progress_log import MODELS, SHOWN, Evaluation, Line, Model, Saved, Started
+from lab.posttraining.progress_log import MODELS, SHOWN, Evaluation, Line, Model, PosttrainSettings, Saved, Started, rl_lr_for
 from lab.posttraining.question_pairs import PairSource, QuestionPair, draw_stories
-from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from lab.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
 from lab.posttraining.tuned_run import save_tuned_run, weights_checksum
 from lab.posttraining.work_folder import tuned_name

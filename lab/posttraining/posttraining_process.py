@@ -22,9 +22,8 @@ from lab.core.atomic_io import os_error_in_words
 from lab.core.detached_process import lower_priority
 from lab.core.errors import UserError, name_error
 from lab.core.safe_open import JSON_ERRORS
-from lab.posttraining.progress_log import Begun, Ended, Line, Saved
+from lab.posttraining.progress_log import Begun, Ended, Line, PosttrainSettings, Saved
 from lab.posttraining.result_swap import begin, end_of, settle
-from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter

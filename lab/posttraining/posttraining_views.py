@@ -12,9 +12,8 @@ from typing import TypeVar
 from lab.core.number_format import fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.posttraining.posttraining_history import PosttrainingHistory
-from lab.posttraining.progress_log import SHOWN, Evaluation, Model, Round, SftStep
+from lab.posttraining.progress_log import SHOWN, Evaluation, Model, PosttrainSettings, Round, SftStep
 from lab.posttraining.question_pairs import PairSource, QuestionPair
-from lab.posttraining.settings import PosttrainSettings
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 
 Line = TypeVar("Line", SftStep, Round)

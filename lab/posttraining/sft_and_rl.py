@@ -9,9 +9,8 @@ import torch
 from lab.posttraining import answers
 from lab.posttraining.answers import Answerer
 from lab.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
-from lab.posttraining.progress_log import Model, Round, SftStep
+from lab.posttraining.progress_log import Model, PosttrainSettings, Round, SftStep, rl_lr_for
 from lab.posttraining.question_pairs import QuestionPair
-from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from models.gpt import GPT
 from models.lr_schedule import schedule_factor
 from models.optimizers import make_optimizer

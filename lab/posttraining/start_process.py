@@ -11,7 +11,7 @@ from lab.core.atomic_io import os_error_in_words
 from lab.core.detached_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError
 from lab.posttraining.posttraining_history import PosttrainingFollower
-from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.progress_log import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.run_folder import Run
 

@@ -24,9 +24,8 @@ from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.scaling.scaling_experiment import POLL_SECONDS, ScalingExperiment, ScalingStatus, stop_run
 from lab.scaling.scaling_plan import ScalingPlan, evaluation_interval
-from lab.training.command_inbox import CommandInbox, StopRequestedError
+from lab.training.command_inbox import CommandInbox, StopRequestedError, StopSignals
 from lab.training.start_trainer import start_trainer
-from lab.training.stop_signals import StopSignals
 
 NICENESS = 15
 """Priority below that of other runs' trainers. The trainers that it starts inherit it."""

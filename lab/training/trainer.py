@@ -12,6 +12,7 @@ SIGTERM, SIGINT and SIGHUP save and end; the same signal once more ends at once,
 import contextlib
 import os
 import platform
+import shlex
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.detached_process import lower_priority
 from lab.core.errors import UserError, name_error
 from lab.core.machine import machine
+from lab.core.number_format import counted, fixed
 from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
 from lab.runs.rename_delete import refuse_if_gone
@@ -31,14 +33,42 @@ from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
 from lab.runs.unresponsive_trainer import heard_elsewhere, may_train_elsewhere
+from lab.training.command_inbox import StopSignals
 from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
-from lab.training.distributed.rank_messages import end_in_words, start_in_words
 from lab.training.start_trainer import already_training, finished_in_words, refuse_finished
 from lab.training.status_file import StatusBoard
-from lab.training.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from lab.training.distributed.one_rank import OneRank
+
+
+def start_in_words(run: Run, status: Status, environment: RankEnvironment | None) -> str:
+    """The run, its ranks and its steps: `big trains on 16 ranks (cuda), from step 0 of 100000; `llmlab` shows it.`"""
+    count = environment.count if environment is not None else 1
+    steps = f" of {run.config.train.steps}" if run.config.train.steps else ""
+    return f"{run.name} trains on {counted(count, 'rank')} ({status.device}), from step {status.step}{steps}; `llmlab` shows it."
+
+
+def end_in_words(run: Run, status: Status) -> str:
+    """The end of a training that has not failed: its losses, or the step that is saved and how to go on."""
+    message = f" {status.message}" if status.message else ""
+    if status.phase == "finished":
+        return f"{run.name} has finished its {status.step} steps{_losses(run, status)}.{message}"
+    saved = any(file.name == "last" and file.step == status.step for file in run.checkpoints())
+    how = f"stopped at step {status.step} and saved" if saved else "stopped"
+    go_on = f"The same command goes on, or `llmlab resume {shlex.quote(run.name)}`."
+    return f"{run.name} is {how}.{message} {go_on}"
+
+
+def _losses(run: Run, status: Status) -> str:
+    last, final = run.last_metric(), status.final
+    figures = [
+        ("loss", last.loss if last is not None else None),
+        ("validation loss", final.val_loss if final is not None else None),
+    ]
+    words = [f"{name} {fixed(value)}" for name, value in figures if value is not None]
+    return f": {', '.join(words)}" if words else ""
+
 
 NICENESS = 10
 """Priority below that of the screen and of other people's processes: a key waits for a tenth of a core at most."""

@@ -26,21 +26,16 @@ from lab.training.acceleration.gpu_meter import meter_of
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.acceleration.prepare_steps import prepare_steps
 from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
-from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
-from lab.training.disk_full_retry import DiskFullRetry
+from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals
 from lab.training.distributed.one_rank import OneRank, RankLostError
-from lab.training.evaluation.final_evaluation import evaluate_final_weights
-from lab.training.evaluation.model_insights import ModelInsights
-from lab.training.evaluation.text_samples import write_samples
-from lab.training.evaluation.update_norms import UpdateNorms
-from lab.training.evaluation.validation_loss import Evaluation, Evaluator, full_precision
+from lab.training.evaluation import Evaluation, Evaluator, evaluate_final_weights, full_precision, write_samples
 from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.model_insights import ModelInsights, UpdateNorms
 from lab.training.rollback import Rollback
 from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due, is_stopped_early
-from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
+from lab.training.run_logs import DiskFullRetry, RunLogs, finite_or_none, truncate_logs
 from lab.training.spike_detector import uniform_loss_of
 from lab.training.status_file import StatusBoard
-from lab.training.stop_signals import StopSignals
 from lab.training.training_setup import ComputeSetup, out_of_memory_message, set_up_training
 from models.sampling import LogitsError
 

@@ -19,10 +19,9 @@ from pathlib import Path
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from tests.lab.conftest import make_shared_run
-from tests.lab.training.distributed.rank_forker import RankForker
-from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, reached, wait_for
+from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, assert_close, reached
 from tests.lab.training.kill_rounds import saved_step
-from tests.lab.training.module_forker import ModuleForker
+from tests.lab.training.module_forker import ModuleForker, wait_for
 
 STEPS = 400
 

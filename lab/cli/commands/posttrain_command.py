@@ -43,8 +43,8 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
     It runs in a separate process, with low priority. Ctrl-C, or closing the terminal, ends the following only.
     """
     from lab.posttraining.posttraining_history import PosttrainingFollower
+    from lab.posttraining.progress_log import PosttrainSettings
     from lab.posttraining.result_swap import settle_if_idle
-    from lab.posttraining.settings import PosttrainSettings
     from lab.posttraining.start_process import start_posttraining, stop_posttraining
     from lab.posttraining.work_folder import WorkFolder
     from lab.runs.find_runs import open_run

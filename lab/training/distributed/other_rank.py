@@ -12,16 +12,22 @@ from lab.runs.run_folder import Run
 from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.checkpoint import optimizer_tensors
-from lab.training.distributed.orders import Kind, Order
+from lab.training.command_inbox import StopSignals
 from lab.training.distributed.rank_environment import RankEnvironment
-from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, broken_connection, connect_store, rank_device
+from lab.training.distributed.rank_group import (
+    JOIN_SECONDS,
+    Kind,
+    Order,
+    RankGroup,
+    broken_connection,
+    connect_store,
+    rank_device,
+)
 from lab.training.distributed.rank_watch import EndedEarlyError, RankWatch, join_all
-from lab.training.distributed.sharded_optimizer import ShardedOptimizer
-from lab.training.distributed.shared_state import receive_state
+from lab.training.distributed.shared_state import ShardedOptimizer, receive_state
 from lab.training.distributed.shared_step import SharedStep
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.model_as_trained import ModelAsTrained
-from lab.training.stop_signals import StopSignals
 from lab.training.training_setup import (
     ComputeSetup,
     batches_of,

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -22,9 +23,42 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lab.core.errors import UserError, is_out_of_memory
 from lab.planning.device import choose_device
-from lab.training.distributed.orders import Kind, Order, order_of
 from lab.training.distributed.rank_environment import RankEnvironment
 from models.gpt import GPT
+
+
+class Kind(IntEnum):
+    STEP = 1
+    """Compute the gradient of a step."""
+    UPDATE = 2
+    """Update the weights by it."""
+    SKIP = 3
+    """Leave it out: the step was bad."""
+    SHARE = 4
+    """Receive weights and optimizer state."""
+    GATHER = 5
+    """Send the parts of a sharded optimizer's state to rank 0."""
+    END = 6
+
+
+class Order(NamedTuple):
+    """An order; all but `kind` is for STEP."""
+
+    kind: Kind
+    step: int = 0
+    micro_batches: int = 0
+    lr: float = 0.0
+    overlap: bool = False
+    """Add up gradients while the backward pass goes on, not after it."""
+
+    def numbers(self) -> list[float]:
+        return [float(part) for part in self]
+
+
+def order_of(numbers: list[float]) -> Order:
+    kind, step, micro_batches, lr, overlap = numbers
+    return Order(Kind(int(kind)), int(step), int(micro_batches), lr, bool(overlap))
+
 
 JOIN_SECONDS = 600.0
 """Time for all ranks to start: a cluster gives its machines one after the other."""
@@ -45,6 +79,24 @@ NO_SECOND_SYNC: dict[str, Any] = (
     {"init_sync": False} if "init_sync" in inspect.signature(DistributedDataParallel).parameters else {}
 )
 """The ranks have the same weights before; torch 2.6 compares and sends them once more."""
+
+
+TYPES = {str(dtype): dtype for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32)}
+
+
+class TensorFacts(msgspec.Struct, array_like=True):
+    """Name, type and shape of a tensor that is about to be sent."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def empty(self, device: torch.device) -> Tensor:
+        return torch.empty(self.shape, dtype=TYPES[self.dtype], device=device)
+
+
+def facts_of(tensors: dict[str, Tensor]) -> list[TensorFacts]:
+    return [TensorFacts(name, str(tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()]
 
 
 def rank_device(environment: RankEnvironment, setting: str) -> torch.device:

@@ -15,16 +15,22 @@ from torch.optim import Optimizer
 
 from lab.core.errors import UserError, name_error
 from lab.runs.run_folder import Run
+from lab.training.command_inbox import StopSignals
 from lab.training.distributed.one_rank import LossFunction, RankLostError
-from lab.training.distributed.orders import Kind, Order
 from lab.training.distributed.rank_environment import RankEnvironment
-from lab.training.distributed.rank_group import JOIN_SECONDS, RankGroup, broken_connection, connect_store, rank_device
+from lab.training.distributed.rank_group import (
+    JOIN_SECONDS,
+    Kind,
+    Order,
+    RankGroup,
+    broken_connection,
+    connect_store,
+    rank_device,
+)
 from lab.training.distributed.rank_watch import RankWatch, join_all
-from lab.training.distributed.sharded_optimizer import ShardedOptimizer, is_sharded
-from lab.training.distributed.shared_state import send_state
+from lab.training.distributed.shared_state import ShardedOptimizer, is_sharded, send_state
 from lab.training.distributed.shared_step import SharedStep
 from lab.training.status_file import StatusBoard
-from lab.training.stop_signals import StopSignals
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 

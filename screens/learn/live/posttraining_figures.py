@@ -8,8 +8,7 @@ from lab.core.number_format import duration
 from lab.core.visible_text import visible
 from lab.posttraining.posttraining_history import CHOICES, QUESTION, PosttrainingHistory, prediction_in_words
 from lab.posttraining.posttraining_views import NAMES
-from lab.posttraining.progress_log import MODELS, Model, Round
-from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.progress_log import MODELS, Model, PosttrainSettings, Round
 from lab.posttraining.work_folder import tuned_name
 from lab.views.blocks import Paragraph, View
 from screens.plot.figure import Figure, Series

@@ -25,9 +25,8 @@ from lab.posttraining.posttraining_history import (
     right_choice,
 )
 from lab.posttraining.posttraining_views import NAMES, comparison_view, examples_view, pairs_view, rounds_sentence, sft_view
-from lab.posttraining.progress_log import MODELS, Model
+from lab.posttraining.progress_log import MODELS, Model, PosttrainSettings
 from lab.posttraining.result_swap import settle_if_idle
-from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
 from lab.runs.home_folder import home

@@ -6,8 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.posttraining.progress_log import Ended
-from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.progress_log import Ended, PosttrainSettings
 from lab.posttraining.start_process import start_posttraining
 from lab.posttraining.work_folder import WorkFolder
 from lab.runs.find_runs import list_runs

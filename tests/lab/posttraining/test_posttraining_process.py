@@ -16,9 +16,8 @@ import pytest
 from lab.core.errors import UserError
 from lab.posttraining import start_process
 from lab.posttraining.posttraining_history import PosttrainingFollower
-from lab.posttraining.progress_log import MODELS, Begun
+from lab.posttraining.progress_log import MODELS, Begun, PosttrainSettings
 from lab.posttraining.result_swap import settle_if_idle
-from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.posttraining.work_folder import WorkFolder, check_base
 from lab.runs.find_runs import list_runs, open_run

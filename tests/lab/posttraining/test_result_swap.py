@@ -15,9 +15,8 @@ import pytest
 from lab.core.errors import UserError
 from lab.posttraining import posttraining_process
 from lab.posttraining.posttraining_history import PosttrainingFollower
-from lab.posttraining.progress_log import MODELS, Begun, Ended, Line, Saved, Started
+from lab.posttraining.progress_log import MODELS, Begun, Ended, Line, PosttrainSettings, Saved, Started
 from lab.posttraining.result_swap import settle_if_idle
-from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder, tuned_name
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.metrics_log import LineWriter

@@ -1,6 +1,13 @@
 """Settings, status and losses of runs that never ran, for tests of what is said about runs."""
 
+import platform
+import time
+
+import msgspec
+
+from lab.core.atomic_io import write_atomic
 from lab.runs.loss_history import LossHistory
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
 from models.config import PRESETS
 
@@ -48,3 +55,11 @@ def history(*lines: tuple[int, float | None, float | None]) -> LossHistory:
 
 
 TRAINING = Status(phase="training", step=10)
+
+
+def say(run: Run, **fields: object) -> Status:
+    """Write a status, by default that of a live trainer of this machine."""
+    known = {"phase": "training", "heartbeat": time.time(), "pid": 7, "host": platform.node()}
+    status = Status(**known | fields)  # type: ignore[arg-type]
+    write_atomic(run.status_path, msgspec.json.encode(status))
+    return status

@@ -215,14 +215,6 @@ def test_no_tokenizer(run: Run, llmlab: Call) -> None:
     llmlab("generate", "tale", "-p", "a").assert_mistake("tale has no tokenizer", "tokenizer.json is missing")
 
 
-def test_a_trainer_says_the_same_of_a_damaged_tokenizer(tiny_run: Callable[..., Run], train_here: Callable[..., Any]) -> None:
-    run = tiny_run()
-    run.tokenizer_path.write_bytes(b"[]")
-    status = train_here(run)
-    assert status.phase == "failed"
-    assert status.message.startswith(f"{run.tokenizer_path}: the tokenizer's file is damaged")
-
-
 def test_a_shape_that_memory_cannot_hold_is_refused_before_the_trainer_makes_the_model(
     tiny_run: Callable[..., Run], train_here: Callable[..., Any]
 ) -> None:

@@ -1,25 +1,22 @@
+"""Runs on disk: found, opened and told apart by their trainers; commands to these."""
+
 import os
-import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
 import msgspec
 import pytest
 
-from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
 from lab.runs import trainer_commands
 from lab.runs.find_runs import list_runs, open_run
-from lab.runs.run_folder import STATUS_PADDING, Run
-from lab.runs.run_schema import Metric, RunConfig, Sample, Status
+from lab.runs.run_folder import STATUS_PADDING
+from lab.runs.run_schema import FORMAT, Metric, RunConfig, Sample, Status
+from lab.runs.trainer_commands import send, take
 from tests.fixture_types import EmptyRun
-
-
-def say(run: Run, **fields: object) -> None:
-    known = {"phase": "training", "heartbeat": time.time(), "pid": 7, "host": platform.node()}
-    status = Status(**known | fields)  # type: ignore[arg-type]
-    write_atomic(run.status_path, msgspec.json.encode(status))
+from tests.lab.runs.made_up_runs import say
 
 
 def test_lists_runs_newest_first_then_damaged_ones_and_nothing_else(empty_run: EmptyRun, home: Path) -> None:
@@ -56,7 +53,7 @@ def test_settings_that_cannot_be_read_are_told_in_words(empty_run: EmptyRun) -> 
     config = run.config
     path = run.path / "config.json"
     path.write_bytes(msgspec.json.encode(msgspec.structs.replace(config, format=99)))
-    with pytest.raises(UserError, match="newer llmlab"):
+    with pytest.raises(UserError, match=rf"was made by a newer llmlab \(format 99, this one reads {FORMAT}\); update llmlab"):
         open_run("tale")
     path.write_bytes(msgspec.json.encode(config).replace(b'"heads":2', b'"heads":3'))
     with pytest.raises(UserError, match="damaged: width 16 cannot be divided"):
@@ -140,3 +137,44 @@ def test_config_json_is_the_config(empty_run: EmptyRun) -> None:
     run = empty_run()
     assert msgspec.json.decode((run.path / "config.json").read_bytes(), type=RunConfig) == run.config
     assert len(msgspec.json.encode(Status(phase="training", message="x" * 300))) < STATUS_PADDING
+
+
+def test_the_same_command_can_be_sent_by_two_threads_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(50):
+            list(threads.map(lambda _: send(tmp_path, "pause"), range(2)))
+            assert take(tmp_path) == [("pause", "")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_are_taken_in_the_order_of_their_coming_whatever_the_clock_says(tmp_path: Path) -> None:
+    later = time.time() + 3600
+    for names in (("resume", "pause"), ("pause", "resume"), ("save", "pause", "resume")):
+        for is_set_back in (False, True):
+            send(tmp_path, names[0])
+            if is_set_back:
+                os.utime(tmp_path / names[0], (later, later))
+            for name in names[1:]:
+                send(tmp_path, name)
+            assert tuple(command.name for command in take(tmp_path)) == names
+
+
+def test_a_command_that_cannot_be_sent_leaves_no_file(tmp_path: Path) -> None:
+    (tmp_path / "stop").mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            send(tmp_path, "stop")
+    assert [path.name for path in tmp_path.iterdir()] == ["stop"]
+
+
+def test_a_disk_on_which_no_time_can_be_set_takes_commands_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = time.time() + 3600
+    send(tmp_path, "pause")
+    os.utime(tmp_path / "pause", (later, later))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.utime", refuse)
+    send(tmp_path, "stop")
+    assert {command.name for command in take(tmp_path)} == {"pause", "stop"}

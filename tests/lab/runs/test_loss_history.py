@@ -11,17 +11,6 @@ def metric(step: int, loss: float | None = None, val_loss: float | None = None) 
     return Metric(step=step, tokens=step * 8, epoch=step / 10, seconds=float(step), loss=loss, val_loss=val_loss)
 
 
-def test_the_smoothed_line_is_the_running_mean_it_says_it_is() -> None:
-    history = LossHistory()
-    losses = [5.0 / (1 + step / 50) + math.sin(step) for step in range(3000)]
-    history.add([metric(step, loss) for step, loss in enumerate(losses)])
-    expected = losses[0]
-    for count, loss in enumerate(losses, 1):
-        expected += (loss - expected) / min(max(1, count * SMOOTHED_SHARE), LONGEST_SMOOTHING)
-        assert history.smooth[count - 1] == pytest.approx(expected)
-    assert history.smooth[0] == losses[0]
-
-
 def test_history_keeps_the_latest_of_each_kind_and_the_best_evaluation() -> None:
     history = LossHistory()
     assert not history.add([])
@@ -54,19 +43,6 @@ def test_the_speed_is_a_mean_that_one_slow_step_does_not_upset() -> None:
     assert history.speed == pytest.approx(1000.0 - 900.0 / SPEED_STEPS)
 
 
-@pytest.mark.parametrize(("share", "longest"), [(1 / 5, 1000), (1 / 100, 20), (SMOOTHED_SHARE, LONGEST_SMOOTHING)])
-def test_another_smoothing_goes_on_where_it_was(share: float, longest: int) -> None:
-    history = LossHistory()
-    losses = [5.0 / (1 + step / 50) + math.sin(step) for step in range(400)]
-    history.add([metric(step, loss) for step, loss in enumerate(losses[:150])])
-    history.smoothed(share, longest)
-    history.add([metric(step, loss) for step, loss in enumerate(losses[150:], 150)])
-    expected = losses[0]
-    for count, (loss, smooth) in enumerate(zip(losses, history.smoothed(share, longest), strict=True), 1):
-        expected += (loss - expected) / min(max(1, count * share), longest)
-        assert smooth == pytest.approx(expected)
-
-
 def test_columns_of_a_step_go_together_and_what_is_missing_is_no_number() -> None:
     history = LossHistory()
     history.add([metric(0, None, 7.0), Metric(step=1, tokens=8, epoch=0.1, seconds=2.5, loss=3.0, lr=0.5), metric(2, 1.0)])
@@ -80,7 +56,7 @@ def test_columns_of_a_step_go_together_and_what_is_missing_is_no_number() -> Non
 @pytest.mark.parametrize("at_once", [1, 7, 3000])
 def test_the_running_mean_does_not_depend_on_how_the_lines_arrive(at_once: int) -> None:
     losses = np.random.default_rng(1).normal(3.0, 1.0, 6000).tolist()
-    for share, longest in ((1 / 20, 100), (1 / 5, 1000), (1 / 100, 20)):
+    for share, longest in ((SMOOTHED_SHARE, LONGEST_SMOOTHING), (1 / 5, 1000), (1 / 100, 20)):
         history = LossHistory()
         for start in range(0, 6000, at_once):
             part = losses[start : start + at_once]

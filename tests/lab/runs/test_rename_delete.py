@@ -14,20 +14,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
-import msgspec
 import pytest
 
-from lab.core.atomic_io import owner, write_atomic
+from lab.core.atomic_io import owner
 from lab.core.errors import UserError
 from lab.runs import find_runs
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.rename_delete import DELETED_PREFIX, delete_run, delete_runs, refuse_to_delete, rename_run, size_of
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, hold_inspect_lock, inspect_lock_is_held
-from lab.runs.run_schema import Status
 from tests.fixture_types import EmptyRun
+from tests.lab.runs.made_up_runs import say
 
 Call = Callable[..., object]
+
+
+def assert_stays(run: Run, words: str) -> None:
+    """It can be neither renamed nor deleted, with these words."""
+    for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run), lambda: refuse_to_delete([run])):
+        with pytest.raises(UserError, match=words):
+            change()
+    assert find_runs.is_run(run.path)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -87,24 +94,15 @@ def test_names_that_are_refused_leave_everything_alone(empty_run: EmptyRun, home
 def test_the_demo_stays(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = empty_run("demo-copy")
     monkeypatch.setattr("lab.runs.rename_delete.demo", lambda: run.path)
-    for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
-        with pytest.raises(UserError, match="ships with the lab"):
-            change()
-    assert find_runs.is_run(run.path)
+    assert_stays(run, "ships with the lab")
 
 
 def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
     run = empty_run()
     with filelock.FileLock(run.lock_path):
-        for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
-            with pytest.raises(UserError, match="starting or ending"):
-                change()
-        status = Status(phase="training", pid=7, host=platform.node(), heartbeat=time.time())
-        run.status_path.write_bytes(msgspec.json.encode(status))
-        for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
-            with pytest.raises(UserError, match=f"being trained by process 7 on {platform.node()}; stop it first"):
-                change()
-    assert find_runs.is_run(run.path)
+        assert_stays(run, "starting or ending")
+        say(run)
+        assert_stays(run, f"being trained by process 7 on {platform.node()}; stop it first")
     rename_run(run, "mine")
 
 
@@ -115,8 +113,7 @@ def trainer_elsewhere(run: Run, clock: float) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(0.05):
-            status = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() + clock)
-            write_atomic(run.status_path, msgspec.json.encode(status))
+            say(run, host="abacus", heartbeat=time.time() + clock)
 
     thread = threading.Thread(target=beat)
     thread.start()
@@ -135,38 +132,32 @@ def test_a_run_with_a_trainer_on_another_machine_stays_whatever_its_clock(
 ) -> None:
     run = empty_run()
     with trainer_elsewhere(run, clock):
-        for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run), lambda: refuse_to_delete([run])):
-            with pytest.raises(UserError, match="tale is being trained by process 7 on abacus"):
-                change()
+        assert_stays(run, "tale is being trained by process 7 on abacus")
         for command in (("rename", "tale", "mine"), ("delete", "tale", "--yes")):
             done = llmlab(*command)
             assert done.code == 2
             assert ("Listening for 3 seconds, as tale may still be trained on abacus.\n" in done.err) == bool(clock)
-    assert find_runs.is_run(run.path)
 
 
 def test_a_name_that_is_refused_is_not_listened_for(empty_run: EmptyRun, llmlab: Call) -> None:
     run = empty_run()
     empty_run("saga")
-    status = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() - 60)
-    run.status_path.write_bytes(msgspec.json.encode(status))
+    say(run, host="abacus", heartbeat=time.time() - 60)
     assert llmlab("rename", "tale", "saga").err == "llmlab: There is a run called saga already; choose another name.\n"
 
 
 def test_a_run_whose_trainer_on_another_machine_is_silent_may_go(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 0.3)
     run = empty_run()
-    status = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() - 60)
-    run.status_path.write_bytes(msgspec.json.encode(status))
+    say(run, host="abacus", heartbeat=time.time() - 60)
     assert rename_run(run, "mine").name == "mine"
 
 
 def test_several_runs_are_listened_to_at_once(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 1.0)
     runs = [empty_run(f"tale-{number}") for number in range(4)]
-    silent = Status(phase="training", pid=7, host="abacus", heartbeat=time.time() - 60)
     for run in runs:
-        run.status_path.write_bytes(msgspec.json.encode(silent))
+        say(run, host="abacus", heartbeat=time.time() - 60)
     before = time.monotonic()
     delete_runs(runs)
     assert time.monotonic() - before < 2.5
@@ -177,9 +168,7 @@ def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
     descriptor = hold_inspect_lock(run.path)
     assert descriptor is not None
     assert inspect_lock_is_held(run.path)
-    for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
-        with pytest.raises(UserError, match="tale is open in Inspect or Learn of another lab"):
-            change()
+    assert_stays(run, "tale is open in Inspect or Learn of another lab")
     os.close(descriptor)
     assert not inspect_lock_is_held(run.path)
     assert rename_run(run, "mine").name == "mine"

@@ -1,10 +1,14 @@
+"""Following a run: its insights and events, and what a reader keeps of them."""
+
 import shutil
 
 import pytest
 
+from lab.core.limits import MEASURED_PLACES
+from lab.runs.insights_log import InsightHistory, PlaceText
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_follower import RunFollower
-from lab.runs.run_schema import Event, Insight, Metric, PartUpdate
+from lab.runs.run_schema import Event, Insight, Metric, PartUpdate, Place
 
 
 def insight(step: int, score: float = 0.25) -> Insight:
@@ -76,3 +80,57 @@ def test_a_new_run_of_the_same_name_is_read_from_its_beginning(empty_run) -> Non
     assert news.history is not None
     assert not len(news.history.steps)
     assert feed.read().history is None
+
+
+def test_moments_are_found_by_step_and_hold_what_was_measured() -> None:
+    inside = InsightHistory()
+    assert inside.at(None) is None
+    inside.add([insight(0), insight(100, 0.5), Insight(step=200, took=0.0)])
+    assert [inside.at(step) for step in (0, 99, 100, 1e9, None)] == [0, 0, 1, 2, 2]
+    assert inside.points[1].of("induction").tolist() == [[0.0, 0.5]]
+    assert inside.points[0].pattern.shape == (1, 2, 2)
+    assert inside.points[2].scores.shape == (3, 0, 0)
+    assert (inside.probe, inside.seconds) == (PlaceText(("a", "b"), "c"), 1.0)
+
+
+def moving(step: int, *truths: float) -> Insight:
+    """An evaluation of places 0, 1, …, whose next tokens have these probabilities."""
+    return Insight(
+        step=step, took=0.0, places=[Place([f"{index}"], "x", ["."], p, [("y", 0.3)]) for index, p in enumerate(truths)]
+    )
+
+
+def test_the_place_that_has_changed_most_is_the_liveliest() -> None:
+    inside = InsightHistory()
+    assert (inside.places, inside.liveliest) == ([], 0)
+    inside.add([moving(0, 0.0, 0.1, 0.5)])
+    assert inside.liveliest == 0, "nothing has changed yet"
+    inside.add([moving(1, 0.1, 0.6, 0.2), moving(2, 0.0, 0.6, 0.5)])
+    assert [inside.range(place) for place in inside.places] == [(0.0, 0.1), (0.1, 0.6), (0.2, 0.5)]
+    assert inside.liveliest == 1, "place 2 has risen and fallen more in all, but less far"
+    more = InsightHistory()
+    more.add([moving(3, 0.0, 0.9, 0.95)])
+    inside.extend(more)
+    assert inside.range(inside.places[2]) == (0.2, 0.95), "across two readings, too"
+    assert inside.liveliest == 2, "both have changed much, and this one with more ups and downs"
+    prediction = inside.points[3].predictions[inside.places[1]]
+    assert (prediction.of("x"), prediction.of("y"), prediction.of("z")) == (0.9, 0.3, None)
+
+
+def test_a_run_of_an_older_version_has_its_probe_as_its_only_place_and_a_resumed_one_has_it_last() -> None:
+    inside = InsightHistory()
+    inside.add([insight(0), insight(100)])
+    assert inside.places == [PlaceText(("a", "b"), "c")]
+    newer = insight(200)
+    newer.places = moving(200, 0.5).places
+    inside.add([newer])
+    assert [place.truth for place in inside.places] == ["x", "c"]
+    assert inside.places[0] not in inside.points[1].predictions
+
+
+def test_no_more_places_are_kept_than_one_evaluation_may_have() -> None:
+    inside = InsightHistory()
+    for step in range(100):
+        inside.add([Insight(step=step, took=0.0, places=[Place([f"{step}"], "x", [], 0.5, [])])])
+    assert len(inside.places) == MEASURED_PLACES.most + 1
+    assert len(inside.points) == 100

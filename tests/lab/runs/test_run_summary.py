@@ -1,16 +1,21 @@
+"""Runs in a list, their progress, and their ranks in words."""
+
 import platform
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from lab.runs import run_folder, run_follower, run_summary
+from lab.runs.gpu_and_ranks import RankHeartbeat, ranks_in_words
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DataConfig, Metric, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
-from lab.runs.run_summary import RunsWatcher
-from models.config import PRESETS
+from lab.runs.run_schema import Metric, Sample, Status
+from lab.runs.run_summary import RunsWatcher, fraction_done, planned_length, time_left
 from models.parameter_count import flops_per_token
+from tests.lab.runs.made_up_runs import TRAINING, config, history
 
 encode = msgspec.json.encode
 
@@ -20,26 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(run_summary, "demo", lambda: tmp_path / "no-demo")
     run = Run(tmp_path / "runs" / "tale")
     run.path.mkdir(parents=True)
-    config = RunConfig(
-        name="tale",
-        created=1000.0,
-        model=PRESETS["nano"].config(300),
-        tokenizer=TokenizerConfig(kind="bpe", vocab_size=300),
-        data=DataConfig(
-            name="fable",
-            source="fable.txt",
-            encoding="utf-8",
-            sha256="",
-            bytes=1000,
-            characters=1000,
-            tokens=300,
-            split=270,
-            train_bytes=900,
-            val_bytes=100,
-        ),
-        train=TrainConfig(steps=400),
-    )
-    (run.path / "config.json").write_bytes(encode(config))
+    (run.path / "config.json").write_bytes(encode(replace(config(steps=400), created=1000.0)))
     run.status_path.write_bytes(encode(Status(phase="stopped", step=100, heartbeat=2000.0)))
     return run
 
@@ -58,10 +44,10 @@ def test_a_summary_has_the_latest_of_each_number(run: Run) -> None:
     run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + metric(2, 4.0) + b'{"step": 3, "lo')
     (told,) = watcher.read()
     assert (told.loss, told.val_loss, told.bits_per_byte) == (4.0, 6.0, 6.0)
-    assert (told.name, told.text, told.plan, told.step, told.progress) == ("tale", "fable", "400 steps", 100, 0.25)
+    assert (told.name, told.text, told.plan, told.step, told.progress) == ("tale", "text", "400 steps", 100, 0.25)
     assert told.mean_speed == 25.0
     assert (told.phase, told.last_heartbeat, told.is_active) == ("stopped", 2000.0, False)
-    assert told.flops_per_token == flops_per_token(PRESETS["nano"].config(300))
+    assert told.flops_per_token == flops_per_token(config().model)
     with run.metrics_path.open("ab") as file:
         file.write(b"\n" + metric(4, 3.0, 3.5))
     assert [(told.loss, told.val_loss) for told in watcher.read()] == [(3.0, 3.5)]
@@ -177,3 +163,44 @@ def test_a_trainer_on_another_machine_is_named(run: Run) -> None:
     assert (said.phase, said.owner) == ("training", "process 71 on abacus")
     run.status_path.write_bytes(encode(Status(phase="finished", host=platform.node(), pid=71)))
     assert RunsWatcher(run.path.parent).read()[0].owner == ""
+
+
+def test_time_left_follows_from_the_speed() -> None:
+    run = config(steps=110, batch=16)
+    # 100 steps of 16 windows of 64 tokens at 2,048 tokens a second
+    assert time_left(run, TRAINING, history((10, 3.0, None))) == pytest.approx(100 * 16 * 64 / 2048)
+    assert time_left(run, TRAINING, LossHistory()) is None
+    # 40 steps of half a second, of which the last ten took four seconds more for an evaluation
+    slower = LossHistory()
+    slower.add(
+        Metric(step=step, tokens=0, epoch=0.0, seconds=step / 2 + 4.0 * (step > 30), loss=3.0, tokens_per_second=2048.0)
+        for step in range(1, 41)
+    )
+    often = replace(run, train=replace(run.train, eval_every=20))
+    assert time_left(often, TRAINING, slower) == pytest.approx(70 * (20 / 2 + 4) / 20)
+    by_minutes = config(steps=None, minutes=2.0)
+    assert time_left(by_minutes, Status(phase="training", seconds=30.0), LossHistory()) == pytest.approx(90.0)
+
+
+def test_progress_is_a_share() -> None:
+    assert fraction_done(config(steps=200), Status(phase="training", step=50)) == 0.25
+    assert fraction_done(config(steps=None, minutes=1.0), Status(phase="training", seconds=90.0)) == 1.0
+    assert fraction_done(config(steps=200), Status(phase="finished", step=200)) == 1.0
+    assert planned_length(config(steps=2000)) == "2,000 steps"
+    assert planned_length(config(steps=None, minutes=5.0)) == "5 min 00 s"
+
+
+def words_of(*hosts: str) -> str:
+    return ranks_in_words([RankHeartbeat(host, 1, 0.0) for host in hosts])
+
+
+def test_hosts_are_named_once_and_at_most_four() -> None:
+    assert words_of("abacus") == ""
+    assert words_of("abacus", "abacus") == "2 ranks on abacus"
+    assert words_of("abacus", "babbage", "abacus") == "3 ranks on 2 hosts (abacus, babbage)"
+    assert words_of(*"abcde") == "5 ranks on 5 hosts (a, b, c, d, …)"
+
+
+def test_a_name_forges_no_line_and_fills_no_screen() -> None:
+    assert words_of("a\nforged is trained", "a\nforged is trained") == "2 ranks on a⏎forged is trained"
+    assert len(words_of(*(letter * 500 for letter in "abcd"))) < 200

@@ -10,7 +10,6 @@ import filelock
 import msgspec
 import pytest
 
-from lab.core.errors import UserError
 from lab.runs import unresponsive_trainer
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
@@ -18,18 +17,17 @@ from lab.runs.run_schema import Status
 from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.training import checkpoint
 from tests.fixture_types import Call, TinyRun, TrainHere
+from tests.lab.runs.made_up_runs import say
 
 
-def say(run: Run, seconds_ago: float) -> Status:
-    status = Status(phase="training", step=7, pid=4711, heartbeat=time.time() - seconds_ago)
-    run.status_path.write_bytes(msgspec.json.encode(status))
-    return status
+def silent(run: Run, seconds: float) -> Status:
+    return say(run, step=7, pid=4711, heartbeat=time.time() - seconds)
 
 
 def test_a_halted_trainer_is_not_answering(empty_run: Callable[..., Run], llmlab: Call) -> None:
     """It holds the lock, as a process does that SIGSTOP has halted, and its last sign of life is old."""
     run = empty_run()
-    say(run, 75)
+    silent(run, 75)
     with filelock.FileLock(run.lock_path):
         assert run.phase() == "not answering"
         listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
@@ -39,17 +37,17 @@ def test_a_halted_trainer_is_not_answering(empty_run: Callable[..., Run], llmlab
         assert RunFollower(run).read().unresponsive == listed["message"]
         for command in ("stop", "pause"):
             llmlab(command, "tale").assert_mistake("process 4711, does not respond", "kill -CONT 4711")
-        say(run, 0)
+        silent(run, 0)
         assert run.phase() == "training"
         assert RunFollower(run).read().unresponsive == ""
-    say(run, 75)
+    silent(run, 75)
     assert run.phase() == "interrupted"
 
 
 def test_the_last_words_in_the_log_are_told_if_they_are_newer_than_the_status(empty_run: Callable[..., Run]) -> None:
     run = empty_run()
     run.log_path.write_text("Cannot save a checkpoint: permission denied.\n")
-    status = say(run, 60)
+    status = silent(run, 60)
     assert unresponsive_reason(run, status, run.phase()) == (
         "The trainer died at step 7, and nothing is saved; its last output: Cannot save a checkpoint: permission denied."
     )
@@ -62,7 +60,7 @@ def test_a_folder_that_cannot_be_written_is_the_reason(
 ) -> None:
     """As on a file system that has become read-only, where nothing can be left behind."""
     run = empty_run()
-    say(run, 60)
+    silent(run, 60)
     monkeypatch.setattr(unresponsive_trainer.os, "access", lambda path, mode: Path(path) != run.path)
     listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
     assert listed["message"] == (
@@ -96,8 +94,3 @@ def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(
     assert closed
     assert (status.phase, status.message) == ("failed", "Cannot save a checkpoint: permission denied.")
     assert run.phase() == "failed"
-
-
-def test_a_command_to_a_run_at_rest_is_refused_as_before(empty_run: Callable[..., Run]) -> None:
-    with pytest.raises(UserError, match="tale is not training now"):
-        empty_run().send_command("stop")

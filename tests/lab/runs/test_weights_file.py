@@ -1,12 +1,14 @@
-"""Weights of a run: opened by name, refused in words."""
+"""Weights of a run: opened by name, refused in words; snapshots, thinned as training goes on."""
 
 import os
+from itertools import pairwise
 
 import pytest
 import torch
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
+from lab.runs import snapshots
 from lab.runs.snapshots import save_snapshot
 from lab.runs.weights_file import load_model, save_best
 from tests.fixture_types import EmptyRun
@@ -58,3 +60,19 @@ def test_weights_of_another_shape_are_refused_in_words(empty_run: EmptyRun) -> N
         load_model(other)
     with pytest.raises(UserError, match=r"The config.json of other has changed since its last checkpoint"):
         loaded(other)
+
+
+def test_snapshots_are_thinned_evenly_and_keep_both_ends(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    trainee = Trainee(run)
+    save_snapshot(run, trainee.model, 1)
+    size = run.snapshots()[0].bytes
+    monkeypatch.setattr(snapshots, "SNAPSHOT_BYTES", 8 * size)
+    for step in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 640, 768, 896):
+        save_snapshot(run, trainee.model, step)
+        steps = [file.step for file in run.snapshots()]
+        assert steps[0] in (0, 1)
+        assert steps[-1] == step or step == 0
+    assert len(steps) <= 7
+    ratios = [(later + 1) / (earlier + 1) for earlier, later in pairwise(steps)]
+    assert max(ratios) < 9, steps

@@ -121,7 +121,7 @@ def test_the_difference_of_a_run_that_is_gone_is_an_error(experiment: ScalingExp
         difference(Run(home / "gone"), experiment.plan(), 0)
 
 
-@pytest.mark.parametrize("contents", ["{", '{"sizes": []}', '{"minutes": -1}'])
+@pytest.mark.parametrize("contents", ["{", '{"sizes": []}', '{"minutes": -1}', '{"context": 0}'])
 def test_an_experiment_whose_plan_is_damaged_can_be_deleted_without_its_runs(
     experiment: ScalingExperiment, llmlab: Call, home: Path, contents: str
 ) -> None:

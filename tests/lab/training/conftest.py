@@ -1,4 +1,4 @@
-"""A run that was trained without an interruption, a clock that goes by the trainer's reading of it, and a small disk."""
+"""A run that was trained without an interruption, a clock that goes by the trainer's reading of it, a small disk, and ranks."""
 
 import itertools
 import subprocess
@@ -10,6 +10,8 @@ import pytest
 
 from lab.runs.run_folder import Run
 from tests.lab.conftest import make_shared_run, train_in_process
+from tests.lab.training.distributed.rank_forker import RankForker
+from tests.lab.training.module_forker import ModuleForker
 
 TICK = 0.002
 """Seconds between two readings."""
@@ -48,3 +50,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def ranks(forker: ModuleForker) -> RankForker:
+    """Starts ranks."""
+    return RankForker(forker)

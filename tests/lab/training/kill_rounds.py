@@ -155,8 +155,8 @@ def facts(run: Run, step: int) -> tuple[list[object], list[object]]:
 def train_straight(run: Run, until: int) -> None:
     """Trains in this process, with nobody disturbing it, and stops at a step."""
     from lab.runs.run_schema import Status
+    from lab.training.command_inbox import StopSignals
     from lab.training.status_file import StatusBoard
-    from lab.training.stop_signals import StopSignals
     from lab.training.training_loop import Training
 
     signals = StopSignals()

@@ -6,6 +6,7 @@ or waits for one, and prints its exit code; or imports modules. `ModuleForker` i
 
 import faulthandler
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,16 @@ from lab.core.detached_process import DetachedProcess
 
 ROOT = Path(__file__).parents[3]
 POLL_SECONDS = 0.01
+PATIENCE = 240.0
+"""Processes of low priority wait for a core beside other tests."""
+
+
+def wait_for(what: Callable[[], object]) -> None:
+    """Wait until it is true."""
+    give_up = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < give_up, f"waited in vain: {inspect.getsource(what).strip()}"
+        time.sleep(POLL_SECONDS)
 
 
 class Forker:

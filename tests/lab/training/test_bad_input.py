@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,65 +9,69 @@ import pytest
 
 from tests.fixture_types import Call
 
-PROSE = "The big dog ran fast. A small cat sat still, and it was warm. " * 50
+PROSE = b"The big dog ran fast. A small cat sat still, and it was warm. " * 50
+
+
+GERMAN = "Der große Hund läuft schnell über die Straße. ".encode("cp1252") * 100
+SIGNS = "Straße → ".encode() * 50
+NO_ENCODINGS = ("", "rot13", "hex", "undefined", "idna", "IDNA", "punycode", "charmap", "\udce9", "n" * 9000, "../..")
+
+MISTAKES: list[tuple[bytes, tuple[str, ...], tuple[str, ...]]] = [
+    (b"", (), ("text.txt", "is empty")),
+    *((b"0123456789", ("--tokenizer", each), ("too short", "longer text")) for each in ("bytes", "bpe", "gpt2")),
+    (bytes(range(256)) * 100, (), ("text.txt", "not text", "NUL")),
+    (GERMAN, (), ("not UTF-8", "byte 7", "--encoding cp1252")),
+    (GERMAN, ("--encoding", "ascii"), ("not ascii", "--encoding")),
+    (GERMAN, ("--encoding", "klingon"), ("'klingon'", "not a text encoding")),
+    (SIGNS, ("--encoding", "utf-16"), ("text.txt is not utf-16", "leave --encoding out")),
+    *((SIGNS, ("--encoding", each), ("text.txt is not",)) for each in ("utf-32", "utf-7")),
+    *((SIGNS, ("--encoding", each), ("is not a text encoding",)) for each in NO_ENCODINGS),
+    (PROSE, ("--width", "130", "--heads", "4"), ("width 130", "4 heads", "132")),
+    (PROSE, ("--tokenizer", "bytes", "--context", "2000"), ("too short for a context of 2000", "3,100 tokens")),
+    (PROSE, ("--device", "cuda"), ("cuda",)),
+    (PROSE, ("--device", "toaster"), ("toaster",)),
+    (PROSE, ("--dropout", "1"), ("dropout",)),
+    (PROSE, ("--vocab", "100"), ("256", "100 is too small")),
+    (PROSE, ("--tokenizer", "bytes", "--vocab", "300"), ("256 tokens", "300")),
+    (PROSE, ("--name", "a/b"), ("'a/b'", "cannot be a run's name")),
+    (PROSE, ("--name", "demo"), ("demo", "choose another name")),
+]
+"""What the text holds, options, and words of the sentence."""
 
 
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
-    path.write_text(PROSE)
+    path.write_bytes(PROSE)
     return path
 
 
-@pytest.fixture
-def mistake(llmlab: Call, home: Path) -> Callable[..., None]:
-    """Calls `llmlab train` and holds it to one sentence with the given words, and to an empty home."""
-
-    def check(*arguments: str | Path, words: tuple[str, ...]) -> None:
-        llmlab("train", *arguments, "--quiet", "--steps", "1").assert_mistake(*words)
-        assert list(home.iterdir()) == []
-
-    return check
-
-
-Mistake = Callable[..., None]
-
-
-def test_missing_file(mistake: Mistake, tmp_path: Path) -> None:
-    mistake(tmp_path / "none.txt", words=("none.txt", "does not exist"))
+@pytest.mark.parametrize(("content", "options", "words"), MISTAKES)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(
+    content: bytes,
+    options: tuple[str, ...],
+    words: tuple[str, ...],
+    llmlab: Call,
+    home: Path,
+    text: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    text.write_bytes(content)
+    llmlab("train", text, *options, "--quiet", "--steps", "1").assert_mistake(*words)
+    assert list(home.iterdir()) == []
 
 
-def test_directory(mistake: Mistake, tmp_path: Path) -> None:
-    mistake(tmp_path, words=(str(tmp_path), "is a folder"))
-
-
-def test_empty_file(mistake: Mistake, text: Path) -> None:
-    text.write_bytes(b"")
-    mistake(text, words=("text.txt", "is empty"))
-
-
-@pytest.mark.parametrize("tokenizer", ["bytes", "bpe", "gpt2"])
-def test_ten_bytes(mistake: Mistake, text: Path, tokenizer: str) -> None:
-    text.write_bytes(b"0123456789")
-    mistake(text, "--tokenizer", tokenizer, words=("too short", "longer text"))
-
-
-def test_binary(mistake: Mistake, text: Path) -> None:
-    text.write_bytes(bytes(range(256)) * 100)
-    mistake(text, words=("text.txt", "not text", "NUL"))
-
-
-def test_wrong_encoding(mistake: Mistake, text: Path) -> None:
-    text.write_bytes("Der große Hund läuft schnell über die Straße. ".encode("cp1252") * 100)
-    mistake(text, words=("not UTF-8", "byte 7", "--encoding cp1252"))
-    mistake(text, "--encoding", "ascii", words=("not ascii", "--encoding"))
-    mistake(text, "--encoding", "klingon", words=("'klingon'", "not a text encoding"))
+def test_what_is_no_file_is_told(llmlab: Call, home: Path, tmp_path: Path) -> None:
+    llmlab("train", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
+    llmlab("train", home).assert_mistake(str(home), "is a folder")
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(mistake: Mistake, text: Path) -> None:
+def test_no_permission(llmlab: Call, text: Path) -> None:
     text.chmod(0)
-    mistake(text, words=("text.txt", "may not be read"))
+    llmlab("train", text).assert_mistake("text.txt", "may not be read")
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
@@ -80,7 +83,7 @@ def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call
     from lab.planning.run_request import RunRequest
 
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
-    Path(path).write_text(PROSE)
+    Path(path).write_bytes(PROSE)
     run = prepare_run(RunRequest(text=path, preset="nano", tokenizer="bytes"))
     config = run.config
     assert (run.name, config.data.name, config.data.bytes) == ("caf", "caf-", len(PROSE))
@@ -92,40 +95,6 @@ def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call
     Path(path).unlink()
     assert "is gone" in change_of_text(config.data, 0.0)
     llmlab("tokenize", "--file", path).assert_mistake("caf", "does not exist")
-
-
-def test_encodings_that_give_other_errors_than_undecodable_bytes(mistake: Mistake, text: Path) -> None:
-    text.write_bytes("Straße → ".encode() * 50)
-    mistake(text, "--encoding", "utf-16", words=("text.txt is not utf-16", "leave --encoding out"))
-    for encoding in ("utf-32", "utf-7"):
-        mistake(text, "--encoding", encoding, words=("text.txt is not",))
-    for encoding in ("", "rot13", "hex", "undefined", "idna", "IDNA", "punycode", "charmap", "\udce9", "n" * 9000, "../.."):
-        mistake(text, "--encoding", encoding, words=("is not a text encoding",))
-
-
-def test_width_not_divisible_by_heads(mistake: Mistake, text: Path) -> None:
-    mistake(text, "--width", "130", "--heads", "4", words=("width 130", "4 heads", "132"))
-
-
-def test_context_longer_than_the_text(mistake: Mistake, text: Path) -> None:
-    mistake(text, "--tokenizer", "bytes", "--context", "2000", words=("too short for a context of 2000", "3,100 tokens"))
-
-
-def test_cuda_without_one(mistake: Mistake, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    mistake(text, "--device", "cuda", words=("cuda",))
-    mistake(text, "--device", "toaster", words=("toaster",))
-
-
-def test_dropout_and_vocabulary_out_of_range(mistake: Mistake, text: Path) -> None:
-    mistake(text, "--dropout", "1", words=("dropout",))
-    mistake(text, "--vocab", "100", words=("256", "100 is too small"))
-    mistake(text, "--tokenizer", "bytes", "--vocab", "300", words=("256 tokens", "300"))
-
-
-def test_names(mistake: Mistake, text: Path) -> None:
-    mistake(text, "--name", "a/b", words=("'a/b'", "cannot be a run's name"))
-    mistake(text, "--name", "demo", words=("demo", "choose another name"))
 
 
 def test_a_name_that_is_taken(llmlab: Call, empty_run: Any, text: Path) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints: a resume is exact, and a crash, damage or a full disk at any moment leaves a good one."""
 
+import ast
 import errno
 import os
 import resource
@@ -7,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,13 +16,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+import lab
 from lab.core.atomic_io import remove_leftovers
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.runs.run_schema import Status
 from lab.runs.snapshots import save_snapshot
 from lab.runs.weights_file import NotFiniteError, load_model, save_best
-from lab.training.checkpoint import load_checkpoint
+from lab.training.checkpoint import load_checkpoint, load_optimizer, optimizer_tensors
+from lab.training.trainer_state import TrainerState
+from models import optimizers
+from models.config import ModelConfig
+from models.gpt import GPT
 from tests.fixture_types import EmptyRun
 from tests.lab.trainee import Trainee, loaded
 
@@ -217,3 +224,55 @@ def test_no_file_ever_holds_a_nan(empty_run: EmptyRun) -> None:
         with pytest.raises(NotFiniteError, match=r"wpe\.weight"):
             save(run)
     assert run.checkpoints() == []
+
+
+def test_only_the_state_assigns_its_fields() -> None:
+    assigned = []
+    root = Path(lab.__file__).parent
+    sources = {path: path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    for path, source in sources.items():
+        for node in ast.walk(ast.parse(source)) if "state." in source else ():
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+            for target in (part for each in targets for part in ast.walk(each)):
+                if isinstance(target, ast.Attribute) and target.attr in TrainerState.__struct_fields__:
+                    owner = target.value
+                    name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
+                    if name in ("state", "_state"):
+                        assigned.append(f"{path.relative_to(root)}:{target.lineno} {target.attr}")
+    assert assigned == []
+
+
+CONFIG = ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=20)
+
+
+def steps(model: GPT, optimizer: torch.optim.Optimizer, first: int, count: int) -> None:
+    for step in range(first, first + count):
+        ids = torch.randint(20, (2, 8), generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        model.loss(ids, ids.roll(1, 1)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+@pytest.mark.parametrize("rule", ["adamw", "muon"])
+@pytest.mark.parametrize("order", [(True, False), (False, True)], ids=["fused to plain", "plain to fused"])
+def test_the_state_of_one_kind_serves_the_other(
+    rule: optimizers.OptimizerName, order: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As between a GPU, an MPS device and a CPU: a fused optimizer keeps its step count on the device, a plain one on the CPU."""
+
+    def made(fused: bool, model: GPT) -> torch.optim.Optimizer:
+        monkeypatch.setattr(optimizers, "FUSED_ON", ("cpu",) if fused else ())
+        optimizer = optimizers.make_optimizer(model, 1e-2, rule=rule)
+        optimizers.set_muon_dtype(optimizer, torch.float32)
+        return optimizer
+
+    straight, moved, target = (GPT(CONFIG, seed=1) for _ in range(3))
+    steps(straight, made(order[0], straight), 0, 6)
+    first = made(order[0], moved)
+    steps(moved, first, 0, 3)
+    target.load_state_dict(moved.state_dict())
+    second = made(order[1], target)
+    load_optimizer(target, second, {name: value.clone() for name, value in optimizer_tensors(moved, first).items()})
+    steps(target, second, 3, 3)
+    for one, other in zip(straight.parameters(), target.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)

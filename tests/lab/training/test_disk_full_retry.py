@@ -1,7 +1,7 @@
 """A full disk: nothing computed is thrown away unasked, and what is called saved is on the disk."""
 
 import errno
-import time
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
 from lab.training.command_inbox import CommandInbox
+from lab.training.status_file import StatusBoard
 from tests.fixture_types import Call, TinyRun, TrainHere
+from tests.lab.runs.made_up_runs import say
 
 
 class Disk:
@@ -52,7 +54,7 @@ def while_it_waits(monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[], No
         return wait(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(CommandInbox, "wait", happen)
-    monkeypatch.setattr("lab.training.disk_full_retry.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("lab.training.run_logs.RETRY_SECONDS", 0.2)
     return left
 
 
@@ -121,8 +123,7 @@ def test_only_who_says_so_discards_what_is_not_saved(
 
 def test_stop_says_that_it_is_waited_for_room(empty_run: Callable[..., Run], llmlab: Call) -> None:
     run = empty_run()
-    said = Status(phase="paused", step=294, heartbeat=time.time() + 5, no_room=True, stopping=True)
-    run.status_path.write_bytes(msgspec.json.encode(said))
+    say(run, phase="paused", step=294, no_room=True, stopping=True)
     with filelock.FileLock(run.lock_path):
         done = llmlab("stop", "tale")
     assert done.code == 1
@@ -135,10 +136,11 @@ def test_stop_says_that_it_is_waited_for_room(empty_run: Callable[..., Run], llm
 
 
 @pytest.mark.parametrize("stopping", [False, True])
-def test_resume_says_that_it_is_waited_for_room(stopping: bool, empty_run: Callable[..., Run], llmlab: Call) -> None:
+def test_resume_says_that_it_is_waited_for_room(
+    stopping: bool, empty_run: Callable[..., Run], llmlab: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = empty_run()
-    said = Status(phase="paused", step=294, heartbeat=time.time() + 5, no_room=True, stopping=stopping)
-    run.status_path.write_bytes(msgspec.json.encode(said))
+    say(run, phase="paused", step=294, no_room=True, stopping=stopping)
     with filelock.FileLock(run.lock_path):
         done = llmlab("resume", "tale", "--detach")
     if stopping:
@@ -149,18 +151,9 @@ def test_resume_says_that_it_is_waited_for_room(stopping: bool, empty_run: Calla
     else:
         assert done == (0, "tale continues from step 294 as soon as there is room on its full disk.\n", "")
     assert trainer_commands.take(run.control_path) == [("resume", "")], "it tries again at once"
-
-
-@pytest.mark.parametrize("stopping", [False, True])
-def test_resume_of_a_run_that_stops_fails_also_where_the_stop_is_followed_and_saved(
-    stopping: bool, empty_run: Callable[..., Run], llmlab: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = empty_run()
-    said = Status(phase="paused", step=294, heartbeat=time.time() + 5, no_room=True, stopping=stopping)
-    run.status_path.write_bytes(msgspec.json.encode(said))
     monkeypatch.setattr("lab.cli.commands.resume_command.follow", lambda *_, **__: 0)
     with filelock.FileLock(run.lock_path):
-        assert llmlab("resume", "tale").code == int(stopping)
+        assert llmlab("resume", "tale").code == int(stopping), "also where the stop is followed and saved"
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -195,3 +188,19 @@ def test_a_command_sent_again_while_it_is_read_is_not_lost(tmp_path: Path, monke
     monkeypatch.setattr(trainer_commands, "read_regular", read_while_another_comes)
     assert [trainer_commands.take(tmp_path)[0].text, trainer_commands.take(tmp_path)[0].text] == ["one", "two"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shorter_status_leaves_no_rest_of_a_longer_one_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "status.json"
+    board = StatusBoard(path, Status(phase="training", message="x" * 5000))
+    board.start()
+
+    def full(path: Path) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lab.training.status_file.open_to_replace", full)
+    board.update(message="short")
+    assert json.loads(path.read_bytes())["message"] == "short"
+    board.update(message="y" * 9000)
+    assert json.loads(path.read_bytes())["message"] == "y" * 9000
+    board.end()

@@ -3,8 +3,6 @@
 Each is tried on a run that was really trained and stopped, and that is then gone on with, or refused in one sentence.
 """
 
-import collections
-import itertools
 import json
 import os
 import platform
@@ -24,14 +22,12 @@ import torch
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.runs.find_runs import open_run
-from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import FORMAT, Status
+from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
-from lab.training import checkpoint, trainer
-from lab.training.command_inbox import CommandInbox
+from lab.training import trainer
+from lab.training.command_inbox import StopSignals
 from lab.training.status_file import StatusBoard
-from lab.training.stop_signals import StopSignals
 from lab.training.training_loop import Training
 from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import TALE, make_shared_run, train_in_process
@@ -204,13 +200,6 @@ def rewrite(path: Path, cursor: str) -> None:
     path.write_bytes(struct.pack("<Q", len(written)) + written + raw[8 + length :])
 
 
-def test_a_run_of_a_newer_lab_says_what_to_do(stopped: Run) -> None:
-    path = stopped.path / "config.json"
-    path.write_bytes(path.read_bytes().replace(b'"format": 1', f'"format": {FORMAT + 1}'.encode()))
-    with pytest.raises(UserError, match=r"was made by a newer llmlab \(format 2, this one reads 1\); update llmlab"):
-        _ = Run(stopped.path).config
-
-
 def say(run: Run, **changes: object) -> Status:
     status = msgspec.structs.replace(run.status(), **{"phase": "training", "pid": 71, "host": "abacus"} | changes)
     run.status_path.write_bytes(msgspec.json.encode(status))
@@ -268,54 +257,6 @@ def test_a_read_only_folder_is_one_sentence(small_disk: Path, stopped: Run, trai
         trainer.acquire_run(run)
     assert run.phase() == "stopped"
     assert load_model(run, "last")[1] == 17
-
-
-@pytest.mark.parametrize(
-    ("place", "owner", "name"),
-    [
-        ("save a checkpoint", checkpoint, "save_checkpoint"),
-        ("write the metrics", LineWriter, "write"),
-    ],
-)
-def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
-    place: str, owner: object, name: str, small_disk: Path, tiny_run: TinyRun, straight: Run, train_here: TrainHere,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Another fills the file system at the fifth such write, and makes room when the trainer waits. tmpfs gives pages of 4 kB,
-    so that of the metrics a later line is the one without room, or something else before it."""
-    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
-    run = tiny_run(home=small_disk)
-    ballast, write, calls = small_disk / "ballast", getattr(owner, name), 0
-    said: list[str] = []
-
-    def filling(*arguments: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == 5:
-            with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-                collections.deque(map(file.write, itertools.repeat(bytes(4096))), maxlen=0)
-        return write(*arguments)
-
-    def wait(self: CommandInbox, seconds: float, until: str) -> bool:
-        status = run.status()
-        assert run.status().phase == "paused"
-        before = read_metadata(run.path / "last.safetensors")
-        assert is_whole(run.path / "last.safetensors") or before is None
-        said.append(status.message)
-        ballast.unlink()
-        return True
-
-    monkeypatch.setattr(owner, name, filling)
-    monkeypatch.setattr(CommandInbox, "wait", wait)
-    assert train_here(run).phase == "finished"
-    assert len(said) == 1
-    assert said[0].startswith("Paused because the disk is full: there is no room to ")
-    if place != "write the metrics":
-        assert place in said[0]
-    kinds = [event.kind for event in run.events().read()]
-    assert kinds.index("pause") < kinds.index("resume")
-    assert_same_run(run, straight)
 
 
 def test_the_weights_that_a_run_begins_with_outlive_a_trainer_that_dies_before_its_first_checkpoint(

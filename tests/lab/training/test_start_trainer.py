@@ -4,27 +4,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import filelock
-import msgspec
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Status
 from lab.training.start_trainer import start_trainer
 from tests.fixture_types import EmptyRun
+from tests.lab.runs.made_up_runs import say
 
 GONE = r"^There is no run called tale any more: it was renamed or deleted\.$"
-
-
-def say(run: Run, **fields: object) -> None:
-    known = {"phase": "training", "heartbeat": time.time(), "pid": 7, "host": platform.node()}
-    status = Status(**known | fields)  # type: ignore[arg-type]
-    write_atomic(run.status_path, msgspec.json.encode(status))
 
 
 def test_a_run_that_cannot_be_started_is_refused_with_a_reason(empty_run: EmptyRun) -> None:
@@ -42,14 +33,19 @@ def test_a_run_that_cannot_be_started_is_refused_with_a_reason(empty_run: EmptyR
         start_trainer(run)
 
 
-def test_the_last_words_of_a_trainer_that_dies_are_the_reason(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = empty_run()
+def pretend(run: Run, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this script in place of the processes of a training."""
     run.tokens_path.touch()
-    run.log_path.write_text("from an earlier time\n")
-    fake = run.path / "python"
-    fake.write_text("#!/bin/sh\necho loading\necho The moon is in the wrong phase.\nexit 1\n")
+    fake = run.path.parent / "python"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
+
+
+def test_the_last_words_of_a_trainer_that_dies_are_the_reason(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    run.log_path.write_text("from an earlier time\n")
+    pretend(run, "echo loading\necho The moon is in the wrong phase.\nexit 1", monkeypatch)
     with pytest.raises(UserError, match=r"^The moon is in the wrong phase\.$"):
         start_trainer(run)
 
@@ -58,11 +54,8 @@ def test_who_waits_for_a_trainer_can_give_it_up_and_leaves_no_process(
     empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = empty_run()
-    run.tokens_path.touch()
-    fake, began = run.path / "python", run.path / "pid"
-    fake.write_text(f"#!/bin/sh\necho $$ > {began}.new\nmv {began}.new {began}\nexec sleep 60\n")
-    fake.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(fake))
+    began = run.path / "pid"
+    pretend(run, f"echo $$ > {began}.new\nmv {began}.new {began}\nexec sleep 60", monkeypatch)
 
     class EnoughError(Exception):
         pass
@@ -75,15 +68,6 @@ def test_who_waits_for_a_trainer_can_give_it_up_and_leaves_no_process(
         start_trainer(run, waiting=waiting)
     with pytest.raises(ProcessLookupError):
         os.kill(int(began.read_text()), 0)
-
-
-def pretend(run: Run, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have this script in place of the processes of a training."""
-    run.tokens_path.touch()
-    fake = run.path.parent / "python"
-    fake.write_text(f"#!/bin/sh\n{script}\n")
-    fake.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(fake))
 
 
 def test_the_first_rank_is_known_by_its_launcher(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:

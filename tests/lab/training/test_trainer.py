@@ -23,13 +23,12 @@ from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
+from lab.training.command_inbox import StopSignals
 from lab.training.start_trainer import start_trainer
-from lab.training.stop_signals import StopSignals
 from lab.training.trainer import NICENESS, train
 from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.training.compare_runs import assert_same_run
-from tests.lab.training.distributed.ranked_runs import wait_for
-from tests.lab.training.module_forker import ModuleForker
+from tests.lab.training.module_forker import ModuleForker, wait_for
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,19 @@ from textual.pilot import Pilot
 
 from lab.learner.predictions import predictions_path
 from lab.posttraining.posttraining_history import CHOICES, QUESTION
-from lab.posttraining.progress_log import MODELS, Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
+from lab.posttraining.progress_log import (
+    MODELS,
+    Ended,
+    Evaluation,
+    Line,
+    Model,
+    PosttrainSettings,
+    Round,
+    Saved,
+    SftStep,
+    Started,
+)
 from lab.posttraining.question_pairs import PairSource
-from lab.posttraining.settings import PosttrainSettings
 from lab.posttraining.work_folder import WorkFolder
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run

@@ -14,9 +14,8 @@ from lab.runs.weights_file import load_model
 from lab.training.distributed import launcher
 from lab.training.start_trainer import start_trainer
 from tests.fixture_types import TinyRun
-from tests.lab.training.distributed.rank_forker import RankForker
-from tests.lab.training.distributed.ranked_runs import PATIENCE, PLAIN, reached, wait_for
-from tests.lab.training.module_forker import Forked, ModuleForker
+from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, reached
+from tests.lab.training.module_forker import PATIENCE, Forked, ModuleForker, wait_for
 
 
 def test_the_launcher_starts_the_ranks_and_its_death_saves_the_run(tiny_run: TinyRun) -> None:

@@ -12,8 +12,8 @@ from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.runs.weights_file import load_model
 from tests.fixture_types import TinyRun
-from tests.lab.training.distributed.rank_forker import RankForker
-from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, reached, wait_for
+from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, assert_close, reached
+from tests.lab.training.module_forker import wait_for
 
 
 def killed_and_saved(tiny_run: TinyRun, ranks: RankForker, fault: str = "", steps: int = 1_000_000) -> tuple[Run, list[int]]:

@@ -1,4 +1,4 @@
-"""State that a rank receives: one tensor at a time, and of a sharded optimizer's its own part only."""
+"""State of several ranks: what one receives, a sharded optimizer, and a connection that fails."""
 
 import weakref
 from collections.abc import Callable, Iterator
@@ -12,8 +12,12 @@ import torch
 import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from lab.planning.device import training_memory
 from lab.runs.run_folder import Run
 from lab.training.checkpoint import optimizer_tensors
+from lab.training.distributed.rank_environment import RankEnvironment
+from lab.training.distributed.rank_group import broken_connection
+from lab.training.distributed.shared_state import is_sharded
 from lab.training.trainer_state import TrainerState
 from tests.lab.trainee import Trainee
 
@@ -59,8 +63,11 @@ def _rank_1_of_2() -> Iterator[None]:
 @pytest.mark.usefixtures("_rank_1_of_2")
 @pytest.mark.parametrize("sharded", [False, True])
 def test_a_rank_holds_no_second_copy_of_the_state(empty_run: Callable[[], Run], sharded: bool) -> None:
-    from lab.training.distributed.sharded_optimizer import ShardedOptimizer  # it takes a second
-    from lab.training.distributed.shared_state import receive_state, send_state
+    from lab.training.distributed.shared_state import (
+        ShardedOptimizer,  # it takes a second
+        receive_state,
+        send_state,
+    )
 
     run = empty_run()
     first, second = Trainee(run, steps=2), Trainee(run)
@@ -89,7 +96,7 @@ def test_a_sharded_optimizer_tells_when_it_waits_for_the_others(
     empty_run: Callable[[], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the watch of the ranks can end a wait for one that is gone."""
-    from lab.training.distributed.sharded_optimizer import ShardedOptimizer
+    from lab.training.distributed.shared_state import ShardedOptimizer
 
     waits = False
     seen: list[bool] = []
@@ -117,3 +124,26 @@ def test_a_sharded_optimizer_tells_when_it_waits_for_the_others(
     optimizer.gather_tensors()
     assert seen[sent:] == [True]
     assert not waits
+
+
+def test_a_batch_that_can_be_split_is_no_reason_to_shard(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_run(batch=64).config
+    environment = RankEnvironment(0, 2, 0, 2, "127.0.0.1", 29500, False)
+    whole = training_memory(config.model, 1)
+    assert training_memory(config.model, 32) > 4 * whole, "its activations are most of it"
+    for room, expected in ((3 * whole, False), (1 * whole, True)):
+        monkeypatch.setattr("lab.training.distributed.shared_state.memory", lambda room=room: room)
+        assert is_sharded(config, environment, torch.device("cpu")) is expected
+
+
+def test_nccl_s_own_reason_is_told() -> None:
+    error = dist.DistBackendError(
+        "NCCL error in: x.cpp:3356, unhandled cuda error (run with NCCL_DEBUG=INFO for details), NCCL version 2.26.2\n"
+        "ncclUnhandledCudaError: Call to CUDA function failed.\n"
+        "Last error:\n"
+        "Error while creating shared memory segment /dev/shm/nccl-abc (size 9637888)"
+    )
+    assert broken_connection(error) == (
+        "The connection to another rank failed (Error while creating shared memory segment /dev/shm/nccl-abc (size 9637888)), "
+        "and training ended with it."
+    )

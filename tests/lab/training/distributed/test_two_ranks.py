@@ -13,8 +13,8 @@ from models.unembed import finish
 from tests.fixture_types import TinyRun
 from tests.lab.one_step.taken_steps import at_next_batch
 from tests.lab.training.compare_runs import settings_of_a_step
-from tests.lab.training.distributed.rank_forker import RankForker
-from tests.lab.training.distributed.ranked_runs import PLAIN, assert_close, losses, reached, wait_for
+from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, assert_close, losses, reached
+from tests.lab.training.module_forker import wait_for
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import pytest
 
 from lab.posttraining.posttraining_history import PosttrainingHistory
 from lab.posttraining.posttraining_views import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
-from lab.posttraining.progress_log import MODELS, Evaluation, Line, Model, Round, SftStep, Started
+from lab.posttraining.progress_log import MODELS, Evaluation, Line, Model, PosttrainSettings, Round, SftStep, Started
 from lab.posttraining.question_pairs import PairSource
-from lab.posttraining.settings import PosttrainSettings
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence

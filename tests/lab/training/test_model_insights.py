@@ -1,22 +1,35 @@
-"""What is measured inside the model: against numpy, against attention made by hand, and without a trace in training."""
+"""Measurements inside the model: against numpy, a trace and attention made by hand, and without a trace in training."""
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from lab.data.token_file import TokenFile, token_dtype
 from lab.reports.insights import scores_sentence, strongest_head, uniform_score
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import HEAD_SCORES, Insight
-from lab.training.evaluation.model_insights import ModelInsights, head_scores, probe_place, repeats, stripes
-from lab.training.evaluation.update_norms import UpdateNorms, parts_of
+from lab.training.model_insights import (
+    PLACES,
+    ModelInsights,
+    UpdateNorms,
+    head_scores,
+    parts_of,
+    probe_place,
+    repeats,
+    spread_places,
+    stripes,
+)
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optimizers import make_optimizer
+from models.sampling import distribution
+from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 from tests.fixture_types import TinyRun, TrainHere
@@ -215,3 +228,67 @@ def test_words_name_the_strongest_head_and_what_it_does() -> None:
     scores["induction"] = [[0.02, 0.03], [0.0, 0.0]]
     assert scores_sentence(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
     assert strongest_head("previous", [[0.5, 0.5]]).head == 0
+
+
+def test_places_are_the_first_letters_of_even_parts_with_room_before_them() -> None:
+    ids = np.array([1, 1, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0])
+    assert spread_places(ids, 4, 4, {1}) == [5, 6, 9], "parts begin at 4, 6, 8 and 10; the last has no letter"
+    assert spread_places(ids, 4, 1, {1}) == [5]
+    assert spread_places(ids, 12, 4, {1}) == []
+    assert spread_places(np.array([], np.int64), 0, 4, {1}) == []
+
+
+def test_a_place_s_prediction_is_that_of_a_trace(tiny_run: Callable[..., Run]) -> None:
+    run = tiny_run()
+    tokenizer = Tokenizer.load(run.tokenizer_path)
+    model = GPT(run.config.model, seed=1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(4.0)
+    tokens = TokenFile(run.tokens_path, token_dtype(256))
+    found = ModelInsights(run.config, tokens, tokenizer).measure(model, 0, []).places
+    assert len(found) == PLACES
+    validation = tokens[run.config.data.split : run.config.data.tokens].astype(np.int64)
+    given = len(found[0].before)
+    letters = {id for id in set(validation.tolist()) if chr(id).isalpha()}
+    stops = spread_places(validation, given, PLACES, letters)
+    for place, stop in zip(found, stops, strict=True):
+        p = Trace(model, validation[stop - given : stop].tolist())["logits"][-1].double().softmax(-1).numpy()
+        assert place.truth == chr(validation[stop])
+        assert place.truth_probability == pytest.approx(p[validation[stop]], rel=2e-3)
+        assert [value for _, value in place.top] == pytest.approx(np.sort(p)[::-1][:8].tolist(), rel=2e-3)
+    assert len({place.truth_probability for place in found}) > 1
+
+
+class OnApple(Tensor):
+    """A tensor that refuses what torch's MPS refuses."""
+
+    def double(self, *_: Any, **__: Any) -> Tensor:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+
+    def to(self, *arguments: Any, **named: Any) -> Tensor:
+        if torch.float64 in (*arguments, *named.values()):
+            self.double()
+        return super().to(*arguments, **named)
+
+    def cpu(self, *_: Any, **__: Any) -> Tensor:
+        return self.as_subclass(Tensor)
+
+
+def test_what_training_measures_is_widened_on_the_cpu(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run()
+    model = GPT(run.config.model, seed=1)
+    insights = ModelInsights(run.config, TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
+    expected = insights.measure(model, 1, [])
+    unembed = GPT.unembed
+    monkeypatch.setattr(GPT, "unembed", lambda self, x: unembed(self, x).as_subclass(OnApple))
+    found = insights.measure(model, 1, [])
+    assert (found.top, found.places) == (expected.top, expected.places)
+    assert found.top
+    assert found.places
+
+
+def test_sampling_widens_logits_on_the_cpu() -> None:
+    logits = torch.tensor([0.5, -1.0, 2.0])
+    found = distribution(logits.as_subclass(OnApple), SamplingSettings())
+    assert torch.equal(found.after, distribution(logits, SamplingSettings()).after)

@@ -1,17 +1,19 @@
-"""SFT and reinforcement learning on small budgets: the loss falls, rewarded answers become more probable, the penalty holds."""
+"""SFT and reinforcement learning on small budgets, each by itself and the whole of a post-training."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 
 from lab.posttraining.answers import Answerer, masked_loss
-from lab.posttraining.progress_log import Model, Round, SftStep
+from lab.posttraining.posttraining_job import PosttrainingJob
+from lab.posttraining.progress_log import Line, Model, PosttrainSettings, Round, SftStep, Started, rl_lr_for
 from lab.posttraining.question_pairs import PairSource, QuestionPair
-from lab.posttraining.settings import PosttrainSettings, rl_lr_for
 from lab.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from models.gpt import GPT
 from models.sampling import generate
@@ -95,3 +97,38 @@ def test_the_penalty_keeps_the_policy_nearer_to_the_reference(
 def test_the_learning_rate_of_a_wider_model_is_lower() -> None:
     settings = PosttrainSettings(rl_lr=4e-4)
     assert [rl_lr_for(settings, width) for width in (16, 64, 128, 256)] == pytest.approx([4e-4, 4e-4, 2e-4, 1e-4])
+
+
+def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both_and_no_more_questions(
+    home: Path, one_core: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round seems to take a second, the first of them none: after the third there is time for four, after that for three."""
+    drawn: list[QuestionPair] = []
+    draw = PairSource.draw
+
+    def counted(source: PairSource, count: int, hedged: float = 0.0) -> list[QuestionPair]:
+        pairs = draw(source, count, hedged)
+        drawn.extend(pairs)
+        return pairs
+
+    monkeypatch.setattr(PairSource, "draw", counted)
+    monkeypatch.setattr("lab.posttraining.posttraining_job.STORIES", 2)
+    settings = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=2, group=2, seconds=7.0)
+    lines: list[Line] = []
+    rounds: list[Round] = []
+    monkeypatch.setattr(PosttrainingJob, "seconds", property(lambda job: float(len(rounds))))
+
+    def log(line: Line) -> None:
+        lines.append(line)
+        if isinstance(line, Round):
+            rounds.append(line)
+
+    PosttrainingJob(open_run("demo"), home, settings, log).run()
+    assert [line.model for line in rounds] == ["rl"] * 4 + ["rl-free"] * 4
+    tuning = Run(home / "demo-rl-free").config.tuning
+    assert tuning is not None
+    assert tuning.rounds == 4
+    assert len(drawn) == settings.held_out + settings.pairs + 4 * settings.questions
+    asked = [line.question for line in rounds]
+    assert asked[:4] == asked[4:] == [pair.question for pair in drawn[-8::2]], "the same with and without the penalty"
+    assert isinstance(lines[0], Started)

@@ -14,9 +14,9 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import load_model
-from lab.training.evaluation import final_evaluation, text_samples
-from lab.training.evaluation.model_insights import ModelInsights
-from lab.training.evaluation.validation_loss import Evaluator
+from lab.training import evaluation
+from lab.training.evaluation import Evaluator
+from lab.training.model_insights import ModelInsights
 from lab.training.training_loop import Training
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
@@ -157,7 +157,7 @@ def test_an_end_that_is_interrupted_is_evaluated_on_resuming(
         assert (status.phase, status.step, status.final) == ("stopped", 10, None)
     else:
         with monkeypatch.context() as patch:
-            patch.setattr(final_evaluation, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(evaluation, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 train_here(broken)
     assert [line.step for line in broken.metrics().read()] == list(range(11))
@@ -205,6 +205,6 @@ def test_all_that_an_evaluation_measures_is_in_fp32(
 
     note(GPT, "loss")
     note(ModelInsights, "measure")
-    note(text_samples, "generate")
+    note(evaluation, "generate")
     assert train_here(tiny_run(steps=2, eval_every=1)).phase == "finished"
     assert seen == {("step", "high"), ("loss", "highest"), ("measure", "highest"), ("generate", "highest")}

@@ -1,18 +1,26 @@
-"""Validation loss and bits per byte of a model, always on the same tokens."""
+"""Evaluation of a run's model: validation loss and bits per byte, during training and at its end, and samples of text."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 
-from lab.core.errors import free_memory, is_out_of_memory
+from lab.core.errors import UserError, free_memory, is_out_of_memory
 from lab.data.data_order import ValidationWindows, counted_targets
-from lab.data.token_file import Ids, TokenFile, count_bytes
+from lab.data.token_file import Ids, TokenFile, count_bytes, token_lengths
 from lab.data.train_val_split import FINAL_BYTES, Ranges
-from lab.runs.run_schema import DataConfig, RunConfig
+from lab.runs import weights_file
+from lab.runs.run_schema import DataConfig, FinalEvaluation, RunConfig, Sample
+from lab.training.run_logs import finite_or_none
+from lab.training.status_file import StatusBoard
+from lab.training.training_setup import TrainingSetup
 from models.gpt import GPT
+from models.sampling import generate
+from models.sampling_settings import SamplingSettings
+from models.tokenizers.tokenizer import Tokenizer
 
 TOKENS_AT_ONCE = 4096
 """Tokens of one forward pass, about: large enough to keep the cores busy, small enough to take commands in between."""
@@ -96,3 +104,48 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def evaluate_final_weights(setup: TrainingSetup, board: StatusBoard, between: Callable[[], None]) -> None:
+    """Evaluate the last and the best weights and put the results into the status. `between` may raise to break off.
+
+    Everything else is saved by now and stays as it is: being interrupted costs this evaluation alone, made anew on resuming.
+    """
+    run, state = setup.run, setup.state
+    evaluator = Evaluator(run.config, setup.tokens, token_lengths(setup.tokenizer), final=True)
+    share = "all" if evaluator.bytes == run.config.data.val_bytes else "a large sample"
+    board.update(message=f"Training is done; the weights are evaluated on {share} of the validation part.")
+    last = _evaluate(evaluator, setup.trained.model, state.step, between)
+    best: FinalEvaluation | None = last
+    if state.best_step not in (None, state.step):
+        try:
+            model, step = weights_file.load_model(run, "best", str(setup.device))
+        except UserError as error:  # damaged on the disk meanwhile: the last weights are good
+            sys.stderr.write(f"{error}\n")  # trainer.log
+            best = None
+        else:
+            model.set_attention_kernel(state.attention)
+            best = _evaluate(evaluator, model, step, between)
+    board.update(final=last, final_best=best)
+
+
+def _evaluate(evaluator: Evaluator, model: GPT, step: int, between: Callable[[], None]) -> FinalEvaluation:
+    found = evaluator.evaluate(model, between)
+    loss, bits = finite_or_none(found.val_loss, 6), finite_or_none(found.bits_per_byte, 6)
+    return FinalEvaluation(step=step, tokens=evaluator.tokens, bytes=evaluator.bytes, val_loss=loss, bits_per_byte=bits)
+
+
+TEMPERATURE = 0.8
+"""A little below 1, so that samples are in the manner of the text while the model is still poor."""
+
+
+def write_samples(model: GPT, tokenizer: Tokenizer, config: RunConfig, step: int, prompts: tuple[str, ...]) -> Iterator[Sample]:
+    """Generate a text after each prompt. The same weights at the same step give the same texts.
+
+    The model is in training mode again afterwards.
+    """
+    sampling = SamplingSettings(temperature=TEMPERATURE, seed=(config.train.seed * 1_000_003 + step) % 2**64)
+    for prompt in prompts:
+        ids = tokenizer.encode(prompt) or tokenizer.encode("\n")
+        drawn = [token.id for token in generate(model, ids, config.train.sample_tokens, sampling)]
+        yield Sample(step=step, prompt=prompt, text=tokenizer.decode(drawn))
