@@ -3,10 +3,10 @@
 Most are forked from a process that has torch. `stop_posttraining` stops one that is not, for it knows it by its command line.
 """
 
+import inspect
 import os
 import platform
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock, trainer_lock
 from lab.runs.weights_file import load_model
-from tests.lab.training.module_forker import ModuleForker
+from tests.lab.training.module_forker import ModuleForker, wait_for
 
 TINY = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=2, questions=1, group=2)
 LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=400, questions=1, group=2, seconds=1e6)
@@ -37,11 +37,11 @@ def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait_until(follower: PosttrainingFollower, reached: Callable[[PosttrainingFollower], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not reached(follower):
-        assert time.monotonic() < deadline, follower.stage
-        time.sleep(0.05)
+    def read_on() -> bool:
         follower.read()
+        return reached(follower)
+
+    wait_for(read_on, lambda: f"{inspect.getsource(reached)} {follower.stage}")
 
 
 def pid_of(follower: PosttrainingFollower) -> int:

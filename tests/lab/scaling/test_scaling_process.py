@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,22 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.scaling import scaling_process
 from lab.scaling.scaling_experiment import ScalingExperiment, start_scaling
-from lab.scaling.scaling_plan import ModelSize, ScalingPlan
+from lab.scaling.scaling_plan import ScalingPlan
 from lab.scaling.scaling_process import NICENESS
 from lab.scaling.scaling_result import scaling_result
 from lab.scaling.size_curves import CurvesReader
 from lab.training import start_trainer
 from tests.fixture_types import Call
-from tests.lab.training.module_forker import Forker, ModuleForker
-
-TINY = (ModelSize(1, 1, 8), ModelSize(1, 2, 16))
-PATIENCE = 300.0
-"""These processes have the lowest priority: beside other tests they wait for a core."""
+from tests.lab.conftest import TALE
+from tests.lab.scaling.test_scaling_experiment import SHORT, TINY
+from tests.lab.training.module_forker import PATIENCE, Forker, ModuleForker, wait_for
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> ScalingPlan:
     """Two tiny sizes that train for a second each."""
-    text = tmp_path / "tale.txt"
-    text.write_text(
-        "".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "old", "wet") for colour in "abcdefgh") * 20
-    )
-    return ScalingPlan(text=str(text), minutes=1 / 60, sizes=TINY, context=16, vocab=300, batch=4)
+    (tmp_path / "tale.txt").write_text(TALE * 20)
+    return msgspec.structs.replace(SHORT, text=str(tmp_path / "tale.txt"))
 
 
 @pytest.fixture
@@ -80,13 +74,6 @@ def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan, seconds: flo
     (experiment.home / STEP_TIMES).write_bytes(msgspec.json.encode(times))
 
 
-def wait(until: Callable[[], object], what: str) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not until():
-        assert time.monotonic() < give_up, f"{what} did not happen"
-        time.sleep(0.05)
-
-
 def trainer_of(run: Run) -> psutil.Process:
     return psutil.Process(run.status().pid)
 
@@ -103,18 +90,18 @@ def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(
 
     first = Run(experiment.home / "tiny-1")
     # A busy machine's first step may take the whole second that there is to train.
-    wait(lambda: first.path.exists() and first.status().phase == "training", "training")
+    wait_for(lambda: first.path.exists() and first.status().phase == "training")
     assert psutil.Process(pid).nice() == NICENESS
     assert trainer_of(first).nice() == NICENESS, "at the lowest priority of the lab"
     for process in (psutil.Process(pid), trainer_of(first)):
         process.kill()
-    wait(lambda: not experiment.is_running() and first.phase() == "interrupted", "the kill")
+    wait_for(lambda: not experiment.is_running() and first.phase() == "interrupted")
     progress = experiment.progress()
     assert (progress.phase, progress.sizes[1].phase) == ("stopped", "waiting")
     assert "was killed" in progress.problem
 
     start_scaling(experiment)
-    wait(lambda: not experiment.is_running(), "the end")
+    wait_for(lambda: not experiment.is_running())
     progress = experiment.progress()
     assert (progress.phase, progress.problem, progress.done) == ("finished", "", 1.0)
     result = scaling_result(CurvesReader(experiment).read(), len(TINY))
@@ -134,10 +121,10 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     time_no_steps(experiment, plan)
     start_scaling(experiment, msgspec.structs.replace(plan, minutes=10))
     first = Run(home / "tiny-1")
-    wait(lambda: first.path.exists() and first.status().step > 0, "training")
+    wait_for(lambda: first.path.exists() and first.status().step > 0)
     trainer, process = trainer_of(first), psutil.Process(experiment.status().pid)
     process.kill()
-    wait(lambda: not experiment.is_running(), "the kill")
+    wait_for(lambda: not experiment.is_running())
     start_scaling(experiment)
     assert experiment.is_running()
     assert trainer_of(first) == trainer, "it takes over the trainer that still works"
@@ -145,14 +132,14 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     assert (experiment.is_running(), first.phase(), experiment.progress().problem) == (False, "stopped", "")
     step = first.status().step
     assert llmlab("scaling", "--name", "tiny", "--detach").code == 0
-    wait(lambda: first.status().step > step, "resuming")
+    wait_for(lambda: first.status().step > step)
     first.send_command("stop")
-    wait(lambda: not experiment.is_running(), "the end of the process")
+    wait_for(lambda: not experiment.is_running())
     assert "tiny-1 was stopped" in experiment.progress().problem
     assert llmlab("scaling", "--name", "tiny", "--detach").code == 0
-    wait(lambda: first.phase() == "training", "resuming")
+    wait_for(lambda: first.phase() == "training")
     psutil.Process(experiment.status().pid).kill()
-    wait(lambda: not experiment.is_running(), "the kill")
+    wait_for(lambda: not experiment.is_running())
     assert "is stopped and saved" in llmlab("scaling", "--name", "tiny", "--stop").out
     assert first.phase() == "stopped", "its trainer, which outlives the process, is stopped too"
     llmlab("scaling", "other.txt", "--name", "tiny").assert_mistake("other.txt")
@@ -182,9 +169,9 @@ def test_a_signal_stops_it_while_it_prepares(experiment: ScalingExperiment, plan
     plan = msgspec.structs.replace(plan, text="stories:60MB", vocab=2000)
     time_no_steps(experiment, plan)
     start_scaling(experiment, plan)
-    wait(lambda: "timing" not in (experiment.status().doing or "timing"), "preparing")
+    wait_for(lambda: "timing" not in (experiment.status().doing or "timing"))
     os.kill(experiment.status().pid, signal.SIGTERM)
-    wait(lambda: not experiment.is_running(), "the end")
+    wait_for(lambda: not experiment.is_running())
     status = experiment.status()
     assert (status.ended, status.problem, status.doing) == (True, "", "")
     assert not (experiment.home / "tiny-1").exists()
@@ -220,7 +207,7 @@ def test_a_run_that_is_not_the_plan_s_is_not_trained(experiment: ScalingExperime
     experiment.create(plan)
     empty_run("tiny-1")
     start_scaling(experiment)
-    wait(lambda: not experiment.is_running(), "the end")
+    wait_for(lambda: not experiment.is_running())
     assert "not the run of this experiment" in experiment.progress().problem
 
 
@@ -230,9 +217,9 @@ def test_a_run_that_was_deleted_is_told_as_that(
     time_no_steps(experiment, plan, seconds=0.5)
     start_scaling(experiment, msgspec.structs.replace(plan, minutes=10))
     first = Run(experiment.home / "tiny-1")
-    wait(lambda: first.path.exists() and first.status().step > 0, "training")
+    wait_for(lambda: first.path.exists() and first.status().step > 0)
     trainer = trainer_of(first)
     first.path.rename(first.path.with_name(".gone"))
-    wait(lambda: not experiment.is_running(), "the end of the process")
+    wait_for(lambda: not experiment.is_running())
     assert experiment.progress().problem.startswith("tiny-1 was deleted; ")
-    wait(lambda: not trainer.is_running(), "the end of its trainer, which has nowhere to write")
+    wait_for(lambda: not trainer.is_running())

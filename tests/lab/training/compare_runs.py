@@ -1,8 +1,9 @@
 """Comparison of two runs: numbers of their metrics that no clock changes, and weights, bit for bit; the settings that they follow
-from."""
+from; and a machine that is short of memory."""
 
 from typing import Literal, get_args, get_origin
 
+import pytest
 import torch
 
 from lab.core.limits import LIMITS
@@ -10,6 +11,7 @@ from lab.planning.settings_table import TYPES
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TrainConfig
 from lab.runs.weights_file import load_model
+from models.gpt import GPT
 
 
 def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
@@ -46,3 +48,18 @@ def settings_of_a_step() -> dict[str, object]:
         others = choices or ((2 * usual,) if isinstance(usual, int) else (10 * usual, 0.3))
         found[name] = next(other for other in others if other != usual and (choices or not LIMITS[name].problem(other)))
     return dict(sorted(found.items()))
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[int]:
+    """Has the model fail in training with more than so many windows at once. Gives the sizes it was asked for."""
+    loss, sizes = GPT.loss, list[int]()
+
+    def limited(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            sizes.append(len(ids))
+            if len(ids) > most:
+                raise error
+        return loss(self, ids, targets)
+
+    monkeypatch.setattr(GPT, "loss", limited)
+    return sizes

@@ -15,6 +15,7 @@ round.
 
 import argparse
 import contextlib
+import functools
 import os
 import random
 import shlex
@@ -24,27 +25,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import torch
 
 import lab.training.training_loop  # noqa: F401  forked trainers have it already
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.planning.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.weights_file import load_model
 from lab.training import trainer
-from tests.lab.training.module_forker import Forked, Forker
+from tests.lab.conftest import make_shared_run, train_in_process
+from tests.lab.training.compare_runs import assert_same_run, weights
+from tests.lab.training.module_forker import Forked, Forker, wait_for
 
-TEXT = "".join(
-    f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
-)
-PATIENCE = 240.0
 WAYS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 TMUX_EVERY = 10
 
@@ -57,11 +52,12 @@ def start(run: Run) -> Forked:
 
 def wait_for_training(run: Run, process: Forked) -> None:
     """Returns when the process has reached the training loop."""
-    give_up = time.monotonic() + PATIENCE
-    while not (run.status().pid == process.pid and run.status().phase == "training"):
+
+    def trains() -> bool:
         assert process.poll() is None, run.log_path.read_text()
-        assert time.monotonic() < give_up, "the trainer does not come to training"
-        time.sleep(0.01)
+        return run.status().pid == process.pid and run.status().phase == "training"
+
+    wait_for(trains)
 
 
 def live_and_die(run: Run, chance: random.Random, by: signal.Signals) -> None:
@@ -93,21 +89,14 @@ def lose_the_terminal(run: Run, chance: random.Random) -> None:
     before = run.status().pid
     subprocess.run(["tmux", "-L", server, "-f", "/dev/null", "new-session", "-d", command], check=True, env=environment)
     try:
-        wait_until(lambda: run.status().pid != before and run.phase() == "training", "no trainer was started in tmux")
+        wait_for(lambda: run.status().pid != before and run.phase() == "training")
         time.sleep(chance.uniform(0.0, 0.3))
     finally:
         subprocess.run(["tmux", "-L", server, "kill-server"], check=True)
     step = run.status().step
-    wait_until(lambda: run.status().step > step, "the trainer did not outlive tmux")
+    wait_for(lambda: run.status().step > step)
     os.kill(run.status().pid, signal.SIGKILL)
-    wait_until(lambda: not trainer_lock_is_held(run.lock_path), "the trainer does not die")
-
-
-def wait_until(what: Callable[[], bool], otherwise: str) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < give_up, otherwise
-        time.sleep(0.01)
+    wait_for(lambda: not trainer_lock_is_held(run.lock_path))
 
 
 def saved_step(run: Run) -> int:
@@ -134,48 +123,12 @@ def stop(run: Run, after: int) -> int:
     """Trains beyond step `after`, and by one step at least, and ends by SIGTERM; the step it stands at then."""
     process = start(run)
     wait_for_training(run, process)
-    give_up = time.monotonic() + PATIENCE
-    while run.status().step <= max(after, 0):
-        assert time.monotonic() < give_up, "the trainer takes no step"
-        time.sleep(0.02)
+    wait_for(lambda: run.status().step > max(after, 0))
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait() == 0, run.log_path.read_text()
     status = run.status()
     assert status.phase == "stopped", status
     return status.step
-
-
-def facts(run: Run, step: int) -> tuple[list[object], list[object]]:
-    """The run's metrics up to a step, without what depends on the clock, and its samples."""
-    metrics = [metric for metric in run.metrics().read() if metric.step <= step]
-    timeless = [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
-    return list(timeless), [sample for sample in run.samples() if sample.step <= step]
-
-
-def train_straight(run: Run, until: int) -> None:
-    """Trains in this process, with nobody disturbing it, and stops at a step."""
-    from lab.runs.run_schema import Status
-    from lab.training.command_inbox import StopSignals
-    from lab.training.status_file import StatusBoard
-    from lab.training.training_loop import Training
-
-    signals = StopSignals()
-    training = Training(run, StatusBoard(run.status_path, Status(phase="starting")), signals)
-    take_step = training._take_step
-
-    def step_and_look() -> None:
-        take_step()
-        if training.state.step >= until:
-            signals.caught = "SIGTERM"
-
-    training._take_step = step_and_look  # type: ignore[method-assign]
-    training.train()
-
-
-def begin_alike(run: Run, base: Run) -> bool:
-    """True if the run's weights before its first step are the best ones of its base."""
-    one, other = load_model(run, "0")[0].state_dict(), load_model(base)[0].state_dict()
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -190,19 +143,14 @@ def main(arguments: list[str] | None = None) -> int:
     chance = random.Random(seed)
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory(prefix="llmlab-kills-") as folder:
-        text = Path(folder) / "tale.txt"
-        text.write_text(TEXT)
-        request = RunRequest(
-            text=str(text), preset="nano", tokenizer="bytes", layers=1, width=16, context=16, dropout=0.1, batch=4, threads=1,
-            steps=1_000_000, eval_every=50, sample_tokens=4, device="cpu", home=Path(folder) / "runs",
-        )  # fmt: skip
+        make = functools.partial(make_shared_run, Path(folder), steps=1_000_000, eval_every=50)
         if asked.fine_tune:
-            base = prepare_run(request)
-            train_straight(base, 60)
-            request = msgspec.structs.replace(request, start=base.name)
-        killed, straight = prepare_run(request), prepare_run(request)
+            base = make()
+            train_in_process(base, until=60)
+            make = functools.partial(make, start=base.name)
+        killed, straight = make(), make()
         if asked.fine_tune:
-            assert begin_alike(killed, base)
+            assert all(torch.equal(weight, weights(base, "best")[name]) for name, weight in weights(killed, "0").items())
             shutil.rmtree(base.path)
         saved = -1
         for number in range(1, asked.rounds + 1):
@@ -223,12 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
         check_lines(killed, end)
         assert killed.metrics_path.read_bytes().endswith(b"\n")
         assert not list(killed.path.glob(".*.tmp")), "temporary files are left"
-        train_straight(straight, end)
-        one, other = load_model(killed, "last")[0].state_dict(), load_model(straight, "last")[0].state_dict()
-        assert all(torch.equal(one[name], other[name]) for name in one), (
-            "the weights differ from those of a run that was not killed"
-        )
-        assert facts(killed, end) == facts(straight, end), "the metrics differ from those of a run that was not killed"
+        train_in_process(straight, until=end)
+        assert_same_run(killed, straight)
+        assert killed.samples() == straight.samples()
     print(f"{asked.rounds} ends: nothing saved was lost, and the weights after {end} steps are those of a run that nobody ended.")
     return 0
 

@@ -28,11 +28,11 @@ PATIENCE = 240.0
 """Processes of low priority wait for a core beside other tests."""
 
 
-def wait_for(what: Callable[[], object]) -> None:
-    """Wait until it is true."""
+def wait_for(what: Callable[[], object], seen: Callable[[], object] = lambda: "") -> None:
+    """Wait until it is true. `seen` tells what there was instead."""
     give_up = time.monotonic() + PATIENCE
     while not what():
-        assert time.monotonic() < give_up, f"waited in vain: {inspect.getsource(what).strip()}"
+        assert time.monotonic() < give_up, f"waited in vain: {inspect.getsource(what).strip()} {seen()}"
         time.sleep(POLL_SECONDS)
 
 

@@ -20,10 +20,9 @@ from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.status_file import StatusBoard
 from lab.training.training_loop import Training
 from lab.training.training_setup import set_up_training
-from models.gpt import GPT
 from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import make_shared_run, train_in_process
-from tests.lab.training.compare_runs import assert_equal_weights
+from tests.lab.training.compare_runs import assert_equal_weights, short_of_memory
 from tests.lab.training.module_forker import ModuleForker
 
 
@@ -48,21 +47,6 @@ def test_a_step_in_parts_is_the_step(optimizer: str, tiny_run: TinyRun, train_he
 def test_more_parts_than_windows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="A batch of 4 windows cannot be computed in 5 parts"):
         check_request(RunRequest(text="stories", batch=4, accumulate=5, home=tmp_path))
-
-
-def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[int]:
-    """Has the model fail in training with more than so many windows at once. Gives the sizes it was asked for."""
-    loss, sizes = GPT.loss, list[int]()
-
-    def limited(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        if self.training:
-            sizes.append(len(ids))
-            if len(ids) > most:
-                raise error
-        return loss(self, ids, targets)
-
-    monkeypatch.setattr(GPT, "loss", limited)
-    return sizes
 
 
 REFUSALS = [

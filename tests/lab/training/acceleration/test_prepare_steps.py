@@ -23,9 +23,9 @@ from lab.training.acceleration.prepare_steps import (
     try_windows,
 )
 from models.config import PRESETS
-from models.gpt import GPT
 from models.parameter_count import flops_per_token
 from screens.train.run_header import computed_in_words
+from tests.lab.training.compare_runs import short_of_memory
 
 pytestmark = pytest.mark.usefixtures("one_core")
 GB = 1 << 30
@@ -62,21 +62,6 @@ def test_a_margin_and_what_later_steps_hold_must_fit_too() -> None:
     assert not MemoryUse(peak=11 * GB, reserved=12 * GB, free=0).has_room(0), "others hold the rest of the card"
 
 
-def refusing(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
-    """An allocator that has no room for more than so many windows at once in training. Gives the sizes it was asked for."""
-    loss, sizes = GPT.loss, list[int]()
-
-    def limited(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        if self.training:
-            sizes.append(len(ids))
-            if len(ids) > most:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-        return loss(self, ids, targets)
-
-    monkeypatch.setattr(GPT, "loss", limited)
-    return sizes
-
-
 def test_a_run_is_computed_in_what_fits_and_resumes_so(
     tiny_run: Callable[..., Run], train_here: Callable[..., Status], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +78,7 @@ def test_a_run_is_computed_in_what_fits_and_resumes_so(
     settings = {"batch": 7, "steps": 3, "eval_every": 100, "dropout": 0.0, "precision": "fp32"}
     asked, run = tiny_run(**settings, accumulate=4), tiny_run(**settings)
     train_here(asked)
-    sizes = refusing(monkeypatch, 3)
+    sizes = short_of_memory(monkeypatch, 3, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."))
     assert train_here(run, until=1).phase == "stopped"
     assert sizes == [1, 2, 4, 2, 2, 2, 1]
     sizes.clear()
