@@ -160,7 +160,8 @@ def sft_view(history: PosttrainingHistory) -> View:
     if base is not None and tuned is not None:
         answers = f"Loss on held-out answers: {fixed(base.answer_loss, 2)} before, {fixed(tuned.answer_loss, 2)} after."
         stories = f"Loss on ordinary stories: {fixed(base.story_loss, 3)} before, {fixed(tuned.story_loss, 3)} after"
-        sentence = f"{answers} {stories}{_forgotten(tuned.story_loss - base.story_loss)}."
+        forgotten = ": it has forgotten some of what it could" if tuned.story_loss - base.story_loss >= FORGOTTEN else ""
+        sentence = f"{answers} {stories}{forgotten}."
     parts = _parts(history.sft)
     losses = [fmean(step.loss for step in part) for part in parts]
     top = max(losses)
@@ -169,10 +170,6 @@ def sft_view(history: PosttrainingHistory) -> View:
         for part, loss in zip(parts, losses, strict=True)
     ]
     return View("sft", title, sentence, [Table([Column("steps"), Column("mean loss (nats)", "left")], rows)])
-
-
-def _forgotten(change: float) -> str:
-    return ": it has forgotten some of what it could" if change >= FORGOTTEN else ""
 
 
 def rounds_view(history: PosttrainingHistory) -> View:

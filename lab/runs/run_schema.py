@@ -384,11 +384,9 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
         heads = {tuple(map(len, meter)) for meter in (self.previous, self.duplicate, self.induction)}
         if self.repeated and (len(heads) != 1 or not _is_table(next(iter(heads)))):
             raise ValueError("the head scores must have one number for each head of each layer")
-        if self.pattern and not (_is_table(tuple(map(len, self.pattern))) and self._pattern_fits_probe()):
+        rows = [len(row) for layer in self.pattern for row in layer]
+        if self.pattern and not (_is_table(tuple(map(len, self.pattern))) and set(rows) == {len(self.probe)}):
             raise ValueError("the pattern must have one number for each head of each layer and token of the probe")
-
-    def _pattern_fits_probe(self) -> bool:
-        return all(len(row) == len(self.probe) for layer in self.pattern for row in layer)
 
 
 def _is_table(widths: tuple[int, ...]) -> bool:

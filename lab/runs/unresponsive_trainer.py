@@ -47,8 +47,9 @@ def listening_in_words(run: Run) -> str:
 def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
     """The reason for an interrupted or not answering run, in one sentence; empty for all others."""
     if phase == "not answering":
+        silent = duration(max(0.0, time.time() - status.heartbeat))
         return (
-            f"The trainer, process {status.pid}, has not responded for {_silent_for(status)}: it may be halted "
+            f"The trainer, process {status.pid}, has not responded for {silent}: it may be halted "
             f"(`kill -CONT {status.pid}` resumes it) or waiting for a disk."
         )
     if phase != "interrupted":
@@ -61,10 +62,6 @@ def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
         return f"{died}: {visible(str(run.path))} is not writable now, so it could not save."
     said = _last_log_line(run, status)
     return f"{died}; its last output: {said}" if said else f"{died}."
-
-
-def _silent_for(status: Status) -> str:
-    return duration(max(0.0, time.time() - status.heartbeat))
 
 
 def _last_log_line(run: Run, status: Status) -> str:

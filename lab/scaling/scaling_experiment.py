@@ -210,10 +210,6 @@ class ScalingExperiment:
             return read_json(self.status_path, ScalingStatus, LARGEST_STATUS)
         return ScalingStatus(ended=True)
 
-    def write_status(self, status: ScalingStatus) -> None:
-        """Replace status.json. Raises OSError as the system says."""
-        write_atomic(self.status_path, msgspec.json.encode(status) + b"\n")
-
     def progress(self) -> ScalingProgress:
         """Its state now. Raises: UserError, as `plan`."""
         if not self.exists():
@@ -223,31 +219,22 @@ class ScalingExperiment:
         named = zip(self.run_names(plan), self.runs(plan), strict=True)
         sizes = tuple(_size_progress(name, number, run) for number, (name, run) in enumerate(named, 1))
         status = self.status()
-        if all(size.phase == "finished" for size in sizes):
-            return ScalingProgress("finished", sizes, status, "")
-        if running:
-            return ScalingProgress("running", sizes, status, "")
-        problem = status.problem or (
-            "" if status.ended else "Its process was killed; when it is resumed, it goes on where it was."
-        )
-        return ScalingProgress("stopped", sizes, status, problem)
+        phase: Phase = "finished" if all(size.phase == "finished" for size in sizes) else "running" if running else "stopped"
+        killed = "" if status.ended else "Its process was killed; when it is resumed, it goes on where it was."
+        return ScalingProgress(phase, sizes, status, status.problem or killed if phase == "stopped" else "")
 
-    def send_stop(self) -> None:
-        """Ask its process to stop the run in training, which saves it, and to end. Raises UserError if that cannot be written."""
+    def stop(self) -> None:
+        """Have its process stop the run in training, which saves it, and wait for its end. Nothing happens where it does not run.
+
+        Raises:
+            UserError: if the command cannot be written, or the process has not ended after `STOP_SECONDS`.
+        """
+        if not self.is_running():
+            return
         try:
             trainer_commands.send(self.control_path, "stop")
         except OSError as error:
             raise os_error_in_words(error, f"stop {self.name}") from error
-
-    def stop(self) -> None:
-        """Stop it, and wait until its process has ended. Nothing happens where it does not run.
-
-        Raises:
-            UserError: if the process has not ended after `STOP_SECONDS`.
-        """
-        if not self.is_running():
-            return
-        self.send_stop()
         give_up = time.monotonic() + STOP_SECONDS
         while self.is_running():
             if time.monotonic() > give_up:

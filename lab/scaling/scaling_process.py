@@ -13,7 +13,7 @@ from pathlib import Path
 import filelock
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words
+from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.detached_process import lower_priority
 from lab.core.errors import UserError, name_error
 from lab.planning.preparation.prepare_text import PrepareProgress
@@ -60,7 +60,7 @@ class ScalingProcess:
         if set(changes) != {"done"} or now - self._written > SECONDS_BETWEEN_WRITES:
             self._written = now
             try:
-                self._experiment.write_status(self._status)
+                write_atomic(self._experiment.status_path, msgspec.json.encode(self._status) + b"\n")
             except OSError as error:
                 raise os_error_in_words(error, f"write {self._experiment.status_path}") from error
 
@@ -81,16 +81,17 @@ class ScalingProcess:
     def _prepared(self, name: str, progress: PrepareProgress) -> None:
         self._inbox.poll()
         words = f"{name}: {progress.words}"
-        if words == self._status.doing:
-            self.tell(done=progress.fraction)
-        else:
-            self.tell(doing=words, done=progress.fraction)
+        self.tell(**({} if words == self._status.doing else {"doing": words}), done=progress.fraction)
 
     def _train(self, run: Run) -> None:
         """Train a run to its end, from its last checkpoint if it has begun."""
         started_at: int | None = None
         while True:
-            self._poll(run)
+            try:
+                self._inbox.poll()
+            except StopRequestedError:
+                stop_run(run)
+                raise
             if not is_run(run.path):
                 raise UserError(f"{run.name} was deleted; when the experiment is resumed, it is trained anew.")
             phase = run.phase()
@@ -108,13 +109,6 @@ class ScalingProcess:
                 raise UserError(f"The trainer of {run.name} died twice at step {step}; its log is {run.log_path}.")
             started_at = step
             start_trainer(run)
-
-    def _poll(self, run: Run) -> None:
-        try:
-            self._inbox.poll()
-        except StopRequestedError:
-            stop_run(run)
-            raise
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -146,7 +140,7 @@ def _work(experiment: ScalingExperiment, signals: StopSignals) -> int:
     try:
         process.train_all()
     except StopRequestedError:
-        problem = ""
+        pass
     except UserError as error:
         problem = str(error)
     except Exception as error:

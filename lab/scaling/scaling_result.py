@@ -167,12 +167,7 @@ def scaling_result(curves: Sequence[SizeCurve], sizes: int) -> ScalingResult:
 
 def parameters_law(points: Sequence[Point], floor: float) -> FittedLaw:
     """The law through (parameters, loss) of all sizes; it is tested on the largest, with the law through the others."""
-    if len(points) < FEWEST_SIZES:
-        return FittedLaw(tuple(points), None, None)
-    held_out = None
-    if (without := fit_power_law(points[:-1], floor)) is not None and points[-1][1] > floor:
-        held_out = HeldOut(*points[-1], without.loss(points[-1][0]), floor)
-    return FittedLaw(tuple(points), fit_power_law(points, floor), held_out)
+    return _fitted_law(points, points[:-1], FEWEST_SIZES, floor)
 
 
 def compute_law(curves: Sequence[SizeCurve], floor: float) -> FittedLaw:
@@ -182,12 +177,16 @@ def compute_law(curves: Sequence[SizeCurve], floor: float) -> FittedLaw:
     """
     points = frontier(curves)
     points = [point for point in points if point[0] >= points[-1][0] / FITTED_RANGE]
-    if len(points) < FEWEST_OF_FRONTIER:
-        return FittedLaw(tuple(points), None, None)
-    held_out = None
     first = [point for point in points if point[0] <= TEST_SHARE * points[-1][0]]
-    if len(first) >= FEWEST_OF_FRONTIER and (without := fit_power_law(first, floor)) is not None and points[-1][1] > floor:
-        held_out = HeldOut(*points[-1], without.loss(points[-1][0]), floor)
+    return _fitted_law(points, first if len(first) >= FEWEST_OF_FRONTIER else [], FEWEST_OF_FRONTIER, floor)
+
+
+def _fitted_law(points: Sequence[Point], first: Sequence[Point], fewest: int, floor: float) -> FittedLaw:
+    """The law through all points, unless they are too few, tested on the last one with the law through the first ones."""
+    if len(points) < fewest:
+        return FittedLaw(tuple(points), None, None)
+    (x, loss), without = points[-1], fit_power_law(first, floor)
+    held_out = HeldOut(x, loss, without.loss(x), floor) if without is not None and loss > floor else None
     return FittedLaw(tuple(points), fit_power_law(points, floor), held_out)
 
 

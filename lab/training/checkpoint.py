@@ -56,9 +56,9 @@ class LoadedCheckpoint(msgspec.Struct):
     """Trainer state of a checkpoint that was put into model and optimizer."""
 
     state: TrainerState
-    note: str = ""
+    note: str
     """A sentence if the newest checkpoint could not be used."""
-    rollback_tensors: dict[str, Tensor] = {}
+    rollback_tensors: dict[str, Tensor]
     """Tensors of the rollback state that the file held beside the present one."""
 
 
@@ -121,14 +121,11 @@ def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> LoadedC
             reasons.append(f"{path.name} {error.reason}")
             continue
         load_tensors(run, path, model, optimizer, tensors)
-        if path is last or not os.path.lexists(last):
-            return LoadedCheckpoint(state, rollback_tensors=tensors_under(ROLLBACK_PREFIX, tensors))
-        os.replace(last, run.path / "damaged.safetensors")
-        return LoadedCheckpoint(
-            state,
-            f"last.safetensors is damaged, so training resumed from the checkpoint before it, of step {state.step}.",
-            tensors_under(ROLLBACK_PREFIX, tensors),
-        )
+        note = ""
+        if path is previous and os.path.lexists(last):
+            os.replace(last, run.path / "damaged.safetensors")
+            note = f"last.safetensors is damaged, so training resumed from the checkpoint before it, of step {state.step}."
+        return LoadedCheckpoint(state, note, tensors_under(ROLLBACK_PREFIX, tensors))
     if reasons:
         raise UserError(
             f"{run.name} cannot be resumed: {' and '.join(reasons)}; start a new run, or put a good copy into {run.path}."

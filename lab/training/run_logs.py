@@ -14,22 +14,30 @@ from lab.training.status_file import StatusBoard
 from lab.training.trainer_state import TrainerState
 
 RETRY_SECONDS = 5.0
-"""Interval between retries."""
+"""Interval between tries to write while the disk is full."""
 
 
-class DiskFullRetry:
-    """Retry of writes: training is paused until there is room for them."""
+class RunLogs:
+    """Writers of the run's logs. While the disk is full they wait, as if training were paused."""
 
-    def __init__(self, board: StatusBoard, clock: Clock, inbox: CommandInbox) -> None:
-        self._board = board
-        self._clock = clock
-        self._inbox = inbox
+    def __init__(
+        self, run: Run, state: TrainerState, clock: Clock, board: StatusBoard, inbox: CommandInbox, saved_step: int | None
+    ) -> None:
+        """Open the logs. Those of a run that is resumed must have been truncated."""
+        self.saved_step = saved_step
+        """Step of the last checkpoint on disk, which the message about a full disk names."""
+        self._state = state
+        self._clock, self._board, self._inbox = clock, board, inbox
+        self._metrics = LineWriter(run.metrics_path)
+        self._samples = LineWriter(run.samples_path)
+        self._insights = LineWriter(run.insights_path)
+        self._events = LineWriter(run.events_path)
+        to_tensorboard = run.config.train.log_to == "tensorboard"
+        self._tensorboard = TensorBoardLog(run.path / "tensorboard", saved_step) if to_tensorboard else None
 
-    def run(self, what: str, action: Callable[[], None], last_saved: str) -> str:
-        """Run `action`, which writes, until the disk has room for it: again every `RETRY_SECONDS`, and at the command to resume.
-
-        `what` and `last_saved` complete the message that the status shows meanwhile. Returns that message, or "" if there was
-        room at once.
+    def write(self, what: str, action: Callable[[], None]) -> None:
+        """Run `action`, which writes `what`, until the disk has room for it: again every `RETRY_SECONDS`, and at the command to
+        resume. Log the pause if there was one.
 
         Raises:
             UserError: if writing fails for another reason.
@@ -46,7 +54,7 @@ class DiskFullRetry:
                 if not is_disk_full(error):
                     raise os_error_in_words(error, what) from error
             stopping = bool(self._inbox.stop_requested_by)
-            waited = f"Paused because the disk is full: there is no room to {what}. {last_saved}"
+            waited = f"Paused because the disk is full: there is no room to {what}. {self.last_saved()}"
             waited += " It stops as soon as there is room." if stopping else ""
             self._clock.stop()
             self._board.update("paused", message=waited, no_room=True, stopping=stopping)
@@ -55,30 +63,7 @@ class DiskFullRetry:
             if was_running:
                 self._clock.start()
             self._board.update(phase, message=message, no_room=False, stopping=False)
-        return waited
-
-
-class RunLogs:
-    """Writers of the run's logs. While the disk is full they wait, as if training were paused."""
-
-    def __init__(self, run: Run, state: TrainerState, clock: Clock, retry: DiskFullRetry, saved_step: int | None) -> None:
-        """Open the logs. Those of a run that is resumed must have been truncated."""
-        self.saved_step = saved_step
-        """Step of the last checkpoint on disk, which the message about a full disk names."""
-        self._state = state
-        self._clock = clock
-        self._retry = retry
-        self._metrics = LineWriter(run.metrics_path)
-        self._samples = LineWriter(run.samples_path)
-        self._insights = LineWriter(run.insights_path)
-        self._events = LineWriter(run.events_path)
-        to_tensorboard = run.config.train.log_to == "tensorboard"
-        self._tensorboard = TensorBoardLog(run.path / "tensorboard", saved_step) if to_tensorboard else None
-
-    def write(self, what: str, action: Callable[[], None]) -> None:
-        """Run `action`, which writes `what`, and log the pause if it had to wait for room."""
-        if message := self._retry.run(what, action, self.last_saved()):
-            self.event("pause", message)
+            self.event("pause", waited)
             self.event("resume")
 
     def metric(self, metric: Metric) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Callable
 
 from lab.core.atomic_io import os_error_in_words
@@ -125,3 +126,9 @@ def already_training(name: str, status: Status) -> str:
 
 def finished_in_words(run: Run) -> str:
     return f"{run.name} has finished its {run.status().step} steps; to train longer, start a new run with more steps."
+
+
+def log(sentence: str) -> None:
+    """Write a line to trainer.log, which a trainer's standard error is redirected to."""
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()

@@ -35,7 +35,7 @@ from lab.runs.run_schema import Status
 from lab.runs.unresponsive_trainer import heard_elsewhere, may_train_elsewhere
 from lab.training.command_inbox import StopSignals
 from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
-from lab.training.start_trainer import already_training, finished_in_words, refuse_finished
+from lab.training.start_trainer import already_training, finished_in_words, log, refuse_finished
 from lab.training.status_file import StatusBoard
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ def main(arguments: list[str] | None = None) -> int:
         if environment is not None:
             os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in a sentence, not as a C++ trace
         if environment is not None and environment.rank > 0:
-            return train_other_rank(run, environment, signals)
+            lower_priority_on_cpu(run)
+            from lab.training.distributed.other_rank import train_with_rank_0
+
+            return train_with_rank_0(run, environment, signals)
         lock = acquire_run(run)
     except UserError as error:
         log(str(error))
@@ -132,14 +135,6 @@ def refuse(sentence: str, environment: RankEnvironment | None, signals: StopSign
             return 2
     log(sentence)
     return 2
-
-
-def train_other_rank(run: Run, environment: RankEnvironment, signals: StopSignals) -> int:
-    """Compute what rank 0 says; returns the exit code."""
-    lower_priority_on_cpu(run)
-    from lab.training.distributed.other_rank import train_with_rank_0
-
-    return train_with_rank_0(run, environment, signals)
 
 
 def acquire_run(run: Run) -> filelock.BaseFileLock:
@@ -262,12 +257,6 @@ def tell(sentence: str) -> None:
     """Say it to the user of torchrun; `llmlab` tells of the ranks that it has started itself."""
     if "RANK" in os.environ and OWN_LAUNCHER not in os.environ:
         log(sentence)
-
-
-def log(sentence: str) -> None:
-    """Write a line to trainer.log, which standard error is redirected to."""
-    sys.stderr.write(sentence + "\n")
-    sys.stderr.flush()
 
 
 def end_at_once(code: int) -> None:

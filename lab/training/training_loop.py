@@ -33,7 +33,7 @@ from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.model_insights import ModelInsights, UpdateNorms
 from lab.training.rollback import Rollback
 from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due, is_stopped_early
-from lab.training.run_logs import DiskFullRetry, RunLogs, finite_or_none, truncate_logs
+from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.spike_detector import uniform_loss_of
 from lab.training.status_file import StatusBoard
 from lab.training.training_setup import ComputeSetup, out_of_memory_message, set_up_training
@@ -88,8 +88,7 @@ class Training:
         saved_step = self.state.step if self.setup.loaded else None
         self.inbox = CommandInbox(self.run.control_path, signals)
         truncate_logs(self.run, -1 if saved_step is None else saved_step)
-        retry = DiskFullRetry(self.board, self.clock, self.inbox)
-        self.logs = RunLogs(self.run, self.state, self.clock, retry, saved_step)
+        self.logs = RunLogs(self.run, self.state, self.clock, self.board, self.inbox, saved_step)
 
     def _show_start(self) -> None:
         self.board.update(

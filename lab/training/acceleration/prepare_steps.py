@@ -1,7 +1,6 @@
 """Preparation before a trainer's first step: the micro-batch that fits into the GPU, and compilation. Not counted as training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
@@ -39,26 +38,9 @@ def later_bytes(model: ModelConfig) -> int:
     return (OPTIMIZER_COPIES + ROLLBACK_COPIES) * BYTES * parameter_count(model)
 
 
-@dataclass(frozen=True)
-class MemoryUse:
-    """Memory of a card in bytes, after a try."""
-
-    peak: int
-    """The most that tensors of this process took at one time."""
-    reserved: int
-    """Memory that torch holds for this process."""
-    free: int
-    """Memory that nobody holds."""
-
-    def has_room(self, later: int) -> bool:
-        """True if the peak and so many bytes more leave the margin."""
-        return self.peak + later <= (1 - MARGIN) * (self.reserved + self.free)
-
-
-def cuda_memory(device: torch.device) -> MemoryUse:
-    """Memory of a CUDA card as it is now, with the peak since it was reset."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return MemoryUse(torch.cuda.max_memory_allocated(device), torch.cuda.memory_reserved(device), free)
+def has_room(peak: int, available: int, later: int) -> bool:
+    """True if the peak of this process and so many bytes more leave the margin of the memory that it holds or nobody holds."""
+    return peak + later <= (1 - MARGIN) * available
 
 
 def fits_into_cuda(attempt: Try, device: torch.device, later: int) -> Callable[[int], bool]:
@@ -66,13 +48,16 @@ def fits_into_cuda(attempt: Try, device: torch.device, later: int) -> Callable[[
 
     def fits(windows: int) -> bool:
         torch.cuda.reset_peak_memory_stats(device)
-        return try_windows(attempt, windows, device) and cuda_memory(device).has_room(later)
+        if not try_windows(attempt, windows, device):
+            return False
+        available = torch.cuda.memory_reserved(device) + torch.cuda.mem_get_info(device)[0]
+        return has_room(torch.cuda.max_memory_allocated(device), available, later)
 
     return fits
 
 
 def try_windows(attempt: Try, windows: int, device: torch.device) -> bool:
-    """False if memory ran out, of which nothing is held any more then."""
+    """Try so many windows. False if memory ran out; none of it is held afterwards."""
     try:
         attempt(windows)
     except (RuntimeError, MemoryError) as error:

@@ -1,7 +1,6 @@
 """A rank other than 0: it computes its part of each step, as rank 0 orders, and writes nothing into the run's folder."""
 
 import os
-import sys
 import traceback
 
 import msgspec
@@ -28,6 +27,7 @@ from lab.training.distributed.shared_state import ShardedOptimizer, receive_stat
 from lab.training.distributed.shared_step import SharedStep
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.model_as_trained import ModelAsTrained
+from lab.training.start_trainer import log
 from lab.training.training_setup import (
     ComputeSetup,
     batches_of,
@@ -66,7 +66,7 @@ def train_with_rank_0(run: Run, environment: RankEnvironment, signals: StopSigna
     finally:
         watch.end(failure)
     if failure:
-        _log(f"Rank {environment.rank} ended: {failure.rstrip('.')}.")
+        log(f"Rank {environment.rank} ended: {failure.rstrip('.')}.")
     return 1 if failure else 0
 
 
@@ -116,7 +116,7 @@ class OtherRank:
         compute = ComputeSetup(run.config.train, state, device, self._step.local_count)
         self._scaler = LossScaler(state, trained.model, trained.optimizer)
         self._gradient = GradientAccumulator(trained, batches, state, compute.autocast, self._step)
-        self._gradient.report_fall_back = _log
+        self._gradient.report_fall_back = log
         if is_compiled(state, run.config.train.compile, device):
             self._gradient.compile()
 
@@ -142,10 +142,5 @@ class OtherRank:
 
 
 def _give_up(sentence: str) -> None:
-    _log(sentence)
+    log(sentence)
     os._exit(1)
-
-
-def _log(sentence: str) -> None:
-    sys.stderr.write(sentence + "\n")
-    sys.stderr.flush()

@@ -6,7 +6,6 @@ others do nothing without an order, and wait for the next one for as long as it 
 
 import os
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -30,6 +29,7 @@ from lab.training.distributed.rank_group import (
 from lab.training.distributed.rank_watch import RankWatch, join_all
 from lab.training.distributed.shared_state import ShardedOptimizer, is_sharded, send_state
 from lab.training.distributed.shared_step import SharedStep
+from lab.training.start_trainer import log
 from lab.training.status_file import StatusBoard
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
@@ -138,8 +138,7 @@ def leading(run: Run, environment: RankEnvironment, board: StatusBoard, signals:
     watch = RankWatch(environment, connect_store(environment, serve=False), signals)
 
     def give_up(sentence: str) -> None:
-        sys.stderr.write(sentence + "\n")
-        sys.stderr.flush()
+        log(sentence)
         with suppress(OSError):
             board.update(
                 "failed", message=f"{sentence} `llmlab resume {shlex.quote(run.name)}` goes on from the last checkpoint."

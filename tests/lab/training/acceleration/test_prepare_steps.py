@@ -16,8 +16,8 @@ from lab.training import training_loop
 from lab.training.acceleration.batch_feed import Batch, BatchFeed
 from lab.training.acceleration.gpu_meter import SECONDS, GpuMeter, Reading, meter_of
 from lab.training.acceleration.prepare_steps import (
-    MemoryUse,
     find_micro_batches,
+    has_room,
     later_bytes,
     micro_batches_that_fit,
     try_windows,
@@ -57,9 +57,9 @@ def test_the_largest_micro_batch_is_found_by_doubling(batch: int, most: int, tri
 def test_a_margin_and_what_later_steps_hold_must_fit_too() -> None:
     gpt2 = later_bytes(PRESETS["gpt2"].config(50257))
     assert gpt2 == 5 * 4 * 124_439_808
-    assert MemoryUse(peak=11 * GB, reserved=12 * GB, free=3 * GB).has_room(2 * GB)
-    assert not MemoryUse(peak=11 * GB, reserved=12 * GB, free=3 * GB).has_room(3 * GB)
-    assert not MemoryUse(peak=11 * GB, reserved=12 * GB, free=0).has_room(0), "others hold the rest of the card"
+    assert has_room(11 * GB, 15 * GB, 2 * GB)
+    assert not has_room(11 * GB, 15 * GB, 3 * GB)
+    assert not has_room(11 * GB, 12 * GB, 0), "others hold the rest of the card"
 
 
 def test_a_run_is_computed_in_what_fits_and_resumes_so(
