@@ -94,7 +94,7 @@ class ModelCache:
 
 
 def _initial_weight(run: Run, name: str) -> "Tensor":
-    from lab.runs.snapshots import initial_weight
+    from lab.runs.weights_file import initial_weight
     from models.gpt import GPT
 
     weight = initial_weight(run, name)

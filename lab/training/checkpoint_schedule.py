@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 
-from lab.runs import snapshots, weights_file
+from lab.runs import weights_file
 from lab.runs.weights_file import NotFiniteError
 from lab.training import checkpoint
 from lab.training.rollback import Rollback
@@ -74,7 +74,7 @@ class CheckpointSchedule:
 
     def save_snapshot(self, step: int) -> None:
         """Save a snapshot of the weights of this step."""
-        self._write("keep a snapshot", lambda: snapshots.save_snapshot(self._run, self._trained.model, step))
+        self._write("keep a snapshot", lambda: weights_file.save_snapshot(self._run, self._trained.model, step))
 
     def _write(self, what: str, action: Callable[[], None]) -> bool:
         try:

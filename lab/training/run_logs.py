@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from lab.core.atomic_io import is_disk_full, os_error_in_words
-from lab.runs import snapshots
+from lab.runs import weights_file
 from lab.runs.metrics_log import LineWriter, TensorBoardLog, keep_lines_up_to
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, EventKind, Insight, Metric, Sample
@@ -117,7 +117,7 @@ def truncate_logs(run: Run, step: int) -> None:
         keep_lines_up_to(run.samples_path, Sample, step)
         keep_lines_up_to(run.events_path, Event, step)
         keep_lines_up_to(run.insights_path, Insight, step)
-        snapshots.drop_snapshots_after(run, step if run.config.start is None else max(step, 0))
+        weights_file.drop_snapshots_after(run, step if run.config.start is None else max(step, 0))
     except OSError as error:
         raise os_error_in_words(error, f"resume {run.name}") from error
 

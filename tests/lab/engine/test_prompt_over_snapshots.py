@@ -10,7 +10,7 @@ import torch
 from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, OpenParams, ViewParams
 from lab.reports.training_timeline import stops
-from lab.runs.snapshots import save_snapshot
+from lab.runs.weights_file import save_snapshot
 from models.gpt import GPT
 from tests.lab.engine.conftest import InProcessEngine
 

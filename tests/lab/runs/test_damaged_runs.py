@@ -27,7 +27,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Insight, Metric
 from lab.runs.run_summary import RunsWatcher
-from lab.runs.snapshots import thin_snapshots
+from lab.runs.weights_file import thin_snapshots
 from tests.fixture_types import Call, EmptyRun, TinyRun
 
 ABSURD: list[tuple[str, object]] = [

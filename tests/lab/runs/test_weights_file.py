@@ -8,9 +8,8 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs import snapshots
-from lab.runs.snapshots import save_snapshot
-from lab.runs.weights_file import load_model, save_best
+from lab.runs import weights_file
+from lab.runs.weights_file import load_model, save_best, save_snapshot
 from tests.fixture_types import EmptyRun
 from tests.lab.trainee import Trainee, loaded
 
@@ -67,7 +66,7 @@ def test_snapshots_are_thinned_evenly_and_keep_both_ends(empty_run: EmptyRun, mo
     trainee = Trainee(run)
     save_snapshot(run, trainee.model, 1)
     size = run.snapshots()[0].bytes
-    monkeypatch.setattr(snapshots, "SNAPSHOT_BYTES", 8 * size)
+    monkeypatch.setattr(weights_file, "SNAPSHOT_BYTES", 8 * size)
     for step in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 640, 768, 896):
         save_snapshot(run, trainee.model, step)
         steps = [file.step for file in run.snapshots()]

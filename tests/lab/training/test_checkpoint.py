@@ -21,8 +21,7 @@ from lab.core.atomic_io import remove_leftovers
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.runs.run_schema import Status
-from lab.runs.snapshots import save_snapshot
-from lab.runs.weights_file import NotFiniteError, load_model, save_best
+from lab.runs.weights_file import NotFiniteError, load_model, save_best, save_snapshot
 from lab.training.checkpoint import load_checkpoint, load_optimizer, optimizer_tensors
 from lab.training.trainer_state import TrainerState
 from models import optimizers

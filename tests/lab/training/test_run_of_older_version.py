@@ -20,8 +20,7 @@ from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, PartUpdate, Status
 from lab.runs.run_summary import RunsWatcher
-from lab.runs.snapshots import initial_weight
-from lab.runs.weights_file import load_model
+from lab.runs.weights_file import initial_weight, load_model
 from lab.training.spike_detector import SpikeDetector
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT

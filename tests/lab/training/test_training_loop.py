@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from lab.core.safetensors_file import check_whole
 from lab.data.data_order import TrainingBatches
 from lab.data.token_file import TokenFile, token_dtype
-from lab.runs import snapshots, weights_file
+from lab.runs import weights_file
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Insight, Metric, Status
@@ -146,7 +146,7 @@ def test_what_was_written_after_the_last_checkpoint_is_written_anew(
         file.write(b'{"step":14,"tokens":1,"epoch":0,"seconds":0}\n{"step":15,"tok')
     with run.samples_path.open("ab") as file:
         file.write(b'{"step":20,"prompt":"a","text":"b"}\n')
-    snapshots.save_snapshot(run, GPT(run.config.model), 25)
+    weights_file.save_snapshot(run, GPT(run.config.model), 25)
     assert train_here(run).phase == "finished"
     assert same(run.metrics().read()) == same(straight.metrics().read())
     assert run.samples() == straight.samples()
@@ -201,7 +201,7 @@ def test_a_full_disk_pauses_the_training_until_there_is_room(
     owner, name = {
         "write the metrics": (LineWriter, "write"),
         "write the insights": (LineWriter, "write"),
-        "keep a snapshot": (snapshots, "save_snapshot"),
+        "keep a snapshot": (weights_file, "save_snapshot"),
         "keep the best weights": (weights_file, "save_best"),
         "save a checkpoint": (checkpoint, "save_checkpoint"),
     }[place]
