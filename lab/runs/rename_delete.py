@@ -201,9 +201,16 @@ def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
     """Hold the runs' trainer locks, so that no trainer can start meanwhile, and their homes', so that nobody else renames them.
 
     Raises:
-        UserError: if a run is gone, is being trained, its lock cannot be had, or an engine has its weights open.
+        UserError: if a run is gone, is being trained, its lock cannot be had, or an engine has its weights open. Runs whose
+            trainer on another machine seems gone are listened to.
     """
-    _refuse_if_trained_elsewhere(runs)
+    for run in runs:
+        refuse_to_change(run)
+    if heard := heard_elsewhere(runs):
+        run, status = heard
+        raise UserError(
+            f"{run.name} is being trained by process {status.pid} on {status.host}, whose clock is not this one's; stop it there."
+        )
     with ExitStack() as held:
         for home in sorted({run.path.parent for run in runs}):
             held.enter_context(folder_lock(home))
@@ -214,17 +221,6 @@ def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
             if inspect_lock_is_held(run.path):
                 raise UserError(f"{run.name} is open in Inspect or Learn of another lab; close that lab first.")
         yield
-
-
-def _refuse_if_trained_elsewhere(runs: Sequence[Run]) -> None:
-    """Raises UserError if a trainer on another machine has a heartbeat, for which those that seem gone are listened to."""
-    for run in runs:
-        refuse_to_change(run)
-    if heard := heard_elsewhere(runs):
-        run, status = heard
-        raise UserError(
-            f"{run.name} is being trained by process {status.pid} on {status.host}, whose clock is not this one's; stop it there."
-        )
 
 
 @contextmanager

@@ -56,8 +56,18 @@ class ShardedOptimizer(ZeroRedundancyOptimizer):
     def gather_tensors(self) -> dict[str, Tensor]:
         """The state of all weights, in main memory, on rank 0; empty on the others. All ranks call this together."""
         self._announce()
+        own, gathered, environment = optimizer_tensors(self._model, self.optim), {}, self._group.environment
         with self._together():
-            return self._gather()
+            if environment.rank == 0:
+                gathered = {name: value.cpu() for name, value in own.items()}
+            for source in range(1, environment.count):
+                sends = environment.rank == source
+                header = self._group.send_json(facts_of(own) if sends else None, source)
+                for facts in msgspec.json.decode(header, type=list[TensorFacts]):
+                    sent = self._group.send_tensor(own[facts.name] if sends else facts.empty(self._group.device), source)
+                    if environment.rank == 0:
+                        gathered[facts.name] = sent.cpu()
+        return gathered
 
     def step(self, *arguments: Any, **named: Any) -> Any:
         """Update this rank's part of the weights, and exchange the parts. All ranks call this together."""
@@ -65,23 +75,6 @@ class ShardedOptimizer(ZeroRedundancyOptimizer):
             loss = super().step(*arguments, **named)
             self._group.synchronize()
         return loss
-
-    def _gather(self) -> dict[str, Tensor]:
-        own = {
-            f"{key}.{name}": value
-            for name, weight in self._model.named_parameters()
-            for key, value in self.optim.state.get(weight, {}).items()
-        }
-        environment = self._group.environment
-        gathered = {name: value.cpu() for name, value in own.items()} if environment.rank == 0 else {}
-        for source in range(1, environment.count):
-            sends = environment.rank == source
-            header = self._group.send_json(facts_of(own) if sends else None, source)
-            for facts in msgspec.json.decode(header, type=list[TensorFacts]):
-                sent = self._group.send_tensor(own[facts.name] if sends else facts.empty(self._group.device), source)
-                if environment.rank == 0:
-                    gathered[facts.name] = sent.cpu()
-        return gathered
 
     def is_own(self, name: str) -> bool:
         """True if this rank has the state of that name, such as `exp_avg.h.0.attn.c_attn.weight`."""
