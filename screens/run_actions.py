@@ -14,7 +14,7 @@ from lab.planning.clone_settings import cloned_settings, hidden_settings, text_p
 from lab.runs.home_folder import home
 from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change, rename_run, size_of
 from lab.runs.run_folder import Run
-from lab.runs.unresponsive_trainer import listening_in_words
+from lab.runs.unresponsive_trainer import listening_sentence
 from screens.app_state import AppState
 from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.dialogs.choose_run import RunChooser
@@ -125,7 +125,7 @@ class RunActions:
         """Have this lab's own engine close the run's files, and say so if what follows takes some seconds."""
         for release in self._app.release_run:
             await release(run.path)
-        if words := await asyncio.to_thread(listening_in_words, Run(run.path)):
+        if words := await asyncio.to_thread(listening_sentence, Run(run.path)):
             self._app.notify(words, markup=False)
 
     async def _rename_in_own_files(self, before: str, now: str) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
-from lab.runs.origin import TuningConfig, tuned_in_words
+from lab.runs.origin import TuningConfig, tuning_sentence
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig, Status, TrainConfig
 from lab.runs.weights_file import save_best
@@ -36,7 +36,7 @@ def save_tuned_run(base: Run, name: str, where: Path, model: nn.Module, tuning: 
         tuning=tuning,
     )
     steps = train.steps or 0
-    status = Status(phase="finished", step=steps, steps=steps, best_step=steps, message=tuned_in_words(tuning))
+    status = Status(phase="finished", step=steps, steps=steps, best_step=steps, message=tuning_sentence(tuning))
     try:
         with unfinished_folder(where) as folder:
             run = Run(folder)

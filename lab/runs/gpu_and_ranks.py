@@ -27,7 +27,7 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     """Model FLOPs utilization; None where the peak of the card is not known."""
 
 
-def gpu_in_words(use: GpuUse) -> str:
+def describe_gpu(use: GpuUse) -> str:
     """`GPU memory 34.1 GB of 80.0 GB, busy 97%, MFU 41%`."""
     words = f"GPU memory {bytes_(use.memory)} of {bytes_(use.total)}"
     words += "" if use.busy is None else f", busy {use.busy:.0%}"
@@ -57,7 +57,7 @@ class RankHeartbeat(msgspec.Struct, frozen=True, array_like=True):
 RankHeartbeats = Annotated[tuple[RankHeartbeat, ...], Meta(max_length=MOST_LISTED)]
 
 
-def ranks_in_words(ranks: Sequence[RankHeartbeat]) -> str:
+def describe_ranks(ranks: Sequence[RankHeartbeat]) -> str:
     """`2 ranks on abacus`, `16 ranks on 2 hosts (abacus, babbage)`; empty for a training in one process. Text to show."""
     if len(ranks) < 2:
         return ""

@@ -53,19 +53,19 @@ class ImportConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Type of its weights there, in safetensors' words: "F16"."""
 
 
-def started_in_words(start: StartConfig) -> str:
+def start_sentence(start: StartConfig) -> str:
     """One sentence on a run that began with the weights of another: `Began with the weights of gpt2 (step 0).`"""
     return f"Began with the weights of {visible(start.base)} (step {start.base_step})."
 
 
-def imported_in_words(imported: ImportConfig) -> str:
+def import_sentence(imported: ImportConfig) -> str:
     """One sentence on a run that was imported: `Imported from gpt2 (revision 607a30d), whose weights are F32.`"""
     revision = f" (revision {visible(imported.revision[:7])})" if imported.revision else ""
     dtype = f", whose weights are {visible(imported.dtype)} there" if imported.dtype else ""
     return f"Imported from {visible(shortened(imported.source))}{revision}{dtype}."
 
 
-def tuned_in_words(tuning: TuningConfig) -> str:
+def tuning_sentence(tuning: TuningConfig) -> str:
     """One sentence on a run that was trained further: the run that it began with, and what was done with its weights."""
     made = f"Fine-tuned from {tuning.base} (step {tuning.base_step}) on {tuning.pairs} questions with answers"
     if tuning.method == "sft":

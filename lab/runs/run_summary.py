@@ -17,7 +17,7 @@ from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home, is_of_scaling
 from lab.runs.metrics_log import EVALUATION
-from lab.runs.origin import imported_in_words, started_in_words, tuned_in_words
+from lab.runs.origin import import_sentence, start_sentence, tuning_sentence
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
@@ -251,7 +251,7 @@ class RunsWatcher:
             model=config.model,
             train=config.train,
             last_heartbeat=status.heartbeat or config.created,
-            owner=owner_in_words(status) if is_on_other_host(status) else "",
+            owner=describe_owner(status) if is_on_other_host(status) else "",
             is_demo=is_demo,
             origin=origin_of(config),
             is_posttrained=config.tuning is not None,
@@ -274,10 +274,10 @@ def damaged(run: Run, error: DamagedFileError) -> RunSummary:
 def origin_of(config: RunConfig) -> str:
     """A sentence on where the weights come from; empty for a run that was trained from its initial ones."""
     if config.imported is not None:
-        return imported_in_words(config.imported)
+        return import_sentence(config.imported)
     if config.tuning is not None:
-        return tuned_in_words(config.tuning)
-    return started_in_words(config.start) if config.start is not None else ""
+        return tuning_sentence(config.tuning)
+    return start_sentence(config.start) if config.start is not None else ""
 
 
 def origin_in_short(config: RunConfig) -> str:
@@ -290,7 +290,7 @@ def origin_in_short(config: RunConfig) -> str:
     return f"began with {visible(shortened(start.base, 40))} (step {start.base_step})" if start is not None else ""
 
 
-def owner_in_words(status: Status) -> str:
+def describe_owner(status: Status) -> str:
     """The trainer's process and host: `process 71 on abacus`."""
     return f"process {status.pid} on {status.host}" if status.host else f"process {status.pid}"
 

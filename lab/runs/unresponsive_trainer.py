@@ -36,7 +36,7 @@ def heard_elsewhere(runs: Sequence[Run]) -> tuple[Run, Status] | None:
     return None
 
 
-def listening_in_words(run: Run) -> str:
+def listening_sentence(run: Run) -> str:
     """A sentence on the seconds for which the run is listened to before it is renamed or deleted; empty if it is not."""
     status = run.status()
     if not may_train_elsewhere(status) or run.is_alive():

@@ -133,8 +133,8 @@ def check_fits(run: Run, path: Path, header: Header) -> None:
     for name in (*shapes, *held):
         found, expected = held.get(name), shapes.get(name)
         if found is None or found.shape != expected:
-            problem = f"has {_shape_in_words(found.shape)}" if found else "is missing"
-            problem += f" where the model has {_shape_in_words(expected)}" if expected else ", which the model lacks"
+            problem = f"has {_describe_shape(found.shape)}" if found else "is missing"
+            problem += f" where the model has {_describe_shape(expected)}" if expected else ", which the model lacks"
             raise UserError(
                 f"{path} does not fit the model of {run.name}: {shortened(name)} {problem}; was its config.json changed?"
             )
@@ -179,7 +179,7 @@ def tensors_under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _shape_in_words(shape: tuple[int, ...]) -> str:
+def _describe_shape(shape: tuple[int, ...]) -> str:
     return " × ".join(str(size) for size in shape) + " numbers"
 
 

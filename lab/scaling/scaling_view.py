@@ -83,9 +83,9 @@ def progress_view(progress: ScalingProgress, result: ScalingResult) -> View:
     return View("scaling progress", "training", "", [Table(columns, rows)])
 
 
-def state_in_words(progress: ScalingProgress, plan: ScalingPlan) -> str:
+def state_line(progress: ScalingProgress, plan: ScalingPlan) -> str:
     """The state of the experiment in one line, with how much is left of what is being done."""
-    words = work_in_words(progress, plan)
+    words = work_line(progress, plan)
     if progress.phase != "running":
         return words
     if progress.status.doing:
@@ -97,7 +97,7 @@ def state_in_words(progress: ScalingProgress, plan: ScalingPlan) -> str:
     return f"{words}, {duration(round(left))} left of its {duration(60 * plan.minutes)}"
 
 
-def work_in_words(progress: ScalingProgress, plan: ScalingPlan) -> str:
+def work_line(progress: ScalingProgress, plan: ScalingPlan) -> str:
     """The state of the experiment in one line, without numbers that change all the time."""
     if progress.phase == "none":
         return "Nothing is trained yet."
@@ -154,7 +154,7 @@ def _size_row(each: SizeResult, result: ScalingResult, best: float, highest: flo
         Cell(f"{curve.lr:g}"),
         Cell(count(last.tokens) if last else NONE),
         Cell(fixed(curve.epochs, 1)),
-        Cell(flops_in_words(last.flops) if last else NONE),
+        Cell(flops_text(last.flops) if last else NONE),
     ]
     if last is None:
         cells.append(Cell(NONE))
@@ -176,7 +176,7 @@ def _first_evaluated(each: SizeResult) -> str:
     return f"{count(each.curve.before_decay[0].tokens)} tokens"
 
 
-def flops_in_words(flops: float) -> str:
+def flops_text(flops: float) -> str:
     """A number of floating-point operations, such as 3.4e12."""
     digits, _, exponent = f"{flops:.1e}".partition("e")
     return f"{digits}e{int(exponent)}"
@@ -190,7 +190,7 @@ def lines_table(result: ScalingResult) -> Table | None:
     last = result.compute.points[-1][0] if result.compute.points else 0.0
     rows = [
         *_line_row(f"{len(result.parameters.points)} sizes, same tokens", "N", result.parameters, of_sizes),
-        *_line_row("lowest for its compute", "C", result.compute, f"C > {flops_in_words(TEST_SHARE * last)}"),
+        *_line_row("lowest for its compute", "C", result.compute, f"C > {flops_text(TEST_SHARE * last)}"),
     ]
     columns = [
         Column("line through", "left"),

@@ -117,14 +117,14 @@ def refuse_finished(run: Run) -> None:
     if run.config.imported is not None:
         raise UserError(f"{run.name} was imported, and has no text to train on.")
     if status.phase == "finished":
-        raise UserError(finished_in_words(run))
+        raise UserError(finished_sentence(run))
 
 
 def already_training(name: str, status: Status) -> str:
     return f"{name} is already being trained by process {status.pid} on {status.host}."
 
 
-def finished_in_words(run: Run) -> str:
+def finished_sentence(run: Run) -> str:
     return f"{run.name} has finished its {run.status().step} steps; to train longer, start a new run with more steps."
 
 

@@ -35,21 +35,21 @@ from lab.runs.run_schema import Status
 from lab.runs.unresponsive_trainer import heard_elsewhere, may_train_elsewhere
 from lab.training.command_inbox import StopSignals
 from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
-from lab.training.start_trainer import already_training, finished_in_words, log, refuse_finished
+from lab.training.start_trainer import already_training, finished_sentence, log, refuse_finished
 from lab.training.status_file import StatusBoard
 
 if TYPE_CHECKING:
     from lab.training.distributed.one_rank import OneRank
 
 
-def start_in_words(run: Run, status: Status, environment: RankEnvironment | None) -> str:
+def start_line(run: Run, status: Status, environment: RankEnvironment | None) -> str:
     """The run, its ranks and its steps: `big trains on 16 ranks (cuda), from step 0 of 100000; `llmlab` shows it.`"""
     count = environment.count if environment is not None else 1
     steps = f" of {run.config.train.steps}" if run.config.train.steps else ""
     return f"{run.name} trains on {counted(count, 'rank')} ({status.device}), from step {status.step}{steps}; `llmlab` shows it."
 
 
-def end_in_words(run: Run, status: Status) -> str:
+def end_line(run: Run, status: Status) -> str:
     """The end of a training that has not failed: its losses, or the step that is saved and how to go on."""
     message = f" {status.message}" if status.message else ""
     if status.phase == "finished":
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         run = open_run(arguments[0])
         if environment is not None and run.status().phase == "finished":
             if environment.local_rank == 0:
-                log(finished_in_words(run))
+                log(finished_sentence(run))
             return 0  # on all ranks, so that torchrun has no failure to tell
     except UserError as error:
         return refuse(str(error), environment, signals)
@@ -211,7 +211,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         with telling_out_of_memory(run.config), leading_ranks(run, environment, board, signals) as ranks:
             note = " ".join(filter(None, (takeover_note(before), masks_note(run, environment))))
             training = Training(run, board, signals, note, ranks)
-            tell(start_in_words(run, board.status, environment))
+            tell(start_line(run, board.status, environment))
             training.train()
     except (UserError, TokenizerError) as error:
         report_failure(board, str(error))
@@ -225,7 +225,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         return 1
     if board.status.phase == "failed":
         return 1
-    tell(end_in_words(run, board.status))
+    tell(end_line(run, board.status))
     return 0
 
 

@@ -97,7 +97,7 @@ class Training:
             device=str(self.setup.device),
             precision=self.state.precision,
             threads=self.compute.threads,
-            computed=self.compute.in_words(),
+            computed=self.compute.describe(),
             best_val_loss=self.state.best_val_loss,
             best_step=self.state.best_step,
             eval_tokens=self.evaluator.tokens,
@@ -161,7 +161,7 @@ class Training:
         tokens = train.batch * self.config.model.context
         self.throughput.add(tokens, time.perf_counter() - started)
         if self.compute.adjust_threads(self.throughput.step_seconds):
-            self.board.update(threads=self.compute.threads, computed=self.compute.in_words())
+            self.board.update(threads=self.compute.threads, computed=self.compute.describe())
         step += 1
         metric = Metric(
             step=step,
@@ -177,7 +177,7 @@ class Training:
         if message := self.scaler.end_step(skipped=overflow, applied=applied):
             self.logs.event("computing", message)
         if overflow:
-            self.board.update(computed=self.compute.in_words())
+            self.board.update(computed=self.compute.describe())
         if self.gradient.micro_batches != micro_batches:
             self._report_micro_batches()
         if bad:
@@ -193,7 +193,7 @@ class Training:
 
     def _report_fall_back(self, message: str) -> None:
         self.logs.event("computing", message)
-        self.board.update(computed=self.compute.in_words(), message=message)
+        self.board.update(computed=self.compute.describe(), message=message)
 
     def _report_micro_batches(self) -> None:
         self.state.set_micro_batches(self.gradient.micro_batches)

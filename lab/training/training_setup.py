@@ -23,7 +23,7 @@ from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.runs.weights_file import load_weights
 from lab.training import checkpoint
 from lab.training.acceleration.compilation import is_compiled
-from lab.training.acceleration.loss_scaling import skipped_in_words
+from lab.training.acceleration.loss_scaling import describe_skipped
 from lab.training.checkpoint import LoadedCheckpoint
 from lab.training.distributed.one_rank import OneRank
 from lab.training.model_as_trained import ModelAsTrained
@@ -172,7 +172,7 @@ class ComputeSetup:
         """Threads in use."""
         return self._back_off.threads
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Precision, attention kernel and threads, with the reason."""
         state, words = self._state, self._state.computed
         if state.begun_on not in (UNSET, self._here):
@@ -183,4 +183,4 @@ class ComputeSetup:
             words += f", now {self._back_off.threads}, since others keep the cores busy"
         if self._is_second_choice:
             words += f"; on the CPU, since torch cannot use the {gpu()}"
-        return words + ", compiled" * is_compiled(state, self._setting, self._device) + skipped_in_words(state)
+        return words + ", compiled" * is_compiled(state, self._setting, self._device) + describe_skipped(state)

@@ -18,10 +18,10 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import NO_LEVEL, SIGNS, VerdictLine, verdict_line
-from lab.runs.gpu_and_ranks import gpu_in_words, ranks_in_words
+from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
-from lab.runs.run_summary import fraction_done, origin_in_short, owner_in_words, planned_length, shown_phase, time_left
+from lab.runs.run_summary import describe_owner, fraction_done, origin_in_short, planned_length, shown_phase, time_left
 from screens.train.watched_run import WatchedRun
 from screens.widgets.text_fitting import fit
 
@@ -58,8 +58,8 @@ def computed_in_words(status: Status) -> str:
     """A sentence on what computes the steps, and how, and one on a GPU's use; empty while that is not known."""
     if not status.computed:
         return ""
-    where = f", by {words}" if (words := ranks_in_words(status.ranks)) else ""
-    use = f" {gpu_in_words(status.gpu)}." if status.gpu is not None else ""
+    where = f", by {words}" if (words := describe_ranks(status.ranks)) else ""
+    use = f" {describe_gpu(status.gpu)}." if status.gpu is not None else ""
     return f"Steps run in {status.computed}{where}.{use}"
 
 
@@ -73,7 +73,7 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     if watched.phase == "starting" and not message:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if is_on_other_host(watched.status) and watched.phase in ACTIVE:
-        parts.append(f"Trained by {owner_in_words(watched.status)}, another machine; pause and stop work from here.")
+        parts.append(f"Trained by {describe_owner(watched.status)}, another machine; pause and stop work from here.")
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; r resumes.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):
@@ -180,7 +180,7 @@ class RunHeader(Widget):
             origin = ""
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
-        where = ranks_in_words(status.ranks) if phase in ACTIVE else ""
+        where = describe_ranks(status.ranks) if phase in ACTIVE else ""
         for more, most in ((origin, width // 2), (where, width // 3)):
             longer = f"{more} · {rest}"
             if more and len(more) < most and len(name) + len(word) + len(longer) + 8 <= width:

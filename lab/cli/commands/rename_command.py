@@ -8,7 +8,7 @@ from lab.cli.command_registry import FAILED
 from lab.core import number_format
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
-from lab.runs.unresponsive_trainer import listening_in_words
+from lab.runs.unresponsive_trainer import listening_sentence
 
 
 @click.command(short_help="Rename a run.")
@@ -63,5 +63,5 @@ def delete(run: str, yes: bool) -> int:
 
 def tell_of_listening(run: Run) -> None:
     """Say on stderr that renaming or deleting the run takes some seconds, if it does."""
-    if words := listening_in_words(run):
+    if words := listening_sentence(run):
         click.echo(words, err=True)

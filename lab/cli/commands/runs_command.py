@@ -10,7 +10,7 @@ import msgspec
 from lab.cli.output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
-from lab.runs.gpu_and_ranks import RankHeartbeat, ranks_in_words
+from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
 from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation
@@ -123,7 +123,7 @@ def runs(as_json: bool) -> None:
         if any(row[3].startswith(PART) for row in rows):
             click.echo(f"{PART} on a part of the validation text; on all of it when a run has ended.")
     for run in found:
-        if run.alive and (where := ranks_in_words(run.ranks)):
+        if run.alive and (where := describe_ranks(run.ranks)):
             click.echo(f"{run.name} is trained by {where}.")
         if run.phase == "interrupted":
             click.echo(f"{run.name} was interrupted. {run.message} `llmlab resume {shlex.quote(run.name)}` resumes from there.")

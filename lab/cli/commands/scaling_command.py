@@ -149,12 +149,12 @@ def _follow(experiment: "ScalingExperiment", *, quiet: bool) -> int:
 
 
 def _follow_with_lines(experiment: "ScalingExperiment") -> None:
-    from lab.scaling.scaling_view import work_in_words
+    from lab.scaling.scaling_view import work_line
 
     plan, said = experiment.plan(), ""
     while True:
         progress = experiment.progress()
-        if (words := work_in_words(progress, plan)) != said:
+        if (words := work_line(progress, plan)) != said:
             said = words
             click.echo(words)
         if progress.phase != "running":
@@ -163,13 +163,14 @@ def _follow_with_lines(experiment: "ScalingExperiment") -> None:
 
 
 def _follow_with_a_bar(experiment: "ScalingExperiment") -> None:
-    from lab.scaling.scaling_view import state_in_words
+
+    from lab.scaling.scaling_view import state_line
 
     plan = experiment.plan()
     with passing_bar(sys.stdout, is_shown=True) as show:
         while True:
             progress = experiment.progress()
-            show(state_in_words(progress, plan), progress.done)
+            show(state_line(progress, plan), progress.done)
             if progress.phase != "running":
                 return
             time.sleep(POLL_SECONDS)

@@ -18,7 +18,7 @@ from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, r
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.runs.home_folder import check_name, free_names
-from lab.runs.origin import ImportConfig, imported_in_words
+from lab.runs.origin import ImportConfig, import_sentence
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
@@ -97,7 +97,7 @@ def import_run(
         ),
         imported=imported,
     )
-    status = Status(phase="finished", best_step=0, message=imported_in_words(imported))
+    status = Status(phase="finished", best_step=0, message=import_sentence(imported))
     try:
         with unfinished_folder(home) as unfinished:
             run = Run(unfinished)

@@ -66,7 +66,7 @@ class LossScaler:
         )
 
 
-def skipped_in_words(state: TrainerState) -> str:
+def describe_skipped(state: TrainerState) -> str:
     """The end of a sentence on the steps that loss scaling has skipped so far; empty without any."""
     if state.loss_scale is UNSET or not state.loss_scale.skipped:
         return ""

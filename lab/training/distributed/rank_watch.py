@@ -235,18 +235,18 @@ def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Cal
         report(len(watch.missing()))
         if signals.caught:
             if dead := watch.died_while_starting():
-                raise EndedEarlyError(f"{_ranks_in_words(dead).capitalize()} died while starting, and training ended with it.")
+                raise EndedEarlyError(f"{_name_ranks(dead).capitalize()} died while starting, and training ended with it.")
             raise EndedEarlyError(
-                f"Ended by {signals.caught} before the training began; {_ranks_in_words(watch.missing())} had not joined."
+                f"Ended by {signals.caught} before the training began; {_name_ranks(watch.missing())} had not joined."
             )
         if watch.is_cut_off:
             raise EndedEarlyError("Ended by the end of its launcher before the training began.")
         if time.monotonic() > deadline:
-            raise UserError(f"{_ranks_in_words(watch.missing())} did not start within {seconds:.0f} seconds.".capitalize())
+            raise UserError(f"{_name_ranks(watch.missing())} did not start within {seconds:.0f} seconds.".capitalize())
         time.sleep(0.05)
 
 
-def _ranks_in_words(ranks: list[int]) -> str:
+def _name_ranks(ranks: list[int]) -> str:
     return f"rank {ranks[0]}" if len(ranks) == 1 else f"{counted(len(ranks), 'rank')}"
 
 

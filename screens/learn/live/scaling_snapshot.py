@@ -172,7 +172,7 @@ class SnapshotReader:
     def take(self) -> Snapshot:
         """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
         from lab.scaling.scaling_result import scaling_result
-        from lab.scaling.scaling_view import plan_view, progress_view, scaling_view, state_in_words
+        from lab.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
         from lab.scaling.size_curves import CurvesReader
 
         progress = self._experiment.progress()
@@ -190,7 +190,7 @@ class SnapshotReader:
         ends = {each.curve.name: each.end.loss for each in result.sizes if each.end is not None}
         best = at_work or min(ends, key=lambda name: ends[name], default="")
         names = tuple(size.name for size in progress.sizes if size.run is not None)
-        words = f"{state_in_words(progress, plan).removesuffix('.')}. {self._guess_in_words(plan, progress, best)}".strip()
+        words = f"{state_line(progress, plan).removesuffix('.')}. {self._guess_in_words(plan, progress, best)}".strip()
         others = self._others()
         if others:
             words = f"{self.name}: {words}"

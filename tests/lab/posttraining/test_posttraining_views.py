@@ -14,7 +14,7 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin import TuningConfig, tuned_in_words
+from lab.runs.origin import TuningConfig, tuning_sentence
 from lab.runs.run_schema import Status
 from lab.views.blocks import Table, View
 
@@ -165,7 +165,7 @@ def test_a_fine_tuned_run_without_losses_is_no_damaged_one() -> None:
     for each, verdict in ((plain, "losses missing"), (tuned, "fine-tuned")):
         assert diagnosis_of(DiagnosedRun(each, status, LossHistory(), status.phase, None, ())).verdict == verdict
     assert "No step" not in run_sentence(tuned, status, LossHistory())
-    assert tuned_in_words(tuning) == (
+    assert tuning_sentence(tuning) == (
         "Fine-tuned from demo (step 6000) on 400 questions with answers, then 70 rounds of reinforcement learning with the KL "
         "penalty 0.2."
     )

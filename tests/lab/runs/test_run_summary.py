@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from lab.runs import run_folder, run_follower, run_summary
-from lab.runs.gpu_and_ranks import RankHeartbeat, ranks_in_words
+from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Sample, Status
@@ -191,7 +191,7 @@ def test_progress_is_a_share() -> None:
 
 
 def words_of(*hosts: str) -> str:
-    return ranks_in_words([RankHeartbeat(host, 1, 0.0) for host in hosts])
+    return describe_ranks([RankHeartbeat(host, 1, 0.0) for host in hosts])
 
 
 def test_hosts_are_named_once_and_at_most_four() -> None:

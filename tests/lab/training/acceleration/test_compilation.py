@@ -180,8 +180,8 @@ def test_a_run_that_begins_on_a_card_decides_by_its_length_and_keeps_the_decisio
     assert (long.precision, long.compiled) == ("fp16", True)
     train = run.config.train
     words = "fp16 with a scaled loss, for the tensor cores of Tesla T4, which have no bf16 (compute capability 7.5)"
-    assert ComputeSetup(train, long, cuda).in_words() == f"{words}, compiled"
-    assert "compiled" not in ComputeSetup(train, long, cpu).in_words(), "a CPU that resumes it does not compile for minutes"
+    assert ComputeSetup(train, long, cuda).describe() == f"{words}, compiled"
+    assert "compiled" not in ComputeSetup(train, long, cpu).describe(), "a CPU that resumes it does not compile for minutes"
     assert is_compiled(long, "on", cpu)
 
 
@@ -197,11 +197,11 @@ def test_a_run_that_moves_to_another_machine_tells_of_its_own_and_of_this_one(
     train = tiny_run(steps=None, minutes=60.0).config.train
     card(H100)
     state = _initial_state(tiny_run(steps=None, minutes=60.0), cuda)
-    assert ComputeSetup(train, state, cuda).in_words() == "bf16, for the tensor cores of NVIDIA H100 PCIe, compiled"
-    assert ComputeSetup(train, state, cpu).in_words() == "bf16, as the run began on NVIDIA H100 PCIe"
+    assert ComputeSetup(train, state, cuda).describe() == "bf16, for the tensor cores of NVIDIA H100 PCIe, compiled"
+    assert ComputeSetup(train, state, cpu).describe() == "bf16, as the run began on NVIDIA H100 PCIe"
     card(T4)
     words = "bf16, as the run began on NVIDIA H100 PCIe, though Tesla T4 only emulates it"
-    assert ComputeSetup(train, state, cuda).in_words() == words, "Triton has no bf16 there, so that nothing would be compiled"
+    assert ComputeSetup(train, state, cuda).describe() == words, "Triton has no bf16 there, so that nothing would be compiled"
     assert not is_compiled(state, "on", cuda)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lab.core.errors import is_out_of_memory
-from lab.runs.gpu_and_ranks import GpuUse, gpu_in_words
+from lab.runs.gpu_and_ranks import GpuUse, describe_gpu
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training import training_loop
@@ -198,10 +198,10 @@ def test_without_a_known_peak_there_is_no_mfu_and_without_a_gpu_nothing() -> Non
 
 def test_it_is_told_in_one_line() -> None:
     use = GpuUse(memory=34_100_000_000, total=80_000_000_000, busy=0.97, mfu=0.412)
-    assert gpu_in_words(use) == "GPU memory 34.1 GB of 80.0 GB, busy 97%, MFU 41%"
-    assert gpu_in_words(GpuUse(memory=1000, total=2000)) == "GPU memory 1.0 kB of 2.0 kB"
+    assert describe_gpu(use) == "GPU memory 34.1 GB of 80.0 GB, busy 97%, MFU 41%"
+    assert describe_gpu(GpuUse(memory=1000, total=2000)) == "GPU memory 1.0 kB of 2.0 kB"
     status = Status(phase="training", computed="bf16, for the tensor cores of it", gpu=use)
-    assert computed_in_words(status) == f"Steps run in bf16, for the tensor cores of it. {gpu_in_words(use)}."
+    assert computed_in_words(status) == f"Steps run in bf16, for the tensor cores of it. {describe_gpu(use)}."
     assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
 
 

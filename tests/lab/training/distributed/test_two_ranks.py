@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lab.runs.gpu_and_ranks import ranks_in_words
+from lab.runs.gpu_and_ranks import describe_ranks
 from lab.runs.weights_file import load_model
 from models.unembed import finish
 from tests.fixture_types import TinyRun
@@ -92,7 +92,7 @@ def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_
     status = run.status()
     assert [rank.pid for rank in status.ranks] == pids
     assert status.pid == pids[0]
-    assert ranks_in_words(status.ranks) == f"2 ranks on {os.uname().nodename}"
+    assert describe_ranks(status.ranks) == f"2 ranks on {os.uname().nodename}"
     for opened in psutil.Process(pids[1]).open_files():
         assert opened.mode == "r" or opened.path == str(run.log_path) or not opened.path.startswith(str(run.path)), opened
     run.send_command("pause")
