@@ -72,7 +72,7 @@ def reinforce(
 ) -> Iterator[Round]:
     """Train the model in place, a round at a time, and keep it near the reference if its name is `rl`: `rl-free` has no penalty.
 
-    `questions` gives those of each round, of which there are `rounds`; none is asked for before its round.
+    `questions` gives the questions of each of the `rounds` rounds, when the round begins.
     """
     beta = settings.beta if name == "rl" else 0.0
     lr = rl_lr_for(settings, model.config.width)

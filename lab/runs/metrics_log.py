@@ -108,7 +108,7 @@ class LineWriter:
 
 
 def decode_lines(decoder: msgspec.json.Decoder[MetricLine], whole_lines: bytes) -> list[MetricLine]:
-    """Decode lines, but for those that cannot be read."""
+    """Decode lines. Those that cannot be read are skipped."""
     try:
         return decoder.decode_lines(whole_lines)
     except JSON_ERRORS:

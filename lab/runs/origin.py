@@ -70,8 +70,8 @@ def tuning_sentence(tuning: TuningConfig) -> str:
     made = f"Fine-tuned from {tuning.base} (step {tuning.base_step}) on {tuning.pairs} questions with answers"
     if tuning.method == "sft":
         return f"{made}."
-    leash = f"with the KL penalty {tuning.beta:g}" if tuning.beta else "without a KL penalty"
-    return f"{made}, then {tuning.rounds} rounds of reinforcement learning {leash}."
+    penalty = f"with the KL penalty {tuning.beta:g}" if tuning.beta else "without a KL penalty"
+    return f"{made}, then {tuning.rounds} rounds of reinforcement learning {penalty}."
 
 
 LONGEST_SOURCE = 100_000

@@ -77,7 +77,7 @@ class CleaningStep(msgspec.Struct, frozen=True, kw_only=True):
     passages_removed: Count = 0
     passages_changed: Count = 0
     documents_emptied: Count = 0
-    """Documents of which it took the last that was left."""
+    """Documents that it left empty."""
 
     def __post_init__(self) -> None:
         if self.bytes_in - self.removed - self.before + self.after != self.bytes_out:

@@ -62,7 +62,7 @@ def take(folder: Path) -> list[Command]:
             taken.append((mine.stat().st_mtime_ns, Command(name, _read(mine))))
             mine.unlink()
         except (OSError, DamagedFileError):
-            continue  # taken back by whoever sent it
+            continue  # taken back by its sender
     return [command for _, command in sorted(taken)]
 
 

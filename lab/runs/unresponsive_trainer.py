@@ -22,7 +22,7 @@ def may_train_elsewhere(status: Status) -> bool:
 
 
 def heard_elsewhere(runs: Sequence[Run]) -> tuple[Run, Status] | None:
-    """The first of the runs of which a trainer on another machine writes a new heartbeat within `LISTEN_SECONDS`, and its status.
+    """The first run whose trainer on another machine writes a new heartbeat within `LISTEN_SECONDS`, and its status.
 
     The time in it may be wrong, as the clock of that machine may be. All are listened to at once.
     """

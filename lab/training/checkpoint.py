@@ -40,7 +40,7 @@ STATE_KEY = "cursor"
 
 @runtime_checkable
 class ShardedState(Protocol):
-    """An optimizer of which each rank has the state of some weights only."""
+    """A sharded optimizer: each rank has the state of some weights."""
 
     optim: Optimizer
     """The one for this rank's weights."""
@@ -183,7 +183,7 @@ def load_tensors(run: Run, path: Path, model: nn.Module, optimizer: Optimizer, t
 
 
 def config_checksum(run: Run) -> str:
-    """CRC-32 of config.json but for the run's name, in hexadecimal digits."""
+    """CRC-32 of config.json without the run's name, in hexadecimal digits."""
     settings = msgspec.json.decode(read_regular(run.path / "config.json", LARGEST_CONFIG), type=dict[str, msgspec.Raw])
     rest = [(name, bytes(value)) for name, value in sorted(settings.items()) if name != "name"]
     return f"{zlib.crc32(repr(rest).encode()):08x}"

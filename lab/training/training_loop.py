@@ -155,7 +155,7 @@ class Training:
         self.ranks.update(apply=applied)
         if applied:
             if self.rollback.keep_if_due(losses):
-                self.ranks.be_careful()
+                self.ranks.make_retryable()
             self.optimizer.step()
         updates = norms.after_step() if norms is not None and applied else []
         tokens = train.batch * self.config.model.context

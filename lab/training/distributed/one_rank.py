@@ -68,7 +68,7 @@ class OneRank:
     def update(self, apply: bool) -> None:
         """Have the others update their weights, too, or leave out the step."""
 
-    def be_careful(self) -> None:
+    def make_retryable(self) -> None:
         """Compute the next steps so that they can be tried again, since more memory is taken from now on."""
 
     def lost(self) -> str:

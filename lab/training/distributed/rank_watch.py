@@ -4,7 +4,7 @@ A collective of PyTorch waits for a rank that is gone, with NCCL for minutes. Th
 process if it still waits. Rank 0 watches all, the others rank 0.
 
 A store that is kept by a halted process, or behind a cut network, never answers, whatever its timeout. So one thread alone asks
-it and notes when it has answered; another judges, and whoever needs to know waits for the first for a while only.
+it and notes when it has answered; another judges. Whatever needs an answer waits for the first for a limited time.
 """
 
 import os

@@ -38,7 +38,7 @@ EXPLAIN_SECONDS = 5.0
 """Time to find out which rank is gone, once a collective has failed."""
 END_SECONDS = 5.0
 """Time for the others to take the order to end; those that cannot find out by themselves that rank 0 is gone."""
-CAREFUL_STEPS = 3
+RETRYABLE_STEPS = 3
 """Steps that add up the gradients only after all ranks have computed theirs, so that one which runs out of memory can be tried
 again in smaller micro-batches: at the start, after that has happened, and once more memory is taken."""
 
@@ -49,7 +49,7 @@ class RankZero(SharedStep):
     def __init__(self, group: RankGroup, watch: RankWatch, *, sharded: bool) -> None:
         super().__init__(group)
         self._watch, self._sharded = watch, sharded
-        self._careful = CAREFUL_STEPS
+        self._retryable = RETRYABLE_STEPS
         self._failed: RankLostError | None = None
 
     def device(self, setting: str) -> torch.device:
@@ -73,7 +73,7 @@ class RankZero(SharedStep):
     def begin_step(self, step: int, micro_batches: int, lr: float) -> None:
         if self._failed is not None:
             raise self._failed
-        self.overlap = self._careful == 0
+        self.overlap = self._retryable == 0
         self._send(Order(Kind.STEP, step, micro_batches, lr, self.overlap))
         self._watch.waits = True  # the backward pass may wait for the others, until `total`
 
@@ -82,7 +82,7 @@ class RankZero(SharedStep):
             total = super().total(loss)
             if not self.overlap:
                 self._group.synchronize()
-        self._careful = CAREFUL_STEPS if total is None else max(0, self._careful - 1)
+        self._retryable = RETRYABLE_STEPS if total is None else max(0, self._retryable - 1)
         return total
 
     def explain(self, error: BaseException) -> None:
@@ -98,8 +98,8 @@ class RankZero(SharedStep):
                 raise
             self._failed = error  # this step is completed here, so that it can be saved
 
-    def be_careful(self) -> None:
-        self._careful = CAREFUL_STEPS
+    def make_retryable(self) -> None:
+        self._retryable = RETRYABLE_STEPS
 
     def lost(self) -> str:
         return self._watch.lost()

@@ -197,7 +197,7 @@ def test_the_next_steps_are_careful_once_more_is_kept(
     monkeypatch.setattr("lab.training.rollback.KEEP_STATE_EVERY", 10)
     run = tiny_run(steps=25, eval_every=1000)
     careful: list[int] = []
-    monkeypatch.setattr(OneRank, "be_careful", lambda ranks: careful.append(len(run.metrics().read())))
+    monkeypatch.setattr(OneRank, "make_retryable", lambda ranks: careful.append(len(run.metrics().read())))
     assert train_here(run).phase == "finished"
     assert careful == [1, 11], "lines in metrics.jsonl, that of step 0 among them"
 
