@@ -7,7 +7,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.builtin_stories import ANIMALS
 from lab.posttraining import answers
-from lab.posttraining.question_pairs import PairSource, QuestionPair, draw_stories
+from lab.posttraining.question_pairs import PairSource, draw_stories
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
 
@@ -90,10 +90,3 @@ def test_reward_and_measures(answer: str, rewarded: float, exact: bool, well_for
 
 def test_no_animal_is_part_of_another_ones_name() -> None:
     assert not [(a, b) for a in ANIMALS for b in ANIMALS if a != b and a in b]
-
-
-def test_a_pair_goes_through_json() -> None:
-    import msgspec
-
-    (pair,) = source().draw(1)
-    assert msgspec.json.decode(msgspec.json.encode(pair), type=QuestionPair) == pair

@@ -70,6 +70,12 @@ def change(run: Run, field: str, value: object) -> None:
     (run.path / "config.json").write_text(json.dumps(config))
 
 
+def assert_can_go(llmlab: Call) -> None:
+    """The run can be renamed and deleted."""
+    assert llmlab("rename", "tale", "saga").code == 0
+    assert llmlab("delete", "saga", "--yes").code == 0
+
+
 def nested(depth: int) -> bytes:
     return b'{"step":' * depth + b"1" + b"}" * depth
 
@@ -109,9 +115,7 @@ def test_a_run_that_is_never_finished_divides_nothing_by_zero(empty_run: EmptyRu
     assert RunFollower(open_run("tale")).read().phase == "stopped"
 
 
-@pytest.mark.parametrize(
-    "name", ["config.json", "status.json", "metrics.jsonl", "samples.jsonl", "insights.jsonl", "events.jsonl"]
-)
+@pytest.mark.parametrize("name", FILES)
 def test_deep_nesting_ends_nothing(empty_run: EmptyRun, name: str, llmlab: Call) -> None:
     run = empty_run()
     (run.path / name).write_bytes(nested(200_000) + b"\n")
@@ -120,8 +124,7 @@ def test_deep_nesting_ends_nothing(empty_run: EmptyRun, name: str, llmlab: Call)
     assert "tale" in done.out
     if name != "config.json":
         RunFollower(run).read()
-    assert llmlab("rename", "tale", "saga").code == 0
-    assert llmlab("delete", "saga", "--yes").code == 0
+    assert_can_go(llmlab)
 
 
 def lead_outside(path: Path) -> None:
@@ -155,8 +158,7 @@ def test_what_is_no_file_is_not_waited_for_and_is_named(
     assert (entry["name"], entry["phase"]) == ("tale", "damaged")
     assert words in entry["message"]
     assert RunsWatcher(run.path.parent).read()[0].phase == "damaged"
-    assert llmlab("rename", "tale", "saga").code == 0
-    assert llmlab("delete", "saga", "--yes").code == 0
+    assert_can_go(llmlab)
     assert outside.read_bytes() == b"kept"
 
 
@@ -173,8 +175,7 @@ def test_no_other_file_is_waited_for_or_written_through(
     assert run.checkpoints() == []
     for command in (("generate", "tale"), ("trace", "tale", "-p", "a"), ("resume", "tale"), ("stop", "tale"), ("pause", "tale")):
         assert llmlab(*command).code == 2
-    assert llmlab("rename", "tale", "saga").code == 0
-    assert llmlab("delete", "saga", "--yes").code == 0
+    assert_can_go(llmlab)
     assert not outside.exists()
 
 

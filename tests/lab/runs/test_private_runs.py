@@ -1,17 +1,19 @@
-"""Texts can be private: a new run can be read by its owner alone, unless the home is shared on purpose."""
+"""A run is its owner's alone unless the home is shared on purpose, has one trainer, and writes nothing elsewhere."""
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.inspect.prompt_history import remember
-from lab.runs import trainer_commands
+from lab.runs import find_runs, trainer_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
-from tests.fixture_types import TinyRun
+from tests.fixture_types import Call, TinyRun, TrainHere
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 
@@ -59,3 +61,53 @@ def test_a_run_from_before_keeps_its_readers(tiny_run: TinyRun, train_here: Trai
 def test_a_home_that_the_lab_makes_is_its_owner_s_alone(tmp_path: Path) -> None:
     remember(tmp_path / "new", "secret")
     assert modes(tmp_path / "new") == {".": "0o700", "prompts.jsonl": "0o600"}
+
+
+def test_of_four_that_resume_at_once_one_trains(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(steps=1_000_000)
+    train_here(run, until=3)
+    command = [sys.executable, "-P", "-m", "lab.cli", "resume", str(run.path), "--detach"]
+    resumes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=run.path.parent)
+        for _ in range(4)
+    ]
+    try:
+        said = [process.communicate(timeout=120) for process in resumes]
+        codes = sorted(process.returncode for process in resumes)
+        assert codes == [0, 2, 2, 2], said
+        assert sum("is already being trained by process" in err for _, err in said) == 3
+    finally:
+        status = run.status()
+        if run.is_alive():
+            os.kill(status.pid, 9)
+
+
+def everything_but(home: Path, below: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file and folder below `below` outside the home: when it changed, and its contents."""
+    return {
+        str(path): (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in below.rglob("*")
+        if path != home and home not in path.parents
+    }
+
+
+def test_nothing_outside_the_home_is_written_or_deleted(
+    home: Path, tmp_path: Path, tiny_run: TinyRun, train_here: TrainHere, llmlab: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("keep me")
+    for variable in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        (tmp_path / variable).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.chdir(elsewhere)
+    run = tiny_run()
+    before = everything_but(home, tmp_path)
+    train_here(run, until=12)
+    (run.path / "mine").symlink_to(elsewhere)
+    train_here(run)
+    for command in (("runs",), ("generate", "tale", "-n", "3"), ("params", "tale"), ("rename", "tale", "story")):
+        assert llmlab(*command).code == 0, command
+    assert llmlab("delete", "story", "--yes").code == 0
+    assert find_runs.list_runs() == []
+    assert everything_but(home, tmp_path) == before

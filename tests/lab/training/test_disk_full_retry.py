@@ -8,7 +8,6 @@ from pathlib import Path
 import filelock
 import msgspec
 import pytest
-import torch
 
 from lab.cli.follow_run import report_end
 from lab.reports.run_sentence import saved_step
@@ -21,6 +20,7 @@ from lab.training.command_inbox import CommandInbox
 from lab.training.status_file import StatusBoard
 from tests.fixture_types import Call, TinyRun, TrainHere
 from tests.lab.runs.made_up_runs import say
+from tests.lab.training.compare_runs import assert_equal_weights
 
 
 class Disk:
@@ -82,8 +82,7 @@ def test_a_stop_waits_for_room_and_then_saves_all(
     assert saved_step(run) == load_model(run, "last")[1] == 8
     monkeypatch.undo()
     assert train_here(run).phase == "finished"
-    one, other = (load_model(each, "last")[0].state_dict() for each in (run, straight))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_equal_weights(run, straight)
 
 
 def test_a_disk_that_fills_up_before_the_last_save_is_waited_for_too(

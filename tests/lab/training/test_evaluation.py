@@ -11,7 +11,7 @@ import torch
 
 from lab.data.token_file import TokenFile, token_dtype, token_lengths
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric
+from lab.runs.run_schema import DataConfig, Metric, ValidationSegments
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import load_model
 from lab.training import evaluation
@@ -21,6 +21,7 @@ from lab.training.training_loop import Training
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from tests.fixture_types import TinyRun, TrainHere
+from tests.lab.training.compare_runs import assert_equal_weights
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -51,6 +52,11 @@ def losses_of_tokens(run: Run, model: GPT) -> torch.Tensor:
     return torch.cat(found)
 
 
+def places_of(segments: ValidationSegments, data: DataConfig) -> list[int]:
+    """Tokens of an evaluation, counted from the first of the validation part."""
+    return [place - data.split for start, stop in segments.tokens for place in range(start, stop)]
+
+
 def evaluated(run: Run) -> list[tuple[int, float | None, float | None]]:
     return [(line.step, line.val_loss, line.bits_per_byte) for line in run.metrics().read() if line.val_loss is not None]
 
@@ -64,7 +70,7 @@ def test_an_evaluation_is_a_sample_of_the_whole_part(
     data = run.config.data
     assert data.evaluated is not None
     losses = losses_of_tokens(run, load_model(run, "last")[0])
-    places = [place for start, stop in data.evaluated.tokens for place in range(start - data.split, stop - data.split)]
+    places = places_of(data.evaluated, data)
     assert len(places) < len(losses) / 2
     lengths = token_lengths(Tokenizer.load(run.tokenizer_path))[np.fromfile(run.tokens_path, "<u2")[data.split :]]
     last = run.last_metric()
@@ -89,7 +95,7 @@ def test_what_a_run_trains_in_does_not_round_its_evaluations(long_tale: Path, ti
     data = run.config.data
     assert data.evaluated is not None
     losses = losses_of_tokens(run, load_model(run, "last")[0])
-    places = [place for start, stop in data.evaluated.tokens for place in range(start - data.split, stop - data.split)]
+    places = places_of(data.evaluated, data)
     last = run.last_metric()
     assert last is not None
     assert last.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
@@ -142,7 +148,7 @@ def test_of_a_huge_validation_part_a_large_sample_is_evaluated(
     assert found.bytes == data.final.bytes == pytest.approx(2400, abs=8 * 16)
     assert found.bytes < data.val_bytes
     losses = losses_of_tokens(run, load_model(run, "last")[0])
-    places = [place for start, stop in data.final.tokens for place in range(start - data.split, stop - data.split)]
+    places = places_of(data.final, data)
     assert found.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
 
 
@@ -165,8 +171,7 @@ def test_an_end_that_is_interrupted_is_evaluated_on_resuming(
     assert (status.phase, status.final) == ("finished", straight.status().final)
     assert status.final is not None
     assert evaluated(broken) == evaluated(straight)
-    last, same = (load_model(run, "last")[0].state_dict() for run in (broken, straight))
-    assert all(torch.equal(last[name], same[name]) for name in last)
+    assert_equal_weights(broken, straight)
 
 
 def test_commands_during_the_evaluation_at_the_end_do_not_change_it(

@@ -37,6 +37,10 @@ from tests.fixture_types import TinyRun, TrainHere
 CONFIG = ModelConfig(layers=2, heads=3, width=24, context=24, vocab_size=50, dropout=0.2)
 
 
+def insights_of(run: Run) -> ModelInsights:
+    return ModelInsights(run.config, TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
+
+
 def lines(run: Run) -> list[Insight]:
     return LineReader(run.insights_path, Insight).read()
 
@@ -127,13 +131,12 @@ def test_the_probe_ends_where_the_next_token_stands_in_it_already() -> None:
 
 def test_measuring_leaves_training_as_it_was(tiny_run: TinyRun) -> None:
     run = tiny_run()
-    tokens = TokenFile(run.tokens_path, token_dtype(256))
     model = GPT(run.config.model, seed=1).train()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     torch.manual_seed(5)
     expected = torch.rand(4)
     torch.manual_seed(5)
-    measured = ModelInsights(run.config, tokens, Tokenizer.load(run.tokenizer_path))
+    measured = insights_of(run)
     found, again = measured.measure(model, 3, []), measured.measure(model, 3, [])
     assert torch.equal(torch.rand(4), expected), "no random number was drawn"
     assert model.training
@@ -147,7 +150,7 @@ def test_the_probe_is_what_the_model_says(tiny_run: TinyRun) -> None:
     run = tiny_run()
     tokenizer = Tokenizer.load(run.tokenizer_path)
     model = GPT(run.config.model, seed=1)
-    found = ModelInsights(run.config, TokenFile(run.tokens_path, token_dtype(256)), tokenizer).measure(model, 0, [])
+    found = insights_of(run).measure(model, 0, [])
     ids = tokenizer.encode("".join(found.probe).replace("⏎", "\n").replace("␣", " "))
     trace = Trace(model, ids)
     p = trace["logits"][-1].double().softmax(-1).numpy()
@@ -163,7 +166,7 @@ def test_a_model_of_nan_gives_no_measurements(tiny_run: TinyRun) -> None:
     model = GPT(run.config.model, seed=1)
     with torch.no_grad():
         model.wte.weight.fill_(math.nan)
-    found = ModelInsights(run.config, TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
+    found = insights_of(run)
     assert as_written([found.measure(model, 2, [])]) == as_written([Insight(step=2, took=0.0)])
 
 
@@ -238,15 +241,14 @@ def test_places_are_the_first_letters_of_even_parts_with_room_before_them() -> N
     assert spread_places(np.array([], np.int64), 0, 4, {1}) == []
 
 
-def test_a_place_s_prediction_is_that_of_a_trace(tiny_run: Callable[..., Run]) -> None:
+def test_a_place_s_prediction_is_that_of_a_trace(tiny_run: TinyRun) -> None:
     run = tiny_run()
-    tokenizer = Tokenizer.load(run.tokenizer_path)
     model = GPT(run.config.model, seed=1)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(4.0)
     tokens = TokenFile(run.tokens_path, token_dtype(256))
-    found = ModelInsights(run.config, tokens, tokenizer).measure(model, 0, []).places
+    found = insights_of(run).measure(model, 0, []).places
     assert len(found) == PLACES
     validation = tokens[run.config.data.split : run.config.data.tokens].astype(np.int64)
     given = len(found[0].before)
@@ -275,10 +277,10 @@ class OnApple(Tensor):
         return self.as_subclass(Tensor)
 
 
-def test_what_training_measures_is_widened_on_the_cpu(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_training_measures_is_widened_on_the_cpu(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tiny_run()
     model = GPT(run.config.model, seed=1)
-    insights = ModelInsights(run.config, TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
+    insights = insights_of(run)
     expected = insights.measure(model, 1, [])
     unembed = GPT.unembed
     monkeypatch.setattr(GPT, "unembed", lambda self, x: unembed(self, x).as_subclass(OnApple))

@@ -19,7 +19,7 @@ from models.gpt import GPT
 from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import make_shared_run, train_in_process
 from tests.lab.reports.recorded_curves import NAMES, recorded
-from tests.lab.training.compare_runs import same
+from tests.lab.training.compare_runs import assert_same_run
 
 WILD = {"lr": 3.0, "optimizer": "adamw", "warmup": 0.0, "steps": 40, "precision": "fp32"}
 
@@ -75,9 +75,7 @@ def test_interrupted_anywhere_around_it_nothing_changes(
     status = train_here(broken)
     assert status.phase == "finished"
     assert backs(broken) == backs(straight)
-    assert same(broken.metrics().read()) == same(straight.metrics().read())
-    one, other = load_model(broken, "last")[0].state_dict(), load_model(straight, "last")[0].state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_same_run(broken, straight)
     assert (status.best_val_loss, status.best_step) == (straight.status().best_val_loss, straight.status().best_step)
 
 
