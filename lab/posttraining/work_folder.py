@@ -62,16 +62,11 @@ def check_base(base: Run, home: Path) -> None:
     tuning, data = base.config.tuning, base.config.data
     if tuning is not None:
         raise UserError(f"{base.name} is fine-tuned already; post-train its base {tuning.base}.")
+    stories = "and the questions are about the built-in text stories; choose demo, or a run trained with `llmlab train stories`."
     if base.config.imported is not None:
-        raise UserError(
-            f"{base.name} was imported, and the questions are about the built-in text stories; choose demo, or a run trained "
-            "with `llmlab train stories`."
-        )
+        raise UserError(f"{base.name} was imported, {stories}")
     if data.name != "stories" or not data.source.startswith("stories"):
-        raise UserError(
-            f"{base.name} was trained on {data.name}, and the questions are about the built-in text stories; choose demo, or a "
-            "run trained with `llmlab train stories`."
-        )
+        raise UserError(f"{base.name} was trained on {data.name}, {stories}")
     for model in MODELS[1:]:
         check_replaceable(base.name, check_name(tuned_name(base.name, model)), home)
 

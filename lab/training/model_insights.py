@@ -5,7 +5,7 @@ None of it touches training: no random number is drawn, no weight or gradient ch
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -79,12 +79,13 @@ SHOWN_AFTER = 8
 class MeasuredPlaces:
     """Places spread evenly over `ids`, the validation tokens that are searched."""
 
-    def __init__(self, ids: Ids, context: int, letters: set[int], tokenizer: Tokenizer) -> None:
+    def __init__(self, ids: Ids, context: int, letters: set[int], name: Callable[[int], str]) -> None:
+        """`name` gives a token as it is shown."""
         given = min(context, GIVEN)
         stops = spread_places(ids, given, PLACES, letters)
         self._given = torch.tensor([ids[stop - given : stop].tolist() for stop in stops], dtype=torch.long)  # (places, given)
         self._truths = [int(ids[stop]) for stop in stops]
-        self._names = tokenizer
+        self._name = name
         self._texts = [
             ([self._name(id) for id in ids[stop - given : stop].tolist()], [self._name(id) for id in after.tolist()])
             for stop in stops
@@ -113,9 +114,6 @@ class MeasuredPlaces:
                 self._texts, self._truths, probabilities, best.indices.tolist(), best.values.tolist(), strict=True
             )
         ]
-
-    def _name(self, id: int) -> str:
-        return printable(self._names.token_bytes(id))
 
 
 def spread_places(ids: Ids, given: int, count: int, letters: set[int]) -> list[int]:
@@ -155,7 +153,7 @@ class ModelInsights:
         start, stop = probe_place(ids, min(context, PROBE_TOKENS), letters)
         self._probe, self._truth = ids[start:stop], int(ids[stop])
         self._names = tokenizer
-        self._places = MeasuredPlaces(ids, context, letters, tokenizer)
+        self._places = MeasuredPlaces(ids, context, letters, self._name)
 
     def measure(self, model: GPT, step: int, parts: list[PartUpdate]) -> Insight:
         """One line of insights.jsonl. `parts` are from the `UpdateNorms` of the step that led here."""

@@ -66,29 +66,21 @@ class Training:
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
         self.uniform_loss = uniform_loss_of(self.config)
-        self._start_clock()
-        self._open_logs(signals)
+        self.clock = Clock(self.state.seconds)
+        self.throughput = Throughput(self.state.step_seconds)
+        self.length = RunLength(self.config.train, self.state, self.clock, self.throughput)
+        self.snapshot_schedule = SnapshotSchedule(self.length)
+        self.over = self.length.is_over()
+        self.inbox = CommandInbox(run.control_path, signals)
+        saved_step = self.state.step if setup.loaded else None
+        truncate_logs(run, -1 if saved_step is None else saved_step)
+        self.logs = RunLogs(run, self.state, self.clock, board, self.inbox, saved_step)
         self.rollback = Rollback(setup, self._report_rollback)
         self.saver = CheckpointSchedule(setup, self.rollback, self.logs, self.clock, self.throughput)
         prepare_steps(setup, self.gradient, self.clock, self.logs, alone=self.ranks.count == 1)
         self.gpu_meter = meter_of(setup.device, self.config.model, self.state.precision)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
         self._show_start()
-
-    def _start_clock(self) -> None:
-        """Start counting time and speed, and find how far the run is."""
-        self.clock = Clock(self.state.seconds)
-        self.throughput = Throughput(self.state.step_seconds)
-        self.length = RunLength(self.config.train, self.state, self.clock, self.throughput)
-        self.snapshot_schedule = SnapshotSchedule(self.length)
-        self.over = self.length.is_over()
-
-    def _open_logs(self, signals: StopSignals) -> None:
-        """Open the inbox for commands, and the logs as they were at the last checkpoint."""
-        saved_step = self.state.step if self.setup.loaded else None
-        self.inbox = CommandInbox(self.run.control_path, signals)
-        truncate_logs(self.run, -1 if saved_step is None else saved_step)
-        self.logs = RunLogs(self.run, self.state, self.clock, self.board, self.inbox, saved_step)
 
     def _show_start(self) -> None:
         self.board.update(

@@ -3,7 +3,6 @@
 import importlib
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 
@@ -16,14 +15,6 @@ SECONDS = 2.0
 """Time between two measurements."""
 
 
-class Reading(NamedTuple):
-    """Memory in bytes, and the share of time in which the GPU is busy, where it is known."""
-
-    memory: int
-    total: int
-    busy: float | None
-
-
 class GpuMeter:
     """Meter of one card; it measures nothing on another device."""
 
@@ -32,9 +23,10 @@ class GpuMeter:
         name: str,
         model: ModelConfig,
         precision: Precision,
-        read: Callable[[], Reading] | None,
+        read: Callable[[], tuple[int, int, float | None]] | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`read` gives the memory taken and that of the card in bytes, and the share of time in which it is busy, if known."""
         self._peak = peak_flops(name, precision)
         self._flops = flops_per_token(model)
         self._read = read
@@ -62,7 +54,7 @@ def meter_of(device: torch.device, model: ModelConfig, precision: Precision) -> 
         torch.cuda.get_device_name(device),
         model,
         precision,
-        lambda: Reading(torch.cuda.max_memory_allocated(device), total, _busy(device)),
+        lambda: (torch.cuda.max_memory_allocated(device), total, _busy(device)),
     )
 
 

@@ -51,14 +51,6 @@ class Order(NamedTuple):
     overlap: bool = False
     """Add up gradients while the backward pass goes on, not after it."""
 
-    def numbers(self) -> list[float]:
-        return [float(part) for part in self]
-
-
-def order_of(numbers: list[float]) -> Order:
-    kind, step, micro_batches, lr, overlap = numbers
-    return Order(Kind(int(kind)), int(step), int(micro_batches), lr, bool(overlap))
-
 
 JOIN_SECONDS = 600.0
 """Time for all ranks to start: a cluster gives its machines one after the other."""
@@ -160,7 +152,7 @@ class RankGroup:
 
     def send_end(self, seconds: float) -> None:
         """Send the order to end, and leave the group if the others have taken it before the time is up."""
-        order = torch.tensor(Order(Kind.END).numbers(), dtype=torch.float64)
+        order = torch.tensor(Order(Kind.END), dtype=torch.float64)
         work = dist.broadcast(order, 0, group=self._orders, async_op=True)
         assert work is not None
         deadline = time.monotonic() + seconds
@@ -174,7 +166,7 @@ class RankGroup:
 
     def send(self, order: Order) -> None:
         """Send an order from rank 0 to the others."""
-        dist.broadcast(torch.tensor(order.numbers(), dtype=torch.float64), 0, group=self._orders)
+        dist.broadcast(torch.tensor(order, dtype=torch.float64), 0, group=self._orders)
 
     def receive(self, waiting: Callable[[], None]) -> Order:
         """Wait for an order; `waiting` is called again and again meanwhile, and may raise to end it."""
@@ -186,7 +178,8 @@ class RankGroup:
             waiting()
             time.sleep(POLL_SECONDS if time.monotonic() - started < BUSY_SECONDS else IDLE_SECONDS)
         work.wait()
-        return order_of(numbers.tolist())
+        kind, step, micro_batches, lr, overlap = numbers.tolist()
+        return Order(Kind(int(kind)), int(step), int(micro_batches), lr, bool(overlap))
 
     def sum(self, numbers: list[float]) -> list[float]:
         """Sums over all ranks, in fp64."""

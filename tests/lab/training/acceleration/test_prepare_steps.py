@@ -14,7 +14,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training import training_loop
 from lab.training.acceleration.batch_feed import Batch, BatchFeed
-from lab.training.acceleration.gpu_meter import SECONDS, GpuMeter, Reading, meter_of
+from lab.training.acceleration.gpu_meter import SECONDS, GpuMeter, meter_of
 from lab.training.acceleration.prepare_steps import (
     find_micro_batches,
     has_room,
@@ -180,7 +180,7 @@ CARD = "NVIDIA A100-SXM4-40GB"
 
 def test_it_is_measured_at_a_modest_pace() -> None:
     times = iter([0.0, 0.5, SECONDS, SECONDS + 0.1])
-    reads = iter([Reading(10, 40, None), Reading(20, 40, 0.97)])
+    reads = iter([(10, 40, None), (20, 40, 0.97)])
     meter = GpuMeter(CARD, GPT2, "bf16", lambda: next(reads), lambda: next(times))
     speed = 0.4 * 312e12 / flops_per_token(GPT2)
     assert meter.measure(speed) == GpuUse(memory=10, total=40, mfu=0.4)
@@ -190,9 +190,7 @@ def test_it_is_measured_at_a_modest_pace() -> None:
 
 
 def test_without_a_known_peak_there_is_no_mfu_and_without_a_gpu_nothing() -> None:
-    assert GpuMeter("another", GPT2, "bf16", lambda: Reading(1, 2, None)).measure(1e5) == GpuUse(memory=1, total=2)
-    import torch
-
+    assert GpuMeter("another", GPT2, "bf16", lambda: (1, 2, None)).measure(1e5) == GpuUse(memory=1, total=2)
     assert meter_of(torch.device("cpu"), GPT2, "fp32").measure(1e5) is None
 
 
