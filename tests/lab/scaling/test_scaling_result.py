@@ -69,17 +69,15 @@ def test_the_sizes_are_compared_at_the_most_tokens_that_all_have_seen_at_the_ful
     assert result.sizes[-1].same_tokens == pytest.approx(FLOOR + law(slowest.parameters, result.tokens))
 
 
-def test_a_size_that_was_not_evaluated_so_early_has_no_loss_there() -> None:
+def test_a_size_without_a_loss_after_the_same_tokens_has_the_reason_and_the_line_through_two_is_called_weak() -> None:
     result = result_of()
     assert result.sizes[0].curve.before_decay[0].tokens > (result.tokens or 0)
     assert result.sizes[0].same_tokens is None
-    assert len(result.parameters.points) == 3
-
-
-def test_a_size_without_a_loss_after_the_same_tokens_has_the_reason_and_the_line_through_two_is_called_weak() -> None:
-    result = result_of()
     first = f"{count(result.sizes[0].curve.before_decay[0].tokens)} tokens"
-    cell = size_table(result).rows[0][-1]
+    table = size_table(result)
+    assert "loss (nats), same minutes" in [column.title for column in table.columns]
+    assert table.title == "at the last evaluation while training"
+    cell = table.rows[0][-1]
     assert (cell.text, cell.note) == ("·", f"Too late: first evaluated at the full rate after {first}.")
     words = sentences(result)
     assert f"first evaluated at the full learning rate: size 1 after {first}." in " ".join(words)
@@ -94,12 +92,6 @@ def test_a_line_fitted_through_three_of_four_sizes_is_not_called_weak() -> None:
     result = scaling_result(early, 4)
     assert len(result.parameters.points) == 4
     assert not any("weak" in sentence or "Too late" in sentence for sentence in sentences(result))
-
-
-def test_the_losses_have_a_unit_and_the_table_names_their_evaluation() -> None:
-    table = size_table(result_of())
-    assert "loss (nats), same minutes" in [column.title for column in table.columns]
-    assert table.title == "at the last evaluation while training"
 
 
 def test_nothing_measured_is_below_the_frontier() -> None:
@@ -143,12 +135,6 @@ def test_nothing_is_said_before_all_sizes_have_finished() -> None:
     assert len(scaling_view(result).blocks) == 1
 
 
-def test_a_loss_below_the_floor_means_that_no_floor_is_subtracted() -> None:
-    result = scaling_result([curve(at, floor=1.0) for at in range(4)], 4)
-    assert result.floor is None
-    assert any("No floor is subtracted" in sentence for sentence in sentences(result))
-
-
 def test_the_largest_may_be_worse_after_the_same_minutes_for_it_has_seen_fewer_tokens() -> None:
     result = result_of(lambda parameters, tokens: 3 * parameters**-0.4 + 400 * tokens**-0.5)
     ends = [each.end.loss for each in result.sizes if each.end]
@@ -166,39 +152,25 @@ def test_the_largest_may_be_worse_after_the_same_minutes_for_it_has_seen_fewer_t
     assert "every larger size has a lower loss" in sentences(result)[1] or result.sizes[0].same_tokens is None
 
 
-def test_the_largest_may_be_the_best() -> None:
-    result = result_of(lambda parameters, tokens: 30 * parameters**-0.4)
-    assert "although it has seen the fewest tokens" in sentences(result)[0]
-    assert "alike" not in sentences(result)[0]
-
-
-def test_equal_losses_are_called_alike() -> None:
-    first = sentences(result_of(lambda parameters, tokens: 0.1))[0]
-    assert "size 2, size 3 and size 4 are alike" in first
-
-
-def test_a_loss_that_rises_with_size_has_no_useful_line() -> None:
-    result = result_of(lambda parameters, tokens: parameters**0.1)
+@pytest.mark.parametrize(
+    ("loss", "facts", "said", "unsaid"),
+    [
+        (lambda parameters, tokens: 30 * parameters**-0.4, {}, "although it has seen the fewest tokens", "alike"),
+        (lambda parameters, tokens: 0.1, {}, "size 2, size 3 and size 4 are alike", "fewest tokens"),
+        (lambda parameters, tokens: parameters**0.1, {}, "The line over parameters does not fall", "every larger size has a lower loss"),
+        (law, {"floor": 1.0}, "No floor is subtracted", "true entropy"),
+        (law, {"epochs": 50.0}, "size 1 has seen it 50 times", "No floor"),
+        (law, {"epochs": 2.0}, "true entropy", "short"),
+        (lambda parameters, tokens: 0.2, {"fall": 0.03}, "In the last 20% of the time, in which the rate falls, the loss fell by "
+            "another 0.030 to 0.030;", "lowered"),
+    ],
+)  # fmt: skip
+def test_the_sentences_follow_from_the_losses(loss: object, facts: dict[str, object], said: str, unsaid: str) -> None:
+    result = result_of(loss, **facts)
     words = " ".join(sentences(result))
-    assert "The line over parameters does not fall" in words
-    assert "the loss does not fall with every size" in words or result.sizes[0].same_tokens is None
-
-
-def test_a_text_seen_too_often_is_said_to_be_short() -> None:
-    assert not any("short" in sentence for sentence in sentences(result_of(epochs=2.0)))
-    assert any("size 1 has seen it 50 times" in sentence for sentence in sentences(result_of(epochs=50.0)))
-
-
-def test_the_fall_of_the_learning_rate_is_measured() -> None:
-    said = [
-        sentence
-        for sentence in sentences(result_of(lambda parameters, tokens: 0.2, fall=0.03))
-        if sentence.startswith("Both lines")
-    ]
-    assert len(said) == 1
-    assert "in which the rate falls, the loss fell by another 0.030 to 0.030" in said[0]
-    assert "lowered" not in said[0], "part of it would have come at the full rate, too"
-    assert "last 20%" in said[0]
+    assert said in words
+    assert unsaid not in words
+    assert (result.floor is None) == ("No floor" in words)
 
 
 def test_a_step_that_took_longer_than_when_it_was_timed_is_told() -> None:

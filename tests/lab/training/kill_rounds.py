@@ -1,6 +1,6 @@
 """Ends a trainer again and again at random moments, and checks each time that nothing saved is lost. Anyone can run it:
 
-    python tests/lab/training/kill_rounds.py --rounds 50
+    python -m tests.lab.training.kill_rounds --rounds 50
 
 Each round starts the trainer, sends it `save` commands, and ends it, half of the time while it starts, by SIGKILL, SIGTERM or
 SIGHUP; or, where tmux is there, once in ten rounds takes away the tmux in which it was started, which the trainer must outlive
