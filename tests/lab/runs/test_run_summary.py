@@ -61,13 +61,6 @@ def test_a_file_that_has_not_changed_is_not_opened_again(run: Run, monkeypatch: 
     assert watcher.read()[0].loss == 5.0
 
 
-def test_numbers_are_found_at_the_end_of_a_long_file(run: Run) -> None:
-    lines = [metric(step, 5.0) for step in range(20_000)] + [metric(20_000, 1.0, 2.0)]
-    run.metrics_path.write_bytes(b"".join(lines))
-    (told,) = RunsWatcher(run.path.parent).read()
-    assert (told.loss, told.val_loss) == (1.0, 2.0)
-
-
 def test_the_validation_loss_is_found_however_long_ago_it_was(run: Run) -> None:
     """Evaluations every 1,000 steps, read at step 1,800: some 80 kB of training steps lie behind the last evaluation."""
     lines = [metric(0, None, 6.0), *(metric(step, 5.0, 2.5 if step == 1000 else None) for step in range(1, 1801))]

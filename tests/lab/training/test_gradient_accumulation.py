@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.planning.check_request import check_request
-from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
@@ -42,11 +40,6 @@ def test_a_step_in_parts_is_the_step(optimizer: str, tiny_run: TinyRun, train_he
         first, second = (load_model(run, "last")[0].state_dict() for run in (whole, split))
         for name, weight in first.items():
             torch.testing.assert_close(weight, second[name], atol=2e-5, rtol=1e-4)
-
-
-def test_more_parts_than_windows_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="A batch of 4 windows cannot be computed in 5 parts"):
-        check_request(RunRequest(text="stories", batch=4, accumulate=5, home=tmp_path))
 
 
 REFUSALS = [

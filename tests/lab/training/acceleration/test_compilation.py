@@ -7,9 +7,7 @@ import torch
 from msgspec import UNSET
 
 from lab.core.safetensors_file import read_header
-from lab.planning.check_request import check_request
 from lab.planning.gpu_card import Card
-from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.training.acceleration import compilation
 from lab.training.acceleration.compilation import compile_parts, is_compiled
@@ -144,11 +142,6 @@ def test_a_compiled_run_is_saved_as_any_other_and_resumes(tiny_run: TinyRun, tra
     assert train_here(broken).phase == "finished"
     assert same(straight.metrics().read()) == same(broken.metrics().read())
     assert_equal_weights(straight, broken)
-
-
-def test_compiling_is_asked_for_by_a_setting(tiny_run: TinyRun) -> None:
-    check_request(RunRequest(text="stories", compile="off"))
-    assert tiny_run().config.train.compile == "auto"
 
 
 H100, T4 = Card("NVIDIA H100 PCIe", (9, 0), 80 << 30), Card("Tesla T4", (7, 5), 15 << 30)
