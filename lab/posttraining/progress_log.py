@@ -1,4 +1,7 @@
-"""Schema of progress.jsonl, which the process of post-training appends to and screens follow. No torch."""
+"""Settings of post-training, with the reasons for their defaults, and the schema of progress.jsonl, to which its process appends.
+
+No torch.
+"""
 
 from typing import Annotated, Literal
 

@@ -1,6 +1,6 @@
 """The trainer process: training loop, checkpoints, rollback, and the commands that it takes.
 
-Begin with `trainer` (the process), then `training_loop` and `training_setup`; `evaluation` holds what is measured on the way,
-`distributed` training on several ranks.
+Begin with `trainer` (the process), then `training_loop` and `training_setup`; `evaluation` and `model_insights` measure on the
+way, `distributed` trains on several ranks.
 Imports `models`, `lab.core`, `lab.runs`, `lab.data` and `lab.planning`, and torch once a run is owned.
 """

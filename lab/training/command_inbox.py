@@ -1,4 +1,4 @@
-"""Inbox of a trainer: commands from control/ and signals."""
+"""Inbox of a trainer: commands from control/, and SIGTERM, SIGINT and SIGHUP, noted when they arrive and obeyed between steps."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Measurements inside the model at each evaluation: head scores, and predictions at fixed places of the text.
+"""Measurements inside the model at each evaluation: head scores, predictions at fixed places, gradient norms and update ratios.
 
 None of it touches training: no random number is drawn, no weight or gradient changed, and the same weights give the same figures.
 """

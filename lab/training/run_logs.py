@@ -1,4 +1,4 @@
-"""Logs of a run: metrics, samples, insights and events, opened for appending."""
+"""Logs of a run: metrics, samples, insights and events. While the disk is full writes are retried, so that no hours are lost."""
 
 import math
 from collections.abc import Callable

@@ -42,7 +42,7 @@ class Kind(IntEnum):
 
 
 class Order(NamedTuple):
-    """An order; all but `kind` is for STEP."""
+    """An order of rank 0, sent before anything that all ranks do together; all but `kind` is for STEP."""
 
     kind: Kind
     step: int = 0

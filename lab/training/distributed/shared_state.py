@@ -1,4 +1,9 @@
-"""Weights, optimizer state and trainer state from rank 0 to the others, which never read a checkpoint themselves."""
+"""State on several ranks: sent from rank 0, which alone reads checkpoints; optimizer state sharded, and gathered to be saved.
+
+Sharding is that of ZeRO, stage 1 (Rajbhandari et al. 2020). PyTorch's ZeroRedundancyOptimizer gives each rank whole weights to
+update, and sends them to the others; so Muon, which needs a matrix as a whole, is sharded like AdamW. State is sent here as plain
+tensors: PyTorch's own way to gather it pickles.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
