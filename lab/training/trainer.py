@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def start_line(run: Run, status: Status, environment: RankEnvironment | None) -> str:
-    """The line at the start under torchrun, where nothing else tells of the run: `big trains on 16 ranks (cuda), from step 0 of 100000; `llmlab` shows it.`"""
+    """The line at the start, told under torchrun: `big trains on 16 ranks (cuda), from step 0 of 100000; `llmlab` shows it.`"""
     count = environment.count if environment is not None else 1
     steps = f" of {run.config.train.steps}" if run.config.train.steps else ""
     return f"{run.name} trains on {counted(count, 'rank')} ({status.device}), from step {status.step}{steps}; `llmlab` shows it."
