@@ -193,7 +193,7 @@ class FullNowAndThen:
 def test_a_full_disk_pauses_the_training_until_there_is_room(
     place: str, straight: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tiny_run()
+    run = tiny_run(minutes_of_steps=place == "write the metrics")  # its clock stands still while they are written
     monkeypatch.setattr("lab.training.run_logs.RETRY_SECONDS", 0.01)
     monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
     monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
