@@ -24,7 +24,7 @@ from lab.core.detached_process import DetachedProcess
 
 ROOT = Path(__file__).parents[3]
 POLL_SECONDS = 0.01
-PATIENCE = 240.0
+PATIENCE = 300.0
 """Processes of low priority wait for a core beside other tests."""
 
 
