@@ -219,9 +219,14 @@ class ScalingExperiment:
         named = zip(self.run_names(plan), self.runs(plan), strict=True)
         sizes = tuple(_size_progress(name, number, run) for number, (name, run) in enumerate(named, 1))
         status = self.status()
-        phase: Phase = "finished" if all(size.phase == "finished" for size in sizes) else "running" if running else "stopped"
-        killed = "" if status.ended else "Its process was killed; when it is resumed, it goes on where it was."
-        return ScalingProgress(phase, sizes, status, status.problem or killed if phase == "stopped" else "")
+        if all(size.phase == "finished" for size in sizes):
+            return ScalingProgress("finished", sizes, status, "")
+        if running:
+            return ScalingProgress("running", sizes, status, "")
+        problem = status.problem or (
+            "" if status.ended else "Its process was killed; when it is resumed, it goes on where it was."
+        )
+        return ScalingProgress("stopped", sizes, status, problem)
 
     def stop(self) -> None:
         """Have its process stop the run in training, which saves it, and wait for its end. Nothing happens where it does not run.

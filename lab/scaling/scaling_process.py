@@ -81,7 +81,10 @@ class ScalingProcess:
     def _prepared(self, name: str, progress: PrepareProgress) -> None:
         self._inbox.poll()
         words = f"{name}: {progress.words}"
-        self.tell(**({} if words == self._status.doing else {"doing": words}), done=progress.fraction)
+        if words == self._status.doing:
+            self.tell(done=progress.fraction)
+        else:
+            self.tell(doing=words, done=progress.fraction)
 
     def _train(self, run: Run) -> None:
         """Train a run to its end, from its last checkpoint if it has begun."""
