@@ -111,9 +111,6 @@ class HelpScreen(ModalScreen[None]):
         box.border_subtitle = f"Tab {'keys' if in_words else 'in words'} · Esc close"
         box.scroll_home(animate=False)
 
-    async def action_dismiss(self, result: None = None) -> None:
-        self.dismiss(result)
-
     def action_turn(self) -> None:
         self.toggle_class("-words")
         if self.has_class("-words"):

@@ -16,8 +16,7 @@ from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change,
 from lab.runs.run_folder import Run
 from lab.runs.unresponsive_trainer import listening_sentence
 from screens.app_state import AppState
-from screens.dialogs.ask import AskText, ConfirmDialog
-from screens.dialogs.choose_run import RunChooser
+from screens.dialogs.ask import AskText, ConfirmDialog, RunChooser
 from screens.messages import BaseChosen, RunRenamed, RunsChanged, SettingsCopied
 from screens.train.compare_screen import CompareScreen
 

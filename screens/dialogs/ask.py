@@ -1,4 +1,4 @@
-"""Dialogs that ask: a yes-or-no question, a line of text."""
+"""Dialogs that ask: a yes-or-no question, a line of text, a run of a list."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,8 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
 
 from screens.widgets.prompt_input import PromptInput, shown
 
@@ -103,5 +104,50 @@ class AskText(ModalScreen[str | None]):
         else:
             self.dismiss(text)
 
-    async def action_dismiss(self, result: str | None = None) -> None:
-        self.dismiss(result)
+
+class Choices(OptionList):
+    """A list to choose from, in which `j` and `k` move as the arrows do."""
+
+    BINDINGS = [
+        Binding("down,j", "cursor_down", "Down", id="choices.down", show=False),
+        Binding("up,k", "cursor_up", "Up", id="choices.up", show=False),
+    ]
+
+
+class RunChooser(ModalScreen[str | None]):
+    """Returns the name of the chosen run, or None on escape."""
+
+    BINDINGS = [Binding("escape,q", "dismiss", "Close", id="runs.close", tooltip="Cancel")]
+    DEFAULT_CSS = """
+    RunChooser {
+        align: center middle;
+        OptionList { width: 64; max-width: 100%; height: auto; max-height: 80%; border: round $primary; background: $surface; }
+    }
+    """
+
+    def __init__(self, names: list[tuple[str, str]], current: str, title: str = "choose a run") -> None:
+        """`names` are pairs of a run's name and its description."""
+        super().__init__()
+        self._names = names
+        self._current = current
+        self._title = title
+
+    def compose(self) -> ComposeResult:
+        width = max((len(name) for name, _ in self._names), default=0)
+        options = [
+            Option(f"{'▸' if name == self._current else ' '} {name:<{width}}  {words}", id=str(index))
+            for index, (name, words) in enumerate(self._names)
+        ]
+        chooser = Choices(*options, markup=False)
+        chooser.border_title = Text(self._title)
+        chooser.border_subtitle = "Enter choose · Esc close"
+        yield chooser
+
+    def on_mount(self) -> None:
+        chooser = self.query_one(OptionList)
+        chooser.highlighted = next((i for i, (name, _) in enumerate(self._names) if name == self._current), 0)
+        chooser.focus()
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._names[event.option_index][0])

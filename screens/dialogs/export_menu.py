@@ -105,6 +105,3 @@ class ExportMenu(ModalScreen[str | None]):
 
     def action_choose(self, what: str) -> None:
         self.dismiss(what)
-
-    async def action_dismiss(self, result: str | None = None) -> None:
-        self.dismiss(result)

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 
 from screens.app_state import AppState
 from screens.background import DelayedCall
+from screens.dialogs.ask import Choices
 from screens.legible_themes import OWN_THEME, has_few_colours, offered_themes
 
 SECONDS_UNTIL_PREVIEW = 0.08
@@ -23,11 +24,7 @@ SECONDS_UNTIL_PREVIEW = 0.08
 class ThemePicker(ModalScreen[None]):
     """Enter keeps the theme under the cursor, escape goes back to the one before."""
 
-    BINDINGS = [
-        Binding("escape,q,ctrl+t", "dismiss", "Cancel", id="theme.close", tooltip="Keep the theme there was"),
-        Binding("j", "cursor(1)", "Down", id="theme.down", show=False),
-        Binding("k", "cursor(-1)", "Up", id="theme.up", show=False),
-    ]
+    BINDINGS = [Binding("escape,q,ctrl+t", "dismiss", "Cancel", id="theme.close", tooltip="Keep the theme there was")]
     DEFAULT_CSS = """
     ThemePicker {
         align: right middle;
@@ -55,7 +52,7 @@ class ThemePicker(ModalScreen[None]):
             )
             for name in self._names
         ]
-        chooser = OptionList(*options, markup=False)
+        chooser = Choices(*options, markup=False)
         chooser.border_title = Text("theme · 16 colours" if has_few_colours(app) else "theme")
         chooser.border_subtitle = "Enter keep · Esc cancel"
         yield chooser
@@ -64,13 +61,6 @@ class ThemePicker(ModalScreen[None]):
         chooser = self.query_one(OptionList)
         chooser.highlighted = self._names.index(self._before) if self._before in self._names else 0
         chooser.focus()
-
-    def action_cursor(self, by: int) -> None:
-        chooser = self.query_one(OptionList)
-        if by > 0:
-            chooser.action_cursor_down()
-        else:
-            chooser.action_cursor_up()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -26,6 +26,7 @@ from lab.exchange.hugging_face.hub_models import (
     missing_clause,
 )
 from screens.background import in_thread, latest
+from screens.dialogs.ask import Choices
 from screens.home.model_import import ImportState, ModelImport
 
 ORDER = ("gpt2", "distilgpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -43,17 +44,12 @@ class ListedModel:
     can_download: bool
 
     @property
-    def needs_download(self) -> bool:
-        """True if an import downloads it first."""
-        return self.can_download and not self.folder
-
-    @property
     def line(self) -> str:
         size, kind = bytes_(self.bytes), "here" if self.folder else "to download" if self.can_download else "not here"
         return f"{self.name:<12} {count(self.parameters):>5} parameters  {size:>7}  {kind}"
 
     @property
-    def in_words(self) -> str:
+    def sentence(self) -> str:
         """A sentence on where it is, or on what it takes to have it here."""
         if self.folder:
             return f"Enter makes a run of it, from {visible(shortened(self.folder, 150))}."
@@ -99,8 +95,6 @@ class ImportDialog(ModalScreen[None]):
     BINDINGS = [
         Binding("escape", "dismiss", "Close", id="import.close", tooltip="Close; an import that is under way goes on"),
         Binding("x", "cancel", "Cancel", id="import.cancel", tooltip="Cancel the import"),
-        Binding("j", "cursor(1)", "Down", id="import.down", show=False),
-        Binding("k", "cursor(-1)", "Up", id="import.up", show=False),
     ]
     DEFAULT_CSS = """
     ImportDialog {
@@ -127,7 +121,7 @@ class ImportDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="import") as box:
             box.border_title = "import GPT-2's weights"
-            yield OptionList(*(Option(name) for name in ORDER), markup=False)
+            yield Choices(*(Option(name) for name in ORDER), markup=False)
             with Horizontal(id="import-path"):
                 yield Label("folder")
                 yield FolderInput(
@@ -188,7 +182,7 @@ class ImportDialog(ModalScreen[None]):
         model = self._models[at]
         if model.name == self._asked:
             return f"{model.name} is not here. Enter once more downloads {bytes_(model.bytes)}; any other key does not."
-        return model.in_words
+        return model.sentence
 
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
@@ -213,7 +207,7 @@ class ImportDialog(ModalScreen[None]):
         if not self._models:
             return
         model = self._models[event.option_index]
-        if model.needs_download and self._asked != model.name and self._model_import.state is None:
+        if model.can_download and not model.folder and self._asked != model.name and self._model_import.state is None:
             self._asked = model.name
             self._chosen_another()
         else:
@@ -233,15 +227,5 @@ class ImportDialog(ModalScreen[None]):
     def action_cancel(self) -> None:
         self._model_import.cancel()
 
-    def action_cursor(self, by: int) -> None:
-        models = self.query_one(OptionList)
-        if by > 0:
-            models.action_cursor_down()
-        else:
-            models.action_cursor_up()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self._model_import.state is not None if action == "cancel" else True
-
-    async def action_dismiss(self, result: None = None) -> None:
-        self.dismiss(result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rich.segment import Segment
 from textual import work
 from textual.message import Message
 from textual.reactive import reactive
@@ -16,7 +15,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.visible_text import shortened, visible
 from lab.runs.home_folder import home
-from screens.widgets.text_fitting import fit
+from screens.widgets.text_fitting import fit, painted_line
 
 BAR = 16
 """Columns of the progress bar."""
@@ -116,11 +115,10 @@ class ModelImport(Widget):
             self.state = replace(self.state, done=done, total=total)
 
     def render_line(self, y: int) -> Strip:
-        if self.state is None:
-            return Strip.blank(self.size.width, self.rich_style)
-        words = f"Importing {_short(self.state.source)}: {self.state.progress or visible(self.state.words)} · I shows it"
-        style = self.get_component_rich_style("model-import--words")
-        return Strip([Segment(fit(words, self.size.width), style)]).adjust_cell_length(self.size.width, style)
+        words = ""
+        if self.state is not None:
+            words = f"Importing {_short(self.state.source)}: {self.state.progress or visible(self.state.words)} · I shows it"
+        return painted_line(self, "model-import", [(fit(words, self.size.width), "words")])
 
 
 def _short(source: str) -> str:

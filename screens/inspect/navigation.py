@@ -173,7 +173,7 @@ class Navigation(InspectPart):
         self._host.start(self._choose_run(), "choose run")
 
     async def _choose_run(self) -> None:
-        from screens.dialogs.choose_run import RunChooser
+        from screens.dialogs.ask import RunChooser
 
         lab = cast(AppState, self._host.app)
         names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from lab.views.screen_state import ScreenState
 from screens.base_screen import PagedScreen, page_bindings
-from screens.dialogs.choose_run import RunChooser
+from screens.dialogs.ask import RunChooser
 from screens.engine_client import Engine
 from screens.learn.claims_page import ClaimsPage
 from screens.learn.learn_engine import LearnEngine

@@ -7,7 +7,6 @@ from itertools import takewhile
 
 import numpy as np
 from rich.cells import cell_len
-from rich.segment import Segment
 from textual import events
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
@@ -19,9 +18,9 @@ from lab.reports.comparison.compared_run import ComparedRun, bits_per_nat, share
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
 from screens.plot.figure import RUN_ROLES, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log
-from screens.train.run_plots import TIME_UNITS
+from screens.train.run_plots import TIME_UNITS, scaled
 from screens.train.samples_view import sample_text_lines
-from screens.widgets.text_fitting import Piece, fit, fit_ends
+from screens.widgets.text_fitting import Piece, fit, fit_ends, painted_line
 
 LABEL_WIDTH = 17
 GAP = 2
@@ -136,12 +135,8 @@ class RunColumns(ScrollView, can_focus=False):
         super().__init__(id=id)
         self._titles = titles
         self._lay: Callable[[int], list[list[Piece]]] = lambda width: []
-        self._lines: list[list[Piece]] = []
-
-    @property
-    def lines(self) -> list[list[Piece]]:
+        self.lines: list[list[Piece]] = []
         """All lines, from the first on."""
-        return self._lines
 
     def show(self, lay: Callable[[int], list[list[Piece]]]) -> None:
         """Show the lines that `lay` gives for a width."""
@@ -153,19 +148,14 @@ class RunColumns(ScrollView, can_focus=False):
 
     def _lay_out(self) -> None:
         width = max(1, self.scrollable_content_region.width)
-        self._lines = self._lay(width)
-        self.virtual_size = Size(width, len(self._lines))
+        self.lines = self._lay(width)
+        self.virtual_size = Size(width, len(self.lines))
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         row = y if y < self._titles else y + self.scroll_offset.y
-        width = self.scrollable_content_region.width
-        if row >= len(self._lines):
-            return Strip.blank(width, self.rich_style)
-        segments = [
-            Segment(text, self.get_component_rich_style(f"run-columns--{role}")) for text, role in self._lines[row] if text
-        ]
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+        pieces = self.lines[row] if row < len(self.lines) else []
+        return painted_line(self, "run-columns", pieces, self.scrollable_content_region.width)
 
 
 DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 2))
@@ -188,15 +178,16 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, view.x == "time"
         per_train, per_val = (bits_per_nat(run, train=train) if bits else 1.0 for train in (True, False))
-        xs = _scaled((history.seconds if by_time else history.steps)[:], factor)
+        xs = scaled((history.seconds if by_time else history.steps)[:], factor)
         # Until the first evaluation after step 0 a straight line would say nothing.
         trained = slice(1 if len(history.eval_steps) > 1 and not history.eval_steps[0] else 0, None)
-        eval_xs = _scaled((history.eval_seconds if by_time else history.eval_steps)[trained], factor)
-        seen, seen_eval = _part(xs, low, high), _around(_part(eval_xs, low, high))
-        ys = _scaled(history.smoothed(share, longest)[seen], per_train)
+        eval_xs = scaled((history.eval_seconds if by_time else history.eval_steps)[trained], factor)
+        seen, inside = _part(xs, low, high), _part(eval_xs, low, high)
+        seen_eval = slice(max(0, inside.start - 1), inside.stop + 1)  # through one on either side the line goes on out of view
+        ys = scaled(history.smoothed(share, longest)[seen], per_train)
         short = run.name if len(runs) < MANY else run.letter
         lines.append(Series(f"{run.name}, {words}", short, "line", role, xs[seen], ys, dashes=dashes))
-        ys = _scaled(history.val_losses[trained][seen_eval], per_val)
+        ys = scaled(history.val_losses[trained][seen_eval], per_val)
         named = len(runs) < MANY or run is runs[-1]
         marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))
     curves = [(series.xs, series.ys) for series in (*lines, *marks)]
@@ -218,7 +209,9 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
 def end_of_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> float:
     """The position of the last step of any run."""
     _, factors = _x_axis(runs, view)
-    return max(_end(run, view) * factor for run, factor in zip(runs, factors, strict=True))
+    latest = [run.history.latest for run in runs]
+    ends = [0.0 if metric is None else metric.seconds if view.x == "time" else float(metric.step) for metric in latest]
+    return max(end * factor for end, factor in zip(ends, factors, strict=True))
 
 
 def values_at(shown: Figure, runs: Sequence[ComparedRun], x: float) -> str:
@@ -244,11 +237,6 @@ def _place(x: float) -> str:
     return count(x) if x >= 10 else fixed(x, 2)
 
 
-def _around(part: slice) -> slice:
-    """The slice with one more on either side, through which a line goes on out of view."""
-    return slice(max(0, part.start - 1), part.stop + 1)
-
-
 def _x_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> tuple[str, list[float]]:
     """The name of the x axis, and for each run the factor on its steps or seconds."""
     latest = [run.history.latest for run in runs]
@@ -260,15 +248,6 @@ def _x_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> tuple[str, list[
         return "steps", [1.0] * len(runs)
     counted = [(metric.tokens if view.x == "tokens" else metric.epoch, metric.step) if metric else (1.0, 1) for metric in latest]
     return view.x, [amount / step if step else 1.0 for amount, step in counted]
-
-
-def _end(run: ComparedRun, view: PlotSettings) -> float:
-    latest = run.history.latest
-    return 0.0 if latest is None else latest.seconds if view.x == "time" else float(latest.step)
-
-
-def _scaled(values: Floats, factor: float) -> Floats:
-    return np.asarray(values, np.float64) * factor
 
 
 def _part(xs: Floats, low: float, high: float) -> slice:

@@ -232,6 +232,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             self.main_plot.figure = figure(self.runs, self.plot_view, bits=self.bits)
             self._read_at(self.main_plot.cursor)
 
+    watch_bits = _draw
+
     @property
     def _stop(self) -> int:
         return furthest_common(self.runs) if self.stop is None else self.stop
@@ -240,6 +242,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         if self.runs:
             samples = self.query_one("#compare-samples", RunColumns)
             samples.show(lambda width: sample_lines(self.runs, self._stop, self.first, width))
+
+    watch_stop = watch_first = _show_samples
 
     def watch_plot_view(self, before: PlotSettings, after: PlotSettings) -> None:
         if before.x != after.x:  # the place of the cursor, and of the mouse, is one on the axis before
@@ -263,15 +267,6 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         self.cursor = None if self.cursor is not None or not self.runs else self.main_plot.x_range[1]
         self._read_at(self.cursor)
 
-    def watch_bits(self) -> None:
-        self._draw()
-
-    def watch_stop(self) -> None:
-        self._show_samples()
-
-    def watch_first(self) -> None:
-        self._show_samples()
-
     def watch_samples_below(self, samples: bool) -> None:
         self.set_class(samples, "-samples")
 
@@ -282,15 +277,10 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             case "words":
                 return bool(self.runs) and self._has_more_words
             case "part":
-                return not self.shows_both
+                return not self.has_class("-wide")  # where table and samples are side by side
             case "others":
                 return bool(self.runs) and samples_shown(self.runs, self._samples_width) < len(self.runs)
         return True
-
-    @property
-    def shows_both(self) -> bool:
-        """True if table and samples are side by side."""
-        return self.has_class("-wide")
 
     @property
     def _samples_width(self) -> int:

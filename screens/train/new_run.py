@@ -11,6 +11,7 @@ from typing import Any
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
+from textual.widgets import Button
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
@@ -140,16 +141,7 @@ class NewRun(BaseChoice, SuggestsText):
 
     def on_mount(self) -> None:
         self.query_one(Preparation).display = False
-        self._plan()
-
-    def on_show(self) -> None:
-        self._plan()
-
-    def on_unmount(self) -> None:
-        self.cancel()
-
-    def plan_again(self) -> None:
-        self._plan()
+        self.plan_again()
 
     @property
     def form(self) -> RunForm:
@@ -167,7 +159,7 @@ class NewRun(BaseChoice, SuggestsText):
         words = f"The settings of {copied.name}, and its text."
         if copied.problem:
             self._preparation_problem = ("", copied.problem)
-            self._plan()
+            self.plan_again()
             words = f"The settings of {copied.name}."
         if start:
             words += f" It begins with the weights of {start}, too."
@@ -177,7 +169,7 @@ class NewRun(BaseChoice, SuggestsText):
         settings = self.form.settings
         if problem:
             self._preparation_problem = ("", problem)
-            self._plan()
+            self.plan_again()
         elif base is None and self.base is not None:
             usual = {name: getattr(Settings(), name) for name in (*LOCKED, "optimizer", "lr", "context")}
             self._set_base(None, replace(settings, **usual))
@@ -226,7 +218,7 @@ class NewRun(BaseChoice, SuggestsText):
         if typed != self.form.settings.clean:
             self._kept = replace(self._kept, clean=typed)
             self.form.fill(replace(self.form.settings, clean=typed))
-            self._plan()
+            self.plan_again()
             self._count()
 
     def would_be_lost(self) -> str:
@@ -245,14 +237,17 @@ class NewRun(BaseChoice, SuggestsText):
         """Cancel the preparation; nothing of the run remains."""
         self._cancel.set()
 
+    on_unmount = cancel
+
+    @on(Button.Pressed, "#start")
     def start(self) -> None:
         """Make the run and start its trainer, or go to the first field that is wrong."""
         self._preparation_problem = None
-        plan = self._plan()
+        plan = self.plan_again()
         if plan.request is None or self._text_problem is not None:
             wrong = next((name for name in plan.problems if name), None)
             if wrong is not None:
-                self.form.focus_field(wrong)
+                self.form.query_one(f"#{wrong}").focus()
             return
         self._cancel.clear()
         self.cancel_timing()
@@ -261,17 +256,13 @@ class NewRun(BaseChoice, SuggestsText):
         self.preparing = True
         self._make(plan.request)
 
-    @on(RunForm.Started)
-    def _start_wanted(self) -> None:
-        self.start()
-
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
         self._preparation_problem = None
-        self._plan()
+        self.plan_again()
         self._counting.start(SECONDS_BEFORE_COUNTING, self._count)
 
-    def _plan(self) -> Plan:
+    def plan_again(self) -> Plan:
         form = self.form
         base = self.base
         plan = make_plan(form.settings, self._text, self._machine, self._hidden, base)
@@ -294,9 +285,11 @@ class NewRun(BaseChoice, SuggestsText):
         )
         return plan
 
+    on_show = plan_again
+
     def _count_anew(self) -> None:
         """Plan without the number of tokens, and count even what was counted last: its answer is not kept."""
-        self._plan()
+        self.plan_again()
         self.workers.cancel_group(self, "count")
         self.workers.cancel_group(self, "search")
         self._counted = None
@@ -322,7 +315,7 @@ class NewRun(BaseChoice, SuggestsText):
         text, name, problem = await in_thread(count_text, key)
         first_time = self._text.bytes is None
         self._text, self._text_name, self._text_problem = text, name, problem
-        self._plan()
+        self.plan_again()
         if problem is None:
             self._search(key)
         if first_time:
@@ -335,7 +328,7 @@ class NewRun(BaseChoice, SuggestsText):
             self._text = replace(self._text, copied=split.copied)
         except UserError as error:
             self._text_problem = ("validation" if key.text.holdout.source else "", str(error))
-        self._plan()
+        self.plan_again()
 
     @work(thread=True, group="make", exclusive=True, exit_on_error=True)
     def _make(self, request: RunRequest) -> None:
@@ -370,7 +363,7 @@ class NewRun(BaseChoice, SuggestsText):
     def _refused(self, message: Refused) -> None:
         self.preparing = False
         self._preparation_problem = ("", message.sentence)
-        self._plan()
+        self.plan_again()
         if self.screen.focused is None and self.display:
             self.form.focus_start()
 

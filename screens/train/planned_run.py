@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.segment import Segment
 from textual import on, work
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Button
 
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
@@ -23,8 +23,8 @@ from lab.runs.home_folder import home
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.runs.run_summary import RunSummary
 from screens.background import in_thread, latest
-from screens.dialogs.choose_run import RunChooser
-from screens.train.run_form import RunForm
+from screens.dialogs.ask import RunChooser
+from screens.widgets.text_fitting import Piece, painted_line
 
 BAR = 30
 CANCEL = "escape cancels it: no new run, and the settings as they were"
@@ -33,7 +33,7 @@ CANCEL = "escape cancels it: no new run, and the settings as they were"
 class Preparation(Widget):
     """A line for each stage so far: finished ones with a `✓`, the last with a progress bar; below them the key that cancels."""
 
-    COMPONENT_CLASSES = {"preparation--done", "preparation--now", "preparation--bar", "preparation--key"}
+    COMPONENT_CLASSES = {f"preparation--{role}" for role in ("done", "now", "bar", "key")}
     DEFAULT_CSS = """
     Preparation {
         & > .preparation--done { color: $text-success; }
@@ -46,23 +46,17 @@ class Preparation(Widget):
     """Each stage in words, and the share of it that is done, 0 to 1."""
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
-        if y == len(self.stages) + 1:
-            return Strip([Segment(CANCEL, self.get_component_rich_style("preparation--key"))]).adjust_cell_length(
-                self.size.width, base
-            )
-        if y >= len(self.stages):
-            return Strip.blank(self.size.width, base)
-        words, fraction = visible(self.stages[y][0]), self.stages[y][1]
-        segments: list[Segment] = []
-        if y < len(self.stages) - 1:
-            segments.append(Segment(f"✓ {words}", self.get_component_rich_style("preparation--done")))
-        else:
+        pieces: list[Piece] = []
+        if y < len(self.stages):
+            words, fraction = visible(self.stages[y][0]), self.stages[y][1]
             filled = round(BAR * fraction)
-            segments.append(Segment(f"▸ {words}  ", self.get_component_rich_style("preparation--now")))
-            segments.append(Segment("━" * filled + "╌" * (BAR - filled), self.get_component_rich_style("preparation--bar")))
-            segments.append(Segment(f" {fraction:.0%}", base))
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+            bar = "━" * filled + "╌" * (BAR - filled)
+            pieces = [(f"▸ {words}  ", "now"), (bar, "bar"), (f" {fraction:.0%}", "")]
+            if y < len(self.stages) - 1:
+                pieces = [(f"✓ {words}", "done")]
+        elif y == len(self.stages) + 1:
+            pieces = [(CANCEL, "key")]
+        return painted_line(self, "preparation", pieces)
 
 
 FIRST_TEXT = "stories"
@@ -120,19 +114,13 @@ class StepTimes(Widget):
         self._timing_key = ""
         """Key of the step that is being timed."""
 
-    def on_hide(self) -> None:
-        self.cancel_timing()
-
-    def on_unmount(self) -> None:
-        self.cancel_timing()
-
     def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
         """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
         was_active, is_active = ({run.name for run in runs if run.is_active} for runs in (before, after))
         if was_active != is_active and not self.preparing:
             self.plan_again()
 
-    def plan_again(self) -> None:
+    def plan_again(self) -> Plan:
         """Plan with what is known now."""
         raise NotImplementedError
 
@@ -162,6 +150,8 @@ class StepTimes(Widget):
             self._step_timer.cancel()
         self._step_timer, self._timing_key = None, ""
 
+    on_hide = on_unmount = cancel_timing
+
     @work(group="time")
     async def _time_steps(self, timer: StepTimer, key: str) -> None:
         """Plan again with the measured time of a step; where it cannot be measured, say why."""
@@ -183,7 +173,7 @@ class BaseChoice(StepTimes):
     base: BaseRun | None = None
     """The run whose weights it begins with; None for random ones."""
 
-    @on(RunForm.BaseAsked)
+    @on(Button.Pressed, "#base")
     @work(group="base", exclusive=True, exit_on_error=True)
     async def choose_base(self) -> None:
         """Ask for the run to begin with."""

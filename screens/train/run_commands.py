@@ -18,8 +18,27 @@ from screens.messages import RunsChanged
 from screens.train.watched_run import WatchedRun
 
 
-class RunExport(LabScreen):
-    """A screen that shows the run `run_name`, and the action that saves its report or a screenshot of it."""
+def stop_dialog(watched: WatchedRun) -> tuple[ConfirmDialog, CommandName]:
+    """The stop dialog and the command it sends: on a full disk a second stop discards unsaved steps."""
+    at = f"{watched.name} is at step {watched.status.step:,}"
+    words = f"{at} or a little further. It saves its weights where it stops, and r resumes from there."
+    if watched.status.no_room and watched.status.stopping:
+        words = (
+            f"{watched.name} waits for room to save step {watched.status.step:,}. "
+            "Stopping now loses the steps after its last checkpoint."
+        )
+        return ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False), "discard"
+    if watched.status.no_room:
+        words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
+    return ConfirmDialog("Stop the training?", words, key="x", yes="stop"), "stop"
+
+
+class RunCommands(LabScreen):
+    """A screen that shows the run `watched`, and the actions on its trainer; it saves its report or a screenshot of it."""
+
+    watched: WatchedRun | None
+    _ticks: int
+    """Counts up to the next reading of the run; 0 reads it now."""
 
     @work(group="export", exit_on_error=True)
     async def action_export(self) -> None:
@@ -40,42 +59,6 @@ class RunExport(LabScreen):
             else:
                 self.notify(visible(f"Saved {short_path(path)} ({bytes_(size)})."), markup=False)
 
-
-def send_command(name: str, command: CommandName | None) -> None:
-    """Send a command to the run's trainer, or, with None, start one that resumes the run. Reads and writes files.
-
-    Raises:
-        UserError: if there is no such run, or it cannot be done.
-    """
-    run = open_run(name)
-    if command is None:
-        start_trainer(run)
-    else:
-        run.send_command(command)
-
-
-def stop_dialog(watched: WatchedRun) -> tuple[ConfirmDialog, CommandName]:
-    """The stop dialog and the command it sends: on a full disk a second stop discards unsaved steps."""
-    at = f"{watched.name} is at step {watched.status.step:,}"
-    words = f"{at} or a little further. It saves its weights where it stops, and r resumes from there."
-    if watched.status.no_room and watched.status.stopping:
-        words = (
-            f"{watched.name} waits for room to save step {watched.status.step:,}. "
-            "Stopping now loses the steps after its last checkpoint."
-        )
-        return ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False), "discard"
-    if watched.status.no_room:
-        words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
-    return ConfirmDialog("Stop the training?", words, key="x", yes="stop"), "stop"
-
-
-class RunCommands(LabScreen):
-    """A screen that shows the run `watched`, and the actions on its trainer."""
-
-    watched: WatchedRun | None
-    _ticks: int
-    """Counts up to the next reading of the run; 0 reads it now."""
-
     def action_command(self, name: CommandName) -> None:
         self._command(self.lab.run_name, name)
 
@@ -95,7 +78,11 @@ class RunCommands(LabScreen):
     async def _command(self, name: str, command: CommandName | None) -> None:
         """Send a command to the run's trainer, or, with None, start one that resumes it."""
         try:
-            await asyncio.to_thread(send_command, name, command)
+            run = await asyncio.to_thread(open_run, name)
+            if command is None:
+                await asyncio.to_thread(start_trainer, run)
+            else:
+                await asyncio.to_thread(run.send_command, command)
         except UserError as error:
             self.notify(str(error), severity="error", markup=False)
         self._ticks = 0

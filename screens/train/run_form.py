@@ -68,7 +68,7 @@ class Field(Horizontal):
 
 
 class RunForm(VerticalScroll, can_focus=False):
-    """The form. Posts `Changed` as settings are typed, and `Started` to start the run. Its parent sets what it shows."""
+    """The form. Posts `Changed` as settings are typed. Its parent sets what it shows, and handles its buttons."""
 
     HELP: ClassVar[str | None] = """
 **A new run.** Up and down move between the rows, tab goes to the next field, escape leaves one; left and right change a choice.
@@ -98,16 +98,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     @dataclass
     class Changed(Message):
         """A setting was changed."""
-
-        settings: Settings
-
-    @dataclass
-    class BaseAsked(Message):
-        """The user wants to choose the run whose weights it begins with."""
-
-    @dataclass
-    class Started(Message):
-        """The user wants this run."""
 
         settings: Settings
 
@@ -208,10 +198,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         """Put the focus where enter starts the run."""
         self.query_one("#start").focus()
 
-    def focus_field(self, name: str) -> None:
-        """Put the focus on a field, for instance on one that is wrong."""
-        self.query_one(f"#{name}").focus()
-
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         self._set(event.input.id or "", event.value)
@@ -223,14 +209,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     @on(Choice.Changed)
     def _chosen(self, event: Choice.Changed) -> None:
         self._set(event.choice.id or "", event.value)
-
-    @on(Button.Pressed, "#base")
-    def _ask_for_base(self) -> None:
-        self.post_message(self.BaseAsked())
-
-    @on(Button.Pressed, "#start")
-    def _start(self) -> None:
-        self.post_message(self.Started(self.settings))
 
     def _set(self, name: str, value: str) -> None:
         if getattr(self.settings, name) == value:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -23,7 +22,7 @@ from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
 from lab.runs.run_summary import describe_owner, fraction_done, origin_in_short, planned_length, shown_phase, time_left
 from screens.train.watched_run import WatchedRun
-from screens.widgets.text_fitting import fit
+from screens.widgets.text_fitting import fit, painted_line
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class VerdictBar(Widget):
     def render_line(self, y: int) -> Strip:
         width, verdict = self.size.width, self.verdict
         if verdict is None or not verdict.parts:
-            return Strip.blank(width, self.rich_style)
+            return painted_line(self, "verdict", [])
         hint = HINT_IN_ASCII if getattr(self.app, "draws_ascii", False) else HINT
         first = f"{SIGNS[verdict.tone]} {verdict.parts[0]}"
         room = width - len(first)
@@ -115,8 +114,7 @@ class VerdictBar(Widget):
         if len(rest) + len(hint) + 2 <= room:
             room -= len(hint)
         pieces = [(first, verdict.tone), (fit(rest, max(0, room)), "rest"), (hint, "hint")]
-        segments = [Segment(text, self.get_component_rich_style(f"verdict--{role}")) for text, role in pieces]
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+        return painted_line(self, "verdict", pieces)
 
 
 class SummaryText(Static):
@@ -150,24 +148,19 @@ class RunHeader(Widget):
     problem: reactive[str] = reactive("")
     """The reason why the run cannot be read any more, such as that it was deleted."""
 
-    def watch_watched(self) -> None:
-        self._mark()
-
-    def watch_problem(self) -> None:
-        self._mark()
-
     def _mark(self) -> None:
         phase = self.watched.phase if self.watched else ""
         self.set_class(not self.problem and phase in ("stopped", "finished"), "-ended")
         self.set_class(bool(self.problem) or phase in ("failed", "interrupted", "not answering"), "-failed")
 
+    watch_watched = watch_problem = _mark
+
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if self.problem:
-            style = self.get_component_rich_style("run-header--phase")
-            return Strip([Segment(fit(visible(self.problem), width), style)]).adjust_cell_length(width, self.rich_style)
+            return painted_line(self, "run-header", [(fit(visible(self.problem), width), "phase")])
         if self.watched is None:
-            return Strip.blank(width, self.rich_style)
+            return painted_line(self, "run-header", [])
         config, status, phase = self.watched.config, self.watched.status, self.watched.phase
         shown = "not started" if status.message == NOT_STARTED else phase
         sign, word = shown_phase(shown, is_imported=config.imported is not None)
@@ -194,6 +187,4 @@ class RunHeader(Widget):
             ("━" * filled, "bar"),
             (empty * (room - filled) + "  " + rest, "rest"),
         ]
-        return Strip(
-            [Segment(text, self.get_component_rich_style(f"run-header--{role}")) for text, role in pieces]
-        ).adjust_cell_length(width, self.rich_style)
+        return painted_line(self, "run-header", pieces)

@@ -172,14 +172,8 @@ class RunView(Widget):
             self._say()
         self._draw()
 
-    def watch_plot_view(self) -> None:
-        self._draw()
-
     def watch_cursor(self, cursor: int | None) -> None:
         self.samples.has_arrows = cursor is None
-        self._show_numbers()
-
-    def watch_pointed(self) -> None:
         self._show_numbers()
 
     @on(LinePlot.Pointed)
@@ -292,6 +286,8 @@ class RunView(Widget):
             self.set_class(self.page == "machine" and not self.details_beside and len(figures) == 1, "-idle")
         self._show_numbers()
 
+    watch_plot_view = _draw
+
     def _show_numbers(self) -> None:
         """Update the numbers beside the plot, and the cursor on it."""
         plots = self._plots()
@@ -304,6 +300,8 @@ class RunView(Widget):
         x = plots.x_at(at) if at is not None and shown else None
         for name in ("plot", *PANELS):
             self.query_one(f"#run-{name}", LinePlot).cursor = x if f"run-{name}" in self.plots_by_step else None
+
+    watch_pointed = _show_numbers
 
     def toggle_cursor(self) -> None:
         """Put the cursor on the last step in view, or remove it."""

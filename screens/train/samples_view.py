@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
 from lab.runs.run_schema import Sample
-from screens.widgets.text_fitting import Piece, printable
+from screens.widgets.text_fitting import Piece, painted_line, printable
 
 
 def sample_text_lines(samples: Sequence[Sample], width: int) -> list[list[Piece]]:
@@ -29,7 +28,8 @@ def sample_text_lines(samples: Sequence[Sample], width: int) -> list[list[Piece]
             # Some characters take two cells.
             narrow = width if cell_len(paragraph) == len(paragraph) else max(1, width // 2)
             for part in wrap(paragraph, narrow, drop_whitespace=False, replace_whitespace=False) or [""]:
-                lines.append([(part[:left], "prompt"), (part[left:], "text")])
+                pieces = [(part[:left], "prompt"), (part[left:], "text")]
+                lines.append([piece for piece in pieces if piece[0]])
                 left = max(0, left - len(part))
             left = max(0, left - 1)
     return lines
@@ -57,16 +57,12 @@ class SamplesView(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._steps: list[int] = []
+        self.steps: list[int] = []
         self._up_to: float | None = None
         """The step whose samples, or the last before, are shown; None follows the newest."""
 
-    @property
-    def steps(self) -> list[int]:
-        return self._steps
-
     def watch_samples(self, samples: tuple[Sample, ...]) -> None:
-        self._steps = sorted({sample.step for sample in samples})
+        self.steps = sorted({sample.step for sample in samples})
         self._choose()  # the samples after a resumed run's last checkpoint have gone
         if self.chosen is None:
             self.scrolled = 0
@@ -79,7 +75,7 @@ class SamplesView(Widget):
 
     def _choose(self) -> None:
         step = self._up_to
-        self.chosen = None if step is None or not self._steps else max(0, bisect_right(self._steps, step) - 1)
+        self.chosen = None if step is None or not self.steps else max(0, bisect_right(self.steps, step) - 1)
 
     def scroll_text(self, by: int) -> None:
         """Scroll a sample that is longer than the widget."""
@@ -88,31 +84,24 @@ class SamplesView(Widget):
 
     def _text_lines(self) -> list[list[Piece]]:
         """Lines of the samples shown."""
-        if not self._steps:
+        if not self.steps:
             return []
-        step = self._steps[-1 if self.chosen is None else self.chosen]
+        step = self.steps[-1 if self.chosen is None else self.chosen]
         return sample_text_lines([sample for sample in self.samples if sample.step == step], max(10, self.size.width))
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size
-        title = self.get_component_rich_style("samples--title")
-        if not self._steps:
+        if y == 0 or not self.steps:
             words = self.without_samples if y == 0 else ""
-            return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
-        if y == 0:
-            at = len(self._steps) if self.chosen is None else self.chosen + 1
-            arrows = " ←/→" if self.has_arrows else ""
-            words = f"Samples at step {whole(self._steps[at - 1])}   {at}/{len(self._steps)}{arrows}"
-            return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
+            if self.steps:
+                at = len(self.steps) if self.chosen is None else self.chosen + 1
+                arrows = " ←/→" if self.has_arrows else ""
+                words = f"Samples at step {whole(self.steps[at - 1])}   {at}/{len(self.steps)}{arrows}"
+            return painted_line(self, "samples", [(words, "title")])
         lines = self._text_lines()
         row = y - 1 + self.scrolled
-        if row >= len(lines):
-            return Strip.blank(width, self.rich_style)
-        segments = [Segment(text, self.get_component_rich_style(f"samples--{role}")) for text, role in lines[row] if text]
-        strip = Strip(segments)
-        if y == height - 1 and row + 1 < len(lines):
+        if row < len(lines) - 1 and y == height - 1:
             more = f" … {len(lines) - row - 1} more ↓"
-            strip = Strip.join(
-                [strip.crop(0, width - len(more)).adjust_cell_length(width - len(more)), Strip([Segment(more, title)])]
-            )
-        return strip.adjust_cell_length(width, self.rich_style)
+            shown = painted_line(self, "samples", lines[row]).crop(0, width - len(more))
+            return Strip.join([shown, painted_line(self, "samples", [(more, "title")], len(more))])
+        return painted_line(self, "samples", lines[row] if row < len(lines) else [])

@@ -24,7 +24,7 @@ from screens.background import in_thread, is_working, latest
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
-from screens.train.run_commands import RunCommands, RunExport
+from screens.train.run_commands import RunCommands
 from screens.train.run_view import RunView
 from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RestoredView
 from screens.train.watched_run import WatchedRun
@@ -68,7 +68,7 @@ KEYS = [
 OWN_ACTIONS = {binding.action.partition("(")[0] for binding in KEYS}
 
 
-class TrainScreen(RunExport, RunCommands, RestoredView):
+class TrainScreen(RunCommands, RestoredView):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
@@ -267,7 +267,8 @@ Training continues when you leave this screen, the lab, or the terminal.
         if before is None or opened:
             if before is not None and before.name == message.name:
                 self._usage = UsageMeter()
-            self.watched = WatchedRun.opened(message.name, update, self._usage)
+            unread = WatchedRun(message.name, update.config, update.status, update.phase, usage=self._usage)
+            self.watched = unread.updated(update)
         else:
             self.watched = before.updated(update)
         self.view.show(self.watched)

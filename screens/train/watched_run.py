@@ -19,7 +19,7 @@ class WatchedRun:
     config: RunConfig
     status: Status
     phase: str
-    history: LossHistory
+    history: LossHistory = field(default_factory=LossHistory)
     samples: tuple[Sample, ...] = ()
     insights: InsightHistory = field(default_factory=InsightHistory)
     events: tuple[Event, ...] = ()
@@ -31,22 +31,6 @@ class WatchedRun:
     def identity(self) -> tuple[str, float]:
         """Its name and when it was made: a new run may have the name of a deleted one."""
         return self.name, self.config.created
-
-    @classmethod
-    def opened(cls, name: str, update: RunUpdate, usage: UsageMeter) -> WatchedRun:
-        """The run as its first reading found it."""
-        return cls(
-            name,
-            update.config,
-            update.status,
-            update.phase,
-            update.history or LossHistory(),
-            tuple(update.samples),
-            update.insights,
-            tuple(update.events),
-            usage,
-            update.unresponsive,
-        )
 
     @property
     def state_drawn(self) -> object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.segment import Segment
 from textual import events
 from textual.binding import Binding
 from textual.message import Message
@@ -14,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from screens.widgets.text_fitting import fit
+from screens.widgets.text_fitting import fit, painted_line
 
 
 class Choice(Widget, can_focus=True):
@@ -67,8 +66,5 @@ class Choice(Widget, can_focus=True):
         self.action_turn(-1 if event.x < 2 else 1)
 
     def render_line(self, y: int) -> Strip:
-        arrows, word = self.get_component_rich_style("choice--arrows"), self.get_component_rich_style("choice--word")
-        if self.words:
-            return Strip([Segment(fit(self.words, self.size.width), word)])
-        segments = [Segment("‹ ", arrows), Segment(visible(self.value), word), Segment(" ›", arrows)]
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+        pieces = [("‹ ", "arrows"), (visible(self.value), "word"), (" ›", "arrows")]
+        return painted_line(self, "choice", [(fit(self.words, self.size.width), "word")] if self.words else pieces)

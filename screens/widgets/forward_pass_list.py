@@ -1,6 +1,7 @@
 """Forward pass as a list or, where there is room, a drawing of its steps, the current one marked; the logit lens beside each."""
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -45,14 +46,9 @@ class ForwardPassRow:
 def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
     """Every group once, the current one with its steps beneath if it has several."""
     rows: list[ForwardPassRow] = []
-    groups: list[list[int]] = []
-    for index, step in enumerate(steps):
-        if groups and steps[groups[-1][-1]].group == step.group:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
     stream: float | None = None
-    for members in groups:
+    for _, found in groupby(range(len(steps)), key=lambda index: steps[index].group):
+        members = list(found)
         first = steps[members[0]]
         last = next((steps[index] for index in reversed(members) if steps[index].lens is not None), first)
         rows.append(ForwardPassRow(first.group, members[0], True, last.lens, last.rank, last.stream))
@@ -111,14 +107,7 @@ class ForwardPassList(LineScrollView):
     def watch_steps(self) -> None:
         self._build()
 
-    def watch_current(self) -> None:
-        self._build()
-
-    def watch_veiled(self) -> None:
-        self._build()
-
-    def on_resize(self) -> None:
-        self._build()
+    watch_current = watch_veiled = on_resize = watch_steps
 
     def _build(self) -> None:
         self._set_rows()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.reactive import reactive
@@ -15,6 +13,7 @@ from textual.widget import Widget
 from lab.core.visible_text import visible
 from screens.about_key import About
 from screens.messages import ModeChosen, RunChosen
+from screens.widgets.text_fitting import Piece, painted_line
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -77,26 +76,20 @@ class ModeBar(Widget):
             self.live = (PHASES["training"][0], f"{len(active)} runs", "training")
 
     def render_line(self, y: int) -> Strip:
-        base, key = self.rich_style, self.get_component_rich_style("mode-bar--key")
-        mode_style, current_style = (
-            self.get_component_rich_style("mode-bar--mode"),
-            self.get_component_rich_style("mode-bar--current"),
-        )
-        segments: list[Segment] = []
+        pieces: list[Piece] = []
         self._ends = []
         at = 0
         for number, mode in enumerate(MODES, 1):
             if mode == self.current:
-                part = [Segment(f"▸{number} {mode.title()}◂", current_style)]
+                part = [(f"▸{number} {mode.title()}◂", "current")]
             else:
-                part = [Segment(f" {number}", key), Segment(f" {mode.title()} ", mode_style)]
-            part.append(Segment(" ", base))
-            segments += part
-            at += sum(segment.cell_length for segment in part)
+                part = [(f" {number}", "key"), (f" {mode.title()} ", "mode")]
+            pieces += [*part, (" ", "")]
+            at += sum(len(text) for text, _ in part) + 1
             self._ends.append((at, mode))
-        return Strip([*segments, *self._live_segments(self.size.width - at, base)]).adjust_cell_length(self.size.width, base)
+        return painted_line(self, "mode-bar", [*pieces, *self._live_pieces(self.size.width - at)])
 
-    def _live_segments(self, room: int, base: Style) -> list[Segment]:
+    def _live_pieces(self, room: int) -> list[Piece]:
         self._live_width = 0
         if self.live is None:
             return []
@@ -107,9 +100,8 @@ class ModeBar(Widget):
             return []
         name = name if len(name) <= longest else name[: longest - 1] + "…"
         live = f"{sign} {name} {how_far}"
-        style = self.get_component_rich_style("mode-bar--live")
         self._live_width = len(live) + 1
-        return [Segment(" " * (room - 1 - len(live)), base), Segment(live, style), Segment(" ", base)]
+        return [(" " * (room - 1 - len(live)), ""), (live, "live"), (" ", "")]
 
     def on_click(self, event: events.Click) -> None:
         """Show the mode that was clicked on, or the run that is training; with several of them, the list of runs."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from textual import events
 from textual.message import Message
 from textual.reactive import reactive
@@ -14,6 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
+from screens.widgets.text_fitting import Piece, painted_line
 
 GAP = 1
 """Character cells between two pages."""
@@ -67,19 +67,17 @@ class PageBar(Widget):
         self.set_reactive(PageBar.current, current)
 
     def render_line(self, y: int) -> Strip:
-        segments: list[Segment] = []
+        pieces: list[Piece] = []
         for page in self._pages:
             if page.name == self.current:
-                segments.append(Segment(f"▸{page.letter} {page.title}◂", self.get_component_rich_style("page-bar--current")))
+                pieces.append((f"▸{page.letter} {page.title}◂", "current"))
             else:
-                segments.append(Segment(f" {page.letter}", self.get_component_rich_style("page-bar--key")))
-                segments.append(Segment(f" {page.title} ", self.get_component_rich_style("page-bar--page")))
-            segments.append(Segment(" " * GAP, self.rich_style))
-        width = self.content_size.width
-        segments += self._step_segments(width - sum(segment.cell_length for segment in segments))
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+                pieces += [(f" {page.letter}", "key"), (f" {page.title} ", "page")]
+            pieces.append((" " * GAP, ""))
+        room = self.size.width - sum(cell_len(text) for text, _ in pieces)
+        return painted_line(self, "page-bar", [*pieces, *self._step_pieces(room)])
 
-    def _step_segments(self, room: int) -> list[Segment]:
+    def _step_pieces(self, room: int) -> list[Piece]:
         names = [visible(name) for name in self.steps]
         length = cell_len(ARROW.join(names))
         if length > room:
@@ -87,11 +85,11 @@ class PageBar(Widget):
             length = cell_len(ARROW.join(names))
         if not names or length > room:
             return []
-        style, here = self.get_component_rich_style("page-bar--step"), self.get_component_rich_style("page-bar--here")
-        segments = [Segment(" " * (room - length), self.rich_style)]
+        pieces = [(" " * (room - length), "")]
         for number, name in enumerate(names):
-            segments += [*([Segment(ARROW, style)] if number else []), Segment(name, here if number == self.step else style)]
-        return segments
+            arrow = [(ARROW, "step")] if number else []
+            pieces += [*arrow, (name, "here" if number == self.step else "step")]
+        return pieces
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from textual import events
 from textual.css.scalar import Scalar
 from textual.message import Message
@@ -14,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from screens.widgets.text_fitting import fit, wrap
+from screens.widgets.text_fitting import fit, painted_line, wrap
 
 GAP = "  "
 """Between two parts."""
@@ -74,12 +73,6 @@ class StatusLine(Widget):
         self.set_class(error, "-error")
         self.left = words
 
-    def watch_left(self) -> None:
-        self._wrap()
-
-    def on_resize(self) -> None:
-        self._wrap()
-
     def _wrap(self) -> None:
         width = self.content_size.width
         if self._most_lines == 1 or cell_len(self.left) <= width or width < 1:
@@ -90,6 +83,8 @@ class StatusLine(Widget):
             self._lines = [*lines[:first], " ".join(lines[first:])] if len(lines) > first else lines
         if self.is_attached and self.styles.height != Scalar.from_number(len(self._lines)):
             self.styles.height = len(self._lines)
+
+    watch_left = on_resize = _wrap
 
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
@@ -103,9 +98,7 @@ class StatusLine(Widget):
             self._shown = parts
         right = GAP.join(parts)
         left = fit(words, max(0, width - cell_len(right)))
-        segments = [Segment(left, self.get_component_rich_style("line--left"))]
-        segments.append(Segment(right, self.get_component_rich_style("line--right")))
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+        return painted_line(self, "line", [(left, "left"), (right, "right")])
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

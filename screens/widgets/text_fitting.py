@@ -1,8 +1,12 @@
-"""Text in character cells: cut or padded to a width, wrapped, made printable."""
+"""Text in character cells: cut or padded to a width, wrapped, made printable, painted."""
 
 import re
+from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widget import Widget
 
 from lab.core.visible_text import visible
 
@@ -25,6 +29,13 @@ def fit(text: str, width: int, align: str = "left") -> str:
         half = len(space) // 2
         return space[:half] + text + space[half:]
     return text + space
+
+
+def painted_line(widget: Widget, prefix: str, pieces: Iterable[Piece], width: int | None = None) -> Strip:
+    """Pieces on a line of `width` cells, by default the widget's. The component class `prefix--role` styles a role, "" none."""
+    own = widget.rich_style
+    styled = ((text, widget.get_component_rich_style(f"{prefix}--{role}") if role else own) for text, role in pieces)
+    return Strip([Segment(*piece) for piece in styled]).adjust_cell_length(widget.size.width if width is None else width, own)
 
 
 def fit_ends(text: str, width: int) -> str:

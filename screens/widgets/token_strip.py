@@ -123,22 +123,17 @@ class TokenStrip(Widget):
 
     def watch_tokens(self) -> None:
         self._place()
+        self._arcs = None
+
+    watch_written = watch_hidden = watch_tokens
+
+    def _place(self) -> None:
+        self._boxes = boxes_of(self.tokens, self.written, self.hidden)
 
     def watch_shading(self) -> None:
         self._arcs = None
 
-    def watch_written(self) -> None:
-        self._place()
-
-    def watch_hidden(self) -> None:
-        self._place()
-
-    def _place(self) -> None:
-        self._boxes = boxes_of(self.tokens, self.written, self.hidden)
-        self._arcs = None
-
-    def watch_veiled(self) -> None:
-        self._arcs = None
+    watch_veiled = watch_shading
 
     @property
     def _shown_shading(self) -> Shading | None:

@@ -21,8 +21,7 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.command_palette import LabCommands
 from screens.data.choose_inputs import SizeSlider
-from screens.dialogs.ask import AskText
-from screens.dialogs.choose_run import RunChooser
+from screens.dialogs.ask import AskText, RunChooser
 from screens.help_screen import lines_of, sections_of
 from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap

@@ -153,11 +153,10 @@ def heads_above(insights: InsightHistory, at: int, width: int, height: int, shar
     if not point.repeated:
         return above
     room = (width - 6) // 3
-    titles = dict(zip(HEAD_SCORES, ("previous token", "duplicate token", "induction"), strict=True))
     names: list[Piece] = [(fit("head", 6), "dim")]
     for kind in HEAD_SCORES:
         level = fixed(uniform_score(kind, point.repeated), 2)
-        words = f"{titles[kind]}, uniform {level}" if room >= 34 else f"{kind}, unif. {level}"
+        words = f"{TITLES[kind]}, uniform {level}" if room >= 34 else f"{kind}, unif. {level}"
         names.append((fit(words, room - 1) + " ", "title"))
     top = max(FORMED, *insights.highest)
     hint = f"  bars to 1, history to {fixed(top, 2)}  ↑/↓ head  enter history"

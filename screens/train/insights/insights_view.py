@@ -60,7 +60,7 @@ class InsightsView(Vertical):
         """Words in place of measurements."""
         self._share = 0.0
         self._optimizer: OptimizerName = "adamw"
-        self._head_at: Callable[[int, int], tuple[int, int] | None] = _no_head
+        self._head_at: Callable[[int, int], tuple[int, int] | None] = lambda line, x: None
         """The head that is drawn at a line and a character cell."""
 
     def compose(self) -> ComposeResult:
@@ -79,24 +79,6 @@ class InsightsView(Vertical):
         """Show those of no run."""
         self.insights, self._without = InsightHistory(), ""
         self.head = self.place = None
-        self.draw()
-
-    def watch_page(self) -> None:
-        self.draw()
-
-    def watch_eval_step(self) -> None:
-        self.draw()
-
-    def watch_head(self) -> None:
-        self.draw()
-
-    def watch_place(self) -> None:
-        self.draw()
-
-    def watch_history_shown(self) -> None:
-        self.draw()
-
-    def on_resize(self) -> None:
         self.draw()
 
     @property
@@ -136,7 +118,7 @@ class InsightsView(Vertical):
             self.head = found
 
     def draw(self) -> None:
-        self._head_at = _no_head
+        self._head_at = lambda line, x: None
         if self.display and self.is_mounted:
             plot, shown = self.query_one("#head-history", LinePlot), self.query_one("#insight-lines", PageLines)
             lines, rows = self._page(*self.size)
@@ -145,6 +127,8 @@ class InsightsView(Vertical):
                 plot.styles.height = rows
                 plot.figure = self._history_figure()
             shown.lines = tuple(lines)
+
+    watch_page = watch_eval_step = watch_head = watch_place = watch_history_shown = on_resize = draw
 
     def _page(self, width: int, height: int) -> tuple[Lines, int]:
         """The lines of the page, and the rows of the plot below them: 0 without one."""
@@ -203,7 +187,3 @@ class InsightsView(Vertical):
             name = f"uniform {', '.join(kinds)} {level:.2f}"
             series.append(Series(name, name, "level", "level", (0.0,), (level,)))
         return Figure(tuple(series), version=(id(self.insights), len(measured), layer, head), x_label="steps")
-
-
-def _no_head(line: int, x: int) -> None:
-    """Stands for a page without heads."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.reactive import reactive
@@ -83,9 +82,9 @@ def height_sign(value: float) -> str:
     return EIGHTHS_UP[max(0, min(8, round(value * 8)))] if value >= 1 / 16 else "▁"
 
 
-def shade_sign(value: float | None) -> str:
-    """A fraction as a shade; blank below 0.02 and where it is unknown."""
-    return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
+def shade_sign(value: float) -> str:
+    """A fraction as a shade; blank below 0.02."""
+    return " " if value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
 
 
 def cut(row: Sequence[ColouredPiece], width: int) -> list[ColouredPiece]:
@@ -133,8 +132,8 @@ class PageLines(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         pieces = cut(self.lines[y], width) if y < len(self.lines) else []
-        segments = [Segment(visible(text), self._style_of(kind)) for text, kind in pieces]
+        palette, segments = palette_of(self), []
+        for text, kind in pieces:
+            style = palette.style(kind) if isinstance(kind, Heat) else self.get_component_rich_style(f"page-lines--{kind}")
+            segments.append(Segment(visible(text), style))
         return Strip(segments).adjust_cell_length(width, self.rich_style)
-
-    def _style_of(self, kind: str | Heat) -> Style:
-        return palette_of(self).style(kind) if isinstance(kind, Heat) else self.get_component_rich_style(f"page-lines--{kind}")

@@ -134,7 +134,7 @@ def _attention_lines(point: InsightPoint, place: PlaceText, head: tuple[int, int
     layer, number = head
     lines: Lines = [
         [
-            (f"attention of head {head_name(layer, number)} from {quoted(place.before[-1])}", "title"),
+            (f"attention of head {head_name(layer, number)} from “{place.before[-1]}”", "title"),
             ("   e chooses the head", "dim"),
         ]
     ]
@@ -221,7 +221,3 @@ def tail(text: str, width: int) -> str:
     while cell_len(text[start:]) > width:
         start += 1
     return text[start:]
-
-
-def quoted(token: str) -> str:
-    return f"“{token}”"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import msgspec
 from textual import on, work
@@ -34,26 +33,6 @@ from screens.widgets.token_strip import TokenStrip
 
 WORKING = "Computing (a large model takes a while; Esc to Train cancels)"
 KEYS = "Space take the step · e own sentence · Esc back to Train"
-
-
-@dataclass(frozen=True)
-class Empty:
-    """Nothing is shown yet."""
-
-
-@dataclass(frozen=True)
-class Outdated:
-    """An answer of another run, or of an engine that has died, is still shown."""
-
-    answer: StepAnswer
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The answer to `params` is shown: a refusal leads back to it."""
-
-    params: OneStepParams
-    answer: StepAnswer
 
 
 FIRST = OneStepParams(run="", stage=next(iter(STAGES)))
@@ -125,7 +104,11 @@ class OneStepScreen(LabScreen):
         super().__init__()
         self.set_reactive(OneStepScreen.selected, first)
         self._engine: Engine = engine or EngineClient()
-        self._shown: Empty | Outdated | Answered = Empty()
+        self._answer: StepAnswer | None = None
+        """The answer that is shown; None before the first."""
+        self.answered: OneStepParams | None = None
+        """The selection whose answer is shown, and to which a refusal leads back. None while it is that of another run, or of an
+        engine that has died."""
         self._strip, self._facts = LossStrip(id="step-tokens"), StatusLine(id="step-facts")
         self._editor = PromptInput(id="step-editor", select_on_focus=False)
         self._list, self._view = StageList(id="step-stages"), BlockView(id="step-view")
@@ -150,17 +133,8 @@ class OneStepScreen(LabScreen):
         await self._engine.close()
 
     def _follow_run(self, name: str) -> None:
-        self._outdate()
+        self.answered = None
         self.selected = msgspec.structs.replace(FIRST if self.selected.run else self.selected, run=name)
-
-    def _outdate(self) -> None:
-        if isinstance(self._shown, Answered):
-            self._shown = Outdated(self._shown.answer)
-
-    @property
-    def answered(self) -> OneStepParams | None:
-        """The selection whose answer is shown."""
-        return self._shown.params if isinstance(self._shown, Answered) else None
 
     @property
     def is_settled(self) -> bool:
@@ -183,9 +157,9 @@ class OneStepScreen(LabScreen):
     def _show(self, params: OneStepParams, answer: StepAnswer) -> None:
         self.notices.due = WORKING
         self.notices.answered()
-        self._shown = Answered(params, answer)
+        self.answered, self._answer = params, answer
         self._strip.tokens, self._strip.chosen = tuple(answer.tokens), answer.position
-        self._facts.left, self._facts.right = facts_in_words(answer)
+        self._facts.left, self._facts.right = facts_of(answer)
         self._view.show(answer.view)
         picture = answer.backward
         if picture is not None:
@@ -196,12 +170,12 @@ class OneStepScreen(LabScreen):
 
     def _fail(self, sentence: str, died: bool) -> None:
         if died:
-            self._outdate()
+            self.answered = None
             self._session.forget_changes()
             sentence = f"{sentence} The next key starts another, which repeats the steps."
-        elif isinstance(self._shown, Answered):
-            self.set_reactive(OneStepScreen.selected, self._shown.params)
-            self._list.current = list(STAGES).index(self._shown.params.stage)
+        elif self.answered is not None:
+            self.set_reactive(OneStepScreen.selected, self.answered)
+            self._list.current = list(STAGES).index(self.answered.stage)
         self.notices.failed(sentence)
         self.refresh_bindings()
 
@@ -220,14 +194,9 @@ class OneStepScreen(LabScreen):
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
         if message.spot is not None:
             self._status.say(message.spot.in_words)
-        elif not isinstance(self._shown, Empty):
+        elif self._answer is not None:
             self._say_location()
         self.refresh_bindings()
-
-    @property
-    def _answer(self) -> StepAnswer | None:
-        """The answer that is shown, outdated or not."""
-        return None if isinstance(self._shown, Empty) else self._shown.answer
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self.has_class("-editing"):
@@ -365,7 +334,7 @@ class OneStepScreen(LabScreen):
         self._change(text=self._editor.text, batch_offset=0, applied=0, window=0, position=None)
 
 
-def facts_in_words(answer: StepAnswer) -> tuple[str, tuple[str, ...]]:
+def facts_of(answer: StepAnswer) -> tuple[str, tuple[str, ...]]:
     """The place in the batch, and the step's learning rate, weights and losses."""
     facts = answer.facts
     batch = "sentence" if facts.batch is None else f"window {answer.window + 1}/{facts.windows}"

@@ -80,7 +80,7 @@ class LossStrip(TokenStrip):
         super().__init__(id=id)
         self._highest = 1.0
 
-    def watch_tokens(self) -> None:
+    def _place(self) -> None:
         given = [token.probability for token in self.tokens if token.probability]
         self._highest = max((-math.log(p) for p in given), default=0.0) or 1.0
         self._boxes = []
@@ -89,9 +89,6 @@ class LossStrip(TokenStrip):
             width = max(min(cell_len(token.label), LONGEST_LABEL), len(loss_of(token)))
             self._boxes.append(Box(at, width))
             at += width + 1
-
-    def watch_written(self) -> None:
-        self.watch_tokens()
 
     def _label_segments(self, room: int) -> list[Segment]:
         bar = Segment("│", self.get_component_rich_style("tokens--bar"))
@@ -317,13 +314,12 @@ class BackwardView(LineScrollView):
         self._picture, self._target, self._sentence = picture, target, sentence
         self._build()
 
-    def on_resize(self) -> None:
-        self._build()
-
     def _build(self) -> None:
         if self._picture is not None:
             self.laid = lay_backward(self._picture, self._target, self._sentence, self.room, self.window)
             self.set_extent(len(self.laid.lines))
+
+    on_resize = _build
 
     def border_words(self, above: int, below: int) -> str:
         words = super().border_words(above, below)

@@ -16,7 +16,7 @@ from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
 from models.sampling_settings import SamplingSettings
 from screens.app import LabApp
-from screens.dialogs.choose_run import RunChooser
+from screens.dialogs.ask import RunChooser
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.sampling_form import SamplingForm

@@ -23,8 +23,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TokenizerConfig
 from models.config import PRESETS
 from screens.app import LabApp
-from screens.dialogs.ask import AskText, ConfirmDialog
-from screens.dialogs.choose_run import RunChooser
+from screens.dialogs.ask import AskText, ConfirmDialog, RunChooser
 from screens.home.run_table import RunTable
 from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
 from screens.plot.line_plot import LinePlot

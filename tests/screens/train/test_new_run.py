@@ -28,7 +28,7 @@ from lab.runs.run_summary import RunSummary
 from models.parameter_count import flops_per_token
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
-from screens.dialogs.choose_run import RunChooser
+from screens.dialogs.ask import RunChooser
 from screens.messages import BaseChosen, CloneSettings, RunChosen, SettingsCopied, TextChosen
 from screens.train.new_run import CancelledError
 from screens.train.planned_run import Preparation
