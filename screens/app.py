@@ -199,7 +199,7 @@ class LabApp(AppState):
     def _warm_engine(self) -> None:
         from screens.engine_client import EngineWarmUp
 
-        if not self.has_engine:
+        if self._engine is None:
             self.engine_warm_up = EngineWarmUp(self._is_idle)
             self.run_worker(self.engine_warm_up.run(), group="warm up", exit_on_error=True)
 

@@ -170,11 +170,6 @@ class AppState(App[None]):
             self._engine = (self.engine_warm_up and self.engine_warm_up.take()) or EngineClient()
         return self._engine
 
-    @property
-    def has_engine(self) -> bool:
-        """True once a mode has asked for the engine."""
-        return self._engine is not None
-
     def active_runs(self) -> list[str]:
         """Names of the runs that have a trainer now."""
         return [run.name for run in self.runs if run.is_active]

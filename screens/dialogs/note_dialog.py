@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal, cast
@@ -98,9 +98,9 @@ def _tokens(state: ScreenState) -> Iterator[str]:
 
 def _learn(state: ScreenState) -> Iterator[str]:
     yield (
-        f"lesson {_lesson_title(state.lesson)}"
+        f"lesson {_title(state.lesson, _lesson_titles())}"
         if state.lesson
-        else f"claim {_claim_title(state.claim)}"
+        else f"claim {_title(state.claim, _titles_of_claims())}"
         if state.claim
         else _name(state.page)
     )
@@ -108,15 +108,9 @@ def _learn(state: ScreenState) -> Iterator[str]:
     yield _name(state.run)
 
 
-def _lesson_title(name: str) -> str:
-    """The title of a lesson in quotation marks; of one that there is no more, its name."""
-    title = _lesson_titles().get(name, "")
-    return f"“{visible(title)}”" if title else _name(name)
-
-
-def _claim_title(name: str) -> str:
-    """The claim in quotation marks; of one that there is no more, its name."""
-    title = _titles_of_claims().get(name, "")
+def _title(name: str, titles: Mapping[str, str]) -> str:
+    """The title of a lesson or a claim in quotation marks; of one that there is no more, its name."""
+    title = titles.get(name, "")
     return f"“{visible(title)}”" if title else _name(name)
 
 

@@ -208,10 +208,12 @@ from a run's weights with a text of yours: *fine-tuning*.
     def _tell_of_run(self) -> None:
         table = self.query_one(RunTable)
         line = self.query_one("#run-line", Static)
-        words = _of_marks(table.marked) or _of_damage(table.selected) or _of_owner(table.selected)
+        run = table.selected
+        damage = f"{run.name} is damaged: {run.problem}. D deletes it." if run is not None and run.problem else ""
+        words = _of_marks(table.marked) or damage or _of_owner(run)
         line.set_class(bool(words), "-notice")
-        if not words and any(not run.is_demo for run in table.runs):
-            words = _of_part(table.selected) + WITH_RUNS
+        if not words and any(not each.is_demo for each in table.runs):
+            words = _of_part(run) + WITH_RUNS
         line.update(words, layout=False)  # it has one line
         line.display = bool(words)
         self.refresh_bindings()
@@ -299,11 +301,6 @@ def _of_part(run: RunSummary | None) -> str:
     from lab.core.number_format import probability
 
     return f"{PARTIAL} on {probability(run.evaluated.part / run.evaluated.total, 0)} of the validation text · "
-
-
-def _of_damage(run: RunSummary | None) -> str:
-    """The damaged file of the run, and the reason."""
-    return f"{run.name} is damaged: {run.problem}. D deletes it." if run is not None and run.problem else ""
 
 
 def _of_owner(run: RunSummary | None) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
 
-
-if TYPE_CHECKING:
     Curves = Mapping[Path, LossCurve]
     """The loss curves that have been read, by the folders of their runs."""
 
@@ -268,12 +265,8 @@ class RunTable(ScrollView, can_focus=True):
         row = y + self.scroll_offset.y
         base = self.rich_style
         if y == 0:
-            words = (
-                " " * MARGIN
-                + fit("your runs", name_width)
-                + "".join("  " + fit(column.title, column.width, column.align) for column in columns)
-            )
-            return self._line(words, self.get_component_rich_style("run-table--title"), width)
+            titles = "".join("  " + fit(column.title, column.width, column.align) for column in columns)
+            return self._line(" " * MARGIN + fit("your runs", name_width) + titles, "title", width)
         if row - 1 >= len(self.runs):
             return Strip.blank(width, base)
         run = self.runs[row - 1]
@@ -283,8 +276,8 @@ class RunTable(ScrollView, can_focus=True):
         words += "".join("  " + fit(column.text(run, self.curves), column.width, column.align) for column in columns)
         failed = run.phase in ("failed", "interrupted", "not answering", "damaged")
         kind = "active" if run.is_active else "failed" if failed else "quiet"
-        style = self.get_component_rich_style("run-table--cursor" if selected else f"run-table--{kind}")
-        return self._line(words, style, width)
+        return self._line(words, "cursor" if selected else kind, width)
 
-    def _line(self, words: str, style: Style, width: int) -> Strip:
+    def _line(self, words: str, role: str, width: int) -> Strip:
+        style = self.get_component_rich_style(f"run-table--{role}")
         return Strip([Segment(words, style)]).adjust_cell_length(width, style)

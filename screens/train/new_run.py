@@ -21,7 +21,7 @@ from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
 from lab.planning.estimates.run_cost import describe_text, run_cost
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
-from lab.planning.preparation.prepare_text import PrepareProgress, Progress
+from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
@@ -46,26 +46,6 @@ SECONDS_BEFORE_COUNTING = 0.3
 
 class CancelledError(Exception):
     """The user has cancelled the preparation."""
-
-
-def begin_run(request: RunRequest, progress: Progress) -> Run:
-    """Make a run and start its trainer. If `progress` raises `CancelledError`, nothing of the run remains.
-
-    Raises:
-        UserError: if it cannot be prepared, or not started; then the run exists all the same.
-    """
-    run = prepare_run(request, progress)
-
-    def waiting() -> None:
-        progress(PrepareProgress("encoding", "starting the trainer", 0.0))
-
-    try:
-        waiting()
-        start_trainer(run, waiting=waiting)
-    except CancelledError:
-        delete_run(run)
-        raise
-    return run
 
 
 @dataclass(frozen=True)
@@ -343,9 +323,17 @@ class NewRun(BaseChoice, SuggestsText):
                 last, stage = time.monotonic(), progress.stage
                 self.post_message(self.Prepared(progress))
 
+        def waiting() -> None:
+            report(PrepareProgress("encoding", "starting the trainer", 0.0))
+
+        run: Run | None = None
         try:
-            run = begin_run(request, report)
+            run = prepare_run(request, report)
+            waiting()
+            start_trainer(run, waiting=waiting)
         except CancelledError:
+            if run is not None:
+                delete_run(run)
             self.post_message(self.Refused("The preparation was cancelled; there is no new run."))
         except UserError as error:
             self.post_message(self.Refused(str(error)))

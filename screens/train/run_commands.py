@@ -18,21 +18,6 @@ from screens.messages import RunsChanged
 from screens.train.watched_run import WatchedRun
 
 
-def stop_dialog(watched: WatchedRun) -> tuple[ConfirmDialog, CommandName]:
-    """The stop dialog and the command it sends: on a full disk a second stop discards unsaved steps."""
-    at = f"{watched.name} is at step {watched.status.step:,}"
-    words = f"{at} or a little further. It saves its weights where it stops, and r resumes from there."
-    if watched.status.no_room and watched.status.stopping:
-        words = (
-            f"{watched.name} waits for room to save step {watched.status.step:,}. "
-            "Stopping now loses the steps after its last checkpoint."
-        )
-        return ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False), "discard"
-    if watched.status.no_room:
-        words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
-    return ConfirmDialog("Stop the training?", words, key="x", yes="stop"), "stop"
-
-
 class RunCommands(LabScreen):
     """A screen that shows the run `watched`, and the actions on its trainer; it saves its report or a screenshot of it."""
 
@@ -68,11 +53,23 @@ class RunCommands(LabScreen):
 
     @work(group="command", exit_on_error=True)
     async def action_stop(self) -> None:
+        """Ask, and stop the training; on a full disk a second stop discards the steps that are not saved."""
         watched = self.watched
-        if watched is not None:
-            dialog, command = stop_dialog(watched)
-            if await self.app.push_screen_wait(dialog):
-                self._command(watched.name, command)
+        if watched is None:
+            return
+        at = f"{watched.name} is at step {watched.status.step:,}"
+        command: CommandName = "stop"
+        words = f"{at} or a little further. It saves its weights where it stops, and r resumes from there."
+        if watched.status.no_room:
+            words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
+        dialog = ConfirmDialog("Stop the training?", words, key="x", yes="stop")
+        if watched.status.no_room and watched.status.stopping:
+            words = f"{watched.name} waits for room to save step {watched.status.step:,}. "
+            words += "Stopping now loses the steps after its last checkpoint."
+            dialog = ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
+            command = "discard"
+        if await self.app.push_screen_wait(dialog):
+            self._command(watched.name, command)
 
     @work(group="command", exit_on_error=True)
     async def _command(self, name: str, command: CommandName | None) -> None:

@@ -7,12 +7,10 @@ from bisect import bisect_right
 
 from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
 from lab.runs.evaluation_coverage import at_the_end, during_training
-from lab.runs.gpu_and_ranks import GpuUse
 from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.run_summary import planned_steps, time_left
 from models.config import uniform_baseline
 from screens.plot.figure import EVENT_SIGNS
-from screens.plot.plot_settings import SMOOTHINGS
 from screens.train.run_plots import RunPlots
 from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import Fact
@@ -20,14 +18,15 @@ from screens.widgets.fact_list import Fact
 UNKNOWN = "·"
 
 
-def newest_numbers(watched: WatchedRun, plots: RunPlots) -> tuple[Fact, ...]:
+def newest_numbers(plots: RunPlots) -> tuple[Fact, ...]:
     """Progress of the run, and its latest losses in the unit of its plots."""
-    config, status, history = watched.config, watched.status, watched.history
+    watched, history = plots.watched, plots.history
+    config, status = watched.config, watched.status
     last = history.last_training
     steps = planned_steps(config, status)
     step = max(status.step, history.latest.step if history.latest else 0)
     left = time_left(config, status, history)
-    mean = _train_mean(plots, -1) if history.smooth else None
+    mean = plots.smooth[-1] if history.smooth else None
     facts: list[Fact] = [
         ("step", whole(step) + (f" / {whole(steps)}" if steps else "")),
         ("epoch", fixed(history.latest.epoch, 2) if history.latest else UNKNOWN),
@@ -41,19 +40,11 @@ def newest_numbers(watched: WatchedRun, plots: RunPlots) -> tuple[Fact, ...]:
     ]
     if config.tuning is not None or config.imported is not None:
         return tuple(fact for fact in facts if fact[1] != UNKNOWN)  # none of them will ever be known
-    return (*facts, *_use(status.gpu)) if status.gpu is not None else tuple(facts)
-
-
-def _train_mean(plots: RunPlots, at: int) -> float:
-    """The training loss smoothed as in the plot, at this index, in nats per token."""
-    _, share, longest = SMOOTHINGS[plots.view.smoothing]
-    return plots.history.smoothed(share, longest)[at]
-
-
-def _use(gpu: GpuUse) -> list[Fact]:
-    """The GPU's memory, and its model FLOPs utilization or, where that is not known, the share of time in which it is busy."""
-    shares = (("MFU", gpu.mfu), ("GPU busy", gpu.busy))
-    return [("GPU memory", bytes_(gpu.memory)), *[(name, f"{share:.0%}") for name, share in shares if share is not None][:1]]
+    if (gpu := status.gpu) is not None:
+        shares = (("MFU", gpu.mfu), ("GPU busy", gpu.busy))  # the second where the first is not known
+        known = [(name, f"{share:.0%}") for name, share in shares if share is not None]
+        facts += [("GPU memory", bytes_(gpu.memory)), *known[:1]]
+    return tuple(facts)
 
 
 def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
@@ -66,7 +57,9 @@ def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
         share = at_the_end(watched.config.data, status.final)
         on, best_on = (f"{name}{share.loss_suffix or ', all'}" for name in ("val", "best"))
     else:
-        latest, best, on, best_on = history.last_evaluation, history.best_evaluation, _evaluated(watched), "best val"
+        evaluated = during_training(watched.config.data, status)
+        on, best_on = f"val{evaluated.loss_suffix if evaluated else ''}", "best val"
+        latest, best = history.last_evaluation, history.best_evaluation
     made_at = f" @ {count(latest.step)}" if latest and latest.step < step else ""
     loss, lowest = (None if each is None else each.bits_per_byte if bits else each.val_loss for each in (latest, best))
     other = latest.bits_per_byte if latest is not None else None
@@ -75,12 +68,6 @@ def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
         (best_on, f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else UNKNOWN),
         ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val)" if other is not None else UNKNOWN),
     ]
-
-
-def _evaluated(watched: WatchedRun) -> str:
-    """`val (on 29%)`: the validation loss, with the share of the validation text that it is measured on while training."""
-    share = during_training(watched.config.data, watched.status)
-    return f"val{share.loss_suffix if share else ''}"
 
 
 def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
@@ -106,7 +93,7 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("epoch", fixed(epoch, 2)),
         ("time", duration(history.seconds[at])),
         ("train step", fixed(history.losses[at] * plots.per_train, 3)),
-        ("train mean", fixed(_train_mean(plots, at) * plots.per_train, 3)),
+        ("train mean", fixed(plots.smooth[at] * plots.per_train, 3)),
         ("val", val),
         ("unit", "bits/byte" if plots.view.bits else "nats/token"),
         ("lr", _number(history.lrs[at], 3)),

@@ -12,10 +12,10 @@ from lab.core.float_columns import Column, Floats
 from lab.core.number_format import bytes_, fixed, probability, whole
 from lab.reports.baselines import Baseline, bytes_per_token, train_bytes_per_token
 from lab.reports.machine_usage import Usage, UsageMeter
-from lab.runs.loss_history import LossHistory
-from lab.runs.run_schema import Event, EventKind, FinalEvaluation, RunConfig
+from lab.runs.run_schema import EventKind, RunConfig
 from screens.plot.figure import Area, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log
+from screens.train.watched_run import WatchedRun
 
 GIGA = 1e9
 
@@ -33,62 +33,29 @@ def usage_plots(meter: UsageMeter | None) -> list[Figure]:
         kind = "line" if role == "train" else "dots"
         return Series(name, short or name, kind, role, [x for x, _ in known], [y for _, y in known])  # type: ignore[arg-type]
 
-    def cores(share: float) -> float:
-        return share * meter.cores
+    def figure(name: str, *lines: Series) -> Figure:
+        return Figure(lines, version=(*version, name), x_label="seconds")
 
+    def gigabytes(size: float | None) -> float | None:
+        return None if size is None else size / GIGA
+
+    busy, used = f"all {fixed(last.cpu * meter.cores, 1)}", f"all {bytes_(last.memory)}"
     figures = [
-        Figure(
-            (
-                series(
-                    f"all {fixed(cores(last.cpu), 1)} of {meter.cores} cores",
-                    "raw",
-                    lambda sample: cores(sample.cpu),
-                    f"all {fixed(cores(last.cpu), 1)} cores",
-                ),
-                series(_now("trainer", last.trainer_cpu, lambda x: fixed(x, 1)), "train", lambda sample: sample.trainer_cpu),
-            ),
-            version=(*version, "cpu"),
-            x_label="seconds",
+        figure(
+            "cpu",
+            series(f"{busy} of {meter.cores} cores", "raw", lambda sample: sample.cpu * meter.cores, f"{busy} cores"),
+            series(_now("trainer", last.trainer_cpu, lambda x: fixed(x, 1)), "train", lambda sample: sample.trainer_cpu),
         ),
-        Figure(
-            (
-                series(
-                    f"all {bytes_(last.memory)} of {bytes_(meter.memory)}",
-                    "raw",
-                    lambda sample: sample.memory / GIGA,
-                    f"all {bytes_(last.memory)}",
-                ),
-                series(
-                    _now("trainer", last.trainer_memory, bytes_),
-                    "train",
-                    lambda sample: None if sample.trainer_memory is None else sample.trainer_memory / GIGA,
-                ),
-            ),
-            version=(*version, "memory"),
-            x_label="seconds",
+        figure(
+            "memory",
+            series(f"{used} of {bytes_(meter.memory)}", "raw", lambda sample: gigabytes(sample.memory), used),
+            series(_now("trainer", last.trainer_memory, bytes_), "train", lambda sample: gigabytes(sample.trainer_memory)),
         ),
     ]
     if any(sample.gpu is not None for sample in samples):
-        figures.append(
-            Figure(
-                (series(_now("GPU busy", last.gpu, lambda x: probability(x, 0)), "train", lambda sample: sample.gpu),),
-                version=(*version, "gpu"),
-                x_label="seconds",
-            )
-        )
-        figures.append(
-            Figure(
-                (
-                    series(
-                        _now("GPU memory", last.gpu_memory, bytes_),
-                        "train",
-                        lambda sample: None if sample.gpu_memory is None else sample.gpu_memory / GIGA,
-                    ),
-                ),
-                version=(*version, "gpu memory"),
-                x_label="seconds",
-            )
-        )
+        busy, used = _now("GPU busy", last.gpu, lambda x: probability(x, 0)), _now("GPU memory", last.gpu_memory, bytes_)
+        figures.append(figure("gpu", series(busy, "train", lambda sample: sample.gpu)))
+        figures.append(figure("gpu memory", series(used, "train", lambda sample: gigabytes(sample.gpu_memory))))
     return figures
 
 
@@ -103,27 +70,23 @@ TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0
 class RunPlots:
     """A run's history, in the window and the units of its plot settings."""
 
-    def __init__(
-        self,
-        name: str,
-        config: RunConfig,
-        history: LossHistory,
-        view: PlotSettings,
-        events: Sequence[Event] = (),
-        final: FinalEvaluation | None = None,
-    ) -> None:
-        self.name = name
-        self.config = config
-        self.history = history
-        self.view = view
-        self.events = events
-        self.latest = float(history.latest.step) if history.latest else 0.0
+    def __init__(self, watched: WatchedRun, view: PlotSettings) -> None:
+        self.watched, self.view = watched, view
+        config = watched.config
+        self.history, self.final = watched.history, watched.status.final
+        self.latest = float(self.history.latest.step) if self.history.latest else 0.0
         self.first, self.last = view.window(self.latest)
-        self.final = final
-        parts = (train_bytes_per_token(config.data), *(bytes_per_token(config.data, history, end) for end in (None, final)))
+        evaluated = (bytes_per_token(config.data, self.history, end) for end in (None, self.final))
+        parts = (train_bytes_per_token(config.data), *evaluated)
         self.per_train, self.per_val, self.per_final = (1 / math.log(2) / each if view.bits else 1.0 for each in parts)
         """Factors from nats per token to the unit shown, of each part of the text: at the end, of all validation text."""
         self.unit, self._x_of_step = self._x_axis()
+
+    @property
+    def smooth(self) -> Column:
+        """The training loss smoothed, in nats per token."""
+        _, share, longest = SMOOTHINGS[self.view.smoothing]
+        return self.history.smoothed(share, longest)
 
     def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
         """Name of the x axis, and the function from steps and seconds to positions: tokens and epochs grow with the steps."""
@@ -142,16 +105,15 @@ class RunPlots:
         return slice(bisect_left(steps, self.first), bisect_right(steps, self.last))
 
     def _version(self, *more: object) -> object:
-        return (self.name, id(self.history), self.history.version, self.view, *more)
+        return (self.watched.name, id(self.history), self.history.version, self.view, *more)
 
     def losses(self, baselines: Sequence[Baseline] = ()) -> Figure:
         """Training loss of each step and smoothed, validation loss, the gap between the two, baselines, events."""
         history, view = self.history, self.view
         train = self._part(history.steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
-        mean, share, longest = SMOOTHINGS[view.smoothing]
-        smooth = scaled(history.smoothed(share, longest)[train], self.per_train)
-        words = f"{mean} smoothing" if view.smoothing else "its mean"
+        smooth = scaled(self.smooth[train], self.per_train)
+        words = f"{SMOOTHINGS[view.smoothing][0]} smoothing" if view.smoothing else "its mean"
         eval_xs, val_losses, untrained = self._evaluations()
         unit = "bits/byte" if view.bits else "loss"
         series = [
@@ -177,7 +139,7 @@ class RunPlots:
         log_y = auto if view.log_y is None else view.log_y
         return Figure(
             tuple(series),
-            version=self._version(tuple(baselines), len(self.events)),
+            version=self._version(tuple(baselines), len(self.watched.events)),
             x_label=self.unit,
             log_y=log_y,
             auto_log_y=auto,
@@ -185,7 +147,7 @@ class RunPlots:
             area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
             x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
             y_window=view.y_window or (range_after_steep_part(lines) if view.y_close else None),
-            empty=reason_without_steps(self.config),
+            empty=reason_without_steps(self.watched.config),
             events=self.marks(),
         )
 
@@ -210,11 +172,10 @@ class RunPlots:
         at = bisect_right(self.history.eval_steps, self.last) - 1
         step = self.history.eval_steps[at]
         place = bisect_right(self.history.steps, step) - 1
-        _, share, longest = SMOOTHINGS[self.view.smoothing]
         val_loss = self.history.val_losses[at] * self.per_val
         if self.final is not None and self.final.step == step and self.final.val_loss is not None:
             val_loss = self.final.val_loss * self.per_final
-        gap = val_loss - self.history.smoothed(share, longest)[place] * self.per_train
+        gap = val_loss - self.smooth[place] * self.per_train
         short = f"gap {fixed(gap, 2, sign=True)}"
         return Area(f"{short} at step {whole(int(step))}", short, eval_xs, val_losses, xs, smooth)
 
@@ -227,7 +188,7 @@ class RunPlots:
     def happened(self) -> list[tuple[float, float, EventKind]]:
         """Step, seconds and kind of everything marked on the x axis."""
         found: list[tuple[float, float, EventKind]] = [
-            (event.step, event.seconds, event.kind) for event in self.events if event.kind != "best"
+            (event.step, event.seconds, event.kind) for event in self.watched.events if event.kind != "best"
         ]
         best = self.history.best_evaluation
         if best is not None and best.step:

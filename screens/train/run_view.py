@@ -264,22 +264,18 @@ class RunView(Widget):
             self.stop_playing()
 
     def _plots(self) -> RunPlots | None:
-        watched = self.watched
-        if watched is None:
-            return None
-        config, history, final = watched.config, watched.history, watched.status.final
-        return RunPlots(watched.name, config, history, self.plot_view, watched.events, final)
+        return None if self.watched is None else RunPlots(self.watched, self.plot_view)
 
     def _draw(self) -> None:
         plots = self._plots()
         if plots is None:
             return
-        self._drawn, self._drawn_at = (self.watched and self.watched.state_drawn, plots.latest), time.monotonic()
-        known = baselines(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy, plots.final)
+        config = plots.watched.config
+        self._drawn, self._drawn_at = (plots.watched.state_drawn, plots.latest), time.monotonic()
+        known = baselines(config.model.vocab_size, config.data, plots.history, self.entropy, plots.final)
         self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
         if self.page in ("curves", "machine") or self.details_beside:
-            usage = self.watched.usage if self.watched else None
-            figures = usage_plots(usage) if self.page == "machine" else plots.panels()
+            figures = usage_plots(plots.watched.usage) if self.page == "machine" else plots.panels()
             for name, figure in zip_longest(PANELS, figures):
                 plot = self.query_one(f"#run-{name}", LinePlot)
                 plot.display, plot.figure = figure is not None, figure
@@ -291,12 +287,12 @@ class RunView(Widget):
     def _show_numbers(self) -> None:
         """Update the numbers beside the plot, and the cursor on it."""
         plots = self._plots()
-        if plots is None or self.watched is None:
+        if plots is None:
             return
         at = self.cursor if self.pointed is None else self.pointed
         shown = at is not None and at < len(plots.history.steps)
         read = numbers_at(plots, at, self._steps_a_column(plots) / 2) if at is not None and shown else None
-        self.query_one("#run-facts", FactList).facts = read or newest_numbers(self.watched, plots)
+        self.query_one("#run-facts", FactList).facts = read or newest_numbers(plots)
         x = plots.x_at(at) if at is not None and shown else None
         for name in ("plot", *PANELS):
             self.query_one(f"#run-{name}", LinePlot).cursor = x if f"run-{name}" in self.plots_by_step else None

@@ -21,9 +21,17 @@ from screens.train.insights.insights_view import PAGES, InsightsPage
 from screens.train.run_view import RunPage, RunView
 from screens.train.watched_run import WatchedRun
 
+FORM, COMPARISON, ONE_STEP = "new", "compare", "one step"
+"""Pages of a state beside those of a run: the form of a new one, and the two screens that open over Train."""
+
 
 class RunViewKeys(PlotKeys):
-    """A screen with a `RunView`, and the keys that act on it."""
+    """A screen with the form of a new run and a `RunView`, the keys that act on the view, and the state to show again."""
+
+    making: var[bool]
+    watched: WatchedRun | None
+    _waiting: ScreenState | None = None
+    """A state whose run is still to be read."""
 
     BINDINGS = [
         Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict")
@@ -161,22 +169,6 @@ class RunViewKeys(PlotKeys):
     def action_baselines(self) -> None:
         self.change_plot(lambda settings: replace(settings, baselines=not settings.baselines))
 
-
-RUN_VIEW_ACTIONS = {binding.action.partition("(")[0] for binding in RunViewKeys.BINDINGS if isinstance(binding, Binding)}
-
-
-FORM, COMPARISON, ONE_STEP = "new", "compare", "one step"
-"""Pages of a state beside those of a run: the form of a new one, and the two screens that open over Train."""
-
-
-class RestoredView(RunViewKeys):
-    """A screen that shows the form of a new run, or a run's view."""
-
-    making: var[bool]
-    watched: WatchedRun | None
-    _waiting: ScreenState | None = None
-    """A state whose run is still to be read."""
-
     def screen_state(self) -> ScreenState:
         if self.making:
             return ScreenState(mode=self.MODE, page=FORM)
@@ -208,3 +200,6 @@ class RestoredView(RunViewKeys):
         self.view.eval_step = state.step
         if state.layer is not None and state.head is not None:
             self.view.insights.head = min(state.layer, model.layers - 1), min(state.head, model.heads - 1)
+
+
+RUN_VIEW_ACTIONS = {binding.action.partition("(")[0] for binding in RunViewKeys.BINDINGS if isinstance(binding, Binding)}

@@ -26,7 +26,7 @@ from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
 from screens.train.run_commands import RunCommands
 from screens.train.run_view import RunView
-from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RestoredView
+from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RunViewKeys
 from screens.train.watched_run import WatchedRun
 
 SECONDS_BETWEEN_READINGS = 0.5
@@ -68,7 +68,7 @@ KEYS = [
 OWN_ACTIONS = {binding.action.partition("(")[0] for binding in KEYS}
 
 
-class TrainScreen(RunCommands, RestoredView):
+class TrainScreen(RunCommands, RunViewKeys):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"

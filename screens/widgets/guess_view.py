@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -54,16 +53,12 @@ class GuessState:
         return self.chosen in self.question.right
 
 
-@dataclass(frozen=True)
-class GuessLines:
-    lines: Sequence[PieceLine]
-    first_choice: int
-    """Index of the line of the first choice."""
+def guess_lines(state: GuessState, width: int, height: int) -> tuple[list[PieceLine], int]:
+    """The lines for a window of this size, and the index of that of the first choice.
 
-
-def guess_lines(state: GuessState, width: int, height: int) -> GuessLines:
-    """The lines for a window of this size. Where it is low, blank lines go first; at the reveal then the prompt,
-    the question, and choices without a number that are neither right nor chosen."""
+    Where it is low, blank lines go first; at the reveal then the prompt, the question, and choices without a number that are
+    neither right nor chosen.
+    """
     question = state.question
     prompt = [_tokens(question, width)] if question.tokens else []
     asked = words_lines(question.question, width, "title")
@@ -96,7 +91,7 @@ def guess_lines(state: GuessState, width: int, height: int) -> GuessLines:
         if group is choices:
             first = len(lines)
         lines += group
-    return GuessLines(lines, first)
+    return lines, first
 
 
 def _tokens(question: GuessQuestion, width: int) -> PieceLine:
@@ -251,9 +246,8 @@ class GuessView(PieceLinesView):
     def _lay_out(self) -> None:
         if self.state is None:
             return
-        laid = guess_lines(self.state, self.room, self.window)
-        self._first_choice = laid.first_choice
-        self.set_lines(laid.lines)
+        lines, self._first_choice = guess_lines(self.state, self.room, self.window)
+        self.set_lines(lines)
         if self.state.is_open:
             self.show_line(self._first_choice + self.state.cursor)
 

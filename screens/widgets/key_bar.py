@@ -138,9 +138,6 @@ class KeyBar(Widget):
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
-    def on_resize(self) -> None:
-        self.update_keys()
-
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if screen is self.screen:
             self.update_keys()
@@ -150,14 +147,13 @@ class KeyBar(Widget):
         self._rows = None
         self.refresh()
 
+    on_resize = update_keys
+
     def tell(self, word: str) -> None:
         """Show a word in place of the keys for a moment."""
         self._told = word
-        self._telling.start(SECONDS_TOLD, self._stop_telling)
-        self.update_keys()
-
-    def _stop_telling(self) -> None:
-        self._told = ""
+        if word:
+            self._telling.start(SECONDS_TOLD, lambda: self.tell(""))
         self.update_keys()
 
     def open_next(self) -> None:

@@ -202,16 +202,14 @@ class TokenStrip(Widget):
             label = fit(token.label, min(cell_len(token.label), box.width))
             padding = Segment(" " * (box.width - cell_len(label)), blank)
             shading = self._shown_shading
-            after = [padding, bar] if shading is None else [self._share_segment(shading, index), padding]
+            after = [padding, bar]
+            if shading is not None:
+                share = shading.share(index)
+                after = [Segment(shading.bar(index), self._ink(level_of(share), share >= THICK)), padding]
             style = self._style(index)
             style = self._highlighted(style) if self.highlight and index == len(self.tokens) - 1 else style
             segments += [Segment(label, style), *after]
         return segments
-
-    def _share_segment(self, shading: Shading, index: int) -> Segment:
-        """The bar of a token's number."""
-        share = shading.share(index)
-        return Segment(shading.bar(index), self._ink(level_of(share), share >= THICK))
 
     def _ink(self, level: int, strong: bool) -> Style:
         """The colour of a level as ink, where there are colours enough."""

@@ -455,7 +455,7 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         await until(pilot, lambda: told("a guess until its steps have been timed"))
         timed.set()
         await until(pilot, lambda: told("measured by up to twenty steps") and not told("until"))
-        run = new_run._plan().run
+        run = new_run.plan_again().run
         assert run is not None
         work = flops_per_token(run.model)
         active = RunSummary("tale", Path("tale"), "text", "training", "", flops_per_token=work, model=run.model, train=run.train)

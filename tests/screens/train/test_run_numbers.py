@@ -24,8 +24,8 @@ def numbers(part: int = 0, *, bits: bool = False) -> dict[str, str]:
         for step, loss in ((600, 4.0), (80, 2.5))
     ]
     status = msgspec.structs.replace(run.head.status, final=ends[0], final_best=ends[1])
-    plots = RunPlots("tale", run.head.config, run.history, PlotSettings(bits=bits))
-    return dict(newest_numbers(WatchedRun("tale", run.head.config, status, "finished", run.history), plots))
+    watched = WatchedRun("tale", run.head.config, status, "finished", run.history)
+    return dict(newest_numbers(RunPlots(watched, PlotSettings(bits=bits))))
 
 
 def test_the_names_of_the_validation_losses_say_on_how_much_text_they_are() -> None:
@@ -63,8 +63,8 @@ def test_each_part_is_in_bits_per_byte_with_its_own_bytes_per_token() -> None:
     final = FinalEvaluation(step=800, tokens=100, bytes=400, val_loss=5.0, bits_per_byte=5.0 / math.log(2) / 4)
     for end, uniform_bytes, val in ((None, 2, history.val_losses[-1] / 2), (final, 4, 5.0 / 4)):
         status = msgspec.structs.replace(run.head.status, final=end)
-        plots = RunPlots("tale", config, history, PlotSettings(bits=True), final=end)
-        shown = dict(newest_numbers(WatchedRun("tale", config, status, "finished", history), plots))
+        plots = RunPlots(WatchedRun("tale", config, status, "finished", history), PlotSettings(bits=True))
+        shown = dict(newest_numbers(plots))
         mean, uniform = history.smooth[-1] / 3, math.log(config.model.vocab_size) / uniform_bytes
         assert float(shown["train mean"]) == pytest.approx(mean / math.log(2), abs=1e-3)
         assert float(shown["uniform"]) == pytest.approx(uniform / math.log(2), abs=1e-3)
@@ -90,8 +90,9 @@ def test_only_a_model_that_has_learned_is_said_to_generalize(name: str) -> None:
 @pytest.mark.parametrize("smoothing", range(3))
 def test_the_mean_and_the_loss_of_a_step_have_a_name_each_with_the_cursor_and_without(smoothing: int) -> None:
     run = recorded("overfitting")
-    plots = RunPlots("tale", run.head.config, run.history, PlotSettings(smoothing=smoothing))
-    newest = dict(newest_numbers(WatchedRun("tale", run.head.config, run.head.status, "finished", run.history), plots))
+    watched = WatchedRun("tale", run.head.config, run.head.status, "finished", run.history)
+    plots = RunPlots(watched, PlotSettings(smoothing=smoothing))
+    newest = dict(newest_numbers(plots))
     at_end = dict(numbers_at(plots, len(run.history.steps) - 1, 0.5))
     assert newest["train mean"] == at_end["train mean"]
     assert at_end["train step"] == f"{run.history.losses[-1]:.3f}"
