@@ -24,10 +24,9 @@ from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.runs.home_folder import home
 from screens.about_key import About
 from screens.app_state import AppState
-from screens.background import is_working
+from screens.background import IdleCollection, is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
-from screens.idle_collection import IdleCollection, return_freed_memory
 from screens.legible_themes import OWN_THEME, is_legible, legible_variables, own_theme
 from screens.messages import (
     CloneSettings,

@@ -214,11 +214,6 @@ def cycle_style(palette: Palette, index: int) -> Style:
 def _cycle_style(palette: Palette, index: int) -> Style:
     if not palette.paints:
         return Style(underline=index % 2 == 1)
-    paper = palette.shown(cycle_paper(index, palette.dark))
+    lightness, chroma, hue = CYCLE[index]
+    paper = palette.shown(in_gamut(lightness if palette.dark else 1.26 - lightness, chroma, hue))
     return Style(color=Color.from_rgb(*ink_on(paper)), bgcolor=Color.from_rgb(*paper))
-
-
-def cycle_paper(index: int, dark: bool = True) -> RGB:
-    """The paper of a place in the cycle."""
-    lightness, chroma, hue = CYCLE[index % len(CYCLE)]
-    return in_gamut(lightness if dark else 1.26 - lightness, chroma, hue)

@@ -137,7 +137,10 @@ def sections_of(screen: LabScreen) -> list[Section]:
         id = binding.id or binding.action
         active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
         bindings.setdefault(id, binding)
-    of_pages = _page_actions(screen)
+    shown, of_pages = getattr(screen, "page", ""), list(page_actions(type(screen)))
+    # Of the page in sight only those of parts that are there, such as a live view.
+    there = {holder for holder in {action.holder for action in of_pages if action.page == shown} if screen.query(holder)}
+    of_pages = [action for action in of_pages if action.page != shown or action.holder in there]
     hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
     for action in (*of_pages, *hidden):
         active.setdefault(action.id, (screen, [screen.app.get_key_display(action.binding)], action.words))
@@ -194,13 +197,6 @@ def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
         else:
             lines.append(((id,), ""))
     return tuple(lines)
-
-
-def _page_actions(screen: LabScreen) -> list[Action]:
-    """The actions of the pages of a screen; of the page in sight only those of parts that are there, such as a live view."""
-    shown, actions = getattr(screen, "page", ""), list(page_actions(type(screen)))
-    there = {holder for holder in {action.holder for action in actions if action.page == shown} if screen.query(holder)}
-    return [action for action in actions if action.page != shown or action.holder in there]
 
 
 def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group]:

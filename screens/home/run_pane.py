@@ -59,12 +59,9 @@ class RunPane(Vertical):
         run = detail.run
         self.border_title = Text(run.name)
         self.border_subtitle = "t watch" if run.is_active else "i inspect · t watch"
-        self.query_one(LinePlot).figure = loss_figure(
-            run.path,
-            detail.curve,
-            detail.evaluations,
-            empty=_empty(run),
-        )
+        elsewhere = "Imported: trained elsewhere." if run.is_imported else "See Learn: After pretraining."
+        empty = elsewhere if run.is_imported or run.is_posttrained else "No steps yet."
+        self.query_one(LinePlot).figure = loss_figure(run.path, detail.curve, detail.evaluations, empty=empty)
         self.query_one(FactList).facts = facts_of(run)
         if before is None or before.sample != detail.sample:
             self.query_one("#last-sample", Static).update(sample_text(detail.sample))
@@ -75,13 +72,6 @@ class RunPane(Vertical):
     def on_click(self) -> None:
         if self.detail is not None:
             self.post_message(self.Clicked(self.detail.run))
-
-
-def _empty(run: RunSummary) -> str:
-    """The reason why a run has no curve."""
-    if run.is_imported:
-        return "Imported: trained elsewhere."
-    return "See Learn: After pretraining." if run.is_posttrained else "No steps yet."
 
 
 def facts_of(run: RunSummary) -> tuple[Fact, ...]:

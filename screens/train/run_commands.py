@@ -15,7 +15,7 @@ from lab.training.start_trainer import start_trainer
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import ConfirmDialog
 from screens.messages import RunsChanged
-from screens.train.watched_run import WatchedRun
+from screens.train.run_plots import WatchedRun
 
 
 class RunCommands(LabScreen):

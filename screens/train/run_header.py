@@ -20,8 +20,15 @@ from lab.reports.verdict_line import NO_LEVEL, SIGNS, VerdictLine, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
-from lab.runs.run_summary import describe_owner, fraction_done, origin_in_short, planned_length, shown_phase, time_left
-from screens.train.watched_run import WatchedRun
+from lab.runs.run_summary import (
+    describe_owner,
+    fraction_done,
+    origin_in_short,
+    planned_length,
+    shown_phase,
+    time_left,
+)
+from screens.train.run_plots import WatchedRun
 from screens.widgets.text_fitting import fit, painted_line
 
 

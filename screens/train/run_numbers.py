@@ -11,8 +11,7 @@ from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.run_summary import planned_steps, time_left
 from models.config import uniform_baseline
 from screens.plot.figure import EVENT_SIGNS
-from screens.train.run_plots import RunPlots
-from screens.train.watched_run import WatchedRun
+from screens.train.run_plots import RunPlots, WatchedRun
 from screens.widgets.fact_list import Fact
 
 UNKNOWN = "·"

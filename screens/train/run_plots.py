@@ -1,10 +1,14 @@
-"""The plots of a run: losses with baselines, learning rate, gradient norm, speed, machine usage. A plot is added here."""
+"""The run being watched in Train, and its plots: losses with baselines, learning rate, gradient norm, speed, machine usage.
+
+A plot is added here.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,10 +16,62 @@ from lab.core.float_columns import Column, Floats
 from lab.core.number_format import bytes_, fixed, probability, whole
 from lab.reports.baselines import Baseline, bytes_per_token, train_bytes_per_token
 from lab.reports.machine_usage import Usage, UsageMeter
-from lab.runs.run_schema import EventKind, RunConfig
+from lab.runs.insights_log import InsightHistory
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_follower import RunUpdate
+from lab.runs.run_schema import Event, EventKind, RunConfig, Sample, Status
 from screens.plot.figure import Area, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log
-from screens.train.watched_run import WatchedRun
+
+
+@dataclass
+class WatchedRun:
+    """Everything read of a run so far. Each reading gives a new one, whose history is the same object while the file grows."""
+
+    name: str
+    config: RunConfig
+    status: Status
+    phase: str
+    history: LossHistory = field(default_factory=LossHistory)
+    samples: tuple[Sample, ...] = ()
+    insights: InsightHistory = field(default_factory=InsightHistory)
+    events: tuple[Event, ...] = ()
+    usage: UsageMeter | None = None
+    unresponsive: str = ""
+    """The reason why its trainer is silent; empty if not known."""
+
+    @property
+    def identity(self) -> tuple[str, float]:
+        """Its name and when it was made: a new run may have the name of a deleted one."""
+        return self.name, self.config.created
+
+    @property
+    def state_drawn(self) -> object:
+        """The state whose changes are drawn at once."""
+        return self.identity, id(self.history), len(self.history.eval_steps), len(self.events), self.phase
+
+    def updated(self, update: RunUpdate) -> WatchedRun:
+        """The run with what a later reading found."""
+        history = update.history
+        if history is None:
+            history = self.history
+            history.add(update.metrics)
+        insights = update.insights
+        if not update.insights_restarted:
+            insights = self.insights
+            insights.extend(update.insights)
+        return replace(
+            self,
+            config=update.config,
+            status=update.status,
+            phase=update.phase,
+            history=history,
+            samples=(() if update.samples_restarted else self.samples) + tuple(update.samples),
+            insights=insights,
+            events=(() if update.events_restarted else self.events) + tuple(update.events),
+            unresponsive=update.unresponsive,
+        )
+
 
 GIGA = 1e9
 

@@ -19,15 +19,13 @@ from textual.widget import Widget
 from lab.reports.baselines import baselines
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
-from lab.runs.run_schema import RunConfig
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsView
 from screens.train.run_header import RunHeader, SummaryText, VerdictBar, computed_in_words, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
-from screens.train.run_plots import RunPlots, usage_plots
+from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from screens.train.samples_view import SamplesView
-from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import FactList
 from screens.widgets.text_fitting import whole_sentences
 
@@ -119,7 +117,9 @@ class RunView(Widget):
         self.query_one(RunHeader).problem = ""
         self._say()
         self.query_one("#run-computed", SummaryText).say(computed_in_words(watched.status))
-        self.samples.without_samples = _reason_without_samples(watched.config)
+        config = watched.config
+        not_here = NO_SAMPLES if config.tuning is None else NO_SAMPLES_POSTTRAINED
+        self.samples.without_samples = not_here if config.imported is None else NO_SAMPLES_IMPORTED
         self.samples.samples = watched.samples
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():
@@ -348,9 +348,3 @@ class RunView(Widget):
         notice = self.query_one("#run-notice", SummaryText)
         notice.display = bool(sentences)
         notice.say(sentences)
-
-
-def _reason_without_samples(config: RunConfig) -> str:
-    if config.imported is not None:
-        return NO_SAMPLES_IMPORTED
-    return NO_SAMPLES if config.tuning is None else NO_SAMPLES_POSTTRAINED

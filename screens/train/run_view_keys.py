@@ -18,8 +18,8 @@ from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsPage
+from screens.train.run_plots import WatchedRun
 from screens.train.run_view import RunPage, RunView
-from screens.train.watched_run import WatchedRun
 
 FORM, COMPARISON, ONE_STEP = "new", "compare", "one step"
 """Pages of a state beside those of a run: the form of a new one, and the two screens that open over Train."""

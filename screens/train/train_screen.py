@@ -25,9 +25,9 @@ from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsCh
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
 from screens.train.run_commands import RunCommands
+from screens.train.run_plots import WatchedRun
 from screens.train.run_view import RunView
 from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RunViewKeys
-from screens.train.watched_run import WatchedRun
 
 SECONDS_BETWEEN_READINGS = 0.5
 """Interval of reading a run that is training: each reading takes CPU time from it."""
@@ -132,7 +132,9 @@ Training continues when you leave this screen, the lab, or the terminal.
         yield RunView(id="run")
 
     def on_mount(self) -> None:
-        self.watch(self.lab, "text_source", self._follow_text)
+        self.watch(
+            self.lab, "text_source", lambda text: self.new_run.choose_text(text, self.lab.text_encoding, self.lab.text_cleaning)
+        )
         self.watch(self.lab, "text_encoding", self._follow_encoding, init=False)
         self.watch(self.lab, "text_cleaning", self.new_run.choose_cleaning)
         self.watch(self.lab, "run_name", self._follow_run, init=False)
@@ -194,9 +196,6 @@ Training continues when you leave this screen, the lab, or the terminal.
     def _begin_with(self, message: BaseChosen) -> None:
         self.making = True
         self.new_run.read_base(message.name)
-
-    def _follow_text(self, source: str) -> None:
-        self.new_run.choose_text(source, self.lab.text_encoding, self.lab.text_cleaning)
 
     def _follow_encoding(self) -> None:
         """Follow it after the source, which is set behind it: the old text is not read in the new one's encoding."""

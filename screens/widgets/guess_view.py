@@ -48,10 +48,6 @@ class GuessState:
         """True while a choice can be made."""
         return self.chosen is None and bool(self.question.choices)
 
-    @property
-    def is_right(self) -> bool:
-        return self.chosen in self.question.right
-
 
 def guess_lines(state: GuessState, width: int, height: int) -> tuple[list[PieceLine], int]:
     """The lines for a window of this size, and the index of that of the first choice.
@@ -111,10 +107,11 @@ def _tokens(question: GuessQuestion, width: int) -> PieceLine:
 
 
 def _outcome(state: GuessState, width: int) -> list[PieceLine]:
-    word = f"{RIGHT} Right." if state.is_right else f"{WRONG} Not so."
+    is_right = state.chosen in state.question.right
+    word = f"{RIGHT} Right." if is_right else f"{WRONG} Not so."
     lines = words_lines(f"{word} {state.question.answer}", width, "title")
     first = str(lines[0][0][0])
-    return [[(word, "right" if state.is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
+    return [[(word, "right" if is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
 
 
 def _choice(state: GuessState, at: int, width: int) -> PieceLine:

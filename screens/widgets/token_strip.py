@@ -45,21 +45,6 @@ class Box:
     width: int
 
 
-def boxes_of(tokens: tuple[Token, ...], written: int = 0, hidden: frozenset[int] = frozenset()) -> list[Box]:
-    """A box per token, wide enough for label and id, one cell for the bar.
-
-    The last `written` tokens have a block before their id, and those `hidden` a mark.
-    """
-    boxes = []
-    at = 0
-    for index, token in enumerate(tokens):
-        below = len(str(token.id)) + (index >= len(tokens) - written) + (index in hidden)
-        width = max(min(cell_len(token.label), LONGEST_LABEL), below, 1)
-        boxes.append(Box(at, width))
-        at += width + 1
-    return boxes
-
-
 def level(token: Token) -> str:
     """The block for the token's probability."""
     return LEVELS[min(len(LEVELS) - 1, int((token.probability or 0.0) * len(LEVELS)))]
@@ -128,7 +113,13 @@ class TokenStrip(Widget):
     watch_written = watch_hidden = watch_tokens
 
     def _place(self) -> None:
-        self._boxes = boxes_of(self.tokens, self.written, self.hidden)
+        """Make a box for each token, wide enough for label and id, the block of a sampled one, the mark of a hidden one."""
+        self._boxes, at = [], 0
+        for index, token in enumerate(self.tokens):
+            below = len(str(token.id)) + (index >= len(self.tokens) - self.written) + (index in self.hidden)
+            width = max(min(cell_len(token.label), LONGEST_LABEL), below, 1)
+            self._boxes.append(Box(at, width))
+            at += width + 1
 
     def watch_shading(self) -> None:
         self._arcs = None

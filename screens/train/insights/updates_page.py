@@ -10,7 +10,7 @@ from lab.reports.insights import USUAL, power, updates_sentence
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar
-from screens.colour import ColouredPiece, Heat, heat, legend_bar
+from screens.colour import ColouredPiece, heat, legend_bar
 from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, groups, marked_at, over_time, step_axis, words_lines
 from screens.widgets.text_fitting import fit
 
@@ -21,32 +21,27 @@ COLOUR_ENDS = 10.0
 LEGEND_WIDTH = 11
 
 
-def ratio_sign(ratio: float | None, usual: float) -> str:
-    """An update ratio as one sign of `RATIO_SIGNS`."""
-    return " " if ratio is None else next(sign for limit, sign in RATIO_SIGNS if ratio / usual < limit)
-
-
-def ratio_heat(ratio: float | None, usual: float) -> Heat:
-    """An update ratio as a colour: −1 a tenth of the usual one, 0 the usual one, 1 ten times as much."""
-    return heat("diverging", math.nan if not ratio else math.log(ratio / usual) / math.log(COLOUR_ENDS))
-
-
 def ratios_over_time(
     insights: InsightHistory, at: int, place: int, width: int, usual: float, *, paints: bool
 ) -> Sequence[ColouredPiece]:
-    """A part's ratio at every evaluation."""
+    """A part's ratio at every evaluation, as a sign or as a colour: −1 a tenth of the usual one, 0 this, 1 ten times as much."""
     marked = marked_at(insights, at)
 
     def ratio(point: InsightPoint) -> float | None:
         return point.parts[place].ratio if point.parts else None
 
+    def sign(point: InsightPoint) -> str:
+        found = ratio(point)
+        return " " if found is None else next(sign for limit, sign in RATIO_SIGNS if found / usual < limit)
+
     if not paints:
-        return over_time(insights, marked, width, lambda point: ratio_sign(ratio(point), usual), "history")
+        return over_time(insights, marked, width, sign, "history")
     ends, each, wide = groups(insights, width)
     cells: list[ColouredPiece] = []
     for number, end in enumerate(ends):
-        here = marked is not None and marked // each == number
-        cells.append((("▴" if here else " ").ljust(wide), ratio_heat(ratio(insights.points[end]), usual)))
+        here, found = marked is not None and marked // each == number, ratio(insights.points[end])
+        shade = heat("diverging", math.log(found / usual) / math.log(COLOUR_ENDS) if found else math.nan)
+        cells.append((("▴" if here else " ").ljust(wide), shade))
     return [*cells, (" " * (width - wide * len(ends)), "history")]
 
 

@@ -60,7 +60,7 @@ class OneStepSession:
 
     async def _look_ahead(self, question: tuple[int, OneStepParams]) -> None:
         """Have the engine find the largest weight changes, which take longest, and answer for the stages on both sides."""
-        _, params = question
+        number, params = question
         changes = replace(params, stage="changes", window=0, position=None, weight="")
         names = list(STAGES)
         place = names.index(params.stage)
@@ -68,19 +68,14 @@ class OneStepSession:
             if changes != self._changes_found:
                 await self._engine.call(ONE_STEP, changes, group="one_step")
                 self._changes_found = changes
-            await self._complete_picture(question)
+            answer = self._known.get(params)
+            if answer is not None and answer.backward is not None and answer.backward.weight is None:
+                complete = await self._ask(params)  # with the weight that moves most, which the engine has found now
+                if number == self._shown == self._selected:
+                    self._answered(params, complete)
             for stage in (*names[place + 1 : place + 2], *names[:place][-1:]):
                 beside = replace(params, stage=stage)
                 if beside not in self._known:
                     await self._ask(beside)
         except EngineError:
             return  # the user's own question goes first, and is told what is wrong
-
-    async def _complete_picture(self, question: tuple[int, OneStepParams]) -> None:
-        """Show the backward pass again, with the weight that moves most, once the engine has found it."""
-        number, params = question
-        answer = self._known.get(params)
-        if answer is not None and answer.backward is not None and answer.backward.weight is None:
-            complete = await self._ask(params)
-            if number == self._shown == self._selected:
-                self._answered(params, complete)

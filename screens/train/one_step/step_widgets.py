@@ -83,8 +83,7 @@ class LossStrip(TokenStrip):
     def _place(self) -> None:
         given = [token.probability for token in self.tokens if token.probability]
         self._highest = max((-math.log(p) for p in given), default=0.0) or 1.0
-        self._boxes = []
-        at = 0
+        self._boxes, at = [], 0
         for token in self.tokens:
             width = max(min(cell_len(token.label), LONGEST_LABEL), len(loss_of(token)))
             self._boxes.append(Box(at, width))

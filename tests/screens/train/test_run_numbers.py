@@ -11,8 +11,7 @@ from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
 from screens.train.run_header import status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
-from screens.train.run_plots import RunPlots
-from screens.train.watched_run import WatchedRun
+from screens.train.run_plots import RunPlots, WatchedRun
 from tests.lab.reports.recorded_curves import recorded
 
 
