@@ -72,6 +72,15 @@ def loss_at(step: int) -> float:
     return 1.9 + (math.log(1024) - 1.9) * math.exp(-step / 150) + 0.15 * math.sin(step * 1.7)
 
 
+def metric_at(step: int, evaluate_every: int) -> Metric:
+    """A line of the metrics, as the trainer writes it."""
+    trained = {"loss": loss_at(step), "lr": 0.002, "grad_norm": 1.0, "tokens_per_second": 8310.0} if step else {}
+    val_loss = None if step % evaluate_every else loss_at(step) + 0.1
+    bits = None if val_loss is None else val_loss / math.log(2) * 43_000 / 111_539
+    done = {"tokens": step * 2048, "epoch": step * 2048 / 387_000, "seconds": step * 0.25}
+    return Metric(step=step, **done, **trained, val_loss=val_loss, bits_per_byte=bits)
+
+
 def write_run(
     home: Path,
     name: str,
@@ -124,32 +133,12 @@ def write_run(
         message=message,
     )
     (folder / "status.json").write_bytes(msgspec.json.encode(status))
-    lines = []
-    for at in range(step + 1):
-        evaluated = at % evaluate_every == 0
-        if not at and not step:
-            break
-        lines.append(
-            Metric(
-                step=at,
-                tokens=at * 2048,
-                epoch=at * 2048 / 387_000,
-                seconds=at * 0.25,
-                loss=loss_at(at) if at else None,
-                lr=0.002 if at else None,
-                grad_norm=1.0 if at else None,
-                tokens_per_second=8310.0 if at else None,
-                val_loss=loss_at(at) + 0.1 if evaluated else None,
-                bits_per_byte=(loss_at(at) + 0.1) / math.log(2) * 43_000 / 111_539 if evaluated else None,
-            )
-        )
-    encode = msgspec.json.Encoder().encode
-    (folder / "metrics.jsonl").write_bytes(b"".join(encode(line) + b"\n" for line in lines))
-    samples = [
-        Sample(step=at, prompt=prompt, text=written)
-        for at, (prompt, written) in zip(range(0, step + 1, evaluate_every), SAMPLES, strict=False)
-    ]
-    (folder / "samples.jsonl").write_bytes(b"".join(encode(sample) + b"\n" for sample in samples))
+    with (folder / "metrics.jsonl").open("wb") as file:
+        for at in range(step + 1 if step else 0):
+            file.write(msgspec.json.encode(metric_at(at, evaluate_every)) + b"\n")
+    written = zip(range(0, step + 1, evaluate_every), SAMPLES, strict=False)
+    samples = (msgspec.json.encode(Sample(step=at, prompt=prompt, text=text)) for at, (prompt, text) in written)
+    (folder / "samples.jsonl").write_bytes(b"".join(line + b"\n" for line in samples))
     (folder / "lock").touch()
     return Run(folder)
 

@@ -96,6 +96,18 @@ def _is_waiting(pump: MessagePump) -> bool:
     return queue.empty() and bool(queue.ready_event._waiters) and pump._pending_message is None
 
 
+async def press(pilot: "Pilot[Any]", *keys: str) -> None:
+    """Press keys, and wait until what they change is drawn."""
+    await pilot.press(*keys)
+    await pilot.pause()
+
+
+async def resize(pilot: "Pilot[Any]", width: int, height: int) -> None:
+    """Give the terminal another size, and wait until it is drawn."""
+    await pilot.resize_terminal(width, height)
+    await pilot.pause()
+
+
 def keys_to(name: str, names: Iterable[str], start: str = "") -> list[str]:
     """Keys that lead from the first of a list's names, or from `start`, to another."""
     listed = list(names)

@@ -26,6 +26,7 @@ from screens.learn.live.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
+from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -68,8 +69,7 @@ async def test_a_digit_shows_its_mode_and_the_styles_of_a_new_screen_are_worked_
     monkeypatch.setattr(Stylesheet, "apply", lambda self, node, **named: (styled.append(node), original(self, node, **named)))
     async with app.run_test(size=size) as pilot:
         for key, mark in (("2", "▸2 Data◂"), ("4", "▸4 Train◂"), ("6", "▸6 Learn◂"), ("1", "▸1 Home◂")):
-            await pilot.press(key)
-            await pilot.pause()
+            await press(pilot, key)
             assert styled.count(app.screen.query_one(ModeBar)) == 1
             assert mark in line_of(pilot, ModeBar)
             assert line_of(pilot, ModeBar).count("▸") == 1
@@ -95,22 +95,18 @@ async def test_styles_are_parsed_once_though_the_lab_has_more_than_textual_keeps
 
 async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2", "slash")
-        await pilot.pause()
+        await press(pilot, "2", "slash")
         assert isinstance(app.focused, Input)
         assert line_of(pilot, KeyBar).endswith("   ^p palette  ^q quit "), "no key that would be typed"
-        await pilot.press("4", "q", "question_mark")
-        await pilot.pause()
+        await press(pilot, "4", "q", "question_mark")
         assert app.current_mode == "data"
         assert app.screen.query_one("#path-input", Input).value == "4q?"
-        await pilot.press("home", "ctrl+k")
-        await pilot.pause()
+        await press(pilot, "home", "ctrl+k")
         assert app.focused.value == "4q?", "it shows the keys"
         assert app.screen.query_one(KeyBar).size.height == 2
         await pilot.press("ctrl+k")
         while app.screen.query_one(KeyBar).size.height == 2:
-            await pilot.press("ctrl+k")
-            await pilot.pause()
+            await press(pilot, "ctrl+k")
         assert isinstance(app.focused, Input)
         await pilot.press("escape")
         assert not isinstance(app.focused, Input)
@@ -126,8 +122,7 @@ async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
 
 async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_fits_the_terminal(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2", "question_mark")
-        await pilot.pause()
+        await press(pilot, "2", "question_mark")
         screen = app.screen
         assert isinstance(screen, HelpScreen)
         assert "Choose the text" in screen._words
@@ -138,16 +133,13 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_f
         assert "█" in screen._picture, "the split of the text"
         keys, about = screen.query_one("#help-keys"), screen.query_one("#help-words")
         assert (keys.display, about.display) == (True, False), "a table of keys first"
-        await pilot.press("tab")
-        await pilot.pause()
+        await press(pilot, "tab")
         assert (keys.display, about.display) == (False, True), "the prose is one key further"
         await pilot.press("escape")
         assert isinstance(app.screen, LabScreen)
-        await pilot.press("question_mark")
-        await pilot.pause()
+        await press(pilot, "question_mark")
         for size in ((140, 40), (60, 24), (140, 24), (80, 60)):
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
+            await resize(pilot, *size)
             box, keys = app.screen.query_one("#help"), app.screen.query_one("#help-keys", Static)
             content = keys.visual
             assert isinstance(content, Content)
@@ -155,8 +147,7 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_f
             assert keys.size.height == len(content.split("\n")), "no line is broken anew"
             assert (box.size.width + 4 > 80) == (size[0] == 140), "two columns where there is room"
         for width in (40, 23, 12, 4):
-            await pilot.resize_terminal(width, 10)
-            await pilot.pause()
+            await resize(pilot, width, 10)
 
 
 async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
@@ -165,8 +156,7 @@ async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> Non
         app.screen.query_one("#width", Input).focus()
         await pilot.pause()
         assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"
-        await pilot.press("question_mark")
-        await pilot.pause()
+        await press(pilot, "question_mark")
         assert isinstance(app.screen, HelpScreen)
         assert app.screen._words.strip().startswith("**A new run.**")
         assert app.screen._words.count("**Watching a run.**") == 1
@@ -243,8 +233,7 @@ WORDS_PEOPLE_TYPE = {
 
 async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("6")
-        await pilot.pause()
+        await press(pilot, "6")
         for query, words in WORDS_PEOPLE_TYPE.items():
             assert found(app, query)[0].startswith(words), (query, found(app, query)[:3])
         assert any(words.endswith(": Attention") for words in found(app, "what does attention")[:6])
@@ -313,8 +302,7 @@ async def test_the_palette_shows_brackets_in_a_name_and_q_leaves_at_once(app: La
             shown = [(Content.from_markup(hit.prompt).plain, Content.from_markup(hit.help).plain) async for hit in hits]
             assert ("Delete [Old] tale", "asks first") in shown
             assert ("Watch the run [Old] tale", "[b]ook.txt, finished") in shown
-        await pilot.press("q")
-        await pilot.pause()
+        await press(pilot, "q")
         assert app._exit, "at once, as nothing is training"
 
 
@@ -325,8 +313,7 @@ async def test_q_leaves_at_once_while_a_run_trains_and_the_terminal_says_that_it
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs)
         assert "● busy 0%" in line_of(pilot, ModeBar)
-        await pilot.press("q")
-        await pilot.pause()
+        await press(pilot, "q")
         assert app._exit
     assert "busy keeps training" in capsys.readouterr().err
 
@@ -343,8 +330,7 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
         app.screen.query_one("#name", Input).value = "tale"
         await pilot.press("1")
         await until(pilot, lambda: app.current_mode == "home")
-        await pilot.press("q")
-        await pilot.pause()
+        await press(pilot, "q")
         assert isinstance(app.screen, ConfirmDialog)
         assert app.screen._words == "This would be lost: the changed settings of a new run. busy keeps training."
         await pilot.press("escape")
@@ -359,8 +345,7 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
         assert isinstance(app.screen, ConfirmDialog)
         assert app.screen._words.startswith("This would be lost: the changed settings of a new run.")
         await pilot.press("escape", "escape")
-        await pilot.press("q", "q")
-        await pilot.pause()
+        await press(pilot, "q", "q")
         assert app._exit
 
 
@@ -369,15 +354,13 @@ async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_es
         await pilot.press("4", "n")
         bar = app.screen.query_one(KeyBar)
         assert "…" not in line_of(pilot, KeyBar)
-        await pilot.press("5")
-        await pilot.pause()
+        await press(pilot, "5")
         bar = app.screen.query_one(KeyBar)
         assert "^k …" in line_of(pilot, KeyBar)
         closed = [each.text for each in bar._laid()[0].left]
         seen: list[str] = []
         for _ in range(10):
-            await pilot.press("ctrl+k")
-            await pilot.pause()
+            await press(pilot, "ctrl+k")
             if bar.size.height == 1:
                 break
             assert bar.size.height == 2
@@ -385,10 +368,8 @@ async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_es
         assert set(closed) - {"…"} < set(seen)
         assert len(seen) == len(set(seen))
         assert seen == [each.text for each in bar._keys()]
-        await pilot.press("ctrl+k")
-        await pilot.pause()
-        await pilot.press("escape")
-        await pilot.pause()
+        await press(pilot, "ctrl+k")
+        await press(pilot, "escape")
         assert bar.size.height == 1
 
 
@@ -397,8 +378,7 @@ async def test_the_key_bar_never_cuts_the_way_to_help(app: LabApp, make_run: Any
     async with app.run_test(size=(60, 24)) as pilot:
         await until(pilot, lambda: app.runs)
         for width in (40, 60, 80, 120):
-            await pilot.resize_terminal(width, 24)
-            await pilot.pause()
+            await resize(pilot, width, 24)
             line = line_of(pilot, KeyBar)
             assert line.endswith("? help  ^p palette  q quit ")
             assert len(line) == width
@@ -409,17 +389,14 @@ async def test_under_a_dialog_and_over_a_text_the_key_bar_offers_only_the_keys_t
     async with app.run_test(size=(80, 24)) as pilot:
         bar = app.screen.query_one(KeyBar)
         before = bar.render_line(0).text
-        await pilot.press("ctrl+o")
-        await pilot.pause()
+        await press(pilot, "ctrl+o")
         assert isinstance(app.focused, TextArea)
         assert bar.render_line(0).text.strip() == "^p palette  ^q quit"
-        await pilot.press("escape")
-        await pilot.pause()
+        await press(pilot, "escape")
         assert bar.render_line(0).text == before
         await pilot.press("3", *"word", "home")
         assert isinstance(app.focused, TextArea)
-        await pilot.press("ctrl+k")
-        await pilot.pause()
+        await press(pilot, "ctrl+k")
         assert app.focused.text == "word", "it shows the keys"
         assert app.screen.query_one(KeyBar).size.height == 2
 
@@ -475,8 +452,7 @@ async def test_a_click_on_the_run_that_trains_watches_it(app: LabApp, make_run: 
     make_run("busy", phase="training", step=240)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "busy" in line_of(pilot, ModeBar))
-        await pilot.press("6")
-        await pilot.pause()
+        await press(pilot, "6")
         bar = line_of(pilot, ModeBar)
         await pilot.click(ModeBar, offset=(bar.index("busy") - 6, 0))
         await pilot.pause()

@@ -12,6 +12,7 @@ from screens.app import LabApp
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.train.run_form import RunForm
+from tests.screens.pilot_waits import press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -115,8 +116,7 @@ def test_inside_a_run(
         screen: Any = app.screen
         screen.making = False
         await until(pilot, lambda: screen.watched is not None)
-        await pilot.press(key)
-        await pilot.pause()
+        await press(pilot, key)
 
     assert snap_compare(app, terminal_size=size, run_before=ready)
 

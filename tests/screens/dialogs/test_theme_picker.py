@@ -16,6 +16,7 @@ from lab.core.preferences import preferences_path, read_preferences, write_prefe
 from screens.app import LabApp
 from screens.dialogs.theme_picker import ThemePicker
 from screens.legible_themes import INKS, SECONDARY, adjusted, contrast, illegible_inks, offered_themes, variables_of
+from tests.screens.pilot_waits import press
 
 pytestmark = pytest.mark.usefixtures("fixed_machine")
 
@@ -119,8 +120,7 @@ async def test_without_colours_the_highlighted_line_of_a_list_is_underlined(home
     monkeypatch.setenv("NO_COLOR", "1")
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("ctrl+t")
-        await pilot.pause()
+        await press(pilot, "ctrl+t")
         shown = app.screen.query_one(OptionList)
         underlined = [any(piece.style and piece.style.underline for piece in shown.render_line(y)) for y in range(2)]
         assert underlined == [True, False]
@@ -140,8 +140,7 @@ async def test_the_cursor_previews_enter_keeps_and_the_next_lab_begins_with_it(a
         await pilot.press("j")
         await previewed(pilot, second)
         assert not preferences_path(home).exists(), "a preview keeps nothing"
-        await pilot.press("enter")
-        await pilot.pause()
+        await press(pilot, "enter")
         assert app.theme == second
         assert not isinstance(app.screen, ThemePicker)
         async with asyncio.timeout(60):
@@ -167,12 +166,9 @@ async def test_escape_goes_back_to_the_theme_before(app: LabApp, home: Path) -> 
 
 async def test_a_mode_that_was_hidden_is_drawn_in_the_new_theme(app: LabApp, home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2")
-        await pilot.pause()
-        await pilot.press("1", "ctrl+t", "down", "enter")
-        await pilot.pause()
-        await pilot.press("2")
-        await pilot.pause()
+        await press(pilot, "2")
+        await press(pilot, "1", "ctrl+t", "down", "enter")
+        await press(pilot, "2")
         assert app.current_mode == "data"
         assert app.screen.styles.background == Color.parse(app.theme_variables["background"])
 

@@ -17,6 +17,7 @@ from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import FactList
+from tests.screens.pilot_waits import press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -104,15 +105,12 @@ async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(ap
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
         assert app.run_name == "busy", "the newest run is chosen from the start"
-        await pilot.press("enter")
-        await pilot.pause()
+        await press(pilot, "enter")
         assert (app.current_mode, app.run_name) == ("train", "busy")
         await until(pilot, lambda: app.screen.query_one("#run").watched)
-        await pilot.press("1", "down", "enter")
-        await pilot.pause()
+        await press(pilot, "1", "down", "enter")
         assert (app.current_mode, app.run_name) == ("inspect", "done")
-        await pilot.press("1", "t")
-        await pilot.pause()
+        await press(pilot, "1", "t")
         assert (app.current_mode, app.run_name) == ("train", "done")
 
 
@@ -122,8 +120,7 @@ async def test_two_hundred_runs_are_all_reachable(app: HomeApp, make_run: Any, u
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 200)
         table = app.screen.query_one(RunTable)
-        await pilot.press("end")
-        await pilot.pause()
+        await press(pilot, "end")
         shown = [table.render_line(y).text for y in range(table.size.height)]
         assert any("▸  run-0 " in line for line in shown)
 

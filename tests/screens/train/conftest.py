@@ -1,17 +1,40 @@
-"""The lab on Train with a text, and trainers that are asked for and not started."""
+"""The lab on Train with a text, or with a run in view, and trainers that are asked for and not started."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from lab.runs.run_folder import Run
-from tests.screens.train.train_app import TrainApp
+from tests.fixture_types import Open, Until
+from tests.screens.conftest import write_insights
+from tests.screens.train.train_app import TrainApp, watch
 
 
 @pytest.fixture
 def app() -> TrainApp:
     return TrainApp(text=str(Path("fable.txt").absolute()), preload=False)
+
+
+@pytest.fixture
+def watching(app: TrainApp, make_run: Callable[..., Run], until: Until) -> Open:
+    """Opens Train and shows a run that it makes, with measurements at these `evaluations`, if any."""
+
+    @asynccontextmanager
+    async def open_it(
+        size: tuple[int, int] = (80, 24), *, name: str = "tale", evaluations: range | None = None, **facts: Any
+    ) -> AsyncIterator[Pilot[None]]:
+        run = make_run(name, **facts)
+        if evaluations is not None:
+            write_insights(run, evaluations)
+        async with app.run_test(size=size) as pilot:
+            await watch(pilot, until, name)
+            yield pilot
+
+    return open_it
 
 
 @pytest.fixture
@@ -23,6 +46,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(run.name)
         return 1
 
-    monkeypatch.setattr("screens.train.new_run.start_trainer", start)
-    monkeypatch.setattr("screens.train.run_commands.start_trainer", start)
+    for module in ("new_run", "run_commands"):
+        monkeypatch.setattr(f"screens.train.{module}.start_trainer", start)
     return names

@@ -6,7 +6,6 @@ Writes a run of that many steps into a temporary folder, opens it in the lab wit
 """
 
 import asyncio
-import math
 import os
 import sys
 import tempfile
@@ -19,53 +18,13 @@ import msgspec
 import psutil
 
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
-from models.config import PRESETS
+
+ROOT = Path(__file__).parents[3]
+sys.path[:0] = [str(ROOT)]
 
 STEPS = 1_000_000
 EVERY = 1000
 """Steps between evaluations."""
-
-
-def metric(step: int) -> Metric:
-    """A line as the trainer writes it."""
-    loss = round(1.9 + 5.0 * math.exp(-step / 30_000) + 0.2 * math.sin(1.7 * step), 5)
-    evaluated = step % EVERY == 0
-    return Metric(
-        step=step,
-        tokens=step * 2048,
-        epoch=round(step / 189.3, 5),
-        seconds=round(step * 0.123, 3),
-        loss=loss if step else None,
-        lr=0.00123456 if step else None,
-        grad_norm=round(0.5 + 0.1 * math.sin(step), 5) if step else None,
-        tokens_per_second=8310.2 if step else None,
-        val_loss=round(loss + 0.1, 6) if evaluated else None,
-        bits_per_byte=round(loss * 0.6, 6) if evaluated else None,
-    )
-
-
-def write(home: Path, steps: int) -> Run:
-    """The run's folder, finished."""
-    folder = home / "long"
-    folder.mkdir(parents=True)
-    sizes = {"bytes": 1_115_394, "characters": 1_115_394, "tokens": 430_000, "split": 387_000}
-    data = DataConfig(name="text", source="text", encoding="utf-8", sha256="", train_bytes=1_003_855, val_bytes=111_539, **sizes)
-    config = RunConfig(
-        name="long",
-        created=0.0,
-        model=PRESETS["micro"].config(1024),
-        tokenizer=TokenizerConfig(kind="bpe", vocab_size=1024),
-        data=data,
-        train=TrainConfig(steps=steps, eval_every=EVERY),
-    )
-    (folder / "config.json").write_bytes(msgspec.json.encode(config))
-    (folder / "status.json").write_bytes(msgspec.json.encode(Status(phase="finished", step=steps, steps=steps)))
-    encode = msgspec.json.Encoder().encode
-    with (folder / "metrics.jsonl").open("wb") as file:
-        for step in range(steps + 1):
-            file.write(encode(metric(step)) + b"\n")
-    return Run(folder)
 
 
 def say(what: str, figure: float, unit: str) -> None:
@@ -87,6 +46,7 @@ async def measure(run: Run) -> None:
     from screens.app import LabApp
     from screens.messages import RunChosen
     from screens.plot.drawing import draw
+    from tests.screens.conftest import metric_at
 
     process = psutil.Process()
     app = type("App", (LabApp,), {"DEFAULT_MODE": "train"})(preload=False)
@@ -117,7 +77,7 @@ async def measure(run: Run) -> None:
         with run.metrics_path.open("ab") as file:
             encode = msgspec.json.Encoder().encode
             for step in range(run.config.train.steps + 1, run.config.train.steps + 2001):
-                file.write(encode(metric(step)) + b"\n")
+                file.write(encode(metric_at(step, EVERY)) + b"\n")
                 if step % 10 == 0:
                     file.flush()
                     curves.history.add(follower.read().metrics)
@@ -127,9 +87,11 @@ async def measure(run: Run) -> None:
 
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else STEPS
+    from tests.screens.conftest import write_run
+
     with tempfile.TemporaryDirectory() as home:
         os.environ["LLMLAB_HOME"] = home
-        run = write(Path(home), steps)
+        run = write_run(Path(home), "long", step=steps, steps=steps, evaluate_every=EVERY)
         say(f"metrics.jsonl of {steps:,} steps", run.metrics_path.stat().st_size / 1e6, "MB")
         asyncio.run(measure(run))
 

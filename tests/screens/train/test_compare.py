@@ -32,6 +32,7 @@ from screens.train.compare_plot import RunColumns, _from_difference, figure, sam
 from screens.train.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
+from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -115,15 +116,13 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         at = rows.index("settings that differ")
         assert [row.split() for row in rows[at + 1 :]] == [["learning", "rate", "0.006", "0.002"]]
         below = app.screen.query_one("#compare-table", RunColumns)
-        await pilot.press("j", "j")
-        await pilot.pause()
+        await press(pilot, "j", "j")
         assert below.render_line(0).text.split() == ["A", "newer", "B", "older"], "the names stay"
         assert below.render_line(1).text.rstrip() == rows[1 + below.scroll_offset.y] != rows[1]
         drawn = plotted(pilot)
         assert {"A", "B"} <= {sign for line in drawn.splitlines()[1:-1] for sign in line}
         assert not app.screen.query_one("#compare-samples").display
-        await pilot.press("d")
-        await pilot.pause()
+        await press(pilot, "d")
         assert app.screen.query_one("#compare-samples").display
         rows = table(pilot, "samples")
         assert rows[0].startswith("Samples at 50% of training")
@@ -135,8 +134,7 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         assert "xqv ee oth" in rows[2]
         await pilot.press(*["right"] * 9)
         assert "step 200" in table(pilot, "samples")[1], "the last that any of them wrote"
-        await pilot.resize_terminal(120, 40)
-        await pilot.pause()
+        await resize(pilot, 120, 40)
         assert not words(pilot).endswith("…")
         assert "whole verdict" not in app.screen.query_one(KeyBar).render_line(0).text
         await pilot.press("escape")
@@ -154,15 +152,13 @@ async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: Lab
         first = words(pilot)
         assert first.endswith(". …")
         assert "whole verdict" in keys.render_line(0).text
-        await pilot.press("enter")
-        await pilot.pause()
+        await press(pilot, "enter")
         text = app.screen.query_one("#compare-words")
         assert words(pilot).startswith(first.removesuffix("…"))
         assert "bout the same 410k tokens" in words(pilot)
         assert text.size.height == text.get_content_height(text.size, app.size, text.size.width)
         assert not app.screen.query_one("#compare-below").display
-        await pilot.press("escape")
-        await pilot.pause()
+        await press(pilot, "escape")
         assert words(pilot) == first
         assert app.screen.query_one("#compare-below").display
 
@@ -201,16 +197,14 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
             await pilot.press("a")
         figure = app.screen.query_one(LinePlot).figure
         losses = {series.name: list(series.ys) for series in figure.series if series.kind == "marked" and series.sign == "B"}
-        await pilot.press("b")
-        await pilot.pause()
+        await press(pilot, "b")
         figure = app.screen.query_one(LinePlot).figure
         (nats,) = losses.values()
         lines = [line for line in two_runs[0].metrics().read() if line.val_loss and line.step]
         (bits,) = [list(series.ys) for series in figure.series if series.sign == "B"]
         assert nats == pytest.approx([line.val_loss for line in lines])
         assert bits == pytest.approx([line.bits_per_byte for line in lines])
-        await pilot.press("z")
-        await pilot.pause()
+        await press(pilot, "z")
         low, high = app.screen.query_one(LinePlot).x_range
         assert low == pytest.approx(0.5 * high)
         screen, plot = app.screen, app.screen.query_one(LinePlot)
@@ -310,8 +304,7 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: A
         await pilot.press("left_square_bracket")
         assert "runs 2–4" in table(pilot, "samples")[0]
         for width in (100, 120):
-            await pilot.resize_terminal(width, 40)
-            await pilot.pause()
+            await resize(pilot, width, 40)
             assert " E " in app.screen.query_one("#compare-table", RunColumns).render_line(0).text, "a column of each run"
             assert app.screen.query_one("#compare-samples", RunColumns).size.width >= 23
         assert "   run 2, [ ] " in table(pilot, "samples")[0]
@@ -518,7 +511,6 @@ async def test_what_is_for_train_itself_closes_the_comparison_over_it(app: LabAp
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
         train: Any = app.screen
         newer = app.run_summary("newer")
-        assert newer is not None
         wanted: list[tuple[Message, Callable[[], object]]] = [
             (CloneSettings(newer), lambda: train.making and train.new_run.form.settings.lr == "0.006"),
             (RunChosen("newer", "train"), lambda: not train.making and train.watched.name == "newer"),

@@ -37,6 +37,7 @@ from screens.train.run_header import RunHeader
 from screens.train.train_screen import TrainScreen
 from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
+from tests.screens.pilot_waits import press
 from tests.screens.train.train_app import TrainApp, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -57,14 +58,11 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         for key in (*["backspace"] * 8, *"130"):  # in one packet
             app.post_message(events.Key(key, key if len(key) == 1 else None))
         await until(pilot, lambda: width.value == "130")
-        await pilot.press("escape")
-        await pilot.pause()
+        await press(pilot, "escape")
         assert "width 130 cannot be divided among 4 heads" in text_of(pilot, "#problems")
         assert screen_of(pilot).query_one("#field-width", Field).has_class("-wrong")
         assert not screen_of(pilot).query_one("#cost-title").display
-        await pilot.press("s")
-        await pilot.pause()
-        assert app.focused is not None
+        await press(pilot, "s")
         assert app.focused.id == "width", "it goes to what is wrong"
         assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("escape leaves the field")
         assert "esc leave field" in app.screen.query_one(KeyBar).render_line(0).text
@@ -77,8 +75,7 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         assert app.focused.id == "start"
         assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("enter here")
         assert text_of(pilot, "#field-help") == ""
-        await pilot.press("up", "escape", "enter")
-        await pilot.pause()
+        await press(pilot, "up", "escape", "enter")
         assert not started
         assert not list(home.iterdir())
         screen = screen_of(pilot)
@@ -94,7 +91,6 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         assert not started
         screen.making = True
         await pilot.pause()
-        assert app.focused is not None
         assert app.focused.id == "start"
 
 
@@ -140,7 +136,6 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_g
             await pilot.press("s")
             await until(pilot, lambda: text_of(pilot, "#problems") == "✗ The disk is full.")
             assert screen.making
-            assert app.focused is not None
             assert app.focused.id == "start"
             assert screen.new_run.form.display
             patch.setattr("screens.train.new_run.prepare_run", prepare)
@@ -150,7 +145,6 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_g
             assert stages.render_line(2).text.startswith("escape cancels it")
             await pilot.press("escape")
             await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
-            assert app.focused is not None
             assert app.focused.id == "start"
             assert app.current_mode == "train"
         with monkeypatch.context() as patch:
@@ -163,8 +157,7 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_g
             assert not list(home.iterdir())
         app.post_message(TextChosen("gone.txt", "", "train"))
         await until(pilot, lambda: "gone.txt does not exist" in text_of(pilot, "#problems"))
-        await pilot.press("s")
-        await pilot.pause()
+        await press(pilot, "s")
         assert not started
         assert not [path for path in home.iterdir() if path.is_dir()], "no run"
 
@@ -280,7 +273,6 @@ async def test_a_run_begins_with_the_weights_of_another(
         await pilot.press("s")
         await until(pilot, lambda: started == ["tuned"])
         config = Run(home / "tuned").config
-        assert config.start is not None
         assert (config.start.base, config.start.base_step, config.train.optimizer) == ("base", 300, "adamw")
         assert (config.model.layers, config.model.width, config.tokenizer.kind) == (2, 8, "bytes")
         await until(pilot, lambda: screen_of(pilot).watched is not None)
@@ -456,7 +448,6 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         timed.set()
         await until(pilot, lambda: told("measured by up to twenty steps") and not told("until"))
         run = new_run.plan_again().run
-        assert run is not None
         work = flops_per_token(run.model)
         active = RunSummary("tale", Path("tale"), "text", "training", "", flops_per_token=work, model=run.model, train=run.train)
         new_run.runs = (active,)

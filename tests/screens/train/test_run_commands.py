@@ -8,6 +8,7 @@ import pytest
 from lab.runs.run_schema import Status
 from screens.dialogs.ask import ConfirmDialog
 from screens.widgets.key_bar import KeyBar
+from tests.screens.pilot_waits import press
 from tests.screens.train.train_app import TrainApp, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -33,11 +34,9 @@ async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
         assert "resume" in screen_of(pilot).query_one(KeyBar).render_line(0).text
         await pilot.press("r")
         await until(pilot, lambda: (run.control_path / "resume").exists())
-        await pilot.press("x", "escape")
-        await pilot.pause()
+        await press(pilot, "x", "escape")
         assert not (run.control_path / "stop").exists()
-        await pilot.press("x")
-        await pilot.pause()
+        await press(pilot, "x")
         assert isinstance(app.screen, ConfirmDialog)
         assert "step 100" in app.screen._words
         await pilot.press("x")

@@ -9,7 +9,8 @@ from textual.pilot import Pilot
 from lab.exchange import export_files
 from lab.runs.home_folder import home
 from screens.dialogs.export_menu import ExportMenu
-from tests.screens.train.train_app import TrainApp, watch
+from tests.fixture_types import Open
+from tests.screens.train.train_app import TrainApp
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -29,11 +30,9 @@ async def export(pilot: Pilot[None], key: str) -> str:
 
 
 async def test_o_saves_the_runs_report_and_screenshots(
-    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    watching: Open, app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_run("tale")
-    async with app.run_test(size=(120, 40)) as pilot:
-        await watch(pilot, until, "tale")
+    async with watching((120, 40)) as pilot:
         await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, ExportMenu))
         await pilot.press("n", "j", "c", "t")

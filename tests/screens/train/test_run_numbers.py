@@ -35,7 +35,6 @@ def test_the_names_of_the_validation_losses_say_on_how_much_text_they_are() -> N
     half = numbers(whole // 2)
     assert (half["val (on 50%)"], half["best (on 50%)"]) == ("4.000", "2.500 @ 80")
     lowest = recorded("overfitting").history.best_evaluation
-    assert lowest is not None
     assert numbers()["best val"] == f"{lowest.val_loss:.3f} @ {lowest.step}"
 
 
@@ -70,7 +69,6 @@ def test_each_part_is_in_bits_per_byte_with_its_own_bytes_per_token() -> None:
         figure = plots.losses()
         assert figure.series[1].ys[-1] == pytest.approx(mean / math.log(2))
         assert figure.series[2].ys[-1] == pytest.approx(history.val_losses[-1] / 2 / math.log(2))
-        assert figure.area is not None
         assert figure.area.name == f"gap {(val - mean) / math.log(2):+.2f} at step 800", "of the losses beside the plot"
 
 

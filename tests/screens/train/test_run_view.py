@@ -14,14 +14,12 @@ from lab.runs.origin import TuningConfig
 from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader
 from screens.widgets.text_fitting import whole_sentences
+from tests.fixture_types import Open
+from tests.screens.conftest import loss_at
+from tests.screens.pilot_waits import press, resize
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-
-
-def loss_at(step: int) -> float:
-    """The loss of the runs that `make_run` makes."""
-    return 1.9 + (math.log(1024) - 1.9) * math.exp(-step / 150) + 0.15 * math.sin(step * 1.7)
 
 
 async def test_what_it_wrote_can_be_walked_and_what_a_resumed_run_has_cut_leaves_the_last_before(
@@ -51,8 +49,7 @@ async def test_what_it_wrote_can_be_walked_and_what_a_resumed_run_has_cut_leaves
         assert "xqv" in samples.render_line(1).text
         run.samples_path.write_bytes(b"".join([first, *later]))
         await until(pilot, lambda: "step 100   2/3 " in samples.render_line(0).text)
-        await pilot.resize_terminal(120, 40)
-        await pilot.pause()
+        await resize(pilot, 120, 40)
         header = screen_of(pilot).query_one(RunHeader).render_line(0).text
         assert "3 ranks on 2 hosts (abacus, babbage) · 10% of 2,000 steps" in header
         assert text_of(pilot, "#run-computed") == "Steps run in fp32, by 3 ranks on 2 hosts (abacus, babbage)."
@@ -91,7 +88,6 @@ async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until:
         await watch(pilot, until, "tale-sft")
         view = screen_of(pilot).view
         figure = view.query_one("#run-plot", LinePlot).figure
-        assert figure is not None
         assert figure.empty == "See Learn: After pretraining."
         assert view.samples.render_line(0).text.rstrip() == "No samples: its answers are in Learn, After pretraining."
         assert "·" not in numbers(pilot).values()
@@ -110,8 +106,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         verdict = screen_of(pilot).query_one("#run-verdict").render_line(0).text
         assert verdict.startswith("✓ learning · no overfitting · ")
         assert not screen_of(pilot).query_one("#run-reading").display, "the prose is behind a key"
-        await pilot.press("enter")
-        await pilot.pause()
+        await press(pilot, "enter")
         reading = screen_of(pilot).query_one("#run-reading")
         assert reading.display
         words = text_of(pilot, "#run-reading")
@@ -121,29 +116,24 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         for _ in range(3):
             assert text_of(pilot, "#run-reading") == words
             assert is_whole(pilot, "#run-reading")
-            await pilot.press("d")
-            await pilot.pause()
+            await press(pilot, "d")
         await pilot.press("enter")
         assert not reading.display
         await pilot.press("enter", "escape")
         assert not reading.display
         await watch(pilot, until, "computed")
-        await pilot.press("enter", "d", "d")
-        await pilot.pause()
+        await press(pilot, "enter", "d", "d")
         assert text_of(pilot, "#run-computed").endswith("compiled.")
         assert is_whole(pilot, "#run-computed")
         assert is_whole(pilot, "#run-reading")
         await pilot.press("d")
-        await pilot.resize_terminal(60, 16)
-        await pilot.pause()
+        await resize(pilot, 60, 16)
         scroll = screen_of(pilot).query_one("#run-words")
         assert scroll.max_scroll_y
         assert scroll.show_vertical_scrollbar
-        await pilot.press("j")
-        await pilot.pause()
+        await press(pilot, "j")
         assert scroll.scroll_offset.y == 1
-        await pilot.press("enter")
-        await pilot.pause()
+        await press(pilot, "enter")
         assert scroll.scroll_offset.y == 0
 
 
@@ -162,26 +152,21 @@ def test_sentences_left_out_leave_a_mark() -> None:
     assert whole_sentences(text, 30, 1) == "One sentence stands here. …"
 
 
-async def test_the_cursor_reads_out_every_number_of_a_step(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=400)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("c")
-        await pilot.pause()
+async def test_the_cursor_reads_out_every_number_of_a_step(watching: Open, app: TrainApp) -> None:
+    async with watching(step=400) as pilot:
+        await press(pilot, "c")
         told = numbers(pilot)
         assert told["at step"] == "400"
         assert told["train step"] == f"{loss_at(400):.3f}"
         assert told["val"] == f"{loss_at(400) + 0.1:.3f}"
         assert (told["lr"], told["grad norm"], told["tokens/s"]) == ("0.00200", "1.00", "8,310")
-        await pilot.press("left", "h")
-        await pilot.pause()
+        await press(pilot, "left", "h")
         step = int(numbers(pilot)["at step"])
         assert 370 < step < 398
         assert numbers(pilot)["train step"] == f"{loss_at(step):.3f}"
         assert numbers(pilot)["val"].endswith("@ 300")
         assert any("│" in screen_of(pilot).query_one("#run-plot").render_line(y).text[10:] for y in range(1, 8))
-        await pilot.press("escape")
-        await pilot.pause()
+        await press(pilot, "escape")
         assert app.current_mode == "train"
         assert "at step" not in numbers(pilot)
 
@@ -221,10 +206,8 @@ async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: 
         assert list(plot.figure.series[1].ys) != before
 
 
-async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=400)
-    async with app.run_test(size=(160, 45)) as pilot:
-        await watch(pilot, until, "tale")
+async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(watching: Open, until: Any) -> None:
+    async with watching((160, 45), step=400) as pilot:
         screen = screen_of(pilot)
         plot, plots = screen.query_one("#run-plot"), [screen.query_one(f"#run-{name}") for name in ("lr", "norm", "speed")]
         names = ["⠤⠒⠤ learning rate", "⠤⠒⠤ gradient norm", "⠤⠒⠤ tokens/s"]
@@ -245,29 +228,23 @@ async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(app: T
         for size in ((120, 40), (80, 24)):
             await pilot.resize_terminal(*size)
             await until(pilot, lambda: not screen.query_one("#run-panels").display)
-            await pilot.press("d")
-            await pilot.pause()
+            await press(pilot, "d")
             assert drawn() == names
             assert list(plots[2].figure.series[0].ys) == pytest.approx([8310.0] * 400)
             assert all(each.size.height >= 7 for each in plots)
             assert plot.size.height >= 9
             assert not screen.view.samples.display
-            await pilot.press("d")
-            await pilot.pause()
+            await press(pilot, "d")
             assert "only while you watch it train" in drawn()[0], "it is finished"
             assert [each.display for each in plots] == [True, False, False]
-            await pilot.press("d")
-            await pilot.pause()
+            await press(pilot, "d")
             assert screen.view.samples.display
 
 
-async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await watch(pilot, until, "tale")
+async def test_what_happened_is_marked_on_the_axis(watching: Open) -> None:
+    async with watching((120, 40), step=1000, evaluations=range(0, 1001, 100)) as pilot:
         plot = screen_of(pilot).query_one("#run-plot")
         history = screen_of(pilot).watched.history
-        assert history.best_evaluation is not None
         best = (history.best_evaluation.step, "best")
         assert set(plot.figure.events) == {
             *((step, "checkpoint") for step in range(0, 1001, 100)),
@@ -289,10 +266,8 @@ async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any,
         assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)
 
 
-async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("tale", step=400)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await watch(pilot, until, "tale")
+async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(watching: Open, until: Any) -> None:
+    async with watching((120, 40), step=400) as pilot:
         plot = screen_of(pilot).query_one("#run-plot")
         figure = plot.figure
         history = screen_of(pilot).watched.history

@@ -12,6 +12,7 @@ from lab.runs.gpu_and_ranks import GpuUse
 from lab.runs.run_schema import Metric
 from screens.app import LabApp
 from screens.messages import RunChosen
+from tests.fixture_types import Open
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -115,12 +116,10 @@ async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any
 
 
 async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name(
-    app: TrainApp, make_run: Any, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+    watching: Open, app: TrainApp, make_run: Any, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screens.train.train_screen.run_entropy", lambda run: TextEntropy(run.config.created, 1.0))
-    make_run("tale", phase="training", created=1000.0, step=100)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
+    async with watching(phase="training", created=1000.0, step=100) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.view.entropy is not None and screen.watched.usage.samples)
         screen.making = True
@@ -133,10 +132,8 @@ async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name(
         assert not screen.watched.usage.samples
 
 
-async def test_a_run_that_is_replaced_out_of_sight_is_read_anew(app: TrainApp, make_run: Any, until: Any, home: Path) -> None:
-    make_run("tale", created=1000.0)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
+async def test_a_run_that_is_replaced_out_of_sight_is_read_anew(watching: Open, make_run: Any, until: Any, home: Path) -> None:
+    async with watching(created=1000.0) as pilot:
         await until(pilot, lambda: numbers(pilot)["step"] == "2,000 / 2,000")
         await pilot.press("1")
         shutil.rmtree(home / "tale")

@@ -20,6 +20,8 @@ from screens.train.insights.page_lines import PageLines
 from screens.train.insights.probe_page import tail
 from screens.train.insights.updates_page import updates_lines
 from screens.train.run_header import RunHeader
+from tests.fixture_types import Open
+from tests.screens.pilot_waits import press, resize
 from tests.screens.train.train_app import TrainApp, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -63,8 +65,7 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         for name, size in (("tale", (80, 24)), ("fable", (120, 40))):
             await pilot.resize_terminal(*size)
             await watch(pilot, until, name)
-            await pilot.press("e")
-            await pilot.pause()
+            await press(pilot, "e")
             page = page_of(pilot)
             assert page[0].startswith("An induction head has formed: at step 1,000 head 3.2 pays 72.0% of its")
             assert all(len(line.rstrip()) <= size[0] - 4 for line in page)
@@ -78,22 +79,18 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
             page = page_of(pilot)
             assert page[0].startswith("No induction head at step 400: the nearest, head ")
             assert any("step 400   5/11 ←/→" in line for line in page)
-            await pilot.press("enter")
-            await pilot.pause()
+            await press(pilot, "enter")
             plot = screen_of(pilot).query_one("#head-history")
             assert plot.display == (size == (80, 24)) or plot.size.height >= 9
-            await pilot.press("t")
-            await pilot.pause()
+            await press(pilot, "t")
             assert "step 400   5/11" in "".join(page_of(pilot)), "all pages are at the same evaluation"
             offered = {each.binding.action for each in app.screen.active_bindings.values() if each.enabled}
             assert "play" in offered
             assert not offered & {"cursor", "recent", "bits"}, "the plot of these keys is out of sight"
-            await pilot.press("escape")
-            await pilot.pause()
+            await press(pilot, "escape")
             assert screen_of(pilot).view.samples.display
             assert app.current_mode == "train"
-        await pilot.press("e", "enter")
-        await pilot.pause()
+        await press(pilot, "e", "enter")
         await a_click_chooses_the_head_it_is_on(pilot)
 
 
@@ -109,23 +106,20 @@ async def test_runs_with_fewer_measurements_show_those_and_one_that_is_gone_is_n
     measured(single, range(0, 1))
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "none")
-        await pilot.press("e")
-        await pilot.pause()
+        await press(pilot, "e")
         assert page_of(pilot)[0].startswith("No measurements: this run was trained by an older version.")
         await pilot.press("down", "left", "enter")
         assert page_of(pilot)[0].startswith("No measurements")
         await pilot.press("escape")
         await watch(pilot, until, "older")
-        await pilot.press("t")
-        await pilot.pause()
+        await press(pilot, "t")
         page = page_of(pilot)
         assert page[0] == "one place of the validation text   all that this older run measured"
         assert lit(pilot) == [" dog"]
         assert any(line.startswith("▸ dog         61.0%") for line in page)
         await pilot.press("escape")
         await watch(pilot, until, "single")
-        await pilot.press("e")
-        await pilot.pause()
+        await press(pilot, "e")
         plot = screen_of(pilot).query_one("#head-history")
         assert plot.display, "since enter"
         assert {series.kind for series in plot.figure.series} == {"dots", "level"}
@@ -143,16 +137,11 @@ def shown_insights(pilot: Pilot[None]) -> InsightHistory:
     return found
 
 
-async def test_the_grid_shows_every_head_now_and_over_all_evaluations(
-    app: TrainApp, make_run: Any, measured: Any, until: Any
-) -> None:
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
+async def test_the_grid_shows_every_head_now_and_over_all_evaluations(watching: Open) -> None:
+    async with watching(step=1000, evaluations=range(0, 1001, 100)) as pilot:
         await pilot.press("e")
         for size in ((80, 24), (200, 60), (120, 40)):
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
+            await resize(pilot, *size)
             page = page_of(pilot)
             assert all(len(line) <= size[0] - 4 for line in page)
             assert len(page) <= screen_of(pilot).query_one("#insight-lines").size.height
@@ -176,8 +165,7 @@ async def test_the_grid_shows_every_head_now_and_over_all_evaluations(
             assert axis.replace("step ", "").split()[0] == "0", "the first step; the last gives way to the mark"
             cells = sum(len(text) for text, _ in lines[page.index(bands[0])] if "▀" in text)
             assert cells % (3 * 11) == 0, "eleven evaluations, three scores"
-            await pilot.press("left", "left")
-            await pilot.pause()
+            await press(pilot, "left", "left")
             marks = next(line for line in page_of(pilot) if line.count("▴") == 3)
             assert marks.index("▴") == 9 + 8 * cells // 33 + cells // 33 // 2
             await pilot.press("right", "right")
@@ -208,14 +196,9 @@ def test_a_deep_model_is_shown_by_its_layers_and_says_so() -> None:
             )
 
 
-async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_updates_are_shown_by_part(
-    app: TrainApp, make_run: Any, measured: Any, until: Any
-) -> None:
-    measured(make_run("tale", step=1000), range(0, 1001, 100))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await pilot.press("t")
-        await pilot.pause()
+async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_updates_are_shown_by_part(watching: Open) -> None:
+    async with watching(step=1000, evaluations=range(0, 1001, 100)) as pilot:
+        await press(pilot, "t")
         page = page_of(pilot)
         assert len(page) <= 21
         assert page[0] == "place 2/3 ↑/↓   given 2 tokens, the next had 1.0% to 91.0% so far"
@@ -227,8 +210,7 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_
         assert [line.split()[:2] for line in page[step + 1 : step + 4]] == [["▸", "flew"], ["ran", "30.0%"], ["all", "others"]]
         assert "91.0%" in page[step + 1]
         await pilot.press("left")
-        await pilot.resize_terminal(120, 40)
-        await pilot.pause()
+        await resize(pilot, 120, 40)
         page = page_of(pilot)
         listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
         assert [line.split()[:2] for line in listed] == [["her", "50.0%"], ["▸", "flew"], ["dog", "55.0%"]]
@@ -241,8 +223,7 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_
         step = next(at for at, line in enumerate(page) if line.startswith("step 200   3/11"))
         assert page[step + 1].startswith("  ran         30.0%"), "the order is that of this evaluation"
         assert page[step + 2].startswith("▸ flew        19.0%")
-        await pilot.press(*["right"] * 8, "down")
-        await pilot.pause()
+        await press(pilot, *["right"] * 8, "down")
         page = page_of(pilot)
         assert len(page) <= 21
         assert page[0] == "place 3/3 ↑/↓   given 12 tokens, the next had 1.0% to 61.0% so far"
@@ -251,15 +232,13 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
         await pilot.press("up", "up", "up")
         assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
-        await pilot.press("g")
-        await pilot.pause()
+        await press(pilot, "g")
         page = page_of(pilot)
         assert page[0].startswith("The update at step 1,000 changes ")
         row = next(line for line in page if line.startswith("4 MLP"))
         assert "2.0e−4" in row
         assert "1.00" in row
-        await pilot.press("g")
-        await pilot.pause()
+        await press(pilot, "g")
         assert screen_of(pilot).query_one("#run-middle").display
 
 
@@ -269,13 +248,9 @@ def test_the_end_of_a_text_is_cut_to_columns() -> None:
     assert tail("ab", 5) == "ab"
 
 
-async def test_space_plays_the_evaluations_up_to_the_newest(
-    app: TrainApp, make_run: Any, measured: Any, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_space_plays_the_evaluations_up_to_the_newest(watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
-    measured(make_run("tale", step=300), range(0, 301, 100))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
+    async with watching(step=300, evaluations=range(0, 301, 100)) as pilot:
         await pilot.press("t")
         view = screen_of(pilot).view
         seen: list[float | None] = []
