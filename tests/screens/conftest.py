@@ -9,8 +9,8 @@ import os
 import pkgutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -50,7 +50,8 @@ from lab.runs.run_schema import (
     ValidationSegments,
 )
 from models.config import PRESETS
-from tests.fixture_types import Until
+from screens.app import LabApp
+from tests.fixture_types import Open, Until
 from tests.screens.pilot_waits import count_thread, paint_due, paint_later, wait_for_idle, wait_for_screen
 
 # A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
@@ -262,6 +263,19 @@ def until() -> Until:
         raise AssertionError("it did not happen within a minute")
 
     return wait
+
+
+@pytest.fixture
+def listed(app: LabApp, until: Until) -> Open:
+    """Opens the test's app, and waits until so many runs are listed."""
+
+    @asynccontextmanager
+    async def open_it(runs: int = 1, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda: len(app.runs) == runs)
+            yield pilot
+
+    return open_it
 
 
 class LateAnswer:

@@ -26,6 +26,7 @@ from screens.learn.live.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
+from tests.fixture_types import Open
 from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -176,10 +177,9 @@ async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabA
             assert len(set(ids)) == len(ids)
 
 
-async def test_the_palette_offers_what_is_possible_now(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_the_palette_offers_what_is_possible_now(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     make_run("done")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         await pilot.press("t")
         await until(pilot, lambda: app.screen.query_one("#run").watched)
         assert "Pause the training" not in palette(app)
@@ -292,10 +292,9 @@ async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_o
         assert getattr(app.focused, "id", "") == "name"
 
 
-async def test_the_palette_shows_brackets_in_a_name_and_q_leaves_at_once(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_the_palette_shows_brackets_in_a_name_and_q_leaves_at_once(app: LabApp, listed: Open, make_run: Any) -> None:
     make_run("[Old] tale", text="[b]ook.txt")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         provider = LabCommands(app.screen)
         for hits in (provider.discover(), provider.search("tale")):
             # as Textual's palette makes its lines
@@ -307,11 +306,10 @@ async def test_the_palette_shows_brackets_in_a_name_and_q_leaves_at_once(app: La
 
 
 async def test_q_leaves_at_once_while_a_run_trains_and_the_terminal_says_that_it_goes_on(
-    app: LabApp, make_run: Any, until: Any, capsys: pytest.CaptureFixture[str]
+    app: LabApp, listed: Open, make_run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run("busy", phase="training", step=10)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         assert "● busy 0%" in line_of(pilot, ModeBar)
         await press(pilot, "q")
         assert app._exit
@@ -319,12 +317,11 @@ async def test_q_leaves_at_once_while_a_run_trains_and_the_terminal_says_that_it
 
 
 async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_that_go_on(
-    app: LabApp, make_run: Any, until: Any
+    app: LabApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     make_run("busy", phase="training", step=10)
     make_run("done")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         await pilot.press("4")
         await pilot.press("n")
         app.screen.query_one("#name", Input).value = "tale"
@@ -373,10 +370,9 @@ async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_es
         assert bar.size.height == 1
 
 
-async def test_the_key_bar_never_cuts_the_way_to_help(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_the_key_bar_never_cuts_the_way_to_help(listed: Open, make_run: Any) -> None:
     make_run("done")
-    async with app.run_test(size=(60, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed(size=(60, 24)) as pilot:
         for width in (40, 60, 80, 120):
             await resize(pilot, width, 24)
             line = line_of(pilot, KeyBar)
@@ -462,10 +458,9 @@ async def test_a_click_on_the_run_that_trains_watches_it(app: LabApp, make_run: 
         assert app.run_name == "busy"
 
 
-async def test_the_answers_of_a_question_are_links(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_the_answers_of_a_question_are_links(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     run = make_run("done")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         for answer in ("Esc cancel", "D again delete"):
             await pilot.press("D")
             await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))

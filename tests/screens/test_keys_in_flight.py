@@ -14,6 +14,7 @@ from screens.help_screen import HelpScreen
 from screens.train.compare_screen import CompareScreen
 from screens.train.one_step.one_step_screen import OneStepScreen
 from screens.train.train_screen import TrainScreen
+from tests.fixture_types import Open
 from tests.screens.train.one_step.fake_engine import FakeEngine
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -78,9 +79,8 @@ async def test_keys_typed_after_help_go_to_it(app: LabApp, until: Until) -> None
         await until(pilot, lambda: app.current_mode == "tokens")
 
 
-async def test_keys_typed_after_rename_and_after_a_comparison_go_to_them(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+async def test_keys_typed_after_rename_and_after_a_comparison_go_to_them(app: LabApp, listed: Open, until: Until) -> None:
+    async with listed(2) as pilot:
         type_at_once(app, "r", "2", "q", "a")
         await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "2qa")
         await pilot.press("escape")

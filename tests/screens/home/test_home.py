@@ -17,6 +17,7 @@ from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import FactList
+from tests.fixture_types import Open
 from tests.screens.pilot_waits import press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -48,15 +49,14 @@ def lines(pilot: Pilot[None]) -> list[str]:
     return [table.render_line(y).text.strip() for y in range(1, len(table.runs) + 1)]
 
 
-async def test_every_run_is_told_with_a_word_and_a_sign(app: HomeApp, make_run: Any, until: Any, home: Path) -> None:
+async def test_every_run_is_told_with_a_word_and_a_sign(app: HomeApp, listed: Open, make_run: Any) -> None:
     make_run("first", created=1000.0)
     make_run("second", created=2000.0, phase="stopped", step=1240)
     make_run("third", created=3000.0, phase="training", step=240)
     make_run("fourth", created=4000.0, phase="failed", step=12)
     gone = make_run("fifth", created=5000.0, phase="finished", step=12)
     gone.status_path.write_bytes(gone.status_path.read_bytes().replace(b'"finished"', b'"training"'))
-    async with app.run_test(size=(240, 40)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 5)
+    async with listed(5, size=(240, 40)) as pilot:
         told = lines(pilot)
         for line, words in zip(told, ("! interrupted", "✗ failed", "● training", "■ stopped", "✓ finished"), strict=True):
             assert words in line
@@ -76,11 +76,10 @@ async def test_an_empty_home_says_where_to_start(app: HomeApp, until: Any) -> No
         assert app.current_mode == "home"
 
 
-async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, make_run: Any, until: Any) -> None:
+async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, listed: Open, make_run: Any, until: Any) -> None:
     make_run("old", created=1000.0)
     make_run("older", created=900.0)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2) as pilot:
         await pilot.press("j")
         assert app.screen.query_one(RunTable).selected.name == "older"
         make_run("new", created=5000.0)
@@ -90,20 +89,22 @@ async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, make
         assert lines(pilot)[2].startswith("▸  older")
 
 
-async def test_a_size_of_a_scaling_experiment_is_not_chosen_unasked(app: HomeApp, home: Path, make_run: Any, until: Any) -> None:
+async def test_a_size_of_a_scaling_experiment_is_not_chosen_unasked(
+    app: HomeApp, listed: Open, home: Path, make_run: Any
+) -> None:
     (home / ".scaling" / "sizes").mkdir(parents=True)
     make_run("mine", created=1000.0)
     make_run("sizes-4", created=2000.0)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2):
         assert app.run_name == "mine"
 
 
-async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(app: HomeApp, make_run: Any, until: Any) -> None:
+async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(
+    app: HomeApp, listed: Open, make_run: Any, until: Any
+) -> None:
     make_run("done", created=1000.0)
     make_run("busy", created=2000.0, phase="training", step=240)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2) as pilot:
         assert app.run_name == "busy", "the newest run is chosen from the start"
         await press(pilot, "enter")
         assert (app.current_mode, app.run_name) == ("train", "busy")
@@ -114,11 +115,10 @@ async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(ap
         assert (app.current_mode, app.run_name) == ("train", "done")
 
 
-async def test_two_hundred_runs_are_all_reachable(app: HomeApp, make_run: Any, until: Any) -> None:
+async def test_two_hundred_runs_are_all_reachable(app: HomeApp, listed: Open, make_run: Any) -> None:
     for number in range(200):
         make_run(f"run-{number}", step=0, created=float(number))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 200)
+    async with listed(200) as pilot:
         table = app.screen.query_one(RunTable)
         await press(pilot, "end")
         shown = [table.render_line(y).text for y in range(table.size.height)]
@@ -131,12 +131,11 @@ def cursor_in_sight(app: LabApp) -> bool:
 
 
 async def test_the_cursor_stays_in_sight_when_runs_appear_above_it_or_there_is_less_room(
-    app: HomeApp, make_run: Any, until: Any
+    app: HomeApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     for number in range(12):
         make_run(f"run-{number}", step=0, created=float(number))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 12)
+    async with listed(12) as pilot:
         await pilot.press(*"j" * (table_of(app).size.height - 2))
         for number in range(12, 17):
             make_run(f"run-{number}", step=0, created=float(number))
@@ -147,24 +146,22 @@ async def test_the_cursor_stays_in_sight_when_runs_appear_above_it_or_there_is_l
         await until(pilot, lambda: cursor_in_sight(app))
 
 
-async def test_more_runs_than_lines_need_no_horizontal_scrollbar(app: HomeApp, make_run: Any, until: Any) -> None:
+async def test_more_runs_than_lines_need_no_horizontal_scrollbar(app: HomeApp, listed: Open, make_run: Any) -> None:
     for number in range(30):
         make_run(f"run-{number}", step=0, created=float(number))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 30)
+    async with listed(30) as pilot:
         await pilot.pause()
         assert table_of(app).show_vertical_scrollbar
         assert not table_of(app).show_horizontal_scrollbar
 
 
 async def test_a_damaged_run_is_listed_last_with_the_reason_and_goes_by_a_key(
-    app: HomeApp, make_run: Any, until: Any, home: Path
+    app: HomeApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     make_run("good", created=1000.0)
     config = make_run("bad", created=2000.0).path / "config.json"
     config.write_bytes(config.read_bytes().replace(b'"layers":4', b'"layers":2.5'))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2, size=(120, 40)) as pilot:
         assert "? damaged" in lines(pilot)[1]
         assert "ago" not in lines(pilot)[1]
         await pilot.press("j")
@@ -262,10 +259,9 @@ async def test_the_pane_of_a_damaged_run_has_the_reason(app: HomeApp, make_run: 
         assert facts["damaged"].startswith("config.json is damaged: Expected `int`")
 
 
-async def test_a_figure_of_a_part_of_the_validation_text_is_marked(app: HomeApp, make_run: Any, until: Any) -> None:
+async def test_a_figure_of_a_part_of_the_validation_text_is_marked(app: HomeApp, listed: Open, make_run: Any) -> None:
     make_run("partial")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         assert lines(pilot)[0].endswith(f"~{app.runs[0].val_loss:.3f}")
         assert str(app.screen.query_one("#run-line", Static).render()).startswith("~ on 29% of the validation text · v compare")
 
@@ -304,11 +300,12 @@ async def test_a_click_on_press_2_or_press_5_goes_there(words: str, mode: str, u
         await until(pilot, lambda: app.current_mode == mode)
 
 
-async def test_a_click_on_a_run_opens_it_and_one_before_its_name_marks_it(app: HomeApp, make_run: Any, until: Any) -> None:
+async def test_a_click_on_a_run_opens_it_and_one_before_its_name_marks_it(
+    app: HomeApp, listed: Open, make_run: Any, until: Any
+) -> None:
     make_run("done", created=1000.0)
     make_run("busy", created=2000.0, phase="training", step=240)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2) as pilot:
         await pilot.click(RunTable, offset=(1, 2))
         await pilot.pause()
         assert table_of(app).marked == ("done",)
@@ -340,12 +337,11 @@ async def test_a_click_on_the_pane_watches_the_run(make_run: Any, until: Any) ->
 
 
 async def test_the_last_prompt_of_a_run_follows_its_name_and_goes_with_it(
-    app: HomeApp, make_run: Any, until: Any, home: Path
+    app: HomeApp, listed: Open, make_run: Any, until: Any, home: Path
 ) -> None:
     make_run("tale")
     remember(home, "The old cat", "tale")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         await pilot.press(*"story", "enter")

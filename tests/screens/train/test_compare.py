@@ -32,6 +32,7 @@ from screens.train.compare_plot import RunColumns, _from_difference, figure, sam
 from screens.train.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
+from tests.fixture_types import Open
 from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -279,11 +280,10 @@ async def test_a_run_that_trains_goes_on_in_the_plot(app: LabApp, make_run: Any,
         assert compared(pilot)[0].history.steps[-1] == 200
 
 
-async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_more_runs_than_fit_are_paged(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     for number in range(7):
         make_run(f"run-{number}", created=1000.0 - number, step=100, steps=100).tokenizer_path.write_text("{}")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 7)
+    async with listed(7) as pilot:
         for _ in range(7):
             await pilot.press("space", "down")
         assert app.screen.query_one(RunTable).marked == tuple(f"run-{number}" for number in range(5))
@@ -324,9 +324,8 @@ async def test_without_colour_the_lines_differ_in_their_dashes(
         assert "⠤⠤⠤  ⠤ older" in legend
 
 
-async def test_train_offers_another_run(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+async def test_train_offers_another_run(app: LabApp, listed: Open, two_runs: Any, until: Any) -> None:
+    async with listed(2) as pilot:
         await pilot.press("down", "t")
         await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
         await pilot.press("v")
@@ -338,9 +337,8 @@ async def test_train_offers_another_run(app: LabApp, two_runs: Any, until: Any) 
         assert not isinstance(app.screen, CompareScreen), "the key of the mode below leads back to it"
 
 
-async def test_one_run_alone_is_compared_with_a_chosen_one(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+async def test_one_run_alone_is_compared_with_a_chosen_one(app: LabApp, listed: Open, two_runs: Any, until: Any) -> None:
+    async with listed(2) as pilot:
         await pilot.press("v")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         await pilot.press("escape", "space", "down", "v")
@@ -364,9 +362,8 @@ async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, two_run
         await until(pilot, lambda: "newer" in words(pilot) and app.screen.query_one("#compare-table", RunColumns).lines)
 
 
-async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Path) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+async def test_rename_from_home(app: LabApp, listed: Open, two_runs: Any, until: Any, home: Path) -> None:
+    async with listed(2) as pilot:
         assert app.run_name == "newer"
         await pilot.press("space")
         await pilot.press("r")
@@ -385,7 +382,7 @@ async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Pa
 
 
 async def test_a_reading_during_the_rename_does_not_unmark_the_run(
-    app: LabApp, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, listed: Open, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The runs are read every second: a reading may find the new name before the screen knows of it."""
     from lab.runs.rename_delete import rename_run
@@ -397,8 +394,7 @@ async def test_a_reading_during_the_rename_does_not_unmark_the_run(
             time.sleep(0.01)
         return renamed
 
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2) as pilot:
         monkeypatch.setattr("screens.run_actions.rename_run", renamed_and_read)
         await pilot.press("space")
         await pilot.press("r")
@@ -409,10 +405,11 @@ async def test_a_reading_during_the_rename_does_not_unmark_the_run(
         assert app.screen.query_one(RunTable).marked == ("newest",)
 
 
-async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_runs: Any, until: Any, home: Path) -> None:
+async def test_delete_from_home_asks_and_says_what_it_frees(
+    app: LabApp, listed: Open, two_runs: Any, until: Any, home: Path
+) -> None:
     (two_runs[1].path / "last.safetensors").write_bytes(os.urandom(3_000_000))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2) as pilot:
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         said = app.screen._words
@@ -432,14 +429,13 @@ async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_run
 
 
 async def test_delete_says_that_it_listens_for_a_trainer_on_another_machine(
-    app: LabApp, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, listed: Open, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 1.0)
     newer = two_runs[1]
     status = msgspec.structs.replace(newer.status(), phase="training", host="abacus", heartbeat=1.0)
     newer.status_path.write_bytes(msgspec.json.encode(status))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2) as pilot:
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("D")
@@ -466,10 +462,9 @@ async def test_a_new_run_of_the_name_of_a_deleted_one_has_its_own_settings_and_t
         assert screen.bits, "losses per token do not compare any more"
 
 
-async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     run = make_run("busy", phase="training", step=10)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         for key in ("r", "D"):
             await pilot.press(key)
             await until(pilot, lambda: any("being trained" in note.message for note in app._notifications))
@@ -477,14 +472,13 @@ async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, mak
         assert run.path.is_dir()
 
 
-async def test_settings_are_used_again(app: LabApp, make_run: Any, until: Any, home: Path) -> None:
+async def test_settings_are_used_again(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     run = make_run("first", step=100, steps=100)
     text = Path("fable.txt").absolute()
     data = msgspec.structs.replace(run.config.data, name="fable.txt", source=str(text))
     train = msgspec.structs.replace(run.config.train, lr=0.004, seed=7, clip=0.5)
     change(run, data=data, train=train)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         await pilot.press("a")
         await until(pilot, lambda: app.current_mode == "train" and app.screen.query("#problems"))
         screen: Any = app.screen
@@ -504,9 +498,10 @@ async def test_settings_are_used_again(app: LabApp, make_run: Any, until: Any, h
         assert screen.new_run._hidden == {}
 
 
-async def test_what_is_for_train_itself_closes_the_comparison_over_it(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+async def test_what_is_for_train_itself_closes_the_comparison_over_it(
+    app: LabApp, listed: Open, two_runs: Any, until: Any
+) -> None:
+    async with listed(2) as pilot:
         app.post_message(RunChosen("older", "train"))
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
         train: Any = app.screen
@@ -525,14 +520,13 @@ async def test_what_is_for_train_itself_closes_the_comparison_over_it(app: LabAp
             train.making = isinstance(message, CloneSettings)
 
 
-async def test_a_run_of_another_machine_says_so(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_a_run_of_another_machine_says_so(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     run = make_run("far", phase="training", step=10)
     run.status_path.write_bytes(run.status_path.read_bytes().replace(b'"host":""', b'"host":"abacus"'))
     descriptor = os.open(run.lock_path, os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+    async with listed() as pilot:
         await pilot.pause()
         line = str(app.screen.query_one("#run-line", Static).content)
         assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
@@ -543,11 +537,10 @@ async def test_a_run_of_another_machine_says_so(app: LabApp, make_run: Any, unti
         await until(pilot, lambda: (run.control_path / "pause").exists())
 
 
-async def test_the_palette_names_the_run(app: LabApp, two_runs: Any, until: Any) -> None:
+async def test_the_palette_names_the_run(app: LabApp, listed: Open, two_runs: Any) -> None:
     from screens.command_palette import LabCommands
 
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2):
         names = [command.words for command in LabCommands(app.screen)._commands()]
         for name in ("Rename newer", "Delete newer", "Compare newer with another run", "A new run with the settings of newer"):
             assert name in names

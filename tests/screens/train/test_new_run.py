@@ -37,6 +37,7 @@ from screens.train.run_header import RunHeader
 from screens.train.train_screen import TrainScreen
 from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
+from tests.fixture_types import Open
 from tests.screens.pilot_waits import press
 from tests.screens.train.train_app import TrainApp, screen_of, text_of
 
@@ -319,7 +320,7 @@ async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run:
 
 
 async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
-    app: TrainApp, make_run: Any, until: Any, late_answer: Any
+    listed: Open, make_run: Any, until: Any, late_answer: Any
 ) -> None:
     make_run("slow")
     make_run("base")
@@ -327,8 +328,7 @@ async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
     def base_run(run: Run) -> BaseRun:
         return BaseRun(run.name, run.path, 300, run.config.model, run.config.tokenizer)
 
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+    async with listed(2) as pilot:
         screen = screen_of(pilot)
         form = screen.new_run.form
         for newer in ("random weights", "settings of a run", "another base"):

@@ -19,7 +19,7 @@ def numbers(part: int = 0, *, bits: bool = False) -> dict[str, str]:
     """After an evaluation at the end on so many bytes of the validation text; 0 for none."""
     run = recorded("overfitting")
     ends = [
-        FinalEvaluation(step=step, tokens=part, bytes=part, val_loss=loss, bits_per_byte=loss / 2) if part else None
+        FinalEvaluation(step=step, tokens=part, bytes=part, val_loss=loss, bits_per_byte=loss / math.log(2)) if part else None
         for step, loss in ((600, 4.0), (80, 2.5))
     ]
     status = msgspec.structs.replace(run.head.status, final=ends[0], final_best=ends[1])
@@ -41,8 +41,8 @@ def test_the_names_of_the_validation_losses_say_on_how_much_text_they_are() -> N
 def test_the_numbers_follow_the_unit_of_the_plot() -> None:
     whole = recorded("overfitting").head.config.data.val_bytes
     nats, bits = numbers(whole), numbers(whole, bits=True)
-    assert nats["bits/byte"] == "2.000 (val)"
-    assert (bits["val, all"], bits["best, all"], bits["unit"]) == ("2.000", "1.250 @ 80", "bits/byte")
+    assert nats["bits/byte"] == "5.771 (val)"
+    assert (bits["val, all"], bits["best, all"], bits["unit"]) == ("5.771", "3.607 @ 80", "bits/byte")
     for name in ("train mean", "uniform"):
         assert float(bits[name]) == pytest.approx(float(nats[name]) / math.log(2), abs=2e-3), "its tokens are bytes"
     assert bits["perplexity"] == nats["perplexity"], "e to the loss in nats"
