@@ -1,7 +1,7 @@
 """Newest question only: an older one is given up, an error is told, and looking ahead gives way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -32,85 +32,72 @@ class Log:
             await self.gates[f"after {question}"].wait()
         self.ahead.append(question)
 
-    async def settle(self) -> None:
-        for _ in range(20):
-            await asyncio.sleep(0)
+    async def ask_in_turn(self, *questions: str) -> None:
+        for question in questions:
+            self.newest.ask(question)
+            for _ in range(20):
+                await asyncio.sleep(0)
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[list[asyncio.Task[None]]]:
+async def served() -> AsyncIterator[Callable[..., Log]]:
+    """Makes a log whose questions are served until the test ends."""
     tasks: list[asyncio.Task[None]] = []
-    yield tasks
+
+    def serve(patience: float = 0, gate: str = "") -> Log:
+        log = Log(patience)
+        log.gates = {gate: asyncio.Event()}
+        tasks.append(asyncio.create_task(log.newest.serve()))
+        return log
+
+    yield serve
     for task in tasks:
         task.cancel()
 
 
-def served(tasks: list[asyncio.Task[None]], patience: float = 0) -> Log:
-    log = Log(patience)
-    tasks.append(asyncio.create_task(log.newest.serve()))
-    return log
-
-
-async def test_questions_that_follow_at_once_are_never_asked_but_the_last(serve: list[asyncio.Task[None]]) -> None:
-    log = served(serve)
-    for question in "abc":
+async def test_questions_that_follow_at_once_are_never_asked_but_the_last(served: Callable[..., Log]) -> None:
+    log = served()
+    for question in "ab":
         log.newest.ask(question)
     assert not log.newest.is_idle
-    await log.settle()
+    await log.ask_in_turn("c")
     assert (log.answered, log.ahead, log.newest.is_idle) == (["c"], ["c"], True)
 
 
-async def test_without_patience_an_older_question_is_given_up(serve: list[asyncio.Task[None]]) -> None:
-    log = served(serve)
-    log.gates["a"] = asyncio.Event()
-    log.newest.ask("a")
-    await log.settle()
-    log.newest.ask("b")
-    await log.settle()
-    assert log.answered == ["b"]
+@pytest.mark.parametrize(("patience", "answered"), [(0, ["b"]), (60, ["a", "b"])])
+async def test_an_older_question_is_answered_first_where_there_is_patience(
+    patience: float, answered: list[str], served: Callable[..., Log]
+) -> None:
+    log = served(patience, gate="a")
+    await log.ask_in_turn("a", "b")
+    assert log.answered == ([] if patience else ["b"])
+    assert log.newest.has_newer == bool(patience)
+    log.gates["a"].set()
+    await log.ask_in_turn()
+    async with asyncio.timeout(30):
+        while log.answered != answered:
+            await asyncio.sleep(0)
 
 
-async def test_with_patience_an_older_question_is_answered_first(serve: list[asyncio.Task[None]]) -> None:
-    log = served(serve, patience=60)
-    gate = log.gates["a"] = asyncio.Event()
-    log.newest.ask("a")
-    await log.settle()
-    log.newest.ask("b")
-    await log.settle()
-    assert log.answered == []
-    assert log.newest.has_newer
-    gate.set()
-    await log.settle()
-    assert log.answered == ["a", "b"]
-
-
-async def test_looking_ahead_gives_way_at_once(serve: list[asyncio.Task[None]]) -> None:
-    log = served(serve, patience=60)
-    log.gates["after a"] = asyncio.Event()
-    log.newest.ask("a")
-    await log.settle()
-    log.newest.ask("b")
-    await log.settle()
+async def test_looking_ahead_gives_way_at_once(served: Callable[..., Log]) -> None:
+    log = served(patience=60, gate="after a")
+    await log.ask_in_turn("a", "b")
     assert (log.answered, log.ahead) == (["a", "b"], ["b"])
 
 
-async def test_errors_are_told_and_the_next_question_is_answered(serve: list[asyncio.Task[None]]) -> None:
-    log = served(serve)
+async def test_errors_are_told_and_the_next_question_is_answered(served: Callable[..., Log]) -> None:
+    log = served()
     log.errors = {"a": EngineError("No."), "b": EngineDied("Dead."), "c": Superseded("Newer.")}
-    for question in "abcd":
-        log.newest.ask(question)
-        await log.settle()
+    await log.ask_in_turn(*"abcd")
     assert log.failures == [("No.", False), ("Dead.", True)]
     assert (log.answered, log.ahead) == (["d"], ["d"])
 
 
-async def test_a_refusal_of_an_older_question_is_not_told(serve: list[asyncio.Task[None]]) -> None:
-    log = served(serve, patience=60)
-    gate = log.gates["a"] = asyncio.Event()
+async def test_a_refusal_of_an_older_question_is_not_told(served: Callable[..., Log]) -> None:
+    log = served(patience=60, gate="a")
     log.errors = {"a": EngineError("No.")}
-    log.newest.ask("a")
-    await log.settle()
+    await log.ask_in_turn("a")
     log.newest.ask("b")
-    gate.set()
-    await log.settle()
+    log.gates["a"].set()
+    await log.ask_in_turn("b")
     assert (log.failures, log.answered) == ([], ["b"])
