@@ -6,7 +6,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from textual.widgets import Input, Static
 
 from lab.core.number_format import count
 from lab.reports.comparison.compared_run import ComparedRun
+from lab.runs.rename_delete import rename_run
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TokenizerConfig
 from models.config import PRESETS
@@ -32,7 +34,7 @@ from screens.train.compare_plot import RunColumns, _from_difference, figure, sam
 from screens.train.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
-from tests.fixture_types import Open
+from tests.fixture_types import Open, Until
 from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -90,6 +92,19 @@ async def marked_and_compared(app: LabApp, pilot: Pilot[None], until: Any, runs:
     await until(pilot, lambda: len(compared(pilot)) == runs and table(pilot) and words(pilot))
 
 
+@pytest.fixture
+def comparing(app: LabApp, until: Until) -> Open:
+    """Opens the comparison of so many runs, marked on Home."""
+
+    @asynccontextmanager
+    async def open_it(runs: int = 2) -> AsyncIterator[Pilot[None]]:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await marked_and_compared(app, pilot, until, runs)
+            yield pilot
+
+    return open_it
+
+
 async def test_what_others_follow_stops_neither_train_nor_the_comparison(app: LabApp, two_runs: Any, until: Any) -> None:
     """A lesson follows a post-training for as long as it is open, and Textual lists the workers of the whole app."""
     async with app.run_test(size=(80, 24)) as pilot:
@@ -102,9 +117,10 @@ async def test_what_others_follow_stops_neither_train_nor_the_comparison(app: La
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
 
 
-async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_other(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_other(
+    app: LabApp, comparing: Open, two_runs: Any
+) -> None:
+    async with comparing() as pilot:
         assert [run.title for run in compared(pilot)] == ["A newer", "B older"]
         older, newer = (Run(run.path).metrics().read() for run in two_runs)
         best = [min(line.val_loss for line in lines if line.val_loss) for lines in (newer, older)]
@@ -143,12 +159,11 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         assert isinstance(app.screen.query_one(RunTable), RunTable)
 
 
-async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: LabApp, two_runs: Any, until: Any) -> None:
+async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: LabApp, comparing: Open, two_runs: Any) -> None:
     newer = two_runs[1]
     change(newer, tokenizer=TokenizerConfig(kind="gpt2", vocab_size=1024))
     newer.tokenizer_path.write_text('{"other": 1}')
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+    async with comparing() as pilot:
         keys = app.screen.query_one(KeyBar)
         first = words(pilot)
         assert first.endswith(". …")
@@ -164,13 +179,12 @@ async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: Lab
         assert app.screen.query_one("#compare-below").display
 
 
-async def test_texts_of_one_name_are_shown_where_they_differ(app: LabApp, two_runs: Any, until: Any) -> None:
+async def test_texts_of_one_name_are_shown_where_they_differ(comparing: Open, two_runs: Any) -> None:
     older, newer = two_runs
     name = "tinyshakespeare-of-all-plays.txt"
     change(newer, data=msgspec.structs.replace(newer.config.data, name=name, sha256="f" * 64, bytes=999_999))
     change(older, data=msgspec.structs.replace(older.config.data, name=name))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+    async with comparing() as pilot:
         text = next(row for row in table(pilot) if row.startswith("text"))
         assert "…999,999 bytes" in text
         assert "…1,115,394 bytes" in text
@@ -189,27 +203,22 @@ def test_long_values_are_shown_from_where_they_differ(values: tuple[str, ...], s
     assert tuple(_from_difference(values, 9)) == shown
 
 
-async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+async def test_the_plot_can_count_otherwise(app: LabApp, comparing: Open, two_runs: Any) -> None:
+    async with comparing() as pilot:
         for unit in ("steps", "tokens", "epochs", "seconds", "steps"):
             await pilot.pause()
             assert unit in plotted(pilot).splitlines()[-1]
             await pilot.press("a")
-        figure = app.screen.query_one(LinePlot).figure
-        losses = {series.name: list(series.ys) for series in figure.series if series.kind == "marked" and series.sign == "B"}
+        screen, plot = app.screen, app.screen.query_one(LinePlot)
+        (nats,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
         await press(pilot, "b")
-        figure = app.screen.query_one(LinePlot).figure
-        (nats,) = losses.values()
+        (bits,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
         lines = [line for line in two_runs[0].metrics().read() if line.val_loss and line.step]
-        (bits,) = [list(series.ys) for series in figure.series if series.sign == "B"]
         assert nats == pytest.approx([line.val_loss for line in lines])
         assert bits == pytest.approx([line.bits_per_byte for line in lines])
         await press(pilot, "z")
-        low, high = app.screen.query_one(LinePlot).x_range
+        low, high = plot.x_range
         assert low == pytest.approx(0.5 * high)
-        screen, plot = app.screen, app.screen.query_one(LinePlot)
-        assert isinstance(screen, CompareScreen)
         await pilot.press("c")
         told = {plot.readout}
         assert plot.readout.endswith(f"; val (on 29%) B {bits[-1]:.3f}"), "newer ends before this place"
@@ -226,11 +235,10 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
         assert (screen.cursor, plot.cursor, plot.readout) == (None, None, ""), "it was a place on the axis before"
 
 
-async def test_at_the_cursor_the_losses_of_five_runs_are_told_whole(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_at_the_cursor_the_losses_of_five_runs_are_told_whole(app: LabApp, comparing: Open, make_run: Any) -> None:
     for at in range(5):
         make_run(f"run-{at}", created=1000.0 + at, step=400, steps=400).tokenizer_path.write_text("{}")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until, runs=5)
+    async with comparing(5) as pilot:
         await pilot.press("c", "left")
         plot = app.screen.query_one(LinePlot)
         assert len(plot.readout) > 80
@@ -240,12 +248,11 @@ async def test_at_the_cursor_the_losses_of_five_runs_are_told_whole(app: LabApp,
         assert plotted(pilot).split("\n")[1:lines] != rows[1:lines], "the plot again"
 
 
-async def test_the_curves_are_in_bits_per_byte_of_their_own_part(app: LabApp, two_runs: Any, until: Any) -> None:
+async def test_the_curves_are_in_bits_per_byte_of_their_own_part(comparing: Open, two_runs: Any) -> None:
     """Training tokens of three bytes beside validation tokens as long as the evaluations say."""
     for run in two_runs:
         change(run, data=msgspec.structs.replace(run.config.data, train_bytes=3 * run.config.data.split))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+    async with comparing() as pilot:
         runs = compared(pilot)
         nats, bits = (figure(runs, PlotSettings(), bits=each).series for each in (False, True))
         for run, at in zip(runs, (0, 2), strict=True):
@@ -255,10 +262,9 @@ async def test_the_curves_are_in_bits_per_byte_of_their_own_part(app: LabApp, tw
             assert list(bits[at + 1].ys) == pytest.approx(told)
 
 
-async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, two_runs: Any, until: Any) -> None:
+async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, comparing: Open, two_runs: Any) -> None:
     change(two_runs[1], tokenizer=TokenizerConfig(kind="gpt2", vocab_size=50257), model=PRESETS["micro"].config(50257))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+    async with comparing() as pilot:
         assert "Their tokenizers differ (A gpt2 50,257, B bpe 1,024): losses per token do not compare" in words(pilot)
         assert "bits per byte at its best" in words(pilot)
         screen: Any = app.screen
@@ -266,12 +272,11 @@ async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, 
         assert screen.bits, "a loss per token would mislead"
 
 
-async def test_a_run_that_trains_goes_on_in_the_plot(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_a_run_that_trains_goes_on_in_the_plot(comparing: Open, make_run: Any, until: Any) -> None:
     make_run("done", created=1000.0, step=400, steps=400).tokenizer_path.write_text("{}")
     live = make_run("live", created=2000.0, step=100, steps=400, phase="training")
     live.tokenizer_path.write_text("{}")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+    async with comparing() as pilot:
         assert "A is still training, 25% done." in words(pilot)
         line = Metric(step=200, tokens=409_600, epoch=1.0, seconds=50.0, loss=1.0, val_loss=1.0, bits_per_byte=0.5)
         with live.metrics_path.open("ab") as file:
@@ -311,7 +316,7 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, listed: Open, make_run:
 
 
 async def test_without_colour_the_lines_differ_in_their_dashes(
-    two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+    until: Any, two_runs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = LabApp(preload=False)
@@ -324,30 +329,8 @@ async def test_without_colour_the_lines_differ_in_their_dashes(
         assert "⠤⠤⠤  ⠤ older" in legend
 
 
-async def test_train_offers_another_run(app: LabApp, listed: Open, two_runs: Any, until: Any) -> None:
-    async with listed(2) as pilot:
-        await pilot.press("down", "t")
-        await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
-        await pilot.press("v")
-        await until(pilot, lambda: isinstance(app.screen, RunChooser))
-        await pilot.press("enter")
-        await until(pilot, lambda: len(compared(pilot)) == 2)
-        assert [run.title for run in compared(pilot)] == ["A older", "B newer"]
-        await pilot.press("4")
-        assert not isinstance(app.screen, CompareScreen), "the key of the mode below leads back to it"
-
-
-async def test_one_run_alone_is_compared_with_a_chosen_one(app: LabApp, listed: Open, two_runs: Any, until: Any) -> None:
-    async with listed(2) as pilot:
-        await pilot.press("v")
-        await until(pilot, lambda: isinstance(app.screen, RunChooser))
-        await pilot.press("escape", "space", "down", "v")
-        await until(pilot, lambda: len(compared(pilot)) == 2)
-
-
-async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, two_runs: Any, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, comparing: Open, two_runs: Any, until: Any) -> None:
+    async with comparing() as pilot:
         two_runs[0].path.rename(two_runs[0].path.with_name("moved"))
         screen: Any = app.screen
         screen._ticks = 0
@@ -362,11 +345,41 @@ async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, two_run
         await until(pilot, lambda: "newer" in words(pilot) and app.screen.query_one("#compare-table", RunColumns).lines)
 
 
-async def test_rename_from_home(app: LabApp, listed: Open, two_runs: Any, until: Any, home: Path) -> None:
+async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home(
+    app: LabApp, listed: Open, two_runs: Any, until: Any
+) -> None:
+    async with listed(2) as pilot:
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        await pilot.press("escape", "space", "down", "v")
+        await until(pilot, lambda: len(compared(pilot)) == 2)
+        await pilot.press("escape", "t")
+        await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(compared(pilot)) == 2)
+        assert [run.title for run in compared(pilot)] == ["A older", "B newer"]
+        await pilot.press("4")
+        assert not isinstance(app.screen, CompareScreen), "the key of the mode below leads back to it"
+
+
+async def test_rename_from_home_keeps_the_mark_though_the_runs_are_read_meanwhile(
+    app: LabApp, listed: Open, two_runs: Any, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading, of which there is one every second, may find the new name before the screen knows of it."""
+
+    def renamed_and_read(run: Any, name: str) -> Any:
+        renamed = rename_run(run, name)
+        app.call_from_thread(app.read_runs)
+        while any(worker.group == "runs" and worker.is_running for worker in app.workers):
+            time.sleep(0.01)
+        return renamed
+
+    monkeypatch.setattr("screens.run_actions.rename_run", renamed_and_read)
     async with listed(2) as pilot:
         assert app.run_name == "newer"
-        await pilot.press("space")
-        await pilot.press("r")
+        await pilot.press("space", "r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         field = app.screen.query_one(Input)
         for wrong, why in (("older", "a run called older already"), ("a/b", "cannot be a run's name")):
@@ -379,30 +392,6 @@ async def test_rename_from_home(app: LabApp, listed: Open, two_runs: Any, until:
         assert app.run_name == "newest"
         assert app.screen.query_one(RunTable).marked == ("newest",)
         assert sorted(path.name for path in home.iterdir()) == ["newest", "older"]
-
-
-async def test_a_reading_during_the_rename_does_not_unmark_the_run(
-    app: LabApp, listed: Open, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The runs are read every second: a reading may find the new name before the screen knows of it."""
-    from lab.runs.rename_delete import rename_run
-
-    def renamed_and_read(run: Any, name: str) -> Any:
-        renamed = rename_run(run, name)
-        app.call_from_thread(app.read_runs)
-        while any(worker.group == "runs" and worker.is_running for worker in app.workers):
-            time.sleep(0.01)
-        return renamed
-
-    async with listed(2) as pilot:
-        monkeypatch.setattr("screens.run_actions.rename_run", renamed_and_read)
-        await pilot.press("space")
-        await pilot.press("r")
-        await until(pilot, lambda: isinstance(app.screen, AskText))
-        app.screen.query_one(Input).value = "newest"
-        await pilot.press("enter")
-        await until(pilot, lambda: [run.name for run in app.runs] == ["newest", "older"])
-        assert app.screen.query_one(RunTable).marked == ("newest",)
 
 
 async def test_delete_from_home_asks_and_says_what_it_frees(
@@ -446,12 +435,10 @@ async def test_delete_says_that_it_listens_for_a_trainer_on_another_machine(
 
 
 async def test_a_new_run_of_the_name_of_a_deleted_one_has_its_own_settings_and_tokenizer(
-    app: LabApp, two_runs: tuple[Run, Run], make_run: Any, until: Any
+    app: LabApp, comparing: Open, two_runs: tuple[Run, Run], make_run: Any, until: Any
 ) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await marked_and_compared(app, pilot, until)
+    async with comparing() as pilot:
         screen = app.screen
-        assert isinstance(screen, CompareScreen)
         assert not screen.bits
         shutil.rmtree(two_runs[0].path)
         anew = make_run("older", created=3000.0, step=400, steps=400, text="stories")
