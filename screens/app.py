@@ -203,7 +203,7 @@ class LabApp(AppState):
             self.run_worker(self.engine_warm_up.run(), group="warm up", exit_on_error=True)
 
     def _is_idle(self) -> bool:
-        """True while nobody trains here, as far as the runs tell, nor is about to."""
+        """True while no run is known to train here, and Train is not open to start one."""
         return self.runs_known and not self.active_runs() and self.current_mode != "train"
 
     async def on_unmount(self) -> None:

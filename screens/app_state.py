@@ -61,7 +61,7 @@ class AppState(App[None]):
     def __init__(self, *, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         self.release_run: list[Callable[[Path], Awaitable[None]]] = []
-        """Awaited with a run's folder before it is renamed or deleted: whoever has its files open closes them."""
+        """Awaited with a run's folder before it is renamed or deleted, to close its files."""
         self._engine: Engine | None = None
         self.engine_warm_up: EngineWarmUp | None = None
         """Has an engine ready for the mode that needs it first."""

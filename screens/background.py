@@ -77,7 +77,7 @@ class DelayedCall:
 
 
 SECONDS_UNTIL_IDLE = 0.6
-"""Time without a key after which a full pass holds up nobody, as far as can be known."""
+"""Time without a key after which a full pass is unlikely to delay one."""
 
 WORTH_A_PASS = 5
 """Passes over the younger objects since the last full one, below which there is too little for another."""

@@ -1,4 +1,4 @@
-"""The command palette: every action of every mode, in words; one of another mode goes there and does it."""
+"""The command palette: every action of every mode, in words. An action of another mode shows that mode first."""
 
 from __future__ import annotations
 

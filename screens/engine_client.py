@@ -1,8 +1,7 @@
 """The engine as the screens use it: the interface, a loop that answers the newest question only, and the warm-up.
 
-The warm-up imports PyTorch while the user is still elsewhere, so that Inspect need not wait for it. Only where nobody loses by
-it: no run is training here, most cores idle, memory is free, and no benchmark runs. Whoever only watches training on a busy
-machine never gets an engine.
+The warm-up imports PyTorch before Inspect is opened, where it disturbs nothing: no run trains here, most cores idle, memory is
+free, and no benchmark runs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ SECONDS_BETWEEN_TRIES = 10.0
 
 
 class EngineWarmUp:
-    """An engine that nobody uses yet."""
+    """An engine started ahead of its first use."""
 
     def __init__(self, is_welcome: Callable[[], bool]) -> None:
         """`is_welcome` says whether an engine may be started now, as far as the app knows."""
@@ -35,7 +34,7 @@ class EngineWarmUp:
                 try:
                     await engine.start(gently=True)
                 except EngineDied:
-                    return  # whoever needs an engine starts one, and says what is wrong
+                    return  # the first mode that needs an engine starts one, and says what is wrong
                 self._engine, self._is_over = engine, True
                 return
             await asyncio.sleep(SECONDS_BETWEEN_TRIES)
@@ -46,7 +45,7 @@ class EngineWarmUp:
         return engine
 
     async def end(self) -> None:
-        """End an engine that nobody took."""
+        """End an engine that was not taken."""
         engine = self.take()
         if engine is not None:
             await engine.kill()
@@ -75,7 +74,7 @@ Q = TypeVar("Q")
 
 
 class NewestOnly(Generic[Q]):
-    """`ask` sets the question and never waits; `serve` runs for ever, answers it and looks ahead while nobody asks."""
+    """`ask` sets the question and never waits; `serve` runs for ever, answers it, and looks ahead between the questions."""
 
     def __init__(
         self,

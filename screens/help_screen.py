@@ -106,9 +106,8 @@ class HelpScreen(ModalScreen[None]):
 
     def _name_page(self) -> None:
         box = self.query_one("#help")
-        in_words = self.has_class("-words")
-        box.border_title = f"{self._title}: {'in words' if in_words else 'keys'}"
-        box.border_subtitle = f"Tab {'keys' if in_words else 'in words'} · Esc close"
+        this, other = ("in words", "keys") if self.has_class("-words") else ("keys", "in words")
+        box.border_title, box.border_subtitle = f"{self._title}: {this}", f"Tab {other} · Esc close"
         box.scroll_home(animate=False)
 
     def action_turn(self) -> None:
@@ -184,7 +183,7 @@ def _group(heading: str, bindings: Mapping[str, Binding]) -> Group:
 
 
 def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
-    """A line for each action, and one for two opposite ones, of which the first displays both keys, such as `j/k`."""
+    """A line for each action. Two opposite actions share a line where the first displays both keys, such as `j/k`."""
     each = list({binding.id or binding.action: binding for binding in bindings}.items())
     lines: list[Line] = []
     while each:

@@ -59,7 +59,7 @@ def offered_themes(app: App[Any]) -> list[str]:
 
 
 def own_theme(app: App[Any]) -> str:
-    """The theme of whoever has chosen none."""
+    """The theme by default."""
     return TERMINAL_THEME if has_few_colours(app) else OWN_THEME
 
 

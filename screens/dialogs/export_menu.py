@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.text import Text
@@ -24,15 +25,21 @@ def screenshot(app: App[object]) -> str:
 
 
 async def save_screenshot(app: App[object], kind: str, name: str = "") -> None:
-    """Save the screen in view in the folder of exports, and say where. `kind` is "svg" or "png"; `name` the file's own name."""
-    from lab.exchange.export_files import make_exports_folder, unused_path, write_screenshot
-    from lab.runs.home_folder import home
+    """Save the screen in view. `kind` is "svg" or "png"; `name` the file's own name."""
+    from lab.exchange.export_files import write_screenshot
 
     svg = screenshot(app)
+    await save_export(app, name or f"llmlab-{app.current_mode}.{kind}", lambda path: write_screenshot(path, svg))
+
+
+async def save_export(app: App[object], name: str, write: Callable[[Path], int]) -> None:
+    """Have `write`, which returns the size, save a file in the folder of exports, and say where it is, or why it cannot be."""
+    from lab.exchange.export_files import make_exports_folder, unused_path
+    from lab.runs.home_folder import home
+
     try:
-        folder = await asyncio.to_thread(make_exports_folder, home())
-        path = unused_path(folder / (name or f"llmlab-{app.current_mode}.{kind}"))
-        size = await asyncio.to_thread(write_screenshot, path, svg)
+        path = unused_path(await asyncio.to_thread(make_exports_folder, home()) / name)
+        size = await asyncio.to_thread(write, path)
     except UserError as error:
         app.notify(str(error), severity="error", markup=False)
     else:

@@ -47,7 +47,7 @@ TRAIN_PAGES = {
 }
 
 
-def place_in_words(state: ScreenState) -> str:
+def describe_place(state: ScreenState) -> str:
     """The mode, then from the whole to the part; layers, heads, positions and steps of a lesson are counted from 1."""
     of_mode = {"inspect": _inspect, "train": _train, "data": _data, "tokens": _tokens, "learn": _learn}.get(state.mode, _run)
     return " · ".join([state.mode.title(), *filter(None, of_mode(state))])
@@ -172,7 +172,7 @@ class NoteDialog(ModalScreen[Note | None]):
     @classmethod
     def about(cls, state: ScreenState) -> NoteDialog:
         """A new note about a state."""
-        place = place_in_words(state)
+        place = describe_place(state)
         return cls("note", place, "", lambda text: add_note(home(), text, place, state), state)
 
     @classmethod

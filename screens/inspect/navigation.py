@@ -26,7 +26,7 @@ def location_text(selection: Selection, model: ModelState, steps: ForwardPassLis
         seen = whole(model.facts.context)
         words += f" · context {seen} tokens: {whole(dropped)} earlier ones (left of ┆) are cut off"
     words = f"{words} · {hint}" if hint else words
-    rank = steps.rank_in_words
+    rank = steps.rank_sentence
     return f"{words} · {rank}" if rank and len(words) + len(rank) + 3 <= width else words
 
 

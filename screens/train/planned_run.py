@@ -62,7 +62,7 @@ class Preparation(Widget):
 FIRST_TEXT = "stories"
 """The suggestion where no run has a text: it needs no file, and its true entropy is known."""
 MOST_BYTES = 50_000_000
-"""Largest file that is read, to count its tokens, although nobody chose it."""
+"""Largest file that is suggested: its tokens are counted although the user has not chosen it."""
 
 
 def suggested_text(run_name: str) -> tuple[str, str, tuple[str, ...]]:

@@ -7,8 +7,6 @@ import asyncio
 from textual import work
 
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_
-from lab.core.visible_text import visible
 from lab.runs.find_runs import open_run
 from lab.runs.trainer_commands import CommandName
 from lab.training.start_trainer import start_trainer
@@ -27,22 +25,16 @@ class RunCommands(LabScreen):
 
     @work(group="export", exit_on_error=True)
     async def action_export(self) -> None:
-        from lab.exchange.export_files import make_exports_folder, run_export_name, unused_path, write_report
+        from lab.exchange.export_files import run_export_name, write_report
         from lab.runs.home_folder import home
-        from screens.dialogs.export_menu import OF_A_RUN, ExportMenu, save_screenshot, short_path
+        from screens.dialogs.export_menu import OF_A_RUN, ExportMenu, save_export, save_screenshot, short_path
 
         run = self.lab.run_name
         kind = await self.app.push_screen_wait(ExportMenu(short_path(home() / "exports"), OF_A_RUN))
         if kind in ("svg", "png"):
             await save_screenshot(self.app, kind, run_export_name(run, kind))
         elif kind is not None:
-            try:
-                path = unused_path(await asyncio.to_thread(make_exports_folder, home()) / run_export_name(run, kind))
-                size = await asyncio.to_thread(write_report, path, run)
-            except UserError as error:
-                self.notify(str(error), severity="error", markup=False)
-            else:
-                self.notify(visible(f"Saved {short_path(path)} ({bytes_(size)})."), markup=False)
+            await save_export(self.app, run_export_name(run, kind), lambda path: write_report(path, run))
 
     def action_command(self, name: CommandName) -> None:
         self._command(self.lab.run_name, name)

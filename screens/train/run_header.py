@@ -60,7 +60,7 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
     )
 
 
-def computed_in_words(status: Status) -> str:
+def computed_sentence(status: Status) -> str:
     """A sentence on what computes the steps, and how, and one on a GPU's use; empty while that is not known."""
     if not status.computed:
         return ""

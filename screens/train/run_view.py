@@ -22,7 +22,7 @@ from lab.runs.run_folder import ACTIVE
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsView
-from screens.train.run_header import RunHeader, SummaryText, VerdictBar, computed_in_words, status_text
+from screens.train.run_header import RunHeader, SummaryText, VerdictBar, computed_sentence, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from screens.train.samples_view import SamplesView
@@ -40,8 +40,8 @@ COLUMNS_FOR_DETAILS = 160
 """Width from which on the details are beside the plot."""
 
 SECONDS_BETWEEN_DRAWINGS = 2.0
-"""Shortest interval between drawings of the plots and the numbers beside them, which are half the cost of watching a run: what a
-lab takes of one core, a training on all cores waits for."""
+"""Shortest interval between drawings of the plots and the numbers beside them. They are half the cost of watching a run, and take
+their time from a training on all cores."""
 SECONDS_BETWEEN_DRAWINGS_OF_ALL = 3.0
 """The same where the details are drawn beside the plot, so that watching costs no more on a wide screen."""
 DOTS_A_COLUMN = 2
@@ -116,7 +116,7 @@ class RunView(Widget):
         self.query_one(RunHeader).watched = watched
         self.query_one(RunHeader).problem = ""
         self._say()
-        self.query_one("#run-computed", SummaryText).say(computed_in_words(watched.status))
+        self.query_one("#run-computed", SummaryText).say(computed_sentence(watched.status))
         config = watched.config
         not_here = NO_SAMPLES if config.tuning is None else NO_SAMPLES_POSTTRAINED
         self.samples.without_samples = not_here if config.imported is None else NO_SAMPLES_IMPORTED

@@ -168,7 +168,7 @@ class ForwardPassList(LineScrollView):
         return self._lens_room
 
     @property
-    def rank_in_words(self) -> str:
+    def rank_sentence(self) -> str:
         """The rank of the model's final answer at the current group, where the column has no room for it; else ""."""
         current = self._rows[self._current_row()] if self._rows else None
         groups = [row for row in self._rows if row.is_group and row.rank is not None and row.lens is not None]

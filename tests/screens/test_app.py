@@ -61,6 +61,15 @@ def found(app: LabApp, query: str) -> list[str]:
     return [each.words for each in ordered if score(each) > 0]
 
 
+def choose(app: LabApp, words: str) -> None:
+    """Choose the first command of the palette that begins with these words."""
+    next(each for each in LabCommands(app.screen)._commands() if each.words.startswith(words)).callback()
+
+
+def notices(app: LabApp) -> str:
+    return "\n".join(str(each.message) for each in app._notifications)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_a_digit_shows_its_mode_and_the_styles_of_a_new_screen_are_worked_out_once(
     size: tuple[int, int], app: LabApp, monkeypatch: pytest.MonkeyPatch
@@ -240,38 +249,28 @@ async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp)
         assert found(app, "what is softmax?") == found(app, "what is softmax") != []
 
 
-async def test_an_action_of_another_mode_goes_there_and_does_it(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        command = next(each for each in LabCommands(app.screen)._commands() if each.words == "Data: Type the path of a text file")
-        command.callback()
-        await until(pilot, lambda: app.current_mode == "data" and isinstance(app.focused, Input))
-
-
-async def test_an_action_that_is_not_possible_says_so(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_that_it_is_not_possible(
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
     async with app.run_test(size=(80, 24)) as pilot:
-        command = next(each for each in LabCommands(app.screen)._commands() if each.words == "Train: Pause the training")
-        command.callback()
-        await until(
-            pilot, lambda: any("Not possible now: Pause the training" in str(each.message) for each in app._notifications)
-        )
+        choose(app, "Train: Pause the training")
+        await until(pilot, lambda: "Not possible now: Pause the training" in notices(app))
         assert app.current_mode == "train"
+        choose(app, "Data: Type the path of a text file")
+        await until(pilot, lambda: app.current_mode == "data" and isinstance(app.focused, Input))
 
 
 async def test_a_key_of_a_lesson_opens_the_lesson_from_any_mode(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
     async with app.run_test(size=(80, 24)) as pilot:
-
-        def choose(words: str) -> None:
-            next(each for each in LabCommands(app.screen)._commands() if each.words.startswith(words)).callback()
-
         for mode in "235":
             await pilot.press(mode, "escape")
-            choose("Learn · lessons: Loss over compute, over parameters, the numbers")
-            await until(pilot, lambda: any("The lesson says what" in str(each.message) for each in app._notifications))
+            choose(app, "Learn · lessons: Loss over compute, over parameters, the numbers")
+            await until(pilot, lambda: "The lesson says what" in notices(app))
             await until(pilot, lambda: app.screen.query(ScalingWidget))
             app.clear_notifications()
-            choose(SOFTMAX)
+            choose(app, SOFTMAX)
             await until(pilot, lambda: not app.screen.query(ScalingWidget))
 
 
@@ -284,8 +283,7 @@ async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_o
     monkeypatch.setattr("screens.command_palette._focus_holder", lambda *where: looks.append(_focus_holder(*where)) or looks[-1])
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4", "n")
-        command = next(each for each in LabCommands(app.screen)._commands() if each.words == "Pause the training")
-        command.callback()
+        choose(app, "Pause the training")
         await until(pilot, lambda: any(looks) or len(looks) > 2)
         app.screen.query_one("#name", Input).focus()
         await until(pilot, lambda: app._notifications)

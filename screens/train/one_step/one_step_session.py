@@ -21,7 +21,7 @@ class OneStepSession:
         self._newest = NewestOnly(self._answer, self._look_ahead, failed, patience=0)
         self.serve = self._newest.serve
         self._known: dict[OneStepParams, StepAnswer] = {}
-        """Answers that differ from the newest in nothing but the stage."""
+        """Answers that differ from the newest in the stage alone."""
         self._changes_found: OneStepParams | None = None
         self._selected = 0
         self._shown = 0

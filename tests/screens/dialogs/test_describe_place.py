@@ -3,7 +3,7 @@
 import pytest
 
 from lab.views.screen_state import ScreenState
-from screens.dialogs.note_dialog import place_in_words
+from screens.dialogs.note_dialog import describe_place
 
 INSPECT = {"mode": "inspect", "run": "tale", "prompt": "Once\nthere", "layer": 1, "head": 2}
 
@@ -42,4 +42,4 @@ INSPECT = {"mode": "inspect", "run": "tale", "prompt": "Once\nthere", "layer": 1
     ],
 )
 def test_the_words(state: ScreenState, words: str) -> None:
-    assert place_in_words(state) == words
+    assert describe_place(state) == words
