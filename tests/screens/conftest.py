@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import functools
 import importlib
+import inspect
 import math
 import os
 import pkgutil
@@ -52,7 +53,7 @@ from lab.runs.run_schema import (
 from models.config import PRESETS
 from screens.app import LabApp
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import count_thread, paint_due, paint_later, wait_for_idle, wait_for_screen
+from tests.screens.pilot_waits import count_thread, paint_due, paint_later, rows_of, wait_for_idle, wait_for_screen
 
 # A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
 for found in pkgutil.walk_packages(screens.__path__, "screens."):
@@ -260,7 +261,8 @@ def until() -> Until:
                 return
             paint_due()
             await asyncio.sleep(0.005)
-        raise AssertionError("it did not happen within a minute")
+        text, seen = inspect.getsource(condition).strip(), "\n".join(rows_of(pilot))
+        raise AssertionError(f"not within a minute: {text}\n{seen}")
 
     return wait
 

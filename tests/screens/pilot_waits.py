@@ -96,6 +96,17 @@ def _is_waiting(pump: MessagePump) -> bool:
     return queue.empty() and bool(queue.ready_event._waiters) and pump._pending_message is None
 
 
+def rows_of(pilot: "Pilot[Any]") -> list[str]:
+    """The lines that are on the screen."""
+    return ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]
+
+
+async def click_on(pilot: "Pilot[Any]", words: str) -> None:
+    """Click into words that are on the screen."""
+    y, x = next((y, row.index(words)) for y, row in enumerate(rows_of(pilot)) if words in row)
+    await pilot.click(offset=(x + 1, y))
+
+
 async def press(pilot: "Pilot[Any]", *keys: str) -> None:
     """Press keys, and wait until what they change is drawn."""
     await pilot.press(*keys)

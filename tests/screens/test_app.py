@@ -27,7 +27,7 @@ from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import press, resize
+from tests.screens.pilot_waits import click_on, press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -319,7 +319,7 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
 ) -> None:
     make_run("busy", phase="training", step=10)
     make_run("done")
-    async with listed() as pilot:
+    async with listed(2) as pilot:
         await pilot.press("4")
         await pilot.press("n")
         app.screen.query_one("#name", Input).value = "tale"
@@ -463,10 +463,8 @@ async def test_the_answers_of_a_question_are_links(app: LabApp, listed: Open, ma
             await pilot.press("D")
             await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
             await pilot.pause()
-            rows = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
-            y, x = next((y, row.index(answer)) for y, row in enumerate(rows) if answer in row)
             assert run.path.exists()
-            await pilot.click(offset=(x + 2, y))
+            await click_on(pilot, answer)
             await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
         await until(pilot, lambda: not run.path.exists())
 

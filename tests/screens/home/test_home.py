@@ -18,7 +18,7 @@ from screens.home.run_table import RunTable
 from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import FactList
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import press
+from tests.screens.pilot_waits import click_on, press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -267,9 +267,7 @@ async def test_a_click_on_press_2_or_press_5_goes_there(words: str, mode: str, u
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)
         await pilot.pause()
-        rows = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
-        y, x = next((y, row.index(words)) for y, row in enumerate(rows) if words in row)
-        await pilot.click(offset=(x + 1, y))
+        await click_on(pilot, words)
         await until(pilot, lambda: app.current_mode == mode)
 
 
