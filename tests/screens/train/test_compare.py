@@ -36,6 +36,7 @@ from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
 from tests.screens.pilot_waits import press, resize
+from tests.screens.train.train_app import change
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -57,12 +58,6 @@ def two_runs(make_run: Any) -> tuple[Run, Run]:
     for run in (older, newer):
         run.tokenizer_path.write_text("{}")
     return older, newer
-
-
-def change(run: Run, **fields: Any) -> None:
-    config = msgspec.structs.replace(run.config, **fields)
-    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
-    del run.config
 
 
 def words(pilot: Pilot[None]) -> str:

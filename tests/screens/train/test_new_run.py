@@ -39,7 +39,7 @@ from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open
 from tests.screens.pilot_waits import press
-from tests.screens.train.train_app import TrainApp, screen_of, text_of
+from tests.screens.train.train_app import TrainApp, change, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -237,8 +237,7 @@ def base(make_run: Any) -> Run:
     """A run of 256 tokens with weights, or what passes for them where nothing computes with them."""
     run: Run = make_run("base", step=400)
     model = replace(run.config.model, layers=2, width=8, context=8, vocab_size=256)
-    config = msgspec.structs.replace(run.config, model=model, tokenizer=TokenizerConfig(kind="bytes", vocab_size=256))
-    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    change(run, model=model, tokenizer=TokenizerConfig(kind="bytes", vocab_size=256))
     Tokenizer.bytes_().save(run.tokenizer_path)
     tensors = {"wpe.weight": RawTensor("F32", (8, 8), memoryview(bytes(256)))}
     write_tensors(run.path / "best.safetensors", tensors, {"step": "300"})
@@ -306,9 +305,8 @@ async def test_f_on_home_leads_to_the_form_and_a_run_without_weights_says_so(bas
 
 async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run: Any, until: Any) -> None:
     run = make_run("tuned", text="fable.txt")
-    start, of_base = StartConfig(base="base", base_step=300), base.config
-    config = msgspec.structs.replace(run.config, start=start, model=of_base.model, tokenizer=of_base.tokenizer)
-    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    start = StartConfig(base="base", base_step=300)
+    change(run, start=start, model=base.config.model, tokenizer=base.config.tokenizer)
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
@@ -380,18 +378,14 @@ async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_an
         await until(pilot, lambda: app.run_name == "tale")
         rules = (*DEFAULT_RULES, "control-characters")
         data = msgspec.structs.replace(run.config.data, source=str(Path("fable.txt").absolute()), cleaning=rules)
-        make_run("newer", created=2e9)
-        config = msgspec.structs.replace(run.config, name="newer", data=data)
-        (home / "newer" / "config.json").write_bytes(msgspec.json.encode(config))
+        change(make_run("newer", created=2e9), data=data)
         app.post_message(RunChosen("newer"))
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about "))
         assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
         form = screen_of(pilot).new_run.form
         await until(pilot, lambda: form.settings.clean == "line-endings,control-characters")
-        make_run("plain", created=2.1e9)
-        data = msgspec.structs.replace(data, cleaning=DEFAULT_RULES)
-        config = msgspec.structs.replace(run.config, name="plain", data=data)
-        (home / "plain" / "config.json").write_bytes(msgspec.json.encode(config))
+        plain = make_run("plain", created=2.1e9)
+        change(plain, data=msgspec.structs.replace(data, cleaning=DEFAULT_RULES))
         app.post_message(RunChosen("plain"))
         await until(pilot, lambda: form.settings.clean == "")
         app.post_message(RunChosen("newer"))

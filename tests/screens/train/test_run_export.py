@@ -1,6 +1,5 @@
 """Export from Train: the report of the run in view, or a screenshot."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -9,21 +8,18 @@ from textual.pilot import Pilot
 from lab.exchange import export_files
 from lab.runs.home_folder import home
 from screens.dialogs.export_menu import ExportMenu
-from tests.fixture_types import Open
+from tests.fixture_types import Open, Until
 from tests.screens.train.train_app import TrainApp
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
 
-async def export(pilot: Pilot[None], key: str) -> str:
+async def export(pilot: Pilot[None], until: Until, key: str) -> str:
     """Choose an export; what the app says then."""
     await pilot.press("o")
-    async with asyncio.timeout(30):
-        while not isinstance(pilot.app.screen, ExportMenu):
-            await pilot.pause(0.01)
-        await pilot.press(key)
-        while not pilot.app._notifications:
-            await pilot.pause(0.01)
+    await until(pilot, lambda: isinstance(pilot.app.screen, ExportMenu))
+    await pilot.press(key)
+    await until(pilot, lambda: pilot.app._notifications)
     words = [each.message for each in pilot.app._notifications]
     pilot.app.clear_notifications()
     return words[-1]
@@ -42,15 +38,15 @@ async def test_o_saves_the_runs_report_and_screenshots(
         assert not (home() / "exports").exists()
         with monkeypatch.context() as patch:
             patch.setattr(export_files, "can_write_png", lambda: False)
-            assert await export(pilot, "p") == export_files.NOT_INSTALLED
+            assert await export(pilot, until, "p") == export_files.NOT_INSTALLED
         assert list((home() / "exports").iterdir()) == []
-        assert "tale-report.html" in await export(pilot, "h")
+        assert "tale-report.html" in await export(pilot, until, "h")
         report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")
         assert "<h1><bdi>tale</bdi></h1>" in report
         assert "Next token" not in report
-        assert "tale-training.svg" in await export(pilot, "s")
+        assert "tale-training.svg" in await export(pilot, until, "s")
         assert (home() / "exports" / "tale-training.svg").read_text().startswith("<svg")
-        assert "tale-report-2.html" in await export(pilot, "h")
+        assert "tale-report-2.html" in await export(pilot, until, "h")
 
 
 async def test_the_palette_saves_a_screenshot_of_any_screen(app: TrainApp, until: Any) -> None:

@@ -17,7 +17,7 @@ from screens.widgets.text_fitting import whole_sentences
 from tests.fixture_types import Open
 from tests.screens.conftest import loss_at
 from tests.screens.pilot_waits import press, resize
-from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
+from tests.screens.train.train_app import TrainApp, change, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -78,7 +78,7 @@ async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until:
     run.metrics_path.unlink()
     run.samples_path.unlink()
     tuning = TuningConfig(base="tale", base_step=200, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
-    (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, tuning=tuning)))
+    change(run, tuning=tuning)
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "starting")
         assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from lab.runs.run_folder import Run
 from screens.app import LabApp
 from screens.messages import RunChosen
 from screens.train.train_screen import TrainScreen
@@ -12,6 +14,13 @@ from screens.train.train_screen import TrainScreen
 
 class TrainApp(LabApp):
     DEFAULT_MODE = "train"
+
+
+def change(run: Run, **fields: Any) -> None:
+    """Change the settings of a run on disk."""
+    config = msgspec.structs.replace(run.config, **fields)
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    del run.config
 
 
 def screen_of(pilot: Pilot[None]) -> TrainScreen:
