@@ -144,7 +144,7 @@ class RunView(Widget):
 
     def _has_grown(self) -> bool:
         """True if the plots would look different: the newest step is a braille dot further on, or there is an event."""
-        plots = self._plots()
+        plots = self.plots
         if plots is None or self.page == "machine" or self._drawn[0] != (self.watched and self.watched.state_drawn):
             return True
         return self._may_draw() and plots.latest - self._drawn[1] >= self._steps_a_column(plots) / DOTS_A_COLUMN
@@ -181,7 +181,7 @@ class RunView(Widget):
         """Show the numbers under the mouse; a click leaves the cursor there."""
         if message.plot.id not in self.plots_by_step:
             return
-        plots = self._plots()
+        plots = self.plots
         self.pointed = plots.index_at(message.x) if plots is not None and message.x is not None else None
         if message.clicked:
             self.cursor = self.pointed
@@ -207,13 +207,6 @@ class RunView(Widget):
         self.set_class(shown, "-why")
         self.query_one("#run-reading").display = shown
         self._say()
-
-    def turn_details(self) -> None:
-        """Show the next page of details: the curves, the machine, and where they replace the samples, these again."""
-        if self.details_beside:
-            self.page = "words" if self.page == "machine" else "machine"
-        else:
-            self.page = {"words": "curves", "curves": "machine"}.get(self.page, "words")  # type: ignore[assignment]
 
     def watch_page(self, page: RunPage) -> None:
         self._make_room_below()
@@ -263,11 +256,13 @@ class RunView(Widget):
         if self.eval_step is None:
             self.stop_playing()
 
-    def _plots(self) -> RunPlots | None:
+    @property
+    def plots(self) -> RunPlots | None:
+        """The plots as they are now; None while no run is in view."""
         return None if self.watched is None else RunPlots(self.watched, self.plot_view)
 
     def _draw(self) -> None:
-        plots = self._plots()
+        plots = self.plots
         if plots is None:
             return
         config = plots.watched.config
@@ -286,7 +281,7 @@ class RunView(Widget):
 
     def _show_numbers(self) -> None:
         """Update the numbers beside the plot, and the cursor on it."""
-        plots = self._plots()
+        plots = self.plots
         if plots is None:
             return
         at = self.cursor if self.pointed is None else self.pointed
@@ -299,17 +294,9 @@ class RunView(Widget):
 
     watch_pointed = _show_numbers
 
-    def toggle_cursor(self) -> None:
-        """Put the cursor on the last step in view, or remove it."""
-        plots = self._plots()
-        if self.cursor is not None or plots is None or not len(plots.history.steps):
-            self.cursor = None
-        else:
-            self.cursor = max(0, bisect_right(plots.history.steps, plots.last) - 1)
-
     def move_cursor(self, by: int) -> None:
         """Move the cursor by columns of the plot, at least one step; the window follows."""
-        plots = self._plots()
+        plots = self.plots
         if self.cursor is None or plots is None:
             return
         steps = plots.history.steps
@@ -323,14 +310,14 @@ class RunView(Widget):
 
     def zoom(self, by: float, x: float | None = None) -> None:
         """Zoom in (`by` below 1) or out, about a position on the x axis, else the cursor if there is one."""
-        if (plots := self._plots()) is not None:
+        if (plots := self.plots) is not None:
             at = self.cursor if x is None else plots.index_at(x)
             about = plots.history.steps[at] if at is not None else None
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
     def pan(self, by: float) -> None:
         """Pan by this fraction of the window."""
-        if (plots := self._plots()) is not None:
+        if (plots := self.plots) is not None:
             self.plot_view = self.plot_view.panned(by, plots.latest)
 
     def _say(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
@@ -17,7 +18,7 @@ from screens.messages import CompareRuns
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
-from screens.train.insights.insights_view import PAGES, InsightsPage
+from screens.train.insights.insights_view import InsightsPage
 from screens.train.run_plots import WatchedRun
 from screens.train.run_view import RunPage, RunView
 
@@ -99,42 +100,24 @@ class RunViewKeys(PlotKeys):
     def view(self) -> RunView:
         return self.query_one(RunView)
 
-    def page_has(self, action: str) -> bool:
-        """Check that a key acts on the page in view."""
-        page = self.view.page
-        if action in ("head_history", "play"):
-            return page == "heads" if action == "head_history" else page in PAGES
-        return page not in PAGES or action in ("page", "panels")  # the rest is for plots that are out of sight
-
-    def scroll_words(self, by: int) -> None:
-        """Scroll the words where they need more lines than there are, else the samples."""
-        words = self.view.query_one("#run-words")
-        if words.max_scroll_y:
-            words.scroll_relative(y=by, animate=False)
-        else:
-            self.view.samples.scroll_text(by)
-
-    def leave_view(self) -> bool:
-        """Close the page, the cursor or the reasons that are open, one after the other. False if none is."""
-        if self.view.page != "words":
-            self.view.page = "words"
-        elif self.view.cursor is not None:
-            self.view.cursor = None
-        elif self.view.reasons_shown:
-            self.view.reasons_shown = False
-        else:
-            return False
-        return True
-
     @property
     def main_plot(self) -> LinePlot:
         return self.view.query_one("#run-plot", LinePlot)
 
     def action_cursor(self) -> None:
-        self.view.toggle_cursor()
+        """Put the cursor on the last step in view, or remove it."""
+        plots, at = self.view.plots, None
+        if self.view.cursor is None and plots is not None and len(plots.history.steps):
+            at = max(0, bisect_right(plots.history.steps, plots.last) - 1)
+        self.view.cursor = at
 
     def action_panels(self) -> None:
-        self.view.turn_details()
+        """Show the next page of details: the curves, the machine, and where they replace the samples, these again."""
+        page = self.view.page
+        if self.view.details_beside:
+            self.view.page = "words" if page == "machine" else "machine"
+        else:
+            self.view.page = "curves" if page == "words" else "machine" if page == "curves" else "words"
 
     def action_reasons(self) -> None:
         self.view.reasons_shown = not self.view.reasons_shown

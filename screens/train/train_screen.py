@@ -165,7 +165,15 @@ Training continues when you leave this screen, the lab, or the terminal.
             self.new_run.cancel()
         elif self.making and self.watched is not None:
             self.making = False
-        elif self.making or not self.leave_view():
+        elif self.making:
+            return False
+        elif self.view.page != "words":
+            self.view.page = "words"
+        elif self.view.cursor is not None:
+            self.view.cursor = None
+        elif self.view.reasons_shown:
+            self.view.reasons_shown = False
+        else:
             return False
         return True
 
@@ -286,9 +294,13 @@ Training continues when you leave this screen, the lab, or the terminal.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None
         phase = self.watched.phase if watching and self.watched else ""
-        if action in RUN_VIEW_ACTIONS:
-            return watching and self.page_has(action)
+        if action in RUN_VIEW_ACTIONS and not watching:
+            return False
         match action:
+            case "head_history":
+                return self.view.page == "heads"
+            case "play":
+                return self.view.page in PAGES
             case "start" | "base":
                 return self.making and not self.new_run.preparing
             case "command":
@@ -299,6 +311,8 @@ Training continues when you leave this screen, the lab, or the terminal.
                 return phase in ACTIVE
             case "new" | "other":
                 return not self.making
+        if action in RUN_VIEW_ACTIONS and action not in ("page", "panels"):
+            return self.view.page not in PAGES  # else the plot of the key is out of sight
         return watching or action not in OWN_ACTIONS
 
     def action_start(self) -> None:
@@ -331,8 +345,12 @@ Training continues when you leave this screen, the lab, or the terminal.
     def action_scroll_sample(self, by: int) -> None:
         if self.view.page in PAGES:
             self.view.insights.choose(by)
+            return
+        words = self.view.query_one("#run-words")
+        if words.max_scroll_y:  # they need more lines than there are
+            words.scroll_relative(y=by, animate=False)
         else:
-            self.scroll_words(by)
+            self.view.samples.scroll_text(by)
 
     def action_other(self, by: int) -> None:
         names = [run.name for run in self.lab.runs]

@@ -17,7 +17,7 @@ from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit
 
 if TYPE_CHECKING:
-    from lab.learner.predictions import LearnerPrediction, Score
+    from lab.learner.predictions import Score
 
 
 LETTERS = "abcdef"
@@ -281,10 +281,21 @@ class GuessView(PieceLinesView):
     @work(thread=True, group="guess", exit_on_error=True)
     def _record(self, question: GuessQuestion, chosen: int) -> None:
         from lab.core.errors import UserError
-        from lab.learner.predictions import counts, read_predictions, record_prediction, score_of
+        from lab.learner.predictions import LearnerPrediction, counts, read_predictions, record_prediction, score_of
         from lab.runs.home_folder import home
 
-        made = prediction_of(question, chosen, self._source, was_in_sight=self._was_in_sight)
+        made = LearnerPrediction(
+            time=time.time(),
+            kind=question.kind,
+            question=question.question,
+            choices=tuple(choice.label for choice in question.choices),
+            chosen=chosen,
+            right=question.right,
+            source=self._source,
+            run=question.run,
+            identity=question.identity,
+            was_in_sight=self._was_in_sight,
+        )
         before, problem = read_predictions(home())
         try:
             record_prediction(home(), made)
@@ -306,21 +317,3 @@ class GuessView(PieceLinesView):
         score = " · ".join(filter(None, (words[:1].upper() + words[1:], message.score.recent_text)))
         note = state.note or ("" if message.counts else ANSWERED)
         self._set(replace(state, score=score, note=note))
-
-
-def prediction_of(question: GuessQuestion, chosen: int, source: str, *, was_in_sight: bool) -> LearnerPrediction:
-    """The record of a guess, made now."""
-    from lab.learner.predictions import LearnerPrediction
-
-    return LearnerPrediction(
-        time=time.time(),
-        kind=question.kind,
-        question=question.question,
-        choices=tuple(choice.label for choice in question.choices),
-        chosen=chosen,
-        right=question.right,
-        source=source,
-        run=question.run,
-        identity=question.identity,
-        was_in_sight=was_in_sight,
-    )

@@ -32,7 +32,9 @@ pytestmark = pytest.mark.usefixtures("fixed_machine")
 )
 def test_contrast_is_that_of_the_web_guidelines(ink: str, opacity: float, paper: str, ratio: float) -> None:
     """Against published values of WCAG's formula."""
-    assert contrast({"ink": ink, "paper": paper}, "ink", opacity, "paper") == pytest.approx(ratio, abs=0.005 if opacity == 1 else 0.06)
+    assert contrast({"ink": ink, "paper": paper}, "ink", opacity, "paper") == pytest.approx(
+        ratio, abs=0.005 if opacity == 1 else 0.06
+    )
     assert opacity < 1 or contrast({"ink": paper, "paper": ink}, "ink", 1.0, "paper") == pytest.approx(ratio, abs=0.005)
 
 

@@ -64,7 +64,7 @@ async def measure(run: Run) -> None:
         attached = process.memory_info().rss
         say("memory that the run takes in the lab", (attached - before) / 1e6, "MB")
         view = screen.view
-        curves = view._plots()
+        curves = view.plots
         say("the curve at 120x40, drawn", timed(lambda: draw(curves.losses(()), 88, 24)), "ms")
         say("three small panels, drawn", timed(lambda: [draw(figure, 38, 13) for figure in curves.panels()]), "ms")
         other = type(curves)(screen.watched, replace(view.plot_view, x="time", bits=True, log_y=True))
