@@ -10,9 +10,13 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
 
+import pytest
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.screen import Screen
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+"""Sizes of the terminal in pictures."""
 
 MOMENT = 0.02
 """Seconds in which a timer, or a thread's answer, still belongs to what was just done: those that Textual sleeps."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from rich.color import Color
+from rich.color import Color, ColorSystem
 
 from lab.core.colour_scales import colour, contrast
 from screens.colour import (
@@ -30,10 +30,7 @@ def test_an_array_is_quantized_as_its_numbers_are(value: float) -> None:
 
 
 def test_anything_but_zero_is_off_zero() -> None:
-    assert level_of(0.0) == 0
-    assert level_of(1e-9) == 1
-    assert level_of(-1e-9) == -1
-    assert level_of(math.nan) == MASKED_LEVEL
+    assert [level_of(value) for value in (0.0, 1e-9, -1e-9, math.nan)] == [0, 1, -1, MASKED_LEVEL]
 
 
 def test_equal_neighbours_are_one_piece() -> None:
@@ -61,15 +58,11 @@ def test_style_is_the_scale_with_readable_ink() -> None:
 
 def test_colours_for_256_are_among_the_terminals_own() -> None:
     style = Palette("256", True, (0, 0, 0)).style(heat("sequential", 0.4))
-    from rich.color import ColorSystem
-
-    red, green, blue = style.bgcolor.downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
-    assert tuple(style.bgcolor.get_truecolor()) == (red, green, blue)
+    assert style.bgcolor.get_truecolor() == style.bgcolor.downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
 
 
 def test_masked_cells_have_the_screens_own_background() -> None:
-    style = TRUE.style(heat("sequential", math.nan, 0.5))
-    assert style.color == Color.from_rgb(20, 20, 30)
+    assert TRUE.style(heat("sequential", math.nan, 0.5)).color == Color.from_rgb(20, 20, 30)
 
 
 @pytest.mark.parametrize(("system", "paints"), [("truecolor", True), ("256", True), ("standard", False), (None, False)])
@@ -86,5 +79,4 @@ def test_legend_has_both_ends() -> None:
     bar = legend_bar("diverging", "−2", "+2", width=9)
     kinds = [kind.level for _, kind in bar if isinstance(kind, Heat)]
     assert (kinds[0], kinds[len(kinds) // 2], kinds[-1]) == (-LEVELS, 0, LEVELS)
-    assert bar[0][0].strip() == "−2"
-    assert bar[-1][0].strip() == "+2"
+    assert (bar[0][0].strip(), bar[-1][0].strip()) == ("−2", "+2")

@@ -12,10 +12,9 @@ from screens.app import LabApp
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.train.run_form import RunForm
-from tests.screens.pilot_waits import press
+from tests.screens.pilot_waits import SIZES, press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 
 
 def app_in(mode: str, **options: Any) -> LabApp:

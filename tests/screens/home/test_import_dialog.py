@@ -21,6 +21,7 @@ from screens.app import LabApp
 from screens.home.import_dialog import FolderInput, ImportDialog
 from screens.home.model_import import ModelImport
 from screens.home.run_table import RunTable
+from tests.screens.pilot_waits import SIZES
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 PROCESS = "lab.exchange.hugging_face.import_process.run_import_process"
@@ -193,7 +194,7 @@ async def test_a_folder_becomes_a_run_that_is_chosen_and_a_wrong_one_says_why(
         assert [run.name for run in table.runs] == [table.selected.name, "older"]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@SIZES
 def test_picture(snap_compare: Any, app: LabApp, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     Waiting(monkeypatch)
     monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))

@@ -35,11 +35,10 @@ from screens.train.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import press, resize
+from tests.screens.pilot_waits import SIZES, press, resize
 from tests.screens.train.train_app import change
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from screens.train.one_step.step_widgets import BackwardView, LossStrip, StageLi
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
-from tests.screens.pilot_waits import keys_to
+from tests.screens.pilot_waits import SIZES, keys_to
 from tests.screens.train.one_step.fake_engine import WEIGHTS, FakeEngine
-from tests.screens.train.train_app import TrainApp
+from tests.screens.train.train_app import TrainApp, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -53,28 +53,22 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 @pytest.fixture
 def opened(engine: FakeEngine, make_run: Callable[..., object], until: Any) -> Any:
-    """Train with a run in view, and `o` pressed."""
+    """Train with a run in view, and `w` pressed."""
     make_run("tale")
 
     @asynccontextmanager
     async def open_it(size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
         app = TrainApp(run="tale", text="fable.txt", preload=False)
         async with app.run_test(size=size) as pilot:
-            app.post_message(RunChosen("tale", "train"))
-            train = app.screen
-            assert isinstance(train, TrainScreen)
-            await until(pilot, lambda: train.watched is not None)
-            await pilot.press("w")
-            await settle(pilot)
+            await watch(pilot, until, "tale")
+            await press(pilot, "w")
             yield pilot
 
     return open_it
 
 
 def answered(pilot: Pilot[None]) -> OneStepParams:
-    found = screen_of(pilot).answered
-    assert found is not None
-    return found
+    return screen_of(pilot).answered  # type: ignore[return-value]
 
 
 def status(pilot: Pilot[None]) -> str:
@@ -298,26 +292,26 @@ def test_a_loss_of_a_token_that_had_no_probability_at_all_is_infinite() -> None:
     assert loss_of(Token(1, "x", math.exp(-9.96))) == "10.0"
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture(engine: FakeEngine, make_run: Callable[..., object], snap_compare: Any, size: tuple[int, int]) -> None:
+@pytest.fixture
+def pictured(engine: FakeEngine, make_run: Callable[..., object], snap_compare: Any) -> Callable[..., bool]:
+    """Compares the screen after these keys with its picture."""
     make_run("tale")
 
-    async def go(pilot: Pilot[None]) -> None:
-        pilot.app.push_screen(OneStepScreen(engine))
-        await settle(pilot)
-        await press(pilot, *keys_to("losses", STAGES), "space", "space")
+    def compare(size: tuple[int, int], *keys: str) -> bool:
+        async def go(pilot: Pilot[None]) -> None:
+            pilot.app.push_screen(OneStepScreen(engine))
+            await press(pilot, *keys)
 
-    assert snap_compare(TrainApp(run="tale", text="fable.txt", preload=False), terminal_size=size, run_before=go)
+        return snap_compare(TrainApp(run="tale", text="fable.txt", preload=False), terminal_size=size, run_before=go)
+
+    return compare
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture_of_the_backward_pass(
-    engine: FakeEngine, make_run: Callable[..., object], snap_compare: Any, size: tuple[int, int]
-) -> None:
-    make_run("tale")
+@SIZES
+def test_picture(pictured: Callable[..., bool], size: tuple[int, int]) -> None:
+    assert pictured(size, *keys_to("losses", STAGES), "space", "space")
 
-    async def go(pilot: Pilot[None]) -> None:
-        pilot.app.push_screen(OneStepScreen(engine))
-        await settle(pilot)
 
-    assert snap_compare(TrainApp(run="tale", text="fable.txt", preload=False), terminal_size=size, run_before=go)
+@SIZES
+def test_picture_of_the_backward_pass(pictured: Callable[..., bool], size: tuple[int, int]) -> None:
+    assert pictured(size)
