@@ -1,17 +1,20 @@
-"""The numbers beside the loss plot, of a recorded run."""
+"""The numbers of a run, its verdict in one line, and what its training takes of the machine."""
 
 import math
 
 import msgspec
 import pytest
+from textual.app import App, ComposeResult
 
+from lab.reports.machine_usage import Usage, UsageMeter
+from lab.reports.verdict_line import VerdictLine
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
-from screens.train.run_header import status_text
+from screens.train.run_header import HINT, VerdictBar, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
-from screens.train.run_plots import RunPlots, WatchedRun
+from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from tests.lab.reports.recorded_curves import recorded
 
 
@@ -95,3 +98,58 @@ def test_the_mean_and_the_loss_of_a_step_have_a_name_each_with_the_cursor_and_wi
     assert at_end["train step"] == f"{run.history.losses[-1]:.3f}"
     assert newest["perplexity"].endswith(" (mean)")
     assert not {"train", "smoothed"} & {*newest, *at_end}
+
+
+LINE = VerdictLine("warn", ("overfitting", "val 3.46 → 3.64, steps 400 → 1,200", "0.57 nats above bigram"))
+
+
+class BarApp(App[None]):
+    def compose(self) -> ComposeResult:
+        yield VerdictBar()
+
+
+async def test_whole_parts_give_way_and_the_hint_first() -> None:
+    said = {}
+    for width in (100, 76, 60, 40):
+        app = BarApp()
+        async with app.run_test(size=(width, 3)) as pilot:
+            bar = app.query_one(VerdictBar)
+            bar.verdict = LINE
+            await pilot.pause()
+            said[width] = bar.render_line(0).text
+            assert len(said[width]) == width
+    assert said[100].rstrip().endswith(HINT)
+    assert said[76].rstrip() == LINE.text
+    assert said[60].startswith("! overfitting · val 3.46 → 3.64, steps 400 → 1,200")
+    assert "nats" not in said[60]
+    assert said[40].endswith("…")
+
+
+def meter(*samples: Usage) -> UsageMeter:
+    made = UsageMeter()
+    made.cores, made.memory = 4, 8_000_000_000
+    made.samples.extend(samples)
+    return made
+
+
+def test_before_the_second_sample_there_is_a_sentence() -> None:
+    for found in (usage_plots(None), usage_plots(meter(Usage(1.0, 0.5, 10)))):
+        assert [figure.empty for figure in found] == ["Usage: only while you watch it train."]
+
+
+def test_processor_and_memory_are_the_machine_s_and_the_trainer_s() -> None:
+    samples = (Usage(100.0, 0.5, 2_000_000_000), Usage(101.5, 0.75, 3_000_000_000, 2.5, 400_000_000))
+    cpu, memory = usage_plots(meter(*samples))
+    everything, trainer = cpu.series
+    assert (everything.name, list(everything.xs), list(everything.ys)) == ("all 3.0 of 4 cores", [0.0, 1.5], [2.0, 3.0])
+    assert (trainer.name, list(trainer.xs), list(trainer.ys)) == ("trainer 2.5", [1.5], [2.5])
+    everything, trainer = memory.series
+    assert (everything.name, list(everything.ys)) == ("all 3.0 GB of 8.0 GB", [2.0, 3.0])
+    assert (trainer.name, list(trainer.ys)) == ("trainer 400 MB", [0.4])
+
+
+def test_a_card_has_panels_of_its_own_where_there_is_one() -> None:
+    samples = (Usage(100.0, 0.5, 1, gpu=0.5, gpu_memory=10**9), Usage(101.0, 0.5, 1, gpu=0.98, gpu_memory=2 * 10**9))
+    figures = usage_plots(meter(*samples))
+    assert [figure.series[0].name for figure in figures[2:]] == ["GPU busy 98%", "GPU memory 2.0 GB"]
+    assert list(figures[3].series[0].ys) == [1.0, 2.0]

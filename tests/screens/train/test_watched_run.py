@@ -1,4 +1,4 @@
-"""The watched run: its numbers as its files grow, and the walk from run to run."""
+"""The watched run: its numbers as its files grow, the walk from run to run, commands to its trainer, its export."""
 
 import shutil
 from pathlib import Path
@@ -6,13 +6,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.pilot import Pilot
 
+from lab.exchange import export_files
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.gpu_and_ranks import GpuUse
-from lab.runs.run_schema import Metric
+from lab.runs.home_folder import home
+from lab.runs.run_schema import Metric, Status
 from screens.app import LabApp
+from screens.dialogs.ask import ConfirmDialog
+from screens.dialogs.export_menu import ExportMenu
 from screens.messages import RunChosen
-from tests.fixture_types import Open
+from screens.widgets.key_bar import KeyBar
+from tests.fixture_types import Open, Until
+from tests.screens.pilot_waits import press
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -141,3 +148,83 @@ async def test_a_run_that_is_replaced_out_of_sight_is_read_anew(watching: Open, 
         await pilot.press("4")
         await until(pilot, lambda: screen_of(pilot).watched.config.train.steps == 700)
         assert numbers(pilot)["step"] == "300 / 700"
+
+
+async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
+    app: TrainApp, make_run: Any, until: Any, started: list[str]
+) -> None:
+    run = make_run("tale", phase="training", step=100)
+
+    def become(phase: str) -> None:
+        status = msgspec.json.decode(run.status_path.read_bytes(), type=Status)
+        run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(status, phase=phase)))
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("r")
+        await pilot.press("p")
+        await until(pilot, lambda: (run.control_path / "pause").exists())
+        assert not (run.control_path / "resume").exists(), "a run that trains cannot be resumed"
+        become("paused")
+        await until(pilot, lambda: screen_of(pilot).watched.phase == "paused")
+        assert "resume" in screen_of(pilot).query_one(KeyBar).render_line(0).text
+        await pilot.press("r")
+        await until(pilot, lambda: (run.control_path / "resume").exists())
+        await press(pilot, "x", "escape")
+        assert not (run.control_path / "stop").exists()
+        await press(pilot, "x")
+        assert isinstance(app.screen, ConfirmDialog)
+        assert "step 100" in app.screen._words
+        await pilot.press("x")
+        await until(pilot, lambda: (run.control_path / "stop").exists())
+        become("stopped")
+        await until(pilot, lambda: screen_of(pilot).watched.phase == "stopped")
+        assert not started
+        await pilot.press("r")
+        await until(pilot, lambda: started == ["tale"])
+
+
+async def export(pilot: Pilot[None], until: Until, key: str) -> str:
+    """Choose an export; what the app says then."""
+    await pilot.press("o")
+    await until(pilot, lambda: isinstance(pilot.app.screen, ExportMenu))
+    await pilot.press(key)
+    await until(pilot, lambda: pilot.app._notifications)
+    words = [each.message for each in pilot.app._notifications]
+    pilot.app.clear_notifications()
+    return words[-1]
+
+
+async def test_o_saves_the_runs_report_and_screenshots(
+    watching: Open, app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching((120, 40)) as pilot:
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, ExportMenu))
+        await pilot.press("n", "j", "c", "t")
+        assert isinstance(app.screen, ExportMenu), "what needs a view of Inspect is not offered"
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, ExportMenu))
+        assert not (home() / "exports").exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(export_files, "can_write_png", lambda: False)
+            assert await export(pilot, until, "p") == export_files.NOT_INSTALLED
+        assert list((home() / "exports").iterdir()) == []
+        assert "tale-report.html" in await export(pilot, until, "h")
+        report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")
+        assert "<h1><bdi>tale</bdi></h1>" in report
+        assert "Next token" not in report
+        assert "tale-training.svg" in await export(pilot, until, "s")
+        assert (home() / "exports" / "tale-training.svg").read_text().startswith("<svg")
+        assert "tale-report-2.html" in await export(pilot, until, "h")
+
+
+async def test_the_palette_saves_a_screenshot_of_any_screen(app: TrainApp, until: Any) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("1", "ctrl+p", *"screenshot svg")
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        await until(pilot, lambda: app._notifications)
+        path = home() / "exports" / "llmlab-home.svg"
+        assert "From text to prediction" in path.read_text().replace("&#160;", " ")
+        assert "screenshot" not in path.read_text()
