@@ -210,7 +210,7 @@ def _holder_of(screen: Screen[object], action: Action) -> Widget | None:
 def _is_possible(screen: Screen[object], action: Action) -> bool:
     """True if an action of the place in sight is possible with the focus on its part, where no text field takes its key.
 
-    That of the screen itself is possible at once where it is at all, unless a text field has the focus.
+    An action of the screen itself needs no focus on a part, unless a text field has it.
     """
     holder = _holder_of(screen, action)
     if holder is screen and not (isinstance(screen, LabScreen) and isinstance(screen.focused, screen.TEXT_FIELDS)):
@@ -220,7 +220,7 @@ def _is_possible(screen: Screen[object], action: Action) -> bool:
 
 
 def _focus_holder(screen: Screen[object], action: Action) -> bool:
-    """Focus the part that has the action, so that its key would do it; of a page or a screen, the part for free keys.
+    """Focus the part that has the action, so that its key works; for an action of a page or a screen, the part for free keys.
 
     True if the focus was there already: the screen itself, which is just being shown, has left it there.
     """
@@ -243,7 +243,7 @@ def _focus_holder(screen: Screen[object], action: Action) -> bool:
 async def _go_and_do(app: App[object], action: Action) -> None:
     """Show the screen of an action, wait until the action is possible there, and do it; else say that it is not.
 
-    Where the screen's opener asks something first, such as which run to compare with, the answer decides: none is no fault.
+    The screen's opener may ask something first, such as which run to compare with. Where the user gives no answer, nothing is said.
     """
     lesson = _lesson_with(action.holder) if action.mode == "learn" and _holder_of(app.screen, action) is None else None
     if lesson is not None:

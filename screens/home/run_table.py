@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class TableColumn(NamedTuple):
     """A column. On a narrow screen those with the highest `rank` are left out first; rank 0 always stays.
 
-    One that `shrinks` leaves the room that no run needs to long names.
+    A column that `shrinks` gives the room that it does not need to long names.
     """
 
     title: str

@@ -63,7 +63,7 @@ def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
 class ForwardPassList(LineScrollView):
     """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps.
 
-    The bar before a name is the residual stream, as wide as its norm is large.
+    The width of the bar before a name is the norm of the residual stream.
     """
 
     COMPONENT_CLASSES = {"steps--group", "steps--step", "steps--current", "steps--lens", "steps--rail"}
@@ -218,7 +218,7 @@ SHORT_NOTE = 10
 class ForwardPassDrawing(ForwardPassList):
     """The residual stream as a rail from tokens to logits, attention and MLP as boxes beside it.
 
-    A branch is as thick, and a box as dark or bright, as the norm of what it adds is large.
+    The thickness of a branch and the shade of a box are the norm of what it adds.
     """
 
     COMPONENT_CLASSES = {"drawing--branch", "drawing--frame", "drawing--number"}

@@ -45,7 +45,7 @@ HELP = (
 
 
 class StageList(ForwardPassList):
-    """Drawn and moved through as the forward pass of Inspect."""
+    """The stages of a step, drawn as the forward pass of Inspect."""
 
     TITLE = "one step"
     HELP = (
@@ -71,9 +71,9 @@ def loss_of(token: Token) -> str:
 
 
 class LossStrip(TokenStrip):
-    """As Inspect's strip, but the numbers are losses, and the paper of each label is its loss, from 0 to the window's highest.
+    """Inspect's strip with losses as numbers. The paper of a label is its loss, from 0 to the window's highest.
 
-    Where there are too few colours for that, the ink of both follows it, from sure to surprised.
+    Where there are too few colours for paper, the ink of both lines is the loss, from sure to surprised.
     """
 
     def __init__(self, *, id: str | None = None) -> None:
