@@ -16,7 +16,7 @@ from screens.base_screen import LabScreen
 from screens.widgets.mode_bar import MODES
 
 OVER_TRAIN = (
-    ("screens.train.one_step.one_step_screen", "OneStepScreen", "one_step"),
+    ("screens.train.one_step_screen", "OneStepScreen", "one_step"),
     ("screens.train.compare_screen", "CompareScreen", "compare"),
 )
 """Module, class and opening action of each screen that opens from Train; its place in the palette is named by that action."""

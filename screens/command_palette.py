@@ -243,7 +243,7 @@ def _focus_holder(screen: Screen[object], action: Action) -> bool:
 async def _go_and_do(app: App[object], action: Action) -> None:
     """Show the screen of an action, wait until the action is possible there, and do it; else say that it is not.
 
-    The screen's opener may ask something first, such as which run to compare with. Where the user gives no answer, nothing is said.
+    The screen's opener may ask something first, such as which run to compare with. Without an answer nothing is said.
     """
     lesson = _lesson_with(action.holder) if action.mode == "learn" and _holder_of(app.screen, action) is None else None
     if lesson is not None:

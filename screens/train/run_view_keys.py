@@ -169,7 +169,7 @@ class RunViewKeys(PlotKeys):
         elif state.page == COMPARISON and state.others:
             self.post_message(CompareRuns((state.run, *state.others)))
         elif state.page == ONE_STEP:
-            from screens.train.one_step.one_step_screen import OneStepScreen
+            from screens.train.one_step_screen import OneStepScreen
 
             stage = state.stage if state.stage in STAGES else next(iter(STAGES))
             self.app.push_screen(OneStepScreen(first=OneStepParams(run="", stage=stage, text=state.prompt or None)))

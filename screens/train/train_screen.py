@@ -328,7 +328,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.post_message(RunChosen(self.lab.run_name, "inspect"))
 
     def action_one_step(self) -> None:
-        from screens.train.one_step.one_step_screen import OneStepScreen
+        from screens.train.one_step_screen import OneStepScreen
 
         self.app.push_screen(OneStepScreen())
 

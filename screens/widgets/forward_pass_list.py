@@ -112,15 +112,11 @@ class ForwardPassList(LineScrollView):
     def _build(self) -> None:
         self._set_rows()
         self.set_extent(len(self._rows))
-        self._show_current(self._current_row())
+        self.show_line(self._current_row(), margin=1)
 
     def _set_rows(self) -> None:
         rows = rows_of(list(self.steps), self.current)
         self._rows = [replace(row, lens=None, rank=None) for row in rows] if self.veiled else rows
-
-    def _show_current(self, line: int) -> None:
-        """Scroll to the current line; one of context stays in sight on the side that the cursor moves towards."""
-        self.show_line(line, margin=1)
 
     def _current_row(self) -> int:
         for index, row in enumerate(self._rows):
@@ -140,7 +136,7 @@ class ForwardPassList(LineScrollView):
         if not row.is_group:
             return self._finish([*segments, Segment("  " + fit(row.name, max(0, width - 4)), style)])
         name_width = NAME_WIDTHS[self._is_wide]
-        room = self._lens_room
+        room = self.note_room
         lens = lens_text(row, room)
         if not lens:
             return self._finish([*segments, Segment(fit(row.name, max(0, width - MARK)), style)])
@@ -159,13 +155,9 @@ class ForwardPassList(LineScrollView):
         return self.room >= WIDE_FROM
 
     @property
-    def _lens_room(self) -> int:
-        return max(0, self.room - MARK - NAME_WIDTHS[self._is_wide] - 1)
-
-    @property
     def note_room(self) -> int:
         """Columns beside each name for its logit lens."""
-        return self._lens_room
+        return max(0, self.room - MARK - NAME_WIDTHS[self._is_wide] - 1)
 
     @property
     def rank_sentence(self) -> str:
@@ -267,7 +259,7 @@ class ForwardPassDrawing(ForwardPassList):
         self._drawing = new = drawing_of(parts, self.current, self.room, self.window)
         changed = [line for line, (a, b) in enumerate(zip(old, new.lines, strict=False)) if a != b]
         self.set_extent(len(new.lines), changed=changed if old else None)
-        self._show_current(new.current)
+        self.show_line(new.current, margin=1)
 
     def _notes(self) -> dict[str, tuple[str, ...]]:
         """The logit lens of each group in the rooms that a drawing may have for it."""

@@ -8,7 +8,7 @@ import pytest
 from lab.engine.method_registry import METHODS, OPEN, VIEW, AnyMethod, OpenParams, ViewParams
 from tests.screens.fake_wire import received_params
 from tests.screens.inspect.conftest import FakeEngine as InspectEngine
-from tests.screens.train.one_step.fake_engine import FakeEngine as OneStepEngine
+from tests.screens.train.one_step_engine import FakeEngine as OneStepEngine
 
 
 @pytest.mark.parametrize("engine", [InspectEngine(), OneStepEngine()], ids=["inspect", "one step"])

@@ -12,10 +12,10 @@ from screens.app import LabApp
 from screens.data.choose_inputs import PathInput
 from screens.help_screen import HelpScreen
 from screens.train.compare_screen import CompareScreen
-from screens.train.one_step.one_step_screen import OneStepScreen
+from screens.train.one_step_screen import OneStepScreen
 from screens.train.train_screen import TrainScreen
 from tests.fixture_types import Open
-from tests.screens.train.one_step.fake_engine import FakeEngine
+from tests.screens.train.one_step_engine import FakeEngine
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -24,7 +24,7 @@ Until = Callable[[Pilot[None], Callable[[], bool]], Any]
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("screens.train.one_step.one_step_screen.EngineClient", FakeEngine)
+    monkeypatch.setattr("screens.train.one_step_screen.EngineClient", FakeEngine)
 
 
 @pytest.fixture

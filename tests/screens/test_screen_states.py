@@ -35,7 +35,7 @@ class SilentEngine:
 def app(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     for name in ("tale", "other"):
         make_run(name)
-    monkeypatch.setattr("screens.train.one_step.one_step_screen.EngineClient", SilentEngine)
+    monkeypatch.setattr("screens.train.one_step_screen.EngineClient", SilentEngine)
     return LabApp(run="tale", preload=False)
 
 

@@ -7,8 +7,8 @@ from rich.cells import cell_len
 
 from lab.engine.method_registry import OneStepParams
 from lab.one_step.step_stages import BackwardPass, LogitError
-from screens.train.one_step.step_widgets import error_lines, lay_backward, legend
-from tests.screens.train.one_step.fake_engine import FakeEngine
+from screens.train.one_step_widgets import error_lines, lay_backward, legend
+from tests.screens.train.one_step_engine import FakeEngine
 
 CHANGES = OneStepParams(run="tale", stage="changes")
 

@@ -17,13 +17,13 @@ from lab.views.blocks import Token
 from screens.blocks.block_view import BlockView
 from screens.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
 from screens.messages import RunChosen
-from screens.train.one_step.one_step_screen import OneStepScreen
-from screens.train.one_step.step_widgets import BackwardView, LossStrip, StageList, loss_of
+from screens.train.one_step_screen import OneStepScreen
+from screens.train.one_step_widgets import BackwardView, LossStrip, StageList, loss_of
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
 from tests.screens.pilot_waits import SIZES, keys_to
-from tests.screens.train.one_step.fake_engine import WEIGHTS, FakeEngine
+from tests.screens.train.one_step_engine import WEIGHTS, FakeEngine
 from tests.screens.train.train_app import TrainApp, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -47,7 +47,7 @@ async def settle(pilot: Pilot[None]) -> None:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr("screens.train.one_step.one_step_screen.EngineClient", lambda: fake)
+    monkeypatch.setattr("screens.train.one_step_screen.EngineClient", lambda: fake)
     return fake
 
 

@@ -23,8 +23,8 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import EngineNotices, restart_binding
-from screens.train.one_step.one_step_session import OneStepSession
-from screens.train.one_step.step_widgets import HELP, BackwardView, LossStrip, StageList
+from screens.train.one_step_session import OneStepSession
+from screens.train.one_step_widgets import HELP, BackwardView, LossStrip, StageList
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, shown
