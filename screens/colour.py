@@ -154,13 +154,7 @@ def _style(palette: Palette, heat: Heat) -> Style:
     if heat.below is not None:
         return Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*palette.rgb(heat, heat.below)))
     ink = ink_on(upper)
-    return Style(
-        color=Color.from_rgb(*ink),
-        bgcolor=Color.from_rgb(*upper),
-        bold=marked,
-        underline=marked,
-        strike=struck,
-    )
+    return Style(color=Color.from_rgb(*ink), bgcolor=Color.from_rgb(*upper), bold=marked, underline=marked, strike=struck)
 
 
 @lru_cache(maxsize=1024)

@@ -72,7 +72,7 @@ class FolderInput(Input):
     """A path field; Tab completes the folder as a shell does, or goes on where there is nothing to complete."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "Complete", id="import.complete", tooltip="Complete the folder's path, or go on"),
+        Binding("tab", "complete", "Complete", id="import.complete", tooltip="Complete the folder's path, or go on")
     ]
 
     @latest("completions")

@@ -167,16 +167,16 @@ WHOLE = 1000.0
 """Length of the x axis for plot settings: zoom and pan work in thousandths of it, in every unit."""
 
 
-def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Figure:
+def figure(runs: Sequence[ComparedRun], settings: PlotSettings, *, bits: bool) -> Figure:
     """Smoothed training loss as lines, validation loss as lines with the runs' letters."""
-    unit, factors = _x_axis(runs, view)
-    end = end_of_axis(runs, view)
-    low, high = (edge / WHOLE * end for edge in view.window(WHOLE))
-    smoothing, share, longest = SMOOTHINGS[view.smoothing]
-    words = f"train, {smoothing} smoothing" if view.smoothing else "train mean"
+    unit, factors = _x_axis(runs, settings)
+    end = end_of_axis(runs, settings)
+    low, high = (edge / WHOLE * end for edge in settings.window(WHOLE))
+    smoothing, share, longest = SMOOTHINGS[settings.smoothing]
+    words = f"train, {smoothing} smoothing" if settings.smoothing else "train mean"
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
-        history, by_time = run.history, view.x == "time"
+        history, by_time = run.history, settings.x == "time"
         per_train, per_val = (bits_per_nat(run, train=train) if bits else 1.0 for train in (True, False))
         xs = scaled((history.seconds if by_time else history.steps)[:], factor)
         # Until the first evaluation after step 0 a straight line would say nothing.
@@ -192,25 +192,25 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
         marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))
     curves = [(series.xs, series.ys) for series in (*lines, *marks)]
     auto = shows_more_on_log(curves)
-    log_y = auto if view.log_y is None else view.log_y
+    log_y = auto if settings.log_y is None else settings.log_y
     return Figure(
         tuple(series for pair in zip(lines, marks, strict=True) for series in pair),
-        version=(view, bits, tuple((run.name, id(run.history), run.history.version) for run in runs)),
+        version=(settings, bits, tuple((run.name, id(run.history), run.history.version) for run in runs)),
         x_label=unit,
         log_y=log_y,
         auto_log_y=auto,
-        scale_words=f"{'bits/byte' if bits else 'nats/token'}, {scale_words(view, log_y)}",
+        scale_words=f"{'bits/byte' if bits else 'nats/token'}, {scale_words(settings, log_y)}",
         x_window=(low, high),
-        y_window=view.y_window or (range_after_steep_part(curves) if view.y_close else None),
+        y_window=settings.y_window or (range_after_steep_part(curves) if settings.y_close else None),
         empty="No steps yet.",
     )
 
 
-def end_of_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> float:
+def end_of_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> float:
     """The position of the last step of any run."""
-    _, factors = _x_axis(runs, view)
+    _, factors = _x_axis(runs, settings)
     latest = [run.history.latest for run in runs]
-    ends = [0.0 if metric is None else metric.seconds if view.x == "time" else float(metric.step) for metric in latest]
+    ends = [0.0 if metric is None else metric.seconds if settings.x == "time" else float(metric.step) for metric in latest]
     return max(end * factor for end, factor in zip(ends, factors, strict=True))
 
 
@@ -237,17 +237,19 @@ def _place(x: float) -> str:
     return count(x) if x >= 10 else fixed(x, 2)
 
 
-def _x_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> tuple[str, list[float]]:
+def _x_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> tuple[str, list[float]]:
     """The name of the x axis, and for each run the factor on its steps or seconds."""
     latest = [run.history.latest for run in runs]
-    if view.x == "time":
+    if settings.x == "time":
         longest = max((metric.seconds for metric in latest if metric), default=0.0)
         _, size, unit = next(row for row in TIME_UNITS if longest >= row[0])
         return unit, [1 / size] * len(runs)
-    if view.x == "steps":
+    if settings.x == "steps":
         return "steps", [1.0] * len(runs)
-    counted = [(metric.tokens if view.x == "tokens" else metric.epoch, metric.step) if metric else (1.0, 1) for metric in latest]
-    return view.x, [amount / step if step else 1.0 for amount, step in counted]
+    counted = [
+        (metric.tokens if settings.x == "tokens" else metric.epoch, metric.step) if metric else (1.0, 1) for metric in latest
+    ]
+    return settings.x, [amount / step if step else 1.0 for amount, step in counted]
 
 
 def _part(xs: Floats, low: float, high: float) -> slice:

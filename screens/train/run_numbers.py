@@ -33,7 +33,7 @@ def newest_numbers(plots: RunPlots) -> tuple[Fact, ...]:
         ("time left", duration(left) if left is not None and watched.phase == "training" else UNKNOWN),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else UNKNOWN),
         ("train mean", fixed(mean * plots.per_train, 3) if mean is not None else UNKNOWN),
-        *_validation(watched, step, bits=plots.view.bits),
+        *_validation(watched, step, bits=plots.settings.bits),
         ("uniform", fixed(uniform_baseline(config.model.vocab_size) * plots.per_final, 3)),
         ("perplexity", f"{perplexity(mean)} (mean)" if mean is not None else UNKNOWN),
     ]
@@ -94,7 +94,7 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("train step", fixed(history.losses[at] * plots.per_train, 3)),
         ("train mean", fixed(plots.smooth[at] * plots.per_train, 3)),
         ("val", val),
-        ("unit", "bits/byte" if plots.view.bits else "nats/token"),
+        ("unit", "bits/byte" if plots.settings.bits else "nats/token"),
         ("lr", _number(history.lrs[at], 3)),
         ("grad norm", _number(history.grad_norms[at], 3)),
         ("tokens/s", UNKNOWN if math.isnan(history.speeds[at]) else count(history.speeds[at])),

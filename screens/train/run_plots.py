@@ -126,52 +126,52 @@ TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0
 class RunPlots:
     """A run's history, in the window and the units of its plot settings."""
 
-    def __init__(self, watched: WatchedRun, view: PlotSettings) -> None:
-        self.watched, self.view = watched, view
+    def __init__(self, watched: WatchedRun, settings: PlotSettings) -> None:
+        self.watched, self.settings = watched, settings
         config = watched.config
         self.history, self.final = watched.history, watched.status.final
         self.latest = float(self.history.latest.step) if self.history.latest else 0.0
-        self.first, self.last = view.window(self.latest)
+        self.first, self.last = settings.window(self.latest)
         evaluated = (bytes_per_token(config.data, self.history, end) for end in (None, self.final))
         parts = (train_bytes_per_token(config.data), *evaluated)
-        self.per_train, self.per_val, self.per_final = (1 / math.log(2) / each if view.bits else 1.0 for each in parts)
+        self.per_train, self.per_val, self.per_final = (1 / math.log(2) / each if settings.bits else 1.0 for each in parts)
         """Factors from nats per token to the unit shown, of each part of the text: at the end, of all validation text."""
         self.unit, self._x_of_step = self._x_axis()
 
     @property
     def smooth(self) -> Column:
         """The training loss smoothed, in nats per token."""
-        _, share, longest = SMOOTHINGS[self.view.smoothing]
+        _, share, longest = SMOOTHINGS[self.settings.smoothing]
         return self.history.smoothed(share, longest)
 
     def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
         """Name of the x axis, and the function from steps and seconds to positions: tokens and epochs grow with the steps."""
         latest = self.history.latest
-        if self.view.x == "time":
+        if self.settings.x == "time":
             seconds = latest.seconds if latest else 0.0
             _, size, unit = next(row for row in TIME_UNITS if seconds >= row[0])
             return unit, lambda steps, seconds: scaled(seconds, 1 / size)
         factor = 1.0
         if latest is not None and latest.step:
-            factor = {"tokens": latest.tokens, "epochs": latest.epoch}.get(self.view.x, latest.step) / latest.step
-        return self.view.x, lambda steps, seconds: scaled(steps, factor or 1.0)
+            factor = {"tokens": latest.tokens, "epochs": latest.epoch}.get(self.settings.x, latest.step) / latest.step
+        return self.settings.x, lambda steps, seconds: scaled(steps, factor or 1.0)
 
     def _part(self, steps: Sequence[float]) -> slice:
         """The slice of the steps in view."""
         return slice(bisect_left(steps, self.first), bisect_right(steps, self.last))
 
     def _version(self, *more: object) -> object:
-        return (self.watched.name, id(self.history), self.history.version, self.view, *more)
+        return (self.watched.name, id(self.history), self.history.version, self.settings, *more)
 
     def losses(self, baselines: Sequence[Baseline] = ()) -> Figure:
         """Training loss of each step and smoothed, validation loss, the gap between the two, baselines, events."""
-        history, view = self.history, self.view
+        history, settings = self.history, self.settings
         train = self._part(history.steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
         smooth = scaled(self.smooth[train], self.per_train)
-        words = f"{SMOOTHINGS[view.smoothing][0]} smoothing" if view.smoothing else "its mean"
+        words = f"{SMOOTHINGS[settings.smoothing][0]} smoothing" if settings.smoothing else "its mean"
         eval_xs, val_losses, untrained = self._evaluations()
-        unit = "bits/byte" if view.bits else "loss"
+        unit = "bits/byte" if settings.bits else "loss"
         series = [
             Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.per_train)),
             Series(words, "mean", "line", "train", xs, smooth),
@@ -186,23 +186,23 @@ class RunPlots:
                 in_legend=untrained == len(eval_xs),
             ),
         ]
-        for baseline in baselines if view.baselines else ():
+        for baseline in baselines if settings.baselines else ():
             level = baseline.loss * self.per_final
             long, short = (f"{baseline.name} = {level:.2f}", f"{baseline.short} {level:.2f}")
             series.append(Series(long, short, "level", "level", (0.0,), (level,)))
         lines = [(xs, smooth), (eval_xs[untrained:], val_losses[untrained:])]
         auto = shows_more_on_log(lines)
-        log_y = auto if view.log_y is None else view.log_y
+        log_y = auto if settings.log_y is None else settings.log_y
         return Figure(
             tuple(series),
             version=self._version(tuple(baselines), len(self.watched.events)),
             x_label=self.unit,
             log_y=log_y,
             auto_log_y=auto,
-            scale_words=f"{'bits/byte, ' * view.bits}{scale_words(view, log_y)}",
+            scale_words=f"{'bits/byte, ' * settings.bits}{scale_words(settings, log_y)}",
             area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
             x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
-            y_window=view.y_window or (range_after_steep_part(lines) if view.y_close else None),
+            y_window=settings.y_window or (range_after_steep_part(lines) if settings.y_close else None),
             empty=reason_without_steps(self.watched.config),
             events=self.marks(),
         )
