@@ -88,11 +88,8 @@ class Waiting:
             raise
 
 
-async def test_models_that_are_not_here_say_what_they_take(
-    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch, cache: Path
-) -> None:
+async def test_models_that_are_not_here_say_what_they_take(app: LabApp, until: Any, cache: Path) -> None:
     write_model(cache / "models--distilbert--distilgpt2" / "snapshots" / "1")
-    monkeypatch.setattr("screens.home.import_dialog.can_download", lambda: False)
     async with app.run_test(size=(80, 24)) as pilot:
         dialog = await opened(app, pilot, until)
         lines = [model.line.split() for model in dialog._models]

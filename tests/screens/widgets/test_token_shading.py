@@ -15,21 +15,14 @@ def shading(*values: float, at: int = 0, inward: bool = False) -> Shading:
 def test_bars_are_eighths_of_the_largest_number() -> None:
     found = shading(0.5, 0.25, 0.001, MASKED)
     assert [found.bar(index) for index in range(5)] == [BARS[8], BARS[4], BARS[1], " ", " "]
-    assert found.limit == 0.5
-    assert found.top == 0
-
-
-def test_numbers_that_are_all_zero_or_none_have_no_arcs() -> None:
-    assert shading(0.0, 0.0).arcs() == []
-    assert shading(MASKED).top is None
-    assert shading().limit == 0.0
+    assert (found.limit, found.top) == (0.5, 0)
+    assert (shading().limit, shading(MASKED).top) == (0.0, None)
 
 
 def test_arcs_lead_to_the_largest_numbers_only() -> None:
-    few = shading(1.0, LEAST_ARC / 2, 0.5)
-    assert few.arcs() == [2, 0]
-    many = shading(*(1 - index / 100 for index in range(20)))
-    assert many.arcs() == list(reversed(range(MOST_ARCS)))
+    assert shading(0.0, 0.0).arcs() == []
+    assert shading(1.0, LEAST_ARC / 2, 0.5).arcs() == [2, 0]
+    assert shading(*(1 - index / 100 for index in range(20))).arcs() == list(reversed(range(MOST_ARCS)))
 
 
 def feet(found: Shading, left: int = 0, width: int = 40) -> list[int]:
