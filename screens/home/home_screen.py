@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Horizontal
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from lab.views.screen_state import ScreenState
@@ -94,13 +92,6 @@ from a run's weights with a text of yours: *fine-tuning*.
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane")]
 
-    @dataclass
-    class CurvesRead(Message):
-        """The loss curves of the runs in sight, by folder, and the detail of the one under the cursor if it has a pane."""
-
-        curves: dict[Path, LossCurve]
-        detail: RunDetail | None
-
     def __init__(self) -> None:
         super().__init__()
         self._curve_reader: CurveReader | None = None
@@ -144,21 +135,21 @@ from a run's weights with a text of yours: *fine-tuning*.
             self._asked, self._is_reading = asked, True
             self._read_files(asked)
 
-    @work(thread=True, group="curves", exit_on_error=True)
-    def _read_files(self, asked: Asked) -> None:
-        if self._curve_reader is None:
-            from screens.home.curve_reader import CurveReader
+    @work(group="curves")
+    async def _read_files(self, asked: Asked) -> None:
+        def read() -> tuple[dict[Path, LossCurve], RunDetail | None]:
+            if self._curve_reader is None:
+                from screens.home.curve_reader import CurveReader
 
-            self._curve_reader = CurveReader()
-        self.post_message(self.CurvesRead(*self._curve_reader.read(*asked)))
+                self._curve_reader = CurveReader()
+            return self._curve_reader.read(*asked)
 
-    @on(CurvesRead)
-    async def _show_curves(self, message: CurvesRead) -> None:
+        curves, detail = await in_thread(read)
         self._is_reading = False
         table = self.query_one(RunTable)
-        if message.curves != table.curves:
-            table.curves = message.curves
-        if message.detail is not None:
+        if curves != table.curves:
+            table.curves = curves
+        if detail is not None:
             from screens.home.run_pane import RunPane
 
             panes = self.query(RunPane)
@@ -166,7 +157,7 @@ from a run's weights with a text of yours: *fine-tuning*.
                 await self.query_one("#run-pane").mount(RunPane())
                 if not self.query("RunPane LinePlot"):
                     return  # the lab has been closed meanwhile
-            self.query_one(RunPane).show(message.detail)
+            self.query_one(RunPane).show(detail)
         self._read_curves()
 
     def on_screen_resume(self) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.reactive import var
 
 from lab.core.errors import UserError
@@ -21,7 +19,7 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.views.screen_state import ScreenState
-from screens.background import is_working
+from screens.background import in_thread, is_working
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
@@ -107,13 +105,6 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     first: var[int] = var(0)
     """The first run whose samples are shown, where not all fit."""
 
-    @dataclass
-    class RunsRead(Message):
-        """Readings of some of the runs, by index, or the reason why one cannot be read."""
-
-        updates: list[tuple[int, RunFollower, str, CopiedShare | None, RunUpdate]]
-        error: str = ""
-
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.names = tuple(names[:MOST_RUNS])
@@ -164,24 +155,21 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         if wanted:
             self._read([(at, self._followers.get(at)) for at in wanted])
 
-    @work(thread=True, group="follow", exit_on_error=True)
-    def _read(self, wanted: list[tuple[int, RunFollower | None]]) -> None:
-        updates = []
-        try:
+    @work(group="follow")
+    async def _read(self, wanted: list[tuple[int, RunFollower | None]]) -> None:
+        def read() -> list[tuple[int, RunFollower, str, CopiedShare | None, RunUpdate]]:
+            updates = []
             for at, known in wanted:
                 follower = known or RunFollower(open_run(self.names[at]))
                 update = follower.read()
                 of_run = ("", None) if update.history is None else (vocabulary_of(follower.run), run_copied(follower.run))
                 updates.append((at, follower, *of_run, update))
-        except UserError as error:
-            self.post_message(self.RunsRead(updates, str(error)))
-        else:
-            self.post_message(self.RunsRead(updates))
+            return updates
 
-    @on(RunsRead)
-    def _show_updates(self, message: RunsRead) -> None:
-        if message.error:
-            self.query_one("#compare-words", SummaryText).say(message.error)
+        try:
+            updates = await in_thread(read)
+        except UserError as error:
+            self.query_one("#compare-words", SummaryText).say(str(error))
             self._followers.clear()
             self.runs.clear()
             self.query_one("#compare-plot", LinePlot).figure = None
@@ -190,7 +178,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             self.refresh_bindings()
             return
         before = [run.config.created for run in self.runs]
-        for at, follower, vocabulary, copied, update in message.updates:
+        for at, follower, vocabulary, copied, update in updates:
             if at == len(self.runs) or self.runs[at].config.created != update.config.created:
                 name, letter = self.names[at], LETTERS[at]
                 run = ComparedRun(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
 
@@ -108,15 +106,6 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     making: var[bool] = var(True)
     """True: the form of a new run is shown; False: the run being watched."""
-
-    @dataclass
-    class RunRead(Message):
-        """A reading of the run in view, or the reason why there is none."""
-
-        name: str
-        follower: RunFollower | None
-        update: RunUpdate | None
-        error: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -244,44 +233,45 @@ Training continues when you leave this screen, the lab, or the terminal.
         if not is_working(self, "follow"):
             self._read(self.lab.run_name, self._follower, self._usage)
 
-    @work(thread=True, group="follow", exit_on_error=True)
-    def _read(self, name: str, follower: RunFollower | None, usage: UsageMeter) -> None:
-        try:
+    @work(group="follow")
+    async def _read(self, name: str, follower: RunFollower | None, usage: UsageMeter) -> None:
+        def read() -> RunUpdate:
+            nonlocal follower
             follower = follower or RunFollower(open_run(name))
             update = follower.read()
             if update.phase in ACTIVE:
                 usage.sample(update.status)
-            self.post_message(self.RunRead(name, follower, update))
-        except UserError as error:
-            self.post_message(self.RunRead(name, follower, None, str(error)))
+            return update
 
-    @on(RunRead)
-    def _show_update(self, message: RunRead) -> None:
-        if message.name != self.lab.run_name:
+        update, problem = None, ""
+        try:
+            update = await in_thread(read)
+        except UserError as error:
+            problem = str(error)
+        if name != self.lab.run_name:
             return
-        self._follower = message.follower
-        update = message.update
+        self._follower = follower
         if update is None:
-            if self.watched is not None and self.watched.name != message.name:
+            if self.watched is not None and self.watched.name != name:
                 self.workers.cancel_group(self, "entropy")
                 self.watched = None
                 self.view.forget()
                 self.refresh_bindings()
-            self.view.show_error(message.error)
+            self.view.show_error(problem)
             return
         before = self.watched
-        opened = before is None or before.identity != (message.name, update.config.created)
+        opened = before is None or before.identity != (name, update.config.created)
         if before is None or opened:
-            if before is not None and before.name == message.name:
+            if before is not None and before.name == name:
                 self._usage = UsageMeter()
-            unread = WatchedRun(message.name, update.config, update.status, update.phase, usage=self._usage)
+            unread = WatchedRun(name, update.config, update.status, update.phase, usage=self._usage)
             self.watched = unread.updated(update)
         else:
             self.watched = before.updated(update)
         self.view.show(self.watched)
         self.run_shown()
         if opened:
-            self._measure(message.name)
+            self._measure(name)
         if before is None or before.phase != update.phase:
             self.refresh_bindings()
 
