@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +15,6 @@ from weakref import ref
 from textual import events, on, work
 from textual.binding import Binding
 from textual.driver import Driver
-from textual.message import Message
 from textual.reactive import Reactive
 from textual.screen import Screen
 
@@ -112,13 +110,6 @@ class LabApp(AppState):
 
     theme: Reactive[str] = Reactive(OWN_THEME)
     """Set on the class: setting it on the app would parse all styles again before the first paint."""
-
-    @dataclass
-    class RunsRead(Message):
-        """The runs as they are on disk now."""
-
-        runs: list[RunSummary]
-        token: int | None
 
     def __init__(self, run: str = "", text: str = "", *, preload: bool = True, warms_engine: bool = False) -> None:
         """`run` and `text` are chosen from the start; `preload` imports the other screens while the app is idle.
@@ -217,25 +208,25 @@ class LabApp(AppState):
         if not is_working(self, "runs"):
             self._read_runs()
 
-    @work(thread=True, group="runs", exclusive=True, exit_on_error=True)
-    def _read_runs(self) -> None:
-        from lab.runs.run_summary import RunsWatcher
+    @work(group="runs")
+    async def _read_runs(self) -> None:
+        def read() -> list[RunSummary]:
+            from lab.runs.run_summary import RunsWatcher
 
-        if self._watcher is None:
-            self._watcher = RunsWatcher()
+            if self._watcher is None:
+                self._watcher = RunsWatcher()
+            return self._watcher.read()
+
         token = self.reading_token
-        self.post_message(self.RunsRead(self._watcher.read(), token))
-
-    @on(RunsRead)
-    def _show_runs(self, message: RunsRead) -> None:
-        if message.token is None or message.token != self.reading_token:
+        runs = await asyncio.to_thread(read)
+        if token is None or token != self.reading_token:
             return
-        if not self.run_is_chosen and message.runs:
+        if not self.run_is_chosen and runs:
             self.run_is_chosen = True
-            own = (run for run in message.runs if not (run.is_posttrained or run.is_of_scaling))
-            self.run_name = next(own, message.runs[0]).name
+            own = (run for run in runs if not (run.is_posttrained or run.is_of_scaling))
+            self.run_name = next(own, runs[0]).name
         self.runs_known = True
-        self.runs = tuple(message.runs)
+        self.runs = tuple(runs)
 
     def delay_update(self, delay: float = 0.0) -> None:
         """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""
