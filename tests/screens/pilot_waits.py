@@ -6,7 +6,7 @@ soon as nothing is left to do, which is the same moment on an idle machine, and 
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -115,6 +115,15 @@ async def press(pilot: "Pilot[Any]", *keys: str) -> None:
     """Press keys, and wait until what they change is drawn."""
     await pilot.press(*keys)
     await pilot.pause()
+
+
+async def press_until(pilot: "Pilot[Any]", key: str, condition: Callable[[], object]) -> None:
+    """Press a key until a condition holds, however many times that takes."""
+    for _ in range(100):
+        if condition():
+            return
+        await press(pilot, key)
+    raise AssertionError(f"{key} does not lead there:\n" + "\n".join(rows_of(pilot)))
 
 
 async def resize(pilot: "Pilot[Any]", width: int, height: int) -> None:

@@ -35,7 +35,7 @@ from screens.train.compare_screen import CompareScreen
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import SIZES, press, resize
+from tests.screens.pilot_waits import SIZES, press, press_until, resize
 from tests.screens.train.train_app import change
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -143,7 +143,8 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         rows = table(pilot, "samples")
         assert rows[1].split("  ")[0] == "A newer, step 0"
         assert "xqv ee oth" in rows[2]
-        await pilot.press(*["right"] * 9)
+        await press_until(pilot, "right", lambda: "step 200" in table(pilot, "samples")[1])
+        await pilot.press("right", "right")
         assert "step 200" in table(pilot, "samples")[1], "the last that any of them wrote"
         await resize(pilot, 120, 40)
         assert not words(pilot).endswith("…")

@@ -21,7 +21,7 @@ from screens.train.insights.probe_page import tail
 from screens.train.insights.updates_page import updates_lines
 from screens.train.run_header import RunHeader
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import press, resize
+from tests.screens.pilot_waits import press, press_until, resize
 from tests.screens.train.train_app import TrainApp, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -75,10 +75,9 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
             assert heads == [f"{layer}.{head}" for layer in range(1, 5) for head in range(1, 5)], "every head is in sight"
             await pilot.press("up", "k")
             assert any(line.startswith("▸2.4") for line in page_of(pilot))
-            await pilot.press("left", "h", "left", "left", "left", "left")
-            page = page_of(pilot)
-            assert page[0].startswith("No induction head at step 400: the nearest, head ")
-            assert any("step 400   5/11 ←/→" in line for line in page)
+            await pilot.press("left", "h")
+            await press_until(pilot, "left", lambda: any("step 400   5/11 ←/→" in line for line in page_of(pilot)))
+            assert page_of(pilot)[0].startswith("No induction head at step 400: the nearest, head ")
             await press(pilot, "enter")
             plot = screen_of(pilot).query_one("#head-history")
             assert plot.display == (size == (80, 24)) or plot.size.height >= 9
@@ -86,7 +85,7 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
             assert "step 400   5/11" in "".join(page_of(pilot)), "all pages are at the same evaluation"
             offered = {each.binding.action for each in app.screen.active_bindings.values() if each.enabled}
             assert "play" in offered
-            assert not offered & {"cursor", "recent", "bits"}, "the plot of these keys is out of sight"
+            assert not offered & {"cursor", "recent", "bits", "head_history"}, "the plots of these keys are out of sight"
             await press(pilot, "escape")
             assert screen_of(pilot).view.samples.display
             assert app.current_mode == "train"
@@ -218,12 +217,13 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_
         assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.⏎ The old cat saw big")
         assert all(cell_len(line) <= 118 for line in page)
         await pilot.resize_terminal(80, 24)
-        await pilot.press("left", "left", "left", "left", "left", "left", "left")
+        await press_until(pilot, "left", lambda: any(line.startswith("step 200   3/11") for line in page_of(pilot)))
         page = page_of(pilot)
         step = next(at for at, line in enumerate(page) if line.startswith("step 200   3/11"))
         assert page[step + 1].startswith("  ran         30.0%"), "the order is that of this evaluation"
         assert page[step + 2].startswith("▸ flew        19.0%")
-        await press(pilot, *["right"] * 8, "down")
+        await press_until(pilot, "right", lambda: screen_of(pilot).view.eval_step is None)
+        await press(pilot, "down")
         page = page_of(pilot)
         assert len(page) <= 21
         assert page[0] == "place 3/3 ↑/↓   given 12 tokens, the next had 1.0% to 61.0% so far"
