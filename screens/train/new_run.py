@@ -36,7 +36,7 @@ from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerError
 from screens.background import DelayedCall, in_thread, latest, still_wanted
 from screens.messages import SettingsCopied
-from screens.train.planned_run import FIRST_TEXT, BaseChoice, Preparation, SuggestsText
+from screens.train.planned_run import FIRST_TEXT, PlannedRun, Preparation, suggested_text
 from screens.train.run_form import RunForm
 
 SECONDS_BETWEEN_PROGRESS = 0.1
@@ -78,8 +78,11 @@ def count_text(key: CountKey) -> tuple[TextSize, str, tuple[str, str] | None]:
     return replace(text, tokens=count.tokens, most_vocab=most), name, None
 
 
-class NewRun(BaseChoice, SuggestsText):
+class NewRun(PlannedRun):
     """The form, then the preparation. Posts `Begun` when the trainer runs. `runs` give the speed of this machine."""
+
+    is_suggested: bool = True
+    """True while no text has been chosen."""
 
     @dataclass
     class Prepared(Message):
@@ -179,7 +182,12 @@ class NewRun(BaseChoice, SuggestsText):
         self._text_problem = None
         self._count_anew()
 
-    def take_suggestion(self, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+    @latest("suggest")
+    async def suggest_text_of(self, run_name: str) -> None:
+        """Suggest the text of this run as long as none is chosen."""
+        if not self.is_suggested:
+            return
+        source, encoding, cleaning = await in_thread(suggested_text, run_name)
         if self.is_suggested and not self.preparing:
             if (source, encoding or None) != (self._text.source, self._text.encoding):
                 self._set_text(source, encoding)

@@ -80,30 +80,18 @@ def suggested_text(run_name: str) -> tuple[str, str, tuple[str, ...]]:
     return FIRST_TEXT, "", DEFAULT_RULES
 
 
-class SuggestsText(Widget):
-    """A widget with a text to train on."""
-
-    is_suggested: bool = True
-    """True while no text has been chosen."""
-
-    @latest("suggest")
-    async def suggest_text_of(self, run_name: str) -> None:
-        """Suggest the text of this run as long as none is chosen."""
-        if self.is_suggested:
-            self.take_suggestion(*await in_thread(suggested_text, run_name))
-
-    def take_suggestion(self, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
-        """Train on this text as long as none is chosen."""
-        raise NotImplementedError
-
-
 SECONDS_BEFORE_TIMING = 2.0
 """Delay after the last change before a step of the planned run is timed."""
 
 
-class StepTimes(Widget):
-    """A widget with a plan: `plan_again` is called when the time of its step is known. `runs` may keep the machine busy."""
+class PlannedRun(Widget):
+    """A widget with the plan of a run, which may begin with the weights of another. `runs` may keep the machine busy.
 
+    `plan_again` is called when the time of a step is known.
+    """
+
+    base: BaseRun | None = None
+    """The run whose weights it begins with; None for random ones."""
     preparing: reactive[bool] = reactive(False)
     runs: reactive[tuple[RunSummary, ...]] = reactive(())
 
@@ -165,13 +153,6 @@ class StepTimes(Widget):
         self._step_seconds[key] = seconds
         if not self.preparing:
             self.plan_again()
-
-
-class BaseChoice(StepTimes):
-    """A widget whose plan may begin with the weights of a run."""
-
-    base: BaseRun | None = None
-    """The run whose weights it begins with; None for random ones."""
 
     @on(Button.Pressed, "#base")
     @work(group="base", exclusive=True, exit_on_error=True)
