@@ -252,13 +252,14 @@ async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp)
 async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_that_it_is_not_possible(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
     async with app.run_test(size=(80, 24)) as pilot:
+        choose(app, "Data: Type the path of a text file")
+        await until(pilot, lambda: app.current_mode == "data" and isinstance(app.focused, Input))
+        await pilot.press("escape")
+        monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
         choose(app, "Train: Pause the training")
         await until(pilot, lambda: "Not possible now: Pause the training" in notices(app))
         assert app.current_mode == "train"
-        choose(app, "Data: Type the path of a text file")
-        await until(pilot, lambda: app.current_mode == "data" and isinstance(app.focused, Input))
 
 
 async def test_a_key_of_a_lesson_opens_the_lesson_from_any_mode(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
