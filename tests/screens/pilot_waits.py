@@ -1,4 +1,4 @@
-"""Waits of Textual's pilot, for events instead of the clock, and the keys to a name in a list.
+"""Waits of Textual's pilot, for events instead of the clock; keys and clicks with the wait for what they change.
 
 Textual's own sleep for a fiftieth of a second at least, twice for each key, and post a message to every widget. These return as
 soon as nothing is left to do, which is the same moment on an idle machine, and a later one on a busy machine.
