@@ -24,7 +24,7 @@ from lab.training.acceleration.prepare_steps import (
 )
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
-from screens.train.run_header import computed_in_words
+from screens.train.run_header import computed_sentence
 from tests.lab.training.compare_runs import short_of_memory
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -199,7 +199,7 @@ def test_it_is_told_in_one_line() -> None:
     assert describe_gpu(use) == "GPU memory 34.1 GB of 80.0 GB, busy 97%, MFU 41%"
     assert describe_gpu(GpuUse(memory=1000, total=2000)) == "GPU memory 1.0 kB of 2.0 kB"
     status = Status(phase="training", computed="bf16, for the tensor cores of it", gpu=use)
-    assert computed_in_words(status) == f"Steps run in bf16, for the tensor cores of it. {describe_gpu(use)}."
+    assert computed_sentence(status) == f"Steps run in bf16, for the tensor cores of it. {describe_gpu(use)}."
     assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
 
 
