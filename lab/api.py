@@ -22,7 +22,7 @@ from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 
 if TYPE_CHECKING:
     from models.trace import Trace

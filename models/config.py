@@ -1,4 +1,4 @@
-"""The shape of a GPT-2, the presets, and the choices of how it is computed and optimized. Nothing here needs torch."""
+"""The shape of a GPT-2, the presets, and the settings of training, sampling and tokenizers. Nothing here needs torch."""
 
 import math
 from dataclasses import dataclass, replace
@@ -91,3 +91,77 @@ DEFAULT_PRESET = "micro"
 def uniform_baseline(vocab_size: int) -> float:
     """ln V: the loss in nats per token of assigning equal probability to V tokens."""
     return math.log(vocab_size)
+
+
+Schedule = Literal["cosine", "wsd"]
+
+DECAY = 0.2
+"""Share of a run over which "wsd" falls; from about a fifth on, a longer one gains next to nothing (Hägele et al. 2024)."""
+
+
+def schedule_factor(schedule: Schedule, progress: float, warmup: float, final: float) -> float:
+    """Factor on the peak learning rate: linear from 0 to 1 over the first `warmup` of the run, then decay to `final`.
+
+    "cosine" is half a cosine (Loshchilov & Hutter 2017, "SGDR"). "wsd" stays at 1 and falls over the last `DECAY` of the run:
+    warm-up, stable, decay (Hu et al. 2024, "MiniCPM", section 4), with the fall 1 - sqrt(t) that Hägele et al. 2024 ("Scaling
+    Laws and Compute-Optimal Training Beyond Fixed Training Durations") found best. Count the update about to be made as done:
+    progress is (step + 1) / steps. Below 0 and beyond 1 it is as at 0 and 1.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warmup:
+        return progress / warmup
+    if warmup >= 1.0:
+        return 1.0
+    if schedule == "cosine":
+        fallen = 0.5 - 0.5 * math.cos(math.pi * (progress - warmup) / (1.0 - warmup))
+    else:
+        begin = max(warmup, 1.0 - DECAY)
+        fallen = math.sqrt(max(0.0, progress - begin) / (1.0 - begin))
+    return final + (1.0 - final) * (1.0 - fallen)
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """Settings of sampling. Filters act in this order, as in Hugging Face's transformers: temperature, top-k, top-p.
+
+    `temperature` divides the logits; 0 means the same as `greedy`: always the most probable token, the lower id on a tie.
+    `top_k` keeps the k most probable tokens; 0 keeps all.
+    `top_p` keeps the most probable tokens until their sum reaches p, the one that crosses p included (Holtzman et al. 2020,
+    "The Curious Case of Neural Text Degeneration"), measured on what top-k has left; 1 keeps all.
+
+    Raises:
+        ConfigError: if a value is out of range; the message is one sentence for the user.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature < math.inf:
+            raise ConfigError(f"temperature must be 0 or above, not {self.temperature}.")
+        if self.top_k < 0:
+            raise ConfigError(f"top-k must be 0 (off) or above, not {self.top_k}.")
+        if self.top_k > LARGEST["vocab_size"]:
+            raise ConfigError(f"top-k must be at most {LARGEST['vocab_size']:,}, the largest vocabulary there is.")
+        if not 0.0 < self.top_p <= 1.0:
+            raise ConfigError(f"top-p must be above 0 and at most 1 (off), not {self.top_p}.")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed must be from 0 to {2**64 - 1}, not {self.seed}.")
+
+
+TokenizerKind = Literal["bytes", "bpe", "gpt2"]
+TokenKind = Literal["byte", "merge", "special", "unused"]
+
+FIXED_VOCABULARY_SIZES = {"bytes": 256, "gpt2": 50_257}
+"""Sizes of the vocabularies that are not learned from the user's text, GPT-2's with its special token. That of bytes has one more
+where an end-of-text token stands between documents."""
+
+END_OF_TEXT = "<|endoftext|>"
+"""GPT-2's special token, and that between documents in the other vocabularies. An imported one may have more."""
+
+
+class TokenizerError(ValueError):
+    """A vocabulary that cannot be made, read or used as asked; the message is one sentence for the user."""

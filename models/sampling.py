@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.cached_decoding import OneTokenDecoder, supports_decode
+from models.config import SamplingSettings
 from models.gpt import GPT, KVCache
-from models.sampling_settings import SamplingSettings
 
 Numbers = NDArray[np.float64]
 

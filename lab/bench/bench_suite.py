@@ -17,9 +17,8 @@ from lab.core.number_format import bytes_
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_SIZES, default_batch
 from lab.planning.device import default_threads
 from lab.runs.home_folder import demo, source_checkout
-from models.config import PRESETS, ModelConfig
+from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 OWN_WORKER = "lab.bench.bench_worker"
 ROUNDS = 5

@@ -128,8 +128,8 @@ def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: 
 
 def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:
     """Tokens per second of greedy generation as in `llmlab generate`, including the prompt."""
+    from models.config import SamplingSettings
     from models.sampling import generate
-    from models.sampling_settings import SamplingSettings
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
     ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()

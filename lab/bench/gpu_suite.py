@@ -27,8 +27,7 @@ from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
-from models.config import PRESETS, ModelConfig
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ MODULES = {"pause": "stop", "delete": "rename", "import": "hugging_face", "expor
 MISTAKES = {
     ("lab.core.errors", "UserError"),
     ("models.config", "ConfigError"),
-    ("models.tokenizers.tokenizer_kinds", "TokenizerError"),
+    ("models.config", "TokenizerError"),
     ("models.sampling", "LogitsError"),
 }
 """Exceptions whose message is one sentence for the user, by name, so that reporting one does not import the others."""

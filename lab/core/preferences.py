@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from lab.core.atomic_io import folder_lock, keep_damaged, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 
 AnimationSpeed = Literal["off", "slow", "normal", "fast"]
 """Pace of transitions and of what plays by itself; `off` shows no movement."""

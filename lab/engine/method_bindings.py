@@ -7,8 +7,7 @@ from lab.core.safetensors_file import read_metadata
 from lab.engine import method_registry as table
 from lab.engine.method_registry import ExperimentParams, OpenParams, ReleaseParams
 from lab.engine.one_step_methods import OneStepMethods
-from lab.engine.prompt_methods import PromptMethods
-from lab.engine.prompt_trace import check_place, resolve_edits, token_ids
+from lab.engine.prompt_methods import PromptMethods, check_place, resolve_edits, token_ids
 from lab.engine.server import Implementation, implement
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment

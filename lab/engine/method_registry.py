@@ -14,10 +14,9 @@ from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
 from lab.inspect.prompt_report import PromptReport
 from lab.one_step.step_stages import StepAnswer
-from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
-from lab.views.guess_question import GuessQuestion
+from lab.views.blocks import GuessQuestion, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from models.trace_edits import Edit
 
 P = TypeVar("P")

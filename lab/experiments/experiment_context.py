@@ -13,8 +13,7 @@ from lab.data.token_file import TokenFile, token_dtype
 from lab.inspect.open_model import OpenModel
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.trace_cache import CachedTrace, TraceCache
-from models.config import ModelConfig
-from models.sampling_settings import SamplingSettings
+from models.config import ModelConfig, SamplingSettings
 from models.trace_edits import Edit
 from models.unembed import Slices
 

@@ -76,8 +76,8 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
 
 def _greedy(context: ExperimentContext, at: StageContext) -> Slices[Counter[int]]:
     """Tokens that greedy decoding takes with each of the seeds."""
+    from models.config import SamplingSettings
     from models.sampling import generate
-    from models.sampling_settings import SamplingSettings
 
     prompt = at.ids[: at.position + 1]
     taken = Counter[int]()
@@ -142,8 +142,8 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
     """
     import torch
 
+    from models.config import SamplingSettings
     from models.sampling import distribution
-    from models.sampling_settings import SamplingSettings
 
     at = yield from context.stage_context()
     logits = torch.from_numpy(at.logits)
@@ -222,9 +222,9 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     The sequence is the prompt, continued greedily up to the context, with a large model less far. Raises: UserError: without a
     prompt.
     """
+    from models.config import SamplingSettings
     from models.gpt import KVCache
     from models.sampling import generate
-    from models.sampling_settings import SamplingSettings
 
     most = min(context.config.context, context.affordable(LONGEST, passes=2 * ROUNDS + 2))
     ids = context.ids[-most:]

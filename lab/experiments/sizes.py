@@ -8,10 +8,9 @@ from lab.core.errors import UserError
 from lab.core.number_format import counted, probability, whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
-from lab.inspect.stages.prompt_tokens import PromptTokens
+from lab.inspect.stages.stage_context import PromptTokens
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
-from models.config import ModelConfig
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.config import FIXED_VOCABULARY_SIZES, ModelConfig
 from models.unembed import Slices
 
 if TYPE_CHECKING:
@@ -311,7 +310,7 @@ def weights_in_use(context: ExperimentContext) -> Slices[ExperimentResult]:
     import torch
 
     from models import sampling
-    from models.sampling_settings import SamplingSettings
+    from models.config import SamplingSettings
 
     model, ids = context.model, context.ids
 

@@ -13,8 +13,8 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.tokenization.bpe.pattern_words import words_of
 from lab.views.blocks import Block, Cell, Column, Table, View
+from models.config import TokenizerError, TokenKind
 from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
-from models.tokenizers.tokenizer_kinds import TokenizerError, TokenKind
 from models.unembed import Slices
 
 if TYPE_CHECKING:

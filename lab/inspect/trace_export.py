@@ -1,13 +1,20 @@
-"""The trace of one forward pass as a file: an archive of every array."""
+"""The trace of one forward pass as a file: an archive of every array, or a summary of tokens, next tokens and logit lens."""
 
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from lab.core.atomic_io import export_file
+from lab.views.blocks import Prediction
 from models.unembed import Slices
 
 if TYPE_CHECKING:
+    import torch
+
+    from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
 
 
@@ -20,3 +27,75 @@ def npz_slices(path: Path, traced: "Trace", *, replace: bool = False) -> Slices[
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, traced[name].numpy(force=True), allow_pickle=False)
             yield
+
+
+class LensRow(msgspec.Struct):
+    """The logit lens of one residual stream."""
+
+    name: str
+    top: list[Prediction]
+
+
+class TracedToken(msgspec.Struct):
+    id: int
+    bytes: str
+    """In hexadecimal."""
+    label: str
+    probability: float | None
+    """The token's probability given those before it; null for the first."""
+
+
+class TraceSummary(msgspec.Struct, kw_only=True):
+    """`llmlab trace --json`. Keys are added in later versions, never renamed or removed."""
+
+    run: str
+    checkpoint: str
+    step: int
+    dropped: int
+    """Tokens of the prompt before the window, because the prompt is longer than the context."""
+    tokens: list[TracedToken]
+    top: list[Prediction]
+    """Next tokens after the last one, the most probable first, with probabilities over the whole vocabulary."""
+    logit_lens: list[LensRow]
+    """For the last token: after the embedding, and after each layer."""
+
+
+def summarize(
+    traced: "Trace", tokenizer: "Tokenizer", *, run: str, checkpoint: str, step: int, dropped: int, top: int
+) -> TraceSummary:
+    """Summarize a trace, with the `top` candidates of each prediction."""
+    import torch
+
+    def candidates(logits: "torch.Tensor") -> list[Prediction]:
+        probabilities = torch.softmax(logits.double(), dim=-1)  # (V,)
+        values, ids = probabilities.topk(min(top, probabilities.numel()))
+        return [Prediction(id_, tokenizer.label(id_), p) for p, id_ in zip(values.tolist(), ids.tolist(), strict=True)]
+
+    ids = traced.ids
+    logits = traced["logits"]  # (T, V)
+    chosen = logits[:-1].gather(1, torch.tensor(ids[1:], dtype=torch.int64)[:, None])[:, 0]  # (T - 1,)
+    before = (chosen - logits[:-1].logsumexp(-1)).exp().tolist()
+    return TraceSummary(
+        run=run,
+        checkpoint=checkpoint,
+        step=step,
+        dropped=dropped,
+        tokens=_tokens(ids, [None, *before], tokenizer),
+        top=candidates(logits[-1]),
+        logit_lens=[
+            LensRow(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in _layer_streams(traced.config.layers)
+        ],
+    )
+
+
+def _tokens(ids: Sequence[int], given: Sequence[float | None], tokenizer: "Tokenizer") -> list[TracedToken]:
+    return [
+        TracedToken(id_, tokenizer.token_bytes(id_).hex(), tokenizer.label(id_), p) for id_, p in zip(ids, given, strict=True)
+    ]
+
+
+def _layer_streams(layers: int) -> Iterator[str]:
+    """The residual stream before the first layer, and after each."""
+    yield "blocks.0.resid_pre"
+    for layer in range(layers):
+        yield f"blocks.{layer}.resid_post"

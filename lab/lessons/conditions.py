@@ -37,8 +37,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count, fixed, probability, significant, whole
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult, Measure
-from lab.views.blocks import ModelFacts
-from lab.views.guess_question import GuessChoice, GuessQuestion
+from lab.views.blocks import GuessChoice, GuessQuestion, ModelFacts
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,

@@ -4,7 +4,7 @@ The run on disk is only read: the step is computed with a copy of its model and 
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +17,7 @@ from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.one_step.batch import StepBatch
 from lab.one_step.open_checkpoint import OpenCheckpoint
-from lab.one_step.stream_gradients import stream_gradients
-from lab.one_step.undo import UndoState, copied, tensors_of
-from lab.one_step.weight_changes import WeightChange, WeightChanges, largest_indices
+from lab.one_step.weight_changes import UndoState, WeightChange, WeightChanges, copied, largest_indices, tensors_of
 from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.model_as_trained import ModelAsTrained
@@ -29,6 +27,36 @@ from lab.training.trainer_state import TrainerState
 from models.config import Precision
 from models.gpt import GPT, autocast
 from models.unembed import Slices
+
+
+@contextmanager
+def stream_gradients(model: GPT, squares: dict[str, float]) -> Iterator[None]:
+    """Add the squared norm of the gradient at every residual stream to `squares`, by the stream's name in the trace.
+
+    A stream is the input of a norm, which branches off there, so that its gradient holds both ways back. Nothing is changed.
+    """
+
+    def watch(name: str) -> Callable[[Any, tuple[Tensor]], None]:
+        def keep(gradient: Tensor) -> None:
+            squares[name] = squares.get(name, 0.0) + float(gradient.double().square().sum())
+
+        def before_norm(_: Any, inputs: tuple[Tensor]) -> None:
+            if torch.is_grad_enabled() and inputs[0].requires_grad:
+                inputs[0].register_hook(keep)  # type: ignore[no-untyped-call]
+
+        return before_norm
+
+    last = len(model.blocks) - 1
+    hooks = [model.ln_f.register_forward_pre_hook(watch(f"blocks.{last}.resid_post"))]
+    for layer, block in enumerate(model.blocks):
+        hooks.append(block.ln_1.register_forward_pre_hook(watch(f"blocks.{layer}.resid_pre")))
+        hooks.append(block.ln_2.register_forward_pre_hook(watch(f"blocks.{layer}.resid_mid")))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
 
 UNDO_BYTES = 512 << 20
 """Limit of the undo states that are held. The first is held in any case; where another does not fit, an undo takes the steps anew

@@ -11,8 +11,7 @@ from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.home_folder import check_name, home
 from lab.runs.metrics_log import check_log_to
-from models.config import PRESETS
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.config import FIXED_VOCABULARY_SIZES, PRESETS
 
 
 def check_request(request: RunRequest) -> None:

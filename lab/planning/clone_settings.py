@@ -14,8 +14,7 @@ from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, Settings
 from lab.runs.origin import LAST_TENTH
 from lab.runs.run_schema import RunConfig, TrainConfig
-from models.config import DEFAULT_PRESET, PRESETS, ModelConfig
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig
 
 SHAPE = ("layers", "heads", "width", "context")
 

@@ -27,9 +27,8 @@ from lab.planning.device import check_ranks, training_memory, training_threads, 
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.origin import LAST_TENTH, CopiedShare
 from lab.runs.run_schema import TrainConfig
-from models.config import PRESETS, ConfigError, ModelConfig
+from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ConfigError, ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 UNKNOWN_BYTES = 1 << 30
 """Assumed size of a text that nothing is known about yet."""

@@ -8,9 +8,7 @@ from lab.core.errors import UserError
 from lab.runs.gpu_and_ranks import ShardSetting
 from lab.runs.origin import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
-from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName
-from models.lr_schedule import Schedule
-from models.tokenizers.tokenizer_kinds import TokenizerKind
+from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName, Schedule, TokenizerKind
 
 
 class SettingError(UserError):

@@ -17,10 +17,9 @@ from lab.data.train_val_split import pieces, split_text
 from lab.planning.default_hyperparameters import default_batch, default_vocabulary
 from lab.runs.origin import LAST_TENTH, CopiedShare, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
-from models.config import PRESETS, ModelConfig
+from models.config import PRESETS, ModelConfig, TokenizerError, TokenizerKind
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
 
 SAMPLE_BYTES = 1 << 20
 """Bytes of the training part that are tokenized; of a longer one the number of tokens is estimated from these."""

@@ -15,9 +15,9 @@ from lab.posttraining.policy_gradient import answer_batch
 from lab.posttraining.progress_log import SHOWN, Evaluation, Model
 from lab.posttraining.question_pairs import END, QuestionPair
 from models.chunked_cross_entropy import IGNORE_INDEX
+from models.config import SamplingSettings
 from models.gpt import GPT
 from models.sampling import generate_batch
-from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 
 LEAST_TOKENS = 12

@@ -11,10 +11,9 @@ from lab.posttraining.answers import Answerer
 from lab.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
 from lab.posttraining.progress_log import Model, PosttrainSettings, Round, SftStep, rl_lr_for
 from lab.posttraining.question_pairs import QuestionPair
+from models.config import SamplingSettings, schedule_factor
 from models.gpt import GPT
-from models.lr_schedule import schedule_factor
 from models.optimizers import make_optimizer
-from models.sampling_settings import SamplingSettings
 
 WARMUP = 0.08
 """Share of the steps over which the learning rate rises: AdamW's first steps are of full size whatever the gradient."""

@@ -19,7 +19,7 @@ from lab.data.train_val_split import FINAL_SEGMENTS, Ranges, spread
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import Run
-from models.tokenizers.tokenizer_kinds import TokenizerError
+from models.config import TokenizerError
 
 MOST_TOKENS = 10_000_000
 """Of a longer text only so many are counted: sorting their pairs takes about a second."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def tokenizer_of(run: Run) -> "Tokenizer":
     """The run's tokenizer. Raises UserError if its file is missing, damaged, or another model's."""
+    from models.config import TokenizerError
     from models.tokenizers.tokenizer import Tokenizer
-    from models.tokenizers.tokenizer_kinds import TokenizerError
 
     path, size = run.tokenizer_path, run.config.model.vocab_size
     try:

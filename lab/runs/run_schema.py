@@ -12,9 +12,7 @@ from msgspec import Meta
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
 from lab.runs.gpu_and_ranks import GpuUse, RankHeartbeats, ShardSetting
 from lab.runs.origin import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout, ImportConfig, StartConfig, TuningConfig
-from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision
-from models.lr_schedule import Schedule
-from models.tokenizers.tokenizer_kinds import TokenizerKind
+from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision, Schedule, TokenizerKind
 
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused."""

@@ -22,8 +22,7 @@ from lab.planning.resolve_run import ResolvedRun, TextSize, resolve
 from lab.planning.run_request import RunRequest
 from lab.runs.origin import LONGEST_SOURCE
 from lab.runs.run_schema import Count, UnixTime, Word
-from models.config import LARGEST, ModelConfig
-from models.lr_schedule import DECAY
+from models.config import DECAY, LARGEST, ModelConfig
 from models.parameter_count import parameter_count
 
 FORMAT = 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from lab.runs.find_runs import find_run, open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Stamp, file_stamp
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT
+from models.config import END_OF_TEXT
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.core.number_format import counted, significant, whole
+from lab.tokenization.token_frequencies import TokenFrequencies
 from lab.views.blocks import Cell, Column, Table
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES
+from models.config import END_OF_TEXT, FIXED_VOCABULARY_SIZES
 
 if TYPE_CHECKING:
     from lab.tokenization.token_frequencies import TokenFrequencies

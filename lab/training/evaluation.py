@@ -17,9 +17,9 @@ from lab.runs.run_schema import DataConfig, FinalEvaluation, RunConfig, Sample
 from lab.training.run_logs import finite_or_none
 from lab.training.status_file import StatusBoard
 from lab.training.training_setup import TrainingSetup
+from models.config import SamplingSettings
 from models.gpt import GPT
 from models.sampling import generate
-from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 
 TOKENS_AT_ONCE = 4096

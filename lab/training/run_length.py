@@ -5,7 +5,7 @@ import time
 
 from lab.runs.run_schema import TrainConfig
 from lab.training.trainer_state import TrainerState
-from models.lr_schedule import schedule_factor
+from models.config import schedule_factor
 
 AVERAGE_SECONDS = 2.0
 """Time constant of the average speed."""

@@ -202,7 +202,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         log(str(os_error_in_words(error, f"write into {run.path}")))
         return 2
     lower_priority_on_cpu(run)
-    from models.tokenizers.tokenizer_kinds import TokenizerError
+    from models.config import TokenizerError
 
     try:
         from lab.training.training_loop import Training

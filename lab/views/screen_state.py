@@ -50,7 +50,7 @@ class ScreenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     interventions: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(max_length=100)] = ()
     """Changes made in the model, each a `lab.inspect.interventions.Intervention` in plain data."""
     sampling: dict[str, Any] | None = None
-    """The settings that are not the usual ones, as `models.sampling_settings.SamplingSettings` names them."""
+    """The settings that are not the usual ones, as `models.config.SamplingSettings` names them."""
     aside: Words = ""
     """View in the place of the stage."""
     candidate: Index | None = None

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT, TokenizerError
+from models.config import END_OF_TEXT, TokenizerError
 
 MERGES = "vocab.bpe"
 IDS = "encoder.json"

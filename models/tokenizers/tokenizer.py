@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 import tiktoken
 
-from models.config import LARGEST
+from models.config import END_OF_TEXT, FIXED_VOCABULARY_SIZES, LARGEST, TokenizerError, TokenizerKind, TokenKind
 from models.tokenizers.gpt2_vocabulary_files import vocabulary
 from models.tokenizers.token_labels import NO_TOKEN, printable
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind, TokenKind
 
 if TYPE_CHECKING:
     import numpy as np

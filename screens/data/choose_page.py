@@ -18,7 +18,7 @@ from lab.data.builtin_texts import BUILTINS
 from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
 from lab.data.text_source import joined_source
-from models.tokenizers.tokenizer_kinds import TokenizerKind
+from models.config import TokenizerKind
 from screens.about_key import About
 from screens.background import DelayedCall
 from screens.data.choose_inputs import PathInput, SizeSlider

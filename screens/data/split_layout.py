@@ -16,8 +16,8 @@ from lab.planning.sequence_preview import (
     compute_optimal_sentence,
     windows_per_epoch,
 )
+from models.config import END_OF_TEXT
 from models.parameter_count import parameter_count
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT
 from screens.widgets.piece_lines import LINE_END, PieceLine, words_lines
 from screens.widgets.text_fitting import Piece, fit
 

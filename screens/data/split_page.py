@@ -16,9 +16,8 @@ from textual.widgets import Label
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.planning.sequence_preview import SplitRequest, TextSplit, TrainingTokens, run_split_process, tokenize_start
-from models.config import DEFAULT_PRESET, PRESETS
+from models.config import DEFAULT_PRESET, PRESETS, TokenizerKind
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
-from models.tokenizers.tokenizer_kinds import TokenizerKind
 from screens.about_key import About
 from screens.background import in_thread, latest, still_wanted
 from screens.data.data_page import ChosenText, DataPage

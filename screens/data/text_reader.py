@@ -21,9 +21,8 @@ from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tok
 from lab.data.text_source import path_of, sources_of
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
-from models.config import DEFAULT_PRESET
+from models.config import DEFAULT_PRESET, TokenizerError, TokenizerKind
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
-from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
 from screens.data.data_page import DataPage
 from screens.widgets.fact_list import Fact
 

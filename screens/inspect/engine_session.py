@@ -34,8 +34,7 @@ from lab.engine.method_registry import (
 )
 from lab.inspect.intervention_effect import Effect, effect_view
 from lab.inspect.prompt_report import PromptReport
-from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
-from lab.views.guess_question import GuessQuestion
+from lab.views.blocks import GuessQuestion, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import explanation_view
 from screens.engine_client import Engine, NewestOnly
 from screens.inspect.selection import (

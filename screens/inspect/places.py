@@ -10,7 +10,7 @@ from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import StageEntry
 from lab.views.screen_state import ScreenState
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from screens.inspect.inspect_part import InspectHost, InspectPart, ModelState, Ready, Starting
 from screens.inspect.selection import UNCHANGED, Prompt, Selection, index_of
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from textual.binding import Binding
 
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from screens.about_key import About
 from screens.app_state import AppState
 from screens.inspect.inspect_part import InspectHost, InspectPart
@@ -82,7 +82,7 @@ def _decode(run: str, ids: tuple[int, ...]) -> tuple[str, str]:
     from lab.core.errors import UserError
     from lab.runs.find_runs import open_run
     from lab.runs.load_tokenizer import tokenizer_of
-    from models.tokenizers.tokenizer_kinds import TokenizerError
+    from models.config import TokenizerError
 
     try:
         return tokenizer_of(open_run(run)).decode(ids), ""

@@ -95,9 +95,9 @@ def read_tokens(run: Run, prompt: Prompt) -> tuple[LensPath, View] | None:
     """The tokens of a prompt, and the view of them as the engine would make it; None where the engine will say what is wrong."""
     from lab.core.errors import UserError
     from lab.inspect.stages.embedding_stage import tokens_view
-    from lab.inspect.stages.prompt_tokens import PromptTokens
+    from lab.inspect.stages.stage_context import PromptTokens
     from lab.runs.load_tokenizer import tokenizer_of
-    from models.tokenizers.tokenizer_kinds import TokenizerError
+    from models.config import TokenizerError
 
     try:
         tokenizer = tokenizer_of(run)

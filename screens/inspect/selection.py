@@ -18,7 +18,7 @@ from lab.engine.method_registry import (
 from lab.inspect.interventions import Interventions, still_valid
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import Destination, LensPath, ModelFacts, StageEntry
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 
 P = TypeVar("P", bound=PromptParams)
 

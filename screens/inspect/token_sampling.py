@@ -7,7 +7,7 @@ from textual.binding import Binding
 from textual.worker import Worker
 
 from lab.engine.client import EngineDied, EngineError
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from screens.about_key import About
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, cut_after, with_prompt, with_token

@@ -21,7 +21,7 @@ from lab.engine.method_registry import EXPERIMENT, ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.claim import MARKS, TITLES, CheckedClaim, Claim, check_claim, unchecked
 from lab.views.blocks import View
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.learn_page import ReadingBox

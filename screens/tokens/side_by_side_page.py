@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.strip import Strip
 
 from lab.core.errors import UserError
-from models.tokenizers.tokenizer_kinds import TokenizerError
+from models.config import TokenizerError
 from screens.background import in_thread, latest
 from screens.colour import CYCLE, cycle_style, palette_of
 from screens.tokens.size_bars import comparison_lines

@@ -13,7 +13,7 @@ from textual.widgets import Input, TextArea
 from lab.core.errors import UserError
 from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
 from lab.views.screen_state import ScreenState
-from models.tokenizers.tokenizer_kinds import TokenizerError
+from models.config import TokenizerError
 from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.base_screen import page_bindings, turn_bindings

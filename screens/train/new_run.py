@@ -32,8 +32,8 @@ from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
+from models.config import TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
-from models.tokenizers.tokenizer_kinds import TokenizerError
 from screens.background import DelayedCall, in_thread, latest, still_wanted
 from screens.messages import SettingsCopied
 from screens.train.planned_run import FIRST_TEXT, PlannedRun, Preparation, suggested_text

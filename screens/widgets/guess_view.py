@@ -11,7 +11,7 @@ from textual import events, on, work
 from textual.binding import Binding
 from textual.message import Message
 
-from lab.views.guess_question import GuessChoice, GuessQuestion
+from lab.views.blocks import GuessChoice, GuessQuestion
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit

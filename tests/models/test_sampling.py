@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.config import ConfigError
+from models.config import ConfigError, SamplingSettings
 from models.gpt import GPT
 from models.sampling import SampledToken, distribution, draw, generate, generate_batch, top_indices, uniform
-from models.sampling_settings import SamplingSettings
 
 
 @settings(max_examples=60, deadline=None)

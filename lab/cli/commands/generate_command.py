@@ -76,7 +76,7 @@ def generate(
 
     Beyond the context the model sees a window of the last tokens.
     """
-    from models.sampling_settings import SamplingSettings
+    from models.config import SamplingSettings
 
     sampling = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     loaded = load_prompt(run, prompt, checkpoint)

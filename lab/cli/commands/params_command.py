@@ -9,8 +9,7 @@ from lab.cli.output import table, write_json
 from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.planning.default_hyperparameters import VOCABULARY_SIZES
-from models.config import DEFAULT_PRESET, PRESETS
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS
 
 if TYPE_CHECKING:
     from models.config import ModelConfig

@@ -11,8 +11,7 @@ from lab.cli.output import table, write_json
 from lab.core.atomic_io import check_export
 from lab.core.limits import LIMITS
 from lab.core.number_format import probability
-from lab.inspect.trace_export import npz_slices
-from lab.inspect.trace_summary import TraceSummary, summarize
+from lab.inspect.trace_export import TraceSummary, npz_slices, summarize
 from lab.views.blocks import Prediction
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from lab.data.source_files import SourceStamp, can_be_read_again, is_one_file, s
 from lab.data.text_source import open_corpus, path_of
 from lab.data.train_val_split import Piece, Split, pieces, split_text
 from lab.runs.run_schema import DEFAULT_RULES
+from models.config import TokenizerKind
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 PREVIEW_CHARACTERS = 8_000
 """Characters of the preview."""

@@ -19,9 +19,9 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import RunConfig
+from models.config import END_OF_TEXT, TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT, TokenizerError
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 """Splits text by GPT-2's pattern and writes its bytes as characters; in decoding the reverse."""

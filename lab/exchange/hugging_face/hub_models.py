@@ -10,10 +10,9 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.visible_text import shortened, visible
 from lab.exchange.hugging_face.model_folder import CACHE_ENTRY, ModelFolder, has_model, newest_snapshot
-from models.config import ModelConfig
+from models.config import FIXED_VOCABULARY_SIZES, ModelConfig
 from models.parameter_count import BYTES, parameter_count
 from models.tokenizers.gpt2_vocabulary_files import hugging_face_hub
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 CONTEXT = 1024
 FILES = (

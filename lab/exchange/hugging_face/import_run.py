@@ -21,7 +21,7 @@ from lab.runs.home_folder import check_name, free_names
 from lab.runs.origin import ImportConfig, import_sentence
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.config import FIXED_VOCABULARY_SIZES
 
 NO_TEXT = "none here"
 """Name of the text of an imported run."""

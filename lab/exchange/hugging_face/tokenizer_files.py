@@ -21,10 +21,9 @@ from lab.core.safe_open import LARGEST_CONFIG, LARGEST_TOKENIZER, read_json, rea
 from lab.core.visible_text import quoted
 from lab.exchange.hugging_face.model_folder import ModelFolder
 from lab.tokenization.token_facts import has_plain_ids
-from models.config import LARGEST
+from models.config import END_OF_TEXT, FIXED_VOCABULARY_SIZES, LARGEST, TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError
 
 WHOLE, IDS, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 SETTINGS, ADDED = "tokenizer_config.json", "added_tokens.json"

@@ -5,8 +5,20 @@ import math
 import torch
 from torch import Tensor
 
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, number, times
-from lab.inspect.formulas.shared_formulas import MASKED, exponential, exps, linear, shifted, softmax
+from lab.inspect.formulas.quantities import (
+    MASKED,
+    Answer,
+    NumberLocation,
+    Quantities,
+    Rule,
+    exponential,
+    exps,
+    linear,
+    number,
+    shifted,
+    softmax,
+    times,
+)
 from lab.views.number_refs import product
 
 PER_HEAD = ("position", "head", "dimension")

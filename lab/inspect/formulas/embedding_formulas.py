@@ -3,8 +3,7 @@
 import math
 from dataclasses import replace
 
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule
-from lab.inspect.formulas.shared_formulas import cosine
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, cosine
 from lab.views.number_refs import product
 
 

@@ -4,8 +4,18 @@ import math
 
 import torch
 
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, number
-from lab.inspect.formulas.shared_formulas import exponential, exps, shifted, softmax
+from lab.inspect.formulas.quantities import (
+    Answer,
+    NumberLocation,
+    Quantities,
+    Rule,
+    bracketed,
+    exponential,
+    exps,
+    number,
+    shifted,
+    softmax,
+)
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.number_explanation import Operand
 

@@ -2,8 +2,7 @@
 
 import math
 
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, number
-from lab.inspect.formulas.shared_formulas import linear
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, linear, number
 
 NEURON = ("position", "neuron")
 

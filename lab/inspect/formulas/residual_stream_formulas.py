@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, number
-from lab.inspect.formulas.shared_formulas import cosine
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, cosine, number
 from lab.views.number_explanation import Operand
 from models.trace import BEFORE, STREAMS
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.prompt_tokens import PromptTokens
-from lab.inspect.stages.stage_context import TOKEN_KEYS, Stage, StageContext
+from lab.inspect.stages.stage_context import TOKEN_KEYS, PromptTokens, Stage, StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Series, around, decimals_for, dimensions_title, figures, norm, series_table, stacked

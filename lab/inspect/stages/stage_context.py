@@ -1,4 +1,4 @@
-"""The entry of a stage, and the context of its view: a trace, and the position, layer and head of the cursor."""
+"""The entry of a stage, and the context of its view: a trace with names for its tokens, and the cursor's position, layer and head."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
@@ -8,17 +8,52 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.inspect.open_model import OpenModel
-from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.inspect.trace_cache import CachedTrace
 from lab.views.blocks import Cell, Parity, View
 from lab.views.number_tables import Numbers
-from models.config import ModelConfig
-from models.sampling_settings import SamplingSettings
+from models.config import ModelConfig, SamplingSettings
 from models.unembed import Slices, finish, unembed
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
+
+
+MOST_CHARACTERS = 40
+"""Of the prompt in a sentence."""
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """The tokens within the context window, one of them chosen."""
+
+    tokenizer: "Tokenizer"
+    ids: list[int]
+    position: int
+    """0-based within the window."""
+
+    def label(self, index: int) -> str:
+        return self.tokenizer.label(self.ids[index])
+
+    def name(self, index: int) -> str:
+        """A token as the label of a row: its number, counted from 1, and the token."""
+        return f"{index + 1:>{len(str(len(self.ids)))}} {self.label(index)}"
+
+    def quoted(self, index: int) -> str:
+        """A token in a sentence; with its number where the prompt has it more than once."""
+        twice = self.ids.count(self.ids[index]) > 1
+        return f"“{self.label(index)}”{f' (token {index + 1})' if twice else ''}"
+
+    @property
+    def text(self) -> str:
+        """The prompt up to the chosen token, in a sentence; of a long one the end."""
+        words = self.tokenizer.decode(self.ids[: self.position + 1]).replace("\n", "⏎")
+        return f"“{words}”" if len(words) <= MOST_CHARACTERS else f"“…{words[-MOST_CHARACTERS:]}”"
+
+    @property
+    def here(self) -> str:
+        """The chosen token, in a sentence."""
+        return self.quoted(self.position)
 
 
 @dataclass(frozen=True)

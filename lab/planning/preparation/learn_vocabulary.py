@@ -17,8 +17,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from lab.core.errors import UserError
+from models.config import TokenizerError
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError
 
 FRAME = struct.Struct("<q")
 """Bytes of the text that follows; `END` after the last, so that a text whose sender was killed is not taken for a whole one."""

@@ -26,8 +26,8 @@ from lab.core.safe_open import JSON_ERRORS, LARGEST_TOKENIZER, is_real_folder, o
 from lab.data.corpus import CorpusSize
 from lab.data.token_file import TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
+from models.config import TokenizerError
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError
 
 FOLDER = ".prepared"
 FORMAT = 1

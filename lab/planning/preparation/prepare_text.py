@@ -28,8 +28,8 @@ from lab.data.train_val_split import Split, TextChangedError, split_text, traini
 from lab.planning.preparation.learn_vocabulary import learn_in_process
 from lab.planning.preparation.preparation_cache import KeptText, PreparationCache, key_of
 from lab.runs.run_schema import DEFAULT_RULES
+from models.config import TokenizerError, TokenizerKind
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
 
 LEARNED_HERE = 1 << 18
 """Bytes of text up to which bpe learns in this process: it takes less time than starting another."""

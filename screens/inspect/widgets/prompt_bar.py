@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from lab.core.number_format import fixed, probability, whole
 from lab.views.blocks import LensPath
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready
 from screens.inspect.selection import Prompt, Selection, position_in
 from screens.inspect.widgets.intervention_list import on_in_words

@@ -10,8 +10,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
-from models.config import ConfigError
-from models.sampling_settings import SamplingSettings
+from models.config import ConfigError, SamplingSettings
 
 N = TypeVar("N", int, float)
 

@@ -17,7 +17,7 @@ from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.engine_view import EngineView
 from screens.learn.live.live_widget import ModelAtHand

@@ -24,8 +24,7 @@ from lab.engine.method_registry import (
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, parse_experiment_guess
-from lab.views.blocks import ModelFacts
-from lab.views.guess_question import GuessQuestion
+from lab.views.blocks import GuessQuestion, ModelFacts
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused

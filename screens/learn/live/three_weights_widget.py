@@ -11,8 +11,7 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from lab.core.errors import UserError
-from lab.one_step.chain_rule.three_weights import FARTHEST, ThreeWeights
-from lab.one_step.chain_rule.three_weights_view import backward_view, forward_view, steps_view
+from lab.one_step.three_weights import FARTHEST, ThreeWeights, backward_view, forward_view, steps_view
 from lab.views.blocks import Paragraph, View
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine

@@ -28,8 +28,7 @@ from lab.cli.commands.bench_command import described, ended_by_signals, measured
 from lab.core.errors import UserError
 from lab.core.number_format import significant
 from lab.runs.home_folder import demo, home
-from models.config import PRESETS
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.config import FIXED_VOCABULARY_SIZES, PRESETS
 
 WIDTH, HEIGHT = 76, 14
 """Cells of a plot."""

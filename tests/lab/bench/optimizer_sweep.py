@@ -20,9 +20,8 @@ from lab.data.data_order import TrainingBatches, ValidationWindows
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
-from models.config import ModelConfig
+from models.config import ModelConfig, schedule_factor
 from models.gpt import GPT
-from models.lr_schedule import schedule_factor
 from models.optimizers import make_optimizer, set_muon_dtype
 from models.tokenizers.tokenizer import Tokenizer
 

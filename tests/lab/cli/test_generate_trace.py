@@ -11,10 +11,9 @@ import torch
 from lab.planning.device import generation_device
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import save_best
-from models.config import PRESETS
+from models.config import PRESETS, SamplingSettings
 from models.gpt import GPT
 from models.sampling import generate
-from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 from tests.fixture_types import Call

@@ -15,7 +15,7 @@ from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
 from lab.core.preferences import LARGEST_PREFERENCES, Preferences, preferences_path, read_preferences, write_preferences
 from lab.data.source_files import remember_text
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 
 SAMPLING = SamplingSettings(temperature=0.7, top_k=40, top_p=0.95, seed=2**64 - 1)
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from lab.engine.method_bindings import implementations
 from lab.engine.method_registry import METHODS, PromptParams
-from lab.engine.prompt_trace import trace_prompt
+from lab.engine.prompt_methods import trace_prompt
 from lab.inspect.model_cache import ModelCache
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig

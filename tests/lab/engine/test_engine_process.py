@@ -32,8 +32,8 @@ from lab.engine.method_registry import (
     ViewParams,
 )
 from lab.views.blocks import Token
+from models.config import SamplingSettings
 from models.sampling import generate
-from models.sampling_settings import SamplingSettings
 
 
 async def take_steps(client: EngineClient) -> None:

@@ -14,14 +14,13 @@ from msgspec.structs import replace
 
 from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, OpenParams, PromptParams, SampleParams, ViewParams
-from lab.engine.prompt_trace import EMPTY_PROMPT
+from lab.engine.prompt_methods import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.runs.run_schema import ValidationSegments
 from lab.views.blocks import Paragraph, Table
-from models.config import ConfigError
+from models.config import ConfigError, SamplingSettings
 from models.gpt import GPT
 from models.sampling import generate
-from models.sampling_settings import SamplingSettings
 from models.trace import Trace
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine

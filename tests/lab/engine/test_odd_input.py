@@ -8,8 +8,8 @@ import pytest
 from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, SampleParams, SaveTraceParams, ViewParams
 from lab.inspect.stages.stage_registry import STAGES
+from models.config import SamplingSettings
 from models.sampling import generate
-from models.sampling_settings import SamplingSettings
 from screens.blocks.view_layout import lay_view
 from tests.lab.engine.conftest import InProcessEngine
 

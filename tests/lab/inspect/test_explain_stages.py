@@ -16,8 +16,8 @@ from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, StackedStrips, Strip, Table, View
 from lab.views.number_explanation import Explanation
 from lab.views.number_refs import element
+from models.config import SamplingSettings
 from models.gpt import GPT
-from models.sampling_settings import SamplingSettings
 from tests.lab.engine.conftest import InProcessEngine, MakeRun, shared_engine, shared_tiny
 
 tiny, engine = shared_tiny, shared_engine

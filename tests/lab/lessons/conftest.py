@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from lab.lessons.claim import CheckedClaim, check_claim, load_claims
+from models.config import END_OF_TEXT
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import END_OF_TEXT
 from tests.lab.engine.conftest import PROMPT, TinyRun
 from tests.lab.experiments.conftest import Measure, _one_thread, engine, make_run, measure, shared_engine, text_run, tiny
 

@@ -5,8 +5,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.lessons.conditions import MissingMeasureError, fill, parse_condition, parse_experiment_guess
-from lab.views.blocks import ModelFacts, View
-from lab.views.guess_question import GuessQuestion
+from lab.views.blocks import GuessQuestion, ModelFacts, View
 
 FACTS = ModelFacts(
     run="tale", checkpoint="best", step=9, layers=1, heads=1, width=4, context=8, vocab_size=9, parameters=9, tokenizer="bpe"

@@ -8,13 +8,12 @@ import pytest
 from lab.core.number_format import fixed, whole
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.lessons.lesson import lessons
-from lab.one_step.chain_rule.three_weights import ThreeWeights
+from lab.one_step.three_weights import ThreeWeights
 from lab.runs.find_runs import open_run
 from lab.views.softmax_table import softmax
-from models.config import PRESETS
+from models.config import FIXED_VOCABULARY_SIZES, PRESETS
 from models.parameter_count import inventory, kv_cache_bytes, parameter_count
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 LESSONS = {lesson.name: lesson for lesson in lessons()}
 TEXTS = {name: " ".join(lesson.text.split()) for name, lesson in LESSONS.items()}

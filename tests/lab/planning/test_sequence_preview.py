@@ -21,8 +21,7 @@ from lab.planning.sequence_preview import (
     tokenize_start,
     windows_per_epoch,
 )
-from models.config import PRESETS
-from models.tokenizers.tokenizer_kinds import TokenizerKind
+from models.config import PRESETS, TokenizerKind
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
+from models.config import SamplingSettings
 from models.gpt import GPT
 from models.sampling import generate
-from models.sampling_settings import SamplingSettings
 
 SETTINGS = PosttrainSettings(pairs=48, epochs=2, rounds=6, questions=2, group=4, rl_lr=1e-3, beta=4.0)
 

@@ -25,11 +25,10 @@ from lab.training.model_insights import (
     spread_places,
     stripes,
 )
-from models.config import ModelConfig
+from models.config import ModelConfig, SamplingSettings
 from models.gpt import GPT
 from models.optimizers import make_optimizer
 from models.sampling import distribution
-from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 from tests.fixture_types import TinyRun, TrainHere

@@ -23,9 +23,9 @@ from lab.training.command_inbox import StopRequestedError, StopSignals
 from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.trainer import train
+from models.config import TokenizerError
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError
 from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.training.compare_runs import assert_equal_weights, assert_same_run, same, weights
 

@@ -10,8 +10,8 @@ import pytest
 import regex
 from hypothesis import given
 
+from models.config import TokenizerError
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError
 from tests.models.tokenizers.texts import AWKWARD, TEXT
 
 ORIGINAL = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""

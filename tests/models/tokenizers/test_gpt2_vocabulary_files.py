@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from models.config import TokenizerError
 from models.tokenizers import gpt2_vocabulary_files
 from models.tokenizers.gpt2_vocabulary_files import IDS, MERGES, SHA256, VocabularyError, vocabulary
 from models.tokenizers.tokenizer import Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from models.config import TokenizerError
 from models.tokenizers.tokenizer import PATTERN, Node, Tokenizer
-from models.tokenizers.tokenizer_kinds import TokenizerError
 from tests.models.tokenizers.texts import AWKWARD, KINDS, TEXT
 
 

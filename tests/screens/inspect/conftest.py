@@ -25,6 +25,8 @@ from lab.views.blocks import (
     Column,
     Destination,
     Gallery,
+    GuessChoice,
+    GuessQuestion,
     HeadAttention,
     LensPath,
     Matrix,
@@ -40,7 +42,6 @@ from lab.views.blocks import (
     Token,
     View,
 )
-from lab.views.guess_question import GuessChoice, GuessQuestion
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.inspect.inspect_screen import InspectScreen

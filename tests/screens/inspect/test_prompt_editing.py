@@ -14,7 +14,7 @@ from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences, write_preferences
 from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from screens.app import LabApp
 from screens.dialogs.ask import RunChooser
 from screens.inspect.inspect_screen import InspectScreen

@@ -17,8 +17,8 @@ from lab.inspect.open_model import load_open_model
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.weights_file import load_model
+from models.config import SamplingSettings
 from models.sampling import generate
-from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 

@@ -1,4 +1,4 @@
-from lab.inspect.stages.prompt_tokens import MOST_CHARACTERS, PromptTokens
+from lab.inspect.stages.stage_context import MOST_CHARACTERS, PromptTokens
 from models.tokenizers.tokenizer import Tokenizer
 
 

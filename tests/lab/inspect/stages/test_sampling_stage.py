@@ -9,7 +9,7 @@ import pytest
 
 from lab.engine.method_registry import ViewParams
 from lab.views.blocks import IntervalBar
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from tests.lab.engine.conftest import InProcessEngine
 from tests.lab.inspect.read_views import PROMPT, printed, tables
 

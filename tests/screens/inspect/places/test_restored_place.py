@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.screen_state import ScreenState
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.inspect.inspect_part import Loading

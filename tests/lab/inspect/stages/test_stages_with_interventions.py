@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lab.engine.method_registry import AttributionParams, ExplainParams, ViewParams
-from lab.engine.prompt_trace import resolve_edits
+from lab.engine.prompt_methods import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Gallery, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View

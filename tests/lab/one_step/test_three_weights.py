@@ -6,8 +6,7 @@ import re
 import pytest
 import torch
 
-from lab.one_step.chain_rule.three_weights import FARTHEST, ThreeWeights
-from lab.one_step.chain_rule.three_weights_view import backward_view, forward_view, steps_view
+from lab.one_step.three_weights import FARTHEST, ThreeWeights, backward_view, forward_view, steps_view
 from lab.views.blocks import Table
 
 NETS = [

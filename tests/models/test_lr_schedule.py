@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.lr_schedule import DECAY, schedule_factor
+from models.config import DECAY, schedule_factor
 
 
 def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:

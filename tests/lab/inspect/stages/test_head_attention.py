@@ -27,7 +27,7 @@ def test_attention_is_the_models_own_row_and_column(stage: str, tiny: Any, engin
 def test_long_prompts_give_the_same_numbers(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ViewParams(run="tiny", stage="mlp", layer=1, head=1, text=PROMPT, position=5)
     short = engine.view(asked).attention
-    monkeypatch.setattr("lab.inspect.stages.head_attention.PATTERNS_CACHED", 0)
+    monkeypatch.setattr("lab.inspect.stages.attention_scores_stage.PATTERNS_CACHED", 0)
     long = engine.view(asked).attention
     assert short is not None
     assert long is not None

@@ -10,13 +10,20 @@ import torch
 
 from lab.core.number_format import significant
 from lab.engine.method_registry import GuessParams
-from lab.inspect.guesses import attention_guess, next_token_guess
-from lab.inspect.guesses.guess_choices import percentages, right_choices, shuffled
+from lab.inspect.guess_questions import (
+    KEY_CHOICES,
+    TOKEN_CHOICES,
+    attention_question,
+    next_token_question,
+    percentages,
+    right_choices,
+    shuffled,
+)
 from lab.inspect.open_model import OpenModel
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.trace_cache import TraceCache
-from lab.views.guess_question import GuessQuestion
-from models.sampling_settings import SamplingSettings
+from lab.views.blocks import GuessQuestion
+from models.config import SamplingSettings
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun
 
@@ -58,13 +65,13 @@ def test_the_right_token_is_the_most_probable_of_the_whole_vocabulary(tiny: Tiny
         assert found.others.value is not None
         total = sum(choice.value or 0 for choice in found.choices) + found.others.value
         assert total == pytest.approx(1)
-        assert len({choice.label.strip("“” ") for choice in found.choices}) == next_token_guess.CHOICES
+        assert len({choice.label.strip("“” ") for choice in found.choices}) == TOKEN_CHOICES
         assert found.question.startswith(f"Position {position + 1} predicts token {position + 2}.")
 
 
 def test_the_token_that_the_prompt_goes_on_with_is_among_the_choices(tiny: TinyRun) -> None:
     context = stage_context(tiny, position=2)
-    found = next_token_guess.next_token_question(context)
+    found = next_token_question(context)
     actual = context.label(3)
     assert f"“{actual}”" in [choice.label for choice in found.choices]
     assert "The prompt goes on with" in found.why
@@ -78,10 +85,10 @@ def test_a_tie_has_two_right_answers_and_equal_logits_none(tiny: TinyRun) -> Non
     ids = [tiny.tokenizer.encode(word)[-1] for word in ("g", "t")]
     logits = np.zeros(size)
     logits[ids] = 3.0
-    found = next_token_guess.next_token_question(with_logits(stage_context(tiny), logits))
+    found = next_token_question(with_logits(stage_context(tiny), logits))
     assert sorted(found.choices[at].label for at in found.right) == ["“g”", "“t”"]
     assert "are tied at" in found.answer
-    nothing = next_token_guess.next_token_question(with_logits(stage_context(tiny), np.zeros(size)))
+    nothing = next_token_question(with_logits(stage_context(tiny), np.zeros(size)))
     assert nothing.choices == ()
     assert "the same probability" in nothing.question
 
@@ -106,7 +113,7 @@ def test_the_right_key_is_the_most_attended_one(tiny: TinyRun, engine: InProcess
             right = found.choices[found.right[0]]
             assert int(right.label.split()[0]) == row.argmax() + 1
             assert right.value == pytest.approx(row.max(), rel=1e-4)
-            assert len(found.choices) == min(position + 1, attention_guess.CHOICES)
+            assert len(found.choices) == min(position + 1, KEY_CHOICES)
             assert [int(choice.label.split()[0]) for choice in found.choices] == sorted(
                 int(choice.label.split()[0]) for choice in found.choices
             )
@@ -124,7 +131,7 @@ def test_of_a_sink_the_norms_of_the_values_are_told(tiny: TinyRun, engine: InPro
     attention.weight[12] = torch.tensor([1.0, -1.0] * 4)  # k of head 2, first dimension
     attention.bias[4] = 5.0  # q of head 2, first dimension
     context = stage_context(tiny)
-    found = attention_guess.attention_question(dataclasses.replace(context, layer=0, head=1))
+    found = attention_question(dataclasses.replace(context, layer=0, head=1))
     norms = np.linalg.norm(context.array("blocks.0.attn.v")[:, 1], axis=-1)
     assert found.why.startswith("This is a first-token sink")
     assert f"norm {significant(float(norms[0]))}, those of the others {significant(float(norms[1:].mean()))} on" in found.why
@@ -140,17 +147,17 @@ def test_from_the_first_token_there_is_nothing_to_guess(tiny: TinyRun, engine: I
 def test_equal_attention_has_no_right_answer(tiny: TinyRun) -> None:
     tiny.model.blocks[0].attn.c_attn.weight.zero_()
     tiny.model.blocks[0].attn.c_attn.bias.zero_()
-    found = attention_guess.attention_question(stage_context(tiny, position=3))
+    found = attention_question(stage_context(tiny, position=3))
     assert found.choices == ()
     assert "attends equally" in found.question
 
 
 def test_the_same_question_has_one_identity_and_another_place_another(tiny: TinyRun) -> None:
-    asked = [next_token_guess.next_token_question(stage_context(tiny, position=at)).identity for at in (2, 2, 3)]
+    asked = [next_token_question(stage_context(tiny, position=at)).identity for at in (2, 2, 3)]
     assert asked[0] == asked[1] != asked[2]
-    longer = next_token_guess.next_token_question(stage_context(tiny, PROMPT + " sat", position=2))
+    longer = next_token_question(stage_context(tiny, PROMPT + " sat", position=2))
     assert longer.identity == asked[0], "later tokens change nothing"
-    heads = [attention_guess.attention_question(stage_context(tiny, position=3, head=head)).identity for head in (0, 1)]
+    heads = [attention_question(stage_context(tiny, position=3, head=head)).identity for head in (0, 1)]
     assert len({*asked, *heads}) == 4
 
 
