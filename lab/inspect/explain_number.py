@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from lab.inspect.formulas.formula_registry import RULES
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, number, times
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, mean, number, times
 from lab.inspect.logit_attribution import part_name
 from lab.inspect.weight_names import short_weight, weight_in_words
 from lab.views.number_explanation import Explanation, Operand
@@ -20,14 +20,14 @@ SET = "An intervention set this number."
 HIDDEN = "An intervention hides this token from all later ones."
 
 
-def edited(quantities: Quantities, location: NumberLocation, edits: Sequence[Edit]) -> Answer:
+def edited(numbers: Quantities, at: NumberLocation, edits: Sequence[Edit]) -> Answer:
     """The formula of a number that `edits` change, of which there is at least one."""
     edit = edits[-1]
     if edit.action == "patch":
         return Answer("", "", [], None, SET)
-    before = quantities.operand("before the intervention", _before(location, location.index))
+    before = numbers.operand("before the intervention", _before(at, at.index))
     if edit.action == "attend":
-        recomputed = 1.0 if location.index[2] == edit.key else 0.0
+        recomputed = 1.0 if at.index[2] == edit.key else 0.0
         return Answer(
             "1 for the token that the head is forced to attend to, 0 for all others", number(recomputed), [before], recomputed
         )
@@ -39,24 +39,20 @@ def edited(quantities: Quantities, location: NumberLocation, edits: Sequence[Edi
         written = f"{number(before.value)} × {bracketed(edit.scale)}"
         operands = [before, Operand("factor of the intervention", edit.scale)]
         return Answer("value before × factor", written, operands, before.value * edit.scale, CHANGED)
-    return _mean(quantities, location)
+    return _mean(numbers, at)
 
 
-def _mean(quantities: Quantities, location: NumberLocation) -> Answer:
+def _mean(numbers: Quantities, at: NumberLocation) -> Answer:
     """The mean over the prompt's positions, which are the first index."""
-    tokens = len(quantities.trace.ids)
-    names = [_before(location, (t, *location.index[1:])) for t in range(tokens)]
-    values = torch.tensor([quantities.value(name) for name in names], dtype=torch.float64)
-    answer = quantities.sum("", values, lambda t: (f"at {quantities.token_at(t)}", names[t]))
-    assert answer.recomputed is not None
-    formula = f"Σ over the positions of the value before / {tokens}"
-    return replace(
-        answer, formula=formula, numbers=f"({answer.numbers}) / {tokens}", recomputed=answer.recomputed / tokens, note=CHANGED
-    )
+    tokens = len(numbers.trace.ids)
+    names = [_before(at, (t, *at.index[1:])) for t in range(tokens)]
+    values = torch.tensor([numbers.value(name) for name in names], dtype=torch.float64)
+    answer = numbers.sum("", values, lambda t: (f"at {numbers.token_at(t)}", names[t]))
+    return replace(mean(answer, "Σ over the positions of the value before", tokens), note=CHANGED)
 
 
-def _before(location: NumberLocation, index: tuple[int, ...]) -> str:
-    return f"{location.whole}{BEFORE}[{','.join(map(str, index))}]"
+def _before(at: NumberLocation, index: tuple[int, ...]) -> str:
+    return f"{at.whole}{BEFORE}[{','.join(map(str, index))}]"
 
 
 class Explainer(Quantities):
@@ -68,14 +64,14 @@ class Explainer(Quantities):
         """The explanation of the number called `ref`. Raises UnknownNumberError if the model has no such number."""
         if TIMES in ref:
             return self._product(ref)
-        location = self.locate(ref)
-        rule = self.rule(location)
+        at = self.locate(ref)
+        rule = self.rule(at)
         value = self.value(ref)
-        edits = [edit for edit in self.trace.edits if edit.name == location.whole and edit.changes(location.index)]
-        answer = edited(self, location, edits) if edits else rule.explain(self, location)
+        edits = [edit for edit in self.trace.edits if edit.name == at.whole and edit.changes(at.index)]
+        answer = edited(self, at, edits) if edits else rule.explain(self, at)
         return Explanation(
             ref=ref,
-            title=self._title(location, rule),
+            title=self._title(at, rule),
             formula=answer.formula,
             numbers=answer.numbers,
             operands=answer.operands,
@@ -104,17 +100,17 @@ class Explainer(Quantities):
 
     def _short(self, ref: str) -> str:
         """A factor's name with its last index: `query, dimension 5`."""
-        location = self.locate(ref)
-        rule = self.rule(location)
-        if location.name in self.weights:
-            return short_weight(location.name, location.index, self.config, self.label)
-        return f"{rule.title}, {self._axis(rule.axes[-1], location.index[-1])}"
+        at = self.locate(ref)
+        rule = self.rule(at)
+        if at.name in self.weights:
+            return short_weight(at.name, at.index, self.config, self.label)
+        return f"{rule.title}, {self._axis(rule.axes[-1], at.index[-1])}"
 
-    def _title(self, location: NumberLocation, rule: Rule) -> str:
-        if location.name in self.weights:
-            return weight_in_words(location.name, location.index, self.config, self.label)
-        words = [rule.title] + ([] if location.layer is None else [f"layer {location.layer + 1}"])
-        return ", ".join(words + [self._axis(axis, n) for axis, n in zip(rule.axes, location.index, strict=True)])
+    def _title(self, at: NumberLocation, rule: Rule) -> str:
+        if at.name in self.weights:
+            return weight_in_words(at.name, at.index, self.config, self.label)
+        words = [rule.title] + ([] if at.layer is None else [f"layer {at.layer + 1}"])
+        return ", ".join(words + [self._axis(axis, n) for axis, n in zip(rule.axes, at.index, strict=True)])
 
     def _axis(self, axis: str, n: int) -> str:
         if axis in ("position", "from", "to"):

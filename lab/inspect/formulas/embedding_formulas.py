@@ -1,72 +1,60 @@
 """Formulas of two rows of an embedding table: their cosine, dot product and norms."""
 
-import math
-from dataclasses import replace
+from torch import Tensor
 
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, cosine
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, cosine, cosine_value, norm
 from lab.views.number_refs import product
 
 
-def _table(location: NumberLocation) -> str:
+def _table(at: NumberLocation) -> str:
     """`wte.weight` for `wte.cosine`."""
-    return location.name.partition(".")[0] + ".weight"
+    return at.name.partition(".")[0] + ".weight"
 
 
-def _cosine(quantities: Quantities, location: NumberLocation) -> Answer:
-    table = location.name.partition(".")[0]
-    one, other = location.index
+def _rows(numbers: Quantities, at: NumberLocation) -> list[Tensor]:
+    """The rows of a number, (C,) each, float64."""
+    return [numbers.weights[_table(at)][row].double() for row in at.index]
+
+
+def _cosine(numbers: Quantities, at: NumberLocation) -> Answer:
+    table = at.name.partition(".")[0]
+    one, other = at.index
     operands = [
-        quantities.operand("a · b", f"{table}.dot[{one},{other}]"),
-        quantities.operand("norm of a", f"{table}.norm[{one}]"),
-        quantities.operand("norm of b", f"{table}.norm[{other}]"),
+        numbers.operand("a · b", f"{table}.dot[{one},{other}]"),
+        numbers.operand("norm of a", f"{table}.norm[{one}]"),
+        numbers.operand("norm of b", f"{table}.norm[{other}]"),
     ]
     return cosine("(a · b) / (norm of a × norm of b)", operands)
 
 
-def _cosine_value(quantities: Quantities, location: NumberLocation) -> float:
-    one, other = (quantities.weights[_table(location)][row].double() for row in location.index)
-    norms = float(one.norm() * other.norm())
-    return float(one @ other) / norms if norms else 0.0
+def _dot(numbers: Quantities, at: NumberLocation) -> Answer:
+    a, b = (numbers.vector(_table(at), row) for row in at.index)
+    return numbers.dot("Σᵢ a[i] × b[i]", a, b)
 
 
-def _dot(quantities: Quantities, location: NumberLocation) -> Answer:
-    name = _table(location)
-    one, other = location.index
-    return quantities.dot(
-        "Σᵢ a[i] × b[i]",
-        quantities.weights[name][one],
-        lambda i: f"{name}[{one},{i}]",
-        quantities.weights[name][other],
-        lambda i: f"{name}[{other},{i}]",
-        "dimension",
-    )
-
-
-def _dot_value(quantities: Quantities, location: NumberLocation) -> float:
-    one, other = (quantities.weights[_table(location)][row].double() for row in location.index)
+def _dot_value(numbers: Quantities, at: NumberLocation) -> float:
+    one, other = _rows(numbers, at)
     return float(one @ other)
 
 
-def _norm(quantities: Quantities, location: NumberLocation) -> Answer:
-    name, (row,) = _table(location), location.index
-    values = quantities.weights[name][row].double().square()
-    answer = quantities.sum(
-        "√(Σᵢ a[i]²)", values, lambda i: (f"a[{i + 1}]²", product(f"{name}[{row},{i}]", f"{name}[{row},{i}]"))
-    )
-    assert answer.recomputed is not None
-    return replace(answer, numbers=f"√({answer.numbers})", recomputed=math.sqrt(answer.recomputed))
+def _norm(numbers: Quantities, at: NumberLocation) -> Answer:
+    (row,), (values,) = at.index, _rows(numbers, at)
 
+    def operand(i: int) -> tuple[str, str]:
+        name = f"{_table(at)}[{row},{i}]"
+        return f"a[{i + 1}]²", product(name, name)
 
-def _norm_value(quantities: Quantities, location: NumberLocation) -> float:
-    return float(quantities.weights[_table(location)][location.index[0]].double().norm())
+    return norm(numbers.sum("√(Σᵢ a[i]²)", values.square(), operand))
 
 
 EMBEDDINGS = {
     f"{table}.{part}": rule
     for table, words, axis in (("wte", "token embedding", "token"), ("wpe", "position embedding", "row"))
     for part, rule in {
-        "cosine": Rule(f"cosine of two rows of the {words}", (axis, axis), _cosine, _cosine_value),
+        "cosine": Rule(
+            f"cosine of two rows of the {words}", (axis, axis), _cosine, lambda numbers, at: cosine_value(*_rows(numbers, at))
+        ),
         "dot": Rule(f"a · b, two rows of the {words}", (axis, axis), _dot, _dot_value),
-        "norm": Rule(f"norm of a row of the {words}", (axis,), _norm, _norm_value),
+        "norm": Rule(f"norm of a row of the {words}", (axis,), _norm, lambda numbers, at: float(_rows(numbers, at)[0].norm())),
     }.items()
 }

@@ -6,6 +6,7 @@ the MLP without its bias, the MLP's bias; then the final norm's bias; last what 
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from lab.inspect.formulas.quantities import (
     Rule,
     UnknownNumberError,
     bracketed,
+    mean,
     number,
     times,
 )
@@ -29,31 +31,29 @@ PATCHED = "An intervention set this number."
 SCALED = "Interventions scale this part on its way to the final norm."
 
 
-def part_of(quantities: Quantities, position: int, index: int) -> Contributor | None:
+def part_of(numbers: Quantities, position: int, index: int) -> Contributor | None:
     """The part of that index, None for the final norm's bias. Raises UnknownNumberError where there are not so many."""
-    found, bias = quantities.contributors(position), final_bias_at(quantities.config)
+    found, bias = numbers.contributors(position), final_bias_at(numbers.config)
     if index > len(found):
         raise UnknownNumberError(f"This model has no part {index + 1}.")
     return None if index == bias else found[index - (index > bias)]
 
 
-def _ref(part: Contributor, location: NumberLocation) -> Callable[[int], str]:
+def _ref(part: Contributor, at: NumberLocation) -> Callable[[int], str]:
     """References of a part's numbers: its own output, where that arrives unchanged."""
-    position, index = location.index[:2]
+    position, index = at.index[:2]
     source = part.source
     if source is not None and part.weights == {position: 1.0}:
         return lambda i: source(position, i)
     return lambda i: f"logits.contribution.part[{position},{index},{i}]"
 
 
-def _arrived(quantities: Quantities, location: NumberLocation) -> Answer:
+def _arrived(numbers: Quantities, at: NumberLocation) -> Answer:
     """A part's number at the final norm: a weighted sum over positions, the weights set by interventions."""
-    i, part = location.index[2], _contributor(quantities, location)
+    i, part = at.index[2], _contributor(numbers, at)
     if part.source is None:
         return Answer("", "", [], None, PATCHED)
-    terms = [
-        (quantities.operand(_written_at(quantities, part, t), part.source(t, i)), weight) for t, weight in part.weights.items()
-    ]
+    terms = [(numbers.operand(_written_at(numbers, part, t), part.source(t, i)), weight) for t, weight in part.weights.items()]
     terms.sort(key=lambda term: -abs(term[0].value * term[1]))
     total = math.fsum(operand.value * weight for operand, weight in terms)
     written = [times(operand.value, weight) for operand, weight in terms[:TERMS]]
@@ -65,133 +65,95 @@ def _arrived(quantities: Quantities, location: NumberLocation) -> Answer:
     return Answer(f"Σ of {part.label} × its weight", " + ".join(written) or "0", operands, total, SCALED)
 
 
-def _written_at(quantities: Quantities, part: Contributor, position: int) -> str:
-    return part.label if "bias" in part.label else f"{part.label} at {quantities.token_at(position)}"
+def _written_at(numbers: Quantities, part: Contributor, position: int) -> str:
+    return part.label if "bias" in part.label else f"{part.label} at {numbers.token_at(position)}"
 
 
-def _arrived_value(quantities: Quantities, location: NumberLocation) -> float:
-    return float(_contributor(quantities, location).vector[location.index[2]])
-
-
-def _contributor(quantities: Quantities, location: NumberLocation) -> Contributor:
-    part = part_of(quantities, *location.index[:2])
+def _contributor(numbers: Quantities, at: NumberLocation) -> Contributor:
+    part = part_of(numbers, *at.index[:2])
     if part is None:
-        raise UnknownNumberError(f"{location.ref} has no value.")
+        raise UnknownNumberError(f"{at.ref} has no value.")
     return part
 
 
-def _logit_direction(quantities: Quantities, position: int, token: int) -> Tensor:
+def _logit_direction(numbers: Quantities, position: int, token: int) -> Tensor:
     """gain × the token's embedding / scale, (C,), multiplied with a part's centred numbers."""
-    gain, embedding = quantities.weights["ln_f.weight"].double(), quantities.weights["wte.weight"][token].double()
-    return gain * embedding / float(quantities.trace["ln_final.scale"][position, 0])
+    gain, embedding = numbers.weights["ln_f.weight"].double(), numbers.weights["wte.weight"][token].double()
+    return gain * embedding / float(numbers.trace["ln_final.scale"][position, 0])
 
 
-def _terms(quantities: Quantities, location: NumberLocation) -> Tensor:
-    position, index, token = location.index[:3]
-    part = part_of(quantities, position, index)
+def _terms(numbers: Quantities, at: NumberLocation) -> Tensor:
+    position, index, token = at.index[:3]
+    part = part_of(numbers, position, index)
     if part is None:
-        return quantities.weights["ln_f.bias"].double() * quantities.weights["wte.weight"][token].double()
-    return (part.vector - part.vector.mean()) * _logit_direction(quantities, position, token)
+        return numbers.weights["ln_f.bias"].double() * numbers.weights["wte.weight"][token].double()
+    return (part.vector - part.vector.mean()) * _logit_direction(numbers, position, token)
 
 
-def _contribution(quantities: Quantities, location: NumberLocation) -> Answer:
-    position, index, token = location.index
-    part = part_of(quantities, position, index)
+def _contribution(numbers: Quantities, at: NumberLocation) -> Answer:
+    position, index, token = at.index
+    part = part_of(numbers, position, index)
     if part is None:
-        bias, embedding = quantities.weights["ln_f.bias"], quantities.weights["wte.weight"][token]
-        return quantities.dot(
-            "Σᵢ final norm's bias[i] × token's embedding[i]",
-            bias,
-            lambda i: f"ln_f.bias[{i}]",
-            embedding,
-            lambda i: f"wte.weight[{token},{i}]",
-            "dimension",
-        )
-    centred, direction = part.vector - part.vector.mean(), _logit_direction(quantities, position, token)
-    answer = quantities.sum(
+        formula = "Σᵢ final norm's bias[i] × token's embedding[i]"
+        return numbers.dot(formula, numbers.vector("ln_f.bias"), numbers.vector("wte.weight", token))
+    centred, direction = part.vector - part.vector.mean(), _logit_direction(numbers, position, token)
+    answer = numbers.sum(
         f"Σᵢ ({part.label}[i] − its mean) × (gain[i] × token's embedding[i] / scale)",
         centred * direction,
         lambda i: (f"dimension {i + 1}", f"logits.contribution.term[{position},{index},{token},{i}]"),
         factors=lambda i: times(float(centred[i]), float(direction[i])),
     )
-    return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, FROZEN, is_sum=True)
+    return replace(answer, note=FROZEN)
 
 
-def _contribution_value(quantities: Quantities, location: NumberLocation) -> float:
-    return float(_terms(quantities, location).sum())
-
-
-def _term(quantities: Quantities, location: NumberLocation) -> Answer:
-    position, index, token, i = location.index
-    part = part_of(quantities, position, index)
-    if part is None:
-        raise UnknownNumberError(f"{location.ref} has no value.")
-    x, mean, gain, embedding, scale = operands = [
-        quantities.operand(f"{part.label}, dimension {i + 1}", _ref(part, location)(i)),
-        quantities.operand("mean of the part's numbers", f"logits.contribution.mean[{position},{index}]"),
-        quantities.operand("gain of the final norm", f"ln_f.weight[{i}]"),
-        quantities.operand("token's embedding", f"wte.weight[{token},{i}]"),
-        quantities.operand("scale of the final norm", f"ln_final.scale[{position}]"),
+def _term(numbers: Quantities, at: NumberLocation) -> Answer:
+    position, index, token, i = at.index
+    part = _contributor(numbers, at)
+    x, mean_of_part, gain, embedding, scale = operands = [
+        numbers.operand(f"{part.label}, dimension {i + 1}", _ref(part, at)(i)),
+        numbers.operand("mean of the part's numbers", f"logits.contribution.mean[{position},{index}]"),
+        numbers.operand("gain of the final norm", f"ln_f.weight[{i}]"),
+        numbers.operand("token's embedding", f"wte.weight[{token},{i}]"),
+        numbers.operand("scale of the final norm", f"ln_final.scale[{position}]"),
     ]
-    written = f"({number(x.value)} − {bracketed(mean.value)}) × {bracketed(gain.value)} × {bracketed(embedding.value)}"
-    recomputed = (x.value - mean.value) * gain.value * embedding.value / scale.value
+    written = f"({number(x.value)} − {bracketed(mean_of_part.value)}) × {bracketed(gain.value)} × {bracketed(embedding.value)}"
+    recomputed = (x.value - mean_of_part.value) * gain.value * embedding.value / scale.value
     formula = "(part[i] − mean) × gain[i] × token's embedding[i] / scale"
     return Answer(formula, f"{written} / {number(scale.value)}", operands, recomputed)
 
 
-def _term_value(quantities: Quantities, location: NumberLocation) -> float:
-    return float(_terms(quantities, location)[location.index[3]])
+def _mean(numbers: Quantities, at: NumberLocation) -> Answer:
+    part, count = _contributor(numbers, at), numbers.config.width
+    answer = numbers.sum("", part.vector, lambda i: (f"dimension {i + 1}", _ref(part, at)(i)))
+    return mean(answer, f"Σᵢ {part.label}[i]", count)
 
 
-def _mean(quantities: Quantities, location: NumberLocation) -> Answer:
-    position, index = location.index
-    part = part_of(quantities, position, index)
-    if part is None:
-        raise UnknownNumberError(f"{location.ref} has no value.")
-    width = quantities.config.width
-    answer = quantities.sum(
-        f"Σᵢ {part.label}[i] / {width}",
-        part.vector,
-        lambda i: (f"dimension {i + 1}", _ref(part, location)(i)),
-        factors=lambda i: "",
-    )
-    assert answer.recomputed is not None
-    return Answer(answer.formula, f"({answer.numbers}) / {width}", answer.operands, answer.recomputed / width, is_sum=True)
-
-
-def _mean_value(quantities: Quantities, location: NumberLocation) -> float:
-    part = part_of(quantities, *location.index)
-    if part is None:
-        raise UnknownNumberError(f"{location.ref} has no value.")
-    return float(part.vector.mean())
-
-
-def _contribution_over(quantities: Quantities, location: NumberLocation) -> Answer:
-    position, index, token, other = location.index
+def _contribution_over(numbers: Quantities, at: NumberLocation) -> Answer:
+    position, index, token, other = at.index
     contributions = [
-        quantities.operand(
-            f"contribution to the logit of “{quantities.label(each)}”", f"logits.contribution[{position},{index},{each}]"
+        numbers.operand(
+            f"contribution to the logit of “{numbers.label(each)}”", f"logits.contribution[{position},{index},{each}]"
         )
         for each in (token, other)
     ]
     return _difference("contribution to the one logit − contribution to the other", *contributions)
 
 
-def _contribution_over_value(quantities: Quantities, location: NumberLocation) -> float:
-    position, index, token, other = location.index
-    one, two = (quantities.value(f"logits.contribution[{position},{index},{each}]") for each in (token, other))
+def _contribution_over_value(numbers: Quantities, at: NumberLocation) -> float:
+    position, index, token, other = at.index
+    one, two = (numbers.value(f"logits.contribution[{position},{index},{each}]") for each in (token, other))
     return one - two
 
 
-def _over(quantities: Quantities, location: NumberLocation) -> Answer:
-    position, token, other = location.index
-    logits = [quantities.operand(f"logit of “{quantities.label(each)}”", f"logits[{position},{each}]") for each in (token, other)]
+def _over(numbers: Quantities, at: NumberLocation) -> Answer:
+    position, token, other = at.index
+    logits = [numbers.operand(f"logit of “{numbers.label(each)}”", f"logits[{position},{each}]") for each in (token, other)]
     return _difference("the one logit − the other", *logits)
 
 
-def _over_value(quantities: Quantities, location: NumberLocation) -> float:
-    position, token, other = location.index
-    return quantities.value(f"logits[{position},{token}]") - quantities.value(f"logits[{position},{other}]")
+def _over_value(numbers: Quantities, at: NumberLocation) -> float:
+    position, token, other = at.index
+    return numbers.value(f"logits[{position},{token}]") - numbers.value(f"logits[{position},{other}]")
 
 
 def _difference(formula: str, one: Operand, two: Operand) -> Answer:
@@ -199,36 +161,40 @@ def _difference(formula: str, one: Operand, two: Operand) -> Answer:
     return Answer(formula, written, [one, two], one.value - two.value)
 
 
-def _unbiased(quantities: Quantities, location: NumberLocation) -> Answer:
-    position, i = location.index
-    name = f"h.{location.layer}.mlp.c_proj.weight"
-    return quantities.dot(
-        "Σₙ neuron[n] × W_out[n]",
-        quantities.trace[f"{location.block}mlp.post"][position],
-        lambda n: f"{location.block}mlp.post[{position},{n}]",
-        quantities.weights[name][i],
-        lambda n: f"{name}[{i},{n}]",
-        "neuron",
-    )
+def _unbiased(numbers: Quantities, at: NumberLocation) -> Answer:
+    position, i = at.index
+    post, weights = numbers.vector(f"{at.block}mlp.post", position), numbers.vector(f"h.{at.layer}.mlp.c_proj.weight", i)
+    return numbers.dot("Σₙ neuron[n] × W_out[n]", post, weights, "neuron")
 
 
-def _unbiased_value(quantities: Quantities, location: NumberLocation) -> float:
-    position, i = location.index
-    post = quantities.trace[f"{location.block}mlp.post"][position].double()
-    return float(post @ quantities.weights[f"h.{location.layer}.mlp.c_proj.weight"][i].double())
+def _unbiased_value(numbers: Quantities, at: NumberLocation) -> float:
+    position, i = at.index
+    post = numbers.trace[f"{at.block}mlp.post"][position].double()
+    return float(post @ numbers.weights[f"h.{at.layer}.mlp.c_proj.weight"][i].double())
 
 
 CONTRIBUTIONS = {
     "logits.contribution": Rule(
-        "a part's contribution to the logit", ("position", "part", "token"), _contribution, _contribution_value
+        "a part's contribution to the logit",
+        ("position", "part", "token"),
+        _contribution,
+        lambda numbers, at: float(_terms(numbers, at).sum()),
     ),
     "logits.contribution.term": Rule(
-        "one dimension of a part's contribution", ("position", "part", "token", "dimension"), _term, _term_value
+        "one dimension of a part's contribution",
+        ("position", "part", "token", "dimension"),
+        _term,
+        lambda numbers, at: float(_terms(numbers, at)[at.index[3]]),
     ),
     "logits.contribution.part": Rule(
-        "a part's vector at the final norm", ("position", "part", "dimension"), _arrived, _arrived_value
+        "a part's vector at the final norm",
+        ("position", "part", "dimension"),
+        _arrived,
+        lambda numbers, at: float(_contributor(numbers, at).vector[at.index[2]]),
     ),
-    "logits.contribution.mean": Rule("mean of a part's vector", ("position", "part"), _mean, _mean_value),
+    "logits.contribution.mean": Rule(
+        "mean of a part's vector", ("position", "part"), _mean, lambda numbers, at: float(_contributor(numbers, at).vector.mean())
+    ),
     "logits.contribution.over": Rule(
         "a part's contribution to the difference of two logits",
         ("position", "part", "token", "token"),

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,7 +25,6 @@ from models.trace import BEFORE, Trace
 
 if TYPE_CHECKING:
     from lab.inspect.stages.stage_context import StageContext
-
 
 TERMS = 8
 """Terms of a long sum that are shown; the rest is one `others` row."""
@@ -74,15 +73,26 @@ class Answer:
     """Of a dot product both vectors and their products."""
 
 
+Formula = Callable[["Quantities", NumberLocation], Answer]
+Label = Callable[["Quantities", int], str]
+
+
 @dataclass(frozen=True)
 class Rule:
     """A family of numbers: its title, the axes of its indices, its formula, its value."""
 
     title: str
     axes: tuple[str, ...]
-    explain: Callable[["Quantities", NumberLocation], Answer]
+    explain: Formula
     value: Callable[["Quantities", NumberLocation], float] | None = None
     """None where the trace itself has the number."""
+
+
+@dataclass(frozen=True)
+class Vector:
+    values: Tensor
+    ref: Callable[[int], str]
+    """Reference of the number at an index."""
 
 
 class Quantities:
@@ -118,13 +128,13 @@ class Quantities:
         if TIMES in ref:
             left, _, right = ref.partition(TIMES)
             return self.value(left) * self.value(right)
-        location = self.locate(ref)
-        rule = self.rule(location)
+        at = self.locate(ref)
+        rule = self.rule(at)
         try:
             if rule.value is not None:
-                return rule.value(self, location)
-            source = self.weights[location.whole] if location.whole in self.weights else self.trace[location.whole]
-            return float(source[location.index])
+                return rule.value(self, at)
+            source = self.weights[at.whole] if at.whole in self.weights else self.trace[at.whole]
+            return float(source[at.index])
         except (KeyError, IndexError):
             raise UnknownNumberError(f"{ref} is not a number of this model and prompt.") from None
 
@@ -140,24 +150,24 @@ class Quantities:
             raise UnknownNumberError(f"{ref} is in a layer that this model of {self.config.layers} layers does not have.")
         return NumberLocation(ref, block[2], int(block[1]), index) if block else NumberLocation(ref, match[1], None, index)
 
-    def rule(self, location: NumberLocation) -> Rule:
+    def rule(self, at: NumberLocation) -> Rule:
         """The rule of the location's family, its number of indices checked. Raises UnknownNumberError."""
-        rule = self._family(location.whole, location)
+        rule = self._family(at.whole, at)
         if rule is None:
-            raise UnknownNumberError(f"{location.whole} is not a value of this model.")
-        if len(location.index) != len(rule.axes):
-            raise UnknownNumberError(f"{location.ref} is not one number: {location.whole} has {len(rule.axes)} indices.")
+            raise UnknownNumberError(f"{at.whole} is not a value of this model.")
+        if len(at.index) != len(rule.axes):
+            raise UnknownNumberError(f"{at.ref} is not one number: {at.whole} has {len(rule.axes)} indices.")
         return rule
 
-    def _family(self, name: str, location: NumberLocation) -> Rule | None:
+    def _family(self, name: str, at: NumberLocation) -> Rule | None:
         if name in self.weights:
             return self.rules["weight." + str(self.weights[name].dim())]
-        found = self.rules.get(("blocks.N." if location.layer is not None else "") + name.removeprefix(location.block))
+        found = self.rules.get(("blocks.N." if at.layer is not None else "") + name.removeprefix(at.block))
         if found is None and name.endswith(BEFORE) and self.trace.is_edited(name.removesuffix(BEFORE)):
-            plain = self._family(name.removesuffix(BEFORE), location)
+            plain = self._family(name.removesuffix(BEFORE), at)
             return plain and replace(plain, title=f"{plain.title} before the intervention", explain=_without_before(plain))
         if found is None and name.endswith(".norm"):
-            vector = self._family(name.removesuffix(".norm"), location)
+            vector = self._family(name.removesuffix(".norm"), at)
             if vector is not None and vector.axes and vector.axes[-1] == "dimension":
                 norm = self.rules["norm"]
                 return Rule(f"norm of “{vector.title}”", vector.axes[:-1], norm.explain, norm.value)
@@ -230,28 +240,24 @@ class Quantities:
         ).replace("+ −", "− ")
         return Answer(formula, written or "0", operands, total, is_sum=True)
 
-    def dot(
-        self,
-        formula: str,
-        left: Tensor,
-        left_ref: Callable[[int], str],
-        right: Tensor,
-        right_ref: Callable[[int], str],
-        term: str,
-        extra: Sequence[Operand] = (),
-    ) -> Answer:
-        """Σ left[i]·right[i], each term being a product that can be explained."""
-        left, right = left.double(), right.double()
+    def vector(self, name: str, *index: int) -> Vector:
+        """The last axis of a value of the trace or of a weight, at the indices before it."""
+        source = self.weights[name] if name in self.weights else self.trace[name]
+        return Vector(source[index], lambda i: f"{name}[{_joined(*index, i)}]")
+
+    def dot(self, formula: str, one: Vector, other: Vector, term: str = "dimension", extra: Sequence[Operand] = ()) -> Answer:
+        """Σ one[i]·other[i], each term being a product that can be explained."""
+        left, right = one.values.double(), other.values.double()
         answer = self.sum(
             formula,
             left * right,
-            lambda i: (f"{term} {i + 1}", left_ref(i) + TIMES + right_ref(i)),
+            lambda i: (f"{term} {i + 1}", one.ref(i) + TIMES + other.ref(i)),
             extra,
             lambda i: times(float(left[i]), float(right[i])),
         )
         if not 1 < len(left) <= DRAWN:
             return answer
-        names = [open_ref(each(0), each(1)) for each in (left_ref, right_ref)]
+        names = [open_ref(each.ref(0), each.ref(1)) for each in (one, other)]
         words = [short(each) for each in names]
         vectors = [
             (words[0], left.numpy(), names[0]),
@@ -263,7 +269,7 @@ class Quantities:
 
 def _without_before(rule: Rule) -> Callable[[Quantities, NumberLocation], Answer]:
     """The formula of the value before its edit."""
-    return lambda quantities, location: rule.explain(quantities, replace(location, name=location.name.removesuffix(BEFORE)))
+    return lambda numbers, at: rule.explain(numbers, replace(at, name=at.name.removesuffix(BEFORE)))
 
 
 def number(x: float) -> str:
@@ -281,40 +287,82 @@ def bracketed(x: float) -> str:
 MASKED = "Masked: a position cannot attend to a later one, so this is exactly 0."
 
 
-def linear(
-    quantities: Quantities, location: NumberLocation, position: int, layer: str, row: int, source: str, symbol: str
-) -> Answer:
+def linear(numbers: Quantities, at: NumberLocation, layer: str, row: int, source: str, symbol: str) -> Answer:
     """Output `row` of the linear map `layer` at a position; `source` names its input within the location's layer."""
-    return quantities.dot(
+    return numbers.dot(
         f"Σᵢ {source}[i] × {symbol}[i] + bias",
-        quantities.trace[f"{location.block}{source}"][position],
-        lambda i: f"{location.block}{source}[{position},{i}]",
-        quantities.weights[f"{layer}.weight"][row],
-        lambda i: f"{layer}.weight[{row},{i}]",
+        numbers.vector(f"{at.block}{source}", at.index[0]),
+        numbers.vector(f"{layer}.weight", row),
         "neuron" if source == "mlp.post" else "dimension",
-        [quantities.operand("bias", f"{layer}.bias[{row}]")],
+        [numbers.operand("bias", f"{layer}.bias[{row}]")],
     )
 
 
-def softmax(quantities: Quantities, location: NumberLocation, prefix: str, scores: str, row: Tensor) -> Answer:
-    """The softmax of one score in its `row`; `prefix` names the values in between, `scores` the family of the scores."""
-    score, top = _score_and_largest(quantities, location, scores, row)
-    total = quantities.operand("Σ of exp(score − max)", f"{prefix}.sum[{_row(location)}]")
-    recomputed = math.exp(score.value - top.value) / total.value
-    written = f"exp({number(score.value)} − {bracketed(top.value)}) / {number(total.value)}"
-    note = MASKED if score.value == -math.inf else ""
-    return Answer("exp(score − max) / Σ", written, [score, top, total], recomputed, note)
+class Scores(NamedTuple):
+    """A row of scores that a softmax is taken of."""
+
+    prefix: str
+    """Name of the softmax's family, which those of exp and of the sum begin with."""
+    name: str
+    """Name of the family of the scores."""
+    row: Tensor
+    unmasked: int | None = None
+    """Scores that count, the others being −∞; None for all."""
 
 
-def exponential(quantities: Quantities, location: NumberLocation, scores: str, row: Tensor) -> Answer:
-    operands = score, top = _score_and_largest(quantities, location, scores, row)
-    written = f"exp({number(score.value)} − {bracketed(top.value)})"
-    return Answer("exp(score − max)", written, [*operands], math.exp(score.value - top.value))
+def softmax_rules(
+    word: str, over: str, axes: tuple[str, ...], scores: Callable[[Quantities, NumberLocation], Scores], label: Label
+) -> tuple[Rule, Rule, Rule, Formula]:
+    """The rules of score − max, of its exp and of the sum of these, and the formula of the softmax.
+
+    `word` is the word for a score, `over` for what is summed over; the last of `axes` is the score's place in its row.
+    """
+
+    def operands(numbers: Quantities, at: NumberLocation) -> list[Operand]:
+        found = scores(numbers, at)
+        score, largest = (
+            f"{found.name}[{_joined(*at.index[: len(axes) - 1], i)}]" for i in (at.index[-1], int(found.row.argmax()))
+        )
+        return [numbers.operand("score", score), numbers.operand("largest score", largest)]
+
+    def shifted(numbers: Quantities, at: NumberLocation) -> Answer:
+        score, top = both = operands(numbers, at)
+        return Answer("score − max", f"{number(score.value)} − {bracketed(top.value)}", both, score.value - top.value)
+
+    def shifted_value(numbers: Quantities, at: NumberLocation) -> float:
+        row = scores(numbers, at).row.double()
+        return float(row[at.index[-1]] - row.max())
+
+    def exp(numbers: Quantities, at: NumberLocation) -> Answer:
+        score, top = both = operands(numbers, at)
+        written = f"exp({number(score.value)} − {bracketed(top.value)})"
+        return Answer("exp(score − max)", written, both, math.exp(score.value - top.value))
+
+    def total(numbers: Quantities, at: NumberLocation) -> Answer:
+        found, index = scores(numbers, at), _joined(*at.index)
+        terms = exps(found.row)[: found.unmasked]
+        return numbers.sum(
+            f"Σ over the {over} of exp({word} − max)", terms, lambda i: (label(numbers, i), f"{found.prefix}.exp[{index},{i}]")
+        )
+
+    def softmax(numbers: Quantities, at: NumberLocation) -> Answer:
+        score, top = operands(numbers, at)
+        total = numbers.operand("Σ of exp(score − max)", f"{scores(numbers, at).prefix}.sum[{_joined(*at.index[:-1])}]")
+        recomputed = math.exp(score.value - top.value) / total.value
+        written = f"exp({number(score.value)} − {bracketed(top.value)}) / {number(total.value)}"
+        note = MASKED if score.value == -math.inf else ""
+        return Answer("exp(score − max) / Σ", written, [score, top, total], recomputed, note)
+
+    return (
+        Rule(f"{word} − max", axes, shifted, shifted_value),
+        Rule(f"exp({word} − max)", axes, exp, lambda numbers, at: float(exps(scores(numbers, at).row)[at.index[-1]])),
+        Rule(f"sum over the {over}", axes[:-1], total, lambda numbers, at: float(exps(scores(numbers, at).row).sum())),
+        softmax,
+    )
 
 
-def shifted(quantities: Quantities, location: NumberLocation, scores: str, row: Tensor) -> Answer:
-    operands = score, top = _score_and_largest(quantities, location, scores, row)
-    return Answer("score − max", f"{number(score.value)} − {bracketed(top.value)}", [*operands], score.value - top.value)
+def _joined(*index: int) -> str:
+    return ",".join(map(str, index))
 
 
 def exps(row: Tensor) -> Tensor:
@@ -323,18 +371,28 @@ def exps(row: Tensor) -> Tensor:
     return (row - row.max()).exp()
 
 
-def _score_and_largest(quantities: Quantities, location: NumberLocation, scores: str, row: Tensor) -> tuple[Operand, Operand]:
-    score = quantities.operand("score", f"{scores}[{_row(location)},{location.index[-1]}]")
-    return score, quantities.operand("largest score", f"{scores}[{_row(location)},{int(row.argmax())}]")
-
-
-def _row(location: NumberLocation) -> str:
-    return ",".join(map(str, location.index[:2] if location.layer is not None else location.index[:1]))
-
-
 def cosine(formula: str, operands: list[Operand]) -> Answer:
     """The cosine of two vectors from their dot product and their norms, in this order; 0 where a norm is 0."""
     dot, one, other = operands
     norms = one.value * other.value
     written = f"{number(dot.value)} / ({number(one.value)} × {number(other.value)})"
     return Answer(formula, written, operands, dot.value / norms if norms else 0.0)
+
+
+def cosine_value(one: Tensor, other: Tensor) -> float:
+    """The cosine of two vectors; 0 where a norm is 0."""
+    norms = float(one.norm() * other.norm())
+    return float(one @ other) / norms if norms else 0.0
+
+
+def norm(answer: Answer) -> Answer:
+    """The norm, from the sum of the squares."""
+    assert answer.recomputed is not None
+    return replace(answer, numbers=f"√({answer.numbers})", recomputed=math.sqrt(answer.recomputed))
+
+
+def mean(answer: Answer, formula: str, count: int) -> Answer:
+    """The mean, from the sum of so many terms."""
+    assert answer.recomputed is not None
+    written = f"({answer.numbers}) / {count}"
+    return replace(answer, formula=f"{formula} / {count}", numbers=written, recomputed=answer.recomputed / count)

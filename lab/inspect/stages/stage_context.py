@@ -1,4 +1,4 @@
-"""The entry of a stage, and the context of its view: a trace with names for its tokens, and the cursor's position, layer and head."""
+"""The entry of a stage, and the context of its view: a trace, its tokens' names, and the cursor's position, layer and head."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
