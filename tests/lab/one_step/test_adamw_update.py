@@ -5,7 +5,7 @@ import torch
 
 from lab.engine.method_registry import OneStepParams
 from lab.engine.one_step_methods import OneStepMethods
-from lab.one_step.weight_update_view import AdamW
+from lab.one_step.weight_update_view import adamw_update
 from lab.runs.run_folder import Run
 from lab.views.blocks import Table
 from models.unembed import finish
@@ -15,15 +15,14 @@ from tests.lab.one_step.taken_steps import SENTENCE, at_sentence
 def test_the_formula_of_adamw_is_torchs() -> None:
     weight = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.AdamW([weight], lr=3e-3, betas=(0.9, 0.95), weight_decay=0.1)
-    m = v = 0.0
-    for step, gradient in enumerate((0.3, -0.02, 1e-9, 4.0), 1):
-        terms = AdamW(float(weight), gradient, m, v, step, 3e-3, 0.9, 0.95, 1e-8, 0.1)
+    for gradient in (0.3, -0.02, 1e-9, 4.0):
         weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        update = adamw_update(weight, dict(optimizer.state.get(weight, {})), optimizer.param_groups[0], (0,), 1.0)
         optimizer.step()
-        assert terms.after == pytest.approx(float(weight), rel=1e-12)
-        m, v = terms.new_m, terms.new_v
-        assert m == pytest.approx(float(optimizer.state[weight]["exp_avg"]), rel=1e-12)
-        assert v == pytest.approx(float(optimizer.state[weight]["exp_avg_sq"]), rel=1e-12)
+        assert update.after == pytest.approx(float(weight), rel=1e-12)
+        terms = {name: value for name, _, value in update.terms}
+        for name, key in (("m", "exp_avg"), ("v", "exp_avg_sq")):
+            assert terms[name] == pytest.approx(float(optimizer.state[weight][key]), rel=1e-12)
 
 
 class Plain(torch.optim.SGD):
