@@ -1,5 +1,6 @@
 """The engine's method `one_step`: holds the training step of one run, and answers with the view of a stage."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -55,7 +56,8 @@ class OneStepMethods:
         if params.stage in ("backward", "losses", "logits_gradient") or (params.stage == "after" and step.applied):
             context = replace(context, inspect_hidden=(yield from _inspect_hidden(context)))
         picture = backward_pass(context) if params.stage == "backward" else None
-        return StepAnswer(_facts(step), _tokens(context), context.window, context.position, _view(context, params), picture)
+        view = weight_update_view(context, params.weight) if params.stage == "weight" else VIEWS[params.stage](context)
+        return StepAnswer(_facts(step), _tokens(context), context.window, context.position, view, picture)
 
     def _hold(self, params: OneStepParams) -> Slices[HeldStep]:
         """The step of these parameters, at the checkpoint's weights where its run or its batch is another than before."""
@@ -115,21 +117,13 @@ def _tokens(context: StepContext) -> list[Token]:
     return [Token(id_, context.label(index), p) for index, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
 
 
-def _view(context: StepContext, params: OneStepParams) -> View:
-    match params.stage:
-        case "backward":
-            return backward_view(context)
-        case "batch":
-            return batch_view(context)
-        case "losses":
-            return token_losses_view(context)
-        case "logits_gradient":
-            return logits_gradient_view(context)
-        case "gradients":
-            return gradient_norms_view(context)
-        case "changes":
-            return weight_changes_view(context)
-        case "weight":
-            return weight_update_view(context, params.weight)
-        case _:
-            return after_step_view(context)
+VIEWS: dict[str, Callable[[StepContext], View]] = {
+    "backward": backward_view,
+    "batch": batch_view,
+    "losses": token_losses_view,
+    "logits_gradient": logits_gradient_view,
+    "gradients": gradient_norms_view,
+    "changes": weight_changes_view,
+    "after": after_step_view,
+}
+"""By stage; that of `weight` needs the weight's name, too."""

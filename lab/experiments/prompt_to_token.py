@@ -14,7 +14,7 @@ from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Numbers, Series, Sum, decimals_for, figures, number
+from lab.views.number_tables import Numbers, Series, decimals_for, dot_table, figures, number
 from lab.views.softmax_table import softmax
 from models.tokenizers.token_labels import printable
 from models.unembed import Slices
@@ -324,13 +324,12 @@ def _listed(at: StageContext, top: list[int], dots: Numbers) -> Table:
 def _written_out(at: StageContext, id_: int, vector: Numbers, row: Numbers) -> Table:
     """The dot product of the most probable token, its largest terms first."""
     label = at.tokenizer.label(id_)
-    total = Sum(
-        label_title="dimension",
-        label=lambda index: whole(index + 1),
-        left=Series("last vector", vector, lambda index: ref("ln_final.out", at.position, index)),
-        right=Series(f"row of “{label}”", row.astype(np.float64), lambda index: ref("wte.weight", id_, index)),
-        total="logit",
-        total_ref=ref("logits", at.position, id_),
+    return dot_table(
+        f"the logit of “{label}”, {significant(float(at.logits[id_]), 4)}, term by term",
+        Series("last vector", vector, lambda index: ref("ln_final.out", at.position, index)),
+        Series(f"row of “{label}”", row.astype(np.float64), lambda index: ref("wte.weight", id_, index)),
+        "logit",
+        ref("logits", at.position, id_),
         shown=TERMS,
+        label=lambda index: whole(index + 1),
     )
-    return total.table(f"the logit of “{label}”, {significant(float(at.logits[id_]), 4)}, term by term")

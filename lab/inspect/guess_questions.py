@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.inspect.stages.all_heads_stage import HeadSummary, most_bits, summary_of
-from lab.inspect.stages.attention_scores_stage import attention_rows
+from lab.inspect.stages.attention_scores_stage import rows_and_columns
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import GuessChoice, GuessQuestion
 from lab.views.number_tables import Numbers
@@ -171,7 +171,7 @@ def attention_question(context: StageContext) -> GuessQuestion:
     if at == 0:
         only = f"{context.here} is the first token: {name} can attend only to it. Choose a later position."
         return GuessQuestion("attention", only, tokens=tokens, position=at, run=run)
-    pattern = attention_rows(context)[context.head, : at + 1].astype(float)
+    pattern = rows_and_columns(context)[0][context.head, : at + 1].astype(float)
     chosen = _key_choices(pattern.tolist())
     shares = [float(pattern[key]) for key in chosen]
     right = right_choices(shares)

@@ -1,7 +1,6 @@
 """The trace of one forward pass as a file: an archive of every array, or a summary of tokens, next tokens and logit lens."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,27 +74,16 @@ def summarize(
     logits = traced["logits"]  # (T, V)
     chosen = logits[:-1].gather(1, torch.tensor(ids[1:], dtype=torch.int64)[:, None])[:, 0]  # (T - 1,)
     before = (chosen - logits[:-1].logsumexp(-1)).exp().tolist()
+    streams = ["blocks.0.resid_pre", *(f"blocks.{layer}.resid_post" for layer in range(traced.config.layers))]
     return TraceSummary(
         run=run,
         checkpoint=checkpoint,
         step=step,
         dropped=dropped,
-        tokens=_tokens(ids, [None, *before], tokenizer),
-        top=candidates(logits[-1]),
-        logit_lens=[
-            LensRow(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in _layer_streams(traced.config.layers)
+        tokens=[
+            TracedToken(id_, tokenizer.token_bytes(id_).hex(), tokenizer.label(id_), p)
+            for id_, p in zip(ids, [None, *before], strict=True)
         ],
+        top=candidates(logits[-1]),
+        logit_lens=[LensRow(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in streams],
     )
-
-
-def _tokens(ids: Sequence[int], given: Sequence[float | None], tokenizer: "Tokenizer") -> list[TracedToken]:
-    return [
-        TracedToken(id_, tokenizer.token_bytes(id_).hex(), tokenizer.label(id_), p) for id_, p in zip(ids, given, strict=True)
-    ]
-
-
-def _layer_streams(layers: int) -> Iterator[str]:
-    """The residual stream before the first layer, and after each."""
-    yield "blocks.0.resid_pre"
-    for layer in range(layers):
-        yield f"blocks.{layer}.resid_post"

@@ -39,17 +39,11 @@ class Following(msgspec.Struct):
     """Count of the candidate."""
 
 
-class Verbatim(msgspec.Struct):
+class Verbatim(Following):
     """The longest end of the prompt that the training text has verbatim."""
 
-    length: int
-    occurrences: int
-    """Its occurrences."""
     first: int
     """Index of the token at which it first begins; the next token is at `first + length`."""
-    followers: list[tuple[int, int]]
-    candidate: int
-    """Count of the candidate."""
 
 
 class Evidence(msgspec.Struct):
@@ -82,7 +76,7 @@ def search(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Sl
         count = dict(followers).get(candidate, 0)
         if length in CONTEXTS:
             following.append(Following(length, len(ends), followers[:FOLLOWERS], count))
-        verbatim = Verbatim(length, len(ends), int(ends[0]) - length, followers[:FOLLOWERS], count)
+        verbatim = Verbatim(length, len(ends), followers[:FOLLOWERS], count, int(ends[0]) - length)
         yield
     return Evidence(len(train), following[::-1], verbatim)
 

@@ -119,42 +119,39 @@ def factor_digits(left: Numbers, right: Numbers, decimals: int) -> int:
     return next((digits for digits in OPERAND_DIGITS if enough(digits)), OPERAND_DIGITS[-1])
 
 
-@dataclass(frozen=True)
-class Sum:
-    """A dot product written out: `left` × `right` = terms, biggest first; the rest in one row, a bias, and the total."""
-
-    label_title: str
-    label: Callable[[int], str]
-    left: Series
-    right: Series
-    total: str
-    total_ref: str
-    bias: float | None = None
-    bias_ref: str = ""
-    shown: int = 8
-
-    def table(self, title: str) -> Table:
-        terms = self.left.values.astype(np.float64) * self.right.values
-        order = np.argsort(-np.abs(terms), kind="stable")
-        top, rest = order[: self.shown], order[self.shown :]
-        extra = [float(terms[rest].sum())] * (len(rest) > 0) + ([] if self.bias is None else [self.bias])
-        total = float(terms.sum()) + (self.bias or 0.0)
-        decimals = decimals_for(terms, total, digits=3)
-        places = term_decimals(np.append(terms[top], extra), total, decimals)
-        digits = factor_digits(self.left.values[top], self.right.values[top], places)
-        rows = [
-            [
-                Cell(self.label(index)),
-                figures(self.left.values[index], digits, self.left.ref(index)),
-                figures(self.right.values[index], digits, self.right.ref(index)),
-                number(terms[index], places, product(self.left.ref(index), self.right.ref(index))),
-            ]
-            for index in top.tolist()
+def dot_table(
+    title: str,
+    left: Series,
+    right: Series,
+    total: str,
+    total_ref: str,
+    bias: float | None = None,
+    bias_ref: str = "",
+    shown: int = 8,
+    label: Callable[[int], str] = lambda index: str(index + 1),
+) -> Table:
+    """A dot product written out by dimension: `left` × `right`, the biggest first; the rest in one row, a bias, and the total."""
+    terms = left.values.astype(np.float64) * right.values
+    order = np.argsort(-np.abs(terms), kind="stable")
+    top, rest = order[:shown], order[shown:]
+    extra = [float(terms[rest].sum())] * (len(rest) > 0) + ([] if bias is None else [bias])
+    result = float(terms.sum()) + (bias or 0.0)
+    decimals = decimals_for(terms, result, digits=3)
+    places = term_decimals(np.append(terms[top], extra), result, decimals)
+    digits = factor_digits(left.values[top], right.values[top], places)
+    rows = [
+        [
+            Cell(label(index)),
+            figures(left.values[index], digits, left.ref(index)),
+            figures(right.values[index], digits, right.ref(index)),
+            number(terms[index], places, product(left.ref(index), right.ref(index))),
         ]
-        if len(rest):
-            rows.append([Cell(f"{len(rest)} others", style="dim"), Cell(""), Cell(""), number(extra[0], places, style="dim")])
-        if self.bias is not None:
-            rows.append([Cell("bias"), Cell(""), Cell(""), number(self.bias, places, self.bias_ref)])
-        columns = [Column(self.label_title, align="left"), Column(self.left.title), Column(self.right.title), Column("product")]
-        sum_row = [Cell(self.total), Cell(""), Cell(""), number(total, decimals, self.total_ref)]
-        return Table(columns, rows, title=title, total=sum_row)
+        for index in top.tolist()
+    ]
+    if len(rest):
+        rows.append([Cell(f"{len(rest)} others", style="dim"), Cell(""), Cell(""), number(extra[0], places, style="dim")])
+    if bias is not None:
+        rows.append([Cell("bias"), Cell(""), Cell(""), number(bias, places, bias_ref)])
+    columns = [Column("dimension", align="left"), Column(left.title), Column(right.title), Column("product")]
+    sum_row = [Cell(total), Cell(""), Cell(""), number(result, decimals, total_ref)]
+    return Table(columns, rows, title=title, total=sum_row)

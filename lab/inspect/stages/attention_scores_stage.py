@@ -10,51 +10,8 @@ from lab.inspect.stages.all_heads_stage import SINK, kind_and_entropy, summary_o
 from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, HeadAttention, Matrix, MatrixPanels, Parity, Table, View
 from lab.views.number_refs import product, ref
-from lab.views.number_tables import Numbers, Series, Sum, around, stacked, strip
+from lab.views.number_tables import Numbers, Series, around, dot_table, stacked, strip
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
-
-PATTERNS_CACHED = 200_000
-"""Numbers of a layer's patterns up to which they are kept, so that another position computes nothing: GPT-2's of 128 tokens."""
-
-
-def head_attention(context: StageContext) -> HeadAttention:
-    """Attention that the token at the position pays to each token and receives from each, in the head of the context."""
-    at, head = context.position, context.head
-    heads, tokens = context.config.heads, len(context.ids)
-    if heads * tokens**2 <= PATTERNS_CACHED:
-        patterns: Numbers = context.traced.get_or_compute(("patterns", context.layer), 0, lambda: _patterns(context).copy())
-        paid, received = patterns[head, at].copy(), patterns[head, :, at].copy()
-    else:
-        paid, received = (each[head].copy() for each in _row_and_column(context))
-    paid[at + 1 :] = np.nan
-    received[:at] = np.nan
-    return HeadAttention(context.layer, head, at, Array.of(paid), Array.of(received))
-
-
-def attention_rows(context: StageContext) -> Numbers:
-    """Attention that the token at the position pays in each head of the layer, (H, T)."""
-    heads, tokens = context.config.heads, len(context.ids)
-    if heads * tokens**2 > PATTERNS_CACHED:
-        return _row_and_column(context)[0]
-    patterns: Numbers = context.traced.get_or_compute(("patterns", context.layer), 0, lambda: _patterns(context).copy())
-    return patterns[:, context.position]
-
-
-def _patterns(context: StageContext) -> Numbers:
-    """(H, T, T), without the rest of the layer, which stages outside it do not need."""
-    patterns: Numbers = context.trace.pattern_and_values(context.layer)[0].numpy()
-    return patterns
-
-
-def _row_and_column(context: StageContext) -> tuple[Numbers, Numbers]:
-    """Of each head the row and the column of the position, (H, T) each; cached, so that another head computes nothing."""
-
-    def make() -> tuple[Numbers, Numbers]:
-        patterns = _patterns(context)
-        return patterns[:, context.position].copy(), patterns[:, :, context.position].copy()
-
-    return context.traced.get_or_compute(("attention", context.layer), context.position, make)
-
 
 KEYS = 64
 """Keys listed at one time: those with the most attention; the rest is one row."""
@@ -68,6 +25,8 @@ VERY_WIDE = 130
 """Columns of the view from which on more keys are drawn."""
 ALL, MOST = (9, 16), 8
 """Most keys that are all drawn as bars, and that on a very wide screen; of more, so many with the largest attention."""
+PATTERNS_CACHED = 200_000
+"""Numbers of a layer's patterns up to which they are kept, so that another position computes nothing: GPT-2's of 128 tokens."""
 
 
 def listed_keys(context: StageContext) -> tuple[list[int], list[int]]:
@@ -102,27 +61,25 @@ def qkv(context: StageContext) -> View:
     query_row, key_row = q[head, at].astype(np.float64), k[head, key].astype(np.float64)
     products = query_row * key_row
     chosen = int(np.abs(products).argmax())
-    score = Sum(
-        "dimension",
-        lambda dimension: str(dimension + 1),
+    score = dot_table(
+        f"largest terms of the score with {context.quoted(key)}",
         Series(f"q of {context.label(at).strip()}", query_row, lambda d: ref(f"{block}attn.q", at, head, d)),
         Series(f"k of {context.label(key).strip()}", key_row, lambda d: ref(f"{block}attn.k", key, head, d)),
         "Σ = q·k",
         ref(f"{block}attn.scores_raw", head, at, key),
-    ).table(f"largest terms of the score with {context.quoted(key)}")
+    )
     index = head * width + chosen
     x = context.row(f"{block}ln1.out")
     weight, bias = f"h.{context.layer}.attn.c_attn.weight", f"h.{context.layer}.attn.c_attn.bias"
-    projection = Sum(
-        "dimension",
-        lambda dimension: str(dimension + 1),
+    projection = dot_table(
+        f"dimension {chosen + 1} of q written out",
         Series("x", x, lambda d: ref(f"{block}ln1.out", at, d)),
         Series("weight", context.weight(weight)[index], lambda d: ref(weight, index, d)),
         f"Σ = q, dimension {chosen + 1}",
         ref(f"{block}attn.q", at, head, chosen),
         float(context.weight(bias)[index]),
         ref(bias, index),
-    ).table(f"dimension {chosen + 1} of q written out")
+    )
     names = ref(f"{block}attn.q", at, head), ref(f"{block}attn.k", key, head)
     strips: list[Block] = [
         stacked(
@@ -329,3 +286,34 @@ def _matrix(context: StageContext, shown: range, title: str, values: Numbers, na
         selected,
         *(("sequential", 1.0) if "attn.pattern" in name else ("diverging", None)),
     )
+
+
+def head_attention(context: StageContext) -> HeadAttention:
+    """Attention that the token at the position pays to each token and receives from each, in the head of the context."""
+    at, head = context.position, context.head
+    paid, received = (each[head].copy() for each in rows_and_columns(context))
+    paid[at + 1 :] = np.nan
+    received[:at] = np.nan
+    return HeadAttention(context.layer, head, at, Array.of(paid), Array.of(received))
+
+
+def rows_and_columns(context: StageContext) -> tuple[Numbers, Numbers]:
+    """Of each head of the layer the pattern's row and column at the position, (H, T) each; cached, for the other heads.
+
+    The rest of the layer, which stages outside it do not need, is not computed.
+    """
+    at, layer = context.position, context.layer
+
+    def patterns() -> Numbers:  # (H, T, T)
+        found: Numbers = context.trace.pattern_and_values(layer)[0].numpy()
+        return found
+
+    if context.config.heads * len(context.ids) ** 2 <= PATTERNS_CACHED:
+        kept = context.traced.get_or_compute(("patterns", layer), 0, lambda: patterns().copy())
+        return kept[:, at], kept[:, :, at]
+
+    def both() -> tuple[Numbers, Numbers]:
+        found = patterns()
+        return found[:, at].copy(), found[:, :, at].copy()
+
+    return context.traced.get_or_compute(("attention", layer), at, both)

@@ -19,10 +19,6 @@ DIMENSIONS = 64
 """Most dimensions in the table of numbers."""
 
 
-def hexadecimal(data: bytes) -> str:
-    return data.hex(" ")
-
-
 @Stage(
     "tokens", "The prompt is cut into {tokens} out of a vocabulary of {facts.vocab_size:,}{seen}.", TOKEN_KEYS, layer_key=False
 )
@@ -39,7 +35,7 @@ def tokens_view(prompt: PromptTokens) -> View:
         [
             Cell(prompt.name(index)),
             Cell(str(prompt.ids[index]), value=prompt.ids[index], ref=ref("tokens", index)),
-            Cell(hexadecimal(tokenizer.token_bytes(prompt.ids[index]))),
+            Cell(tokenizer.token_bytes(prompt.ids[index]).hex(" ")),
             _rank(prompt, prompt.ids[index]),
         ]
         for index in shown
@@ -80,7 +76,7 @@ def _branches(prompt: PromptTokens, node: "Node", lead: str, below: str) -> list
     row = [
         Cell(lead + prompt.tokenizer.label(node.id)),
         Cell(str(node.id), value=node.id),
-        Cell(hexadecimal(node.bytes)),
+        Cell(node.bytes.hex(" ")),
         _rank(prompt, node.id),
     ]
     rows = [row]

@@ -11,8 +11,8 @@ from lab.views.number_refs import ref
 from lab.views.number_tables import (
     Numbers,
     Series,
-    Sum,
     decimals_for,
+    dot_table,
     figures,
     norm,
     number,
@@ -106,16 +106,15 @@ def _written_out(context: StageContext, neuron: int) -> Table:
     """One neuron's input written out: x · weights + bias."""
     block, at = context.block, context.position
     weight, bias = f"h.{context.layer}.mlp.c_fc.weight", f"h.{context.layer}.mlp.c_fc.bias"
-    return Sum(
-        "dimension",
-        lambda dimension: str(dimension + 1),
+    return dot_table(
+        f"neuron {neuron + 1} written out",
         Series("x", context.row(f"{block}ln2.out"), lambda d: ref(f"{block}ln2.out", at, d)),
         Series("weight", context.weight(weight)[neuron], lambda d: ref(weight, neuron, d)),
         "Σ = pre",
         ref(f"{block}mlp.pre", at, neuron),
         float(context.weight(bias)[neuron]),
         ref(bias, neuron),
-    ).table(f"neuron {neuron + 1} written out")
+    )
 
 
 @Stage(
