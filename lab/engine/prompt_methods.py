@@ -108,8 +108,7 @@ def _source_vector(models: ModelCache, opened: OpenModel, patch: Intervention) -
     traced = yield from models.traces.trace_incrementally(opened, window)
     value = traced.trace[f"blocks.{patch.layer}.{patch.part}"]
     at = value[source.position]
-    vector: list[float] = (at[patch.head] if value.dim() == 3 else at).tolist()
-    return vector
+    return (at[patch.head] if value.dim() == 3 else at).tolist()
 
 
 def token_ids(opened: OpenModel, text: str, given: Sequence[int] | None) -> list[int]:

@@ -80,8 +80,7 @@ def effect(before: np.ndarray, after: np.ndarray, label: Callable[[int], str], w
 
 def _order(p: np.ndarray) -> np.ndarray:
     """Ids by falling probability, the lower id first on a tie."""
-    order: np.ndarray = np.argsort(-p, kind="stable")
-    return order
+    return np.argsort(-p, kind="stable")
 
 
 def _ranks(p: np.ndarray) -> np.ndarray:

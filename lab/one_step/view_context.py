@@ -73,8 +73,7 @@ class StepContext:
         return np.exp(-self._window_of(self.step.current.surprises))
 
     def _window_of(self, predictions: Tensor) -> Numbers:
-        found: Numbers = predictions[self.window * self.width :][: self.width].double().numpy()
-        return found
+        return predictions[self.window * self.width :][: self.width].double().numpy()
 
     def probabilities(self, applied: int | None = None) -> Numbers:
         """Probabilities of the vocabulary at the chosen position, (V,), float64."""
@@ -82,8 +81,7 @@ class StepContext:
         hidden = self.step.snapshots[at].hidden
         assert hidden is not None
         logits = self.step.logits_of(hidden[self.row : self.row + 1], self.step.head_at(at))[0]
-        found: Numbers = torch.softmax(logits.double(), -1).numpy()
-        return found
+        return torch.softmax(logits.double(), -1).numpy()
 
     def at_logits(self, top: list[int]) -> list[tuple[float, float, float]]:
         """p, target and p − target, the gradient of the prediction's own loss, for these tokens, then for all others together."""
@@ -97,8 +95,7 @@ class StepContext:
         logits = self.step.logits_of(
             self.inspect_hidden[self.position - 1 : self.position], self.step.head_at(self.step.applied)
         )[0]
-        found: Numbers = torch.softmax(logits.double(), -1).numpy()
-        return found
+        return torch.softmax(logits.double(), -1).numpy()
 
     def parity(self) -> Parity | None:
         """The shown probabilities against Inspect's; None where dropout makes them differ."""

@@ -197,8 +197,7 @@ def _exp(exp: float, share: float, decimals: int, percent: bool) -> str:
 
 def _has_few_figures(exps: np.ndarray, shares: np.ndarray, decimals: int) -> np.ndarray:
     """Mask of small shares whose exp, with so many decimals, has too few figures to give the share."""
-    few: np.ndarray = (exps > 0) & (exps < 10.0 ** (SMALL_DIGITS - decimals)) & (shares < SMALL)
-    return few
+    return (exps > 0) & (exps < 10.0 ** (SMALL_DIGITS - decimals)) & (shares < SMALL)
 
 
 def _row(numbers: _Numbers, decimals: _Decimals, percent: bool, label: str, row: int, ref: Reference) -> list[Cell]:

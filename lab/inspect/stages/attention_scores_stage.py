@@ -305,8 +305,7 @@ def rows_and_columns(context: StageContext) -> tuple[Numbers, Numbers]:
     at, layer = context.position, context.layer
 
     def patterns() -> Numbers:  # (H, T, T)
-        found: Numbers = context.trace.pattern_and_values(layer)[0].numpy()
-        return found
+        return context.trace.pattern_and_values(layer)[0].numpy()
 
     if context.config.heads * len(context.ids) ** 2 <= PATTERNS_CACHED:
         kept = context.traced.get_or_compute(("patterns", layer), 0, lambda: patterns().copy())

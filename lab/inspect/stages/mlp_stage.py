@@ -33,8 +33,7 @@ SHOWN_TOKENS = 3
 
 def gelu(x: Numbers) -> Numbers:
     """x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))), GPT-2's form of GELU."""
-    result: Numbers = 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
-    return result
+    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def strengths(context: StageContext) -> Numbers:

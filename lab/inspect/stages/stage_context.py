@@ -130,8 +130,7 @@ class StageContext:
 
     def array(self, name: str) -> Numbers:
         """The trace's value of that name, float32, not copied."""
-        value: Numbers = self.trace[name].numpy()
-        return value
+        return self.trace[name].numpy()
 
     def heads(self, name: str) -> Numbers:
         """One of q, k, v and z with the heads first, (H, T, D)."""
@@ -169,8 +168,7 @@ class StageContext:
 
     def weight(self, name: str) -> Numbers:
         """The model's weight of that name, float32, not copied."""
-        value: Numbers = self.opened.model.get_parameter(name).detach().float().numpy()
-        return value
+        return self.opened.model.get_parameter(name).detach().float().numpy()
 
     @cached_property
     def prompt_tokens(self) -> PromptTokens:
@@ -196,12 +194,10 @@ class StageContext:
     def logits(self) -> Numbers:
         """Logits of the token after the position, (V,), float64."""
         if self.traced.logits is not None:
-            cached: Numbers = self.traced.logits[self.position].double().numpy()
-            return cached
+            return self.traced.logits[self.position].double().numpy()
 
         def make() -> Numbers:
-            row: Numbers = self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [self.position])[0].double().numpy()
-            return row
+            return self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [self.position])[0].double().numpy()
 
         return self.traced.get_or_compute("logits", self.position, make)
 
@@ -219,8 +215,7 @@ class StageContext:
         import torch
 
         products = yield from unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))
-        numbers: Numbers = products.numpy()
-        return numbers
+        return products.numpy()
 
     @property
     def draws_for(self) -> int:
