@@ -1,6 +1,5 @@
 """Parameters, FLOPs and memory of a model, computed from its configuration. Nothing here needs torch."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -29,13 +28,11 @@ class Weight:
 
 def inventory(config: ModelConfig) -> list[Weight]:
     """Every tensor of the model, in the order a token meets them; the output head last, tied to the token embedding."""
-    return list(_weights(config))
-
-
-def _weights(config: ModelConfig) -> Iterator[Weight]:
-    width = config.width
-    yield Weight("wte.weight", "token embedding", (config.vocab_size, width))
-    yield Weight("wpe.weight", "position embedding", (config.context, width))
+    width, vocabulary = config.width, config.vocab_size
+    found = [
+        Weight("wte.weight", "token embedding", (vocabulary, width)),
+        Weight("wpe.weight", "position embedding", (config.context, width)),
+    ]
     for layer in range(config.layers):
         for name, part, shape in (
             ("ln_1", "norms", (width,)),
@@ -45,11 +42,9 @@ def _weights(config: ModelConfig) -> Iterator[Weight]:
             ("mlp.c_fc", "mlp", (4 * width, width)),
             ("mlp.c_proj", "mlp", (width, 4 * width)),
         ):
-            yield Weight(f"h.{layer}.{name}.weight", part, shape)
-            yield Weight(f"h.{layer}.{name}.bias", part, shape[:1])
-    yield Weight("ln_f.weight", "norms", (width,))
-    yield Weight("ln_f.bias", "norms", (width,))
-    yield Weight("lm_head.weight", "output head", (config.vocab_size, width), tied_to="wte.weight")
+            found += [Weight(f"h.{layer}.{name}.weight", part, shape), Weight(f"h.{layer}.{name}.bias", part, shape[:1])]
+    found += [Weight(f"ln_f.{name}", "norms", (width,)) for name in ("weight", "bias")]
+    return [*found, Weight("lm_head.weight", "output head", (vocabulary, width), tied_to="wte.weight")]
 
 
 def parameter_count(config: ModelConfig) -> int:

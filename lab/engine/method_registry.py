@@ -101,10 +101,6 @@ class AttributionParams(EvidenceParams, frozen=True, kw_only=True, forbid_unknow
     by_size: bool = True
 
 
-class EffectParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The edits and interventions whose effect at one position is asked for."""
-
-
 class GuessParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question for the learner about a position: the most probable next token, or the token that a head attends to most."""
 
@@ -134,10 +130,6 @@ class SaveTraceParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fi
 
     path: str
     kind: Literal["npz", "json"]
-
-
-class PromptReportParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A prompt for a run's report."""
 
 
 class ExperimentParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,12 +172,12 @@ VIEW = EngineMethod("view", ViewParams, View)
 EXPLAIN = EngineMethod("explain", ExplainParams, Explanation)
 ATTRIBUTION = EngineMethod("attribution", AttributionParams, View)
 EVIDENCE = EngineMethod("evidence", EvidenceParams, View)
-EFFECT = EngineMethod("effect", EffectParams, Effect)
+EFFECT = EngineMethod("effect", LensParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
 GUESS = EngineMethod("guess", GuessParams, GuessQuestion)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
-PROMPT_REPORT = EngineMethod("prompt_report", PromptReportParams, PromptReport)
+PROMPT_REPORT = EngineMethod("prompt_report", PromptParams, PromptReport)
 ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
 EXPERIMENT = EngineMethod("experiment", ExperimentParams, ExperimentResult)
 

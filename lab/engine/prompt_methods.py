@@ -17,13 +17,11 @@ from lab.core.errors import UserError
 from lab.engine.method_registry import (
     AttributionParams,
     CompareParams,
-    EffectParams,
     EvidenceParams,
     ExplainParams,
     GuessParams,
     LensParams,
     PromptParams,
-    PromptReportParams,
     SampleParams,
     SaveTraceParams,
     ViewParams,
@@ -174,7 +172,7 @@ class PromptMethods:
         context = yield from trace_prompt(self.models, params)
         return _placed((yield from evidence(context, params.candidate)), context)
 
-    def effect(self, params: EffectParams) -> Slices[Effect]:
+    def effect(self, params: LensParams) -> Slices[Effect]:
         """The prediction at the position without and with the edits and interventions. Raises: UserError."""
         before = yield from trace_prompt(self.models, replace(params, edits=(), interventions=()))
         after = yield from trace_prompt(self.models, params)
@@ -220,7 +218,7 @@ class PromptMethods:
             write_export(path, [msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"])
         return SavedTrace(len(context.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
 
-    def prompt_report(self, params: PromptReportParams) -> Slices[PromptReport]:
+    def prompt_report(self, params: PromptParams) -> Slices[PromptReport]:
         """The prompt's part of a report, with the edits and interventions. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
         words = all_in_words(params.interventions) or (f"{len(params.edits)} edits" if params.edits else "")

@@ -179,12 +179,14 @@ def attention_question(context: StageContext) -> GuessQuestion:
         tied = f"{name.capitalize()} attends equally to all choices from {context.here}: there is nothing to guess here."
         return GuessQuestion("attention", tied, tokens=tokens, position=at, run=run)
     printed = percentages(shares)
-    best, first = [_key(context, chosen[index]) for index in right], printed[right[0]]
+    best = ["itself" if chosen[index] == at else context.quoted(chosen[index]) for index in right]
+    first, here = printed[right[0]], context.here
+    query = here if here.endswith(")") else f"{here} (token {at + 1})"
     most = f"{best[0]}: {first} of its attention" if len(best) == 1 else f"{listed(best)}, tied at {first} each"
     rest, left = at + 1 - len(chosen), max(0.0, 1 - sum(shares))
     return GuessQuestion(
         "attention",
-        f"Which token does head {context.head + 1} of layer {context.layer + 1} attend to most from {_query(context)}?",
+        f"Which token does head {context.head + 1} of layer {context.layer + 1} attend to most from {query}?",
         choices=tuple(
             GuessChoice(context.name(key), share, text) for key, share, text in zip(chosen, shares, printed, strict=True)
         ),
@@ -204,16 +206,6 @@ def _key_choices(pattern: Sequence[float]) -> list[int]:
     at = len(pattern) - 1
     by_share = sorted(range(len(pattern)), key=lambda key: (-pattern[key], key))
     return sorted(list(dict.fromkeys((by_share[0], 0, at, at - 1, *by_share)))[:KEY_CHOICES])
-
-
-def _query(context: StageContext) -> str:
-    """The token at the position, with its number."""
-    here = context.here
-    return here if here.endswith(")") else f"{here} (token {context.position + 1})"
-
-
-def _key(context: StageContext, key: int) -> str:
-    return "itself" if key == context.position else context.quoted(key)
 
 
 def _why_key(context: StageContext, found: HeadSummary, most: str) -> str:

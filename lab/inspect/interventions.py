@@ -78,8 +78,7 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             case "hide":
                 return f"{self.object} hidden"
             case "patch":
-                find_intervention = self.source.position + 1 if self.source is not None else 0
-                there = f"{find_intervention} “{self.source.token}”" if self.source is not None else ""
+                there = f"{self.source.position + 1} “{self.source.token}”" if self.source is not None else ""
                 return f"{self.object} at {token} from prompt 2, {there}"
 
     def edits(self, layers: int, value: Sequence[float] | None = None) -> tuple[Edit, ...]:
@@ -117,7 +116,7 @@ def name_of(part: str, layer: int, head: int, token: str = "") -> str:
 
 
 def toggle_intervention(made: Interventions, new: Intervention) -> Interventions:
-    """`made` with `new` replacing that on the same target; remove_intervention `new` if it was there already."""
+    """`made` with `new` replacing that on the same target; without `new` if it was there already."""
     return remove_intervention(made, new) if new in made else (*_others(made, new), new)
 
 

@@ -96,16 +96,15 @@ def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
     decimals = decimals_for(values, found.logit, digits=3)
     places = term_decimals(np.array([*values, found.leftover]), found.logit, decimals)
     off = _switched_off(context)
-    rows = [
-        [
-            context.part_cell(each.label, off.get(each.label, "")),
-            Cell(fixed(each.value, places, sign=True), each.value, _name(context, found, part), each.value / most),
-        ]
-        for part, each in zip(order, contributions, strict=True)
-    ]
+    tokens = (found.token,) if found.against is None else (found.token, found.against)
+    family = "logits.contribution" if found.against is None else "logits.contribution.over"
+    rows = []
+    for part, each in zip(order, contributions, strict=True):
+        name = ref(family, context.position, part, *tokens)
+        value = Cell(fixed(each.value, places, sign=True), each.value, name, each.value / most)
+        rows.append([context.part_cell(each.label, off.get(each.label, "")), value])
     leftover = fixed(found.leftover, places, sign=True)
     rows.append([Cell("leftover (rounding)", style="dim"), Cell(leftover, found.leftover, note=LEFTOVER_NOTE, style="dim")])
-    tokens = (found.token,) if found.against is None else (found.token, found.against)
     name = ref("logits" if found.against is None else "logits.over", context.position, *tokens)
     label = "= logit" if found.against is None else "= difference of the logits"
     total = [Cell(label), Cell(fixed(found.logit, decimals, sign=True), found.logit, name)]
@@ -113,13 +112,6 @@ def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
     ends = significant(most)
     listed = "largest first" if by_size else "in order of computation"
     return Table(columns, rows, title=f"{len(contributions)} contributions, {listed}; ▒ −{ends} │ █ +{ends}", total=total)
-
-
-def _name(context: StageContext, found: Attribution, part: int) -> str:
-    """Reference of a part's contribution, parts being counted in the order of the computation."""
-    if found.against is None:
-        return ref("logits.contribution", context.position, part, found.token)
-    return ref("logits.contribution.over", context.position, part, found.token, found.against)
 
 
 def _candidates(context: StageContext) -> Table:

@@ -53,8 +53,10 @@ class ModelCache:
             if run.path not in self._locks:
                 self._locks[run.path] = hold_inspect_lock(run.path)
         self._models.move_to_end((run.path, checkpoint))
-        while len(self._models) > MODELS_CACHED and self._weights() > WEIGHTS_BUDGET:
+        weights = sum(parameter_count(each.model.config) for each in self._models.values())
+        while len(self._models) > MODELS_CACHED and weights > WEIGHTS_BUDGET:
             _, oldest = self._models.popitem(last=False)
+            weights -= parameter_count(oldest.model.config)
             self._forget(oldest, "evicted")
             self._release_locks()
         return cached
@@ -71,7 +73,13 @@ class ModelCache:
         """A weight before the run's first step: from the snapshot of step 0, else initialized again from the run's seed."""
         key = (run.path, name)
         if key not in self._initial_weights:
-            self._initial_weights[key] = _initial_weight(run, name)
+            from lab.runs.weights_file import initial_weight
+            from models.gpt import GPT
+
+            weight = initial_weight(run, name)
+            if weight is None:
+                weight = GPT(run.config.model, seed=run.config.train.seed).get_parameter(name).detach()
+            self._initial_weights[key] = weight
         self._initial_weights.move_to_end(key)
         while len(self._initial_weights) > INITIAL_WEIGHTS_CACHED:
             self._initial_weights.popitem(last=False)
@@ -88,14 +96,3 @@ class ModelCache:
             descriptor = self._locks.pop(path)
             if descriptor is not None:
                 os.close(descriptor)
-
-    def _weights(self) -> int:
-        return sum(parameter_count(cached.model.config) for cached in self._models.values())
-
-
-def _initial_weight(run: Run, name: str) -> "Tensor":
-    from lab.runs.weights_file import initial_weight
-    from models.gpt import GPT
-
-    weight = initial_weight(run, name)
-    return GPT(run.config.model, seed=run.config.train.seed).get_parameter(name).detach() if weight is None else weight

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
-from lab.one_step.gradient_norms_view import part_of
+from lab.one_step.gradient_norms_view import part_of, squares_by_part
 from lab.one_step.step_stages import BackwardPass, GradientPart, LogitError, MovingWeight
 from lab.one_step.view_context import StepContext
 from lab.one_step.weight_changes_view import change_in_words
@@ -51,22 +51,15 @@ def _errors(context: StepContext) -> list[LogitError]:
 def _parts(context: StepContext) -> list[GradientPart]:
     """From the final norm back to the embeddings. `stream` is the gradient that goes on to the part before."""
     step, layers = context.step, context.step.model.config.layers
-    squares: dict[str, float] = {}
-    for name, norm in step.gradients.norms.items():
-        squares[part_of(name)] = squares.get(part_of(name), 0.0) + norm**2
+    squares = squares_by_part(step.gradients.norms)
     stream = step.gradients.stream
     parts = [GradientPart("final norm", None, math.sqrt(squares["final norm"]), stream[f"blocks.{layers - 1}.resid_post"])]
     for layer in reversed(range(layers)):
         for kind, before in (("MLP", "resid_mid"), ("attention", "resid_pre")):
             name = f"{layer + 1} {kind}"
             parts.append(GradientPart(name, layer, math.sqrt(squares[name]), stream[f"blocks.{layer}.{before}"]))
-    return [
-        *parts,
-        *(GradientPart(f"{kind} embedding", None, math.sqrt(squares[f"{kind} embedding"]), None) for kind in EMBEDDINGS),
-    ]
-
-
-EMBEDDINGS = ("position", "token")
+    embeddings = ("position embedding", "token embedding")
+    return [*parts, *(GradientPart(name, None, math.sqrt(squares[name]), None) for name in embeddings)]
 
 
 def _weight(context: StepContext) -> MovingWeight | None:

@@ -1,6 +1,8 @@
 """View of the gradient norm of each part of the model."""
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 
 from lab.core.number_format import probability, significant, whole
 from lab.one_step.view_context import StepContext
@@ -17,14 +19,20 @@ def part_of(name: str) -> str:
     return {"wte": "token embedding", "wpe": "position embedding", "ln_f": "final norm"}[name.split(".")[0]]
 
 
+def squares_by_part(norms: Mapping[str, float]) -> dict[str, float]:
+    """Square of the norm of each part, from the norms of its weights."""
+    squares: dict[str, float] = {}
+    for name, norm in norms.items():
+        squares[part_of(name)] = squares.get(part_of(name), 0.0) + norm**2
+    return squares
+
+
 def gradient_norms_view(context: StepContext) -> View:
     found = context.step.gradients
-    squares: dict[str, float] = {}
-    sizes: dict[str, int] = {}
-    for name, norm in found.norms.items():
-        part = part_of(name)
-        squares[part] = squares.get(part, 0.0) + norm**2
-        sizes[part] = sizes.get(part, 0) + context.step.parameters[name].numel()
+    squares = squares_by_part(found.norms)
+    sizes: Counter[str] = Counter()
+    for name in found.norms:
+        sizes[part_of(name)] += context.step.parameters[name].numel()
     whole_square = sum(squares.values()) or 1.0
     most = max(squares, key=lambda part: squares[part])
     rms = {part: math.sqrt(squares[part] / sizes[part]) for part in squares}

@@ -48,8 +48,9 @@ def logits_gradient_view(context: StepContext) -> View:
         cells.append(Cell(f"{rest_of_target:.4g}", style="dim"))
         cells.append(Cell(fixed(rest_of_error, decimals, sign=True), rest_of_error, style="dim", bar=rest_of_error))
         rows.append([*cells, figures(rest_of_error / count, 3)])
+    rounded = 0.0 if abs(total) < 1e-9 else total
     columns = [Column("token", align="left"), Column("p"), Column(name), Column(f"p − {name}")]
-    sums = [Cell("Σ"), number(float(p.sum()), decimals), Cell("1"), Cell(fixed(_zero(total), decimals), total), Cell("0")]
+    sums = [Cell("Σ"), number(float(p.sum()), decimals), Cell("1"), Cell(fixed(rounded, decimals), total), Cell("0")]
     columns.append(Column(f"÷ {whole(count)}", optional=1))
     own, share, error = listed[top.index(target)]
     formula = Paragraph(
@@ -72,8 +73,3 @@ def _logit_change(context: StepContext, came: str) -> str:
     verb = "raised" if now > before else "lowered" if now < before else "did not change"
     moved = f" by {significant(abs(now - before), 3)}, from {fixed(before, 3)} to {fixed(now, 3)}" if now != before else ""
     return f" Step {at}, of all predictions together, {verb} the logit of {came}{moved}."
-
-
-def _zero(total: float) -> float:
-    """A sum that is 0 up to rounding, as 0."""
-    return 0.0 if abs(total) < 1e-9 else total

@@ -153,11 +153,9 @@ def steps_view(history: Sequence[ThreeWeights], lr: float) -> View:
     ]
     columns = [Column("", "left"), Column("now"), Column("− rate × derivative", "left"), Column("after the next step")]
     next_step = Table(columns, rows, total=total)
-    return View("steps", _taken(len(history) - 1), "", [next_step, _losses(history)])
-
-
-def _taken(steps: int) -> str:
-    return "no step taken yet" if not steps else "1 step taken" if steps == 1 else f"{steps:,} steps taken"
+    taken = len(history) - 1
+    title = "no step taken yet" if not taken else "1 step taken" if taken == 1 else f"{taken:,} steps taken"
+    return View("steps", title, "", [next_step, _losses(history)])
 
 
 def _losses(history: Sequence[ThreeWeights]) -> Table:

@@ -25,10 +25,8 @@ from lab.engine.method_registry import (
     SAMPLE,
     SAVE_TRACE,
     VIEW,
-    EffectParams,
     GuessParams,
     OpenParams,
-    PromptReportParams,
     SampleParams,
     SaveTraceParams,
 )
@@ -150,7 +148,7 @@ class EngineSession:
 
     async def prompt_report(self, selection: Selection) -> PromptReport:
         """The selected prompt's part of a report. Raises: EngineError."""
-        return await self.engine.call(PROMPT_REPORT, extended(PromptReportParams, selection.prompt_params), group="report")
+        return await self.engine.call(PROMPT_REPORT, selection.prompt_params, group="report")
 
     async def _answer(self, question: tuple[int, Selection]) -> None:
         while True:
@@ -219,7 +217,7 @@ class EngineSession:
     async def _effect(self, selection: Selection) -> Effect:
         effect = self._effects.get(selection.path_key)
         if effect is None:
-            effect = await self.engine.call(EFFECT, extended(EffectParams, selection.lens_params), group="effect")
+            effect = await self.engine.call(EFFECT, selection.lens_params, group="effect")
             self._check(selection.model, effect.step)
         _keep(self._effects, selection.path_key, effect)
         return effect

@@ -192,25 +192,17 @@ def _summary(context: StageContext, found: list[HeadSummary]) -> str:
 
 @dataclass(frozen=True)
 class Overview:
-    """Every head (L, H, ...): its downsampled pattern, and the fields of `HeadSummary` for every position."""
+    """Every head: its downsampled pattern, and the fields of `HeadSummary` for every position."""
 
     parity: Parity
     pictures: Numbers
     """(L, H, size, size)"""
-    bits: Numbers
-    itself: Numbers
-    previous: Numbers
-    first: Numbers
-    key: Numbers
-    most: Numbers
+    summaries: list[Numbers]
     """Each (L, H, T)."""
 
-    def of(self, layer: int, head: int, position: int) -> HeadSummary:
-        at = layer, head, position
-        bits, itself, previous, first, key, most = (
-            each[at].item() for each in (self.bits, self.itself, self.previous, self.first, self.key, self.most)
-        )
-        return HeadSummary(bits, itself, previous, first, key, most)
+    def of(self, *at: int) -> HeadSummary:
+        """The summary of a layer, head and position."""
+        return HeadSummary(*(each[at].item() for each in self.summaries))
 
 
 @Stage("layers × heads", "The model has {facts.layers} × {facts.heads} heads; each picture is the attention of one.", HEAD_KEYS)
@@ -226,14 +218,17 @@ def thumbnails(context: StageContext) -> Slices[View]:
     summaries = [found.of(layer, head, at) for layer, head in pairs]
     names = [f"{layer + 1}.{head + 1}" for layer, head in pairs]
     chosen = context.layer * heads + context.head
+    pooled = -(-len(context.ids) // size)
     gallery = Gallery(
         "attention patterns, query ↓ key →",
-        _legend(len(context.ids), size),
+        "cell: query × key" if size == len(context.ids) else f"downsampled (max of {pooled}×{pooled})",
         [
             Thumbnail(
                 name,
                 Array.of(found.pictures[layer, head]),
-                context.off("attn.z", head, layer).removeprefix("✗ ") or summary.brief(at + 1) or _target(context, summary),
+                context.off("attn.z", head, layer).removeprefix("✗ ")
+                or summary.brief(at + 1)
+                or f"“{context.label(summary.key).strip()}” {probability(summary.most, 0)}",
                 head_in_words(context, name, summary, context.off("attn.z", head, layer)),
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
@@ -259,11 +254,6 @@ def thumbnails(context: StageContext) -> Slices[View]:
     return View("thumbnails", title, words, [gallery, table], found.parity)
 
 
-def _target(context: StageContext, summary: HeadSummary) -> str:
-    """The most attended token, where the head has no kind: `“dog” 43%`."""
-    return f"“{context.label(summary.key).strip()}” {probability(summary.most, 0)}"
-
-
 def picture_size(room: int, heads: int, tokens: int) -> int:
     """Rows and columns of one thumbnail: as many as fit `room` with the layer's heads on one or more lines, two rows to a line of
     the screen, so that a whole layer stays in sight.
@@ -276,13 +266,6 @@ def picture_size(room: int, heads: int, tokens: int) -> int:
         if size >= GAIN * best:
             best = size
     return best
-
-
-def _legend(tokens: int, size: int) -> str:
-    if size == tokens:
-        return "cell: query × key"
-    each = -(-tokens // size)
-    return f"downsampled (max of {each}×{each})"
 
 
 def _overview(context: StageContext, size: int) -> Slices[Overview]:
@@ -312,7 +295,7 @@ def _overview(context: StageContext, size: int) -> Slices[Overview]:
         else "sums of all patterns' rows · 1 each"
     )
     assert stacked[0].shape == (context.config.layers, context.config.heads, tokens)
-    return Overview(Parity(name, worst, numbers, largest), np.stack(pictures), *stacked)
+    return Overview(Parity(name, worst, numbers, largest), np.stack(pictures), stacked)
 
 
 def _summaries(pattern: "Tensor") -> "list[Tensor]":

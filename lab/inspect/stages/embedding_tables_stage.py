@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.core.number_format import fixed, whole
 from lab.inspect.stages.stage_context import Stage, StageContext
-from lab.views.blocks import Array, Block, Cell, Column, Matrix, Strip, Table, View
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, figures, norm, number, strip
 from models.unembed import Slices
@@ -44,9 +44,10 @@ def neighbours(context: StageContext) -> Slices[View]:
         for each in nearest
     ]
     columns = [Column("token", align="left"), Column("id"), Column("cosine"), Column("norm", optional=1)]
-    own = f"“{context.label(position)}”, row {id_}"
-    vectors = [strip(own, vector, ref("wte.weight", id_))]
-    vectors += [_row(context, table, each) for each in nearest[:DRAWN]]
+    vectors = [
+        strip(f"“{context.tokenizer.label(each)}”, row {each}", table[each], ref("wte.weight", each))
+        for each in (id_, *nearest[:DRAWN])
+    ]
     blocks: list[Block] = [Table(columns, rows, title=f"nearest of {whole(len(table))} rows by cosine"), *vectors]
     return View(
         "neighbours",
@@ -55,10 +56,6 @@ def neighbours(context: StageContext) -> Slices[View]:
         blocks,
         context.parity(context.before("embed", position), vector, position),
     )
-
-
-def _row(context: StageContext, table: Numbers, id_: int) -> Strip:
-    return strip(f"“{context.tokenizer.label(id_)}”, row {id_}", table[id_], ref("wte.weight", id_))
 
 
 def _cosines(table: Numbers, vector: Numbers) -> Slices[Numbers]:

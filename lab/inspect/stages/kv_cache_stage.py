@@ -18,16 +18,22 @@ def cache(context: StageContext) -> View:
     """The cached keys and values of a model that generates token by token, after the token at the position."""
     tokens = context.position + 1
     new = tokens if context.dropped else 1
+    with_it = f"{whole(new)} with it" if new < tokens or tokens == 1 else "and as many with it"
     k, v = (context.heads(f"{context.block}attn.{name}")[context.head, :tokens] for name in ("k", "v"))
     blocks: list[Block] = [
         _layers(context, tokens, new),
         _saved(context, tokens, new),
-        Paragraph(_formula(tokens, new)),
+        Paragraph(
+            f"n × (12·layers·width² + 2·layers·width·{whole(tokens)}) + vocabulary·width, where n is the number of rows to "
+            f"compute: {whole(tokens)} without a cache, {with_it}."
+        ),
         *(
             strip(
-                f"{name} of {context.here}, {_newest(context)} in {_place(context)}", row, _name(context, name, context.position)
+                f"{name} of {context.here}, {_newest(context)} in {_place(context)}",
+                rows[-1],
+                ref(f"{context.block}attn.{name}", context.position, context.head, ":"),
             )
-            for name, row in (("k", k[-1]), ("v", v[-1]))
+            for name, rows in (("k", k), ("v", v))
         ),
         _rows(context, "k", k),
         _rows(context, "v", v),
@@ -44,10 +50,6 @@ def _newest(context: StageContext) -> str:
 
 def _place(context: StageContext) -> str:
     return f"layer {context.layer + 1} · head {context.head + 1}"
-
-
-def _name(context: StageContext, which: str, position: int | str) -> str:
-    return ref(f"{context.block}attn.{which}", position, context.head, ":")
 
 
 def _sentence(context: StageContext, tokens: int) -> str:
@@ -103,14 +105,6 @@ def _saved(context: StageContext, tokens: int, new: int) -> Table:
     ]
     columns = [Column("", "left"), Column("multiplications"), Column("", "left")]
     return Table(columns, rows, title=f"multiplications to predict token {tokens + 1}")
-
-
-def _formula(tokens: int, new: int) -> str:
-    with_it = f"{whole(new)} with it" if new < tokens or tokens == 1 else "and as many with it"
-    return (
-        f"n × (12·layers·width² + 2·layers·width·{whole(tokens)}) + vocabulary·width, where n is the number of rows to compute: "
-        f"{whole(tokens)} without a cache, {with_it}."
-    )
 
 
 def _rows(context: StageContext, which: str, values: Numbers) -> Matrix:

@@ -195,11 +195,8 @@ class StageContext:
         """Logits of the token after the position, (V,), float64."""
         if self.traced.logits is not None:
             return self.traced.logits[self.position].double().numpy()
-
-        def make() -> Numbers:
-            return self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [self.position])[0].double().numpy()
-
-        return self.traced.get_or_compute("logits", self.position, make)
+        last, at = f"blocks.{self.config.layers - 1}.resid_post", self.position
+        return self.traced.get_or_compute("logits", at, lambda: self.trace.lens(last, [at])[0].double().numpy())
 
     @property
     def answer(self) -> int:

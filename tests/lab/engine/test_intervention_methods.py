@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import CompareParams, EffectParams, LensParams, PromptReportParams, ViewParams
+from lab.engine.method_registry import CompareParams, LensParams, PromptParams, ViewParams
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import MatrixPanels, Paragraph, StackedStrips, Table
@@ -74,7 +74,7 @@ def test_the_effect_is_that_of_editing_the_weights(
     edit(changed)
     at = len(ids) - 1 if position is None else position
     before, after = logits_of(tiny.model, ids, at), logits_of(changed, ids, at)
-    found = engine.effect(EffectParams(run="tiny", text=PROMPT, interventions=made, position=position))
+    found = engine.effect(LensParams(run="tiny", text=PROMPT, interventions=made, position=position))
     assert found.position == at
     assert found.kl == pytest.approx(kl(before, after), rel=1e-3, abs=1e-7)
     p, q = (np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in (before, after))
@@ -88,7 +88,7 @@ def test_the_effect_is_that_of_editing_the_weights(
 
 
 def test_without_interventions_nothing_changes(tiny: Any, engine: InProcessEngine) -> None:
-    found = engine.effect(EffectParams(run="tiny", text=PROMPT))
+    found = engine.effect(LensParams(run="tiny", text=PROMPT))
     assert found.kl == 0.0
     assert all(change.before == change.after for change in found.changes)
 
@@ -224,8 +224,8 @@ def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: 
 
 def test_a_prompts_report_is_of_its_interventions_and_says_so(tiny: Any, engine: InProcessEngine) -> None:
     hidden = Intervention(part="tokens", how="hide", position=1, token="he")
-    plain = engine.prompt_report(PromptReportParams(run="tiny", text=PROMPT))
-    found = engine.prompt_report(PromptReportParams(run="tiny", text=PROMPT, interventions=(hidden,)))
+    plain = engine.prompt_report(PromptParams(run="tiny", text=PROMPT))
+    found = engine.prompt_report(PromptParams(run="tiny", text=PROMPT, interventions=(hidden,)))
     assert plain.interventions == ""
     assert found.interventions == hidden.in_words
     arrays = engine.trace("blocks.1.attn.pattern", text=PROMPT, interventions=(hidden,))
