@@ -32,7 +32,7 @@ class EngineWarmUp:
             if self._is_welcome() and await asyncio.to_thread(has_spare_capacity) and not self._is_over:
                 engine = EngineClient()
                 try:
-                    await engine.start(gently=True)
+                    await engine.start(low_priority=True)
                 except EngineDied:
                     return  # the first mode that needs an engine starts one, and says what is wrong
                 self._engine, self._is_over = engine, True

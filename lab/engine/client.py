@@ -26,7 +26,7 @@ R = TypeVar("R")
 COMMAND = (sys.executable, "-P", "-m", "lab.engine.process")
 """-P keeps folders of the working directory that are called lab or models from being imported instead of ours."""
 
-GENTLY = "--gently"
+LOW_PRIORITY = "--low-priority"
 """Argument with which the engine imports torch in a niced thread."""
 
 ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
@@ -86,10 +86,10 @@ class EngineClient:
         """Process id of the running engine, if any."""
         return self._running.process.pid if self._running is not None else None
 
-    async def start(self, *, gently: bool = False) -> None:
+    async def start(self, *, low_priority: bool = False) -> None:
         """Start the engine if none runs; worth calling before the first request, since importing torch takes seconds.
 
-        With `gently`, that import gives way to other programs.
+        With `low_priority`, that import gives way to other programs.
 
         Raises:
             EngineDied: if no process can be started.
@@ -102,7 +102,7 @@ class EngineClient:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *self._command,
-                    *([GENTLY] if gently else []),
+                    *([LOW_PRIORITY] if low_priority else []),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,
@@ -185,7 +185,7 @@ class EngineClient:
         code = await _exit_code(process, SECONDS_TO_END if garbage is None else 0.0)
         if self._running is not None and self._running.process is process:
             self._running = None
-        died = EngineDied(_death_in_words(code, garbage or _last_line(log, log_start)))
+        died = EngineDied(_death_sentence(code, garbage or _last_line(log, log_start)))
         log.close()
         for pending in self._pending.values():
             if not pending.done():
@@ -218,7 +218,7 @@ def _last_line(log: BinaryIO, start: int) -> str:
     return next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
 
 
-def _death_in_words(code: int, line: str) -> str:
+def _death_sentence(code: int, line: str) -> str:
     end = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
     return f"The engine {end}{'; its last line: ' + line if line else ''}."
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from lab.core.errors import UserError
 from lab.core.machine import cores, has_cuda
-from lab.engine.client import GENTLY
+from lab.engine.client import LOW_PRIORITY
 from lab.engine.method_registry import LensParams, ViewParams
 from lab.engine.prompt_methods import PromptMethods
 from lab.engine.server import Server
@@ -57,7 +57,7 @@ def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def warm_up_gently() -> None:
+def warm_up_at_low_priority() -> None:
     """Import what the engine needs, and answer about the demo once, in a thread of low priority, which Linux gives each thread:
     the engine's own stays normal."""
 
@@ -90,8 +90,8 @@ def main() -> None:
     reader = threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), name="requests", daemon=True)
     reader.start()
 
-    if GENTLY in sys.argv:
-        warm_up_gently()
+    if LOW_PRIORITY in sys.argv:
+        warm_up_at_low_priority()
     compute_exactly()
 
     from lab.engine.method_bindings import implementations

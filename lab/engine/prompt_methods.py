@@ -28,7 +28,7 @@ from lab.engine.method_registry import (
 )
 from lab.inspect.guess_questions import attention_question, next_token_question
 from lab.inspect.intervention_effect import Effect, effect
-from lab.inspect.interventions import Intervention, all_in_words, edits_of
+from lab.inspect.interventions import Intervention, describe_interventions, edits_of
 from lab.inspect.logit_attribution_view import attribution
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
@@ -176,7 +176,7 @@ class PromptMethods:
         """The prediction at the position without and with the edits and interventions. Raises: UserError."""
         before = yield from trace_prompt(self.models, replace(params, edits=(), interventions=()))
         after = yield from trace_prompt(self.models, params)
-        words = all_in_words(params.interventions) or f"{len(params.edits)} edits"
+        words = describe_interventions(params.interventions) or f"{len(params.edits)} edits"
         found = effect(before.logits, after.logits, before.tokenizer.label, words, before.here, before.position)
         return replace(found, step=after.opened.step)
 
@@ -221,7 +221,7 @@ class PromptMethods:
     def prompt_report(self, params: PromptParams) -> Slices[PromptReport]:
         """The prompt's part of a report, with the edits and interventions. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
-        words = all_in_words(params.interventions) or (f"{len(params.edits)} edits" if params.edits else "")
+        words = describe_interventions(params.interventions) or (f"{len(params.edits)} edits" if params.edits else "")
         dropped = context.dropped + context.earlier
         return (yield from prompt_report(context.opened, context.traced, dropped=dropped, interventions=words))
 

@@ -15,7 +15,7 @@ from lab.inspect.formulas.mlp_formulas import MLP
 from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, mean, norm, number, times
 from lab.inspect.formulas.residual_stream_formulas import STREAM
 from lab.inspect.logit_attribution import part_name
-from lab.inspect.weight_names import short_weight, weight_in_words
+from lab.inspect.weight_names import describe_weight, short_weight
 from lab.views.number_explanation import Explanation, Operand
 from lab.views.number_refs import TIMES, product
 from models.trace import BEFORE, BY_HEAD
@@ -161,7 +161,7 @@ class Explainer(Quantities):
 
     def _title(self, at: NumberLocation, rule: Rule) -> str:
         if at.name in self.weights:
-            return weight_in_words(at.name, at.index, self.config, self.label)
+            return describe_weight(at.name, at.index, self.config, self.label)
         words = [rule.title] + ([] if at.layer is None else [f"layer {at.layer + 1}"])
         return ", ".join(words + [self._axis(axis, n) for axis, n in zip(rule.axes, at.index, strict=True)])
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from lab.core.number_format import probability, probability_change, significant, whole
-from lab.inspect.interventions import Interventions, all_in_words
+from lab.inspect.interventions import Interventions, describe_interventions
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
@@ -113,10 +113,10 @@ def sentence(effect: Effect) -> str:
             f"{lead} the model still predicts “{first.label}”, but gives it {probability(first.after)} instead of "
             f"{probability(first.before)}."
         )
-    return f"{says} {kl_in_words(effect.kl)}"
+    return f"{says} {kl_sentence(effect.kl)}"
 
 
-def kl_in_words(kl: float) -> str:
+def kl_sentence(kl: float) -> str:
     if kl == 0:
         return "KL(before ‖ after) = 0 bits: no change."
     return f"KL(before ‖ after) = {significant(kl)} bits."
@@ -161,5 +161,5 @@ def effect_view(effect: Effect, made: Interventions) -> View:
         total=[Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell("0"), Cell(""), Cell("")],
         selected=effect.changes.index(effect.first_after),
     )
-    note = Paragraph(f"Active: {all_in_words(made)}. b or esc back · x ablate the part at the cursor · X restore all")
+    note = Paragraph(f"Active: {describe_interventions(made)}. b or esc back · x ablate the part at the cursor · X restore all")
     return View("effect", "intervention: before | after", sentence(effect), [table, note])

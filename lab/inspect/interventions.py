@@ -63,7 +63,7 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         return name_of(self.part, self.layer, self.head, f"{(self.position or 0) + 1} “{self.token}”")
 
     @property
-    def in_words(self) -> str:
+    def description(self) -> str:
         """`head 2.1 off`, `mlp 3 × 0.5`, `head 1.4 attends only to 2 “dog”`."""
         token = f"{(self.position or 0) + 1} “{self.token}”"
         match self.how:
@@ -145,9 +145,9 @@ def still_valid(made: Interventions, same: int) -> Interventions:
     return tuple(each for each in made if each.position is None or each.position < same)
 
 
-def all_in_words(made: Iterable[Intervention]) -> str:
+def describe_interventions(made: Iterable[Intervention]) -> str:
     """`head 2.1 off and mlp 3 × 0.5`."""
-    words = [each.in_words for each in made]
+    words = [each.description for each in made]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 

@@ -9,7 +9,7 @@ _IN_LAYER = re.compile(r"h\.(\d+)\.(.+)")
 _LETTERS = (("W_Q", "query"), ("W_K", "key"), ("W_V", "value"))
 
 
-def weight_in_words(name: str, index: tuple[int, ...], config: ModelConfig, label: Callable[[int], str]) -> str:
+def describe_weight(name: str, index: tuple[int, ...], config: ModelConfig, label: Callable[[int], str]) -> str:
     """`W_K, layer 1, head 2: dimension 3 of the stream → dimension 5 of the key`.
 
     `name` is the parameter's name in GPT-2's naming, `index` its 0-based indices, `label` a token id's printable text.
@@ -50,7 +50,7 @@ def short_weight(name: str, index: tuple[int, ...], config: ModelConfig, label: 
     """`W_K: stream 3 → key 5`: the same in few words, where layer and head are known."""
     match = _IN_LAYER.fullmatch(name)
     if match is None or not name.endswith("weight") or len(index) < 2:
-        return weight_in_words(name, index, config, label)
+        return describe_weight(name, index, config, label)
     row, column = index
     if match[2] == "attn.c_attn.weight":
         third, inside = divmod(row, config.width)

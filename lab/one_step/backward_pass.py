@@ -8,7 +8,7 @@ from lab.core.number_format import fixed, probability, significant, whole
 from lab.one_step.gradient_norms_view import part_of, squares_by_part
 from lab.one_step.step_stages import BackwardPass, GradientPart, LogitError, MovingWeight
 from lab.one_step.view_context import StepContext
-from lab.one_step.weight_changes_view import change_in_words
+from lab.one_step.weight_changes_view import describe_change
 from lab.views.blocks import View
 
 ERRORS = 16
@@ -67,4 +67,4 @@ def _weight(context: StepContext) -> MovingWeight | None:
     if changes is None:
         return None
     first = changes.largest[0]
-    return MovingWeight(part_of(first.name), change_in_words(context, first), first.ref, first.before, first.after)
+    return MovingWeight(part_of(first.name), describe_change(context, first), first.ref, first.before, first.after)

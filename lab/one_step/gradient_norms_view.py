@@ -45,7 +45,7 @@ def gradient_norms_view(context: StepContext) -> View:
         clipping = f"below the limit of {significant(found.clip)}, so clipping changes nothing"
     sentence = (
         f"The gradient norm of all {whole(sum(sizes.values()))} weights{context.steps_so_far} is {significant(found.total, 4)}, "
-        f"{clipping}. The {_part_in_words(most)} has most of it: {probability(squares[most] / whole_square, 0)} of its square."
+        f"{clipping}. The {_part_name(most)} has most of it: {probability(squares[most] / whole_square, 0)} of its square."
     )
     norms = [math.sqrt(square) for square in squares.values()]
     largest = max(norms) or 1.0
@@ -66,6 +66,6 @@ def gradient_norms_view(context: StepContext) -> View:
     return View("gradients", "gradient norm of each part", sentence, [table], parity)
 
 
-def _part_in_words(part: str) -> str:
+def _part_name(part: str) -> str:
     number_, _, kind = part.partition(" ")
     return f"{kind} of layer {number_}" if number_.isdecimal() else part

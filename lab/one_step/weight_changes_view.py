@@ -3,7 +3,7 @@
 from torch.optim import AdamW as TorchAdamW
 
 from lab.core.number_format import probability, significant, whole
-from lab.inspect.weight_names import weight_in_words
+from lab.inspect.weight_names import describe_weight
 from lab.one_step.view_context import StepContext
 from lab.one_step.weight_changes import WeightChange
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
@@ -13,12 +13,12 @@ ABBREVIATIONS = {"token embedding": "embedding", "position embedding": "position
 """Shorter words for a weight in the table."""
 
 
-def change_in_words(context: StepContext, moved: WeightChange) -> str:
-    return weight_in_words(moved.name, moved.index, context.step.run.config.model, context.tokenizer.label)
+def describe_change(context: StepContext, moved: WeightChange) -> str:
+    return describe_weight(moved.name, moved.index, context.step.run.config.model, context.tokenizer.label)
 
 
 def _short_name(context: StepContext, moved: WeightChange) -> str:
-    words = change_in_words(context, moved)
+    words = describe_change(context, moved)
     for long, short in ABBREVIATIONS.items():
         words = words.replace(long, short)
     return words
@@ -36,7 +36,7 @@ def weight_changes_view(context: StepContext) -> View:
         f"{context.next_step[:1].upper()}{context.next_step[1:]} changes {whole(found.changed)} of "
         f"{whole(sum(w.numel() for w in step.parameters.values()))} weights, by {everywhere} of their norm; "
         f"{probability(moved, 0)} of them go against the gradient{clipped}. "
-        f"The largest change: {change_in_words(context, first)}, from {significant(first.before, 4)} by "
+        f"The largest change: {describe_change(context, first)}, from {significant(first.before, 4)} by "
         f"{significant(change, 3, sign=True)}."
     )
     rows = [

@@ -11,7 +11,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import significant, whole
 from lab.one_step.view_context import StepContext
 from lab.one_step.weight_changes import WeightChange
-from lab.one_step.weight_changes_view import change_in_words
+from lab.one_step.weight_changes_view import describe_change
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import split
 from models.optimizers import RMS, orthogonalize, short_side_first
@@ -110,7 +110,7 @@ def weight_update_view(context: StepContext, ref: str) -> View:
     before, after = step.before_and_after(parameter)
     assert parameter.grad is not None
     moved = WeightChange(name, index, float(before[index]), float(after[index]), float(parameter.grad[index]))
-    words = change_in_words(context, moved)
+    words = describe_change(context, moved)
     sentence = (
         f"{words[:1].upper()}{words[1:]}. It is {_n(moved.before)}, and {context.next_step} makes it {_n(moved.after)}: "
         f"{significant(moved.after - moved.before, 3, sign=True)}."

@@ -77,7 +77,7 @@ class Column(msgspec.Struct, omit_defaults=True):
     title: str
     align: str = "right"
     optional: int = 0
-    """Turn in which it is left out where the screen is narrow: 1 first, of one turn the last; 0 never."""
+    """Order in which columns are left out where the screen is narrow: 1 first, of equals the last column; 0 stays."""
 
 
 class Table(msgspec.Struct, tag=True, omit_defaults=True):

@@ -61,7 +61,7 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
     """View of an explanation. `trail` holds the references from the number first asked about down to this one."""
-    value = value_in_words(explanation.ref, explanation.value, FIGURES)
+    value = value_text(explanation.ref, explanation.value, FIGURES)
     blocks: list[Block] = []
     if explanation.recomputed is None:
         blocks += [Paragraph(explanation.note), *_leaf(explanation)]
@@ -81,7 +81,7 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
     return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks, step=explanation.step)
 
 
-def value_in_words(ref: str, value: float, figures: int) -> str:
+def value_text(ref: str, value: float, figures: int) -> str:
     """The number to so many significant figures; a token's id is whole."""
     return f"{value:.0f}" if is_token_id(ref) else significant(value, figures)
 

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lab.core.number_format import fixed, significant
 from lab.views.blocks import Array, Cell, Column, StackedStrips, Strip, Table
-from lab.views.number_refs import product
+from lab.views.number_refs import product, ref
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
 DIGITS = 4
 """Significant figures of the largest number of a column."""
 MOST_DECIMALS = 9
+DIMENSIONS = 64
+"""Most dimensions in the table of numbers."""
 OPERAND_DIGITS = range(5, 9)
 """Significant figures that the operands of a printed result may have: the fewest with which they reproduce it."""
 
@@ -86,6 +89,16 @@ def series_table(
         for row, label in enumerate(labels)
     ]
     return Table([Column(label_title, align="left"), *(Column(each.title) for each in series)], rows, title=title)
+
+
+def vectors_table(vectors: Sequence[tuple[str, Numbers, str]], position: int) -> Table:
+    """The first dimensions of vectors side by side, each with its title and the name of its values at all positions."""
+    size = len(vectors[0][1])
+    first = min(DIMENSIONS, size)
+    series = [Series(title, vector[:first], partial(ref, name, position)) for title, vector, name in vectors]
+    decimals = [decimals_for(*(each.values for each in series))] * len(series)
+    labels = [str(dimension + 1) for dimension in range(first)]
+    return series_table("dimension", labels, series, decimals, title=dimensions_title(first, size))
 
 
 def rounded(values: Numbers | float, decimals: int) -> Numbers:

@@ -12,7 +12,7 @@ from lab.inspect.interventions import (
     Interventions,
     ModelPart,
     Source,
-    all_in_words,
+    describe_interventions,
     find_intervention,
     name_of,
     remove_intervention,
@@ -346,7 +346,7 @@ class InterventionKeys(InspectPart):
             newest = selection.interventions[-1]
             unseen = newest.how == "hide" and effect.position <= (newest.position or 0)
             rest = "only later tokens change: → moves there" if unseen else "b effect · same key restores"
-            words = f"{all_in_words(selection.interventions)}: {in_short(effect)} · {rest}"
+            words = f"{describe_interventions(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words
             self._host.say(words)
 

@@ -16,12 +16,12 @@ class Started:
     made: list["Started"] = []
 
     def __init__(self) -> None:
-        self.gently: bool | None = None
+        self.low_priority: bool | None = None
         self.killed = False
         Started.made.append(self)
 
-    async def start(self, *, gently: bool = False) -> None:
-        self.gently = gently
+    async def start(self, *, low_priority: bool = False) -> None:
+        self.low_priority = low_priority
 
     async def kill(self) -> None:
         self.killed = True
@@ -39,7 +39,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
 async def test_an_idle_machine_gets_one_engine_with_low_priority(engines: list[Started]) -> None:
     warm_up = EngineWarmUp(lambda: True)
     await warm_up.run()
-    assert [engine.gently for engine in engines] == [True]
+    assert [engine.low_priority for engine in engines] == [True]
     taken: Any = warm_up.take()
     assert taken is engines[0]
     assert warm_up.take() is None

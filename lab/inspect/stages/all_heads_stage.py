@@ -127,7 +127,7 @@ def kind_and_entropy(found: HeadSummary, choices: int) -> str:
     return f"{kind}, {entropy}" if kind else entropy
 
 
-def head_in_words(context: StageContext, name: str, found: HeadSummary, off: str = "") -> str:
+def describe_head(context: StageContext, name: str, found: HeadSummary, off: str = "") -> str:
     """`Head 2.3 at “ ran”: first-token sink, entropy 0.91 bits over 4 keys (max 2 bits); 10% on itself, 80% on the first …`."""
     at = context.position
     parts = [f"{probability(found.itself)} on itself"]
@@ -229,7 +229,7 @@ def thumbnails(context: StageContext) -> Slices[View]:
                 context.off("attn.z", head, layer).removeprefix("✗ ")
                 or summary.brief(at + 1)
                 or f"“{context.label(summary.key).strip()}” {probability(summary.most, 0)}",
-                head_in_words(context, name, summary, context.off("attn.z", head, layer)),
+                describe_head(context, name, summary, context.off("attn.z", head, layer)),
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
                 Destination("matrix", layer, None, head),
@@ -250,7 +250,7 @@ def thumbnails(context: StageContext) -> Slices[View]:
     kind = summaries[chosen].brief(at + 1)
     entropy = f"{significant(summaries[chosen].bits)} bits"
     title = f"{context.layer_name} · head {context.head + 1}{f' {off}' if off else ''}: {entropy}" + (f", {kind}" if kind else "")
-    words = head_in_words(context, names[chosen], summaries[chosen], off)
+    words = describe_head(context, names[chosen], summaries[chosen], off)
     return View("thumbnails", title, words, [gallery, table], found.parity)
 
 

@@ -8,15 +8,13 @@ from lab.core.number_format import significant
 from lab.inspect.stages.stage_context import TOKEN_KEYS, PromptTokens, Stage, StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Series, around, decimals_for, dimensions_title, figures, norm, series_table, stacked
+from lab.views.number_tables import around, figures, norm, stacked, vectors_table
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Node
 
 ROWS = 200
 """Tokens listed at one time, those nearest to the position."""
-DIMENSIONS = 64
-"""Most dimensions in the table of numbers."""
 
 
 @Stage(
@@ -107,17 +105,7 @@ def embed(context: StageContext) -> View:
     total = token + positional
     names = ("embed", "pos_embed", context.before("blocks.0.resid_pre", position))
     vectors = (token, positional, total)
-    first = range(min(DIMENSIONS, width))
-    table = series_table(
-        "dimension",
-        [str(dimension + 1) for dimension in first],
-        [
-            Series(title, vector[: len(first)], lambda row, name=name: ref(name, position, row))  # type: ignore[misc]
-            for title, name, vector in zip(("token", "+ position", "= residual stream"), names, vectors, strict=True)
-        ],
-        [decimals_for(*(vector[: len(first)] for vector in vectors))] * 3,
-        title=dimensions_title(len(first), width),
-    )
+    table = vectors_table(list(zip(("token", "+ position", "= residual stream"), vectors, names, strict=True)), position)
     norms = Table(
         [Column("vector", align="left"), Column("norm")],
         [

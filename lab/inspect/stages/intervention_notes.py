@@ -1,6 +1,6 @@
 """Notes in a stage's view on the interventions that change what it shows."""
 
-from lab.inspect.interventions import Interventions, all_in_words
+from lab.inspect.interventions import Interventions, describe_interventions
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Block, Paragraph, StackedStrips, View
@@ -23,10 +23,10 @@ def add_intervention_notes(view: View, context: StageContext, made: Intervention
     notes: list[Block] = []
     had = _changing(made, context, view.stage, STAGES[view.stage].reads) if (view.stage, context.layer) != ("ln1", 0) else ()
     if had:
-        notes.append(Paragraph(f"Intervention on the input: {all_in_words(had)}. Shown are the values with it."))
+        notes.append(Paragraph(f"Intervention on the input: {describe_interventions(had)}. Shown are the values with it."))
     here = _changing(made, context, view.stage, STAGES[view.stage].computes)
     if here:
-        words = f"Intervention here: {all_in_words(here)}. "
+        words = f"Intervention here: {describe_interventions(here)}. "
         is_vector = view.stage not in ("heads", "matrix")
         rest = (
             "Below the comparison are the values before it."

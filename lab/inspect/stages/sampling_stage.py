@@ -134,10 +134,10 @@ def _drawn_sentence(context: StageContext, draw: Draw, decimals: int) -> str:
         given = probability(float(draw.before[draw.id]))
         return f"Only “{label}” can be drawn after {context.here}; the model gives it {given}."
     rank = draw.rank(draw.id)
-    rank_in_words = "the most probable token" if rank == 0 else f"rank {whole(rank + 1)}"
+    rank_text = "the most probable token" if rank == 0 else f"rank {whole(rank + 1)}"
     return (
         f"After {context.here} one of {whole(kept)} tokens is drawn: the random number {draw.u:.{decimals}f} falls on “{label}” "
-        f"({rank_in_words}, {probability(float(draw.after[draw.id]))})."
+        f"({rank_text}, {probability(float(draw.after[draw.id]))})."
     )
 
 

@@ -12,11 +12,10 @@ from lab.inspect.stages.attention_scores_stage import matrix, qkv, scores
 from lab.inspect.stages.embedding_stage import embed, tokens
 from lab.inspect.stages.embedding_tables_stage import neighbours, positions
 from lab.inspect.stages.kv_cache_stage import cache
-from lab.inspect.stages.layer_norm_stage import ln1, ln2, ln_final
 from lab.inspect.stages.lens_grid_stage import lens
 from lab.inspect.stages.logits_stage import logits
 from lab.inspect.stages.mlp_stage import mlp, neurons
-from lab.inspect.stages.residual_stream_stage import resid_mid, resid_post
+from lab.inspect.stages.residual_stream_stage import ln1, ln2, ln_final, resid_mid, resid_post
 from lab.inspect.stages.sampling_stage import sample
 from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import StageEntry, View

@@ -8,7 +8,7 @@ from textual.binding import Binding
 from textual.worker import Worker
 
 from lab.core.number_format import counted, probability, significant, whole
-from lab.inspect.interventions import all_in_words
+from lab.inspect.interventions import describe_interventions
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.about_key import About
@@ -117,7 +117,7 @@ def tour_sentence(step: StageEntry, selection: Selection, facts: ModelFacts, pat
     on_part = [each for each in selection.interventions if step.group in changed_groups((each,))]
     changing = [each for each in on_part if stage.ends_part or not each.part.startswith("resid")]
     if changing:
-        return f"Changed here: {all_in_words(changing)}."
+        return f"Changed here: {describe_interventions(changing)}."
     if lens is None and "{prediction}" in stage.tour:
         return ""
     return stage.tour.format(

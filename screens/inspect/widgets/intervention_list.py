@@ -78,7 +78,7 @@ class InterventionList(LineScrollView):
     def _build(self) -> None:
         lines: list[tuple[str, int | None]] = []
         for index, each in enumerate(self.made):
-            first, *rest = wrap(each.in_words, max(8, self.room - 2))
+            first, *rest = wrap(each.description, max(8, self.room - 2))
             lines += [(f"• {first}", index), *((f"  {line}", index) for line in rest)]
         if self.effect is not None:
             lines += [(line, None) for line in wrap(in_short(self.effect), self.room)]

@@ -62,7 +62,7 @@ async def take_steps(client: EngineClient) -> None:
 async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An engine that was started gently, before anybody asked for it, and its successor."""
+    """An engine that was started at low priority, before anybody asked for it, and its successor."""
     elsewhere = tmp_path / "elsewhere"
     for name in ("models", "lab"):
         (elsewhere / name).mkdir(parents=True)
@@ -71,7 +71,7 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     client = EngineClient(log=tmp_path / "engine.log")
     prompt: dict[str, Any] = {"run": "tiny", "checkpoint": "best", "text": "The big dog ran"}
 
-    await client.start(gently=True)
+    await client.start(low_priority=True)
     facts = await client.call(OPEN, OpenParams(run="tiny", checkpoint="best"))
     assert (facts.layers, facts.step) == (2, 100)
     assert client.pid is not None

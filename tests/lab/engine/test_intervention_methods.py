@@ -227,7 +227,7 @@ def test_a_prompts_report_is_of_its_interventions_and_says_so(tiny: Any, engine:
     plain = engine.prompt_report(PromptParams(run="tiny", text=PROMPT))
     found = engine.prompt_report(PromptParams(run="tiny", text=PROMPT, interventions=(hidden,)))
     assert plain.interventions == ""
-    assert found.interventions == hidden.in_words
+    assert found.interventions == hidden.description
     arrays = engine.trace("blocks.1.attn.pattern", text=PROMPT, interventions=(hidden,))
     np.testing.assert_array_equal(found.patterns[1].numpy(), arrays["blocks.1.attn.pattern"])
     assert found.top[-1][0].probability != plain.top[-1][0].probability

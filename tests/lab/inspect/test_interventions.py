@@ -5,7 +5,7 @@ import pytest
 from lab.inspect.interventions import (
     Intervention,
     Source,
-    all_in_words,
+    describe_interventions,
     edits_of,
     set_intervention,
     still_valid,
@@ -44,7 +44,7 @@ PATCH = Intervention(
     ],
 )
 def test_each_has_words_and_edits(intervention: Intervention, words: str, edits: list[Edit]) -> None:
-    assert intervention.in_words == words
+    assert intervention.description == words
     assert list(edits_of((intervention,), 3, lambda _: (1.0, 2.0))) == edits
 
 
@@ -73,5 +73,5 @@ def test_places_do_not_outlive_their_tokens() -> None:
 
 
 def test_several_in_one_breath() -> None:
-    assert all_in_words([HEAD]) == "head 2.1 off"
-    assert all_in_words([HEAD, MLP, HIDDEN]) == "head 2.1 off, mlp 3 mean-ablated and token 3 “ran” hidden"
+    assert describe_interventions([HEAD]) == "head 2.1 off"
+    assert describe_interventions([HEAD, MLP, HIDDEN]) == "head 2.1 off, mlp 3 mean-ablated and token 3 “ran” hidden"

@@ -15,7 +15,7 @@ from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
 from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.intervention_effect import Change, Effect
-from lab.inspect.interventions import Interventions, all_in_words
+from lab.inspect.interventions import Interventions, describe_interventions
 from lab.inspect.stages.attention_scores_stage import WIDE
 from lab.inspect.stages.stage_registry import IN_LAYERS, stage_entries
 from lab.views.blocks import (
@@ -275,7 +275,7 @@ class FakeEngine:
             Change(1263, " big", 0.05, 0.25, 4, 2),
             Change(220, "⏎", 0.03, 0.0004, 5, 40),
         ]
-        words = all_in_words(interventions)
+        words = describe_interventions(interventions)
         return Effect(words, "“ ran”", 3 if position is None else position, 50257, 0.734, changes, 0.308, 0.3296)
 
     def compare(self, second_text: str, layer: int, head: int, **_: Any) -> View:

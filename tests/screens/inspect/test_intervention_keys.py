@@ -32,7 +32,7 @@ def made(pilot: Pilot[None]) -> tuple[Intervention, ...]:
 
 
 def words(pilot: Pilot[None]) -> list[str]:
-    return [each.in_words for each in made(pilot)]
+    return [each.description for each in made(pilot)]
 
 
 def status(pilot: Pilot[None]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.exchange.export_files import NOT_INSTALLED, can_write_png, export_file_name
-from lab.inspect.interventions import all_in_words
+from lab.inspect.interventions import describe_interventions
 from lab.inspect.prompt_report import LensGridRow, PromptReport
 from lab.runs.home_folder import home
 from lab.views.blocks import Array, Cell, Column, Matrix, ModelFacts, Paragraph, Prediction, SavedTrace, Table, Token, View
@@ -33,7 +33,7 @@ def saves(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         return SavedTrace(30 if kind == "npz" else 0, 1500)
 
     def prompt_report(self: Any, **params: Any) -> PromptReport:
-        words = all_in_words(params["interventions"])
+        words = describe_interventions(params["interventions"])
         return PromptReport(
             run="tale",
             checkpoint="best",

@@ -11,7 +11,7 @@ import pytest
 
 from lab.engine.method_registry import AttributionParams, ExplainParams, ViewParams
 from lab.engine.prompt_methods import resolve_edits
-from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
+from lab.inspect.interventions import Intervention, Interventions, Source, describe_interventions
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Gallery, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
 from lab.views.number_explanation import Explanation
@@ -62,7 +62,10 @@ def kinds() -> list[Any]:
         Intervention(part="mlp_out", how="mean", layer=1),
     )
     each = [(one,) for one in found]
-    return [pytest.param(made, id=f"{all_in_words(made)}{made[0].position or ''}".replace(" ", "_")) for made in (*each, several)]
+    return [
+        pytest.param(made, id=f"{describe_interventions(made)}{made[0].position or ''}".replace(" ", "_"))
+        for made in (*each, several)
+    ]
 
 
 def looked_at() -> list[tuple[str, int, int]]:
