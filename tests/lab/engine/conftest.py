@@ -134,24 +134,35 @@ def shared_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyRun]:
 
 
 class InProcessEngine:
-    """The engine's methods called in this process, each run to its end, its answer sent through the wire's encoding."""
+    """The engine's methods called in this process, each run to its end, its answer sent through the wire's encoding.
+
+    A method takes its parameters, or the fields that are not those of `DEFAULTS`.
+    """
+
+    DEFAULTS = {"run": "tiny", "text": PROMPT, "stage": ""}
 
     def __init__(self) -> None:
         self.models = ModelCache()
         self.functions = {each.method.name: each.function for each in implementations(self.models)}
-        self._results = {method.name: method.result for method in METHODS}
+        self._methods = {method.name: method for method in METHODS}
+
+    def asked(self, name: str, **fields: Any) -> Any:
+        """The parameters of a method."""
+        params = self._methods[name].params
+        return params(**{key: value for key, value in self.DEFAULTS.items() if key in params.__struct_fields__} | fields)
 
     def __getattr__(self, name: str) -> Any:
-        def run(params: Any) -> Any:
-            result: Any = self.functions[name](params)
+        def run(given: Any = None, **fields: Any) -> Any:
+            result: Any = self.functions[name](self.asked(name, **fields) if given is None else given)
             result = finish(result) if isinstance(result, Generator) else result
-            return msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=self._results[name])
+            return msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=self._methods[name].result)
 
         return run
 
     def trace(self, *names: str, **params: Any) -> dict[str, np.ndarray]:
         """Values of the trace that a prompt's methods share; all, if none is named."""
-        found = finish(trace_prompt(self.models, PromptParams(run="tiny", **params))).trace
+        asked = PromptParams(**{"run": "tiny", "text": PROMPT} | params)
+        found = finish(trace_prompt(self.models, asked)).trace
         return {name: found[name].float().numpy() for name in names or found.names()}
 
 

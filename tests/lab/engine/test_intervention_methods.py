@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import CompareParams, LensParams, PromptParams, ViewParams
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import MatrixPanels, Paragraph, StackedStrips, Table
@@ -74,7 +73,7 @@ def test_the_effect_is_that_of_editing_the_weights(
     edit(changed)
     at = len(ids) - 1 if position is None else position
     before, after = logits_of(tiny.model, ids, at), logits_of(changed, ids, at)
-    found = engine.effect(LensParams(run="tiny", text=PROMPT, interventions=made, position=position))
+    found = engine.effect(interventions=made, position=position)
     assert found.position == at
     assert found.kl == pytest.approx(kl(before, after), rel=1e-3, abs=1e-7)
     p, q = (np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in (before, after))
@@ -83,12 +82,12 @@ def test_the_effect_is_that_of_editing_the_weights(
         assert change.rank_before == 1 + int((before > before[change.id]).sum())
         assert change.rank_after == 1 + int((after > after[change.id]).sum())
     assert found.first_after.id == int(after.argmax())
-    lens = engine.lens(LensParams(run="tiny", text=PROMPT, interventions=made, position=position))
+    lens = engine.lens(interventions=made, position=position)
     assert [guess.id for guess in lens.top] == np.argsort(-after)[: len(lens.top)].tolist()
 
 
 def test_without_interventions_nothing_changes(tiny: Any, engine: InProcessEngine) -> None:
-    found = engine.effect(LensParams(run="tiny", text=PROMPT))
+    found = engine.effect()
     assert found.kl == 0.0
     assert all(change.before == change.after for change in found.changes)
 
@@ -127,9 +126,9 @@ def test_a_patch_carries_the_other_prompts_vector(
     expected = value[-1, head] if value.ndim == 3 else value[-1]
     own = arrays[name]
     assert (own[-1, head] if own.ndim == 3 else own[-1]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    top = engine.lens(LensParams(run="tiny", text=PROMPT, interventions=(patch,))).top
+    top = engine.lens(interventions=(patch,)).top
     if part in ("resid_mid", "resid_post"):  # nothing of the first prompt is left at this position
-        assert [guess.id for guess in top] == [guess.id for guess in engine.lens(LensParams(run="tiny", text=OTHER)).top]
+        assert [guess.id for guess in top] == [guess.id for guess in engine.lens(text=OTHER).top]
 
 
 def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: InProcessEngine) -> None:
@@ -143,18 +142,18 @@ def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: I
     for stage in STAGES:
         for layer in range(2):
             for head in range(2):
-                view = engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, head=head, interventions=made))
+                view = engine.view(stage=stage, layer=layer, head=head, interventions=made)
                 assert view.parity is None or view.parity.max_delta < 1e-4, (stage, layer, head, view.parity)
 
 
 def test_an_intervention_that_overflows_is_not_taken_for_diverged_training(tiny: Any, engine: InProcessEngine) -> None:
     huge = tuple(Intervention(part="mlp_out", how="scale", layer=layer, factor=1e38) for layer in range(2))
     with pytest.raises(UserError, match="With these interventions the logits are NaN or inf"):
-        engine.lens(LensParams(run="tiny", text=PROMPT, interventions=huge))
+        engine.lens(interventions=huge)
 
 
 def test_compare_shows_both_distributions_and_both_attention_rows(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
-    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=OTHER, layer=1, head=1, position=None))
+    view = engine.compare(second_text=OTHER, layer=1, head=1, position=None)
     first, second = (oracle_of(tiny, tiny.tokenizer.encode(text)[-16:]) for text in (PROMPT, OTHER))
     following, lenses, attention = (block for block in view.blocks if isinstance(block, Table))
     p, q = (oracle.values["probability"][-1] for oracle in (first, second))
@@ -182,7 +181,7 @@ def test_compare_draws_patterns_and_streams_with_their_difference(tiny: Any, eng
     other = PROMPT.replace("fast.", "fast,")  # as many tokens
     ids = [tiny.tokenizer.encode(text)[-16:] for text in (PROMPT, other)]
     first, second = (oracle_of(tiny, each) for each in ids)
-    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=other, layer=1, head=1, position=None))
+    view = engine.compare(second_text=other, layer=1, head=1, position=None)
     streams = next(block for block in view.blocks if isinstance(block, StackedStrips))
     one, two = (oracle.values["blocks.1.resid_post"][-1] for oracle in (first, second))
     np.testing.assert_allclose(streams.values.numpy(), [one, two, two - one], rtol=1e-4, atol=1e-5)
@@ -193,7 +192,7 @@ def test_compare_draws_patterns_and_streams_with_their_difference(tiny: Any, eng
 
 
 def test_compare_says_when_patterns_have_no_difference(tiny: Any, engine: InProcessEngine) -> None:
-    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=PROMPT[:9], layer=0, head=0, position=None))
+    view = engine.compare(second_text=PROMPT[:9], layer=0, head=0, position=None)
     assert not any(isinstance(block, MatrixPanels) for block in view.blocks)
     (said,) = (block.text for block in view.blocks if isinstance(block, Paragraph))
     assert said.startswith("Prompt 1 has ")
@@ -201,7 +200,7 @@ def test_compare_says_when_patterns_have_no_difference(tiny: Any, engine: InProc
 
 def test_compare_aligns_positions_from_the_end(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     ids, others = (tiny.tokenizer.encode(text)[-16:] for text in (PROMPT, OTHER))
-    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=OTHER, position=len(ids) - 3))
+    view = engine.compare(second_text=OTHER, position=len(ids) - 3)
     q = oracle_of(tiny, others).values["probability"][-3]
     table = view.blocks[0]
     assert isinstance(table, Table)
@@ -219,13 +218,13 @@ def test_compare_aligns_positions_from_the_end(tiny: Any, engine: InProcessEngin
 )
 def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: InProcessEngine) -> None:
     with pytest.raises(UserError, match=words):
-        engine.lens(LensParams(run="tiny", text=PROMPT, interventions=(intervention,)))
+        engine.lens(interventions=(intervention,))
 
 
 def test_a_prompts_report_is_of_its_interventions_and_says_so(tiny: Any, engine: InProcessEngine) -> None:
     hidden = Intervention(part="tokens", how="hide", position=1, token="he")
-    plain = engine.prompt_report(PromptParams(run="tiny", text=PROMPT))
-    found = engine.prompt_report(PromptParams(run="tiny", text=PROMPT, interventions=(hidden,)))
+    plain = engine.prompt_report()
+    found = engine.prompt_report(interventions=(hidden,))
     assert plain.interventions == ""
     assert found.interventions == hidden.description
     arrays = engine.trace("blocks.1.attn.pattern", text=PROMPT, interventions=(hidden,))

@@ -13,7 +13,7 @@ import torch
 from msgspec.structs import replace
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import LensParams, OpenParams, PromptParams, SampleParams, ViewParams
+from lab.engine.method_registry import LensParams, PromptParams, SampleParams, ViewParams
 from lab.engine.prompt_methods import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.runs.run_schema import ValidationSegments
@@ -48,7 +48,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def test_open_tells_the_facts(tiny: Any, engine: InProcessEngine) -> None:
-    facts = engine.open(OpenParams(run="tiny"))
+    facts = engine.open()
     config = tiny.model.config
     assert (facts.layers, facts.heads, facts.width, facts.context) == (2, 2, 8, 16)
     assert (facts.run, facts.checkpoint, facts.step, facts.val_loss) == ("tiny", "best", 100, 1.25)
@@ -57,51 +57,51 @@ def test_open_tells_the_facts(tiny: Any, engine: InProcessEngine) -> None:
 
 
 def test_open_tells_the_share_of_the_text_that_the_loss_is_of(tiny: Any, engine: InProcessEngine) -> None:
-    assert engine.open(OpenParams(run="tiny")).val_on == ""
+    assert engine.open().val_on == ""
     config = tiny.run.config
     evaluated = ValidationSegments(((50, 65),), 60, "")
     data = replace(config.data, tokens=100, split=50, val_bytes=200, evaluated=evaluated)
     (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(replace(config, data=data)))
     tiny.save("best", 200)
-    assert engine.open(OpenParams(run="tiny")).val_on == " (on 30%)"
+    assert engine.open().val_on == " (on 30%)"
 
 
 def test_open_loads_again_only_when_the_file_is_newer(tiny: Any, engine: InProcessEngine) -> None:
     lens = LensParams(run="tiny", text=PROMPT)
-    engine.open(OpenParams(run="tiny"))
+    engine.open()
     held, top = engine.models.model("tiny", "best").model, engine.lens(lens).top
-    engine.open(OpenParams(run="tiny"))
+    engine.open()
     assert engine.models.model("tiny", "best").model is held
     tiny.save("best", 200, seed=9)
     assert engine.lens(lens).top == top  # only `open` looks at the file
-    assert engine.open(OpenParams(run="tiny")).step == 200
+    assert engine.open().step == 200
     assert engine.lens(lens).top != top
 
 
 def test_weights_saved_with_the_same_size_and_second_are_still_newer(tiny: Any, engine: InProcessEngine) -> None:
     path = tiny.run.path / "best.safetensors"
-    engine.open(OpenParams(run="tiny"))
+    engine.open()
     before = path.stat()
     tiny.save("best", 300, seed=10)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert engine.open(OpenParams(run="tiny")).step == 300
+    assert engine.open().step == 300
 
 
 def test_the_last_checkpoint_stands_in_for_a_best_that_is_not_there_yet(tiny: Any, engine: InProcessEngine) -> None:
     (tiny.run.path / "best.safetensors").unlink()
     with pytest.raises(UserError, match="has no weights yet"):
-        engine.open(OpenParams(run="tiny"))
+        engine.open()
     tiny.save("last", 3, seed=5)
-    assert engine.open(OpenParams(run="tiny")).checkpoint == "last"
+    assert engine.open().checkpoint == "last"
     tiny.save("best", 4, seed=5)
-    facts = engine.open(OpenParams(run="tiny"))
+    facts = engine.open()
     assert (facts.checkpoint, facts.step) == ("best", 4)
 
 
 def test_small_models_are_all_held(make_run: Any, engine: InProcessEngine) -> None:
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
-        engine.lens(LensParams(run=name, text=PROMPT))
+        engine.lens(run=name)
     assert [path.name for path, _ in engine.models._models] == ["a", "b", "c"]
 
 
@@ -111,13 +111,13 @@ def test_of_larger_models_two_are_held_and_the_oldest_goes_with_its_traces(
     monkeypatch.setattr("lab.inspect.model_cache.WEIGHTS_BUDGET", 1)
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
-        engine.lens(LensParams(run=name, text=PROMPT))
+        engine.lens(run=name)
     assert [path.name for path, _ in engine.models._models] == ["b", "c"]
     assert len(engine.models.traces._traces) == 2
 
 
 def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
-    lens = engine.lens(LensParams(run="tiny", text=PROMPT))
+    lens = engine.lens()
     ids = tiny.tokenizer.encode(PROMPT)
     probability = oracle_of(tiny, ids).values["probability"]
     assert [token.id for token in lens.tokens] == ids
@@ -132,7 +132,7 @@ def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, e
 def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     position: int | None, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
-    lens = engine.lens(LensParams(run="tiny", text=PROMPT, position=position))
+    lens = engine.lens(position=position)
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     at = len(lens.tokens) - 1 if position is None else position
     final = int(oracle.values["logits"][at].argmax())
@@ -162,7 +162,7 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
 
 
 def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: InProcessEngine) -> None:
-    steps = engine.lens(LensParams(run="tiny", text=PROMPT)).steps
+    steps = engine.lens().steps
     assert list(dict.fromkeys(step.stage for step in steps)) == list(STAGES)
     assert [[step.stage for step in steps if step.layer == layer] for layer in range(2)] == [list(IN_LAYERS)] * 2
     groups = list(dict.fromkeys(step.group for step in steps))
@@ -173,37 +173,37 @@ def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: InProcessE
 
 
 def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: InProcessEngine, passes: Counter[str]) -> None:
-    engine.lens(LensParams(run="tiny", text=PROMPT))
+    engine.lens()
     assert passes == {"traced": 1, "fast": 1}
     for stage in STAGES:
         for layer in range(2):
             for position in (0, 3, None):
-                engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, head=layer, position=position))
-                engine.lens(LensParams(run="tiny", text=PROMPT, position=position, sampling=SamplingSettings(temperature=0.5)))
-    engine.sample(SampleParams(run="tiny", text=PROMPT))
+                engine.view(stage=stage, layer=layer, head=layer, position=position)
+                engine.lens(position=position, sampling=SamplingSettings(temperature=0.5))
+    engine.sample()
     engine.trace("logits", ids=tuple(tiny.tokenizer.encode(PROMPT)))
     assert passes == {"traced": 1, "fast": 1}
-    engine.lens(LensParams(run="tiny", text=PROMPT + " ran"))
-    engine.lens(LensParams(run="tiny", text=PROMPT))
+    engine.lens(text=PROMPT + " ran")
+    engine.lens()
     assert passes == {"traced": 2, "fast": 2}
 
 
 def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: InProcessEngine) -> None:
     text = "The big dog ran. " * 3 + PROMPT
     ids = tiny.tokenizer.encode(text)
-    lens = engine.lens(LensParams(run="tiny", text=text))
+    lens = engine.lens(text=text)
     assert lens.dropped == len(ids) - 16 > 0
     assert [token.id for token in lens.tokens] == ids[-16:]
     assert lens.position == 15
-    alone = engine.lens(LensParams(run="tiny", ids=tuple(ids[-16:])))
+    alone = engine.lens(ids=tuple(ids[-16:]))
     assert [guess.id for guess in lens.top] == [guess.id for guess in alone.top]
-    exact = engine.lens(LensParams(run="tiny", ids=tuple(ids[:16])))
+    exact = engine.lens(ids=tuple(ids[:16]))
     assert (exact.dropped, len(exact.tokens)) == (0, 16)
 
 
 def test_a_window_that_has_slid_saves_nothing(tiny: Any, engine: InProcessEngine) -> None:
     def words_and_table(text: str) -> tuple[str, Table]:
-        blocks = engine.view(ViewParams(run="tiny", text=text, stage="cache")).blocks
+        blocks = engine.view(text=text, stage="cache").blocks
         words = " ".join(block.text if isinstance(block, Paragraph) else getattr(block, "title", "") for block in blocks)
         return words, next(block for block in blocks if isinstance(block, Table) and block.title.startswith("multiplications"))
 
@@ -216,10 +216,10 @@ def test_a_window_that_has_slid_saves_nothing(tiny: Any, engine: InProcessEngine
 
 
 def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: InProcessEngine) -> None:
-    lens = engine.lens(LensParams(run="tiny", text="ignored", ids=(84, 104, 101), position=99))
+    lens = engine.lens(text="ignored", ids=(84, 104, 101), position=99)
     assert [token.id for token in lens.tokens] == [84, 104, 101]
     assert lens.position == 2
-    assert engine.lens(LensParams(run="tiny", ids=(84, 104, 101), position=-5)).position == 0
+    assert engine.lens(ids=(84, 104, 101), position=-5).position == 0
 
 
 MISTAKES: list[tuple[str, PromptParams, str]] = [
@@ -246,10 +246,10 @@ def test_a_mistake_is_one_sentence(method: str, params: PromptParams, words: str
 
 
 def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: InProcessEngine) -> None:
-    engine.open(OpenParams(run="tiny"))
+    engine.open()
     engine.models.model("tiny", "best").model.get_parameter("ln_f.weight")[0] = float("nan")
     with pytest.raises(UserError, match="NaN or inf"):
-        engine.lens(LensParams(run="tiny", text="a"))
+        engine.lens(text="a")
 
 
 def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: InProcessEngine) -> None:
@@ -257,35 +257,35 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: In
     ids = tuple(tiny.tokenizer.encode(PROMPT))
     written = list(generate(tiny.model, ids, 12, settings))
     for token in written:
-        sampled = engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings))
+        sampled = engine.sample(ids=ids, sampling=settings)
         assert (sampled.id, sampled.label) == (token.id, tiny.tokenizer.label(token.id))
         assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
-        lens = engine.lens(LensParams(run="tiny", ids=ids, sampling=settings))
+        lens = engine.lens(ids=ids, sampling=settings)
         drawn = next(step.lens for step in lens.steps if step.stage == "sample")
         assert drawn is not None
         assert (drawn.id, lens.dropped) == (token.id, max(0, len(ids) - 16))
         ids = (*ids, token.id)
-        window = engine.sample(SampleParams(run="tiny", ids=ids[-16:], earlier=len(ids[:-16]), sampling=settings))
-        assert window.id == engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings)).id
+        window = engine.sample(ids=ids[-16:], earlier=len(ids[:-16]), sampling=settings)
+        assert window.id == engine.sample(ids=ids, sampling=settings).id
     assert len(ids) > 16  # the window slid on the way
 
 
 def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: InProcessEngine, passes: Counter[str]) -> None:
     off = (Edit("blocks.0.mlp_out", "scale"), Edit("blocks.1.attn.z", "scale", head=1))
-    plain, edited = (engine.lens(LensParams(run="tiny", text=PROMPT, edits=edits)) for edits in ((), off))
+    plain, edited = (engine.lens(edits=edits) for edits in ((), off))
     assert plain.top != edited.top
     assert passes["traced"] == 2
     for stage in STAGES:
-        view = engine.view(ViewParams(run="tiny", text=PROMPT, edits=off, stage=stage, layer=1))
+        view = engine.view(edits=off, stage=stage, layer=1)
         assert view.parity is not None
 
 
 def test_old_traces_make_room_for_new_ones(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine.lens(LensParams(run="tiny", text=PROMPT))
+    engine.lens()
     (traced,) = engine.models.traces._traces.values()
     monkeypatch.setattr("lab.inspect.trace_cache.TRACE_BUDGET", 3 * traced.size)
     for word in "abcdefg":
-        engine.lens(LensParams(run="tiny", text=word + PROMPT[1:]))
+        engine.lens(text=word + PROMPT[1:])
     assert 2 <= len(engine.models.traces._traces) <= 3
 
 
@@ -294,18 +294,18 @@ def test_long_prompts_are_compared_with_themselves_where_the_fast_path_would_be_
 ) -> None:
     monkeypatch.setattr("lab.inspect.trace_cache.FAST_PATH_BUDGET", 10)
     for stage in ("qkv", "mlp", "logits"):
-        view = engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage))
+        view = engine.view(stage=stage)
         assert view.parity is not None
         assert view.parity.max_delta < 1e-5
         assert view.parity.name.endswith("fast path" if stage == "logits" else "trace")
 
 
 def test_opening_is_not_slow_because_of_the_lab(tiny: Any, engine: InProcessEngine) -> None:
-    engine.open(OpenParams(run="tiny"))
+    engine.open()
     times = []
     for _ in range(20):
         began = time.perf_counter()
-        engine.open(OpenParams(run="tiny"))
+        engine.open()
         times.append(time.perf_counter() - began)
     assert min(times) < 0.02
 
@@ -315,10 +315,10 @@ def test_no_lens_of_a_sure_model_reads_100_percent(tiny: Any, engine: InProcessE
     for strength in (6.0, 60.0):
         tiny.model.get_parameter("ln_f.weight").mul_(strength)
         tiny.save("best", int(strength))
-        engine.open(OpenParams(run="tiny", checkpoint="best"))
+        engine.open(checkpoint="best")
         oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
         for position in range(12):
-            for step in engine.lens(LensParams(run="tiny", text=PROMPT, position=position)).steps:
+            for step in engine.lens(position=position).steps:
                 if step.lens is None or step.stage == "sample":
                     continue
                 assert step.lens.probability < 1

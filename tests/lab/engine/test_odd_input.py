@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import LensParams, SampleParams, SaveTraceParams, ViewParams
 from lab.inspect.stages.stage_registry import STAGES
 from models.config import SamplingSettings
 from models.sampling import generate
@@ -34,11 +33,11 @@ ODD = {
 @pytest.mark.parametrize("name", list(ODD))
 def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, engine: InProcessEngine) -> None:
     text = ODD[name]
-    lens = engine.lens(LensParams(run="tiny", text=text))
+    lens = engine.lens(text=text)
     assert 1 <= len(lens.tokens) <= CONTEXT
     assert all(token.label.isprintable() or "\u202e" in token.label for token in lens.tokens)
     for stage in STAGES:
-        view = engine.view(ViewParams(run="tiny", stage=stage, text=text, layer=1, head=1))
+        view = engine.view(stage=stage, text=text, layer=1, head=1)
         for width in (20, 53, 120):
             page = lay_view(view, width)
             for y in range(page.height):
@@ -49,20 +48,20 @@ def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, en
 @pytest.mark.parametrize("name", list(ODD))
 def test_every_method_answers(name: str, tiny: Any, engine: InProcessEngine, tmp_path: Any) -> None:
     text = ODD[name]
-    token = engine.sample(SampleParams(run="tiny", text=text))
+    token = engine.sample(text=text)
     assert next(generate(tiny.model, tiny.tokenizer.encode(text), 1, SamplingSettings())).id == token.id
     assert "logits" in engine.trace(text=text)
     for kind in ("npz", "json"):
-        saved = engine.save_trace(SaveTraceParams(run="tiny", text=text, path=str(tmp_path / kind), kind=kind))  # type: ignore[arg-type]
+        saved = engine.save_trace(text=text, path=str(tmp_path / kind), kind=kind)  # type: ignore[arg-type]
         assert saved.bytes > 0
 
 
 def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, engine: InProcessEngine) -> None:
     for ask in (
-        lambda: engine.lens(LensParams(run="tiny", text="")),
-        lambda: engine.view(ViewParams(run="tiny", text="", stage="cache")),
-        lambda: engine.sample(SampleParams(run="tiny", text="")),
-        lambda: engine.sample(SampleParams(run="tiny", ids=())),
+        lambda: engine.lens(text=""),
+        lambda: engine.view(text="", stage="cache"),
+        lambda: engine.sample(text=""),
+        lambda: engine.sample(ids=()),
         lambda: engine.trace(text=""),
     ):
         with pytest.raises(UserError, match=r"^The prompt is empty: .*\.$"):
@@ -74,18 +73,18 @@ def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, e
 )
 def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: Any, engine: InProcessEngine) -> None:
     ids = tuple((tiny.tokenizer.encode("The big dog ran fast. ") * 20)[:tokens])
-    lens = engine.lens(LensParams(run="tiny", ids=ids))
+    lens = engine.lens(ids=ids)
     assert (len(lens.tokens), lens.dropped) == (min(tokens, CONTEXT), dropped)
     assert [token.id for token in lens.tokens] == list(ids[-CONTEXT:])
     for stage in STAGES:
-        assert engine.view(ViewParams(run="tiny", stage=stage, ids=ids)).sentence
-    window = engine.view(ViewParams(run="tiny", stage="logits", ids=ids[-CONTEXT:]))
-    whole = engine.view(ViewParams(run="tiny", stage="logits", ids=ids))
+        assert engine.view(stage=stage, ids=ids).sentence
+    window = engine.view(stage="logits", ids=ids[-CONTEXT:])
+    whole = engine.view(stage="logits", ids=ids)
     assert window.blocks == whole.blocks
 
 
 def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: InProcessEngine) -> None:
-    lens = engine.lens(LensParams(run="tiny", text="<|endoftext|>"))
+    lens = engine.lens(text="<|endoftext|>")
     joined = b"".join(tiny.tokenizer.token_bytes(token.id) for token in lens.tokens)
     assert joined == b"<|endoftext|>"
     assert len(lens.tokens) > 1
@@ -94,15 +93,15 @@ def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: In
 def test_tokens_that_are_no_whole_character_show_their_bytes(tiny: Any, engine: InProcessEngine) -> None:
     (first, *_) = tiny.tokenizer.encode("😀")
     assert tiny.tokenizer.token_bytes(first) == "😀".encode()[:1]
-    lens = engine.lens(LensParams(run="tiny", ids=(first,)))
+    lens = engine.lens(ids=(first,))
     assert lens.tokens[0].label == "\\xf0"
 
 
 def test_a_fork_draws_what_the_shorter_prompt_alone_would(tiny: Any, engine: InProcessEngine) -> None:
     ids = tuple(tiny.tokenizer.encode("The big dog ran fast."))
     for cut in range(1, len(ids)):
-        shorter = engine.sample(SampleParams(run="tiny", ids=ids[:cut]))
-        at_position = engine.view(ViewParams(run="tiny", stage="sample", ids=ids, position=cut - 1))
+        shorter = engine.sample(ids=ids[:cut])
+        at_position = engine.view(stage="sample", ids=ids, position=cut - 1)
         drawn = at_position.blocks[1].rows[at_position.blocks[1].selected][0].text  # type: ignore[union-attr, index]
         assert drawn.strip() == shorter.label.strip()
-    assert np.unique([engine.sample(SampleParams(run="tiny", ids=ids[:cut])).id for cut in range(1, len(ids))]).size > 1
+    assert np.unique([engine.sample(ids=ids[:cut]).id for cut in range(1, len(ids))]).size > 1

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import LensParams, OpenParams, ViewParams
 from lab.reports.training_timeline import stops
 from lab.runs.weights_file import save_snapshot
 from models.gpt import GPT
@@ -34,7 +33,7 @@ def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: InProces
     ids = tiny.tokenizer.encode(PROMPT)
     assert [stop.checkpoint for stop in stops(tiny.run)] == ["0", "8", "64", "best"]
     for checkpoint, model in [*snapshots.items(), ("best", tiny.model)]:
-        facts = engine.open(OpenParams(run="tiny", checkpoint=checkpoint))
+        facts = engine.open(checkpoint=checkpoint)
         assert (facts.checkpoint, facts.step) == (checkpoint, 100 if checkpoint == "best" else int(checkpoint))
         state = {
             name: weight.bfloat16().float() if checkpoint in ("8", "64") else weight
@@ -43,17 +42,17 @@ def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: InProces
         own = GPT(model.config)
         own.load_state_dict(state)
         expected = torch.softmax(own.eval()(torch.tensor([ids]))[0, -1].double(), -1).numpy()
-        lens = engine.lens(LensParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
+        lens = engine.lens(checkpoint=checkpoint, text=PROMPT)
         assert [guess.id for guess in lens.top] == np.argsort(-expected)[:20].tolist()
         assert [guess.probability for guess in lens.top] == pytest.approx(np.sort(expected)[::-1][:20].tolist(), rel=1e-3)
-        view = engine.view(ViewParams(run="tiny", checkpoint=checkpoint, stage="scores", text=PROMPT))
+        view = engine.view(checkpoint=checkpoint, stage="scores", text=PROMPT)
         assert view.parity is not None
         assert view.parity.max_delta < 2e-5
 
 
 def test_a_step_that_has_no_snapshot_is_named(tiny: Any, engine: InProcessEngine, snapshots: dict[str, GPT]) -> None:
     with pytest.raises(UserError, match=r"no checkpoint called '7'; .* snapshots of steps: 0, 8, 64\.$"):
-        engine.open(OpenParams(run="tiny", checkpoint="7"))
+        engine.open(checkpoint="7")
 
 
 def test_a_prompt_is_traced_once_for_each_snapshot(
@@ -71,5 +70,5 @@ def test_a_prompt_is_traced_once_for_each_snapshot(
     monkeypatch.setattr(trace.Trace, "_run", counted)
     for _ in range(3):
         for checkpoint in snapshots:
-            engine.lens(LensParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
+            engine.lens(checkpoint=checkpoint, text=PROMPT)
     assert len(made) == 3

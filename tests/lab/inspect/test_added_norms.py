@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.engine.method_registry import LensParams
 from tests.lab.engine.conftest import InProcessEngine
 from tests.lab.inspect.read_views import PROMPT
 
@@ -18,7 +17,7 @@ def test_each_part_adds_the_norm_of_its_output(
     ids = tiny.tokenizer.encode(PROMPT)[-tiny.model.config.context :]
     values = oracle_of(tiny, ids).values
     at = len(ids) - 1 if position is None else position
-    steps = engine.lens(LensParams(run="tiny", text=PROMPT, position=position)).steps
+    steps = engine.lens(position=position).steps
     adding = [step for step in steps if step.added is not None]
     assert [step.stage for step in adding] == ["embed", *["resid_mid", "resid_post"] * 3]
     for step in adding:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import AttributionParams, EvidenceParams, ExplainParams
+from lab.engine.method_registry import AttributionParams
 from lab.views.blocks import Paragraph, Table, View
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine
@@ -30,9 +30,7 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
 ) -> None:
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     at = len(oracle.ids) - 1 if position is None else position
-    view = engine.attribution(
-        AttributionParams(run="tiny", text=PROMPT, stage="", position=position, candidate=7, against=against)
-    )
+    view = engine.attribution(position=position, candidate=7, against=against)
     contributions = {row[0].text: row[1].value for row in table(view).rows}
     w, v = oracle.weights, oracle.values
     direction = w["wte.weight"][7] - (w["wte.weight"][against] if against is not None else 0)
@@ -63,7 +61,7 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
     assert total[1].ref == (f"logits.over[{at},7,{against}]" if against is not None else f"logits[{at},7]")
     for row in table(view).rows:
         if row[1].ref:  # every share opens its own formula, and that gives the share
-            found = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="", ref=row[1].ref))
+            found = engine.explain(ref=row[1].ref)
             assert found.value == pytest.approx(row[1].value, rel=1e-6, abs=1e-9)
             assert found.delta <= 1e-6
             assert row[0].text in found.formula or against is not None or row[0].text == "final norm's bias"
@@ -102,13 +100,13 @@ def test_a_scaled_stream_scales_every_share(tiny: Any, engine: InProcessEngine) 
 def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     logits = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["logits"][-1]
     top = int(logits.argmax())
-    view = engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage=""))
+    view = engine.attribution()
     assert view.title == f"direct logit attribution: “{tiny.tokenizer.label(top)}”"
     candidates = [row[2].ref for row in table(view, 1).rows]
     at = len(tiny.tokenizer.encode(PROMPT)) - 1
     assert candidates == [f"probability[{at},{id_}]" for id_ in np.argsort(-logits, kind="stable")[:6]]
     with pytest.raises(UserError, match="999999 is no token of tiny"):
-        engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage="", candidate=999999))
+        engine.attribution(candidate=999999)
 
 
 def with_text(tiny: Any, text: str, held_out: int = 0) -> list[int]:
@@ -122,7 +120,7 @@ def with_text(tiny: Any, text: str, held_out: int = 0) -> list[int]:
 
 
 def ask(engine: InProcessEngine, text: str, candidate: int | None = None) -> View:
-    view = engine.evidence(EvidenceParams(run="tiny", text=text, stage="", candidate=candidate))
+    view = engine.evidence(text=text, candidate=candidate)
     assert isinstance(view, View)
     return view
 

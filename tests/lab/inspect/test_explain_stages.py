@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import ExplainParams, ViewParams
+from lab.engine.method_registry import ExplainParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, StackedStrips, Strip, Table, View
 from lab.views.number_explanation import Explanation
@@ -73,13 +73,13 @@ def test_every_number_of_every_view_is_explained_down_to_the_leaves(
 
     @functools.cache
     def explain(ref: str) -> Explanation:
-        found: Explanation = engine.explain(ExplainParams(stage="", ref=ref, **asked))  # type: ignore[arg-type]
+        found: Explanation = engine.explain(ref=ref, **asked)  # type: ignore[arg-type]
         check(found, oracle)
         return found
 
     for stage in STAGES:
         for layer in range(2 if stage in IN_LAYERS else 1):
-            view = engine.view(ViewParams(stage=stage, layer=layer, head=1, **asked))  # type: ignore[arg-type]
+            view = engine.view(stage=stage, layer=layer, head=1, **asked)  # type: ignore[arg-type]
             for ref, value in refs_of(view, rng):
                 explanation = explain(ref)
                 assert explanation.ref == ref
@@ -106,7 +106,7 @@ def test_a_weight_knows_what_it_was_before_training(make_run: MakeRun) -> None:
     tiny, engine = make_run(), InProcessEngine()
     ref = "h.1.mlp.c_fc.weight[5,3]"
     made = GPT(tiny.model.config, seed=tiny.run.config.train.seed).state_dict()["h.1.mlp.c_fc.weight"]
-    explanation = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="mlp", ref=ref))
+    explanation = engine.explain(stage="mlp", ref=ref)
     assert explanation.title == "W_in, layer 2: dimension 4 → neuron 6"
     assert explanation.initial == float(made[5, 3])
     assert explanation.value == float(tiny.model.state_dict()["h.1.mlp.c_fc.weight"][5, 3])
@@ -121,11 +121,11 @@ def test_a_weight_knows_what_it_was_before_training(make_run: MakeRun) -> None:
 def test_what_has_no_number_is_refused_in_one_sentence(tiny: Any, engine: InProcessEngine) -> None:
     for ref in ("", "logits", "nothing[0]", "blocks.0.attn.pattern[0,99,0]", "sample.u[99]", "embed.norm[0,1]"):
         with pytest.raises(UserError, match=r"\.$"):
-            engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="mlp", ref=ref))
+            engine.explain(stage="mlp", ref=ref)
 
 
 def test_numbers_of_other_positions_than_the_last_are_explained_too(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     for position in range(len(tiny.tokenizer.encode(PROMPT))):
-        found = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="logits", ref=f"probability[{position},7]"))
+        found = engine.explain(stage="logits", ref=f"probability[{position},7]")
         assert found.value == pytest.approx(float(oracle.values["probability"][position, 7]), rel=1e-4)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from lab.core.number_format import significant
-from lab.engine.method_registry import GuessParams
 from lab.inspect.guess_questions import (
     KEY_CHOICES,
     TOKEN_CHOICES,
@@ -54,7 +53,7 @@ def probabilities_of(tiny: TinyRun, prompt: str, position: int) -> np.ndarray:
 def test_the_right_token_is_the_most_probable_of_the_whole_vocabulary(tiny: TinyRun, engine: InProcessEngine) -> None:
     length = len(tiny.tokenizer.encode(PROMPT)[-16:])
     for position in range(length):
-        found: GuessQuestion = engine.guess(GuessParams(run="tiny", text=PROMPT, position=position))
+        found: GuessQuestion = engine.guess(position=position)
         own = probabilities_of(tiny, PROMPT, position)
         assert len(found.right) == 1
         right = found.choices[found.right[0]]
@@ -106,9 +105,7 @@ def test_the_right_key_is_the_most_attended_one(tiny: TinyRun, engine: InProcess
     length = pattern.shape[1]
     for head in range(2):
         for position in range(1, length):
-            found: GuessQuestion = engine.guess(
-                GuessParams(run="tiny", text=PROMPT, position=position, about="attention", layer=1, head=head)
-            )
+            found: GuessQuestion = engine.guess(position=position, about="attention", layer=1, head=head)
             row = pattern[head, position, : position + 1]
             right = found.choices[found.right[0]]
             assert int(right.label.split()[0]) == row.argmax() + 1
@@ -138,10 +135,10 @@ def test_of_a_sink_the_norms_of_the_values_are_told(tiny: TinyRun, engine: InPro
 
 
 def test_from_the_first_token_there_is_nothing_to_guess(tiny: TinyRun, engine: InProcessEngine) -> None:
-    found: GuessQuestion = engine.guess(GuessParams(run="tiny", text="T", about="attention"))
+    found: GuessQuestion = engine.guess(text="T", about="attention")
     assert found.choices == ()
     assert "can attend only to it" in found.question
-    assert engine.guess(GuessParams(run="tiny", text="T")).choices, "its next token can be guessed"
+    assert engine.guess(text="T").choices, "its next token can be guessed"
 
 
 def test_equal_attention_has_no_right_answer(tiny: TinyRun) -> None:

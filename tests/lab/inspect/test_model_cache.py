@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import OpenParams, ReleaseParams, SampleParams, ViewParams
+from lab.engine.method_registry import SampleParams, ViewParams
 from lab.inspect import trace_cache
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.trace_cache import CachedTrace
@@ -83,7 +83,7 @@ def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
 
 
 def test_a_released_run_is_held_by_nothing(tiny: Any, engine: InProcessEngine) -> None:
-    engine.open(OpenParams(run="tiny"))
+    engine.open()
     asked = [
         engine.functions["sample"](SampleParams(run="tiny", text="The big dog")),
         engine.functions["view"](ViewParams(run="tiny", text="The", stage="thumbnails")),
@@ -91,7 +91,7 @@ def test_a_released_run_is_held_by_nothing(tiny: Any, engine: InProcessEngine) -
     for work in asked:
         next(work)
     model = weakref.ref(engine.models.model("tiny", "best").model)
-    engine.release(ReleaseParams(path=str(tiny.run.path)))
+    engine.release(path=str(tiny.run.path))
     for work in asked:
         with pytest.raises(UserError, match="tiny is being renamed or deleted"):
             next(work)

@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 
-from lab.engine.method_registry import ViewParams
 from tests.lab.engine.conftest import InProcessEngine
-from tests.lab.inspect.read_views import PROMPT, close, column, printed, tables
+from tests.lab.inspect.read_views import close, column, printed, tables
 
 
 @pytest.mark.parametrize("position", [0, 4, 11])
 @pytest.mark.parametrize("stage", ["scores", "logits"])
 def test_a_printed_softmax_reproduces_itself(stage: str, position: int, tiny: Any, engine: InProcessEngine) -> None:
     for head in range(2):
-        view = engine.view(ViewParams(run="tiny", stage=stage, head=head, text=PROMPT, position=position))
+        view = engine.view(stage=stage, head=head, position=position)
         (table,) = tables(view)
         titles = [each.title for each in table.columns]
         rows = [row for row in table.rows if row[-1].text != "masked"]
@@ -37,7 +36,7 @@ def test_a_printed_softmax_reproduces_itself(stage: str, position: int, tiny: An
 def test_a_printed_dot_product_reproduces_itself(stage: str, tiny: Any, engine: InProcessEngine) -> None:
     found = 0
     for position in range(12):
-        for table in tables(engine.view(ViewParams(run="tiny", stage=stage, text=PROMPT, position=position))):
+        for table in tables(engine.view(stage=stage, position=position)):
             if table.columns[-1].title != "product":
                 continue
             found += 1
@@ -52,7 +51,7 @@ def test_a_printed_dot_product_reproduces_itself(stage: str, tiny: Any, engine: 
 @pytest.mark.parametrize("stage", ["ln1", "ln2", "ln_final"])
 def test_a_printed_layer_norm_reproduces_itself(stage: str, tiny: Any, engine: InProcessEngine) -> None:
     for position in range(12):
-        steps, table = tables(engine.view(ViewParams(run="tiny", stage=stage, layer=1, text=PROMPT, position=position)))
+        steps, table = tables(engine.view(stage=stage, layer=1, position=position))
         mean, variance, _, scale = (printed(row[1]) for row in steps.rows)
         assert close(*scale, math.sqrt(variance[0] + 1e-5))
         for row in table.rows:
@@ -67,19 +66,19 @@ def test_a_printed_layer_norm_reproduces_itself(stage: str, tiny: Any, engine: I
                                                ("resid_post", ("before", "+ the MLP", "= after"))])  # fmt: skip
 def test_a_printed_addition_reproduces_itself(stage: str, titles: tuple[str, ...], tiny: Any, engine: InProcessEngine) -> None:
     for position in range(12):
-        table = tables(engine.view(ViewParams(run="tiny", stage=stage, text=PROMPT, position=position)))[1]
+        table = tables(engine.view(stage=stage, position=position))[1]
         for a, b, total in zip(*(column(table, title) for title in titles), strict=True):
             assert close(*printed(total), printed(a)[0] + printed(b)[0])
 
 
 def test_printed_values_add_up_to_z_and_gelu_reproduces_itself(tiny: Any, engine: InProcessEngine) -> None:
     for position in range(12):
-        summed, written = tables(engine.view(ViewParams(run="tiny", stage="values", text=PROMPT, position=position)))
+        summed, written = tables(engine.view(stage="values", position=position))
         assert summed.total is not None
         for index in range(3, 7):
             assert close(*printed(summed.total[index]), sum(printed(row[index])[0] for row in summed.rows))
         for row in written.rows:
             assert close(*printed(row[3]), printed(row[1])[0] * printed(row[2])[0])
-        for row in tables(engine.view(ViewParams(run="tiny", stage="mlp", text=PROMPT, position=position)))[0].rows:
+        for row in tables(engine.view(stage="mlp", position=position))[0].rows:
             x = printed(row[1])[0]
             assert close(*printed(row[2]), 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))

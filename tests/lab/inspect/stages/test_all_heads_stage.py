@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine.method_registry import OpenParams, ViewParams
+from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.all_heads_stage import picture_size
 from lab.views.blocks import Gallery, Table, View
 from tests.lab.engine.conftest import InProcessEngine
@@ -21,7 +21,7 @@ def gallery_of(view: View) -> Gallery:
 
 
 def ask(engine: InProcessEngine, text: str = PROMPT, width: int = 52, **params: Any) -> View:
-    return engine.view(ViewParams(run="tiny", stage="thumbnails", text=text, width_hint=width, **params))
+    return engine.view(stage="thumbnails", text=text, width_hint=width, **params)
 
 
 def pooled(pattern: Any, rows: int, columns: int) -> Any:
@@ -136,6 +136,6 @@ def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: InProcessEng
 
 def test_it_does_not_hold_up_others(tiny: Any, engine: InProcessEngine) -> None:
     """The view is made in slices, one a layer at least, so that whatever else is asked for comes in between."""
-    engine.open(OpenParams(run="tiny"))
+    engine.open()
     slices = engine.functions["view"](ViewParams(run="tiny", stage="thumbnails", text=PROMPT, width_hint=52))
     assert sum(1 for _ in slices) >= 2 * tiny.model.config.layers

@@ -25,7 +25,7 @@ def tiny(make_run: Any) -> Any:
 
 
 def ask(engine: InProcessEngine, width: int | None, **params: Any) -> View:
-    return engine.view(ViewParams(run="tiny", stage="matrix", layer=1, head=1, text=TEXT, width_hint=width, **params))
+    return engine.view(stage="matrix", layer=1, head=1, text=TEXT, width_hint=width, **params)
 
 
 @pytest.mark.parametrize(("width", "drawn"), [(None, False), (WIDE - 1, False), (WIDE, True), (VERY_WIDE, True)])

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.engine.method_registry import ViewParams
 from lab.inspect.stages import embedding_tables_stage
 from lab.views.blocks import Matrix, Strip, Table, View
 from tests.lab.engine.conftest import InProcessEngine
@@ -26,7 +25,7 @@ def test_neighbours_are_the_nearest_rows_of_the_token_embedding(make_run: Any, e
     tiny = make_run(seed=6, layers=2, heads=2, width=8, context=64)
     ids = tiny.tokenizer.encode(PROMPT)
     table = tiny.model.wte.weight.detach().numpy()
-    view = engine.view(ViewParams(run="tiny", stage="neighbours", text=PROMPT, position=2))
+    view = engine.view(stage="neighbours", position=2)
     expected = sorted((-cosine(row, table[ids[2]]), id_) for id_, row in enumerate(table) if id_ != ids[2])
     rows = blocks(view, Table)[0].rows
     assert [int(row[1].text) for row in rows] == [id_ for _, id_ in expected[: len(rows)]]
@@ -42,7 +41,7 @@ def test_neighbours_are_the_nearest_rows_of_the_token_embedding(make_run: Any, e
 def test_positions_are_drawn_and_compared(make_run: Any, engine: InProcessEngine) -> None:
     tiny = make_run(seed=6, layers=2, heads=2, width=8, context=32)
     table = tiny.model.wpe.weight.detach().numpy()
-    view = engine.view(ViewParams(run="tiny", stage="positions", text=PROMPT, position=2))
+    view = engine.view(stage="positions", position=2)
     similar, heatmap = blocks(view, Matrix)
     tokens = len(tiny.tokenizer.encode(PROMPT)[-32:])
     np.testing.assert_array_equal(heatmap.values.numpy(), table[:tokens])
@@ -58,7 +57,7 @@ def test_a_long_context_is_thinned_and_says_so(make_run: Any, engine: InProcessE
     monkeypatch.setattr(embedding_tables_stage, "POSITIONS", 8)
     tiny = make_run(seed=6, layers=2, heads=2, width=8, context=32)
     table = tiny.model.wpe.weight.detach().numpy()
-    similar, heatmap = blocks(engine.view(ViewParams(run="tiny", stage="positions", text=PROMPT, position=9)), Matrix)
+    similar, heatmap = blocks(engine.view(stage="positions", position=9), Matrix)
     assert similar.row_labels == ["1", "5", "9", "13", "17", "21", "25", "29"]
     assert "one in 4" in similar.title
     assert similar.stride == 4, "the ruler above the columns counts as the labels of the rows do"

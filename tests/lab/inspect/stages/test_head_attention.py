@@ -14,7 +14,7 @@ from tests.lab.inspect.read_views import PROMPT
 def test_attention_is_the_models_own_row_and_column(stage: str, tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     pattern = oracle_of(tiny, ids).values["blocks.1.attn.pattern"][1]
-    found = engine.view(ViewParams(run="tiny", stage=stage, layer=1, head=1, text=PROMPT, position=5)).attention
+    found = engine.view(stage=stage, layer=1, head=1, position=5).attention
     assert found is not None
     assert (found.layer, found.head, found.position) == (1, 1, 5)
     np.testing.assert_allclose(found.paid.numpy()[:6], pattern[5, :6], atol=1e-5)

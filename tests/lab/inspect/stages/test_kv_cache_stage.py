@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine.method_registry import ViewParams
 from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
 from models.gpt import KVCache
 from tests.lab.engine.conftest import InProcessEngine
@@ -15,7 +14,7 @@ PROMPT = "The big dog ran fast. The cat"
 
 
 def cache_view(engine: InProcessEngine, **params: Any) -> View:
-    return engine.view(ViewParams(run="tiny", stage="cache", **{"text": PROMPT, **params}))
+    return engine.view(stage="cache", **{"text": PROMPT, **params})
 
 
 def tables(view: View) -> list[Table]:

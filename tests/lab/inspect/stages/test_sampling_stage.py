@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.engine.method_registry import ViewParams
 from lab.views.blocks import IntervalBar
 from models.config import SamplingSettings
 from tests.lab.engine.conftest import InProcessEngine
@@ -30,7 +29,7 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
     ids = tiny.tokenizer.encode(PROMPT)
     logits = oracle_of(tiny, ids).values["logits"]
     for position in (0, 7, 11):
-        view = engine.view(ViewParams(run="tiny", stage="sample", text=PROMPT, position=position, sampling=settings))
+        view = engine.view(stage="sample", position=position, sampling=settings)
         table, draw = tables(view)
         before = np.exp(logits[position] - logits[position].max())
         before /= before.sum()

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, View
 from lab.views.number_refs import element
@@ -82,7 +81,7 @@ def test_every_text_is_its_value(tiny: Any, engine: InProcessEngine) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_view_reads_well(stage: str, tiny: Any, engine: InProcessEngine) -> None:
-    view = engine.view(ViewParams(run="tiny", stage=stage, layer=1, head=1, text=PROMPT, position=3))
+    view = engine.view(stage=stage, layer=1, head=1, position=3)
     assert view.stage == stage
     assert view.sentence.endswith(".")
     assert view.title
@@ -107,13 +106,13 @@ def test_parity_sees_a_model_that_differs(tiny: Any, engine: InProcessEngine) ->
     for name in traced.fast:
         traced.fast[name] = traced.fast[name] + 0.5
     for stage in ("embed", "ln1", "qkv", "values", "attn_out", "resid_mid", "mlp", "neurons", "ln_final"):
-        view = engine.view(ViewParams(run="tiny", stage=stage, text=PROMPT))
+        view = engine.view(stage=stage)
         assert view.parity is not None
         assert view.parity.max_delta == pytest.approx(0.5, abs=1e-3), stage
 
 
 def test_future_keys_are_masked_and_not_numbers(tiny: Any, engine: InProcessEngine) -> None:
-    view = engine.view(ViewParams(run="tiny", stage="scores", text=PROMPT, position=2))
+    view = engine.view(stage="scores", position=2)
     (table,) = tables(view)
     future = table.rows[3:]
     assert len(future) == 5
@@ -122,7 +121,7 @@ def test_future_keys_are_masked_and_not_numbers(tiny: Any, engine: InProcessEngi
         assert row[-1].text == "masked"
         assert all(cell.value is None for cell in row)
         assert all(cell.style == "masked" for cell in row if cell.text)
-    (panels,) = engine.view(ViewParams(run="tiny", stage="matrix", text=PROMPT)).blocks
+    (panels,) = engine.view(stage="matrix").blocks
     assert isinstance(panels, MatrixPanels)
     matrices = panels.matrices
     assert [each.title for each in matrices] == ["q·k", "÷√d + mask", "softmax"]
@@ -132,7 +131,7 @@ def test_future_keys_are_masked_and_not_numbers(tiny: Any, engine: InProcessEngi
 
 
 def test_head_shares_and_bias_make_the_whole_output(tiny: Any, engine: InProcessEngine) -> None:
-    table = tables(engine.view(ViewParams(run="tiny", stage="attn_out", text=PROMPT)))[0]
+    table = tables(engine.view(stage="attn_out"))[0]
     assert [cell.text for cell in column(table, "part")] == ["head 1", "head 2", "bias"]
     assert sum(cell.value or 0 for cell in column(table, "share")) == pytest.approx(1, abs=1e-6)
 
@@ -143,9 +142,9 @@ def test_sentences_name_the_most_attended_key_and_the_sink(tiny: Any, engine: In
     for position in range(1, 12):
         key = int(pattern[position, : position + 1].argmax())
         target = "itself" if key == position else f"“{tiny.tokenizer.label(ids[key])}”"
-        view = engine.view(ViewParams(run="tiny", stage="scores", head=1, text=PROMPT, position=position))
+        view = engine.view(stage="scores", head=1, position=position)
         assert f"pays {100 * pattern[position, key]:.1f}% of its attention to {target}" in view.sentence
-    first = engine.view(ViewParams(run="tiny", stage="scores", text=PROMPT, position=0))
+    first = engine.view(stage="scores", position=0)
     assert first.sentence == "“The” is the first token: it can attend only to itself (100%)."
 
 
@@ -159,20 +158,20 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     weight("h.0.attn.c_attn.bias")[4] = 5.0  # q of head 2, first dimension
     weight("h.0.ln_1.weight")[:] = 1.0
     weight("h.0.ln_1.bias")[:] = 0.0
-    view = engine.view(ViewParams(run="tiny", stage="heads", text=PROMPT))
+    view = engine.view(stage="heads")
     table = tables(view)[0]
     assert [cell.text for cell in column(table, "kind")] == ["diffuse", "first-token sink"]
     assert column(table, "bits")[0].text == f"{math.log2(12):.2f}"
     assert view.sentence.endswith("First-token sink: head 2.")
-    scores = engine.view(ViewParams(run="tiny", stage="scores", head=1, text=PROMPT))
+    scores = engine.view(stage="scores", head=1)
     assert scores.sentence.endswith("a first-token sink.")
-    alike = engine.view(ViewParams(run="tiny", stage="scores", head=0, text=PROMPT))
+    alike = engine.view(stage="scores", head=0)
     assert alike.sentence.endswith("pays 8.3% of its attention to “The”, the first token.")
-    assert "sink" not in engine.view(ViewParams(run="tiny", stage="heads", text=PROMPT, position=1)).sentence
+    assert "sink" not in engine.view(stage="heads", position=1).sentence
 
 
 def test_tokens_show_ids_bytes_and_how_they_were_merged(tiny: Any, engine: InProcessEngine) -> None:
-    view = engine.view(ViewParams(run="tiny", stage="tokens", text="The cat", position=0))
+    view = engine.view(stage="tokens", text="The cat", position=0)
     listed, tree = tables(view)
     ids = tiny.tokenizer.encode("The cat")
     assert [cell.text for cell in column(listed, "id")] == [str(id_) for id_ in ids]
@@ -188,17 +187,17 @@ def test_a_long_prompt_lists_a_window_of_keys_and_says_what_is_left_out(
     tiny = make_run(context=300)
     text = "The big dog ran. " * 50
     ids = tiny.tokenizer.encode(text)[-300:]
-    view = engine.view(ViewParams(run="tiny", stage="scores", text=text))
+    view = engine.view(stage="scores", text=text)
     (table,) = tables(view)
     assert len(table.rows) == 65
     assert table.rows[-1][0].text == "236 other keys"
     assert sum(row[-1].value or 0 for row in table.rows) == pytest.approx(1, abs=1e-9)
-    values = tables(engine.view(ViewParams(run="tiny", stage="values", text=text)))[0]
+    values = tables(engine.view(stage="values", text=text))[0]
     assert values.rows[-1][0].text == "236 other keys"
     assert values.total is not None
     for index in range(3, 7):
         assert close(*printed(values.total[index]), sum(printed(row[index])[0] for row in values.rows))
-    matrix = engine.view(ViewParams(run="tiny", stage="matrix", text=text, position=150))
+    matrix = engine.view(stage="matrix", text=text, position=150)
     panels = matrix.blocks[0]
     assert isinstance(panels, MatrixPanels)
     block = panels.matrices[panels.largest]
@@ -208,5 +207,5 @@ def test_a_long_prompt_lists_a_window_of_keys_and_says_what_is_left_out(
     assert block.values.numpy()[40, 3] == pytest.approx(pattern[0, 158, 121], abs=1e-6)
     assert element(block.ref, 40, 3) == "blocks.0.attn.pattern[0,158,121]"
     assert "tokens 119 to 182 of 300" in matrix.sentence
-    tokens = engine.view(ViewParams(run="tiny", stage="tokens", text=text))
+    tokens = engine.view(stage="tokens", text=text)
     assert any(isinstance(each, Paragraph) and "101 to 300 of 300" in each.text for each in tokens.blocks)

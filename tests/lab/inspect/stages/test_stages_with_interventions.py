@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.engine.method_registry import AttributionParams, ExplainParams, ViewParams
+from lab.engine.method_registry import ExplainParams, ViewParams
 from lab.engine.prompt_methods import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, describe_interventions
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
@@ -112,7 +112,7 @@ def test_what_is_shown_before_and_after_is_the_oracles(
 
     for stage, layer, head in looked_at():
         asked = {"run": "tiny", "text": PROMPT, "position": AT, "interventions": made, "stage": stage}
-        view = engine.view(ViewParams(**asked, layer=layer, head=head))
+        view = engine.view(**asked, layer=layer, head=head)
         place = (stage, layer, head)
         assert view.parity is not None, place
         assert view.parity.count > 0
@@ -175,7 +175,7 @@ def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, e
 def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     made = (Intervention(part="attn.z", how="attend", layer=0, head=1, position=2),)
     oracle = oracles(tiny, engine, made, oracle_of)
-    view = engine.view(ViewParams(run="tiny", text=PROMPT, stage="matrix", head=1, interventions=made))
+    view = engine.view(stage="matrix", head=1, interventions=made)
     panels = [block for block in view.blocks if isinstance(block, MatrixPanels)]
     forward, compared = (block.matrices for block in panels)
     assert [each.title for each in compared] == ["before", "after the intervention", "after − before"]
@@ -214,7 +214,7 @@ def test_a_share_is_what_the_logit_loses_without_the_part(
     explain = explainer(engine, made)
     token = 7
     asked = {"run": "tiny", "text": PROMPT, "stage": "", "position": AT, "interventions": made}
-    table = engine.attribution(AttributionParams(**asked, candidate=token, by_size=False)).blocks[0]
+    table = engine.attribution(**asked, candidate=token, by_size=False).blocks[0]
     assert isinstance(table, Table)
     *contributions, leftover = table.rows
     assert leftover[0].text == "leftover (rounding)"
@@ -255,29 +255,27 @@ def test_a_head_that_is_switched_off_says_so_wherever_it_stands(how: Any, word: 
     made = (Intervention(part="attn.z", how=how, layer=1, head=1),)
     asked: dict[str, Any] = {"run": "tiny", "text": PROMPT, "position": AT, "interventions": made, "layer": 1}
     for stage in ("qkv", "scores", "matrix", "values"):
-        assert f"head 2 {word}" in engine.view(ViewParams(**asked, stage=stage, head=1)).title
-        assert "✗" not in engine.view(ViewParams(**asked, stage=stage, head=0)).title
+        assert f"head 2 {word}" in engine.view(**asked, stage=stage, head=1).title
+        assert "✗" not in engine.view(**asked, stage=stage, head=0).title
     for stage, name in (("heads", "head 2"), ("attn_out", "head 2"), ("thumbnails", "2.2")):
-        view = engine.view(ViewParams(**asked, stage=stage, head=1))
+        view = engine.view(**asked, stage=stage, head=1)
         struck = [row[0].text for row in table_of(view).rows if row[0].style == "struck"]
         assert struck == [f"{name} {word}"], stage
     gallery = next(block for block in view.blocks if isinstance(block, Gallery))
     assert [each.label for each in gallery.thumbnails if each.is_off] == ["2.2"]
     assert gallery.thumbnails[3].caption == word.removeprefix("✗ ")
-    shares = engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage="", position=AT, interventions=made))
+    shares = engine.attribution(position=AT, interventions=made)
     assert [row[0].text for row in table_of(shares).rows if row[0].style == "struck"] == [f"layer 2 head 2 {word}"]
     assert (
         "MLP ✗ off"
-        in engine.view(
-            ViewParams(**{**asked, "interventions": (Intervention(part="mlp_out", how="off", layer=1),)}, stage="mlp")
-        ).title
+        in engine.view(**{**asked, "interventions": (Intervention(part="mlp_out", how="off", layer=1),)}, stage="mlp").title
     )
 
 
 def test_the_outputs_of_the_heads_stand_before_and_after_in_one_table(tiny: Any, engine: InProcessEngine) -> None:
     asked: dict[str, Any] = {"run": "tiny", "text": PROMPT, "position": AT, "layer": 1, "stage": "attn_out"}
-    whole = table_of(engine.view(ViewParams(**asked)))
-    off = table_of(engine.view(ViewParams(**asked, interventions=(Intervention(part="attn.z", how="off", layer=1, head=1),))))
+    whole = table_of(engine.view(**asked))
+    off = table_of(engine.view(**asked, interventions=(Intervention(part="attn.z", how="off", layer=1, head=1),)))
     assert [column.title for column in off.columns] == ["part", "‖z‖", "‖output‖ before", "→ after", "share"]
     before = [row[2].value for row in off.rows]
     close(before, [row[2].value for row in whole.rows])
