@@ -1,6 +1,60 @@
-import pytest
+"""Shapes that cannot be built, and learning-rate schedules in closed form and against Hugging Face's."""
 
-from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
+import math
+
+import pytest
+import torch
+
+from models.config import DECAY, DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig, schedule_factor
+
+
+def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:
+    from transformers import get_cosine_with_min_lr_schedule_with_warmup
+
+    steps, warmup, final = 200, 20, 0.1
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, warmup, steps, min_lr_rate=final)
+    for step in range(steps + 1):
+        assert schedule_factor("cosine", step / steps, warmup / steps, final) == pytest.approx(
+            schedule.get_last_lr()[0], abs=1e-12
+        )
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    ("progress", "warmup", "factor"), [(0.0, 0.0, 1.0), (2.0, 0.1, 0.2), (-1.0, 0.1, 0.0), (0.5, 0.0, 0.6), (1.0, 1.0, 1.0)]
+)
+def test_the_learning_rate_at_its_edges(progress: float, warmup: float, factor: float) -> None:
+    assert math.isclose(schedule_factor("cosine", progress, warmup, 0.2), factor, abs_tol=1e-12)
+
+
+def test_the_cosine_in_closed_form() -> None:
+    for progress in (0.03, 0.5, 0.999, 1.0):
+        fallen = (1 + math.cos(math.pi * (progress - 0.03) / 0.97)) / 2
+        assert schedule_factor("cosine", progress, 0.03, 0.1) == pytest.approx(0.1 + 0.9 * fallen, abs=1e-12)
+    assert [schedule_factor("cosine", progress, 0.03, 0.1) for progress in (-1.0, 0.0, 0.01, 2.0)] == pytest.approx(
+        [0.0, 0.0, 1 / 3, 0.1], abs=1e-12
+    )
+
+
+def test_wsd_rises_stands_and_falls_by_the_square_root() -> None:
+    def at(progress: float) -> float:
+        return schedule_factor("wsd", progress, 0.1, 0.05)
+
+    assert [at(0.0), at(0.05), at(0.1), at(0.5), at(1 - DECAY)] == pytest.approx([0.0, 0.5, 1.0, 1.0, 1.0])
+    assert at(1 - 0.75 * DECAY) == pytest.approx(0.05 + 0.95 * (1 - math.sqrt(0.25)))
+    assert at(1.0) == at(1.5) == pytest.approx(0.05)
+    falling = [at(1 - DECAY + DECAY * share / 10) for share in range(11)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_a_warm_up_into_the_decay_cuts_the_decay_short() -> None:
+    assert schedule_factor("wsd", 0.9, 0.9, 0.0) == 1.0
+    assert schedule_factor("wsd", 1.0, 0.9, 0.0) == pytest.approx(0.0)
+    assert schedule_factor("wsd", 0.5, 1.0, 0.0) == 0.5
+    assert schedule_factor("wsd", 1.0, 1.0, 0.0) == 1.0
+
 
 SHAPE = {"layers": 2, "heads": 2, "width": 8, "context": 16, "vocab_size": 23}
 

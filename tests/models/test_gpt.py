@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from models import attention_kernels, chunked_cross_entropy
+from models import attention_kernels
 from models.attention_kernels import causal_attention
 from models.cached_decoding import OneTokenDecoder, supports_decode
 from models.config import ModelConfig
 from models.gpt import GPT, KVCache
-from models.hugging_face_weights import to_hugging_face
+from models.hugging_face_weights import from_hugging_face, to_hugging_face
 
 SHAPES = [
     {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
@@ -68,23 +68,6 @@ def test_gradients_are_the_slopes_of_the_loss(make_model) -> None:
                 weight -= sign * step * direction
         slope = (losses[0] - losses[1]) / (2 * step)
         assert float((weight.grad * direction).sum()) == pytest.approx(slope, rel=1e-6, abs=1e-9), name
-
-
-@pytest.mark.parametrize("chunk", [1, 100, 2**24])
-def test_the_loss_in_chunks_is_torchs_cross_entropy(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(chunked_cross_entropy, "CHUNK", chunk)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(11, 6, dtype=torch.float64, generator=generator, requires_grad=True)
-    weight = torch.randn(29, 6, dtype=torch.float64, generator=generator, requires_grad=True)
-    targets = torch.randint(29, (11,), generator=generator)
-    targets[3] = targets[10] = -100
-    loss, expected = chunked_cross_entropy.chunked_cross_entropy(x, weight, targets), F.cross_entropy(x @ weight.T, targets)
-    grads = torch.autograd.grad(3 * loss, (x, weight))
-    for grad, true in zip(grads, torch.autograd.grad(3 * expected, (x, weight)), strict=True):
-        assert (grad - true).abs().max() < 1e-13
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-13)
-    with torch.no_grad():
-        assert float(chunked_cross_entropy.chunked_cross_entropy(x, weight, targets)) == pytest.approx(float(expected), abs=1e-13)
 
 
 def test_the_loss_of_a_model_that_knows_nothing_is_the_logarithm_of_the_vocabulary(make_model) -> None:
@@ -210,3 +193,36 @@ def test_more_tokens_than_the_context_are_refused(make_model) -> None:
         model(random_ids(model, 1, 16), cache)
         with pytest.raises(ValueError, match="17 tokens"):
             model(random_ids(model, 1, 1), cache)
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_come_back_from_hugging_faces_layout(make_model) -> None:
+    state = make_model().state_dict()
+    assert equal(from_hugging_face(to_hugging_face(state)), state)
+
+
+def test_hugging_faces_own_weights_come_back_from_ours(make_model, make_twin) -> None:
+    model = make_model()
+    state = make_twin(model).state_dict()
+    ours = GPT(model.config, seed=None)
+    ours.load_state_dict(from_hugging_face(state))
+    assert equal(to_hugging_face(ours.state_dict()), state)
+
+
+def test_masks_and_the_missing_prefix_of_the_released_file_are_understood(make_model) -> None:
+    state = make_model().state_dict()
+    released = {name.removeprefix("transformer."): weight for name, weight in to_hugging_face(state).items()}
+    released["h.0.attn.bias"] = torch.ones(1, 1, 16, 16)
+    released["h.0.attn.masked_bias"] = torch.tensor(-1e4)
+    del released["lm_head.weight"]
+    assert equal(from_hugging_face(released), state)
+
+
+def test_a_head_of_its_own_is_refused(make_model) -> None:
+    state = to_hugging_face(make_model().state_dict())
+    state["lm_head.weight"] = state["lm_head.weight"] + 1
+    with pytest.raises(ValueError, match="no GPT-2"):
+        from_hugging_face(state)

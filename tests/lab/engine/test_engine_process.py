@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from lab.engine import process
 from lab.engine.client import EngineClient, EngineDied, EngineError
 from lab.engine.method_registry import (
     ATTRIBUTION,
@@ -31,9 +33,30 @@ from lab.engine.method_registry import (
     SaveTraceParams,
     ViewParams,
 )
+from lab.engine.server import Server
 from lab.views.blocks import Token
 from models.config import SamplingSettings
 from models.sampling import generate
+from tests.lab.training.module_forker import ModuleForker
+
+
+def main(arguments: list[str]) -> int:
+    """The engine, up to where it would serve: then it says what it computes with."""
+
+    def flags(self: Server, *rest: object) -> None:
+        allowed = torch.backends.cuda.matmul.allow_tf32
+        print(torch.get_float32_matmul_precision(), allowed, torch.is_grad_enabled(), torch.get_default_dtype())
+
+    torch.backends.cuda.matmul.allow_tf32 = True  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE does
+    Server.read, Server.serve_forever = lambda *rest: None, flags  # type: ignore[assignment, method-assign]
+    process.main()
+    return 0
+
+
+def test_the_engine_multiplies_in_fp32_with_tf32_off(tmp_path: Path, forker: ModuleForker) -> None:
+    log = tmp_path / "log"
+    assert forker.code_of(forker.fork(__name__, [], log=log)) == 0
+    assert log.read_text().split() == ["highest", "False", "False", "torch.float32"]
 
 
 async def take_steps(client: EngineClient) -> None:

@@ -1,16 +1,32 @@
 """Training steps to look at: of the next batch, and of a sentence."""
 
+from typing import Any
+
 import torch
 from torch.nn.functional import cross_entropy
 
+from lab.engine.method_registry import OneStepParams
+from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.batch import own_batch, sentence_batch
 from lab.one_step.open_checkpoint import open_checkpoint
+from lab.one_step.step_stages import StepAnswer
 from lab.one_step.training_step import TrainingStep
 from lab.runs.run_folder import Run
 from lab.training.model_as_trained import ModelAsTrained
 from models.tokenizers.tokenizer import Tokenizer
+from models.unembed import finish
 
 SENTENCE = "The big dog met"
+
+
+class StepAsker:
+    """Asks the engine's method for stages of a run's training step."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.methods = run, OneStepMethods()
+
+    def __call__(self, **fields: Any) -> StepAnswer:
+        return finish(self.methods.one_step(OneStepParams(run=str(self.run.path), **fields)))
 
 
 def at_next_batch(run: Run) -> TrainingStep:

@@ -7,14 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lab.engine.method_registry import OneStepParams
-from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.backward_pass import backward_pass
 from lab.one_step.view_context import StepContext
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer import Tokenizer
 from models.unembed import finish
-from tests.lab.one_step.taken_steps import at_next_batch, at_sentence
+from tests.lab.one_step.taken_steps import StepAsker, at_next_batch, at_sentence
 
 
 def test_the_stream_s_gradients_are_those_of_a_stream_that_is_cut_and_made_a_leaf(trained: Run) -> None:
@@ -86,12 +84,12 @@ def test_it_goes_from_the_final_norm_to_the_embeddings_with_the_numbers_of_the_o
 
 
 def test_the_weight_is_in_the_picture_once_the_changes_were_asked_for(trained: Run) -> None:
-    methods = OneStepMethods()
-    first = finish(methods.one_step(OneStepParams(run=str(trained.path), stage="backward")))
+    ask = StepAsker(trained)
+    first = ask(stage="backward")
     assert first.backward is not None
     assert first.backward.weight is None
-    finish(methods.one_step(OneStepParams(run=str(trained.path), stage="changes")))
-    later = finish(methods.one_step(OneStepParams(run=str(trained.path), stage="backward")))
+    ask(stage="changes")
+    later = ask(stage="backward")
     assert later.backward is not None
     assert later.backward.weight is not None
     assert later.backward.parts == first.backward.parts

@@ -4,27 +4,21 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lab.engine.method_registry import OneStepParams
-from lab.engine.one_step_methods import OneStepMethods
 from lab.runs.run_folder import Run
 from lab.views.blocks import Table
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 from models.unembed import finish
-from tests.lab.one_step.taken_steps import SENTENCE, at_sentence, loss_in_doubles
+from tests.lab.one_step.taken_steps import SENTENCE, StepAsker, at_sentence, loss_in_doubles
 
 
 def test_a_step_in_bf16_is_shown_from_a_forward_pass_in_fp32_and_agrees_with_inspect(in_bf16: Run) -> None:
-    methods = OneStepMethods()
+    ask = StepAsker(in_bf16)
     for applied in (0, 1):
         step = at_sentence(in_bf16)
         finish(step.go_to(applied))
         own = Trace(step.model, step.batch.ids[0].tolist())["logits"].double().softmax(-1)  # (T, V)
-        after = finish(
-            methods.one_step(
-                OneStepParams(run=str(in_bf16.path), text=SENTENCE, position=3, applied=applied, stage="logits_gradient")
-            )
-        )
+        after = ask(text=SENTENCE, position=3, applied=applied, stage="logits_gradient")
         assert after.view.parity is not None
         assert after.view.parity.max_delta < 1e-6
         table = after.view.blocks[0]
@@ -35,23 +29,19 @@ def test_a_step_in_bf16_is_shown_from_a_forward_pass_in_fp32_and_agrees_with_ins
         p = [token.probability for token in after.tokens[1:]]
         assert p == pytest.approx([float(own[place, id_]) for place, id_ in enumerate(step.batch.targets[0])], rel=1e-5)
         assert after.facts.losses[-1] == pytest.approx(loss_in_doubles(step), rel=1e-5)
-    said = str(finish(methods.one_step(OneStepParams(run=str(in_bf16.path), text=SENTENCE))).view.blocks)
+    said = str(ask(text=SENTENCE).view.blocks)
     assert "bf16 on the CPU" in said
     loss = loss_in_doubles(at_sentence(in_bf16))
     assert f"shown is fp32: {loss:.4f}" in said
 
 
 def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained: Run) -> None:
-    methods = OneStepMethods()
-    said = finish(
-        methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3))
-    ).view.sentence
+    ask = StepAsker(trained)
+    said = ask(text=SENTENCE, stage="logits_gradient", position=3).view.sentence
     assert "this prediction pulls the logit of “␣” up" in said
     assert "only one of the 14 predictions of the step" in said
     assert "raises" not in said
-    after = finish(
-        methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3, applied=1))
-    )
+    after = ask(text=SENTENCE, stage="logits_gradient", position=3, applied=1)
     step = at_sentence(trained)
     finish(step.go_to(0))
     target = int(step.batch.targets[0, 2])
@@ -66,8 +56,8 @@ def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained
 
 
 def test_p_minus_one_hot_is_the_gradient_at_the_logits(trained: Run) -> None:
-    methods = OneStepMethods()
-    answer = finish(methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3)))
+    ask = StepAsker(trained)
+    answer = ask(text=SENTENCE, stage="logits_gradient", position=3)
     step = at_sentence(trained)
     finish(step.go_to(0))
     assert step.current.hidden is not None

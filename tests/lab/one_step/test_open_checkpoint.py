@@ -9,15 +9,13 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import OneStepParams
-from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.open_checkpoint import open_checkpoint
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from models.optimizers import MuonAdamW
-from models.unembed import finish
+from tests.lab.one_step.taken_steps import StepAsker
 
 
 def test_the_run_on_disk_is_only_read_and_a_damaged_checkpoint_left_where_it_is(trained: Run) -> None:
@@ -30,7 +28,7 @@ def test_the_run_on_disk_is_only_read_and_a_damaged_checkpoint_left_where_it_is(
         return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in trained.path.rglob("*") if path.is_file()}
 
     before = files()
-    answer = finish(OneStepMethods().one_step(OneStepParams(run=str(trained.path), applied=2, stage="after")))
+    answer = StepAsker(trained)(applied=2, stage="after")
     assert files() == before
     assert answer.facts.checkpoint == "previous"
     assert answer.facts.applied == 2
@@ -39,11 +37,11 @@ def test_the_run_on_disk_is_only_read_and_a_damaged_checkpoint_left_where_it_is(
 def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> None:
     for name in ("last", "previous"):
         (trained.path / f"{name}.safetensors").unlink()
-    methods = OneStepMethods()
-    answer = finish(methods.one_step(OneStepParams(run=str(trained.path))))
+    ask = StepAsker(trained)
+    answer = ask()
     assert (answer.facts.checkpoint, answer.facts.step) == ("best", 10)
     assert "optimizer starts fresh" in str(answer.view.blocks[-1])
-    moved = finish(methods.one_step(OneStepParams(run=str(trained.path), stage="changes")))
+    moved = ask(stage="changes")
     assert "Adam's first step is g ÷ (|g| + 1e−8) times the learning rate" in str(moved.view.blocks[-1])
     best = load_model(trained, "best")[0].state_dict()
     step = open_checkpoint(trained).trained
@@ -72,23 +70,22 @@ def test_a_posttrained_run_is_refused_since_its_steps_are_none_of_pretraining(em
 
 
 def test_only_a_run_that_trains_is_said_to_take_the_step(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    methods = OneStepMethods()
-    batch = OneStepParams(run=str(trained.path), stage="batch")
-    assert "For step 13 the trainer would take these" in finish(methods.one_step(batch)).view.sentence
+    ask = StepAsker(trained)
+    assert "For step 13 the trainer would take these" in ask(stage="batch").view.sentence
     monkeypatch.setattr(Run, "phase", lambda run: "training")
-    assert "For step 13 the trainer takes these" in finish(methods.one_step(batch)).view.sentence
+    assert "For step 13 the trainer takes these" in ask(stage="batch").view.sentence
 
 
 def test_a_run_that_has_trained_on_is_said_to_have_and_read_again_when_asked(
     trained: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    methods = OneStepMethods()
-    before = finish(methods.one_step(OneStepParams(run=str(trained.path))))
+    ask = StepAsker(trained)
+    before = ask()
     assert "trained on" not in str(before.view)
     monkeypatch.setattr(Run, "phase", lambda run: "training")
     monkeypatch.setattr(Run, "status", lambda run: Status(phase="training", step=25))
-    view = finish(methods.one_step(OneStepParams(run=str(trained.path)))).view
+    view = ask().view
     assert "The run has trained on since, to step 25; r reads the newest checkpoint." in str(view.blocks)
     (trained.path / "last.safetensors").unlink()
-    assert finish(methods.one_step(OneStepParams(run=str(trained.path)))).facts == before.facts
-    assert finish(methods.one_step(OneStepParams(run=str(trained.path), opened=1))).facts.checkpoint == "previous"
+    assert ask().facts == before.facts
+    assert ask(opened=1).facts.checkpoint == "previous"

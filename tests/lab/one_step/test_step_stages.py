@@ -1,27 +1,50 @@
-"""Stages of a training step through the engine's method, and mistakes in what is asked."""
+"""Stages of a training step through the engine's method, batches that are cut, and mistakes in what is asked."""
 
+import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import OneStepParams
-from lab.engine.one_step_methods import OneStepMethods
+from lab.one_step.batch import own_batch
 from lab.one_step.step_stages import STAGES, StepAnswer
 from lab.runs.run_folder import Run
-from models.unembed import finish
+from lab.views.blocks import Table
+from tests.lab.one_step.taken_steps import StepAsker
+
+
+def test_a_long_sentence_is_cut_to_the_context_and_says_so(trained: Run) -> None:
+    answer = StepAsker(trained)(text="abcdefghij" * 2)
+    assert len(answer.tokens) == 17  # a context of 16, and the token that its last predicts
+    assert "last 3 tokens do not fit" in answer.view.sentence
+
+
+def test_a_batch_that_takes_too_long_is_cut_and_the_view_says_so(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = own_batch(trained, 12, 1)
+    monkeypatch.setattr("lab.one_step.batch.MOST_FLOPS", 2.5 * 6 * 7664 * 16)  # 2.5 windows of 16 tokens through 7,664 weights
+    cut = own_batch(trained, 12, 1)
+    assert np.array_equal(cut.ids, whole.ids[:2])
+    assert cut.left_out == 2
+    answer = StepAsker(trained)()
+    assert answer.facts.windows == 2
+    assert "2 more windows of the batch are left out" in answer.view.sentence
+    answer = StepAsker(trained)(stage="batch")
+    windows = next(block for block in answer.view.blocks if isinstance(block, Table))
+    begins = [row[3].text for row in windows.rows]
+    labels = [token.label for token in answer.tokens]
+    assert begins[0].removesuffix("…") in {"".join(labels[:count]) for count in range(len(labels) + 1)}, "no token is cut"
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("applied", [0, 2])
 def test_every_stage_is_answered_and_again_by_an_engine_that_was_just_started(trained: Run, stage: str, applied: int) -> None:
-    params = OneStepParams(run=str(trained.path), stage=stage, applied=applied, window=1, position=4)
-    methods = OneStepMethods()
+    params = {"stage": stage, "applied": applied, "window": 1, "position": 4}
+    ask = StepAsker(trained)
     for before in ("batch", "changes", "after"):
-        finish(methods.one_step(OneStepParams(run=str(trained.path), stage=before)))
-    answer = finish(methods.one_step(params))
+        ask(stage=before)
+    answer = ask(**params)
     assert isinstance(answer, StepAnswer)
     assert (answer.view.stage, answer.window, answer.position, answer.facts.applied) == (stage, 1, 4, applied)
     assert answer.view.parity is None or answer.view.parity.max_delta < 1e-6
-    again = finish(OneStepMethods().one_step(params))
+    again = StepAsker(trained)(**params)
     assert again.facts == answer.facts
     assert again.view == answer.view or stage in ("batch", "weight")  # those say what is held, and m, v in full
 
@@ -38,9 +61,9 @@ def test_every_stage_is_answered_and_again_by_an_engine_that_was_just_started(tr
     ],
 )
 def test_mistakes_are_one_sentence_and_what_was_before_goes_on(trained: Run, params: dict[str, object], words: str) -> None:
-    methods = OneStepMethods()
-    good = OneStepParams(run=str(trained.path), applied=2, stage="losses")
-    before = finish(methods.one_step(good))
+    ask = StepAsker(trained)
+    good = {"applied": 2, "stage": "losses"}
+    before = ask(**good)
     with pytest.raises(UserError, match=words):
-        finish(methods.one_step(OneStepParams(run=str(trained.path), **params)))  # type: ignore[arg-type]
-    assert finish(methods.one_step(good)) == before
+        ask(**params)
+    assert ask(**good) == before

@@ -9,8 +9,6 @@ from msgspec.structs import force_setattr
 from torch.nn.functional import cross_entropy
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import OneStepParams
-from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.open_checkpoint import open_checkpoint
 from lab.one_step.training_step import TrainingStep
 from lab.runs.run_folder import Run
@@ -20,7 +18,7 @@ from lab.training.run_length import Clock, RunLength, Throughput
 from models.gpt import GPT
 from models.unembed import finish
 from tests.fixture_types import TinyRun, TrainHere
-from tests.lab.one_step.taken_steps import assert_same, at_next_batch, at_sentence, everything, loss_in_doubles
+from tests.lab.one_step.taken_steps import StepAsker, assert_same, at_next_batch, at_sentence, everything, loss_in_doubles
 from tests.lab.training.compare_runs import settings_of_a_step
 
 
@@ -103,7 +101,7 @@ def test_the_pass_in_fp32_has_the_dropout_masks_of_the_step(in_bf16: Run) -> Non
     assert step.current.mean == pytest.approx(sum(losses) / 2, rel=1e-6)
     assert step.current.mean != step.current.loss
     assert step.current.mean == pytest.approx(step.current.loss, rel=0.01)
-    view = finish(OneStepMethods().one_step(OneStepParams(run=str(in_bf16.path), stage="logits_gradient"))).view
+    view = StepAsker(in_bf16)(stage="logits_gradient").view
     assert view.parity is None
     assert "With dropout off, as in Inspect" in str(view.blocks[-1])
 

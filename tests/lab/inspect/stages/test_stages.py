@@ -8,11 +8,44 @@ import numpy as np
 import pytest
 import torch
 
+from lab.inspect.stages.stage_context import MOST_CHARACTERS, PromptTokens
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, View
 from lab.views.number_refs import element
+from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.engine.conftest import InProcessEngine
 from tests.lab.inspect.read_views import PROMPT, cells, close, column, printed, tables, views
+
+
+def test_the_prompt_in_a_sentence_ends_at_the_chosen_token_and_begins_late_where_it_is_long() -> None:
+    tokenizer = Tokenizer.bytes_()
+    short = tokenizer.encode("The big\ndog")
+    assert PromptTokens(tokenizer, short, 2).text == "“The”"
+    assert PromptTokens(tokenizer, short, len(short) - 1).text == "“The big⏎dog”"
+    long = tokenizer.encode("x" * 100 + "y" * MOST_CHARACTERS)
+    assert PromptTokens(tokenizer, long, len(long) - 1).text == f"“…{'y' * MOST_CHARACTERS}”"
+
+
+@pytest.mark.parametrize("position", [0, 3, None])
+def test_each_part_adds_the_norm_of_its_output(
+    position: int | None, make_run: Any, engine: InProcessEngine, oracle_of: Any
+) -> None:
+    tiny = make_run(seed=2, layers=3, heads=4, width=12, context=12)
+    ids = tiny.tokenizer.encode(PROMPT)[-tiny.model.config.context :]
+    values = oracle_of(tiny, ids).values
+    at = len(ids) - 1 if position is None else position
+    steps = engine.lens(position=position).steps
+    adding = [step for step in steps if step.added is not None]
+    assert [step.stage for step in adding] == ["embed", *["resid_mid", "resid_post"] * 3]
+    for step in adding:
+        output = {"embed": "resid_pre", "resid_mid": "attn_out", "resid_post": "mlp_out"}[step.stage]
+        stream = "resid_pre" if step.stage == "embed" else step.stage
+        layer = step.layer or 0
+        assert step.added == pytest.approx(float(np.linalg.norm(values[f"blocks.{layer}.{output}"][at])), rel=1e-4)
+        assert step.stream == pytest.approx(float(np.linalg.norm(values[f"blocks.{layer}.{stream}"][at])), rel=1e-4)
+    logits = next(step for step in steps if step.stage == "logits")
+    assert (logits.stream, logits.added) == (adding[-1].stream, None)
+
 
 SHAPES = [
     {"seed": 1},

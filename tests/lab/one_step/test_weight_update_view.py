@@ -1,15 +1,29 @@
-"""A weight's update by AdamW, held to torch's optimizer, and by a rule that the lab does not know."""
+"""A weight's update by AdamW, held to torch's optimizer, by Muon, and by a rule that the lab does not know."""
 
 import pytest
 import torch
 
-from lab.engine.method_registry import OneStepParams
-from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.weight_update_view import adamw_update
 from lab.runs.run_folder import Run
 from lab.views.blocks import Table
-from models.unembed import finish
-from tests.lab.one_step.taken_steps import SENTENCE, at_sentence
+from tests.fixture_types import TinyRun, TrainHere
+from tests.lab.one_step.taken_steps import SENTENCE, StepAsker, at_sentence
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_weight_that_follows_muon_is_written_out_in_its_terms(tiny_run: TinyRun, train_here: TrainHere, precision: str) -> None:
+    run = tiny_run(optimizer="muon", precision=precision)
+    with torch.enable_grad():
+        train_here(run, until=12)
+    ask = StepAsker(run)
+    weights = ("h.0.attn.c_attn.weight[35,2]", "h.0.mlp.c_fc.weight[40,3]", "h.0.mlp.c_proj.weight[3,40]", "wte.weight[84,1]")
+    for weight in weights:
+        for applied in (0, 1):
+            view = ask(stage="weight", weight=weight, applied=applied).view
+            assert view.parity is not None
+            assert view.parity.max_delta < 1e-6
+            assert ("Newton" in str(view.blocks)) == weight.startswith("h.")
+            assert ("m̂" in str(view.blocks)) == weight.startswith("wte")
 
 
 def test_the_formula_of_adamw_is_torchs() -> None:
@@ -32,13 +46,11 @@ class Plain(torch.optim.SGD):
 def test_a_weight_that_follows_another_rule_is_shown_without_its_terms(trained: Run) -> None:
     step = at_sentence(trained)
     step.trained.optimizer = Plain(step.model.parameters(), 1e-3)
-    methods = OneStepMethods()
-    finish(methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE)))
-    assert methods._held is not None
-    methods._held.step = step
-    view = finish(
-        methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="weight", weight="wte.weight[84,1]"))
-    ).view
+    ask = StepAsker(trained)
+    ask(text=SENTENCE)
+    assert ask.methods._held is not None
+    ask.methods._held.step = step
+    view = ask(text=SENTENCE, stage="weight", weight="wte.weight[84,1]").view
     assert "follows Plain" in str(view.blocks)
     assert view.parity is None
     table = view.blocks[0]
