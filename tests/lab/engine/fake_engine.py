@@ -23,14 +23,10 @@ class Params(msgspec.Struct):
     """What has to be served before the last slice."""
 
 
-ECHO = EngineMethod("echo", Params, str)
-SLOW = EngineMethod("slow", Params, str)
 LOG = EngineMethod("log", Params, list[str])
-SLICED = EngineMethod("sliced", Params, str)
-REFUSE = EngineMethod("refuse", Params, str)
-FAIL = EngineMethod("fail", Params, str)
-POLLUTE = EngineMethod("pollute", Params, str)
-DIE = EngineMethod("die", Params, str)
+TOLD = ECHO, SLOW, SLICED, REFUSE, FAIL, POLLUTE, DIE = tuple(
+    EngineMethod(name, Params, str) for name in ("echo", "slow", "sliced", "refuse", "fail", "pollute", "die")
+)
 
 served: list[str] = []
 
@@ -85,16 +81,7 @@ def main() -> None:
     requests, replies = claim_pipes()
     server = Server(replies)
     threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), daemon=True).start()
-    implementations = [
-        implement(ECHO, echo),
-        implement(SLOW, slow),
-        implement(LOG, log),
-        implement(SLICED, sliced),
-        implement(REFUSE, refuse),
-        implement(FAIL, fail),
-        implement(POLLUTE, pollute),
-        implement(DIE, die),
-    ]
+    implementations = [implement(LOG, log), *(implement(each, globals()[each.name]) for each in TOLD)]
     server.serve_forever([each.method for each in implementations], implementations)
 
 

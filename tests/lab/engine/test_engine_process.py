@@ -11,28 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from lab.engine import method_registry as table
 from lab.engine import process
 from lab.engine.client import EngineClient, EngineDied, EngineError
-from lab.engine.method_registry import (
-    ATTRIBUTION,
-    EVIDENCE,
-    EXPLAIN,
-    LENS,
-    ONE_STEP,
-    OPEN,
-    SAMPLE,
-    SAVE_TRACE,
-    VIEW,
-    AttributionParams,
-    EvidenceParams,
-    ExplainParams,
-    LensParams,
-    OneStepParams,
-    OpenParams,
-    SampleParams,
-    SaveTraceParams,
-    ViewParams,
-)
 from lab.engine.server import Server
 from lab.views.blocks import Token
 from models.config import SamplingSettings
@@ -62,24 +43,27 @@ def test_the_engine_multiplies_in_fp32_with_tf32_off(tmp_path: Path, forker: Mod
 async def take_steps(client: EngineClient) -> None:
     """A step of training is served, given up and served again."""
     ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran"}
-    first = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
+    prompt = table.LensParams(checkpoint="best", **ask)
+    first = await client.call(table.ONE_STEP, table.OneStepParams(**ask), group="one_step")
     assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
-    many = asyncio.create_task(client.call(ONE_STEP, OneStepParams(**ask, applied=5000), group="one_step"))
+    many = asyncio.create_task(client.call(table.ONE_STEP, table.OneStepParams(**ask, applied=5000), group="one_step"))
     await asyncio.sleep(0.2)
-    lens = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))  # served in between
+    lens = await client.call(
+        table.LENS, table.LensParams(run="tiny", checkpoint="best", text="The big dog ran")
+    )  # served in between
     assert [token.label for token in lens.tokens] == [token.label for token in first.tokens]
     assert not many.done()
     many.cancel()
     with pytest.raises(asyncio.CancelledError):
         await many
-    taken = await client.call(ONE_STEP, OneStepParams(**ask, applied=3, stage="after"), group="one_step")
+    taken = await client.call(table.ONE_STEP, table.OneStepParams(**ask, applied=3, stage="after"), group="one_step")
     assert taken.facts.losses[-1] < first.facts.losses[0]
-    undone = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
+    undone = await client.call(table.ONE_STEP, table.OneStepParams(**ask), group="one_step")
     assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
-    same = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))
+    same = await client.call(table.LENS, prompt)
     assert same == lens  # what Inspect shows has other weights than those that are stepped
     with pytest.raises(EngineError, match="The sentence is empty"):
-        await client.call(ONE_STEP, OneStepParams(**ask | {"text": ""}), group="one_step")
+        await client.call(table.ONE_STEP, table.OneStepParams(**ask | {"text": ""}), group="one_step")
 
 
 async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
@@ -94,44 +78,46 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     client = EngineClient(log=tmp_path / "engine.log")
     prompt: dict[str, Any] = {"run": "tiny", "checkpoint": "best", "text": "The big dog ran"}
 
+    place = table.LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7))
+
     await client.start(low_priority=True)
-    facts = await client.call(OPEN, OpenParams(run="tiny", checkpoint="best"))
+    facts = await client.call(table.OPEN, table.OpenParams(run="tiny", checkpoint="best"))
     assert (facts.layers, facts.step) == (2, 100)
     assert client.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, client.pid) == os.getpriority(os.PRIO_PROCESS, 0), "it answers with normal priority"
-    lens = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)), group="lens")
+    lens = await client.call(table.LENS, place, group="lens")
     assert [token.id for token in lens.tokens] == tiny.tokenizer.encode("The big dog ran")
-    view = await client.call(VIEW, ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80), group="view")
+    view = await client.call(table.VIEW, table.ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80), group="view")
     assert view.parity is not None
     assert view.parity.max_delta < 1e-5
-    explained = await client.call(EXPLAIN, ExplainParams(**prompt, stage="scores", ref="blocks.1.attn.pattern[1,2,0]"))
+    explained = await client.call(table.EXPLAIN, table.ExplainParams(**prompt, stage="", ref="blocks.1.attn.pattern[1,2,0]"))
     assert [operand.label for operand in explained.operands] == ["score", "largest score", "Σ of exp(score − max)"]
     assert explained.delta < 1e-5
-    shares = await client.call(ATTRIBUTION, AttributionParams(**prompt, stage="scores", against=7, by_size=False))
+    shares = await client.call(table.ATTRIBUTION, table.AttributionParams(**prompt, stage="scores", against=7, by_size=False))
     assert shares.parity is not None
     assert shares.parity.max_delta < 1e-4
-    told = await client.call(EVIDENCE, EvidenceParams(**prompt, stage="scores"))
+    told = await client.call(table.EVIDENCE, table.EvidenceParams(**prompt, stage="scores"))
     assert told.sentence.endswith("so its training text cannot be searched.")
     path = tmp_path / "trace.npz"
-    saved = await client.call(SAVE_TRACE, SaveTraceParams(**prompt, path=str(path), kind="npz"))
+    saved = await client.call(table.SAVE_TRACE, table.SaveTraceParams(**prompt, path=str(path), kind="npz"))
     with np.load(path) as arrays:
         assert arrays["blocks.0.attn.pattern"].sum() == pytest.approx(2 * len(lens.tokens), rel=1e-5)
         assert saved.arrays == len(arrays.files)
-    token = await client.call(SAMPLE, SampleParams(**prompt))
+    token = await client.call(table.SAMPLE, table.SampleParams(**prompt))
     assert isinstance(token, Token)
     assert token.probability
     assert token.id == next(generate(tiny.model, [token.id for token in lens.tokens], 1, SamplingSettings())).id
 
     with pytest.raises(EngineError, match="The prompt is empty"):
-        await client.call(LENS, LensParams(run="tiny", text=""))
+        await client.call(table.LENS, table.LensParams(run="tiny", text=""))
     with pytest.raises(EngineError, match="temperature must be 0 or above"):
-        await client.call(SAMPLE, {**prompt, "sampling": {"temperature": -1.0}})  # type: ignore[misc]
+        await client.call(table.SAMPLE, {**prompt, "sampling": {"temperature": -1.0}})  # type: ignore[misc]
     assert client.starts == 1
 
     os.kill(client.pid, signal.SIGKILL)
     with pytest.raises(EngineDied, match="killed by SIGKILL"):
-        await client.call(LENS, LensParams(**prompt))
-    again = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)))
+        await client.call(table.LENS, table.LensParams(**prompt))
+    again = await client.call(table.LENS, place)
     assert again == lens
     assert client.starts == 2
 

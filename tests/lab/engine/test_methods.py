@@ -23,9 +23,7 @@ from models.gpt import GPT
 from models.sampling import generate
 from models.trace import Trace
 from models.trace_edits import Edit
-from tests.lab.engine.conftest import InProcessEngine
-
-PROMPT = "The big dog ran fast. The cat"
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 """Cells, columns and tables of views, and the numbers printed in them."""
 
 from collections.abc import Iterator
+from typing import TypeVar
+
+import torch
 
 from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Cell, Table, View
+from models.gpt import GPT
 from tests.lab.engine.conftest import InProcessEngine
 
-PROMPT = "The big dog ran fast. The cat"
+B = TypeVar("B")
 
 
 def views(engine: InProcessEngine, layers: int, heads: int, **params: object) -> Iterator[tuple[ViewParams, View]]:
@@ -48,9 +52,24 @@ def column(table: Table, title: str, rows: int | None = None) -> list[Cell]:
     return [row[index] for row in table.rows[:rows]]
 
 
+def blocks(view: View, kind: type[B]) -> list[B]:
+    return [block for block in view.blocks if isinstance(block, kind)]
+
+
 def tables(view: View) -> list[Table]:
-    return [block for block in view.blocks if isinstance(block, Table)]
+    return blocks(view, Table)
 
 
 def close(shown: float, unit: float, computed: float, units: float = 1.0) -> bool:
     return abs(shown - computed) <= units * unit * 1.0001 + 1e-12
+
+
+def make_sink(model: GPT, layer: int, strength: float) -> None:
+    """Let the second head of a layer rest on the first token, and the first one attend to all alike."""
+    weight, direction = model.get_parameter, torch.tensor([1.0, -1.0] * 4)
+    weight("wpe.weight")[0] = 40 * direction  # only the first token's key will carry it
+    for name, value in (("weight", 1.0), ("bias", 0.0)):
+        weight(f"h.{layer}.attn.c_attn.{name}")[:16] = 0.0
+        weight(f"h.{layer}.ln_1.{name}")[:] = value
+    weight(f"h.{layer}.attn.c_attn.weight")[12] = direction  # k of head 2, first dimension
+    weight(f"h.{layer}.attn.c_attn.bias")[4] = strength  # q of head 2, first dimension

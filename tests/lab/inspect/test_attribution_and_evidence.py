@@ -15,7 +15,8 @@ from lab.inspect.training_text_evidence_view import search
 from lab.views.blocks import Paragraph, Table, View
 from models.trace_edits import Edit
 from models.unembed import finish
-from tests.lab.engine.conftest import InProcessEngine
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import blocks, tables
 
 small = st.integers(0, 3)
 
@@ -55,11 +56,8 @@ def test_the_validation_part_is_not_searched() -> None:
     assert found.following[0].followers == [(3, 1), (9, 1)]
 
 
-PROMPT = "The big dog ran fast. The cat"
-
-
 def table(view: View, index: int = 0) -> Table:
-    return [block for block in view.blocks if isinstance(block, Table)][index]
+    return tables(view)[index]
 
 
 def number(text: str) -> float:
@@ -205,7 +203,7 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
     assert rows["occurrences"] == "1"
     assert rows["first at token"].startswith(f"{first + 1} (")
     assert rows["next token there"] == f"“{tiny.tokenizer.label(ids[first + longest])}”"
-    (excerpt,) = [block.text for block in view.blocks if isinstance(block, Paragraph)]
+    (excerpt,) = [block.text for block in blocks(view, Paragraph)]
     inside = excerpt.rpartition("»")[2].partition("«")[0]
     assert inside == tiny.tokenizer.decode(prompt[-longest:])
 

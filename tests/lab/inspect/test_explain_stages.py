@@ -18,11 +18,10 @@ from lab.views.number_explanation import Explanation
 from lab.views.number_refs import element
 from models.config import SamplingSettings
 from models.gpt import GPT
-from tests.lab.engine.conftest import InProcessEngine, MakeRun, shared_engine, shared_tiny
+from tests.lab.engine.conftest import PROMPT, InProcessEngine, MakeRun, shared_engine, shared_tiny
 
 tiny, engine = shared_tiny, shared_engine
 
-PROMPT = "The big dog ran fast. The cat"
 TOLERANCE = 2e-5
 LAB_ONLY = ("sample.", "attn.entropy.term", "attn.head_out.along", "mlp.vector", ".dot[")
 """Steps in between that the oracle has no name for."""

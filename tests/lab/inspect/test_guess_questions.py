@@ -25,6 +25,7 @@ from lab.views.blocks import GuessQuestion
 from models.config import SamplingSettings
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun
+from tests.lab.inspect.read_views import make_sink
 
 
 def stage_context(tiny: TinyRun, prompt: str = PROMPT, **place: int) -> StageContext:
@@ -43,7 +44,6 @@ def with_logits(context: StageContext, logits: np.ndarray) -> StageContext:
 
 def probabilities_of(tiny: TinyRun, prompt: str, position: int) -> np.ndarray:
     """The model's own next-token probabilities, from its fast path in float64."""
-    import torch
 
     logits = tiny.model(torch.tensor([tiny.tokenizer.encode(prompt)[-tiny.model.config.context :]]))[0]
     row = (logits[0] if logits.dim() == 3 else logits)[position].double()
@@ -101,7 +101,7 @@ def test_the_place_of_a_choice_says_nothing_about_its_share(tiny: TinyRun) -> No
 
 
 def test_the_right_key_is_the_most_attended_one(tiny: TinyRun, engine: InProcessEngine) -> None:
-    pattern = engine.trace(text=PROMPT)["blocks.1.attn.pattern"]  # (H, T, T)
+    pattern = engine.trace()["blocks.1.attn.pattern"]  # (H, T, T)
     length = pattern.shape[1]
     for head in range(2):
         for position in range(1, length):
@@ -121,12 +121,7 @@ def test_the_right_key_is_the_most_attended_one(tiny: TinyRun, engine: InProcess
 
 
 def test_of_a_sink_the_norms_of_the_values_are_told(tiny: TinyRun, engine: InProcessEngine) -> None:
-    attention = tiny.model.blocks[0].attn.c_attn
-    attention.weight[:16] = 0.0
-    attention.bias[:16] = 0.0
-    tiny.model.wpe.weight[0] = 40 * torch.tensor([1.0, -1.0] * 4)  # what only the first token's key will carry
-    attention.weight[12] = torch.tensor([1.0, -1.0] * 4)  # k of head 2, first dimension
-    attention.bias[4] = 5.0  # q of head 2, first dimension
+    make_sink(tiny.model, 0, 5.0)
     context = stage_context(tiny)
     found = attention_question(dataclasses.replace(context, layer=0, head=1))
     norms = np.linalg.norm(context.array("blocks.0.attn.v")[:, 1], axis=-1)

@@ -93,10 +93,6 @@ def test_bytes_are_their_own_ids(tokenizers: dict[str, Tokenizer], text: str) ->
     assert tokenizers["bytes"].encode(text) == list(text.encode())
 
 
-def test_the_example_of_the_notes(tokenizers: dict[str, Tokenizer]) -> None:
-    assert tokenizers["gpt2"].encode("The big dog ran") == [464, 1263, 3290, 4966]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.text(alphabet=st.characters(codec=None, categories=["Cs", "Ll"]), max_size=12))
 def test_surrogates_are_bytes_pairs_or_replaced(tokenizers: dict[str, Tokenizer], kind: str, text: str) -> None:

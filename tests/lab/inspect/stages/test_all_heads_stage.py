@@ -5,19 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.all_heads_stage import picture_size
-from lab.views.blocks import Gallery, Table, View
-from tests.lab.engine.conftest import InProcessEngine
+from lab.views.blocks import Gallery, View
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import blocks, make_sink, tables
 
-PROMPT = "The big dog ran fast. The cat"
 LONG = "The big dog ran fast. The small cat ran home. The big cat sat. " * 3
 
 
 def gallery_of(view: View) -> Gallery:
-    return next(block for block in view.blocks if isinstance(block, Gallery))
+    return blocks(view, Gallery)[0]
 
 
 def ask(engine: InProcessEngine, text: str = PROMPT, width: int = 52, **params: Any) -> View:
@@ -84,7 +83,7 @@ def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: 
     oracle = oracle_of(tiny, ids)
     view = ask(engine, position=position, layer=1, head=0)
     gallery = gallery_of(view)
-    table = next(block for block in view.blocks if isinstance(block, Table))
+    (table,) = tables(view)
     for index, (each, row) in enumerate(zip(gallery.thumbnails, table.rows, strict=True)):
         p = oracle.values[f"blocks.{index // 2}.attn.pattern"][index % 2, at, : at + 1]
         bits = -(p[p > 0] * np.log2(p[p > 0])).sum()
@@ -101,14 +100,7 @@ def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: 
 
 
 def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
-    weight = engine.models.model("tiny", "best").model.get_parameter
-    weight("wpe.weight")[0] = 40 * torch.tensor([1.0, -1.0] * 4)
-    weight("h.1.attn.c_attn.weight")[:16] = 0.0
-    weight("h.1.attn.c_attn.bias")[:16] = 0.0
-    weight("h.1.attn.c_attn.weight")[12] = torch.tensor([1.0, -1.0] * 4)
-    weight("h.1.attn.c_attn.bias")[4] = 25.0
-    weight("h.1.ln_1.weight")[:] = 1.0
-    weight("h.1.ln_1.bias")[:] = 0.0
+    make_sink(engine.models.model("tiny", "best").model, 1, 25.0)
     view = ask(engine, layer=1, head=1)
     second = gallery_of(view).thumbnails[3]
     assert second.caption.startswith("sink ")

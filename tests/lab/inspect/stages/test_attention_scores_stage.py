@@ -10,8 +10,8 @@ from lab.engine.method_registry import ViewParams
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.attention_scores_stage import VERY_WIDE, WIDE
 from lab.views.blocks import MatrixPanels, Table, View
-from tests.lab.engine.conftest import InProcessEngine
-from tests.lab.inspect.read_views import PROMPT
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import tables
 
 
 @pytest.mark.parametrize("stage", ["tokens", "scores", "mlp", "thumbnails", "logits"])
@@ -41,10 +41,6 @@ def test_long_prompts_give_the_same_numbers(tiny: Any, engine: InProcessEngine, 
 TEXT = "The big dog ran. The small cat ran home. The big cat sat."
 
 
-def bars(view: View) -> list[Table]:
-    return [block for block in view.blocks if isinstance(block, Table)]
-
-
 @pytest.fixture
 def tiny(make_run: Any) -> Any:
     return make_run(context=40)
@@ -56,7 +52,7 @@ def ask(engine: InProcessEngine, width: int | None, **params: Any) -> View:
 
 @pytest.mark.parametrize(("width", "drawn"), [(None, False), (WIDE - 1, False), (WIDE, True), (VERY_WIDE, True)])
 def test_the_bars_are_drawn_on_a_large_screen(width: int | None, drawn: bool, tiny: Any, engine: InProcessEngine) -> None:
-    assert len(bars(ask(engine, width))) == drawn
+    assert len(tables(ask(engine, width))) == drawn
 
 
 @pytest.mark.parametrize("width", [WIDE, VERY_WIDE])
@@ -67,7 +63,7 @@ def test_the_bars_are_the_querys_row_with_the_largest_first(
     ids = tiny.tokenizer.encode(TEXT)
     at = len(ids) - 1 if position is None else position
     row = oracle_of(tiny, ids).values["blocks.1.attn.pattern"][1][at, : at + 1]
-    (table,) = bars(ask(engine, width, position=position))
+    (table,) = tables(ask(engine, width, position=position))
     listed = [each for each in table.rows if each[-1].ref]
     most = 9 if width == WIDE else 16
     assert len(listed) == (at + 1 if at + 1 <= most else 8)
@@ -90,7 +86,7 @@ def test_the_bars_are_the_querys_row_with_the_largest_first(
 def test_a_forced_patterns_bars_stand_beside_those_before_it(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     made = (Intervention(part="attn.z", how="attend", layer=1, head=1, position=2),)
     before = oracle_of(tiny, tiny.tokenizer.encode(TEXT)).values["blocks.1.attn.pattern"][1]
-    (table,) = bars(ask(engine, WIDE, interventions=made))
+    (table,) = tables(ask(engine, WIDE, interventions=made))
     assert [each.title for each in table.columns[2:]] == ["before", "after the intervention"]
     at, (label, _, was, now) = len(before) - 1, table.rows[0]
     assert label.text.split()[0] == "3"

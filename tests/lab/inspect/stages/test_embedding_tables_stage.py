@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from lab.inspect.stages import embedding_tables_stage
-from lab.views.blocks import Matrix, Strip, Table, View
-from tests.lab.engine.conftest import InProcessEngine
-
-PROMPT = "The big dog ran fast. The cat"
-
-
-def blocks(view: View, kind: type) -> list[Any]:
-    return [block for block in view.blocks if isinstance(block, kind)]
+from lab.views.blocks import Matrix, Strip, Table
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import blocks
 
 
 def cosine(a: Any, b: Any) -> float:

@@ -6,19 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
+from lab.views.blocks import Matrix, Paragraph, Strip, View
 from models.gpt import KVCache
-from tests.lab.engine.conftest import InProcessEngine
-
-PROMPT = "The big dog ran fast. The cat"
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import tables
 
 
 def cache_view(engine: InProcessEngine, **params: Any) -> View:
     return engine.view(stage="cache", **{"text": PROMPT, **params})
-
-
-def tables(view: View) -> list[Table]:
-    return [block for block in view.blocks if isinstance(block, Table)]
 
 
 @pytest.mark.parametrize(("layer", "head", "position"), [(0, 0, None), (1, 1, None), (1, 0, 3), (0, 1, 0)])

@@ -10,13 +10,12 @@ from lab.engine.method_registry import ViewParams
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages import lens_grid_stage
 from lab.views.blocks import TextGrid, View
-from tests.lab.engine.conftest import InProcessEngine
-
-PROMPT = "The big dog ran fast. The cat"
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import blocks
 
 
 def grid_of(view: View) -> TextGrid:
-    return next(block for block in view.blocks if isinstance(block, TextGrid))
+    return blocks(view, TextGrid)[0]
 
 
 def test_every_cell_is_the_lens_of_its_position_and_layer(make_run: Any, engine: InProcessEngine) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from lab.views.blocks import IntervalBar
 from models.config import SamplingSettings
-from tests.lab.engine.conftest import InProcessEngine
-from tests.lab.inspect.read_views import PROMPT, printed, tables
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import printed, tables
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import torch
 
 from lab.inspect.stages.stage_context import MOST_CHARACTERS, PromptTokens
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, View
 from lab.views.number_refs import element
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.engine.conftest import InProcessEngine
-from tests.lab.inspect.read_views import PROMPT, cells, close, column, printed, tables, views
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.read_views import cells, close, column, make_sink, printed, tables, views
 
 
 def test_the_prompt_in_a_sentence_ends_at_the_chosen_token_and_begins_late_where_it_is_long() -> None:
@@ -182,15 +181,7 @@ def test_sentences_name_the_most_attended_key_and_the_sink(tiny: Any, engine: In
 
 
 def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
-    weight = engine.models.model("tiny", "best").model.get_parameter
-    direction = torch.tensor([1.0, -1.0] * 4)
-    weight("wpe.weight")[0] = 40 * direction  # what only the first token's key will carry
-    weight("h.0.attn.c_attn.weight")[:16] = 0.0
-    weight("h.0.attn.c_attn.bias")[:16] = 0.0
-    weight("h.0.attn.c_attn.weight")[12] = direction  # k of head 2, first dimension
-    weight("h.0.attn.c_attn.bias")[4] = 5.0  # q of head 2, first dimension
-    weight("h.0.ln_1.weight")[:] = 1.0
-    weight("h.0.ln_1.bias")[:] = 0.0
+    make_sink(engine.models.model("tiny", "best").model, 0, 5.0)
     view = engine.view(stage="heads")
     table = tables(view)[0]
     assert [cell.text for cell in column(table, "kind")] == ["diffuse", "first-token sink"]

@@ -17,6 +17,7 @@ from lab.views.blocks import Gallery, MatrixPanels, Paragraph, StackedStrips, St
 from lab.views.number_explanation import Explanation
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, shared_engine, shared_tiny
+from tests.lab.inspect.read_views import blocks, tables
 from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
 
 tiny, engine = shared_tiny, shared_engine
@@ -176,7 +177,7 @@ def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: I
     made = (Intervention(part="attn.z", how="attend", layer=0, head=1, position=2),)
     oracle = oracles(tiny, engine, made, oracle_of)
     view = engine.view(stage="matrix", head=1, interventions=made)
-    panels = [block for block in view.blocks if isinstance(block, MatrixPanels)]
+    panels = blocks(view, MatrixPanels)
     forward, compared = (block.matrices for block in panels)
     assert [each.title for each in compared] == ["before", "after the intervention", "after − before"]
     before, after = oracle.values["blocks.0.attn.pattern.before"][1], oracle.values["blocks.0.attn.pattern"][1]
@@ -247,7 +248,7 @@ def test_a_share_is_what_the_logit_loses_without_the_part(
 
 
 def table_of(view: View) -> Table:
-    return next(block for block in view.blocks if isinstance(block, Table))
+    return tables(view)[0]
 
 
 @pytest.mark.parametrize(("how", "word"), [("off", "✗ off"), ("mean", "✗ mean-ablated")])
@@ -261,7 +262,7 @@ def test_a_head_that_is_switched_off_says_so_wherever_it_stands(how: Any, word: 
         view = engine.view(**asked, stage=stage, head=1)
         struck = [row[0].text for row in table_of(view).rows if row[0].style == "struck"]
         assert struck == [f"{name} {word}"], stage
-    gallery = next(block for block in view.blocks if isinstance(block, Gallery))
+    gallery = blocks(view, Gallery)[0]
     assert [each.label for each in gallery.thumbnails if each.is_off] == ["2.2"]
     assert gallery.thumbnails[3].caption == word.removeprefix("✗ ")
     shares = engine.attribution(position=AT, interventions=made)
