@@ -1,4 +1,4 @@
-"""The engine's answers, method by method, in this process: numbers against the oracle, forward passes counted."""
+"""The engine's answers, method by method, in this process and at every snapshot: numbers against the oracle, passes counted."""
 
 import os
 import time
@@ -16,7 +16,9 @@ from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, PromptParams, SampleParams, ViewParams
 from lab.engine.prompt_methods import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
+from lab.reports.training_timeline import stops
 from lab.runs.run_schema import ValidationSegments
+from lab.runs.weights_file import save_snapshot
 from lab.views.blocks import Paragraph, Table
 from models.config import SamplingSettings
 from models.gpt import GPT
@@ -24,6 +26,54 @@ from models.sampling import generate
 from models.trace import Trace
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
+
+
+@pytest.fixture
+def snapshots(tiny: Any) -> dict[str, GPT]:
+    """Three moments: other weights at each, as the trainer would leave them behind."""
+    found = {}
+    for seed, step in enumerate((0, 8, 64)):
+        model = GPT(tiny.model.config, seed)
+        for weight in model.parameters():
+            weight += 0.3 * torch.empty(weight.shape).normal_(generator=torch.Generator().manual_seed(seed))
+        save_snapshot(tiny.run, model, step)
+        found[str(step)] = model
+    return found
+
+
+def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: InProcessEngine, snapshots: dict[str, GPT]) -> None:
+    ids = tiny.tokenizer.encode(PROMPT)
+    assert [stop.checkpoint for stop in stops(tiny.run)] == ["0", "8", "64", "best"]
+    for checkpoint, model in [*snapshots.items(), ("best", tiny.model)]:
+        facts = engine.open(checkpoint=checkpoint)
+        assert (facts.checkpoint, facts.step) == (checkpoint, 100 if checkpoint == "best" else int(checkpoint))
+        state = {
+            name: weight.bfloat16().float() if checkpoint in ("8", "64") else weight
+            for name, weight in model.state_dict().items()
+        }
+        own = GPT(model.config)
+        own.load_state_dict(state)
+        expected = torch.softmax(own.eval()(torch.tensor([ids]))[0, -1].double(), -1).numpy()
+        lens = engine.lens(checkpoint=checkpoint)
+        assert [guess.id for guess in lens.top] == np.argsort(-expected)[:20].tolist()
+        assert [guess.probability for guess in lens.top] == pytest.approx(np.sort(expected)[::-1][:20].tolist(), rel=1e-3)
+        view = engine.view(checkpoint=checkpoint, stage="scores")
+        assert view.parity is not None
+        assert view.parity.max_delta < 2e-5
+
+
+def test_a_step_that_has_no_snapshot_is_named(tiny: Any, engine: InProcessEngine, snapshots: dict[str, GPT]) -> None:
+    with pytest.raises(UserError, match=r"no checkpoint called '7'; .* snapshots of steps: 0, 8, 64\.$"):
+        engine.open(checkpoint="7")
+
+
+def test_a_prompt_is_traced_once_for_each_snapshot(
+    tiny: Any, engine: InProcessEngine, snapshots: dict[str, GPT], passes: Counter[str]
+) -> None:
+    for _ in range(3):
+        for checkpoint in snapshots:
+            engine.lens(checkpoint=checkpoint)
+    assert passes["traced"] == 3
 
 
 @pytest.fixture

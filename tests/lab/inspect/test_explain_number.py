@@ -91,6 +91,8 @@ def test_the_terms_of_a_long_sum_are_the_largest_and_the_others_make_it_exact(ex
     assert [abs(operand.value) for operand in explanation.operands[:-1]] == pytest.approx(shown)
     assert explanation.operands[-1].label == f"{24 - TERMS} others"
     assert math.fsum(operand.value for operand in explanation.operands) == pytest.approx(products.sum())
+    assert explanation.numbers.endswith(f"({explanation.operands[-1].label})")
+    assert "others" not in explainer.explain("blocks.0.resid_pre[1,2]").numbers
 
 
 def test_the_factors_of_a_dot_product_are_written_beside_its_terms(explainer: Explainer) -> None:
@@ -155,14 +157,6 @@ def test_the_shares_of_all_parts_add_up_to_the_logit(explainer: Explainer) -> No
         explainer.value(f"logits.contribution[4,{parts},7]")
     with pytest.raises(UnknownNumberError, match="has no value"):
         explainer.explain(f"logits.contribution.term[4,{parts - 1},7,0]")
-
-
-def test_the_rest_of_a_long_sum_is_marked_in_the_formula_too(explainer: Explainer) -> None:
-    found = explainer.explain("logits[4,7]")
-    others = found.operands[-1]
-    assert others.label == f"{CONFIG.width - TERMS} others"
-    assert found.numbers.endswith(f"({others.label})")
-    assert "others" not in explainer.explain("blocks.0.resid_pre[1,2]").numbers
 
 
 def test_a_weight_as_an_operand_has_a_short_label(explainer: Explainer) -> None:
