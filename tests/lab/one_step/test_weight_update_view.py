@@ -37,6 +37,8 @@ def test_the_formula_of_adamw_is_torchs() -> None:
         terms = {name: value for name, _, value in update.terms}
         for name, key in (("m", "exp_avg"), ("v", "exp_avg_sq")):
             assert terms[name] == pytest.approx(float(optimizer.state[weight][key]), rel=1e-12)
+    clipped = adamw_update(weight, {}, optimizer.param_groups[0], (0,), 0.5)
+    assert clipped.terms[0][1] == "8.00000 × 0.5000 (clipping)"
 
 
 class Plain(torch.optim.SGD):
