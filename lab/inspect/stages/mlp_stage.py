@@ -129,9 +129,7 @@ def neurons(context: StageContext) -> Slices[View]:
     strength = strengths(context)
     order = np.argsort(-strength, kind="stable")[:SHOWN_NEURONS]
     matrix = context.weight(f"h.{context.layer}.mlp.c_proj.weight")  # (C, 4C)
-    effects = yield from context.unembed_incrementally(
-        through_final_norm(context, post[order, None] * matrix[:, order].T)
-    )  # (neurons, V)
+    effects = yield from context.unembed(through_final_norm(context, post[order, None] * matrix[:, order].T))  # (neurons, V)
     ends = []
     for each in effects:
         ends.append(_ends(each))

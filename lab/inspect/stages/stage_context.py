@@ -12,7 +12,7 @@ from lab.inspect.trace_cache import CachedTrace
 from lab.views.blocks import Cell, Parity, View
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig, SamplingSettings
-from models.unembed import Slices, finish, unembed
+from models.unembed import Slices, unembed
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -203,12 +203,8 @@ class StageContext:
         """The most probable token after the position."""
         return int(self.logits.argmax())
 
-    def unembed(self, vectors: Numbers) -> Numbers:
-        """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32."""
-        return finish(self.unembed_incrementally(vectors))
-
-    def unembed_incrementally(self, vectors: Numbers) -> Slices[Numbers]:
-        """The same, some rows of the token embedding per slice."""
+    def unembed(self, vectors: Numbers) -> Slices[Numbers]:
+        """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32, some rows per slice."""
         import torch
 
         products = yield from unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))
