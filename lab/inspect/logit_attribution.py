@@ -160,13 +160,12 @@ def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor])
 
 @torch.no_grad()
 def attribute(
-    model: GPT, trace: Trace, position: int, token: int, against: int | None = None, found: list[Contributor] | None = None
+    model: GPT, trace: Trace, position: int, token: int, against: int | None, found: Sequence[Contributor]
 ) -> Attribution:
-    """Contributions of embeddings, heads, MLPs and biases to a token's logit after `position`.
+    """Contributions of embeddings, heads, MLPs and biases to a token's logit after `position`, whose contributors are `found`.
 
-    With `against`, to the difference of the two tokens' logits. `found` are the position's contributors, if they are known.
+    With `against`, to the difference of the two tokens' logits.
     """
-    found = contributors(model, trace, position) if found is None else found
     embedding = model.wte.weight.detach()  # (V, C)
     direction = embedding[token].double() - (embedding[against].double() if against is not None else 0.0)  # (C,)
     scale = float(trace["ln_final.scale"][position, 0])
