@@ -78,7 +78,8 @@ def own_actions(screen: type[LabScreen], opener: str = "") -> Iterator[Action]:
 
 def page_actions(screen: type[LabScreen], opener: str = "") -> Iterator[Action]:
     """The actions of a screen's pages, page by page, without those that only move the cursor or scroll."""
-    for link, page in screen.page_classes():
+    for page in screen.PAGES:
+        link = page.LINK
         for holder in (page, *page.PARTS):
             for bindings in bindings_of(holder).values():
                 keys = {each.key for each in bindings if len(each.key) > 1}

@@ -305,7 +305,7 @@ class LabApp(AppState):
     @on(ModeChosen)
     async def _mode_chosen(self, message: ModeChosen) -> None:
         await self.action_mode(message.mode)
-        pages = [link.name for link, _ in self.screen.page_classes()] if isinstance(self.screen, LabScreen) else []
+        pages = [page.LINK.name for page in self.screen.PAGES] if isinstance(self.screen, LabScreen) else []
         if message.page in pages and getattr(self.screen, "page", message.page) != message.page:
             await self.run_action(f"page('{message.page}')", self.screen)
 

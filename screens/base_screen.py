@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
@@ -30,11 +31,39 @@ SECONDS_UNTIL_FREEZE = 1.0
 NOTHING_BEHIND = "nothing to go back to"
 
 
-class Page(Widget):
-    """A page of a screen, as far as others look for its actions."""
+class Page(Vertical):
+    """A page of a `PagedScreen`. It follows shared state with `self.watch(self.app, "run_name", …)` in `on_mount`."""
 
+    LINK: ClassVar[PageLink]
     PARTS: ClassVar[tuple[type[Widget], ...]] = ()
     """Classes of the widgets in it that have keys of their own."""
+    REST: ClassVar[str] = ""
+    """Selector of the widget that has the focus when the keys are free; empty for none."""
+    DEFAULT_CSS = """
+    Page { display: none; }
+    Page.-shown { display: block; }
+    """
+
+    is_shown: var[bool] = var(False, toggle_class="-shown")
+    """True while the page is in sight."""
+
+    @property
+    def lab(self) -> AppState:
+        """The state that all modes share: the text in use, the current run."""
+        return cast(AppState, self.app)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if everything asked for has been answered."""
+        return True
+
+    def go_back(self) -> bool:
+        """Go back one place inside the page. False if there is none."""
+        return False
+
+    def resting_focus(self) -> str | None:
+        """Selector of the widget to focus after escape has left a text field; None for no widget."""
+        return self.REST or None
 
 
 @runtime_checkable
@@ -59,6 +88,9 @@ class LabScreen(QuickScreen):
 
     TEXT_FIELDS: ClassVar[tuple[type[Widget], ...]] = (Input,)
     """Widgets that take letters: escape leaves these first."""
+
+    PAGES: ClassVar[tuple[type[Page], ...]] = ()
+    """The pages of a `PagedScreen`, in order."""
 
     HEADINGS: ClassVar[tuple[Heading, ...]] = ()
     """Headings under which the help shows its keys; those of no heading are under one of their own."""
@@ -143,11 +175,6 @@ class LabScreen(QuickScreen):
         found = (part.would_be_lost() for part in self.query("*") if isinstance(part, HoldsWork))
         return next(filter(None, found), "")
 
-    @classmethod
-    def page_classes(cls) -> Sequence[tuple[PageLink, type[Page]]]:
-        """The pages of the screen, in order. One that has some shows one by `action_page`, and its `page` is its name."""
-        return ()
-
     def help_picture(self) -> str:
         """Lines above the keys in the help."""
         return ""
@@ -193,7 +220,7 @@ def _freeze_objects() -> None:
     gc.freeze()
 
 
-def page_bindings(mode: str, links: Iterable[PageLink]) -> list[Binding]:
+def page_bindings(mode: str, pages: Iterable[type[Page]]) -> list[Binding]:
     """A key for each page of a mode: its letter."""
     return [
         Binding(
@@ -205,7 +232,7 @@ def page_bindings(mode: str, links: Iterable[PageLink]) -> list[Binding]:
             tooltip=link.tooltip or f"Show the page: {link.title}",
         )
         | About("Pages", synonyms=link.synonyms)
-        for link in links
+        for link in (page.LINK for page in pages)
     ]
 
 
@@ -220,16 +247,37 @@ def turn_bindings(mode: str) -> list[Binding]:
 
 
 class PagedScreen(LabScreen):
-    """A mode that shows one of its `page_classes` at a time, under a PageBar."""
+    """A mode that shows one of its `PAGES` at a time, under a PageBar."""
 
     page: var[str] = var("")
     """The name of the page in sight."""
+
+    def page_bar(self) -> PageBar:
+        return PageBar([page.LINK for page in self.PAGES], self.page, id=f"{self.MODE}-pages")
+
+    @property
+    def current(self) -> Page:
+        """The page in sight."""
+        return next(page for page in self.query(Page) if page.LINK.name == self.page)
+
+    def resting_focus(self) -> str | None:
+        return self.current.resting_focus()
+
+    def go_back(self) -> bool:
+        return self.current.go_back()
+
+    def show_page(self) -> None:
+        """Show the page of that name, and hide the others."""
+        self.query_one(PageBar).current = self.page
+        for page in self.query(Page):
+            page.is_shown = page is self.current
+        self.refresh_bindings()
 
     def action_page(self, name: str) -> None:
         self.page = name
 
     def action_turn(self, by: int) -> None:
-        names = [link.name for link, _ in self.page_classes()]
+        names = [page.LINK.name for page in self.PAGES]
         self.action_page(names[(names.index(self.page) + by) % len(names)])
 
     @on(PageBar.Chosen)

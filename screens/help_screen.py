@@ -201,7 +201,7 @@ def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
 def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group]:
     """The actions of each page of a screen, those of the page in sight first."""
     shown = getattr(screen, "page", "")
-    links = sorted((link for link, _ in screen.page_classes()), key=lambda link: link.name != shown)
+    links = sorted((page.LINK for page in screen.PAGES), key=lambda link: link.name != shown)
     return [
         (
             f"Page {link.title}" + ("" if link.name == shown else f", key {link.letter}"),

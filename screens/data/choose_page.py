@@ -36,6 +36,7 @@ from screens.data.text_reader import (
 )
 from screens.data.text_tree import TextTree
 from screens.widgets.fact_list import FactList
+from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import printable
 
 SECONDS_OF_MOVING = 0.15
@@ -67,7 +68,8 @@ class PreviewScroll(VerticalScroll):
 class ChoosePage(TextReader):
     """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
 
-    FOCUS = "#texts"
+    LINK = PageLink("choose", "c", "choose", "Choose a text")
+    REST = "#texts"
     PARTS = (TextTree, PathInput, PreviewScroll)
     BINDINGS = CHOOSE_KEYS
 

@@ -27,14 +27,14 @@ from lab.runs.run_schema import DEFAULT_RULES
 from screens.about_key import About
 from screens.background import DelayedCall
 from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
-from screens.data.data_page import ChosenText, DataPage
+from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.dialogs.ask import AskText, ConfirmDialog
+from screens.widgets.page_bar import PageLink
 from screens.widgets.piece_lines import PieceLinesView, words_lines
 from screens.widgets.status_line import StatusLine
 
 SECONDS_OF_TICKING = 0.3
 """Delay after the last rule was switched before the text is read again."""
-NO_TEXT = "No text is chosen yet: c shows the texts."
 FIRST_RULE = 1
 """Line of the first rule in the list; the text as it is stands above it."""
 
@@ -107,7 +107,16 @@ class RuleDetail(PieceLinesView):
 class CleanPage(DataPage):
     """Switching a rule answers at once; the numbers follow from a process that reads the text."""
 
-    FOCUS = "#rules"
+    LINK = PageLink(
+        "clean",
+        "e",
+        "clean",
+        "Clean the text, rule by rule",
+        "rules boilerplate duplicates dedup deduplication near-duplicates minhash unicode normalization nfc ftfy "
+        "mojibake emails phone gutenberg funnel filter c4 fineweb gopher",
+    )
+    STEP = 1
+    REST = "#rules"
     PARTS = (RuleList, RuleDetail)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(

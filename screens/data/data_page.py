@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.containers import Vertical
-
 from lab.data.source_files import SourceStamp
 from lab.data.statistics.text_statistics import TextFacts
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import Page
+
+NO_TEXT = "No text is chosen yet: c shows the texts."
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,11 @@ class ChosenText:
         return self.source, self.encoding, self.cleaning
 
 
-class DataPage(Page, Vertical):
+class DataPage(Page):
     """One page. A subclass is mounted when it is first visited, and only a page in sight is told to show a text."""
 
-    FOCUS: ClassVar[str] = ""
-    """Selector of the widget to focus when the page opens and after escape has left a text field; "" for none."""
-    DEFAULT_CSS = "DataPage { height: 1fr; width: 1fr; }"
+    STEP: ClassVar[int] = 0
+    """The step of text → cleaned → tokens that it is about."""
 
     def show(self, text: ChosenText | None) -> None:
         """Show this text; None while there is none, or it is being read. Called when the page opens and when the text changes.
@@ -51,7 +50,3 @@ class DataPage(Page, Vertical):
 
     def hide(self) -> None:
         """The page is no longer in sight: end work that nobody waits for."""
-
-    def go_back(self) -> bool:
-        """Go back one place inside the page. False if there is none."""
-        return False

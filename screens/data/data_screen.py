@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -26,36 +25,7 @@ from screens.data.look_page import LookPage
 from screens.data.split_page import SplitPage
 from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
-from screens.widgets.page_bar import PageBar, PageLink
-
-PAGES = (
-    PageLink("choose", "c", "choose", "Choose a text"),
-    PageLink(
-        "look",
-        "o",
-        "look",
-        "Look at the text: its statistics",
-        "statistics characters words lines encoding repeats duplicates scripts languages sample",
-    ),
-    PageLink(
-        "clean",
-        "e",
-        "clean",
-        "Clean the text, rule by rule",
-        "rules boilerplate duplicates dedup deduplication near-duplicates minhash unicode normalization nfc ftfy "
-        "mojibake emails phone gutenberg funnel filter c4 fineweb gopher",
-    ),
-    PageLink(
-        "split",
-        "s",
-        "split",
-        "Split the text for training and validation",
-        "validation train window sequence target documents chinchilla parameters end-of-text",
-    ),
-)
-CLASSES: dict[str, type[DataPage]] = {"choose": ChoosePage, "look": LookPage, "clean": CleanPage, "split": SplitPage}
-STEP_OF_PAGE = {"choose": 0, "look": 0, "clean": 1, "split": 2}
-"""The step of text → cleaned → tokens that a page is about."""
+from screens.widgets.page_bar import PageBar
 
 
 class DataScreen(PagedScreen):
@@ -63,6 +33,7 @@ class DataScreen(PagedScreen):
 
     AUTO_FOCUS = "#texts"
     MODE = "data"
+    PAGES = (ChoosePage, LookPage, CleanPage, SplitPage)
     HEADINGS = ("Text", "Pages")
     HELP = """
 From a text to a sequence of tokens, a page for each step. Choose the text to train on: any plain text file, or one of the two
@@ -98,38 +69,31 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         """The rules of that number; None while it is not known."""
 
     def compose_body(self) -> ComposeResult:
-        yield PageBar(PAGES, "choose", id="data-pages")
+        yield self.page_bar()
         with Container(id="data-page"):
-            yield ChoosePage(id="data-choose")
+            yield ChoosePage()
 
     def on_mount(self) -> None:
+        self.show_page()
         self._rules = self.choose_page.rules = self.lab.text_cleaning
         self._show_steps()
         if self.lab.text_source:
             self.choose_page.take_encoding(self.lab.text_encoding)
             self.choose_page.choose(self.lab.text_source)
 
-    @classmethod
-    def page_classes(cls) -> Sequence[tuple[PageLink, type[DataPage]]]:
-        return [(link, CLASSES[link.name]) for link in PAGES]
-
     @property
     def choose_page(self) -> ChoosePage:
         return self.query_one(ChoosePage)
 
     @property
-    def shown(self) -> DataPage:
-        """The page in sight."""
-        return cast(DataPage, self.query_one(f"#data-{self.page}"))
-
-    def resting_focus(self) -> str | None:
-        return self.shown.FOCUS or None
+    def current(self) -> DataPage:
+        return cast(DataPage, super().current)
 
     def help_picture(self) -> str:
         return f"▕{'█' * 45}▒▒▒▒▒▏\n {'training, the first nine tenths':<45}validation, the last"
 
     def go_back(self) -> bool:
-        if self.shown.go_back():
+        if super().go_back():
             return True
         if self.page == "choose":
             return False
@@ -137,26 +101,20 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         return True
 
     async def watch_page(self, before: str, now: str) -> None:
-        old = self.query_one(f"#data-{before}", DataPage)
-        old.hide()
-        old.display = False
-        if found := self.query(f"#data-{now}"):
-            found.first().display = True
-        else:
-            page = CLASSES[now](id=f"data-{now}")
-            await self.query_one("#data-page").mount(page)
+        old, new = (next(page for page in self.PAGES if page.LINK.name == name) for name in (before, now))
+        self.query_one(old).hide()
+        if not self.query(new):
+            await self.query_one("#data-page").mount(page := new())
             if not page.children:
                 return  # the lab has been closed meanwhile
-        bar = self.query_one(PageBar)
-        bar.current, bar.step = now, STEP_OF_PAGE[now]
-        shown = self.shown
-        self.set_focus(shown.query(shown.FOCUS).first() if shown.FOCUS else None)
-        shown.show(self.text)
-        self.refresh_bindings()
+        self.show_page()
+        self.query_one(PageBar).step = new.STEP
+        self.set_focus(self.query_one(new.REST) if new.REST else None)
+        self.current.show(self.text)
 
     def watch_text(self) -> None:
         self._show_steps()
-        self.shown.show(self.text)
+        self.current.show(self.text)
         self.refresh_bindings()
 
     def _show_steps(self) -> None:
@@ -174,7 +132,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         named = (("text", raw), ("cleaned", cleaned), ("tokens", tokens))
         bar.steps = tuple(f"{name} {size}".rstrip() for name, size in named)
         bar.short_steps = (raw or "text", cleaned or "cleaned", bar.steps[-1])
-        bar.step = STEP_OF_PAGE[self.page]
+        bar.step = self.current.STEP
 
     @on(ChoosePage.TextRead)
     def _text_read(self, message: ChoosePage.TextRead) -> None:

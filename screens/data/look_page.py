@@ -24,13 +24,13 @@ from lab.data.text_source import open_corpus
 from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.blocks.piece_view import PieceView
-from screens.data.data_page import ChosenText, DataPage
+from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
+from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import wrap
 
 SECONDS_BETWEEN_PICTURES = 0.5
 """Time between two pictures of a text that is being read."""
-NO_TEXT = "No text is chosen yet: c shows the texts."
 
 
 class StoppedError(Exception):
@@ -124,7 +124,14 @@ on the way.
 class LookPage(DataPage):
     """Reads the text in a thread, with pictures on the way; a sample takes its place until escape."""
 
-    FOCUS = "#look-view"
+    LINK = PageLink(
+        "look",
+        "o",
+        "look",
+        "Look at the text: its statistics",
+        "statistics characters words lines encoding repeats duplicates scripts languages sample",
+    )
+    REST = "#look-view"
     PARTS = (LookView,)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned")

@@ -20,13 +20,13 @@ from models.config import DEFAULT_PRESET, PRESETS, TokenizerKind
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from screens.about_key import About
 from screens.background import in_thread, latest, still_wanted
-from screens.data.data_page import ChosenText, DataPage
+from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
 from screens.widgets.choice import Choice
+from screens.widgets.page_bar import PageLink
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2", "bytes")
-NO_TEXT = "No text is chosen yet: c shows the texts."
 READING = "Reading the text …"
 
 
@@ -70,7 +70,15 @@ windows from its own offset, so that one fewer fits than from the first token on
 class SplitPage(DataPage):
     """Reads the split of the text once, in a process of its own, and its tokens once per tokenizer, in a thread."""
 
-    FOCUS = "#split-view"
+    LINK = PageLink(
+        "split",
+        "s",
+        "split",
+        "Split the text for training and validation",
+        "validation train window sequence target documents chinchilla parameters end-of-text",
+    )
+    STEP = 2
+    REST = "#split-view"
     PARTS = (SplitView,)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Split with another tokenizer")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import cast
 
 from textual import work
 from textual.app import ComposeResult
@@ -22,15 +22,13 @@ from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
 from screens.messages import RunChosen
 from screens.widgets.line_scroll_view import LineScrollView
-from screens.widgets.page_bar import PageBar, PageLink
-
-PAGES: tuple[type[LearnPage], ...] = (LessonsPage, ClaimsPage, NotesPage)
 
 
 class LearnScreen(PagedScreen):
     """One page at a time, all over one engine."""
 
     MODE = "learn"
+    PAGES = (LessonsPage, ClaimsPage, NotesPage)
     HEADINGS = ("Lessons", "Live view")
     HELP = (
         "How a GPT is made and run, a step at a time: short lessons, each computed on your own model. `enter` reads a lesson, "
@@ -52,7 +50,7 @@ class LearnScreen(PagedScreen):
     }
     """
     BINDINGS = [
-        *page_bindings("learn", (page.LINK for page in PAGES)),
+        *page_bindings("learn", PAGES),
         Binding("M", "model", "Model", id="learn.model", show=False, tooltip="Choose the model that the lessons compute on"),
         Binding("pagedown,ctrl+d", "leaf(1)", "Page down", id="learn.page_down", show=False, tooltip="Scroll the picture down"),
         Binding("pageup,ctrl+u", "leaf(-1)", "Page up", id="learn.page_up", show=False, tooltip="Scroll the picture up"),
@@ -65,21 +63,15 @@ class LearnScreen(PagedScreen):
         self._engine = LearnEngine(engine or self.lab.shared_engine())
 
     def compose_body(self) -> ComposeResult:
-        yield PageBar([page.LINK for page in PAGES], self.page, id="learn-pages")
-        for page_class in PAGES:
+        yield self.page_bar()
+        for page_class in self.PAGES:
             page = page_class()
             page.engine = self._engine
-            page.id = f"learn-page-{page_class.LINK.name}"
             yield page
-
-    @classmethod
-    def page_classes(cls) -> Sequence[tuple[PageLink, type[LearnPage]]]:
-        return [(page.LINK, page) for page in PAGES]
 
     @property
     def current(self) -> LearnPage:
-        """The page shown."""
-        return self.query_one(f"#learn-page-{self.page}", LearnPage)
+        return cast(LearnPage, super().current)
 
     @property
     def is_settled(self) -> bool:
@@ -87,7 +79,7 @@ class LearnScreen(PagedScreen):
         return self.is_mounted and self.current.is_settled and self._engine.is_idle
 
     def on_mount(self) -> None:
-        self._show_page()
+        self.show_page()
         self.current.take_focus()
         self.lab.release_run.append(self._engine.release)
 
@@ -97,12 +89,6 @@ class LearnScreen(PagedScreen):
 
     async def on_unmount(self) -> None:
         await self._engine.close()
-
-    def resting_focus(self) -> str | None:
-        return self.current.resting_focus()
-
-    def go_back(self) -> bool:
-        return self.current.go_back()
 
     def action_page(self, name: str) -> None:
         super().action_page(name)
@@ -131,13 +117,7 @@ class LearnScreen(PagedScreen):
 
     def watch_page(self) -> None:
         if self.is_mounted:
-            self._show_page()
-
-    def _show_page(self) -> None:
-        self.query_one(PageBar).current = self.page
-        for page in self.query(LearnPage):
-            page.is_shown = page is self.current
-        self.refresh_bindings()
+            self.show_page()
 
     def screen_state(self) -> ScreenState:
         return self.current.screen_state()

@@ -70,6 +70,7 @@ class NotesPage(LearnPage):
     """On a narrow screen the note is below the list, on a wide one beside it."""
 
     LINK = PageLink("notes", "n", "my notes")
+    REST = "#notes-list"
     PARTS = (NoteList, NoteText)
     DEFAULT_CSS = """
     NotesPage {
@@ -251,9 +252,6 @@ class NotesPage(LearnPage):
     def take_focus(self) -> None:
         self._read_if_shown()
         self.list.focus()
-
-    def resting_focus(self) -> str | None:
-        return "#notes-list"
 
     def go_back(self) -> bool:
         field = self.query_one("#notes-filter", Input)

@@ -1,7 +1,6 @@
 """Tokens: a text as tokens, tokenizers side by side, BPE being learned, the vocabulary; a page each."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
 from textual import on
@@ -24,7 +23,6 @@ from screens.tokens.text_box import TextBox
 from screens.tokens.text_sources import BOX_TITLE, TextSources
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_page import VocabularyPage
-from screens.widgets.page_bar import PageBar, PageLink
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 1234567 dollars."
 """Stands for the text until some is typed. Short words, a rare one, multi-byte characters, a number: here tokenizers differ."""
 
-PAGES: tuple[type[TokensPage], ...] = (StripPage, SideBySidePage, BpePage, VocabularyPage)
 CHOOSE = "tokenizer  "
 LONGEST_KEPT = 20_000
 """Longest text of the box that a state keeps, in characters."""
@@ -43,6 +40,7 @@ class TokensScreen(TextSources):
     """The pages, the text box that two of them share, and the current tokenizer, which is read once in a thread."""
 
     MODE = "tokens"
+    PAGES = (StripPage, SideBySidePage, BpePage, VocabularyPage)
     HEADINGS = ("Text", "Pages")
     TEXT_FIELDS = (TextArea, Input)
     HELP = (
@@ -68,7 +66,7 @@ class TokensScreen(TextSources):
         | About("Text", place=-1, synonyms="text input type"),
         Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer")
         | About("Text", synonyms="bpe bytes gpt2 vocabulary", matters=lambda tokens: tokens.current.FOLLOWS_TOKENIZER),
-        *page_bindings("tokens", (page.LINK for page in PAGES)),
+        *page_bindings("tokens", PAGES),
         *turn_bindings("tokens"),
     ]
 
@@ -82,25 +80,20 @@ class TokensScreen(TextSources):
         self._failed = False
 
     def compose_body(self) -> ComposeResult:
-        yield PageBar([page.LINK for page in PAGES], self.page, id="tokens-pages")
+        yield self.page_bar()
         text = TextBox(EXAMPLE, id="tokens-text")
         text.border_title = BOX_TITLE
         yield text
         yield StatusLine(id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
-        for page_class in PAGES:
-            page = page_class(id=f"tokens-page-{page_class.LINK.name}")
+        for page_class in self.PAGES:
+            page = page_class()
             page.tokenizers = self._tokenizers
             yield page
 
-    @classmethod
-    def page_classes(cls) -> Sequence[tuple[PageLink, type[TokensPage]]]:
-        return [(page.LINK, page) for page in PAGES]
-
     @property
     def current(self) -> TokensPage:
-        """The page shown."""
-        return self.query_one(f"#tokens-page-{self.page}", TokensPage)
+        return cast(TokensPage, super().current)
 
     @property
     def is_settled(self) -> bool:
@@ -115,7 +108,7 @@ class TokensScreen(TextSources):
         return self.is_mounted and (self.current.named is not None or self._failed) and self.current.is_ready
 
     def on_mount(self) -> None:
-        self._show_page()
+        self.show_page()
         self._give_text()
         self.watch(self.app, "run_name", self._open_tokenizer)
         # Whoever comes here for the first time wants to type; later the focus is where it was left.
@@ -130,9 +123,6 @@ class TokensScreen(TextSources):
             if self.source == "run":
                 self._open_tokenizer()
             self.query_one(SideBySidePage).open_tokenizers()
-
-    def resting_focus(self) -> str | None:
-        return self.current.REST or None
 
     def _rest(self) -> None:
         """Free the keys: focus the page's own widget."""
@@ -159,16 +149,12 @@ class TokensScreen(TextSources):
 
     def watch_page(self) -> None:
         if self.is_mounted:
-            self._show_page()
+            self.show_page()
 
-    def _show_page(self) -> None:
-        self.query_one(PageBar).current = self.page
-        shown = self.current
-        self.query_one("#tokens-text").set_class(shown.TAKES_TEXT, "-shown")
-        self.query_one("#tokens-sources").set_class(not shown.FOLLOWS_TOKENIZER, "-hidden")
-        for page in self.query(TokensPage):
-            page.is_shown = page is shown
-        self.refresh_bindings()
+    def show_page(self) -> None:
+        self.query_one("#tokens-text").set_class(self.current.TAKES_TEXT, "-shown")
+        self.query_one("#tokens-sources").set_class(not self.current.FOLLOWS_TOKENIZER, "-hidden")
+        super().show_page()
 
     def action_tokenizer(self) -> None:
         self.source = SOURCES[(SOURCES.index(self.source) + 1) % len(SOURCES)]

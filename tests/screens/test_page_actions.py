@@ -79,8 +79,8 @@ async def test_the_help_and_the_index_hold_the_actions_of_pages_that_are_not_ope
             await app.action_mode(mode)
             screen = app.screen
             assert isinstance(screen, LabScreen)
-            for link, page in screen.page_classes():
-                await app.run_action(f"page('{link.name}')", screen)
+            for page in screen.PAGES:
+                await app.run_action(f"page('{page.LINK.name}')", screen)
                 await pilot.pause()
                 parts = {type(each) for each in screen.query_one(page.__name__).walk_children(with_self=True)}
                 held = {each for each in parts if "BINDINGS" in each.__dict__ and each.__module__.startswith("screens.")}

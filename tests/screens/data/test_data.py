@@ -377,7 +377,7 @@ async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app:
             await pilot.press(keys)
             await pilot.pause()
             assert (screen.page, bar.current, bar.step) == (page, page, step)
-            assert [part.id for part in screen.query(DataPage) if part.display] == [f"data-{page}"]
+            assert [part.LINK.name for part in screen.query(DataPage) if part.display] == [page]
         await pilot.press("escape")
         await pilot.pause()
         assert screen.page == "choose"

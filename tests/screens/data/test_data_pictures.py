@@ -30,9 +30,9 @@ def test_a_page_of_data(snap_compare: Any, until: Any, page: str, size: tuple[in
         await pilot.press(page)
         if page == "e":
             await pilot.press("a", *keys_to("emails", BY_NAME))
-            await until(pilot, lambda: screen.shown.funnel is not None and len(screen.shown.funnel.steps) == len(BY_NAME))
+            await until(pilot, lambda: screen.current.funnel is not None and len(screen.current.funnel.steps) == len(BY_NAME))
         else:
-            await until(pilot, lambda: screen.shown.tokens is not None)
+            await until(pilot, lambda: screen.current.tokens is not None)
         await until(pilot, lambda: screen.query_one(PageBar).steps[2] != "tokens")
 
     assert snap_compare(app, terminal_size=size, run_before=ready)
