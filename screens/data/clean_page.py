@@ -96,12 +96,9 @@ class RuleDetail(PieceLinesView):
     """One rule: its effect, its places, its explanation."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "scroll(1)", "Scroll", id="rule.down", show=False, tooltip="Scroll down"),
-        Binding("up,k", "scroll(-1)", "Scroll back", id="rule.up", show=False, tooltip="Scroll up"),
+        Binding("down,j", "scroll_by(1)", "Scroll", id="rule.down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll_by(-1)", "Scroll back", id="rule.up", show=False, tooltip="Scroll up"),
     ]
-
-    def action_scroll(self, by: int) -> None:
-        self.top += by
 
 
 class CleanPage(DataPage):

@@ -57,8 +57,8 @@ on the way.
         Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place")
         | About(synonyms="random passage excerpt anywhere read"),
         Binding("b", "sample(-1)", "Sample before", id="look.sample_back", show=False, tooltip="The sample before this one"),
-        Binding("down,j", "scroll(1)", "Scroll", id="look.down", key_display="↑↓", tooltip="Scroll down"),
-        Binding("up,k", "scroll(-1)", "Scroll back", id="look.up", show=False, tooltip="Scroll up"),
+        Binding("down,j", "scroll_by(1)", "Scroll", id="look.down", key_display="↑↓", tooltip="Scroll down"),
+        Binding("up,k", "scroll_by(-1)", "Scroll back", id="look.up", show=False, tooltip="Scroll up"),
         Binding("pagedown", "leaf(1)", "Page down", id="look.page_down", show=False, tooltip="Scroll down by a window"),
         Binding("pageup", "leaf(-1)", "Page up", id="look.page_up", show=False, tooltip="Scroll up by a window"),
         Binding("home,g", "end(-1)", "Top", id="look.home", show=False, tooltip="To the top"),
@@ -110,12 +110,6 @@ on the way.
 
     def action_sample(self, by: int) -> None:
         self.post_message(self.SampleWanted(by))
-
-    def action_scroll(self, by: int) -> None:
-        self.top += by
-
-    def action_leaf(self, by: int) -> None:
-        self.page(by)
 
     def action_end(self, side: int) -> None:
         self.top = self.extent[0] if side > 0 else 0

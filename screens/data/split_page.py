@@ -50,8 +50,8 @@ windows from its own offset, so that one fewer fits than from the first token on
         Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
         Binding("pagedown", "move(100)", "100 on", id="split.far", show=False, tooltip="A hundred training windows on"),
         Binding("pageup", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred training windows back"),
-        Binding("down,j", "scroll(1)", "Scroll", id="split.down", show=False, tooltip="Scroll down"),
-        Binding("up,k", "scroll(-1)", "Scroll back", id="split.up", show=False, tooltip="Scroll up"),
+        Binding("down,j", "scroll_by(1)", "Scroll", id="split.down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll_by(-1)", "Scroll back", id="split.up", show=False, tooltip="Scroll up"),
     ]
 
     @dataclass
@@ -62,9 +62,6 @@ windows from its own offset, so that one fewer fits than from the first token on
 
     def action_move(self, by: int) -> None:
         self.post_message(self.Moved(by))
-
-    def action_scroll(self, by: int) -> None:
-        self.top += by
 
 
 class SplitPage(DataPage):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
@@ -33,18 +32,10 @@ MOST_TITLE = 14
 DIFFER = "differ"
 
 
-@dataclass(frozen=True)
-class SideJob:
-    """The tokenizers, in order."""
+class SideAnswer(NamedTuple):
+    """A text as each of the tokenizers cuts it."""
 
     named: tuple[NamedTokenizer, ...]
-
-
-@dataclass(frozen=True)
-class SideAnswer:
-    """A text as each of them cuts it."""
-
-    job: SideJob
     texts: tuple[TokenizedText, ...]
 
 
@@ -67,10 +58,10 @@ class AlignedView(CachedLinesView):
         "token. `^` marks a border that only one of the last two tokenizers has; `é²` is a character cut into two tokens."
     )
     BINDINGS = [
-        Binding("down,j", "scroll_lines(1)", "Scroll", id="aligned.down", key_display="↑/↓", tooltip="Scroll down"),
-        Binding("up,k", "scroll_lines(-1)", "Scroll up", id="aligned.up", show=False, tooltip="Scroll up"),
-        Binding("pagedown", "page(1)", "Page down", id="aligned.page_down", show=False, tooltip="One window down"),
-        Binding("pageup", "page(-1)", "Page up", id="aligned.page_up", show=False, tooltip="One window up"),
+        Binding("down,j", "scroll_by(1)", "Scroll", id="aligned.down", key_display="↑/↓", tooltip="Scroll down"),
+        Binding("up,k", "scroll_by(-1)", "Scroll up", id="aligned.up", show=False, tooltip="Scroll up"),
+        Binding("pagedown", "leaf(1)", "Page down", id="aligned.page_down", show=False, tooltip="One window down"),
+        Binding("pageup", "leaf(-1)", "Page up", id="aligned.page_up", show=False, tooltip="One window up"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -149,12 +140,6 @@ class AlignedView(CachedLinesView):
             at = end
         return segments
 
-    def action_scroll_lines(self, by: int) -> None:
-        self.top += by
-
-    def action_page(self, by: int) -> None:
-        self.page(by)
-
 
 class Ready(NamedTuple):
     """Tokenizers of a run and the built-in ones, and the reasons why some are missing."""
@@ -216,29 +201,27 @@ class SideBySidePage(TextPage):
         self._ready = Ready(run, tuple(named), " ".join(problems))
         self.ask()
 
-    def job(self) -> SideJob | None:
-        return SideJob(self._ready.named) if self._ready is not None else None
+    def job(self) -> tuple[NamedTokenizer, ...] | None:
+        return self._ready.named if self._ready is not None else None
 
-    def size_of(self, text: str, job: SideJob) -> int:
+    def size_of(self, text: str, job: tuple[NamedTokenizer, ...]) -> int:
         from lab.tokenization.tokenized_text import changed_range
 
-        if self._shown is None or self._shown.job != job:
+        if self._shown is None or self._shown.named != job:
             return len(text)
         start, _, end = changed_range(self._shown.texts[0].text, text)
         return end - start
 
-    def answer(self, text: str, job: SideJob) -> SideAnswer:
+    def answer(self, text: str, job: tuple[NamedTokenizer, ...]) -> SideAnswer:
         from lab.tokenization.tokenized_text import tokenize_text
 
         shown = self._shown
-        before = shown.texts if shown is not None and shown.job == job else [None] * len(job.named)
-        return SideAnswer(
-            job, tuple(tokenize_text(each.tokenizer, text, old) for each, old in zip(job.named, before, strict=True))
-        )
+        before = shown.texts if shown is not None and shown.named == job else [None] * len(job)
+        return SideAnswer(job, tuple(tokenize_text(each.tokenizer, text, old) for each, old in zip(job, before, strict=True)))
 
     def show_answer(self, result: SideAnswer) -> None:
         self._shown = result
-        titles = tuple(each.title for each in result.job.named)
+        titles = tuple(each.title for each in result.named)
         self.query_one(AlignedView).show(titles, result.texts)
         problem = self._ready.problem if self._ready is not None else ""
         self.query_one("#tokens-lesson", StatusLine).say(problem or self._sentence(titles, result.texts), error=bool(problem))

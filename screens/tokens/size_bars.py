@@ -9,17 +9,8 @@ from textual.widget import Widget
 
 from lab.core.number_format import significant, whole
 from lab.tokenization.token_facts import TextCounts
+from screens.blocks.bars_and_shades import bar
 from screens.widgets.text_fitting import Piece, fit
-
-EIGHTHS = " ▏▎▍▌▋▊▉"
-
-
-def bar(share: float, width: int) -> str:
-    """A bar of a share of so many cells, to an eighth of one; anything but 0 is seen."""
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    if share > 0:
-        eighths = max(1, eighths)
-    return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 
 def compression(counts: TextCounts) -> str:

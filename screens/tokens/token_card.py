@@ -111,8 +111,8 @@ class TokenCard(LineScrollView):
         "begin with its letters, or are a beginning of them. Arrows scroll."
     )
     BINDINGS = [
-        Binding("down,j", "scroll_lines(1)", "Scroll", id="card.down", show=False, tooltip="Scroll down"),
-        Binding("up,k", "scroll_lines(-1)", "Scroll up", id="card.up", show=False, tooltip="Scroll up"),
+        Binding("down,j", "scroll_by(1)", "Scroll", id="card.down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll_by(-1)", "Scroll up", id="card.up", show=False, tooltip="Scroll up"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -138,6 +138,3 @@ class TokenCard(LineScrollView):
     def draw(self, line: int) -> Strip:
         pieces = [Segment(text, self.style_of(f"card--{role}")) for text, role in self._lines[line]]
         return Strip(pieces).adjust_cell_length(self.room, self.style_of(""))
-
-    def action_scroll_lines(self, by: int) -> None:
-        self.top += by

@@ -92,7 +92,6 @@ class VocabularyPage(TokensPage):
         """Tokenizer, run and text of the newest count."""
         self._worker: Worker[None] | None = None
         self._problem = ""
-        self._plot_of: object = None
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=3, id="vocabulary-facts")
@@ -108,10 +107,7 @@ class VocabularyPage(TokensPage):
 
     def on_mount(self) -> None:
         for name in ("text_source", "text_encoding", "text_cleaning", "run_name"):
-            self.watch(self.app, name, self._text_changed, init=False)
-
-    def _text_changed(self) -> None:
-        self._ask()
+            self.watch(self.app, name, self._ask, init=False)
 
     def watch_named(self) -> None:
         self._ask()
@@ -198,9 +194,8 @@ class VocabularyPage(TokensPage):
         self.query_one(Input).focus()
 
     def action_to_list(self) -> None:
-        listed = self.query_one(VocabularyList)
         if self.query_one(Input).has_focus:
-            listed.focus()
+            self.query_one(VocabularyList).focus()
 
     @on(Input.Submitted)
     def _search_done(self) -> None:
@@ -294,14 +289,8 @@ class VocabularyPage(TokensPage):
         if not self.is_mounted:
             return
         facts = self._facts
-        if self._problem:
-            self._say(self._problem)
-        elif facts is None:
-            self._say("")
-        elif self.filter == "glitch candidates":
-            self._say(facts.candidates_sentence)
-        else:
-            self._say(facts.sentence)
+        sentence = "" if facts is None else facts.candidates_sentence if self.filter == "glitch candidates" else facts.sentence
+        self._say(self._problem or sentence)
 
     def _say(self, words: str) -> None:
         self.query_one("#vocabulary-facts", StatusLine).left = words

@@ -196,6 +196,12 @@ class LineScrollView(Widget, can_focus=True):
         """Scroll by whole windows, one line of overlap kept."""
         self.top += by * max(1, self.window - 1)
 
+    def action_scroll_by(self, by: int) -> None:
+        self.top += by
+
+    def action_leaf(self, by: int) -> None:
+        self.page(by)
+
 
 MOST_STRIPS = 1_024
 """Drawn lines that are kept: some windows full."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.message import Message
 from textual.widgets import Input
+from textual.worker import get_current_worker
 
 from lab.core.number_format import probability
 from lab.views.screen_state import ScreenState
+from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
@@ -22,6 +22,8 @@ from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession
 
+Opened = tuple["BpeSession", tuple[bytes, ...], str]
+"""A session, the tokens that the run learned from its text, and the reason why the text is not the user's own."""
 PHRASE = "running runs ran"
 BUILTIN = "stories"
 """Text to learn from where the user's own cannot be read."""
@@ -60,35 +62,12 @@ class MergesWidget(LiveWidget):
     }
     """
 
-    @dataclass
-    class Opened(Message):
-        """The words of a text are counted. `problem` says why it is not the user's own."""
-
-        number: int
-        session: BpeSession
-        run_tokens: tuple[bytes, ...]
-        problem: str
-
-    @dataclass
-    class Reading(Message):
-        """The share of the text that has been read."""
-
-        share: float
-
-    @dataclass
-    class Moved(Message):
-        """A slice of merges is done; so many are still to do."""
-
-        session: BpeSession
-        left: int
-
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.view = BlockView()
         self.session: BpeSession | None = None
         self._run = ""
         self._run_tokens: tuple[bytes, ...] = ()
-        self._number = 0
         self._key: tuple[object, ...] = ()
         """Lesson and text of the session."""
         self._is_merging = False
@@ -109,78 +88,50 @@ class MergesWidget(LiveWidget):
 
     def show_model(self, model: ModelAtHand) -> None:
         self._run = model.run
-        self._number += 1
+        self.workers.cancel_group(self, "bpe-open")
         lab = self.lab
         self._key = (self.lesson, model.run, lab.text_source, lab.text_encoding, lab.text_cleaning)
         kept = self.engine.kept.get(KEPT)
         if kept is not None and kept[0] == self._key:
-            found: MergesWidget.Opened = kept[1]
-            self.post_message(self.Opened(self._number, found.session, found.run_tokens, found.problem))
-            return
-        self.say("Counting the words of the text…")
-        self._open(self._number, model.run, lab.text_source, lab.text_encoding, lab.text_cleaning)
+            self._take(kept[1])
+        else:
+            self.say("Counting the words of the text…")
+            self._open(model.run, lab.text_source, lab.text_encoding, lab.text_cleaning)
 
-    @work(thread=True, group="bpe-open", exit_on_error=True)
-    def _open(self, number: int, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
-        from lab.core.errors import UserError
-        from lab.tokenization.bpe.bpe_session import BpeSession
-        from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part
-
+    @latest("bpe-open")
+    async def _open(self, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+        worker = get_current_worker()
         shown = 0.0
 
         def report(share: float) -> None:
             nonlocal shown
-            if number != self._number or not self.is_attached:
+            if worker.is_cancelled:
                 raise _OutdatedError
             if share >= shown + 0.01:
                 shown = share
-                self.post_message(self.Reading(share))
+                self.say(f"reading {probability(share, 0)} of the text")
 
-        problem = ""
-        tokens: tuple[bytes, ...] = ()
-        try:
-            try:
-                if source:
-                    text = read_training_part(source, encoding or None, report, cleaning=cleaning)
-                else:
-                    text, tokens = read_run_text(run, report)
-            except UserError as error:
-                problem = f"{error} Shown on the built-in stories."
-                text = read_training_part(BUILTIN, report=report)
-        except _OutdatedError:
-            return
-        self.post_message(self.Opened(number, BpeSession(text), tokens, problem))
+        self._take(await in_thread(_learnable, run, source, encoding, cleaning, report))
 
-    @on(Reading)
-    def _tell_share(self, message: Reading) -> None:
-        self.say(f"reading {probability(message.share, 0)} of the text")
-
-    @on(Opened)
-    def _opened(self, message: Opened) -> None:
-        if message.number == self._number:
-            self.session, self._run_tokens = message.session, message.run_tokens
-            self.engine.kept[KEPT] = (self._key, message)
-            self._draw()
-            self.say(message.problem, error=bool(message.problem))
+    def _take(self, opened: Opened) -> None:
+        """Show a text whose words are counted."""
+        self.session, self._run_tokens, problem = opened
+        self.engine.kept[KEPT] = (self._key, opened)
+        self._draw()
+        self.say(problem, error=bool(problem))
 
     def action_merge(self, steps: int) -> None:
         if self.session is not None and not self._is_merging:
             self._is_merging = True
             self._move(self.session, steps)
 
-    @work(thread=True, group="bpe-move", exit_on_error=True)
-    def _move(self, session: BpeSession, steps: int) -> None:
-        self.post_message(self.Moved(session, session.move(steps, SLICE_SECONDS)))
-
-    @on(Moved)
-    def _moved(self, message: Moved) -> None:
-        if message.session is not self.session:
-            self._is_merging = False
-            return
-        self._draw()
-        self._is_merging = message.left != 0
-        if message.left:
-            self._move(message.session, message.left)
+    @latest("bpe-move")
+    async def _move(self, session: BpeSession, steps: int) -> None:
+        while steps and session is self.session:
+            steps = await in_thread(session.move, steps, SLICE_SECONDS)
+            if session is self.session:
+                self._draw()
+        self._is_merging = False
 
     def action_edit(self) -> None:
         self.query_one(Input).focus()
@@ -206,3 +157,22 @@ class MergesWidget(LiveWidget):
 
     def full_screen(self) -> ScreenState | None:
         return ScreenState(mode="tokens", page="bpe")
+
+
+def _learnable(run: str, source: str, encoding: str, cleaning: tuple[str, ...], report: Callable[[float], None]) -> Opened:
+    """Count the words of the text that was chosen, else of the run's."""
+    from lab.core.errors import UserError
+    from lab.tokenization.bpe.bpe_session import BpeSession
+    from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part
+
+    problem = ""
+    tokens: tuple[bytes, ...] = ()
+    try:
+        if source:
+            text = read_training_part(source, encoding or None, report, cleaning=cleaning)
+        else:
+            text, tokens = read_run_text(run, report)
+    except UserError as error:
+        problem = f"{error} Shown on the built-in stories."
+        text = read_training_part(BUILTIN, report=report)
+    return BpeSession(text), tokens, problem

@@ -42,8 +42,8 @@ class PairList(LineScrollView):
     BINDINGS = [
         Binding("down,j", "scroll_by(1)", "Down", id="pairs.down", show=False, tooltip="One line down"),
         Binding("up,k", "scroll_by(-1)", "Up", id="pairs.up", show=False, tooltip="One line up"),
-        Binding("pagedown", "turn(1)", "Page down", id="pairs.page_down", show=False, tooltip="One page down"),
-        Binding("pageup", "turn(-1)", "Page up", id="pairs.page_up", show=False, tooltip="One page up"),
+        Binding("pagedown", "leaf(1)", "Page down", id="pairs.page_down", show=False, tooltip="One page down"),
+        Binding("pageup", "leaf(-1)", "Page up", id="pairs.page_up", show=False, tooltip="One page up"),
         Binding("home,g", "scroll_by(-100000)", "First", id="pairs.first", show=False, tooltip="The most common pair"),
         Binding("end,G", "scroll_by(100000)", "Last", id="pairs.last", show=False, tooltip="The last pair listed"),
     ]
@@ -86,9 +86,3 @@ class PairList(LineScrollView):
             Segment(bar(pair.count / most, max(1, bars)), base + self.style_of("pairs--bar")),
         ]
         return Strip(segments).adjust_cell_length(self.room, base)
-
-    def action_scroll_by(self, by: int) -> None:
-        self.top += by
-
-    def action_turn(self, by: int) -> None:
-        self.page(by)

@@ -65,8 +65,8 @@ class TextStrip(LineScrollView):
     BINDINGS = [
         Binding("down,j", "scroll_by(1)", "Down", id="text.down", show=False, tooltip="One line down"),
         Binding("up,k", "scroll_by(-1)", "Up", id="text.up", show=False, tooltip="One line up"),
-        Binding("pagedown", "turn(1)", "Page down", id="text.page_down", show=False, tooltip="One page down"),
-        Binding("pageup", "turn(-1)", "Page up", id="text.page_up", show=False, tooltip="One page up"),
+        Binding("pagedown", "leaf(1)", "Page down", id="text.page_down", show=False, tooltip="One page down"),
+        Binding("pageup", "leaf(-1)", "Page up", id="text.page_up", show=False, tooltip="One page up"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -105,9 +105,3 @@ class TextStrip(LineScrollView):
         if not palette.paints:
             return style + Style(reverse=True, bold=True)
         return self.style_of("text--new") + Style(underline=paper % 2 == 1)
-
-    def action_scroll_by(self, by: int) -> None:
-        self.top += by
-
-    def action_turn(self, by: int) -> None:
-        self.page(by)

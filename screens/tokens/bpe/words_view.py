@@ -132,6 +132,3 @@ class WordsView(LineScrollView):
                 Segment(fit(f"  {part_of.about}", max(1, self.room - widest - 3)), base + self.style_of("words--about")),
             ]
         return Strip(segments).adjust_cell_length(self.room, base)
-
-    def action_scroll_by(self, by: int) -> None:
-        self.top += by
