@@ -139,14 +139,17 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
     def show_folder(self, folder: Path) -> None:
         """Make this the folder that is listed below the built-in texts."""
         self.folder = folder
-        for node in list(self.root.children):
-            if node.data is not None and node.data.folder is not None:
-                node.remove()
+        self._remove_folders()
         if self.filter:
             self._find(folder, self.filter)
             return
         node = self.root.add(Text(f"{shortened(folder)}/"), TreeEntry(folder=folder), expand=True)
         self._list(node, folder)
+
+    def _remove_folders(self) -> None:
+        for node in list(self.root.children):
+            if node.data is not None and node.data.folder is not None:
+                node.remove()
 
     @on(Tree.NodeExpanded)
     def _expanded(self, event: Tree.NodeExpanded[TreeEntry]) -> None:
@@ -168,9 +171,7 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
     async def _find(self, folder: Path, typed: str) -> None:
         worker = get_current_worker()
         found = await in_thread(matching_files, folder, typed, lambda: worker.is_cancelled)
-        for node in list(self.root.children):
-            if node.data is not None and node.data.folder is not None:
-                node.remove()
+        self._remove_folders()
         number = f"{len(found.files):,}" + ("" if found.is_all else " or more")
         label = Text.assemble((f"{number} in ", "dim"), f"{shortened(folder)}/")
         top = self.root.add(label, TreeEntry(folder=folder), expand=True)
@@ -278,9 +279,7 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
             self.move_cursor(node.parent)
 
     def action_above(self) -> None:
-        top = next((node for node in self.root.children if node.data is not None and node.data.folder is not None), None)
-        if top is not None and top.data is not None and top.data.folder is not None:
-            self.show_folder(top.data.folder.parent)
+        self.show_folder(self.folder.parent)
 
 
 def shortened(folder: Path) -> str:

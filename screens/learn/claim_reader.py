@@ -60,11 +60,6 @@ class ClaimChecks:
         """True if nothing is asked, and nothing will be."""
         return not self.running and (self.model is None or not self._goes_on or self._next() is None or bool(self.problem))
 
-    @property
-    def due(self) -> int:
-        """Number of claims without a verdict."""
-        return len(self.claims) - len(self.results)
-
     def use_model(self, model: ModelAtHand) -> None:
         """Check on this model from now on; verdicts on another one are forgotten."""
         if model != self.model:
@@ -176,12 +171,11 @@ class ClaimReader(Vertical):
         Binding("z", "enlarge", "Enlarge", id="claim.enlarge", tooltip="The experiment alone, or with the claim"),
     ]
 
+    @dataclass
     class Turned(Message):
         """The user goes to the next claim (`by` 1) or the one before (−1)."""
 
-        def __init__(self, by: int) -> None:
-            super().__init__()
-            self.by = by
+        by: int
 
     class CheckAgain(Message):
         """The user wants the claim in view checked again."""

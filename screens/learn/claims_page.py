@@ -162,7 +162,7 @@ class ClaimsPage(ReadingPage):
         elif checks.running and self.engine.is_loading:
             self.reader.say(LOADING)
         elif checks.running:
-            self.reader.say(f"Checking on the model… {checks.due} to go")
+            self.reader.say(f"Checking on the model… {len(checks.claims) - len(checks.results)} to go")
         else:
             self.reader.say("")
 

@@ -12,8 +12,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from lab.core.errors import UserError
 from lab.learner.predictions import Score, read_predictions, score_of
-from lab.learner.progress import Progress, read_progress
+from lab.learner.progress import Progress, read_progress, write_progress
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
@@ -215,10 +216,6 @@ class LessonsPage(ReadingPage):
 
     @work(thread=True, group="progress", exit_on_error=True)
     def _write_progress(self, lesson: str) -> None:
-        from lab.core.errors import UserError
-        from lab.learner.progress import write_progress
-        from lab.runs.home_folder import home
-
         def warn(words: str) -> None:
             self.app.call_from_thread(self.notify, words, severity="warning", markup=False)
 

@@ -12,18 +12,22 @@ from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from screens.about_key import About
+from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe.learning import BpeLearning, Source, SourceLine
 from screens.tokens.bpe.merge_list import MergeList
 from screens.tokens.bpe.pair_list import PairList
 from screens.tokens.bpe.text_strip import TextStrip
 from screens.tokens.bpe.words_view import WordsView
-from screens.tokens.plots import tokens_left
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
+
+UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
+"""Units of the tokens, and their names in the legend."""
+BYTES = 256
 
 TICK_SECONDS = 0.25
 """Time between two steps while it plays."""
@@ -353,3 +357,13 @@ class BpePage(BpeLearning):
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:
         self.query_one("#bpe-parts", StatusLine).left = message.parts
+
+
+def tokens_left(state: BpeState, text: int) -> Figure:
+    """A point per merge, from the bytes of the text on. `text` tells one text from another."""
+    unit, words = next(((unit, words) for unit, words in UNITS if state.text_bytes >= 10 * unit), UNITS[-1])
+    sizes = [float(BYTES + number) for number in range(len(state.merges) + 1)]
+    left = [state.text_bytes / unit, *(merge.tokens_left / unit for merge in state.merges)]
+    series = Series(f"tokens of the text{words}", f"tokens{words}", "line", "train", sizes, left)
+    shown = (series,) if state.merges else ()
+    return Figure(shown, (text, len(state.merges)), "vocabulary", empty="The curve begins with the first merge.")

@@ -12,11 +12,10 @@ from textual.message import Message
 from textual.reactive import var
 
 from screens.about_key import About
-from screens.tokens.flow_layout import JoinedCharacters
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_box import TextBox
 from screens.tokens.token_card import CardFacts, TokenCard
-from screens.tokens.token_flow import FlowTokens, TokenFlow
+from screens.tokens.token_flow import FlowTokens, JoinedCharacters, TokenFlow
 from screens.tokens.tokens_page import TextPage
 from screens.tokens.vocabulary_list import Asked
 from screens.widgets.page_bar import PageLink

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -14,8 +15,8 @@ from textual.worker import Worker, get_current_worker
 
 from screens.about_key import About
 from screens.blocks.block_view import BlockView
+from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
-from screens.tokens.plots import zipf_figure
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_list import Asked, Counted, Counting, Indexed, VocabularyList, count_vocabulary
 from screens.widgets.page_bar import PageLink
@@ -315,3 +316,29 @@ class VocabularyPage(TokensPage):
         if self.plotted and self._facts is not None and self._facts.frequencies is not None:
             chosen = self.query_one(VocabularyList).chosen
             self.query_one(LinePlot).figure = zipf_figure(self._facts, chosen)
+
+
+def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
+    """The figure of a vocabulary whose tokens have been counted."""
+    import numpy as np
+
+    from lab.core.number_format import MINUS, fixed, whole
+    from lab.tokenization.token_facts import quoted_label
+    from lab.tokenization.token_frequencies import zipf_curve
+
+    frequencies = facts.frequencies
+    assert frequencies is not None
+    curve = zipf_curve(frequencies.counts)
+    xs = np.log10(curve.ranks)
+    series = [Series(f"count in {frequencies.corpus}", "count", "line", "train", xs, curve.counts)]
+    if curve.slope is not None:
+        first, last = curve.fitted
+        name = f"slope {fixed(curve.slope, 2)} from rank {first} to {whole(last)}; Zipf's law: {MINUS}1"
+        ends = [math.log10(first), math.log10(last)]
+        series.append(Series(name, f"slope {fixed(curve.slope, 2)}", "line", "validation", ends, curve.at_fitted, dashes=(2, 2)))
+    if chosen is not None and frequencies.counts[chosen]:
+        rank, count = frequencies.rank(chosen), int(frequencies.counts[chosen])
+        label = quoted_label(facts.index.tokenizer, chosen)
+        series.append(Series(f"{label} rank {whole(rank)}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"))
+    version = ("zipf", id(facts), chosen)
+    return Figure(tuple(series), version, x_label="log₁₀ rank", log_y=True, auto_log_y=True, empty="No token occurs.")

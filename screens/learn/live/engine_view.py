@@ -1,17 +1,20 @@
-"""Live widget that shows a view of the engine: of the user's run and prompt, with the keys for position, head and layer."""
+"""Base classes of live widgets that show a view of the engine; those of a place have keys for position, head and layer."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding
 
-from lab.engine.method_registry import EngineMethod
-from lab.views.blocks import View
+from lab.engine.method_registry import LENS, OPEN, EngineMethod, LensParams, OpenParams
+from lab.views.blocks import LensPath, ModelFacts, View
+from lab.views.screen_state import ScreenState
+from screens.about_key import About
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
@@ -108,3 +111,110 @@ class EngineView(LiveWidget):
     def take_focus(self) -> bool:
         self.view.focus()
         return True
+
+
+TRAINED, INIT = "best", "0"
+"""Checkpoints: the best one, and the snapshot of step 0."""
+
+
+class PlaceView(EngineView):
+    """Options: `layer`, `head` and `position`, counted from 1; `weights: init` for those before training.
+
+    A layer, head or position that the model or the prompt does not have is the last.
+    """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("layer", "head", "position", "weights")
+    BINDINGS = [
+        Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token")
+        | About("Live view", words="token", also=("live.left",), place=1),
+        Binding("less_than_sign", "position(-1)", "Token before", id="live.left", show=False, tooltip="The token before"),
+        Binding("right_square_bracket", "head(1)", "Head", id="live.head", key_display="[ ]", tooltip="The next head")
+        | About("Live view", words="head", also=("live.previous_head",), place=1),
+        Binding("left_square_bracket", "head(-1)", "Head back", id="live.previous_head", show=False, tooltip="The head before"),
+        Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer")
+        | About("Live view", words="layer", also=("live.previous_layer",), place=1),
+        Binding(
+            "left_curly_bracket", "layer(-1)", "Layer back", id="live.previous_layer", show=False, tooltip="The layer before"
+        ),
+        Binding("i", "init", "Init", id="live.init", tooltip="The weights at init, before training, or the trained ones"),
+    ]
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
+        self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
+        self.checkpoint = INIT if self.options.get("weights") == "init" else TRAINED
+        self._facts: ModelFacts | None = None
+        self._path: LensPath | None = None
+
+    @property
+    def title_note(self) -> str:
+        return "weights at init" if self.checkpoint == INIT else ""
+
+    def show_model(self, model: ModelAtHand) -> None:
+        """Open the run first: its layers and heads, and the tokens of the prompt, bound what can be chosen."""
+        self.model, self.weights_step = model, None
+        self.wait()
+        self.engine.ask("facts", OPEN, OpenParams(run=model.run), self._opened, self._refused)
+
+    def _opened(self, facts: ModelFacts) -> None:
+        assert self.model is not None
+        self._facts = facts
+        self.layer_index, self.head_index = min(self.layer_index, facts.layers - 1), min(self.head_index, facts.heads - 1)
+        params = LensParams(run=self.model.run, text=self.model.prompt)
+        self.engine.ask("path", LENS, params, self._traced, self._refused)
+
+    def _traced(self, path: LensPath) -> None:
+        self._path = path
+        last = len(path.tokens) - 1
+        self.position = last if self.position is None else min(self.position, last)
+        self.ask()
+
+    def _refused(self, refused: Refused) -> None:
+        if not refused.engine_died and self.options.get("weights") != "init":
+            self.checkpoint = TRAINED  # not every run has its weights at init
+        super()._refused(refused)
+
+    def state_in_inspect(self, stage: str) -> ScreenState | None:
+        """The same place in Inspect."""
+        if self.model is None:
+            return None
+        return ScreenState(
+            mode="inspect",
+            run=self.model.run,
+            checkpoint=self.checkpoint,
+            prompt=self.model.prompt,
+            stage=stage,
+            layer=self.layer_index,
+            head=self.head_index,
+            position=self.position,
+        )
+
+    def _ask_elsewhere(self) -> None:
+        """Ask for another place; the cursor, which is on a number of the place before, goes until an arrow is pressed."""
+        self.view.cursor = None
+        self.ask()
+
+    def action_position(self, by: int) -> None:
+        if self._path is not None and self.position is not None:
+            self.position = max(0, min(self.position + by, len(self._path.tokens) - 1))
+            self._ask_elsewhere()
+
+    def action_head(self, by: int) -> None:
+        if self._facts is not None:
+            self.head_index = (self.head_index + by) % self._facts.heads
+            self._ask_elsewhere()
+
+    def action_layer(self, by: int) -> None:
+        if self._facts is not None:
+            self.layer_index = (self.layer_index + by) % self._facts.layers
+            self._ask_elsewhere()
+
+    def action_init(self) -> None:
+        self.checkpoint = TRAINED if self.checkpoint == INIT else INIT
+        self.ask()
+
+    @on(BlockView.WidthChanged)
+    def _width_changed(self) -> None:
+        if self._path is not None:
+            self.ask()

@@ -19,9 +19,8 @@ from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.engine_view import EngineView
+from screens.learn.live.engine_view import EngineView, PlaceView
 from screens.learn.live.live_widget import ModelAtHand
-from screens.learn.live.place_view import PlaceView
 from screens.widgets.mode_bar import MODES
 
 MOVES = ("position", "head", "layer", "init")

@@ -47,11 +47,7 @@ class NumberInput(Input):
     @property
     def number(self) -> float | None:
         """The number in the field; None if it is none, or too large."""
-        try:
-            number = float(self.value.strip().replace(",", ".").replace("−", "-"))
-        except ValueError:
-            return None
-        return number if math.isfinite(number) and abs(number) <= self.most else None
+        return number_in(self.value, self.most)
 
     def write(self, number: float) -> None:
         """Put a number into the field, with its beginning in sight."""
@@ -66,6 +62,15 @@ class NumberInput(Input):
     def action_nudge(self, by: int) -> None:
         if self.number is not None:
             self.write(round(self.number + by * STEP, 6))
+
+
+def number_in(text: str, most: float) -> float | None:
+    """The number that is typed; None if it is none, or beyond `most` in magnitude."""
+    try:
+        number = float(text.strip().replace(",", ".").replace("−", "-"))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and abs(number) <= most else None
 
 
 def in_figures(number: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,6 @@ KEPT = "merges"
 """Name under which the session is kept while the lesson is read, so that going on and back loses no merge."""
 SLICE_SECONDS = 0.06
 """Longest time of merging between two paints."""
-
-
-class _OutdatedError(Exception):
-    """Another text is wanted, or the lesson is left."""
 
 
 class MergesWidget(LiveWidget):
@@ -106,7 +103,7 @@ class MergesWidget(LiveWidget):
         def report(share: float) -> None:
             nonlocal shown
             if worker.is_cancelled:
-                raise _OutdatedError
+                raise asyncio.CancelledError
             if share >= shown + 0.01:
                 shown = share
                 self.say(f"reading {probability(share, 0)} of the text")

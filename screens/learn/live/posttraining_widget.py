@@ -288,8 +288,7 @@ class PosttrainingWidget(LiveWidget):
             self._show_if_ready()
             self._start(self._base)
 
-    def action_restart(self) -> None:
-        self.action_start()
+    action_restart = action_start
 
     @work(exclusive=True, group="start", exit_on_error=True)
     async def _start(self, base: Run) -> None:
@@ -309,11 +308,8 @@ class PosttrainingWidget(LiveWidget):
         self.chosen, self.opens = "", None
         self._show_if_ready()
 
-    def action_stop(self) -> None:
-        self._stop()
-
     @work(exclusive=True, group="start", exit_on_error=True)
-    async def _stop(self) -> None:
+    async def action_stop(self) -> None:
         if self._follower is not None:
             await asyncio.to_thread(stop_posttraining, self._follower.folder)
 

@@ -1,6 +1,5 @@
 """Live widget `softmax`: scores to change, and their softmax computed as they change."""
 
-import math
 from collections.abc import Mapping
 
 from rich.text import Text
@@ -14,12 +13,11 @@ from lab.core.errors import UserError
 from lab.views.blocks import Block, Paragraph, Table, View
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.live_widget import NUMBER, LiveWidget
+from screens.learn.live.live_widget import NUMBER, STEP, LiveWidget, number_in
 from screens.widgets.choice import Choice
 
 LABELS = ("The", "big", "dog", "ran")
 SCORES = (0.3, 0.8, 1.2, 0.5)
-STEP = 0.1
 PLAIN, SHIFTED = "exp of each score", "exp of score − largest"
 MAX, SHARES, TEMPERATURE = EXTRAS = ("max", "shares", "temperature")
 T = "T"
@@ -40,11 +38,7 @@ class ScoreInput(Input):
     @property
     def score(self) -> float | None:
         """The number in the field; None if it is not a valid score."""
-        try:
-            number = float(self.value.strip().replace(",", ".").replace("−", "-"))
-        except ValueError:
-            return None
-        return number if math.isfinite(number) and abs(number) <= FARTHEST else None
+        return number_in(self.value, FARTHEST)
 
     def action_nudge(self, by: int) -> None:
         if self.score is not None:

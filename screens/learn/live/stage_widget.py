@@ -14,8 +14,8 @@ from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER, OF_ANY_LAYER, ST
 from lab.views.blocks import Destination
 from lab.views.screen_state import ScreenState
 from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.engine_view import PlaceView
 from screens.learn.live.live_widget import ModelAtHand
-from screens.learn.live.place_view import PlaceView
 from screens.messages import OpenState
 
 OF_HEADS = tuple(stage.name for stage in LAYER["attention"])

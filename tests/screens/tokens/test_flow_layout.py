@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screens.tokens.flow_layout import FlowLayout, Joined, JoinedCharacters, lay_tokens
+from screens.tokens.token_flow import FlowLayout, Joined, JoinedCharacters, lay_tokens
 
 
 def lay(widths: list[int], breaks: list[int], room: int, gap: int = 0, joined: tuple[Joined, ...] = ()) -> FlowLayout:
