@@ -22,7 +22,6 @@ from screens.app import LabApp
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
-from screens.data.data_screen import DataScreen
 from screens.data.split_page import SplitPage, SplitView
 from screens.data.text_reader import TextReader, fact_lines
 from screens.data.text_tree import TextTree
@@ -31,24 +30,8 @@ from screens.widgets.choice import Choice
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.page_bar import PageBar
 from screens.widgets.status_line import StatusLine
+from tests.screens.data.conftest import DataApp, screen_of
 from tests.screens.pilot_waits import keys_to
-
-pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-
-
-class DataApp(LabApp):
-    DEFAULT_MODE = "data"
-
-
-@pytest.fixture
-def app() -> DataApp:
-    return DataApp(preload=False)
-
-
-def screen_of(pilot: Pilot[None]) -> DataScreen:
-    screen = pilot.app.screen
-    assert isinstance(screen, DataScreen)
-    return screen
 
 
 def facts(pilot: Pilot[None]) -> dict[str, str]:
@@ -65,6 +48,19 @@ async def type_path(pilot: Pilot[None], path: str, *keys: str) -> None:
     await pilot.press("enter")
 
 
+def hold_reading(monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Event:
+    """Read a text of this name no sooner than the event is set."""
+    go = threading.Event()
+
+    def slowly(source: str, *rest: Any) -> Any:
+        if source.endswith(name):
+            assert go.wait(10)
+        return read_facts(source, *rest)
+
+    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
+    return go
+
+
 TO_EMAILS = keys_to("emails", BY_NAME)
 """Keys from the first rule of the page Clean to this one."""
 
@@ -77,7 +73,7 @@ async def open_clean(pilot: Pilot[None], until: Any, path: str) -> None:
     await pilot.press("escape", "e")
 
 
-async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: DataApp, until: Any) -> None:
+async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(screen_of(pilot).choose_page._counts) == 2)
         assert facts(pilot)["text"] == "stories, built in"
@@ -95,7 +91,7 @@ async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: Da
 
 
 async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(
-    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed = threading.Event()
     recent = [RecentText("tale.txt"), RecentText("older.txt")]
@@ -110,7 +106,7 @@ async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(
         assert sum("tale.txt" in line for line in listed) == 1
 
 
-async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> None:
+async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any) -> None:
     text = Path("fable.txt").read_text()
     other = home_folder() / "tale.txt"
     other.write_text("They ran home. " * 100)
@@ -140,7 +136,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> 
         await until(pilot, lambda: [text.source for text in recent_texts(home_folder())][:1] == [app.text_source])
 
 
-async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, until: Any) -> None:
+async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: LabApp, until: Any) -> None:
     Path("picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
     Path("empty.txt").touch()
     Path("hollow").mkdir()
@@ -159,7 +155,7 @@ async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, 
             assert app.text_source == ""
 
 
-async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp, until: Any) -> None:
+async def test_a_file_in_another_encoding_opens_when_that_is_named(app: LabApp, until: Any) -> None:
     text = "Où est le chat? Il a dormi à côté de la fenêtre, près du poêle.\n" * 40
     Path("french.txt").write_bytes(text.encode("cp1252"))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -191,10 +187,12 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
         assert facts(pilot)["files"] == "2 documents"
 
 
-async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_another_is_not_taken(until: Any) -> None:
+async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_another_is_not_taken(
+    data_app: DataApp, until: Any
+) -> None:
     french = Path("french.txt").absolute()
     french.write_bytes("Où est le chat? Il a dormi à côté.\n".encode("cp1252") * 40)
-    app = DataApp(text=str(french), preload=False)
+    app = data_app(text=str(french))
     app.set_reactive(LabApp.text_encoding, "cp1252")
     async with app.run_test(size=(80, 24)) as pilot:
         page = screen_of(pilot).choose_page
@@ -216,7 +214,7 @@ async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_anot
 
 
 async def test_tab_before_the_completions_are_known_completes_when_they_are(
-    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {typed: threading.Event() for typed in ("s", "f", "fa", "fab")}
 
@@ -241,7 +239,7 @@ async def test_tab_before_the_completions_are_known_completes_when_they_are(
         assert field.value == "s", "not where the field was left"
 
 
-async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -> None:
+async def test_tab_completes_a_path_and_then_goes_on(app: LabApp, until: Any) -> None:
     Path("fables-2.txt").touch()
     Path("tall tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -271,7 +269,7 @@ async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -
         await until(pilot, lambda: facts(pilot).get("files") == "2 documents")
 
 
-async def test_a_file_is_found_in_the_tree_by_keys_alone(app: DataApp, until: Any) -> None:
+async def test_a_file_is_found_in_the_tree_by_keys_alone(app: LabApp, until: Any) -> None:
     Path("more").mkdir()
     Path("more", "tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -284,15 +282,8 @@ async def test_a_file_is_found_in_the_tree_by_keys_alone(app: DataApp, until: An
         assert facts(pilot)["text"] == str(Path("more", "tale.txt").absolute())
 
 
-async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = threading.Event()
-
-    def slowly(source: str, *rest: Any) -> Any:
-        if source.endswith("fable.txt"):
-            assert go.wait(10)
-        return read_facts(source, *rest)
-
-    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
+async def test_u_waits_for_a_text_that_is_still_being_read(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = hold_reading(monkeypatch, "fable.txt")
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
@@ -307,16 +298,9 @@ async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: 
 
 
 async def test_a_text_that_is_read_late_takes_the_focus_from_nobody(
-    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go = threading.Event()
-
-    def slowly(source: str, *rest: Any) -> Any:
-        if source.endswith("fable.txt"):
-            assert go.wait(10)
-        return read_facts(source, *rest)
-
-    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
+    go = hold_reading(monkeypatch, "fable.txt")
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
@@ -328,7 +312,7 @@ async def test_a_text_that_is_read_late_takes_the_focus_from_nobody(
         assert app.focused.id == "path-input"
 
 
-async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: DataApp, until: Any) -> None:
+async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         await pilot.press("j", "u")
@@ -336,15 +320,8 @@ async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: DataApp,
         assert app.text_source == "python"
 
 
-async def test_moving_on_takes_back_a_u_that_waits(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = threading.Event()
-
-    def slowly(source: str, *rest: Any) -> Any:
-        if source == "python":
-            assert go.wait(10)
-        return read_facts(source, *rest)
-
-    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
+async def test_moving_on_takes_back_a_u_that_waits(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = hold_reading(monkeypatch, "python")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         await pilot.press("j", "u", "k")
@@ -355,7 +332,7 @@ async def test_moving_on_takes_back_a_u_that_waits(app: DataApp, until: Any, mon
         assert app.current_mode == "data"
 
 
-async def test_files_that_are_no_text_are_greyed_and_say_so(app: DataApp, until: Any) -> None:
+async def test_files_that_are_no_text_are_greyed_and_say_so(app: LabApp, until: Any) -> None:
     Path("picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
     Path("wide.txt").write_text("The big dog ran.\n" * 20, encoding="utf-16")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -368,16 +345,18 @@ async def test_files_that_are_no_text_are_greyed_and_say_so(app: DataApp, until:
         assert not labels["fable.txt"]
 
 
-async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app: DataApp, until: Any) -> None:
+async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         bar = screen.query_one(PageBar)
         await until(pilot, lambda: screen.text is not None)
-        for keys, page, step in (("o", "look", 0), ("]", "clean", 1), ("]", "split", 2), ("]", "choose", 0), ("[", "split", 2)):
-            await pilot.press(keys)
+        first, *pages = screen.PAGES
+        by_letter = [(page.LINK.letter, page) for page in (*pages, first)]
+        for key, page in (*by_letter, *(("]", page) for page in (*pages, first)), ("[", pages[-1])):
+            await pilot.press(key)
             await pilot.pause()
-            assert (screen.page, bar.current, bar.step) == (page, page, step)
-            assert [part.LINK.name for part in screen.query(DataPage) if part.display] == [page]
+            assert (screen.page, bar.current, bar.step) == (page.LINK.name, page.LINK.name, page.STEP)
+            assert [type(part) for part in screen.query(DataPage) if part.display] == [page]
         await pilot.press("escape")
         await pilot.pause()
         assert screen.page == "choose"
@@ -390,7 +369,7 @@ async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app:
         assert screen.query_one("#path-input", Input).value == "xo"
 
 
-async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: DataApp, until: Any) -> None:
+async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: screen_of(pilot).text is not None)
@@ -418,7 +397,7 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: DataApp, 
         assert tokens.text is page.tokens.text  # type: ignore[union-attr]
 
 
-async def test_marked_files_and_folders_are_documents_of_one_text(app: DataApp, until: Any) -> None:
+async def test_marked_files_and_folders_are_documents_of_one_text(app: LabApp, until: Any) -> None:
     Path("more").mkdir()
     Path("more", "tale.txt").write_text("Once there was a cat.\n" * 50)
     Path("more", "picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
@@ -452,7 +431,7 @@ async def test_marked_files_and_folders_are_documents_of_one_text(app: DataApp, 
         await until(pilot, lambda: not screen_of(pilot).text)
 
 
-async def test_a_filter_finds_files_in_all_folders_below(app: DataApp, until: Any) -> None:
+async def test_a_filter_finds_files_in_all_folders_below(app: LabApp, until: Any) -> None:
     Path("more", "deep").mkdir(parents=True)
     Path("more", "deep", "tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -472,7 +451,7 @@ async def test_a_filter_finds_files_in_all_folders_below(app: DataApp, until: An
         assert not screen_of(pilot).query_one("#filter").display
 
 
-async def test_stories_come_in_sizes_with_their_grammar(app: DataApp, until: Any) -> None:
+async def test_stories_come_in_sizes_with_their_grammar(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: screen_of(pilot).text is not None)
         await pilot.press("minus", "minus")
@@ -488,9 +467,9 @@ async def test_stories_come_in_sizes_with_their_grammar(app: DataApp, until: Any
         assert not screen_of(pilot).query_one("#stories-size").display
 
 
-async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(until: Any) -> None:
+async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(data_app: DataApp, until: Any) -> None:
     Path("long.txt").write_text("x" * 2000)
-    async with DataApp(text="fable.txt", preload=False).run_test(size=(80, 24)) as pilot:
+    async with data_app(text="fable.txt").run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.text is not None)
         await pilot.press("e")
@@ -505,7 +484,7 @@ async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(
         await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("long.txt"))
 
 
-async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(app: DataApp, until: Any, home: Path) -> None:
+async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(app: LabApp, until: Any, home: Path) -> None:
     Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "web.txt")
@@ -537,7 +516,7 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
 
 
-async def test_funnel_of_the_rules_before_changes_no_number(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_funnel_of_the_rules_before_changes_no_number(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
     release = [asyncio.Event(), asyncio.Event()]
     asked: list[tuple[str, ...]] = []
@@ -570,7 +549,7 @@ async def test_funnel_of_the_rules_before_changes_no_number(app: DataApp, until:
 
 
 @pytest.mark.parametrize("changed", ["the encoding", "the file"])
-async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(app: DataApp, until: Any, changed: str) -> None:
+async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(app: LabApp, until: Any, changed: str) -> None:
     Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 40)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "web.txt")
@@ -591,7 +570,7 @@ async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(
 
 
 async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_measured_again(
-    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("web.txt").write_text("Write to me@dogs.net.\n" * 20)
     asked: list[tuple[str, ...]] = []
@@ -617,7 +596,7 @@ async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_mea
 
 
 async def test_rules_switched_faster_than_they_are_shown_or_while_the_text_is_read_anew_are_all_switched(
-    app: DataApp, until: Any
+    app: LabApp, until: Any
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "fable.txt")
@@ -635,7 +614,7 @@ async def test_rules_switched_faster_than_they_are_shown_or_while_the_text_is_re
         assert page.rules == ("line-endings", "emails")
 
 
-async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: DataApp, until: Any) -> None:
+async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: LabApp, until: Any) -> None:
     Path("web.txt").write_bytes(b"The big dog ran.\r\n" * 20)
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "web.txt")
@@ -649,7 +628,7 @@ async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: DataApp,
             assert isinstance(app.focused, expected)
 
 
-async def test_an_old_count_of_tokens_does_not_take_the_new_one_away(app: DataApp, until: Any) -> None:
+async def test_an_old_count_of_tokens_does_not_take_the_new_one_away(app: LabApp, until: Any) -> None:
     Path("web.txt").write_bytes(b"The big dog ran.\r\n" * 20)
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "web.txt")
@@ -662,9 +641,7 @@ async def test_an_old_count_of_tokens_does_not_take_the_new_one_away(app: DataAp
         assert screen.query_one(PageBar).steps[2] == words
 
 
-async def test_a_cleaned_text_that_is_being_saved_would_be_lost(
-    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cleaned_text_that_is_being_saved_would_be_lost(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def held(*_: Any) -> None:
         await asyncio.Event().wait()
 
@@ -681,13 +658,13 @@ async def test_a_cleaned_text_that_is_being_saved_would_be_lost(
         assert not app._would_be_lost()
 
 
-def test_the_number_of_rules_is_told_in_the_singular_too() -> None:
+def test_the_number_of_rules_is_told_in_the_singular_too(home: Path) -> None:
     words = [dict(fact_lines(read_facts("fable.txt"), {}, rules))["cleaned"] for rules in ((), ("nfc",), ("nfc", "emails"))]
     rest = "e shows what each takes"
     assert words == ["not at all: e shows the rules", f"by 1 rule: {rest}", f"by 2 rules: {rest}"]
 
 
-async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: DataApp, until: Any, home: Path) -> None:
+async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: LabApp, until: Any, home: Path) -> None:
     Path("french.txt").write_bytes("Où est le chat? Il a dormi à côté.\n".encode("cp1252") * 40)
     write_preferences(home, recent_texts=(RecentText(str(Path("french.txt").absolute()), "cp1252"), RecentText("stories")))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -703,7 +680,7 @@ async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: Data
 
 
 async def test_a_working_folder_that_is_gone_is_left_for_the_user_s_home(
-    app: DataApp, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, home = tmp_path / "gone", tmp_path / "you"
     gone.mkdir()

@@ -7,22 +7,16 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.data.cleaning.rule_registry import BY_NAME
-from screens.app import LabApp
 from screens.widgets.page_bar import PageBar
+from tests.screens.data.conftest import DataApp
 from tests.screens.pilot_waits import keys_to
-
-pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-
-
-class DataApp(LabApp):
-    DEFAULT_MODE = "data"
 
 
 @pytest.mark.parametrize(("page", "size"), [("e", (120, 40)), ("s", (80, 24))], ids=["clean-120x40", "split-80x24"])
-def test_a_page_of_data(snap_compare: Any, until: Any, page: str, size: tuple[int, int]) -> None:
+def test_a_page_of_data(snap_compare: Any, until: Any, data_app: DataApp, page: str, size: tuple[int, int]) -> None:
     web = "Write to me@dogs.net, or share this.\r\n\r\n\r\n\r\nThe big dog ran fast.\r\nAccept all cookies\r\n"
     Path("web.txt").write_bytes(web.encode() * 20)
-    app = DataApp(preload=False, text="web.txt")
+    app = data_app(text="web.txt")
 
     async def ready(pilot: Pilot[None]) -> None:
         screen: Any = app.screen

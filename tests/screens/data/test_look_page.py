@@ -11,27 +11,10 @@ from lab.data.statistics.text_profile import TextProfile, read_profile
 from lab.views.blocks import Cell, Column, Table
 from screens.app import LabApp
 from screens.data import look_page
-from screens.data.data_screen import DataScreen
 from screens.data.look_layout import LookPicture, cropped, in_columns, lay_profile, resampled
 from screens.data.look_page import LookPage, LookView
 from screens.widgets.page_bar import PageBar
-
-pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-
-
-class DataApp(LabApp):
-    DEFAULT_MODE = "data"
-
-
-@pytest.fixture
-def app() -> DataApp:
-    return DataApp(preload=False)
-
-
-def screen_of(pilot: Pilot[None]) -> DataScreen:
-    screen = pilot.app.screen
-    assert isinstance(screen, DataScreen)
-    return screen
+from tests.screens.data.conftest import screen_of
 
 
 def page_of(pilot: Pilot[None]) -> LookPage:
@@ -73,7 +56,7 @@ def words(picture: LookPicture) -> str:
     return "\n".join("".join(text for text, _ in line) for line in picture.lines)
 
 
-async def test_statistics_samples_and_clicks(app: DataApp, until: Any, tmp_path: Path) -> None:
+async def test_statistics_samples_and_clicks(app: LabApp, until: Any, tmp_path: Path) -> None:
     passage = "It was the best of times, it was the worst of times, it was the age of wisdom.\n"
     text = "".join(f"This is line {number} of the story.\n" for number in range(300))
     path = tmp_path / "tale.txt"
@@ -120,7 +103,7 @@ async def test_statistics_samples_and_clicks(app: DataApp, until: Any, tmp_path:
 
 
 async def test_a_long_text_is_drawn_on_the_way_and_left_when_the_page_is(
-    app: DataApp, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_text("The big dog ran fast and it did not stop.\n" * 40)
@@ -189,7 +172,7 @@ def test_panels_fill_the_shortest_column() -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture(size: tuple[int, int], app: DataApp, until: Any, snap_compare: Any) -> None:
+def test_picture(size: tuple[int, int], app: LabApp, until: Any, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await open_look(pilot, until, "stories:50kb")
         await until(pilot, lambda: app.screen.query_one(PageBar).steps[2].endswith(" bpe"))
@@ -199,7 +182,7 @@ def test_picture(size: tuple[int, int], app: DataApp, until: Any, snap_compare: 
 
 @pytest.mark.parametrize("keys", [["space"], ["escape"], ["r", "r"]])
 async def test_a_sample_that_is_read_late_does_not_replace_the_view_after_it(
-    app: DataApp, until: Any, late_answer: Any, keys: list[str]
+    app: LabApp, until: Any, late_answer: Any, keys: list[str]
 ) -> None:
     web = Path("web.txt").absolute()
     web.write_text("".join(f"The dog ran to {number}.\n" for number in range(2000)))

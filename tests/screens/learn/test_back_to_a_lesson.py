@@ -10,15 +10,12 @@ from lab.core.errors import UserError
 from lab.learner.progress import Progress, read_progress, write_progress
 from screens.app import LabApp
 from screens.learn.lessons_page import LessonsPage
-from tests.screens.learn.test_learn import app, settled
-
-__all__ = ["app"]
+from tests.screens.learn.conftest import lessons_page
 
 
 async def test_a_lesson_that_is_gone_back_into_is_not_done(app: LabApp, home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await settled(pilot, until)
-        page = pilot.app.screen.query_one(LessonsPage)
+        page = await lessons_page(pilot, until)
         await pilot.press("j", "enter")
         await until(pilot, lambda: read_progress(home)[0].last == page.lessons[1].name)
         await pilot.press("p")
@@ -45,9 +42,8 @@ async def test_of_two_quick_steps_the_last_one_is_kept(
         kept.append(arguments)
 
     async with app.run_test(size=(80, 24)) as pilot:
-        await settled(pilot, until)
-        page = pilot.app.screen.query_one(LessonsPage)
-        monkeypatch.setattr("lab.learner.progress.write_progress", slow_at_first)
+        page = await lessons_page(pilot, until)
+        monkeypatch.setattr("screens.learn.lessons_page.write_progress", slow_at_first)
         await pilot.press("enter", "space", "space")
         await until(pilot, lambda: len(kept) == 3)
         assert read_progress(home)[0].of(page.lessons[0].name).step == page.reader.step == 2
@@ -55,8 +51,7 @@ async def test_of_two_quick_steps_the_last_one_is_kept(
 
 async def test_what_another_lab_keeps_is_seen_when_the_mode_comes_back(app: LabApp, home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await settled(pilot, until)
-        page = pilot.app.screen.query_one(LessonsPage)
+        page = await lessons_page(pilot, until)
         first, second, *_ = page.lessons
         await pilot.press("enter")
         await until(pilot, lambda: read_progress(home)[0].last == first.name and page._kept is page._progress)
@@ -83,9 +78,8 @@ async def test_progress_that_could_not_be_kept_is_not_read_over(
         return read_progress(folder)
 
     async with app.run_test(size=(80, 24)) as pilot:
-        await settled(pilot, until)
-        page = pilot.app.screen.query_one(LessonsPage)
-        monkeypatch.setattr("lab.learner.progress.write_progress", refuse)
+        page = await lessons_page(pilot, until)
+        monkeypatch.setattr("screens.learn.lessons_page.write_progress", refuse)
         monkeypatch.setattr("screens.learn.lessons_page.read_progress", read)
         await pilot.press("enter", "space")
         await until(pilot, lambda: page._progress is not None and page._progress.of(page.lessons[0].name).step == 1)

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -13,14 +13,13 @@ from lab.engine.method_registry import EXPERIMENT, EngineMethod, ExperimentParam
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.claim import load_claims
 from lab.views.blocks import Cell, Column, Table, View
-from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.claim_reader import ClaimReader, ClaimText
 from screens.learn.claims_page import ClaimList, ClaimsPage
-from screens.learn.learn_screen import LearnScreen
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import received_params, received_result
 from tests.screens.in_process_engine import InProcessEngine
+from tests.screens.learn.conftest import learn_app
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 MEASURES: dict[str, Any] = {
@@ -64,14 +63,6 @@ def engine() -> CannedEngine:
     return CannedEngine()
 
 
-def lab_with(engine: Any) -> LabApp:
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
-        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(engine)}
-
-    return LearnApp(preload=False)
-
-
 def page(pilot: Pilot[None]) -> ClaimsPage:
     return pilot.app.screen.query_one(ClaimsPage)
 
@@ -96,7 +87,7 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
     claims = load_claims()
     all_checked = f"{len(claims)} of {len(claims)} checked on demo"
     engine.gate.clear()
-    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: engine.asked)
         assert isinstance(pilot.app.focused, ClaimList)
@@ -157,7 +148,7 @@ async def test_every_claim_opens_before_any_answer_and_the_one_in_view_is_checke
     home: Any, until: Any, engine: CannedEngine
 ) -> None:
     engine.gate.clear()
-    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: engine.asked)
         await pilot.press("enter")
@@ -177,7 +168,7 @@ async def test_an_engine_that_dies_stops_the_checks_until_a_claim_is_looked_at(
         "vocabulary": EngineDied("The engine was killed by SIGKILL."),
         "encode_and_decode": EngineError("The text of demo is gone."),
     }
-    async with lab_with(engine).run_test(size=(120, 40)) as pilot:
+    async with learn_app(lambda: engine).run_test(size=(120, 40)) as pilot:
         await open_claims(pilot, until)
         status = pilot.app.screen.query_one("#claim-status", StatusLine)
         await until(pilot, lambda: "killed by SIGKILL" in status.left)
@@ -196,7 +187,7 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
     home: Any, until: Any, engine: CannedEngine
 ) -> None:
     engine.gate.clear()
-    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: engine.asked)
         await pilot.press("s")
@@ -214,7 +205,7 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
 async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     masked = [claim for claim in load_claims() if claim.name == "mask"]
     monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: masked)
-    async with lab_with(InProcessEngine()).run_test(size=(80, 24)) as pilot:
+    async with learn_app(InProcessEngine).run_test(size=(80, 24)) as pilot:
         pilot.app.run_name = str(DEMO)
         await open_claims(pilot, until)
         await until(pilot, lambda: page(pilot).is_settled and page(pilot).checks.model.run == str(DEMO))
@@ -228,7 +219,7 @@ async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkey
 async def test_a_picture_that_comes_while_it_is_hidden_has_the_width_that_it_is_shown_in_again(
     home: Any, until: Any, engine: CannedEngine
 ) -> None:
-    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: page(pilot).is_settled)
         await pilot.press("enter")
@@ -248,7 +239,7 @@ async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the
     (tmp_path / "02-fire.md").write_text(text.replace('"wet"', "50277"))
     found = load_claims(tmp_path)
     monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: found)
-    async with lab_with(engine).run_test(size=(80, 24)) as pilot:
+    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: page(pilot).is_settled)
         assert [each.checked.verdict for each in page(pilot).checks.results.values()] == ["unchecked", "true"]

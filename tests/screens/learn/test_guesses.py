@@ -1,7 +1,6 @@
 """Guesses in a lesson, on a tiny real model: nothing of the answer is drawn before, then it is, with the score."""
 
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 from textual.widgets import Static
@@ -9,12 +8,11 @@ from textual.widgets import Static
 from lab.learner.predictions import read_predictions, score_of
 from lab.lessons.lesson import Lesson, LessonStep, Live, parse_lesson
 from screens.app import LabApp
-from screens.learn.learn_screen import LearnScreen
-from screens.learn.lessons_page import LessonsPage
 from screens.widgets.guess_view import ANSWERED, GuessView
 from tests.fixture_types import Until
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
 from tests.screens.in_process_engine import InProcessEngine
+from tests.screens.learn.conftest import learn_app, lessons_page
 
 __all__ = ["_one_thread", "make_run"]
 
@@ -55,18 +53,12 @@ def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabAp
     make_run("tiny")
     lesson = parse_lesson(Path("01-guesses.md"), LESSON)
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
-
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
-        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(InProcessEngine())}
-
-    return LearnApp(run="tiny", preload=False)
+    return learn_app(InProcessEngine, run="tiny")
 
 
 async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: Path, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        page = pilot.app.screen.query_one(LessonsPage)
-        await until(pilot, lambda: page.is_settled)
+        page = await lessons_page(pilot, until)
         await pilot.press("enter")
 
         def guess() -> GuessView:
@@ -142,8 +134,7 @@ async def test_a_prompt_that_is_too_short_for_the_place_is_asked_about_at_anothe
     lesson = Lesson("guesses", 1, "Guesses", (LessonStep("", "", Live("predict-next-token", options)),))
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
     async with app.run_test(size=(80, 24)) as pilot:
-        page = pilot.app.screen.query_one(LessonsPage)
-        await until(pilot, lambda: page.is_settled)
+        await lessons_page(pilot, until)
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen.query(GuessView) and pilot.app.screen.query_one(GuessView).is_open)
         assert pilot.app.screen.query_one(GuessView).state.question.position == asked - 1

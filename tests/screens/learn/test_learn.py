@@ -1,54 +1,27 @@
 """Learn: the lessons, and the softmax that is computed from what is typed."""
 
-import asyncio
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
-from lab.engine.method_registry import EngineMethod
 from lab.lessons.lesson import lessons, lessons_and_problems, parse_lesson
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText, linked_modes
 from screens.learn.lessons_page import LessonList, LessonsPage
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
-from tests.screens.fake_wire import received_params
+from tests.screens.learn.conftest import lessons_page
 from tests.screens.pilot_waits import keys_to
 
 SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
-
-
-class SilentEngine:
-    """An engine that never answers, for what is to be seen before it does."""
-
-    starts = 0
-    pid: int | None = None
-
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
-        received_params(method, params)
-        await asyncio.Event().wait()
-
-    async def kill(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-@pytest.fixture
-def app(home: Any) -> LabApp:
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
-        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(SilentEngine())}
-
-    return LearnApp(preload=False)
 
 
 def table(pilot: Pilot[None]) -> Table:
@@ -64,27 +37,16 @@ def column(found: Table, title: str) -> list[str]:
     return [row[at].text for row in found.rows]
 
 
-async def settled(pilot: Pilot[None], until: Any) -> None:
-    """The list of lessons shows the progress."""
-    await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
-
-
 async def open_softmax(pilot: Pilot[None], until: Any, extra: str = "") -> None:
-    await settled(pilot, until)
-    page = pilot.app.screen.query_one(LessonsPage)
+    page = await lessons_page(pilot, until)
     page.query_one(LessonList).highlighted = SOFTMAX
     await pilot.press("enter")
     await until(pilot, lambda: pilot.app.screen.query("#softmax-table"))
-    if not extra:
-        await pilot.press("tab")
-        await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
-        return
-    steps = page.lessons[SOFTMAX].steps
-    page.reader.show(
-        page.lessons[SOFTMAX],
-        [step.live is not None and step.live.options.get("with", "") == extra for step in steps].index(True),
-    )
-    await until(pilot, lambda: page.reader.live is not None and page.reader.live.options.get("with", "") == extra)
+    if extra:
+        lives = [step.live for step in page.lessons[SOFTMAX].steps]
+        at = next(at for at, live in enumerate(lives) if live is not None and live.options.get("with") == extra)
+        page.reader.show(page.lessons[SOFTMAX], at)
+        await until(pilot, lambda: page.reader.live is not None and page.reader.live.options.get("with") == extra)
     await pilot.press("tab")
     await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
 
@@ -92,8 +54,7 @@ async def open_softmax(pilot: Pilot[None], until: Any, extra: str = "") -> None:
 async def test_a_live_widget_that_was_left_says_nothing_more(app: LabApp, until: Any) -> None:
     places = [(lesson, at) for lesson in lessons() for at, step in enumerate(lesson.steps) if step.live]
     async with app.run_test(size=(80, 24)) as pilot:
-        await settled(pilot, until)
-        reader = pilot.app.screen.query_one(LessonsPage).reader
+        reader = (await lessons_page(pilot, until)).reader
         status = pilot.app.screen.query_one("#lesson-status", StatusLine)
         assert reader.live is None
         reader.show(*places[0])
@@ -115,8 +76,7 @@ async def test_each_kind_of_live_widget_is_shown_and_left_before_the_engine_answ
     kinds = {step.live.widget: (lesson, at) for lesson in lessons() for at, step in enumerate(lesson.steps) if step.live}
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "fable.txt"
-        await settled(pilot, until)
-        reader = pilot.app.screen.query_one(LessonsPage).reader
+        reader = (await lessons_page(pilot, until)).reader
         await pilot.press("enter")
         for widget, (lesson, at) in kinds.items():
             before = reader.live
@@ -203,7 +163,7 @@ def test_a_key_of_a_mode_in_a_lesson_is_a_link_and_other_keys_are_not() -> None:
 
 async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(120, 60)) as pilot:
-        await settled(pilot, until)
+        await lessons_page(pilot, until)
         await pilot.press(*keys_to("cleaning", (lesson.name for lesson in lessons())))
         await until(pilot, lambda: "press `2`" in pilot.app.screen.query_one(Markdown).source)
         await pilot.pause()
@@ -218,8 +178,7 @@ async def test_a_step_that_is_left_asks_the_engine_nothing_more(app: LabApp, unt
     lesson = parse_lesson(Path("01-live.md"), f"# Live\n{block}\n\n## Words\nText.\n")
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
     async with app.run_test(size=(80, 24)) as pilot:
-        await settled(pilot, until)
-        reader = pilot.app.screen.query_one(LessonsPage).reader
+        reader = (await lessons_page(pilot, until)).reader
         await pilot.press("enter")
         await until(pilot, lambda: not reader._engine.is_idle)
         await pilot.press("space")
@@ -241,7 +200,7 @@ async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
     monkeypatch.setattr(LessonsPage, "notify", lambda self, words, **kwargs: told.append(words))
     async with app.run_test(size=(80, 24)) as pilot:
         screen = pilot.app.screen
-        await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
+        await lessons_page(pilot, until)
         assert "Water [/b] [red" in str(screen.query_one(LessonList).get_option_at_index(0).prompt)
         assert len(told) == 1
         assert "no UTF-8 text" in told[0]

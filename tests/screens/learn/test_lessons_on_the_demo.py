@@ -1,7 +1,7 @@
 """Every step of every lesson, its live widget answered by the real engine on the demo: none refuses, none stays empty."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from textual.widgets import Markdown
@@ -9,12 +9,12 @@ from textual.widgets import Markdown
 from lab.learner.progress import read_progress
 from lab.lessons.lesson import Lesson, lessons
 from screens.app import LabApp
-from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText, linked_modes
-from screens.learn.lessons_page import LessonList, LessonsPage
+from screens.learn.lessons_page import LessonList
 from screens.widgets.status_line import StatusLine
 from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
+from tests.screens.learn.conftest import learn_app, lessons_page
 
 __all__ = ["one_core"]
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -25,12 +25,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / "runs"))
     (tmp_path / "fable.txt").write_text("The big dog ran fast. The old cat sat.\n" * 50)
     monkeypatch.chdir(tmp_path)
-
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
-        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(InProcessEngine())}
-
-    return LearnApp(preload=False)
+    return learn_app(InProcessEngine)
 
 
 async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_the_progress_is_kept(
@@ -39,8 +34,7 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "fable.txt"
         screen, seen = pilot.app.screen, 0
-        await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
-        page, status = screen.query_one(LessonsPage), screen.query_one("#lesson-status", StatusLine)
+        page, status = await lessons_page(pilot, until), screen.query_one("#lesson-status", StatusLine)
         text = screen.query_one(Markdown)
 
         def is_answered(lesson: Lesson, at: int) -> bool:
@@ -70,8 +64,7 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
 async def test_the_whole_path_has_room_beside_the_lessons_and_enlarged_it_takes_theirs(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         screen = pilot.app.screen
-        await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
-        page, lessons_beside = screen.query_one(LessonsPage), screen.query_one("#learn-list-column")
+        page, lessons_beside = await lessons_page(pilot, until), screen.query_one("#learn-list-column")
         await pilot.press("enter")
         await until(pilot, lambda: page.reader.live is not None and screen.is_settled and page.reader.is_settled)
         view = page.reader.live.view
@@ -94,8 +87,7 @@ async def test_the_whole_path_has_room_beside_the_lessons_and_enlarged_it_takes_
 async def test_the_sentence_on_a_head_is_whole_at_80_columns(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = pilot.app.screen
-        await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
-        page, status = screen.query_one(LessonsPage), screen.query_one("#lesson-status", StatusLine)
+        page, status = await lessons_page(pilot, until), screen.query_one("#lesson-status", StatusLine)
         attention = next(lesson for lesson in lessons() if lesson.name == "attention")
         page.query_one(LessonList).highlighted = page.lessons.index(attention)
         await pilot.press("enter")

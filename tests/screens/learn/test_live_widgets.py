@@ -1,7 +1,6 @@
 """Live widgets that compute: three weights, one training step, an experiment with choices, the curve of a run; on a tiny run."""
 
 from pathlib import Path
-from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -14,9 +13,7 @@ from lab.views.blocks import Table, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText
-from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
 from screens.learn.live.live_widget import ModelAtHand, NumberInput, in_figures
 from screens.plot.line_plot import LinePlot
@@ -24,6 +21,7 @@ from screens.widgets.status_line import StatusLine
 from tests.fixture_types import Until
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
 from tests.screens.in_process_engine import InProcessEngine
+from tests.screens.learn.conftest import learn_app, lessons_page
 
 __all__ = ["_one_thread", "make_run"]
 
@@ -68,18 +66,12 @@ def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabAp
     (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(tiny.run.config, data=data)))
     lesson = parse_lesson(Path("01-live.md"), LESSON)
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
-
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
-        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(InProcessEngine())}
-
-    return LearnApp(run="tiny", preload=False)
+    return learn_app(InProcessEngine, run="tiny")
 
 
 async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        page = pilot.app.screen.query_one(LessonsPage)
-        await until(pilot, lambda: page.is_settled)
+        page = await lessons_page(pilot, until)
         await pilot.press("enter")
 
         def view() -> View:
@@ -151,8 +143,7 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
 
 async def test_a_number_field_shows_the_sign(app: LabApp, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        page = pilot.app.screen.query_one(LessonsPage)
-        await until(pilot, lambda: page.is_settled)
+        await lessons_page(pilot, until)
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen.query(NumberInput))
         field = pilot.app.screen.query_one("#weights-w3", NumberInput)

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from lab.learner.predictions import predictions_path
+from lab.learner.predictions import predictions_path, read_predictions
 from lab.posttraining.posttraining_history import CHOICES, QUESTION
 from lab.posttraining.progress_log import (
     MODELS,
@@ -34,7 +34,6 @@ from screens.learn.live import posttraining_widget
 from screens.learn.live.posttraining_widget import VIEWS, PosttrainingWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
-from tests.screens.learn.test_learn import app  # noqa: F401
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 
@@ -128,7 +127,7 @@ def state(pilot: Pilot[None]) -> str:
     return widget(pilot).query_one("#posttraining-state", StatusLine).left
 
 
-async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], home: Path, until: Any) -> None:  # noqa: F811
+async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await open_lesson(pilot, until)
         await until(pilot, lambda: widget(pilot).is_settled)
@@ -155,8 +154,6 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         write(home, [*measured, *rounds, *saved, evaluation("rl-free", 0.1, 1.0), Ended(is_finished=True, seconds=61.0)])
         await until(pilot, lambda: "finished" in state(pilot))
         assert "You predicted fewer than with it: right" in view(pilot).sentence
-        from lab.learner.predictions import read_predictions
-
         await until(pilot, lambda: read_predictions(home)[0])
         (made,) = read_predictions(home)[0]
         assert made.is_right
@@ -188,7 +185,7 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert left != right
 
 
-async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -> None:
     write(home, [])
     (home / "demo-sft").mkdir()
     (home / "demo-sft" / "config.json").write_bytes(msgspec.json.encode({"format": 1}))
@@ -197,7 +194,7 @@ async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -
         await until(pilot, lambda: "post-training did not make" in pilot.app.screen.query_one("#lesson-status", StatusLine).left)
 
 
-async def test_a_prediction_that_cannot_be_kept_is_said_and_the_result_stays(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+async def test_a_prediction_that_cannot_be_kept_is_said_and_the_result_stays(app: LabApp, home: Path, until: Any) -> None:
     predictions_path(home).mkdir(parents=True)
     measured = [evaluation(model, 0.5, 0.5) for model in ("base", "sft", "rl")]
     rounds = [round_(model, 1, 0.5, 0.5) for model in ("rl", "rl-free")]
@@ -210,7 +207,7 @@ async def test_a_prediction_that_cannot_be_kept_is_said_and_the_result_stays(app
         assert "You predicted" in view(pilot).sentence
 
 
-async def test_answers_after_a_plot_are_as_long_as_before_it(app: LabApp, home: Path, until: Any) -> None:  # noqa: F811
+async def test_answers_after_a_plot_are_as_long_as_before_it(app: LabApp, home: Path, until: Any) -> None:
     """The table's own width is 0 while a plot is in its place."""
     long = " the big dog and the small cat by the lake"
     measured = [replace(evaluation(model, 0.5, 0.5), answers=(long,)) for model in MODELS]

@@ -21,12 +21,11 @@ from models.parameter_count import flops_per_token, parameter_count
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import ConfirmDialog
-from screens.learn.learn_screen import LearnScreen
-from screens.learn.lessons_page import LessonList, LessonsPage
+from screens.learn.lessons_page import LessonList
 from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
-from tests.screens.learn.test_learn import SilentEngine
+from tests.screens.learn.conftest import lessons_page
 
 ENTROPY = 0.16
 
@@ -61,18 +60,21 @@ def write_size(home: Path, plan: ScalingPlan, at: int, phase: str = "finished", 
     (folder / "metrics.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
-@pytest.fixture
-def app(home: Path) -> LabApp:
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
-        MODES = {**LabApp.MODES, "learn": lambda: LearnScreen(SilentEngine())}  # type: ignore[dict-item]
-
-    return LearnApp(preload=False)
+def make_experiment(
+    home: Path, name: str = "scaling", created: float = 5.0, *, sizes: int = 4, guess: int | None = None
+) -> ScalingExperiment:
+    """An experiment of which so many sizes are trained."""
+    experiment, plan = ScalingExperiment(name, home), ScalingPlan(created=created, guess=guess)
+    experiment.path.mkdir(parents=True)
+    experiment.plan_path.write_bytes(msgspec.json.encode(plan))
+    for at in range(sizes):
+        write_size(home, plan, at, name=name)
+    return experiment
 
 
 async def open_lesson(pilot: Pilot[None], until: Any) -> ScalingWidget:
+    await lessons_page(pilot, until)
     screen = pilot.app.screen
-    await until(pilot, lambda: screen.query(LessonsPage) and screen.query_one(LessonsPage).is_settled)
     screen.query_one(LessonList).highlighted = [lesson.name for lesson in lessons()].index("scaling")
     await pilot.press("enter")
     await until(pilot, lambda: screen.query(ScalingWidget) and screen.query_one(ScalingWidget).is_settled)
@@ -127,12 +129,7 @@ async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
 
 
 async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: LabApp, home: Path, until: Any) -> None:
-    plan = ScalingPlan(guess=3, created=5.0)
-    experiment = ScalingExperiment("scaling", home)
-    experiment.path.mkdir(parents=True)
-    experiment.plan_path.write_bytes(msgspec.json.encode(plan))
-    for at in range(4):
-        write_size(home, plan, at)
+    experiment = make_experiment(home, guess=3)
     predictions_path(home).mkdir(parents=True)  # none can be kept now
     async with app.run_test(size=(120, 40)) as pilot:
         widget = await open_lesson(pilot, until)
@@ -173,11 +170,7 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
 
 
 async def test_a_stopped_one_says_how_to_go_on_and_how_to_delete_it(app: LabApp, home: Path, until: Any) -> None:
-    plan = ScalingPlan(guess=3, created=5.0)
-    experiment = ScalingExperiment("scaling", home)
-    experiment.path.mkdir(parents=True)
-    experiment.plan_path.write_bytes(msgspec.json.encode(plan))
-    write_size(home, plan, 0)
+    make_experiment(home, sizes=1, guess=3)
     async with app.run_test(size=(80, 24)) as pilot:
         widget = await open_lesson(pilot, until)
         assert widget.phase == "stopped"
@@ -190,16 +183,6 @@ async def test_a_stopped_one_says_how_to_go_on_and_how_to_delete_it(app: LabApp,
         assert ["FLOPs" in titles[0], "parameters" in titles[1]] == [True, True]
         assert widget.snapshot is not None
         assert "loss − entropy" in widget.snapshot.compute.scale_words
-
-
-def make_experiment(home: Path, name: str, created: float) -> ScalingExperiment:
-    experiment = ScalingExperiment(name, home)
-    experiment.path.mkdir(parents=True)
-    plan = ScalingPlan(created=created)
-    experiment.plan_path.write_bytes(msgspec.json.encode(plan))
-    for at in range(4):
-        write_size(home, plan, at, name=name)
-    return experiment
 
 
 async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_that_is_shown(

@@ -1,34 +1,22 @@
 """The live widgets on the user's text: the funnel's rules switched by key, and BPE merged by key."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import pytest
 from textual.pilot import Pilot
 
 from screens.app import LabApp
-from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.learn.live.merges_widget import MergesWidget
-from tests.screens.learn.test_learn import SilentEngine
+from tests.screens.learn.conftest import lessons_page
 
 PARAGRAPH = "The big dog ran to the old house and slept there until the next morning came with rain, and then it ran home again."
 
 
-@pytest.fixture
-def app(home: Any) -> LabApp:
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
-        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(SilentEngine())}
-
-    return LearnApp(preload=False)
-
-
 async def open_widget(pilot: Pilot[None], until: Any, lesson: str, widget: str, kind: type[LiveWidget]) -> Any:
-    await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
-    page = pilot.app.screen.query_one(LessonsPage)
+    page = await lessons_page(pilot, until)
     found = next(each for each in page.lessons if each.name == lesson)
     at = next(i for i, step in enumerate(found.steps) if step.live is not None and step.live.widget == widget)
     page.add_class("-reading")

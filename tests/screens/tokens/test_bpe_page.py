@@ -1,6 +1,5 @@
 """Learn BPE: merges forward and back by key, and what the page shows of them."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,10 @@ from screens.tokens.bpe.pair_list import PairList
 from screens.tokens.bpe.text_strip import TextStrip, lay_strip
 from screens.tokens.bpe.words_view import WordsView, lines_of, rows_of
 from screens.tokens.bpe_page import BpePage
-from screens.tokens.tokens_screen import TokensScreen
 from screens.widgets.status_line import StatusLine
+from tests.screens.tokens.conftest import TokensApp, screen_of, settle
 
 LINE = "The big dog ran, and the small dog's 12 friends ran too.\n"
-
-
-class TokensApp(LabApp):
-    DEFAULT_MODE = "tokens"
 
 
 @pytest.fixture
@@ -44,17 +39,6 @@ def app(home: Path, text: Path) -> LabApp:
 
 def page_of(pilot: Pilot[None]) -> BpePage:
     return pilot.app.screen.query_one(BpePage)
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    for _ in range(2000):
-        await pilot.pause(0)
-        if page_of(pilot).state is not None and page_of(pilot).is_settled:
-            break
-        await asyncio.sleep(0.005)
-    else:
-        raise AssertionError("it does not settle")
-    await pilot.pause(0)
 
 
 async def opened(pilot: Pilot[None]) -> BpePage:
@@ -150,8 +134,7 @@ async def test_escape_stops_what_is_left_of_a_hundred_merges(app: LabApp, monkey
 
 async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, TokensScreen)
+        screen = screen_of(pilot)
         screen.box.text = "abab abab"
         page = await opened(pilot)
         at = line(pilot, "#bpe-sources").index("the text box")
@@ -169,17 +152,14 @@ async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(ap
         assert page.state.text_sentence == "the text in the box: 4 bytes"
 
 
-async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, text: Path) -> None:
+async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, text: Path, until: Any) -> None:
     text.unlink()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("escape", "b")
-        for _ in range(400):
-            await pilot.pause(0)
-            if "does not exist" in line(pilot, "#bpe-counts"):
-                break
-            await asyncio.sleep(0.005)
-        assert "dogs.txt does not exist" in line(pilot, "#bpe-counts")
-        await press_without_text(pilot)
+        await until(pilot, lambda: "dogs.txt does not exist" in line(pilot, "#bpe-counts"))
+        await pilot.press("m", "space", "h", "0", "M", "w", "greater_than_sign")
+        assert page_of(pilot).state is None
+        assert not page_of(pilot).playing
 
 
 async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(app: LabApp, tmp_path: Path) -> None:
@@ -213,12 +193,6 @@ async def test_learns_from_the_text_as_the_rules_chosen_in_data_leave_it(app: La
         await settle(pilot)
         assert page.state.text_bytes == raw - 18 - 1, "and the blank line that is left is cut before its last newline"
         assert page.state.name == "the training part of dogs, cleaned"
-
-
-async def press_without_text(pilot: Pilot[None]) -> None:
-    await pilot.press("m", "space", "h", "0", "M", "w", "greater_than_sign")
-    assert page_of(pilot).state is None
-    assert not page_of(pilot).playing
 
 
 def test_letters_keep_their_places_while_tokens_grow() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import TextArea
@@ -25,50 +26,26 @@ from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import TokenFlow
 from screens.tokens.tokens_page import LARGEST_AT_ONCE
-from screens.tokens.tokens_screen import EXAMPLE, TokensScreen
+from screens.tokens.tokens_screen import EXAMPLE
 from screens.widgets.status_line import StatusLine
+from tests.screens.tokens.conftest import TokensApp, screen_of, settle
 
 
 def give_tokenizer(run: Run, size: int) -> None:
     """Give a run a tokenizer that was trained on a text of its own."""
     tokenizer = Tokenizer.train(["the big dog ran fast. " * 20], size)
     tokenizer.save(run.tokenizer_path)
-    config = run.config
-    small = replace(config.model, vocab_size=tokenizer.vocab_size)
-    (run.path / "config.json").write_bytes(
-        msgspec.json.encode(
-            msgspec.structs.replace(
-                config, model=small, tokenizer=msgspec.structs.replace(config.tokenizer, vocab_size=tokenizer.vocab_size)
-            )
-        )
+    model = replace(run.config.model, vocab_size=tokenizer.vocab_size)
+    config = structs.replace(
+        run.config, model=model, tokenizer=structs.replace(run.config.tokenizer, vocab_size=model.vocab_size)
     )
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
 
 
 @pytest.fixture
 def app(home: Any, make_run: Any) -> LabApp:
     give_tokenizer(make_run("tale"), 270)
-
-    class TokensApp(LabApp):
-        DEFAULT_MODE = "tokens"
-
     return TokensApp(run="tale", preload=False)
-
-
-def screen_of(pilot: Pilot[None]) -> TokensScreen:
-    screen = pilot.app.screen
-    assert isinstance(screen, TokensScreen)
-    return screen
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    for _ in range(4000):
-        await pilot.pause(0)
-        if screen_of(pilot).is_settled:
-            break
-        await asyncio.sleep(0.005)
-    else:
-        raise AssertionError("it does not settle")
-    await pilot.pause(0)
 
 
 async def write(pilot: Pilot[None], text: str) -> None:

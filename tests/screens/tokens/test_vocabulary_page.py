@@ -1,6 +1,5 @@
 """The page Vocabulary: list, search, sort, filter, details, Zipf's plot, on the model that ships with the lab."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from screens.blocks.block_view import BlockView
 from screens.plot.line_plot import LinePlot
 from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import TokenCard
-from screens.tokens.tokens_screen import TokensScreen
 from screens.tokens.vocabulary_list import GAP, Counted, VocabularyList, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
+from tests.screens.tokens.conftest import TokensApp, settle
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 
@@ -29,10 +28,6 @@ DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 def app(home: Path) -> LabApp:
     """The model that ships with the lab, as the run `tale`."""
     (home / "tale").symlink_to(DEMO)
-
-    class TokensApp(LabApp):
-        DEFAULT_MODE = "tokens"
-
     return TokensApp(run="tale", preload=False)
 
 
@@ -43,19 +38,6 @@ def page_of(pilot: Pilot[None]) -> VocabularyPage:
 def first_line(pilot: Pilot[None]) -> str:
     """The line below the head of the list."""
     return pilot.app.screen.query_one(VocabularyList).render_line(1).text
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    screen = pilot.app.screen
-    assert isinstance(screen, TokensScreen)
-    for _ in range(4000):
-        await pilot.pause(0)
-        if screen.is_settled:
-            break
-        await asyncio.sleep(0.005)
-    else:
-        raise AssertionError("it does not settle")
-    await pilot.pause(0)
 
 
 async def open_page(pilot: Pilot[None], *keys: str) -> None:
@@ -145,7 +127,7 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
         assert not page_of(pilot).plotted, "nothing is counted"
 
 
-async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: pytest.MonkeyPatch, until: Any) -> None:
     counts = 0
 
     def endless(*arguments: Any) -> None:
@@ -162,11 +144,7 @@ async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: 
         await settle(pilot)
         await pilot.press("escape", "v")
         page = page_of(pilot)
-        for _ in range(2000):
-            await pilot.pause(0)
-            if counts and page.query_one(VocabularyList).extent[0]:
-                break
-            await asyncio.sleep(0.005)
+        await until(pilot, lambda: counts and page.query_one(VocabularyList).extent[0])
         assert page.query_one(VocabularyList).extent[0] == 50_257, "the tokens are there before they are counted"
         await pilot.press("escape")
         assert facts(pilot) == "The count was stopped; R counts again."

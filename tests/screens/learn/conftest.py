@@ -1,0 +1,51 @@
+"""Learn as the first mode, over an engine of the test's."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.engine.method_registry import EngineMethod
+from screens.app import LabApp
+from screens.learn.learn_screen import LearnScreen
+from screens.learn.lessons_page import LessonsPage
+from tests.fixture_types import Until
+from tests.screens.fake_wire import received_params
+
+
+class SilentEngine:
+    """An engine that never answers, for what is to be seen before it does."""
+
+    starts = 0
+    pid: int | None = None
+
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
+        received_params(method, params)
+        await asyncio.Event().wait()
+
+    async def kill(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def learn_app(engine: Callable[[], Any], **options: Any) -> LabApp:
+    """The lab as it opens Learn, with an engine of this kind."""
+
+    class LearnApp(LabApp):
+        DEFAULT_MODE = "learn"
+        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(engine())}
+
+    return LearnApp(preload=False, **options)
+
+
+@pytest.fixture
+def app(home: Any) -> LabApp:
+    return learn_app(SilentEngine)
+
+
+async def lessons_page(pilot: Pilot[None], until: Until) -> LessonsPage:
+    """The page of the lessons, once its list shows the progress."""
+    await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
+    return pilot.app.screen.query_one(LessonsPage)
