@@ -18,7 +18,7 @@ from lab.core.number_format import bytes_, probability
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import Funnel
 from lab.data.cleaning.measure_funnel import FunnelRequest, run_funnel_process
-from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order
+from lab.data.cleaning.rule_registry import RULES, in_order
 from lab.data.cleaning.save_text import problem_with_path
 from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
@@ -220,7 +220,7 @@ class CleanPage(DataPage):
         self.rules = in_order(on ^ {message.rule})
 
     def action_all(self) -> None:
-        self.rules = DEFAULT_RULES if len(self.rules) == len(RULES) else in_order(BY_NAME)
+        self.rules = DEFAULT_RULES if len(self.rules) == len(RULES) else in_order(rule.name for rule in RULES)
 
     def watch_rules(self, rules: tuple[str, ...]) -> None:
         self._draw()
