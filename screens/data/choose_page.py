@@ -94,7 +94,7 @@ class ChoosePage(TextReader):
         self._preview = DelayedCall(self)
         self._take_when_read = False
         self._taken_from: Widget | None = None
-        """The widget from which a text was asked for; whoever has gone elsewhere since stays there."""
+        """The widget that had the focus when a text was asked for; a focus that has moved since then stays."""
         self._use_when_read = False
         """True once the user wants to train on the text that is being read."""
         self._is_reading = False
@@ -104,8 +104,6 @@ class ChoosePage(TextReader):
         """The text under the cursor that is read after a moment."""
         self._read_rules = self.rules
         """The rules that the text was read with."""
-        self.read_encoding = ""
-        """The encoding that it was asked for in; empty if it is auto-detected."""
         self._was_chosen_elsewhere = False
         """True until the cursor moves, if the text was chosen when the page opened."""
         self._marked_source = ""
@@ -289,17 +287,17 @@ class ChoosePage(TextReader):
             self.hint(BUILTINS.get(source, ""))
         self._show()
         if source:
-            self.read(source, self.encoding or None, self.rules, asked=asked)
+            self.read(self.key, asked=asked)
 
     @on(TextReader.FactsRead)
     def _show_facts(self, message: TextReader.FactsRead) -> None:
-        if (message.source, message.encoding, message.rules) != (self.source, self.read_encoding, self.rules):
+        if message.key != self.key:
             return
         leads = self._take_when_read and self.screen.focused is self._taken_from
         self._is_reading = False
         self._facts = message.facts
         if message.facts is not None:
-            text = ChosenText(message.facts.source, message.encoding, message.facts, message.rules)
+            text = ChosenText(message.facts.source, self.read_encoding, message.facts, self.rules)
             self.post_message(self.TextRead(text, self._take_when_read))
         self._is_too_large = bool(message.too_large)
         if message.too_large:
@@ -315,7 +313,7 @@ class ChoosePage(TextReader):
         if message.facts is not None and leads:
             tree, source = self.query_one(TextTree), message.facts.source
             if not tree.has_focus:
-                tree.show_source(STORIES if is_stories(source) else source, message.encoding)
+                tree.show_source(STORIES if is_stories(source) else source, self.read_encoding)
             self.query_one("#use").focus()
         self._take_when_read = False
         if self._use_when_read:
@@ -324,10 +322,9 @@ class ChoosePage(TextReader):
 
     @on(TextReader.Counted)
     def _show_count(self, message: TextReader.Counted) -> None:
-        if (message.source, message.encoding, message.rules) != (self.source, self.read_encoding, self.rules):
-            return
-        self._counts[message.kind] = message.words
-        self._show()
+        if message.key == self.key:
+            self._counts[message.kind] = message.words
+            self._show()
 
     def _show(self) -> None:
         facts = self._facts
@@ -335,10 +332,9 @@ class ChoosePage(TextReader):
         self.query_one("#text-facts", FactList).facts = known or unread_lines(self.source, self._is_reading)
         slider = self.query_one(SizeSlider)
         slider.display = is_stories(self.source)
-        if is_stories(self.source) and self._shows_grammar and facts is not None:
+        preview = printable(facts.preview) if facts else ""
+        if facts and is_stories(self.source) and self._shows_grammar:
             preview = grammar_text()
-        else:
-            preview = printable(facts.preview) if facts else ""
         self.query_one("#preview-text", Static).update(preview)
         self.query_one("#preview").scroll_home(animate=False)
         self.query_one("#use").disabled = facts is None

@@ -138,22 +138,20 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _text_read(self, message: ChoosePage.TextRead) -> None:
         text = message.text
         if text is None:
-            self._tokens_rules = None
-        if text is not None:
-            self._facts_rules = text.cleaning
-            if self._measured is not None and text.as_read != self._measured.text.as_read:
-                self._measured = None
-        self.text = replace(text, cleaning=self._rules) if text is not None else None
-        if text is not None and message.taken:
+            self._tokens_rules = self.text = None
+            return
+        self._facts_rules = text.cleaning
+        if self._measured is not None and text.as_read != self._measured.text.as_read:
+            self._measured = None
+        self.text = replace(text, cleaning=self._rules)
+        if message.taken:
             self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
 
     @on(TextReader.Counted)
     def _tokens_counted(self, message: TextReader.Counted) -> None:
-        page = self.choose_page
-        is_asked = (message.source, message.encoding) == (page.source, page.read_encoding)
-        if message.kind == "bpe" and message.count is not None and is_asked and message.rules == self._rules:
+        if message.kind == "bpe" and message.count is not None and message.key == self.choose_page.key:
             about = "" if message.count.exact else "≈"
-            self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", message.rules
+            self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", self._rules
             self._show_steps()
 
     @on(ChoosePage.Used)
@@ -182,8 +180,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self._measured = message
         self._show_steps()
         if self._tokens_rules != self._rules:
-            page, vocabulary = self.choose_page, default_vocabulary(DEFAULT_PRESET, message.funnel.kept_bytes)
-            page.count(page.source, page.read_encoding, self._rules, ("bpe",), vocabulary)
+            vocabulary = default_vocabulary(DEFAULT_PRESET, message.funnel.kept_bytes)
+            self.choose_page.count(self.choose_page.key, ("bpe",), vocabulary)
 
     def screen_state(self) -> ScreenState:
         return ScreenState(mode=self.MODE, page=self.page, text=self.choose_page.source, encoding=self.choose_page.encoding)

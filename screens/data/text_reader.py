@@ -43,6 +43,10 @@ def encoding_hint(problem: str) -> tuple[str, str]:
     return SUGGESTION.sub(f"press enter to read it as {guess}.", problem), guess
 
 
+TextKey = tuple[str, str, tuple[str, ...]]
+"""All that the text as it is trained on depends on: its source, its encoding, "" if it is auto-detected, and its rules."""
+
+
 class TextReader(DataPage):
     """A page that reads texts. Posts `FactsRead`, then `Counted` for each kind of tokens."""
 
@@ -50,9 +54,16 @@ class TextReader(DataPage):
     """The chosen text, as it was asked for."""
     rules: tuple[str, ...] = DEFAULT_RULES
     """Names of the cleaning rules that a text is read with."""
+    read_encoding: str = ""
+    """The encoding that it was asked for in; empty if it is auto-detected."""
 
     _encoding_is_recent = False
     """True if the encoding in the field is that of a recent text, or was guessed for one: the next text has another."""
+
+    @property
+    def key(self) -> TextKey:
+        """The chosen text, with the rules as they are now."""
+        return self.source, self.read_encoding, self.rules
 
     @property
     def encoding(self) -> str:
@@ -80,9 +91,7 @@ class TextReader(DataPage):
     class FactsRead(Message):
         """The facts of a text, or the reason why it cannot be used."""
 
-        source: str
-        encoding: str
-        rules: tuple[str, ...]
+        key: TextKey
         facts: TextFacts | None
         error: str = ""
         too_large: str = ""
@@ -91,9 +100,7 @@ class TextReader(DataPage):
     class Counted(Message):
         """The number of tokens of one kind in a text, or the reason why it is not known."""
 
-        source: str
-        encoding: str
-        rules: tuple[str, ...]
+        key: TextKey
         kind: TokenizerKind
         count: TokenCount | None
         error: str = ""
@@ -108,35 +115,36 @@ class TextReader(DataPage):
             return f"{about}{whole(self.count.tokens)} as {self.kind}{vocabulary}"
 
     @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
-    def read(self, source: str, encoding: str | None, rules: tuple[str, ...], *, asked: bool) -> None:
+    def read(self, key: TextKey, *, asked: bool) -> None:
+        source, encoding, rules = key
         working_folder()  # one that was removed is left: in it a relative path has no meaning
         size = file_size(source)
         if not asked and size is not None and size > READ_UNASKED:
-            words = f"{short_name(source)}: {bytes_(size)}; enter reads it."
-            self.post_message(self.FactsRead(source, encoding or "", rules, None, too_large=words))
+            self.post_message(self.FactsRead(key, None, too_large=f"{short_name(source)}: {bytes_(size)}; enter reads it."))
             return
         try:
-            facts = read_facts(source, encoding, rules)
+            facts = read_facts(source, encoding or None, rules)
         except UserError as error:
-            self.post_message(self.FactsRead(source, encoding or "", rules, None, str(error)))
+            self.post_message(self.FactsRead(key, None, str(error)))
             return
         if facts.entropy_bits_per_byte is not None:
             grammar_text()  # now, in a thread, so that the key that shows it need not wait
-        self.post_message(self.FactsRead(source, encoding or "", rules, facts))
-        self._count(source, encoding or "", rules, KINDS, default_vocabulary(DEFAULT_PRESET, facts.bytes))
+        self.post_message(self.FactsRead(key, facts))
+        self._count(key, KINDS, default_vocabulary(DEFAULT_PRESET, facts.bytes))
 
     @work(thread=True, group="count", exclusive=True, exit_on_error=True)
-    def count(self, source: str, encoding: str, rules: tuple[str, ...], kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+    def count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
         """Count the tokens of a text whose facts are known."""
-        self._count(source, encoding, rules, kinds, vocabulary)
+        self._count(key, kinds, vocabulary)
 
-    def _count(self, source: str, encoding: str, rules: tuple[str, ...], kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+    def _count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+        source, encoding, rules = key
         for kind in kinds:
             try:
                 count = count_tokens(source, encoding or None, kind, vocabulary, rules)
-                self.post_message(self.Counted(source, encoding, rules, kind, count))
+                self.post_message(self.Counted(key, kind, count))
             except (UserError, TokenizerError, VocabularyError) as error:
-                self.post_message(self.Counted(source, encoding, rules, kind, None, str(error)))
+                self.post_message(self.Counted(key, kind, None, str(error)))
 
 
 def short_name(source: str) -> str:

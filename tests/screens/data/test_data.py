@@ -203,8 +203,8 @@ async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_anot
         await pilot.press("enter")
         await until(pilot, lambda: len(page._counts) == 2 and "decoded from iso8859-1" in facts(pilot)["cleaned"])
         late = read_facts(str(french), "cp1252", page.rules)
-        page.post_message(TextReader.Counted(str(french), "cp1252", page.rules, "bpe", None, "late"))
-        page.post_message(TextReader.FactsRead(str(french), "cp1252", page.rules, late))
+        page.post_message(TextReader.Counted((str(french), "cp1252", page.rules), "bpe", None, "late"))
+        page.post_message(TextReader.FactsRead((str(french), "cp1252", page.rules), late))
         await pilot.pause()
         assert "decoded from iso8859-1" in facts(pilot)["cleaned"]
         assert "late" not in page._counts.values()
@@ -636,7 +636,7 @@ async def test_an_old_count_of_tokens_does_not_take_the_new_one_away(app: LabApp
         await until(pilot, lambda: screen.query_one(PageBar).steps[2].endswith(" bpe"))
         page, words = screen.choose_page, screen.query_one(PageBar).steps[2]
         old = TokenCount("bpe", 300, 1, exact=True)
-        page.post_message(TextReader.Counted(page.source, page.read_encoding, ("emails",), "bpe", old))
+        page.post_message(TextReader.Counted((page.source, page.read_encoding, ("emails",)), "bpe", old))
         await pilot.pause()
         assert screen.query_one(PageBar).steps[2] == words
 

@@ -11,11 +11,12 @@ from screens.widgets.page_bar import PageBar
 from tests.screens.data.conftest import DataApp
 from tests.screens.pilot_waits import keys_to
 
-
-PICTURED = (
-    "line-endings broken-text control-characters nfc gutenberg boilerplate long-lines symbol-lines emails phone-numbers "
-    "duplicate-lines short-lines duplicate-paragraphs near-duplicates blank-lines"
-).split()
+# fmt: off
+PICTURED = [
+    "line-endings", "broken-text", "control-characters", "nfc", "gutenberg", "boilerplate", "long-lines", "symbol-lines",
+    "emails", "phone-numbers", "duplicate-lines", "short-lines", "duplicate-paragraphs", "near-duplicates", "blank-lines",
+]
+# fmt: on
 """The rules in the picture, which a rule that is added later does not change."""
 
 
