@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive, var
 from textual.timer import Timer
 
+from lab.core.errors import UserError
 from screens.about_key import About
+from screens.background import in_thread, latest
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe.learning import BpeLearning, Source, SourceLine
@@ -29,6 +31,8 @@ UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
 """Units of the tokens, and their names in the legend."""
 BYTES = 256
 
+SLICE_SECONDS = 0.06
+"""Longest time of merging between two paints."""
 TICK_SECONDS = 0.25
 """Time between two steps while it plays."""
 ALL_STEPS = 1 << 60
@@ -218,7 +222,7 @@ class BpePage(BpeLearning):
         self.session = None
         self._show()
         self.query_one("#bpe-counts", StatusLine).say("reading the text")
-        self.open_text(self.wanted, *wanted)
+        self._read(*wanted)
 
     def _names(self) -> dict[Source, str]:
         """The texts to learn from. The text in use is left out while there is none."""
@@ -235,33 +239,20 @@ class BpePage(BpeLearning):
 
     @on(BpeLearning.Reading)
     def _show_share(self, message: BpeLearning.Reading) -> None:
-        if message.number == self.wanted:
+        if self._reading and message.number == self.wanted:
             self.query_one("#bpe-counts", StatusLine).say(f"counting the words of the text: {message.share:.0%}")
 
-    @on(BpeLearning.Opened)
-    def _show_text(self, message: BpeLearning.Opened) -> None:
-        if message.number != self.wanted:
+    @latest("bpe-open")
+    async def _read(self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str) -> None:
+        try:
+            self.session, self._run_tokens = await self.read_text(source, name, encoding, cleaning, text)
+        except UserError as error:
+            self._reading, self._steps = False, 0
+            self.query_one("#bpe-counts", StatusLine).say(str(error), error=True)
             return
         self._reading = False
-        self.session, self._run_tokens = message.session, message.run_tokens
-        self.query_one(WordsView).show(message.session.excerpt)
+        self.query_one(WordsView).show(self.session.excerpt)
         self._show()
-        self._go_on()
-
-    @on(BpeLearning.NotOpened)
-    def _show_problem(self, message: BpeLearning.NotOpened) -> None:
-        if message.number == self.wanted:
-            self._reading, self._steps = False, 0
-            self.query_one("#bpe-counts", StatusLine).say(message.sentence, error=True)
-
-    @on(BpeLearning.Moved)
-    def _show_merges(self, message: BpeLearning.Moved) -> None:
-        self._moving = False
-        if message.session is self.session:
-            self._steps += 0 if self._is_cancelled else message.left
-            if not message.left and not message.state.pairs:
-                self._steps, self.playing = min(0, self._steps), False
-            self._show()
         self._go_on()
 
     def action_step(self, steps: int) -> None:
@@ -284,7 +275,19 @@ class BpePage(BpeLearning):
             return
         steps, self._steps = self._steps, 0
         self._moving, self._is_cancelled = True, False
-        self.move(self.session, steps)
+        self._merge(self.session, steps)
+
+    @work(group="bpe-move")
+    async def _merge(self, session: BpeSession, steps: int) -> None:
+        """Merge, or step back for a negative number, for the time of a slice. Never twice at once for the same session."""
+        left = await in_thread(session.move, steps, SLICE_SECONDS)
+        self._moving = False
+        if session is self.session:
+            self._steps += 0 if self._is_cancelled else left
+            if not left and not session.state.pairs:
+                self._steps, self.playing = min(0, self._steps), False
+            self._show()
+        self._go_on()
 
     def action_play(self) -> None:
         self.playing = not self.playing and bool(self.state and self.state.pairs)
@@ -323,7 +326,7 @@ class BpePage(BpeLearning):
     def go_back(self) -> bool:
         if self._reading:
             self._reading, self._opened = False, None
-            self.wanted += 1
+            self.workers.cancel_group(self, "bpe-open")
             self.query_one("#bpe-counts", StatusLine).say("Reading was cancelled; m reads again, f takes another text.")
             return True
         if self.playing or not self.is_settled:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
+from textual.worker import get_current_worker
 
 from screens.about_key import About
+from screens.background import in_thread, latest
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_box import TextBox
 from screens.tokens.token_card import CardFacts, TokenCard
@@ -104,13 +106,6 @@ class StripPage(TextPage):
 
         first: int
         end: int
-
-    @dataclass
-    class Counted(Message):
-        """The facts about a tokenizer, as far as they are known."""
-
-        asked: Asked
-        found: Background
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -292,27 +287,19 @@ class StripPage(TextPage):
             self._counting = asked
             self._count_in_thread(*asked)
 
-    @work(thread=True, group="count", exit_on_error=True)
-    def _count_in_thread(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+    @latest("count")
+    async def _count_in_thread(
+        self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]
+    ) -> None:
         from lab.tokenization.token_facts import TokenFamilies
-        from lab.tokenization.token_frequencies import CountStoppedError, frequencies_for
+        from lab.tokenization.token_frequencies import frequencies_for
 
-        asked: Asked = (named, run, source, encoding, cleaning)
-        known = self._background.get(named)
-        families = known.families if known else TokenFamilies(named.tokenizer)
-        self.post_message(self.Counted(asked, Background(families)))
+        worker, known = get_current_worker(), self._background.get(named)
+        families = known.families if known else await in_thread(TokenFamilies, named.tokenizer)
+        self._know(named, Background(families))
+        asked = (named, run, source, encoding, cleaning, MOST_COUNTED)
+        self._know(named, Background(families, *await in_thread(frequencies_for, *asked, lambda: not worker.is_cancelled)))
 
-        def goes_on() -> bool:
-            return self._counting == asked and self.is_attached
-
-        try:
-            frequencies, problem = frequencies_for(named, run, source, encoding, cleaning, MOST_COUNTED, goes_on)
-        except CountStoppedError:
-            return
-        self.post_message(self.Counted(asked, Background(families, frequencies, problem)))
-
-    @on(Counted)
-    def _show_counts(self, message: Counted) -> None:
-        if message.asked == self._counting:
-            self._background[message.asked[0]] = message.found
-            self._show_card(self.query_one(TokenFlow).chosen)
+    def _know(self, named: NamedTokenizer, found: Background) -> None:
+        self._background[named] = found
+        self._show_card(self.query_one(TokenFlow).chosen)

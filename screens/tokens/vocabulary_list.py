@@ -1,10 +1,8 @@
-"""The list of a vocabulary's tokens, one line each, drawn as far as it is in sight; their counts, made in a thread."""
+"""The list of a vocabulary's tokens, one line each, drawn as far as it is in sight."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,80 +24,8 @@ if TYPE_CHECKING:
     from lab.tokenization.vocabulary_facts import VocabularyFacts
 
 
-SECONDS_BETWEEN_NEWS = 0.2
-
-
 Asked = tuple["NamedTokenizer", str, str, str, tuple[str, ...]]
 """Tokenizer, run, text, encoding and cleaning of a count."""
-
-
-class StoppedError(Exception):
-    """Error: the count is not wanted any more."""
-
-
-@dataclass
-class Indexed(Message):
-    """The tokens are there, without counts."""
-
-    asked: Asked
-    facts: VocabularyFacts
-
-
-@dataclass
-class Counting(Message):
-    """So much has been counted: bytes of text, or tokens of a total."""
-
-    asked: Asked
-    done: int
-    total: int
-
-
-@dataclass
-class Counted(Message):
-    """The tokens have been counted; `problem` is the sentence why not."""
-
-    asked: Asked
-    facts: VocabularyFacts
-    problem: str
-
-
-def count_vocabulary(
-    post: Callable[[Message], object],
-    is_cancelled: Callable[[], bool],
-    named: NamedTokenizer,
-    run: str,
-    source: str,
-    encoding: str,
-    cleaning: tuple[str, ...],
-) -> None:
-    """Post the tokens of this tokenizer at once, news of the count, and the counts; nothing more once it is cancelled."""
-    from lab.core.errors import UserError
-    from lab.tokenization.vocabulary_facts import VocabularyFacts, vocabulary_facts
-    from lab.tokenization.vocabulary_index import VocabularyIndex
-
-    told = time.monotonic()
-    asked: Asked = (named, run, source, encoding, cleaning)
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told
-        if is_cancelled():
-            raise StoppedError
-        if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
-            told = time.monotonic()
-            post(Counting(asked, done, total))
-
-    index = VocabularyIndex(named.tokenizer)
-    facts = VocabularyFacts(index)
-    post(Indexed(asked, facts))
-    try:
-        index.prepare()
-        found, problem = vocabulary_facts(index, named, run, source, encoding, cleaning, progress), ""
-    except StoppedError:
-        return
-    except UserError as error:
-        found, problem = facts, str(error)
-    if not is_cancelled():
-        post(Counted(asked, found, problem))
 
 
 TOKEN, BYTES, MERGE, COUNT = (14, 32), (11, 35), (15, 44), 11

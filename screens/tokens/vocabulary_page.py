@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Input
-from textual.worker import Worker, get_current_worker
+from textual.worker import get_current_worker
 
+from lab.core.errors import UserError
 from screens.about_key import About
+from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.tokens.tokens_page import TokensPage
-from screens.tokens.vocabulary_list import Asked, Counted, Counting, Indexed, VocabularyList, count_vocabulary
+from screens.tokens.vocabulary_list import Asked, VocabularyList
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
@@ -36,6 +43,7 @@ DIRECTIONS = {
     "embedding": ("nearest to the mean", "farthest from the mean"),
 }
 """The first of the list in each order, and in its reverse."""
+SECONDS_BETWEEN_NEWS = 0.2
 PLACEHOLDER = "/ search: text, ^prefix, #id, 0xhex"
 
 
@@ -78,6 +86,14 @@ class VocabularyPage(TokensPage):
         | About(synonyms="frequency corpus recount again"),
     ]
 
+    @dataclass
+    class Counting(Message):
+        """So much has been counted: bytes of text, or tokens of a total."""
+
+        asked: Asked | None
+        done: int
+        total: int
+
     order: var[VocabularyOrder] = var["VocabularyOrder"]("id")
     reverse: var[bool] = var(False)
     filter: var[VocabularyFilter] = var["VocabularyFilter"]("all")
@@ -91,7 +107,7 @@ class VocabularyPage(TokensPage):
         self._facts: VocabularyFacts | None = None
         self._asked: Asked | None = None
         """Tokenizer, run and text of the newest count."""
-        self._worker: Worker[None] | None = None
+        self._is_counting = False
         self._problem = ""
 
     def compose(self) -> ComposeResult:
@@ -104,7 +120,7 @@ class VocabularyPage(TokensPage):
 
     @property
     def is_settled(self) -> bool:
-        return self._worker is None
+        return not self._is_counting
 
     def on_mount(self) -> None:
         for name in ("text_source", "text_encoding", "text_cleaning", "run_name"):
@@ -131,46 +147,49 @@ class VocabularyPage(TokensPage):
             return
         asked = (named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)
         if asked != self._asked:
-            self._asked = asked
-            self._stop()
-            self._worker = self._count(*asked)
+            self._asked, self._is_counting = asked, True
+            self._count(*asked)
 
     def _stop(self) -> None:
-        if self._worker is not None:
-            self._worker.cancel()
-            self._worker = None
+        self.workers.cancel_group(self, "vocabulary")
+        self._is_counting = False
 
-    @work(thread=True, group="vocabulary", exit_on_error=True)
-    def _count(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
-        worker = get_current_worker()
-        count_vocabulary(self.post_message, lambda: worker.is_cancelled, named, run, source, encoding, cleaning)
+    @latest("vocabulary")
+    async def _count(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+        """Show the tokens at once, news of the count, and the counts."""
+        asked, worker, told = self._asked, get_current_worker(), time.monotonic()
 
-    @on(Indexed)
-    def _show_tokens(self, message: Indexed) -> None:
-        if self._worker is not None and message.asked == self._asked:
-            if self._facts is None or self._facts.index.tokenizer is not message.facts.index.tokenizer:
-                self._facts, self._problem = message.facts, ""
-                self._show()
-            self._say("counting its tokens in the text · Esc stops")
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            if worker.is_cancelled:
+                raise asyncio.CancelledError
+            if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
+                told = time.monotonic()
+                self.post_message(self.Counting(asked, done, total))
+
+        facts = await in_thread(_uncounted, named)
+        if self._facts is None or self._facts.index.tokenizer is not facts.index.tokenizer:
+            self._facts, self._problem = facts, ""
+            self._show()
+        self._say("counting its tokens in the text · Esc stops")
+        try:
+            self._facts = await in_thread(_counted, facts, named, run, source, encoding, cleaning, progress)
+            self._problem = ""
+        except UserError as error:
+            self._facts, self._problem = facts, str(error)
+        self._is_counting = False
+        self._show()
 
     @on(Counting)
     def _show_progress(self, message: Counting) -> None:
         from lab.core.number_format import bytes_, probability
 
-        if self._worker is not None and message.asked == self._asked:
+        if self._is_counting and message.asked == self._asked:
             done = probability(message.done / message.total, 0) if message.total else bytes_(message.done)
             self._say(f"counting its tokens in the text: {done} · Esc stops")
 
-    @on(Counted)
-    def _show_counts(self, message: Counted) -> None:
-        if self._worker is None or message.asked != self._asked:
-            return
-        self._worker = None
-        self._facts, self._problem = message.facts, message.problem
-        self._show()
-
     def go_back(self) -> bool:
-        if self._worker is not None:
+        if self._is_counting:
             self._stop()
             self._problem = "The count was stopped; R counts again."
             self._say_facts()
@@ -342,3 +361,27 @@ def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
         series.append(Series(f"{label} rank {whole(rank)}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"))
     version = ("zipf", id(facts), chosen)
     return Figure(tuple(series), version, x_label="log₁₀ rank", log_y=True, auto_log_y=True, empty="No token occurs.")
+
+
+def _uncounted(named: NamedTokenizer) -> VocabularyFacts:
+    """The tokens, without counts. Called in a thread."""
+    from lab.tokenization.vocabulary_facts import VocabularyFacts
+    from lab.tokenization.vocabulary_index import VocabularyIndex
+
+    return VocabularyFacts(VocabularyIndex(named.tokenizer))
+
+
+def _counted(
+    facts: VocabularyFacts,
+    named: NamedTokenizer,
+    run: str,
+    source: str,
+    encoding: str,
+    cleaning: tuple[str, ...],
+    progress: Callable[[int, int], None],
+) -> VocabularyFacts:
+    """The tokens with their counts in the text. Called in a thread. Raises: UserError."""
+    from lab.tokenization.vocabulary_facts import vocabulary_facts
+
+    facts.index.prepare()
+    return vocabulary_facts(facts.index, named, run, source, encoding, cleaning, progress)

@@ -1,50 +1,33 @@
-"""BPE learned in a thread, in slices short enough that a paint follows each; and the line of texts to learn from."""
+"""Texts to learn BPE from, read in a thread, and the line that names them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len
-from textual import on, work
+from textual import on
 from textual.message import Message
+from textual.worker import get_current_worker
 
+from screens.background import in_thread
 from screens.tokens.tokens_page import TokensPage
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
+    from lab.tokenization.bpe.bpe_session import BpeSession
 
-
-SLICE_SECONDS = 0.06
-"""Longest time of merging between two paints."""
 
 Source = Literal["text", "run", "box"]
 """The text in use, the text of the current run, or what is typed into the text box."""
 
 
-class _OutdatedError(Exception):
-    """Another text is wanted, or the page is closed."""
-
-
 class BpeLearning(TokensPage):
-    """A page that learns. A subclass shows what the messages bring; `wanted` is the number of the newest text asked for."""
+    """A page that learns; `wanted` is the number of the newest text asked for."""
 
-    @dataclass
-    class Opened(Message):
-        """The words of the text of that number are counted. `run_tokens` is the vocabulary that the run learned from it."""
-
-        number: int
-        session: BpeSession
-        run_tokens: tuple[bytes, ...] = ()
-
-    @dataclass
-    class NotOpened(Message):
-        """The text of that number cannot be learned from, for the reason in the sentence."""
-
-        number: int
-        sentence: str
+    wanted = 0
 
     @dataclass
     class Reading(Message):
@@ -53,37 +36,28 @@ class BpeLearning(TokensPage):
         number: int
         share: float
 
-    @dataclass
-    class Moved(Message):
-        """A slice of merges, or of steps back, is done; `left` are still to do."""
+    async def read_text(
+        self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
+    ) -> tuple[BpeSession, tuple[bytes, ...]]:
+        """Count the words of a text, in background work: `name` is that of the source or the run, `text` what is in the box.
 
-        session: BpeSession
-        state: BpeState
-        left: int
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.wanted = 0
-
-    @work(thread=True, group="bpe-open", exit_on_error=True)
-    def open_text(self, number: int, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str) -> None:
-        """Count the words of a text: `name` is that of the source or the run, `text` what is in the box."""
-        from lab.core.errors import UserError
-        from lab.tokenization.bpe.bpe_session import BpeSession
-        from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part, whole_text
-
-        shown = 0.0
+        Returns the session and the vocabulary that the run learned from the text. Raises: UserError.
+        """
+        number, worker, shown = self.wanted, get_current_worker(), 0.0
 
         def report(share: float) -> None:
             nonlocal shown
-            if number != self.wanted or not self.is_attached:
-                raise _OutdatedError
+            if worker.is_cancelled:
+                raise asyncio.CancelledError
             if share >= shown + 0.01:
                 shown = share
                 self.post_message(self.Reading(number, share))
 
-        run_tokens: tuple[bytes, ...] = ()
-        try:
+        def read() -> tuple[BpeSession, tuple[bytes, ...]]:
+            from lab.tokenization.bpe.bpe_session import BpeSession
+            from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part, whole_text
+
+            run_tokens: tuple[bytes, ...] = ()
             match source:
                 case "text":
                     learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
@@ -91,17 +65,9 @@ class BpeLearning(TokensPage):
                     learnable, run_tokens = read_run_text(name, report)
                 case "box":
                     learnable = whole_text("the text in the box", text)
-            self.post_message(self.Opened(number, BpeSession(learnable), run_tokens))
-        except UserError as error:
-            self.post_message(self.NotOpened(number, str(error)))
-        except _OutdatedError:
-            return
+            return BpeSession(learnable), run_tokens
 
-    @work(thread=True, group="bpe-move", exit_on_error=True)
-    def move(self, session: BpeSession, steps: int) -> None:
-        """Merge, or step back for a negative number, for the time of a slice. Never twice at once for the same session."""
-        left = session.move(steps, SLICE_SECONDS)
-        self.post_message(self.Moved(session, session.state, left))
+        return await in_thread(read)
 
 
 CHOOSE = "learn from  "

@@ -117,7 +117,7 @@ async def test_space_plays_and_pauses_and_the_end_stops_it(app: LabApp) -> None:
 
 
 async def test_escape_stops_what_is_left_of_a_hundred_merges(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("screens.tokens.bpe.learning.SLICE_SECONDS", 0.0)  # a merge a slice
+    monkeypatch.setattr("screens.tokens.bpe_page.SLICE_SECONDS", 0.0)  # a merge a slice
     async with app.run_test(size=(80, 24)) as pilot:
         page = await opened(pilot)
         page.action_step(100)

@@ -16,7 +16,7 @@ from screens.blocks.block_view import BlockView
 from screens.plot.line_plot import LinePlot
 from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import TokenCard
-from screens.tokens.vocabulary_list import GAP, Counted, VocabularyList, columns_for
+from screens.tokens.vocabulary_list import GAP, VocabularyList, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
 from tests.screens.tokens.conftest import TokensApp, settle
@@ -186,31 +186,28 @@ def test_a_label_wider_than_its_column_is_cut() -> None:
     assert cell_len(_hex(bytes(50), 11)) <= 11
 
 
-@pytest.mark.parametrize("key", ["v", "s"])
-async def test_counts_of_the_text_before_are_not_those_of_the_newer(app: LabApp, tmp_path: Path, until: Any, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "count"),
+    [("v", "vocabulary_facts.vocabulary_facts"), ("s", "corpus_of_tokenizer.frequencies_for")],
+    ids=["vocabulary", "strip"],
+)
+async def test_counts_of_the_text_before_are_not_those_of_the_newer(
+    app: LabApp, tmp_path: Path, until: Any, late_answer: Any, key: str, count: str
+) -> None:
     one, two = tmp_path / "one.txt", tmp_path / "two.txt"
     one.write_text("The dog ran.\n" * 30)
     two.write_text("A cat sat on a mat. The\n" * 99)
+    late = late_answer(f"lab.tokenization.{count}", lambda *asked: str(one) in asked)
     async with app.run_test(size=(120, 40)) as pilot:
         app.text_source = str(one)
-        await settle(pilot)
-        page: Any = page_of(pilot) if key == "v" else pilot.app.screen.query_one(StripPage)
-        posted: list[Any] = []
-        post = page.post_message
-        page.post_message = lambda message: (posted.append(message), post(message))[1]
-        app.text_encoding = "utf-8"  # counted again
         await pilot.press("escape", key)
-        await settle(pilot)
+        await until(pilot, late.asked.is_set)
+        app.text_source = str(two)
 
         def said() -> str:
+            page = pilot.app.screen.query_one(StripPage)
             return facts(pilot) if key == "v" else dict(page.query_one(TokenCard).card.facts)["corpus"]
 
-        assert " one" in said()
-        old = [message for message in posted if isinstance(message, Counted | StripPage.Counted)][-1]
-        app.text_source = str(two)
-        if key == "v":
-            post(old)  # it would end the count
         await until(pilot, lambda: " two" in said())
-        post(old)
-        await pilot.pause()
+        await late.come(pilot)
         assert " two" in said()
