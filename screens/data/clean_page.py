@@ -140,8 +140,6 @@ class CleanPage(DataPage):
 
     rules: var[tuple[str, ...]] = var(DEFAULT_RULES, init=False)
     """Names of the rules that are on, in the order of application."""
-    funnel: var[Funnel | None] = var(None, init=False)
-    place: var[int] = var(0, init=False)
 
     @dataclass
     class RulesChanged(Message):
@@ -163,6 +161,9 @@ class CleanPage(DataPage):
         self.changes = 0
         """Number of times that rules were switched."""
         self._text: ChosenText | None = None
+        self.funnel: Funnel | None = None
+        self.place = 0
+        """Number of the example in sight."""
         self._measured_rules: tuple[str, ...] | None = None
         """The rules of the funnel; None while there is none."""
         self._measuring = DelayedCall(self)
@@ -194,7 +195,7 @@ class CleanPage(DataPage):
         self.set_reactive(CleanPage.rules, rules)
         if not is_same:
             self._measured_rules = None
-            self.set_reactive(CleanPage.funnel, None)
+            self.funnel = None
         if text is None:
             self._stop_measuring()
         elif self._measured_rules != rules:
@@ -232,14 +233,12 @@ class CleanPage(DataPage):
     @on(RuleList.Selected)
     def _select(self, message: RuleList.Selected) -> None:
         message.stop()
-        self.set_reactive(CleanPage.place, 0)
+        self.place = 0
         self.query_one(RuleDetail).top = 0
         self._draw()
 
     def action_place(self, by: int) -> None:
         self.place += by
-
-    def watch_place(self) -> None:
         self._draw()
 
     def _measure_soon(self) -> None:

@@ -144,9 +144,11 @@ class LookPage(DataPage):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._text: ChosenText | None = None
-        self._profile: TextProfile | None = None
+        self.profile: TextProfile | None = None
+        """Everything that has been read so far."""
         self._picture = LookPicture()
-        self._sample: TextSample | None = None
+        self.sample: TextSample | None = None
+        """The sample in sight."""
         self._sample_title = ""
         self._problem = ""
         self._seed = 0
@@ -159,23 +161,13 @@ class LookPage(DataPage):
     def compose(self) -> ComposeResult:
         yield LookView(id="look-view")
 
-    @property
-    def profile(self) -> TextProfile | None:
-        """Everything that has been read so far."""
-        return self._profile
-
-    @property
-    def sample(self) -> TextSample | None:
-        """The sample in sight, if there is one."""
-        return self._sample
-
     def show(self, text: ChosenText | None) -> None:
         if text != self._text:
-            self._text, self._profile, self._problem = text, None, ""
+            self._text, self.profile, self._problem = text, None, ""
             self._forget_sample()
             self.query_one(LookView).top = 0
         self._draw()
-        if text is not None and not self._problem and (self._profile is None or not self._profile.statistics.is_complete):
+        if text is not None and not self._problem and (self.profile is None or not self.profile.statistics.is_complete):
             self._read(text, self.cleaning)
 
     @property
@@ -186,7 +178,7 @@ class LookPage(DataPage):
     def action_cleaned(self) -> None:
         """Look at the cleaned text, or again at the raw one."""
         self._cleaned = not self._cleaned
-        self._profile, self._problem = None, ""
+        self.profile, self._problem = None, ""
         self._forget_sample()
         self.hide()
         self.show(self._text)
@@ -197,10 +189,10 @@ class LookPage(DataPage):
 
     def _forget_sample(self) -> None:
         self.workers.cancel_group(self, "sample")
-        self._sample, self._seed = None, 0
+        self.sample, self._seed = None, 0
 
     def go_back(self) -> bool:
-        if self._sample is None:
+        if self.sample is None:
             return False
         self._forget_sample()
         self._draw()
@@ -221,25 +213,25 @@ class LookPage(DataPage):
     @on(ProfileRead)
     def _show_profile(self, message: ProfileRead) -> None:
         if message.text == self._text and message.cleaning == self.cleaning:
-            self._profile, self._problem = message.profile, message.error
+            self.profile, self._problem = message.profile, message.error
             self._draw()
 
     @on(LookView.SampleWanted)
     def _next_sample(self, message: LookView.SampleWanted) -> None:
-        if self._text is None or self._profile is None or self._seed + message.by < 0:
+        if self._text is None or self.profile is None or self._seed + message.by < 0:
             return
         self._seed = max(1, self._seed + message.by)
-        total = places_of(self._profile.statistics)
+        total = places_of(self.profile.statistics)
         self._show_text_at(random_start(total, self._seed), total, f"random sample {self._seed}")
 
     @on(LookView.Clicked)
     def _clicked(self, message: LookView.Clicked) -> None:
-        if self._text is None or self._profile is None or self._sample is not None:
+        if self._text is None or self.profile is None or self.sample is not None:
             return
-        total = places_of(self._profile.statistics)
+        total = places_of(self.profile.statistics)
         passage = self._picture.passages.get(message.line)
         if passage is not None:
-            found = self._profile.statistics.passages[passage]
+            found = self.profile.statistics.passages[passage]
             self._show_text_at(round(found.places[0] * total), total, f"repeated passage {passage + 1}")
         elif (place := self._picture.place_at(message.line, message.x)) is not None:
             self._show_text_at(int(place * total), total, "the text here")
@@ -260,9 +252,9 @@ class LookPage(DataPage):
         except UserError as error:
             problem = str(error)
         view = self.query_one(LookView)
-        if self._sample is None:
+        if self.sample is None:
             self._top = view.top
-        self._sample, self._sample_title, self._problem = sample, title, problem
+        self.sample, self._sample_title, self._problem = sample, title, problem
         view.top = 0
         self._draw()
 
@@ -275,25 +267,25 @@ class LookPage(DataPage):
         view.set_lines(self._lines(max(20, view.room)))
 
     def _title(self) -> str:
-        if self._sample is not None:
+        if self.sample is not None:
             return f"{self._sample_title} · esc back"
         state = f"cleaned by {', '.join(self.cleaning) or 'no rule'}" if self._cleaned else "as it lies in its files"
-        if self._profile is None:
+        if self.profile is None:
             return f"the text {state}"
-        found = self._profile.statistics
+        found = self.profile.statistics
         if found.is_complete:
-            return f"{visible(self._profile.name)} · {state}"
+            return f"{visible(self.profile.name)} · {state}"
         return f"{probability(found.progress, 0)} · {found.stage} · so far {bytes_(found.bytes)}"
 
     def _lines(self, width: int) -> Sequence[LookLine]:
-        if self._sample is not None:
-            return lay_sample(self._sample, width)
+        if self.sample is not None:
+            return lay_sample(self.sample, width)
         if self._text is None:
             return [[(line, "dim")] for line in wrap(NO_TEXT, width)]
         problem: list[LookLine] = [[(line, "wrong")] for line in wrap(self._problem, width)] if self._problem else []
-        if self._profile is None:
+        if self.profile is None:
             return problem or [[("Reading the text …", "dim")]]
-        self._picture = lay_profile(self._profile, width)
+        self._picture = lay_profile(self.profile, width)
         return self._picture.lines if not problem else [*problem, [], *self._picture.lines]
 
 

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.reactive import var
 from textual.widgets import Label
 
 from lab.core.errors import UserError
@@ -93,14 +92,14 @@ class SplitPage(DataPage):
     }
     """
 
-    window: var[int] = var(0, init=False)
-    as_ids: var[bool] = var(False, init=False)
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._text: ChosenText | None = None
         self._split: TextSplit | None = None
-        self._tokens: TrainingTokens | None = None
+        self.tokens: TrainingTokens | None = None
+        """The tokens in sight; None while they are made."""
+        self.window = 0
+        self.as_ids = False
         self._problem = ""
         self._progress = READING
 
@@ -125,19 +124,14 @@ class SplitPage(DataPage):
     def context(self) -> int:
         return PRESETS[self.preset].context
 
-    @property
-    def tokens(self) -> TrainingTokens | None:
-        """The tokens in sight; None while they are made."""
-        return self._tokens
-
     def show(self, text: ChosenText | None) -> None:
         if text and self._text and text.key == self._text.key and (self._split is not None or self._problem):
             self._draw()
             return
         self.hide()
-        self._text, self._split, self._tokens, self._problem = text, None, None, ""
+        self._text, self._split, self.tokens, self._problem = text, None, None, ""
         self._progress = READING
-        self.set_reactive(SplitPage.window, 0)
+        self.window = 0
         self._draw()
         if text is not None:
             self._read(text)
@@ -161,7 +155,7 @@ class SplitPage(DataPage):
         self._draw()
 
     def _tokenize_now(self) -> None:
-        self._tokens = None
+        self.tokens = None
         if self._split is not None:
             self._tokenize(self._split, self.kind, self.preset)
 
@@ -169,19 +163,17 @@ class SplitPage(DataPage):
     async def _tokenize(self, split: TextSplit, kind: TokenizerKind, preset: str) -> None:
         self._problem = ""
         try:
-            self._tokens = await in_thread(tokenize_start, split, kind, preset)
+            self.tokens = await in_thread(tokenize_start, split, kind, preset)
         except (UserError, VocabularyError) as error:
             self._problem = str(error)
-        self.set_reactive(SplitPage.window, 0)
+        self.window = 0
         self._draw()
 
     @on(Choice.Changed)
     def _choice_changed(self, event: Choice.Changed) -> None:
         event.stop()
-        tokens = self._tokens
-        same_tokens = event.choice.id == "split-preset" and self.kind != "bpe" and tokens is not None
-        if same_tokens:
-            self.set_reactive(SplitPage.window, 0)
+        if event.choice.id == "split-preset" and self.kind != "bpe" and self.tokens is not None:
+            self.window = 0
         else:
             self._problem = ""
             self._tokenize_now()
@@ -189,18 +181,14 @@ class SplitPage(DataPage):
 
     @on(SplitView.Moved)
     def _move(self, message: SplitView.Moved) -> None:
-        if self._tokens is not None:
-            last = max(0, self._tokens.windows_to_show(self.context) - 1)
+        if self.tokens is not None:
+            last = max(0, self.tokens.windows_to_show(self.context) - 1)
             self.window = max(0, min(last, self.window + message.by))
-
-    def watch_window(self) -> None:
-        self._draw()
-
-    def watch_as_ids(self) -> None:
-        self._draw()
+            self._draw()
 
     def action_ids(self) -> None:
         self.as_ids = not self.as_ids
+        self._draw()
 
     def action_turn(self, what: str) -> None:
         self.query_one(f"#split-{what}", Choice).action_turn(1)
@@ -219,9 +207,9 @@ class SplitPage(DataPage):
         if self._split is None:
             return words_lines(self._problem or self._progress, width, "wrong" if self._problem else "dim")
         lines = [*split_lines(self._split, width), []]
-        if self._tokens is None:
+        if self.tokens is None:
             return [*lines, *words_lines(self._problem or "Tokenizing …", width, "wrong" if self._problem else "dim")]
-        lines += [*size_lines(self._tokens, self.preset, width), []]
-        if self._tokens.windows_to_show(self.context):
-            lines += words_lines(window_title(self._tokens, self.window, self.context), width, "title")
-        return [*lines, *window_lines(self._tokens, self.window, self.context, width, as_ids=self.as_ids)]
+        lines += [*size_lines(self.tokens, self.preset, width), []]
+        if self.tokens.windows_to_show(self.context):
+            lines += words_lines(window_title(self.tokens, self.window, self.context), width, "title")
+        return [*lines, *window_lines(self.tokens, self.window, self.context, width, as_ids=self.as_ids)]

@@ -16,11 +16,12 @@ from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
-from screens.tokens.bpe.learning import BpeLearning, Source, SourceLine
+from screens.tokens.bpe.learning import BpeLearning, Source
 from screens.tokens.bpe.merge_list import MergeList
 from screens.tokens.bpe.pair_list import PairList
 from screens.tokens.bpe.text_strip import TextStrip
 from screens.tokens.bpe.words_view import WordsView
+from screens.tokens.tokens_page import SourceLine
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
@@ -133,7 +134,7 @@ class BpePage(BpeLearning):
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        yield SourceLine(id="bpe-sources")
+        yield SourceLine("learn from", id="bpe-sources")
         yield StatusLine(id="bpe-counts")
         yield StatusLine(most_lines=2, id="bpe-next")
         with Horizontal(id="bpe-upper"):
@@ -235,6 +236,7 @@ class BpePage(BpeLearning):
 
     @on(SourceLine.Chosen)
     def _source_clicked(self, event: SourceLine.Chosen) -> None:
+        event.stop()
         self.source = event.source
 
     @on(BpeLearning.Reading)

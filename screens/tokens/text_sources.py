@@ -50,12 +50,8 @@ class TextSources(PagedScreen):
 
         if self._example is not None and self.box.text != EXAMPLES[self._example].text:
             self._example = None
-
-        name = (
-            BOX_TITLE
-            if self._example is None
-            else f"example {self._example + 1} of {len(EXAMPLES)}: " + (EXAMPLES[self._example].title)
-        )
+        at = self._example
+        name = BOX_TITLE if at is None else f"example {at + 1} of {len(EXAMPLES)}: {EXAMPLES[at].title}"
         if self.box.border_title != name:
             self.box.border_title = name
 
@@ -70,11 +66,6 @@ class TextSources(PagedScreen):
         self._example = at if at < len(EXAMPLES) else None
         self.box.replace_all(self._own_text if self._example is None else EXAMPLES[at].text)
         self.text_changed()
-
-    @property
-    def example(self) -> int | None:
-        """The number of the example in the box; None for any other text."""
-        return self._example
 
     @work(group="ask")
     async def action_load(self) -> None:

@@ -1,17 +1,20 @@
-"""The base classes of the pages of Tokens, and of those that follow the text in the box."""
+"""The base classes of the pages of Tokens, and of those that follow the text in the box; and the line of a page's sources."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.message import Message
 from textual.reactive import var
 
 from screens.base_screen import Page
 from screens.terminal.textual_internals import tell_changes
+from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerCache
@@ -122,3 +125,32 @@ class TextPage(TokensPage):
         self.show_answer(message.result)
         if message.number != self._number:
             self.ask()
+
+
+class SourceLine(StatusLine):
+    """`learn from  ‹ text notes.txt ›   run demo's text     the text box`: sources by name, the current one marked."""
+
+    @dataclass
+    class Chosen(Message):
+        """A source was clicked on."""
+
+        source: Any
+
+    def __init__(self, label: str, *, id: str) -> None:
+        super().__init__(id=id)
+        self._label = f"{label}  "
+        self._words: list[tuple[Any, str]] = []
+
+    def show(self, names: Mapping[Any, str], current: object) -> None:
+        """Show the names of these sources."""
+        self._words = [(source, f"‹ {name} ›" if source == current else f"  {name}  ") for source, name in names.items()]
+        self.left = self._label + " ".join(words for _, words in self._words)
+
+    @on(StatusLine.TextClicked)
+    def _clicked(self, event: StatusLine.TextClicked) -> None:
+        event.stop()
+        start = cell_len(self._label)
+        for source, words in self._words:
+            if start <= event.at < start + cell_len(words):
+                self.post_message(self.Chosen(source))
+            start += cell_len(words) + 1

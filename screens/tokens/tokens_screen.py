@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, cast
 
-from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -21,7 +20,7 @@ from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage
 from screens.tokens.text_box import TextBox
 from screens.tokens.text_sources import BOX_TITLE, TextSources
-from screens.tokens.tokens_page import TokensPage
+from screens.tokens.tokens_page import SourceLine, TokensPage
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 1234567 dollars."
 """Stands for the text until some is typed. Short words, a rare one, multi-byte characters, a number: here tokenizers differ."""
 
-CHOOSE = "tokenizer  "
 LONGEST_KEPT = 20_000
 """Longest text of the box that a state keeps, in characters."""
 
@@ -84,7 +82,7 @@ class TokensScreen(TextSources):
         text = TextBox(EXAMPLE, id="tokens-text")
         text.border_title = BOX_TITLE
         yield text
-        yield StatusLine(id="tokens-sources")
+        yield SourceLine("tokenizer", id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
         for page_class in self.PAGES:
             page = page_class()
@@ -182,7 +180,8 @@ class TokensScreen(TextSources):
         return (self.source, self.lab.run_name if self.source == "run" else "")
 
     def _open_tokenizer(self) -> None:
-        self.query_one("#tokens-sources", StatusLine).left = CHOOSE + " ".join(words for _, words in self._source_words())
+        names: dict[TokenizerSource, str] = {"gpt2": "GPT-2", "bytes": "bytes", "run": f"run {self.lab.run_name}"}
+        self.query_one("#tokens-sources", SourceLine).show(names, self.source)
         known = self._tokenizers.known(*self._key)
         if known is not None:
             self.workers.cancel_group(self, "tokenizer")
@@ -203,18 +202,9 @@ class TokensScreen(TextSources):
         for page in self.query(TokensPage):
             page.named = named
 
-    def _source_words(self) -> list[tuple["TokenizerSource", str]]:
-        """The tokenizers as they stand side by side."""
-        names = {"gpt2": "GPT-2", "bytes": "bytes", "run": f"run {self.lab.run_name}"}
-        return [(source, f"‹ {names[source]} ›" if source == self.source else f"  {names[source]}  ") for source in SOURCES]
-
-    @on(StatusLine.TextClicked, "#tokens-sources")
-    def _source_clicked(self, event: StatusLine.TextClicked) -> None:
-        start = cell_len(CHOOSE)
-        for source, words in self._source_words():
-            if start <= event.at < start + cell_len(words):
-                self.source = source
-            start += cell_len(words) + 1
+    @on(SourceLine.Chosen)
+    def _source_clicked(self, event: SourceLine.Chosen) -> None:
+        self.source = event.source
 
     @on(TextArea.Changed, "#tokens-text")
     def _typed(self) -> None:

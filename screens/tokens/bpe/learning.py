@@ -1,20 +1,16 @@
-"""Texts to learn BPE from, read in a thread, and the line that names them."""
+"""Texts to learn BPE from, read in a thread."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rich.cells import cell_len
-from textual import on
 from textual.message import Message
 from textual.worker import get_current_worker
 
 from screens.background import in_thread
 from screens.tokens.tokens_page import TokensPage
-from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession
@@ -68,34 +64,3 @@ class BpeLearning(TokensPage):
             return BpeSession(learnable), run_tokens
 
         return await in_thread(read)
-
-
-CHOOSE = "learn from  "
-
-
-class SourceLine(StatusLine):
-    """`learn from  ‹ text notes.txt ›   run demo's text     the text box`."""
-
-    @dataclass
-    class Chosen(Message):
-        """A text was clicked on."""
-
-        source: Source
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._words: list[tuple[Source, str]] = []
-
-    def show(self, names: Mapping[Source, str], current: Source | None) -> None:
-        """Show these texts by name."""
-        self._words = [(source, f"‹ {name} ›" if source == current else f"  {name}  ") for source, name in names.items()]
-        self.left = CHOOSE + " ".join(words for _, words in self._words)
-
-    @on(StatusLine.TextClicked)
-    def _clicked(self, event: StatusLine.TextClicked) -> None:
-        event.stop()
-        start = cell_len(CHOOSE)
-        for source, words in self._words:
-            if start <= event.at < start + cell_len(words):
-                self.post_message(self.Chosen(source))
-            start += cell_len(words) + 1
