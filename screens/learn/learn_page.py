@@ -62,7 +62,7 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
 
 
 class LearnPage(Page):
-    """One page. It is mounted with the screen; `page_shown` tells it when it comes into sight."""
+    """One page, mounted with the screen."""
 
     engine: LearnEngine
     """The engine of the mode; set by the screen."""

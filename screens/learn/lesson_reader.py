@@ -113,17 +113,12 @@ class LessonReader(Vertical):
     def is_settled(self) -> bool:
         return not self._is_laying_out and (self.live is None or self.live.is_settled)
 
-    def show(self, lesson: Lesson, step: int, *, is_back: bool = False) -> None:
-        """Show this step of a lesson, `is_back` if from the lesson after it; its live widget or its text takes the keys."""
-        self._is_back = is_back
-        self._show(lesson, step, is_preview=False)
+    def show(self, lesson: Lesson, step: int, *, is_back: bool = False, is_preview: bool = False) -> None:
+        """Show this step of a lesson, `is_back` if from the lesson after it; its live widget or its text takes the keys.
 
-    def preview(self, lesson: Lesson, step: int) -> None:
-        """Show the text of a step, and leave the keys where they are."""
-        self._show(lesson, step, is_preview=True)
-
-    def _show(self, lesson: Lesson, step: int, *, is_preview: bool) -> None:
-        self.lesson, self._is_preview = lesson, is_preview
+        `is_preview`: its text alone, and the keys stay where they are.
+        """
+        self.lesson, self._is_back, self._is_preview = lesson, is_back, is_preview
         self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
         self._is_laying_out = True
         self._lay_out()
@@ -204,12 +199,6 @@ class LessonReader(Vertical):
         """Focus the live widget where it wants the keys, else the text."""
         if self.live is None or not self.live.take_focus():
             self.query_one(LessonText).focus()
-
-    @property
-    def has_focus_within(self) -> bool:
-        """True if one of its parts has the focus."""
-        focused = self.screen.focused
-        return focused is not None and self in focused.ancestors
 
     def leave(self) -> bool:
         """Leave an inner place of the live widget, or show its text again. False if there is none of both."""

@@ -182,7 +182,7 @@ class LessonsPage(ReadingPage):
     def _preview(self, at: int) -> None:
         """Show the lesson beside the list, at the step that it was left at."""
         if self._progress is not None and not self.has_class("-reading"):
-            self.reader.preview(self.lessons[at], self._place_in(self.lessons[at]))
+            self.reader.show(self.lessons[at], self._place_in(self.lessons[at]), is_preview=True)
 
     def _place_in(self, lesson: Lesson) -> int:
         """The step to read on at: a lesson that is done begins anew."""

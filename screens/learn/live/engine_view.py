@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding
 
 from lab.engine.method_registry import LENS, OPEN, EngineMethod, LensParams, OpenParams
@@ -17,27 +16,21 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
-from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+from screens.learn.live.live_widget import ModelAtHand, ViewWidget
 
 LOADING = "Loading PyTorch and the model… (a few seconds, once)"
 COMPUTING = "Computing on the model…"
 
 
-class EngineView(LiveWidget):
+class EngineView(ViewWidget):
     """Asks the engine again whenever what it shows depends on has changed, and draws the newest answer."""
-
-    DEFAULT_CSS = "EngineView > BlockView { height: 1fr; }"
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.model: ModelAtHand | None = None
-        self.view = BlockView()
         self._is_answered = False
         self._words = ""
         """The sentence on the answer in view; the number under the cursor is named behind it."""
-
-    def compose(self) -> ComposeResult:
-        yield self.view
 
     @property
     def is_settled(self) -> bool:
@@ -107,10 +100,6 @@ class EngineView(LiveWidget):
             return  # the sentence that says so stays
         spot = message.spot.in_words if message.spot is not None else ""
         self.say(" · ".join(filter(None, (self._words, spot))))
-
-    def take_focus(self) -> bool:
-        self.view.focus()
-        return True
 
 
 TRAINED, INIT = "best", "0"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding
 
 from lab.core.errors import UserError
@@ -19,16 +17,15 @@ from lab.data.text_source import sources_of
 from lab.runs.find_runs import open_run
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest, still_wanted
-from screens.blocks.block_view import BlockView
 from screens.blocks.table_layout import LaidTable
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+from screens.learn.live.live_widget import ModelAtHand, ViewWidget
 
 BUILTIN = "python"
 """The text beside the user's own: real documentation, in which most rules for duplicates find something."""
 
 
-class FunnelWidget(LiveWidget):
+class FunnelWidget(ViewWidget):
     """Measures every cleaning rule on a text, in a process of its own. Nothing changes on disk, nor in the choices of Data.
 
     Option `text: python`: the built-in reference of Python first, and the user's text at a key.
@@ -44,11 +41,9 @@ class FunnelWidget(LiveWidget):
         Binding("x", "switch", "Switch rule", id="funnel.switch", tooltip="Leave out the rule under the cursor, or apply it"),
         Binding("v", "other_text", "Other text", id="funnel.text", tooltip="Your text, or the built-in Python reference"),
     ]
-    DEFAULT_CSS = "FunnelWidget > BlockView { height: 1fr; }"
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.view = BlockView()
         self.left_out: set[str] = set()
         """Names of the rules that are switched off."""
         self._own: tuple[str, str] | None = None
@@ -57,16 +52,9 @@ class FunnelWidget(LiveWidget):
         self._rows: list[str] = []
         self._is_measured = False
 
-    def compose(self) -> ComposeResult:
-        yield self.view
-
     @property
     def is_settled(self) -> bool:
         return self._is_measured
-
-    def take_focus(self) -> bool:
-        self.view.focus()
-        return True
 
     def show_model(self, model: ModelAtHand) -> None:
         self._find_text(model.run)
@@ -139,10 +127,6 @@ class FunnelWidget(LiveWidget):
     def action_other_text(self) -> None:
         self._shows_builtin = not self._shows_builtin
         self._start()
-
-    @on(BlockView.SpotChanged)
-    def _stop_spot(self, message: BlockView.SpotChanged) -> None:
-        message.stop()
 
     def full_screen(self) -> ScreenState | None:
         if not self._is_measured:

@@ -1,4 +1,4 @@
-"""The base class of live widgets: a part of a lesson's step that computes on the model at hand; and their field for a number."""
+"""The base classes of live widgets, parts of a lesson's step that compute on the model at hand; and their field for a number."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from textual import events
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.message import Message
@@ -18,6 +19,7 @@ from lab.core.errors import UserError
 from lab.runs.find_runs import open_run
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
+from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 
 STEP = 0.1
@@ -169,3 +171,20 @@ class LiveWidget(Vertical):
         if not (text.isdecimal() and len(text) <= MOST_DIGITS and int(text)):
             raise UserError(f"The option {name} of a live widget must be a number from 1, not {text!r}.")
         return int(text)
+
+
+class ViewWidget(LiveWidget):
+    """A live widget that shows one view, which takes the keys."""
+
+    DEFAULT_CSS = "ViewWidget > BlockView { height: 1fr; }"
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.view = BlockView()
+
+    def compose(self) -> ComposeResult:
+        yield self.view
+
+    def take_focus(self) -> bool:
+        self.view.focus()
+        return True

@@ -16,9 +16,8 @@ from textual.worker import get_current_worker
 from lab.core.number_format import probability
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
-from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+from screens.learn.live.live_widget import ModelAtHand, ViewWidget
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession
@@ -34,7 +33,7 @@ SLICE_SECONDS = 0.06
 """Longest time of merging between two paints."""
 
 
-class MergesWidget(LiveWidget):
+class MergesWidget(ViewWidget):
     """Option: `phrase`, the text whose pieces are shown. Learns from the text chosen in Data, else from the run's own."""
 
     OPTIONS = ("phrase",)
@@ -52,7 +51,6 @@ class MergesWidget(LiveWidget):
     ]
     DEFAULT_CSS = """
     MergesWidget {
-        & > BlockView { height: 1fr; }
         & > Input { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }
         & > Input { border-title-color: $foreground 90%; }
         & > Input:focus { border: round $accent; }
@@ -61,7 +59,6 @@ class MergesWidget(LiveWidget):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.view = BlockView()
         self.session: BpeSession | None = None
         self._run = ""
         self._run_tokens: tuple[bytes, ...] = ()
@@ -73,15 +70,11 @@ class MergesWidget(LiveWidget):
         field = Input(self.options.get("phrase", PHRASE), select_on_focus=False, max_length=200)
         field.border_title = Text("phrase")
         yield field
-        yield self.view
+        yield from super().compose()
 
     @property
     def is_settled(self) -> bool:
         return self.session is not None and not self._is_merging
-
-    def take_focus(self) -> bool:
-        self.view.focus()
-        return True
 
     def show_model(self, model: ModelAtHand) -> None:
         self._run = model.run
@@ -147,10 +140,6 @@ class MergesWidget(LiveWidget):
         state = self.session.state
         agreement = agreement_sentence(state, self._run_tokens, self._run) if self._run_tokens else ""
         self.view.show(merges_view(state, self.query_one(Input).value, agreement))
-
-    @on(BlockView.SpotChanged)
-    def _stop_spot(self, message: BlockView.SpotChanged) -> None:
-        message.stop()
 
     def full_screen(self) -> ScreenState | None:
         return ScreenState(mode="tokens", page="bpe")

@@ -67,23 +67,7 @@ def reward_figure(history: PosttrainingHistory, model: Model) -> Figure:
         _series("rewarded", "train", rounds, lambda line: line.reward),
         _series("exact", "validation", rounds, lambda line: line.exact, dashes=DASHES),
     )
-    return Figure(
-        series,
-        (_time(history), model, len(rounds)),
-        x_label="round",
-        y_window=(0.0, 1.0),
-        empty="No rounds yet.",
-    )
-
-
-def kl_figure(history: PosttrainingHistory) -> Figure:
-    """KL divergence from the fine-tuned model, by round, with the penalty and without."""
-    return _both(history, "kl", lambda line: line.kl)
-
-
-def story_figure(history: PosttrainingHistory) -> Figure:
-    """Loss on ordinary stories, by round, with the penalty and without."""
-    return _both(history, "stories", lambda line: line.story_loss)
+    return Figure(series, (_time(history), model, len(rounds)), x_label="round", y_window=(0.0, 1.0), empty="No rounds yet.")
 
 
 def _time(history: PosttrainingHistory) -> float:
@@ -91,7 +75,8 @@ def _time(history: PosttrainingHistory) -> float:
     return history.started.time if history.started is not None else 0.0
 
 
-def _both(history: PosttrainingHistory, name: str, value: Callable[[Round], float | None]) -> Figure:
+def rounds_figure(history: PosttrainingHistory, name: str, value: Callable[[Round], float | None]) -> Figure:
+    """One measure by round, with the penalty and without."""
     kept, free = history.rounds.get("rl", []), history.rounds.get("rl-free", [])
     series = (
         _series(NAMES["rl"].removeprefix("RL, "), "train", kept, value),

@@ -36,7 +36,7 @@ from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
-from screens.learn.live.posttraining_figures import kl_figure, loss_figure, plan_view, reward_figure, story_figure
+from screens.learn.live.posttraining_figures import loss_figure, plan_view, reward_figure, rounds_figure
 from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
@@ -180,7 +180,10 @@ class PosttrainingWidget(LiveWidget):
                 ("with the KL penalty", reward_figure(history, "rl")),
                 ("without a penalty", reward_figure(history, "rl-free")),
             ),
-            "kl": (("KL from SFT (nats)", kl_figure(history)), ("loss on stories (nats)", story_figure(history))),
+            "kl": (
+                ("KL from SFT (nats)", rounds_figure(history, "kl", lambda line: line.kl)),
+                ("loss on stories (nats)", rounds_figure(history, "stories", lambda line: line.story_loss)),
+            ),
         }
         for (title, figure), side in zip(figures[name], ("left", "right"), strict=False):
             plot = self.query_one(f"#posttraining-{side}", LinePlot)

@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from screens.app_state import AppState
 from screens.dialogs.ask import ConfirmDialog
 from screens.messages import RunsChanged
-from screens.plot.figure import MOST_RUNS, RUN_ROLES, Figure, Series
+from screens.plot.figure import MOST_RUNS, RUN_ROLES, Figure, Kind, Series
 
 if TYPE_CHECKING:
     from lab.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
@@ -83,14 +83,14 @@ def parameters_figure(result: ScalingResult) -> Figure:
 def _points(
     name: str,
     short: str,
-    kind: str,
+    kind: Kind,
     role: str,
     points: list[Point] | tuple[Point, ...],
     floor: float,
     sign: str = "",
 ) -> Series:
     xs, ys = [math.log10(x) for x, _ in points], [loss - floor for _, loss in points]
-    return Series(name, short, "marked" if kind == "marked" else "marks", role, xs, ys, sign)
+    return Series(name, short, kind, role, xs, ys, sign)
 
 
 def _fitted(fitted: FittedLaw, symbol: str, floor: float) -> list[Series]:

@@ -306,8 +306,7 @@ class ScalingWidget(LiveWidget):
         self._show_picture(pictures[(at + by) % len(pictures)])
 
     def _show_picture(self, picture: str) -> None:
-        focused = self.screen.focused
-        had_focus = self._focus_is_due or (focused is not None and self in focused.ancestors)
+        had_focus = self._focus_is_due or self.has_focus_within
         self.picture = picture
         if had_focus:
             self.call_after_refresh(self.take_focus)

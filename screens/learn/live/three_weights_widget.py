@@ -13,9 +13,8 @@ from textual.widgets import Input, Static
 from lab.core.errors import UserError
 from lab.one_step.three_weights import FARTHEST, ThreeWeights, backward_view, forward_view, steps_view
 from lab.views.blocks import Paragraph, View
-from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.live_widget import LiveWidget, NumberInput
+from screens.learn.live.live_widget import NumberInput, ViewWidget
 
 SHOWS = ("forward", "backward", "steps")
 FIELDS = {"w1": "w₁", "w2": "w₂", "w3": "w₃", "x": "x", "target": "target"}
@@ -24,7 +23,7 @@ MANY = 100
 TOO_LARGE = "A weight is beyond a million: the learning rate is too high. Undo with u, or type a smaller rate."
 
 
-class ThreeWeightsWidget(LiveWidget):
+class ThreeWeightsWidget(ViewWidget):
     """Options: `show`, one of forward, backward and steps."""
 
     USES_MODEL = False
@@ -38,7 +37,6 @@ class ThreeWeightsWidget(LiveWidget):
         height: 1fr;
         & > Horizontal { height: 1; padding: 0 1; }
         & Static { width: auto; padding: 0 1; }
-        & BlockView { height: 1fr; }
     }
     """
     BINDINGS = [
@@ -55,7 +53,6 @@ class ThreeWeightsWidget(LiveWidget):
             raise UserError(f"The option show of three-weights is one of {', '.join(SHOWS)}, not {self.show_part!r}.")
         self.history = [ThreeWeights()]
         """The network before the first step and after each."""
-        self.view = BlockView(id="three-weights-view")
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -65,14 +62,10 @@ class ThreeWeightsWidget(LiveWidget):
             if self.show_part == "steps":
                 yield Static("rate", markup=False)
                 yield NumberInput(RATE, most=FARTHEST, id="weights-rate")
-        yield self.view
+        yield from super().compose()
 
     def on_mount(self) -> None:
         self._show()
-
-    def take_focus(self) -> bool:
-        self.view.focus()
-        return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "leave_field" or isinstance(self.screen.focused, NumberInput)
