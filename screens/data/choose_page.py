@@ -99,7 +99,7 @@ class ChoosePage(TextReader):
         """True once the user wants to train on the text that is being read."""
         self._is_reading = False
         self._is_too_large = False
-        """True if the chosen text was not read because nobody asked for that."""
+        """True if the chosen text is so large that it is read only when asked for."""
         self._moving_to = ""
         """The text under the cursor that is read after a moment."""
         self._read_rules = self.rules

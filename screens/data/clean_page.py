@@ -42,6 +42,7 @@ FIRST_RULE = 1
 class RuleList(PieceLinesView):
     """The rules, a line each, with the funnel as bars. Posts `Switched` and `Selected`."""
 
+    BORDER_TITLE = "rules, in their order"
     HELP: ClassVar[str | None] = """
 **Clean.** Each rule is one of those that the large data pipelines use; `space`, `enter` or a click switches it. The bars are the
 **funnel**: `█` is what is left of the text after a rule, `▒` what the rule took of it, in the order in which rules are applied.
@@ -174,9 +175,6 @@ class CleanPage(DataPage):
         with Container(id="clean-body"):
             yield RuleList(id="rules")
             yield RuleDetail(id="rule")
-
-    def on_mount(self) -> None:
-        self.query_one(RuleList).border_title = "rules, in their order"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:

@@ -49,4 +49,4 @@ class DataPage(Page):
         """
 
     def hide(self) -> None:
-        """The page is no longer in sight: end work that nobody waits for."""
+        """End the work of a page that is no longer in sight."""

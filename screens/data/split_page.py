@@ -32,6 +32,7 @@ READING = "Reading the text …"
 class SplitView(PieceLinesView):
     """The split, the sizes and one window, one under the other. Posts `Moved` to show another window."""
 
+    BORDER_TITLE = "from text to training windows"
     HELP: ClassVar[str | None] = """
 **Split.** The text is cut once: its first nine tenths train the model, the last tenth only measures it (validation loss). The
 border is moved a little, to the next document, paragraph or line. What of the validation part also stands in the training part
@@ -198,7 +199,6 @@ class SplitPage(DataPage):
 
     def _draw(self) -> None:
         view = self.query_one(SplitView)
-        view.border_title = "from text to training windows"
         view.set_lines(self._lines(max(20, view.room)))
 
     def _lines(self, width: int) -> list[PieceLine]:

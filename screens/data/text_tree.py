@@ -38,7 +38,7 @@ class TreeEntry:
     source: str = ""
     folder: Path | None = None
     encoding: str = ""
-    """That which a recent text was read with; empty if it is auto-detected."""
+    """The encoding of a recent text; empty if it is auto-detected."""
 
 
 class TextTree(Tree[TreeEntry]):

@@ -34,6 +34,7 @@ PADDING = 2
 class ClaimList(OptionList):
     """The claims, each with its verdict."""
 
+    BORDER_TITLE = "claims of a learner's notes on the lecture"
     HELP = "**The claims.** `j` and `k` choose one, `enter` reads it. Each is checked on your model, the chosen one first."
     BINDINGS = [
         Binding("j", "cursor_down", "Claim", id="claims.next", key_display="j/k", tooltip="The next claim"),
@@ -57,7 +58,7 @@ class ClaimList(OptionList):
 
     @property
     def below(self) -> int:
-        """Claims of which a line is below those in sight."""
+        """Number of claims that end below the lines in sight."""
         end, found = 0, 0
         bottom = round(self.scroll_y) + self.scrollable_content_region.height
         for option in self.options:
@@ -92,9 +93,7 @@ class ClaimsPage(ReadingPage):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            choices = ClaimList(id="claims-list")
-            choices.border_title = "claims of a learner's notes on the lecture"
-            yield choices
+            yield ClaimList(id="claims-list")
             yield ClaimReader()
 
     @property

@@ -39,6 +39,7 @@ from screens.widgets.page_bar import PageLink
 class LessonList(OptionList):
     """The lessons, with a mark for those done and the step reached in those begun."""
 
+    BORDER_TITLE = "lessons"
     HELP = "**The lessons.** `j` and `k` choose one, `enter` reads on where you left it."
     BINDINGS = [
         Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
@@ -85,10 +86,8 @@ class LessonsPage(ReadingPage):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            choices = LessonList(*(Option(_line(" ", each), each.name) for each in self.lessons), id="learn-list")
-            choices.border_title = "lessons"
             with Vertical(id="learn-list-column"):
-                yield choices
+                yield LessonList(*(Option(_line(" ", each), each.name) for each in self.lessons), id="learn-list")
                 yield Static(id="learn-score")
             yield LessonReader(self.engine)
 
@@ -222,7 +221,7 @@ class LessonsPage(ReadingPage):
         try:
             with self._writing:
                 assert self._progress is not None
-                newest = self._progress  # whichever thread comes first
+                newest = self._progress
                 write_progress(home(), newest, lesson, warn)
                 self._kept = newest
         except UserError as error:

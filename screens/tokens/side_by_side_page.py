@@ -53,6 +53,7 @@ class AlignedView(CachedLinesView):
         & > .aligned--mark { color: $warning; text-style: bold; }
     }
     """
+    BORDER_TITLE = "the same text"
     HELP = (
         "**Side by side.** The same characters under each other; colours, or underlines without colour, change from token to "
         "token. `^` marks a border that only one of the last two tokenizers has; `é²` is a character cut into two tokens."
@@ -167,9 +168,7 @@ class SideBySidePage(TextPage):
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=3, id="tokens-lesson")
-        view = AlignedView(id="tokens-aligned")
-        view.border_title = "the same text"
-        yield view
+        yield AlignedView(id="tokens-aligned")
 
     @property
     def is_settled(self) -> bool:

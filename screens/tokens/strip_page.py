@@ -19,7 +19,7 @@ from screens.tokens.text_box import TextBox
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import FlowTokens, JoinedCharacters, TokenFlow
 from screens.tokens.tokens_page import TextPage
-from screens.tokens.vocabulary_list import Asked
+from screens.tokens.vocabulary_list import CountRequest
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
@@ -114,7 +114,7 @@ class StripPage(TextPage):
         self._background: dict[NamedTokenizer, Background] = {}
         self._choose_later: tuple[str, int] | None = None
         """A text and the token to choose in it once it is shown."""
-        self._counting: Asked | None = None
+        self._counting: CountRequest | None = None
         """The tokenizer and the text whose tokens are counted now, or were last."""
 
     def compose(self) -> ComposeResult:

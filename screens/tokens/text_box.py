@@ -18,6 +18,7 @@ MOST_CHARACTERS = 200_000
 class TextBox(TextArea):
     """Typing goes here as soon as the mode opens. The chosen token's characters are selected while the keys are free."""
 
+    BORDER_TITLE = "text"
     HELP = (
         "**The text.** Type or paste; the tokens follow each key. `escape` frees the keys for the tokens, `e` comes back. "
         "`ctrl+n` clears the box; `ctrl+z` undoes, also what `n`, `o` and `u` have put here."

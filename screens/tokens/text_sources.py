@@ -11,7 +11,6 @@ from screens.base_screen import PagedScreen
 from screens.dialogs.ask import AskText
 from screens.tokens.text_box import TextBox
 
-BOX_TITLE = "text"
 LOADED_CHARACTERS = 20_000
 """Characters of a file that are loaded into the box."""
 
@@ -51,7 +50,7 @@ class TextSources(PagedScreen):
         if self._example is not None and self.box.text != EXAMPLES[self._example].text:
             self._example = None
         at = self._example
-        name = BOX_TITLE if at is None else f"example {at + 1} of {len(EXAMPLES)}: {EXAMPLES[at].title}"
+        name = TextBox.BORDER_TITLE if at is None else f"example {at + 1} of {len(EXAMPLES)}: {EXAMPLES[at].title}"
         if self.box.border_title != name:
             self.box.border_title = name
 

@@ -19,7 +19,7 @@ from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage
 from screens.tokens.text_box import TextBox
-from screens.tokens.text_sources import BOX_TITLE, TextSources
+from screens.tokens.text_sources import TextSources
 from screens.tokens.tokens_page import SourceLine, TokensPage
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
@@ -79,9 +79,7 @@ class TokensScreen(TextSources):
 
     def compose_body(self) -> ComposeResult:
         yield self.page_bar()
-        text = TextBox(EXAMPLE, id="tokens-text")
-        text.border_title = BOX_TITLE
-        yield text
+        yield TextBox(EXAMPLE, id="tokens-text")
         yield SourceLine("tokenizer", id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
         for page_class in self.PAGES:
@@ -109,7 +107,7 @@ class TokensScreen(TextSources):
         self.show_page()
         self._give_text()
         self.watch(self.app, "run_name", self._open_tokenizer)
-        # Whoever comes here for the first time wants to type; later the focus is where it was left.
+        # At the first visit the user wants to type; later the focus is where it was left.
         if self.current.TAKES_TEXT:
             self.query_one("#tokens-text").focus()
         else:

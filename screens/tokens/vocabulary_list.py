@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lab.tokenization.vocabulary_facts import VocabularyFacts
 
 
-Asked = tuple["NamedTokenizer", str, str, str, tuple[str, ...]]
+CountRequest = tuple["NamedTokenizer", str, str, str, tuple[str, ...]]
 """Tokenizer, run, text, encoding and cleaning of a count."""
 
 

@@ -25,7 +25,7 @@ from screens.blocks.block_view import BlockView
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.tokens.tokens_page import TokensPage
-from screens.tokens.vocabulary_list import Asked, VocabularyList
+from screens.tokens.vocabulary_list import CountRequest, VocabularyList
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
@@ -90,7 +90,7 @@ class VocabularyPage(TokensPage):
     class Counting(Message):
         """So much has been counted: bytes of text, or tokens of a total."""
 
-        asked: Asked | None
+        asked: CountRequest | None
         done: int
         total: int
 
@@ -105,7 +105,7 @@ class VocabularyPage(TokensPage):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._facts: VocabularyFacts | None = None
-        self._asked: Asked | None = None
+        self._asked: CountRequest | None = None
         """Tokenizer, run and text of the newest count."""
         self._is_counting = False
         self._problem = ""

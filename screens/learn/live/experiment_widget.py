@@ -121,12 +121,10 @@ class ExperimentWidget(PlaceView):
             inputs={**self.inputs, self.typed: self.query_one(Input).value} if self.typed else self.inputs,
         )
 
-    def view_of(self, answer: Any) -> View:
-        result: ExperimentResult = answer
+    def view_of(self, result: ExperimentResult) -> View:
         return result.view
 
-    def words_of(self, answer: Any) -> str:
-        result: ExperimentResult = answer
+    def words_of(self, result: ExperimentResult) -> str:
         return result.missing
 
     def full_screen(self) -> ScreenState | None:

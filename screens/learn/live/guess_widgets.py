@@ -131,10 +131,9 @@ class PlaceGuess(GuessWidget):
             about=self.ABOUT,
         )
 
-    def question_of(self, answer: Any) -> GuessQuestion:
-        found: GuessQuestion = answer
-        self.position = found.position
-        return found
+    def question_of(self, answer: GuessQuestion) -> GuessQuestion:
+        self.position = answer.position
+        return answer
 
     def full_screen(self) -> ScreenState | None:
         """The place in Inspect; not before the guess, for it shows the answer."""
@@ -181,10 +180,9 @@ class NextTokenGuess(PlaceGuess):
         super().__init__(options, engine)
         self._shorter = self.integer("shorter", 1) - 1 if "shorter" in self.options else None
 
-    def _answered(self, answer: Any) -> None:
-        found: GuessQuestion = answer
+    def _answered(self, answer: GuessQuestion) -> None:
         shorter, self._shorter = self._shorter, None
-        is_short = self.position is not None and found.position is not None and found.position < self.position
+        is_short = self.position is not None and answer.position is not None and answer.position < self.position
         if shorter is not None and is_short:
             self.position = shorter
             self.ask()

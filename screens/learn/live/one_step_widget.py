@@ -57,13 +57,11 @@ class OneStepWidget(EngineView):
             stage=self.stage,
         )
 
-    def view_of(self, answer: Any) -> View:
-        step: StepAnswer = answer
+    def view_of(self, step: StepAnswer) -> View:
         self.position, self._tokens = step.position, len(step.tokens)
         return step.view
 
-    def words_of(self, answer: Any) -> str:
-        step: StepAnswer = answer
+    def words_of(self, step: StepAnswer) -> str:
         losses = " → ".join(fixed(loss, 3) for loss in step.facts.losses[: step.facts.applied + 1][-4:])
         return f"mean loss: {losses} ({step.facts.applied} step{'s' * (step.facts.applied != 1)} taken)"
 

@@ -151,7 +151,7 @@ class PosttrainingWidget(LiveWidget):
     def _show(self) -> None:
         """Draw what is in sight, and what is said of the state."""
         name = self.view_name
-        self.query_one("#posttraining-state", StatusLine).say(self._state_in_words())
+        self.query_one("#posttraining-state", StatusLine).say(self._state_sentence())
         self.set_class(name in PLOTTED, "-plotted")
         self.set_class(name == "loss", "-single")
         if name in PLOTTED:
@@ -193,7 +193,7 @@ class PosttrainingWidget(LiveWidget):
         sentence = sft_view(history).sentence if name == "loss" else rounds_sentence(kept, free) if kept else ""
         self.query_one("#posttraining-sentence", StatusLine).say(sentence)
 
-    def _state_in_words(self) -> str:
+    def _state_sentence(self) -> str:
         follower, history = self._follower, self.history
         if follower is None or self._base is None:
             return ""

@@ -190,7 +190,7 @@ class SnapshotReader:
         ends = {each.curve.name: each.end.loss for each in result.sizes if each.end is not None}
         best = at_work or min(ends, key=lambda name: ends[name], default="")
         names = tuple(size.name for size in progress.sizes if size.run is not None)
-        words = f"{state_line(progress, plan).removesuffix('.')}. {self._guess_in_words(plan, progress, best)}".strip()
+        words = f"{state_line(progress, plan).removesuffix('.')}. {self._guess_sentence(plan, progress, best)}".strip()
         others = self._others()
         if others:
             words = f"{self.name}: {words}"
@@ -209,7 +209,7 @@ class SnapshotReader:
         at = names.index(self.name)
         return (*names[at + 1 :], *names[:at])
 
-    def _guess_in_words(self, plan: ScalingPlan, progress: ScalingProgress, best: str) -> str:
+    def _guess_sentence(self, plan: ScalingPlan, progress: ScalingProgress, best: str) -> str:
         """The learner's prediction beside the answer, which is kept with the other predictions when it is first seen."""
         if plan.guess is None:
             return "[ and ] choose your prediction." if progress.phase == "none" else ""

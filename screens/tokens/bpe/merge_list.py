@@ -35,6 +35,7 @@ class MergeList(LineScrollView):
         &:focus > .merges--cursor { text-style: reverse; }
     }
     """
+    BORDER_TITLE = "merges"
     HELP = (
         "**Merges.** Number, token, its two parts, and how often the pair occurred; `=` marks a merge that won a tie. Arrows or "
         "`jk` choose one; the line below takes it apart."
@@ -57,10 +58,7 @@ class MergeList(LineScrollView):
 
         parts: str
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._state: BpeState | None = None
-        self.border_title = "merges"
+    _state: BpeState | None = None
 
     @property
     def parts(self) -> str:
@@ -74,7 +72,7 @@ class MergeList(LineScrollView):
         self._state = state
         count = len(state.merges) if state else 0
         cursor = self.cursor + count - before if self.cursor else 0
-        self.border_title = counted(count, "merge") if count else "merges"
+        self.border_title = counted(count, "merge") if count else self.BORDER_TITLE
         self.set_reactive(MergeList.cursor, max(0, min(cursor, count - 1)))
         self.set_extent(count)
         self.show_line(self.cursor)

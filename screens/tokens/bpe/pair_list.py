@@ -35,6 +35,7 @@ class PairList(LineScrollView):
         & > .pairs--bar { color: $primary; }
     }
     """
+    BORDER_TITLE = "pair counts"
     HELP = (
         "**Pair counts.** How often two tokens stand side by side in a word, over the whole text. `▸` is merged next; `=` marks "
         "the pairs that occur as often. Arrows or `jk` scroll."
@@ -48,15 +49,12 @@ class PairList(LineScrollView):
         Binding("end,G", "scroll_by(100000)", "Last", id="pairs.last", show=False, tooltip="The last pair listed"),
     ]
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._state: BpeState | None = None
-        self.border_title = "pair counts"
+    _state: BpeState | None = None
 
     def show(self, state: BpeState | None) -> None:
         """List the pairs of this state."""
         self._state = state
-        self.border_title = "pair counts"
+        self.border_title = self.BORDER_TITLE
         if state is not None:
             first = f"{whole(len(state.pairs))} of " if len(state.pairs) < state.different_pairs else ""
             self.border_title += f" · {first}{counted(state.different_pairs, 'pair')}"

@@ -61,6 +61,7 @@ class TextStrip(LineScrollView):
         & > .text--new { background: $accent; color: $background; text-style: bold; }
     }
     """
+    BORDER_TITLE = "the text"
     HELP = "**The text** as the tokens learned so far. Up to ten tokens that the last key made stand out. Arrows or `jk` scroll."
     BINDINGS = [
         Binding("down,j", "scroll_by(1)", "Down", id="text.down", show=False, tooltip="One line down"),
@@ -73,14 +74,13 @@ class TextStrip(LineScrollView):
         super().__init__(id=id)
         self._state: BpeState | None = None
         self._lines: list[list[Cell]] = []
-        self.border_title = "the text"
 
     def show(self, state: BpeState | None) -> None:
         """Draw the excerpt of this state."""
         self._state = state
         # A Text is no markup: a name may hold brackets.
         if state is None:
-            self.border_title = "the text"
+            self.border_title = self.BORDER_TITLE
         else:
             marked = " · bold: merged last" if any(id >= state.newest for id in state.excerpt_ids) else ""
             self.border_title = Text(visible(f"the beginning of {state.name}, as tokens{marked}"))
