@@ -312,24 +312,20 @@ async def test_a_text_that_is_read_late_takes_the_focus_from_nobody(
         assert app.focused.id == "path-input"
 
 
-async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: LabApp, until: Any) -> None:
+async def test_u_uses_the_text_under_the_cursor_unless_it_moves_on_while_that_is_read(
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = hold_reading(monkeypatch, "python")
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
+        page = screen_of(pilot).choose_page
+        await until(pilot, lambda: page._facts is not None)
+        await pilot.press("j", "u", "k")
+        go.set()
+        await until(pilot, lambda: facts(pilot)["text"] == "stories, built in" and page._facts is not None)
+        assert app.current_mode == "data"
         await pilot.press("j", "u")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_source == "python"
-
-
-async def test_moving_on_takes_back_a_u_that_waits(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = hold_reading(monkeypatch, "python")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
-        await pilot.press("j", "u", "k")
-        go.set()
-        await until(
-            pilot, lambda: facts(pilot)["text"] == "stories, built in" and screen_of(pilot).choose_page._facts is not None
-        )
-        assert app.current_mode == "data"
 
 
 async def test_files_that_are_no_text_are_greyed_and_say_so(app: LabApp, until: Any) -> None:

@@ -19,7 +19,7 @@ from screens.learn.claims_page import ClaimList, ClaimsPage
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import received_params, received_result
 from tests.screens.in_process_engine import InProcessEngine
-from tests.screens.learn.conftest import learn_app
+from tests.screens.learn.conftest import SilentEngine, learn_app
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 MEASURES: dict[str, Any] = {
@@ -28,7 +28,7 @@ MEASURES: dict[str, Any] = {
 }
 
 
-class CannedEngine:
+class CannedEngine(SilentEngine):
     """Measures what `MEASURES` holds; other experiments lack something. `gate` holds answers back."""
 
     def __init__(self) -> None:
@@ -36,13 +36,12 @@ class CannedEngine:
         self.gate = asyncio.Event()
         self.gate.set()
         self.refuses: dict[str, Exception] = {}
-        self.starts = 1
-        self.pid: int | None = 1
+        self.starts, self.pid = 1, 1
 
     async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
-        asked = received_params(method, params)
         if method is not EXPERIMENT:
-            await asyncio.Event().wait()
+            await super().call(method, params)
+        asked = received_params(method, params)
         self.asked.append(asked)
         await self.gate.wait()
         if asked.name in self.refuses:
@@ -52,10 +51,6 @@ class CannedEngine:
             View(asked.name, f"picture of {asked.name}", "", [table]), MEASURES.get(asked.name, {}), "It is gone."
         )
         return received_result(method, found)
-
-    async def kill(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 @pytest.fixture

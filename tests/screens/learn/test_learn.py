@@ -1,5 +1,6 @@
 """Learn: the lessons, and the softmax that is computed from what is typed."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +8,20 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
+from lab.engine.method_registry import OPEN, OpenParams
 from lab.lessons.lesson import lessons, lessons_and_problems, parse_lesson
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
 from screens.learn.lesson_reader import LessonText, linked_modes
 from screens.learn.lessons_page import LessonList, LessonsPage
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
-from tests.screens.learn.conftest import lessons_page
+from tests.screens.learn.conftest import SilentEngine, lessons_page
 from tests.screens.pilot_waits import keys_to
 
 SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
@@ -209,3 +212,27 @@ async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
         status = screen.query_one("#lesson-status", StatusLine)
         await until(pilot, lambda: status.has_class("-error"))
         assert "layer of a live widget must be a number from 1" in str(status.left)
+
+
+class PromptEngine(SilentEngine):
+    """Answers at once; `pid` is None once its process was killed, as of the real client."""
+
+    starts = 1
+    pid = 1
+
+    async def call(self, *asked: Any, **options: Any) -> Any:
+        return "facts"
+
+
+async def test_after_a_killed_engine_an_answer_waits_for_pytorch_again() -> None:
+    process = PromptEngine()
+    engine = LearnEngine(process)
+    assert engine.is_loading
+    answers: list[Any] = []
+    engine.ask("live", OPEN, OpenParams(run="demo"), answers.append, answers.append)
+    while not engine.is_idle:
+        await asyncio.sleep(0)
+    assert answers == ["facts"]
+    assert not engine.is_loading
+    process.pid = None
+    assert engine.is_loading

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import structs
+from rich.color import ColorSystem
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import TextArea
+from textual.widgets.text_area import Selection
 
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
@@ -20,6 +22,7 @@ from lab.tokenization.token_facts import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.terminal.terminal_cells import cells_of
 from screens.tokens.side_by_side_page import AlignedView
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.strip_page import StripPage
@@ -314,3 +317,16 @@ async def test_only_the_lines_that_a_key_changes_are_drawn_and_the_screen_is_as_
             await pilot.press("a", "backspace")
             await settle(pilot)
             assert len(drawn) <= 2, "both have been drawn before"
+
+
+async def test_a_row_of_the_box_is_drawn_as_textual_draws_it(app: LabApp) -> None:
+    async with app.run_test(size=(24, 24)) as pilot:
+        box = screen_of(pilot).box
+        box.replace_all("the big dog's long tail, 日本 and more words\n\nx\ty\nlast")
+        for start, end in (((0, 0), (0, 0)), ((0, 4), (0, 30)), ((3, 4), (0, 11)), ((0, 40), (3, 2))):
+            selection = box.selection = Selection(start, end)
+            await pilot.pause()
+            for y in range(6):
+                mine, theirs = box.render_line(y), TextArea.render_line(box, y)
+                assert mine.text.rstrip() == theirs.text.rstrip()
+                assert cells_of(mine, ColorSystem.TRUECOLOR) == cells_of(theirs, ColorSystem.TRUECOLOR), (y, selection)
