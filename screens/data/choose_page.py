@@ -87,8 +87,8 @@ class ChoosePage(TextReader):
         source: str
         encoding: str
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._facts: TextFacts | None = None
         self._counts: dict[TokenizerKind, str] = {}
         self._preview = DelayedCall(self)

@@ -157,8 +157,8 @@ class CleanPage(DataPage):
         rules: tuple[str, ...]
         funnel: Funnel
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self.changes = 0
         """Number of times that rules were switched."""
         self._text: ChosenText | None = None
@@ -289,31 +289,21 @@ class CleanPage(DataPage):
     def _say(self, words: str, *, error: bool = False) -> None:
         self.query_one("#clean-status", StatusLine).say(words, error=error)
 
-    def action_save(self) -> None:
-        text = self._text
-        if text is None:
+    @work(group="ask")
+    async def action_save(self) -> None:
+        if (text := self._text) is None:
             return
-
-        def answered(path: str | None) -> None:
-            if path:
-                self._confirm_and_save(text, Path(path.strip()).expanduser())
-
         words = "Where to save the cleaned text? The text that you chose stays as it is."
-        self.app.push_screen(AskText("Save the cleaned text", words, _proposed_path(text), refuse=problem_with_path), answered)
-
-    def _confirm_and_save(self, text: ChosenText, path: Path) -> None:
-        if not path.exists():
-            self._start_saving(text, path, replace=False)
+        ask = AskText("Save the cleaned text", words, _proposed_path(text), refuse=problem_with_path)
+        if not (typed := await self.app.push_screen_wait(ask)):
             return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._start_saving(text, path, replace=True)
-
-        words = f"{path} exists, with {bytes_(path.stat().st_size)}. Its contents would be lost."
-        self.app.push_screen(ConfirmDialog("Replace the file?", words, key="r", yes="replace", by_enter=False), answered)
-
-    def _start_saving(self, text: ChosenText, path: Path, *, replace: bool) -> None:
+        path = Path(typed.strip()).expanduser()
+        replace = path.exists()
+        if replace:
+            words = f"{path} exists, with {bytes_(path.stat().st_size)}. Its contents would be lost."
+            dialog = ConfirmDialog("Replace the file?", words, key="r", yes="replace", by_enter=False)
+            if not await self.app.push_screen_wait(dialog):
+                return
         self._set_work(saving=True)
         self._save(text, self.rules, path, replace)
 

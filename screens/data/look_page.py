@@ -141,8 +141,8 @@ class LookPage(DataPage):
         profile: TextProfile | None
         error: str = ""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._text: ChosenText | None = None
         self.profile: TextProfile | None = None
         """Everything that has been read so far."""

@@ -93,8 +93,8 @@ class SplitPage(DataPage):
     }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._text: ChosenText | None = None
         self._split: TextSplit | None = None
         self.tokens: TrainingTokens | None = None

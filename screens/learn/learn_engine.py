@@ -50,8 +50,23 @@ class LearnEngine:
         self, key: str, method: EngineMethod[P, R], params: P, answered: Callable[[R], Any], refused: Callable[[Refused], Any]
     ) -> None:
         """Ask; one of the two is called with the answer. A newer question of the same key replaces an older one."""
+
+        async def asking() -> None:
+            try:
+                answer = await self._engine.call(method, params, group=f"learn {key}")
+            except Superseded:
+                return
+            except EngineDied as died:
+                refused(Refused(f"{died} The next key starts another engine.", True))
+            except EngineError as error:
+                self._starts_answered = self._engine.starts
+                refused(Refused(str(error), False))
+            else:
+                self._starts_answered = self._engine.starts
+                answered(answer)
+
         self.forget(key)
-        task = asyncio.create_task(self._ask(key, method, params, answered, refused), name=f"learn {key}")
+        task = asyncio.create_task(asking(), name=f"learn {key}")
         self._asking[key] = task
         task.add_done_callback(lambda ended: self._ended(key, ended))
 
@@ -66,27 +81,6 @@ class LearnEngine:
             del self._asking[key]
         if not task.cancelled():
             task.result()  # a fault of the lab is raised, not kept silent
-
-    async def _ask(
-        self,
-        key: str,
-        method: EngineMethod[P, R],
-        params: P,
-        answered: Callable[[R], Any],
-        refused: Callable[[Refused], Any],
-    ) -> None:
-        try:
-            answer = await self._engine.call(method, params, group=f"learn {key}")
-        except Superseded:
-            return
-        except EngineDied as died:
-            refused(Refused(f"{died} The next key starts another engine.", True))
-        except EngineError as error:
-            self._starts_answered = self._engine.starts
-            refused(Refused(str(error), False))
-        else:
-            self._starts_answered = self._engine.starts
-            answered(answer)
 
     async def release(self, path: Path) -> None:
         """Close the run in this folder, so that it can be renamed or deleted."""

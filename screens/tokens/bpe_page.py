@@ -118,8 +118,8 @@ class BpePage(BpeLearning):
     shows_merges: reactive[bool] = reactive(False, toggle_class="-merges", repaint=False)
     shows_words: reactive[bool] = reactive(False, toggle_class="-words", repaint=False)
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self.session: BpeSession | None = None
         self._opened: tuple[object, ...] | None = None
         """The text that was last asked for."""

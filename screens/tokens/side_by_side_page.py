@@ -161,8 +161,8 @@ class SideBySidePage(TextPage):
     SideBySidePage { #tokens-aligned { height: 1fr; } #tokens-lesson { min-height: 1; } }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._ready: Ready | None = None
         self._shown: SideAnswer | None = None
 

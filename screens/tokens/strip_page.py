@@ -94,9 +94,6 @@ class StripPage(TextPage):
         | About(synonyms="endoftext eos special tokens"),
     ]
 
-    view: var[TokenView] = var("text")
-    special: var[bool] = var(False)
-    """True: the text of a special token is read as that token."""
     cursor: var[int | None] = var(None)
     """The character before the cursor of the text box, whose token is chosen; None while the keys are free."""
 
@@ -107,8 +104,11 @@ class StripPage(TextPage):
         first: int
         end: int
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
+        self.view: TokenView = "text"
+        self.special = False
+        """True: the text of a special token is read as that token."""
         self._shown: StripAnswer | None = None
         self._labels: dict[tuple[int, str], TokenLabels] = {}
         self._background: dict[NamedTokenizer, Background] = {}
@@ -228,17 +228,13 @@ class StripPage(TextPage):
                 flow.chosen = chosen
                 self._show_card(chosen)
 
-    def watch_view(self) -> None:
-        self.ask()
-
-    def watch_special(self) -> None:
-        self.ask()
-
     def action_view(self, view: TokenView) -> None:
         self.view = "text" if self.view == view else view
+        self.ask()
 
     def action_special(self) -> None:
         self.special = not self.special
+        self.ask()
 
     @on(TokenFlow.Chosen)
     def _token_chosen(self, message: TokenFlow.Chosen) -> None:

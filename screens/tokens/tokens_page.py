@@ -63,8 +63,8 @@ class TextPage(TokensPage):
         number: int
         result: Any
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._number = 0
         self._answered = 0
         self._busy = False

@@ -94,16 +94,16 @@ class VocabularyPage(TokensPage):
         done: int
         total: int
 
-    order: var[VocabularyOrder] = var["VocabularyOrder"]("id")
-    reverse: var[bool] = var(False)
     filter: var[VocabularyFilter] = var["VocabularyFilter"]("all")
     plotted: var[bool] = var(False, toggle_class="-plotted")
     """True: the plot of count against rank in place of the token's details."""
-    details: var[bool | None] = var[bool | None](None)
-    """The token's details are shown; None where the width decides."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: VocabularyOrder = "id"
+        self.reverse = False
+        self.details: bool | None = None
+        """The token's details are shown; None where the width decides."""
         self._facts: VocabularyFacts | None = None
         self._asked: CountRequest | None = None
         """Tokenizer, run and text of the newest count."""
@@ -225,9 +225,11 @@ class VocabularyPage(TokensPage):
         if self._facts is not None:
             known = self._facts.orders
             self.order = known[(known.index(self.order) + 1) % len(known)] if self.order in known else known[0]
+            self._list()
 
     def action_reverse(self) -> None:
         self.reverse = not self.reverse
+        self._list()
 
     def action_filter(self) -> None:
         from lab.tokenization.vocabulary_facts import FILTERS
@@ -243,23 +245,15 @@ class VocabularyPage(TokensPage):
 
     def action_details(self) -> None:
         self.details = not self.has_class("-detailed")
+        self._place_details()
 
     @property
     def _is_counted(self) -> bool:
         return self._facts is not None and self._facts.frequencies is not None
 
-    def watch_order(self) -> None:
-        self._list()
-
-    def watch_reverse(self) -> None:
-        self._list()
-
     def watch_filter(self) -> None:
         self._list()
         self._say_facts()
-
-    def watch_details(self) -> None:
-        self._place_details()
 
     def watch_plotted(self) -> None:
         self._plot()

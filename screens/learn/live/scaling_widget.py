@@ -23,7 +23,6 @@ from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from lab.scaling.scaling_experiment import ScalingExperiment
     from lab.scaling.scaling_plan import ScalingPlan
 
 PICTURES = ("numbers", "compute", "parameters")
@@ -287,13 +286,11 @@ class ScalingWidget(LiveWidget):
         assert self.snapshot is not None
         self._command("Stopping, and saving the run in training…", asyncio.to_thread(self.snapshot.experiment.stop))
 
-    def action_delete(self) -> None:
+    @work(group="ask")
+    async def action_delete(self) -> None:
         assert self.snapshot is not None
         experiment, names = self.snapshot.experiment, self.snapshot.names
-        self.app.push_screen(deletion_dialog(experiment, names), lambda yes: self._delete(experiment, names) if yes else None)
-
-    def _delete(self, experiment: ScalingExperiment, names: tuple[str, ...]) -> None:
-        if not self.busy:
+        if await self.app.push_screen_wait(deletion_dialog(experiment, names)) and not self.busy:
             self._command("Deleting…", delete_experiment(self.lab, experiment, names))
 
     def action_text(self) -> None:
