@@ -281,20 +281,19 @@ class StripPage(TextPage):
         asked = (self.named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)
         if self._counting != asked:
             self._counting = asked
-            self._count_in_thread(*asked)
+            self._count_in_thread(asked)
 
     @latest("count")
-    async def _count_in_thread(
-        self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]
-    ) -> None:
+    async def _count_in_thread(self, asked: CountRequest) -> None:
         from lab.tokenization.token_facts import TokenFamilies
         from lab.tokenization.token_frequencies import frequencies_for
 
-        worker, known = get_current_worker(), self._background.get(named)
+        worker, named = get_current_worker(), asked[0]
+        known = self._background.get(named)
         families = known.families if known else await in_thread(TokenFamilies, named.tokenizer)
         self._know(named, Background(families))
-        asked = (named, run, source, encoding, cleaning, MOST_COUNTED)
-        self._know(named, Background(families, *await in_thread(frequencies_for, *asked, lambda: not worker.is_cancelled)))
+        counted = await in_thread(frequencies_for, *asked, MOST_COUNTED, lambda: not worker.is_cancelled)
+        self._know(named, Background(families, *counted))
 
     def _know(self, named: NamedTokenizer, found: Background) -> None:
         self._background[named] = found

@@ -90,7 +90,7 @@ class VocabularyPage(TokensPage):
     class Counting(Message):
         """So much has been counted: bytes of text, or tokens of a total."""
 
-        asked: CountRequest | None
+        asked: CountRequest
         done: int
         total: int
 
@@ -148,16 +148,16 @@ class VocabularyPage(TokensPage):
         asked = (named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)
         if asked != self._asked:
             self._asked, self._is_counting = asked, True
-            self._count(*asked)
+            self._count(asked)
 
     def _stop(self) -> None:
         self.workers.cancel_group(self, "vocabulary")
         self._is_counting = False
 
     @latest("vocabulary")
-    async def _count(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
+    async def _count(self, asked: CountRequest) -> None:
         """Show the tokens at once, news of the count, and the counts."""
-        asked, worker, told = self._asked, get_current_worker(), time.monotonic()
+        worker, told = get_current_worker(), time.monotonic()
 
         def progress(done: int, total: int) -> None:
             nonlocal told
@@ -167,13 +167,13 @@ class VocabularyPage(TokensPage):
                 told = time.monotonic()
                 self.post_message(self.Counting(asked, done, total))
 
-        facts = await in_thread(_uncounted, named)
+        facts = await in_thread(_uncounted, asked[0])
         if self._facts is None or self._facts.index.tokenizer is not facts.index.tokenizer:
             self._facts, self._problem = facts, ""
             self._show()
         self._say("counting its tokens in the text · Esc stops")
         try:
-            self._facts = await in_thread(_counted, facts, named, run, source, encoding, cleaning, progress)
+            self._facts = await in_thread(_counted, facts, asked, progress)
             self._problem = ""
         except UserError as error:
             self._facts, self._problem = facts, str(error)
@@ -365,17 +365,9 @@ def _uncounted(named: NamedTokenizer) -> VocabularyFacts:
     return VocabularyFacts(VocabularyIndex(named.tokenizer))
 
 
-def _counted(
-    facts: VocabularyFacts,
-    named: NamedTokenizer,
-    run: str,
-    source: str,
-    encoding: str,
-    cleaning: tuple[str, ...],
-    progress: Callable[[int, int], None],
-) -> VocabularyFacts:
+def _counted(facts: VocabularyFacts, asked: CountRequest, progress: Callable[[int, int], None]) -> VocabularyFacts:
     """The tokens with their counts in the text. Called in a thread. Raises: UserError."""
     from lab.tokenization.vocabulary_facts import vocabulary_facts
 
     facts.index.prepare()
-    return vocabulary_facts(facts.index, named, run, source, encoding, cleaning, progress)
+    return vocabulary_facts(facts.index, *asked, progress)

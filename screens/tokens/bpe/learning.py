@@ -21,7 +21,7 @@ Source = Literal["text", "run", "box"]
 
 
 class BpeLearning(TokensPage):
-    """A page that learns; `wanted` is the number of the newest text asked for."""
+    """A page that reads a text to learn from; `wanted` is the number of the newest text asked for."""
 
     wanted = 0
 
