@@ -182,6 +182,24 @@ async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(
         assert title.plain == "the beginning of the training part of other [red]␛, as tokens"
 
 
+@pytest.mark.parametrize("then", ["another text", "escape"])
+async def test_a_text_that_is_read_late_is_not_learned_from(app: LabApp, until: Any, late_answer: Any, then: str) -> None:
+    late = late_answer("lab.tokenization.bpe.learnable_text.whole_text", lambda name, text: text == "abab")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen_of(pilot).box.text = "abab"
+        page = await opened(pilot)
+        page.source = "box"
+        await until(pilot, late.asked.is_set)
+        if then == "escape":
+            assert page.go_back()
+        else:
+            screen_of(pilot).box.text = "xyxyxy"
+            await until(pilot, lambda: page.state is not None)
+        before = page.state
+        await late.come(pilot)
+        assert page.state is before
+
+
 async def test_learns_from_the_text_as_the_rules_chosen_in_data_leave_it(app: LabApp, text: Path) -> None:
     text.write_text((LINE + "\a\n") * 20)
     async with app.run_test(size=(80, 24)) as pilot:
