@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.text import Text
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -132,15 +132,6 @@ class LookPage(DataPage):
         | About(synonyms="raw original cleaned statistics"),
     ]
 
-    @dataclass
-    class ProfileRead(Message):
-        """The profile of a text, or of its part that has been read; or the reason why there is none."""
-
-        text: ChosenText
-        cleaning: tuple[str, ...]
-        profile: TextProfile | None
-        error: str = ""
-
     def __init__(self) -> None:
         super().__init__()
         self._text: ChosenText | None = None
@@ -163,6 +154,7 @@ class LookPage(DataPage):
 
     def show(self, text: ChosenText | None) -> None:
         if text != self._text:
+            self.hide()
             self._text, self.profile, self._problem = text, None, ""
             self._forget_sample()
             self.query_one(LookView).top = 0
@@ -199,21 +191,15 @@ class LookPage(DataPage):
         self.query_one(LookView).top = self._top
         return True
 
-    @work(thread=True, group="look", exclusive=True, exit_on_error=True)
-    def _read(self, text: ChosenText, cleaning: tuple[str, ...]) -> None:
-        check = _asking_now_and_then()
+    @latest("look")
+    async def _read(self, text: ChosenText, cleaning: tuple[str, ...]) -> None:
+        profiles = read_profile(text.source, text.encoding or None, _asking_now_and_then(), cleaning)
         try:
-            for profile in read_profile(text.source, text.encoding or None, check, cleaning):
-                self.post_message(self.ProfileRead(text, cleaning, profile))
-        except StoppedError:
-            return
+            while (profile := await in_thread(next, profiles, None)) is not None:
+                self.profile = profile
+                self._draw()
         except UserError as error:
-            self.post_message(self.ProfileRead(text, cleaning, None, str(error).replace("--encoding", "the encoding")))
-
-    @on(ProfileRead)
-    def _show_profile(self, message: ProfileRead) -> None:
-        if message.text == self._text and message.cleaning == self.cleaning:
-            self.profile, self._problem = message.profile, message.error
+            self.profile, self._problem = None, str(error).replace("--encoding", "the encoding")
             self._draw()
 
     @on(LookView.SampleWanted)

@@ -12,6 +12,7 @@ from textual import on, work
 from textual.message import Message
 from textual.reactive import var
 
+from screens.background import in_thread
 from screens.base_screen import Page
 from screens.terminal.textual_internals import tell_changes
 from screens.widgets.status_line import StatusLine
@@ -55,13 +56,6 @@ class TextPage(TokensPage):
     """After a key the few words around it are tokenized at once; a paste in a thread, where only the newest text waits."""
 
     TAKES_TEXT = True
-
-    @dataclass
-    class Answered(Message):
-        """The text of that number has been tokenized."""
-
-        number: int
-        result: Any
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,16 +108,12 @@ class TextPage(TokensPage):
             self._busy = True
             self._answer_in_thread(self._number, self.text, job)
 
-    @work(thread=True, group="tokenize", exit_on_error=True)
-    def _answer_in_thread(self, number: int, text: str, job: Any) -> None:
-        self.post_message(self.Answered(number, self.answer(text, job)))
-
-    @on(Answered)
-    def _answered_in_thread(self, message: Answered) -> None:
-        self._busy = False
-        self._answered = message.number
-        self.show_answer(message.result)
-        if message.number != self._number:
+    @work(group="tokenize")
+    async def _answer_in_thread(self, number: int, text: str, job: Any) -> None:
+        result = await in_thread(self.answer, text, job)
+        self._busy, self._answered = False, number
+        self.show_answer(result)
+        if number != self._number:
             self.ask()
 
 
