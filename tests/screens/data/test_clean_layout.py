@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
+from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel, ReasonCount
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.runs.run_schema import CleaningStep
 from screens.data.clean_layout import RuleState, effect_sentence, excerpt_lines, funnel_bar, funnel_lines, rule_lines
@@ -12,7 +12,8 @@ STEPS = (
     CleaningStep(rule="line-endings", bytes_in=1000, bytes_out=990, before=20, after=10, passages_changed=10),
     CleaningStep(rule="boilerplate", bytes_in=990, bytes_out=500, removed=490, passages_removed=7),
 )
-FUNNEL = Funnel("web.txt", "utf-8", 1000, 1000, 500, 1, 1, STEPS)
+REASONS = {"boilerplate": (ReasonCount("cookie notice", 5, 400), ReasonCount("menu", 2, 90))}
+FUNNEL = Funnel("web.txt", "utf-8", 1000, 1000, 500, 1, 1, STEPS, reasons=REASONS)
 
 
 def words(line: PieceLine) -> str:
@@ -100,7 +101,10 @@ def test_text_is_wrapped_by_cells_and_its_controls_are_shown() -> None:
     assert [words(line) for line in lines] == ["日本語", " ab␛[3", "1m␍⏎", "next"]
 
 
-def test_a_rule_tells_its_explanation_and_who_uses_it() -> None:
-    text = " ".join(words(line) for line in rule_lines(BY_NAME["boilerplate"], RuleState(frozenset(), 0), 0, 100))
+def test_a_rule_tells_its_effect_by_reason_its_explanation_and_who_uses_it() -> None:
+    state = RuleState(frozenset({"boilerplate"}), 0, FUNNEL, True)
+    text = " ".join(words(line) for line in rule_lines(BY_NAME["boilerplate"], state, 0, 100))
+    assert text.startswith("Removed 7 passages (490 B)")
+    assert "cookie notice 5 · menu 2" in text
     assert "cookie and JavaScript notices" in text
     assert "C4 removes each line" in text
