@@ -136,19 +136,15 @@ def effect_sentence(step: CleaningStep, raw: int) -> str:
     """The rule's counts in one sentence."""
     parts = []
     if step.passages_removed:
-        parts.append(f"removed {_times(step.passages_removed)} ({bytes_(step.removed)})")
+        parts.append(f"removed {counted(step.passages_removed, 'passage')} ({bytes_(step.removed)})")
     if step.passages_changed:
-        parts.append(f"changed {_times(step.passages_changed)} ({bytes_(step.before)} into {bytes_(step.after)})")
+        parts.append(f"changed {counted(step.passages_changed, 'passage')} ({bytes_(step.before)} into {bytes_(step.after)})")
     if not parts:
         return "Nothing in this text to take or to change."
     emptied = f"; {counted(step.documents_emptied, 'document')} emptied" if step.documents_emptied else ""
     sentence = " and ".join(parts)
     number = change(step)
     return f"{sentence[0].upper()}{sentence[1:]}: {signed_bytes(number)}, {_share(number, raw)} of the raw text{emptied}."
-
-
-def _times(number: int) -> str:
-    return counted(number, "passage")
 
 
 def excerpt_lines(excerpts: Sequence[Excerpt], at: int, width: int) -> list[PieceLine]:

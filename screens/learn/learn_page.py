@@ -36,15 +36,6 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
     model: var[str] = var("")
     """The run that the view below computes on."""
 
-    def watch_further(self) -> None:
-        self._mark_rest()
-
-    def watch_model(self) -> None:
-        self._mark_rest()
-
-    def watch_virtual_size(self) -> None:
-        self._mark_rest()
-
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         self._mark_rest()
@@ -59,6 +50,8 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · j" if below > 0 else ""
         model = f"model: {visible(self.model)} · M" if self.model else ""
         self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))
+
+    watch_further = watch_model = watch_virtual_size = _mark_rest
 
 
 class LearnPage(Page):

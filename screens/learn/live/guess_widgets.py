@@ -166,10 +166,6 @@ class NextTokenGuess(PlaceGuess):
     Options: `prompt` and `run`, as everywhere; `position`, counted from 1, the last token of the prompt unless given; `shorter`,
     the position for a prompt that has no such one, where the last token's answer was seen before. After the reveal `P` asks about
     another position, `o` opens it in Inspect.
-
-        ```live predict-next-token
-        prompt: The big dog ran
-        ```
     """
 
     ABOUT = "next token"
@@ -200,11 +196,6 @@ class AttentionGuess(PlaceGuess):
     Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`, counted from 1. Unless given, the first layer, its
     first head and the last token; one that the model or the prompt does not have is the last one. After the reveal `P` asks about
     another head, `o` opens it in Inspect.
-
-        ```live predict-attention
-        layer: 2
-        head: 1
-        ```
     """
 
     ABOUT = "attention"

@@ -269,21 +269,11 @@ class PosttrainingWidget(LiveWidget):
         current = self._model_to_open()
         self.opens = saved[(saved.index(current) + 1) % len(saved)] if current in saved else saved[0]
 
-    def on_resize(self) -> None:
-        self._show_if_ready()
-
-    def watch_chosen(self) -> None:
-        self._show_if_ready()
-
-    def watch_prediction(self) -> None:
-        self._show_if_ready()
-
-    def watch_opens(self) -> None:
-        self._show_if_ready()
-
     def _show_if_ready(self) -> None:
         if self.is_mounted and self._follower is not None:
             self._show()
+
+    on_resize = watch_chosen = watch_prediction = watch_opens = _show_if_ready
 
     def action_start(self) -> None:
         if self._base is not None:
