@@ -32,7 +32,7 @@ NOTHING_BEHIND = "nothing to go back to"
 
 
 class Page(Vertical):
-    """A page of a `PagedScreen`. It follows shared state with `self.watch(self.app, "run_name", …)` in `on_mount`."""
+    """A page of a `PagedScreen`; its `LINK` has its name, its key and its title."""
 
     LINK: ClassVar[PageLink]
     PARTS: ClassVar[tuple[type[Widget], ...]] = ()

@@ -100,13 +100,19 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self.page = "choose"
         return True
 
+    def _page_of(self, name: str) -> type[DataPage]:
+        """The page of that name, mounted or not."""
+        return next(page for page in self.PAGES if page.LINK.name == name)
+
     async def watch_page(self, before: str, now: str) -> None:
-        old, new = (next(page for page in self.PAGES if page.LINK.name == name) for name in (before, now))
+        old, new = self._page_of(before), self._page_of(now)
         self.query_one(old).hide()
         if not self.query(new):
             await self.query_one("#data-page").mount(page := new())
             if not page.children:
                 return  # the lab has been closed meanwhile
+        if now != self.page:
+            return  # another page was turned to meanwhile
         self.show_page()
         self.query_one(PageBar).step = new.STEP
         self.set_focus(self.query_one(new.REST) if new.REST else None)
@@ -114,7 +120,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
     def watch_text(self) -> None:
         self._show_steps()
-        self.current.show(self.text)
+        for page in self.query(DataPage):
+            if page.is_shown:
+                page.show(self.text)
         self.refresh_bindings()
 
     def _show_steps(self) -> None:
@@ -132,7 +140,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         named = (("text", raw), ("cleaned", cleaned), ("tokens", tokens))
         bar.steps = tuple(f"{name} {size}".rstrip() for name, size in named)
         bar.short_steps = (raw or "text", cleaned or "cleaned", bar.steps[-1])
-        bar.step = self.current.STEP
+        bar.step = self._page_of(self.page).STEP
 
     @on(ChoosePage.TextRead)
     def _text_read(self, message: ChoosePage.TextRead) -> None:
