@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
-from screens.background import in_thread, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
@@ -23,6 +24,7 @@ from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
+    from lab.scaling.scaling_experiment import ScalingExperiment
     from lab.scaling.scaling_plan import ScalingPlan
 
 PICTURES = ("numbers", "compute", "parameters")
@@ -100,6 +102,28 @@ class ScalingWidget(LiveWidget):
     own_text: var[bool] = var(False)
     """True to train on the text chosen in Data."""
 
+    @dataclass
+    class Read(Message):
+        """The experiment as it is on disk, when the one of the name `asked` was to be read."""
+
+        asked: str
+        snapshot: Snapshot
+
+    @dataclass
+    class Unread(Message):
+        """The experiment cannot be read; the sentence says why."""
+
+        sentence: str
+
+    @dataclass
+    class Failed(Message):
+        """A start, stop or deletion could not be carried out; the sentence says why."""
+
+        sentence: str
+
+    class Done(Message):
+        """A start, stop or deletion has been carried out."""
+
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         try:
@@ -171,32 +195,28 @@ class ScalingWidget(LiveWidget):
     def _read(self) -> None:
         if not self._reading and (self.snapshot is None or self.screen is self.app.screen):
             self._reading = True
-            self._read_and_show(self.engine.kept.get(KEPT, ""))
+            self._read_in_thread(self.engine.kept.get(KEPT, ""))
 
-    @work(group="scaling read")
-    async def _read_and_show(self, asked: str) -> None:
+    @work(thread=True, group="scaling read", exit_on_error=True)
+    def _read_in_thread(self, asked: str) -> None:
+        from lab.scaling.scaling_experiment import ScalingExperiment
+
         try:
-            new = await in_thread(self._take_snapshot, asked)
+            name = self.options.get("name") or name_to_show(asked)
+            if self._snapshots is None or self._snapshots.name != name:
+                self._snapshots = SnapshotReader(ScalingExperiment(name), self._plan, self.lesson)
+            self.post_message(self.Read(asked, self._snapshots.take()))
         except UserError as error:
-            if not self.busy:  # a deletion takes the files away one by one
-                self.say(str(error), error=True)
-        else:
-            if asked == self.engine.kept.get(KEPT, ""):  # else another was chosen while it was read
-                self._show(new)
+            self.post_message(self.Unread(str(error)))
         finally:
             self._reading = False
 
-    def _take_snapshot(self, asked: str) -> Snapshot:
-        """The experiment as it is on disk. Called in a thread. Raises: UserError."""
-        from lab.scaling.scaling_experiment import ScalingExperiment
-
-        name = self.options.get("name") or name_to_show(asked)
-        if self._snapshots is None or self._snapshots.name != name:
-            self._snapshots = SnapshotReader(ScalingExperiment(name), self._plan, self.lesson)
-        return self._snapshots.take()
-
-    def _show(self, new: Snapshot) -> None:
-        before, self.snapshot = self.snapshot, new
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        if message.asked != self.engine.kept.get(KEPT, ""):
+            return  # another was chosen while it was read
+        before, self.snapshot = self.snapshot, message.snapshot
+        new = message.snapshot
         if "name" not in self.options:
             self.engine.kept[KEPT] = new.experiment.name
         self.query_one("#scaling-compute", LinePlot).figure = new.compute
@@ -228,6 +248,25 @@ class ScalingWidget(LiveWidget):
             words = self.busy or problem or f"{self.snapshot.words}{then}{opens}"
             self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
 
+    @on(Unread)
+    def _say_unread(self, message: Unread) -> None:
+        if not self.busy:  # a deletion takes the files away one by one
+            self.say(message.sentence, error=True)
+
+    @on(Failed)
+    def _fail(self, message: Failed) -> None:
+        self.busy = ""
+        self.refresh_bindings()
+        self._say_state()
+        self.say(message.sentence, error=True)
+
+    @on(Done)
+    def _done(self) -> None:
+        self.busy = ""
+        self.refresh_bindings()
+        self.say("")
+        self._read()
+
     def action_other(self) -> None:
         """Show the next experiment; until it is read, no key acts on one."""
         assert self.snapshot is not None
@@ -246,18 +285,12 @@ class ScalingWidget(LiveWidget):
 
     @work(group="scaling command", exit_on_error=True)
     async def _carry_out(self, command: Coroutine[None, None, None]) -> None:
-        problem = ""
         try:
-            await still_wanted(command)
+            await command
         except UserError as error:
-            problem = str(error)
-        self.busy = ""
-        self.refresh_bindings()
-        self.say(problem, error=bool(problem))
-        if problem:
-            self._say_state()
+            self.post_message(self.Failed(str(error)))
         else:
-            self._read()
+            self.post_message(self.Done())
 
     @property
     def phase(self) -> str:
@@ -286,11 +319,13 @@ class ScalingWidget(LiveWidget):
         assert self.snapshot is not None
         self._command("Stopping, and saving the run in training…", asyncio.to_thread(self.snapshot.experiment.stop))
 
-    @work(group="ask")
-    async def action_delete(self) -> None:
+    def action_delete(self) -> None:
         assert self.snapshot is not None
         experiment, names = self.snapshot.experiment, self.snapshot.names
-        if await self.app.push_screen_wait(deletion_dialog(experiment, names)) and not self.busy:
+        self.app.push_screen(deletion_dialog(experiment, names), lambda yes: self._delete(experiment, names) if yes else None)
+
+    def _delete(self, experiment: ScalingExperiment, names: tuple[str, ...]) -> None:
+        if not self.busy:
             self._command("Deleting…", delete_experiment(self.lab, experiment, names))
 
     def action_text(self) -> None:
