@@ -48,6 +48,12 @@ PHASES = {
 }
 """Phases of the experiment in which an action is possible."""
 
+HELP = (
+    "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
+    "background; it goes on when you leave. `x` stops and saves, `enter` then goes on, `v` shows the next picture, `<` and "
+    "`>` choose a run that `o` opens in Train, `e` shows another experiment, `D` deletes all of the one that is shown."
+)
+
 
 class PlotPane(Horizontal, can_focus=True):
     """The two plots, side by side where there is room, else the one that was chosen."""
@@ -59,11 +65,7 @@ class ScalingWidget(LiveWidget):
 
     OPTIONS = ("name", "text", "minutes", "picture")
     USES_MODEL = False
-    HELP = (
-        "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
-        "background; it goes on when you leave. `x` stops and saves, `enter` then goes on, `v` shows the next picture, `<` and "
-        "`>` choose a run that `o` opens in Train, `e` shows another experiment, `D` deletes all of the one that is shown."
-    )
+    HELP = HELP
     DEFAULT_CSS = """
     ScalingWidget {
         & > PlotPane { display: none; height: 1fr; padding: 0 1; }
