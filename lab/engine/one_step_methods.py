@@ -7,18 +7,18 @@ from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.engine.method_registry import OneStepParams
-from lab.one_step.after_step_view import after_step_view
-from lab.one_step.backward_pass import backward_pass, backward_view, gradient_norms_view
-from lab.one_step.batch import StepBatch, own_batch, sentence_batch
-from lab.one_step.batch_view import batch_view, token_losses_view
-from lab.one_step.logits_gradient_view import logits_gradient_view
-from lab.one_step.open_checkpoint import OpenCheckpoint, open_checkpoint
-from lab.one_step.step_stages import STAGES, StepAnswer, StepFacts
-from lab.one_step.training_step import TrainingStep
-from lab.one_step.view_context import StepContext
-from lab.one_step.weight_update_view import weight_changes_view, weight_update_view
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.training.one_step.after_step_view import after_step_view
+from lab.training.one_step.backward_pass import backward_pass, backward_view, gradient_norms_view
+from lab.training.one_step.batch import StepBatch, own_batch, sentence_batch
+from lab.training.one_step.batch_view import batch_view, token_losses_view
+from lab.training.one_step.logits_gradient_view import logits_gradient_view
+from lab.training.one_step.open_checkpoint import OpenCheckpoint, open_checkpoint
+from lab.training.one_step.step_stages import STAGES, StepAnswer, StepFacts
+from lab.training.one_step.training_step import TrainingStep
+from lab.training.one_step.view_context import StepContext
+from lab.training.one_step.weight_update_view import weight_changes_view, weight_update_view
 from lab.views.blocks import Token, View
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace, layer_norm

@@ -25,7 +25,7 @@ FINE_TUNING_OPTIMIZER: OptimizerName = "adamw"
 """Of trained weights: those of GPT-2 come from Adam."""
 FINE_TUNING_SHARE = 0.1
 """Peak learning rate for trained weights, as a share of that for initial ones, so that they do not lose what they hold. For
-GPT-2's width that is 6e-5, near the 5e-5 of Hugging Face's `Trainer`; on the demo `lab.posttraining.progress_log` measured it."""
+GPT-2's width that is 6e-5, near the 5e-5 of Hugging Face's `Trainer`; the demo's post-training measured it."""
 FEWEST_WINDOWS, FEWEST_TOKENS = 16, 2048
 """Fewest tokens of a step: with fewer its fixed costs, Muon's among them, take a large part of its time."""
 

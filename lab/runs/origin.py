@@ -18,7 +18,7 @@ NonNegative = Annotated[float, Meta(ge=0, le=1e18)]
 
 
 class TuningConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Origin of a run that was trained further after pretraining; see `lab.posttraining`."""
+    """Origin of a run that was trained further after pretraining; see `lab.training.posttraining`."""
 
     base: Word
     """Name of the run that it began with."""

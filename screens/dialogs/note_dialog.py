@@ -19,10 +19,10 @@ from textual.widgets import Static, TextArea
 from lab.core.errors import UserError
 from lab.core.visible_text import shortened, visible
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
-from lab.learner.notes import Note, add_note, change_note, is_same_place, list_notes
+from lab.lessons.learner.notes import Note, add_note, change_note, is_same_place, list_notes
 from lab.lessons.lesson import claim_titles, lessons_and_problems
-from lab.one_step.step_stages import STAGES as STEP_STAGES
 from lab.runs.home_folder import home
+from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 

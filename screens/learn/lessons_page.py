@@ -13,8 +13,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
-from lab.learner.predictions import Score, read_predictions, score_of
-from lab.learner.progress import Progress, read_progress, write_progress
+from lab.lessons.learner.predictions import Score, read_predictions, score_of
+from lab.lessons.learner.progress import Progress, read_progress, write_progress
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState

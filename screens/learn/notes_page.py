@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from lab.core.errors import UserError
 from lab.core.number_format import date_and_time
 from lab.core.visible_text import visible
-from lab.learner.notes import Note, delete_note, list_notes, notes_folder
+from lab.lessons.learner.notes import Note, delete_note, list_notes, notes_folder
 from lab.runs.home_folder import home
 from screens.about_key import About
 from screens.background import in_thread, latest

@@ -15,7 +15,7 @@ from textual.widgets import Input
 from lab.core.number_format import fixed, significant, whole
 from lab.engine.client import EngineClient
 from lab.engine.method_registry import OneStepParams
-from lab.one_step.step_stages import STAGES, StepAnswer
+from lab.training.one_step.step_stages import STAGES, StepAnswer
 from lab.views.number_refs import split
 from lab.views.screen_state import ScreenState
 from screens.about_key import About

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from lab.engine.client import EngineError
 from lab.engine.method_registry import ONE_STEP, OneStepParams
-from lab.one_step.step_stages import STAGES, StepAnswer
+from lab.training.one_step.step_stages import STAGES, StepAnswer
 from screens.engine_client import Engine, NewestOnly
 
 

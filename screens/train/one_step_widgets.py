@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from lab.core.number_format import fixed, significant
 from lab.core.visible_text import visible
-from lab.one_step.step_stages import STAGES, BackwardPass, MovingWeight
+from lab.training.one_step.step_stages import STAGES, BackwardPass, MovingWeight
 from lab.views.blocks import StageEntry, Token
 from screens.blocks.bars_and_shades import signed_bar
 from screens.colour import SIGNS, ColouredPiece, Heat, heat, palette_of

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.reactive import var
 
 from lab.engine.method_registry import OneStepParams
-from lab.one_step.step_stages import STAGES
+from lab.training.one_step.step_stages import STAGES
 from lab.views.screen_state import ScreenState
 from screens.about_key import About
 from screens.messages import CompareRuns

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from lab.one_step.step_stages import STAGES
+from lab.training.one_step.step_stages import STAGES
 from tests.e2e.screen_grid import ScreenGrid
 
 LLMLAB = Path(sys.executable).with_name("llmlab")

@@ -15,7 +15,7 @@ def notes(as_path: bool, as_json: bool) -> None:
     Each is a Markdown file, which any editor can read and change. In the lab, n in Learn lists them and leads back to their
     places.
     """
-    from lab.learner.notes import list_notes, notes_folder
+    from lab.lessons.learner.notes import list_notes, notes_folder
     from lab.runs.home_folder import home
 
     if as_path:

@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.core.limits import Limit
 
 if TYPE_CHECKING:
-    from lab.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory
+    from lab.training.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory
 
 POLL_SECONDS = 0.2
 STEPS_A_LINE, ROUNDS_A_LINE = 25, 5
@@ -42,13 +42,13 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
 
     It runs in a separate process, with low priority. Ctrl-C, or closing the terminal, ends the following only.
     """
-    from lab.posttraining.posttraining_history import PosttrainingFollower
-    from lab.posttraining.progress_log import PosttrainSettings
-    from lab.posttraining.result_swap import settle_if_idle
-    from lab.posttraining.start_process import start_posttraining, stop_posttraining
-    from lab.posttraining.work_folder import WorkFolder
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
+    from lab.training.posttraining.posttraining_history import PosttrainingFollower
+    from lab.training.posttraining.progress_log import PosttrainSettings
+    from lab.training.posttraining.result_swap import settle_if_idle
+    from lab.training.posttraining.start_process import start_posttraining, stop_posttraining
+    from lab.training.posttraining.work_folder import WorkFolder
 
     base = open_run(run)
     folder = WorkFolder(base.name, home())
@@ -87,7 +87,7 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
 
 def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
     """Read on until the process has ended, with a line now and then."""
-    from lab.posttraining.posttraining_views import NAMES, shown_answer
+    from lab.training.posttraining.posttraining_views import NAMES, shown_answer
 
     steps = rounds = 0
     while True:
@@ -129,7 +129,7 @@ def result(history: "PosttrainingHistory") -> dict[str, Any]:
 
 def report(history: "PosttrainingHistory") -> None:
     """Print the result as tables with sentences."""
-    from lab.posttraining.posttraining_views import comparison_view, rounds_view, sft_view
+    from lab.training.posttraining.posttraining_views import comparison_view, rounds_view, sft_view
     from lab.views.blocks import Table
 
     for view in (sft_view(history), rounds_view(history), comparison_view(history)):

@@ -17,7 +17,7 @@ from lab.runs.unresponsive_trainer import listening_sentence
 def rename(run: str, new: str) -> None:
     """Rename RUN to NEW. Its folder is renamed; nothing in it changes. Your notes about it follow."""
     from lab.inspect.prompt_history import rename_last_prompt
-    from lab.learner.notes import rename_run_in_notes
+    from lab.lessons.learner.notes import rename_run_in_notes
     from lab.runs.find_runs import find_run
     from lab.runs.home_folder import home
     from lab.runs.rename_delete import check_new_name, rename_run

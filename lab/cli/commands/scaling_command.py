@@ -12,11 +12,11 @@ from lab.cli.follow_run import shows_bar
 from lab.cli.output import passing_bar, table_of, wrapped, write_json
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.limits import LIMITS
-from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_NAME, DEFAULT_TEXT
+from lab.training.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_NAME, DEFAULT_TEXT
 
 if TYPE_CHECKING:
-    from lab.scaling.scaling_experiment import ScalingExperiment
-    from lab.scaling.scaling_result import FittedLaw, ScalingResult
+    from lab.training.scaling.scaling_experiment import ScalingExperiment
+    from lab.training.scaling.scaling_result import FittedLaw, ScalingResult
 
 POLL_SECONDS = 0.5
 
@@ -53,8 +53,8 @@ def scaling(
     against compute. TEXT is as for `llmlab train`; without it, 20 MB of the built-in `stories`. An experiment that was stopped or
     killed is resumed by the same command, and one that has finished is shown. Ctrl-C ends the following only.
     """
-    from lab.scaling.scaling_experiment import ScalingExperiment, start_scaling
-    from lab.scaling.scaling_plan import ScalingPlan
+    from lab.training.scaling.scaling_experiment import ScalingExperiment, start_scaling
+    from lab.training.scaling.scaling_plan import ScalingPlan
 
     if as_json + detach + stops + deletes > 1:
         raise click.UsageError("Give only one of --json, --detach, --stop and --delete.")
@@ -75,7 +75,7 @@ def scaling(
 
 def _refuse_other(experiment: "ScalingExperiment", text: str | None, minutes: float | None) -> None:
     """Refuse settings that are not those of the experiment of this name."""
-    from lab.scaling.scaling_plan import ScalingPlan, absolute_source
+    from lab.training.scaling.scaling_plan import ScalingPlan, absolute_source
 
     plan = experiment.plan()
     asked = None if text is None else absolute_source(ScalingPlan(text=text))
@@ -91,7 +91,7 @@ def _named(experiment: "ScalingExperiment") -> str:
 
 
 def _stop(experiment: "ScalingExperiment") -> int:
-    from lab.scaling.scaling_experiment import stop_run
+    from lab.training.scaling.scaling_experiment import stop_run
 
     left = [run for run in experiment.runs(experiment.plan()) if run is not None and run.is_alive()]
     if not experiment.is_running() and not left:
@@ -149,7 +149,7 @@ def _follow(experiment: "ScalingExperiment", *, quiet: bool) -> int:
 
 
 def _follow_with_lines(experiment: "ScalingExperiment") -> None:
-    from lab.scaling.scaling_view import work_line
+    from lab.training.scaling.scaling_view import work_line
 
     plan, said = experiment.plan(), ""
     while True:
@@ -164,7 +164,7 @@ def _follow_with_lines(experiment: "ScalingExperiment") -> None:
 
 def _follow_with_a_bar(experiment: "ScalingExperiment") -> None:
 
-    from lab.scaling.scaling_view import state_line
+    from lab.training.scaling.scaling_view import state_line
 
     plan = experiment.plan()
     with passing_bar(sys.stdout, is_shown=True) as show:
@@ -177,7 +177,7 @@ def _follow_with_a_bar(experiment: "ScalingExperiment") -> None:
 
 
 def _print_result(experiment: "ScalingExperiment") -> None:
-    from lab.scaling.scaling_view import scaling_view
+    from lab.training.scaling.scaling_view import scaling_view
     from lab.views.blocks import Paragraph, Table
 
     for block in scaling_view(_result(experiment)).blocks:
@@ -188,15 +188,15 @@ def _print_result(experiment: "ScalingExperiment") -> None:
 
 
 def _result(experiment: "ScalingExperiment") -> "ScalingResult":
-    from lab.scaling.scaling_result import scaling_result
-    from lab.scaling.size_curves import CurvesReader
+    from lab.training.scaling.scaling_result import scaling_result
+    from lab.training.scaling.size_curves import CurvesReader
 
     return scaling_result(CurvesReader(experiment).read(), len(experiment.plan().sizes))
 
 
 def _print_json(experiment: "ScalingExperiment") -> int:
     """The state so far. Keys are added in later versions, never renamed or removed."""
-    from lab.scaling.scaling_view import sentences
+    from lab.training.scaling.scaling_view import sentences
 
     plan, progress, result = experiment.plan(), experiment.progress(), _result(experiment)
     sizes = [

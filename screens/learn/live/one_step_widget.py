@@ -10,7 +10,7 @@ from textual.binding import Binding
 from lab.core.errors import UserError
 from lab.core.number_format import fixed
 from lab.engine.method_registry import ONE_STEP, EngineMethod, OneStepParams
-from lab.one_step.step_stages import STAGES, StepAnswer
+from lab.training.one_step.step_stages import STAGES, StepAnswer
 from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from screens.learn.learn_engine import LearnEngine
@@ -23,7 +23,7 @@ MOST_STEPS = 100
 
 
 class OneStepWidget(EngineView):
-    """Options: `stage`, a name of `lab.one_step.step_stages`; `sentence`, the text to learn from."""
+    """Options: `stage`, a name of `lab.training.one_step.step_stages`; `sentence`, the text to learn from."""
 
     OPTIONS = ("stage", "sentence")
     HELP = (

@@ -16,7 +16,9 @@ from textual.reactive import var
 from lab.core.errors import UserError
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.posttraining.posttraining_history import (
+from lab.runs.home_folder import home
+from lab.runs.run_folder import Run
+from lab.training.posttraining.posttraining_history import (
     CHOICES,
     QUESTION,
     PosttrainingFollower,
@@ -24,13 +26,18 @@ from lab.posttraining.posttraining_history import (
     prediction_in_words,
     right_choice,
 )
-from lab.posttraining.posttraining_views import NAMES, comparison_view, examples_view, pairs_view, rounds_sentence, sft_view
-from lab.posttraining.progress_log import MODELS, Model, PosttrainSettings
-from lab.posttraining.result_swap import settle_if_idle
-from lab.posttraining.start_process import start_posttraining, stop_posttraining
-from lab.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
-from lab.runs.home_folder import home
-from lab.runs.run_folder import Run
+from lab.training.posttraining.posttraining_views import (
+    NAMES,
+    comparison_view,
+    examples_view,
+    pairs_view,
+    rounds_sentence,
+    sft_view,
+)
+from lab.training.posttraining.progress_log import MODELS, Model, PosttrainSettings
+from lab.training.posttraining.result_swap import settle_if_idle
+from lab.training.posttraining.start_process import start_posttraining, stop_posttraining
+from lab.training.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
 from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
@@ -316,7 +323,7 @@ class PosttrainingWidget(LiveWidget):
 
     @work(thread=True, group="record", exit_on_error=True)
     def _record(self, chosen: int, right: int, identity: str, base: str) -> None:
-        from lab.learner.predictions import LearnerPrediction, read_predictions, record_prediction
+        from lab.lessons.learner.predictions import LearnerPrediction, read_predictions, record_prediction
 
         if any(made.identity == identity for made in read_predictions(home())[0]):
             return

@@ -16,10 +16,10 @@ from screens.messages import RunsChanged
 from screens.plot.figure import MOST_RUNS, RUN_ROLES, Figure, Kind, Series
 
 if TYPE_CHECKING:
-    from lab.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
-    from lab.scaling.scaling_plan import ScalingPlan
-    from lab.scaling.scaling_result import FittedLaw, Point, ScalingResult
-    from lab.scaling.size_curves import CurvesReader
+    from lab.training.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
+    from lab.training.scaling.scaling_plan import ScalingPlan
+    from lab.training.scaling.scaling_result import FittedLaw, Point, ScalingResult
+    from lab.training.scaling.size_curves import CurvesReader
     from lab.views.blocks import View
 
 
@@ -171,9 +171,9 @@ class SnapshotReader:
 
     def take(self) -> Snapshot:
         """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
-        from lab.scaling.scaling_result import scaling_result
-        from lab.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
-        from lab.scaling.size_curves import CurvesReader
+        from lab.training.scaling.scaling_result import scaling_result
+        from lab.training.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
+        from lab.training.scaling.size_curves import CurvesReader
 
         progress = self._experiment.progress()
         if progress.phase == "none":
@@ -202,8 +202,8 @@ class SnapshotReader:
         return self._experiment.name
 
     def _others(self) -> tuple[str, ...]:
-        from lab.scaling.scaling_experiment import experiment_names
-        from lab.scaling.scaling_plan import DEFAULT_NAME
+        from lab.training.scaling.scaling_experiment import experiment_names
+        from lab.training.scaling.scaling_plan import DEFAULT_NAME
 
         names = sorted({DEFAULT_NAME, self.name, *experiment_names(self._experiment.home)})
         at = names.index(self.name)
@@ -215,7 +215,7 @@ class SnapshotReader:
             return "[ and ] choose your prediction." if progress.phase == "none" else ""
         if progress.phase != "finished" or not best:
             return f"Your prediction: size {plan.guess}."
-        from lab.learner.predictions import LearnerPrediction, read_predictions, record_prediction
+        from lab.lessons.learner.predictions import LearnerPrediction, read_predictions, record_prediction
 
         experiment = self._experiment
         names = experiment.run_names(plan)
@@ -241,8 +241,8 @@ class SnapshotReader:
 
 def name_to_show(asked: str) -> str:
     """The experiment asked for; where there is none of that name the usual one, or the newest other if that is missing."""
-    from lab.scaling.scaling_experiment import experiment_names
-    from lab.scaling.scaling_plan import DEFAULT_NAME
+    from lab.training.scaling.scaling_experiment import experiment_names
+    from lab.training.scaling.scaling_plan import DEFAULT_NAME
 
     names = experiment_names()
     if asked == DEFAULT_NAME or asked in names:

@@ -24,8 +24,8 @@ from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from lab.scaling.scaling_experiment import ScalingExperiment
-    from lab.scaling.scaling_plan import ScalingPlan
+    from lab.training.scaling.scaling_experiment import ScalingExperiment
+    from lab.training.scaling.scaling_plan import ScalingPlan
 
 PICTURES = ("numbers", "compute", "parameters")
 TITLES = {
@@ -186,7 +186,7 @@ class ScalingWidget(LiveWidget):
 
     def _plan(self) -> ScalingPlan:
         """The plan of a new experiment."""
-        from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_TEXT, ScalingPlan
+        from lab.training.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_TEXT, ScalingPlan
 
         minutes, guess = self._minutes or DEFAULT_MINUTES, self.guess or None
         if self.own_text and self.lab.text_source:
@@ -201,7 +201,7 @@ class ScalingWidget(LiveWidget):
 
     @work(thread=True, group="scaling read", exit_on_error=True)
     def _read_in_thread(self, asked: str) -> None:
-        from lab.scaling.scaling_experiment import ScalingExperiment
+        from lab.training.scaling.scaling_experiment import ScalingExperiment
 
         try:
             name = self.options.get("name") or name_to_show(asked)
@@ -309,7 +309,7 @@ class ScalingWidget(LiveWidget):
         return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
 
     def action_start(self) -> None:
-        from lab.scaling.scaling_experiment import start_scaling
+        from lab.training.scaling.scaling_experiment import start_scaling
 
         assert self.snapshot is not None
         plan = self._plan() if self.phase == "none" else None
@@ -346,7 +346,7 @@ class ScalingWidget(LiveWidget):
             self.call_after_refresh(self.take_focus)
 
     def action_guess(self, by: int) -> None:
-        from lab.scaling.scaling_plan import SIZES
+        from lab.training.scaling.scaling_plan import SIZES
 
         self.guess = (self.guess + by) % (len(SIZES) + 1)
         self._read()

@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from lab.core.errors import UserError
-from lab.one_step.three_weights import FARTHEST, ThreeWeights, backward_view, forward_view, steps_view
+from lab.training.one_step.three_weights import FARTHEST, ThreeWeights, backward_view, forward_view, steps_view
 from lab.views.blocks import Paragraph, View
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import NumberInput, ViewWidget

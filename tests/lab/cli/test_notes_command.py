@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.inspect.prompt_history import last_prompt, remember
-from lab.learner.notes import add_note, notes_folder, read_note
+from lab.lessons.learner.notes import add_note, notes_folder, read_note
 from lab.views.screen_state import ScreenState
 from tests.fixture_types import Call, EmptyRun
 
@@ -25,7 +25,7 @@ def test_notes_are_listed_with_place_and_first_line_and_damaged_ones_with_the_re
 
 
 def test_notes_of_any_time_are_listed(home: Path, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.learner.notes._modification_time", lambda path: 1e17)
+    monkeypatch.setattr("lab.lessons.learner.notes._modification_time", lambda path: 1e17)
     notes_folder(home).mkdir(parents=True)
     (notes_folder(home) / "late.md").write_text("late")
     (notes_folder(home) / "early.md").write_text("---\ncreated: 0001-01-02T12:00:00Z\n---\n\nearly\n")

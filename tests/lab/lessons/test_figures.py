@@ -8,8 +8,8 @@ import pytest
 from lab.core.number_format import fixed, whole
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.lessons.lesson import lessons
-from lab.one_step.three_weights import ThreeWeights
 from lab.runs.find_runs import open_run
+from lab.training.one_step.three_weights import ThreeWeights
 from lab.views.softmax_table import softmax
 from models.config import FIXED_VOCABULARY_SIZES, PRESETS
 from models.parameter_count import inventory, kv_cache_bytes, parameter_count

@@ -9,7 +9,7 @@ from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.lesson import Lesson, Live, lessons, lessons_and_problems, parse_lesson
-from lab.one_step.step_stages import STAGES as STEP_STAGES
+from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 
 MOST_WORDS = 120
 BESIDE_A_PICTURE = 60

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from lab.core.safetensors_file import read_metadata
-from lab.one_step.open_checkpoint import open_checkpoint
 from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, PartUpdate, Status
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import initial_weight, load_model
+from lab.training.one_step.open_checkpoint import open_checkpoint
 from lab.training.spike_detector import SpikeDetector
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT

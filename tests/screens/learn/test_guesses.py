@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
-from lab.learner.predictions import read_predictions, score_of
+from lab.lessons.learner.predictions import read_predictions, score_of
 from lab.lessons.lesson import Lesson, LessonStep, Live, parse_lesson
 from screens.app import LabApp
 from screens.widgets.guess_view import ANSWERED, GuessView

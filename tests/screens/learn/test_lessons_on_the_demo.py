@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from textual.widgets import Markdown
 
-from lab.learner.progress import read_progress
+from lab.lessons.learner.progress import read_progress
 from lab.lessons.lesson import Lesson, lessons
 from screens.app import LabApp
 from screens.learn.lesson_reader import LessonText, linked_modes

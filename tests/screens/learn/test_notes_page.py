@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Markdown, Static, TextArea
 
 from lab.core.errors import UserError
-from lab.learner.notes import Note, add_note, list_notes, notes_folder
+from lab.lessons.learner.notes import Note, add_note, list_notes, notes_folder
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.base_screen import NOTHING_BEHIND
@@ -176,7 +176,7 @@ async def test_notes_are_found_changed_and_deleted_and_damaged_ones_say_why(
 
 
 async def test_a_note_of_an_absurd_time_is_listed(app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.learner.notes._modification_time", lambda path: 1e17)
+    monkeypatch.setattr("lab.lessons.learner.notes._modification_time", lambda path: 1e17)
     notes_folder(home).mkdir(parents=True)
     (notes_folder(home) / "own.md").write_text("mine\n")
     async with app.run_test(size=(80, 24)) as pilot:

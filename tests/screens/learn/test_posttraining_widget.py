@@ -8,9 +8,11 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from lab.learner.predictions import predictions_path, read_predictions
-from lab.posttraining.posttraining_history import CHOICES, QUESTION
-from lab.posttraining.progress_log import (
+from lab.lessons.learner.predictions import predictions_path, read_predictions
+from lab.runs.metrics_log import LineWriter
+from lab.runs.run_folder import Run
+from lab.training.posttraining.posttraining_history import CHOICES, QUESTION
+from lab.training.posttraining.progress_log import (
     MODELS,
     Ended,
     Evaluation,
@@ -22,10 +24,8 @@ from lab.posttraining.progress_log import (
     SftStep,
     Started,
 )
-from lab.posttraining.question_pairs import PairSource
-from lab.posttraining.work_folder import WorkFolder
-from lab.runs.metrics_log import LineWriter
-from lab.runs.run_folder import Run
+from lab.training.posttraining.question_pairs import PairSource
+from lab.training.posttraining.work_folder import WorkFolder
 from lab.views.blocks import Table, View
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from lab.learner.predictions import predictions_path, read_predictions
+from lab.lessons.learner.predictions import predictions_path, read_predictions
 from lab.lessons.lesson import lessons
 from lab.runs.run_schema import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
-from lab.scaling.scaling_experiment import ScalingExperiment
-from lab.scaling.scaling_plan import ScalingPlan
+from lab.training.scaling.scaling_experiment import ScalingExperiment
+from lab.training.scaling.scaling_plan import ScalingPlan
 from lab.views.blocks import Paragraph, Table
 from models.parameter_count import flops_per_token, parameter_count
 from screens.app import LabApp
@@ -104,7 +104,7 @@ async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
         write_size(home, experiment.plan(), 0)
         write_size(home, experiment.plan(), 1, "training")
 
-    monkeypatch.setattr("lab.scaling.scaling_experiment.start_scaling", start)
+    monkeypatch.setattr("lab.training.scaling.scaling_experiment.start_scaling", start)
     async with app.run_test(size=(80, 24)) as pilot:
         widget = await open_lesson(pilot, until)
         assert widget.phase == "none"
@@ -189,7 +189,9 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
     app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("lab.scaling.scaling_experiment.start_scaling", lambda experiment, plan: started.append(experiment.name))
+    monkeypatch.setattr(
+        "lab.training.scaling.scaling_experiment.start_scaling", lambda experiment, plan: started.append(experiment.name)
+    )
     older, newer = make_experiment(home, "older", 5.0), make_experiment(home, "newer", 6.0)
     async with app.run_test(size=(80, 24)) as pilot:
         widget = await open_lesson(pilot, until)

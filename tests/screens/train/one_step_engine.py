@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import ONE_STEP, EngineMethod, OneStepParams
-from lab.one_step.step_stages import STAGES, BackwardPass, GradientPart, LogitError, MovingWeight, StepAnswer, StepFacts
+from lab.training.one_step.step_stages import STAGES, BackwardPass, GradientPart, LogitError, MovingWeight, StepAnswer, StepFacts
 from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Strip, Table, Token, View
 from tests.screens.fake_wire import received_params, received_result
 

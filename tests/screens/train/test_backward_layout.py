@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from lab.engine.method_registry import OneStepParams
-from lab.one_step.step_stages import BackwardPass, LogitError
+from lab.training.one_step.step_stages import BackwardPass, LogitError
 from screens.train.one_step_widgets import error_lines, lay_backward, legend
 from tests.screens.train.one_step_engine import FakeEngine
 

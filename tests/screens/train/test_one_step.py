@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.engine.method_registry import OneStepParams
-from lab.one_step.step_stages import STAGES
+from lab.training.one_step.step_stages import STAGES
 from lab.views.blocks import Token
 from screens.blocks.block_view import BlockView
 from screens.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER

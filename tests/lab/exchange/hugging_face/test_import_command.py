@@ -17,7 +17,6 @@ from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
 from lab.exchange.hugging_face.import_run import import_run
 from lab.experiments.sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
-from lab.one_step.batch import own_batch
 from lab.planning.clone_settings import cloned_settings, text_problem
 from lab.reports.baselines import bytes_per_token
 from lab.reports.comparison.compared_run import ComparedRun, comparable, vocabulary_of
@@ -28,6 +27,7 @@ from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
 from lab.runs.run_summary import RunsWatcher
 from lab.tokenization.bpe.learnable_text import read_run_text
+from lab.training.one_step.batch import own_batch
 from lab.training.start_trainer import refuse_to_start
 from models.config import ModelConfig
 from tests.fixture_types import Call

@@ -11,10 +11,10 @@ from lab.runs.gpu_and_ranks import describe_ranks
 from lab.runs.weights_file import load_model
 from models.unembed import finish
 from tests.fixture_types import TinyRun
-from tests.lab.one_step.taken_steps import at_next_batch
 from tests.lab.training.compare_runs import settings_of_a_step
 from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, assert_close, losses, reached
 from tests.lab.training.module_forker import wait_for
+from tests.lab.training.one_step.taken_steps import at_next_batch
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from lab.learner.predictions import read_predictions
+from lab.lessons.learner.predictions import read_predictions
 from lab.views.blocks import Array, HeadAttention, LensPath, ModelFacts, Token, View
 from screens.blocks.block_view import BlockView
 from screens.inspect.guessing import AnswersInSight, next_place

@@ -1,0 +1,325 @@
+"""A scaling experiment on disk: `.scaling/NAME` in the folder of runs, and one run for each size, called NAME-1 and so on.
+
+    plan.json      what is trained, written once
+    status.json    what its process does, replaced atomically
+    lock           held while its process lives
+    control/       commands to it, one file each: stop
+    process.log    what it printed
+
+How far it is, its runs say: a run's folder is the truth. So it can be looked at, and go on, after a kill at any moment.
+"""
+
+import contextlib
+import shlex
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.detached_process import DetachedProcess
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safe_open import LARGEST_CONFIG, LARGEST_STATUS, read_json, refuse_link, run_folder_mode
+from lab.runs import trainer_commands
+from lab.runs.find_runs import is_run
+from lab.runs.home_folder import check_name, scaling_folder
+from lab.runs.home_folder import home as home_of_runs
+from lab.runs.rename_delete import delete_runs
+from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_schema import Count, Fraction, Sentence
+from lab.runs.run_summary import fraction_done
+from lab.training.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
+
+
+def difference(run: Run, plan: ScalingPlan, at: int) -> str:
+    """The reason in words why the run is not that of the size `at`, from 0; "" if it is.
+
+    An experiment makes its runs under their names, which no run had before, with the settings of the plan.
+
+    Raises:
+        UserError: if it is no run any more.
+    """
+    try:
+        config = run.config
+    except DamagedFileError:
+        return "its config.json cannot be read"
+    size, model, train = plan.sizes[at], config.model, config.train
+    if (model.layers, model.heads, model.width, model.context) != (size.layers, size.heads, size.width, plan.context):
+        return "its model has another shape"
+    if config.data.source != plan.text:
+        return "it was made of another text"
+    if config.name != run.name:
+        return f"it was made as {config.name}"
+    if (train.minutes, train.batch) != (plan.minutes, plan.batch) or config.start or config.tuning or config.imported:
+        return "it was trained otherwise"
+    return ""
+
+
+STOP_SECONDS = 120.0
+"""Longest wait for a process to end after the command to stop: its trainer finishes a step and saves."""
+POLL_SECONDS = 0.1
+
+Phase = Literal["none", "running", "stopped", "finished"]
+
+
+class ScalingStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """status.json: what the experiment's process does, or why it ended."""
+
+    pid: Count = 0
+    doing: Sentence = ""
+    """The present work in words, such as `scaling-2: encoding the text`; empty while a run is trained, and at the end."""
+    done: Fraction = 0.0
+    """Share of that work that is done."""
+    ended: bool = False
+    """True if the process ended by itself: one that was killed could not say so."""
+    problem: Sentence = ""
+    """The reason why it could not go on, in one sentence."""
+
+
+@dataclass(frozen=True)
+class SizeProgress:
+    """One size of an experiment: its run, as far as there is one."""
+
+    name: str
+    number: int
+    """From 1, the smallest."""
+    run: Run | None
+    phase: str
+    """The run's phase; `waiting` where there is no run yet."""
+    done: float
+    """Share of its training that is done, 0 to 1."""
+    seconds: float
+    """Time spent training."""
+
+
+@dataclass(frozen=True)
+class ScalingProgress:
+    """An experiment at one moment, read from its files."""
+
+    phase: Phase
+    sizes: tuple[SizeProgress, ...]
+    status: ScalingStatus
+    problem: str
+    """The reason why it stands still, where it should not."""
+
+    @property
+    def done(self) -> float:
+        """Share of the training of all sizes that is done."""
+        return sum(size.done for size in self.sizes) / max(1, len(self.sizes))
+
+
+class ScalingExperiment:
+    """The folder of an experiment. The constructor reads nothing."""
+
+    def __init__(self, name: str, home: Path | None = None) -> None:
+        """Raises: UserError, if it cannot be a run's name."""
+        self.name = check_name(name)
+        self.home = (home or home_of_runs()).absolute()
+        self.path = scaling_folder(self.home) / name
+        self.plan_path = self.path / "plan.json"
+        self.status_path = self.path / "status.json"
+        self.lock_path = self.path / "lock"
+        self.control_path = self.path / "control"
+        self.log_path = self.path / "process.log"
+
+    @classmethod
+    def at(cls, path: Path) -> "ScalingExperiment":
+        """The experiment of a folder."""
+        return cls(path.name, path.absolute().parent.parent)
+
+    def exists(self) -> bool:
+        return self.plan_path.exists()
+
+    def plan(self) -> ScalingPlan:
+        """plan.json.
+
+        Raises:
+            UserError: if there is no such experiment, a link has the name of its folder, or a newer llmlab wrote the file.
+            DamagedFileError: if the file cannot be used as it is, with the command that deletes the experiment.
+        """
+        self._refuse_links()
+        try:
+            plan = read_json(self.plan_path, ScalingPlan, LARGEST_CONFIG)
+        except FileNotFoundError:
+            raise UserError(f"There is no scaling experiment called {self.name}; llmlab scaling starts one.") from None
+        except DamagedFileError as error:
+            command = f"llmlab scaling --name {shlex.quote(self.name)} --delete"
+            reason = f"{error.reason}; `{command}` deletes this experiment, and leaves its runs"
+            raise DamagedFileError(self.plan_path, reason) from error
+        except OSError as error:
+            raise os_error_in_words(error, f"read {self.plan_path}") from error
+        if plan.format > FORMAT:
+            raise UserError(f"{self.plan_path} was made by a newer llmlab; update llmlab.")
+        return plan
+
+    def create(self, plan: ScalingPlan) -> None:
+        """Write the plan of a new experiment.
+
+        Raises:
+            UserError: if there is such an experiment, or a run has one of its names; if a link has the name of its folder; if the
+                text cannot be opened, or is standard input, which is not there for the second size.
+        """
+        self._refuse_links()
+        check_plan(plan)
+        plan = msgspec.structs.replace(plan, text=absolute_source(plan), created=time.time(), minutes_of_steps=True)
+        taken = next((name for name in self.run_names(plan) if (self.home / name).exists()), None)
+        if taken is not None:
+            raise UserError(f"There is a run called {taken} already; give the experiment another name, with --name.")
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir(run_folder_mode(self.home), parents=True, exist_ok=True)
+            if self.exists():
+                raise UserError(f"There is a scaling experiment called {self.name} already.")
+            write_atomic(self.plan_path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
+        except OSError as error:
+            raise os_error_in_words(error, f"make a scaling experiment in {self.home}") from error
+
+    def run_names(self, plan: ScalingPlan) -> list[str]:
+        """Names of its runs, the smallest model first."""
+        return [f"{self.name}-{number}" for number in range(1, len(plan.sizes) + 1)]
+
+    def _refuse_links(self) -> None:
+        """Check that no link has the name of its folder, or of the folder of all. Raises UserError otherwise."""
+        for folder in (self.path.parent, self.path):
+            refuse_link(folder)
+
+    def runs(self, plan: ScalingPlan) -> list[Run | None]:
+        """Its runs as far as they have been made, without those of others."""
+        return [None if run is None or difference(run, plan, at) else run for at, run in enumerate(self._named(plan))]
+
+    def others(self, plan: ScalingPlan) -> dict[str, str]:
+        """The runs that have a name of its own and are not its own, each with the reason why not."""
+        found = {run.name: difference(run, plan, at) for at, run in enumerate(self._named(plan)) if run is not None}
+        return {name: reason for name, reason in found.items() if reason}
+
+    def _named(self, plan: ScalingPlan) -> list[Run | None]:
+        """The runs that have its names."""
+        return [Run(self.home / name) if is_run(self.home / name) else None for name in self.run_names(plan)]
+
+    def is_running(self) -> bool:
+        """True while its process lives."""
+        return self.lock_path.exists() and trainer_lock_is_held(self.lock_path)
+
+    def status(self) -> ScalingStatus:
+        """status.json as last written; an empty one where it is missing or damaged, since it is replaced at the next start."""
+        with contextlib.suppress(OSError, DamagedFileError):
+            return read_json(self.status_path, ScalingStatus, LARGEST_STATUS)
+        return ScalingStatus(ended=True)
+
+    def progress(self) -> ScalingProgress:
+        """Its state now. Raises: UserError, as `plan`."""
+        if not self.exists():
+            return ScalingProgress("none", (), ScalingStatus(ended=True), "")
+        plan = self.plan()
+        running = self.is_running()
+        named = zip(self.run_names(plan), self.runs(plan), strict=True)
+        sizes = tuple(_size_progress(name, number, run) for number, (name, run) in enumerate(named, 1))
+        status = self.status()
+        if all(size.phase == "finished" for size in sizes):
+            return ScalingProgress("finished", sizes, status, "")
+        if running:
+            return ScalingProgress("running", sizes, status, "")
+        problem = status.problem or (
+            "" if status.ended else "Its process was killed; when it is resumed, it goes on where it was."
+        )
+        return ScalingProgress("stopped", sizes, status, problem)
+
+    def stop(self) -> None:
+        """Have its process stop the run in training, which saves it, and wait for its end. Nothing happens where it does not run.
+
+        Raises:
+            UserError: if the command cannot be written, or the process has not ended after `STOP_SECONDS`.
+        """
+        if not self.is_running():
+            return
+        try:
+            trainer_commands.send(self.control_path, "stop")
+        except OSError as error:
+            raise os_error_in_words(error, f"stop {self.name}") from error
+        give_up = time.monotonic() + STOP_SECONDS
+        while self.is_running():
+            if time.monotonic() > give_up:
+                raise UserError(f"{self.name} has not stopped within {STOP_SECONDS:.0f} s; it may still do so.")
+            time.sleep(POLL_SECONDS)
+
+    def delete(self) -> None:
+        """Stop it, and delete its runs and its folder; where its plan is damaged, its folder alone.
+
+        Raises:
+            UserError: if it does not stop, or one of its runs cannot be deleted now, with the reason; no run is deleted then.
+        """
+        try:
+            plan = self.plan()
+        except DamagedFileError:
+            plan = None
+        self.stop()
+        runs = [] if plan is None else [run for run in self.runs(plan) if run is not None]
+        for run in runs:
+            stop_run(run)
+        delete_runs(runs)
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise os_error_in_words(error, f"delete {self.path}") from error
+
+
+def experiment_names(home: Path | None = None) -> list[str]:
+    """Names of the experiments in the folder of runs, the newest first, without those whose plan cannot be read."""
+    made = {}
+    for path in scaling_folder((home or home_of_runs()).absolute()).glob("*/plan.json"):
+        with contextlib.suppress(UserError):
+            experiment = ScalingExperiment.at(path.parent)
+            made[experiment.name] = experiment.plan().created
+    return sorted(made, key=lambda name: made[name], reverse=True)
+
+
+def stop_run(run: Run) -> None:
+    """Stop a run that is being trained, and wait for it. Raises UserError if it has not stopped after `STOP_SECONDS`."""
+    if run.is_alive():
+        with contextlib.suppress(UserError):  # it ended just now
+            run.send_command("stop")
+    give_up = time.monotonic() + STOP_SECONDS
+    while run.phase() in ACTIVE or trainer_lock_is_held(run.lock_path):
+        if time.monotonic() > give_up:
+            raise UserError(f"The trainer of {run.name} has not stopped within {STOP_SECONDS:.0f} s; it may still do so.")
+        time.sleep(POLL_SECONDS)
+
+
+def _size_progress(name: str, number: int, run: Run | None) -> SizeProgress:
+    if run is None:
+        return SizeProgress(name, number, None, "waiting", 0.0, 0.0)
+    status = run.status()
+    return SizeProgress(name, number, run, run.phase_of(status), fraction_done(run.config, status), status.seconds)
+
+
+def start_scaling(experiment: ScalingExperiment, plan: ScalingPlan | None = None) -> None:
+    """Start its process, and return when that owns the experiment. With a `plan`, a new experiment is made of it first.
+
+    The process belongs to no terminal and outlives this one. Where one runs already, in another lab, nothing happens.
+
+    Raises:
+        UserError: what `ScalingExperiment.create` raises with a plan, and `ScalingExperiment.plan` without; if the process ends
+            at once, with the reason.
+    """
+    if plan is not None:
+        experiment.create(plan)
+    else:
+        experiment.plan()
+    if experiment.is_running():
+        return
+    try:
+        process = DetachedProcess(
+            "lab.training.scaling.scaling_process", [str(experiment.path)], log=experiment.log_path, folder=experiment.path
+        )
+    except OSError as error:
+        raise os_error_in_words(error, f"start {experiment.name}") from error
+
+    def has_begun() -> bool:
+        """True also where another lab was quicker."""
+        return experiment.status().pid == process.pid or (process.returncode is not None and experiment.is_running())
+
+    process.wait_for_start(has_begun, f"The process of {experiment.name}")
