@@ -54,6 +54,9 @@ SECONDS_BETWEEN_READINGS = 1.0
 WARM_UP = "LLMLAB_WARM_UP"
 """Environment variable that keeps an idle machine from loading PyTorch before Inspect is opened, where it is 0."""
 
+SECONDS_OF_PATIENCE = 0.5
+"""Longest time that the first keys wait for the runs, which most of Home's keys are about."""
+
 SECONDS_UNTIL_IDLE = 0.4
 """Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
 
@@ -173,6 +176,7 @@ class LabApp(AppState):
         if self._preferences_problem:
             self.notify(self._preferences_problem, severity="warning", markup=False)
         self.read_runs()
+        self.set_timer(SECONDS_OF_PATIENCE, self._keys.open)
         self.set_interval(SECONDS_BETWEEN_READINGS, self.read_runs)
         if self._preload:
             self.set_timer(SECONDS_UNTIL_IDLE, self._import_screens)
@@ -227,6 +231,7 @@ class LabApp(AppState):
             self.run_name = next(own, runs[0]).name
         self.runs_known = True
         self.runs = tuple(runs)
+        self._keys.open()
 
     def delay_update(self, delay: float = 0.0) -> None:
         """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""

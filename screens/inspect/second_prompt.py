@@ -65,7 +65,7 @@ class SecondPrompt(InspectPart):
             "An empty one is removed." if second is not None else "Change a word and see what differs."
         )
         text = second.text if second is not None else first.text
-        answer = await self._host.ask(AskText("second prompt", words, text, of_prompts=True))
+        answer = await self._host.ask(AskText("second prompt", words, text, select=True, of_prompts=True))
         if answer:
             self._editor.keep(answer)
             self._host.selection = replace(self._host.selection.on_stage(), second=Prompt(answer), aside="compare")

@@ -37,15 +37,22 @@ class KeyQueue:
         """Given back to the app, which has not come to it yet."""
         self._trip: asyncio.Task[None] | None = None
         """Follows the key that was handed on last."""
+        self._is_open = False
 
     def holds(self, event: Typed) -> bool:
         """Keep an event while another is being handled; it is posted to the app again. False if it can be handed on now."""
         if event is self._next:
             self._next = None
-        elif self._next is not None or self._trip is not None:
+        elif not self._is_open or self._next is not None or self._trip is not None:
             self._waiting.append(event)
             return True
         return False
+
+    def open(self) -> None:
+        """Hand on what has been typed so far: there is something to type at."""
+        if not self._is_open:
+            self._is_open = True
+            self._hand_on_next()
 
     def handed_on(self, target: MessagePump) -> None:
         """Follow an event that was handed to `target`, and then give the app the next one."""
@@ -63,6 +70,9 @@ class KeyQueue:
             for pump in (*pumps, self._app):
                 await all_handled(pump)
         self._trip = None
+        self._hand_on_next()
+
+    def _hand_on_next(self) -> None:
         if self._waiting:
             self._next = self._waiting.popleft()
             self._app.post_message(self._next)

@@ -1,6 +1,8 @@
 """Keys typed in one go: each one goes where the one before has led, also when that place is not drawn yet."""
 
+import asyncio
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from lab.runs.run_summary import RunsWatcher
 from screens.app import LabApp
 from screens.data.choose_inputs import PathInput
 from screens.help_screen import HelpScreen
@@ -108,3 +111,17 @@ async def test_what_is_typed_after_a_key_that_enters_or_leaves_a_text_field_goes
         type_at_once(app, "escape", "2", "slash", "x", "escape", "4")
         await until(pilot, lambda: app.current_mode == "train")
         assert path.value == "x"
+
+
+async def test_a_key_typed_before_the_runs_have_been_read_is_not_lost(
+    app: LabApp, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, may_read = RunsWatcher.read, Event()
+    monkeypatch.setattr(RunsWatcher, "read", lambda watcher: may_read.wait() and read(watcher))
+    monkeypatch.setattr("screens.app.SECONDS_OF_PATIENCE", 3600)
+    async with app.run_test() as pilot:
+        type_at_once(app, "enter")
+        await asyncio.sleep(0.1)
+        assert app.current_mode == "home"
+        may_read.set()
+        await until(pilot, lambda: app.current_mode == "inspect")
