@@ -25,10 +25,17 @@ from lab.engine.method_registry import (
     SAMPLE,
     SAVE_TRACE,
     VIEW,
+    AttributionParams,
+    CompareParams,
+    EvidenceParams,
+    ExplainParams,
     GuessParams,
+    LensParams,
     OpenParams,
+    PromptParams,
     SampleParams,
     SaveTraceParams,
+    ViewParams,
 )
 from lab.inspect.intervention_effect import Effect, effect_view
 from lab.inspect.prompt_report import PromptReport
@@ -41,7 +48,6 @@ from screens.inspect.selection import (
     at_position,
     at_step,
     beside,
-    extended,
     in_head,
     in_layer,
     index_of,
@@ -133,22 +139,19 @@ class EngineSession:
 
     async def sample(self, selection: Selection) -> Token:
         """The token drawn for the place after the prompt. Raises: EngineError."""
-        params = extended(SampleParams, selection.prompt_params, sampling=selection.sampling)
-        return await self.engine.call(SAMPLE, params, group="sample")
+        return await self.engine.call(SAMPLE, selection.params(SampleParams), group="sample")
 
     async def guess(self, selection: Selection, about: Literal["next token", "attention"]) -> GuessQuestion:
         """A question about the selected place. Raises: EngineError."""
-        params = extended(GuessParams, selection.view_params, about=about)
-        return await self.engine.call(GUESS, params, group="guess")
+        return await self.engine.call(GUESS, selection.params(GuessParams, about=about), group="guess")
 
     async def save_trace(self, selection: Selection, path: str, kind: str) -> SavedTrace:
         """Have the engine write the selected trace. Raises: EngineError."""
-        params = extended(SaveTraceParams, selection.prompt_params, path=path, kind=kind)
-        return await self.engine.call(SAVE_TRACE, params, group="save")
+        return await self.engine.call(SAVE_TRACE, selection.params(SaveTraceParams, path=path, kind=kind), group="save")
 
     async def prompt_report(self, selection: Selection) -> PromptReport:
         """The selected prompt's part of a report. Raises: EngineError."""
-        return await self.engine.call(PROMPT_REPORT, selection.prompt_params, group="report")
+        return await self.engine.call(PROMPT_REPORT, selection.params(PromptParams), group="report")
 
     async def _answer(self, question: tuple[int, Selection]) -> None:
         while True:
@@ -205,7 +208,7 @@ class EngineSession:
     async def _path(self, selection: Selection, kind: str, *, ahead: bool = False) -> LensPath:
         path = self._paths.get(selection.path_key)
         if path is None:
-            path = await self.engine.call(LENS, selection.lens_params, group=_group(kind, ahead), ahead=ahead)
+            path = await self.engine.call(LENS, selection.params(LensParams), group=_group(kind, ahead), ahead=ahead)
             self._check(selection.model, path.step)
         _keep(self._paths, selection.path_key, path)
         return path
@@ -217,7 +220,7 @@ class EngineSession:
     async def _effect(self, selection: Selection) -> Effect:
         effect = self._effects.get(selection.path_key)
         if effect is None:
-            effect = await self.engine.call(EFFECT, selection.lens_params, group="effect")
+            effect = await self.engine.call(EFFECT, selection.params(LensParams), group="effect")
             self._check(selection.model, effect.step)
         _keep(self._effects, selection.path_key, effect)
         return effect
@@ -242,18 +245,18 @@ class EngineSession:
     async def _ask(self, selection: Selection, group: str, ahead: bool) -> View:
         ask = partial(self.engine.call, group=group, ahead=ahead)
         if selection.trail:
-            return explanation_view(await ask(EXPLAIN, selection.explain_params), selection.trail)
+            return explanation_view(await ask(EXPLAIN, selection.params(ExplainParams, ref=selection.trail[-1])), selection.trail)
         match selection.aside:
             case "effect":
                 return effect_view(await self._effect(selection), selection.interventions)
             case "attribution":
-                return await ask(ATTRIBUTION, selection.attribution_params)
+                return await ask(ATTRIBUTION, selection.params(AttributionParams))
             case "evidence":
-                return await ask(EVIDENCE, selection.evidence_params)
+                return await ask(EVIDENCE, selection.params(EvidenceParams))
             case "compare":
-                return await ask(COMPARE, selection.compare_params)
+                return await ask(COMPARE, selection.params(CompareParams, stage="compare"))
             case _:
-                return await ask(VIEW, selection.view_params)
+                return await ask(VIEW, selection.params(ViewParams))
 
     async def _look_ahead(self, question: tuple[int, Selection]) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with

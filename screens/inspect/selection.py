@@ -4,17 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from msgspec.structs import asdict
-
-from lab.engine.method_registry import (
-    AttributionParams,
-    CompareParams,
-    EvidenceParams,
-    ExplainParams,
-    LensParams,
-    PromptParams,
-    ViewParams,
-)
+from lab.engine.method_registry import PromptParams
 from lab.inspect.interventions import Interventions, still_valid
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import Destination, LensPath, ModelFacts, StageEntry
@@ -88,49 +78,16 @@ class Selection:
         """Everything that the lens path depends on."""
         return self.run, self.checkpoint, self.prompt, self.position, self.sampling, self.interventions
 
-    @property
-    def prompt_params(self) -> PromptParams:
-        prompt = self.prompt
-        return PromptParams(
-            run=self.run,
-            checkpoint=self.checkpoint,
-            text=prompt.text,
-            ids=prompt.ids,
-            earlier=prompt.earlier,
-            interventions=self.interventions,
-        )
-
-    @property
-    def lens_params(self) -> LensParams:
-        return extended(LensParams, self.prompt_params, position=self.position, sampling=self.sampling)
-
-    @property
-    def view_params(self) -> ViewParams:
-        own = {"stage": self.stage, "layer": self.layer, "head": self.head, "width_hint": self.width}
-        return extended(ViewParams, self.lens_params, **own)
-
-    @property
-    def explain_params(self) -> ExplainParams:
-        return extended(ExplainParams, self.view_params, ref=self.trail[-1])
-
-    @property
-    def evidence_params(self) -> EvidenceParams:
-        return extended(EvidenceParams, self.view_params, candidate=self.candidate)
-
-    @property
-    def attribution_params(self) -> AttributionParams:
-        return extended(AttributionParams, self.evidence_params, against=self.against, by_size=self.by_size)
-
-    @property
-    def compare_params(self) -> CompareParams:
-        second = self.second or Prompt()
-        own = {"layer": self.layer, "head": self.head, "width_hint": self.width}
-        return extended(CompareParams, self.lens_params, **own, second_text=second.text, second_ids=second.ids)
-
-
-def extended(params: type[P], base: PromptParams, **own: Any) -> P:
-    """The fields of `base` and those that `params` has beyond them."""
-    return params(**asdict(base), **own)
+    def params(self, kind: type[P], /, **own: Any) -> P:
+        """The selection as parameters of this kind, by the names of their fields; `own` are the values of others."""
+        prompt, second = self.prompt, self.second or Prompt()
+        known = {
+            **vars(self),
+            **{"text": prompt.text, "ids": prompt.ids, "earlier": prompt.earlier},
+            **{"second_text": second.text, "second_ids": second.ids, "width_hint": self.width},
+            **own,
+        }
+        return kind(**{name: known[name] for name in kind.__struct_fields__})
 
 
 def index_of(selection: Selection, steps: Sequence[StageEntry]) -> int:
