@@ -12,7 +12,6 @@ from textual.binding import Binding
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
-from lab.inspect.intervention_effect import Effect
 from lab.views.blocks import LensPath, ModelFacts, View
 from screens.blocks.block_view import BlockView
 from screens.inspect.engine_session import EngineSession
@@ -142,19 +141,6 @@ class InspectPart:
     def key_pressed(self, key: str) -> bool:
         """Follow a key before its binding acts. True keeps it from that."""
         return False
-
-    def take_effect(self, selection: Selection, effect: Effect) -> None:
-        """Follow the effect of the interventions on the prediction at the position, which answers `selection`."""
-
-
-def effect_to_all(parts: Sequence[InspectPart]) -> Callable[[Selection, Effect], None]:
-    """A receiver of effects that hands them to each of the parts."""
-
-    def take_effect(selection: Selection, effect: Effect) -> None:
-        for part in parts:
-            part.take_effect(selection, effect)
-
-    return take_effect
 
 
 def bind_actions(screen: InspectHost, parts: Sequence[InspectPart]) -> dict[str, InspectPart]:

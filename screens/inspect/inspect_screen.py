@@ -22,11 +22,8 @@ from screens.engine_notices import WAITING, EngineNotices, restart_binding
 from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
-from screens.inspect.forward_pass.model_in_view import ModelInView
-from screens.inspect.forward_pass.tour import Tour
-from screens.inspect.forward_pass.view_transition import SampledTokenTransition, ViewTransition
 from screens.inspect.guessing import Guessing
-from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
+from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation, location_text
 from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
@@ -36,7 +33,9 @@ from screens.inspect.second_prompt import SecondPrompt
 from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
+from screens.inspect.tour import Tour
 from screens.inspect.view_export import ViewExport
+from screens.inspect.view_transition import SampledTokenTransition, ViewTransition
 from screens.inspect.widget_messages import WidgetMessages
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -134,21 +133,21 @@ class InspectScreen(WidgetMessages):
         self.sampling = TokenSampling(self)
         self._editing = PromptEditing(self, self._bar, self.sampling.change_prompt)
         self._explanations = Explanations(self)
-        self._interventions = InterventionKeys(self, self._columns.interventions, self._second_bar.strip)
+        self._interventions = InterventionKeys(self, self._columns, self._second_bar.strip)
         self._second = SecondPrompt(self, self._second_bar, self._columns.second, self._bar.editor)
         self._time = TimeTravel(self, self._slider)
         self._places = PlaceHistory(self, lambda: self._steps.steps)
         self._restored = RestoredPlace(self, self.sampling.keep_for_undo)
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
         self._tour = Tour(self, self._steps)
-        in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
+        shading = AttentionShading(self, self._bar)
         transitions = (ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling))
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
-        self._parts = (*about_model, *others, *in_view, *transitions, self._tour, self._guessing)
+        self._parts = (*about_model, *others, shading, *transitions, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)
         take = (self._take_facts, self._take_path, self._take_view, self.fail)
-        answers = Callbacks(*take, effect_to_all(self._parts), self._second.take_answer, self.view.prepare)
+        answers = Callbacks(*take, self._interventions.take_effect, self._second.take_answer, self.view.prepare)
         self.session = EngineSession(self._engine, answers)
 
     def compose_body(self) -> ComposeResult:

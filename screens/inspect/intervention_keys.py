@@ -1,4 +1,4 @@
-"""Interventions in Inspect: ablate (switch off) a head, an MLP or a token, scale, force, patch; their targets and effect."""
+"""Interventions in Inspect: ablate (switch off) a head, an MLP or a token, scale, force, patch; targets and effect."""
 
 import re
 from dataclasses import replace
@@ -27,7 +27,7 @@ from screens.about_key import About
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
-from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.inspect_columns import InspectColumns
 from screens.widgets.token_strip import TokenStrip
 
 PARTS: dict[str, ModelPart] = {
@@ -56,7 +56,7 @@ _BY_KEY = ("pattern", "attn_scores", "scores_raw", "shifted", "exp", "weighted_v
 
 
 class Target(NamedTuple):
-    """A part of the model; `place` and `token` are the token's that is chosen."""
+    """A part of the model, and the chosen token."""
 
     part: ModelPart
     layer: int
@@ -65,7 +65,7 @@ class Target(NamedTuple):
     token: str
 
     @property
-    def in_words(self) -> str:
+    def name(self) -> str:
         return name_of(self.part, self.layer, self.head, f"{self.position + 1} “{self.token}”")
 
 
@@ -107,22 +107,11 @@ def switch(at: Target, mean: bool) -> Intervention:
     return Intervention(part=at.part, how="mean" if mean else "off", layer=at.layer, head=at.head)
 
 
-def scaled(at: Target, factor: float) -> Intervention:
-    return Intervention(part=at.part, how="scale", layer=at.layer, head=at.head, factor=factor)
-
-
-def attend_only(at: Target, key: int, path: LensPath) -> Intervention:
-    """The intervention that makes the target, a head, attend to the key alone."""
-    return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, position=key, token=_label(path, key))
-
-
 def from_second(at: Target, path: LensPath, second: Prompt, tokens: tuple[Token, ...]) -> Intervention | None:
-    """The intervention that puts the second prompt's vector in the target's place, positions aligned from the end.
-
-    `tokens` are the second prompt's. None where it has no token so far from its end.
-    """
-    there = aligned(at.position, len(path.tokens), len(tokens))
-    if there is None:
+    """The intervention that puts a vector of the second prompt, whose tokens are `tokens`, in the target's place: that of the
+    position as far from the end. None where the second prompt has none."""
+    there = len(tokens) - (len(path.tokens) - at.position)
+    if there < 0:
         return None
     source = Source(text=second.text, ids=second.ids, position=there, token=tokens[there].label)
     return Intervention(
@@ -130,22 +119,20 @@ def from_second(at: Target, path: LensPath, second: Prompt, tokens: tuple[Token,
     )
 
 
-def aligned(position: int, length: int, other: int) -> int | None:
-    """The position as far from the end of `other` tokens as `position` is from that of `length`; None where there is none."""
-    there = other - (length - position)
-    return there if there >= 0 else None
-
-
 def _label(path: LensPath, position: int) -> str:
     return path.tokens[position].label if position < len(path.tokens) else ""
 
+
+EMBED, ATTENTION, MLP = "embed + position", "attention", "mlp"
+GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "mlp_out": MLP, "resid_post": MLP}
+"""Part of a layer that an intervention changes, by the value that it replaces."""
 
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
 NOTHING_ON = "No interventions yet: x ablates the part of this step, then b shows the effect."
 NO_SECOND = "No second prompt to patch from: C adds one."
 
 
-def has_part_of_layer(selection: Selection) -> bool:
+def _is_in_a_layer(selection: Selection) -> bool:
     return PARTS.get(selection.stage, "tokens") != "tokens"
 
 
@@ -175,15 +162,13 @@ class InterventionKeys(InspectPart):
             matters=lambda selection: bool(selection.interventions),
         ),
         Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt")
-        | About(
-            "Switch off and change", words="ablate to zero or to the mean", synonyms="ablation zero", matters=has_part_of_layer
-        ),
+        | About("Switch off and change", words="ablate to zero or to the mean", synonyms="ablation zero", matters=_is_in_a_layer),
         Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor")
         | About(
             "Switch off and change",
             words="multiply the head or MLP by a factor",
             synonyms="multiply amplify negate factor",
-            matters=has_part_of_layer,
+            matters=_is_in_a_layer,
         ),
         Binding(
             "f",
@@ -204,10 +189,13 @@ class InterventionKeys(InspectPart):
         | About("Switch off and change", words="patch from the second prompt", synonyms="causal tracing copy vector"),
     )
 
-    def __init__(self, host: InspectHost, listed: InterventionList, second: TokenStrip) -> None:
+    def __init__(self, host: InspectHost, columns: InspectColumns, second: TokenStrip) -> None:
         """`second` shows the second prompt's tokens."""
         super().__init__(host)
-        self._list, self._second = listed, second
+        self._columns, self._list, self._second = columns, columns.interventions, second
+        self._path: tuple[Selection, LensPath] | None = None
+        self._effect: tuple[Selection, Effect] | None = None
+        """The newest lens path and effect, and the selections that they answer."""
         self._to_mean = False
         self._dropped = 0
         self._is_new = False
@@ -239,7 +227,7 @@ class InterventionKeys(InspectPart):
         new = switch(found, self._to_mean)
         word = "restores" if new in made else "hides" if new.how == "hide" else "ablates"
         mean = " (to its mean)" if self._to_mean and new.how == "mean" else ""
-        return f"x {word} {found.in_words}{mean}" + (" · b effect" if made else "")
+        return f"x {word} {found.name}{mean}" + (" · b effect" if made else "")
 
     def _change(self, interventions: Interventions) -> None:
         if interventions != self._host.selection.interventions:
@@ -278,12 +266,12 @@ class InterventionKeys(InspectPart):
             self._host.start(self._scale(found), "scale")
 
     async def _scale(self, found: Target) -> None:
-        words = f"Multiply the output of {found.in_words} by a factor: 0 ablates, 1 changes nothing, 2 doubles, −1 negates."
-        answer = await self._host.ask(AskText(f"scale {found.in_words}", words, "0.5", refuse=_no_factor, select=True))
+        words = f"Multiply the output of {found.name} by a factor: 0 ablates, 1 changes nothing, 2 doubles, −1 negates."
+        answer = await self._host.ask(AskText(f"scale {found.name}", words, "0.5", refuse=_no_factor, select=True))
         if answer is None:
             return
         factor, interventions = _factor(answer), self._host.selection.interventions
-        new = scaled(found, factor)
+        new = Intervention(part=found.part, how="scale", layer=found.layer, head=found.head, factor=factor)
         old = find_intervention(interventions, new.target)
         if factor != 1:
             self._change(set_intervention(interventions, new))
@@ -296,7 +284,9 @@ class InterventionKeys(InspectPart):
             self._host.say("Only a head can be made to attend to one token: go to an attention step.")
             return
         key = key_under(selection, model.path, self._ref)
-        self._change(toggle_intervention(selection.interventions, attend_only(found, key, model.path)))
+        token = _label(model.path, key)
+        new = Intervention(part="attn.z", how="attend", layer=found.layer, head=found.head, position=key, token=token)
+        self._change(toggle_intervention(selection.interventions, new))
 
     def action_patch(self) -> None:
         found, model, selection = self._target(patch=True), self._host.model, self._host.selection
@@ -320,6 +310,7 @@ class InterventionKeys(InspectPart):
         if (old.interventions, old.aside) == (new.interventions, new.aside):
             return
         self._list.made = new.interventions
+        self._columns.steps.changed = changed_groups(new.interventions)
         if not new.interventions:
             self._list.effect = None
             if self._list.has_focus:
@@ -338,6 +329,8 @@ class InterventionKeys(InspectPart):
 
     def take_effect(self, selection: Selection, effect: Effect) -> None:
         """Show the effect of the interventions on the prediction at the position."""
+        self._effect = selection, effect
+        self._show_prediction()
         if selection.interventions != self._host.selection.interventions:
             return
         self._list.effect = effect
@@ -351,11 +344,36 @@ class InterventionKeys(InspectPart):
             self._host.say(words)
 
     def take_path(self, selection: Selection, path: LensPath) -> None:
-        """Undo interventions at positions when the context window has slid."""
+        """Show the prediction; undo interventions at positions when the context window has slid."""
+        self._path = selection, path
+        self._show_prediction()
         now = self._host.selection
         if path.dropped > self._dropped and now.interventions:
             self._host.selection = replace(now, interventions=still_valid(now.interventions, 0))
         self._dropped = path.dropped
+
+    def _show_prediction(self) -> None:
+        """Show the prediction, and its change where the effect that came last is on it."""
+        if self._path is None:
+            return
+        (selection, path), effect = self._path, None
+        if self._effect is not None and self._effect[0].path_key == selection.path_key:
+            effect = self._effect[1]
+        for panel in self._columns.predictions:
+            panel.path, panel.effect = path, effect
+
+
+def changed_groups(interventions: Interventions) -> frozenset[str]:
+    """The groups of the forward pass that interventions change; a hidden token is one of `tokens`."""
+    groups = set()
+    for each in interventions:
+        if each.part == "tokens":
+            groups.add("tokens")
+        elif each.part == "resid_pre":
+            groups.add(f"{each.layer} {MLP}" if each.layer else EMBED)
+        else:
+            groups.add(f"{each.layer + 1} {GROUPS[each.part]}")
+    return frozenset(groups)
 
 
 def _factor(text: str) -> float:

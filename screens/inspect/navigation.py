@@ -41,12 +41,7 @@ class Navigation(InspectPart):
         | About("Move", words="token whose prediction is inspected", also=("inspect.left",), rank=6),
         Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
         Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head")
-        | About(
-            "Move",
-            words="head",
-            also=("inspect.head_before",),
-            rank=14,
-        ),
+        | About("Move", words="head", also=("inspect.head_before",), rank=14),
         Binding(
             "left_square_bracket", "head(-1)", "Head before", id="inspect.head_before", show=False, tooltip="The head before"
         ),
@@ -70,11 +65,7 @@ class Navigation(InspectPart):
             tooltip="Same step, layer before",
         ),
         Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one")
-        | About(
-            "Move",
-            place=2,
-            synonyms="attention patterns thumbnails gallery overview",
-        ),
+        | About("Move", place=2, synonyms="attention patterns thumbnails gallery overview"),
         Binding("L", "stage('lens')", "Logit lens", id="inspect.lens_grid", tooltip="Logit lens of every token and layer")
         | About("Move", place=2, synonyms="logitlens predictions grid heatmap"),
         Binding(

@@ -22,11 +22,7 @@ class PromptEditing(InspectPart):
         Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt")
         | About("Prompt and sampling", place=-1, synonyms="text input type"),
         Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed")
-        | About(
-            "Prompt and sampling",
-            place=1,
-            synonyms="temperature top-k top-p nucleus seed greedy randomness sampling",
-        ),
+        | About("Prompt and sampling", place=1, synonyms="temperature top-k top-p nucleus seed greedy randomness sampling"),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:

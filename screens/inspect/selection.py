@@ -87,7 +87,7 @@ class Selection:
             **{"second_text": second.text, "second_ids": second.ids, "width_hint": self.width},
             **own,
         }
-        return kind(**{name: known[name] for name in kind.__struct_fields__})
+        return kind(**{name: known[name] for name in kind.__struct_fields__ if name in known})
 
 
 def index_of(selection: Selection, steps: Sequence[StageEntry]) -> int:

@@ -38,11 +38,7 @@ class TokenSampling(InspectPart):
             id="inspect.sample",
             tooltip="Sample the next token and append it; at an earlier token, replace what follows",
         )
-        | About(
-            "Prompt and sampling",
-            words="sample the next token",
-            synonyms="generate next token predict draw",
-        ),
+        | About("Prompt and sampling", words="sample the next token", synonyms="generate next token predict draw"),
         Binding("n", "sample(1)", "Next seed", id="inspect.next_seed", show=False, tooltip="Sample again with the next seed")
         | About("Prompt and sampling", words="sample it with the next seed"),
         Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token or edit of the prompt")

@@ -263,7 +263,7 @@ class Stage:
 
     title: str
     tour: str
-    """The tour's sentence, with numbers by their names in `screens.inspect.forward_pass.tour`."""
+    """The tour's sentence, with numbers by their names in `screens.inspect.tour`."""
     keys: tuple[str, ...] = ()
     """Actions of Inspect that come first in the key bar."""
     _: KW_ONLY

@@ -17,7 +17,7 @@ from screens.inspect.intervention_keys import NOTHING_HERE, NOTHING_ON, Interven
 from screens.inspect.navigation import Navigation
 from screens.inspect.selection import Prompt, Selection
 from screens.inspect.token_sampling import TokenSampling
-from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.inspect_columns import InspectColumns
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.token_strip import TokenStrip
 
@@ -182,7 +182,7 @@ def test_a_refused_prompt_is_not_undone_to(host: Any) -> None:
 
 @pytest.fixture
 def interventions(host: Any) -> InterventionKeys:
-    return InterventionKeys(host, InterventionList(), TokenStrip())
+    return InterventionKeys(host, InspectColumns(), TokenStrip())
 
 
 def test_x_ablates_and_restores(host: Any, interventions: InterventionKeys) -> None:

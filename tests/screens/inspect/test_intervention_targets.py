@@ -7,7 +7,7 @@ import pytest
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import IN_LAYERS
 from lab.views.blocks import LensPath, ModelFacts, Token
-from screens.inspect.intervention_keys import aligned, key_under, target
+from screens.inspect.intervention_keys import Target, from_second, key_under, target
 from screens.inspect.selection import Prompt, Selection, alone, beside, same_tokens, with_prompt, within
 
 LABELS = ["The", " big", " dog", " ran"]
@@ -31,7 +31,7 @@ SELECTED = Selection("tale", stage="scores", layer=1, head=2)
 def test_the_number_under_the_cursor_comes_before_the_step(ref: str, name: str) -> None:
     found = target(SELECTED, PATH, ref)
     assert found is not None
-    assert found.in_words == name
+    assert found.name == name
 
 
 def test_every_step_of_a_layer_has_something_to_switch_off_and_the_last_ones_have_not() -> None:
@@ -70,8 +70,11 @@ def test_the_head_is_the_second_index_of_q_k_v_and_z_and_the_first_of_the_rest(r
 
 
 def test_positions_are_aligned_from_the_end() -> None:
-    assert [aligned(p, 4, 6) for p in range(4)] == [2, 3, 4, 5]
-    assert [aligned(p, 4, 2) for p in range(4)] == [None, None, 0, 1]
+    for length, expected in ((6, [2, 3, 4, 5]), (2, [None, None, 0, 1])):
+        tokens = tuple(Token(0, str(index)) for index in range(length))
+        targets = [Target("attn.z", 0, 0, position, "") for position in range(4)]
+        patches = [from_second(each, PATH, Prompt("other"), tokens) for each in targets]
+        assert [each and each.source and each.source.position for each in patches] == expected
     second = LensPath([Token(0, "x")] * 6, [], 5, 0, [])
     selection = replace(SELECTED, second=Prompt("other"), position=1)
     lone = alone(selection, Prompt("other"))

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Intervention
 from lab.views.blocks import Prediction
-from screens.inspect.forward_pass.model_in_view import changed_groups
+from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.widgets.prediction_panel import (
     PredictionPanel,
     PredictionRow,

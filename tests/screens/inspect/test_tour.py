@@ -10,9 +10,9 @@ from textual.pilot import Pilot
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import Prediction
-from screens.inspect.forward_pass.tour import tour_sentence, tour_stops
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.selection import Selection
+from screens.inspect.tour import tour_sentence, tour_stops
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
 from tests.fixture_types import Open, Settle
@@ -100,7 +100,7 @@ def stage_of(pilot: Pilot[None]) -> str:
 async def test_t_plays_the_forward_pass_to_its_end(
     inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch, steps: list[Any]
 ) -> None:
-    monkeypatch.setattr("screens.inspect.forward_pass.tour.SECONDS_A_STAGE", (0.0,) * 4)
+    monkeypatch.setattr("screens.inspect.tour.SECONDS_A_STAGE", (0.0,) * 4)
     async with inspect() as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, InspectScreen)

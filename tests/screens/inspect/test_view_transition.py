@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from screens.blocks.block_view import BlockView
-from screens.inspect.forward_pass.view_transition import SECONDS, seconds_of
 from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.view_transition import SECONDS, seconds_of
 from tests.fixture_types import Open, Settle
 from tests.screens.inspect.conftest import to_stage
 
@@ -22,7 +22,7 @@ def test_no_transition_takes_as_long_as_300_milliseconds_and_some_places_have_no
 async def test_columns_fill_from_the_left_and_any_key_shows_all(
     inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screens.inspect.forward_pass.view_transition.seconds_of", lambda *_, **__: 60.0)
+    monkeypatch.setattr("screens.inspect.view_transition.seconds_of", lambda *_, **__: 60.0)
     async with inspect() as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, InspectScreen)
@@ -44,7 +44,7 @@ async def test_columns_fill_from_the_left_and_any_key_shows_all(
 async def test_a_transition_ends_by_itself_with_the_whole_view(
     inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screens.inspect.forward_pass.view_transition.seconds_of", lambda *_, **__: 0.01)
+    monkeypatch.setattr("screens.inspect.view_transition.seconds_of", lambda *_, **__: 0.01)
     async with inspect() as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, InspectScreen)

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from screens.widgets.token_strip import TokenStrip
 from tests.fixture_types import Open, Settle
 
-SECONDS_OF = "screens.inspect.forward_pass.view_transition.seconds_of"
+SECONDS_OF = "screens.inspect.view_transition.seconds_of"
 
 
 def strip_of(pilot: Pilot[None]) -> TokenStrip:

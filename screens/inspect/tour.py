@@ -13,8 +13,8 @@ from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.about_key import About
 from screens.app_state import AppState
-from screens.inspect.forward_pass.model_in_view import changed_groups
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.selection import Selection, at_step, index_of
 from screens.widgets.forward_pass_list import ForwardPassList
 

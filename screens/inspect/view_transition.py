@@ -1,0 +1,105 @@
+"""Transitions between views: to a softmax, whose columns fill from scores to probabilities, and to a sampled token."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from textual.worker import Worker
+
+from lab.core.preferences import AnimationSpeed
+from lab.core.terminal import is_remote
+from lab.views.blocks import LensPath, View
+from screens.app_state import AppState
+from screens.inspect.inspect_part import InspectHost, InspectPart
+from screens.inspect.selection import Selection
+from screens.inspect.token_sampling import TokenSampling
+from screens.inspect.widgets.prompt_bar import PromptBar
+
+FILLING = ("matrix", "scores", "logits")
+"""Stages whose matrices or table lead from scores to probabilities, from left to right."""
+SECONDS: Mapping[AnimationSpeed, float] = {"fast": 0.12, "normal": 0.22, "slow": 0.28}
+"""How long a table fills, by the user's speed of animation; none takes as long as 0.3 s."""
+FRAMES = 6
+LATE = 2.0
+"""A frame that comes so many times later than planned ends the transition: the screen or the link is slow."""
+
+
+def seconds_of(speed: AnimationSpeed, *, headless: bool, environment: Mapping[str, str]) -> float:
+    """Length of a transition; 0 where the user wants none, over SSH, where each frame is sent, and without a terminal."""
+    return 0.0 if headless or is_remote(environment) else SECONDS.get(speed, 0.0)
+
+
+class Transition(InspectPart):
+    """A few frames drawn one after the other; any key, or another selection, ends them at once."""
+
+    def __init__(self, host: InspectHost) -> None:
+        super().__init__(host)
+        self._playing: Worker[None] | None = None
+
+    def draw(self, frame: int | None) -> None:
+        """Draw one of the `FRAMES`, counted from 0; None: the state after the last."""
+        raise NotImplementedError
+
+    def begin(self, group: str) -> None:
+        app = cast(AppState, self._host.app)
+        seconds = seconds_of(app.preferences.animation, headless=app.is_headless, environment=os.environ)
+        if seconds:
+            self.draw(0)
+            self._playing = self._host.start(self._play(seconds / FRAMES), group)
+
+    async def _play(self, pause: float) -> None:
+        for frame in range(1, FRAMES):
+            began = time.monotonic()
+            await asyncio.sleep(pause)
+            if time.monotonic() - began > LATE * pause:
+                break
+            self.draw(frame)
+        self.draw(None)
+
+    def _stop(self) -> None:
+        if self._playing is not None:
+            self._playing.cancel()
+            self._playing = None
+            self.draw(None)
+
+    def key_pressed(self, key: str) -> bool:
+        self._stop()
+        return False
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        self._stop()
+
+
+class ViewTransition(Transition):
+    """Shows the columns of a table one after the other."""
+
+    def __init__(self, host: InspectHost) -> None:
+        super().__init__(host)
+        self._stage = ""
+
+    def view_shown(self, selection: Selection, view: View) -> None:
+        came_from, self._stage = self._stage, view.stage
+        if view.stage in FILLING and came_from not in ("", view.stage):
+            self.begin("transition")
+
+    def draw(self, frame: int | None) -> None:
+        view = self._host.view
+        view.columns_drawn = None if frame is None else view.room * (frame + 1) // FRAMES
+
+
+class SampledTokenTransition(Transition):
+    """Fades the highlight of a token that has just been sampled."""
+
+    def __init__(self, host: InspectHost, bar: PromptBar, sampling: TokenSampling) -> None:
+        super().__init__(host)
+        self._bar, self._sampling = bar, sampling
+
+    def take_path(self, selection: Selection, path: LensPath) -> None:
+        if selection.prompt == self._sampling.drawn:
+            self._sampling.drawn = None
+            self.begin("sampled-token")
+
+    def draw(self, frame: int | None) -> None:
+        self._bar.highlight_last(0.0 if frame is None else 1 - frame / FRAMES)
