@@ -1,7 +1,9 @@
 """Guess key of Inspect: a question about the place in view, while everything that shows its answer is veiled."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
+from itertools import accumulate
 from typing import Literal
 
 from textual.binding import Binding
@@ -27,16 +29,25 @@ def question_at(selection: Selection) -> Question:
     return "attention" if selection.stage in OF_ATTENTION else "next token"
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The name of an answer, which depends on no later token. Layer and head: None where all of them are meant."""
+Answer = tuple[object, ...]
 
-    weights: tuple[str, int]
-    changes: int
-    tokens: int
-    about: Question
-    layer: int | None = None
-    head: int | None = None
+
+@lru_cache(maxsize=8)
+def _beginnings(ids: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(accumulate(ids, lambda before, id_: hash((before, id_)), initial=0))[1:]
+
+
+def beginnings(path: LensPath) -> tuple[int, ...]:
+    """A number for the tokens up to each position."""
+    return _beginnings(tuple([token.id for token in path.tokens]))
+
+
+def answers(
+    selection: Selection, path: LensPath, facts: ModelFacts, about: Question, layer: int | None = None, head: int | None = None
+) -> list[Answer]:
+    """The name of the answer at each position, which depends on no later token. Layer and head: None where all are meant."""
+    model = facts.run, facts.step, selection.interventions
+    return [(model, each, about, layer, head) for each in beginnings(path)]
 
 
 class AnswersInSight:
@@ -47,53 +58,33 @@ class AnswersInSight:
 
     def see_prediction(self, selection: Selection, path: LensPath, facts: ModelFacts) -> None:
         """The prediction at the position is on screen."""
-        self._seen.add(_Names(selection, path, facts).answer(path.position, "next token"))
+        self._seen.add(answers(selection, path, facts, "next token")[path.position])
 
     def see_shading(self, selection: Selection, path: LensPath, facts: ModelFacts, found: HeadAttention) -> None:
         """The tokens are shaded by this attention."""
         if found.position < len(path.tokens):
-            named = _Names(selection, path, facts)
-            self._seen.add(named.answer(found.position, "attention", found.layer, found.head))
+            self._seen.add(answers(selection, path, facts, "attention", found.layer, found.head)[found.position])
 
     def see_view(self, selection: Selection, path: LensPath, facts: ModelFacts, view: View) -> None:
         """A view is on screen."""
-        named = _Names(selection, path, facts)
+        here, layer, head = position_in(selection, path), selection.layer, selection.head
         if view.stage == "thumbnails":
-            self._seen.update(named.answer(at, "attention") for at in range(len(path.tokens)))
+            self._seen.update(answers(selection, path, facts, "attention"))
         elif view.stage == "matrix":
-            every = range(len(path.tokens))
-            self._seen.update(named.answer(at, "attention", selection.layer, selection.head) for at in every)
+            self._seen.update(answers(selection, path, facts, "attention", layer, head))
         elif view.stage == "heads":
-            self._seen.add(named.answer(position_in(selection, path), "attention", selection.layer))
+            self._seen.add(answers(selection, path, facts, "attention", layer)[here])
         elif view.stage in OF_ATTENTION:
-            self._seen.add(named.answer(position_in(selection, path), "attention", selection.layer, selection.head))
+            self._seen.add(answers(selection, path, facts, "attention", layer, head)[here])
         elif view.stage == "lens":
-            self._seen.update(named.answer(at, "next token") for at in range(len(path.tokens)))
+            self._seen.update(answers(selection, path, facts, "next token"))
 
     def has(self, selection: Selection, path: LensPath, facts: ModelFacts) -> bool:
-        """True if the answer at this place has been on screen."""
-        answer = _Names(selection, path, facts).of(selection, path)
-        wider = (answer, replace(answer, head=None), replace(answer, layer=None, head=None))
-        return any(each in self._seen for each in wider)
-
-
-class _Names:
-    """Names of the answers of one model on one prompt, by position."""
-
-    def __init__(self, selection: Selection, path: LensPath, facts: ModelFacts) -> None:
-        self._weights, self._changes = (facts.run, facts.step), hash(selection.interventions)
-        self._prefixes: list[int] = []
-        for token in path.tokens:
-            self._prefixes.append(hash((self._prefixes[-1] if self._prefixes else 0, token.id)))
-
-    def answer(self, position: int, about: Question, layer: int | None = None, head: int | None = None) -> Answer:
-        return Answer(self._weights, self._changes, self._prefixes[position], about, layer, head)
-
-    def of(self, selection: Selection, path: LensPath) -> Answer:
-        position = position_in(selection, path)
-        if question_at(selection) == "attention":
-            return self.answer(position, "attention", selection.layer, selection.head)
-        return self.answer(position, "next token")
+        """True if the answer at this place has been on screen, alone or among those of other heads."""
+        here, about, layer, head = position_in(selection, path), question_at(selection), selection.layer, selection.head
+        shown_with = ((layer, head), (layer, None), (None, None)) if about == "attention" else ((None, None),)
+        model, beginning = (facts.run, facts.step, selection.interventions), beginnings(path)[here]
+        return any((model, beginning, about, *of) in self._seen for of in shown_with)
 
 
 def next_place(selection: Selection, path: LensPath, facts: ModelFacts, seen: AnswersInSight) -> Selection:
