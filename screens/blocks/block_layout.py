@@ -6,6 +6,7 @@ is made of pieces (text, kind). Its first pieces may be pinned: they stay in pla
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from typing import Literal
@@ -81,7 +82,16 @@ class Laid:
     keeps_cursor: bool = field(init=False, default=False)
     """True if the cursor stays on its place then."""
 
+    @cached_property
+    def head(self) -> list[Line]:
+        """The lines above the numbers: title, scale, legend, labels of the columns."""
+        return []
+
     def line(self, y: int) -> Line:
+        return self.head[y] if y < len(self.head) else self.below(y - len(self.head))
+
+    def below(self, y: int) -> Line:
+        """A line by its number below the head."""
         raise NotImplementedError
 
     def spot(self, row: int, column: int) -> Spot:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -17,8 +18,7 @@ from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.about_key import About
 from screens.blocks.block_layout import Spot
-from screens.blocks.piece_view import PieceView
-from screens.blocks.prepared_views import LayoutOptions, PreparedView, PreparedViews
+from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge
 from screens.colour import HALF_BLOCK, palette_of
 
@@ -75,24 +75,22 @@ class BlockView(PieceView):
     )
     BINDINGS = KEYS
 
+    @dataclass
     class SpotChanged(Message):
         """The cursor moved to another number, or to none."""
 
-        def __init__(self, view: "BlockView", spot: Spot | None) -> None:
-            super().__init__()
-            self.view = view
-            self.spot = spot
+        view: "BlockView"
+        spot: Spot | None
 
         @property
         def control(self) -> "BlockView":
             return self.view
 
+    @dataclass
     class WidthChanged(Message):
         """The width of the view changed."""
 
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.width = width
+        width: int
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -263,10 +261,10 @@ class BlockView(PieceView):
     def _strip(self, page: Page, line: int, left: int) -> Strip:
         width, base = self.room, self.style_of("")
         laid, pinned_width = page.line(line)
-        pinned = Strip([Segment(visible(text), self._piece_styles.of(kind)) for text, kind in laid.pinned], pinned_width)
-        rest = Strip([Segment(visible(text), self._piece_styles.of(kind)) for text, kind in laid.pieces])
+        pinned = Strip([Segment(visible(text), self.piece_style(kind)) for text, kind in laid.pinned], pinned_width)
+        rest = Strip([Segment(visible(text), self.piece_style(kind)) for text, kind in laid.pieces])
         if left or pinned_width + rest.cell_length > width:
-            more = Strip([Segment("…", self._piece_styles.of("dim"))])
+            more = Strip([Segment("…", self.piece_style("dim"))])
             return scrolled_sideways(pinned, rest, left, width, page.cuts_at(line), more, base)
         return Strip.join([pinned, rest]).adjust_cell_length(width, base)
 

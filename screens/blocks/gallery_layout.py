@@ -63,10 +63,8 @@ class LaidGallery(Laid):
         end = min(first + self.columns, (group + 1) * self.gallery.group, len(self.gallery.thumbnails))
         return list(range(first, end))
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
-        row, inside = divmod(y - len(self.head), self.each)
+    def below(self, y: int) -> Line:
+        row, inside = divmod(y, self.each)
         pieces: list[ColouredPiece] = []
         for index in self._row(row):
             pieces += [*self._pieces(index, inside), (" " * GAP, "")]

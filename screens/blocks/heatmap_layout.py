@@ -75,10 +75,8 @@ class LaidHeatmap(LaidMatrix):
             left = max(0, left - len(text))
         return tuple(found)
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
-        first = (y - len(self.head)) * self.rows_each
+    def below(self, y: int) -> Line:
+        first = y * self.rows_each
         here = range(first, min(first + self.rows_each, len(self.levels)))
         return Line(merged(self._cells(first, None)), self._label(here))
 

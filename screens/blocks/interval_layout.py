@@ -66,10 +66,8 @@ class LaidIntervalBar(Laid):
             return ((" " * at + "▲ " + words, "mark"),)
         return ((fit(words, max(0, at - 1), "right") + (" " if at else "") + "▲", "mark"),)
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
-        return Line((self._names, self._bar, self._caret)[y - len(self.head)]())
+    def below(self, y: int) -> Line:
+        return Line((self._names, self._bar, self._caret)[y]())
 
     def spot(self, row: int, column: int) -> Spot:
         part = self.block.parts[column]

@@ -168,10 +168,7 @@ class LaidMatrix(Laid):
         """Title, legend and the labels of the columns."""
         return [*heading(self.matrix.title, self.legend, self.room, self.scale_bar()), self.header]
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
-        row = y - len(self.head)
+    def below(self, row: int) -> Line:
         chosen = self.matrix.selected
         in_row = chosen is not None and row == chosen[0]
         label = fit(self.matrix.row_labels[row].rstrip(), self.label_width)

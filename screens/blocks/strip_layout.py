@@ -65,12 +65,10 @@ class LaidStrip(Laid):
         """Lines of one row of values."""
         return 2 if self.as_bars else 1
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
+    def below(self, y: int) -> Line:
         if self.is_painted:
-            return self._half_blocks(2 * (y - len(self.head)))
-        row, half = divmod(y - len(self.head), self.lines_each)
+            return self._half_blocks(2 * y)
+        row, half = divmod(y, self.lines_each)
         part = self.values[row * self.per_row : (row + 1) * self.per_row]
         first = f"{row * self.per_row + self.strip.first:>{MARGIN - 1}} " if half == 0 else " " * MARGIN
         if not self.as_bars:
@@ -176,10 +174,8 @@ class LaidStackedStrips(Laid):
         """Lines of one piece of all vectors: the numbers of its columns, then a line for each vector."""
         return 1 + len(self.values)
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
-        piece, row = divmod(y - len(self.head), self.lines_each)
+    def below(self, y: int) -> Line:
+        piece, row = divmod(y, self.lines_each)
         first = piece * self.per_row
         part = self.values[:, first : first + self.per_row]
         if row == 0:

@@ -85,10 +85,7 @@ class LaidTable(Laid):
             return Heat("diverging", max(level, LEAST_SIGNED_INK) if level > 0 else min(level, -LEAST_SIGNED_INK), MASKED_LEVEL)
         return Heat("sequential", max(level, LEAST_INK), MASKED_LEVEL)
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
-        row = y - len(self.head)
+    def below(self, row: int) -> Line:
         if row < len(self.table.rows):
             chosen = row == self.table.selected
             mark = ("▸ " if chosen else "  ") if self.gutter else ""

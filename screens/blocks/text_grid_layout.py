@@ -64,10 +64,7 @@ class LaidTextGrid(Laid):
     def marks_in_words(self) -> str:
         return f"underlined: {self.grid.marked_legend}" if self.grid.marked_legend else ""
 
-    def line(self, y: int) -> Line:
-        if y < len(self.head):
-            return self.head[y]
-        row = y - len(self.head)
+    def below(self, row: int) -> Line:
         chosen = self.grid.selected is not None and row == self.grid.selected[0]
         label = fit(self.grid.row_labels[row].rstrip(), self.label_width)
         pinned = (("▸ " if chosen else "  ", "mark"), (label + " ", "selected" if chosen else "head"))

@@ -65,16 +65,14 @@ CellCursor = tuple[int, int, int]
 @dataclass
 class LaidNote(Laid):
     lines: list[str]
-    kind: str
 
-    def line(self, y: int) -> Line:
-        return Line(((self.lines[y], self.kind),))
+    def below(self, y: int) -> Line:
+        return Line(((self.lines[y], "note"),))
 
 
-def lay_note(text: str, width: int, kind: str = "note") -> LaidNote:
-    lines = wrap(text, width)
-    laid = LaidNote(lines, kind)
-    laid.height, laid.width = len(lines), width
+def lay_note(text: str, width: int) -> LaidNote:
+    laid = LaidNote(wrap(text, width))
+    laid.height, laid.width = len(laid.lines), width
     return laid
 
 

@@ -99,7 +99,7 @@ on the way.
     def draw(self, line: int) -> Strip:
         strip = self._strips.get(line)
         if strip is None or strip.cell_length != self.room:
-            pieces = [Segment(visible(text), self._piece_styles.of(kind)) for text, kind in self._lines[line] if text]
+            pieces = [Segment(visible(text), self.piece_style(kind)) for text, kind in self._lines[line] if text]
             strip = self._strips[line] = Strip(pieces).adjust_cell_length(self.room, self.style_of(""))
         return strip
 

@@ -1,14 +1,12 @@
 """A view that was prepared looks as one that was not, and is shown in its own place only."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from textual.app import App, ComposeResult
 
 from lab.views.blocks import Array, Cell, Column, Matrix, Table, View
 from screens.blocks.block_view import BlockView
-from screens.blocks.prepared_views import MOST_PREPARED, LayoutOptions, PreparedView, PreparedViews
+from screens.blocks.piece_view import MOST_PREPARED, LayoutOptions, PreparedView, PreparedViews
 from screens.blocks.view_layout import Page
 
 HERE = LayoutOptions(80, True, 0)
@@ -79,7 +77,7 @@ def test_each_is_handed_out_once_and_the_oldest_make_room() -> None:
     for each in views:
         prepared.put(PreparedView(each, HERE, Page([], 80), {}))
     assert not prepared.has(views[0], HERE)
-    assert prepared.take(views[1], replace(HERE, room=81)) is None
+    assert prepared.take(views[1], HERE._replace(room=81)) is None
     assert prepared.take(view(1, tokens=2), HERE) is None, "an equal view is another one"
     found = prepared.take(views[1], HERE)
     assert found is not None
