@@ -53,7 +53,7 @@ class Spot:
     """Enter leads there, instead of to a formula."""
 
     @property
-    def in_words(self) -> str:
+    def description(self) -> str:
         """Label, name and all digits of the number."""
         name = f"zero-indexed: {self.ref}" if any(each.isdecimal() for each in self.ref) else self.ref
         words = [word for word in (self.label, name) if word]

@@ -87,14 +87,16 @@ def ruler(
             line[place : place + len(number)] = number
     if chosen is None:
         return (("".join(line), "head"),)
-    place = chosen // across * width
-    mark = f"▾{first + chosen * stride} "
-    before = "".join(line[:place])
+    return with_mark(line, chosen // across * width, f"▾{first + chosen * stride} ")
+
+
+def with_mark(line: list[str], place: int, mark: str) -> tuple[ColouredPiece, ...]:
+    """A line of numbers with a mark on it, which leaves no part of another number beside itself."""
+    before, after = "".join(line[:place]), "".join(line[place + len(mark) :])
     if before and before[-1] != " ":
         before = before.rstrip("0123456789").ljust(place)
-    after = "".join(line[place + len(mark) :])
-    tail = after.lstrip("0123456789")
-    return ((before, "head"), (mark, "selected"), (tail.rjust(len(after)), "head"))
+    after = after.lstrip("0123456789").rjust(len(after))
+    return ((before, "head"), (mark, "selected"), (after, "head"))
 
 
 @dataclass

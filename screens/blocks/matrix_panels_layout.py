@@ -17,7 +17,7 @@ from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import MASKED, shade
 from screens.blocks.block_layout import CellPart, Laid, Line, Spot, merged
 from screens.blocks.heatmap_layout import lay_heatmap
-from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_matrix, scale_and_limit, short
+from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_matrix, scale_and_limit, short, with_mark
 from screens.colour import ColouredPiece, heat, heat_cells, legend_bar, levels_of
 from screens.widgets.text_fitting import fit
 
@@ -77,7 +77,7 @@ class LaidMatrixPanels(Laid):
         if y == 0:
             arrow = "→ ".rjust(BETWEEN)
             titles = [self._title(index) for index in range(len(self.matrices))]
-            return self._side_by_side([[(title, "title")] for title in titles], arrow, self._window_in_words)
+            return self._side_by_side([[(title, "title")] for title in titles], arrow, self._columns_in_sight)
         if y == 1:
             return self._side_by_side([list(self._legend(index)) for index in range(len(self.matrices))])
         if y == 2:
@@ -114,7 +114,7 @@ class LaidMatrixPanels(Laid):
         return fit(title if cell_len(title) <= self.widths[index] else title.partition(" ")[0], self.widths[index])
 
     @property
-    def _window_in_words(self) -> str:
+    def _columns_in_sight(self) -> str:
         """The columns in sight, where these are not all."""
         if self.in_sight == self.columns:
             return ""
@@ -145,7 +145,7 @@ class LaidMatrixPanels(Laid):
         text = significant(value, 4)
         return fit(text if cell_len(text) <= width else significant(value, 2), width)
 
-    def _header(self, width: int) -> Iterator[ColouredPiece]:
+    def _header(self, width: int) -> tuple[ColouredPiece, ...]:
         """Numbers of the columns, as many as fit, and ▾ over that of the cursor."""
         line = [" "] * (self.in_sight * width)
         mark = f"▾{self._number(self.place[1])}"
@@ -157,13 +157,7 @@ class LaidMatrixPanels(Laid):
             free = at == 0 or line[at - 1] == " "
             if free and at + len(number) <= len(line) and (width > len(number) or column % (10 if width == 1 else 5) == 0):
                 line[at : at + len(number)] = number
-        before, after = "".join(line[:marked]), "".join(line[marked + len(mark) :])
-        if before and before[-1] != " ":
-            before = before.rstrip("0123456789").ljust(marked)
-        after = after.lstrip("0123456789").rjust(len(after))
-        yield before, "head"
-        yield mark[: len(line) - marked], "selected"
-        yield after, "head"
+        return with_mark(line, marked, mark[: len(line) - marked])
 
     def _cells(self, index: int, row: int) -> list[ColouredPiece]:
         width, limit = self.cell_widths[index], self.limits[index]

@@ -52,17 +52,14 @@ class LaidTextGrid(Laid):
             scale += legend_bar("sequential", "0%", "100%", 12)
         elif not self.numbers:
             scale.append((f"blank 0%  {level(0.5)} 50%  {level(1.0)} 100%", "dim"))
-        words = "   ".join(each for each in (self.grid.legend, self.marks_in_words) if each)
+        marks = f"underlined: {self.grid.marked_legend}" if self.grid.marked_legend else ""
+        words = "   ".join(each for each in (self.grid.legend, marks) if each)
         labels = self.grid.column_labels
         if any(cell_len(label) + 2 > self.cell_width for label in labels):
             labels = [label.removeprefix("layer ") for label in labels]
         columns = "".join(fit(" " + label, self.cell_width) for label in labels)
         pinned = ((" " * self.pinned, ""),)
         return [Line(tuple(scale)), *heading("", words, self.room), Line(((columns, "head"),), pinned)]
-
-    @property
-    def marks_in_words(self) -> str:
-        return f"underlined: {self.grid.marked_legend}" if self.grid.marked_legend else ""
 
     def below(self, row: int) -> Line:
         chosen = self.grid.selected is not None and row == self.grid.selected[0]

@@ -361,7 +361,7 @@ class InspectScreen(WidgetMessages):
             hint = self._guessing.hint or self._interventions.told or self._second.hint or self._interventions.hint
             self.say(
                 self._tour.caption
-                or location_text(self.selection, self.model, self._steps, self.sampling.in_words, hint, self.size.width - 2)
+                or location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
             )
 
     def start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:

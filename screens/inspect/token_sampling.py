@@ -69,7 +69,7 @@ class TokenSampling(InspectPart):
         return self._writing is not None and self._writing.is_running
 
     @property
-    def in_words(self) -> str:
+    def pace_text(self) -> str:
         """The pace and its keys, for the status line; "" while nothing is generated."""
         if not self.is_writing:
             return ""

@@ -38,7 +38,7 @@ class WidgetMessages(LabScreen):
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
         if message.spot is not None:
-            self.say(message.spot.in_words)
+            self.say(message.spot.description)
         else:
             self.say_location()
 

@@ -264,7 +264,7 @@ class ClaimReader(Vertical):
     @on(BlockView.SpotChanged)
     def _tell_spot(self, message: BlockView.SpotChanged) -> None:
         message.stop()
-        words, error = (message.spot.in_words, False) if message.spot is not None else self._idle
+        words, error = (message.spot.description, False) if message.spot is not None else self._idle
         self.query_one(StatusLine).say(words, error=error)
 
 

@@ -1,7 +1,7 @@
 """Keys one at a time: the next one is handed on when the one before has done what it does.
 
 Textual hands a key to the focused widget when it arrives. A key that this leaves alone comes back to the app, which looks up what
-it is bound to, only after a trip through the queues of all the widgets around; a letter typed meanwhile would go where the focus
+it is bound to, only after a round through the queues of all the widgets around; a letter typed meanwhile would go where the focus
 was before.
 """
 
@@ -18,11 +18,11 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from textual.app import App
 
-TRIPS = 2
-"""On the first the key is handled; on the second what it was told to others, such as a text field's `Submitted`."""
+ROUNDS = 2
+"""Rounds through the queues: the first handles the key, the second the messages that it caused, such as `Submitted`."""
 
 SECONDS_BETWEEN_LOOKS = 0.005
-"""Interval of looking whether a widget has ended, and will not come to what is in its queue."""
+"""Interval of the check that a widget still runs: one that has ended does not empty its queue."""
 
 Typed = events.Key | events.Paste
 
@@ -34,16 +34,16 @@ class KeyQueue:
         self._app = app
         self._waiting: deque[Typed] = deque()
         self._next: Typed | None = None
-        """Given back to the app, which has not come to it yet."""
-        self._trip: asyncio.Task[None] | None = None
-        """Follows the key that was handed on last."""
+        """Posted to the app, which has not handled it yet."""
+        self._round: asyncio.Task[None] | None = None
+        """Waits for the key that was handed on last."""
         self._is_open = False
 
     def holds(self, event: Typed) -> bool:
         """Keep an event while another is being handled; it is posted to the app again. False if it can be handed on now."""
         if event is self._next:
             self._next = None
-        elif not self._is_open or self._next is not None or self._trip is not None:
+        elif not self._is_open or self._next is not None or self._round is not None:
             self._waiting.append(event)
             return True
         return False
@@ -56,20 +56,20 @@ class KeyQueue:
 
     def handed_on(self, target: MessagePump) -> None:
         """Follow an event that was handed to `target`, and then give the app the next one."""
-        self._trip = asyncio.create_task(self._follow(target))
+        self._round = asyncio.create_task(self._follow(target))
 
     def close(self) -> None:
         """Drop what waits: the app ends."""
         self._waiting.clear()
-        if self._trip is not None:
-            self._trip.cancel()
+        if self._round is not None:
+            self._round.cancel()
 
     async def _follow(self, target: MessagePump) -> None:
         pumps = [node for node in target.ancestors_with_self if node is not self._app] if isinstance(target, Widget) else []
-        for _ in range(TRIPS):
+        for _ in range(ROUNDS):
             for pump in (*pumps, self._app):
                 await all_handled(pump)
-        self._trip = None
+        self._round = None
         self._hand_on_next()
 
     def _hand_on_next(self) -> None:

@@ -193,7 +193,7 @@ class OneStepScreen(LabScreen):
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
         if message.spot is not None:
-            self._status.say(message.spot.in_words)
+            self._status.say(message.spot.description)
         elif self._answer is not None:
             self._say_location()
         self.refresh_bindings()

@@ -19,7 +19,7 @@ TALLEST = 9
 """Lines that the list may take with its border; more are scrolled."""
 
 
-def on_in_words(made: Interventions) -> str:
+def number_on(made: Interventions) -> str:
     """`1 intervention on`, `2 interventions on`."""
     return f"{len(made)} intervention{'s' if len(made) > 1 else ''} on"
 
@@ -63,16 +63,7 @@ class InterventionList(LineScrollView):
     def watch_made(self) -> None:
         self.display = bool(self.made)
         self.chosen = min(self.chosen, max(0, len(self.made) - 1))
-        self.border_title = Text(on_in_words(self.made)) if self.made else ""
-        self._build()
-
-    def watch_effect(self) -> None:
-        self._build()
-
-    def watch_chosen(self) -> None:
-        self._build()
-
-    def on_resize(self) -> None:
+        self.border_title = Text(number_on(self.made)) if self.made else ""
         self._build()
 
     def _build(self) -> None:
@@ -87,6 +78,8 @@ class InterventionList(LineScrollView):
         self.set_extent(len(lines))
         line = next((number for number, (_, index) in enumerate(lines) if index == self.chosen), 0)
         self.show_line(line)
+
+    watch_effect = watch_chosen = on_resize = _build
 
     def draw(self, line: int) -> Strip:
         text, index = self._lines[line]

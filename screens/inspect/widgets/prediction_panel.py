@@ -95,20 +95,13 @@ class PredictionPanel(Widget):
     effect: reactive[Effect | None] = reactive(None)
     """Effect of the interventions on the same prediction."""
 
-    def watch_path(self) -> None:
-        self._set_title()
-
-    def watch_effect(self) -> None:
-        self._set_title()
-
     def _set_title(self) -> None:
         """Name the predicted token, and the scale."""
         if self.path is not None:
             legend = "full bar 100%" if self.effect is None else f"{LOST} lost {GAINED} gained"
             self.border_title = f"token {self.path.position + 2} · {'hidden' if self.veiled else legend}"
 
-    def watch_veiled(self) -> None:
-        self._set_title()
+    watch_path = watch_effect = watch_veiled = _set_title
 
     def rows(self, count: int) -> list[PredictionRow]:
         if self.effect is not None:

@@ -14,7 +14,7 @@ from lab.views.blocks import LensPath
 from models.config import SamplingSettings
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready
 from screens.inspect.selection import Prompt, Selection, position_in
-from screens.inspect.widgets.intervention_list import on_in_words
+from screens.inspect.widgets.intervention_list import number_on
 from screens.inspect.widgets.sampling_form import SamplingForm, in_short
 from screens.widgets.prompt_input import PromptInput, shown
 from screens.widgets.status_line import StatusLine
@@ -129,7 +129,7 @@ class PromptBar(Vertical):
             tokens, position = model.path.tokens, position_in(selection, model.path)
             self._strip.chosen = position
             self._strip.hidden = frozenset(each.position or 0 for each in selection.interventions if each.how == "hide")
-            changed = f" · {on_in_words(selection.interventions)}" if selection.interventions else ""
+            changed = f" · {number_on(selection.interventions)}" if selection.interventions else ""
             self._facts.left = f"position {position + 1}/{len(tokens)}: predicts token {position + 2}{changed}"
             self._facts.set_class(bool(changed), "-changed")
         self._model = selection.run, f" ({selection.checkpoint})"

@@ -98,7 +98,7 @@ class EngineView(ViewWidget):
         message.stop()
         if not self._is_answered:
             return  # the sentence that says so stays
-        spot = message.spot.in_words if message.spot is not None else ""
+        spot = message.spot.description if message.spot is not None else ""
         self.say(" · ".join(filter(None, (self._words, spot))))
 
 

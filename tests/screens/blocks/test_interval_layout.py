@@ -57,4 +57,4 @@ def test_the_cursor_walks_from_part_to_part() -> None:
     assert (block.rows, block.columns, block.start()) == (1, 5, (0, 1))
     spot = block.spot(0, 1)
     assert (spot.ref, spot.value, spot.start) == ("sample.after[3,2]", 0.25, 30)
-    assert spot.in_words == ". · from 0.5000 to 0.7500  zero-indexed: sample.after[3,2]  = 0.25"
+    assert spot.description == ". · from 0.5000 to 0.7500  zero-indexed: sample.after[3,2]  = 0.25"
