@@ -2,8 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from inspect import getsource
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +46,10 @@ from lab.views.blocks import (
 )
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
+from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
-from tests.fixture_types import Open, Settle
+from screens.widgets.status_line import StatusLine
+from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
 from tests.screens.pilot_waits import keys_to
 
@@ -58,6 +62,10 @@ SHOWN = {
     *("ln2", "mlp", "neurons", "resid_post", "ln_final", "logits", "sample"),
 }
 """Stages of the fake model: what these tests see changes only with the screen."""
+
+
+SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
+"""The sizes that Inspect is made for."""
 
 
 def way_through() -> list[StageEntry]:
@@ -325,19 +333,81 @@ def engine() -> FakeEngine:
     return FakeEngine()
 
 
-@pytest.fixture
-def settle() -> Settle:
-    """Waits until the selection is shown: the engine has answered, and the answer is drawn."""
+class InspectPilot(Pilot[None]):
+    """A pilot of Inspect, with what it shows."""
 
-    async def wait(pilot: Pilot[None]) -> None:
-        async with asyncio.timeout(30):
-            await pilot.pause(0)
-            while isinstance(screen := pilot.app.screen, InspectScreen) and not screen.is_settled:
-                await asyncio.sleep(0.002)
-                await pilot.pause(0)
-        await pilot.pause(0)
+    @property
+    def screen(self) -> InspectScreen:
+        screen = self.app.screen
+        assert isinstance(screen, InspectScreen), screen
+        return screen
 
-    return wait
+    @property
+    def view(self) -> BlockView:
+        return self.screen.view
+
+    @property
+    def title(self) -> str:
+        """Title of the view."""
+        assert self.view.view is not None
+        return self.view.view.title
+
+    @property
+    def strip(self) -> TokenStrip:
+        return self.screen.query_one("#prompt-tokens", TokenStrip)
+
+    @property
+    def labels(self) -> list[str]:
+        return [token.label for token in self.strip.tokens]
+
+    @property
+    def status(self) -> str:
+        return self.screen.query_one("#inspect-status", StatusLine).left
+
+    @property
+    def facts(self) -> str:
+        line = self.screen.query_one("#prompt-facts", StatusLine)
+        return f"{line.left} {'  '.join(line.right)}"
+
+    @property
+    def text(self) -> str:
+        """Everything on screen."""
+        return "\n".join(strip.text for strip in self.app.screen._compositor.render_strips())
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until this holds."""
+        try:
+            async with asyncio.timeout(60):
+                while not condition():
+                    await self.pause(0.002)
+        except TimeoutError:
+            raise AssertionError(f"It did not happen: {getsource(condition)}\n{self.text}") from None
+
+    async def settle(self) -> None:
+        """Wait until the selection is shown: the engine has answered, and the answer is drawn."""
+        await self.pause(0)
+
+        def is_settled() -> bool:
+            screen = self.app.screen
+            lists_stops = any(worker.group == "stops" for worker in self.app.workers)
+            return not isinstance(screen, InspectScreen) or (screen.is_settled and not lists_stops)
+
+        await self.until(is_settled)
+        await self.pause(0)
+
+    async def go(self, *keys: str) -> None:
+        """Press the keys and wait until what they lead to is shown."""
+        await self.press(*keys)
+        await self.settle()
+
+    async def walk(self, *keys: str) -> None:
+        """The same after each of the keys."""
+        for key in keys:
+            await self.go(key)
+
+
+Open = Callable[..., AbstractAsyncContextManager[InspectPilot]]
+"""Opens Inspect."""
 
 
 @pytest.fixture
@@ -354,12 +424,34 @@ def app(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest
 
 
 @pytest.fixture
-def inspect(app: LabApp, settle: Settle, monkeypatch: pytest.MonkeyPatch) -> Open:
+def inspect(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> Open:
     @asynccontextmanager
-    async def open_it(prompt: str = "The big dog ran", size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
+    async def open_it(
+        prompt: str = "The big dog ran", size: tuple[int, int] = (80, 24), settles: bool = True
+    ) -> AsyncIterator[InspectPilot]:
         monkeypatch.setattr("lab.data.default_prompts.first_prompt", lambda run: prompt)
-        async with app.run_test(size=size) as pilot:
-            await settle(pilot)
+        async with app.run_test(size=size):
+            pilot = InspectPilot(app)
+            if settles:
+                await pilot.settle()
             yield pilot
 
     return open_it
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest, home: Path, snap_compare: Any) -> Callable[..., None]:
+    """Compares the screen after these keys with its picture. The app is made when it is called, in the test's environment."""
+
+    def compare(keys: Sequence[str], size: tuple[int, int], then: Callable[[LabApp], None] = lambda app: None) -> None:
+        app: LabApp = request.getfixturevalue("app")
+
+        async def go(_: Pilot[None]) -> None:
+            pilot = InspectPilot(app)
+            await pilot.settle()
+            await pilot.walk(*keys)
+            then(app)
+
+        assert snap_compare(app, terminal_size=size, run_before=go)
+
+    return compare

@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 
 from lab.views.blocks import Array, HeadAttention
-from screens.blocks.block_view import BlockView
 from screens.colour import Palette
 from screens.inspect.attention_shading import shading_of
-from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
-from screens.widgets.token_strip import TokenStrip
-from tests.fixture_types import Open, Settle
-from tests.screens.inspect.conftest import FakeEngine, to_stage
+from tests.screens.inspect.conftest import FakeEngine, Open, to_stage
 
 NAN = float("nan")
 ATTENTION = HeadAttention(1, 2, 1, Array.of(np.array([0.75, 0.25, NAN])), Array.of(np.array([NAN, 0.25, 0.5])))
@@ -29,10 +25,10 @@ def test_shading_is_what_the_token_pays_then_what_it_receives_then_none() -> Non
     assert shading_of(ATTENTION, " ran", "off") is None
 
 
-async def test_strip_follows_head_and_position_without_another_request(inspect: Open, settle: Settle, engine: FakeEngine) -> None:
+async def test_strip_follows_head_and_position_without_another_request(inspect: Open, engine: FakeEngine) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
-        facts = pilot.app.screen.query_one("#prompt-facts", StatusLine)
+        strip = pilot.strip
+        facts = pilot.screen.query_one("#prompt-facts", StatusLine)
         asked = len(engine.calls)
         for keys, words in (
             ([], "head 1.1's attention from “ ran”"),
@@ -40,8 +36,7 @@ async def test_strip_follows_head_and_position_without_another_request(inspect: 
             (["left"], "head 2.2's attention from “ dog”"),
             (["y"], "head 2.2's attention to “ dog”"),
         ):
-            await pilot.press(*keys)
-            await settle(pilot)
+            await pilot.go(*keys)
             assert strip.shading is not None
             assert strip.shading.words == words
             assert any(words in part for part in facts.right)
@@ -52,30 +47,27 @@ async def test_strip_follows_head_and_position_without_another_request(inspect: 
         await pilot.press("y")
         await pilot.press("e")
         await pilot.resize_terminal(130, 40)
-        await settle(pilot)
-        await pilot.press("escape")
-        await settle(pilot)
+        await pilot.settle()
+        await pilot.go("escape")
         assert "shaded: head 2.2's attention from “ dog”, 0 to" in facts.render_line(0).text, "said again after a resize"
 
 
-async def test_shading_of_another_prompt_is_not_kept(inspect: Open, settle: Settle, engine: FakeEngine) -> None:
+async def test_shading_of_another_prompt_is_not_kept(inspect: Open, engine: FakeEngine) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+        strip = pilot.strip
         engine.gate = asyncio.Event()
         await pilot.press("space")
-        async with asyncio.timeout(30):
-            while len(strip.tokens) < 5:
-                await pilot.pause(0.01)
+        await pilot.until(lambda: len(strip.tokens) == 5)
         assert strip.shading is None, "until the view of the new one has come"
         engine.gate.set()
-        await settle(pilot)
+        await pilot.settle()
         assert strip.shading is not None
         assert len(strip.shading.values) == len(strip.tokens) == 5
 
 
-async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settle) -> None:
+async def test_narrow_screen_says_it_in_fewer_words(inspect: Open) -> None:
     async with inspect(size=(80, 24)) as pilot:
-        facts = pilot.app.screen.query_one("#prompt-facts", StatusLine)
+        facts = pilot.screen.query_one("#prompt-facts", StatusLine)
         line = facts.render_line(0).text.rstrip()
         assert "  tale step 2,000 (best)  shaded: 1.1, 0 to " in line, "which model it is stands there at any size"
         screen: Any = pilot.app.screen
@@ -87,29 +79,25 @@ async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settl
         assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text
 
 
-async def test_v_shows_each_matrix_alone_and_then_all(inspect: Open, settle: Settle) -> None:
+async def test_v_shows_each_matrix_alone_and_then_all(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.press(*to_stage("matrix"))
-        await settle(pilot)
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
+        await pilot.go(*to_stage("matrix"))
+        screen = pilot.screen
         seen = []
         for _ in range(5):
             line = screen.view.laid.blocks[1].line(0)
             seen.append("".join(text for text, _ in line.pieces).split()[0])
             await pilot.press("v")
         assert seen == ["q·k", "softmax", "q·k", "÷√d", "q·k"]
-        await pilot.press("j")
-        await settle(pilot)
+        await pilot.go("j")
         assert not screen.view.has_panels
         assert not screen.check_action("panel", ())
 
 
-async def test_cursor_is_never_under_the_head_that_stays(inspect: Open, settle: Settle) -> None:
+async def test_cursor_is_never_under_the_head_that_stays(inspect: Open) -> None:
     async with inspect(size=(120, 22)) as pilot:
-        await pilot.press(*to_stage("matrix"), "enter")
-        await settle(pilot)
-        view = pilot.app.screen.query_one("#inspect-view", BlockView)
+        await pilot.go(*to_stage("matrix"), "enter")
+        view = pilot.view
         view.styles.height = 10
         await pilot.pause()
         for key in [*["up"] * 8, *["down"] * 8, *["up"] * 8]:
@@ -120,11 +108,11 @@ async def test_cursor_is_never_under_the_head_that_stays(inspect: Open, settle: 
 
 
 async def test_without_colour_bars_arcs_and_an_underline_tell_the_attention(
-    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
+    inspect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screens.widgets.token_strip.palette_of", lambda widget: Palette(None, True, (0, 0, 0)))
     async with inspect(size=(120, 40)) as pilot:
-        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+        strip = pilot.strip
         shading = strip.shading
         assert shading is not None
         assert shading.top is not None

@@ -4,21 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
 from lab.engine.client import EngineError
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.number_explanation import Explanation, Operand
 from lab.views.number_refs import split
-from screens.app import LabApp
-from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.forward_pass_list import ForwardPassList
-from screens.widgets.status_line import StatusLine
-from tests.fixture_types import Settle
-from tests.screens.inspect.conftest import to_stage
-
-Open = Callable[..., Any]
+from tests.screens.inspect.conftest import SIZES, InspectPilot, Open, to_stage
 
 TO_SCORES = [*to_stage("scores"), "enter"]
 
@@ -68,138 +60,111 @@ def engine(engine: Any) -> Any:
     return engine
 
 
-def screen_of(pilot: Pilot[None]) -> InspectScreen:
-    screen = pilot.app.screen
-    assert isinstance(screen, InspectScreen)
-    return screen
-
-
-def title(pilot: Pilot[None]) -> str:
-    view = screen_of(pilot).query_one(BlockView).view
-    assert view is not None
-    return view.title
-
-
-def status(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#inspect-status", StatusLine).left
-
-
-def keys(pilot: Pilot[None]) -> dict[str, str]:
+def keys(pilot: InspectPilot) -> dict[str, str]:
     """Action and description of every key that works now."""
-    active = screen_of(pilot).active_bindings.values()
+    active = pilot.screen.active_bindings.values()
     return {each.binding.action: each.binding.description for each in active if each.enabled}
 
 
-async def press(pilot: Pilot[None], settle: Settle, *pressed: str) -> None:
-    for key in pressed:
-        await pilot.press(key)
-        await settle(pilot)
-
-
-async def test_an_explanation_hides_the_second_prompts_view(inspect: Open, settle: Settle) -> None:
+async def test_an_explanation_hides_the_second_prompts_view(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, "C")
-        await pilot.press("end", "full_stop", "enter")
-        await settle(pilot)
-        await press(pilot, settle, "C", *TO_SCORES, "up")
-        beside = screen_of(pilot).query_one("#inspect-beside")
+        await pilot.walk("C")
+        await pilot.go("end", "full_stop", "enter")
+        await pilot.walk("C", *TO_SCORES, "up")
+        beside = pilot.screen.query_one("#inspect-beside")
         assert beside.display
-        await press(pilot, settle, "enter")
-        assert title(pilot) == "explain: softmax"
+        await pilot.walk("enter")
+        assert pilot.title == "explain: softmax"
         assert not beside.display
-        await press(pilot, settle, "backspace")
+        await pilot.walk("backspace")
         assert beside.display
 
 
-async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was(
-    inspect: Open, settle: Settle, engine: Any
-) -> None:
+async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         assert "explain" not in keys(pilot)
-        await press(pilot, settle, *TO_SCORES, "up")
+        await pilot.walk(*TO_SCORES, "up")
         assert "explain" in keys(pilot)
         assert "climb" not in keys(pilot)
-        before = status(pilot)
-        await press(pilot, settle, "enter")
-        assert title(pilot) == "explain: softmax"
-        await press(pilot, settle, "enter")
-        assert title(pilot) == "explain · 2 deep: softmax › b"
-        await press(pilot, settle, "enter")
-        assert title(pilot) == "explain · 3 deep: softmax › b › c"
-        await press(pilot, settle, "enter")
-        assert status(pilot).startswith("No formula below this one")
-        await press(pilot, settle, "backspace", "backspace")
-        assert title(pilot) == "explain: softmax"
-        await press(pilot, settle, "backspace")
-        assert title(pilot) == "layer 1 · scores · head 1"
-        assert status(pilot) == before
-        await press(pilot, settle, "enter", "down", "down")
-        assert status(pilot).startswith("5 others")
-        await press(pilot, settle, "up", "up", "enter", "backspace", "down", "up", "enter", "backspace")
-        assert "b[1]" in status(pilot), "back on the operand that was entered"
+        before = pilot.status
+        await pilot.walk("enter")
+        assert pilot.title == "explain: softmax"
+        await pilot.walk("enter")
+        assert pilot.title == "explain · 2 deep: softmax › b"
+        await pilot.walk("enter")
+        assert pilot.title == "explain · 3 deep: softmax › b › c"
+        await pilot.walk("enter")
+        assert pilot.status.startswith("No formula below this one")
+        await pilot.walk("backspace", "backspace")
+        assert pilot.title == "explain: softmax"
+        await pilot.walk("backspace")
+        assert pilot.title == "layer 1 · scores · head 1"
+        assert pilot.status == before
+        await pilot.walk("enter", "down", "down")
+        assert pilot.status.startswith("5 others")
+        await pilot.walk("up", "up", "enter", "backspace", "down", "up", "enter", "backspace")
+        assert "b[1]" in pilot.status, "back on the operand that was entered"
 
 
-async def test_what_cannot_be_explained_is_said_and_escape_or_a_step_leads_out_of_an_explanation(
-    inspect: Open, settle: Settle
-) -> None:
+async def test_what_cannot_be_explained_is_said_and_escape_or_a_step_leads_out_of_an_explanation(inspect: Open) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES)
-        before = status(pilot)
-        await press(pilot, settle, "enter", "down", "enter")
-        assert status(pilot) == "nothing is not a value of this model."
-        assert title(pilot) == "explain: softmax"
-        await press(pilot, settle, "up", "enter")
-        assert title(pilot) == "explain · 2 deep: softmax › b"
-        await press(pilot, settle, "escape")
-        assert title(pilot) == "layer 1 · scores · head 1"
-        assert status(pilot) == before
-        await press(pilot, settle, "escape")
+        await pilot.walk(*TO_SCORES)
+        before = pilot.status
+        await pilot.walk("enter", "down", "enter")
+        assert pilot.status == "nothing is not a value of this model."
+        assert pilot.title == "explain: softmax"
+        await pilot.walk("up", "enter")
+        assert pilot.title == "explain · 2 deep: softmax › b"
+        await pilot.walk("escape")
+        assert pilot.title == "layer 1 · scores · head 1"
+        assert pilot.status == before
+        await pilot.walk("escape")
         assert isinstance(pilot.app.focused, ForwardPassList)
-        await press(pilot, settle, "enter", "enter", "tab", *to_stage("heads", "scores"))
-        assert title(pilot) == "layer 1 · heads · head 1"
+        await pilot.walk("enter", "enter", "tab", *to_stage("heads", "scores"))
+        assert pilot.title == "layer 1 · heads · head 1"
 
 
-async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         assert "against" not in keys(pilot)
-        await press(pilot, settle, "a")
-        assert title(pilot) == "attribution of None against None, by size"
-        await press(pilot, settle, "v")
-        assert title(pilot) == "attribution of None against 13, by size"
-        await press(pilot, settle, "o")
-        assert title(pilot) == "attribution of None against 13, in order"
-        await press(pilot, settle, "v", "o")
-        assert title(pilot) == "attribution of None against None, by size"
-        await press(pilot, settle, "left")
+        await pilot.walk("a")
+        assert pilot.title == "attribution of None against None, by size"
+        await pilot.walk("v")
+        assert pilot.title == "attribution of None against 13, by size"
+        await pilot.walk("o")
+        assert pilot.title == "attribution of None against 13, in order"
+        await pilot.walk("v", "o")
+        assert pilot.title == "attribution of None against None, by size"
+        await pilot.walk("left")
         assert engine.asked("attribution")[-1]["position"] == 2
-        await press(pilot, settle, "a")
-        assert title(pilot) == "tokens"
-        await press(pilot, settle, "a", "enter", "down", "down", "down", "enter")
-        assert title(pilot) == "explain: logit", "of a number of it"
-        await press(pilot, settle, "escape")
-        assert title(pilot).startswith("attribution")
-        await press(pilot, settle, "escape", "escape")
-        assert title(pilot) == "tokens"
+        await pilot.walk("a")
+        assert pilot.title == "tokens"
+        await pilot.walk("a", "enter", "down", "down", "down", "enter")
+        assert pilot.title == "explain: logit", "of a number of it"
+        await pilot.walk("escape")
+        assert pilot.title.startswith("attribution")
+        await pilot.walk("escape", "escape")
+        assert pilot.title == "tokens"
 
 
 async def test_w_asks_the_text_about_the_token_under_the_cursor_and_a_refusal_leaves_what_was_in_view(
-    inspect: Open, settle: Settle, engine: Any
+    inspect: Open, engine: Any
 ) -> None:
     async with inspect() as pilot:
         engine.refuses["evidence"] = "No."
-        await press(pilot, settle, "w")
-        assert (title(pilot), status(pilot)) == ("tokens", "No.")
-        await press(pilot, settle, "j")
-        assert title(pilot) == "embed"
+        await pilot.walk("w")
+        assert (pilot.title, pilot.status) == ("tokens", "No.")
+        await pilot.walk("j")
+        assert pilot.title == "embed"
         engine.refuses.clear()
-        await press(pilot, settle, "k", "w")
-        assert title(pilot) == "evidence for None"
-        await press(pilot, settle, "enter", "w")
-        assert title(pilot) == "evidence for 13"
-        await press(pilot, settle, "a")
-        assert title(pilot) == "attribution of 13 against None, by size"
-        await press(pilot, settle, "escape")
-        assert title(pilot) == "tokens"
+        await pilot.walk("k", "w")
+        assert pilot.title == "evidence for None"
+        await pilot.walk("enter", "w")
+        assert pilot.title == "evidence for 13"
+        await pilot.walk("a")
+        assert pilot.title == "attribution of 13 against None, by size"
+        await pilot.walk("escape")
+        assert pilot.title == "tokens"
 
 
 PICTURES = {
@@ -210,39 +175,35 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-@pytest.mark.parametrize("name", list(PICTURES))
-def test_picture(name: str, size: tuple[int, int], app: LabApp, settle: Settle, snap_compare: Any) -> None:
-    async def go(pilot: Pilot[None]) -> None:
-        await settle(pilot)
-        await press(pilot, settle, *PICTURES[name])
-
-    assert snap_compare(app, terminal_size=size, run_before=go)
+@pytest.mark.parametrize("size", SIZES, ids=SIZES)
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
+    picture(PICTURES[name], SIZES[size])
 
 
-async def at(pilot: Pilot[None], ref: str) -> tuple[int, int]:
+async def at(pilot: InspectPilot, ref: str) -> tuple[int, int]:
     """The place on the screen of a number of the view."""
-    view = screen_of(pilot).query_one(BlockView)
+    view = pilot.view
     cursor = next((index, *place) for index, block in enumerate(view.laid.blocks) if (place := block.find(ref)) is not None)
     spot = view.laid.spot(cursor)
     return view.content_region.x + spot.start - view.left, view.content_region.y + spot.line - view.top
 
 
-async def test_clicks_on_two_numbers_explain_neither_and_a_second_one_on_the_same_does(inspect: Open, settle: Settle) -> None:
+async def test_clicks_on_two_numbers_explain_neither_and_a_second_one_on_the_same_does(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES[:-1])
+        await pilot.walk(*TO_SCORES[:-1])
         for row in (1, 2, 1):
             await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
-            await settle(pilot)
-        assert not screen_of(pilot).selection.trail
+            await pilot.settle()
+        assert not pilot.screen.selection.trail
         place = await at(pilot, "blocks.0.attn.softmax[0,3,2]")
         await pilot.click(offset=place)
-        await settle(pilot)
-        view = screen_of(pilot).query_one(BlockView)
+        await pilot.settle()
+        view = pilot.view
         assert view.has_focus
         assert view.spot is not None
         assert view.spot.ref == "blocks.0.attn.softmax[0,3,2]"
-        assert not screen_of(pilot).selection.trail
+        assert not pilot.screen.selection.trail
         await pilot.click(offset=place)
-        await settle(pilot)
-        assert screen_of(pilot).selection.trail == ("blocks.0.attn.softmax[0,3,2]",)
+        await pilot.settle()
+        assert pilot.screen.selection.trail == ("blocks.0.attn.softmax[0,3,2]",)

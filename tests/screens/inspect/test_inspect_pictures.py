@@ -1,58 +1,57 @@
-"""Pictures of Inspect at the two sizes it is made for."""
+"""Pictures of Inspect: at the two sizes it is made for, on a large screen, and in few colours, where glyphs say the numbers."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from textual.pilot import Pilot
+from rich.color import ColorSystem
 
 from screens.app import LabApp
-from tests.screens.inspect.conftest import to_stage
+from tests.screens.emitted_cells import PLAIN, SIXTEEN, codes_of, emitted_cells, without_ascii_mark
+from tests.screens.inspect.conftest import SIZES, to_stage
 
-SIZES = [(80, 24), (120, 40)]
+TO_SCORES, MATRIX_WITH_CURSOR = to_stage("scores"), [*to_stage("matrix"), "enter", "down"]
 KEYS = {
     "embed": to_stage("embed"),
-    "scores": to_stage("scores"),
-    "scores-of-the-second": [*to_stage("scores"), "left", "left"],
-    "matrix-with-cursor": [*to_stage("matrix"), "enter", "down"],
+    "scores": TO_SCORES,
+    "scores-of-the-second": [*TO_SCORES, "left", "left"],
+    "matrix-with-cursor": MATRIX_WITH_CURSOR,
     "all-heads": ["H", "right_curly_bracket", "right_square_bracket"],
     "last": ["G"],
+    "list": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
+    "before-and-after": [*TO_SCORES, "x", "b"],
+    "two-prompts": [*TO_SCORES, "C", "end", "full_stop", "enter", "C"],
 }
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize("name", list(KEYS))
-def test_picture(
-    name: str, size: tuple[int, int], app: LabApp, settle: Callable[[Pilot[None]], Awaitable[None]], snap_compare: Any
-) -> None:
-    async def go(pilot: Pilot[None]) -> None:
-        await settle(pilot)
-        for key in KEYS[name]:
-            await pilot.press(key)
-        await settle(pilot)
-
-    assert snap_compare(app, terminal_size=size, run_before=go)
+@pytest.mark.parametrize("size", SIZES, ids=SIZES)
+@pytest.mark.parametrize("name", KEYS)
+def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
+    picture(KEYS[name], SIZES[size])
 
 
-@pytest.mark.parametrize("keys", [[*to_stage("matrix"), "enter", "down"], ["left", "y"]], ids=["matrix-with-cursor", "received"])
-def test_picture_on_a_large_screen(
-    keys: list[str], app: LabApp, settle: Callable[[Pilot[None]], Awaitable[None]], snap_compare: Any
-) -> None:
-    async def go(pilot: Pilot[None]) -> None:
-        await settle(pilot)
-        await pilot.press(*keys)
-        await settle(pilot)
-
-    assert snap_compare(app, terminal_size=(200, 60), run_before=go)
+@pytest.mark.parametrize("keys", [MATRIX_WITH_CURSOR, ["left", "y"]], ids=["matrix-with-cursor", "received"])
+def test_picture_on_a_large_screen(keys: list[str], picture: Callable[..., None]) -> None:
+    picture(keys, (200, 60))
 
 
 @pytest.mark.parametrize("keys", [["e"], ["s"]], ids=["prompt", "sampling"])
-def test_picture_of_editing(
-    keys: list[str], app: LabApp, settle: Callable[[Pilot[None]], Awaitable[None]], snap_compare: Any
-) -> None:
-    async def go(pilot: Pilot[None]) -> None:
-        await settle(pilot)
-        await pilot.press(*keys)
-        await settle(pilot)
+def test_picture_of_editing(keys: list[str], picture: Callable[..., None]) -> None:
+    picture(keys, (80, 24))
 
-    assert snap_compare(app, terminal_size=(80, 24), run_before=go)
+
+@pytest.mark.parametrize("colours", ["16", "none"])
+@pytest.mark.parametrize("keys", [KEYS["embed"], MATRIX_WITH_CURSOR, ["H"]], ids=["embed", "matrix", "all-heads"])
+def test_picture_in_few_colours(
+    keys: list[str], colours: str, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., None]
+) -> None:
+    if colours == "none":
+        monkeypatch.setenv("NO_COLOR", "1")
+    else:
+        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.STANDARD)
+
+    def check(app: LabApp) -> None:
+        cells = emitted_cells(app)
+        assert codes_of(cells) <= (PLAIN if colours == "none" else PLAIN | SIXTEEN)
+        assert not without_ascii_mark(cells)
+
+    picture(keys, (80, 24), check)

@@ -1,83 +1,55 @@
 """Intervention keys, over the fake engine."""
 
-from collections.abc import Callable
 from typing import Any
 
-from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.inspect.interventions import Intervention, Source
 from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.intervention_list import InterventionList
-from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
-from tests.fixture_types import Settle
-from tests.screens.inspect.conftest import to_stage
-
-Open = Callable[..., Any]
+from tests.screens.inspect.conftest import InspectPilot, Open, to_stage
 
 HEAD = Intervention(part="attn.z", how="off", layer=0, head=0)
 TO_SCORES = to_stage("scores")
 
 
-def screen_of(pilot: Pilot[None]) -> InspectScreen:
-    screen = pilot.app.screen
-    assert isinstance(screen, InspectScreen)
-    return screen
+def made(pilot: InspectPilot) -> tuple[Intervention, ...]:
+    return pilot.screen.selection.interventions
 
 
-def made(pilot: Pilot[None]) -> tuple[Intervention, ...]:
-    return screen_of(pilot).selection.interventions
-
-
-def words(pilot: Pilot[None]) -> list[str]:
+def words(pilot: InspectPilot) -> list[str]:
     return [each.description for each in made(pilot)]
 
 
-def status(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#inspect-status", StatusLine).left
+def listed(pilot: InspectPilot) -> InterventionList:
+    return pilot.screen.query_one(InterventionList)
 
 
-def facts(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#prompt-facts", StatusLine).left
-
-
-def listed(pilot: Pilot[None]) -> InterventionList:
-    return screen_of(pilot).query_one(InterventionList)
-
-
-async def press(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
-    await pilot.press(*keys)
-    await settle(pilot)
-
-
-async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_again(
-    inspect: Open, settle: Settle, engine: Any
-) -> None:
+async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_again(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES)
-        assert "x ablates head 1.1" in status(pilot)
+        await pilot.go(*TO_SCORES)
+        assert "x ablates head 1.1" in pilot.status
         assert not listed(pilot).display
-        await press(pilot, settle, "x")
+        await pilot.go("x")
         assert made(pilot) == (HEAD,)
-        assert "head 1.1 off: “ fast” 41.2% → 12.0%, now “.” 30.0%" in status(pilot)
-        assert "b effect" in status(pilot)
-        assert "1 intervention on" in facts(pilot)
+        assert "head 1.1 off: “ fast” 41.2% → 12.0%, now “.” 30.0%" in pilot.status
+        assert "b effect" in pilot.status
+        assert "1 intervention on" in pilot.facts
         assert listed(pilot).display
         for method in ("lens", "view", "effect"):
             assert engine.asked(method)[-1]["interventions"] == (HEAD,)
-        await press(pilot, settle, "x")
+        await pilot.go("x")
         assert made(pilot) == ()
-        assert "intervention" not in facts(pilot)
+        assert "intervention" not in pilot.facts
         assert not listed(pilot).display
-        assert "x ablates head 1.1" in status(pilot)
+        assert "x ablates head 1.1" in pilot.status
         for key, words_said in (("x", "Nothing to ablate at this step"), ("b", "No interventions yet"), ("f", "Only a head")):
-            await press(pilot, settle, "G", key)
-            assert status(pilot).startswith(words_said)
+            await pilot.go("G", key)
+            assert pilot.status.startswith(words_said)
 
 
-async def test_x_is_about_the_step(inspect: Open, settle: Settle) -> None:
+async def test_x_is_about_the_step(inspect: Open) -> None:
     async with inspect() as pilot:
         for keys, name in (
             ("left left", "token 2 “ big” hidden"),
@@ -88,178 +60,177 @@ async def test_x_is_about_the_step(inspect: Open, settle: Settle) -> None:
             ("left_curly_bracket j j j j j", "attention 1 off"),
             ("j j j", "mlp 1 off"),
         ):
-            await press(pilot, settle, *keys.split(), "x")
+            await pilot.go(*keys.split(), "x")
             assert words(pilot) == [name]
-            await press(pilot, settle, "X")
+            await pilot.go("X")
 
 
-async def test_a_hidden_token_is_marked_and_said_to_be_missed_by_later_ones_only(inspect: Open, settle: Settle) -> None:
+async def test_a_hidden_token_is_marked_and_said_to_be_missed_by_later_ones_only(inspect: Open) -> None:
     async with inspect() as pilot:
-        strip = screen_of(pilot).query_one("#prompt-tokens", TokenStrip)
+        strip = pilot.strip
 
         def struck() -> list[str]:
             return [segment.text for segment in strip.render_line(0) if segment.style is not None and segment.style.strike]
 
         assert "✗" not in strip.render_line(1).text
-        await press(pilot, settle, "left", "x")
-        assert "only later tokens change" in status(pilot)
+        await pilot.go("left", "x")
+        assert "only later tokens change" in pilot.status
         assert "✗3290" in strip.render_line(1).text
         assert struck() == []
-        await press(pilot, settle, "right")
+        await pilot.go("right")
         assert struck() == [" dog"]
-        await press(pilot, settle, "X")
+        await pilot.go("X")
         assert "✗" not in strip.render_line(1).text
-        await press(pilot, settle, "left", "left", "x", "right")
-        assert "only later tokens change" not in status(pilot)
+        await pilot.go("left", "left", "x", "right")
+        assert "only later tokens change" not in pilot.status
 
 
-async def test_m_goes_from_zero_to_the_mean_and_a_factor_is_asked_for(inspect: Open, settle: Settle) -> None:
+async def test_m_goes_from_zero_to_the_mean_and_a_factor_is_asked_for(inspect: Open) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES, "x", "m")
+        await pilot.go(*TO_SCORES, "x", "m")
         assert words(pilot) == ["head 1.1 mean-ablated"]
-        await press(pilot, settle, "m")
+        await pilot.go("m")
         assert words(pilot) == ["head 1.1 off"]
-        await press(pilot, settle, "]", "m", "x")
+        await pilot.go("]", "m", "x")
         assert words(pilot) == ["head 1.1 off", "head 1.2 mean-ablated"]
-        await press(pilot, settle, "X", "[", "asterisk")
+        await pilot.go("X", "[", "asterisk")
         assert isinstance(pilot.app.focused, Input)
         await pilot.press("x", "enter")  # instead of what stood there, which was selected
         assert isinstance(pilot.app.focused, Input), "no number: it asks again"
-        await press(pilot, settle, "ctrl+u", "-", "0", ",", "5", "enter")
+        await pilot.go("ctrl+u", "-", "0", ",", "5", "enter")
         assert words(pilot) == ["head 1.1 × −0.5"]
-        await press(pilot, settle, "asterisk")
-        await press(pilot, settle, "ctrl+u", "1", "enter")
+        await pilot.go("asterisk")
+        await pilot.go("ctrl+u", "1", "enter")
         assert words(pilot) == []
-        await press(pilot, settle, "asterisk", "escape")
+        await pilot.go("asterisk", "escape")
         assert words(pilot) == []
 
 
-async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_cursor(inspect: Open, settle: Settle) -> None:
+async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_cursor(inspect: Open) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES, "left", "f")
+        await pilot.go(*TO_SCORES, "left", "f")
         assert words(pilot) == ["head 1.1 attends only to 3 “ dog”"]
-        await press(pilot, settle, "right", "]", *to_stage("matrix", "scores"), "enter", "down", "f")
+        await pilot.go("right", "]", *to_stage("matrix", "scores"), "enter", "down", "f")
         made_so_far = made(pilot)
         assert made_so_far[-1].how == "attend"
-        spot = screen_of(pilot).query_one(BlockView).spot
+        spot = pilot.view.spot
         assert spot is not None
         assert made_so_far[-1].position == int(spot.ref.rstrip("]").split(",")[-1])
 
 
-async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open, settle: Settle) -> None:
+async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES, "x")
-        known = {each.binding.id: each.binding for each in screen_of(pilot).active_bindings.values()}
+        await pilot.go(*TO_SCORES, "x")
+        known = {each.binding.id: each.binding for each in pilot.screen.active_bindings.values()}
         for name in ("switch", "effect", "mean", "scale", "look_at", "all_on", "compare"):
             binding = known[f"inspect.{name}"]
             assert binding.description
             assert binding.tooltip, "the help tells it"
-        await press(pilot, settle, "]", "x", *to_stage("neurons", "scores"), "x")
+        await pilot.go("]", "x", *to_stage("neurons", "scores"), "x")
         assert words(pilot) == ["head 1.1 off", "head 1.2 off", "mlp 1 off"]
-        assert "3 interventions on" in facts(pilot)
-        await press(pilot, settle, "tab")
+        assert "3 interventions on" in pilot.facts
+        await pilot.go("tab")
         assert pilot.app.focused is listed(pilot)
-        await press(pilot, settle, "j", "delete")
+        await pilot.go("j", "delete")
         assert words(pilot) == ["head 1.1 off", "mlp 1 off"]
-        await press(pilot, settle, "x", "X")
+        await pilot.go("x", "X")
         assert words(pilot) == []
         assert pilot.app.focused is not listed(pilot)
 
 
-async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES, "x", "b")
-        view = screen_of(pilot).query_one(BlockView)
+        await pilot.go(*TO_SCORES, "x", "b")
+        view = pilot.view
         assert view.view is not None
         assert view.view.stage == "effect"
         assert "instead of “ fast” (41.2% before, now 12.0%)" in view.view.sentence
-        await press(pilot, settle, "]", "x")
+        await pilot.go("]", "x")
         assert "Head 1.1 off and head 1.2 off" in view.view.sentence
-        await press(pilot, settle, "left")
+        await pilot.go("left")
         assert engine.asked("effect")[-1]["position"] == 2
         for leave in ("b", "escape", "j"):
-            await press(pilot, settle, leave)
+            await pilot.go(leave)
             assert view.view.stage != "effect"
-            await press(pilot, settle, "b")
+            await pilot.go("b")
             assert view.view.stage == "effect"
-        await press(pilot, settle, "X")
+        await pilot.go("X")
         assert view.view.stage != "effect", "there is nothing to compare any more"
 
 
-async def test_what_names_a_place_goes_with_its_token_and_the_rest_stays(inspect: Open, settle: Settle) -> None:
+async def test_what_names_a_place_goes_with_its_token_and_the_rest_stays(inspect: Open) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, "left", "x", *TO_SCORES, "x")
+        await pilot.go("left", "x", *TO_SCORES, "x")
         assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
-        await press(pilot, settle, "space")
+        await pilot.go("space")
         assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
-        await press(pilot, settle, "u")
+        await pilot.go("u")
         assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
-        await press(pilot, settle, "e")
+        await pilot.go("e")
         await pilot.press("x")
-        await press(pilot, settle, "enter")
+        await pilot.go("enter")
         assert words(pilot) == ["head 1.1 off"]
 
 
-async def ask_second(pilot: Pilot[None], settle: Settle, key: str, *typed: str) -> None:
+async def ask_second(pilot: InspectPilot, key: str, *typed: str) -> None:
     await pilot.press(key)
     await pilot.pause()
-    await pilot.press(*typed, "enter")
-    await settle(pilot)
+    await pilot.go(*typed, "enter")
 
 
-async def test_a_second_prompt_stands_beside_the_first(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_a_second_prompt_stands_beside_the_first(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES)
-        await ask_second(pilot, settle, "C", "end", "full_stop")
-        second = screen_of(pilot).query_one("#second-tokens", TokenStrip)
+        await pilot.go(*TO_SCORES)
+        await ask_second(pilot, "C", "end", "full_stop")
+        second = pilot.screen.query_one("#second-tokens", TokenStrip)
         assert [token.label for token in second.tokens] == ["The", " big", " dog", " ran", "."]
         asked = engine.asked("compare")[-1]
         assert (asked["text"], asked["second_text"]) == ("The big dog ran", "The big dog ran.")
-        assert not screen_of(pilot).query_one("#inspect-beside").display
-        await press(pilot, settle, "C", "left")
-        assert screen_of(pilot).query_one("#inspect-beside").display
-        shown = screen_of(pilot).query_one("#second-view", BlockView).view
+        assert not pilot.screen.query_one("#inspect-beside").display
+        await pilot.go("C", "left")
+        assert pilot.screen.query_one("#inspect-beside").display
+        shown = pilot.screen.query_one("#second-view", BlockView).view
         assert shown is not None
         assert (shown.stage, shown.sentence) == ("scores", "Seen from ran at position 4.")
         assert second.chosen == 3
-        first = screen_of(pilot).query_one("#inspect-view", BlockView)
-        beside = screen_of(pilot).query_one("#second-view", BlockView)
+        first = pilot.view
+        beside = pilot.screen.query_one("#second-view", BlockView)
         assert first.region.right <= beside.region.x
         assert beside.beside is first.view
         assert first.beside is beside.view
-        await ask_second(pilot, settle, "E", "ctrl+u")
-        assert not screen_of(pilot).query_one("#inspect-second").display
-        assert not screen_of(pilot).query_one("#inspect-beside").display
+        await ask_second(pilot, "E", "ctrl+u")
+        assert not pilot.screen.query_one("#inspect-second").display
+        assert not pilot.screen.query_one("#inspect-beside").display
         assert first.beside is None
 
 
 async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_over_from_as_far_from_the_end(
-    inspect: Open, settle: Settle, engine: Any
+    inspect: Open, engine: Any
 ) -> None:
     async with inspect() as pilot:
-        await press(pilot, settle, *TO_SCORES)
-        await ask_second(pilot, settle, "C", "end", "full_stop")
-        await press(pilot, settle, "C")
-        first = screen_of(pilot).query_one("#inspect-view", BlockView)
-        beside = screen_of(pilot).query_one("#second-view", BlockView)
+        await pilot.go(*TO_SCORES)
+        await ask_second(pilot, "C", "end", "full_stop")
+        await pilot.go("C")
+        first = pilot.view
+        beside = pilot.screen.query_one("#second-view", BlockView)
         whole = first.region
         assert not beside.is_on_screen
-        assert "S shows prompt 2" in status(pilot)
-        await press(pilot, settle, "S")
+        assert "S shows prompt 2" in pilot.status
+        await pilot.go("S")
         assert (first.is_on_screen, beside.region) == (False, whole)
-        assert "S shows prompt 1" in status(pilot)
+        assert "S shows prompt 1" in pilot.status
         assert str(beside.border_title).startswith("prompt 2 · ")
-        await press(pilot, settle, "enter")  # numbers are explained of the first
+        await pilot.go("enter")  # numbers are explained of the first
         assert (first.has_focus, beside.is_on_screen) == (True, False)
-        await press(pilot, settle, "escape", "left", "p")
+        await pilot.go("escape", "left", "p")
         source = Source(text="The big dog ran.", position=3, token=" ran")
         expected = Intervention(part="attn.z", how="patch", layer=0, head=0, position=2, token=" dog", source=source)
         assert made(pilot) == (expected,)
         assert words(pilot) == ["head 1.1 at 3 “ dog” from prompt 2, 4 “ ran”"]
         assert engine.asked("effect")[-1]["interventions"] == (expected,)
-        await press(pilot, settle, *to_stage("resid_post", "scores"), "p")
+        await pilot.go(*to_stage("resid_post", "scores"), "p")
         assert words(pilot)[1] == "stream after mlp 1 at 3 “ dog” from prompt 2, 4 “ ran”"
-        await press(pilot, settle, "S", "k")
+        await pilot.go("S", "k")
         assert beside.is_on_screen
-        await press(pilot, settle, "C")
+        await pilot.go("C")
         assert first.is_on_screen

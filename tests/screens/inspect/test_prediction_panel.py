@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Intervention
@@ -18,7 +17,7 @@ from screens.inspect.widgets.prediction_panel import (
     rows_on_a_line,
 )
 from screens.widgets.forward_pass_list import ForwardPassDrawing
-from tests.fixture_types import Open, Settle
+from tests.screens.inspect.conftest import InspectPilot, Open
 
 TOP = [Prediction(i, label, p) for i, (label, p) in enumerate((("a", 0.4), ("b", 0.3), ("c", 0.2)))]
 CHANGES = [
@@ -77,7 +76,7 @@ def test_an_intervention_marks_the_part_that_it_changes(part: Any, layer: int, g
     assert changed_groups((Intervention(part=part, how="off", layer=layer),)) == {group}
 
 
-def panel_texts(pilot: Pilot[None]) -> list[str]:
+def panel_texts(pilot: InspectPilot) -> list[str]:
     """Lines of the panel that is in sight."""
     (panel,) = [each for each in pilot.app.screen.query(PredictionPanel) if each.region.area]
     return [panel.render_line(y).text for y in range(panel.content_size.height)]
@@ -85,7 +84,7 @@ def panel_texts(pilot: Pilot[None]) -> list[str]:
 
 @pytest.mark.parametrize(("size", "lines"), [((80, 24), 1), ((120, 40), 4), ((200, 60), 8), ((120, 30), 1)])
 async def test_the_prediction_is_in_sight_at_every_stage(
-    inspect: Open, settle: Settle, size: tuple[int, int], lines: int, steps: list[Any]
+    inspect: Open, size: tuple[int, int], lines: int, steps: list[Any]
 ) -> None:
     async with inspect(size=size) as pilot:
         first_layer = sum(step.layer is None or step.layer == 0 for step in steps)
@@ -95,31 +94,26 @@ async def test_the_prediction_is_in_sight_at_every_stage(
             assert len(shown) == lines
             assert "fast" in shown[0]
             assert "41.2%" in shown[0]
-            await pilot.press(key)
-            await settle(pilot)
+            await pilot.go(key)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_an_intervention_shows_before_and_after_until_it_is_undone(
-    inspect: Open, settle: Settle, size: tuple[int, int]
-) -> None:
+async def test_an_intervention_shows_before_and_after_until_it_is_undone(inspect: Open, size: tuple[int, int]) -> None:
     async with inspect(size=size) as pilot:
-        await pilot.press(*"jjjjx")
-        await settle(pilot)
+        await pilot.go(*"jjjjx")
         assert "20.0% → 30.0%" in panel_texts(pilot)[0]
-        assert pilot.app.screen.query_one(ForwardPassDrawing).changed == {"1 attention"}
-        await pilot.press("X")
-        await settle(pilot)
+        assert pilot.screen.query_one(ForwardPassDrawing).changed == {"1 attention"}
+        await pilot.go("X")
         assert "→" not in "".join(panel_texts(pilot))
-        assert pilot.app.screen.query_one(ForwardPassDrawing).changed == frozenset()
+        assert pilot.screen.query_one(ForwardPassDrawing).changed == frozenset()
 
 
-async def test_a_click_on_a_box_opens_its_first_stage(inspect: Open, settle: Settle) -> None:
+async def test_a_click_on_a_box_opens_its_first_stage(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        drawing = pilot.app.screen.query_one(ForwardPassDrawing)
+        drawing = pilot.screen.query_one(ForwardPassDrawing)
         assert drawing._drawing is not None
         line = next(i for i, each in enumerate(drawing._drawing.lines) if any("2 attn" in text for text, _ in each.pieces))
         await pilot.click(drawing, offset=(8, line + 1))
-        await settle(pilot)
+        await pilot.settle()
         stage = drawing.steps[drawing.current]
         assert (stage.stage, stage.layer) == ("ln1", 1)

@@ -1,13 +1,11 @@
 """The prompt's field: what was asked before, and whatever a terminal may paste into it."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from textual import events
 from textual.app import App, ComposeResult
-from textual.pilot import Pilot
 from textual.widgets._toast import Toast
 
 from lab.core.errors import UserError
@@ -15,31 +13,24 @@ from lab.core.preferences import Preferences, preferences_path, read_preferences
 from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
 from models.config import SamplingSettings
-from screens.app import LabApp
 from screens.dialogs.ask import RunChooser
-from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
-from screens.widgets.token_strip import TokenStrip
-from tests.fixture_types import Settle
-from tests.screens.inspect.conftest import to_stage
-
-Open = Callable[..., Any]
+from tests.fixture_types import Until
+from tests.screens.inspect.conftest import InspectPilot, Open, to_stage
 
 
-async def editing(pilot: Pilot[None]) -> PromptInput:
+async def editing(pilot: InspectPilot) -> PromptInput:
     await pilot.press("e")
-    editor = pilot.app.screen.query_one("#prompt-editor", PromptInput)
-    async with asyncio.timeout(30):
-        while not (editor.has_focus and (editor.history or not read_history(home()))):
-            await pilot.pause(0.01)
+    editor = pilot.screen.query_one("#prompt-editor", PromptInput)
+    await pilot.until(lambda: editor.has_focus and (editor.history or not read_history(home())))
     return editor
 
 
-async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open, settle: Settle) -> None:
+async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open) -> None:
     async with inspect() as pilot:
         for text in ("one", "two\nlines"):
             remember(home(), text)
@@ -52,42 +43,35 @@ async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open, set
         assert editor.value == "The big dog ranx"
 
 
-async def kept(pilot: Pilot[None], prompt: str) -> None:
+async def kept(pilot: InspectPilot, prompt: str) -> None:
     """Waits until a thread has written this prompt, and no other, into the history."""
-    async with asyncio.timeout(30):
-        while not read_history(home()):
-            await pilot.pause(0.01)
+    await pilot.until(lambda: read_history(home()))
     assert read_history(home()) == [prompt]
 
 
-async def test_a_prompt_that_was_shown_is_in_the_history_and_the_last_one_of_its_run(inspect: Open, settle: Settle) -> None:
+async def test_a_prompt_that_was_shown_is_in_the_history_and_the_last_one_of_its_run(inspect: Open) -> None:
     async with inspect() as pilot:
         await editing(pilot)
-        await pilot.press(".", "enter")
-        await settle(pilot)
+        await pilot.go(".", "enter")
         await kept(pilot, "The big dog ran.")
     assert last_prompt(home(), "tale") == "The big dog ran."
 
 
-async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from_it(inspect: Open, settle: Settle) -> None:
+async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from_it(inspect: Open) -> None:
     async with inspect() as pilot:
         await pilot.press("C")
         await pilot.pause()
-        await pilot.press("end", "full_stop", "enter")
-        await settle(pilot)
+        await pilot.go("end", "full_stop", "enter")
         await kept(pilot, "The big dog ran.")
-        await pilot.press(*to_stage("qkv"))
-        await settle(pilot)
+        await pilot.go(*to_stage("qkv"))
         await pilot.press("asterisk")
-        async with asyncio.timeout(30):
-            while not isinstance(pilot.app.focused, PromptInput):
-                await pilot.pause(0.01)
+        await pilot.until(lambda: isinstance(pilot.app.focused, PromptInput))
         await pilot.press("up")
         assert pilot.app.screen.query_one(PromptInput).value == "0.5"
 
 
 async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_being_shown(
-    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
+    inspect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lab.core.errors import UserError
 
@@ -97,33 +81,27 @@ async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_be
     monkeypatch.setattr("lab.inspect.prompt_history.remember", refused)
     async with inspect() as pilot:
         await editing(pilot)
-        await pilot.press(".", "enter")
-        await settle(pilot)
-        async with asyncio.timeout(30):
-            while not pilot.app._notifications:
-                await pilot.pause(0.01)
-        assert [token.label for token in pilot.app.screen.query_one(TokenStrip).tokens][-1] == "."
+        await pilot.go(".", "enter")
+        await pilot.until(lambda: pilot.app._notifications)
+        assert pilot.labels[-1] == "."
         assert any("no space left" in str(notice.message) for notice in pilot.app._notifications)
 
 
-async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(inspect: Open, engine: Any) -> None:
     pasted = ("\x00\x1b[31mred\x7f", "a\tb\nc\r\nd", "👩‍👩‍👧 é ﷽ \u202eright", "<|endoftext|>", "[b]not markup[/]")
     async with inspect() as pilot:
         for text in (*pasted, "The big dog\n" * 833 + "end!"):
             editor = await editing(pilot)
             editor.value = ""
             editor.post_message(events.Paste(text))
-            async with asyncio.timeout(30):
-                while not editor.value:
-                    await pilot.pause(0.01)
+            await pilot.until(lambda editor=editor: editor.value)  # type: ignore[misc]
             assert editor.text == text.replace("\r\n", "\n")
             assert editor.value.isprintable() or "\u202e" in text or "\u200d" in text
-            await pilot.press("enter")
-            await settle(pilot)
-            assert not pilot.app.screen.query_one(PromptInput).has_focus
+            await pilot.go("enter")
+            assert not pilot.screen.query_one(PromptInput).has_focus
         assert len(engine.asked("lens")[-1]["text"]) == 10_000
-        assert len(pilot.app.screen.query_one(TokenStrip).tokens) == 8
-        assert pilot.app.screen.query_one(TokenStrip).dropped > 800
+        assert len(pilot.strip.tokens) == 8
+        assert pilot.strip.dropped > 800
 
 
 def test_half_a_character_becomes_a_replacement_character_and_two_halves_one() -> None:
@@ -132,7 +110,7 @@ def test_half_a_character_becomes_a_replacement_character_and_two_halves_one() -
     assert shown("\ud83d") == "�"
 
 
-async def test_a_megabyte_can_be_pasted(inspect: Open, settle: Settle) -> None:
+async def test_a_megabyte_can_be_pasted(inspect: Open) -> None:
     """Without asking the engine: the fake one goes through a text character by character."""
     async with inspect() as pilot, asyncio.timeout(60):  # a hang is told, and a busy machine is none
         editor = await editing(pilot)
@@ -144,56 +122,42 @@ async def test_a_megabyte_can_be_pasted(inspect: Open, settle: Settle) -> None:
         assert not editor.has_focus
 
 
-async def test_the_last_prompt_of_a_run_is_restored_and_undo_leads_to_its_own(inspect: Open, settle: Settle) -> None:
+async def test_the_last_prompt_of_a_run_is_restored_and_undo_leads_to_its_own(inspect: Open) -> None:
     remember(home(), "The old cat", "tale")
     remember(home(), "of another run", "demo")
     async with inspect() as pilot:
         screen = pilot.app.screen
         assert screen.selection.prompt.text == "The old cat"
-        await pilot.press("u")
-        await settle(pilot)
+        await pilot.go("u")
         assert screen.selection.prompt.text == "The big dog ran"
         assert not screen.sampling.is_enabled("undo")
 
 
-async def test_a_run_without_a_last_prompt_begins_with_its_own_and_nothing_to_undo(inspect: Open, settle: Settle) -> None:
+async def test_a_run_without_a_last_prompt_begins_with_its_own_and_nothing_to_undo(inspect: Open) -> None:
     remember(home(), "of another run", "demo")
     async with inspect() as pilot:
         assert pilot.app.screen.selection.prompt.text == "The big dog ran"
         assert not pilot.app.screen.sampling.is_enabled("undo")
 
 
-async def test_sampling_settings_are_kept(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_sampling_settings_are_kept(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         await pilot.press("s")
         await pilot.pause()
-        await pilot.press("0", ".", "5", "tab", "4", "0", "enter")
-        await settle(pilot)
-        async with asyncio.timeout(30):
-            while not preferences_path(home()).exists():
-                await pilot.pause(0.01)
+        await pilot.go("0", ".", "5", "tab", "4", "0", "enter")
+        await pilot.until(lambda: preferences_path(home()).exists())
     assert read_preferences(home()) == (Preferences(sampling=SamplingSettings(temperature=0.5, top_k=40)), "")
 
 
-async def test_kept_sampling_settings_are_in_use_from_the_start(
-    make_run: Any, engine: Any, settle: Settle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("home")
+async def test_kept_sampling_settings_are_in_use_from_the_start(request: pytest.FixtureRequest, engine: Any) -> None:
     sampling = SamplingSettings(temperature=0.5, seed=7)
     write_preferences(home(), sampling=sampling)
-    make_run("tale")
-    monkeypatch.setattr("lab.data.default_prompts.first_prompt", lambda run: "The big dog ran")
-
-    class InspectApp(LabApp):
-        MODES = {**LabApp.MODES, "inspect": lambda: InspectScreen(engine)}
-        DEFAULT_MODE = "inspect"
-
-    app = InspectApp(run="tale", preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
+    async with request.getfixturevalue("inspect")():  # reads them
         assert engine.asked("lens")[-1]["sampling"] == sampling
 
 
-async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open, engine: Any) -> None:
     engine.val_on = " (on 29%)"
     async with inspect(size=(200, 40)) as pilot:
         screen = pilot.app.screen
@@ -208,20 +172,16 @@ async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open,
         await pilot.pause()
         assert pilot.app.screen is screen, "the others are no links"
         await pilot.click(facts, offset=(line.index(" step 2,000"), 0))
-        await settle(pilot)
-        async with asyncio.timeout(60):  # a hang is told, and a busy machine is none
-            while not isinstance(pilot.app.screen, RunChooser):
-                await pilot.pause(0.01)
+        await pilot.settle()
+        await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
 
 
-async def test_a_click_chooses_an_intervention(inspect: Open, settle: Settle) -> None:
+async def test_a_click_chooses_an_intervention(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.press(*to_stage("scores"))
-        await settle(pilot)
+        await pilot.go(*to_stage("scores"))
         for _ in range(2):
-            await pilot.press("x", "right_square_bracket")
-            await settle(pilot)
-        made = pilot.app.screen.query_one(InterventionList)
+            await pilot.go("x", "right_square_bracket")
+        made = pilot.screen.query_one(InterventionList)
         assert (len(made.made), made.chosen) == (2, 0)
         await pilot.click(made, offset=(5, 2))
         await pilot.pause()
@@ -229,7 +189,7 @@ async def test_a_click_chooses_an_intervention(inspect: Open, settle: Settle) ->
 
 
 @pytest.mark.usefixtures("home")
-async def test_a_prompt_that_cannot_be_kept_says_so_with_its_brackets(until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_prompt_that_cannot_be_kept_says_so_with_its_brackets(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise UserError("Cannot write /runs/[Old]/prompts: it is read-only.")
 
@@ -253,4 +213,4 @@ async def test_ctrl_k_shows_the_keys_and_leaves_the_prompt(inspect: Open) -> Non
         await pilot.press("home", "ctrl+k")
         await pilot.pause()
         assert editor.text == before
-        assert pilot.app.screen.query_one(KeyBar).has_class("-open")
+        assert pilot.screen.query_one(KeyBar).has_class("-open")

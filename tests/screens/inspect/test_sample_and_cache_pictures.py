@@ -1,11 +1,10 @@
 """Pictures of the last two steps, the draw and the KV cache, at the two sizes that Inspect is made for."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from textual.pilot import Pilot
 
 from lab.views.blocks import (
     Array,
@@ -23,9 +22,8 @@ from lab.views.blocks import (
     Token,
     View,
 )
-from screens.app import LabApp
+from tests.screens.inspect.conftest import SIZES
 
-SIZES = [(80, 24), (120, 40)]
 LABELS = ["The", " big", " dog", " ran"]
 
 
@@ -123,15 +121,7 @@ def ends(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kind, "view", shown)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize("name", ["cache", "sample", "written"])
-def test_picture(
-    name: str, size: tuple[int, int], app: LabApp, settle: Callable[[Pilot[None]], Awaitable[None]], snap_compare: Any
-) -> None:
-    async def go(pilot: Pilot[None]) -> None:
-        await settle(pilot)
-        for key in {"cache": ["G"], "sample": ["G", "k"], "written": ["G", "k", "space", "space"]}[name]:
-            await pilot.press(key)
-            await settle(pilot)
-
-    assert snap_compare(app, terminal_size=size, run_before=go)
+@pytest.mark.parametrize("size", SIZES, ids=SIZES)
+@pytest.mark.parametrize("keys", [["G"], ["G", "k"], ["G", "k", "space", "space"]], ids=["cache", "sample", "written"])
+def test_picture(keys: list[str], size: str, picture: Callable[..., None]) -> None:
+    picture(keys, SIZES[size])

@@ -1,25 +1,17 @@
 """The slider over training, over the fake engine and a run whose snapshots are files of the right names."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
 from lab.reports.training_timeline import TimelineStop
 from lab.views.blocks import Table
-from screens.app import LabApp
-from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
-from screens.widgets.status_line import StatusLine
-from tests.fixture_types import Settle
-from tests.screens.inspect.conftest import to_stage
-
-Open = Callable[..., Any]
+from tests.screens.inspect.conftest import SIZES, InspectPilot, Open, to_stage
 
 STOPS = (TimelineStop("0", 0), TimelineStop("1", 1), TimelineStop("256", 256), TimelineStop("best", 2000, ("best", "last")))
 
@@ -58,49 +50,33 @@ def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kind, "view", view_at)
 
 
-def slider_of(pilot: Pilot[None]) -> TimeSlider:
-    return pilot.app.screen.query_one(TimeSlider)
+def slider_of(pilot: InspectPilot) -> TimeSlider:
+    return pilot.screen.query_one(TimeSlider)
 
 
-def facts(pilot: Pilot[None]) -> str:
-    return "  ".join(pilot.app.screen.query_one("#prompt-facts", StatusLine).right)
-
-
-async def go(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
-        if key == "t":
-            async with asyncio.timeout(30):
-                while any(worker.group == "stops" for worker in pilot.app.workers):
-                    await pilot.pause(0.01)
-        await settle(pilot)
-
-
-async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(
-    inspect: Open, settle: Settle, engine: Any
-) -> None:
+async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await go(pilot, settle, *to_stage("scores"), "t")
+        await pilot.walk(*to_stage("scores"), "t")
         slider = slider_of(pilot)
         assert (slider.index, pilot.app.focused) == (3, slider)
         assert slider.words[0] == "says “ fast” 60.0%"
-        await go(pilot, settle, "left")
-        assert "step 256 (snapshot)" in facts(pilot)
+        await pilot.walk("left")
+        assert "step 256 (snapshot)" in pilot.facts
         assert slider.words[0] == "says “ fast” 16.4%, −43.6 points against step 2,000"
         asked = [call for call in engine.asked("view") if call["checkpoint"] == "256"]
         assert (asked[0]["stage"], asked[0]["head"], asked[0]["position"]) == ("scores", 0, None)
-        await go(pilot, settle, "home")
-        assert "step 0 (snapshot)" in facts(pilot)
+        await pilot.walk("home")
+        assert "step 0 (snapshot)" in pilot.facts
         assert slider.words[0] == "says “ fast” 10.0%, −6.4 points against step 256"
 
 
 async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
-    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stops were listed when the best weights were those of step 2,000; they are of step 2,400 when they are read."""
     async with inspect(size=(120, 40)) as pilot:
-        await settle(pilot)
-        assert "step 2,000 (best)" in facts(pilot)
+        await pilot.settle()
+        assert "step 2,000 (best)" in pilot.facts
         kind = type(engine)
         opened, lens = kind.open, kind.lens
 
@@ -116,16 +92,16 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
 
         monkeypatch.setattr(kind, "open", open_at)
         monkeypatch.setattr(kind, "lens", way_at)
-        await go(pilot, settle, "t")
+        await pilot.walk("t")
         slider = slider_of(pilot)
-        assert "step 2,400 (best)" in facts(pilot)
+        assert "step 2,400 (best)" in pilot.facts
         assert slider.stops[slider.index].step == 2400
-        await go(pilot, settle, "left")
+        await pilot.walk("left")
         assert slider.words[0].endswith("against step 2,400")
 
 
 async def test_a_snapshot_that_is_listed_no_more_renames_no_other(
-    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a long run that trains some snapshots go: one in view is then none of the stops."""
     async with inspect(size=(120, 40)) as pilot:
@@ -138,18 +114,17 @@ async def test_a_snapshot_that_is_listed_no_more_renames_no_other(
             return found
 
         monkeypatch.setattr(kind, "lens", way_at)
-        await go(pilot, settle, "t")
+        await pilot.walk("t")
         slider = slider_of(pilot)
         slider.stops = tuple(stop for stop in STOPS if stop.step != 256)
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
+        screen = pilot.screen
         screen.selection = replace(screen.selection, checkpoint="256")
-        await settle(pilot)
+        await pilot.settle()
         assert [stop.step for stop in slider.stops] == [0, 1, 2000]
 
 
 async def test_before_the_first_evaluation_the_last_weights_stand_for_the_best_at_their_own_stop(
-    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early = (TimelineStop("last", 0, ("last",)), TimelineStop("1", 1), TimelineStop("2", 2))
     monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(early))
@@ -169,28 +144,28 @@ async def test_before_the_first_evaluation_the_last_weights_stand_for_the_best_a
 
         monkeypatch.setattr(kind, "open", open_at)
         monkeypatch.setattr(kind, "lens", way_at)
-        await go(pilot, settle, "t")
+        await pilot.walk("t")
         slider = slider_of(pilot)
         assert slider.stops == early, "no stop is renamed"
         assert slider.index == 0
 
 
-async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Settle) -> None:
+async def test_the_number_under_the_cursor_is_followed(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await go(pilot, settle, *to_stage("scores"), "enter", "t")
-        view = pilot.app.screen.query_one(BlockView)
+        await pilot.walk(*to_stage("scores"), "enter", "t")
+        view = pilot.view
         assert view.cursor is not None
         ref = view.laid.spot(view.cursor).ref
-        await go(pilot, settle, "left")
+        await pilot.walk("left")
         words = slider_of(pilot).words[1]
         assert words.startswith(f"{ref} = ")
         assert "−1.74 against step 2,000" in words
         assert view.holds_cursor
 
 
-async def test_the_neighbours_are_there_before_they_are_asked_for(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_the_neighbours_are_there_before_they_are_asked_for(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
-        await go(pilot, settle, "t", "left")
+        await pilot.walk("t", "left")
         assert {call["checkpoint"] for call in engine.asked("view")} >= {"best", "256", "1"}
         before = len(engine.asked("view"))
         await pilot.press("left")
@@ -200,59 +175,50 @@ async def test_the_neighbours_are_there_before_they_are_asked_for(inspect: Open,
 @pytest.mark.parametrize(
     ("key", "shown"), [("escape", "step 2,000 (best)"), ("enter", "step 1 (snapshot)"), ("t", "step 1 (snapshot)")]
 )
-async def test_escape_goes_back_and_enter_keeps(key: str, shown: str, inspect: Open, settle: Settle) -> None:
+async def test_escape_goes_back_and_enter_keeps(key: str, shown: str, inspect: Open) -> None:
     async with inspect() as pilot:
-        await go(pilot, settle, "t", "left", "left")
-        await pilot.press(key)
-        await settle(pilot)
+        await pilot.walk("t", "left", "left")
+        await pilot.go(key)
         assert not slider_of(pilot).has_class("-open")
-        assert shown in facts(pilot)
+        assert shown in pilot.facts
         assert isinstance(pilot.app.focused, ForwardPassList)
 
 
-async def test_space_plays_to_the_end_and_stops_there(
-    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_space_plays_to_the_end_and_stops_there(inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.inspect.time_travel.SECONDS_A_STOP", 0.05)
     async with inspect() as pilot:
-        await go(pilot, settle, "t")
+        await pilot.walk("t")
         slider = slider_of(pilot)
         seen: list[int] = []
         pilot.app.screen.watch(slider, "index", lambda index: seen.append(index), init=False)
         await pilot.press("space")
-        async with asyncio.timeout(30):
-            while slider.playing or not seen:
-                await asyncio.sleep(0.01)
-        await settle(pilot)
+        await pilot.until(lambda: seen and not slider.playing)
+        await pilot.settle()
         assert seen == [0, 1, 2, 3]
-        assert "step 2,000 (best)" in facts(pilot)
+        assert "step 2,000 (best)" in pilot.facts
         assert slider.words[0] == "says “ fast” 60.0%, +43.6 points since step 256"
         assert not engine.asked("sample")
 
 
-async def test_other_keys_work_meanwhile(inspect: Open, settle: Settle) -> None:
+async def test_other_keys_work_meanwhile(inspect: Open) -> None:
     async with inspect() as pilot:
-        await go(pilot, settle, "t", "left", *to_stage("ln1"), "]")
+        await pilot.walk("t", "left", *to_stage("ln1"), "]")
         selection = pilot.app.screen.selection  # type: ignore[attr-defined]
         assert (selection.checkpoint, selection.stage, selection.head) == ("256", "ln1", 1)
-        await go(pilot, settle, "h")
+        await pilot.walk("h")
         assert pilot.app.screen.selection.position == 2  # type: ignore[attr-defined]
 
 
-async def test_a_snapshot_that_is_gone_is_said_and_the_slider_stays_where_it_was(
-    inspect: Open, settle: Settle, engine: Any
-) -> None:
+async def test_a_snapshot_that_is_gone_is_said_and_the_slider_stays_where_it_was(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
-        await go(pilot, settle, "t", "left")
+        await pilot.walk("t", "left")
         engine.refuses["open"] = "tale has no checkpoint called '0'."
-        await go(pilot, settle, "home")
+        await pilot.walk("home")
         assert slider_of(pilot).index == 2
-        assert pilot.app.screen.query_one("#inspect-status", StatusLine).left == "tale has no checkpoint called '0'."
+        assert pilot.status == "tale has no checkpoint called '0'."
 
 
-async def test_a_run_without_snapshots_is_told_in_a_sentence(
-    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_run_without_snapshots_is_told_in_a_sentence(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     from lab.core.errors import UserError
 
     def none(run: object) -> list[TimelineStop]:
@@ -260,8 +226,8 @@ async def test_a_run_without_snapshots_is_told_in_a_sentence(
 
     monkeypatch.setattr("lab.reports.training_timeline.stops", none)
     async with inspect() as pilot:
-        await go(pilot, settle, "t")
-        assert pilot.app.screen.query_one("#inspect-status", StatusLine).left == "tale has no snapshots."
+        await pilot.walk("t")
+        assert pilot.status == "tale has no snapshots."
         assert isinstance(pilot.app.screen, InspectScreen)
         assert not slider_of(pilot).has_class("-open")
 
@@ -282,10 +248,6 @@ def test_the_rail_names_steps_and_the_best_where_they_fit() -> None:
     assert rail_of(many, 36) == "┼──────┼1─────┼──────┼100───┼───best", "the last word cuts no label"
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture(size: tuple[int, int], app: LabApp, settle: Settle, snap_compare: Any) -> None:
-    async def run(pilot: Pilot[None]) -> None:
-        await settle(pilot)
-        await go(pilot, settle, *to_stage("scores"), "enter", "t", "left")
-
-    assert snap_compare(app, terminal_size=size, run_before=run)
+@pytest.mark.parametrize("size", SIZES, ids=SIZES)
+def test_picture(size: str, picture: Callable[..., None]) -> None:
+    picture([*to_stage("scores"), "enter", "t", "left"], SIZES[size])

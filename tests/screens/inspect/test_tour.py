@@ -1,21 +1,18 @@
 """The tour of the forward pass: its stops, its sentences, and the keys that end it."""
 
-import asyncio
 from typing import Any
 
 import pytest
 from msgspec import structs
-from textual.pilot import Pilot
 
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import Prediction
-from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.selection import Selection
 from screens.inspect.tour import tour_sentence, tour_stops
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
-from tests.fixture_types import Open, Settle
+from tests.screens.inspect.conftest import InspectPilot, Open
 
 
 def test_a_tour_shows_one_layer_in_full_and_of_the_others_what_they_add() -> None:
@@ -92,38 +89,30 @@ def test_the_sentence_on_the_logit_lens_names_its_rows_and_columns_as_they_are_d
     assert sentence.startswith("Every row is a token; each column")
 
 
-def stage_of(pilot: Pilot[None]) -> str:
-    steps = pilot.app.screen.query_one(ForwardPassList)
+def stage_of(pilot: InspectPilot) -> str:
+    steps = pilot.screen.query_one(ForwardPassList)
     return steps.steps[steps.current].stage
 
 
-async def test_t_plays_the_forward_pass_to_its_end(
-    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch, steps: list[Any]
-) -> None:
+async def test_t_plays_the_forward_pass_to_its_end(inspect: Open, monkeypatch: pytest.MonkeyPatch, steps: list[Any]) -> None:
     monkeypatch.setattr("screens.inspect.tour.SECONDS_A_STAGE", (0.0,) * 4)
     async with inspect() as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
+        screen = pilot.screen
         await pilot.press("T")
-        async with asyncio.timeout(30):
-            while screen._tour.is_playing:
-                await pilot.pause(0.01)
-        await settle(pilot)
+        await pilot.until(lambda: not screen._tour.is_playing)
+        await pilot.settle()
         assert stage_of(pilot) == steps[-1].stage
         assert "stops" not in screen.query_one("#inspect-status", StatusLine).left
 
 
-async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open, settle: Settle) -> None:
+async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open) -> None:
     async with inspect() as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
+        screen = pilot.screen
         status = screen.query_one("#inspect-status", StatusLine)
         for key in ("j", "T", "escape", "x", "question_mark"):
-            await pilot.press("T")
-            await settle(pilot)
+            await pilot.go("T")
             assert status.left.startswith("The prompt is cut into 4 tokens out of a vocabulary of 50,257.")
-            await pilot.press(key)
-            await settle(pilot)
+            await pilot.go(key)
             assert not screen._tour.is_playing
             assert pilot.app.screen is screen
             assert stage_of(pilot) == "tokens"
@@ -131,10 +120,9 @@ async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open, settl
             assert "stops" not in status.left
 
 
-async def test_plus_and_minus_change_the_pace(inspect: Open, settle: Settle) -> None:
+async def test_plus_and_minus_change_the_pace(inspect: Open) -> None:
     async with inspect() as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
+        screen = pilot.screen
         await pilot.press("T", "plus", "plus")
         assert screen._tour._pace == 0
         await pilot.press("minus")

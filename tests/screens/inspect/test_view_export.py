@@ -1,29 +1,22 @@
 """Export from Inspect, over the fake engine."""
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from textual.pilot import Pilot
 
 from lab.exchange.export_files import NOT_INSTALLED, can_write_png, export_file_name
 from lab.inspect.interventions import describe_interventions
 from lab.inspect.prompt_report import LensGridRow, PromptReport
 from lab.runs.home_folder import home
 from lab.views.blocks import Array, Cell, Column, Matrix, ModelFacts, Paragraph, Prediction, SavedTrace, Table, Token, View
-from screens.blocks.block_view import BlockView
 from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.view_export import text_of
 from screens.widgets.status_line import StatusLine
-from tests.fixture_types import Settle
-from tests.screens.inspect.conftest import to_stage
-
-Open = Callable[..., Any]
+from tests.screens.inspect.conftest import InspectPilot, Open, to_stage
 
 
 @pytest.fixture(autouse=True)
@@ -51,26 +44,20 @@ def saves(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(engine), "prompt_report", prompt_report, raising=False)
 
 
-async def take(pilot: Pilot[None], settle: Settle, key: str) -> str:
+async def take(pilot: InspectPilot, key: str) -> str:
+    """Export by this key of the menu; the status line after it."""
     await pilot.press("o")
-    async with asyncio.timeout(30):
-        while not isinstance(pilot.app.screen, ExportMenu):
-            await pilot.pause(0.01)
-        await pilot.press(key)
-        while True:
-            await asyncio.sleep(0.01)
-            screen = pilot.app.screen
-            if isinstance(screen, InspectScreen):
-                words = screen.query_one("#inspect-status", StatusLine).left
-                if words.startswith(("Saved", "Copied", "Cannot", "The ", "PNG ")):
-                    return words
+    await pilot.until(lambda: isinstance(pilot.app.screen, ExportMenu))
+    await pilot.press(key)
+    ends = ("Saved", "Copied", "Cannot", "The ", "PNG ")
+    await pilot.until(lambda: not isinstance(pilot.app.screen, ExportMenu) and pilot.status.startswith(ends))
+    return pilot.status
 
 
-async def test_the_view_goes_to_the_clipboard_as_it_is_drawn(inspect: Open, settle: Settle) -> None:
+async def test_the_view_goes_to_the_clipboard_as_it_is_drawn(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.press(*to_stage("scores"))
-        await settle(pilot)
-        words = await take(pilot, settle, "c")
+        await pilot.go(*to_stage("scores"))
+        words = await take(pilot, "c")
         text = pilot.app.clipboard
         assert words.startswith(f"Copied {len(text.splitlines())} lines")
         assert text.splitlines()[0] == "tale, step 2,000 (best): layer 1 · scores · head 1, position 4"
@@ -89,13 +76,10 @@ async def test_the_view_goes_to_the_clipboard_as_it_is_drawn(inspect: Open, sett
         ("j", "tale-step-2000-trace.json", "(1.5 kB)."),
     ],
 )
-async def test_files_are_written_beside_the_runs_and_it_is_said_where(
-    key: str, name: str, said: str, inspect: Open, settle: Settle
-) -> None:
+async def test_files_are_written_beside_the_runs_and_it_is_said_where(key: str, name: str, said: str, inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.press(*to_stage("scores"))
-        await settle(pilot)
-        words = await take(pilot, settle, key)
+        await pilot.go(*to_stage("scores"))
+        words = await take(pilot, key)
         path = home() / "exports" / name
         assert words.startswith("Saved ")
         assert name in words
@@ -107,22 +91,20 @@ async def test_files_are_written_beside_the_runs_and_it_is_said_where(
             assert "copy the view" not in path.read_text()
 
 
-async def test_a_report_is_of_the_run_and_the_prompt_with_its_interventions(inspect: Open, settle: Settle) -> None:
+async def test_a_report_is_of_the_run_and_the_prompt_with_its_interventions(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.press(*to_stage("scores"), "x")
-        await settle(pilot)
-        assert "tale-step-2000-report.html (" in await take(pilot, settle, "h")
+        await pilot.go(*to_stage("scores"), "x")
+        assert "tale-step-2000-report.html (" in await take(pilot, "h")
         page = (home() / "exports" / "tale-step-2000-report.html").read_text(encoding="utf-8")
         assert "With interventions: head 1.1 off." in page
         assert "&lt;script&gt;" in page
         assert "best validation loss" in page
 
 
-async def test_a_screenshot_is_drawn_as_png_where_the_library_is_there(inspect: Open, settle: Settle) -> None:
+async def test_a_screenshot_is_drawn_as_png_where_the_library_is_there(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.press(*to_stage("scores"))
-        await settle(pilot)
-        words = await take(pilot, settle, "p")
+        await pilot.go(*to_stage("scores"))
+        words = await take(pilot, "p")
         if not can_write_png():
             assert words == NOT_INSTALLED
             return
@@ -130,36 +112,33 @@ async def test_a_screenshot_is_drawn_as_png_where_the_library_is_there(inspect: 
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-async def test_escape_exports_nothing(inspect: Open, settle: Settle) -> None:
+async def test_escape_exports_nothing(inspect: Open) -> None:
     async with inspect() as pilot:
         await pilot.press("o")
-        async with asyncio.timeout(30):
-            while not isinstance(pilot.app.screen, ExportMenu):
-                await pilot.pause(0.01)
-        await pilot.press("escape")
-        await settle(pilot)
+        await pilot.until(lambda: isinstance(pilot.app.screen, ExportMenu))
+        await pilot.go("escape")
         assert isinstance(pilot.app.screen, InspectScreen)
         assert not (home() / "exports").exists()
 
 
-async def test_what_goes_wrong_is_one_sentence(inspect: Open, settle: Settle, engine: Any, tmp_path: Path) -> None:
+async def test_what_goes_wrong_is_one_sentence(inspect: Open, engine: Any, tmp_path: Path) -> None:
     async with inspect() as pilot:
         (home() / "exports").write_text("in the way")
-        assert (await take(pilot, settle, "s")).startswith("Cannot make the folder")
+        assert (await take(pilot, "s")).startswith("Cannot make the folder")
         (home() / "exports").unlink()
         engine.refuses["save_trace"] = "Cannot write it: no space left on device."
-        assert await take(pilot, settle, "n") == "Cannot write it: no space left on device."
+        assert await take(pilot, "n") == "Cannot write it: no space left on device."
 
 
-async def test_a_text_file_has_the_columns_that_a_narrow_screen_leaves_out(inspect: Open, settle: Settle) -> None:
+async def test_a_text_file_has_the_columns_that_a_narrow_screen_leaves_out(inspect: Open) -> None:
     titles = [f"a wide column {number}" for number in range(8)]
     table = Table([Column(title, optional=1) for title in titles], [[Cell("x")] * len(titles)])
     async with inspect(size=(80, 24)) as pilot:
-        await settle(pilot)
-        shown = pilot.app.screen.query_one("#inspect-view", BlockView)
+        await pilot.settle()
+        shown = pilot.view
         shown.show(View("s", "wide", "", [table]))
         assert "on a wider screen" in text_of(shown.laid)
-        await take(pilot, settle, "t")
+        await take(pilot, "t")
         (path,) = (home() / "exports").iterdir()
         text = path.read_text(encoding="utf-8")
         assert all(title in text for title in titles)
@@ -175,11 +154,11 @@ def test_a_view_in_text_is_whole_whatever_is_in_sight() -> None:
     assert all(line.count("█") == size for line in lines if line.lstrip().startswith("row"))
 
 
-async def test_an_earlier_export_is_not_written_over(inspect: Open, settle: Settle) -> None:
+async def test_an_earlier_export_is_not_written_over(inspect: Open) -> None:
     async with inspect() as pilot:
         for number in ("", "-2", "-3"):
-            assert f"tale-step-2000-trace{number}.npz" in await take(pilot, settle, "n")
-            pilot.app.screen.query_one("#inspect-status", StatusLine).left = ""
+            assert f"tale-step-2000-trace{number}.npz" in await take(pilot, "n")
+            pilot.screen.query_one("#inspect-status", StatusLine).left = ""
         assert len(list((home() / "exports").iterdir())) == 3
 
 

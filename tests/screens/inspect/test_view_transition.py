@@ -1,14 +1,9 @@
 """The transition of a softmax table: when it plays, how it ends, and that it is short."""
 
-import asyncio
-
 import pytest
 
-from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.view_transition import SECONDS, seconds_of
-from tests.fixture_types import Open, Settle
-from tests.screens.inspect.conftest import to_stage
+from tests.screens.inspect.conftest import Open, to_stage
 
 
 def test_no_transition_takes_as_long_as_300_milliseconds_and_some_places_have_none() -> None:
@@ -19,17 +14,13 @@ def test_no_transition_takes_as_long_as_300_milliseconds_and_some_places_have_no
     assert seconds_of("normal", headless=False, environment={"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}) == 0
 
 
-async def test_columns_fill_from_the_left_and_any_key_shows_all(
-    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_columns_fill_from_the_left_and_any_key_shows_all(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.inspect.view_transition.seconds_of", lambda *_, **__: 60.0)
     async with inspect() as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
-        view = screen.query_one("#inspect-view", BlockView)
+        screen = pilot.screen
+        view = pilot.view
         for _ in range(10):
-            await pilot.press("j")
-            await settle(pilot)
+            await pilot.go("j")
             if screen.selection.stage == "scores":
                 break
         assert view.columns_drawn == view.room // 6
@@ -41,17 +32,10 @@ async def test_columns_fill_from_the_left_and_any_key_shows_all(
         assert [line[: view.room // 6].rstrip() for line in complete] == [line[:-1].rstrip() for line in drawn]
 
 
-async def test_a_transition_ends_by_itself_with_the_whole_view(
-    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_transition_ends_by_itself_with_the_whole_view(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.inspect.view_transition.seconds_of", lambda *_, **__: 0.01)
     async with inspect() as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
-        view = screen.query_one("#inspect-view", BlockView)
-        await pilot.press(*to_stage("scores"))
-        await settle(pilot)
-        async with asyncio.timeout(60):
-            while view.columns_drawn is not None:
-                await pilot.pause(0.01)
+        view = pilot.view
+        await pilot.go(*to_stage("scores"))
+        await pilot.until(lambda: view.columns_drawn is None)
         assert any(len(view.render_line(y).text.strip()) > view.room // 2 for y in range(view.window))

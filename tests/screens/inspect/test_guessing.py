@@ -3,92 +3,78 @@
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from lab.lessons.learner.predictions import read_predictions
 from lab.views.blocks import Array, HeadAttention, LensPath, ModelFacts, Token, View
-from screens.blocks.block_view import BlockView
 from screens.inspect.guessing import AnswersInSight, next_place
-from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.selection import Selection
 from screens.widgets.guess_view import IN_SIGHT, GuessView
-from tests.fixture_types import Open, Settle, Until
-from tests.screens.inspect.conftest import FakeEngine
+from tests.screens.inspect.conftest import FakeEngine, InspectPilot, Open
 
 
-def on_screen(pilot: Pilot[None]) -> str:
-    return "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
-
-
-def guess_of(pilot: Pilot[None]) -> GuessView:
-    return pilot.app.screen.query_one(GuessView)
+def guess_of(pilot: InspectPilot) -> GuessView:
+    return pilot.screen.query_one(GuessView)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 async def test_nothing_shows_the_answer_until_a_choice_is_made(
-    inspect: Open, settle: Settle, until: Until, engine: FakeEngine, home: Path, size: tuple[int, int]
+    inspect: Open, engine: FakeEngine, home: Path, size: tuple[int, int]
 ) -> None:
     async with inspect(size=size) as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
-        assert "fast 41" in on_screen(pilot)
+        screen = pilot.screen
+        assert "fast 41" in pilot.text
         await pilot.press("P")
-        await until(pilot, lambda: guess_of(pilot).is_open)
-        assert on_screen(pilot).count("fast") == 1, "a choice, and nothing else"
-        assert "%" not in on_screen(pilot)
-        assert "shaded" not in on_screen(pilot)
-        assert IN_SIGHT.split(":")[0] in " ".join(on_screen(pilot).split()), "it was on screen a moment ago"
-        assert not screen.query_one("#inspect-view", BlockView).display
+        await pilot.until(lambda: guess_of(pilot).is_open)
+        assert pilot.text.count("fast") == 1, "a choice, and nothing else"
+        assert "%" not in pilot.text
+        assert "shaded" not in pilot.text
+        assert IN_SIGHT.split(":")[0] in " ".join(pilot.text.split()), "it was on screen a moment ago"
+        assert not pilot.view.display
 
         await pilot.press("P")
-        await until(pilot, lambda: guess_of(pilot).is_open and "(1)?" in on_screen(pilot))
+        await pilot.until(lambda: guess_of(pilot).is_open and "(1)?" in pilot.text)
         assert screen.selection.position == 0
-        assert "%" not in on_screen(pilot)
+        assert "%" not in pilot.text
         await pilot.press("d")
         assert guess_of(pilot).is_open, "the letter of no choice does nothing"
         await pilot.press("j", "enter")
-        await until(pilot, lambda: guess_of(pilot).is_settled)
-        await settle(pilot)
-        assert "✓ Right. It is “ fast” with 60.0%." in " ".join(on_screen(pilot).split())
-        assert "shaded" in on_screen(pilot), "the rest is in sight again"
+        await pilot.until(lambda: guess_of(pilot).is_settled)
+        await pilot.settle()
+        assert "✓ Right. It is “ fast” with 60.0%." in " ".join(pilot.text.split())
+        assert "shaded" in pilot.text, "the rest is in sight again"
         await pilot.press("enter")
-        assert screen.query_one("#inspect-view", BlockView).display
+        assert pilot.view.display
         assert not guess_of(pilot).display
     kept = read_predictions(home)[0]
     assert [(each.is_right, each.source, each.was_in_sight) for each in kept] == [(True, "Inspect", False)]
     assert engine.asked("guess")[0]["about"] == "next token"
 
 
-async def test_an_open_guess_follows_the_place_and_ends_where_something_else_is_shown(
-    inspect: Open, settle: Settle, until: Until, engine: FakeEngine
-) -> None:
+async def test_an_open_guess_follows_the_place_and_ends_where_something_else_is_shown(inspect: Open, engine: FakeEngine) -> None:
     async with inspect() as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
+        screen = pilot.screen
         await pilot.press("H", "H", "P")
-        await until(pilot, lambda: guess_of(pilot).is_open)
-        assert "head 1.1 from ran (4)" in " ".join(on_screen(pilot).split())
+        await pilot.until(lambda: guess_of(pilot).is_open)
+        assert "head 1.1 from ran (4)" in " ".join(pilot.text.split())
         await pilot.press("right_square_bracket")
-        await until(pilot, lambda: guess_of(pilot).is_open and "head 1.2" in on_screen(pilot))
+        await pilot.until(lambda: guess_of(pilot).is_open and "head 1.2" in pilot.text)
         await pilot.press("left")
-        await until(pilot, lambda: guess_of(pilot).is_open and "(3)?" in on_screen(pilot))
-        assert "%" not in on_screen(pilot)
-        await pilot.press("escape")
-        await settle(pilot)
+        await pilot.until(lambda: guess_of(pilot).is_open and "(3)?" in pilot.text)
+        assert "%" not in pilot.text
+        await pilot.go("escape")
         assert not guess_of(pilot).display
-        assert screen.query_one("#inspect-view", BlockView).display
+        assert pilot.view.display
         assert screen.selection.head == 1
 
         await pilot.press("P")
-        await until(pilot, lambda: guess_of(pilot).is_open)
-        await pilot.press("L")
-        await settle(pilot)
+        await pilot.until(lambda: guess_of(pilot).is_open)
+        await pilot.go("L")
         assert screen.selection.stage == "lens"
         assert not guess_of(pilot).display
 
         engine.refuses["guess"] = "The run is gone."
         await pilot.press("P")
-        await until(pilot, lambda: "The run is gone." in on_screen(pilot))
+        await pilot.until(lambda: "The run is gone." in pilot.text)
         assert not guess_of(pilot).display
 
 

@@ -1,19 +1,16 @@
 """The transition of a sampled token: it begins in the colour of the prediction, fades, and ends with any key."""
 
-import asyncio
-
 import pytest
 from rich.style import Style
-from textual.pilot import Pilot
 
 from screens.widgets.token_strip import TokenStrip
-from tests.fixture_types import Open, Settle
+from tests.screens.inspect.conftest import InspectPilot, Open
 
 SECONDS_OF = "screens.inspect.view_transition.seconds_of"
 
 
-def strip_of(pilot: Pilot[None]) -> TokenStrip:
-    return pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+def strip_of(pilot: InspectPilot) -> TokenStrip:
+    return pilot.strip
 
 
 def last_style(strip: TokenStrip) -> Style:
@@ -22,17 +19,14 @@ def last_style(strip: TokenStrip) -> Style:
     return next(each.style or Style() for each in reversed(list(strip.render_line(strip.above))) if each.text == label)
 
 
-async def test_a_sampled_token_is_highlighted_until_any_key(
-    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_sampled_token_is_highlighted_until_any_key(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 60.0)
     async with inspect() as pilot:
         strip = strip_of(pilot)
         before, tokens = last_style(strip), len(strip.tokens)
         predicted = strip.get_component_rich_style("tokens--next").color
         assert strip.highlight == 0
-        await pilot.press("space")
-        await settle(pilot)
+        await pilot.go("space")
         assert len(strip.tokens) == tokens + 1
         assert strip.highlight == 1
         assert last_style(strip).bgcolor == predicted
@@ -41,30 +35,25 @@ async def test_a_sampled_token_is_highlighted_until_any_key(
         await pilot.press("ctrl+underscore")
         assert strip.highlight == 0
         assert last_style(strip) == before
-        await pilot.press("u")
-        await settle(pilot)
+        await pilot.go("u")
         assert len(strip.tokens) == tokens
         assert strip.highlight == 0, "undo draws no token"
 
 
-async def test_the_highlight_fades_by_itself(inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_highlight_fades_by_itself(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 0.06)
     async with inspect() as pilot:
         strip, seen = strip_of(pilot), []
         monkeypatch.setattr(TokenStrip, "watch_highlight", lambda _, new: seen.append(new), raising=False)
-        await pilot.press("space")
-        await settle(pilot)
-        async with asyncio.timeout(60):
-            while not seen or strip.highlight:
-                await pilot.pause(0.01)
+        await pilot.go("space")
+        await pilot.until(lambda: seen and not strip.highlight)
         assert seen[0] == 1
         assert seen == sorted(seen, reverse=True)
 
 
-async def test_no_token_is_highlighted_without_a_terminal(inspect: Open, settle: Settle) -> None:
+async def test_no_token_is_highlighted_without_a_terminal(inspect: Open) -> None:
     async with inspect() as pilot:
         strip, tokens = strip_of(pilot), len(strip_of(pilot).tokens)
-        await pilot.press("space")
-        await settle(pilot)
+        await pilot.go("space")
         assert len(strip.tokens) == tokens + 1
         assert strip.highlight == 0

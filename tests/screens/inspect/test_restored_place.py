@@ -16,13 +16,10 @@ from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.inspect.inspect_part import Loading
-from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.selection import Prompt, Selection, within
 from screens.messages import OpenState
-from screens.widgets.token_strip import TokenStrip
-from tests.fixture_types import Settle, Until
-from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine, to_stage
+from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine, InspectPilot, Open, to_stage
 
 PLACE = ScreenState(mode="inspect", run="tale", prompt="The old dog", stage="matrix", layer=1, head=2, position=1)
 
@@ -89,13 +86,8 @@ def test_ids_come_before_the_text() -> None:
     assert found.prompt == Prompt(ids=(464, 1263), appended=1, is_cut=True)
 
 
-def inspect(app: LabApp) -> InspectScreen:
-    assert isinstance(app.screen, InspectScreen)
-    return app.screen
-
-
-def place(app: LabApp) -> tuple[Any, ...]:
-    found = inspect(app).selection
+def place(pilot: InspectPilot) -> tuple[Any, ...]:
+    found = pilot.screen.selection
     return found.run, found.prompt, found.stage, found.layer, found.head, found.position
 
 
@@ -103,70 +95,65 @@ ASKED = ("tale", Prompt("The old dog"), "matrix", 1, 2, 1)
 
 
 async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
-    app: LabApp, settle: Settle, until: Until, engine: FakeEngine, make_run: Any
+    app: LabApp, inspect: Open, engine: FakeEngine, make_run: Any
 ) -> None:
     app.DEFAULT_MODE = "home"  # type: ignore[misc]
     make_run("other")
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with inspect(settles=False) as pilot:
         app.post_message(OpenState(PLACE))
-        await until(pilot, lambda: app.current_mode == "inspect")
-        await settle(pilot)
-        assert place(app) == ASKED
+        await pilot.until(lambda: app.current_mode == "inspect")
+        await pilot.settle()
+        assert place(pilot) == ASKED
         asked = ("text", "stage", "layer", "head", "position")
         assert ["The old dog", "matrix", 1, 2, 1] in [[call[name] for name in asked] for call in engine.asked("view")]
 
         # From another run, while the model of this one is still being opened, and in the same run.
-        await pilot.press(*to_stage("heads", "matrix"), "u")
-        await settle(pilot)
+        await pilot.go(*to_stage("heads", "matrix"), "u")
         app.run_name = "other"
-        await until(pilot, lambda: inspect(app).selection.run == "other")
-        await settle(pilot)
-        assert place(app)[:3] == ("other", Prompt("The big dog ran"), "heads")
+        await pilot.until(lambda: pilot.screen.selection.run == "other")
+        await pilot.settle()
+        assert place(pilot)[:3] == ("other", Prompt("The big dog ran"), "heads")
         app.post_message(OpenState(PLACE))
-        await until(pilot, lambda: inspect(app).selection.run == "tale")
-        await settle(pilot)
-        assert place(app) == ASKED
+        await pilot.until(lambda: pilot.screen.selection.run == "tale")
+        await pilot.settle()
+        assert place(pilot) == ASKED
         app.post_message(OpenState(msgspec.structs.replace(PLACE, prompt="A", stage="qkv", position=7)))
-        await until(pilot, lambda: inspect(app).selection.stage == "qkv")
-        await settle(pilot)
-        assert "position 1/1" in inspect(app).query_one("#prompt-facts").left  # type: ignore[attr-defined]
-        await pilot.press("u")
-        await settle(pilot)
-        assert place(app)[1] == Prompt("The old dog"), "undo leads back to the prompt before"
+        await pilot.until(lambda: pilot.screen.selection.stage == "qkv")
+        await pilot.settle()
+        assert "position 1/1" in pilot.facts
+        await pilot.go("u")
+        assert place(pilot)[1] == Prompt("The old dog"), "undo leads back to the prompt before"
 
-        before = place(app), app.run_name
+        before = place(pilot), app.run_name
         app.post_message(OpenState(msgspec.structs.replace(PLACE, run="gone", prompt="A")))
-        await until(pilot, lambda: len(app._notifications) == 1)
-        assert (place(app), app.run_name) == before
+        await pilot.until(lambda: len(app._notifications) == 1)
+        assert (place(pilot), app.run_name) == before
         assert "no run called 'gone'" in next(iter(app._notifications)).message
 
         # A run chosen by hand begins with its own prompt, also the one that a state was of.
         app.run_name = "other"
-        await until(pilot, lambda: inspect(app).selection.run == "other")
+        await pilot.until(lambda: pilot.screen.selection.run == "other")
         app.run_name = "tale"
-        await until(pilot, lambda: inspect(app).selection.run == "tale")
-        await settle(pilot)
-        assert place(app)[1] == Prompt("The big dog ran")
+        await pilot.until(lambda: pilot.screen.selection.run == "tale")
+        await pilot.settle()
+        assert place(pilot)[1] == Prompt("The big dog ran")
 
 
 async def test_the_tokens_of_a_state_are_there_before_the_engine_answers(
-    app: LabApp, settle: Settle, until: Until, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, inspect: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.runs.load_tokenizer.tokenizer_of", lambda run: Tokenizer.bytes_())
     engine.opens = asyncio.Event()
 
-    def tokens() -> str:
-        return "".join(token.label for token in inspect(app).query_one(TokenStrip).tokens)
-
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: tokens() == "The␣big␣dog␣ran")
+    async with inspect(settles=False) as pilot:
+        await pilot.until(lambda: "".join(pilot.labels) == "The␣big␣dog␣ran")
         app.post_message(OpenState(PLACE))
-        await until(pilot, lambda: tokens() == "The␣old␣dog")
-        assert place(app) == ASKED
+        await pilot.until(lambda: "".join(pilot.labels) == "The␣old␣dog")
+        assert place(pilot) == ASKED
         app.post_message(OpenState(msgspec.structs.replace(PLACE, ids=(72, 105), prompt="The")))
-        await until(pilot, lambda: tokens() == "Hi")
+        await pilot.until(lambda: "".join(pilot.labels) == "Hi")
         app.post_message(OpenState(msgspec.structs.replace(PLACE, ids=(72, 70_000))))
-        await until(pilot, lambda: inspect(app).selection.prompt.ids == (72, 70_000))
+        await pilot.until(lambda: pilot.screen.selection.prompt.ids == (72, 70_000))
         engine.opens.set()
-        await settle(pilot)
-        assert place(app)[2:] == ASKED[2:]
+        await pilot.settle()
+        assert place(pilot)[2:] == ASKED[2:]
