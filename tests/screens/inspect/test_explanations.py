@@ -141,6 +141,7 @@ async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open,
         assert pilot.title == "tokens"
         await pilot.walk("a", "enter", "down", "down", "down", "enter")
         assert pilot.title == "explain: logit", "of a number of it"
+        assert "order" not in keys(pilot)
         await pilot.walk("escape")
         assert pilot.title.startswith("attribution")
         await pilot.walk("escape", "escape")

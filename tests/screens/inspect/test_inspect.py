@@ -422,3 +422,13 @@ async def test_a_late_problem_of_a_run_is_not_told_of_another(
         await pilot.settle()
         await late.come(pilot)
         assert "bad is gone" not in pilot.status
+
+
+@pytest.mark.parametrize(("size", "said"), [((80, 24), True), ((200, 60), False)])
+async def test_the_rank_that_has_no_room_in_the_column_is_said_below(inspect: Open, size: tuple[int, int], said: bool) -> None:
+    async with inspect(size=size) as pilot:
+        await pilot.go(*to_stage("embed"))
+        column = pilot.screen.query_one(ForwardPassList)
+        drawn = column.draw(1).text
+        assert ("rank 7" in drawn) is not said
+        assert column.rank_in_words == ("logit lens: “ fast” ranks 7th" if said else "")

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from lab.engine.client import EngineError
 from lab.inspect.interventions import Intervention
 from lab.views.blocks import LensPath, ModelFacts, StageEntry, Token
 from screens.blocks.block_view import BlockView
-from screens.inspect.explanations import Explanations
 from screens.inspect.inspect_part import InspectPart, Loading, ModelState, Opened, Ready, Starting, bind_actions
-from screens.inspect.intervention_keys import NOTHING_HERE, NOTHING_ON, InterventionKeys
+from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation
 from screens.inspect.selection import Prompt, Selection
 from screens.inspect.token_sampling import TokenSampling
@@ -26,19 +24,15 @@ HEAD = Intervention(part="attn.z", how="off", layer=0, head=0)
 
 
 class Session:
-    """An engine session that draws one token, or refuses."""
+    """An engine session that draws a token once its gate is open."""
 
     def __init__(self) -> None:
         self.asked: list[Selection] = []
-        self.refusal = ""
         self.gate = asyncio.Event()
-        self.gate.set()
 
     async def sample(self, selection: Selection) -> Token:
         self.asked.append(selection)
         await self.gate.wait()
-        if self.refusal:
-            raise EngineError(self.refusal)
         return Token(3049, " fast", 0.4)
 
 
@@ -59,13 +53,8 @@ class Host:
 
     def say_location(self) -> None: ...
 
-    def fail(self, sentence: str, died: bool) -> None:
-        self.said.append(sentence)
-
     def start(self, work: Coroutine[Any, Any, None], group: str) -> None:
         self.work.append(work)
-
-    def focus_steps(self) -> None: ...
 
     def refresh_bindings(self) -> None: ...
 
@@ -118,37 +107,14 @@ def test_heads_and_positions_wait_for_the_model(host: Any, navigation: Navigatio
     assert host.selection == replace(SELECTED, head=1)
 
 
-def test_all_heads_lead_to_the_pattern_of_the_chosen_one(host: Any, navigation: Navigation) -> None:
-    navigation.action_all_heads()
-    assert host.selection.stage == "thumbnails"
-    navigation.action_head(2)
-    navigation.action_all_heads()
-    assert (host.selection.stage, host.selection.head) == ("matrix", 2)
-
-
 def test_the_checkpoint_key_goes_from_best_to_last_and_back(host: Any, navigation: Navigation) -> None:
     for checkpoint in ("last", "best"):
         navigation.action_checkpoint()
         assert host.selection.checkpoint == checkpoint
 
 
-async def test_a_sampled_token_is_appended_and_undone(host: Any) -> None:
-    sampling = TokenSampling(host)
-    assert not sampling.is_enabled("undo")
-    sampling.action_sample(2)
-    await host.work.pop()
-    assert host.session.asked[0].sampling.seed == 2
-    assert host.selection.prompt.ids == (464, 1263, 3290, 4966, 3049)
-    assert host.selection.sampling.seed == 2
-    assert sampling.is_enabled("undo")
-    sampling.action_undo()
-    assert host.selection.prompt == SELECTED.prompt
-    assert not sampling.is_enabled("undo")
-
-
 async def test_a_token_is_dropped_when_the_prompt_has_changed_meanwhile_or_its_path_has_not_come(host: Any) -> None:
     sampling = TokenSampling(host)
-    host.session.gate.clear()
     sampling.action_sample()
     drawing = asyncio.ensure_future(host.work.pop())
     while not host.session.asked:
@@ -164,48 +130,8 @@ async def test_a_token_is_dropped_when_the_prompt_has_changed_meanwhile_or_its_p
     assert len(host.session.asked) == 1
 
 
-async def test_a_refused_token_is_told_of(host: Any) -> None:
-    host.session.refusal = "The logits are not numbers."
-    sampling = TokenSampling(host)
-    sampling.action_sample()
-    await host.work.pop()
-    assert host.said == ["The logits are not numbers."]
-    assert host.selection == SELECTED
-
-
-def test_a_refused_prompt_is_not_undone_to(host: Any) -> None:
-    sampling = TokenSampling(host)
-    sampling.change_prompt(Prompt(""))
-    sampling.prompt_refused(SELECTED.prompt)
-    assert not sampling.is_enabled("undo")
-
-
-@pytest.fixture
-def interventions(host: Any) -> InterventionKeys:
-    return InterventionKeys(host, InspectColumns(), TokenStrip())
-
-
-def test_x_ablates_and_restores(host: Any, interventions: InterventionKeys) -> None:
-    assert interventions.hint == "x ablates head 1.1"
-    interventions.action_switch()
-    assert host.selection.interventions == (HEAD,)
-    assert interventions.hint == "x restores head 1.1 · b effect"
-    interventions.action_effect()
-    assert host.selection.aside == "effect"
-    interventions.action_switch()
-    assert host.selection.interventions == ()
-
-
-def test_interventions_say_where_they_are_not_possible(host: Any, interventions: InterventionKeys) -> None:
-    interventions.action_effect()
-    host.selection = replace(SELECTED, stage="sample")
-    interventions.action_switch()
-    assert host.said == [NOTHING_ON, NOTHING_HERE]
-    assert not interventions.is_enabled("all_on")
-    assert not interventions.is_enabled("patch")
-
-
-def test_a_window_that_slides_undoes_what_names_a_position(host: Any, interventions: InterventionKeys, path: LensPath) -> None:
+def test_a_window_that_slides_undoes_what_names_a_position(host: Any, path: LensPath) -> None:
+    interventions = InterventionKeys(host, InspectColumns(), TokenStrip())
     hidden = Intervention(part="tokens", how="hide", position=1)
     host.selection = replace(SELECTED, interventions=(HEAD, hidden))
     interventions.take_path(SELECTED, path)
@@ -213,28 +139,6 @@ def test_a_window_that_slides_undoes_what_names_a_position(host: Any, interventi
     path.dropped = 1
     interventions.take_path(SELECTED, path)
     assert host.selection.interventions == (HEAD,)
-
-
-def test_explanations_are_left_one_level_at_a_time(host: Any) -> None:
-    explanations = Explanations(host)
-    host.selection = replace(SELECTED, aside="attribution", trail=("logits[3,7]", "b[1]"))
-    assert explanations.is_enabled("climb")
-    assert not explanations.is_enabled("order")
-    explanations.action_climb()
-    assert host.selection.trail == ("logits[3,7]",)
-    assert explanations.leave_one_level()
-    assert (host.selection.trail, host.selection.aside) == ((), "attribution")
-    assert explanations.is_enabled("order")
-    assert explanations.leave_one_level()
-    assert host.selection.aside == ""
-    assert not explanations.leave_one_level()
-
-
-def test_versus_takes_the_next_most_probable_token_then_none(host: Any) -> None:
-    explanations = Explanations(host)
-    for against in (13, None):
-        explanations.action_against()
-        assert host.selection.against == against
 
 
 def test_actions_of_parts_wait_until_something_is_selected(host: Any) -> None:

@@ -31,6 +31,7 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         await pilot.go(*TO_SCORES)
         assert "x ablates head 1.1" in pilot.status
         assert not listed(pilot).display
+        assert not any(pilot.screen.check_action(action, ()) for action in ("all_on", "patch"))
         await pilot.go("x")
         assert made(pilot) == (HEAD,)
         assert "head 1.1 off: “ fast” 41.2% → 12.0%, now “.” 30.0%" in pilot.status
@@ -39,6 +40,8 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         assert listed(pilot).display
         for method in ("lens", "view", "effect"):
             assert engine.asked(method)[-1]["interventions"] == (HEAD,)
+        await pilot.go("left")
+        assert "x restores head 1.1 · b effect" in pilot.status
         await pilot.go("x")
         assert made(pilot) == ()
         assert "intervention" not in pilot.facts

@@ -1,9 +1,13 @@
-"""The transition of a softmax table: when it plays, how it ends, and that it is short."""
+"""The transitions to a softmax table and to a sampled token: when they play, how they end, and that they are short."""
 
 import pytest
+from rich.style import Style
 
 from screens.inspect.view_transition import SECONDS, seconds_of
+from screens.widgets.token_strip import TokenStrip
 from tests.screens.inspect.conftest import Open, to_stage
+
+SECONDS_OF = "screens.inspect.view_transition.seconds_of"
 
 
 def test_no_transition_takes_as_long_as_300_milliseconds_and_some_places_have_none() -> None:
@@ -15,14 +19,10 @@ def test_no_transition_takes_as_long_as_300_milliseconds_and_some_places_have_no
 
 
 async def test_columns_fill_from_the_left_and_any_key_shows_all(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("screens.inspect.view_transition.seconds_of", lambda *_, **__: 60.0)
+    monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 60.0)
     async with inspect() as pilot:
-        screen = pilot.screen
         view = pilot.view
-        for _ in range(10):
-            await pilot.go("j")
-            if screen.selection.stage == "scores":
-                break
+        await pilot.walk(*to_stage("scores"))
         assert view.columns_drawn == view.room // 6
         drawn = [view.render_line(y).text for y in range(view.window)]
         await pilot.press("ctrl+underscore")
@@ -33,9 +33,55 @@ async def test_columns_fill_from_the_left_and_any_key_shows_all(inspect: Open, m
 
 
 async def test_a_transition_ends_by_itself_with_the_whole_view(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("screens.inspect.view_transition.seconds_of", lambda *_, **__: 0.01)
+    monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 0.01)
     async with inspect() as pilot:
         view = pilot.view
         await pilot.go(*to_stage("scores"))
         await pilot.until(lambda: view.columns_drawn is None)
         assert any(len(view.render_line(y).text.strip()) > view.room // 2 for y in range(view.window))
+
+
+def last_style(strip: TokenStrip) -> Style:
+    """The style of the last token's label."""
+    label = strip.tokens[-1].label
+    return next(each.style or Style() for each in reversed(list(strip.render_line(strip.above))) if each.text == label)
+
+
+async def test_a_sampled_token_is_highlighted_until_any_key(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 60.0)
+    async with inspect() as pilot:
+        strip = pilot.strip
+        before, tokens = last_style(strip), len(strip.tokens)
+        predicted = strip.get_component_rich_style("tokens--next").color
+        assert strip.highlight == 0
+        await pilot.go("space")
+        assert len(strip.tokens) == tokens + 1
+        assert strip.highlight == 1
+        assert last_style(strip).bgcolor == predicted
+        strip.highlight = 0.5
+        assert last_style(strip).bgcolor not in (predicted, before.color)
+        await pilot.press("ctrl+underscore")
+        assert strip.highlight == 0
+        assert last_style(strip) == before
+        await pilot.go("u")
+        assert len(strip.tokens) == tokens
+        assert strip.highlight == 0, "undo draws no token"
+
+
+async def test_the_highlight_fades_by_itself(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 0.06)
+    async with inspect() as pilot:
+        strip, seen = pilot.strip, []
+        monkeypatch.setattr(TokenStrip, "watch_highlight", lambda _, new: seen.append(new), raising=False)
+        await pilot.go("space")
+        await pilot.until(lambda: seen and not strip.highlight)
+        assert seen[0] == 1
+        assert seen == sorted(seen, reverse=True)
+
+
+async def test_no_token_is_highlighted_without_a_terminal(inspect: Open) -> None:
+    async with inspect() as pilot:
+        strip, tokens = pilot.strip, len(pilot.strip.tokens)
+        await pilot.go("space")
+        assert len(strip.tokens) == tokens + 1
+        assert strip.highlight == 0
