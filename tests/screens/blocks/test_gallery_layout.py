@@ -5,14 +5,10 @@ import pytest
 from rich.cells import cell_len
 
 from lab.views.blocks import Array, Gallery, Thumbnail, View
-from screens.blocks.block_layout import Line
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.view_layout import lay_view
 from screens.colour import MASKED_LEVEL, Heat, level_of
-
-
-def text_of(line: Line) -> str:
-    return "".join(text for text, _ in (*line.pinned, *line.pieces))
+from tests.screens.blocks.conftest import drawn, text_of
 
 
 def gallery(layers: int = 3, heads: int = 4, size: int = 8, selected: int = 0) -> Gallery:
@@ -27,8 +23,8 @@ def gallery(layers: int = 3, heads: int = 4, size: int = 8, selected: int = 0) -
 
 def test_small_pictures_are_spread_for_their_captions_where_a_layer_still_fits() -> None:
     wide, narrow = (lay_gallery(gallery(2, 2, 4), width) for width in (29, 28))
-    assert text_of(wide.line(len(wide.head))).split() == ["▸1.1", "sink", "80%", "1.2", "sink", "80%"]
-    assert text_of(narrow.line(len(narrow.head))).split() == ["▸1.1", "1.2", "sink"]
+    assert text_of(wide.below(0)).split() == ["▸1.1", "sink", "80%", "1.2", "sink", "80%"]
+    assert text_of(narrow.below(0)).split() == ["▸1.1", "1.2", "sink"]
 
 
 @pytest.mark.parametrize("width", [12, 30, 52, 83, 148])
@@ -36,7 +32,7 @@ def test_small_pictures_are_spread_for_their_captions_where_a_layer_still_fits()
 def test_every_thumbnail_stands_where_its_spot_says(width: int, layers: int, heads: int, size: int) -> None:
     made = gallery(layers, heads, size)
     laid = lay_gallery(made, width)
-    lines = [text_of(laid.line(y)) for y in range(laid.height)]
+    lines = drawn(laid)
     assert all(cell_len(line) <= width for line in lines)
     found = {}
     for row in range(laid.rows):
@@ -48,10 +44,9 @@ def test_every_thumbnail_stands_where_its_spot_says(width: int, layers: int, hea
             assert caption.lstrip("▸").startswith(made.thumbnails[index].label)
             assert ("▸" in caption) == (index == made.selected)
             for y in range(laid.tall):
-                drawn = lines[spot.line + 1 + y][spot.start : spot.start + spot.width].rstrip()
-                numbers = set(drawn[: laid.wide * (size - 1)])
-                assert numbers <= {"░▒▓█"[index % 4]}
-                assert drawn[laid.wide * (size - 1) :].strip() == "·"
+                row_drawn = lines[spot.line + 1 + y][spot.start : spot.start + spot.width].rstrip()
+                assert set(row_drawn[: laid.wide * (size - 1)]) <= {"░▒▓█"[index % 4]}
+                assert row_drawn[laid.wide * (size - 1) :].strip() == "·"
             assert lines[spot.line + spot.height - 1].strip()
     assert len(found) == layers * heads
 
@@ -92,7 +87,7 @@ def test_in_glyphs_a_line_is_the_larger_of_two_rows_and_says_so() -> None:
     assert (laid.wide, laid.tall) == (2, 2)
     narrow = lay_gallery(Gallery("all", "", [Thumbnail("1.1", Array.of(values))] * 3, 3), 12)
     assert (narrow.wide, narrow.tall) == (1, 1)
-    assert text_of(narrow.line(len(narrow.head) + 1)).startswith("█▒")
+    assert text_of(narrow.below(1)).startswith("█▒")
     assert "larger of 2 rows" in " ".join(text_of(line) for line in narrow.head)
 
 
@@ -122,7 +117,7 @@ def test_a_thumbnail_that_is_off_is_crossed_out(paints: bool) -> None:
     values = Array.of(np.full((4, 4), 0.5))
     made = Gallery("all", "", [Thumbnail("1.1", values), Thumbnail("1.2", values, "off", is_off=True)], 2)
     laid = lay_gallery(made, 30, paints)
-    lines = ["".join(text for text, _ in laid.line(y).pieces) for y in range(laid.height)]
+    lines = drawn(laid)
     head = next(y for y, line in enumerate(lines) if "1.1" in line)
     assert "✗1.2 off" in lines[head]
     crossed = [line[laid.across + 1 :].rstrip() for line in lines[head + 1 : head + 1 + laid.tall]]

@@ -8,11 +8,11 @@ import pytest
 from rich.cells import cell_len
 
 from lab.views.blocks import Array, Matrix, View
-from screens.blocks.block_layout import Line
 from screens.blocks.heatmap_layout import LaidHeatmap, lay_heatmap, pooled
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.view_layout import lay_view
 from screens.colour import HALF_BLOCK, LEVELS, MASKED_LEVEL, Heat, level_of
+from tests.screens.blocks.conftest import text_of
 
 
 def pattern(size: int, seed: int = 0) -> np.ndarray:
@@ -31,10 +31,6 @@ def matrix(values: np.ndarray, **more: object) -> Matrix:
 
 def shares(size: int, selected: tuple[int, int] | None = None) -> Matrix:
     return matrix(pattern(size), scale="sequential", limit=1.0, selected=selected)
-
-
-def text_of(line: Line) -> str:
-    return "".join(text for text, _ in (*line.pinned, *line.pieces))
 
 
 def cells_of(laid: LaidHeatmap, y: int) -> list[tuple[str, str | Heat]]:
@@ -74,9 +70,9 @@ def test_every_number_is_drawn_where_its_spot_says_in_its_colour(width: int, siz
 def test_wide_cells_have_numbers_and_narrow_ones_are_half_blocks() -> None:
     exact, whole, plain, half = (lay_heatmap(shares(size), 60) for size in (8, 14, 22, 40))
     assert [laid.cell_width for laid in (exact, whole, plain, half)] == [6, 3, 2, 1]
-    assert "100" in text_of(exact.line(len(exact.head)))
-    assert f"{pattern(8)[1, 0] * 100:.1f}" in text_of(exact.line(len(exact.head) + 1))
-    assert f"{pattern(14)[1, 0] * 100:.0f}" in text_of(whole.line(len(whole.head) + 1))
+    assert "100" in text_of(exact.below(0))
+    assert f"{pattern(8)[1, 0] * 100:.1f}" in text_of(exact.below(1))
+    assert f"{pattern(14)[1, 0] * 100:.0f}" in text_of(whole.below(1))
     assert plain.format is None
     assert half.height == len(half.head) + 20
     assert HALF_BLOCK in text_of(half.line(half.height - 1))
@@ -85,7 +81,7 @@ def test_wide_cells_have_numbers_and_narrow_ones_are_half_blocks() -> None:
 def test_where_columns_do_not_fit_a_cell_is_the_largest_of_several_and_says_so() -> None:
     laid = lay_heatmap(shares(200), 90)
     assert laid.pooled == (3, 3)
-    assert "largest of 3×3" in " ".join(text_of(line) for line in laid.head)
+    assert "largest of 3×3" in " ".join(map(text_of, laid.head))
     assert laid.levels.shape == (67, 67)
     signed = lay_heatmap(matrix(-pattern(200)), 90)
     assert "largest |x| of 3×3" in " ".join(text_of(line) for line in signed.head)

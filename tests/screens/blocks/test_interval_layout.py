@@ -5,6 +5,7 @@ from rich.cells import cell_len
 
 from lab.views.blocks import IntervalBar, IntervalPart
 from screens.blocks.interval_layout import LaidIntervalBar, lay_interval_bar
+from tests.screens.blocks.conftest import drawn
 
 PARTS = [
     IntervalPart(" fast", 0.0, 0.5, "sample.after[3,1]"),
@@ -17,10 +18,6 @@ PARTS = [
 
 def laid(mark: float, selected: int, width: int = 60) -> LaidIntervalBar:
     return lay_interval_bar(IntervalBar("laid end to end, from 0 to 1", PARTS, mark, f"u = {mark}", selected), width)
-
-
-def drawn(block: LaidIntervalBar) -> list[str]:
-    return ["".join(text for text, _ in (*line.pinned, *line.pieces)) for line in map(block.line, range(block.height))]
 
 
 @pytest.mark.parametrize("width", [8, 20, 40, 60, 200])

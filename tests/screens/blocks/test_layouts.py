@@ -7,20 +7,12 @@ from rich.cells import cell_len
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Parity, Strip, Table, View
 from lab.views.softmax_table import softmax_table
 from screens.blocks.bars_and_shades import bar, column_glyphs, shade
-from screens.blocks.block_layout import Line
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
 from screens.blocks.view_layout import Page, lay_view, parity_badge, parity_sentence
 from screens.widgets.text_fitting import fit, wrap
-
-
-def text_of(line: Line) -> str:
-    return "".join(text for text, _ in (*line.pinned, *line.pieces))
-
-
-def drawn(laid: object) -> list[str]:
-    return [text_of(laid.line(y)) for y in range(laid.height)]  # type: ignore[attr-defined]
+from tests.screens.blocks.conftest import drawn, text_of
 
 
 @pytest.mark.parametrize("text", ["dog", "a long label", "日本語", "🙂🙂🙂", ""])
@@ -133,7 +125,7 @@ def test_shares_are_in_percent_beside_their_shades(cell: int, first: str, last: 
     labels = [f"{row + 1} token" for row in range(3)]
     matrix = Matrix("pattern", labels, labels, Array.of(values), limit=1.0, selected=(2, 1))
     laid = lay_matrix(matrix, 10 + 3 * cell)
-    texts = ["".join(text for text, _ in laid.line(len(laid.head) + row).pieces) for row in range(3)]
+    texts = ["".join(text for text, _ in laid.below(row).pieces) for row in range(3)]
     assert (texts[0], texts[2]) == (first, last)
     assert "in %, blank below 0." in laid.legend
     spot = laid.spot(2, 1)
@@ -237,11 +229,8 @@ def test_two_matrices_side_by_side_have_one_scale(width: int) -> None:
     one, two = lay_matrix(matrices[0], width, matrices[1]), lay_matrix(matrices[1], width, matrices[0])
     assert one.limit == two.limit == 8.0
     assert (one.cell_width, bool(one.format), one.label_width) == (two.cell_width, bool(two.format), two.label_width)
-    assert one.line(len(one.head)).pieces[0] == two.line(len(two.head)).pieces[0] or not one.format
-    assert (
-        text_of(one.line(len(one.head)))[: one.pinned + one.cell_width]
-        == text_of(two.line(len(two.head)))[: two.pinned + two.cell_width]
-    )
+    assert one.below(0).pieces[0] == two.below(0).pieces[0] or not one.format
+    assert text_of(one.below(0))[: one.pinned + one.cell_width] == text_of(two.below(0))[: two.pinned + two.cell_width]
     assert lay_matrix(matrices[0], width).limit == 0.5
 
 

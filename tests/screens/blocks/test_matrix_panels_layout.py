@@ -6,7 +6,7 @@ from msgspec import structs
 from rich.cells import cell_len
 
 from lab.views.blocks import Array, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
-from screens.blocks.block_layout import Laid, Line
+from screens.blocks.block_layout import Laid
 from screens.blocks.heatmap_layout import LaidHeatmap
 from screens.blocks.matrix_panels_layout import (
     CELL_WIDTHS,
@@ -19,6 +19,7 @@ from screens.blocks.matrix_panels_layout import (
 )
 from screens.blocks.view_layout import lay_view
 from screens.colour import Heat
+from tests.screens.blocks.conftest import text_of
 
 
 def panels(size: int, selected: tuple[int, int] | None = None) -> MatrixPanels:
@@ -45,10 +46,6 @@ def together(size: int, width: int, **given: bool) -> LaidMatrixPanels:
     return laid
 
 
-def text(line: Line) -> str:
-    return "".join(piece for piece, _ in (*line.pinned, *line.pieces))
-
-
 @pytest.mark.parametrize("width", [70, 83, 120, 150, 200])
 @pytest.mark.parametrize("size", [1, 4, 11, 64])
 @pytest.mark.parametrize("paints", [True, False])
@@ -56,7 +53,7 @@ def test_every_line_fits(size: int, width: int, paints: bool) -> None:
     laid = lay(size, width, paints=paints)
     if isinstance(laid, LaidMatrixPanels):
         assert laid.width <= width
-        assert {cell_len(text(laid.line(y))) for y in range(laid.height)} <= {laid.width - 1, laid.width}
+        assert {cell_len(text_of(laid.line(y))) for y in range(laid.height)} <= {laid.width - 1, laid.width}
 
 
 def test_largest_gets_the_widest_cells() -> None:
@@ -83,7 +80,7 @@ def test_window_moves_the_least_that_shows_the_place() -> None:
 def test_cursor_stands_on_the_same_place_of_all_and_each_reads_its_number_out() -> None:
     laid = together(11, 120)
     assert laid.point((5, 2)) == range(HEAD)
-    assert text(laid.line(2)).split() == ["6", "→", "3", "48.00", "12.00", "17.3%"]
+    assert text_of(laid.line(2)).split() == ["6", "→", "3", "48.00", "12.00", "17.3%"]
     spot = laid.spot(5, 2)
     assert spot.ref == "pattern[0,5,2]"
     spans = [*spot.also, (spot.start, spot.width)]
@@ -95,13 +92,13 @@ def test_cursor_stands_on_the_same_place_of_all_and_each_reads_its_number_out() 
             assert laid.at(spot.line, x) == (5, 2)
     assert laid.at(HEAD - 1, spot.start) is None
     assert laid.at(spot.line, 0) is None
-    assert text(laid.line(2)) != (laid.point(None), text(laid.line(2)))[1]
+    assert text_of(laid.line(2)) != (laid.point(None), text_of(laid.line(2)))[1]
 
 
 def test_masked_places_are_said_and_raw_scores_are_not_masked() -> None:
     laid = together(11, 120)
     laid.point((2, 8))
-    assert text(laid.line(2)).split() == ["3", "→", "9", "12.00", "masked", "masked"]
+    assert text_of(laid.line(2)).split() == ["3", "→", "9", "12.00", "masked", "masked"]
     assert laid.spot(2, 8).masked
 
 
@@ -111,8 +108,8 @@ def test_a_window_follows_the_cursor_and_is_said() -> None:
     assert laid.point((63, 40)) == range(laid.height)
     assert laid.first <= 40 < laid.first + laid.in_sight
     first, last = laid.first + 1, laid.first + laid.in_sight
-    assert text(laid.line(0)).startswith(f"{first}–{last} of 64"[: laid.pinned - 1])
-    assert f"▾{41}" in text(laid.line(HEAD - 1))
+    assert text_of(laid.line(0)).startswith(f"{first}–{last} of 64"[: laid.pinned - 1])
+    assert f"▾{41}" in text_of(laid.line(HEAD - 1))
     assert laid.point((63, 41)) in (range(HEAD), range(laid.height))
 
 
@@ -123,17 +120,17 @@ def test_numbers_of_columns_never_run_into_the_mark(size: int, width: int) -> No
     for column in range(size):
         laid.point((size - 1, column))
         if isinstance(laid, LaidMatrixPanels):
-            words = text(laid.line(HEAD - 1)).split()
+            words = text_of(laid.line(HEAD - 1)).split()
             assert words.count(f"▾{column + 1}") == 3
             assert all(word.isdecimal() for word in words if word not in ("key", "→", f"▾{column + 1}"))
 
 
 def test_chosen_row_is_marked_in_all_without_colour() -> None:
     laid = together(11, 120)
-    lit = [y - HEAD for y in range(HEAD, laid.height) if "◂" in text(laid.line(y))]
+    lit = [y - HEAD for y in range(HEAD, laid.height) if "◂" in text_of(laid.line(y))]
     assert lit == [10]
-    assert text(laid.line(HEAD + 10)).count("▸") == 4
-    assert text(laid.line(HEAD + 10)).count("◂") == 3
+    assert text_of(laid.line(HEAD + 10)).count("▸") == 4
+    assert text_of(laid.line(HEAD + 10)).count("◂") == 3
 
 
 def test_colours_are_the_scales_and_glyphs_replace_them() -> None:
@@ -141,7 +138,7 @@ def test_colours_are_the_scales_and_glyphs_replace_them() -> None:
     scales = {kind.scale for y in range(HEAD, painted.height) for _, kind in painted.line(y).pieces if isinstance(kind, Heat)}
     assert scales == {"diverging", "sequential"}
     assert not any(isinstance(kind, Heat) for y in range(plain.height) for _, kind in plain.line(y).pieces)
-    assert "█" in text(plain.line(HEAD + 10))
+    assert "█" in text_of(plain.line(HEAD + 10))
 
 
 def test_narrow_screen_shows_the_largest_first_and_the_others_by_turns() -> None:

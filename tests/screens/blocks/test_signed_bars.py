@@ -7,25 +7,14 @@ from lab.views.blocks import Cell, Column, Table
 from screens.blocks.bars_and_shades import column_glyphs, signed_bar
 from screens.blocks.table_layout import lay_table
 from screens.colour import LEAST_INK, LEAST_SIGNED_INK, LEVELS, MASKED_LEVEL, Heat
+from tests.screens.blocks.conftest import drawn
 
 
-@pytest.mark.parametrize(
-    ("fraction", "drawn"),
-    [
-        (1.0, "    │████"),
-        (0.5, "    │██"),
-        (-1.0, "▒▒▒▒│"),
-        (-0.5, "  ▒▒│"),
-        (-0.01, "   ▕│"),
-        (-0.1, "   ▐│"),
-        (-0.24, "   ▒│"),
-        (-0.3, "  ▕▒│"),
-        (0.01, "    │▏"),
-        (0.0, "    │"),
-    ],
-)
-def test_a_signed_bar_stands_beside_its_axis(fraction: float, drawn: str) -> None:
-    assert signed_bar(fraction, 9) == drawn
+def test_a_signed_bar_stands_beside_its_axis() -> None:
+    fractions = (1.0, 0.5, -1.0, -0.5, -0.01, -0.1, -0.24, -0.3, 0.01, 0.0)
+    assert [signed_bar(fraction, 9) for fraction in fractions] == [
+        *("    │████", "    │██", "▒▒▒▒│", "  ▒▒│", "   ▕│", "   ▐│", "   ▒│", "  ▕▒│", "    │▏", "    │"),
+    ]
 
 
 @pytest.mark.parametrize("width", [9, 21, 41])
@@ -50,7 +39,7 @@ def test_a_column_with_a_negative_bar_has_one_axis_for_all_its_rows() -> None:
     rows = [[Cell("one"), Cell("+2.0", 2.0, bar=1.0)], [Cell("two"), Cell("−1.0", -1.0, bar=-0.5)]]
     total = [Cell("sum"), Cell("+1.0", 1.0)]
     laid = lay_table(Table([Column("part", align="left"), Column("share")], rows, total=total), 40)
-    lines = ["".join(text for text, _ in (*laid.line(y).pinned, *laid.line(y).pieces)) for y in range(laid.height)]
+    lines = drawn(laid)
     assert lines[1].index("│") == lines[2].index("│")
     assert "█" in lines[1]
     assert lines[2].index("▒") < lines[2].index("│")
@@ -68,7 +57,7 @@ def test_bars_have_the_colour_of_their_number_and_short_ones_can_be_seen() -> No
     def kinds(*bars: float) -> list[Heat]:
         table = Table([Column("name", align="left"), Column("x")], [[Cell("a"), Cell("1", bar, bar=bar)] for bar in bars])
         laid = lay_table(table, 60)
-        lines = [laid.line(len(laid.head) + row) for row in range(len(bars))]
+        lines = [laid.below(row) for row in range(len(bars))]
         return [kind for line in lines for _, kind in (*line.pinned, *line.pieces) if isinstance(kind, Heat)]
 
     assert kinds(1.0, 0.5, 0.001) == [Heat("sequential", level, MASKED_LEVEL) for level in (LEVELS, LEVELS // 2, LEAST_INK)]

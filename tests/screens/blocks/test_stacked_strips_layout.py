@@ -9,10 +9,7 @@ from screens.blocks.block_layout import Line
 from screens.blocks.strip_layout import LaidStackedStrips, LaidStrip, lay_stacked_strips, lay_strip
 from screens.blocks.view_layout import lay_view
 from screens.colour import MASKED_LEVEL, Heat, level_of
-
-
-def text_of(line: Line) -> str:
-    return "".join(text for text, _ in (*line.pinned, *line.pieces))
+from tests.screens.blocks.conftest import text_of
 
 
 def kinds_of(line: Line) -> list[str | Heat]:

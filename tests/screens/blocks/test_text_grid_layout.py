@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from lab.views.blocks import Array, Destination, TextGrid
-from screens.blocks.text_grid_layout import LaidTextGrid, lay_text_grid, level
+from screens.blocks.text_grid_layout import lay_text_grid, level
 from screens.colour import Heat
+from tests.screens.blocks.conftest import drawn, text_of
 
 VALUES = np.array([[0.9, 0.05], [0.0, 1.0]])
 
@@ -28,25 +29,20 @@ def grid(**changes: object) -> TextGrid:
     return made
 
 
-def text(laid: LaidTextGrid, y: int) -> str:
-    line = laid.line(y)
-    return "".join(piece for piece, _ in (*line.pinned, *line.pieces))
-
-
 def test_numbers_where_there_is_room_else_levels() -> None:
     wide, narrow = lay_text_grid(grid(), 60), lay_text_grid(grid(), 22, paints=False)
-    assert "cat  90%" in text(wide, len(wide.head))
-    assert "90%" not in text(narrow, len(narrow.head))
-    assert "▇cat" in text(narrow, len(narrow.head))
-    assert "▄ 50%  █ 100%" in text(narrow, 0)
-    assert "▇" not in text(lay_text_grid(grid(), 22), len(narrow.head))
+    assert "cat  90%" in text_of(wide.below(0))
+    assert "90%" not in text_of(narrow.below(0))
+    assert "▇cat" in text_of(narrow.below(0))
+    assert "▄ 50%  █ 100%" in text_of(narrow.head[0])
+    assert "▇" not in text_of(lay_text_grid(grid(), 22).below(0))
 
 
 @pytest.mark.parametrize("width", [16, 24, 40, 60, 120])
 def test_columns_stand_under_their_labels_and_end_at_the_width(width: int) -> None:
     laid = lay_text_grid(grid(), width)
-    assert all(len(text(laid, y)) == laid.width for y in range(len(laid.head), laid.height))
-    head = text(laid, len(laid.head) - 1)
+    assert all(len(line) == laid.width for line in drawn(laid)[len(laid.head) :])
+    head = text_of(laid.head[-1])
     for column, label in enumerate(("embed", "1")):
         assert head[laid.pinned + column * laid.cell_width + 1 :].startswith((label, f"layer {label}"))
 
@@ -60,9 +56,9 @@ def test_cells_are_narrower_where_the_grid_is_then_whole_and_scroll_whole_where_
 
 def test_paper_is_the_probability_and_marks_need_no_colour() -> None:
     laid = lay_text_grid(grid(), 60)
-    kinds = [kind for piece, kind in laid.line(len(laid.head)).pieces if piece.strip() == "sat"]
+    kinds = [kind for piece, kind in laid.below(0).pieces if piece.strip() == "sat"]
     assert kinds == [Heat("sequential", 2, None, "selected")]
-    assert "underlined: the token that came next" in "".join(text(laid, y) for y in range(len(laid.head)))
+    assert "underlined: the token that came next" in "".join(map(text_of, laid.head))
 
 
 def test_a_cell_leads_to_its_token_and_layer() -> None:

@@ -1,3 +1,5 @@
+"""Ticks of an axis, and the points of a curve that are drawn."""
+
 import math
 from itertools import pairwise
 
@@ -5,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screens.plot.axis_ticks import even_scale, label_row, nice_ticks
+from screens.plot.drawing import thin
 
 
 @given(st.floats(-1000, 1000, allow_nan=False), st.floats(0.01, 1000), st.integers(2, 12))
@@ -38,3 +41,21 @@ def test_numbers_stand_under_their_marks_and_the_unit_gives_way() -> None:
     assert row == " " * 2 + "0" + " " * 15 + "5,500 steps" + " " * 6 + "6,000"
     row = label_row([2, 9, 16], ["0", "5,500", "6,000"], "steps", 18)
     assert row == "  0    5,500 6,000", "no room for the unit"
+
+
+@given(st.lists(st.floats(-100, 100, allow_nan=False), min_size=1, max_size=400), st.integers(1, 30))
+def test_thinning_keeps_the_lowest_and_the_highest_of_every_stretch(ys: list[float], buckets: int) -> None:
+    xs = [float(x) for x in range(len(ys))]
+    thin_xs, thin_ys = thin(xs, ys, buckets)
+    assert len(thin_xs) <= max(2 * buckets, 1)
+    assert thin_xs == sorted(thin_xs)
+    assert all(ys[int(x)] == y for x, y in zip(thin_xs, thin_ys, strict=True))
+    assert (min(thin_ys), max(thin_ys)) == (min(ys), max(ys))
+    if len(ys) > 2 * buckets:
+        width = (len(ys) - 1) / buckets
+        for bucket in range(buckets):
+            end = math.inf if bucket == buckets - 1 else (bucket + 1) * width
+            inside = [y for x, y in zip(xs, ys, strict=True) if bucket * width <= x < end]
+            kept = [y for x, y in zip(thin_xs, thin_ys, strict=True) if bucket * width <= x < end]
+            if inside and kept:
+                assert (min(kept), max(kept)) == (min(inside), max(inside))

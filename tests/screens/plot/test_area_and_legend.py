@@ -1,15 +1,19 @@
-"""The shading between two curves: which cells it covers, and that it hides nothing."""
+"""The shading between two curves, which hides nothing, and the legend with every kind of event."""
 
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from lab.runs.run_schema import EventKind
 from screens.plot.braille_canvas import BrailleCanvas
-from screens.plot.drawing import GLYPH, SHADED, draw, halves_covered
-from screens.plot.figure import Area, Figure, Series
+from screens.plot.drawing import GLYPH, SHADED, Drawn, draw, halves_covered
+from screens.plot.figure import EVENT_SIGNS, Area, Figure, Series
+from screens.plot.line_plot import EVENT_ORDER, legend
 
 XS = [0.0, 100.0]
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
 def area(upper: list[float], lower: list[float]) -> Area:
@@ -59,3 +63,17 @@ def test_evaluations_that_are_close_have_marks_only_as_far_apart_as_can_be_told(
         assert columns[-1] == drawn.right, "the last always has one"
         assert len(columns) >= 5
         assert all(b - a >= 4 for a, b in pairwise(columns))
+
+
+def test_every_kind_of_event_has_a_sign_and_a_turn() -> None:
+    assert set(EVENT_SIGNS) == set(KINDS)
+    assert sorted(EVENT_ORDER) == sorted(sign for sign, _ in EVENT_SIGNS.values())
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 400])
+def test_the_legend_fits_and_names_what_it_has_room_for(width: int) -> None:
+    shown = Figure((Series("validation loss", "val", "marked", "val", (0.0,), (1.0,)),), version=0)
+    text = "".join(piece for piece, _ in legend(shown, Drawn([], 0, 1, 0.0, 1.0, frozenset(), KINDS), width))
+    assert len(text) <= max(width, len("⠤◆ val  "))
+    assert ("≈ computed otherwise" in text) == (width == 400)
+    assert "✗ skipped" in text, "what needs attention comes first"

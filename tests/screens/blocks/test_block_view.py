@@ -1,0 +1,126 @@
+"""The widget of a view: its cursor after a resize, where it opens, what was prepared, and a paint after its removal."""
+
+import numpy as np
+import pytest
+from textual.geometry import Region
+
+from lab.views.blocks import Array, Cell, Column, Gallery, Matrix, Paragraph, Table, Thumbnail, View
+from screens.blocks.block_view import BlockView
+from screens.blocks.piece_view import MOST_PREPARED, LayoutOptions, PreparedView, PreparedViews
+from screens.blocks.view_layout import Page
+from tests.screens.blocks.conftest import shown
+
+HERE = LayoutOptions(80, True, 0)
+
+
+def gallery(side: int, count: int, group: int, chosen: int = 0, sentence: str = "") -> View:
+    picture = Array.of(np.full((side, side), 0.5, dtype=np.float32))
+    thumbnails = [Thumbnail(f"{n}", picture, "", "a head", float(n), f"e[{n}]") for n in range(count)]
+    return View("thumbnails", "all", sentence, [Gallery("all", "", thumbnails, group, chosen)])
+
+
+async def test_the_cursor_stays_on_its_thumbnail_where_a_wider_screen_has_fewer_lines_of_them() -> None:
+    async with shown(gallery(8, 24, 12), 30, 40) as (view, pilot):
+        view.focus()
+        await pilot.press(*["down"] * 20)
+        assert view.spot is not None
+        ref = view.spot.ref
+        for width in (200, 30, 90):
+            await pilot.resize_terminal(width, 40)
+            await pilot.pause()
+            assert view.spot is not None
+            assert view.spot.ref == ref
+
+
+async def test_the_cursor_leaves_a_column_that_a_narrower_screen_does_not_show() -> None:
+    columns = [Column("name"), *(Column(f"a long title {n}", optional=n) for n in range(1, 5))]
+    rows = [[Cell("a"), *(Cell(f"{n}", float(n), f"x[{n}]") for n in range(1, 5))]]
+    async with shown(View("heads", "", "", [Table(columns, rows)]), 120, 20) as (view, pilot):
+        view.focus()
+        await pilot.press("end")
+        assert view.spot is not None
+        assert view.spot.ref == "x[4]"
+        await pilot.resize_terminal(30, 20)
+        await pilot.pause()
+        assert view.cursor is not None
+        assert view.laid.has(view.cursor)
+
+
+@pytest.mark.parametrize(
+    ("side", "chosen", "lines", "first"), [(12, 1, 18, "head one"), (12, 1, 17, "all"), (4, 2, 18, "all"), (12, 2, 17, None)]
+)
+async def test_thumbnails_open_with_the_whole_sentence_or_none_of_it(
+    side: int, chosen: int, lines: int, first: str | None
+) -> None:
+    words = "head one\nis diffuse\nat this token\nof the prompt\nas its\nentropy\nis high"
+    async with shown(gallery(side, 6, 2, chosen, words), 30, lines) as (view, _):
+        spot = view.laid.spot(view.laid.followed())  # type: ignore[arg-type]
+        assert view.top <= spot.line < view.top + view.window, "the chosen one is in sight"
+        assert view.draw(view.top).text.startswith(first) if first else view.top > view.laid.tops[1]
+
+
+def seeded(seed: int, tokens: int = 12) -> View:
+    numbers = np.random.default_rng(seed).random((tokens, tokens), dtype=np.float32)
+    labels = [f"token {n}" for n in range(tokens)]
+    table = Table([Column("n"), Column("x")], [[Cell(str(n)), Cell(f"{seed}.{n}", seed + n, f"x[{n}]")] for n in range(tokens)])
+    blocks = [Matrix("m", labels, labels, Array.of(numbers), ref="m[:,:]"), table]
+    return View("matrix", f"seed {seed}", f"Made of seed {seed}.", blocks)
+
+
+def cells(view: BlockView) -> list[list[tuple[str, str]]]:
+    return [[(text, str(style)) for text, style, _ in view.render_line(y)] for y in range(view.window)]
+
+
+@pytest.mark.parametrize("focuses", [False, True])
+async def test_a_prepared_view_looks_as_any_other_also_with_the_cursor_in_it(
+    focuses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shown(seeded(1), 100, 30) as (view, pilot):
+        if focuses:
+            view.focus()
+            await pilot.pause()
+        view.show(seeded(2))
+        await pilot.pause()
+        expected = cells(view)
+        assert any("2.3" in text for line in expected for text, _ in line)
+        view.show(seeded(1))
+        await view.prepare(coming := seeded(2))
+        monkeypatch.setattr("screens.blocks.block_view.lay_view", None)  # it has been laid out
+        view.show(coming)
+        await pilot.pause()
+        assert cells(view) == expected
+        monkeypatch.undo()
+
+
+async def test_what_was_prepared_for_another_width_or_of_another_view_is_not_shown() -> None:
+    async with shown(seeded(1), 100, 30) as (view, pilot):
+        await view.prepare(coming := seeded(2))
+        view.show(seeded(3))  # of the same stage
+        assert any("3.3" in text for line in cells(view) for text, _ in line)
+        await pilot.resize_terminal(60, 30)
+        await pilot.pause()
+        view.show(coming)
+        assert view.laid.room == view.room < 60
+        assert all(sum(len(text) for text, _ in line) <= 60 for line in cells(view))
+
+
+def test_each_is_handed_out_once_and_the_oldest_make_room() -> None:
+    views, prepared = [seeded(n, tokens=2) for n in range(MOST_PREPARED + 1)], PreparedViews()
+    for each in views:
+        prepared.put(PreparedView(each, HERE, Page([], 80), {}))
+    assert not prepared.has(views[0], HERE)
+    assert prepared.take(views[1], HERE._replace(room=81)) is None
+    assert prepared.take(seeded(1, tokens=2), HERE) is None, "an equal view is another one"
+    found = prepared.take(views[1], HERE)
+    assert found is not None
+    assert found.view is views[1]
+    assert prepared.take(views[1], HERE) is None
+
+
+async def test_a_view_that_is_painted_once_more_after_its_removal_is_blank() -> None:
+    """As happens while another one is mounted in its place."""
+    async with shown(View("stage", "title", "", [Paragraph("words")]), 80, 24) as (view, _):
+        assert "words" in "".join(strip.text for strip in view.render_lines(Region(0, 0, 20, 4)))
+        view.notify_style_update()
+        await view.remove()
+        assert [strip.text for strip in view.render_lines(Region(0, 0, 20, 4))] == [" " * 20] * 4
