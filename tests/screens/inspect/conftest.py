@@ -108,6 +108,10 @@ class FakeEngine:
         self.refuses: dict[str, str] = {}
         """Method: the sentence with which it refuses."""
         self.step = 2000
+        self.steps: dict[str, int] = {}
+        """Step of each checkpoint that has another."""
+        self.tells_steps = False
+        """True to say with each answer of which step's weights it is."""
         self.origin = self.val_on = ""
         self.starts = 1
         self.pid: int | None = 1
@@ -130,7 +134,13 @@ class FakeEngine:
             if self.is_halted:
                 self.gate, self.is_halted = None, False
                 raise EngineDied("The engine was killed by SIGKILL.")
-        return received_result(method, getattr(self, name)(**given))
+        answer = getattr(self, name)(**given)
+        if self.tells_steps and name in ("lens", "view"):
+            answer.step = self.step_of(given["checkpoint"])
+        return received_result(method, answer)
+
+    def step_of(self, checkpoint: str) -> int:
+        return self.steps.get(checkpoint, self.step)
 
     async def kill(self) -> None:
         self.pid = None
@@ -145,12 +155,12 @@ class FakeEngine:
         return [params for name, params in self.calls if name == method]
 
     def open(self, run: str, checkpoint: str) -> ModelFacts:
-        if checkpoint == "last":
+        if checkpoint == "last" and "last" not in self.steps:
             raise EngineError(f"{run} has no last checkpoint; its best one can be opened.")
         return ModelFacts(
             run=run,
             checkpoint=checkpoint,
-            step=self.step,
+            step=self.step_of(checkpoint),
             layers=LAYERS,
             heads=HEADS,
             width=WIDTH,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.views.blocks import LensPath, ModelFacts, StageEntry
+from lab.views.blocks import LensPath, ModelFacts, StageEntry, View
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.selection import Prompt, Selection, at_position, at_step, in_layer, index_of, with_token
 from tests.screens.inspect.conftest import way_through
@@ -36,6 +36,12 @@ class Record:
         )
         self.session = EngineSession(engine, to)
 
+    async def select(self, selection: Selection) -> View | None:
+        """Select, and wait for what comes of it; what was at hand."""
+        view = self.session.select(selection)
+        await self.settle()
+        return view
+
     async def settle(self) -> None:
         for _ in range(50):
             await asyncio.sleep(0)
@@ -50,8 +56,7 @@ async def record(engine: Any) -> Any:
 
 
 async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours(record: Record, engine: Any) -> None:
-    assert record.session.select(SELECTED) is None
-    await record.settle()
+    assert await record.select(SELECTED) is None
     assert [facts.layers for facts in record.facts] == [2]
     assert (record.paths, record.views) == ([SELECTED], [SELECTED])
     asked = [(call["stage"], call["head"], call["position"], call["layer"]) for call in engine.asked("view")]
@@ -63,8 +68,7 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
 
 
 async def test_what_was_fetched_ahead_is_there_at_once(record: Record) -> None:
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     view = record.session.select(replace(SELECTED, stage="matrix"))
     assert view is not None
     assert view.stage == "matrix"
@@ -76,14 +80,11 @@ async def test_what_was_fetched_ahead_is_there_at_once(record: Record) -> None:
 
 
 async def test_superseded_selections_are_never_asked(record: Record, engine: Any) -> None:
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     engine.gate = asyncio.Event()
-    record.session.select(AFAR)
-    await record.settle()
+    await record.select(AFAR)
     for head in (2, 3, 1, 2, 3):
-        record.session.select(replace(AFAR, head=head))
-        await record.settle()
+        await record.select(replace(AFAR, head=head))
     assert engine.wanted_views[-1]["head"] == 1
     before = len(engine.wanted_views)
     engine.gate.set()
@@ -93,11 +94,9 @@ async def test_superseded_selections_are_never_asked(record: Record, engine: Any
 
 
 async def test_a_late_answer_does_not_replace_a_newer_one(record: Record, engine: Any) -> None:
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     engine.gate = asyncio.Event()
-    assert record.session.select(AFAR) is None
-    await record.settle()
+    assert await record.select(AFAR) is None
     assert record.session.select(SELECTED) is not None
     engine.gate.set()
     await record.settle()
@@ -106,8 +105,7 @@ async def test_a_late_answer_does_not_replace_a_newer_one(record: Record, engine
 
 async def test_a_selection_made_while_the_model_opens_is_the_one_shown_in_the_end(record: Record, engine: Any) -> None:
     engine.opens = asyncio.Event()
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     record.session.select(replace(SELECTED, head=1))
     engine.opens.set()
     await record.settle()
@@ -116,38 +114,27 @@ async def test_a_selection_made_while_the_model_opens_is_the_one_shown_in_the_en
 
 async def test_a_dead_engine_is_told_and_the_next_selection_is_answered(record: Record, engine: Any) -> None:
     engine.dies = True
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     assert record.sentences == [("The engine was killed by SIGKILL.", True)]
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     assert record.views == [SELECTED]
 
 
 async def test_newer_weights_empty_what_is_held(record: Record, engine: Any) -> None:
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     engine.step = 3000
     record.session.forget()
-    assert record.session.select(SELECTED) is None
-    await record.settle()
+    assert await record.select(SELECTED) is None
     assert [facts.step for facts in record.facts] == [2000, 3000]
     assert record.views == [SELECTED, SELECTED]
 
 
-async def test_an_answer_with_other_weights_than_those_opened_has_them_opened_again(
-    record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_with_other_weights_than_those_opened_has_them_opened_again(record: Record, engine: Any) -> None:
     """A trainer has replaced the file, and the engine has read it again for another request."""
-    kind = type(engine)
-    lens, view = kind.lens, kind.view
-    monkeypatch.setattr(kind, "lens", lambda self, **params: with_step(lens(self, **params), self.step))
-    monkeypatch.setattr(kind, "view", lambda self, **params: with_step(view(self, **params), self.step))
-    record.session.select(SELECTED)
-    await record.settle()
+    engine.tells_steps = True
+    await record.select(SELECTED)
     engine.step = 3000
-    assert record.session.select(AFAR) is None
-    await record.settle()
+    assert await record.select(AFAR) is None
     assert [facts.step for facts in record.facts] == [2000, 3000]
     assert record.views == [SELECTED, AFAR], "what was computed with other weights than those told is not shown"
     assert not record.sentences
@@ -157,39 +144,26 @@ async def test_a_view_that_came_before_the_newer_path_is_shown_anew(
     record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file was replaced between the two answers: the view is of the opened weights, the path of the newer ones."""
-    kind = type(engine)
-    lens, view = kind.lens, kind.view
-
-    def with_newer_weights(self: Any, **params: Any) -> Any:
-        self.step = 3000
-        return with_step(lens(self, **params), 3000)
+    engine.tells_steps = True
+    call = engine.call
+    steps: list[int | None] = []
 
     async def slowly(method: Any, params: Any, **options: Any) -> Any:
         if method.name == "lens":
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+            engine.step = 3000
         return await call(method, params, **options)
 
-    call = engine.call
-    steps: list[int | None] = []
     monkeypatch.setattr(engine, "call", slowly)
-    monkeypatch.setattr(kind, "lens", with_newer_weights)
-    monkeypatch.setattr(kind, "view", lambda self, **params: with_step(view(self, **params), self.step))
     monkeypatch.setattr(record.session._to, "view", lambda selection, shown: steps.append(shown.step))
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     assert [facts.step for facts in record.facts] == [2000, 3000]
     assert steps[-1] == 3000
 
 
-def with_step(answer: Any, step: int) -> Any:
-    answer.step = step
-    return answer
-
-
 async def test_a_layer_that_the_model_has_not_is_not_asked_for(record: Record, engine: Any) -> None:
-    record.session.select(replace(SELECTED, layer=11, head=11))
-    await record.settle()
+    await record.select(replace(SELECTED, layer=11, head=11))
     assert (engine.asked("view")[0]["layer"], engine.asked("view")[0]["head"]) == (1, 3)
 
 
@@ -221,11 +195,9 @@ def test_the_last_position_stays_the_last_when_the_prompt_grows(engine: Any) -> 
 
 
 async def test_a_long_answer_is_given_up_when_something_else_is_selected(record: Record, engine: Any) -> None:
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     engine.gate = asyncio.Event()
-    record.session.select(AFAR)
-    await record.settle()
+    await record.select(AFAR)
     gate, engine.gate = engine.gate, None  # what is held back stays so, what is asked from here on does not
     record.session.select(replace(AFAR, head=2))
     async with asyncio.timeout(30):
@@ -237,13 +209,11 @@ async def test_a_long_answer_is_given_up_when_something_else_is_selected(record:
 
 
 async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> None:
-    record.session.select(SELECTED)
-    await record.settle()
+    await record.select(SELECTED)
     engine.gate = asyncio.Event()
     record.session.select(replace(SELECTED, stage=AFTER))  # at hand; what lies ahead of it is held back
     await record.settle()
     assert engine.asked("view")[-1]["stage"] == LATER
     engine.gate = None
-    record.session.select(replace(AFAR, head=3))
-    await record.settle()
+    await record.select(replace(AFAR, head=3))
     assert record.views[-1].head == 3

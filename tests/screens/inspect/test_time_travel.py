@@ -1,5 +1,6 @@
 """The slider over training, over the fake engine and a run whose snapshots are files of the right names."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,43 +12,32 @@ from lab.views.blocks import Table
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
-from tests.screens.inspect.conftest import SIZES, InspectPilot, Open, to_stage
+from tests.screens.inspect.conftest import SIZES, FakeEngine, InspectPilot, Open, to_stage
 
 STOPS = (TimelineStop("0", 0), TimelineStop("1", 1), TimelineStop("256", 256), TimelineStop("best", 2000, ("best", "last")))
 
 
 @pytest.fixture(autouse=True)
-def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def trained(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots at four steps, each with weights of its own: the numbers follow the step."""
     monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(STOPS))
-    kind = type(engine)
-    opened, lens, view = kind.open, kind.lens, kind.view
+    engine.steps = {stop.checkpoint: stop.step for stop in STOPS}
+    lens, view = engine.lens, engine.view
 
-    def step_of(checkpoint: str) -> int:
-        return next(stop.step for stop in STOPS if stop.checkpoint == checkpoint)
-
-    def open_at(self: Any, run: str, checkpoint: str) -> Any:
-        facts = opened(self, run, "best")
-        facts.checkpoint, facts.step = checkpoint, step_of(checkpoint)
-        return facts
-
-    def way_at(self: Any, checkpoint: str, **params: Any) -> Any:
-        found = lens(self, checkpoint=checkpoint, **params)
-        found.top[0].probability = 0.1 + step_of(checkpoint) / 4000
+    def lens_at(checkpoint: str, **params: Any) -> Any:
+        found = lens(**params)
+        found.top[0].probability = 0.1 + engine.step_of(checkpoint) / 4000
         return found
 
-    def view_at(self: Any, checkpoint: str, **params: Any) -> Any:
-        found = view(self, checkpoint=checkpoint, **params)
+    def view_at(checkpoint: str, **params: Any) -> Any:
+        found = view(**params)
         for block in found.blocks:
-            if isinstance(block, Table):
-                for row in block.rows:
-                    for cell in row:
-                        cell.value = None if cell.value is None else cell.value + step_of(checkpoint) / 1000
+            for cell in itertools.chain(*block.rows) if isinstance(block, Table) else ():
+                cell.value = None if cell.value is None else cell.value + engine.step_of(checkpoint) / 1000
         return found
 
-    monkeypatch.setattr(kind, "open", open_at)
-    monkeypatch.setattr(kind, "lens", way_at)
-    monkeypatch.setattr(kind, "view", view_at)
+    monkeypatch.setattr(engine, "lens", lens_at)
+    monkeypatch.setattr(engine, "view", view_at)
 
 
 def slider_of(pilot: InspectPilot) -> TimeSlider:
@@ -70,28 +60,11 @@ async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(
         assert slider.words[0] == "says “ fast” 10.0%, −6.4 points against step 256"
 
 
-async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
-    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(inspect: Open, engine: FakeEngine) -> None:
     """The stops were listed when the best weights were those of step 2,000; they are of step 2,400 when they are read."""
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.settle()
         assert "step 2,000 (best)" in pilot.facts
-        kind = type(engine)
-        opened, lens = kind.open, kind.lens
-
-        def open_at(self: Any, run: str, checkpoint: str) -> Any:
-            found = opened(self, run, checkpoint)
-            found.step = 2400 if checkpoint == "best" else found.step
-            return found
-
-        def way_at(self: Any, checkpoint: str, **params: Any) -> Any:
-            found = lens(self, checkpoint=checkpoint, **params)
-            found.step = open_at(self, "tale", checkpoint).step
-            return found
-
-        monkeypatch.setattr(kind, "open", open_at)
-        monkeypatch.setattr(kind, "lens", way_at)
+        engine.steps["best"], engine.tells_steps = 2400, True
         await pilot.walk("t")
         slider = slider_of(pilot)
         assert "step 2,400 (best)" in pilot.facts
@@ -100,50 +73,25 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
         assert slider.words[0].endswith("against step 2,400")
 
 
-async def test_a_snapshot_that_is_listed_no_more_renames_no_other(
-    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_snapshot_that_is_listed_no_more_renames_no_other(inspect: Open, engine: FakeEngine) -> None:
     """Of a long run that trains some snapshots go: one in view is then none of the stops."""
     async with inspect(size=(120, 40)) as pilot:
-        kind = type(engine)
-        lens = kind.lens
-
-        def way_at(self: Any, checkpoint: str, **params: Any) -> Any:
-            found = lens(self, checkpoint=checkpoint, **params)
-            found.step = 256 if checkpoint == "256" else 2000
-            return found
-
-        monkeypatch.setattr(kind, "lens", way_at)
+        engine.tells_steps = True
         await pilot.walk("t")
         slider = slider_of(pilot)
         slider.stops = tuple(stop for stop in STOPS if stop.step != 256)
-        screen = pilot.screen
-        screen.selection = replace(screen.selection, checkpoint="256")
+        pilot.screen.selection = replace(pilot.screen.selection, checkpoint="256")
         await pilot.settle()
         assert [stop.step for stop in slider.stops] == [0, 1, 2000]
 
 
 async def test_before_the_first_evaluation_the_last_weights_stand_for_the_best_at_their_own_stop(
-    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
+    inspect: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     early = (TimelineStop("last", 0, ("last",)), TimelineStop("1", 1), TimelineStop("2", 2))
     monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(early))
     async with inspect(size=(120, 40)) as pilot:
-        kind = type(engine)
-        opened, lens = kind.open, kind.lens
-
-        def open_at(self: Any, run: str, checkpoint: str) -> Any:
-            found = opened(self, run, "best")
-            found.step = 0
-            return found
-
-        def way_at(self: Any, **params: Any) -> Any:
-            found = lens(self, **params)
-            found.step = 0
-            return found
-
-        monkeypatch.setattr(kind, "open", open_at)
-        monkeypatch.setattr(kind, "lens", way_at)
+        engine.steps, engine.tells_steps = {"best": 0, "last": 0}, True
         await pilot.walk("t")
         slider = slider_of(pilot)
         assert slider.stops == early, "no stop is renamed"
