@@ -10,7 +10,10 @@ import pytest
 from textual.widgets import Input
 
 from lab.core.errors import UserError
+from lab.core.preferences import Preferences, preferences_path, read_preferences
+from lab.runs import home_folder
 from lab.views.blocks import StageEntry
+from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import Loading, Starting
@@ -26,24 +29,19 @@ from tests.screens.inspect.conftest import Open, to_stage
 
 async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(inspect: Open, steps: list[StageEntry]) -> None:
     async with inspect() as pilot:
-        expected_steps = steps
-        titles = [pilot.title]
-        for _ in expected_steps[1:]:
-            await pilot.go("j")
-            titles.append(pilot.title)
-        expected = [f"layer {s.layer + 1} · {s.stage} · head 1" if s.layer is not None else s.stage for s in expected_steps]
-        assert titles == expected
-        await pilot.go("j")
-        assert pilot.title == "sample"
-        back = [pilot.title]
-        for _ in expected_steps[1:]:
-            await pilot.go("k")
-            back.append(pilot.title)
-        assert back == expected[::-1]
+        expected = [f"layer {s.layer + 1} · {s.stage} · head 1" if s.layer is not None else s.stage for s in steps]
+        for key, titles in (("j", expected), ("k", expected[::-1])):
+            seen = [pilot.title]
+            for _ in titles[1:]:
+                await pilot.go(key)
+                seen.append(pilot.title)
+            assert seen == titles
+            await pilot.go(key)
+            assert pilot.title == titles[-1], "there is none beyond"
         await pilot.go("G")
-        assert (pilot.title, pilot.status) == ("sample", "step 31/31")
+        assert (pilot.title, pilot.status) == ("sample", f"step {len(steps)}/{len(steps)}")
         await pilot.go("g")
-        assert (pilot.title, pilot.status) == ("tokens", "step 1/31 · x hides token 4 “ ran”")
+        assert (pilot.title, pilot.status) == ("tokens", f"step 1/{len(steps)} · x hides token 4 “ ran”")
 
 
 async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
@@ -237,7 +235,7 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
         assert pilot.status.startswith("step 31/31")
 
 
-async def test_sampling_settings_are_applied_or_refused_in_words(inspect: Open, engine: Any) -> None:
+async def test_sampling_settings_are_applied_and_kept_or_refused_in_words(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await pilot.go("s")
         await pilot.press("ctrl+u", "x")
@@ -248,6 +246,8 @@ async def test_sampling_settings_are_applied_or_refused_in_words(inspect: Open, 
         assert "T=0.5 k=40 p=-" in pilot.facts
         sampling = engine.asked("lens")[-1]["sampling"]
         assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 40, 1.0)
+        await pilot.until(lambda: preferences_path(home_folder.home()).exists())
+    assert read_preferences(home_folder.home()) == (Preferences(sampling=SamplingSettings(temperature=0.5, top_k=40)), "")
 
 
 async def test_coming_back_asks_whether_the_weights_are_newer(inspect: Open, engine: Any) -> None:

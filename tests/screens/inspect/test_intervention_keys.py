@@ -55,15 +55,15 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
 async def test_x_is_about_the_step(inspect: Open) -> None:
     async with inspect() as pilot:
         for keys, name in (
-            ("left left", "token 2 “ big” hidden"),
-            ("j right", "token 3 “ dog” hidden"),
-            ("j j j enter", "head 1.1 off"),
-            ("escape ]", "head 1.2 off"),
-            ("[ right_curly_bracket", "head 2.1 off"),
-            ("left_curly_bracket j j j j j", "attention 1 off"),
-            ("j j j", "mlp 1 off"),
+            (["left", "left"], "token 2 “ big” hidden"),
+            ([*to_stage("embed"), "right"], "token 3 “ dog” hidden"),
+            ([*to_stage("matrix", "embed"), "enter"], "head 1.1 off"),
+            (["escape", "]"], "head 1.2 off"),
+            (["[", "right_curly_bracket"], "head 2.1 off"),
+            (["left_curly_bracket", *to_stage("attn_out", "matrix")], "attention 1 off"),
+            (to_stage("mlp", "attn_out"), "mlp 1 off"),
         ):
-            await pilot.go(*keys.split(), "x")
+            await pilot.go(*keys, "x")
             assert words(pilot) == [name]
             await pilot.go("X")
 

@@ -17,7 +17,7 @@ from screens.inspect.widgets.prediction_panel import (
     rows_on_a_line,
 )
 from screens.widgets.forward_pass_list import ForwardPassDrawing
-from tests.screens.inspect.conftest import InspectPilot, Open
+from tests.screens.inspect.conftest import InspectPilot, Open, to_stage
 
 TOP = [Prediction(i, label, p) for i, (label, p) in enumerate((("a", 0.4), ("b", 0.3), ("c", 0.2)))]
 CHANGES = [
@@ -100,7 +100,7 @@ async def test_the_prediction_is_in_sight_at_every_stage(
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_an_intervention_shows_before_and_after_until_it_is_undone(inspect: Open, size: tuple[int, int]) -> None:
     async with inspect(size=size) as pilot:
-        await pilot.go(*"jjjjx")
+        await pilot.go(*to_stage("scores"), "x")
         assert "20.0% → 30.0%" in panel_texts(pilot)[0]
         assert pilot.screen.query_one(ForwardPassDrawing).changed == {"1 attention"}
         await pilot.go("X")

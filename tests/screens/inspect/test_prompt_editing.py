@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 from textual.widgets._toast import Toast
 
 from lab.core.errors import UserError
-from lab.core.preferences import Preferences, preferences_path, read_preferences, write_preferences
+from lab.core.preferences import write_preferences
 from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
 from models.config import SamplingSettings
@@ -138,15 +138,6 @@ async def test_a_run_without_a_last_prompt_begins_with_its_own_and_nothing_to_un
     async with inspect() as pilot:
         assert pilot.app.screen.selection.prompt.text == "The big dog ran"
         assert not pilot.app.screen.sampling.is_enabled("undo")
-
-
-async def test_sampling_settings_are_kept(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
-        await pilot.press("s")
-        await pilot.pause()
-        await pilot.go("0", ".", "5", "tab", "4", "0", "enter")
-        await pilot.until(lambda: preferences_path(home()).exists())
-    assert read_preferences(home()) == (Preferences(sampling=SamplingSettings(temperature=0.5, top_k=40)), "")
 
 
 @pytest.mark.usefixtures("home")
