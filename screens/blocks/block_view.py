@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -54,18 +55,6 @@ LEAST_OF_PICTURE = 5
 """Lines of a picture in sight without which a view is scrolled to it."""
 
 
-KEYS: list[BindingType] = [
-    Binding("down,j", "move(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below")
-    | About("Live view", words="from number to number", also=("view.up", "view.left", "view.right")),
-    Binding("up,k", "move(-1,0)", "Up", id="view.up", show=False, tooltip="The number above"),
-    Binding("left,h", "move(0,-1)", "Left", id="view.left", show=False, tooltip="The number to the left"),
-    Binding("right,l", "move(0,1)", "Right", id="view.right", show=False, tooltip="The number to the right"),
-    Binding("home", "row_end(-1)", "Row start", id="view.row_start", show=False, tooltip="First number of the row")
-    | About("Live view", words="ends of the row", also=("view.row_end",)),
-    Binding("end", "row_end(1)", "Row end", id="view.row_end", show=False, tooltip="Last number of the row"),
-]
-
-
 class BlockView(PieceView):
     """Shows a `View`: title and parity in the border, sentence, blocks. Only lines in sight are laid out."""
 
@@ -73,7 +62,16 @@ class BlockView(PieceView):
         "**The view.** Arrows or `hjkl` move from number to number; the line below shows its name and full value. "
         "`escape` or `tab` returns to the forward pass. `✓` in the border: the numbers match the model's own tensor."
     )
-    BINDINGS = KEYS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below")
+        | About("Live view", words="from number to number", also=("view.up", "view.left", "view.right")),
+        Binding("up,k", "move(-1,0)", "Up", id="view.up", show=False, tooltip="The number above"),
+        Binding("left,h", "move(0,-1)", "Left", id="view.left", show=False, tooltip="The number to the left"),
+        Binding("right,l", "move(0,1)", "Right", id="view.right", show=False, tooltip="The number to the right"),
+        Binding("home", "row_end(-1)", "Row start", id="view.row_start", show=False, tooltip="First number of the row")
+        | About("Live view", words="ends of the row", also=("view.row_end",)),
+        Binding("end", "row_end(1)", "Row end", id="view.row_end", show=False, tooltip="Last number of the row"),
+    ]
 
     @dataclass
     class SpotChanged(Message):

@@ -114,9 +114,9 @@ class LaidStrip(Laid):
         return (row, column) if is_here and row * self.per_row + column < self.values.size else None
 
 
-def _limit(strip: Strip) -> float:
-    values = strip.values.numpy()
-    return float(np.nanmax(np.abs(values))) if values.size else 0.0
+def largest(*shown: Strip | StackedStrips | None) -> float:
+    """The largest magnitude among vectors that are on one scale."""
+    return max(float(np.nanmax(np.abs(each.values.numpy()), initial=0)) for each in shown if each is not None)
 
 
 def values_per_row(size: int, room: int) -> tuple[int, int]:
@@ -132,7 +132,7 @@ def values_per_row(size: int, room: int) -> tuple[int, int]:
 def lay_strip(strip: Strip, width: int, beside: Strip | None = None, paints: bool = False) -> LaidStrip:
     """Lay out bars, or shades, on the scale of the strip `beside` it too."""
     values = strip.values.numpy().reshape(-1)
-    limit = max((_limit(each) for each in (strip, beside) if each is not None), default=0.0)
+    limit = largest(strip, beside)
     per_row, each = values_per_row(values.size, max(8, width - MARGIN))
     rows = max(1, -(-values.size // per_row))
     as_bars = rows <= STRIP_BAR_ROWS
@@ -216,9 +216,8 @@ def lay_stacked_strips(
     values = strips.values.numpy()
     labels = [label for each in (strips, beside) if each is not None for label in each.labels]
     pinned = min(max(map(cell_len, labels), default=0), int(width * LABEL_SHARE)) + 1
-    limits = (float(np.nanmax(np.abs(each.values.numpy()), initial=0)) for each in (strips, beside) if each is not None)
     per_row, each = values_per_row(values.shape[1], max(8, width - pinned))
-    laid = LaidStackedStrips(strips, values, width, per_row, each, max(limits), paints)
+    laid = LaidStackedStrips(strips, values, width, per_row, each, largest(strips, beside), paints)
     laid.pinned, (laid.rows, laid.columns) = pinned, values.shape
     laid.height = len(laid.head) + -(-laid.columns // per_row) * laid.lines_each
     laid.width = pinned + min(per_row, laid.columns) * each
