@@ -28,7 +28,7 @@ NUMBER_WIDTH = {True: 3, False: 6}
 BETWEEN = 2
 """Character cells between two matrices."""
 FEWEST = 14
-"""Columns that are in sight at once, or each matrix stands alone."""
+"""Columns in sight below which each matrix is shown alone."""
 HEAD = 4
 """Lines above the rows: titles, scales, the numbers under the cursor, the columns' labels."""
 

@@ -90,7 +90,7 @@ class PreparedViews:
 
     def __init__(self) -> None:
         self._prepared: OrderedDict[int, PreparedView] = OrderedDict()
-        """By identity, which nothing else has while the view is held here."""
+        """By `id(view)`, which no other object has while the view is held here."""
 
     def has(self, view: View, options: LayoutOptions) -> bool:
         """True if exactly this view was prepared for that."""

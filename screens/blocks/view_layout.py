@@ -106,7 +106,7 @@ def lay_view(view: View, width: int, beside: View | None = None, paints: bool = 
 
     A view of the same stage `beside` it is laid out alike, for comparison.
     """
-    others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
+    others = _counterparts(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
     blocks = [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]
     _align_bars(blocks, others, width)
@@ -123,7 +123,7 @@ def _align_bars(blocks: list[Laid], others: Sequence[Block | None], width: int) 
             blocks[index] = lay_table(table.table, width, other if isinstance(other, Table) else None, min(shared))
 
 
-def _likes(view: View, beside: View) -> list[Block | None]:
+def _counterparts(view: View, beside: View) -> list[Block | None]:
     """For each block of a view, the other view's block of the same kind and order; None if there is none."""
     found: list[Block | None] = []
     for index, block in enumerate(view.blocks):

@@ -282,7 +282,7 @@ class EngineSession:
         except EngineDied:
             raise
         except EngineError:
-            return  # Nobody is looking there yet; whoever goes there gets the sentence.
+            return  # Nobody has asked for it yet; the error is told when somebody does.
 
     async def _prepare(self, places: Sequence[Selection]) -> None:
         """Hand over the views of these places, the likeliest first."""
@@ -305,7 +305,7 @@ class EngineSession:
         except EngineDied:
             raise
         except EngineError:
-            return  # Nobody is looking there yet; whoever goes there gets the sentence.
+            return  # Nobody has asked for it yet; the error is told when somebody does.
 
 
 async def _together(*answers: Coroutine[Any, Any, None]) -> None:

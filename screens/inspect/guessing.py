@@ -116,8 +116,8 @@ WAITING_HINT = "P another place · Esc no guess"
 OPEN_HINT = "guess: ↑↓ Enter, or a letter · P another place · Esc no guess"
 REVEALED_HINT = "Enter back to the view · P another guess"
 
-LEAVES_FIRST = frozenset({"T", "t", "C", "E", "L", "H", "w", "o", "O", "A"})
-"""Keys that show something else, which an open guess would hide: they end it first."""
+ENDS_GUESS = frozenset({"T", "t", "C", "E", "L", "H", "w", "o", "O", "A"})
+"""Keys that end an open guess before they act: it would hide what they show."""
 
 
 class Guessing(InspectPart):
@@ -206,7 +206,7 @@ class Guessing(InspectPart):
         self._see()
 
     def key_pressed(self, key: str) -> bool:
-        if (self._state == "open" and key in LEAVES_FIRST) or (self._state == "revealed" and key == "enter"):
+        if (self._state == "open" and key in ENDS_GUESS) or (self._state == "revealed" and key == "enter"):
             self.close()
             return key == "enter"
         return False

@@ -170,7 +170,7 @@ def _words(selection: Selection, model: ModelState) -> str:
 
 
 def _prompt(state: ScreenState) -> Prompt | None:
-    """The state's prompt; None where it has none. Held as ids it is as if its typed end were cut off: only they say it all."""
+    """The state's prompt; None where it has none. One held as ids counts as cut: only they say what it is."""
     if state.ids:
         return Prompt(ids=state.ids, earlier=state.earlier, appended=min(state.sampled, len(state.ids)), is_cut=True)
     return Prompt(state.prompt) if state.prompt else None

@@ -20,7 +20,7 @@ from screens.inspect.widgets.prompt_bar import PromptBar
 FILLING = ("matrix", "scores", "logits")
 """Stages whose matrices or table lead from scores to probabilities, from left to right."""
 SECONDS: Mapping[AnimationSpeed, float] = {"fast": 0.12, "normal": 0.22, "slow": 0.28}
-"""How long a table fills, by the user's speed of animation; none takes as long as 0.3 s."""
+"""Length of a transition by the user's speed of animation; all are under 0.3 s."""
 FRAMES = 6
 LATE = 2.0
 """A frame that comes so many times later than planned ends the transition: the screen or the link is slow."""

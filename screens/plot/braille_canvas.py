@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.core.float_columns import Floats
 
-Cell = tuple[str, str]
+PlotCell = tuple[str, str]
 """A character and its role."""
 
 DOTS_A_COLUMN, DOTS_A_ROW = 2, 4
@@ -110,7 +110,7 @@ class BrailleCanvas:
             start, end = np.interp((low, high), xs, ys).tolist()
             yield [low, *xs[inside], high], [start, *ys[inside], end]
 
-    def cells(self) -> list[list[Cell]]:
+    def cells(self) -> list[list[PlotCell]]:
         """Every row as one character and its role per cell; blanks belong to the axis."""
         monitor = self._plotext.active().monitor
         monitor.build_plot()  # and not its text with colours, which takes a third as long again and would be parsed here

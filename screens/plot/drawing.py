@@ -12,7 +12,7 @@ from lab.core.float_columns import Floats
 from lab.core.number_format import count
 from lab.runs.run_schema import EventKind
 from screens.plot.axis_ticks import SMALLEST_ON_LOG, even_scale, label_row, log_ticks, nice_ticks, tick_labels
-from screens.plot.braille_canvas import BrailleCanvas, Cell
+from screens.plot.braille_canvas import BrailleCanvas, PlotCell
 from screens.plot.figure import EVENT_SIGNS, MARK, Area, Figure, Series, dashes_of
 from screens.widgets.text_fitting import Piece
 
@@ -25,7 +25,9 @@ SHARE = 0.5
 """Share of a half cell, or without colours of a cell, from which on it counts as inside."""
 
 
-def shade(cells: list[list[Cell]], area: Area, canvas: BrailleCanvas, scale: Callable[[Floats], Floats], paints: bool) -> None:
+def shade(
+    cells: list[list[PlotCell]], area: Area, canvas: BrailleCanvas, scale: Callable[[Floats], Floats], paints: bool
+) -> None:
     """Shade the cells of the canvas that are inside the area. No character of a curve is changed."""
     covered = halves_covered(area, canvas, scale)
     rows, columns = np.nonzero(covered.max(2) > SHARE)
@@ -102,7 +104,7 @@ class Drawn:
     log_y: bool = False
     has_area: bool = False
     """True if the shaded area covers any cell."""
-    cells: list[list[Cell]] = field(default_factory=list, repr=False)
+    cells: list[list[PlotCell]] = field(default_factory=list, repr=False)
     """The same lines, cell by cell."""
 
     def column(self, x: float) -> int | None:
@@ -180,7 +182,7 @@ def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Dra
 
 
 def _draw_levels(
-    cells: list[list[Cell]],
+    cells: list[list[PlotCell]],
     all_series: Sequence[Series],
     canvas: BrailleCanvas,
     y_range: tuple[float, float],
@@ -196,7 +198,7 @@ def _draw_levels(
     return found
 
 
-def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Cell]], tuple[EventKind, ...]]:
+def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[PlotCell]], tuple[EventKind, ...]]:
     """The x axis with events and labels, and the kinds of events on it."""
     width = drawn.right + 1
     ticks = nice_ticks(drawn.low_x, drawn.high_x, max(2, width // 14))
@@ -210,7 +212,7 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Cell]], 
     signs = ["─"] * (width - drawn.left)
     for place in places:
         signs[place - drawn.left] = "┬"
-    cells: list[Cell] = [(sign, "axis") for sign in " " * margin + "└" + "".join(signs)]
+    cells: list[PlotCell] = [(sign, "axis") for sign in " " * margin + "└" + "".join(signs)]
     seen: dict[int, EventKind] = {}
     rank = list(EVENT_SIGNS)
     for x, kind in figure.events:
@@ -274,7 +276,7 @@ def _log_all(ys: Floats) -> Floats:
     return logs
 
 
-def _name_level(cells: list[list[Cell]], row: int, name: str) -> bool:
+def _name_level(cells: list[list[PlotCell]], row: int, name: str) -> bool:
     """Write the name of a level on its line, else above or below it, as far right as there is room; False if there is none."""
     words = f" {name} "
     for line, free in ((row, LEVEL), (row - 1, " "), (row + 1, " ")):
@@ -289,7 +291,7 @@ def _name_level(cells: list[list[Cell]], row: int, name: str) -> bool:
     return False
 
 
-def with_cursor(line: Sequence[Cell], column: int) -> list[Piece]:
+def with_cursor(line: Sequence[PlotCell], column: int) -> list[Piece]:
     """The line with the cursor at this column: over blanks, levels and braille, but not over a mark or a name."""
     cells = [(sign, role) for text, role in line for sign in text]
     cells += [(" ", "axis")] * (column + 1 - len(cells))
@@ -299,7 +301,7 @@ def with_cursor(line: Sequence[Cell], column: int) -> list[Piece]:
     return joined(cells)
 
 
-def joined(cells: Sequence[Cell]) -> list[Piece]:
+def joined(cells: Sequence[PlotCell]) -> list[Piece]:
     """Neighbours of one role as one piece."""
     pieces: list[Piece] = []
     start = 0

@@ -41,7 +41,7 @@ class Pen:
     paper: str
 
 
-Cell = tuple[str, Pen]
+TerminalCell = tuple[str, Pen]
 """A character, "" for the second half of a wide one, and its pen."""
 
 
@@ -85,9 +85,9 @@ def _size_alone(letter: str) -> int:
     return get_character_cell_size(letter)
 
 
-def cells_of(strip: Strip, system: ColorSystem) -> list[Cell] | None:
+def cells_of(strip: Strip, system: ColorSystem) -> list[TerminalCell] | None:
     """The strip's cells; None where a character's place is up to the terminal: combining ones, and links."""
-    cells: list[Cell] = []
+    cells: list[TerminalCell] = []
     for text, style, _ in strip:
         if style is not None and style.link:
             return None
@@ -100,11 +100,11 @@ def cells_of(strip: Strip, system: ColorSystem) -> list[Cell] | None:
     return cells
 
 
-def _cells_of_piece(shown: str, pen: Pen, blank: Pen) -> tuple[Cell, ...] | None:
+def _cells_of_piece(shown: str, pen: Pen, blank: Pen) -> tuple[TerminalCell, ...] | None:
     """Cells of text in one pen; None where a character's place is up to the terminal."""
     if shown.isascii():
         return tuple((letter, blank if letter == " " else pen) for letter in shown)
-    cells: list[Cell] = []
+    cells: list[TerminalCell] = []
     for letter in shown:
         size = _size_alone(letter)
         if size == 0:
@@ -118,7 +118,7 @@ def _cells_of_piece(shown: str, pen: Pen, blank: Pen) -> tuple[Cell, ...] | None
 _cells_of_short = lru_cache(maxsize=8192)(_cells_of_piece)
 
 
-def changes(old: list[Cell | None], new: list[Cell]) -> Iterator[tuple[int, int]]:
+def changes(old: list[TerminalCell | None], new: list[TerminalCell]) -> Iterator[tuple[int, int]]:
     """Ranges of cells to send: all that differ, and what lies between where that is shorter than a jump."""
     start = end = -1
     for place, (before, after) in enumerate(zip(old, new, strict=True)):
@@ -134,7 +134,7 @@ def changes(old: list[Cell | None], new: list[Cell]) -> Iterator[tuple[int, int]
         yield _from_whole(new, start), end
 
 
-def _from_whole(cells: list[Cell], place: int) -> int:
+def _from_whole(cells: list[TerminalCell], place: int) -> int:
     """The place, or the one before if it is the second half of a wide character."""
     return place - 1 if cells[place][0] == "" and place else place
 
@@ -143,7 +143,7 @@ class TerminalCells:
     """The cells that a terminal shows, as far as they are known."""
 
     def __init__(self) -> None:
-        self._lines: dict[int, list[Cell | None]] = {}
+        self._lines: dict[int, list[TerminalCell | None]] = {}
         self._parts: list[str] = []
         self._pen = DEFAULT
 
