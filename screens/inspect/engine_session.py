@@ -6,10 +6,10 @@ Nothing of Textual in here. Answers go to the callbacks that the screen gives.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import (
@@ -54,6 +54,8 @@ from screens.inspect.selection import (
     position_in,
     within,
 )
+
+A = TypeVar("A", LensPath, View, Effect)
 
 ANSWERS_KEPT = 48
 """Views, lens paths and effects held, so that a step back is drawn at once."""
@@ -186,11 +188,22 @@ class EngineSession:
             self._fresh.add(model)
         return self._known[model]
 
-    def _check(self, model: tuple[str, str], step: int | None) -> None:
-        """Raises: OutdatedWeightsError: if an answer is of another step than the opened model, which is then opened again."""
-        if step is not None and step != self._known[model].step:
-            self._fresh.discard(model)
-            raise OutdatedWeightsError(f"{model[0]} has newer weights now.")
+    async def _held(self, cache: OrderedDict[Any, A], key: Any, model: tuple[str, str], ask: Callable[[], Awaitable[A]]) -> A:
+        """The answer that is held, else the engine's, held from then on.
+
+        Raises: OutdatedWeightsError: if it is of another step than the opened model, which is then opened again.
+        """
+        answer = cache.get(key)
+        if answer is None:
+            answer = await ask()
+            if answer.step is not None and answer.step != self._known[model].step:
+                self._fresh.discard(model)
+                raise OutdatedWeightsError(f"{model[0]} has newer weights now.")
+        cache[key] = answer
+        cache.move_to_end(key)
+        while len(cache) > ANSWERS_KEPT:
+            cache.popitem(last=False)
+        return answer
 
     async def _answer_view(self, number: int, selection: Selection) -> None:
         view = await self._view(selection, "view")
@@ -206,24 +219,16 @@ class EngineSession:
         self._to.lens_path(selection, path)
 
     async def _path(self, selection: Selection, kind: str, *, ahead: bool = False) -> LensPath:
-        path = self._paths.get(selection.path_key)
-        if path is None:
-            path = await self.engine.call(LENS, selection.params(LensParams), group=_group(kind, ahead), ahead=ahead)
-            self._check(selection.model, path.step)
-        _keep(self._paths, selection.path_key, path)
-        return path
+        ask = partial(self.engine.call, LENS, selection.params(LensParams), group=_group(kind, ahead), ahead=ahead)
+        return await self._held(self._paths, selection.path_key, selection.model, ask)
 
     async def _answer_effect(self, selection: Selection) -> None:
         if selection.interventions:
             self._to.effect(selection, await self._effect(selection))
 
     async def _effect(self, selection: Selection) -> Effect:
-        effect = self._effects.get(selection.path_key)
-        if effect is None:
-            effect = await self.engine.call(EFFECT, selection.params(LensParams), group="effect")
-            self._check(selection.model, effect.step)
-        _keep(self._effects, selection.path_key, effect)
-        return effect
+        ask = partial(self.engine.call, EFFECT, selection.params(LensParams), group="effect")
+        return await self._held(self._effects, selection.path_key, selection.model, ask)
 
     async def _answer_second(self, selection: Selection) -> None:
         if selection.second is None:
@@ -235,12 +240,8 @@ class EngineSession:
         self._to.second(selection, path, view)
 
     async def _view(self, selection: Selection, kind: str, *, ahead: bool = False) -> View:
-        view = self._views.get(selection)
-        if view is None:
-            view = await self._ask(selection, _group(kind, ahead), ahead)
-            self._check(selection.model, view.step)
-        _keep(self._views, selection, view)
-        return view
+        ask = partial(self._ask, selection, _group(kind, ahead), ahead)
+        return await self._held(self._views, selection, selection.model, ask)
 
     async def _ask(self, selection: Selection, group: str, ahead: bool) -> View:
         ask = partial(self.engine.call, group=group, ahead=ahead)
@@ -336,10 +337,3 @@ def neighbours(selection: Selection, path: LensPath, facts: ModelFacts) -> list[
 def _group(kind: str, ahead: bool) -> str:
     """The group of a request, of which the engine answers the newest; what is fetched ahead is in one of its own."""
     return f"{kind} ahead" if ahead else kind
-
-
-def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-    cache[key] = value
-    cache.move_to_end(key)
-    while len(cache) > ANSWERS_KEPT:
-        cache.popitem(last=False)

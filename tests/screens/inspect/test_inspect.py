@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences
 from lab.runs import home_folder
 from lab.views.blocks import StageEntry
-from models.sampling_settings import SamplingSettings
+from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import Loading, Starting
