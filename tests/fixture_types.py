@@ -1,7 +1,6 @@
 """Types of the fixtures that several folders of tests ask for: each is a function that the test calls."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,5 @@ MakeFolder = Callable[..., Path]
 """Makes a folder of Hugging Face's format."""
 Call = Callable[..., Any]
 """Calls a command in this process."""
-Settle = Callable[[Pilot[None]], Awaitable[None]]
-"""Waits until Inspect has drawn the answer it asked for."""
 Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 """Waits until a condition holds."""
-Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-"""Opens Inspect on a model of the test."""
