@@ -1,12 +1,9 @@
-"""Pictures of Inspect: at the two sizes it is made for, on a large screen, and in few colours, where glyphs say the numbers."""
+"""Pictures of Inspect at the two sizes that it is made for, and on a large screen."""
 
 from collections.abc import Callable
 
 import pytest
-from rich.color import ColorSystem
 
-from screens.app import LabApp
-from tests.screens.emitted_cells import PLAIN, SIXTEEN, codes_of, emitted_cells, without_ascii_mark
 from tests.screens.inspect.conftest import SIZES, to_stage
 
 TO_SCORES, MATRIX_WITH_CURSOR = to_stage("scores"), [*to_stage("matrix"), "enter", "down"]
@@ -17,9 +14,6 @@ KEYS = {
     "matrix-with-cursor": MATRIX_WITH_CURSOR,
     "all-heads": ["H", "right_curly_bracket", "right_square_bracket"],
     "last": ["G"],
-    "list": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
-    "before-and-after": [*TO_SCORES, "x", "b"],
-    "two-prompts": [*TO_SCORES, "C", "end", "full_stop", "enter", "C"],
 }
 
 
@@ -37,21 +31,3 @@ def test_picture_on_a_large_screen(keys: list[str], picture: Callable[..., None]
 @pytest.mark.parametrize("keys", [["e"], ["s"]], ids=["prompt", "sampling"])
 def test_picture_of_editing(keys: list[str], picture: Callable[..., None]) -> None:
     picture(keys, (80, 24))
-
-
-@pytest.mark.parametrize("colours", ["16", "none"])
-@pytest.mark.parametrize("keys", [KEYS["embed"], MATRIX_WITH_CURSOR, ["H"]], ids=["embed", "matrix", "all-heads"])
-def test_picture_in_few_colours(
-    keys: list[str], colours: str, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., None]
-) -> None:
-    if colours == "none":
-        monkeypatch.setenv("NO_COLOR", "1")
-    else:
-        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.STANDARD)
-
-    def check(app: LabApp) -> None:
-        cells = emitted_cells(app)
-        assert codes_of(cells) <= (PLAIN if colours == "none" else PLAIN | SIXTEEN)
-        assert not without_ascii_mark(cells)
-
-    picture(keys, (80, 24), check)

@@ -1,14 +1,16 @@
 """Intervention keys, over the fake engine."""
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from textual.widgets import Input
 
 from lab.inspect.interventions import Intervention, Source
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.token_strip import TokenStrip
-from tests.screens.inspect.conftest import InspectPilot, Open, to_stage
+from tests.screens.inspect.conftest import SIZES, InspectPilot, Open, to_stage
 
 HEAD = Intervention(part="attn.z", how="off", layer=0, head=0)
 TO_SCORES = to_stage("scores")
@@ -237,3 +239,16 @@ async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_o
         assert beside.is_on_screen
         await pilot.go("C")
         assert first.is_on_screen
+
+
+PICTURES = {
+    "list": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
+    "before-and-after": [*TO_SCORES, "x", "b"],
+    "two-prompts": [*TO_SCORES, "C", "end", "full_stop", "enter", "C"],
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=SIZES)
+@pytest.mark.parametrize("name", PICTURES)
+def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
+    picture(PICTURES[name], SIZES[size])
