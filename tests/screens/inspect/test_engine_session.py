@@ -217,3 +217,13 @@ async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> N
     engine.gate = None
     await record.select(replace(AFAR, head=3))
     assert record.views[-1].head == 3
+
+
+async def test_nothing_is_fetched_ahead_of_a_place_whose_path_is_held_no_more(
+    record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.inspect.engine_session.ANSWERS_KEPT", 0)
+    await record.select(SELECTED)
+    await record.select(replace(SELECTED, head=2))
+    assert [selection.head for selection in record.views] == [0, 2]
+    assert (len(engine.asked("lens")), len(engine.asked("view"))) == (1, 2)

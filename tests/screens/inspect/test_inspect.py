@@ -231,7 +231,7 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
         engine.pid = None
         pilot.screen.notices.pulse()
         assert pilot.status.startswith("The engine has ended."), "one that ends while idle is told of, too"
-        await pilot.go("left")
+        await pilot.go("left", "left")  # the second is not at hand
         assert pilot.status.startswith("step 31/31")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Intervention
-from lab.views.blocks import Prediction
+from lab.views.blocks import LensPath, Prediction
 from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.widgets.prediction_panel import (
     PredictionPanel,
@@ -52,6 +52,15 @@ def test_on_a_line_the_token_that_was_first_before_comes_second() -> None:
         "head 1.1 off", "“x”", 3, 50, 0.0, [Change(0, "a", 0.5, 0.5, 1, 1), Change(1, "b", 0.3, 0.3, 2, 2)], 0.2, 0.2
     )
     assert [row.label for row in rows_on_a_line(unchanged, 5)] == ["a", "b", "others"]
+
+
+def test_a_line_has_the_tokens_that_fit_whole() -> None:
+    panel = PredictionPanel()
+    panel.set_reactive(PredictionPanel.path, LensPath([], [], 3, 0, TOP))
+    wide, narrow = ("".join(text for text, _ in panel._line(width)) for width in (80, 40))
+    assert ("others" in wide, "others" in narrow) == (True, False)
+    assert " a 40.0%" in narrow
+    assert len(narrow) <= 40
 
 
 def test_a_bar_tells_what_was_lost_from_what_was_gained() -> None:
