@@ -32,7 +32,11 @@ async def test_columns_fill_from_the_left_and_any_key_shows_all(inspect: Open, m
         assert [line[: view.room // 6].rstrip() for line in complete] == [line[:-1].rstrip() for line in drawn]
 
 
-async def test_a_transition_ends_by_itself_with_the_whole_view(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("late", [2.0, 0.0], ids=["in-time", "late"])
+async def test_a_transition_ends_by_itself_with_the_whole_view(
+    late: float, inspect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.inspect.view_transition.LATE", late)
     monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 0.01)
     async with inspect() as pilot:
         view = pilot.view
