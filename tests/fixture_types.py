@@ -1,6 +1,7 @@
 """Types of the fixtures that several folders of tests ask for: each is a function that the test calls."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,5 @@ Call = Callable[..., Any]
 """Calls a command in this process."""
 Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
 """Waits until a condition holds."""
+Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+"""Opens the app with what a test needs in it."""
