@@ -25,7 +25,7 @@ from screens.app_state import AppState
 from screens.background import IdleCollection, is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
-from screens.legible_themes import OWN_THEME, is_legible, legible_variables, own_theme
+from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
 from screens.messages import (
     CloneSettings,
     CompareRuns,
@@ -111,7 +111,7 @@ class LabApp(AppState):
         | About("Everywhere", place=1),
     ]
 
-    theme: Reactive[str] = Reactive(OWN_THEME)
+    theme: Reactive[str] = Reactive(DEFAULT_THEME)
     """Set on the class: setting it on the app would parse all styles again before the first paint."""
 
     def __init__(self, run: str = "", text: str = "", *, preload: bool = True, warms_engine: bool = False) -> None:
@@ -140,7 +140,7 @@ class LabApp(AppState):
         preferences, self._preferences_problem = read_preferences(home())
         self.set_reactive(LabApp.preferences, preferences)
         chosen = self.available_themes.get(preferences.theme)
-        name = preferences.theme if chosen is not None and is_legible(chosen, self) else own_theme(self)
+        name = preferences.theme if chosen is not None and is_legible(chosen, self) else default_theme(self)
         if name != self.theme:
             begin_with_theme(self, name)
 

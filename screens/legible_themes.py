@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.app import App
     from textual.theme import Theme
 
-OWN_THEME = "tokyo-night"
+DEFAULT_THEME = "tokyo-night"
 TERMINAL_THEME = "ansi-dark"
 """The theme of the terminal's own colours, the only one for 16 of them or none."""
 
@@ -55,12 +55,12 @@ STEPS = 20
 def offered_themes(app: App[Any]) -> list[str]:
     """Names of the themes that are legible on this terminal, the lab's own first."""
     names = [name for name, theme in app.available_themes.items() if is_legible(theme, app)]
-    return sorted(names, key=lambda name: (name != OWN_THEME, app.available_themes[name].ansi, name))
+    return sorted(names, key=lambda name: (name != DEFAULT_THEME, app.available_themes[name].ansi, name))
 
 
-def own_theme(app: App[Any]) -> str:
+def default_theme(app: App[Any]) -> str:
     """The theme by default."""
-    return TERMINAL_THEME if has_few_colours(app) else OWN_THEME
+    return TERMINAL_THEME if has_few_colours(app) else DEFAULT_THEME
 
 
 def has_few_colours(app: App[Any]) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from lab.data.token_file import Ids
-from lab.planning.autotune import choose_compute
+from lab.planning.compute_choice import choose_compute
 from lab.planning.device import choose_device
 from lab.runs.run_schema import TrainConfig
 from lab.training.acceleration.batch_feed import BatchFeed

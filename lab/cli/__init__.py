@@ -16,7 +16,7 @@ def main() -> int:
     try:
         _open_closed_streams()
         if os.getpid() == 1:
-            from lab.cli.process_one import run_below_process_one
+            from lab.cli.container_init import run_below_process_one
 
             return run_below_process_one(lambda: _main(sys.argv[1:]))
         return _main(sys.argv[1:])

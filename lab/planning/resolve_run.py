@@ -1,7 +1,7 @@
 """Resolve a request into a run: every setting decided, and the reason for each default.
 
 The command line, the form of a new run and `prepare_run` all use `resolve`, so that what the form shows is what is trained.
-Precision and attention kernel stay "auto": `lab.planning.autotune` measures them when training begins.
+Precision and attention kernel stay "auto": `lab.planning.compute_choice` measures them when training begins.
 """
 
 from dataclasses import dataclass, replace

@@ -14,7 +14,7 @@ from lab.core.number_format import count, whole
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
-from lab.planning.autotune import choose_compute
+from lab.planning.compute_choice import choose_compute
 from lab.planning.device import check_memory
 from lab.planning.gpu_card import choose_compile, describe_card, emulates, planned_seconds, processor_of
 from lab.runs.load_tokenizer import tokenizer_of

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from screens.app_state import AppState
 from screens.background import DelayedCall
 from screens.dialogs.ask import Choices
-from screens.legible_themes import OWN_THEME, has_few_colours, offered_themes
+from screens.legible_themes import DEFAULT_THEME, has_few_colours, offered_themes
 
 SECONDS_UNTIL_PREVIEW = 0.08
 """Delay of the preview, which styles the whole screen anew: a held key passes over many themes."""
@@ -87,4 +87,4 @@ class ThemePicker(ModalScreen[None]):
 def _kind(name: str, is_dark: bool, is_ansi: bool) -> str:
     if is_ansi:
         return f"terminal's{'' if is_dark else ', light'}"
-    return f"{'dark' if is_dark else 'light'}{', default' if name == OWN_THEME else ''}"
+    return f"{'dark' if is_dark else 'light'}{', default' if name == DEFAULT_THEME else ''}"

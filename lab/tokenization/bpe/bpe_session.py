@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lab.core.number_format import counted, fixed, significant, whole
-from lab.tokenization.bpe.bpe_learner import BYTES, BpeLearner, Merge, RankedPair
+from lab.tokenization.bpe.bpe_by_steps import BYTES, BpeLearner, Merge, RankedPair
 from lab.tokenization.bpe.learnable_text import LearnableText
 from lab.tokenization.bpe.merged_words import MergedWords
 from lab.tokenization.bpe.pattern_words import words_of

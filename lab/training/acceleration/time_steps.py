@@ -13,7 +13,7 @@ import torch
 
 from lab.core.errors import UserError
 from lab.data.token_file import Ids
-from lab.planning.autotune import choose_compute
+from lab.planning.compute_choice import choose_compute
 from lab.planning.device import choose_device
 from lab.planning.estimates.measure_step_time import TimingJob
 from lab.training.gradient_accumulation import GradientAccumulator

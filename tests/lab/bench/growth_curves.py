@@ -60,7 +60,7 @@ DRAWING = """
 import json, sys, time
 import numpy as np
 from screens.plot.figure import Figure, Series
-from screens.plot.drawing import draw
+from screens.plot.draw_figure import draw
 took = []
 for points in json.loads(sys.argv[1]):
     xs = np.arange(points, dtype=float)

@@ -8,7 +8,7 @@ import pytest
 
 from lab.runs.run_schema import EventKind
 from screens.plot.braille_canvas import BrailleCanvas
-from screens.plot.drawing import GLYPH, SHADED, Drawn, draw, halves_covered
+from screens.plot.draw_figure import GLYPH, SHADED, Drawn, draw, halves_covered
 from screens.plot.figure import EVENT_SIGNS, Area, Figure, Series
 from screens.plot.line_plot import EVENT_ORDER, legend
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from screens.plot.drawing import Drawn, draw, with_cursor
+from screens.plot.draw_figure import Drawn, draw, with_cursor
 from screens.plot.figure import Area, Figure, Series
 from screens.plot.line_plot import legend
 

@@ -45,7 +45,7 @@ async def measure(run: Run) -> None:
     from lab.runs.run_follower import RunFollower
     from screens.app import LabApp
     from screens.messages import RunChosen
-    from screens.plot.drawing import draw
+    from screens.plot.draw_figure import draw
     from tests.screens.conftest import metric_at
 
     process = psutil.Process()

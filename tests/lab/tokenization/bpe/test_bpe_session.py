@@ -12,7 +12,7 @@ import tiktoken
 from lab.core.errors import UserError
 from lab.data.text_source import open_corpus
 from lab.runs.find_runs import open_run
-from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
+from lab.tokenization.bpe.bpe_by_steps import BpeLearner, Merge
 from lab.tokenization.bpe.bpe_session import BpeSession, agreement_sentence, encode_with, merges_view
 from lab.tokenization.bpe.learnable_text import LearnableText, read_run_text, read_training_part, whole_text
 from lab.views.blocks import Table

@@ -152,7 +152,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], None]:
     """Puts a card into this machine."""
 
     def put(card: Card) -> None:
-        for module in ("lab.planning.autotune", "lab.planning.gpu_card", "lab.training.acceleration.compilation"):
+        for module in ("lab.planning.compute_choice", "lab.planning.gpu_card", "lab.training.acceleration.compilation"):
             monkeypatch.setattr(f"{module}.describe_card", lambda device: card)
         monkeypatch.setattr("lab.training.training_setup.describe_card", lambda device: card)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
@@ -203,7 +203,7 @@ def test_threads_are_not_changed_beside_a_gpu(
 ) -> None:
     """Code is compiled for a number of threads."""
     card(H100)
-    monkeypatch.setattr("lab.planning.autotune.cores", lambda: 4)
+    monkeypatch.setattr("lab.planning.compute_choice.cores", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     run = tiny_run(steps=10, threads=None)
     state = _initial_state(run, torch.device("cuda"))

@@ -58,7 +58,7 @@ def test_as_process_1_a_signal_saves_what_trains(tiny_run: Callable[..., Run]) -
 
 BEGIN_AND_END = """
 import os, subprocess, sys
-from lab.cli.process_one import run_below_process_one
+from lab.cli.container_init import run_below_process_one
 
 def begin() -> int:
     trainer = subprocess.Popen(

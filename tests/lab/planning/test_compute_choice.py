@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab.planning import autotune
-from lab.planning.autotune import Candidate, choose_compute, describe_choice, measure
+from lab.planning import compute_choice
+from lab.planning.compute_choice import Candidate, choose_compute, describe_choice, measure
 from lab.planning.device import default_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def _bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.planning.device._cpu_multiplies_bf16", lambda: True)
-    monkeypatch.setattr(autotune, "cores", lambda: 2)
+    monkeypatch.setattr(compute_choice, "cores", lambda: 2)
 
 
 def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[Candidate, float]) -> list[list[Candidate]]:
@@ -32,7 +32,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[Candidate, float]) -
         asked.append(candidates)
         return {candidate: seconds[candidate] for candidate in candidates}
 
-    monkeypatch.setattr(autotune, "measure", answer)
+    monkeypatch.setattr(compute_choice, "measure", answer)
     return asked
 
 
@@ -53,7 +53,7 @@ def test_the_quickest_way_is_chosen_told_and_found_again(tmp_path: Path, monkeyp
     )
     assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
     assert len(asked) == 1
-    (tmp_path / autotune.FILE).write_text("spoiled")
+    (tmp_path / compute_choice.FILE).write_text("spoiled")
     assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
     assert len(asked) == 2
 
@@ -89,7 +89,7 @@ def test_measuring_times_every_way_and_leaves_the_threads_as_they_were() -> None
     times = measure(list(TIMES), tried.append)
     assert times.keys() == TIMES.keys()
     assert min(times.values()) >= 0
-    assert [tried.count(candidate) for candidate in TIMES] == [autotune.ROUNDS + 1] * 4
+    assert [tried.count(candidate) for candidate in TIMES] == [compute_choice.ROUNDS + 1] * 4
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
 
@@ -109,16 +109,16 @@ def test_a_file_that_cannot_be_read_or_written_is_no_hindrance(
 ) -> None:
     asked = measured(monkeypatch, TIMES)
     if trouble == "a folder in the file's place":
-        (tmp_path / autotune.FILE).mkdir()
+        (tmp_path / compute_choice.FILE).mkdir()
     elif trouble == "a pipe in it":
-        os.mkfifo(tmp_path / autotune.FILE)
+        os.mkfifo(tmp_path / compute_choice.FILE)
     elif trouble == "a full disk":
 
         def no_room(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(autotune, "write_atomic", no_room)
+        monkeypatch.setattr(compute_choice, "write_atomic", no_room)
     else:
-        (tmp_path / autotune.FILE).write_bytes(b'{"\xff": [1.0]}')
+        (tmp_path / compute_choice.FILE).write_bytes(b'{"\xff": [1.0]}')
     assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path).precision == "bf16"
     assert len(asked) == 1
