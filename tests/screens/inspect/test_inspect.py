@@ -431,4 +431,4 @@ async def test_the_rank_that_has_no_room_in_the_column_is_said_below(inspect: Op
         column = pilot.screen.query_one(ForwardPassList)
         drawn = column.draw(1).text
         assert ("rank 7" in drawn) is not said
-        assert column.rank_in_words == ("logit lens: “ fast” ranks 7th" if said else "")
+        assert column.rank_sentence == ("logit lens: “ fast” ranks 7th" if said else "")

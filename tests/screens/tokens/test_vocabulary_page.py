@@ -188,7 +188,7 @@ def test_a_label_wider_than_its_column_is_cut() -> None:
 
 @pytest.mark.parametrize(
     ("key", "count"),
-    [("v", "vocabulary_facts.vocabulary_facts"), ("s", "corpus_of_tokenizer.frequencies_for")],
+    [("v", "vocabulary_facts.vocabulary_facts"), ("s", "token_frequencies.frequencies_for")],
     ids=["vocabulary", "strip"],
 )
 async def test_counts_of_the_text_before_are_not_those_of_the_newer(
