@@ -170,6 +170,11 @@ class AppState(App[None]):
             self._engine = (self.engine_warm_up and self.engine_warm_up.take()) or EngineClient()
         return self._engine
 
+    def newest_run(self) -> RunSummary | None:
+        """The run that Train shows unasked: one that trains, else the user's own that is in use, else the one that ended last."""
+        shown = (run for run in self.runs if run.is_active or run.is_own)
+        return max(shown, key=lambda run: (run.is_active, run.name == self.run_name, run.last_heartbeat), default=None)
+
     def active_runs(self) -> list[str]:
         """Names of the runs that have a trainer now."""
         return [run.name for run in self.runs if run.is_active]

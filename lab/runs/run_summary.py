@@ -147,6 +147,11 @@ class RunSummary:
         """True while a trainer owns it."""
         return self.phase in ACTIVE
 
+    @property
+    def is_own(self) -> bool:
+        """True if the user has trained it here, by itself, and it can be read."""
+        return not (self.is_demo or self.is_imported or self.is_posttrained or self.is_of_scaling or self.problem)
+
 
 @dataclass
 class _CachedRun:

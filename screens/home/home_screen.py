@@ -17,6 +17,7 @@ from screens.about_key import About
 from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
 from screens.home.model_import import ModelImport
+from screens.home.next_step import LessonAhead, lesson_ahead, next_step
 from screens.home.pipeline_map import PipelineMap
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
 from screens.messages import (
@@ -40,12 +41,6 @@ if TYPE_CHECKING:
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
-START_HERE = (
-    "No runs yet. [b]Start here:[/b] [@click=app.mode('data')]press [b]2[/b][/] for a text, then enter until it trains. "
-    "Or [@click=app.mode('inspect')]press [b]5[/b][/] to look inside the demo model first, "
-    "or [@click=screen.import_model]press [b]I[/b][/] for GPT-2 itself."
-)
-WITH_RUNS = "v compare · I import GPT-2 · f fine-tune · a clone · r rename · D delete"
 OF_A_RUN = ("choose", "compare", "clone", "fine_tune", "rename", "delete")
 """Actions on the run under the cursor."""
 
@@ -98,12 +93,13 @@ from a run's weights with a text of yours: *fine-tuning*.
         self._asked: Asked = ((), None)
         """What was asked of the files last: the runs in sight, and the one whose detail is shown."""
         self._is_reading = False
+        self._lesson: LessonAhead | None = None
         self._awaited = ""
         """Name of the imported run that the cursor goes to once it is listed."""
 
     def compose_body(self) -> ComposeResult:
         yield PipelineMap(id="path")
-        yield Static(START_HERE, id="start-here")
+        yield Static(id="next-step")
         with Horizontal(id="home-middle"):
             yield RunTable(id="runs")
             yield Container(id="run-pane")
@@ -114,6 +110,7 @@ from a run's weights with a text of yours: *fine-tuning*.
     def on_mount(self) -> None:
         self.watch(self.lab, "runs", self._show_runs)
         self.call_after_refresh(self._show_machine)
+        self.call_after_refresh(self._read_lesson)
 
     def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         table = self.query_one(RunTable)
@@ -121,7 +118,6 @@ from a run's weights with a text of yours: *fine-tuning*.
         if any(run.name == self._awaited for run in runs):
             table.show_run(self._awaited)
             self._awaited = ""
-        self.query_one("#start-here").display = self.lab.runs_known and all(run.is_demo for run in runs)
         self._read_curves()
 
     def on_resize(self) -> None:
@@ -162,6 +158,27 @@ from a run's weights with a text of yours: *fine-tuning*.
 
     def on_screen_resume(self) -> None:
         self._read_curves()
+        if self.lab.runs_known:
+            self._read_lesson()
+
+    @latest("lesson")
+    async def _read_lesson(self) -> None:
+        def read() -> LessonAhead | None:
+            from lab.runs.home_folder import home
+
+            return lesson_ahead(home())
+
+        self._lesson = await in_thread(read)
+        self._lead()
+
+    def _lead(self) -> None:
+        """Show the next step, once the runs are known."""
+        if self.lab.runs_known:
+            ended_at = max((run.last_heartbeat for run in self.lab.runs if not run.is_demo), default=0.0)
+            words = next_step(self.selected, self.lab.newest_run(), ended_at, self._lesson)
+            line = self.query_one("#next-step", Static)
+            if line.content != words:
+                line.update(words, layout=False)
 
     @latest("machine")
     async def _show_machine(self) -> None:
@@ -203,10 +220,8 @@ from a run's weights with a text of yours: *fine-tuning*.
         damage = f"{run.name} is damaged: {run.problem}. D deletes it." if run is not None and run.problem else ""
         words = _of_marks(table.marked) or damage or _of_owner(run)
         line.set_class(bool(words), "-notice")
-        if not words and any(not each.is_demo for each in table.runs):
-            words = _of_part(run) + WITH_RUNS
-        line.update(words, layout=False)  # it has one line
-        line.display = bool(words)
+        line.update(words or _of_part(run), layout=False)  # it has one line
+        self._lead()
         self.refresh_bindings()
         self._read_curves()
 
@@ -291,7 +306,7 @@ def _of_part(run: RunSummary | None) -> str:
         return ""
     from lab.core.number_format import probability
 
-    return f"{PARTIAL} on {probability(run.evaluated.part / run.evaluated.total, 0)} of the validation text · "
+    return f"{PARTIAL} on {probability(run.evaluated.part / run.evaluated.total, 0)} of the validation text"
 
 
 def _of_owner(run: RunSummary | None) -> str:

@@ -28,8 +28,8 @@ PIPELINE = (
     PipelineStop("clean", "rules, and what each of them takes", "2 Data", "clean"),
     PipelineStop("tokenize", "split into tokens, each with a number", "3 Tokens", "strip"),
     PipelineStop("train", "predict the next token, adjust the weights", "4 Train"),
-    PipelineStop("freeze", "the weights no longer change", "5 Inspect"),
-    PipelineStop("predict", "one token at a time, every number shown", "5 Inspect"),
+    PipelineStop("predict", "the weights are frozen: one token at a time", "5 Inspect"),
+    PipelineStop("understand", "lessons on each step, with your model", "6 Learn"),
 )
 TITLE = "From text to prediction"
 

@@ -1,5 +1,6 @@
 """Home: the runs as they are on disk."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from lab.inspect.prompt_history import last_prompt, read_history, remember
+from lab.learner.progress import Progress, progress_path, write_progress
 from lab.reports.loss_curve import read_loss_curve, sparkline
 from screens.app import LabApp
 from screens.base_screen import LabScreen
@@ -18,6 +20,7 @@ from screens.home.run_table import RunTable
 from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import FactList
 from tests.fixture_types import Open
+from tests.screens.conftest import NOW
 from tests.screens.pilot_waits import click_on, press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -36,7 +39,7 @@ class HomeApp(LabApp):
 class LinkApp(LabApp):
     """Its other modes are empty: only the way there is tested."""
 
-    MODES = {**LabApp.MODES, **dict.fromkeys(("data", "tokens", "train", "inspect"), Elsewhere)}
+    MODES = {**LabApp.MODES, **dict.fromkeys(("data", "tokens", "train", "inspect", "learn"), Elsewhere)}
 
 
 @pytest.fixture
@@ -51,6 +54,11 @@ def lines(pilot: Pilot[None]) -> list[str]:
 
 def table_of(app: LabApp) -> RunTable:
     return app.screen.query_one(RunTable)
+
+
+def led(app: LabApp) -> str:
+    """The line under the pipeline."""
+    return str(app.screen.query_one("#next-step", Static).content)
 
 
 def cursor_in_sight(app: LabApp) -> bool:
@@ -74,15 +82,57 @@ async def test_every_run_is_told_with_a_word_and_a_sign(app: HomeApp, listed: Op
         assert "8,310" in told[2]
         assert told[2].endswith("now")
         assert told[1].endswith("10 min ago")
-        assert not app.screen.query_one("#start-here").display
 
 
 async def test_an_empty_home_says_where_to_start(app: HomeApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)
-        assert app.screen.query_one("#start-here").display
+        assert led(app) == "New here? 6 opens lesson 1. 5 looks into a model. 2 trains one on your text."
         await pilot.press("enter", "t", "i")
         assert app.current_mode == "home"
+
+
+LESSON = "lesson 1, The whole path in one picture"
+
+
+@pytest.mark.parametrize(
+    ("runs", "step", "words"),
+    [
+        ({"busy": "training", "done": "finished"}, None, "t watches busy: training, step 240 of 2,000."),
+        ({"done": "finished", "busy": "paused"}, 1, "4 watches busy: paused, step 240 of 2,000."),
+        ({"done": "finished"}, None, "enter looks inside done: finished, validation loss 3.424."),
+        ({"broken": "failed", "done": "finished"}, None, "t shows broken: failed, step 240 of 2,000."),
+        ({}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
+        ({}, 5, "6 opens lesson 2, Collecting and cleaning text."),
+        ({"done": "finished"}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
+    ],
+)
+async def test_home_leads_to_the_next_step_by_a_key_that_works(
+    runs: dict[str, str], step: int | None, words: str, home: Path, make_run: Any, until: Any
+) -> None:
+    for age, (name, phase) in enumerate(runs.items()):
+        make_run(name, phase=phase, step=240, created=NOW - 3600 - age)
+    if step is not None:
+        write_progress(home, Progress().at("whole-path", step, 6), "whole-path")
+    app = LinkApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == len(runs) and led(app) == words)
+        key = words.partition(" ")[0]
+        await press(pilot, key)
+        assert app.current_mode == {"t": "train", "4": "train", "enter": "inspect", "6": "learn"}[key]
+        assert app.run_name == next(iter(runs), "demo")
+
+
+async def test_a_run_that_ended_after_the_lesson_leads(app: HomeApp, listed: Open, make_run: Any, home: Path, until: Any) -> None:
+    make_run("done")
+    write_progress(home, Progress().at("whole-path", 1, 6), "whole-path")
+    os.utime(progress_path(home), (NOW - 1e6, NOW - 1e6))
+    async with listed() as pilot:
+        await until(pilot, lambda: app.screen._lesson is not None)
+        assert led(app).startswith("enter looks inside done: ")
+        write_progress(home, Progress().at("whole-path", 2, 6), "whole-path")
+        await pilot.press("5", "1")
+        await until(pilot, lambda: led(app) == f"6 goes on with {LESSON}, at step 3 of 6.")
 
 
 async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, listed: Open, make_run: Any, until: Any) -> None:
@@ -236,7 +286,7 @@ async def test_a_figure_of_a_part_of_the_validation_text_is_marked(app: HomeApp,
     make_run("partial")
     async with listed() as pilot:
         assert lines(pilot)[0].endswith(f"~{app.runs[0].val_loss:.3f}")
-        assert str(app.screen.query_one("#run-line", Static).render()).startswith("~ on 29% of the validation text · v compare")
+        assert str(app.screen.query_one("#run-line", Static).render()) == "~ on 29% of the validation text"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -261,8 +311,8 @@ async def test_a_click_on_a_step_of_the_pipeline_opens_its_mode(size: tuple[int,
         assert app.current_mode == "home", "the title is no link"
 
 
-@pytest.mark.parametrize(("words", "mode"), [("press 2", "data"), ("press 5", "inspect")])
-async def test_a_click_on_press_2_or_press_5_goes_there(words: str, mode: str, until: Any) -> None:
+@pytest.mark.parametrize(("words", "mode"), [(" 2 trains", "data"), (" 5 looks", "inspect"), (" 6 opens", "learn")])
+async def test_a_click_on_a_key_of_the_next_step_does_the_same(words: str, mode: str, until: Any) -> None:
     app = LinkApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)

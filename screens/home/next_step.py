@@ -1,0 +1,76 @@
+"""The line under the pipeline: the next step of what the user has done last, its key first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from textual.content import Content
+
+if TYPE_CHECKING:
+    from lab.runs.run_summary import RunSummary
+
+ACTIONS = {
+    "enter": "screen.choose('inspect')",
+    "t": "screen.choose('train')",
+    **{key: f"app.mode('{mode}')" for key, mode in (("2", "data"), ("4", "train"), ("5", "inspect"), ("6", "learn"))},
+}
+LINKS = {f"key_{key}": f"[@click={action}]{key}[/]" for key, action in ACTIONS.items()}
+"""Markup of each key that the line names: a click does the same."""
+NEW_HERE = "New here? {key_6} opens lesson 1. {key_5} looks into a model. {key_2} trains one on your text."
+
+
+class LessonAhead(NamedTuple):
+    """The lesson to read on with."""
+
+    name: str
+    """Its number and title."""
+    place: str
+    """The step that it was left at, in words; empty if it was not begun."""
+    read_at: float
+    """Unix time at which a step of a lesson was read last."""
+
+
+def lesson_ahead(home: Path) -> LessonAhead | None:
+    """The lesson read last or, if that is done, the one after it; None before the first and after the last."""
+    from lab.learner.progress import progress_path, read_progress
+
+    progress, _ = read_progress(home)
+    if not progress.last:
+        return None
+    from lab.lessons.lesson import lessons_and_problems
+
+    lessons, last = lessons_and_problems()[0], progress.of(progress.last)
+    at = next((at for at, lesson in enumerate(lessons, last.is_done) if lesson.name == progress.last), len(lessons))
+    if at == len(lessons):
+        return None
+    lesson, steps = lessons[at], len(lessons[at].steps)
+    place = "" if last.is_done else f", at step {min(last.step + 1, steps)} of {steps}"
+    return LessonAhead(f"lesson {lesson.number}, {lesson.title}", place, progress_path(home).stat().st_mtime)
+
+
+def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: float, lesson: LessonAhead | None) -> Content:
+    """The line, of the run under the cursor and the one that `4` shows.
+
+    A run that trains comes first, then what was last: a step of a lesson, or the end of a run at `ended_at`, 0 without one.
+    """
+    if newest is not None and newest.is_active:
+        run, key = (selected, "t") if selected is not None and selected.is_active else (newest, "4")
+        return _of_run(f"{{key_{key}}} watches", run)
+    if lesson is not None and lesson.read_at > ended_at:
+        words = f"{{key_6}} {'goes on with' if lesson.place else 'opens'} $lesson$place."
+        return Content.from_markup(words.format(**LINKS), lesson=lesson.name, place=lesson.place)
+    if selected is None or selected.problem or not ended_at:
+        return Content.from_markup(NEW_HERE.format(**LINKS))
+    return _of_run("{key_enter} looks inside" if selected.phase == "finished" else "{key_t} shows", selected)
+
+
+def _of_run(words: str, run: RunSummary) -> Content:
+    from lab.core.number_format import fixed, whole
+    from lab.runs.run_summary import shown_phase
+
+    at = f", step {whole(run.step)}{f' of {whole(run.steps)}' if run.steps else ''}"
+    if run.phase == "finished":
+        at = "" if run.val_loss is None else f", validation loss {fixed(run.val_loss)}"
+    phase = shown_phase(run.phase, is_imported=run.is_imported)[1]
+    return Content.from_markup(f"{words.format(**LINKS)} $name: $phase$at.", name=run.name, phase=phase, at=at)
