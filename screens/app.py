@@ -27,6 +27,7 @@ from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
 from screens.messages import (
+    Arrived,
     CloneSettings,
     CompareRuns,
     CompareWith,
@@ -242,6 +243,7 @@ class LabApp(AppState):
         while mode == self.current_mode and len(self.screen_stack) > 1:
             self.pop_screen()  # a screen over the mode, such as the comparison of runs
         await self.switch_mode(mode)
+        self.screen_stack[0].post_message(Arrived("mode"))
 
     def action_change_theme(self) -> None:
         """Choose a theme with a live preview, and keep the choice."""
@@ -310,16 +312,20 @@ class LabApp(AppState):
     @on(ModeChosen)
     async def _mode_chosen(self, message: ModeChosen) -> None:
         await self.action_mode(message.mode)
-        pages = [page.LINK.name for page in self.screen.PAGES] if isinstance(self.screen, LabScreen) else []
-        if message.page in pages and getattr(self.screen, "page", message.page) != message.page:
-            await self.run_action(f"page('{message.page}')", self.screen)
+        await self._turn_to(message.page)
+
+    async def _turn_to(self, page: str) -> None:
+        pages = [each.LINK.name for each in self.screen.PAGES] if isinstance(self.screen, LabScreen) else []
+        if page in pages and getattr(self.screen, "page", page) != page:
+            await self.run_action(f"page('{page}')", self.screen)
 
     @on(OpenState)
     async def _open_state(self, message: OpenState) -> None:
         here, run = self.current_mode, self.run_name
         if not await self.choose(message.state):
             return
-        await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
+        await self.show_mode(message.state.mode)
+        await self._turn_to(message.state.page)
         while len(self.screen_stack) > 1:
             self.pop_screen()
         if here != message.state.mode:

@@ -40,9 +40,9 @@ class RunChosen(ToApp):
 
 @dataclass
 class Arrived(Message):
-    """To a screen: the user has come here with this, a text to train on or a run to look at."""
+    """To a screen: the user has come here with this, a text to train on or a run to look at, or by the mode's own key."""
 
-    what: Literal["text", "run"]
+    what: Literal["text", "run", "mode"]
 
 
 @dataclass

@@ -33,7 +33,7 @@ class LessonAhead(NamedTuple):
 
 def lesson_ahead(home: Path) -> LessonAhead | None:
     """The lesson read last or, if that is done, the one after it; None before the first and after the last."""
-    from lab.learner.progress import progress_path, read_progress
+    from lab.lessons.learner.progress import progress_path, read_progress
 
     progress, _ = read_progress(home)
     if not progress.last:

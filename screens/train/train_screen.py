@@ -113,8 +113,8 @@ Training continues when you leave this screen, the lab, or the terminal.
         self._follower: RunFollower | None = None
         self._usage = UsageMeter()
         self._ticks = 0
-        self._runs_seen = False
-        """The runs are first read after the first paint: a user who is here earlier still gets the run that is training."""
+        self._awaits_runs = True
+        """The runs are first read after the first paint: a user who is here earlier still gets the newest."""
 
     def compose_body(self) -> ComposeResult:
         yield NewRun(id="new-run")
@@ -182,7 +182,10 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     @on(Arrived)
     def _arrive(self, message: Arrived) -> None:
-        self.making = message.what == "text" or self.new_run.preparing
+        if message.what == "mode":
+            self._show_newest()
+        else:
+            self.making = message.what == "text" or self.new_run.preparing
 
     @on(SettingsCopied)
     def _fill_form(self, message: SettingsCopied) -> None:
@@ -200,11 +203,18 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.new_run.runs = runs
-        active = self.lab.active_runs()
-        if runs and not self._runs_seen and active and not self.lab.text_source:
+        if runs and self._awaits_runs:
+            self._awaits_runs = False
+            if not self.lab.text_source:
+                self._show_newest()
+
+    def _show_newest(self) -> None:
+        """Show the newest run of the user's own instead of the form, unless that prepares one."""
+        run = self.lab.newest_run()
+        if run is not None and not self.new_run.preparing:
             self.making = False
-            self.post_message(RunChosen(active[0]))
-        self._runs_seen = self._runs_seen or bool(runs)
+            if run.name != self.lab.run_name:
+                self.post_message(RunChosen(run.name))
 
     @on(NewRun.Begun)
     def _begun(self, message: NewRun.Begun) -> None:

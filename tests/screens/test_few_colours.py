@@ -45,7 +45,7 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         await pilot.press("3", "escape")
         await until(pilot, lambda: corpus_fact(app.screen))
         await show("tokens", "right", ready=lambda tokens: "times in" in corpus_fact(tokens))
-        await show("new run", "4", ready=is_counted)
+        await show("new run", "4", "n", ready=is_counted)
         app.post_message(RunChosen("two", "train"))
         await show("run", ready=lambda train: train.MODE == "train" and not train.making and train.watched is not None)
         await show("heads", "e", ready=lambda train: train.view.page == "heads")

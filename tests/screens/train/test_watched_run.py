@@ -122,6 +122,35 @@ async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any
         assert not app.screen.making
 
 
+@pytest.mark.parametrize(
+    ("runs", "in_use", "shown"),
+    [
+        ({"older": "finished", "newer": "finished"}, "", "newer"),
+        ({"older": "training", "newer": "finished"}, "newer", "older"),
+        ({"older": "finished", "newer": "finished"}, "older", "older"),
+        ({}, "", ""),
+    ],
+)
+async def test_4_shows_the_newest_run_and_n_the_form(
+    runs: dict[str, str], in_use: str, shown: str, make_run: Any, until: Until
+) -> None:
+    for age, (name, phase) in enumerate(reversed(runs.items())):
+        make_run(name, phase=phase, created=1_759_990_000.0 - age)
+    app = LabApp(run=in_use, preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await press(pilot, "4")
+        if not shown:
+            assert screen_of(pilot).making
+            return
+        for _ in range(2):
+            await until(pilot, lambda: screen_of(pilot).watched is not None and screen_of(pilot).watched.name == shown)
+            assert not screen_of(pilot).making
+            await press(pilot, "n")
+            assert screen_of(pilot).making
+            await press(pilot, "1", "4")
+
+
 async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name(
     watching: Open, app: TrainApp, make_run: Any, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
