@@ -55,9 +55,8 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
             sentences.append(bigram_sentence(entropy, on_all=watched.status.final is not None))
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
-    return StatusText(
-        verdict_line(run, found), " ".join(_notices(watched, "" if said_again else message)), " ".join(filter(None, sentences))
-    )
+    notices = " ".join(_notices(watched, "" if said_again else message))
+    return StatusText(verdict_line(run, found), notices, " ".join(filter(None, sentences)))
 
 
 def computed_sentence(status: Status) -> str:
@@ -67,6 +66,9 @@ def computed_sentence(status: Status) -> str:
     where = f", by {words}" if (words := describe_ranks(status.ranks)) else ""
     use = f" {describe_gpu(status.gpu)}." if status.gpu is not None else ""
     return f"Steps run in {status.computed}{where}.{use}"
+
+
+AFTER_TRAINING = "Next: i looks inside it, e shows its heads, n makes another run."
 
 
 def _notices(watched: WatchedRun, message: str) -> list[str]:
@@ -80,6 +82,9 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if is_on_other_host(watched.status) and watched.phase in ACTIVE:
         parts.append(f"Trained by {describe_owner(watched.status)}, another machine; pause and stop work from here.")
+    config = watched.config
+    if watched.phase == "finished" and config.imported is None and config.tuning is None:
+        parts.append(AFTER_TRAINING)
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; r resumes.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):

@@ -93,6 +93,15 @@ async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until:
         assert "·" not in numbers(pilot).values()
 
 
+async def test_a_finished_run_names_the_next_step_by_keys_that_work(watching: Open, until: Any) -> None:
+    async with watching(evaluations=range(0, 2001, 100)) as pilot:
+        assert text_of(pilot, "#run-notice") == "Next: i looks inside it, e shows its heads, n makes another run."
+        await press(pilot, "e")
+        assert screen_of(pilot).view.page == "heads"
+        await press(pilot, "n")
+        assert screen_of(pilot).making
+
+
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
     app: TrainApp, make_run: Any, until: Any
 ) -> None:
