@@ -9,8 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from lab.inspect.prompt_history import last_prompt, read_history, remember
-from lab.lessons.learner.progress import progress_path, write_progress
-from lab.planning.preparation.prepare_text import Progress
+from lab.lessons.learner.progress import Progress, progress_path, write_progress
 from lab.reports.loss_curve import read_loss_curve, sparkline
 from screens.app import LabApp
 from screens.base_screen import LabScreen
