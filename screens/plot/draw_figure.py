@@ -150,7 +150,8 @@ def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Dra
     canvas = BrailleCanvas(rows, max(2, width - left), (low_x, scale(low_y)), (high_x, scale(high_y)))
     marks: list[tuple[float, float, str, str]] = []
     taken: set[tuple[int, int]] = set()
-    for series, xs, ys in curves:
+    # A line over the one with marks: where the two coincide, its colour and the marks show both.
+    for series, xs, ys in sorted(curves, key=lambda curve: curve[0].kind != "marked" or bool(curve[0].sign)):
         ys = [scale(y) for y in ys]
         if series.kind == "dots":
             canvas.dots(xs, ys, series.role)

@@ -114,7 +114,7 @@ def loss_figure(
     is_log = bool(everything) and max(everything) > LOG_FROM * min(everything)
     series = (
         Series("training loss", "train", "line", "train", curve.steps, curve.losses),
-        Series("validation", "val", "line" if len(steps) > 1 else "marks", "validation", steps, losses, dashes=(2, 1)),
+        Series("validation", "val", "marked" if len(steps) > 1 else "marks", "validation", steps, losses),
     )
     words = "log y" if is_log else "linear y"
     version = (run, curve, evaluations)

@@ -77,3 +77,9 @@ def test_the_legend_fits_and_names_what_it_has_room_for(width: int) -> None:
     assert len(text) <= max(width, len("⠤◆ val  "))
     assert ("≈ computed otherwise" in text) == (width == 400)
     assert "✗ skipped" in text, "what needs attention comes first"
+
+
+def test_of_two_curves_that_coincide_both_are_seen() -> None:
+    pieces = [piece for line in draw(figure([5.0, 4.0], [5.0, 4.0]), 60, 16).lines for piece in line]
+    assert {role for text, role in pieces if role != "axis" and text.strip()} == {"train", "validation"}
+    assert "".join(text for text, role in pieces if role == "validation") == "◆◆"
