@@ -99,7 +99,7 @@ SETTINGS = _by_name(
     ),
     Setting(
         "clean",
-        "Rules beside line-endings, or all; `llmlab data --clean list` explains them",
+        "Rules beside line-endings, or all; Data explains them on its page clean",
         "line-endings",
         label="cleaning",
         metavar="RULE,…",

@@ -38,6 +38,7 @@ from screens.background import DelayedCall, in_thread, latest, still_wanted
 from screens.messages import SettingsCopied
 from screens.train.planned_run import FIRST_TEXT, PlannedRun, Preparation, suggested_text
 from screens.train.run_form import RunForm
+from screens.train.run_header import without_options
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_BEFORE_COUNTING = 0.3
@@ -267,10 +268,8 @@ class NewRun(PlannedRun):
         if base is not None and plan.run is not None:
             train = plan.run.train
             form.cost = (*fine_tuning_facts(base, train.optimizer, train.lr, is_default_lr=not form.settings.lr), *form.cost)
-        form.problems = (
-            *(problem for problem in (self._preparation_problem, self._text_problem) if problem),
-            *plan.problems.items(),
-        )
+        first = (problem for problem in (self._preparation_problem, self._text_problem) if problem)
+        form.problems = tuple((name, without_options(words)) for name, words in (*first, *plan.problems.items()))
         return plan
 
     on_show = plan_again

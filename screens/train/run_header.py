@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from textual.reactive import reactive
@@ -56,7 +57,12 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
     notices = " ".join(_notices(watched, "" if said_again else message))
-    return StatusText(verdict_line(run, found), notices, " ".join(filter(None, sentences)))
+    return StatusText(verdict_line(run, found), without_options(notices), " ".join(filter(None, sentences)))
+
+
+def without_options(sentence: str) -> str:
+    """The sentence with options of the command line as the form names them: `--device cpu` is `device cpu`."""
+    return re.sub(r"(?<!\S)--(?=[a-z])", "", sentence)
 
 
 def computed_sentence(status: Status) -> str:

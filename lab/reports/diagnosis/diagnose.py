@@ -95,7 +95,7 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
     held = run.config.data.holdout
     advice = f"The validation part is {held.in_words}: choose another"
     if not held.source and held.seed is None:
-        advice = "The validation part is the end of the text: mix the parts, or hold out blocks from all over it (--split-seed)"
+        advice = "The validation part is the end of the text: mix the parts, or hold out blocks from all over it"
     advice += ", and start a new run."
     return Diagnosis("validation text differs", evidence, advice)
 
@@ -194,7 +194,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
         f"while the validation loss rose {from_to(best.loss, last.loss)}, over {since} evaluations."
     )
     if run.phase in ("training", "paused"):
-        kept += ", so that the run can be stopped, as --patience 3 does"
+        kept += ", so that the run can be stopped, as a patience of 3 does"
     advice = f"{kept}; {_either(['a longer text', 'a smaller model', 'more dropout', *remedies])} may help."
     return Diagnosis("overfitting", evidence, advice)
 

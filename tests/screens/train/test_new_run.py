@@ -117,7 +117,7 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_g
     app: TrainApp, started: list[str], home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(request: Any, progress: Any) -> Run:
-        raise UserError("The disk is full.")
+        raise UserError("The disk is full; leave --steps out.")
 
     def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
         while True:
@@ -135,7 +135,7 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_g
         with monkeypatch.context() as patch:
             patch.setattr("screens.train.new_run.prepare_run", refuse)
             await pilot.press("s")
-            await until(pilot, lambda: text_of(pilot, "#problems") == "✗ The disk is full.")
+            await until(pilot, lambda: text_of(pilot, "#problems") == "✗ The disk is full; leave steps out.")
             assert screen.making
             assert app.focused.id == "start"
             assert screen.new_run.form.display
