@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from lab.core.number_format import count, fixed, whole
+from lab.core.number_format import count, counted, fixed, whole
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
 from screens.home.curve_reader import RunDetail
@@ -79,7 +79,7 @@ def facts_of(run: RunSummary) -> tuple[Fact, ...]:
     if run.model is None or run.train is None:
         return (("damaged", run.problem),)
     model, train = run.model, run.train
-    shape = f"{_many(model.layers, 'layer')}, {_many(model.heads, 'head')}, width {model.width}, context {model.context}"
+    shape = f"{counted(model.layers, 'layer')}, {counted(model.heads, 'head')}, width {model.width}, context {model.context}"
     facts = [
         ("text", f"{run.text}, vocabulary {whole(model.vocab_size)}"),
         ("model", f"{shape}: {count(run.parameters)} parameters"),
@@ -92,10 +92,6 @@ def facts_of(run: RunSummary) -> tuple[Fact, ...]:
         on = f" on {run.evaluated.in_words}" if run.evaluated is not None else ""
         facts.append(("val loss", f"{fixed(run.val_loss)}{on}"))
     return tuple(facts)
-
-
-def _many(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def sample_text(sample: Sample | None) -> Text:
