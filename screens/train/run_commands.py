@@ -20,6 +20,7 @@ class RunCommands(LabScreen):
     """A screen that shows the run `watched`, and the actions on its trainer; it saves its report or a screenshot of it."""
 
     watched: WatchedRun | None
+    _stop_question: ConfirmDialog | None = None
     _ticks: int
     """Counts up to the next reading of the run; 0 reads it now."""
 
@@ -60,8 +61,14 @@ class RunCommands(LabScreen):
             words += "Stopping now loses the steps after its last checkpoint."
             dialog = ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
             command = "discard"
+        self._stop_question = dialog
         if await self.app.push_screen_wait(dialog):
             self._command(watched.name, command)
+
+    def close_stop_question(self) -> None:
+        """Close the question whether to stop the run in view: it has stopped by itself."""
+        if self._stop_question is not None and self._stop_question.is_current:
+            self._stop_question.dismiss(False)
 
     @work(group="command", exit_on_error=True)
     async def _command(self, name: str, command: CommandName | None) -> None:

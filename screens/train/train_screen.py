@@ -203,6 +203,9 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.new_run.runs = runs
+        run = self.lab.run_summary(self.lab.run_name)
+        if run is not None and not run.is_active:
+            self.close_stop_question()
         if runs and self._awaits_runs:
             self._awaits_runs = False
             if not self.lab.text_source:
@@ -287,9 +290,10 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     @latest("entropy")
     async def _measure(self, name: str) -> None:
+        entropy = None
         with suppress(UserError):  # reading the run reports what is wrong with it
             entropy = await in_thread(lambda: run_entropy(open_run(name)))
-            self.view.show_entropy(entropy)
+        self.view.show_entropy(entropy)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None

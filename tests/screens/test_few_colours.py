@@ -15,6 +15,7 @@ from screens.app import LabApp
 from screens.messages import CompareRuns, RunChosen
 from screens.tokens.token_card import TokenCard
 from screens.train.run_form import RunForm
+from screens.train.run_header import VerdictBar
 from tests.screens.conftest import write_insights
 from tests.screens.emitted_cells import PLAIN, SIXTEEN, Cells, as_text, codes_of, emitted_cells, without_ascii_mark
 
@@ -47,7 +48,7 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         await show("tokens", "right", ready=lambda tokens: "times in" in corpus_fact(tokens))
         await show("new run", "4", "n", ready=is_counted)
         app.post_message(RunChosen("two", "train"))
-        await show("run", ready=lambda train: train.MODE == "train" and not train.making and train.watched is not None)
+        await show("run", ready=lambda train: train.MODE == "train" and verdict_on(train, "two"))
         await show("heads", "e", ready=lambda train: train.view.page == "heads")
         app.post_message(CompareRuns(("one", "two")))
         await show("compare", ready=lambda compare: compare.MODE == "compare" and compare.is_ready)
@@ -55,6 +56,15 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         await pilot.press("escape", "escape")
         await show("learn", "6", ready=lambda learn: learn.MODE == "learn" and learn.query("LessonList").first().option_count)
     return views
+
+
+def verdict_on(train: Any, run: str) -> bool:
+    return (
+        not train.making
+        and train.view.watched is not None
+        and train.view.watched.name == run
+        and train.view.query_one(VerdictBar).verdict is not None
+    )
 
 
 def is_counted(train: Any) -> bool:

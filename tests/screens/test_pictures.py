@@ -12,6 +12,7 @@ from screens.app import LabApp
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.train.run_form import RunForm
+from screens.train.run_header import VerdictBar
 from tests.fixture_types import Until
 from tests.screens.pilot_waits import SIZES, press
 
@@ -97,7 +98,7 @@ def test_a_new_run_with_mistakes(pictured: Callable[..., bool]) -> None:
 def test_a_run_that_trains(pictured: Callable[..., bool], make_run: Any, size: tuple[int, int]) -> None:
     some_runs(make_run)
     app = app_in("train", run="shakespeare-2", text="fable.txt")
-    assert pictured(app, size, lambda train: train.watched is not None and len(app.runs) == 4)
+    assert pictured(app, size, lambda train: train.view.query_one(VerdictBar).verdict and len(app.runs) == 4)
 
 
 @SIZES

@@ -102,6 +102,26 @@ async def test_a_finished_run_names_the_next_step_by_keys_that_work(watching: Op
         assert screen_of(pilot).making
 
 
+async def test_a_sentence_on_a_run_names_no_option_of_the_command_line(watching: Open, until: Any) -> None:
+    message = "device cuda did not respond; start a new run with --device cpu."
+    async with watching(phase="failed", step=12, message=message) as pilot:
+        assert text_of(pilot, "#run-notice") == message.replace("--", "")
+
+
+async def test_no_verdict_is_shown_before_the_text_is_measured(
+    app: TrainApp, make_run: Any, until: Any, late_answer: Any
+) -> None:
+    make_run("tale")
+    late = late_answer("screens.train.train_screen.run_entropy", lambda run: True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await until(pilot, late.asked.is_set)
+        verdict = screen_of(pilot).query_one("#run-verdict")
+        assert not verdict.render_line(0).text.strip()
+        await late.come(pilot)
+        await until(pilot, lambda: verdict.render_line(0).text.startswith("! plateau · "))
+
+
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
     app: TrainApp, make_run: Any, until: Any
 ) -> None:

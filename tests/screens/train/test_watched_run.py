@@ -213,6 +213,19 @@ async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
         await until(pilot, lambda: started == ["tale"])
 
 
+async def test_the_question_whether_to_stop_goes_when_the_run_has_ended(
+    watching: Open, app: TrainApp, home: Path, until: Any
+) -> None:
+    async with watching(phase="training", step=100) as pilot:
+        await press(pilot, "x")
+        assert isinstance(app.screen, ConfirmDialog)
+        status = home / "tale" / "status.json"
+        status.write_bytes(status.read_bytes().replace(b'"training"', b'"finished"'))
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: screen_of(pilot).watched.phase == "finished")
+        assert not (home / "tale" / "control" / "stop").exists()
+
+
 async def export(pilot: Pilot[None], until: Until, key: str) -> str:
     """Choose an export; what the app says then."""
     await pilot.press("o")
