@@ -110,8 +110,7 @@ FILLERS = {
 
 def score_of(query: str, words: str, synonyms: str, by_letters: float) -> float:
     """Score of a command for what is typed, 0 where it does not answer; `by_letters` is that of a fuzzy search in its words."""
-    terms = _words(query)
-    terms = [term for term in terms if term not in FILLERS] or terms
+    terms = asked_for(query)
     if not terms:
         return 0.0
     own, others = _words(words), _words(synonyms)
@@ -120,6 +119,12 @@ def score_of(query: str, words: str, synonyms: str, by_letters: float) -> float:
     if all(_begins(term, others + own) for term in terms):
         return BY_SYNONYM
     return BY_LETTERS * by_letters / (1 + by_letters)
+
+
+def asked_for(query: str) -> list[str]:
+    """The words of a query that name something."""
+    words = _words(query)
+    return [word for word in words if word not in FILLERS] or words
 
 
 def _words(text: str) -> list[str]:

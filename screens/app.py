@@ -100,6 +100,8 @@ class LabApp(AppState):
         | About("Everywhere", synonyms="colours colors dark light brighter darker brightness contrast palette appearance"),
         Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view")
         | About("Everywhere", place=-1, synonyms="write comment remark annotate remember bookmark markdown"),
+        Binding("ctrl+g", "glossary", "Glossary", id="app.glossary", show=False, tooltip="Glossary: what each term means")
+        | About("Everywhere", place=-1, synonyms="terms words definition dictionary meaning explain"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew")
         | About("Everywhere", synonyms="refresh repaint clear terminal garbage"),
         Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys")
@@ -258,6 +260,13 @@ class LabApp(AppState):
 
         if isinstance(self.screen, LabScreen):
             self.push_screen(NoteDialog.about(self.screen.screen_state()))
+
+    def action_glossary(self, query: str = "") -> None:
+        """Show the terms that answer a query, or all."""
+        from screens.dialogs.glossary_dialog import GlossaryDialog
+
+        if isinstance(self.screen, LabScreen):
+            self.push_screen(GlossaryDialog(query))
 
     def action_redraw(self) -> None:
         """Send every cell again: another program may have written on the terminal."""

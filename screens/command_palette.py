@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import itemgetter
 from typing import Protocol, cast, get_args, runtime_checkable
 
 from textual.actions import parse
@@ -21,10 +22,11 @@ from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
+from lab.lessons.glossary.glossary import glossary
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
 from screens.about_key import synonyms_of
-from screens.action_index import Action, all_actions, score_of
+from screens.action_index import Action, all_actions, asked_for, score_of
 from screens.app_state import AppState
 from screens.base_screen import LabScreen
 from screens.messages import CloneSettings, CompareWith, DeleteRun, FineTune, OpenState, RenameRun, RunChosen
@@ -40,6 +42,8 @@ class Command:
     synonyms: str = ""
     weight: float = 1.0
     """Below 1 for what is further away than another command of the same words."""
+    is_named: bool = False
+    """True for a term of the glossary whose whole name was typed."""
 
 
 NOT_HERE = {"command_palette", "back", "more_keys", "app.focus_next", "app.focus_previous"}
@@ -53,6 +57,9 @@ OTHER_PAGE, ELSEWHERE, NOT_NOW = 0.985, 0.97, 0.8
 
 LESSON = 0.96
 """Weight of a lesson: behind what can be done."""
+
+TERM = 0.85
+"""Weight of a term of the glossary: behind what can be done or read about it. The one that was typed is the second line."""
 
 SECONDS_UNTIL_POSSIBLE = 20.0
 """Longest wait for an action of another mode, such as until PyTorch is loaded."""
@@ -74,11 +81,14 @@ class TakesFocus(Protocol):
 class LabCommands(Provider):
     """Commands from the bindings of the screen in view, the runs on disk, the app, and the screens of all other modes."""
 
-    def _commands(self) -> Iterator[Command]:
+    def _commands(self, query: str = "") -> Iterator[Command]:
+        """All commands; the terms of the glossary only where something is typed."""
         yield from self._possible_here()
         yield from self._of_runs()
         yield from self._of_all_modes()
         yield from self._of_lessons()
+        if query:
+            yield from self._of_glossary(query)
 
     def _possible_here(self) -> Iterator[Command]:
         app = cast(AppState, self.app)
@@ -117,6 +127,12 @@ class LabCommands(Provider):
         for lesson in _lessons():
             open_it = self._post(OpenState(ScreenState(mode="learn", page="lessons", lesson=lesson.name)))
             yield Command(f"Lesson {lesson.number}: {lesson.title}", "opens it in Learn", open_it, weight=LESSON)
+
+    def _of_glossary(self, query: str) -> Iterator[Command]:
+        asked = " ".join(asked_for(query))
+        for term in glossary():
+            show = partial(self.app.run_action, f"app.glossary({term.name!r})")
+            yield Command(f"Glossary: {term.name}", term.text, show, ", ".join(term.also), TERM, asked in term.names)
 
     def _go(self, action: Action) -> None:
         self.app.run_worker(_go_and_do(self.app, action), group="palette", exclusive=True, exit_on_error=True)
@@ -163,11 +179,16 @@ class LabCommands(Provider):
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for command in self._commands():
-            score = command.weight * score_of(query, command.words, command.synonyms, matcher.match(command.words))
+        found = [
+            (each.weight * score_of(query, each.words, each.synonyms, matcher.match(each.words)), each)
+            for each in self._commands(query)
+        ]
+        _, best = max(found, key=itemgetter(0))
+        for score, command in found:
             if score > 0:
+                lead = 2 if command is best else 1 if command.is_named else 0  # no score is above 1
                 shown = _highlighted(command.words, matcher)
-                yield Hit(score, shown, command.callback, text=command.words, help=_plain(command.help))
+                yield Hit(score + lead, shown, command.callback, text=command.words, help=_plain(command.help))
 
 
 @cache

@@ -57,7 +57,7 @@ def found(app: LabApp, query: str) -> list[str]:
     def score(each: Command) -> float:
         return each.weight * score_of(query, each.words, each.synonyms, matcher.match(each.words))
 
-    ordered = sorted(provider._commands(), key=score, reverse=True)
+    ordered = sorted(provider._commands(query), key=score, reverse=True)
     return [each.words for each in ordered if score(each) > 0]
 
 

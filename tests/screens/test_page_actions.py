@@ -62,7 +62,7 @@ async def test_the_palette_leads_to_an_action_of_a_page_and_does_it(home: Path, 
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         for query, (mode, page, is_done) in SENT.items():
-            commands = list(LabCommands(app.screen)._commands())
+            commands = list(LabCommands(app.screen)._commands(query))
             best = max(commands, key=lambda each: each.weight * score_of(query, each.words, each.synonyms, 0.0))
             await invoke(best.callback)
             await until(pilot, lambda: app.current_mode == mode and is_done(app.screen_stack[0]))  # noqa: B023

@@ -1,0 +1,92 @@
+"""The glossary: its form, places that exist, one spelling with the lessons, and what a query finds."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.inspect.stages.stage_registry import STAGES
+from lab.lessons.glossary.glossary import Term, find_terms, glossary, parse_glossary
+from lab.lessons.lesson import Lesson, lessons
+from lab.training.one_step.step_stages import STAGES as STEP_STAGES
+from screens.base_screen import LabScreen
+from screens.dialogs.note_dialog import ASIDES
+from screens.train.run_view import RunPage
+from screens.train.run_view_keys import FORM, ONE_STEP
+from screens.widgets.mode_bar import MODES
+
+MOST_CHARACTERS = 240
+
+TERMS = pytest.mark.parametrize("term", glossary(), ids=lambda term: term.name)
+
+
+def pages(mode: str) -> set[str]:
+    of_train = {*get_args(RunPage), FORM, ONE_STEP}
+    screen: type[LabScreen] = getattr(import_module(f"screens.{mode}.{mode}_screen"), f"{mode.title()}Screen")
+    return of_train if mode == "train" else {page.LINK.name for page in screen.PAGES}
+
+
+@TERMS
+def test_a_term_is_two_lines_and_its_place_exists(term: Term) -> None:
+    assert 30 < len(term.text) <= MOST_CHARACTERS
+    assert term.text.endswith(".")
+    place, fields = term.place, set(msgspec.to_builtins(term.place))
+    assert place.mode in MODES
+    match place.mode:
+        case "inspect":
+            assert fields in ({"mode", "stage"}, {"mode", "aside"})
+            assert place.stage in STAGES or place.aside in ASIDES
+        case "learn":
+            assert (place.page, fields) == ("lessons", {"mode", "page", "lesson", "step"})
+            steps = {lesson.name: len(lesson.steps) for lesson in lessons()}
+            assert 0 <= (place.step or 0) < steps[place.lesson]
+        case _:
+            assert place.page in pages(place.mode)
+            assert fields - {"stage"} == {"mode", "page"}
+            assert (place.stage in STEP_STAGES) == (place.page == ONE_STEP)
+
+
+def test_no_two_terms_share_a_name() -> None:
+    names = [name for term in glossary() for name in term.names]
+    assert {name for name in names if names.count(name) > 1} == set()
+    assert len(glossary()) >= 60
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[\s-]+", "", name.casefold())
+
+
+@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
+def test_a_term_that_a_lesson_introduces_is_spelled_as_in_the_glossary(lesson: Lesson) -> None:
+    spelled = {normal(name): name for term in glossary() for name in term.names}
+    bold = [name.casefold() for name in re.findall(r"\*\*([^*:]+)\*\*", lesson.text)]
+    assert [(name, spelled[normal(name)]) for name in bold if spelled.get(normal(name), name) != name] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("Loss", ["loss"]),
+        ("bpe", ["byte-pair encoding"]),
+        ("log", ["logit", "logit lens"]),
+        ("wrong encoding", ["mojibake"]),
+        ("xyzzy", []),
+    ],
+)
+def test_a_query_finds_terms_by_name_then_by_their_text(query: str, first: list[str]) -> None:
+    found = [term.name for term in find_terms(query, glossary())]
+    assert [name for name in found if name in first or not first][: len(first)] == first
+    assert query != "Loss" or found[0] == "loss"
+    assert find_terms("", glossary()) == list(glossary())
+
+
+@pytest.mark.parametrize(
+    "section", ["logit\nThe score of a token.", "logit\nsee: inspect, stage\nA score.", "logit\nsee: inspect"]
+)
+def test_a_section_without_a_place_or_a_text_is_refused_by_name(section: str) -> None:
+    with pytest.raises(UserError, match=r"The term logit in terms\.md needs"):
+        parse_glossary(Path("terms.md"), f"# Glossary\n\n## {section}\n")

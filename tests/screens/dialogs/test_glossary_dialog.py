@@ -1,0 +1,79 @@
+"""The glossary on screen: found by typing, shown, and left for the term's place; the palette's way to it."""
+
+import pytest
+from textual.command import Hit
+from textual.widgets import Input, Static
+
+from lab.lessons.glossary.glossary import glossary
+from screens.app import LabApp
+from screens.command_palette import LabCommands
+from screens.dialogs.glossary_dialog import GlossaryDialog
+from tests.fixture_types import Until
+from tests.screens.pilot_waits import press
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+@pytest.fixture
+def app() -> LabApp:
+    return LabApp(preload=False)
+
+
+def dialog(app: LabApp) -> GlossaryDialog:
+    assert isinstance(app.screen, GlossaryDialog)
+    return app.screen
+
+
+def text(app: LabApp) -> str:
+    return str(dialog(app).query_one("#glossary-text", Static).content)
+
+
+async def test_typing_filters_the_terms_and_the_one_under_the_cursor_is_explained(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "ctrl+g")
+        assert dialog(app).listed == list(glossary())
+        assert glossary()[0].text in text(app)
+        await press(pilot, *"logit")
+        names = [term.name for term in dialog(app).listed]
+        assert names[0] == "logit"
+        assert set(names) < {term.name for term in glossary()}
+        assert "vocabulary" in text(app)
+        assert "Inspect · logits → softmax" in text(app)
+        await press(pilot, "down")
+        assert names[1] in text(app)
+        await press(pilot, *"xyz")
+        assert (dialog(app).listed, text(app)) == ([], "No term has these words.")
+        await press(pilot, "enter", "escape")
+        assert app.current_mode == "home"
+        assert not isinstance(app.screen, GlossaryDialog)
+
+
+@pytest.mark.parametrize(
+    ("term", "mode", "page"),
+    [("byte-pair encoding", "tokens", "bpe"), ("mojibake", "data", "clean"), ("power law", "learn", "lessons")],
+)
+async def test_enter_goes_to_the_place_of_the_term_and_escape_back(
+    app: LabApp, until: Until, term: str, mode: str, page: str
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.run_action(f"app.glossary({term!r})")
+        await pilot.pause()
+        assert dialog(app).listed[0].name == term
+        await press(pilot, "enter")
+        await until(pilot, lambda: app.current_mode == mode and getattr(app.screen, "page", "") == page)
+        assert app.opened_from == "home"
+
+
+async def test_the_palette_shows_the_text_of_a_term_second_to_its_best_command_and_opens_it(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        for query, name in (("temperature", "temperature"), ("what is entropy", "entropy"), ("SFT", "supervised fine-tuning")):
+            hits = sorted([hit async for hit in LabCommands(app.screen).search(query)], reverse=True)
+            lines = [(hit.text, str(hit.help)) for hit in hits if isinstance(hit, Hit)]
+            term = next(term for term in glossary() if term.name == name)
+            assert (f"Glossary: {name}", term.text) in lines[:2], query
+        await press(pilot, "ctrl+p", *"perplexity")
+        await until(pilot, lambda: "perplexity" in app.screen.query_one(Input).value)
+        await pilot.app.workers.wait_for_complete()
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, GlossaryDialog))
+        assert "e to the power of the loss" in text(app)
