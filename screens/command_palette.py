@@ -131,8 +131,9 @@ class LabCommands(Provider):
     def _of_glossary(self, query: str) -> Iterator[Command]:
         asked = " ".join(asked_for(query))
         for term in glossary():
-            show = partial(self.app.run_action, f"app.glossary({term.name!r})")
-            yield Command(f"Glossary: {term.name}", term.text, show, ", ".join(term.also), TERM, asked in term.names)
+            if asked in " ".join(term.names):
+                show = partial(self.app.run_action, f"app.glossary({term.name!r})")
+                yield Command(f"Glossary: {term.name}", term.text, show, ", ".join(term.also), TERM, asked in term.names)
 
     def _go(self, action: Action) -> None:
         self.app.run_worker(_go_and_do(self.app, action), group="palette", exclusive=True, exit_on_error=True)
