@@ -16,9 +16,6 @@ from lab.lessons.glossary.glossary import Term, find_terms, glossary
 from screens.dialogs.note_dialog import describe_place
 from screens.messages import OpenState
 
-MOST_OTHER_NAMES = 3
-"""Other names beside a term in the list."""
-
 
 class GlossaryDialog(ModalScreen[None]):
     """All terms, or those that answer what is typed."""
@@ -34,7 +31,8 @@ class GlossaryDialog(ModalScreen[None]):
     GlossaryDialog {
         align: center middle;
         #glossary { width: 78; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
-        #glossary-list { height: auto; max-height: 50vh; border: none; background: $surface; padding: 0; margin: 1 0; }
+        #glossary-list { height: auto; max-height: 12; border: none; background: $surface; padding: 0; margin: 1 0; }
+        &.-tall #glossary-list { max-height: 20; }
         #glossary-text { height: auto; min-height: 5; padding: 0 1; }
     }
     """
@@ -96,5 +94,5 @@ class GlossaryDialog(ModalScreen[None]):
 
 def _line(term: Term) -> Text:
     """A term and its other names, on one line."""
-    others = ", ".join(term.also[:MOST_OTHER_NAMES])
+    others = ", ".join(term.also)
     return Text.assemble((term.name, "bold"), f"  {others}" if others else "", no_wrap=True, overflow="ellipsis")

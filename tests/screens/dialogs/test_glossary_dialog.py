@@ -9,7 +9,7 @@ from screens.app import LabApp
 from screens.command_palette import LabCommands
 from screens.dialogs.glossary_dialog import GlossaryDialog
 from tests.fixture_types import Until
-from tests.screens.pilot_waits import press
+from tests.screens.pilot_waits import SIZES, press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -46,6 +46,20 @@ async def test_typing_filters_the_terms_and_the_one_under_the_cursor_is_explaine
         await press(pilot, "enter", "escape")
         assert app.current_mode == "home"
         assert not isinstance(app.screen, GlossaryDialog)
+
+
+@SIZES
+async def test_the_list_and_the_longest_text_are_all_on_the_screen(app: LabApp, size: tuple[int, int]) -> None:
+    longest = max(glossary(), key=lambda term: len(term.text))
+    async with app.run_test(size=size) as pilot:
+        await press(pilot, "ctrl+g")
+        dialog(app).terms.highlighted = glossary().index(longest)
+        await pilot.pause()
+        assert longest.text in text(app)
+        box, words = dialog(app).query_one("#glossary").region, dialog(app).query_one("#glossary-text").region
+        assert box in app.screen.region
+        assert words in box
+        assert words.height >= 5
 
 
 @pytest.mark.parametrize(
