@@ -14,9 +14,12 @@ from screens.terminal.textual_internals import wrapped_row
 MOST_CHARACTERS = 200_000
 """Most characters that the box takes: ten times what it must stay quick with. Longer pastes are cut, and the user is told."""
 
+FREE = "e or enter edits"
+"""What the border says while the keys are free."""
+
 
 class TextBox(TextArea):
-    """Typing goes here as soon as the mode opens. The chosen token's characters are selected while the keys are free."""
+    """Typing goes here once it is entered. The chosen token's characters are selected while the keys are free."""
 
     BORDER_TITLE = "text"
     HELP = (
@@ -31,6 +34,7 @@ class TextBox(TextArea):
     def __init__(self, example: str, *, id: str) -> None:
         """The example stands in the box, dim, while it is empty."""
         super().__init__(id=id, show_line_numbers=False, placeholder=example, soft_wrap=True, tab_behavior="focus")
+        self.border_subtitle = FREE
         self.match_cursor_bracket = False
         self.highlight_cursor_line = False
 
@@ -78,10 +82,10 @@ class TextBox(TextArea):
     def on_focus(self) -> None:
         """Leave nothing selected: a letter typed replaces no token that was only looked at."""
         self.selection = Selection.cursor(self.selection.end)
-        self.border_subtitle = "typing goes here · escape frees the keys"
+        self.border_subtitle = "typing goes here · escape leaves"
 
     def on_blur(self) -> None:
-        self.border_subtitle = "e edit"
+        self.border_subtitle = FREE
 
     def action_clear_text(self) -> None:
         self.replace_all("")

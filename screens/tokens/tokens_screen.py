@@ -42,8 +42,8 @@ class TokensScreen(TextSources):
     HEADINGS = ("Text", "Pages")
     TEXT_FIELDS = (TextArea, Input)
     HELP = (
-        "A model never sees letters: text is split into **tokens**, each with a number. Type text; `escape` leaves the box, "
-        "`e` returns to it. `t` changes the tokenizer; `s` `c` `b` `v` open the pages. `o` loads a file into the box, `u` the "
+        "A model never sees letters: text is split into **tokens**, each with a number. `e` or `enter` edits the text, `escape` "
+        "leaves it. `t` changes the tokenizer; `s` `c` `b` `v` open the pages. `o` loads a file into the box, `u` the "
         "text in use, `n` an example."
     )
     DEFAULT_CSS = """
@@ -60,7 +60,7 @@ class TokensScreen(TextSources):
     }
     """
     BINDINGS = [
-        Binding("e", "edit", "Edit", id="tokens.edit", tooltip="Edit the text")
+        Binding("e,enter", "edit", "Edit", id="tokens.edit", key_display="e", tooltip="Edit the text")
         | About("Text", place=-1, synonyms="text input type"),
         Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer")
         | About("Text", synonyms="bpe bytes gpt2 vocabulary", matters=lambda tokens: tokens.current.FOLLOWS_TOKENIZER),
@@ -107,11 +107,7 @@ class TokensScreen(TextSources):
         self.show_page()
         self._give_text()
         self.watch(self.app, "run_name", self._open_tokenizer)
-        # At the first visit the user wants to type; later the focus is where it was left.
-        if self.current.TAKES_TEXT:
-            self.query_one("#tokens-text").focus()
-        else:
-            self._rest()
+        self._rest()
 
     def on_screen_resume(self) -> None:
         """Read what has changed out of sight: a new run may have the name of a deleted one."""

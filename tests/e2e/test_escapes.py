@@ -172,6 +172,7 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         for keys in ("/", paste[:9], paste[9:], "\r", "\x1b"):  # in two reads, cut within a sequence
             lab.press(keys)
         lab.press("3", "▸3 Tokens◂")
+        lab.press("e", "escape leaves")
         lab.press(paste, "owned")
         lab.press("\x1b", "token")
         lab.press("1", "▸1 Home◂")

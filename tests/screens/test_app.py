@@ -389,7 +389,7 @@ async def test_under_a_dialog_and_over_a_text_the_key_bar_offers_only_the_keys_t
         assert bar.render_line(0).text.strip() == "^p palette  ^q quit"
         await press(pilot, "escape")
         assert bar.render_line(0).text == before
-        await pilot.press("3", *"word", "home")
+        await pilot.press("3", "e", *"word", "home")
         assert isinstance(app.focused, TextArea)
         await press(pilot, "ctrl+k")
         assert app.focused.text == "word", "it shows the keys"

@@ -113,6 +113,7 @@ def test_inside_a_run(
 
 async def test_no_picture_depends_on_the_blinking_of_a_cursor() -> None:
     async with app_in("tokens").run_test() as pilot:
+        await pilot.press("e")
         text: Any = pilot.app.screen.query_one(TextArea)
         text.blink_timer._callback()
         assert text._cursor_visible

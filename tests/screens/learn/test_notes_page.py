@@ -66,7 +66,7 @@ async def test_a_note_is_written_in_one_place_and_leads_back_to_it_from_another(
         # From a text field, over what is typed there.
         await pilot.press("3")
         await until(pilot, lambda: isinstance(app.screen, TokensScreen) and app.screen.is_ready)
-        await pilot.press("H", "i")
+        await pilot.press("e", "H", "i")
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(app.screen, NoteDialog) and isinstance(app.focused, TextArea))
         assert "Tokens · strip" in str(app.screen.query_one("#note-place", Static).render())

@@ -42,7 +42,7 @@ def page_of(pilot: Pilot[None]) -> BpePage:
 
 
 async def opened(pilot: Pilot[None]) -> BpePage:
-    await pilot.press("escape", "b")
+    await pilot.press("b")
     await settle(pilot)
     return page_of(pilot)
 
@@ -155,7 +155,7 @@ async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(ap
 async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, text: Path, until: Any) -> None:
     text.unlink()
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("escape", "b")
+        await pilot.press("b")
         await until(pilot, lambda: "dogs.txt does not exist" in line(pilot, "#bpe-counts"))
         await pilot.press("m", "space", "h", "0", "M", "w", "greater_than_sign")
         assert page_of(pilot).state is None

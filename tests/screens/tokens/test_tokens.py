@@ -22,6 +22,7 @@ from lab.tokenization.token_facts import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.help_screen import HelpScreen
 from screens.terminal.terminal_cells import cells_of
 from screens.tokens.side_by_side_page import AlignedView
 from screens.tokens.size_bars import SizeBars
@@ -68,7 +69,6 @@ def card(pilot: Pilot[None]) -> CardFacts:
 async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "The big dog ran")
-        await pilot.press("escape")
         assert counts(pilot) == TextCounts(15, 15, 4)
         await pilot.press("home")
         titles = []
@@ -86,7 +86,7 @@ async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) ->
 async def test_the_tokenizers_take_turns(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "the dög")
-        await pilot.press("escape", "home")
+        await pilot.press("home")
         assert counts(pilot) == TextCounts(7, 8, 4)
         await pilot.press("t")
         await settle(pilot)
@@ -104,7 +104,7 @@ async def test_a_run_that_is_replaced_out_of_sight_has_its_own_tokenizer(
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await write(pilot, "the big")
-        await pilot.press("escape", "t", "t")
+        await pilot.press("t", "t")
         await settle(pilot)
         assert counts(pilot).tokens == 2
 
@@ -127,7 +127,7 @@ async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert counts(pilot).characters == len(EXAMPLE), "an empty box shows the example"
-        await pilot.press("escape", "e", *"1qt the")
+        await pilot.press("e", *"1qt the")
         await settle(pilot)
         assert counts(pilot) == TextCounts(7, 7, 3)
         assert card(pilot).title.startswith('token 3 of 3: " the"'), "the token that is being typed"
@@ -144,21 +144,27 @@ async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> No
         assert pilot.app.current_mode == "tokens"
 
 
-async def test_what_is_typed_goes_to_the_text_as_soon_as_the_mode_opens(home: Any, make_run: Any, until: Any) -> None:
+@pytest.mark.parametrize("enter", ["e", "enter", "click"])
+async def test_the_text_takes_keys_only_once_it_is_entered(home: Any, make_run: Any, until: Any, enter: str) -> None:
     make_run("tale")
     app = LabApp(run="tale", preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        for key in "3running 12345":  # as a terminal hands it over: nothing waits for the mode to be there
+        await pilot.press("3", "4")
+        assert app.current_mode == "train", "4 is a key in Tokens"
+        await pilot.press("3", "question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("escape")
+        box = screen_of(pilot).box
+        assert box.text == ""
+        assert box.border_subtitle == "e or enter edits"
+        await (pilot.click(box) if enter == "click" else pilot.press(enter))
+        assert "escape leaves" in str(box.border_subtitle)
+        for key in "running 12345":  # as a terminal hands it over: nothing waits for the mode to be there
             app.post_message(events.Key("space" if key == " " else key, key))
         await until(pilot, lambda: app.current_mode == "tokens" and screen_of(pilot).is_settled)
         await until(pilot, lambda: screen_of(pilot).query_one(TextArea).text == "running 12345")  # in the place of the example
         await pilot.press("escape", "5")
         assert app.current_mode == "inspect"
-        await pilot.press("3", "e", "6")
-        assert app.current_mode == "tokens"
-        assert screen_of(pilot).query_one(TextArea).text == "running 123456"
-        await pilot.press("escape", "5", "3", "4")
-        assert app.current_mode == "train", "the text was left, so that keys are keys"
 
 
 async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +177,7 @@ async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: py
         assert (
             screen_of(pilot).query_one("#tokens-problem", StatusLine).left.startswith("GPT-2's vocabulary is not on this machine")
         )
-        await pilot.press("escape", "t")
+        await pilot.press("t")
         await settle(pilot)
         assert counts(pilot).tokens == len(EXAMPLE.encode()), "bytes need no file"
 
@@ -206,7 +212,7 @@ async def test_only_the_newest_text_is_cut_while_one_is_being_cut(app: LabApp, m
 def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await settle(pilot)
-        await pilot.press("escape", "right", "right", "right")
+        await pilot.press("right", "right", "right")
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=go)
@@ -233,7 +239,7 @@ def test_the_pages_follow_their_letters_and_the_same_text(app: LabApp, until: An
     async def go(pilot: Pilot[None]) -> None:
         screen = screen_of(pilot)
         await settle(pilot)
-        await pilot.press("escape", "v")
+        await pilot.press("v")
         assert screen.page == "vocabulary"
         await pilot.press("right_square_bracket", "right_square_bracket")
         assert screen.page == "side"
@@ -262,7 +268,7 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await until(pilot, lambda: screen.is_settled)
         assert dict(card(pilot).facts)["corpus"].startswith("/texts/tinyshakespeare.txt does not exist")
         app.text_source = "fable.txt"
-        await pilot.press("escape", "u")
+        await pilot.press("u")
         await until(pilot, lambda: screen.is_settled and screen.box.text.startswith("The big dog"))
         await until(pilot, lambda: "times in fable" in dict(card(pilot).facts)["corpus"])
         await pilot.press("home")

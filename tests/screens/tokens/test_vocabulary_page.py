@@ -42,7 +42,7 @@ def first_line(pilot: Pilot[None]) -> str:
 
 async def open_page(pilot: Pilot[None], *keys: str) -> None:
     await settle(pilot)
-    await pilot.press("escape", "v", *keys)
+    await pilot.press("v", *keys)
     await settle(pilot)
 
 
@@ -142,7 +142,7 @@ async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: 
     monkeypatch.setattr(vocabulary_facts, "vocabulary_facts", endless)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("escape", "v")
+        await pilot.press("v")
         page = page_of(pilot)
         await until(pilot, lambda: counts and page.query_one(VocabularyList).extent[0])
         assert page.query_one(VocabularyList).extent[0] == 50_257, "the tokens are there before they are counted"
@@ -200,7 +200,7 @@ async def test_counts_of_the_text_before_are_not_those_of_the_newer(
     late = late_answer(f"lab.tokenization.{count}", lambda *asked: str(one) in asked)
     async with app.run_test(size=(120, 40)) as pilot:
         app.text_source = str(one)
-        await pilot.press("escape", key)
+        await pilot.press(key)
         await until(pilot, late.asked.is_set)
         app.text_source = str(two)
 
