@@ -26,7 +26,7 @@ from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.about_key import About
 from screens.background import DelayedCall
-from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
+from screens.data.clean_layout import RuleState, change, funnel_lines, rule_lines
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.widgets.page_bar import PageLink
@@ -167,6 +167,8 @@ class CleanPage(DataPage):
         """Number of the example in sight."""
         self._measured_rules: tuple[str, ...] | None = None
         """The rules of the funnel; None while there is none."""
+        self._shows_largest = True
+        """True until the user chooses a rule: the cursor goes to the one with the largest effect once that is known."""
         self._measuring = DelayedCall(self)
         self._is_measuring = self._is_saving = False
 
@@ -194,6 +196,7 @@ class CleanPage(DataPage):
         if not is_same:
             self._measured_rules = None
             self.funnel = None
+            self._shows_largest = True
         if text is None:
             self._stop_measuring()
         elif self._measured_rules != rules:
@@ -215,10 +218,12 @@ class CleanPage(DataPage):
     @on(RuleList.Switched)
     def _switch(self, message: RuleList.Switched) -> None:
         message.stop()
+        self._shows_largest = False
         on = set(self.rules)
         self.rules = in_order(on ^ {message.rule})
 
     def action_all(self) -> None:
+        self._shows_largest = True
         self.rules = DEFAULT_RULES if len(self.rules) == len(RULES) else in_order(rule.name for rule in RULES)
 
     def watch_rules(self, rules: tuple[str, ...]) -> None:
@@ -231,6 +236,7 @@ class CleanPage(DataPage):
     @on(RuleList.Selected)
     def _select(self, message: RuleList.Selected) -> None:
         message.stop()
+        self._shows_largest = False
         self.place = 0
         self.query_one(RuleDetail).top = 0
         self._draw()
@@ -279,6 +285,9 @@ class CleanPage(DataPage):
         assert funnel is not None
         self._measured_rules = rules
         self.funnel = funnel
+        changes = {step.rule: abs(change(step)) for step in funnel.steps}
+        if self._shows_largest and any(changes.values()):
+            self.query_one(RuleList).selected = max(range(len(RULES)), key=lambda at: changes.get(RULES[at].name, 0))
         self._draw()
         self._say(_summary(funnel))
         self.post_message(self.Measured(text, rules, funnel))

@@ -11,7 +11,7 @@ from textual.widgets import Input, Label, Static
 
 from lab.core.preferences import RecentText, write_preferences
 from lab.data.cleaning.measure_funnel import FunnelReply, FunnelRequest, run_funnel_process
-from lab.data.cleaning.rule_registry import BY_NAME
+from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.data.source_files import recent_texts
 from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts
 from lab.planning.default_hyperparameters import default_vocabulary
@@ -510,6 +510,25 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_cleaning == ("line-endings", "emails")
         assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
+
+
+async def test_the_rule_with_the_largest_effect_comes_into_view_until_one_is_chosen(app: LabApp, until: Any) -> None:
+    Path("web.txt").write_text("A line that stands here many times, word for word, and is long.\n" * 40)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_clean(pilot, until, "web.txt")
+        page = screen_of(pilot).query_one(CleanPage)
+        listed = page.query_one(RuleList)
+        await until(pilot, lambda: page.funnel is not None)
+        assert listed.selected == 0, "nothing was taken"
+        await pilot.press("a")
+        await until(pilot, lambda: "duplicate lines" in str(page.query_one("#rule").border_title))
+        shown = [listed.render_line(y).text for y in range(listed.window)]
+        assert any("▌[x] duplicate lines" in line for line in shown), shown
+        await pilot.press("k", "space")
+        chosen = listed.selected
+        await until(pilot, lambda: page.funnel is not None and len(page.funnel.steps) == len(RULES) - 1)
+        await pilot.pause()
+        assert listed.selected == chosen
 
 
 async def test_funnel_of_the_rules_before_changes_no_number(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
