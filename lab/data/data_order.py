@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lab.core.errors import UserError
+from lab.core.number_format import counted
 from lab.data.token_file import Ids, TokenFile
 from lab.data.train_val_split import Ranges
 
@@ -30,7 +31,8 @@ class TrainingBatches:
         Raises UserError if the part does not hold one window and the token after it."""
         count = stop - start
         if count < context + 1:
-            raise UserError(f"the text has {count} tokens to train on, and a context of {context} needs at least {context + 1}.")
+            has = counted(count, "token")
+            raise UserError(f"the text has {has} to train on, and a context of {context} needs at least {context + 1}.")
         self.context = context
         self.batch = batch
         self._count = count

@@ -96,6 +96,8 @@ per byte at the end without dropout, 2.17 with it."""
 FEWEST_TOKENS_PER_PARAMETER = 0.01
 """With fewer training tokens, a model memorizes its text before it has learned much from it. The compute-optimal number is near
 20 (Hoffmann et al. 2022)."""
+MOST_EPOCHS = 1000
+"""With more of them, a model of any size memorizes its text, dropout or not."""
 
 
 def memorizing_epochs(model: ModelConfig, tokens: int) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lab.core.number_format import counted
 from lab.runs.find_runs import find_run, open_run
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Stamp, file_stamp
@@ -87,9 +88,9 @@ def special_sentence(tokenizer: "Tokenizer", text: str, special: bool) -> str:
     if special:
         return (
             f'"{found}" is read as the special token {tokenizer.special[found]}, one token that plain text never gives. '
-            f"As plain text: {len(plain)} tokens, {pieces}."
+            f"As plain text: {counted(len(plain), 'token')}, {pieces}."
         )
     return (
-        f'"{found}" is read as plain text, as all text that is trained on or typed: {len(plain)} tokens, {pieces}. '
+        f'"{found}" is read as plain text, as all text that is trained on or typed: {counted(len(plain), "token")}, {pieces}. '
         f"The special token would be one: {tokenizer.special[found]}."
     )

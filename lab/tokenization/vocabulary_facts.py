@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from lab.core.number_format import fixed, probability, significant, whole
+from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.data.token_file import Ids
 from lab.runs.run_folder import Run
 from lab.tokenization.embedding_distances import (
@@ -91,7 +91,7 @@ class VocabularyFacts:
         if self.frequencies is None:
             return f"{whole(self.size)} tokens."
         never, corpus = self.frequencies.never_used, self.frequencies.corpus
-        size = f"{whole(self.frequencies.total)} tokens long, {fixed(self.bytes_per_token, 2)} bytes per token"
+        size = f"{counted(self.frequencies.total, 'token')} long, {fixed(self.bytes_per_token, 2)} bytes per token"
         if not never:
             return f"All {whole(self.size)} tokens occur in {corpus} ({size})."
         return f"{whole(never)} of {whole(self.size)} tokens never occur in {corpus} ({size})."

@@ -133,6 +133,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if facts and self._measured is not None:
             funnel = self._measured.funnel
             raw, cleaned = bytes_(funnel.raw_bytes), bytes_(funnel.kept_bytes)
+            cleaned = cleaned if cleaned != raw else ""
         elif facts and self._facts_rules == self._rules:
             cleaned = bytes_(facts.bytes)
         if facts and self._tokens_rules == self._rules:

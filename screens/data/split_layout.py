@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from lab.core.number_format import bytes_, count, probability, significant, whole
+from lab.core.number_format import bytes_, count, counted, probability, significant, whole
 from lab.data.statistics.copied_share import describe_copied
 from lab.planning.sequence_preview import (
     COMPUTE_OPTIMAL,
@@ -34,7 +34,7 @@ def split_lines(of: TextSplit, width: int) -> list[PieceLine]:
     cells = max(8, width - 2)
     border = min(cells - 1, max(1, round(of.split / max(1, of.bytes) * cells)))
     share = probability(of.split / max(1, of.bytes))
-    left = f"training {whole(of.split)} bytes, {share}"
+    left = f"training {counted(of.split, 'byte')}, {share}"
     right = f"validation {whole(of.bytes - of.split)}"
     lines: list[PieceLine] = [documents_line(of, width)]
     if len(of.starts) > 1:

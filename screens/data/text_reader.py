@@ -181,7 +181,7 @@ def fact_lines(facts: TextFacts, counts: Mapping[TokenizerKind, str], rules: tup
         lines.append(("files", f"{number}; left out: {facts.left_out}" if facts.left_out else number))
     cleaned = f"by {counted(len(rules), 'rule')}: e shows what each takes" if rules else "not at all: e shows the rules"
     lines += [
-        ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
+        ("size", f"{counted(facts.bytes, 'byte')}, {counted(facts.characters, 'character')}"),
         ("tokens", f"{whole(facts.bytes + facts.documents - 1)} as bytes"),
         *(("", counts.get(kind, f"counting {kind} …")) for kind in KINDS),
         ("cleaned", facts.cleaning if rules == DEFAULT_RULES else cleaned),

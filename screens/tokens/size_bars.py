@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.number_format import significant, whole
+from lab.core.number_format import counted, significant, whole
 from lab.tokenization.token_facts import TextCounts
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.text_fitting import Piece, fit
@@ -45,18 +45,20 @@ def size_lines(counts: TextCounts, width: int, lines: int) -> list[list[Piece]]:
 def comparison_lines(counts: Sequence[tuple[str, TextCounts]], name_width: int, width: int) -> list[list[Piece]]:
     """A bar of tokens for each tokenizer on one scale, with its compression."""
     longest = max(1, *(each.tokens for _, each in counts))
-    number = max(len(whole(each.tokens)) for _, each in counts)
+    sizes = [counted(each.tokens, "token") for _, each in counts]
+    sizes = [size.rjust(max(map(len, sizes)) - (not size.endswith("s"))) for size in sizes]
+    widest = max(map(len, sizes))
     words = [compression(each) for _, each in counts]
     most = max(map(len, words))
-    room = max(1, width - name_width - number - len(" tokens ") - most - 1)
+    room = max(1, width - name_width - widest - most - 2)
     return [
         [
             (fit(name, name_width - 1) + " ", "dim"),
-            (f"{whole(each.tokens):>{number}} tokens ", "text"),
+            (f"{size:<{widest}} ", "text"),
             (fit(bar(each.tokens / longest, room), room), "bar"),
             (f" {said:>{most}}", "strong"),
         ]
-        for (name, each), said in zip(counts, words, strict=True)
+        for (name, each), size, said in zip(counts, sizes, words, strict=True)
     ]
 
 

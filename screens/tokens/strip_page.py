@@ -245,7 +245,7 @@ class StripPage(TextPage):
             self.post_message(self.CharactersChosen(int(first), int(end)))
 
     def _show_card(self, index: int) -> None:
-        from lab.core.number_format import whole
+        from lab.core.number_format import counted, whole
         from lab.tokenization import token_facts
         from lab.tokenization.token_facts import quoted_label
 
@@ -260,7 +260,7 @@ class StripPage(TextPage):
         facts = (
             ("merge", token_facts.merge_fact(tokenizer, id_)),
             ("bytes", token_facts.bytes_fact(tokenizer, id_)),
-            ("here", f"{whole(ids.count(id_))} of {whole(len(ids))} tokens"),
+            ("here", f"{whole(ids.count(id_))} of {counted(len(ids), 'token')}"),
             ("corpus", self._corpus_fact(known, id_)),
         )
         title = f"token {whole(index + 1)} of {whole(len(ids))}: {quoted_label(tokenizer, id_)} = {id_}"

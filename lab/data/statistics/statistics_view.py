@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lab.core.number_format import bytes_, fixed, probability, whole
+from lab.core.number_format import bytes_, counted, fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.data.statistics.character_classes import character_label, character_name
 from lab.data.statistics.line_counts import LONGEST_COUNTED
@@ -26,7 +26,7 @@ def profile_facts(profile: TextProfile) -> list[tuple[str, str]]:
     found = profile.statistics
     per_character = f", {fixed(found.bytes / found.characters, 2)} bytes each" if found.characters != found.bytes else ""
     facts = [
-        ("size", f"{whole(found.bytes)} bytes as UTF-8 ({bytes_(found.bytes)})"),
+        ("size", f"{counted(found.bytes, 'byte')} as UTF-8 ({bytes_(found.bytes)})"),
         ("characters", f"{whole(found.characters)}, {whole(found.distinct_characters)} different{per_character}"),
         ("lines", f"{whole(found.lines)}, {whole(found.empty_lines)} empty"),
         ("words", whole(found.words)),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_, whole
+from lab.core.number_format import bytes_, counted
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import nothing_left
@@ -130,7 +130,7 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
     dropped = os.path.getsize(path) - cleaned - (3 if mark else 0)
     changes = ["byte-order mark dropped"] if mark else []
     if dropped:
-        changes.append(f"{whole(dropped)} line ends \\r\\n made \\n")
+        changes.append(f"{counted(dropped, 'line end')} \\r\\n made \\n")
     elif b"\r" in head:
         changes.append("line ends \\r made \\n")
     return " and ".join(changes) if changes else "nothing to clean: UTF-8, lines end in \\n"

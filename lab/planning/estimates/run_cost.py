@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
 from lab.data.statistics.copied_share import describe_validation
-from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER, default_lr, fine_tuning_lr, memorizing_epochs
+from lab.planning.default_hyperparameters import (
+    FEWEST_TOKENS_PER_PARAMETER,
+    MOST_EPOCHS,
+    default_lr,
+    fine_tuning_lr,
+    memorizing_epochs,
+)
 from lab.planning.estimates.duration_estimate import expected_speeds, seconds_at, steps_at
 from lab.planning.resolve_run import ResolvedRun, TextSize
 from models.config import ModelConfig
@@ -38,7 +44,8 @@ def run_cost(
     by_steps = run.train.steps is not None
     parts = ", ".join(f"{part} {count(number)}" for part, number in by_part(run.model).items() if number)
     facts = []
-    if advice := _advice(run):
+    tokens = steps_at(run, speed) * run.tokens_per_step
+    if advice := _advice(run, tokens):
         facts.append(("advice", advice))
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
         facts.append(("vocabulary", f"{whole(run.text.most_vocab)} tokens: this text has no more pairs to merge"))
@@ -56,7 +63,7 @@ def run_cost(
         ("parameters", f"{whole(run.parameters)}: {parts}"),
         ("memory", _describe_memory(run, machine)),
         ("a step", _describe_step(run)),
-        ("in all", _describe_tokens(steps_at(run, speed) * run.tokens_per_step, run)),
+        ("in all", _describe_tokens(tokens, run)),
         ("time", time),
     )
 
@@ -102,27 +109,29 @@ def head_share(model: ModelConfig) -> float:
     return 6 * model.vocab_size * model.width / flops_per_token(model)
 
 
-def _advice(run: ResolvedRun) -> str:
+def _advice(run: ResolvedRun, trained_on: float) -> str:
     advice = []
     if run.request.start is not None:
         usual, high_for = fine_tuning_lr(run.model.width, run.train.optimizer), "for trained weights"
     else:
         usual, high_for = default_lr(run.model.width, run.train.optimizer), "for this width"
-        advice += _advice_on_size(run)
+        advice += _advice_on_size(run, trained_on)
     if run.train.lr >= HIGH_LR * usual:
         advice.append(f"a learning rate of {run.train.lr:g} is high {high_for}, {usual:g} is usual")
     return "; ".join(advice)
 
 
-def _advice_on_size(run: ResolvedRun) -> list[str]:
-    """Advice on the size of a model that begins with random weights: a base fixes it."""
+def _advice_on_size(run: ResolvedRun, trained_on: float) -> list[str]:
+    """Advice on the size of a model that begins with random weights, trained on so many tokens: a base fixes it."""
     advice = []
     if run.text.tokens is not None:
         tokens = run.text.tokens * run.text.training_share
-        if tokens < FEWEST_TOKENS_PER_PARAMETER * run.parameters:
+        too_large = tokens < FEWEST_TOKENS_PER_PARAMETER * run.parameters
+        if too_large or trained_on > MOST_EPOCHS * tokens:
+            size = f"{count(run.parameters)} parameters" if too_large else f"{count(trained_on / tokens)} epochs"
+            less = "a smaller model" if too_large else "fewer steps"
             advice.append(
-                f"some {count(tokens)} tokens are too few for {count(run.parameters)} parameters: the model will "
-                "memorize them; take a longer text or a smaller model"
+                f"some {count(tokens)} tokens are too few for {size}: the model will memorize them; take a longer text or {less}"
             )
     if (share := head_share(run.model)) > LARGE_HEAD:
         advice.append(

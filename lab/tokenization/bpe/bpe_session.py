@@ -247,6 +247,6 @@ def merges_view(state: BpeState, phrase: str, agreement: str = "") -> View:
     blocks: list[Block] = [
         *([pieces] if words else []),
         *([merges] if state.merges else []),
-        Paragraph(f"{state.text_sentence}, {whole(state.tokens)} tokens{per_token}. {agreement}".strip()),
+        Paragraph(f"{state.text_sentence}, {counted(state.tokens, 'token')}{per_token}. {agreement}".strip()),
     ]
     return View("merges", counted(len(state.merges), "merge"), state.next_sentence, blocks)

@@ -8,7 +8,7 @@ from typing import Any
 from textual.binding import Binding
 
 from lab.core.errors import UserError
-from lab.core.number_format import fixed
+from lab.core.number_format import counted, fixed
 from lab.engine.method_registry import ONE_STEP, EngineMethod, OneStepParams
 from lab.training.one_step.step_stages import STAGES, StepAnswer
 from lab.views.blocks import View
@@ -63,7 +63,7 @@ class OneStepWidget(EngineView):
 
     def words_of(self, step: StepAnswer) -> str:
         losses = " → ".join(fixed(loss, 3) for loss in step.facts.losses[: step.facts.applied + 1][-4:])
-        return f"mean loss: {losses} ({step.facts.applied} step{'s' * (step.facts.applied != 1)} taken)"
+        return f"mean loss: {losses} ({counted(step.facts.applied, 'step')} taken)"
 
     def full_screen(self) -> ScreenState | None:
         return ScreenState(mode="train", run=self.model.run) if self.model is not None else None

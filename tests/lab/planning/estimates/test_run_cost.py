@@ -53,3 +53,11 @@ def test_a_text_too_small_for_the_model_is_told_before_the_start() -> None:
     for tokens, small in ((10_000, True), (10_500, False)):
         told = dict(run_cost(replace(PLANNED, text=TextSize("a.txt", None, 40_000, tokens)), [], MACHINE))
         assert ("are too few for 941k parameters" in told.get("advice", "")) == small
+
+
+def test_a_text_too_small_for_so_many_epochs_is_told_for_a_small_model_too() -> None:
+    """1,800 training tokens are not too few for the parameters of nano, which reads them 2,276 times."""
+    text = TextSize("poem.txt", None, 6_000, 2_000)
+    for steps, many in (("2000", True), ("20", False)):
+        told = dict(run_cost(resolved(Settings(preset="nano", length=steps), text), [], MACHINE))
+        assert ("some 1,800 tokens are too few for 2,276 epochs" in told.get("advice", "")) == many, told
