@@ -95,13 +95,13 @@ class BpePage(BpeLearning):
         #bpe-right { layout: horizontal; }
         #bpe-curve-box { width: 1fr; height: 1fr; border: round $foreground 30%; border-title-color: $foreground 90%; }
         #bpe-curve { height: 1fr; }
-        #bpe-merges-box { width: 1fr; height: 1fr; display: none; }
-        #bpe-merges { height: 1fr; }
+        #bpe-merges { width: 1fr; height: 1fr; }
+        #bpe-merges, #bpe-parts { display: none; }
         #bpe-strip, #bpe-words { height: 1fr; }
         #bpe-words { display: none; }
-        &.-merges #bpe-merges-box { display: block; }
+        &.-merges #bpe-merges, &.-merges #bpe-parts { display: block; }
         &.-merges #bpe-curve-box { display: none; }
-        &.-wide-page #bpe-merges-box, &.-wide-page #bpe-curve-box { display: block; }
+        &.-wide-page #bpe-merges, &.-wide-page #bpe-parts, &.-wide-page #bpe-curve-box { display: block; }
         &.-wide-page #bpe-right { width: 2fr; }
         &.-words #bpe-words { display: block; }
         &.-words #bpe-strip { display: none; }
@@ -140,12 +140,11 @@ class BpePage(BpeLearning):
         with Horizontal(id="bpe-upper"):
             yield PairList(id="bpe-pairs")
             with Horizontal(id="bpe-right"):
-                with Vertical(id="bpe-merges-box"):
-                    yield MergeList(id="bpe-merges")
-                    yield StatusLine(most_lines=2, id="bpe-parts")
+                yield MergeList(id="bpe-merges")
                 with Vertical(id="bpe-curve-box") as box:
                     box.border_title = "tokens left"
                     yield LinePlot(id="bpe-curve")
+        yield StatusLine(most_lines=2, id="bpe-parts")
         with Vertical(id="bpe-lower"):
             yield TextStrip(id="bpe-strip")
             yield WordsView(id="bpe-words")

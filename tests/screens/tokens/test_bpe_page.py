@@ -240,3 +240,15 @@ def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
         await press(pilot, "m")  # alone, so that only its token is bold
 
     assert snap_compare(app, terminal_size=size, run_before=go)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_boxes_of_the_upper_row_end_on_one_line(size: tuple[int, int], app: LabApp) -> None:
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        await press(pilot, "x")
+        await press(pilot, "M")
+        screen = pilot.app.screen
+        bottoms = [screen.query_one(name).region.bottom for name in ("#bpe-pairs", "#bpe-merges")]
+        assert bottoms[0] == bottoms[1]
+        assert screen.query_one("#bpe-parts").region.y == bottoms[0]
