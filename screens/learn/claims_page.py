@@ -113,7 +113,7 @@ class ClaimsPage(ReadingPage):
         return self.checks is not None and self._model is not None and self.checks.is_idle
 
     def on_mount(self) -> None:
-        self.watch(self.app, "run_name", self._follow_run)
+        self.watch(self, "run", self._follow_run)
 
     def watch_is_shown(self, is_shown: bool) -> None:
         if is_shown and self.checks is None:
@@ -235,7 +235,7 @@ class ClaimsPage(ReadingPage):
 
     def screen_state(self) -> ScreenState:
         name = self.chosen.name if self.chosen is not None and self.has_class("-reading") else ""
-        return ScreenState(mode="learn", page=self.LINK.name, run=self.lab.run_name, claim=name)
+        return ScreenState(mode="learn", page=self.LINK.name, run=self.run, claim=name)
 
     def restore_state(self, state: ScreenState) -> None:
         if state.claim and self.checks is not None:

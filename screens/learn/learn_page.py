@@ -59,6 +59,8 @@ class LearnPage(Page):
 
     engine: LearnEngine
     """The engine of the mode; set by the screen."""
+    run: var[str] = var("")
+    """The run to compute on; set by the screen."""
 
     def screen_resumed(self) -> None:
         """Follow the mode's return into view."""
@@ -68,7 +70,7 @@ class LearnPage(Page):
 
     def screen_state(self) -> ScreenState:
         """The place in the page, to be shown again by `restore_state`."""
-        return ScreenState(mode="learn", page=self.LINK.name, run=self.lab.run_name)
+        return ScreenState(mode="learn", page=self.LINK.name, run=self.run)
 
     def restore_state(self, state: ScreenState) -> None:
         """Show a place of the page again."""

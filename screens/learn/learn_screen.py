@@ -20,8 +20,9 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
-from screens.messages import RunChosen
 from screens.widgets.line_scroll_view import LineScrollView
+
+DEMO = "demo"
 
 
 class LearnScreen(PagedScreen):
@@ -31,7 +32,7 @@ class LearnScreen(PagedScreen):
     PAGES = (LessonsPage, ClaimsPage, NotesPage)
     HEADINGS = ("Lessons", "Live view")
     HELP = (
-        "How a GPT is made and run, a step at a time: short lessons, each computed on your own model. `enter` reads a lesson, "
+        "How a GPT is made and run, a step at a time: short lessons, each computed on a real model. `enter` reads a lesson, "
         "`space` goes on, `o` opens what is in view in its own mode, `M` chooses the model. `n` lists your own notes, which "
         "`ctrl+o` writes anywhere."
     )
@@ -57,9 +58,12 @@ class LearnScreen(PagedScreen):
     ]
 
     page: var[str] = var(LessonsPage.LINK.name)
+    model: var[str] = var(DEMO)
+    """The run that lessons and claims compute on, whatever the other modes show."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, model: str = DEMO) -> None:
         super().__init__()
+        self.set_reactive(LearnScreen.model, model)
         self._engine = LearnEngine(engine or self.lab.shared_engine())
 
     def compose_body(self) -> ComposeResult:
@@ -67,6 +71,7 @@ class LearnScreen(PagedScreen):
         for page_class in self.PAGES:
             page = page_class()
             page.engine = self._engine
+            page.run = self.model
             yield page
 
     @property
@@ -82,6 +87,17 @@ class LearnScreen(PagedScreen):
         self.show_page()
         self.current.take_focus()
         self.lab.release_run.append(self._engine.release)
+        self.watch(self.app, "runs", self._leave_missing_model)
+
+    def _leave_missing_model(self) -> None:
+        """Go on with the demo where the chosen run is no longer there; one given by its path is in no list."""
+        if self.lab.runs_known and self.model != DEMO and "/" not in self.model and self.lab.run_summary(self.model) is None:
+            self.notify(f"{self.model} is gone: lessons go on with {DEMO}; M chooses another.", severity="warning", markup=False)
+            self.model = DEMO
+
+    def watch_model(self, model: str) -> None:
+        for page in self.query(LearnPage):
+            page.run = model
 
     def on_screen_resume(self) -> None:
         for page in self.query(LearnPage):
@@ -97,9 +113,9 @@ class LearnScreen(PagedScreen):
     @work(exclusive=True, group="model")
     async def action_model(self) -> None:
         runs = [(run.name, f"{run.text}, {run.phase}") for run in self.lab.runs]
-        name = await self.app.push_screen_wait(RunChooser(runs, self.lab.run_name, title="the model of the lessons"))
+        name = await self.app.push_screen_wait(RunChooser(runs, self.model, title="the model of the lessons"))
         if name:
-            self.post_message(RunChosen(name))
+            self.model = name
 
     def action_leaf(self, by: int) -> None:
         """Scroll what is in sight by a window: the focused part, else the picture, else the text."""
@@ -123,4 +139,5 @@ class LearnScreen(PagedScreen):
         return self.current.screen_state()
 
     def restore_state(self, state: ScreenState) -> None:
+        self.model = state.run or self.model
         self.current.restore_state(state)

@@ -106,7 +106,7 @@ class LessonsPage(ReadingPage):
     def on_mount(self) -> None:
         self._read_progress()
         self._read_score()
-        self.watch(self.app, "run_name", self._follow_run)
+        self.watch(self, "run", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
 
     def screen_resumed(self) -> None:
@@ -242,7 +242,7 @@ class LessonsPage(ReadingPage):
     def screen_state(self) -> ScreenState:
         lesson = self.reader.lesson
         name = lesson.name if lesson is not None else ""
-        return ScreenState(mode="learn", page=self.LINK.name, run=self.lab.run_name, lesson=name, step=self.reader.step)
+        return ScreenState(mode="learn", page=self.LINK.name, run=self.run, lesson=name, step=self.reader.step)
 
     def restore_state(self, state: ScreenState) -> None:
         if state.lesson:

@@ -35,7 +35,7 @@ def learn_app(engine: Callable[[], Any], **options: Any) -> LabApp:
 
     class LearnApp(LabApp):
         DEFAULT_MODE = "learn"
-        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(engine())}
+        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(engine(), options.get("run", "demo"))}
 
     return LearnApp(preload=False, **options)
 

@@ -190,7 +190,7 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
         await until(pilot, lambda: page(pilot).checks.results)
         await pilot.pause()
         assert len(engine.asked) == 1
-        pilot.app.run_name = "another"
+        pilot.app.screen.model = "another"  # type: ignore[attr-defined]
         await until(pilot, lambda: not page(pilot).checks.results)
         await pilot.press("t")
         await until(pilot, lambda: page(pilot).is_settled)
@@ -201,7 +201,7 @@ async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkey
     masked = [claim for claim in load_claims() if claim.name == "mask"]
     monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: masked)
     async with learn_app(InProcessEngine).run_test(size=(80, 24)) as pilot:
-        pilot.app.run_name = str(DEMO)
+        pilot.app.screen.model = str(DEMO)  # type: ignore[attr-defined]
         await open_claims(pilot, until)
         await until(pilot, lambda: page(pilot).is_settled and page(pilot).checks.model.run == str(DEMO))
         await pilot.press("enter")

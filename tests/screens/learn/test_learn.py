@@ -1,6 +1,7 @@
 """Learn: the lessons, and the softmax that is computed from what is typed."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
+from screens.dialogs.ask import RunChooser
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.lesson_reader import LessonText, linked_modes
 from screens.learn.lessons_page import LessonList, LessonsPage
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
+from screens.messages import RunsChanged
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
-from tests.screens.learn.conftest import SilentEngine, lessons_page
+from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
 from tests.screens.pilot_waits import keys_to
 
 SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
@@ -236,3 +239,24 @@ async def test_after_a_killed_engine_an_answer_waits_for_pytorch_again() -> None
     assert not engine.is_loading
     process.pid = None
     assert engine.is_loading
+
+
+async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(home: Path, make_run: Any, until: Any) -> None:
+    make_run("tale")
+    app = learn_app(SilentEngine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        await until(pilot, lambda: app.runs_known)
+        assert app.run_name == "tale"
+        assert page.screen_state().run == "demo", "the newest run is that of the other modes"
+        await pilot.press("M")
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        await pilot.press(*"tale", "enter")
+        await until(pilot, lambda: page.screen_state().run == "tale")
+        app.run_name = "demo"
+        await pilot.pause()
+        assert page.screen_state().run == "tale"
+        shutil.rmtree(home / "tale")
+        app.post_message(RunsChanged())
+        await until(pilot, lambda: page.screen_state().run == "demo")
+        assert [each.message for each in app._notifications] == ["tale is gone: lessons go on with demo; M chooses another."]
