@@ -179,7 +179,15 @@ class StripPage(TextPage):
         places, firsts, ends = tokenized.split_characters
         joined = JoinedCharacters(firsts, ends, lambda at: character_label(tokenized.text[places[at]]))
         widths = labels.widths(ids)
-        flow = FlowTokens(tokenized.ids, labels.label, widths, labels.breaks(ids), joined, tokenized.special_places)
+        flow = FlowTokens(
+            tokenized.ids,
+            labels.label,
+            widths,
+            labels.breaks(ids),
+            joined,
+            tokenized.special_places,
+            job.view in ("ids", "bytes"),
+        )
         return StripAnswer(job, tokenized, flow)
 
     def show_answer(self, result: StripAnswer) -> None:

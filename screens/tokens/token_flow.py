@@ -125,7 +125,7 @@ def lay_tokens(widths: Ints, breaks: Ints, room: int, gap: int = 0, joined: Join
 
 
 BAR = "│"
-"""Between two tokens where paper cannot tell them apart."""
+"""Between two tokens where paper alone cannot tell them apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +140,8 @@ class FlowTokens:
     joined: JoinedCharacters = NONE_JOINED
     special: frozenset[int] = field(default_factory=frozenset)
     """Places of special tokens."""
+    has_bars: bool = False
+    """True for digits, which run together whatever their paper."""
 
 
 def joined_line(layout: FlowLayout, row: int) -> list[tuple[str, bool]]:
@@ -219,7 +221,7 @@ class TokenFlow(CachedLinesView):
 
     def _flow(self) -> None:
         tokens = self._tokens
-        gap = 0 if palette_of(self).paints else 1
+        gap = 1 if tokens.has_bars or not palette_of(self).paints else 0
         self._layout = lay_tokens(tokens.widths, tokens.breaks, self.room, gap, tokens.joined)
         self.set_extent(self._layout.height, changed=())
         self._reveal()

@@ -278,10 +278,10 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await until(pilot, lambda: "50 times in fable, cleaned" in dict(card(pilot).facts)["corpus"])
         await pilot.press("x")
         await settle(pilot)
-        assert screen.query_one(TokenFlow).render_line(0).text.startswith("54 68 65")
+        assert screen.query_one(TokenFlow).render_line(0).text.startswith("54 68 65│20 62 69 67│")
         await pilot.press("i")
         await settle(pilot)
-        assert screen.query_one(TokenFlow).render_line(0).text.startswith("464")
+        assert screen.query_one(TokenFlow).render_line(0).text.startswith("464│1263│"), "digits run together whatever their paper"
         await pilot.press("i", "e", "ctrl+n", *"<|endoftext|>", "escape")
         await settle(pilot)
         assert "plain text" in screen.query_one("#tokens-special", StatusLine).left
