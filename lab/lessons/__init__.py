@@ -1,5 +1,6 @@
 """The lessons that Learn shows: one Markdown file each, in the order of their numbers. A lesson is added as a file here.
 
 Begin with `lesson`, the form of a lesson's file. `claims` holds the claims of a learner's notes, a file each; `claim`
-reads and checks them; `glossary` holds the terms; `learner` keeps what the learner did. Imports `lab.core`, `lab.views` and `lab.experiments`.
+reads and checks them; `glossary` holds the terms; `learner` keeps what the learner did.
+Imports `lab.core`, `lab.views` and `lab.experiments`.
 """
