@@ -73,7 +73,7 @@ class RunView(Widget):
         super().__init__(id=id)
         self.watched: WatchedRun | None = None
         self.entropy: TextEntropy | None = None
-        self._is_measured = False
+        self.is_measured = False
         """True once the training text's entropy is known, or that it cannot be: until then the verdict may be another."""
         self._drawn: tuple[object, float] = (None, 0.0)
         """The state that the plots were last drawn for, and its newest step."""
@@ -112,7 +112,7 @@ class RunView(Widget):
         if self.watched is None or self.watched.identity != watched.identity:
             self.stop_playing()
             self.plot_view = self.plot_view.whole()
-            self.entropy, self._is_measured = None, False
+            self.entropy, self.is_measured = None, False
             self.eval_step = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
@@ -169,7 +169,7 @@ class RunView(Widget):
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
         """Draw the entropies of the training text, and diagnose the run by them."""
-        self.entropy, self._is_measured = entropy, True
+        self.entropy, self.is_measured = entropy, True
         if self.watched is not None:
             self._say()
         self._draw()
@@ -327,10 +327,10 @@ class RunView(Widget):
         if self.watched is None:
             return
         said = status_text(self.watched, self.entropy)
-        self.query_one(VerdictBar).verdict = said.verdict if self._is_measured else None
+        self.query_one(VerdictBar).verdict = said.verdict if self.is_measured else None
         width = self.content_size.width - 4
         self._notify(said.notice if self.reasons_shown else whole_sentences(said.notice, width, MOST_LINES_OF_NOTICE))
-        self.query_one("#run-reading", SummaryText).say(said.sentences if self._is_measured else "")
+        self.query_one("#run-reading", SummaryText).say(said.sentences if self.is_measured else "")
 
     def _notify(self, sentences: str) -> None:
         """Show what needs attention; without any, the line is the samples'."""

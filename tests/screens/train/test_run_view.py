@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from lab.runs.gpu_and_ranks import RankHeartbeat
 from lab.runs.origin import TuningConfig
+from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader
 from screens.widgets.text_fitting import whole_sentences
@@ -114,8 +115,8 @@ async def test_no_verdict_is_shown_before_the_text_is_measured(
     make_run("tale")
     late = late_answer("screens.train.train_screen.run_entropy", lambda run: True)
     async with app.run_test(size=(80, 24)) as pilot:
-        await watch(pilot, until, "tale")
-        await until(pilot, late.asked.is_set)
+        app.post_message(RunChosen("tale", "train"))
+        await until(pilot, lambda: late.asked.is_set() and screen_of(pilot).view.watched is not None)
         verdict = screen_of(pilot).query_one("#run-verdict")
         assert not verdict.render_line(0).text.strip()
         await late.come(pilot)

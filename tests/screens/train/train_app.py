@@ -38,5 +38,6 @@ def numbers(pilot: Pilot[None]) -> dict[str, str]:
 
 
 async def watch(pilot: Pilot[None], until: Any, name: str) -> None:
+    """Show a run, and wait for its verdict."""
     pilot.app.post_message(RunChosen(name, "train"))
-    await until(pilot, lambda: screen_of(pilot).watched is not None and screen_of(pilot).watched.name == name)
+    await until(pilot, lambda: (view := screen_of(pilot).view).is_measured and view.watched and view.watched.name == name)
