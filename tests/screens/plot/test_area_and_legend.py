@@ -80,6 +80,8 @@ def test_the_legend_fits_and_names_what_it_has_room_for(width: int) -> None:
 
 
 def test_of_two_curves_that_coincide_both_are_seen() -> None:
-    pieces = [piece for line in draw(figure([5.0, 4.0], [5.0, 4.0]), 60, 16).lines for piece in line]
-    assert {role for text, role in pieces if role != "axis" and text.strip()} == {"train", "validation"}
-    assert "".join(text for text, role in pieces if role == "validation") == "◆◆"
+    validation, training = figure([5.0, 4.0], [5.0, 4.0]).series
+    for order in ((validation, training), (training, validation)):
+        pieces = [piece for line in draw(Figure(order, version=0), 60, 16).lines for piece in line]
+        assert {role for text, role in pieces if role != "axis" and text.strip()} == {"train", "validation"}
+        assert "".join(text for text, role in pieces if role == "validation") == "◆◆"
