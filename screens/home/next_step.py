@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textual.content import Content
 
+from lab.core.visible_text import visible
+
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
@@ -73,4 +75,4 @@ def _of_run(words: str, run: RunSummary) -> Content:
     if run.phase == "finished":
         at = "" if run.val_loss is None else f", validation loss {fixed(run.val_loss)}"
     phase = shown_phase(run.phase, is_imported=run.is_imported)[1]
-    return Content.from_markup(f"{words.format(**LINKS)} $name: $phase$at.", name=run.name, phase=phase, at=at)
+    return Content.from_markup(f"{words.format(**LINKS)} $name: $phase$at.", name=visible(run.name), phase=phase, at=at)
