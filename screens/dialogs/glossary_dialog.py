@@ -44,7 +44,7 @@ class GlossaryDialog(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="glossary") as box:
-            box.border_subtitle = "↑↓ term · Enter show it · Esc close"
+            box.border_subtitle = "↑↓ term · Enter go there · Esc close"
             yield Input(self._query, placeholder="type a term, or a word about it", compact=True, select_on_focus=False)
             terms = OptionList(id="glossary-list", markup=False)
             terms.can_focus = False
