@@ -205,6 +205,7 @@ class ClaimReader(Vertical):
             state = f"{checked.checked.mark} {TITLES[checked.checked.verdict]}"
         text.border_title = Text(f"{place} · {state}")
         text.model = run
+        text.further = "space goes on" if checked is not None else ""
         picture = checked.view if checked is not None else None
         if picture is not None:
             view.wait(False)

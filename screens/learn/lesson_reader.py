@@ -95,6 +95,8 @@ class LessonReader(Vertical):
         super().__init__()
         self._engine = engine
         self.lesson: Lesson | None = None
+        self.after = ""
+        """Words on what comes after the lesson."""
         self.live: LiveWidget | None = None
         self._speaker: LiveWidget | None = None
         """The live widget whose sentences are shown, also while it is being mounted; one that was left may still say some."""
@@ -176,6 +178,7 @@ class LessonReader(Vertical):
             self.live_only = False
         if not self._is_preview:
             self.take_focus()
+            self._tell_key()
             self.post_message(self.StepShown(lesson, self.step, self._is_back))
         self.refresh_bindings()
 
@@ -193,7 +196,9 @@ class LessonReader(Vertical):
     @on(events.DescendantBlur)
     def _tell_key(self) -> None:
         """In a field, the key that goes on is typed."""
-        self.query_one(LessonText).further = "" if isinstance(self.screen.focused, Input) else GO_ON
+        is_last = self.lesson is not None and self.step == len(self.lesson.steps) - 1 and not self._is_preview
+        words = f"✓ done · space {self.after}" if is_last else GO_ON
+        self.query_one(LessonText).further = "" if isinstance(self.screen.focused, Input) else words
 
     def take_focus(self) -> None:
         """Focus the live widget where it wants the keys, else the text."""

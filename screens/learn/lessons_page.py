@@ -201,6 +201,8 @@ class LessonsPage(ReadingPage):
         if at is not None:
             self.add_class("-reading")
             self.list.highlighted = at
+            is_last = at == len(self.lessons) - 1
+            self.reader.after = "ends, t checks the notes" if is_last else f"opens lesson {self.lessons[at + 1].number}"
             self.reader.show(self.lessons[at], step, is_back=is_back)
 
     @on(LessonReader.StepShown)

@@ -109,8 +109,8 @@ class GuessWidget(LiveWidget):
 
     @on(GuessView.Revealed)
     def _revealed(self) -> None:
-        """Tell that there is a place to open in full now, which the reader shows with each sentence."""
-        self.say("")
+        """Name what comes next; the reader shows with each sentence that there is a place to open in full now."""
+        self.say("Answered: space goes on.")
 
 
 class PlaceGuess(GuessWidget):

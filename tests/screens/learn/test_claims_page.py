@@ -190,11 +190,11 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
         await until(pilot, lambda: page(pilot).checks.results)
         await pilot.pause()
         assert len(engine.asked) == 1
-        pilot.app.screen.model = "another"  # type: ignore[attr-defined]
+        pilot.app.screen.model = "./another"  # type: ignore[attr-defined]
         await until(pilot, lambda: not page(pilot).checks.results)
         await pilot.press("t")
         await until(pilot, lambda: page(pilot).is_settled)
-        assert {each.run for each in engine.asked[1:]} == {"another"}
+        assert {each.run for each in engine.asked[1:]} == {"./another"}
 
 
 async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +206,7 @@ async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkey
         await until(pilot, lambda: page(pilot).is_settled and page(pilot).checks.model.run == str(DEMO))
         await pilot.press("enter")
         await until(pilot, lambda: words(pilot).startswith("✗ **Not so: Each token attends to all the others**"))
+        assert "space goes on" in str(pilot.app.screen.query_one(ClaimText).border_subtitle)
         view = pilot.app.screen.query_one("#claim-view", BlockView)
         assert view.view.title == "the causal mask"
         assert view.region.height > 6

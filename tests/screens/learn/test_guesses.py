@@ -9,6 +9,7 @@ from lab.lessons.learner.predictions import read_predictions, score_of
 from lab.lessons.lesson import Lesson, LessonStep, Live, parse_lesson
 from screens.app import LabApp
 from screens.widgets.guess_view import ANSWERED, GuessView
+from screens.widgets.status_line import StatusLine
 from tests.fixture_types import Until
 from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
 from tests.screens.in_process_engine import InProcessEngine
@@ -81,6 +82,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         await pilot.press("abcde"[wrong])
         text = await scored()
         assert "✗ Not so. Most probable is" in text
+        await until(pilot, lambda: page.reader.query_one(StatusLine).left == "Answered: space goes on.")
         assert first.state.question.choices[right].text in text
         assert "Prediction: 0 of 1 right, 0.20 by chance" in text
         assert page.reader.check_action("open", ()) is True

@@ -260,3 +260,17 @@ async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(ho
         app.post_message(RunsChanged())
         await until(pilot, lambda: page.screen_state().run == "demo")
         assert [each.message for each in app._notifications] == ["tale is gone: lessons go on with demo; M chooses another."]
+
+
+async def test_at_its_end_a_lesson_names_the_key_to_the_next(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        text = page.query_one(LessonText)
+        for at, words in ((0, f"✓ done · space opens lesson {page.lessons[1].number}"), (-1, "space ends, t checks the notes")):
+            lesson = page.lessons[at]
+            page._open(lesson.name, len(lesson.steps) - 1)
+            await until(pilot, lambda words=words: words in str(text.border_subtitle))
+            text.focus()
+            await pilot.press("space" if at == 0 else "t")
+            await until(pilot, lambda at=at: page.reader.lesson is page.lessons[1] if at == 0 else not page.is_shown)
+        assert pilot.app.screen.page == "claims"  # type: ignore[attr-defined]
