@@ -93,6 +93,7 @@ def implementations(models: ModelCache) -> list[Implementation]:
         implement(table.RELEASE, model.release),
         implement(table.LENS, prompt.lens),
         implement(table.VIEW, prompt.view),
+        implement(table.CODE, prompt.code),
         implement(table.EXPLAIN, prompt.explain),
         implement(table.ATTRIBUTION, prompt.attribution),
         implement(table.EVIDENCE, prompt.evidence),

@@ -1,5 +1,5 @@
-"""The engine's methods about a prompt: lens, view, explain, attribution, evidence, effect, compare, guess, sample, save_trace
-and prompt_report, and the trace that all of them begin with.
+"""The engine's methods about a prompt: lens, view, code, explain, attribution, evidence, effect, compare, guess, sample,
+save_trace and prompt_report, and the trace that all of them begin with.
 
 Each is computed in slices, so that a view that is waited for does not wait for another request.
 """
@@ -33,6 +33,7 @@ from lab.inspect.logit_attribution_view import attribution
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
 from lab.inspect.prompt_report import PromptReport, prompt_report
+from lab.inspect.source_code_view import source_code
 from lab.inspect.stages.attention_scores_stage import head_attention
 from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
@@ -139,6 +140,11 @@ class PromptMethods:
         return _placed(
             add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions), context
         )
+
+    def code(self, params: ViewParams) -> Slices[View]:
+        """The source code of a stage with the shapes of the prompt. Raises: UserError."""
+        context = yield from trace_prompt(self.models, params)
+        return _placed(source_code(context, params.stage), context)
 
     def explain(self, params: ExplainParams) -> Slices[Explanation]:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""

@@ -34,6 +34,7 @@ ASIDES = {
     "evidence": "evidence in the training text",
     "effect": "effect of the interventions",
     "compare": "two prompts compared",
+    "code": "source code",
 }
 TRAIN_PAGES = {
     "new": "a new run",

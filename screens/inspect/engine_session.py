@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import (
     ATTRIBUTION,
+    CODE,
     COMPARE,
     EFFECT,
     EVIDENCE,
@@ -252,6 +253,8 @@ class EngineSession:
                 return effect_view(await self._effect(selection), selection.interventions)
             case "attribution":
                 return await ask(ATTRIBUTION, selection.params(AttributionParams))
+            case "code":
+                return await ask(CODE, selection.params(ViewParams))
             case "evidence":
                 return await ask(EVIDENCE, selection.params(EvidenceParams))
             case "compare":

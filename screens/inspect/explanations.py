@@ -49,6 +49,17 @@ class Explanations(InspectPart):
             rank=19,
         ),
         Binding(
+            "number_sign",
+            "aside('code')",
+            "Code",
+            id="inspect.code",
+            key_display="#",
+            tooltip="The lines of the model's source code that compute this step, with the shapes of this prompt",
+        )
+        | About(
+            "Ask why", words="source code of this step, line by line", synonyms="python gpt.py shapes tensors pytorch", rank=20
+        ),
+        Binding(
             "v",
             "against",
             "Versus",

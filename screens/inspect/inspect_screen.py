@@ -55,7 +55,7 @@ HELP = (
     "`enter` puts a cursor on the numbers of the view; `enter` on a number explains it: its formula with the real numbers, each "
     "of which can be explained in turn, down to a single weight; `backspace` climbs back.\n\n"
     "`a` shows the direct logit attribution of the predicted token, `w` the evidence for it in the training text; in the last "
-    "two steps, of the token under the cursor.\n\n"
+    "two steps, of the token under the cursor. `#` shows the lines of `models/gpt.py` that compute the step and their shapes.\n\n"
     "`x` ablates the head or the MLP of the step (head 2.1 is head 1 of layer 2), or hides the chosen token; `m` switches to "
     "mean ablation, `f` makes a head attend to one token only, `*` scales; `b` shows the effect: the ranking "
     "before and after, and the KL divergence in bits (0: no change). `C` compares a second prompt, `p` patches its vector into "

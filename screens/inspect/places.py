@@ -59,7 +59,7 @@ def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> boo
     return abs(index_of(old, steps) - index_of(new, steps)) > 1
 
 
-ASIDES = ("attribution", "evidence", "effect", "compare")
+ASIDES = ("attribution", "evidence", "effect", "compare", "code")
 
 T = TypeVar("T")
 

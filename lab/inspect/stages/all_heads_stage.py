@@ -141,7 +141,13 @@ def describe_head(context: StageContext, name: str, found: HeadSummary, off: str
     return f"Head {name}{state} at {context.here}: {kind_and_entropy(found, at + 1)}; {', '.join(parts)}."
 
 
-@Stage("all heads", "Layer {layer} has {heads}, each with {head_width} dimensions.", HEAD_KEYS, computes="attn.z")
+@Stage(
+    "all heads",
+    "Layer {layer} has {heads}, each with {head_width} dimensions.",
+    HEAD_KEYS,
+    computes="attn.z",
+    code={"gpt.py: Attention.forward": ("z = causal_attention",), "attention_kernels.py: causal_attention": ("pattern =",)},
+)
 def heads(context: StageContext) -> View:
     """The heads of the layer, one row each: entropy, and the attention on itself, on the previous and on the first token."""
     at = context.position
@@ -205,7 +211,12 @@ class Overview:
         return HeadSummary(*(each[at].item() for each in self.summaries))
 
 
-@Stage("layers × heads", "The model has {facts.layers} × {facts.heads} heads; each picture is the attention of one.", HEAD_KEYS)
+@Stage(
+    "layers × heads",
+    "The model has {facts.layers} × {facts.heads} heads; each picture is the attention of one.",
+    HEAD_KEYS,
+    code={"gpt.py: GPT.hidden": ("for layer", "x = self.parts"), "attention_kernels.py: causal_attention": ("pattern =",)},
+)
 def thumbnails(context: StageContext) -> Slices[View]:
     """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
     size = picture_size(context.width or ROOM, context.config.heads, len(context.ids))

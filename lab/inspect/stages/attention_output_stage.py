@@ -33,6 +33,10 @@ TERMS = 8
     HEAD_KEYS,
     of_head=True,
     computes="attn.z",
+    code={
+        "gpt.py: Attention.forward": ("z = causal_attention",),
+        "attention_kernels.py: causal_attention": ("return torch.bmm",),
+    },
 )
 def values(context: StageContext) -> View:
     """pattern × v, key by key, whose sum is the head's output z."""
@@ -129,6 +133,7 @@ def _written_out(context: StageContext, key: int, p: float, v: Numbers) -> Table
     "The outputs of {heads} are joined and projected to {facts.width:,} numbers.",
     HEAD_KEYS,
     computes="attn_out",
+    code={"gpt.py: Attention.forward": ("z = z.transpose", "out")},
 )
 def attn_out(context: StageContext) -> View:
     """Each head's output through its rows of W_O; with the bias they sum to the attention output."""

@@ -52,7 +52,13 @@ def most_attended(context: StageContext) -> int:
     return int(pattern.argmax())
 
 
-@Stage("q, k, v", "Three matrices make a query, a key and a value of it for each of {heads}.", HEAD_KEYS, of_head=True)
+@Stage(
+    "q, k, v",
+    "Three matrices make a query, a key and a value of it for each of {heads}.",
+    HEAD_KEYS,
+    of_head=True,
+    code={"gpt.py: Attention.forward": ("qkv =", "q, k, v =")},
+)
 def qkv(context: StageContext) -> View:
     """Query, key and value of the head, one of their dimensions and the highest score written out."""
     block, head, at, width = context.block, context.head, context.position, context.config.head_width
@@ -119,6 +125,10 @@ def _qkv_parity(context: StageContext, x: Numbers) -> Parity:
     of_head=True,
     computes="attn.pattern",
     reads="attn.attn_scores",
+    code={
+        "gpt.py: Attention.forward": ("z = causal_attention",),
+        "attention_kernels.py: causal_attention": ("attn_scores =", "pattern ="),
+    },
 )
 def scores(context: StageContext) -> View:
     """The attention row of one query, key by key: q·k, ÷√d, − max, exp, softmax."""
@@ -187,6 +197,10 @@ def _sentence(context: StageContext, pattern: Numbers, is_before: bool) -> str:
     of_head=True,
     computes="attn.pattern",
     reads="attn.attn_scores",
+    code={
+        "gpt.py: Attention.forward": ("z = causal_attention",),
+        "attention_kernels.py: causal_attention": ("attn_scores =", "pattern ="),
+    },
 )
 def matrix(context: StageContext) -> View:
     """The scores of every query and key: raw, scaled and masked, and after the softmax."""

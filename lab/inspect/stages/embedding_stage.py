@@ -18,7 +18,11 @@ ROWS = 200
 
 
 @Stage(
-    "tokens", "The prompt is cut into {tokens} out of a vocabulary of {facts.vocab_size:,}{seen}.", TOKEN_KEYS, layer_key=False
+    "tokens",
+    "The prompt is cut into {tokens} out of a vocabulary of {facts.vocab_size:,}{seen}.",
+    TOKEN_KEYS,
+    layer_key=False,
+    code={"tokenizers/tokenizer.py: Tokenizer.encode": ("return self._encode_valid",)},
 )
 def tokens(context: StageContext) -> View:
     return tokens_view(context.prompt_tokens)
@@ -95,6 +99,7 @@ def _leaves(node: "Node") -> list[bytes]:
     "The token's row of the embedding table, {facts.width:,} numbers, plus the row of its position starts the stream.",
     TOKEN_KEYS,
     computes="resid_pre",
+    code={"gpt.py: GPT.hidden": ("x = self.drop",)},
 )
 def embed(context: StageContext) -> View:
     """Token vector + position vector = residual stream."""

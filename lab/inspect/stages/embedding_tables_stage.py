@@ -19,7 +19,11 @@ POSITIONS = 64
 """Most rows of the heatmap of positions, and most positions whose similarities are drawn."""
 
 
-@Stage("nearest tokens", "Of all tokens, these have the embeddings nearest in direction to this one's.")
+@Stage(
+    "nearest tokens",
+    "Of all tokens, these have the embeddings nearest in direction to this one's.",
+    code={"gpt.py: GPT.hidden": ("x = self.drop",)},
+)
 def neighbours(context: StageContext) -> Slices[View]:
     """The tokens whose embeddings point most nearly in the direction of this one's."""
     id_, position = context.ids[context.position], context.position
@@ -80,7 +84,11 @@ def _neighbours_sentence(context: StageContext, cosines: Numbers, nearest: list[
     )
 
 
-@Stage("position embeddings", "Each of the {facts.context:,} positions has a vector of its own, learned in training.")
+@Stage(
+    "position embeddings",
+    "Each of the {facts.context:,} positions has a vector of its own, learned in training.",
+    code={"gpt.py: GPT.hidden": ("start =", "end =", "x = self.drop")},
+)
 def positions(context: StageContext) -> View:
     """The position embeddings of the prompt as a heatmap, and the cosines between positions of the whole context."""
     table = context.weight("wpe.weight")

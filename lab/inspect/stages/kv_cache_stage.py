@@ -13,7 +13,12 @@ ROWS = 24
 """Cached tokens drawn as rows, the newest ones."""
 
 
-@Stage("KV cache", "With the keys and values of these tokens kept, the next one needs only its own computed.", SAMPLING_KEYS)
+@Stage(
+    "KV cache",
+    "With the keys and values of these tokens kept, the next one needs only its own computed.",
+    SAMPLING_KEYS,
+    code={"gpt.py: Attention.forward": ("if cache", "k, v = cache"), "gpt.py: KVCache.extend": ("self.", "return")},
+)
 def cache(context: StageContext) -> View:
     """The cached keys and values of a model that generates token by token, after the token at the position."""
     tokens = context.position + 1

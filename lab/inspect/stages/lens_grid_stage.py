@@ -20,6 +20,7 @@ ROWS = 64
 @Stage(
     "logit lens grid",
     "Every row is a token; each column shows what the model would predict after it if it stopped at that layer.",
+    code={"gpt.py: GPT.hidden": ("normed",), "gpt.py: GPT.unembed": ("return",)},
 )
 def lens(context: StageContext) -> Slices[View]:
     """The grid around the position; one layer per slice.

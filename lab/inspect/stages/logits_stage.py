@@ -27,6 +27,11 @@ def largest(values: Numbers, count: int) -> list[int]:
     "Softmax over the logits of all tokens makes {prediction} the most probable.",
     SAMPLING_KEYS,
     layer_key=False,
+    code={
+        "gpt.py: GPT.unembed": ("return",),
+        "sampling.py: _softmax": ("values = values", "return"),
+        "sampling.py: _probabilities": ("exponentials",),
+    },
 )
 def logits(context: StageContext) -> View:
     """The largest logits with their softmax over the whole vocabulary, and one row for all other tokens."""

@@ -55,6 +55,7 @@ def mlp_title(context: StageContext) -> str:
     "The MLP goes from {facts.width:,} numbers to {neurons:,} neurons, through GELU, and back.",
     MLP_KEYS,
     computes="mlp_out",
+    code={"gpt.py: MLP.forward": ("post =", "out")},
 )
 def mlp(context: StageContext) -> View:
     """pre → GELU → post of the strongest neurons, one of them written out, and the MLP output."""
@@ -121,6 +122,7 @@ def _written_out(context: StageContext, neuron: int) -> Table:
     "These neurons are the strongest at this token, with the tokens that they promote and suppress.",
     MLP_KEYS,
     computes="mlp_out",
+    code={"gpt.py: MLP.forward": ("post =",)},
 )
 def neurons(context: StageContext) -> Slices[View]:
     """The strongest neurons and the tokens that they promote and suppress, the final norm's scale frozen."""

@@ -29,17 +29,31 @@ FIGURES = 7
 """Significant figures of mean, variance and scale, which every dimension is computed from."""
 
 
-@Stage("LayerNorm 1", "LayerNorm normalizes a copy of the stream for the attention of layer {layer}.", reads="resid_pre")
+@Stage(
+    "LayerNorm 1",
+    "LayerNorm normalizes a copy of the stream for the attention of layer {layer}.",
+    reads="resid_pre",
+    code={"gpt.py: Block.forward": ("x = x + self.attn(self.ln_1",)},
+)
 def ln1(context: StageContext) -> View:
     return _layer_norm(context, "ln1", context.block + "ln1", context.block + "resid_pre", f"h.{context.layer}.ln_1", "attention")
 
 
-@Stage("LayerNorm 2", "LayerNorm normalizes a copy of the stream for the MLP of layer {layer}.")
+@Stage(
+    "LayerNorm 2",
+    "LayerNorm normalizes a copy of the stream for the MLP of layer {layer}.",
+    code={"gpt.py: Block.forward": ("x = x + self.mlp(self.ln_2",)},
+)
 def ln2(context: StageContext) -> View:
     return _layer_norm(context, "ln2", context.block + "ln2", context.block + "resid_mid", f"h.{context.layer}.ln_2", "the MLP")
 
 
-@Stage("final norm", "The last LayerNorm normalizes the stream for the comparison with every token's embedding.", layer_key=False)
+@Stage(
+    "final norm",
+    "The last LayerNorm normalizes the stream for the comparison with every token's embedding.",
+    layer_key=False,
+    code={"gpt.py: GPT.hidden": ("normed",)},
+)
 def ln_final(context: StageContext) -> View:
     last = f"blocks.{context.config.layers - 1}.resid_post"
     return _layer_norm(context, "ln_final", "ln_final", last, "ln_f", "the output head")
@@ -116,6 +130,7 @@ def _decimals(columns: list[Numbers], mean: float, scale: float) -> list[int]:
     "residual add",
     "Layer {layer}'s attention adds a vector of norm {added}; if the model stopped here, it would predict {prediction}.",
     computes="resid_mid",
+    code={"gpt.py: Block.forward": ("x = x + self.attn",)},
 )
 def resid_mid(context: StageContext) -> View:
     return _add(context, "resid_mid", "attention", "resid_pre", "attn_out")
@@ -125,6 +140,7 @@ def resid_mid(context: StageContext) -> View:
     "residual add",
     "Layer {layer}'s MLP adds a vector of norm {added}; if the model stopped here, it would predict {prediction}.",
     computes="resid_post",
+    code={"gpt.py: Block.forward": ("x = x + self.mlp",)},
 )
 def resid_post(context: StageContext) -> View:
     return _add(context, "resid_post", "the MLP", "resid_mid", "mlp_out")

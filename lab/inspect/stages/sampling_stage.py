@@ -15,7 +15,16 @@ ON_THE_LINE = 12
 """Most tokens with an interval in the bar of cumulative probability."""
 
 
-@Stage("sample", "With these settings and this seed, {prediction} is drawn as token {next}.", SAMPLING_KEYS, layer_key=False)
+@Stage(
+    "sample",
+    "With these settings and this seed, {prediction} is drawn as token {next}.",
+    SAMPLING_KEYS,
+    layer_key=False,
+    code={
+        "sampling.py: distribution": ("values, before =", "after", "order,"),
+        "sampling.py: draw": ("at =", "index =", "return"),
+    },
+)
 def sample(context: StageContext) -> View:
     """The distribution before and after temperature, top-k and top-p, and the random number that picks the next token."""
     at, draw = context.position, context.draw()

@@ -1,6 +1,6 @@
 """The entry of a stage, and the context of its view: a trace, its tokens' names, and the cursor's position, layer and head."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -267,6 +267,8 @@ class Stage:
     keys: tuple[str, ...] = ()
     """Actions of Inspect that come first in the key bar."""
     _: KW_ONLY
+    code: Mapping[str, tuple[str, ...]]
+    """Functions of `models` that compute it, as `gpt.py: Attention.forward`, each with the first words of its own lines."""
     layer_key: bool = True
     """False where the key bar leaves out the next layer."""
     of_head: bool = False

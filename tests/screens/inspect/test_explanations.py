@@ -53,10 +53,14 @@ def evidence(candidate: int | None, **_: Any) -> View:
     return View("evidence", f"evidence for {candidate}", "Learned.", [Table(columns, rows), Paragraph("… the big dog …")])
 
 
+def code(stage: str, layer: int, **_: Any) -> View:
+    return View("code", f"layer {layer + 1} · {stage} · code", "Lines.", [Paragraph("qkv = self.c_attn(x)")])
+
+
 @pytest.fixture
 def engine(engine: Any) -> Any:
     """The fake engine, which here also answers why."""
-    engine.explain, engine.attribution, engine.evidence = explain, attribution, evidence
+    engine.explain, engine.attribution, engine.evidence, engine.code = explain, attribution, evidence, code
     return engine
 
 
@@ -208,3 +212,19 @@ async def test_clicks_on_two_numbers_explain_neither_and_a_second_one_on_the_sam
         await pilot.click(offset=place)
         await pilot.settle()
         assert pilot.screen.selection.trail == ("blocks.0.attn.softmax[0,3,2]",)
+
+
+async def test_one_key_shows_the_code_of_a_stage_and_leaves_it(inspect: Open) -> None:
+    async with inspect() as pilot:
+        await pilot.walk(*to_stage("qkv"))
+        stage = pilot.title
+        await pilot.walk("number_sign")
+        assert pilot.title == "layer 1 · qkv · code"
+        await pilot.walk("right_curly_bracket")
+        assert pilot.title == "layer 2 · qkv · code"
+        await pilot.walk("left_curly_bracket", "number_sign")
+        assert pilot.title == stage
+        await pilot.walk("number_sign", "escape")
+        assert pilot.title == stage
+        await pilot.walk("number_sign", "j")
+        assert "code" not in pilot.title, "a step leads out of it"
