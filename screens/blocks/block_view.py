@@ -295,12 +295,10 @@ class BlockView(PieceView):
         self.post_message(self.SpotChanged(self, spot))
 
     def _open_at(self, followed: CellCursor) -> None:
-        """Show the selected row of matrices below their head; other views from the top, if the selected cell, or enough of the
-        selected picture, is in sight, else scrolled to it, but not to the middle of the sentence above."""
+        """Show the view from the top. Without matrices it is scrolled to the selected cell where that, or enough of the selected
+        picture, is not in sight then, but not to the middle of the sentence above."""
         spot, sentence = self.laid.spot(followed), self.laid.tops[min(1, followed[0])]
-        if self.laid.follows_row:
-            self._reveal_followed(followed, margin=0)
-        elif spot.line + min(spot.height, LEAST_OF_PICTURE) > self.window:
+        if not self.laid.follows_row and spot.line + min(spot.height, LEAST_OF_PICTURE) > self.window:
             self._reveal_followed(followed, margin=0)
             self.top = sentence if self.top < sentence else self.top
 
