@@ -127,6 +127,7 @@ class _Pen:
         self._step = current
         self._here = next((index for index, part in enumerate(parts) if current in part.steps), 0)
         self._room = max(1, width - MARK - RAIL - BRANCH)
+        self._border_room = width - 2
         self._arrow = "◂" if backward else "▸"
         self._most = max((part.magnitude or 0.0 for part in parts), default=0.0)
         self._widest = max((part.stream or 0.0 for part in parts), default=0.0)
@@ -157,16 +158,9 @@ class _Pen:
         return Drawing(tuple(self._lines), self._current_line, self._legend(), note_room)
 
     def _legend(self) -> str:
-        """The longest that the border has room for."""
-        if not self._most:
-            return ""
-        most, widest = _brief(self._most), _brief(self._widest)
-        found = (
-            f"box: what it adds, up to {most} · rail: stream, up to {widest}",
-            f"box: adds up to {most} · rail: up to {widest}",
-            f"box to {most}, rail to {widest}",
-        )
-        return next((words for words in found if cell_len(words) <= self._room), found[-1])
+        """What the thickest lines stand for; "" where the border has no room for it."""
+        words = f"norm added ≤ {_brief(self._most)} · norm of stream ≤ {_brief(self._widest)}"
+        return words if self._most and cell_len(words) <= self._border_room else ""
 
     def _size(self, height: int) -> int:
         """Lines of a closed box, such that all fit whichever is open."""

@@ -64,7 +64,7 @@ class InspectColumns(Vertical):
         height: 1fr;
         & > Horizontal { height: 1fr; }
         #inspect-prediction { height: 18%; min-height: 5; max-height: 22; padding: 0 1; }
-        #inspect-prediction { border: round $foreground 30%; border-bottom: none; border-title-color: $foreground 90%; }
+        #inspect-prediction { border: round $foreground 30%; border-title-color: $foreground 90%; }
         #prediction-line { display: none; }
         #steps-column { width: 32; }
         #steps-column > ForwardPassDrawing { height: 1fr; }

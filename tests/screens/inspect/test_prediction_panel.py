@@ -91,7 +91,7 @@ def panel_texts(pilot: InspectPilot) -> list[str]:
     return [panel.render_line(y).text for y in range(panel.content_size.height)]
 
 
-@pytest.mark.parametrize(("size", "lines"), [((80, 24), 1), ((120, 40), 4), ((200, 60), 8), ((120, 30), 1)])
+@pytest.mark.parametrize(("size", "lines"), [((80, 24), 1), ((120, 40), 3), ((200, 60), 7), ((120, 30), 1)])
 async def test_the_prediction_is_in_sight_at_every_stage(
     inspect: Open, size: tuple[int, int], lines: int, steps: list[Any]
 ) -> None:
@@ -126,3 +126,10 @@ async def test_a_click_on_a_box_opens_its_first_stage(inspect: Open) -> None:
         await pilot.settle()
         stage = drawing.steps[drawing.current]
         assert (stage.stage, stage.layer) == ("ln1", 1)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (200, 60)])
+async def test_the_box_of_the_panel_is_closed(inspect: Open, size: tuple[int, int]) -> None:
+    async with inspect(size=size) as pilot:
+        panel = pilot.screen.query_one("#inspect-prediction", PredictionPanel)
+        assert all(edge for edge, _ in panel.styles.border), "on all four sides"
