@@ -1,6 +1,6 @@
 """Guess key of Inspect: a question about the place in view, while everything that shows its answer is veiled."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
@@ -81,34 +81,50 @@ class AnswersInSight:
 
     def has(self, selection: Selection, path: LensPath, facts: ModelFacts) -> bool:
         """True if the answer at this place has been on screen, alone or among those of other heads."""
-        here, about, layer, head = position_in(selection, path), question_at(selection), selection.layer, selection.head
-        shown_with = ((layer, head), (layer, None), (None, None)) if about == "attention" else ((None, None),)
-        model, beginning = (facts.run, facts.step, selection.interventions), beginnings(path)[here]
-        return any((model, beginning, about, *of) in self._seen for of in shown_with)
+        return self.among(selection, path, facts)(position_in(selection, path), selection.layer, selection.head)
+
+    def among(self, selection: Selection, path: LensPath, facts: ModelFacts) -> Callable[[int, int, int], bool]:
+        """The same for any place of this question, by its position, layer and head; quick, for there are tens of thousands."""
+        model, about, begins, seen = (
+            (facts.run, facts.step, selection.interventions),
+            question_at(selection),
+            beginnings(path),
+            self._seen,
+        )
+
+        def has_been_seen(position: int, layer: int, head: int) -> bool:
+            here = model, begins[position], about
+            if (*here, None, None) in seen:
+                return True
+            return about == "attention" and ((*here, layer, head) in seen or (*here, layer, None) in seen)
+
+        return has_been_seen
 
 
 def next_place(selection: Selection, path: LensPath, facts: ModelFacts, seen: AnswersInSight) -> Selection:
     """The next place whose answer has not been on screen; where there is none, the next one."""
-    places = list(_other_places(selection, path, facts))
-    unseen = (place for place in places if not seen.has(place, path, facts))
-    return next(unseen, places[0] if places else selection)
+    has_been_seen = seen.among(selection, path, facts)
+    here = position_in(selection, path), selection.layer, selection.head
+    first = next(_other_places(selection, path, facts), here)
+    places = _other_places(selection, path, facts)
+    position, layer, head = next((place for place in places if not has_been_seen(*place)), first)
+    return selection if first == here else replace(at_position(selection, path, position), layer=layer, head=head)
 
 
-def _other_places(selection: Selection, path: LensPath, facts: ModelFacts) -> Iterator[Selection]:
-    """All other places of the same question, the nearest first. From the first token nobody can guess a head's attention."""
+def _other_places(selection: Selection, path: LensPath, facts: ModelFacts) -> Iterator[tuple[int, int, int]]:
+    """Position, layer and head of all other places of the same question, the nearest first. From the first token nobody can guess
+    a head's attention."""
     here, count = position_in(selection, path), len(path.tokens)
     if question_at(selection) == "next token":
-        for step in range(1, count):
-            yield at_position(selection, path, (here + step) % count)
+        yield from (((here + step) % count, selection.layer, selection.head) for step in range(1, count))
         return
     all_heads = facts.layers * facts.heads
     first = selection.layer * facts.heads + selection.head
     positions = [at % count for at in range(here, here + count) if at % count]
     for position in positions:
         for step in range(all_heads):
-            layer, head = divmod((first + step) % all_heads, facts.heads)
             if step or position != here:
-                yield replace(at_position(selection, path, position), layer=layer, head=head)
+                yield (position, *divmod((first + step) % all_heads, facts.heads))
 
 
 NO_MODEL = "A guess needs the model, which is still being loaded."

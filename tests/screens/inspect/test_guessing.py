@@ -1,6 +1,8 @@
 """Guesses in Inspect: the answer is nowhere on screen until a choice is made; then all is as before, and the score is told."""
 
+from itertools import product
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -133,3 +135,14 @@ def test_another_place_is_one_that_has_not_been_on_screen() -> None:
     assert (found.layer, found.head, found.position) == (0, 0, None)
     found = next_place(Selection("tale", stage="scores", position=0), whole, FACTS, seen)
     assert found.position == 1, "from the first token there is nothing to guess"
+
+
+def test_the_search_of_a_large_model_and_a_long_prompt_is_quick() -> None:
+    """144 heads at 255 positions, all of which have been on screen: the keys wait for the search."""
+    whole, here = path(*range(256), position=255), Selection("tale", stage="scores")
+    facts, seen = ModelFacts(**{**_fields(FACTS), "layers": 12, "heads": 12, "context": 256}), AnswersInSight()
+    for layer, head in product(range(12), range(12)):
+        seen.see_view(Selection("tale", stage="scores", layer=layer, head=head), whole, facts, View("matrix", "", "", []))
+    start = process_time()
+    assert next_place(here, whole, facts, seen).head == 1, "all have been seen: the next one"
+    assert process_time() - start < 0.5
