@@ -12,7 +12,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
-from types import CodeType, FrameType
+from operator import attrgetter
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from lab.inspect.stages.stage_context import StageContext
@@ -50,40 +51,29 @@ def source_code(context: StageContext, name: str) -> View:
 def _letters(context: StageContext, functions: Iterable[str]) -> str:
     """The sizes of this prompt by the letters of the functions' comments."""
     config, tokens = context.config, len(context.ids)
-    sizes = {
-        "B": "1 (batch)",
-        "T": f"{tokens} (tokens)",
-        "S": f"{tokens} (keys)",
-        "C": f"{config.width} (width)",
-        "H": f"{config.heads} (heads)",
-        "D": f"C / H = {config.head_width}",
-        "V": f"{config.vocab_size} (vocabulary)",
-    }
+    words = f"B = 1 (batch), T = {tokens} (tokens), S = {tokens} (keys), C = {config.width} (width), H = {config.heads} (heads), "
+    words += f"D = C / H = {config.head_width}, V = {config.vocab_size} (vocabulary)"
     comments = "".join(line.partition("  # ")[2] for function in functions for line in lines_of(function).values())
-    found = [f"{letter} = {size}" for letter, size in sizes.items() if re.search(rf"\b{letter}\b", comments)]
+    found = [size for size in words.split(", ") if re.search(rf"\b{size[0]}\b", comments)]
     return f"; for this prompt {', '.join(found)}" if found else ""
 
 
-def function_of(name: str) -> Callable[..., Any]:
+def function_of(name: str) -> FunctionType:
     """The function of `models` that is called `gpt.py: Attention.forward`."""
     file, _, path = name.partition(".py: ")
-    found: Any = import_module(f"models.{file.replace('/', '.')}")
-    for part in path.split("."):
-        found = getattr(found, part)
-    function: Callable[..., Any] = found
-    return function
+    found: FunctionType = attrgetter(path)(import_module(f"models.{file.replace('/', '.')}"))
+    return found
 
 
 def lines_of(name: str) -> dict[int, str]:
     """The lines of a function by their number in the file, without its docstring."""
     lines, first = inspect.getsourcelines(function_of(name))
     text = textwrap.dedent("".join(lines))
-    body = ast.parse(text).body[0]
-    assert isinstance(body, ast.FunctionDef)
-    opening = body.body[0]
-    skipped = range(opening.lineno, (opening.end_lineno or 0) + 1) if ast.get_docstring(body) is not None else range(0)
-    numbered = enumerate(text.splitlines(), start=1)
-    return {first + number - 1: line for number, line in numbered if number not in skipped and line.strip()}
+    (function,) = ast.parse(text).body
+    assert isinstance(function, ast.FunctionDef)
+    doc = function.body[0] if ast.get_docstring(function) is not None else None
+    skipped = range(doc.lineno, (doc.end_lineno or 0) + 1) if doc else ()
+    return {first + at - 1: line for at, line in enumerate(text.splitlines(), 1) if at not in skipped and line.strip()}
 
 
 def live_shapes(context: StageContext) -> dict[str, Shapes]:
@@ -121,20 +111,21 @@ def _recorded(run: Callable[[], None], functions: set[CodeType]) -> dict[CodeTyp
     found: dict[CodeType, dict[int, dict[str, tuple[int, ...]]]] = {code: {} for code in functions}
 
     def called(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        if frame.f_code not in functions:
-            return None
-        before, line = dict(frame.f_locals), frame.f_lineno
-        _keep(found[frame.f_code], line, before)
+        before: dict[str, Any] = {}
+        line = frame.f_lineno
 
         def stepped(frame: FrameType, event: str, returned: object) -> Callable[..., Any]:
             nonlocal before, line
             now = dict(frame.f_locals)
             changed = {name: value for name, value in now.items() if value is not before.get(name)}
-            _keep(found[frame.f_code], line, changed | ({RETURNED: returned} if event == "return" else {}))
+            for name, value in (changed | ({RETURNED: returned} if event == "return" else {})).items():
+                shape = (len(value),) if isinstance(value, list) else getattr(value, "shape", None)
+                if isinstance(shape, tuple):
+                    found[frame.f_code].setdefault(line, {}).setdefault(name, tuple(shape))
             before, line = now, frame.f_lineno
             return stepped
 
-        return stepped
+        return stepped(frame, event, None) if frame.f_code in functions else None
 
     outer = sys.gettrace()
     sys.settrace(called)
@@ -143,13 +134,6 @@ def _recorded(run: Callable[[], None], functions: set[CodeType]) -> dict[CodeTyp
     finally:
         sys.settrace(outer)
     return found
-
-
-def _keep(lines: dict[int, dict[str, tuple[int, ...]]], line: int, values: Mapping[str, object]) -> None:
-    for name, value in values.items():
-        shape = (len(value),) if isinstance(value, list) else getattr(value, "shape", None)
-        if isinstance(shape, tuple):
-            lines.setdefault(line, {}).setdefault(name, tuple(shape))
 
 
 def _table(name: str, own: tuple[str, ...], shapes: Shapes, width: int) -> Table:
@@ -162,8 +146,8 @@ def _table(name: str, own: tuple[str, ...], shapes: Shapes, width: int) -> Table
     rows: list[list[Cell]] = []
     for number, line in lines.items():
         is_marked = line.strip().startswith(own)
-        below = "" if is_beside or not is_marked else said[number]
-        pieces = [*_wrapped(line, room), *_wrapped(below, room, _indent(line) + 4)] if is_marked else [_cut(line, room)]
+        below = "" if is_beside else " " * (len(line) - len(line.lstrip()) + 4) + said[number]
+        pieces = [*_wrapped(line, room), *textwrap.wrap(below, room)] if is_marked else [_cut(line, room)]
         for at, piece in enumerate(pieces):
             texts = [f"{'▸' if is_marked else ' '}{number:>{NUMBER - 2}}", piece, said[number]] if at == 0 else ["", piece, ""]
             rows.append([Cell(text, style="strong" if is_marked else "dim") for text in texts[: 2 + is_beside]])
@@ -171,19 +155,15 @@ def _table(name: str, own: tuple[str, ...], shapes: Shapes, width: int) -> Table
     return Table(columns, rows, title=f"models/{name}")
 
 
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
 def _cut(line: str, room: int) -> str:
     return line if len(line) <= room else f"{line[: room - 1]}…"
 
 
-def _wrapped(line: str, room: int, indent: int = 0) -> list[str]:
+def _wrapped(line: str, room: int) -> list[str]:
     """The line on as many rows as it needs, a comment that does not fit on one of its own."""
     code, _, comment = line.partition("  # ")
-    hanging = " " * (indent or _indent(line) + 4)
-    pieces = textwrap.wrap(code, room, initial_indent=" " * indent, subsequent_indent=hanging, break_on_hyphens=False)
+    hanging = " " * (len(line) - len(line.lstrip()) + 4)
+    pieces = textwrap.wrap(code, room, subsequent_indent=hanging, break_on_hyphens=False)
     if comment and len(pieces[-1]) + len(comment) + 4 <= room:
         pieces[-1] += f"  # {comment}"
     elif comment:
