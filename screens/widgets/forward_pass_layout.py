@@ -158,7 +158,7 @@ class _Pen:
         return Drawing(tuple(self._lines), self._current_line, self._legend(), note_room)
 
     def _legend(self) -> str:
-        """What the thickest lines stand for; "" where the border has no room for it."""
+        """The numbers of the thickest lines; "" where the border has no room for it."""
         words = f"norm added ≤ {_brief(self._most)} · norm of stream ≤ {_brief(self._widest)}"
         return words if self._most and cell_len(words) <= self._border_room else ""
 
