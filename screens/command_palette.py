@@ -136,7 +136,7 @@ class LabCommands(Provider):
                 yield Command(f"Glossary: {term.name}", term.text, show, ", ".join(term.also), TERM, asked in term.names)
 
     def _go(self, action: Action) -> None:
-        self.app.run_worker(_go_and_do(self.app, action), group="palette", exclusive=True, exit_on_error=True)
+        self.app.run_worker(go_and_do(self.app, action), group="palette", exclusive=True, exit_on_error=True)
 
     def _of_runs(self) -> Iterator[Command]:
         app = cast(AppState, self.app)
@@ -262,7 +262,7 @@ def _focus_holder(screen: Screen[object], action: Action) -> bool:
     return screen.focused is focused
 
 
-async def _go_and_do(app: App[object], action: Action) -> None:
+async def go_and_do(app: App[object], action: Action) -> None:
     """Show the screen of an action, wait until the action is possible there, and do it; else say that it is not.
 
     The screen's opener may ask something first, such as which run to compare with. Without an answer nothing is said.

@@ -1,41 +1,79 @@
-"""The help screen (`?`): every key of the screen in view by purpose; one key further, what the screen shows, in words."""
+"""The help screen (`?`): the keys of the screen in view, found by typing and done by enter; one key further, its words."""
+
+from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 
 from rich.cells import cell_len
 from rich.markdown import Markdown
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import VerticalScroll
-from textual.content import Content
+from textual.containers import Vertical, VerticalScroll
 from textual.dom import DOMNode
-from textual.events import Resize
-from textual.geometry import Size
 from textual.screen import ModalScreen
+from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
-from screens.about_key import about
-from screens.action_index import Action, bindings_of, own_actions, page_actions
+from screens.about_key import about, synonyms_of
+from screens.action_index import Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen
-from screens.widgets.text_fitting import fit, wrap
+from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.text_fitting import Piece, fit, painted_line, wrap
 
-WIDTH, WIDE_WIDTH = 76, 128
-"""Columns of the box with one column of keys, and with two."""
-
-WIDE = 130
-"""Columns of the terminal from which the table of keys has two columns."""
-
-BORDER, PADDING, GAP = 2, 4, 2
-"""Columns of the box's border, of the space inside it, and of the space between two columns of words."""
+GAP = 2
+"""Columns between the keys of a line and its words."""
 
 MOST_OF_KEYS = 16
 """Most columns for the keys of a line."""
 
-Section = tuple[str, list[tuple[str, str]]]
-"""A purpose, and the keys and words of each of its lines."""
+FIRST_KEYS = 5
+"""Number of keys to know first."""
+
+BY_KEY = 2.0
+"""Score of a line by one of its keys: above all words."""
+
+NOTHING = "No key of this screen does that. The palette (^p) has the actions of every mode."
+
+
+@dataclass(eq=False)
+class Found:
+    """An action that a key has: of a part in the focus chain, or of a page of the screen."""
+
+    binding: Binding
+    words: str
+    keys: list[str]
+    node: DOMNode | None = None
+    """The part that has it; None for an action of a page, which is shown first."""
+    action: Action | None = None
+
+    def score(self, query: str) -> float:
+        """How well it answers what is typed; 0 for not at all."""
+        return score_of(query, self.words, synonyms_of(self.binding), float(query.casefold() in self.words.casefold()))
+
+
+@dataclass(eq=False)
+class Row:
+    """A line of the help: its keys, its words, and its action, or several, such as two opposite ones."""
+
+    keys: str
+    words: str
+    found: list[Found]
+
+    def score(self, query: str) -> float:
+        """How well it answers what is typed: by a key, by its words, or by those of one of its actions."""
+        if query in self.keys.split() or any(query == each.binding.key for each in self.found):
+            return BY_KEY
+        return max(score_of(query, self.words, "", 0.0), *(each.score(query) for each in self.found))
+
+
+Section = tuple[str, list[Row]]
+"""A purpose, and its lines."""
 
 
 Line = tuple[tuple[str, ...], str]
@@ -45,21 +83,94 @@ Group = tuple[str, tuple[Line, ...]]
 """A heading, and the lines under it."""
 
 
+class KeyList(LineScrollView, can_focus=False):
+    """The lines of the help, with a cursor on one."""
+
+    COMPONENT_CLASSES = {"key-list--title", "key-list--key", "key-list--cursor"}
+    DEFAULT_CSS = """
+    KeyList {
+        height: 1fr; border: none; padding: 0;
+        & > .key-list--title { text-style: bold underline; }
+        & > .key-list--key { text-style: bold; }
+        & > .key-list--cursor { background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold; }
+    }
+    """
+
+    def show(self, sections: Sequence[Section], picture: str = "") -> None:
+        """Show sections, the cursor on the first line. An empty title is left out."""
+        self._sections, self._picture = sections, picture
+        self.rows, self.cursor = [row for _, rows in sections for row in rows], 0
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._lines = list(self._drawn_lines(self.room))
+        self._laid_out_for = self.room
+        self.top = 0
+        self.set_extent(len(self._lines))
+
+    def _drawn_lines(self, width: int) -> Iterator[tuple[Row | None, list[Piece]]]:
+        if self._picture:
+            yield from ((None, [(line, "key")]) for line in (*self._picture.split("\n"), ""))
+        for at, (title, rows) in enumerate(self._sections):
+            if title:
+                yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [title]))
+            column = max(1, min(MOST_OF_KEYS, max(cell_len(row.keys) for row in rows), (width - GAP) // 2))
+            for row in rows:
+                told = wrap(row.words[:1].upper() + row.words[1:], width - column - 2 * GAP)
+                for key, words in zip_longest(wrap(row.keys, column), told, fillvalue=""):
+                    yield row, [(fit(key, column + GAP), "key"), (words, "")]
+        if not self.rows:
+            yield None, [(NOTHING, "")]
+
+    def on_resize(self) -> None:
+        if self.room != self._laid_out_for:
+            self._lay_out()
+        super().on_resize()
+
+    def draw(self, line: int) -> Strip:
+        row, pieces = self._lines[line]
+        if row is None:
+            return painted_line(self, "key-list", pieces, self.room)
+        if row is not self.rows[self.cursor]:
+            return painted_line(self, "key-list", [("  ", ""), *pieces], self.room)
+        mark = "▸ " if line == 0 or self._lines[line - 1][0] is not row else "  "
+        return painted_line(self, "key-list", [(fit(mark + "".join(text for text, _ in pieces), self.room), "cursor")], self.room)
+
+    def move(self, by: int) -> None:
+        """Move the cursor by so many lines; above the first one is what stands over it."""
+        if self.rows:
+            self.cursor = max(0, min(self.cursor + by, len(self.rows) - 1))
+            own = [at for at, (row, _) in enumerate(self._lines) if row is self.rows[self.cursor]]
+            self.show_line(own[-1])
+            self.show_line(own[0] if self.cursor else 0)
+            self.refresh()
+
+    async def on_click(self, event: events.Click) -> None:
+        line = self.line_at(event.y)
+        if line < len(self._lines) and (row := self._lines[line][0]) is not None:
+            self.cursor = self.rows.index(row)
+            await self.run_action("screen.choose")
+
+
 class HelpScreen(ModalScreen[None]):
     """Help on a screen, with its keys from the active bindings. The app reuses one: making it is slower than a key may be."""
 
     BINDINGS = [
-        Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Close the help"),
+        Binding("escape", "leave", "Close", id="help.leave", tooltip="Clear the filter, or close the help"),
+        Binding("enter", "choose", "Do it", id="help.choose", priority=True, tooltip="Close the help, and do what the line says"),
         Binding("tab", "turn", "In words", id="help.turn", tooltip="The keys, or what the screen shows in words"),
-        Binding("j,down", "scroll('down')", "Down", id="help.down", show=False),
-        Binding("k,up", "scroll('up')", "Up", id="help.up", show=False),
+        Binding("down", "move(1)", "Down", id="help.down", show=False),
+        Binding("up", "move(-1)", "Up", id="help.up", show=False),
+        Binding("pagedown", "move(10)", "Page down", id="help.page_down", show=False),
+        Binding("pageup", "move(-10)", "Page up", id="help.page_up", show=False),
     ]
     DEFAULT_CSS = """
     HelpScreen {
         align: center middle; background: $background;
         &:ansi { background: ansi_default; }
-        #help { max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 2; background: $surface; }
-        #help-words { display: none; }
+        #help { width: 100; max-width: 100%; max-height: 100%; border: round $primary; padding: 0 2; background: $surface; }
+        #help-filter { height: 1; border: none; padding: 0; background: $surface; }
+        #help-words { display: none; height: 1fr; }
         &.-words #help-words { display: block; }
         &.-words #help-keys { display: none; }
     }
@@ -77,100 +188,147 @@ class HelpScreen(ModalScreen[None]):
             self._fill()
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="help"):
-            yield Static(id="help-words")
-            yield Static(id="help-keys", markup=False)
+        with Vertical(id="help"):
+            yield Input(placeholder="type to find a key", id="help-filter")
+            yield KeyList(id="help-keys")
+            with VerticalScroll(id="help-words", can_focus=False):
+                yield Static()
 
     def on_mount(self) -> None:
         self._fill()
 
     def _fill(self) -> None:
+        field = self.query_one(Input)
+        with field.prevent(Input.Changed):
+            field.value = ""
         self.remove_class("-words")
-        self._lay_out(self.app.size)
+        self._show("")
+        # A height of its own, so that typing does not move the box.
+        self.query_one("#help").styles.height = self.query_one(KeyList).extent[0] + 3
         self._name_page()
 
-    def _lay_out(self, size: Size) -> None:
-        """Write the table of keys for a terminal of this size."""
-        self._laid_out = size
-        box, wide = self.query_one("#help"), size.width >= WIDE
-        box.styles.width = WIDE_WIDTH if wide else WIDTH
-        width = min(WIDE_WIDTH if wide else WIDTH, size.width) - BORDER - PADDING
-        lines = _table(self._sections, self._picture, width, wide)
-        if len(lines) + BORDER > size.height:
-            lines = _table(self._sections, self._picture, width - box.styles.scrollbar_size_vertical, wide)
-        self.query_one("#help-keys", Static).update(Content("\n").join(lines))
+    def _show(self, query: str) -> None:
+        """Show the lines that answer what is typed, the best first; all of them by purpose where nothing is."""
+        if not query:
+            self.query_one(KeyList).show(self._sections, self._picture)
+            return
+        scores = {row: row.score(query) for _, rows in self._sections for row in rows}
+        best = sorted((row for row, score in scores.items() if score), key=lambda row: -scores[row])
+        self.query_one(KeyList).show([("", best)] if best else [])
 
-    def on_resize(self, event: Resize) -> None:
-        if event.size != self._laid_out:
-            self._lay_out(event.size)
+    @on(Input.Changed)
+    def _filter(self, event: Input.Changed) -> None:
+        if "?" in event.value:  # the key that opened it
+            self.dismiss()
+            return
+        self.remove_class("-words")
+        self._show(event.value.strip())
+        self._name_page()
 
     def _name_page(self) -> None:
         box = self.query_one("#help")
         this, other = ("in words", "keys") if self.has_class("-words") else ("keys", "in words")
-        box.border_title, box.border_subtitle = f"{self._title}: {this}", f"Tab {other} · Esc close"
-        box.scroll_home(animate=False)
+        box.border_title, box.border_subtitle = f"{self._title}: {this}", f"↑↓ ⏎ do it · Tab {other} · Esc close"
 
     def action_turn(self) -> None:
         self.toggle_class("-words")
         if self.has_class("-words"):
-            self.query_one("#help-words", Static).update(Markdown(self._words))
+            self.query_one("#help-words Static", Static).update(Markdown(self._words))
+            self.query_one("#help-words").scroll_home(animate=False)
         self._name_page()
 
-    def action_scroll(self, direction: str) -> None:
-        box = self.query_one("#help")
-        if direction == "down":
-            box.scroll_down(animate=False)
+    def action_move(self, by: int) -> None:
+        if self.has_class("-words"):
+            self.query_one("#help-words").scroll_relative(y=by, animate=False)
         else:
-            box.scroll_up(animate=False)
+            self.query_one(KeyList).move(by)
+
+    def action_leave(self) -> None:
+        field = self.query_one(Input)
+        if field.value:
+            field.value = ""
+        else:
+            self.dismiss()
+
+    def action_choose(self) -> None:
+        """Close the help, and do what the line under the cursor says; of several actions the one that answers best."""
+        shown, query = self.query_one(KeyList), self.query_one(Input).value.strip()
+        if self.has_class("-words") or not shown.rows:
+            return
+        chosen = max(shown.rows[shown.cursor].found, key=lambda each: each.score(query) if query else 0.0)
+        self.dismiss()
+        self.app.call_later(partial(self._do, chosen))
+
+    async def _do(self, chosen: Found) -> None:
+        from screens.command_palette import go_and_do
+
+        if chosen.action is None:
+            await self.app.run_action(chosen.binding.action, chosen.node)
+        else:
+            self.app.run_worker(go_and_do(self.app, chosen.action), group="palette", exclusive=True, exit_on_error=True)
 
 
 def sections_of(screen: LabScreen) -> list[Section]:
-    """Every active key by purpose: the focused part's, the screen's, those of its pages, also of those that are not open, and
-    those that work everywhere."""
-    active: dict[str, tuple[DOMNode, list[str], str]] = {}
-    bindings: dict[str, Binding] = {}
+    """Every key by purpose: those to know first, the focused part's, the screen's, those of its pages, also of those that are
+    not open, and those that work everywhere."""
+    active: dict[str, Found] = {}
     for node, binding, enabled, tooltip in screen.active_bindings.values():
         words = tooltip or binding.tooltip
         if not enabled or not words or binding.system:
             continue
-        id = binding.id or binding.action
-        active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
-        bindings.setdefault(id, binding)
+        found = active.setdefault(binding.id or binding.action, Found(binding, words, [], node))
+        found.keys.append(screen.app.get_key_display(binding))
     shown, of_pages = getattr(screen, "page", ""), list(page_actions(type(screen)))
     # Of the page in sight only those of parts that are there, such as a live view.
     there = {holder for holder in {action.holder for action in of_pages if action.page == shown} if screen.query(holder)}
     of_pages = [action for action in of_pages if action.page != shown or action.holder in there]
     hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
     for action in (*of_pages, *hidden):
-        active.setdefault(action.id, (screen, [screen.app.get_key_display(action.binding)], action.words))
-        bindings.setdefault(action.id, action.binding)
+        key = screen.app.get_key_display(action.binding)
+        active.setdefault(action.id, Found(action.binding, action.words, [key], screen, action))
     in_order = {id: each for owner in (type(screen.app), type(screen)) for id, (each, *_) in bindings_of(owner).items()}
-    *by_heading, everywhere = [_group(heading, in_order | bindings) for heading in (*screen.HEADINGS, "Everywhere")]
+    in_order |= {id: each.binding for id, each in active.items()}
+    *by_heading, everywhere = [_group(heading, in_order) for heading in (*screen.HEADINGS, "Everywhere")]
     grouped = {id for _, lines in (*by_heading, everywhere) for ids, _ in lines for id in ids}
     pages = _groups_of_pages(screen, [action for action in of_pages if action.id not in grouped])
     here = (*pages[:1], *by_heading, *pages[1:])
     grouped |= {id for _, lines in pages for ids, _ in lines for id in ids}
-    rest = [id for id in active if id not in grouped]
+    rest = {id: each for id, each in active.items() if id not in grouped}
+    own = (screen, screen.app)
     groups = (
-        ("In the focused part", lines_of([bindings[id] for id in rest if active[id][0] not in (screen, screen.app)])),
+        ("In the focused part", lines_of([each.binding for each in rest.values() if each.node not in own])),
         *here,
-        ("More" if here else "Here", lines_of([bindings[id] for id in rest if active[id][0] in (screen, screen.app)])),
+        ("More" if here else "Here", lines_of([each.binding for each in rest.values() if each.node in own])),
         everywhere,
     )
     sections: list[Section] = []
-    for title, group in groups:
-        lines = []
-        for ids, words in group:
-            found = [active[id] for id in ids if id in active]
-            if found:
-                # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
-                first = found[0][1][0]
-                named = found[:1] if set("/ ") & set(first) or "↑↓" in first else found
-                keys = " ".join(dict.fromkeys(key for _, names, _ in named for key in names[: None if len(found) == 1 else 1]))
-                lines.append((keys, words or found[0][2]))
-        if lines:
-            sections.append((title, lines))
-    return sections
+    for title, lines in groups:
+        rows = [_row(active, ids, words) for ids, words in lines if any(id in active for id in ids)]
+        sections += [(title, rows)] if rows else []
+    order = list(active.values())
+    rows = [row for title, rows in sections if title != "Everywhere" for row in rows]
+    first = _first(screen, sorted(rows, key=lambda row: order.index(row.found[0])))
+    left = [(title, [row for row in rows if row not in first]) for title, rows in sections]
+    return [(title, rows) for title, rows in (("To know first", first), *left) if rows]
+
+
+def _first(screen: LabScreen, rows: list[Row]) -> list[Row]:
+    """The rows to know first: those of the keys that come first in the key bar, and then of others by their rank."""
+    places: list[tuple[bool, bool, int, Row]] = []
+    for row in rows:
+        key, rank = row.found[0], screen.rank_of(row.found[0].binding)
+        if rank is not None and (key.action is None or not key.action.page):
+            places.append((not key.binding.show, key.binding.show and key.node is screen, rank, row))
+    return [row for *_, row in sorted(places, key=lambda place: place[:3])[:FIRST_KEYS]]
+
+
+def _row(active: Mapping[str, Found], ids: Sequence[str], words: str) -> Row:
+    found = [active[id] for id in ids if id in active]
+    # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
+    first = found[0].keys[0]
+    named = found[:1] if set("/ ") & set(first) or "↑↓" in first else found
+    keys = " ".join(dict.fromkeys(key for each in named for key in each.keys[: None if len(found) == 1 else 1]))
+    return Row(keys, words or found[0].words, found)
 
 
 def _group(heading: str, bindings: Mapping[str, Binding]) -> Group:
@@ -209,29 +367,3 @@ def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group
         )
         for link in links
     ]
-
-
-def _table(sections: list[Section], picture: str, width: int, wide: bool) -> list[Content]:
-    """The lines of the sections under the picture, in two columns where it is `wide`."""
-    above = [Content.styled(fit(line, width), "bold") for line in picture.split("\n")] + [Content()] if picture else []
-    if not wide:
-        return [*above, *(line for section in sections for line in _section(section, width))][:-1]
-    sizes = [len(lines) + 2 for _, lines in sections]
-    half = next((at for at in range(1, len(sizes)) if sum(sizes[:at]) * 2 >= sum(sizes)), len(sizes))
-    column = (width - GAP) // 2
-    left, right = ([line for each in part for line in _section(each, column)] for part in (sections[:half], sections[half:]))
-    for first, second in zip_longest(left, right, fillvalue=Content()):
-        above.append(Content.assemble(first, " " * (column + GAP - first.cell_length), second))
-    return above[:-1]
-
-
-def _section(section: Section, width: int) -> list[Content]:
-    """The lines of a section: its title, each key with its words, and an empty one."""
-    title, lines = section
-    column = max(1, min(MOST_OF_KEYS, max(cell_len(keys) for keys, _ in lines), (width - GAP) // 2))
-    drawn = [Content.styled(title, "bold underline")]
-    for keys, words in lines:
-        told = wrap(words[:1].upper() + words[1:], width - column - GAP)
-        for key, word in zip_longest(wrap(keys, column), told, fillvalue=""):
-            drawn.append(Content.assemble((fit(key, column + GAP), "bold"), word))
-    return [*drawn, Content()]

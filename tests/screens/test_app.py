@@ -4,14 +4,15 @@ import asyncio
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rich.cells import cell_len
 from textual.content import Content
 from textual.css import stylesheet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, TextArea
 
 from lab.lessons.lesson import lessons
 from lab.views.screen_state import ScreenState
@@ -19,15 +20,16 @@ from screens.action_index import all_actions, score_of
 from screens.app import LabApp, run
 from screens.base_screen import LabScreen
 from screens.command_palette import Command, LabCommands, _focus_holder
-from screens.dialogs.ask import ConfirmDialog
-from screens.help_screen import HelpScreen
+from screens.dialogs.ask import AskText, ConfirmDialog
+from screens.dialogs.theme_picker import ThemePicker
+from screens.help_screen import HelpScreen, KeyList
 from screens.home.run_table import RunTable
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import click_on, press, resize
+from tests.screens.pilot_waits import click_on, press, resize, rows_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -130,19 +132,19 @@ async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
             assert ("1 leads to Home" in line_of(pilot, KeyBar)) == (mode != "home")
 
 
-async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_fits_the_terminal(app: LabApp) -> None:
+async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fits_the_terminal(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "2", "question_mark")
         screen = app.screen
         assert isinstance(screen, HelpScreen)
         assert "Choose the text" in screen._words
         assert "The texts" in screen._words, "the focused widget comes with its own help"
-        said = "\n".join(f"{keys}  {words}" for _, lines in screen._sections for keys, words in lines)
+        said = "\n".join(f"{row.keys}  {row.words}" for _, rows in screen._sections for row in rows)
         for words in ("Type the path of a text file", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "Quit"):
             assert words in said
         assert "█" in screen._picture, "the split of the text"
-        keys, about = screen.query_one("#help-keys"), screen.query_one("#help-words")
-        assert (keys.display, about.display) == (True, False), "a table of keys first"
+        keys, about = screen.query_one(KeyList), screen.query_one("#help-words")
+        assert (keys.display, about.display) == (True, False), "the keys first"
         await press(pilot, "tab")
         assert (keys.display, about.display) == (False, True), "the prose is one key further"
         await pilot.press("escape")
@@ -150,14 +152,72 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_table_that_f
         await press(pilot, "question_mark")
         for size in ((140, 40), (60, 24), (140, 24), (80, 60)):
             await resize(pilot, *size)
-            box, keys = app.screen.query_one("#help"), app.screen.query_one("#help-keys", Static)
-            content = keys.visual
-            assert isinstance(content, Content)
-            assert max(line.cell_length for line in content.split("\n")) <= keys.size.width
-            assert keys.size.height == len(content.split("\n")), "no line is broken anew"
-            assert (box.size.width + 4 > 80) == (size[0] == 140), "two columns where there is room"
+            widths = [sum(map(cell_len, (text for text, _ in pieces))) for row, pieces in keys._lines if row is not None]
+            assert max(widths) + 2 <= keys.room
+            assert keys.window <= size[1]
         for width in (40, 23, 12, 4):
             await resize(pilot, width, 10)
+
+
+async def test_help_begins_with_the_five_keys_that_the_key_bar_begins_with(app: LabApp, listed: Open, make_run: Any) -> None:
+    make_run("one")
+    async with listed(size=(200, 60)) as pilot:
+        bar = line_of(pilot, KeyBar)
+        await press(pilot, "question_mark")
+        sections = cast(HelpScreen, app.screen)._sections
+        title, first = sections[0]
+        assert title == "To know first"
+        assert len(first) == 5
+        assert bar.split()[::2][:5] == [row.keys for row in first]
+        every = [row.words for _, rows in sections for row in rows]
+        assert len(every) == len(set(every)), "each stands there once"
+
+
+FILTERED = {
+    "^t": "Choose the theme: the lab's colours",
+    "ctrl+t": "Choose the theme: the lab's colours",
+    "dark": "Choose the theme: the lab's colours",  # a synonym
+    "note": "Write a note about what is in view",
+    "terminal": "Draw the whole screen anew",
+    "nex": "Next run",
+}
+"""Typed in the help of Home, and the line that answers best."""
+
+
+async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
+    app: LabApp, listed: Open, make_run: Any, until: Any
+) -> None:
+    make_run("one")
+    async with listed() as pilot:
+        await pilot.press("question_mark")
+        help = app.screen
+        assert isinstance(help, HelpScreen)
+        keys, all_rows = help.query_one(KeyList), len(help.query_one(KeyList).rows)
+        for query, words in FILTERED.items():
+            await press(pilot, *query)
+            assert keys.rows[keys.cursor].words == words
+            assert len(keys.rows) < all_rows
+            await press(pilot, "escape")
+            assert app.screen is help, "it clears the filter"
+            assert len(keys.rows) == all_rows
+        await press(pilot, *"zzzz", "enter")
+        assert "No key of this screen does that" in "\n".join(rows_of(pilot))
+        assert app.screen is help
+        await pilot.press("escape", *"rename", "enter")
+        await until(pilot, lambda: isinstance(app.screen, AskText))
+        await pilot.press("escape", "question_mark", *"learn", "enter")
+        await until(pilot, lambda: app.current_mode == "learn")  # one of the six actions of its line
+        await pilot.press("question_mark", "down", "escape")
+        assert isinstance(app.screen, LabScreen)
+        await app.action_mode("data")
+        await press(pilot, "question_mark", *"all rules", "enter")
+        await until(pilot, lambda: app.screen.page == "clean")  # an action of a page that was not open
+        await app.action_mode("home")
+        await press(pilot, "question_mark", "question_mark")
+        assert app.screen.MODE == "home"
+        await press(pilot, "question_mark", *"theme")
+        await click_on(pilot, "Choose the theme")
+        await until(pilot, lambda: isinstance(app.screen, ThemePicker))
 
 
 async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:

@@ -85,7 +85,7 @@ async def test_the_help_and_the_index_hold_the_actions_of_pages_that_are_not_ope
                 parts = {type(each) for each in screen.query_one(page.__name__).walk_children(with_self=True)}
                 held = {each for each in parts if "BINDINGS" in each.__dict__ and each.__module__.startswith("screens.")}
                 assert held - shared <= {page, *page.PARTS}
-            said = "\n".join(line for _, lines in sections_of(screen) for _, line in lines).lower()
+            said = "\n".join(row.words for _, rows in sections_of(screen) for row in rows).lower()
             assert [action.words for action in page_actions(type(screen)) if action.words.lower() not in said] == []
 
 
