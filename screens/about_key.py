@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
+from textual.actions import parse
 from textual.binding import Binding
+from textual.dom import DOMNode
 
 Heading = (
     Literal["", "Move", "Ask why", "Prompt and sampling", "Switch off and change", "Model"]
@@ -38,6 +40,9 @@ class About(Binding.Group):
     matters: Callable[[Any], bool] = lambda screen: True
     """False where it does nothing: then it is not in the key bar. It gets the screen; in Inspect, its selection."""
 
+    needs: str = ""
+    """What it needs, in words: the reason where it is not possible, or does not matter."""
+
     def __ror__(self, binding: Binding) -> Binding:
         return replace(binding, group=self)
 
@@ -53,3 +58,15 @@ def about(binding: Binding) -> About:
 def synonyms_of(binding: Binding) -> str:
     """Words that lead to a binding, besides its tooltip."""
     return f"{about(binding).synonyms} {binding.description}"
+
+
+def reason(binding: Binding) -> str:
+    """The words for an action that is not possible now."""
+    needs = about(binding).needs
+    return f"needs {needs}" if needs else "not possible now"
+
+
+def why_not(node: DOMNode, binding: Binding) -> str:
+    """Why a node's action is not possible now; "" where it is."""
+    _, name, parameters = parse(binding.action)
+    return "" if node.check_action(name, parameters) else reason(binding)

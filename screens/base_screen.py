@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, Heading, about
+from screens.about_key import About, Heading, about, why_not
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
 from screens.terminal.textual_internals import QuickScreen
@@ -209,6 +209,15 @@ class LabScreen(QuickScreen):
             self.post_message(ModeChosen(self.lab.opened_from))
         else:
             self.query_one(KeyBar).tell(NOTHING_BEHIND if self.MODE == "home" else f"{NOTHING_BEHIND} here; 1 leads to Home")
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a key does nothing, where its action is not possible now."""
+        nodes = (self.focused or self).ancestors_with_self
+        bound = [(node, binding) for node in nodes for binding in node._bindings.key_to_bindings.get(event.key, ())]
+        if bound and all(why_not(*each) for each in bound):
+            binding = bound[0][1]
+            key = f"{self.app.get_key_display(binding)} {binding.description.lower()}"
+            self.query_one(KeyBar).tell(f"{key}: {why_not(*bound[0])}")
 
     def action_more_keys(self) -> None:
         self.query_one(KeyBar).open_next()

@@ -25,7 +25,7 @@ from lab.core.preferences import AnimationSpeed
 from lab.lessons.glossary.glossary import glossary
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
-from screens.about_key import synonyms_of
+from screens.about_key import about, reason, synonyms_of
 from screens.action_index import Action, all_actions, asked_for, score_of
 from screens.app_state import AppState
 from screens.base_screen import LabScreen
@@ -120,7 +120,9 @@ class LabCommands(Provider):
             elif _is_possible(self.screen, action):
                 yield Command(action.words, f"key {key} once escape has freed the keys", go, synonyms_of(action.binding))
             else:
-                later.append(Command(action.words, f"key {key} · not possible now", go, synonyms_of(action.binding), NOT_NOW))
+                later.append(
+                    Command(action.words, f"key {key} · {reason(action.binding)}", go, synonyms_of(action.binding), NOT_NOW)
+                )
         yield from later
 
     def _of_lessons(self) -> Iterator[Command]:
@@ -301,5 +303,7 @@ async def go_and_do(app: App[object], action: Action) -> None:
         elif isinstance(screen, ModalScreen) and not isinstance(screen, SystemModalScreen):
             began = time.monotonic()
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-    reason = " The lesson says what comes before." if action.mode == "learn" and _lesson_with(action.holder) else ""
-    app.notify(f"Not possible now: {action.words}.{reason}", markup=False)
+    because = f" It needs {about(action.binding).needs}." if about(action.binding).needs else ""
+    if action.mode == "learn" and _lesson_with(action.holder):
+        because = " The lesson says what comes before."
+    app.notify(f"Not possible now: {action.words}.{because}", markup=False)

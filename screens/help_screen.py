@@ -20,7 +20,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from screens.about_key import about, synonyms_of
+from screens.about_key import about, reason, synonyms_of, why_not
 from screens.action_index import Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen
 from screens.widgets.line_scroll_view import LineScrollView
@@ -35,8 +35,8 @@ MOST_OF_KEYS = 16
 FIRST_KEYS = 5
 """Number of keys to know first."""
 
-BY_KEY = 2.0
-"""Score of a line by one of its keys: above all words."""
+BY_KEY, BY_KEY_ELSEWHERE, NOT_NOW = 3.0, 2.0, 0.5
+"""Scores of a line by one of its keys, above all words; and weight of one that is not possible now, by its words."""
 
 NOTHING = "No key of this screen does that. The palette (^p) has the actions of every mode."
 
@@ -51,6 +51,8 @@ class Found:
     node: DOMNode | None = None
     """The part that has it; None for an action of a page, which is shown first."""
     action: Action | None = None
+    why_not: str = ""
+    """The reason for which it is not possible now."""
 
     def score(self, query: str) -> float:
         """How well it answers what is typed; 0 for not at all."""
@@ -64,12 +66,14 @@ class Row:
     keys: str
     words: str
     found: list[Found]
+    why_not: str = ""
 
     def score(self, query: str) -> float:
         """How well it answers what is typed: by a key, by its words, or by those of one of its actions."""
         if query in self.keys.split() or any(query == each.binding.key for each in self.found):
-            return BY_KEY
-        return max(score_of(query, self.words, "", 0.0), *(each.score(query) for each in self.found))
+            return BY_KEY if self.found[0].action is None else BY_KEY_ELSEWHERE
+        best = max(score_of(query, self.words, "", 0.0), *(each.score(query) for each in self.found))
+        return best * NOT_NOW if self.why_not else best
 
 
 Section = tuple[str, list[Row]]
@@ -86,12 +90,13 @@ Group = tuple[str, tuple[Line, ...]]
 class KeyList(LineScrollView, can_focus=False):
     """The lines of the help, with a cursor on one."""
 
-    COMPONENT_CLASSES = {"key-list--title", "key-list--key", "key-list--cursor"}
+    COMPONENT_CLASSES = {"key-list--title", "key-list--key", "key-list--off", "key-list--cursor"}
     DEFAULT_CSS = """
     KeyList {
         height: 1fr; border: none; padding: 0;
         & > .key-list--title { text-style: bold underline; }
         & > .key-list--key { text-style: bold; }
+        & > .key-list--off { color: $foreground 60%; }
         & > .key-list--cursor { background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold; }
     }
     """
@@ -116,9 +121,11 @@ class KeyList(LineScrollView, can_focus=False):
                 yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [title]))
             column = max(1, min(MOST_OF_KEYS, max(cell_len(row.keys) for row in rows), (width - GAP) // 2))
             for row in rows:
-                told = wrap(row.words[:1].upper() + row.words[1:], width - column - 2 * GAP)
-                for key, words in zip_longest(wrap(row.keys, column), told, fillvalue=""):
-                    yield row, [(fit(key, column + GAP), "key"), (words, "")]
+                words = f"{row.words} · {row.why_not}" if row.why_not else row.words
+                told = wrap(words[:1].upper() + words[1:], width - column - 2 * GAP)
+                off = "off" if row.why_not else ""
+                for key, line in zip_longest(wrap(row.keys, column), told, fillvalue=""):
+                    yield row, [(fit(key, column + GAP), off or "key"), (line, off)]
         if not self.rows:
             yield None, [(NOTHING, "")]
 
@@ -255,7 +262,11 @@ class HelpScreen(ModalScreen[None]):
         shown, query = self.query_one(KeyList), self.query_one(Input).value.strip()
         if self.has_class("-words") or not shown.rows:
             return
-        chosen = max(shown.rows[shown.cursor].found, key=lambda each: each.score(query) if query else 0.0)
+        row = shown.rows[shown.cursor]
+        if row.why_not:
+            self.notify(f"{row.found[0].words}: {row.why_not}", markup=False)
+            return
+        chosen = max(row.found, key=lambda each: each.score(query) if query else 0.0)
         self.dismiss()
         self.app.call_later(partial(self._do, chosen))
 
@@ -272,20 +283,31 @@ def sections_of(screen: LabScreen) -> list[Section]:
     """Every key by purpose: those to know first, the focused part's, the screen's, those of its pages, also of those that are
     not open, and those that work everywhere."""
     active: dict[str, Found] = {}
-    for node, binding, enabled, tooltip in screen.active_bindings.values():
+    bound, is_field = screen.active_bindings, isinstance(screen.focused, screen.TEXT_FIELDS)
+    for node, binding, enabled, tooltip in bound.values():
         words = tooltip or binding.tooltip
         if not enabled or not words or binding.system:
             continue
-        found = active.setdefault(binding.id or binding.action, Found(binding, words, [], node))
+        off = reason(binding) if screen.rank_of(binding) is None else ""
+        found = active.setdefault(binding.id or binding.action, Found(binding, words, [], node, why_not=off))
         found.keys.append(screen.app.get_key_display(binding))
+    for node in () if is_field else (screen.focused or screen).ancestors_with_self:
+        for id, (binding, *_) in bindings_of(type(node)).items():
+            if id not in active and binding.key not in bound and (off := why_not(node, binding)):
+                active[id] = Found(binding, binding.tooltip, [screen.app.get_key_display(binding)], node, why_not=off)
     shown, of_pages = getattr(screen, "page", ""), list(page_actions(type(screen)))
     # Of the page in sight only those of parts that are there, such as a live view.
     there = {holder for holder in {action.holder for action in of_pages if action.page == shown} if screen.query(holder)}
     of_pages = [action for action in of_pages if action.page != shown or action.holder in there]
-    hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
+    hidden = own_actions(type(screen)) if is_field else ()
     for action in (*of_pages, *hidden):
         key = screen.app.get_key_display(action.binding)
-        active.setdefault(action.id, Found(action.binding, action.words, [key], screen, action))
+        holder = screen if not action.page else screen.query(action.holder).first() if action.page == shown else None
+        # A text field makes much impossible that is possible once it is left, which choosing the line does.
+        off = ""
+        if holder is not None and (not is_field or about(action.binding).needs):
+            off = why_not(holder, action.binding)
+        active.setdefault(action.id, Found(action.binding, action.words, [key], screen, action, off))
     in_order = {id: each for owner in (type(screen.app), type(screen)) for id, (each, *_) in bindings_of(owner).items()}
     in_order |= {id: each.binding for id, each in active.items()}
     *by_heading, everywhere = [_group(heading, in_order) for heading in (*screen.HEADINGS, "Everywhere")]
@@ -308,8 +330,9 @@ def sections_of(screen: LabScreen) -> list[Section]:
     order = list(active.values())
     rows = [row for title, rows in sections if title != "Everywhere" for row in rows]
     first = _first(screen, sorted(rows, key=lambda row: order.index(row.found[0])))
-    left = [(title, [row for row in rows if row not in first]) for title, rows in sections]
-    return [(title, rows) for title, rows in (("To know first", first), *left) if rows]
+    not_now = [row for row in rows if row.why_not]
+    left = [(title, [row for row in rows if row not in first + not_now]) for title, rows in sections]
+    return [(title, rows) for title, rows in (("To know first", first), *left, ("Not now", not_now)) if rows]
 
 
 def _first(screen: LabScreen, rows: list[Row]) -> list[Row]:
@@ -317,18 +340,18 @@ def _first(screen: LabScreen, rows: list[Row]) -> list[Row]:
     places: list[tuple[bool, bool, int, Row]] = []
     for row in rows:
         key, rank = row.found[0], screen.rank_of(row.found[0].binding)
-        if rank is not None and (key.action is None or not key.action.page):
+        if rank is not None and not row.why_not and (key.action is None or not key.action.page):
             places.append((not key.binding.show, key.binding.show and key.node is screen, rank, row))
     return [row for *_, row in sorted(places, key=lambda place: place[:3])[:FIRST_KEYS]]
 
 
 def _row(active: Mapping[str, Found], ids: Sequence[str], words: str) -> Row:
-    found = [active[id] for id in ids if id in active]
+    found = sorted((active[id] for id in ids if id in active), key=lambda each: bool(each.why_not))
     # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
     first = found[0].keys[0]
     named = found[:1] if set("/ ") & set(first) or "↑↓" in first else found
     keys = " ".join(dict.fromkeys(key for each in named for key in each.keys[: None if len(found) == 1 else 1]))
-    return Row(keys, words or found[0].words, found)
+    return Row(keys, words or found[0].words, found, found[0].why_not)
 
 
 def _group(heading: str, bindings: Mapping[str, Binding]) -> Group:

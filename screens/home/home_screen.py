@@ -65,25 +65,29 @@ from a run's weights with a text of yours: *fine-tuning*.
 """
     BINDINGS = [
         Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model")
-        | About("Runs", rank=1),
-        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training") | About("Runs", rank=1),
+        | About("Runs", rank=1, needs="a run under the cursor"),
+        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training")
+        | About("Runs", rank=1, needs="a run under the cursor"),
         Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run")
         | About("Runs", synonyms="create start train", rank=1),
         Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another")
-        | About("Runs", synonyms="difference side by side runs"),
+        | About("Runs", synonyms="difference side by side runs", needs="a run under the cursor"),
         Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text")
-        | About("Runs", synonyms="copy duplicate repeat again settings"),
+        | About("Runs", synonyms="copy duplicate repeat again settings", needs="a run under the cursor"),
         Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights")
-        | About(synonyms="finetune finetuning from pretrained weights continue train on start base"),
+        | About(
+            synonyms="finetune finetuning from pretrained weights continue train on start base", needs="a run under the cursor"
+        ),
         Binding("I", "import_model", "Import", id="home.import", tooltip="Import GPT-2's weights, or a model folder, as a run")
         | About(
             synonyms="gpt-2 gpt2 distilgpt2 hugging face huggingface hub "
             "transformers pretrained weights download load open model",
             rank=1,
         ),
-        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run") | About("Runs", synonyms="name title"),
+        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run")
+        | About("Runs", synonyms="name title", needs="a run under the cursor"),
         Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first")
-        | About("Runs", synonyms="remove erase disk"),
+        | About("Runs", synonyms="remove erase disk", needs="a run under the cursor"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane")]
 

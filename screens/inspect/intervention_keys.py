@@ -153,6 +153,7 @@ class InterventionKeys(InspectPart):
             synonyms="ablate ablation off disable knock out switch hide mask",
             rank=15,
             matters=lambda selection: selection.stage in PARTS,
+            needs="a step of a head, the attention, the MLP or a token",
         ),
         Binding("b", "effect", "Effect", id="inspect.effect", tooltip="Effect of the interventions on the ranking")
         | About(
@@ -160,15 +161,23 @@ class InterventionKeys(InspectPart):
             synonyms="before after kl ablation change ranking",
             rank=17,
             matters=lambda selection: bool(selection.interventions),
+            needs="an intervention",
         ),
         Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt")
-        | About("Switch off and change", words="ablate to zero or to the mean", synonyms="ablation zero", matters=_is_in_a_layer),
+        | About(
+            "Switch off and change",
+            words="ablate to zero or to the mean",
+            synonyms="ablation zero",
+            matters=_is_in_a_layer,
+            needs="a step of a head, the attention or the MLP",
+        ),
         Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor")
         | About(
             "Switch off and change",
             words="multiply the head or MLP by a factor",
             synonyms="multiply amplify negate factor",
             matters=_is_in_a_layer,
+            needs="a step of a head, the attention or the MLP",
         ),
         Binding(
             "f",
@@ -182,11 +191,17 @@ class InterventionKeys(InspectPart):
             words="make the head attend to one token only",
             synonyms="force attention pattern",
             matters=lambda selection: PARTS.get(selection.shows) == "attn.z",
+            needs="a step of a head",
         ),
         Binding("X", "all_on", "Restore all", id="inspect.all_on", tooltip="Undo all interventions")
-        | About("Switch off and change", place=1, synonyms="restore reset interventions ablation"),
+        | About("Switch off and change", place=1, synonyms="restore reset interventions ablation", needs="an intervention"),
         Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Activation patching: use the second prompt's vector here")
-        | About("Switch off and change", words="patch from the second prompt", synonyms="causal tracing copy vector"),
+        | About(
+            "Switch off and change",
+            words="patch from the second prompt",
+            synonyms="causal tracing copy vector",
+            needs="a second prompt",
+        ),
     )
 
     def __init__(self, host: InspectHost, columns: InspectColumns, second: TokenStrip) -> None:

@@ -35,24 +35,28 @@ READINGS_SKIPPED_AT_REST = 4
 
 KEYS = [
     Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it")
-    | About("Run", synonyms="begin train run", rank=1),
+    | About("Run", synonyms="begin train run", rank=1, needs="a new run that is not being prepared"),
     Binding("B", "base", "Begin with", id="train.base", tooltip="Choose a run to begin with its weights: fine-tuning")
-    | About(synonyms="finetune fine-tune pretrained weights gpt-2 from random initial continue"),
+    | About(
+        synonyms="finetune fine-tune pretrained weights gpt-2 from random initial continue",
+        needs="a new run that is not being prepared",
+    ),
     Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training")
-    | About("Run", synonyms="halt hold", rank=1),
-    Binding("r", "resume", "Resume", id="train.resume", tooltip="Resume the training") | About("Run", rank=1),
+    | About("Run", synonyms="halt hold", rank=1, needs="a run that trains"),
+    Binding("r", "resume", "Resume", id="train.resume", tooltip="Resume the training")
+    | About("Run", rank=1, needs="a run that is paused, stopped, interrupted or failed"),
     Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first")
-    | About("Run", synonyms="end finish abort", rank=1),
+    | About("Run", synonyms="end finish abort", rank=1, needs="a run that trains or is paused"),
     Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run")
     | About("Run", synonyms="create start settings hyperparameters", rank=1),
     Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model")
-    | About("Run", synonyms="model look inside", rank=1),
+    | About("Run", synonyms="model look inside", rank=1, needs="a run in view"),
     Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage")
-    | About("Run", synonyms="gradient backward one update loss", rank=1),
+    | About("Run", synonyms="gradient backward one update loss", rank=1, needs="a run in view"),
     Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another")
-    | About("Runs", synonyms="difference runs"),
+    | About("Runs", synonyms="difference runs", needs="a run in view"),
     Binding("o,O", "export", "Export", id="train.export", key_display="o", tooltip="Export: a report (HTML), a screenshot")
-    | About("Runs", synonyms="save report html png svg share"),
+    | About("Runs", synonyms="save report html png svg share", needs="a run in view"),
     Binding("left,h", "move(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="Earlier sample; cursor left"),
     Binding("right,l", "move(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right")
     | About("Below the plot", words="sample or evaluation; the cursor", also=("train.earlier",), place=2),

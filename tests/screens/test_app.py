@@ -1,6 +1,7 @@
 """The shell: modes, keys, help, palette, leaving."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
@@ -48,7 +49,7 @@ def line_of(pilot: Pilot[None], kind: type[ModeBar] | type[KeyBar]) -> str:
 
 
 def palette(app: LabApp) -> list[str]:
-    return [each.words for each in LabCommands(app.screen)._commands() if "not possible now" not in each.help]
+    return [each.words for each in LabCommands(app.screen)._commands() if not re.search("· (not possible now|needs )", each.help)]
 
 
 def found(app: LabApp, query: str) -> list[str]:
@@ -218,6 +219,35 @@ async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
         await press(pilot, "question_mark", *"theme")
         await click_on(pilot, "Choose the theme")
         await until(pilot, lambda: isinstance(app.screen, ThemePicker))
+
+
+CANNOT = {
+    "train": (("p", "p pause: needs a run that trains"), ("r", "r resume: needs a run that is paused, stopped, interrupted")),
+    "home": (("D", "D delete: needs a run under the cursor"), ("v", "v compare: needs a run under the cursor")),
+    "data": (("x", "x unmark: not possible now"),),
+}
+"""Keys that can do nothing where there is no run and no text, and what the key bar says."""
+
+
+async def test_a_key_that_cannot_act_says_why_in_the_bar_and_in_the_help(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        for mode, keys in CANNOT.items():
+            await app.action_mode(mode)
+            await pilot.pause()
+            for key, said in keys:
+                await press(pilot, key)
+                assert line_of(pilot, KeyBar).startswith(f" {said}")
+            await press(pilot, "question_mark")
+            title, rows = cast(HelpScreen, app.screen)._sections[-1]
+            assert title == "Not now", "behind what can be done"
+            reasons = {key: row.why_not for row in rows for key in row.keys.split()}
+            assert all(said.partition(": ")[2] in reasons[key] for key, said in keys)
+            await press(pilot, *keys[0][0], "enter")
+            assert isinstance(app.screen, HelpScreen), "it has nothing to do"
+            assert keys[0][1].partition(": ")[2] in notices(app)
+            await press(pilot, "escape", "escape")
+        await press(pilot, "6", "j", "Z")
+        assert ": n" not in line_of(pilot, KeyBar), "no word on keys that can act, or that have no action"
 
 
 async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
