@@ -211,13 +211,18 @@ class LabScreen(QuickScreen):
             self.query_one(KeyBar).tell(NOTHING_BEHIND if self.MODE == "home" else f"{NOTHING_BEHIND} here; 1 leads to Home")
 
     def on_key(self, event: events.Key) -> None:
-        """Say why a key does nothing, where its action is not possible now."""
+        """Close the pages of the key bar before what was there already; say why a key's action is not possible now."""
+        bar = self.query_one(KeyBar)
+        if event.key == "escape" and bar.is_on_top:
+            bar.close()
+            event.stop()
+            return
         nodes = (self.focused or self).ancestors_with_self
         bound = [(node, binding) for node in nodes for binding in node._bindings.key_to_bindings.get(event.key, ())]
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
             key = f"{self.app.get_key_display(binding)} {binding.description.lower()}"
-            self.query_one(KeyBar).tell(f"{key}: {why_not(*bound[0])}")
+            bar.tell(f"{key}: {why_not(*bound[0])}")
 
     def action_more_keys(self) -> None:
         self.query_one(KeyBar).open_next()

@@ -54,8 +54,8 @@ IN_FIELD = (PALETTE, Key("^q", "quit", "app.quit"))
 LEAVE = Key("esc", "leave field", "back")
 """Shown while a text field takes the letters: leads to the keys that are letters."""
 
-MORE = Key("^k", "…", "screen.more_keys")
-"""Shown where keys do not fit: leads to the rest."""
+MORE, PAGE = Key("^k", "…", "screen.more_keys"), Key("^k", "1/1", "screen.more_keys")
+"""Shown where keys do not fit: leads to the rest; and on each page of these, where it says which one it is."""
 
 
 @runtime_checkable
@@ -84,18 +84,18 @@ def pages_of(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> It
 
 
 def _fill(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> Iterator[list[Row]]:
-    rest, more = keys, False
+    rest, more, leads_on = keys, False, MORE if lines == 1 else PAGE
     while True:
         page = [Row(taken) for taken in _lines(rest, width, lines - 1)]
         rest = rest[sum(len(row.left) for row in page) :]
         room = width - sum(each.width for each in tail)
         taken = _fitting(rest, room)
         if more := more or len(taken) < len(rest):
-            taken = _fitting(rest, room - MORE.width)
-        page.append(Row((*taken, MORE) if more else taken, tuple(tail)))
+            taken = _fitting(rest, room - leads_on.width)
+        page.append(Row((*taken, leads_on) if more else taken, tuple(tail)))
         yield page
         rest = rest[len(taken) :]
-        if not rest or not any(row.left[0] is not MORE for row in page if row.left):
+        if not rest or not any(row.left[0] is not leads_on for row in page if row.left):
             return
 
 
@@ -118,7 +118,7 @@ class KeyBar(Widget):
     DEFAULT_CSS = """
     KeyBar {
         dock: bottom; height: 1; background: $panel; color: $foreground;
-        &.-open { height: 2; }
+        &.-open { height: 2; margin: -1 0 0 0; }  /* over the last line of the view, which stays as it is */
         & > .key-bar--key { color: $footer-key-foreground; text-style: bold; }
         & > .key-bar--description { color: $foreground 80%; }
     }
@@ -130,6 +130,8 @@ class KeyBar(Widget):
         """Line, first cell and end of each key drawn."""
         self._page: int | None = None
         """Number of the page shown on two lines; None while the bar is one line."""
+        self._opened_at: Widget | None = None
+        """What had the focus when the first page was opened."""
         self._rows: list[Row] | None = None
         """The rows as laid out; None once something has changed."""
         self._told = ""
@@ -159,7 +161,14 @@ class KeyBar(Widget):
     def open_next(self) -> None:
         """Show all keys on two lines; where these take several pages, the next one; after the last, one line again."""
         following = 0 if self._page is None else self._page + 1
+        if self._page is None:
+            self._opened_at = self.screen.focused
         self._show_page(following if following < len(list(self._pages(OPEN_LINES))) else None)
+
+    @property
+    def is_on_top(self) -> bool:
+        """True if pages are shown, and no other part has the focus since they were opened."""
+        return self._page is not None and self.screen.focused is self._opened_at
 
     def close(self) -> bool:
         """Show one line again. False if it was."""
@@ -229,7 +238,9 @@ class KeyBar(Widget):
                 self._rows = next(self._pages(1))
             else:
                 pages = list(self._pages(OPEN_LINES))
-                self._rows = pages[min(self._page, len(pages) - 1)]
+                at = min(self._page, len(pages) - 1)
+                named = replace(PAGE, text=f"{at + 1}/{len(pages)}")
+                self._rows = [replace(row, left=tuple(named if key is PAGE else key for key in row.left)) for row in pages[at]]
             self._places.clear()
             for line, row in enumerate(self._rows):
                 for keys, at in ((row.left, 0), (row.right, self.size.width - sum(key.width for key in row.right))):

@@ -133,6 +133,25 @@ async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
             assert ("1 leads to Home" in line_of(pilot, KeyBar)) == (mode != "home")
 
 
+async def test_the_rest_of_the_keys_stands_over_a_view_that_stays_and_closes_in_turn(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "2", "slash")
+        field, bar, before = app.focused, app.screen.query_one(KeyBar), rows_of(pilot)
+        body = [each.size for each in app.screen.children if each is not bar]
+        await press(pilot, "ctrl+k")
+        assert [each.size for each in app.screen.children if each is not bar] == body
+        assert rows_of(pilot)[:-2] == before[:-2], "the view does not move"
+        await press(pilot, "escape")
+        assert (bar.size.height, app.focused) == (1, field), "opened last, closed first"
+        assert rows_of(pilot) == before
+        await press(pilot, "escape")
+        await press(pilot, "ctrl+k", "slash", "escape")
+        assert not isinstance(app.focused, Input)
+        assert bar.size.height == 2, "what was opened later is closed first"
+        await press(pilot, "escape")
+        assert bar.size.height == 1
+
+
 async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fits_the_terminal(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "2", "question_mark")
@@ -445,15 +464,18 @@ async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_es
         assert "^k …" in line_of(pilot, KeyBar)
         closed = [each.text for each in bar._laid()[0].left]
         seen: list[str] = []
+        pages: list[str] = []
         for _ in range(10):
             await press(pilot, "ctrl+k")
             if bar.size.height == 1:
                 break
             assert bar.size.height == 2
-            seen += [each.text for row in bar._laid() for each in row.left if each.text != "…"]
+            seen += [each.text for row in bar._laid() for each in row.left if each.key != "^k"]
+            pages += [each.text for row in bar._laid() for each in row.left if each.key == "^k"]
         assert set(closed) - {"…"} < set(seen)
         assert len(seen) == len(set(seen))
         assert seen == [each.text for each in bar._keys()]
+        assert pages == [f"{at}/{len(pages)}" for at in range(1, len(pages) + 1)]
         await press(pilot, "ctrl+k")
         await press(pilot, "escape")
         assert bar.size.height == 1
