@@ -26,6 +26,9 @@ from screens.base_screen import LabScreen
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import Piece, fit, painted_line, wrap
 
+WIDTH, FRAME = 100, 7
+"""Columns of the box, and of its border, its padding and the scroll bar's thumb."""
+
 GAP = 2
 """Columns between the keys of a line and its words."""
 
@@ -104,6 +107,7 @@ class KeyList(LineScrollView, can_focus=False):
     def show(self, sections: Sequence[Section], picture: str = "") -> None:
         """Show sections, the cursor on the first line. An empty title is left out."""
         self._sections, self._picture = sections, picture
+        self._room = min(WIDTH, self.app.size.width) - FRAME  # until it has a size
         self.rows, self.cursor = [row for _, rows in sections for row in rows], 0
         self._lay_out()
 
@@ -175,7 +179,7 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen {
         align: center middle; background: $background;
         &:ansi { background: ansi_default; }
-        #help { width: 100; max-width: 100%; max-height: 100%; border: round $primary; padding: 0 2; background: $surface; }
+        #help { max-width: 100%; max-height: 100%; border: round $primary; padding: 0 2; background: $surface; }
         #help-filter { height: 1; border: none; padding: 0; background: $surface; }
         #help-words { display: none; height: 1fr; }
         &.-words #help-words { display: block; }
@@ -211,7 +215,8 @@ class HelpScreen(ModalScreen[None]):
         self.remove_class("-words")
         self._show("")
         # A height of its own, so that typing does not move the box.
-        self.query_one("#help").styles.height = self.query_one(KeyList).extent[0] + 3
+        box = self.query_one("#help")
+        box.styles.width, box.styles.height = WIDTH, self.query_one(KeyList).extent[0] + 3
         self._name_page()
 
     def _show(self, query: str) -> None:
