@@ -58,7 +58,7 @@ class Found:
     """The reason for which it is not possible now."""
 
     def score(self, query: str) -> float:
-        """How well it answers what is typed; 0 for not at all."""
+        """The score as an answer to what is typed; 0 for none."""
         return score_of(query, self.words, synonyms_of(self.binding), float(query.casefold() in self.words.casefold()))
 
 
@@ -72,7 +72,7 @@ class Row:
     why_not: str = ""
 
     def score(self, query: str) -> float:
-        """How well it answers what is typed: by a key, by its words, or by those of one of its actions."""
+        """The best score as an answer to what is typed: by a key, by its words, or by those of one of its actions."""
         if query in self.keys.split() or any(query == each.binding.key for each in self.found):
             return BY_KEY if self.found[0].action is None else BY_KEY_ELSEWHERE
         best = max(score_of(query, self.words, "", 0.0), *(each.score(query) for each in self.found))
