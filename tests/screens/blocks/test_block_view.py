@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from textual.geometry import Region
 
-from lab.views.blocks import Array, Cell, Column, Gallery, Matrix, Paragraph, Table, Thumbnail, View
+from lab.views.blocks import Array, Cell, Column, Gallery, Matrix, MatrixPanels, Paragraph, Table, Thumbnail, View
 from screens.blocks.block_view import BlockView
 from screens.blocks.piece_view import MOST_PREPARED, LayoutOptions, PreparedView, PreparedViews
 from screens.blocks.view_layout import Page
@@ -64,6 +64,7 @@ async def test_matrices_open_with_their_sentence_wherever_the_selected_row_is(li
     view = seeded(1)
     assert isinstance(view.blocks[0], Matrix)
     view.blocks[0].selected = (11, 0)
+    view.blocks[0] = MatrixPanels([view.blocks[0]], 0)
     async with shown(View("before", "", "Another stage.", []), 50, lines) as (shown_view, _):
         shown_view.show(view)
         assert shown_view.top == 0
