@@ -100,7 +100,8 @@ class LabApp(AppState):
         | About("Everywhere", synonyms="colours colors dark light brighter darker brightness contrast palette appearance"),
         Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view")
         | About("Everywhere", place=-1, synonyms="write comment remark annotate remember bookmark markdown"),
-        Binding("ctrl+g", "glossary", "Glossary", id="app.glossary", show=False, tooltip="Glossary: what each term means")
+        # ctrl+g would be BEL, which pasted text may hold.
+        Binding("ctrl+r", "glossary", "Glossary", id="app.glossary", show=False, tooltip="Glossary: what each term means")
         | About("Everywhere", place=-1, synonyms="terms words definition dictionary meaning explain"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew")
         | About("Everywhere", synonyms="refresh repaint clear terminal garbage"),

@@ -19,7 +19,7 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, Heading, about, why_not
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
-from screens.terminal.textual_internals import QuickScreen
+from screens.terminal.textual_internals import QuickScreen, bindings_of_key
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from screens.widgets.page_bar import PageBar, PageLink
@@ -218,7 +218,7 @@ class LabScreen(QuickScreen):
             event.stop()
             return
         nodes = (self.focused or self).ancestors_with_self
-        bound = [(node, binding) for node in nodes for binding in node._bindings.key_to_bindings.get(event.key, ())]
+        bound = [(node, binding) for node in nodes for binding in bindings_of_key(node, event.key)]
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
             key = f"{self.app.get_key_display(binding)} {binding.description.lower()}"

@@ -21,7 +21,7 @@ class GlossaryDialog(ModalScreen[None]):
     """All terms, or those that answer what is typed."""
 
     BINDINGS = [
-        Binding("escape,ctrl+g", "dismiss", "Close", id="glossary.close", tooltip="Close the glossary"),
+        Binding("escape,ctrl+r", "dismiss", "Close", id="glossary.close", tooltip="Close the glossary"),
         Binding("down", "move('cursor_down')", "Down", id="glossary.down", show=False, tooltip="The next term"),
         Binding("up", "move('cursor_up')", "Up", id="glossary.up", show=False, tooltip="The term before"),
         Binding("pagedown", "move('page_down')", "Page down", id="glossary.page_down", show=False, tooltip="A page further"),

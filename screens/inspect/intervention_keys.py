@@ -128,6 +128,7 @@ GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "m
 """Part of a layer that an intervention changes, by the value that it replaces."""
 
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
+A_PART_OF_A_LAYER = "a step of a head, the attention or the MLP"
 NOTHING_ON = "No interventions yet: x ablates the part of this step, then b shows the effect."
 NO_SECOND = "No second prompt to patch from: C adds one."
 
@@ -164,20 +165,14 @@ class InterventionKeys(InspectPart):
             needs="an intervention",
         ),
         Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt")
-        | About(
-            "Switch off and change",
-            words="ablate to zero or to the mean",
-            synonyms="ablation zero",
-            matters=_is_in_a_layer,
-            needs="a step of a head, the attention or the MLP",
-        ),
+        | About("Switch off and change", synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
         Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor")
         | About(
             "Switch off and change",
             words="multiply the head or MLP by a factor",
             synonyms="multiply amplify negate factor",
             matters=_is_in_a_layer,
-            needs="a step of a head, the attention or the MLP",
+            needs=A_PART_OF_A_LAYER,
         ),
         Binding(
             "f",

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.segment import Segment
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
+from textual.binding import Binding
 from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
@@ -186,6 +187,11 @@ class QuickScreen(Screen[None]):
 def is_being_removed(node: DOMNode) -> bool:
     """True from the moment that its removal begins; Textual cancels its work only when its children have gone already."""
     return node._pruning
+
+
+def bindings_of_key(node: DOMNode, key: str) -> list[Binding]:
+    """The bindings of a node's own key, possible now or not: `active_bindings` has no others than the possible ones."""
+    return node._bindings.key_to_bindings.get(key, [])
 
 
 def tell_changes(widget: Widget) -> None:

@@ -159,7 +159,7 @@ class _Pen:
 
     def _legend(self) -> str:
         """The numbers of the thickest lines; "" where the border has no room for it."""
-        words = f"norm added ≤ {_brief(self._most)} · norm of stream ≤ {_brief(self._widest)}"
+        words = f"norm added up to {_brief(self._most)} · stream up to {_brief(self._widest)}"
         return words if self._most and cell_len(words) <= self._border_room else ""
 
     def _size(self, height: int) -> int:

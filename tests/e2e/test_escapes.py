@@ -174,7 +174,7 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.press("3", "▸3 Tokens◂")
         lab.press("e", "escape leaves")
         lab.press(paste, "owned")
-        lab.press("\x1b", "token")
+        lab.press("\x1b", "e or enter edits")
         lab.press("1", "▸1 Home◂")
         lab.press("kkji", "▸5 Inspect◂", "predicts token")
         lab.press("e", "Enter apply")

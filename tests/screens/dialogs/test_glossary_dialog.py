@@ -30,7 +30,7 @@ def text(app: LabApp) -> str:
 
 async def test_typing_filters_the_terms_and_the_one_under_the_cursor_is_explained(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "ctrl+g")
+        await press(pilot, "ctrl+r")
         assert dialog(app).listed == list(glossary())
         assert glossary()[0].text in text(app)
         await press(pilot, *"logit")
@@ -52,7 +52,7 @@ async def test_typing_filters_the_terms_and_the_one_under_the_cursor_is_explaine
 async def test_the_list_and_the_longest_text_are_all_on_the_screen(app: LabApp, size: tuple[int, int]) -> None:
     longest = max(glossary(), key=lambda term: len(term.text))
     async with app.run_test(size=size) as pilot:
-        await press(pilot, "ctrl+g")
+        await press(pilot, "ctrl+r")
         dialog(app).terms.highlighted = glossary().index(longest)
         await pilot.pause()
         assert longest.text in text(app)

@@ -72,7 +72,7 @@ def test_rail_and_branches_are_as_thick_as_their_numbers() -> None:
     lines = [text for text in texts(drawing_of(parts, 0, *NARROW)) if "attn" in text or "mlp" in text]
     assert [line[1:5] for line in lines[::2]] == ["▎▁▁▁", "▊▂▂▂", "█▎▄▄", "█▊▅▅"]
     assert lines[-1][1:5] == "██▆▆"
-    assert drawing_of(parts, 0, *WIDE).legend == "norm added ≤ 8.00 · norm of stream ≤ 16.0"
+    assert drawing_of(parts, 0, *WIDE).legend == "norm added up to 8.00 · stream up to 16.0"
     assert drawing_of(parts, 0, *NARROW).legend == "", "rather than words that nobody understands"
 
 
