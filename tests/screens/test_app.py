@@ -27,9 +27,10 @@ from screens.help_screen import HelpScreen, KeyList
 from screens.home.run_table import RunTable
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
+from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
-from tests.fixture_types import Open
+from tests.fixture_types import Open, Until
 from tests.screens.pilot_waits import click_on, press, resize, rows_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -133,9 +134,10 @@ async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
             assert ("1 leads to Home" in line_of(pilot, KeyBar)) == (mode != "home")
 
 
-async def test_the_rest_of_the_keys_stands_over_a_view_that_stays_and_closes_in_turn(app: LabApp) -> None:
+async def test_the_rest_of_the_keys_stands_over_a_view_that_stays_and_closes_in_turn(app: LabApp, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "2", "slash")
+        await until(pilot, lambda: app.screen.query(FactList).first().region.height > 1)
         field, bar = app.focused, app.screen.query_one(KeyBar)
         body = [each.region for each in app.screen.query("*") if each is not bar]
         await press(pilot, "ctrl+k")
