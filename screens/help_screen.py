@@ -23,6 +23,7 @@ from textual.widgets import Input, Static
 from screens.about_key import about, reason, synonyms_of, why_not
 from screens.action_index import Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen
+from screens.terminal.textual_internals import QuickScreen
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import Piece, fit, painted_line, wrap
 
@@ -163,7 +164,7 @@ class KeyList(LineScrollView, can_focus=False):
             await self.run_action("screen.choose")
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(QuickScreen, ModalScreen[None]):
     """Help on a screen, with its keys from the active bindings. The app reuses one: making it is slower than a key may be."""
 
     BINDINGS = [
