@@ -62,6 +62,8 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
     if lesson is not None and lesson.read_at > ended_at:
         words = f"{{key_6}} {'goes on with' if lesson.place else 'opens'} $lesson$place."
         return Content.from_markup(words.format(**LINKS), lesson=lesson.name, place=lesson.place)
+    if selected is not None and selected.is_demo and newest is not None and not newest.problem:
+        return _of_run("{key_4} shows", newest)
     if selected is None or selected.problem or not ended_at:
         return Content.from_markup(NEW_HERE.format(**LINKS))
     return _of_run("{key_enter} looks inside" if selected.phase == "finished" else "{key_t} shows", selected)

@@ -29,7 +29,7 @@ PIPELINE = (
     PipelineStop("tokenize", "split into tokens, each with a number", "3 Tokens", "strip"),
     PipelineStop("train", "predict the next token, adjust the weights", "4 Train"),
     PipelineStop("predict", "the weights are frozen: one token at a time", "5 Inspect"),
-    PipelineStop("understand", "lessons on each step, with your model", "6 Learn"),
+    PipelineStop("understand", "lessons on each step, with a live model", "6 Learn"),
 )
 TITLE = "From text to prediction"
 

@@ -1,6 +1,7 @@
 """Home: the runs as they are on disk."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lab.reports.loss_curve import read_loss_curve, sparkline
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import AskText, ConfirmDialog
+from screens.home.next_step import next_step
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
@@ -130,6 +132,9 @@ async def test_a_run_that_ended_after_the_lesson_leads(app: HomeApp, listed: Ope
     async with listed() as pilot:
         await until(pilot, lambda: app.screen._lesson is not None)
         assert led(app).startswith("enter looks inside done: ")
+        (done,) = app.runs
+        under_cursor = replace(done, name="demo", is_demo=True)
+        assert next_step(under_cursor, done, 1.0, None).plain.startswith("4 shows done: "), "the demo is not what was done last"
         write_progress(home, Progress().at("whole-path", 2, 6), "whole-path")
         await pilot.press("5", "1")
         await until(pilot, lambda: led(app) == f"6 goes on with {LESSON}, at step 3 of 6.")
