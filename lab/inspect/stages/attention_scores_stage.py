@@ -7,7 +7,7 @@ from msgspec import structs
 
 from lab.core.number_format import probability, significant, whole
 from lab.inspect.stages.all_heads_stage import SINK, kind_and_entropy, summary_of
-from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
+from lab.inspect.stages.stage_context import HEAD_KEYS, PATTERN_CODE, Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, HeadAttention, Matrix, MatrixPanels, Parity, Table, View
 from lab.views.number_refs import product, ref
 from lab.views.number_tables import Numbers, Series, around, dot_table, stacked, strip
@@ -125,10 +125,7 @@ def _qkv_parity(context: StageContext, x: Numbers) -> Parity:
     of_head=True,
     computes="attn.pattern",
     reads="attn.attn_scores",
-    code={
-        "gpt.py: Attention.forward": ("z = causal_attention",),
-        "attention_kernels.py: causal_attention": ("attn_scores =", "pattern ="),
-    },
+    code=PATTERN_CODE,
 )
 def scores(context: StageContext) -> View:
     """The attention row of one query, key by key: q·k, ÷√d, − max, exp, softmax."""
@@ -197,10 +194,7 @@ def _sentence(context: StageContext, pattern: Numbers, is_before: bool) -> str:
     of_head=True,
     computes="attn.pattern",
     reads="attn.attn_scores",
-    code={
-        "gpt.py: Attention.forward": ("z = causal_attention",),
-        "attention_kernels.py: causal_attention": ("attn_scores =", "pattern ="),
-    },
+    code=PATTERN_CODE,
 )
 def matrix(context: StageContext) -> View:
     """The scores of every query and key: raw, scaled and masked, and after the softmax."""

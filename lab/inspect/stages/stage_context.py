@@ -253,6 +253,12 @@ HEAD_KEYS = ("head", "layer", "all_heads", "switch")
 MLP_KEYS = ("layer", "switch")
 SAMPLING_KEYS = ("sample", "settings", "auto")
 
+PATTERN_CODE = {
+    "gpt.py: Attention.forward": ("z = causal_attention",),
+    "attention_kernels.py: causal_attention": ("attn_scores =", "pattern ="),
+}
+"""The lines that compute the attention pattern, for the stages that show it."""
+
 StageView = Callable[[StageContext], View | Slices[View]]
 """Incremental for a view of all layers."""
 
