@@ -303,12 +303,12 @@ def sections_of(screen: LabScreen) -> list[Section]:
                 active[id] = Found(binding, binding.tooltip, [screen.app.get_key_display(binding)], node, why_not=off)
     shown, of_pages = getattr(screen, "page", ""), list(page_actions(type(screen)))
     # Of the page in sight only those of parts that are there, such as a live view.
-    there = {holder for holder in {action.holder for action in of_pages if action.page == shown} if screen.query(holder)}
+    there = {kind.__name__: part for part in reversed(screen.walk_children(Widget)) for kind in type(part).__mro__}
     of_pages = [action for action in of_pages if action.page != shown or action.holder in there]
     hidden = own_actions(type(screen)) if is_field else ()
     for action in (*of_pages, *hidden):
         key = screen.app.get_key_display(action.binding)
-        holder = screen if not action.page else screen.query(action.holder).first() if action.page == shown else None
+        holder = screen if not action.page else there[action.holder] if action.page == shown else None
         # A text field makes much impossible that is possible once it is left, which choosing the line does.
         off = ""
         if holder is not None and (not is_field or about(action.binding).needs):

@@ -22,6 +22,7 @@ from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
 from textual.driver import Driver
+from textual.events import ScreenResume
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
@@ -177,6 +178,16 @@ class QuickScreen(Screen[None]):
         self._css_update_count = 0
         """Textual counts from -1, and would parse the styles of a new screen twice: 40 ms of the first paint, 50 to 150 of a
         first visit to a mode."""
+        self._styled_for = self._theme_and_classes
+
+    @property
+    def _theme_and_classes(self) -> tuple[str, frozenset[str]]:
+        return self.app.theme, frozenset(self.app.classes)
+
+    def _on_screen_resume(self, event: ScreenResume) -> None:
+        """Style the widgets anew only if the theme is another. Textual does it each time: 2 to 4 ms."""
+        styled_for, self._styled_for = self._styled_for, self._theme_and_classes
+        event.refresh_styles = styled_for != self._styled_for
 
     def _screen_resized(self, size: Size) -> None:
         """Lay the screen out in a size that is new to it. Textual tells a new screen the same size four times: 3 to 13 ms."""

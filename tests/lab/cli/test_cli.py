@@ -7,9 +7,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +85,11 @@ def test_an_error_of_the_labs_own_keeps_its_traceback(llmlab: Call, monkeypatch:
 
 
 def test_ctrl_c_is_quiet(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.find_runs.list_runs", partial(signal.raise_signal, signal.SIGINT))
+    def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(10)  # Python calls the handler of a signal between two instructions; a sleep is one that it ends
+
+    monkeypatch.setattr("lab.runs.find_runs.list_runs", interrupted)
     done = llmlab("runs")
     assert (done.code, done.out, done.err.strip()) == (130, "", "")
 
