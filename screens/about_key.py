@@ -40,6 +40,8 @@ class About(Binding.Group):
     matters: Callable[[Any], bool] = lambda screen: True
     """False where it does nothing: then it is not in the key bar. It gets the screen; in Inspect, its selection."""
 
+    is_listed: bool = True
+    """False for a key that many programs have, such as ctrl+l: the help finds it by typing, and does not list it."""
     needs: str = ""
     """What it needs, in words: the reason where it is not possible, or does not matter."""
 
@@ -48,6 +50,14 @@ class About(Binding.Group):
 
 
 NOTHING = About()
+
+KEYLESS = "keyless."
+"""What the key of an action begins with that has none: no terminal sends it."""
+
+
+def keyless(action: str, id: str, tooltip: str, description: str = "") -> Binding:
+    """A binding without a key, for an action that is needed rarely: the palette has it, and the help finds it by typing."""
+    return Binding(KEYLESS + id, action, description, id=id, show=False, tooltip=tooltip)
 
 
 def about(binding: Binding) -> About:

@@ -20,11 +20,12 @@ from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.runs.home_folder import home
-from screens.about_key import About
+from screens.about_key import KEYLESS
 from screens.app_state import AppState
 from screens.background import IdleCollection, is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
+from screens.key_map import EVERYWHERE
 from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
 from screens.messages import (
     Arrived,
@@ -43,7 +44,6 @@ from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import accept_invalid_utf8, write_to_stdout
 from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles
 from screens.widgets.mode_bar import MODES as MODE_NAMES
-from screens.widgets.mode_bar import mode_bindings
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary, RunsWatcher
@@ -90,30 +90,7 @@ class LabApp(AppState):
     DEFAULT_MODE = "home"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
-    BINDINGS = [
-        *mode_bindings(),
-        Binding(
-            "ctrl+p", "command_palette", "Find", id="app.find", show=False, priority=True, tooltip="Every action, found by words"
-        )
-        | About("Everywhere", place=-1),
-        Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours")
-        | About("Everywhere", synonyms="colours colors dark light brighter darker brightness contrast palette appearance"),
-        Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view")
-        | About("Everywhere", place=-1, synonyms="write comment remark annotate remember bookmark markdown"),
-        # ctrl+g would be BEL, which pasted text may hold.
-        Binding("ctrl+r", "glossary", "Glossary", id="app.glossary", show=False, tooltip="Glossary: what each term means")
-        | About("Everywhere", place=-1, synonyms="terms words definition dictionary meaning explain"),
-        Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew")
-        | About("Everywhere", synonyms="refresh repaint clear terminal garbage"),
-        Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys")
-        | About("Everywhere", synonyms="keys shortcuts manual"),
-        Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training")
-        | About("Everywhere", synonyms="exit leave close"),
-        Binding(
-            "ctrl+q", "quit", "Quit", id="app.quit_anywhere", show=False, priority=True, tooltip="Quit, from a text field too"
-        )
-        | About("Everywhere", place=1),
-    ]
+    BINDINGS = EVERYWHERE
 
     theme: Reactive[str] = Reactive(DEFAULT_THEME)
     """Set on the class: setting it on the app would parse all styles again before the first paint."""
@@ -263,11 +240,15 @@ class LabApp(AppState):
             self.push_screen(NoteDialog.about(self.screen.screen_state()))
 
     def action_glossary(self, query: str = "") -> None:
-        """Show the terms that answer a query, or all."""
-        from screens.dialogs.glossary_dialog import GlossaryDialog
+        """Show the terms that answer a query, or all, those on the screen first."""
+        from screens.dialogs.glossary_dialog import GlossaryDialog, terms_in_sight
 
         if isinstance(self.screen, LabScreen):
-            self.push_screen(GlossaryDialog(query))
+            self.push_screen(GlossaryDialog(query, terms_in_sight(self.screen)))
+
+    def get_key_display(self, binding: Binding) -> str:
+        """The key as it is shown; "" for an action without one."""
+        return "" if binding.key.startswith(KEYLESS) else super().get_key_display(binding)
 
     def action_redraw(self) -> None:
         """Send every cell again: another program may have written on the terminal."""

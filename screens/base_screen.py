@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, Heading, about, why_not
+from screens.about_key import About, Heading, about, keyless, why_not
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
 from screens.terminal.textual_internals import QuickScreen, bindings_of_key
@@ -100,7 +100,12 @@ class LabScreen(QuickScreen):
 
     BINDINGS = [
         Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False)
-        | About("Everywhere", words="next and previous part of the screen", also=("screen.previous",), place=-2),
+        | About(
+            "Everywhere",
+            words="next part; one place back; all keys in a line",
+            also=("screen.back", "screen.more_keys", "screen.previous"),
+            place=-2,
+        ),
         Binding(
             "shift+tab",
             "app.focus_previous",
@@ -109,8 +114,7 @@ class LabScreen(QuickScreen):
             tooltip="Focus the previous part",
             show=False,
         ),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False)
-        | About("Everywhere", place=-2),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False),
         Binding(
             "ctrl+k",
             "more_keys",
@@ -119,8 +123,7 @@ class LabScreen(QuickScreen):
             show=False,
             priority=True,  # a text field would delete to the end of its line
             tooltip="All keys of this place",
-        )
-        | About("Everywhere", place=-2),
+        ),
     ]
 
     @on(events.Mount)
@@ -150,9 +153,6 @@ class LabScreen(QuickScreen):
         app.stylesheet.apply(self)
 
     def post_message(self, message: Message) -> bool:
-        if isinstance(message, events.ScreenResume):
-            # A hidden mode's styles do not change, and computing them again takes most of a key's time.
-            message.refresh_styles = False
         if isinstance(message, ToApp):
             return self.app.post_message(message)
         return super().post_message(message)
@@ -235,16 +235,9 @@ def _freeze_objects() -> None:
 
 
 def page_bindings(mode: str, pages: Iterable[type[Page]]) -> list[Binding]:
-    """A key for each page of a mode: its letter."""
+    """The pages of a mode, by name, for the palette; keys turn them one by one."""
     return [
-        Binding(
-            link.letter,
-            f"page('{link.name}')",
-            link.title.capitalize(),
-            id=f"{mode}.{link.name}",
-            show=False,
-            tooltip=link.tooltip or f"Show the page: {link.title}",
-        )
+        keyless(f"page('{link.name}')", f"{mode}.{link.name}", link.tooltip or f"Show the page: {link.title}", link.title)
         | About("Pages", synonyms=link.synonyms)
         for link in (page.LINK for page in pages)
     ]

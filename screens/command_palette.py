@@ -100,7 +100,7 @@ class LabCommands(Provider):
             seen.add(binding.action)
             key = app.get_key_display(binding)
             callback = partial(app.run_action, binding.action, node)
-            yield Command(words, f"key {key}", callback, synonyms_of(binding))
+            yield Command(words, f"key {key}" if key else "", callback, synonyms_of(binding))
 
     def _of_all_modes(self) -> Iterator[Command]:
         """Actions of other modes and pages, which lead there, and those of this screen that are not possible now."""
@@ -113,15 +113,17 @@ class LabCommands(Provider):
                 continue
             go = partial(self._go, action)
             key = self.app.get_key_display(action.binding)
+            named = f"key {key}" if key else "no key"
             if action.screen != here or action.page not in ("", page):
                 weight = OTHER_PAGE if action.screen == here else ELSEWHERE
                 words = f"{action.place}: {action.words}"
-                yield Command(words, f"goes to {action.place}, key {key} there", go, synonyms_of(action.binding), weight)
+                there = f"goes to {action.place}" + (f", {named} there" if key else "")
+                yield Command(words, there, go, synonyms_of(action.binding), weight)
             elif _is_possible(self.screen, action):
-                yield Command(action.words, f"key {key} once escape has freed the keys", go, synonyms_of(action.binding))
+                yield Command(action.words, f"{named} once escape has freed the keys", go, synonyms_of(action.binding))
             else:
                 later.append(
-                    Command(action.words, f"key {key} · {reason(action.binding)}", go, synonyms_of(action.binding), NOT_NOW)
+                    Command(action.words, f"{named} · {reason(action.binding)}", go, synonyms_of(action.binding), NOT_NOW)
                 )
         yield from later
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
 
@@ -14,15 +12,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from screens.about_key import about, reason, synonyms_of, why_not
-from screens.action_index import Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen
+from screens.help_rows import Found, Row, Section, sections_of
+from screens.key_map import key_table
 from screens.terminal.textual_internals import QuickScreen
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import Piece, fit, painted_line, wrap
@@ -36,59 +33,7 @@ GAP = 2
 MOST_OF_KEYS = 16
 """Most columns for the keys of a line."""
 
-FIRST_KEYS = 5
-"""Number of keys to know first."""
-
-BY_KEY, BY_KEY_ELSEWHERE, NOT_NOW = 3.0, 2.0, 0.5
-"""Scores of a line by one of its keys, above all words; and weight of one that is not possible now, by its words."""
-
 NOTHING = "No key of this screen does that. The palette (^p) has the actions of every mode."
-
-
-@dataclass(eq=False)
-class Found:
-    """An action that a key has: of a part in the focus chain, or of a page of the screen."""
-
-    binding: Binding
-    words: str
-    keys: list[str]
-    node: DOMNode | None = None
-    """The part that has it; None for an action of a page, which is shown first."""
-    action: Action | None = None
-    why_not: str = ""
-    """The reason for which it is not possible now."""
-
-    def score(self, query: str) -> float:
-        """The score as an answer to what is typed; 0 for none."""
-        return score_of(query, self.words, synonyms_of(self.binding), float(query.casefold() in self.words.casefold()))
-
-
-@dataclass(eq=False)
-class Row:
-    """A line of the help: its keys, its words, and its action, or several, such as two opposite ones."""
-
-    keys: str
-    words: str
-    found: list[Found]
-    why_not: str = ""
-
-    def score(self, query: str) -> float:
-        """The best score as an answer to what is typed: by a key, by its words, or by those of one of its actions."""
-        if query in self.keys.split() or any(query == each.binding.key for each in self.found):
-            return BY_KEY if self.found[0].action is None else BY_KEY_ELSEWHERE
-        best = max(score_of(query, self.words, "", 0.0), *(each.score(query) for each in self.found))
-        return best * NOT_NOW if self.why_not else best
-
-
-Section = tuple[str, list[Row]]
-"""A purpose, and its lines."""
-
-
-Line = tuple[tuple[str, ...], str]
-"""One line of the help: ids of an action, or of two opposite ones, and its words where these are not the tooltip."""
-
-Group = tuple[str, tuple[Line, ...]]
-"""A heading, and the lines under it."""
 
 
 class KeyList(LineScrollView, can_focus=False):
@@ -221,12 +166,13 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
         self._name_page()
 
     def _show(self, query: str) -> None:
-        """Show the lines that answer what is typed, the best first; all of them by purpose where nothing is."""
+        """Show the lines that answer what is typed, the best first; those of this place by purpose where nothing is."""
         if not query:
-            self.query_one(KeyList).show(self._sections, self._picture)
+            listed = [(title, [row for row in rows if row.is_listed]) for title, rows in self._sections]
+            self.query_one(KeyList).show([(title, rows) for title, rows in listed if rows], self._picture)
             return
         scores = {row: row.score(query) for _, rows in self._sections for row in rows}
-        best = sorted((row for row, score in scores.items() if score), key=lambda row: -scores[row])
+        best = [row.answer(query) for row in sorted(scores, key=lambda row: -scores[row]) if scores[row]]
         self.query_one(KeyList).show([("", best)] if best else [])
 
     @on(Input.Changed)
@@ -246,7 +192,8 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
     def action_turn(self) -> None:
         self.toggle_class("-words")
         if self.has_class("-words"):
-            self.query_one("#help-words Static", Static).update(Markdown(self._words))
+            shared = f"**These keys mean the same everywhere**\n\n{key_table()}"
+            self.query_one("#help-words Static", Static).update(Markdown(f"{self._words}\n\n{shared}"))
             self.query_one("#help-words").scroll_home(animate=False)
         self._name_page()
 
@@ -283,116 +230,3 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
             await self.app.run_action(chosen.binding.action, chosen.node)
         else:
             self.app.run_worker(go_and_do(self.app, chosen.action), group="palette", exclusive=True, exit_on_error=True)
-
-
-def sections_of(screen: LabScreen) -> list[Section]:
-    """Every key by purpose: those to know first, the focused part's, the screen's, those of its pages, also of those that are
-    not open, and those that work everywhere."""
-    active: dict[str, Found] = {}
-    bound, is_field = screen.active_bindings, isinstance(screen.focused, screen.TEXT_FIELDS)
-    for node, binding, enabled, tooltip in bound.values():
-        words = tooltip or binding.tooltip
-        if not enabled or not words or binding.system:
-            continue
-        off = reason(binding) if screen.rank_of(binding) is None else ""
-        found = active.setdefault(binding.id or binding.action, Found(binding, words, [], node, why_not=off))
-        found.keys.append(screen.app.get_key_display(binding))
-    for node in () if is_field else (screen.focused or screen).ancestors_with_self:
-        for id, (binding, *_) in bindings_of(type(node)).items():
-            if id not in active and binding.key not in bound and (off := why_not(node, binding)):
-                active[id] = Found(binding, binding.tooltip, [screen.app.get_key_display(binding)], node, why_not=off)
-    shown, of_pages = getattr(screen, "page", ""), list(page_actions(type(screen)))
-    # Of the page in sight only those of parts that are there, such as a live view.
-    there = {kind.__name__: part for part in reversed(screen.walk_children(Widget)) for kind in type(part).__mro__}
-    of_pages = [action for action in of_pages if action.page != shown or action.holder in there]
-    hidden = own_actions(type(screen)) if is_field else ()
-    for action in (*of_pages, *hidden):
-        key = screen.app.get_key_display(action.binding)
-        holder = screen if not action.page else there[action.holder] if action.page == shown else None
-        # A text field makes much impossible that is possible once it is left, which choosing the line does.
-        off = ""
-        if holder is not None and (not is_field or about(action.binding).needs):
-            off = why_not(holder, action.binding)
-        active.setdefault(action.id, Found(action.binding, action.words, [key], screen, action, off))
-    in_order = {id: each for owner in (type(screen.app), type(screen)) for id, (each, *_) in bindings_of(owner).items()}
-    in_order |= {id: each.binding for id, each in active.items()}
-    *by_heading, everywhere = [_group(heading, in_order) for heading in (*screen.HEADINGS, "Everywhere")]
-    grouped = {id for _, lines in (*by_heading, everywhere) for ids, _ in lines for id in ids}
-    pages = _groups_of_pages(screen, [action for action in of_pages if action.id not in grouped])
-    here = (*pages[:1], *by_heading, *pages[1:])
-    grouped |= {id for _, lines in pages for ids, _ in lines for id in ids}
-    rest = {id: each for id, each in active.items() if id not in grouped}
-    own = (screen, screen.app)
-    groups = (
-        ("In the focused part", lines_of([each.binding for each in rest.values() if each.node not in own])),
-        *here,
-        ("More" if here else "Here", lines_of([each.binding for each in rest.values() if each.node in own])),
-        everywhere,
-    )
-    sections: list[Section] = []
-    for title, lines in groups:
-        rows = [_row(active, ids, words) for ids, words in lines if any(id in active for id in ids)]
-        sections += [(title, rows)] if rows else []
-    order = list(active.values())
-    rows = [row for title, rows in sections if title != "Everywhere" for row in rows]
-    first = _first(screen, sorted(rows, key=lambda row: order.index(row.found[0])))
-    not_now = [row for row in rows if row.why_not]
-    left = [(title, [row for row in rows if row not in first + not_now]) for title, rows in sections]
-    return [(title, rows) for title, rows in (("To know first", first), *left, ("Not now", not_now)) if rows]
-
-
-def _first(screen: LabScreen, rows: list[Row]) -> list[Row]:
-    """The rows to know first: those of the keys that come first in the key bar, and then of others by their rank."""
-    places: list[tuple[bool, bool, int, Row]] = []
-    for row in rows:
-        key, rank = row.found[0], screen.rank_of(row.found[0].binding)
-        if rank is not None and not row.why_not and (key.action is None or not key.action.page):
-            places.append((not key.binding.show, key.binding.show and key.node is screen, rank, row))
-    return [row for *_, row in sorted(places, key=lambda place: place[:3])[:FIRST_KEYS]]
-
-
-def _row(active: Mapping[str, Found], ids: Sequence[str], words: str) -> Row:
-    found = sorted((active[id] for id in ids if id in active), key=lambda each: bool(each.why_not))
-    # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
-    first = found[0].keys[0]
-    named = found[:1] if set("/ ") & set(first) or "↑↓" in first else found
-    keys = " ".join(dict.fromkeys(key for each in named for key in each.keys[: None if len(found) == 1 else 1]))
-    return Row(keys, words or found[0].words, found, found[0].why_not)
-
-
-def _group(heading: str, bindings: Mapping[str, Binding]) -> Group:
-    """The bindings of a heading, by id."""
-    lines: dict[str, Line] = {}
-    for id, key in sorted(((id, about(binding)) for id, binding in bindings.items()), key=lambda each: each[1].place):
-        if key.description == heading and id not in lines:
-            lines |= dict.fromkeys((id, *key.also), ((id, *key.also), key.words))
-    return (heading, tuple(dict.fromkeys(lines.values())))
-
-
-def lines_of(bindings: Sequence[Binding]) -> tuple[Line, ...]:
-    """A line for each action. Two opposite actions share a line where the first displays both keys, such as `j/k`."""
-    each = list({binding.id or binding.action: binding for binding in bindings}.items())
-    lines: list[Line] = []
-    while each:
-        id, binding = each.pop(0)
-        opposite = each[0][1] if each and not each[0][1].show else None
-        keys = binding.key_display or ""
-        if opposite is not None and (len(re.split("[/ ]", keys)) == 2 or keys == "↑↓"):
-            words = f"{binding.tooltip}; {opposite.tooltip[:1].lower()}{opposite.tooltip[1:]}"
-            lines.append(((id, each.pop(0)[0]), words))
-        else:
-            lines.append(((id,), ""))
-    return tuple(lines)
-
-
-def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group]:
-    """The actions of each page of a screen, those of the page in sight first."""
-    shown = getattr(screen, "page", "")
-    links = sorted((page.LINK for page in screen.PAGES), key=lambda link: link.name != shown)
-    return [
-        (
-            f"Page {link.title}" + ("" if link.name == shown else f", key {link.letter}"),
-            lines_of([action.binding for action in actions if action.page == link.name]),
-        )
-        for link in links
-    ]

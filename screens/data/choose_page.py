@@ -68,7 +68,7 @@ class PreviewScroll(VerticalScroll):
 class ChoosePage(TextReader):
     """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
 
-    LINK = PageLink("choose", "c", "choose", "Choose a text")
+    LINK = PageLink("choose", "choose", "Choose a text")
     REST = "#texts"
     PARTS = (TextTree, PathInput, PreviewScroll)
     BINDINGS = CHOOSE_KEYS

@@ -107,7 +107,6 @@ class CleanPage(DataPage):
 
     LINK = PageLink(
         "clean",
-        "e",
         "clean",
         "Clean the text, rule by rule",
         "rules boilerplate duplicates dedup deduplication near-duplicates minhash unicode normalization nfc ftfy "

@@ -120,7 +120,6 @@ class LookPage(DataPage):
 
     LINK = PageLink(
         "look",
-        "o",
         "look",
         "Look at the text: its statistics",
         "statistics characters words lines encoding repeats duplicates scripts languages sample",

@@ -69,7 +69,6 @@ class SplitPage(DataPage):
 
     LINK = PageLink(
         "split",
-        "s",
         "split",
         "Split the text for training and validation",
         "validation train window sequence target documents chinchilla parameters end-of-text",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -13,8 +16,12 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.lessons.glossary.glossary import Term, find_terms, glossary
+from screens.base_screen import LabScreen
 from screens.dialogs.note_dialog import describe_place
 from screens.messages import OpenState
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.mode_bar import ModeBar
+from screens.widgets.page_bar import PageBar
 
 
 class GlossaryDialog(ModalScreen[None]):
@@ -37,10 +44,10 @@ class GlossaryDialog(ModalScreen[None]):
     }
     """
 
-    def __init__(self, query: str = "") -> None:
-        """Begin with a query, such as a term."""
+    def __init__(self, query: str = "", first: Sequence[Term] = ()) -> None:
+        """Begin with a query, such as a term; where nothing is typed some terms come first, such as those on the screen."""
         super().__init__()
-        self._query, self.listed = query, list[Term]()
+        self._query, self._first, self.listed = query, first, list[Term]()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="glossary") as box:
@@ -61,10 +68,13 @@ class GlossaryDialog(ModalScreen[None]):
 
     @on(Input.Changed)
     def _list(self) -> None:
-        self.listed = find_terms(self.query_one(Input).value, glossary())
+        query = self.query_one(Input).value
+        first = () if query.strip() else self._first
+        self.listed = [*first, *(term for term in find_terms(query, glossary()) if term not in first)]
         self.terms.clear_options().add_options(Option(_line(term)) for term in self.listed)
         self.terms.highlighted = 0 if self.listed else None
-        self.query_one("#glossary").border_title = Text(f"glossary · {len(self.listed)} of {len(glossary())} terms")
+        on_screen = f" · {len(first)} on this screen come first" if first else ""
+        self.query_one("#glossary").border_title = Text(f"glossary · {len(self.listed)} of {len(glossary())} terms{on_screen}")
         if not self.listed:
             self.query_one("#glossary-text", Static).update("No term has these words.")
 
@@ -90,6 +100,15 @@ class GlossaryDialog(ModalScreen[None]):
 
     def action_move(self, action: str) -> None:
         getattr(self.terms, f"action_{action}")()
+
+
+def terms_in_sight(screen: LabScreen) -> list[Term]:
+    """The terms that a screen shows: those of its mode, in Learn of all modes."""
+    parts = [part for part in screen.query("*") if part.is_on_screen and not isinstance(part, (ModeBar, PageBar, KeyBar))]
+    leaves = [part for part in parts if not part.children]
+    text = "\n".join(line.text for part in leaves for line in part.render_lines(part.size.region)).casefold()
+    terms = [term for term in glossary() if screen.MODE in (term.place.mode, "learn")]
+    return [term for term in terms if any(re.search(rf"\b{re.escape(name)}s?\b", text) for name in term.names)]
 
 
 def _line(term: Term) -> Text:

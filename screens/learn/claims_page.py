@@ -73,7 +73,7 @@ class ClaimList(OptionList):
 class ClaimsPage(ReadingPage):
     """Narrow screens show the list or the claim, wide ones both. Claims are checked while the page is in sight."""
 
-    LINK = PageLink("claims", "t", "the notes, checked")
+    LINK = PageLink("claims", "the notes, checked")
     LIST, TEXT = "#claims-list", "#claim-text"
     PARTS = (ClaimList, ClaimReader, ClaimText)
     DEFAULT_CSS = """

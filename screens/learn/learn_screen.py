@@ -12,7 +12,7 @@ from textual.reactive import var
 from textual.widget import Widget
 
 from lab.views.screen_state import ScreenState
-from screens.base_screen import PagedScreen, page_bindings
+from screens.base_screen import PagedScreen, page_bindings, turn_bindings
 from screens.dialogs.ask import RunChooser
 from screens.engine_client import Engine
 from screens.learn.claims_page import ClaimsPage
@@ -52,6 +52,7 @@ class LearnScreen(PagedScreen):
     """
     BINDINGS = [
         *page_bindings("learn", PAGES),
+        *turn_bindings("learn"),
         Binding("M", "model", "Model", id="learn.model", show=False, tooltip="Choose the model that the lessons compute on"),
         Binding("pagedown,ctrl+d", "leaf(1)", "Page down", id="learn.page_down", show=False, tooltip="Scroll the picture down"),
         Binding("pageup,ctrl+u", "leaf(-1)", "Page up", id="learn.page_up", show=False, tooltip="Scroll the picture up"),

@@ -55,7 +55,7 @@ class LessonList(OptionList):
 class LessonsPage(ReadingPage):
     """Narrow screens show the list or the lesson, wide ones both."""
 
-    LINK = PageLink("lessons", "s", "lessons")
+    LINK = PageLink("lessons", "lessons")
     LIST, TEXT = "#learn-list", "#learn-lesson"
     PARTS = (
         *(LessonList, LessonReader, LessonText),

@@ -69,7 +69,7 @@ class NoteText(VerticalScroll, inherit_bindings=False):
 class NotesPage(LearnPage):
     """On a narrow screen the note is below the list, on a wide one beside it."""
 
-    LINK = PageLink("notes", "n", "my notes")
+    LINK = PageLink("notes", "my notes")
     REST = "#notes-list"
     PARTS = (NoteList, NoteText)
     DEFAULT_CSS = """

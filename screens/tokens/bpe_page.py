@@ -78,7 +78,7 @@ KEYS: list[BindingType] = [
 class BpePage(BpeLearning):
     """Pair counts at the left, the curve and the merges at the right, the text below."""
 
-    LINK = PageLink("bpe", "b", "learn BPE", synonyms="merges learn train pairs byte-pair encoding")
+    LINK = PageLink("bpe", "learn BPE", synonyms="merges learn train pairs byte-pair encoding")
     REST = "#bpe-pairs"
     PARTS = (PairList, MergeList, TextStrip, WordsView)
     FOLLOWS_TOKENIZER = False

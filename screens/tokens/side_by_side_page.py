@@ -153,7 +153,7 @@ class Ready(NamedTuple):
 class SideBySidePage(TextPage):
     """All three tokenizers; one that cannot be read is left out, and the line above says why."""
 
-    LINK = PageLink("side", "c", "side by side", synonyms="compression compare tokenizers aligned difference gpt-2 bytes")
+    LINK = PageLink("side", "side by side", synonyms="compression compare tokenizers aligned difference gpt-2 bytes")
     FOLLOWS_TOKENIZER = False
     REST = "#tokens-aligned"
     PARTS = (AlignedView,)

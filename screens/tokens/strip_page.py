@@ -66,7 +66,7 @@ class Background:
 class StripPage(TextPage):
     """The tokens, coloured in turn, and the card of the chosen one."""
 
-    LINK = PageLink("strip", "s", "strip", synonyms="compression token colours type text encode tokenize")
+    LINK = PageLink("strip", "strip", synonyms="compression token colours type text encode tokenize")
     REST = "#tokens-flow"
     PARTS = (TextBox, TokenFlow, TokenCard)
     DEFAULT_CSS = """

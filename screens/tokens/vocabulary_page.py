@@ -50,7 +50,7 @@ PLACEHOLDER = "/ search: text, ^prefix, #id, 0xhex"
 class VocabularyPage(TokensPage):
     """Counts in a thread, whose place a newer count takes; the tokens themselves are there at once."""
 
-    LINK = PageLink("vocabulary", "v", "vocabulary", synonyms="vocab browse search all tokens dictionary glitch")
+    LINK = PageLink("vocabulary", "vocabulary", synonyms="vocab browse search all tokens dictionary glitch")
     REST = "#vocabulary-list"
     PARTS = (VocabularyList,)
     DEFAULT_CSS = """

@@ -1,4 +1,4 @@
-"""The bar of a screen's pages: letter and title of each, a link, the current one marked; at the right, steps of a pipeline."""
+"""The bar of a screen's pages: the title of each, a link, the current one marked; at the right, steps of a pipeline."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ ARROW = " → "
 
 @dataclass(frozen=True)
 class PageLink:
-    """A page: its name in code, its key and its title; the tooltip of the key where it says more, and its synonyms."""
+    """A page: its name in code and its title; the tooltip where it says more, and its synonyms."""
 
     name: str
-    letter: str
     title: str
     tooltip: str = ""
     synonyms: str = ""
 
 
 class PageBar(Widget):
-    """One line: `▸s strip◂  c side by side` marks the current page without colour. Steps that do not fit are left out whole."""
+    """One line: `▸strip◂  side by side` marks the current page without colour. Steps that do not fit are left out whole."""
 
     COMPONENT_CLASSES = {"page-bar--page", "page-bar--key", "page-bar--current", "page-bar--step", "page-bar--here"}
     DEFAULT_CSS = """
@@ -70,10 +69,11 @@ class PageBar(Widget):
         pieces: list[Piece] = []
         for page in self._pages:
             if page.name == self.current:
-                pieces.append((f"▸{page.letter} {page.title}◂", "current"))
+                pieces.append((f"▸{page.title}◂", "current"))
             else:
-                pieces += [(f" {page.letter}", "key"), (f" {page.title} ", "page")]
+                pieces.append((f" {page.title} ", "page"))
             pieces.append((" " * GAP, ""))
+        pieces.append(("[ ] ", "key"))
         room = self.size.width - sum(cell_len(text) for text, _ in pieces)
         return painted_line(self, "page-bar", [*pieces, *self._step_pieces(room)])
 
@@ -95,7 +95,7 @@ class PageBar(Widget):
         offset = event.get_content_offset(self)
         at = 0
         for page in self._pages:
-            end = at + cell_len(f" {page.letter} {page.title} ")
+            end = at + cell_len(f" {page.title} ")
             if offset is not None and at <= offset.x < end:
                 self.post_message(self.Chosen(page.name))
                 return

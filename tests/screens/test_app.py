@@ -161,7 +161,7 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fi
         assert "Choose the text" in screen._words
         assert "The texts" in screen._words, "the focused widget comes with its own help"
         said = "\n".join(f"{row.keys}  {row.words}" for _, rows in screen._sections for row in rows)
-        for words in ("Type the path of a text file", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "Quit"):
+        for words in ("Type the path of a text file", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "; quit"):
             assert words in said
         assert "█" in screen._picture, "the split of the text"
         keys, about = screen.query_one(KeyList), screen.query_one("#help-words")
@@ -217,7 +217,7 @@ async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
         for query, words in FILTERED.items():
             await press(pilot, *query)
             assert keys.rows[keys.cursor].words == words
-            assert len(keys.rows) < all_rows
+            assert len(keys.rows) < len([row for _, rows in help._sections for row in rows])
             await press(pilot, "escape")
             assert app.screen is help, "it clears the filter"
             assert len(keys.rows) == all_rows

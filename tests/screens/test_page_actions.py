@@ -22,7 +22,7 @@ from screens.blocks.block_view import BlockView
 from screens.command_palette import LabCommands
 from screens.data.choose_inputs import SizeSlider
 from screens.dialogs.ask import AskText, RunChooser
-from screens.help_screen import lines_of, sections_of
+from screens.help_rows import lines_of, sections_of
 from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_table import RunTable
@@ -99,10 +99,10 @@ async def test_a_step_on_home_leads_to_its_page_and_escape_goes_back_one_place_i
             for page in places:
                 await pilot.press("escape")
                 assert (app.current_mode, app.screen.page) == ("data", page)
-            await pilot.press("s", "o", "e", "s")  # quickly: no page waits for the one before
+            await pilot.press(*["right_square_bracket"] * 3)  # quickly: no page waits for the one before
             await until(pilot, lambda: getattr(app.screen, "page", "") == "split")
         await app.action_mode("tokens")
-        await pilot.press("escape", "b", "v", "c", "b", "v", "slash", "t", "escape")
+        await pilot.press("escape", *["right_square_bracket"] * 3, "slash", "a", "escape")
         assert app.screen.page == "vocabulary"
         for _ in range(6):
             await pilot.press("escape")

@@ -7,7 +7,7 @@ from textual.widgets import Input, Static
 from lab.lessons.glossary.glossary import glossary
 from screens.app import LabApp
 from screens.command_palette import LabCommands
-from screens.dialogs.glossary_dialog import GlossaryDialog
+from screens.dialogs.glossary_dialog import GlossaryDialog, terms_in_sight
 from tests.fixture_types import Until
 from tests.screens.pilot_waits import SIZES, press
 
@@ -46,6 +46,18 @@ async def test_typing_filters_the_terms_and_the_one_under_the_cursor_is_explaine
         await press(pilot, "enter", "escape")
         assert app.current_mode == "home"
         assert not isinstance(app.screen, GlossaryDialog)
+
+
+async def test_the_terms_on_the_screen_come_first(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "3")
+        await until(pilot, lambda: bool(terms_in_sight(app.screen_stack[0])))
+        await press(pilot, "ctrl+r")
+        first = dialog(app).listed[0]
+        assert first.place.mode == "tokens"
+        assert "on this screen come first" in str(dialog(app).query_one("#glossary").border_title)
+        await press(pilot, "z", "backspace")
+        assert dialog(app).listed[0] == first
 
 
 @SIZES

@@ -1,0 +1,78 @@
+"""One map of keys: what each means everywhere, how many a person sees at once, and that no action was lost on the way."""
+
+from pathlib import Path
+
+import pytest
+
+from screens.about_key import KEYLESS
+from screens.action_index import all_actions, bindings_of
+from screens.app import LabApp
+from screens.help_screen import HelpScreen
+from screens.key_map import KEY_MAP, key_table
+from screens.widgets.mode_bar import MODES
+from tests.fixture_types import Until
+from tests.screens.pilot_waits import press
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+MOST_ROWS = 15
+"""Lines of the help on one place: six modes have at most ninety."""
+
+OWN_KEYS = 8
+"""Keys of a place besides those of the map."""
+
+MOVES = {*"hjklHJKLG", "home", "end", "pagedown", "pageup", "ctrl+d", "ctrl+u", "ctrl+f", "ctrl+b", "tab", "backspace"}
+"""Keys that move, besides the arrows."""
+
+LETTERS = {key: shared for shared in KEY_MAP if shared.verbs for key in shared.keys}
+
+TO_REACH = (Path(__file__).parent / "actions_to_reach.txt").read_text().split()
+"""Ids of the actions that had a key of their own when `?` listed 173 lines."""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_key_of_the_map_means_the_same_everywhere(mode: str) -> None:
+    others = {}
+    for action in all_actions():
+        shared = LETTERS.get(action.binding.key)
+        if action.mode == mode and shared is not None and not action.words.startswith(shared.verbs):
+            others[action.id] = f"{action.binding.key}: {action.words}"
+    assert others == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_place_has_at_most_eight_keys_of_its_own(mode: str) -> None:
+    of_the_map = {key for shared in KEY_MAP for key in shared.keys}
+    own: dict[tuple[str, str], set[str]] = {}
+    for action in all_actions():
+        key = action.binding.key
+        if action.mode == mode and key not in of_the_map | MOVES and not key.startswith(KEYLESS):
+            own.setdefault((action.screen, action.holder), set()).add(key)
+    assert {place: keys for place, keys in own.items() if len(keys) > OWN_KEYS} == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_help_of_a_place_has_at_most_fifteen_lines(until: Until, mode: str) -> None:
+    app = LabApp(preload=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.action_mode(mode)
+        screen = app.screen_stack[0]
+        for page in [page.LINK.name for page in screen.PAGES] or [""]:
+            if page:
+                await app.run_action(f"page('{page}')", screen)
+            await pilot.pause()
+            await app.run_action("help")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.is_mounted)
+            assert isinstance(app.screen, HelpScreen)
+            rows = [row.words for _, rows in app.screen._sections for row in rows if row.is_listed]
+            assert len(rows) <= MOST_ROWS, (page, rows)
+            await press(pilot, "escape")
+
+
+def test_every_action_is_still_in_the_palette() -> None:
+    reached = {action.id for action in all_actions()} | set(bindings_of(LabApp))
+    assert [id for id in TO_REACH if id not in reached] == []
+
+
+def test_the_readme_has_the_map() -> None:
+    assert key_table() in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
