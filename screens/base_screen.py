@@ -15,6 +15,7 @@ from textual.reactive import var
 from textual.widget import Widget
 from textual.widgets import Input
 
+from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, Heading, about, keyless, why_not
 from screens.app_state import AppState
@@ -102,8 +103,8 @@ class LabScreen(QuickScreen):
         Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False)
         | About(
             "Everywhere",
-            words="next part; one place back; all keys in a line",
-            also=("screen.back", "screen.more_keys", "screen.previous"),
+            words="next part; one place back; copy; all keys in a line",
+            also=("screen.back", "screen.copy", "screen.more_keys", "screen.previous"),
             place=-2,
         ),
         Binding(
@@ -115,6 +116,15 @@ class LabScreen(QuickScreen):
             show=False,
         ),
         Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False),
+        Binding(
+            "y",
+            "copy",
+            "Copy",
+            id="screen.copy",
+            show=False,
+            tooltip="Copy what the focused part has, without borders: the number under the cursor, a table, a text",
+        )
+        | About(synonyms="clipboard yank osc 52"),
         Binding(
             "ctrl+k",
             "more_keys",
@@ -223,6 +233,14 @@ class LabScreen(QuickScreen):
             binding = bound[0][1]
             key = f"{self.app.get_key_display(binding)} {binding.description.lower()}"
             bar.tell(f"{key}: {why_not(*bound[0])}")
+
+    async def action_copy(self) -> None:
+        from screens.clipboard import copy, text_to_copy
+
+        try:
+            self.query_one(KeyBar).tell(await copy(self.app, text_to_copy(self)))
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
 
     def action_more_keys(self) -> None:
         self.query_one(KeyBar).open_next()

@@ -38,6 +38,7 @@ KEY_MAP = (
     ),
     SharedKey(("u",), "`u`", "undoes", ("Undo",)),
     SharedKey(("o",), "`o`", "exports", ("Export", "Save")),
+    SharedKey(("y",), "`y`", "copies: the number under the cursor, else all that the focused part shows", ("Copy",)),
     SharedKey(("left_square_bracket", "right_square_bracket"), "`[ ]`", "the neighbours: pages, heads, runs"),
     SharedKey(("left_curly_bracket", "right_curly_bracket"), "`{ }`", "the neighbours one level up: layers, batches"),
     SharedKey(("t",), "`t`", "over time: the same at other training steps", ("Over time",)),

@@ -63,6 +63,11 @@ class Spot:
             words.append(f"= {self.value:.9g}".replace("-", MINUS))
         return "  ".join(words)
 
+    @property
+    def exact(self) -> str:
+        """The number, as exact as 32 bits are; its words where there is none."""
+        return self.label if self.value is None else f"{self.value:.9g}"
+
 
 @dataclass
 class Laid:

@@ -20,7 +20,7 @@ from lab.views.blocks import MatrixPanels, View
 from screens.about_key import About
 from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
-from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge
+from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
 from screens.colour import HALF_BLOCK, palette_of
 
 LINES_AT_ONCE = 8
@@ -105,8 +105,7 @@ class BlockView(PieceView):
         self._followed: CellCursor | None = None
         self._followed_line = 0
         self._panel = 0
-        self._clicked: CellCursor | None = None
-        """The number that was clicked on last."""
+        self._clicked: CellCursor | None = None  # the number that was clicked on last
 
     def show(self, view: View) -> None:
         """Draw a view; one of the same stage keeps scroll position and cursor."""
@@ -124,14 +123,13 @@ class BlockView(PieceView):
         followed = self.laid.followed()
         keeps = self.laid.follows_row and self.has_focus
         if followed is not None and followed != self._followed and not (same and keeps):
-            if same:
-                self._reveal_followed(followed, margin=1)
-            else:
+            if not same:
                 self._open_at(followed)
-            if same and self.cursor is not None:
-                self.cursor = followed
-        elif followed is not None and same and self.top:
-            self.top += self.laid.spot(followed).line - self._followed_line  # a sentence above it may have grown
+            else:
+                self._reveal_followed(followed, margin=1)
+                self.cursor = followed if self.cursor is not None else None
+        elif followed is not None and same and self.top:  # a sentence above it may have grown
+            self.top += self.laid.spot(followed).line - self._followed_line
         self._followed, self._followed_line = followed, self.laid.spot(followed).line if followed is not None else 0
         self._tell()
 
@@ -145,6 +143,10 @@ class BlockView(PieceView):
     def spot(self) -> Spot | None:
         """The number under the cursor; None if there is none or the focus is elsewhere."""
         return self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
+
+    def text_to_copy(self) -> str:
+        """The number under the cursor; without a cursor the whole view."""
+        return text_of(self.laid) if self.spot is None else self.spot.exact
 
     def place(self, cursor: CellCursor) -> None:
         """Move the cursor to a place, if the view has it."""

@@ -262,3 +262,9 @@ class Page:
                 return other, 0 if step > 0 else block.rows - 1, min(column, block.columns - 1)
             other += step
         return index, min(max(row, 0), self.blocks[index].rows - 1), column
+
+
+def text_of(page: Page) -> str:
+    """All lines of a view, also those out of sight, as they are drawn."""
+    lines = (page.line(y)[0] for y in range(page.height))
+    return "\n".join("".join(text for text, _ in (*line.pinned, *line.pieces)).rstrip() for line in lines)

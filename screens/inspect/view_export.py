@@ -12,22 +12,14 @@ from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
 from screens.about_key import About
-from screens.blocks.view_layout import Page, lay_view, parity_sentence
+from screens.blocks.view_layout import lay_view, parity_sentence, text_of
+from screens.clipboard import copy
 from screens.dialogs.export_menu import screenshot, short_path
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
 
-CLIPBOARD_BYTES = 74_000
-"""Least size that terminals take through OSC 52: xterm's limit of 100,000 characters in base64."""
-
 WIDE = 200
 """Least width of a view as text, in character cells: room for the columns that a narrow screen leaves out."""
-
-
-def text_of(page: Page) -> str:
-    """All lines of a view, also those out of sight, as they are drawn."""
-    lines = (page.line(y)[0] for y in range(page.height))
-    return "\n".join("".join(text for text, _ in (*line.pinned, *line.pieces)).rstrip() for line in lines)
 
 
 class Exported(NamedTuple):
@@ -81,7 +73,10 @@ class ViewExport(InspectPart):
         if kind is None or exported is None:
             return
         try:
-            words = self._copy(exported) if kind == "copy" else await self._save(exported, kind, home())
+            if kind == "copy":
+                words = await copy(self._host.app, self._text(exported))
+            else:
+                words = await self._save(exported, kind, home())
         except EngineDied as error:
             self._host.fail(str(error), True)
         except (UserError, EngineError) as error:
@@ -101,18 +96,6 @@ class ViewExport(InspectPart):
         width = max(self._host.view.room, WIDE)
         page = lay_view(exported.view, width, self._host.view.beside)  # in glyphs: a text has no colours
         return visible(f"{head}\n{tokens}\n\n{text_of(page)}{parity}\n", keep="\n")
-
-    def _copy(self, exported: Exported) -> str:
-        text = self._text(exported)
-        size = len(text.encode("utf-8", "replace"))
-        if size > CLIPBOARD_BYTES:
-            raise UserError(
-                f"The view is {bytes_(size)} of text, and terminals take about {bytes_(CLIPBOARD_BYTES)} for the clipboard: "
-                "save it as a file instead (o, then t)."
-            )
-        self._host.app.copy_to_clipboard(text)
-        lines = text.count("\n")
-        return f"Copied {whole(lines)} lines by OSC 52 (in tmux it needs: set -g set-clipboard on)."
 
     async def _save(self, exported: Exported, kind: str, home: Path) -> str:
         from lab.exchange.export_files import (

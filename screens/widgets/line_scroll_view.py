@@ -66,6 +66,10 @@ class LineScrollView(Widget, can_focus=True):
         """Line `line` of the content, `room` character cells wide."""
         raise NotImplementedError
 
+    def text_to_copy(self) -> str:
+        """All lines, also those out of sight."""
+        return "\n".join(self.draw(line).text.rstrip() for line in range(self.extent[0]))
+
     @property
     def room(self) -> int:
         """Width for the content in character cells; one more is the thumb's. While it is hidden, the one that it had."""

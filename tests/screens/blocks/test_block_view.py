@@ -46,6 +46,18 @@ async def test_the_cursor_leaves_a_column_that_a_narrower_screen_does_not_show()
         assert view.laid.has(view.cursor)
 
 
+async def test_the_number_under_the_cursor_is_copied_exactly_and_without_a_cursor_the_whole_view() -> None:
+    third = float(np.float32(1 / 3))
+    rows = [[Cell(f"row {n}"), Cell("0.333", third, f"x[{n}]")] for n in range(40)]
+    async with shown(View("heads", "", "In words.", [Table([Column("name"), Column("third")], rows)]), 60, 10) as (view, pilot):
+        text = view.text_to_copy()
+        assert "In words." in text
+        assert "row 39" in text, "also what is out of sight"
+        view.focus()
+        await pilot.press("down", "end")
+        assert np.float32(view.text_to_copy()) == np.float32(1 / 3)
+
+
 @pytest.mark.parametrize(
     ("side", "chosen", "lines", "first"), [(12, 1, 18, "head one"), (12, 1, 17, "all"), (4, 2, 18, "all"), (12, 2, 17, None)]
 )

@@ -1,0 +1,69 @@
+"""Copying: what the focused part holds, as clean text, to the terminal's clipboard, and into a file for terminals without one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Protocol, runtime_checkable
+
+from textual.app import App
+from textual.geometry import Region
+from textual.screen import Screen
+from textual.widget import Widget
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, counted
+from lab.core.visible_text import visible
+
+CLIPBOARD_BYTES = 74_000
+"""Least size that terminals take through OSC 52: xterm's limit of 100,000 characters in base64."""
+
+FILE = "copied.txt"
+"""Name of the file, among the exports, that has what was copied last."""
+
+LINES_OF_BOXES = re.compile(r"[─━│┃┄┆┈┊╌╎═║╭╮╯╰┌┐└┘├┤┬┴┼▏▕▁▔]")
+
+
+@runtime_checkable
+class Copies(Protocol):
+    """A part that knows what a person wants of it: the number under its cursor, else all of its lines."""
+
+    def text_to_copy(self) -> str: ...
+
+
+def text_to_copy(screen: Screen[Any]) -> str:
+    """The text of the focused part, or of the one around it that has one; else what the screen shows, part by part."""
+    for part in screen.focused.ancestors_with_self if screen.focused is not None else ():
+        if isinstance(part, Copies) and (text := part.text_to_copy()):
+            return text
+    shown = sorted((part for part in screen.query("*") if _is_content(part)), key=lambda part: part.region.offset[::-1])
+    return "\n".join(filter(None, map(text_in_sight, shown)))
+
+
+def _is_content(part: Widget) -> bool:
+    return part.is_on_screen and not part.children and part.styles.dock not in ("top", "bottom")
+
+
+def text_in_sight(part: Widget) -> str:
+    """The lines of a part that are in sight, without its border and the lines of tables."""
+    within = Region(part.gutter.left, part.gutter.top, *part.content_size)
+    lines = (LINES_OF_BOXES.sub(" ", strip.text).rstrip() for strip in part.render_lines(within))
+    return "\n".join(lines).strip("\n")
+
+
+async def copy(app: App[object], text: str) -> str:
+    """Copy a text; return what to say of it. Raises: UserError: too long for a clipboard, or no file can be written."""
+    from lab.exchange.export_files import make_exports_folder, write_text
+    from lab.runs.home_folder import home
+    from screens.dialogs.export_menu import short_path
+
+    text = visible(text, keep="\n\t")
+    if (size := len(text.encode("utf-8", "replace"))) > CLIPBOARD_BYTES:
+        raise UserError(
+            f"That is {bytes_(size)} of text, and terminals take about {bytes_(CLIPBOARD_BYTES)}: export it (o) instead."
+        )
+    app.copy_to_clipboard(text)
+    path = await asyncio.to_thread(make_exports_folder, home()) / FILE
+    await asyncio.to_thread(write_text, path, text, replace=True)
+    what = f"“{text}”" if len(text) < 30 and "\n" not in text else counted(len(text.splitlines()), "line")
+    return f"Copied {what}, by OSC 52 (in tmux: set -g set-clipboard on) and to {short_path(path)}."
