@@ -45,7 +45,7 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
     from lab.training.posttraining.posttraining_history import PosttrainingFollower
-    from lab.training.posttraining.progress_log import PosttrainSettings
+    from lab.training.posttraining.posttraining_schema import PosttrainSettings
     from lab.training.posttraining.result_swap import settle_if_idle
     from lab.training.posttraining.start_process import start_posttraining, stop_posttraining
     from lab.training.posttraining.work_folder import WorkFolder

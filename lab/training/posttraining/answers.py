@@ -12,7 +12,7 @@ import torch
 
 from lab.data.builtin_stories import ANIMALS
 from lab.training.posttraining.policy_gradient import answer_batch
-from lab.training.posttraining.progress_log import SHOWN, Evaluation, Model
+from lab.training.posttraining.posttraining_schema import SHOWN, Evaluation, Model
 from lab.training.posttraining.question_pairs import END, QuestionPair
 from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import SamplingSettings

@@ -6,7 +6,18 @@ from typing import Literal, cast
 
 from lab.core.number_format import probability
 from lab.runs.metrics_log import LineReader
-from lab.training.posttraining.progress_log import MODELS, Begun, Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
+from lab.training.posttraining.posttraining_schema import (
+    MODELS,
+    Begun,
+    Ended,
+    Evaluation,
+    Line,
+    Model,
+    Round,
+    Saved,
+    SftStep,
+    Started,
+)
 from lab.training.posttraining.work_folder import WorkFolder
 
 MOST_LINES = 1_000_000

@@ -15,7 +15,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
 from lab.runs.weights_file import NotFiniteError, load_model
 from lab.training.posttraining.answers import Answerer
-from lab.training.posttraining.progress_log import (
+from lab.training.posttraining.posttraining_schema import (
     MODELS,
     SHOWN,
     Evaluation,

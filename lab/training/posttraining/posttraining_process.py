@@ -26,7 +26,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
-from lab.training.posttraining.progress_log import Begun, Ended, Line, PosttrainSettings, Saved
+from lab.training.posttraining.posttraining_schema import Begun, Ended, Line, PosttrainSettings, Saved
 from lab.training.posttraining.result_swap import begin, end_of, settle
 from lab.training.posttraining.work_folder import WorkFolder, check_base
 from lab.training.trainer import NICENESS

@@ -19,7 +19,7 @@ from lab.runs.rename_delete import refuse_to_delete, replace_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.training.posttraining.posttraining_history import history_of
-from lab.training.posttraining.progress_log import MODELS, Ended
+from lab.training.posttraining.posttraining_schema import MODELS, Ended
 from lab.training.posttraining.work_folder import WorkFolder, check_replaceable, earlier_runs, tuned_name
 
 

@@ -9,7 +9,7 @@ import torch
 from lab.training.posttraining import answers
 from lab.training.posttraining.answers import Answerer
 from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
-from lab.training.posttraining.progress_log import Model, PosttrainSettings, Round, SftStep, rl_lr_for
+from lab.training.posttraining.posttraining_schema import Model, PosttrainSettings, Round, SftStep, rl_lr_for
 from lab.training.posttraining.question_pairs import QuestionPair
 from models.config import SamplingSettings, schedule_factor
 from models.gpt import GPT

@@ -12,7 +12,7 @@ from lab.core.detached_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from lab.training.posttraining.posttraining_history import PosttrainingFollower
-from lab.training.posttraining.progress_log import PosttrainSettings
+from lab.training.posttraining.posttraining_schema import PosttrainSettings
 from lab.training.posttraining.work_folder import WorkFolder, check_base
 
 MODULE = "lab.training.posttraining.posttraining_process"

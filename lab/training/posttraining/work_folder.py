@@ -12,7 +12,7 @@ from lab.runs.find_runs import is_run, open_run
 from lab.runs.home_folder import check_name
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
-from lab.training.posttraining.progress_log import MODELS, Model
+from lab.training.posttraining.posttraining_schema import MODELS, Model
 
 FOLDER = ".posttraining"
 

@@ -10,7 +10,7 @@ from lab.runs.find_runs import list_runs
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
-from lab.training.posttraining.progress_log import Ended, PosttrainSettings
+from lab.training.posttraining.posttraining_schema import Ended, PosttrainSettings
 from lab.training.posttraining.start_process import start_posttraining
 from lab.training.posttraining.work_folder import WorkFolder
 from tests.fixture_types import Call, EmptyRun

@@ -12,7 +12,7 @@ from lab.lessons.learner.predictions import predictions_path, read_predictions
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.training.posttraining.posttraining_history import CHOICES, QUESTION
-from lab.training.posttraining.progress_log import (
+from lab.training.posttraining.posttraining_schema import (
     MODELS,
     Ended,
     Evaluation,

@@ -21,7 +21,7 @@ from lab.runs.run_locks import hold_inspect_lock, trainer_lock
 from lab.runs.weights_file import load_model
 from lab.training.posttraining import start_process
 from lab.training.posttraining.posttraining_history import PosttrainingFollower
-from lab.training.posttraining.progress_log import MODELS, Begun, PosttrainSettings
+from lab.training.posttraining.posttraining_schema import MODELS, Begun, PosttrainSettings
 from lab.training.posttraining.result_swap import settle_if_idle
 from lab.training.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.training.posttraining.work_folder import WorkFolder, check_base

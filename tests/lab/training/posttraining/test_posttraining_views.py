@@ -13,8 +13,17 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.origin import TuningConfig, tuning_sentence
 from lab.runs.run_schema import Status
 from lab.training.posttraining.posttraining_history import PosttrainingHistory
+from lab.training.posttraining.posttraining_schema import (
+    MODELS,
+    Evaluation,
+    Line,
+    Model,
+    PosttrainSettings,
+    Round,
+    SftStep,
+    Started,
+)
 from lab.training.posttraining.posttraining_views import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
-from lab.training.posttraining.progress_log import MODELS, Evaluation, Line, Model, PosttrainSettings, Round, SftStep, Started
 from lab.training.posttraining.question_pairs import PairSource
 from lab.views.blocks import Table, View
 

@@ -12,7 +12,7 @@ from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from lab.training.posttraining.answers import Answerer, masked_loss
 from lab.training.posttraining.posttraining_job import PosttrainingJob
-from lab.training.posttraining.progress_log import Line, Model, PosttrainSettings, Round, SftStep, Started, rl_lr_for
+from lab.training.posttraining.posttraining_schema import Line, Model, PosttrainSettings, Round, SftStep, Started, rl_lr_for
 from lab.training.posttraining.question_pairs import PairSource, QuestionPair
 from lab.training.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
 from models.config import SamplingSettings
