@@ -235,7 +235,7 @@ class LabScreen(QuickScreen):
             bar.tell(f"{key}: {why_not(*bound[0])}")
 
     async def action_copy(self) -> None:
-        from screens.clipboard import copy, text_to_copy
+        from screens.terminal.clipboard import copy, text_to_copy
 
         try:
             self.query_one(KeyBar).tell(await copy(self.app, text_to_copy(self)))

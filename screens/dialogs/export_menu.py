@@ -43,7 +43,8 @@ async def save_export(app: App[object], name: str, write: Callable[[Path], int])
     except UserError as error:
         app.notify(str(error), severity="error", markup=False)
     else:
-        app.notify(visible(f"Saved {short_path(path)} ({bytes_(size)})."), markup=False)
+        following = " Any browser opens it." if path.suffix == ".html" else ""
+        app.notify(visible(f"Saved {short_path(path)} ({bytes_(size)}).{following}"), markup=False)
 
 
 def short_path(path: Path) -> str:

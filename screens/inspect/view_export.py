@@ -13,10 +13,10 @@ from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
 from screens.about_key import About
 from screens.blocks.view_layout import lay_view, parity_sentence, text_of
-from screens.clipboard import copy
 from screens.dialogs.export_menu import screenshot, short_path
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
+from screens.terminal.clipboard import copy
 
 WIDE = 200
 """Least width of a view as text, in character cells: room for the columns that a narrow screen leaves out."""

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from lab.core.errors import UserError
 from screens.app import LabApp
-from screens.clipboard import CLIPBOARD_BYTES, copy, text_in_sight
+from screens.terminal.clipboard import CLIPBOARD_BYTES, copy, text_in_sight
 from tests.fixture_types import Until
 from tests.screens.pilot_waits import press
 
