@@ -24,9 +24,8 @@ from lab.inspect.prompt_report import PromptReport
 from lab.reports.baselines import baselines
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy, run_entropy
-from lab.reports.verdict_line import verdict_line
+from lab.reports.verdict_line import reasons, verdict_line
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
@@ -53,7 +52,7 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     return _template().render(
         run=shown(run.name),
         verdict=verdict_line(judged, found).text,
-        summary=run_sentence(config, status, history, generalizes=judged.shows_new_text and judged.level is None),
+        summary=reasons(judged, found),
         style=_template_file("report.css") + _scale_css(),
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",

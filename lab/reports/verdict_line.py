@@ -1,12 +1,14 @@
-"""The verdict on a run in one line: the diagnosis, overfitting, and the distance to the nearest baseline."""
+"""The verdict on a run: a sentence in plain words, and the details behind it: rollbacks, overfitting, the nearest baseline."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.core.number_format import fixed, probability
+from lab.core.number_format import fixed, perplexity, probability, whole
 from lab.data.statistics.copied_share import copied_error
-from lab.reports.baselines import baselines
+from lab.reports.baselines import Baseline, baselines, bigram_sentence
+from lab.reports.diagnosis.diagnose import near_source
 from lab.reports.diagnosis.diagnosed_run import (
+    NEAR,
     RISE,
     DiagnosedRun,
     Diagnosis,
@@ -16,6 +18,7 @@ from lab.reports.diagnosis.diagnosed_run import (
     rollbacks_text,
     step_text,
 )
+from lab.reports.run_sentence import run_sentence
 from lab.runs.run_folder import ACTIVE
 
 Tone = Literal["good", "wait", "warn", "bad"]
@@ -58,31 +61,99 @@ NO_LEVEL: tuple[Verdict, ...] = (
 
 @dataclass(frozen=True)
 class VerdictLine:
-    """Its parts, the verdict first, and their tone."""
+    """A sentence without terms, and its tone; `details` are for who knows the terms."""
 
     tone: Tone
-    parts: tuple[str, ...]
+    sentence: str
+    details: str = ""
 
     @property
     def text(self) -> str:
-        return f"{SIGNS[self.tone]} {' · '.join(self.parts)}"
+        return f"{SIGNS[self.tone]} {self.sentence}"
 
 
 def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
     """The line of a run and its diagnosis."""
-    if run.phase == "failed":
-        return VerdictLine("bad", tuple(dict.fromkeys(("failed", found.verdict))) if found.verdict == "diverged" else ("failed",))
-    parts: list[str] = [found.verdict]
-    if run.rollbacks:
-        parts.append(rollbacks_text(len(run.rollbacks)))
+    parts = [rollbacks_text(len(run.rollbacks)) if run.rollbacks else ""]
     if found.verdict in JUDGED:
         parts.append(_overfitting(run))
     if found.verdict not in NO_LEVEL:
         parts.append(_level(run))
-    tone = TONES[found.verdict]
+    tone: Tone = "bad" if run.phase == "failed" else TONES[found.verdict]
     if tone == "good" and (run.level or run.rollbacks):
         tone = "wait" if run.phase in ACTIVE and not run.rollbacks else "warn"
-    return VerdictLine(tone, tuple(part for part in parts if part))
+    details = ", ".join(part for part in parts if part)
+    return VerdictLine(tone, plain_sentence(run, found.verdict), details and f"{details[0].upper()}{details[1:]}.")
+
+
+def reasons(run: DiagnosedRun, found: Diagnosis) -> str:
+    """The sentences behind the verdict: the diagnosis, the details, the losses, the bigram baseline."""
+    losses = run_sentence(run.config, run.status, run.history, generalizes=run.shows_new_text and run.level is None)
+    if run.phase == "failed" or found.verdict == "waiting":
+        return losses
+    pairs = "" if found.verdict in NO_LEVEL else bigram_sentence(run.entropy, on_all=run.status.final is not None)
+    return " ".join(filter(None, (found.sentences, verdict_line(run, found).details, losses, pairs)))
+
+
+def plain_sentence(run: DiagnosedRun, verdict: Verdict) -> str:
+    """The verdict for a newcomer, with the number that matters: for a loss, the tokens that it amounts to choosing among."""
+    taken, last = whole(run.last_step), run.history.latest
+    if run.phase == "failed" and verdict != "diverged":
+        return f"Training failed at step {taken}."
+    match verdict:
+        case "waiting":
+            return "No step has been taken yet."
+        case "losses missing":
+            return f"The record of its losses is missing, although it is at step {whole(run.status.step)}."
+        case "fine-tuned":
+            return "It was trained to answer: Learn shows how well, in After pretraining."
+        case "imported":
+            return "It was trained elsewhere, so there is no training to judge."
+        case "warming up":
+            return f"It is warming up: at step {taken} its steps are still small."
+        case "rolled back":
+            return f"It went wrong by step {whole(run.start)}: back at an earlier state, it takes smaller steps."
+        case "diverged":
+            rose = "is no number any more" if last and last.loss is None else "rose instead of falling"
+            return f"Its training went wrong: by step {taken} the loss {rose}."
+        case "too early to tell" | "too short to say":
+            steps = f"{taken} step{'' if run.last_step == 1 else 's'}"
+            so_far = f"in {steps} it has learned {_only(run.level, run)}" if run.level else f"it has taken {steps}"
+            return f"{verdict.capitalize()}: {so_far}."
+        case "nothing learned" | "little learned" if run.level:
+            return f"It has learned {verdict.split()[0]}: after {taken} steps, {_only(run.level, run)}."
+        case "validation text copied" if run.copied:
+            share = f"{probability(run.copied.share)}{copied_error(run.copied)}"
+            return f"Validation says little: {share} of its text is also in the training text."
+        case "validation text differs" if run.evaluations:
+            there, here = run.evaluations[-1].loss, run.smoothed_at(run.evaluations[-1].step) or 0.0
+            return f"The validation text is of another kind: loss {fixed(there, 2)} there, {fixed(here, 2)} in training."
+        case "overfitting":
+            best = min(run.evaluations, key=lambda evaluation: evaluation.loss)
+            return f"It has begun to memorize the text: validation loss rises since step {step_text(best.step)}."
+        case "text too small":
+            return f"The text is too small for this model, which has read it {run.times_read} times."
+        case "plateau":
+            now = f"its training loss is about {fixed(run.loss, 2)}"
+            if near_source(run):
+                now = "its loss is near the lowest that this text allows"
+            elif run.level:
+                now = f"it has learned {_only(run.level, run)}"
+            return f"It has not improved since step {step_text(run.steps[run.trend_start])}: {now}."
+    if run.level and run.phase in ACTIVE:
+        return f"It is learning: so far {_only(run.level, run)}."
+    doing = "has learned" if verdict == "learned" else "is learning" if run.phase in ACTIVE else "was learning"
+    measured = None if run.level else run.measured  # an evaluation at a baseline here is of weights that were worse
+    about = perplexity(measured.loss if measured else run.loss)
+    return f"It {doing}: it narrows the next token to about {about} of {whole(run.config.model.vocab_size)}."
+
+
+def _only(level: Baseline, run: DiagnosedRun) -> str:
+    """As little as a run has learned whose loss is at this baseline."""
+    if level.short == "uniform":
+        return "no more than blind guessing"
+    far = (run.measured.loss if run.measured else run.loss) > level.loss * (1 + NEAR)
+    return f"{'not even' if far else 'only'} how common each token is"
 
 
 def _overfitting(run: DiagnosedRun) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rich.text import Text
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -12,12 +13,11 @@ from textual.widgets import Static
 
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.reports.baselines import bigram_sentence
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
-from lab.reports.verdict_line import NO_LEVEL, SIGNS, VerdictLine, verdict_line
+from lab.reports.verdict_line import VerdictLine, reasons, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
@@ -46,18 +46,11 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
     """The words on a run as it is now."""
     run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, entropy, watched.events)
     found = diagnosis_of(run)
-    sentences = []
-    if watched.phase != "failed":
-        generalizes = run.shows_new_text and run.level is None
-        sentences = [run_sentence(watched.config, watched.status, watched.history, generalizes=generalizes)]
-        if found.verdict != "waiting":
-            sentences.insert(0, found.sentences)
-        if found.verdict not in NO_LEVEL:
-            sentences.append(bigram_sentence(entropy, on_all=watched.status.final is not None))
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
     notices = " ".join(_notices(watched, "" if said_again else message))
-    return StatusText(verdict_line(run, found), without_options(notices), " ".join(filter(None, sentences)))
+    sentences = "" if watched.phase == "failed" else reasons(run, found)
+    return StatusText(verdict_line(run, found), without_options(notices), sentences)
 
 
 def without_options(sentence: str) -> str:
@@ -102,37 +95,34 @@ HINT, HINT_IN_ASCII = "⏎ why", "enter why"
 
 
 class VerdictBar(Widget):
-    """One line: the verdict in the colour of its tone, then the numbers behind it."""
+    """The verdict, its beginning in the colour of its tone, and the key to the reasons."""
 
-    COMPONENT_CLASSES = {"verdict--good", "verdict--wait", "verdict--warn", "verdict--bad", "verdict--rest", "verdict--hint"}
+    COMPONENT_CLASSES = {"verdict--good", "verdict--wait", "verdict--warn", "verdict--bad", "verdict--hint"}
     DEFAULT_CSS = """
     VerdictBar {
-        height: 1;
+        height: auto; min-height: 1;
         & > .verdict--good { color: $text-success; text-style: bold; }
         & > .verdict--wait { color: $text-muted; text-style: bold; }
         & > .verdict--warn { color: $text-warning; text-style: bold; }
         & > .verdict--bad { color: $text-error; text-style: bold; }
-        & > .verdict--rest { color: $foreground; }
         & > .verdict--hint { color: $text-muted; }
     }
     """
     verdict: reactive[VerdictLine | None] = reactive(None)
 
-    def render_line(self, y: int) -> Strip:
-        width, verdict = self.size.width, self.verdict
-        if verdict is None or not verdict.parts:
-            return painted_line(self, "verdict", [])
+    def watch_verdict(self) -> None:
+        """Lay out the screen only if the number of lines changes."""
+        width = self.size.width
+        if width and self.get_content_height(self.size, self.app.size, width) != self.size.height:
+            self.refresh(layout=True)
+
+    def render(self) -> Text:
+        if self.verdict is None:
+            return Text()
+        first, colon, rest = self.verdict.text.partition(":")
         hint = HINT_IN_ASCII if getattr(self.app, "draws_ascii", False) else HINT
-        first = f"{SIGNS[verdict.tone]} {verdict.parts[0]}"
-        room = width - len(first)
-        parts = list(verdict.parts[1:])
-        while len(parts) > 1 and sum(len(part) + 3 for part in parts) > room:
-            parts.pop()
-        rest = "".join(f" · {part}" for part in parts)
-        if len(rest) + len(hint) + 2 <= room:
-            room -= len(hint)
-        pieces = [(first, verdict.tone), (fit(rest, max(0, room)), "rest"), (hint, "hint")]
-        return painted_line(self, "verdict", pieces)
+        style = self.get_component_rich_style
+        return Text.assemble((first + colon, style(f"verdict--{self.verdict.tone}")), rest, (f"  {hint}", style("verdict--hint")))
 
 
 class SummaryText(Static):

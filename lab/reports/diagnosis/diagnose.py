@@ -178,10 +178,8 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     smaller = f"at {fixed(tokens / vocabulary, 1)} training tokens per entry, a smaller vocabulary"
     remedies = [smaller] if run.config.tokenizer.kind != "bytes" and tokens < TOKENS_PER_ENTRY * vocabulary else []
     if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
-        epoch = run.history.last_evaluation.epoch if run.history.last_evaluation else 0.0
-        times = fixed(epoch, 1) if epoch < 10 else whole(round(epoch))
         evidence = (
-            f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {times} times; at step "
+            f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {run.times_read} times; at step "
             f"{step_text(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
         )
         longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
@@ -252,12 +250,12 @@ def plateau(run: DiagnosedRun) -> Diagnosis | None:
         if before.loss - now.loss > STANDS_STILL * now.loss:
             return None
     evidence = f"{run.describe_trend(lowest=evaluated).rstrip('.')}{_level(run)}."
-    return Diagnosis("plateau", evidence, _far_settings(run) or _near_source(run) or _plateau_advice(run))
+    return Diagnosis("plateau", evidence, _far_settings(run) or near_source(run) or _plateau_advice(run))
 
 
 def _level(run: DiagnosedRun) -> str:
     """The baseline or entropy that a loss at a plateau is near to or above, as the end of a sentence."""
-    if _near_source(run):
+    if near_source(run):
         return ""
     text, now = run.entropy, run.loss
     if now >= run.uniform_baseline * (1 - NEAR):
@@ -275,7 +273,7 @@ def _level(run: DiagnosedRun) -> str:
     return f"; the loss is {words}, so it is not the limit of the text"
 
 
-def _near_source(run: DiagnosedRun) -> str:
+def near_source(run: DiagnosedRun) -> str:
     """A sentence if the validation loss is near the known entropy of the source."""
     last, source = run.history.last_evaluation, run.config.data.entropy_bits_per_byte
     if last is None or last.bits_per_byte is None or source is None or last.bits_per_byte > source * (1 + NEAR_SOURCE):
@@ -342,7 +340,7 @@ def learning(run: DiagnosedRun) -> Diagnosis:
     still = is_over and run.relative_fall() > STANDS_STILL and follows and not early
     advice = STILL_FALLING if still else ""
     verdict: Verdict = "learned" if is_over else "learning"
-    return Diagnosis(verdict, run.describe_trend(), _far_settings(run) or _near_source(run) or advice)
+    return Diagnosis(verdict, run.describe_trend(), _far_settings(run) or near_source(run) or advice)
 
 
 CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (

@@ -179,6 +179,12 @@ class DiagnosedRun:
         return [Evaluation(step, loss) for step, loss in pairs if step > self.start and not math.isnan(loss)]
 
     @property
+    def times_read(self) -> str:
+        """Times that the training text had been read at the last evaluation."""
+        epoch = self.history.last_evaluation.epoch if self.history.last_evaluation else 0.0
+        return fixed(epoch, 1) if epoch < 10 else whole(round(epoch))
+
+    @property
     def lr_factor(self) -> float:
         """Factor by which rollbacks have lowered the learning rate."""
         return 0.5 ** len(self.rollbacks)

@@ -120,7 +120,7 @@ async def test_no_verdict_is_shown_before_the_text_is_measured(
         verdict = screen_of(pilot).query_one("#run-verdict")
         assert not verdict.render_line(0).text.strip()
         await late.come(pilot)
-        await until(pilot, lambda: verdict.render_line(0).text.startswith("! plateau · "))
+        await until(pilot, lambda: verdict.render_line(0).text.startswith("! It has not improved since step "))
 
 
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
@@ -134,7 +134,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         await watch(pilot, until, "tale")
         assert text_of(pilot, "#run-notice") == "Stopped; r resumes."
         verdict = screen_of(pilot).query_one("#run-verdict").render_line(0).text
-        assert verdict.startswith("✓ learning · no overfitting · ")
+        assert verdict.startswith("✓ It was learning: it narrows the next token to about ")
         assert not screen_of(pilot).query_one("#run-reading").display, "the prose is behind a key"
         await press(pilot, "enter")
         reading = screen_of(pilot).query_one("#run-reading")
@@ -142,6 +142,8 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         words = text_of(pilot, "#run-reading")
         assert words.startswith("Learning: from step 900 to 1,200 the training loss"), "both losses at the same two evaluations"
         assert "and the validation loss" in words
+        assert " No overfitting, " in words, "the details of the verdict"
+        assert " nats below " in words
         assert words.endswith(".")
         for _ in range(3):
             assert text_of(pilot, "#run-reading") == words
