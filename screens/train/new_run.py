@@ -236,7 +236,7 @@ class NewRun(PlannedRun):
         if plan.request is None or self._text_problem is not None:
             wrong = next((name for name in plan.problems if name), None)
             if wrong is not None:
-                self.form.query_one(f"#{wrong}").focus()
+                self.form.focus_field(wrong)
             return
         self._cancel.clear()
         self.cancel_timing()

@@ -1,4 +1,4 @@
-"""The settings of a new run: a compact form, with the run's cost and the problems, updated as they are typed."""
+"""The settings of a new run: three in sight, the rest under `more`; its cost and the problems, updated as they are typed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ from lab.core.machine import gpu_count
 from lab.core.visible_text import shortened, visible
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Setting, Settings, shown_settings
+from models.config import DEFAULT_PRESET, PRESETS
 from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
 COLUMNS = 3
+IN_SIGHT = ("preset", "length", "name")
+"""The settings that are not under `more`."""
+HOLDS = "learning rate, batch, context …"
+SHAPE = ("layers", "heads", "width", "context")
+USUAL = {name: str(getattr(PRESETS[DEFAULT_PRESET], name)) for name in SHAPE} | {"dropout": "0"}
+"""Settings that the shape and the text decide, with their values by default."""
+TECHNICAL = ("vocabulary", "a step")
+"""Facts of the cost that are shown with the settings under `more`."""
 HINT, HINT_IN_FIELD = "enter here, or s; defaults are greyed", "escape leaves the field, then s; defaults are greyed"
 """The key that starts the run: in a text field it is a letter."""
 RANDOM = "random weights"
@@ -72,7 +81,8 @@ class RunForm(VerticalScroll, can_focus=False):
 
     HELP: ClassVar[str | None] = """
 **A new run.** Up and down move between the rows, tab goes to the next field, escape leaves one; left and right change a choice.
-Every field has a default: Start is enough. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
+Every field has a default: Start is enough. `more` holds the other settings, and says which differ from the default; enter opens
+it. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
 
 **Fine-tuning.** `B` chooses a run, such as an imported `gpt2`, to begin with its weights instead of random ones. Its shape and
 its tokenizer stay; the learning rate is low, so that the weights keep what they hold.
@@ -92,6 +102,8 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     cost: reactive[tuple[Fact, ...]] = reactive(())
     base: reactive[str] = reactive("")
     """Name of the run whose weights it begins with; empty for random ones. A base fixes the shape and the tokenizer."""
+    opened: reactive[bool] = reactive(False, init=False)
+    """True: the settings under `more` are shown."""
     problems: reactive[tuple[tuple[str, str], ...]] = reactive(())
     """A sentence for each wrong field, by name; "" stands for no field."""
 
@@ -102,32 +114,73 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         settings: Settings
 
     def compose(self) -> ComposeResult:
+        rest = [setting for setting in shown_settings(gpu_count()) if setting.name not in IN_SIGHT]
         with Vertical(id="form-fields"):
             yield Static(id="form-text", markup=False)
-            with Horizontal(id="form-base", classes="form-row"):
-                yield Label("begins with", classes="field-label")
-                yield Button(RANDOM, id="base", compact=True, tooltip="Choose a run to begin with its weights, or random ones")
-                yield Label("B chooses a run to begin with")
-            shown = shown_settings(gpu_count())
-            for start in range(0, len(shown), COLUMNS):
+            for name in IN_SIGHT:
                 with Horizontal(classes="form-row"):
-                    for setting in shown[start : start + COLUMNS]:
-                        yield Field(setting, getattr(self.settings, setting.name))
-            yield Static(id="field-help", markup=False)
-            with Horizontal(id="form-start"):
+                    yield Field(SETTINGS[name], getattr(self.settings, name))
+            with Horizontal(id="form-start", classes="form-row"):
                 yield Button("▸ Start training", id="start", compact=True, tooltip="Create this run and train it")
                 yield Label(HINT, id="start-hint")
+            more = Button("", id="more", compact=True, tooltip="Show or hide the other settings")
+            more.active_effect_duration = 0  # while the effect lasts, a button takes no key
+            yield more
+            with Vertical(id="form-more") as rows:
+                rows.display = False
+                with Horizontal(id="form-base", classes="form-row"):
+                    yield Label("begins with", classes="field-label")
+                    yield Button(RANDOM, id="base", compact=True, tooltip="Begin with the weights of a run, or random ones")
+                    yield Label("B chooses a run to begin with")
+                for start in range(0, len(rest), COLUMNS):
+                    with Horizontal(classes="form-row"):
+                        for setting in rest[start : start + COLUMNS]:
+                            yield Field(setting, getattr(self.settings, setting.name))
+            yield Static(id="field-help", markup=False)
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)
-            yield Static("Cost", id="cost-title", classes="heading")
+            yield Static("What to expect", id="cost-title", classes="heading")
             yield FactList(id="cost")
 
     def on_mount(self) -> None:
         self.query_one("#problems").display = bool(self.problems)
 
+    def watch_opened(self) -> None:
+        self.query_one("#form-more").display = self.opened
+        self.watch_cost(self.cost)
+        self._name_more()
+
+    @on(Button.Pressed, "#more")
+    def _open_or_close(self) -> None:
+        """Show the settings under `more`, the focus on the first, or hide them."""
+        self.opened = not self.opened
+        if self.opened:
+            self.query_one("#base").focus()
+
+    def focus_field(self, name: str) -> None:
+        """Put the focus on a setting's field, wherever it is."""
+        self.opened = self.opened or name not in IN_SIGHT
+        self.query_one(f"#{name}").focus()
+
+    def _name_more(self) -> None:
+        """Say in a line what `more` holds, and what of it differs from the default."""
+        if not self.is_mounted:
+            return
+        changed = [f"begins with {shortened(visible(self.base), 20)}"] if self.base else []
+        for setting in (field.setting for field in self.query("#form-more Field").results(Field)):
+            name, typed = setting.name, getattr(self.settings, setting.name)
+            value = typed or self.defaults.get(name, "")
+            if (value not in ("", USUAL[name])) if name in USUAL else (typed != getattr(Settings(), name)):
+                changed.append(f"{setting.label or name} {shortened(visible(value), 30)}")
+        words = f" · {len(changed)} changed: {', '.join(changed)}" if changed else " · nothing changed"
+        self.query_one("#more", Button).label = Text(f"{'▾' if self.opened else '▸'} more: {HOLDS}{words}")
+
+    watch_settings = _name_more
+
     def watch_defaults(self, defaults: dict[str, str]) -> None:
         for control in self.query(Input):
             control.placeholder = defaults.get(control.id or "", "")
+        self._name_more()
 
     def watch_reasons(self, reasons: dict[str, str]) -> None:
         for control in self.query(Entry):
@@ -143,16 +196,21 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             self.query_one("#base", Button).label = Text(shortened(visible(base), 40) or RANDOM)
             self.query_one("#preset", Choice).words = f"as {visible(base)}" if base else ""
             self._lock()
+            self._name_more()
 
     def watch_cost(self, cost: tuple[Fact, ...]) -> None:
         if self.is_mounted:
-            self.query_one("#cost", FactList).facts = cost
+            if not self.opened:
+                known = ((label, value) for label, value in cost if label not in TECHNICAL)
+                cost = tuple((label, value.partition(":")[0] if label == "parameters" else value) for label, value in known)
+            self.query_one("#cost", FactList).facts = tuple(sorted(cost, key=lambda fact: fact[0] != "time"))
             self.query_one("#cost-title").display = bool(cost)
 
     def watch_problems(self, problems: tuple[tuple[str, str], ...]) -> None:
         if not self.is_mounted:
             return
         wrong = {name for name, _ in problems}
+        self.opened = self.opened or bool(wrong - {"", *IN_SIGHT})
         for field in self.query(Field):
             field.mark(field.setting.name in wrong)
         shown = self.query_one("#problems", Static)
@@ -175,7 +233,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     def action_row(self, by: int) -> None:
         """Focus the nearest field in the next row that has one which can be used; below the last row comes the first."""
-        fields = [each for each in self.query("Entry, Choice, Button") if each.focusable]
+        fields = [each for each in self.screen.focus_chain if self in each.ancestors]
         focused = self.screen.focused
         if focused not in fields:
             return

@@ -273,7 +273,7 @@ async def test_a_key_that_cannot_act_says_why_in_the_bar_and_in_the_help(app: La
 async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4", "n")
-        app.screen.query_one("#width", Input).focus()
+        app.screen.query_one("#length", Input).focus()
         await pilot.pause()
         assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"
         await press(pilot, "question_mark")

@@ -86,7 +86,7 @@ def is_counted(train: Any) -> bool:
 
 @SIZES
 def test_a_new_run(pictured: Callable[..., bool], size: tuple[int, int]) -> None:
-    assert pictured(app_in("train", text="fable.txt"), size, is_counted, context="8")
+    assert pictured(app_in("train", text="fable.txt"), size, is_counted, "down", "enter", "up", context="8")
 
 
 def test_a_new_run_with_mistakes(pictured: Callable[..., bool]) -> None:

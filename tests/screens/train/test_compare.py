@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from textual.message import Message
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Button, Input, Static
 
 from lab.core.number_format import count
 from lab.reports.comparison.compared_run import ComparedRun
@@ -474,6 +474,9 @@ async def test_settings_are_used_again(app: LabApp, listed: Open, make_run: Any,
             "100 steps",
         )
         assert form.query_one("#lr", Input).value == "0.004"
+        more = str(form.query_one("#more", Button).label)
+        assert "seed 7" in more, "what was copied is said where it is out of sight"
+        assert "learning rate 0.004" in more
         assert app.text_source == str(text)
         assert screen.new_run._hidden == {"clip": 0.5, "prompts": ("The big dog",)}
         app.text_source = "stories"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Input, Label
+from textual.widgets import Button, Input, Label
 
 from lab.core.errors import UserError
 from lab.core.machine import Machine
@@ -38,7 +38,7 @@ from screens.train.train_screen import TrainScreen
 from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import press
+from tests.screens.pilot_waits import press, resize
 from tests.screens.train.train_app import TrainApp, change, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -73,6 +73,8 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         await pilot.press("up", "up", "up")
         assert app.focused.id == "base"
         await pilot.press("up")
+        assert app.focused.id == "more"
+        await pilot.press("up")
         assert app.focused.id == "start"
         assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("enter here")
         assert text_of(pilot, "#field-help") == ""
@@ -93,6 +95,96 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         screen.making = True
         await pilot.pause()
         assert app.focused.id == "start"
+
+
+def more_line(pilot: Pilot[None]) -> str:
+    return str(screen_of(pilot).query_one("#more", Button).label)
+
+
+MORE = "more: learning rate, batch, context …"
+
+
+async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_rest(app: TrainApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        form = screen.new_run.form
+        await until(pilot, lambda: "context" in dict(form.problems))
+        assert form.opened, "the text is too short for the context of the shape"
+        form.fill(Settings(context="8", dropout="0"))
+        screen.new_run.plan_again()
+        form.opened = False
+        await until(pilot, lambda: "also stands" in str(form.cost))
+
+        def in_sight() -> list[str]:
+            return [str(each.id) for each in screen.focus_chain]
+
+        def told() -> set[str]:
+            return {label for label, _ in form.query_one(FactList).facts}
+
+        await until(pilot, lambda: told() and form.query_one(FactList).size.height)
+        assert in_sight() == ["preset", "length", "name", "start", "more"]
+        assert form.max_scroll_y == 0, "with the cost, all of it"
+        assert form.query_one(FactList).facts[0][0] == "time"
+        assert told() >= {"time", "parameters", "memory"}
+        assert "a step" not in told()
+        await press(pilot, "down", "enter")
+        assert app.focused.id == "base", "the first of those under more"
+        assert len(in_sight()) > 20
+        assert {setting.name for setting in SETTINGS.values() if setting.in_form} - {"gpus"} <= set(in_sight())
+        assert told() >= {"time", "a step"}
+        await press(pilot, "up", "enter")
+        await until(pilot, lambda: in_sight() == ["preset", "length", "name", "start", "more"])
+        assert app.focused.id == "more"
+        for is_open in (True, False):
+            await pilot.click("#more")
+            await until(pilot, lambda is_open=is_open: form.opened == is_open)
+        for size in ((120, 40), (200, 60)):
+            await resize(pilot, *size)
+            assert screen.query_one("#form-cost").region.x > screen.query_one("#length").region.right, "beside the settings"
+
+
+@pytest.mark.parametrize(
+    ("typed", "changed"),
+    [
+        ({}, " · 1 changed: context 8"),
+        ({"length": "5 min", "name": "tale"}, " · 1 changed: context 8"),
+        ({"context": "", "dropout": "0"}, " · nothing changed"),
+        ({"dropout": "0.1", "seed": "7"}, " · 3 changed: context 8, dropout 0.1, seed 7"),
+        ({"tokenizer": "bytes", "schedule": "wsd"}, " · 3 changed: tokenizer bytes, context 8, schedule wsd"),
+        ({"preset": "nano"}, " · 4 changed: layers 2, heads 2, width 64, context 8"),
+        ({"clean": "all"}, " · 2 changed: context 8, cleaning all"),
+    ],
+)
+async def test_the_line_says_what_differs_from_the_default_under_it(
+    app: TrainApp, until: Any, typed: dict[str, str], changed: str
+) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        form = screen_of(pilot).new_run.form
+        await until(pilot, lambda: "also stands" in str(form.cost) or "context" in dict(form.problems))
+        form.fill(Settings(**{"context": "8", "dropout": "0", **typed}))
+        screen_of(pilot).new_run.plan_again()
+        await until(pilot, lambda: more_line(pilot)[2:] == f"{MORE}{changed}")
+
+
+async def test_start_opens_what_is_wrong_under_more_even_where_it_was_closed_over_it(app: TrainApp, started: list[str]) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        form = screen_of(pilot).new_run.form
+        form.fill(Settings(context="8", length="soon"))
+        screen_of(pilot).new_run.plan_again()
+        await pilot.pause()
+        form.opened = False
+        fill(pilot, length="sooner")
+        await pilot.pause()
+        assert not form.opened, "what is wrong is in sight"
+        fill(pilot, length="", batch="none")
+        await pilot.pause()
+        assert form.opened
+        assert "Batch must be" in text_of(pilot, "#problems")
+        form.opened = False
+        await press(pilot, "s")
+        assert form.opened
+        assert app.focused.id == "batch"
+        assert not started
 
 
 @pytest.mark.usefixtures("texts_are_read_in_processes")
@@ -256,6 +348,9 @@ async def test_a_run_begins_with_the_weights_of_another(
         await pilot.press("j", "enter")
         await until(pilot, lambda: form.base == "base")
         assert [form.query_one(f"#{name}").disabled for name in (*LOCKED, "context", "lr")] == [True] * 6 + [False] * 2
+        assert more_line(pilot)[2:].startswith(f"{MORE} · ")
+        for said in ("begins with base", "tokenizer bytes", "layers 2", "width 8", "optimizer adamw"):
+            assert said in more_line(pilot), "closed or open, what a base decides is said"
         assert (form.defaults["width"], form.settings.width, form.settings.lr) == ("8", "", "")
         facts = dict(form.cost)
         assert facts["begins with"] == "base's best weights (step 300), its shape and tokenizer"
