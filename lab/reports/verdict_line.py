@@ -1,7 +1,7 @@
 """The verdict on a run: a sentence in plain words, and the details behind it: rollbacks, overfitting, the nearest baseline."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from lab.core.number_format import fixed, perplexity, probability, whole
 from lab.data.statistics.copied_share import copied_error
@@ -12,7 +12,6 @@ from lab.reports.diagnosis.diagnosed_run import (
     RISE,
     DiagnosedRun,
     Diagnosis,
-    Evaluation,
     Verdict,
     differs_visibly,
     rollbacks_text,
@@ -22,26 +21,13 @@ from lab.reports.run_sentence import run_sentence
 from lab.runs.run_folder import ACTIVE
 
 Tone = Literal["good", "wait", "warn", "bad"]
-TONES: dict[Verdict, Tone] = {
-    "waiting": "wait",
-    "losses missing": "bad",
-    "fine-tuned": "good",
-    "imported": "good",
-    "too early to tell": "wait",
-    "too short to say": "wait",
-    "nothing learned": "warn",
-    "little learned": "warn",
-    "warming up": "wait",
-    "rolled back": "warn",
-    "learning": "good",
-    "learned": "good",
-    "overfitting": "warn",
-    "text too small": "warn",
-    "validation text differs": "warn",
-    "validation text copied": "warn",
-    "plateau": "warn",
-    "diverged": "bad",
+BY_TONE: dict[Tone, tuple[Verdict, ...]] = {
+    "warn": get_args(Verdict),  # but for these
+    "good": ("fine-tuned", "imported", "learning", "learned"),
+    "wait": ("waiting", "too early to tell", "too short to say", "warming up"),
+    "bad": ("losses missing", "diverged"),
 }
+TONES = {verdict: tone for tone, verdicts in BY_TONE.items() for verdict in verdicts}
 SIGNS: dict[Tone, str] = {"good": "✓", "wait": "…", "warn": "!", "bad": "✗"}
 """Sign of each tone, so that it is told without colour."""
 JUDGED: tuple[Verdict, ...] = ("learning", "learned", "plateau", "overfitting", "text too small")
@@ -79,11 +65,11 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
         parts.append(_overfitting(run))
     if found.verdict not in NO_LEVEL:
         parts.append(_level(run))
-    tone: Tone = "bad" if run.phase == "failed" else TONES[found.verdict]
+    tone = "bad" if run.phase == "failed" else TONES[found.verdict]
     if tone == "good" and (run.level or run.rollbacks):
         tone = "wait" if run.phase in ACTIVE and not run.rollbacks else "warn"
     details = ", ".join(part for part in parts if part)
-    return VerdictLine(tone, plain_sentence(run, found.verdict), details and f"{details[0].upper()}{details[1:]}.")
+    return VerdictLine(tone, plain_sentence(run, found), details and f"{details[0].upper()}{details[1:]}.")
 
 
 def reasons(run: DiagnosedRun, found: Diagnosis) -> str:
@@ -95,20 +81,14 @@ def reasons(run: DiagnosedRun, found: Diagnosis) -> str:
     return " ".join(filter(None, (found.sentences, verdict_line(run, found).details, losses, pairs)))
 
 
-def plain_sentence(run: DiagnosedRun, verdict: Verdict) -> str:
+def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
     """The verdict for a newcomer, with the number that matters: for a loss, the tokens that it amounts to choosing among."""
-    taken, last = whole(run.last_step), run.history.latest
+    verdict, taken, last = found.verdict, whole(run.last_step), run.history.latest
     if run.phase == "failed" and verdict != "diverged":
         return f"Training failed at step {taken}."
+    if not run.last_step:
+        return found.evidence[0].upper() + found.evidence[1:]
     match verdict:
-        case "waiting":
-            return "No step has been taken yet."
-        case "losses missing":
-            return f"The record of its losses is missing, although it is at step {whole(run.status.step)}."
-        case "fine-tuned":
-            return "It was trained to answer: Learn shows how well, in After pretraining."
-        case "imported":
-            return "It was trained elsewhere, so there is no training to judge."
         case "warming up":
             return f"It is warming up: at step {taken} its steps are still small."
         case "rolled back":
@@ -166,14 +146,9 @@ def _overfitting(run: DiagnosedRun) -> str:
         if not run.shows_new_text:
             return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
         return "no overfitting" + (" yet" if run.phase in ACTIVE else "")
-    return f"val {_change(best, last)}"
-
-
-def _change(first: Evaluation, last: Evaluation) -> str:
-    """`3.46 → 3.64, steps 400 → 1,200`."""
-    decimals = 2 if fixed(first.loss, 2) != fixed(last.loss, 2) or not differs_visibly(first.loss, last.loss) else 4
-    steps = f"steps {step_text(first.step)} → {step_text(last.step)}"
-    return f"{fixed(first.loss, decimals)} → {fixed(last.loss, decimals)}, {steps}"
+    decimals = 2 if fixed(best.loss, 2) != fixed(last.loss, 2) or not differs_visibly(best.loss, last.loss) else 4
+    losses = f"{fixed(best.loss, decimals)} → {fixed(last.loss, decimals)}"
+    return f"val {losses}, steps {step_text(best.step)} → {step_text(last.step)}"
 
 
 def _level(run: DiagnosedRun) -> str:

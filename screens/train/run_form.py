@@ -92,19 +92,19 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         Binding("up", "row(-1)", "Field above", id="form.previous", show=False, tooltip="The field above"),
     ]
 
-    settings: reactive[Settings] = reactive(Settings())
-    defaults: reactive[dict[str, str]] = reactive(dict)
+    settings: reactive[Settings] = reactive(Settings(), init=False)
+    defaults: reactive[dict[str, str]] = reactive(dict, init=False)
     """The placeholder of each field."""
-    reasons: reactive[dict[str, str]] = reactive(dict)
+    reasons: reactive[dict[str, str]] = reactive(dict, init=False)
     """The reason for each default, in the tooltips."""
-    text: reactive[str] = reactive("")
+    text: reactive[str] = reactive("", init=False)
     """The training text and its size, in a line."""
-    cost: reactive[tuple[Fact, ...]] = reactive(())
-    base: reactive[str] = reactive("")
+    cost: reactive[tuple[Fact, ...]] = reactive((), init=False)
+    base: reactive[str] = reactive("", init=False)
     """Name of the run whose weights it begins with; empty for random ones. A base fixes the shape and the tokenizer."""
     opened: reactive[bool] = reactive(False, init=False)
     """True: the settings under `more` are shown."""
-    problems: reactive[tuple[tuple[str, str], ...]] = reactive(())
+    problems: reactive[tuple[tuple[str, str], ...]] = reactive((), init=False)
     """A sentence for each wrong field, by name; "" stands for no field."""
 
     @dataclass
@@ -126,12 +126,10 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             more = Button("", id="more", compact=True, tooltip="Show or hide the other settings")
             more.active_effect_duration = 0  # while the effect lasts, a button takes no key
             yield more
-            with Vertical(id="form-more") as rows:
-                rows.display = False
+            with Vertical(id="form-more"):
                 with Horizontal(id="form-base", classes="form-row"):
                     yield Label("begins with", classes="field-label")
                     yield Button(RANDOM, id="base", compact=True, tooltip="Begin with the weights of a run, or random ones")
-                    yield Label("B chooses a run to begin with")
                 for start in range(0, len(rest), COLUMNS):
                     with Horizontal(classes="form-row"):
                         for setting in rest[start : start + COLUMNS]:
@@ -141,9 +139,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             yield Static(id="problems", markup=False)
             yield Static("What to expect", id="cost-title", classes="heading")
             yield FactList(id="cost")
-
-    def on_mount(self) -> None:
-        self.query_one("#problems").display = bool(self.problems)
 
     def watch_opened(self) -> None:
         self.query_one("#form-more").display = self.opened
@@ -164,8 +159,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     def _name_more(self) -> None:
         """Say in a line what `more` holds, and what of it differs from the default."""
-        if not self.is_mounted:
-            return
         changed = [f"begins with {shortened(visible(self.base), 20)}"] if self.base else []
         for setting in (field.setting for field in self.query("#form-more Field").results(Field)):
             name, typed = setting.name, getattr(self.settings, setting.name)
@@ -188,27 +181,22 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             control.tooltip = f"{setting.help}. Default: {reason}." if reason else setting.help
 
     def watch_text(self, text: str) -> None:
-        if self.is_mounted:
-            self.query_one("#form-text", Static).update(f"New run on {text}")
+        self.query_one("#form-text", Static).update(f"New run on {text}")
 
     def watch_base(self, base: str) -> None:
-        if self.is_mounted:
-            self.query_one("#base", Button).label = Text(shortened(visible(base), 40) or RANDOM)
-            self.query_one("#preset", Choice).words = f"as {visible(base)}" if base else ""
-            self._lock()
-            self._name_more()
+        self.query_one("#base", Button).label = Text(shortened(visible(base), 40) or RANDOM)
+        self.query_one("#preset", Choice).words = f"as {visible(base)}" if base else ""
+        self._lock()
+        self._name_more()
 
     def watch_cost(self, cost: tuple[Fact, ...]) -> None:
-        if self.is_mounted:
-            if not self.opened:
-                known = ((label, value) for label, value in cost if label not in TECHNICAL)
-                cost = tuple((label, value.partition(":")[0] if label == "parameters" else value) for label, value in known)
-            self.query_one("#cost", FactList).facts = tuple(sorted(cost, key=lambda fact: fact[0] != "time"))
-            self.query_one("#cost-title").display = bool(cost)
+        if not self.opened:
+            known = ((label, value) for label, value in cost if label not in TECHNICAL)
+            cost = tuple((label, value.partition(":")[0] if label == "parameters" else value) for label, value in known)
+        self.query_one("#cost", FactList).facts = tuple(sorted(cost, key=lambda fact: fact[0] != "time"))
+        self.query_one("#cost-title").display = bool(cost)
 
     def watch_problems(self, problems: tuple[tuple[str, str], ...]) -> None:
-        if not self.is_mounted:
-            return
         wrong = {name for name, _ in problems}
         self.opened = self.opened or bool(wrong - {"", *IN_SIGHT})
         for field in self.query(Field):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from rich.text import Text
 from textual.reactive import reactive
@@ -33,24 +32,15 @@ from screens.train.run_plots import WatchedRun
 from screens.widgets.text_fitting import fit, painted_line
 
 
-@dataclass(frozen=True)
-class StatusText:
-    """`notice` is empty where nothing needs attention; `sentences` are the diagnosis and the losses."""
-
-    verdict: VerdictLine
-    notice: str
-    sentences: str
-
-
-def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
-    """The words on a run as it is now."""
+def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> tuple[VerdictLine, str, str]:
+    """The verdict on a run as it is now, what needs attention, if anything, and the sentences behind the verdict."""
     run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, entropy, watched.events)
     found = diagnosis_of(run)
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
     notices = " ".join(_notices(watched, "" if said_again else message))
     sentences = "" if watched.phase == "failed" else reasons(run, found)
-    return StatusText(verdict_line(run, found), without_options(notices), sentences)
+    return verdict_line(run, found), without_options(notices), sentences
 
 
 def without_options(sentence: str) -> str:
@@ -108,13 +98,7 @@ class VerdictBar(Widget):
         & > .verdict--hint { color: $text-muted; }
     }
     """
-    verdict: reactive[VerdictLine | None] = reactive(None)
-
-    def watch_verdict(self) -> None:
-        """Lay out the screen only if the number of lines changes."""
-        width = self.size.width
-        if width and self.get_content_height(self.size, self.app.size, width) != self.size.height:
-            self.refresh(layout=True)
+    verdict: reactive[VerdictLine | None] = reactive(None, layout=True)
 
     def render(self) -> Text:
         if self.verdict is None:

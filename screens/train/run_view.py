@@ -326,11 +326,11 @@ class RunView(Widget):
         """Update the verdict, what needs attention, and the reasons behind them."""
         if self.watched is None:
             return
-        said = status_text(self.watched, self.entropy)
-        self.query_one(VerdictBar).verdict = said.verdict if self.is_measured else None
+        verdict, notice, reasons = status_text(self.watched, self.entropy)
+        self.query_one(VerdictBar).verdict = verdict if self.is_measured else None
         width = self.content_size.width - 4
-        self._notify(said.notice if self.reasons_shown else whole_sentences(said.notice, width, MOST_LINES_OF_NOTICE))
-        self.query_one("#run-reading", SummaryText).say(said.sentences if self.is_measured else "")
+        self._notify(notice if self.reasons_shown else whole_sentences(notice, width, MOST_LINES_OF_NOTICE))
+        self.query_one("#run-reading", SummaryText).say(reasons if self.is_measured else "")
 
     def _notify(self, sentences: str) -> None:
         """Show what needs attention; without any, the line is the samples'."""

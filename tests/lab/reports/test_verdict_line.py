@@ -40,8 +40,8 @@ TERMS = re.compile(
     r"|learning rate|dropout|NaN|--|[→·;]"
 )
 FORMS = [
-    r"No step has been taken yet\.",
-    r"The record of its losses is missing, although it is at step [\d,]+\.",
+    r"No step has been taken( yet)?\.",
+    r"The run is at step [\d,]+, and its metrics.jsonl has no step\.",
     r"It is warming up: at step \d+ its steps are still small\.",
     r"Too (early to tell|short to say): it has taken \d+ steps?\.",
     r"Too (early to tell|short to say): in \d+ steps it has learned ONLY\.",
