@@ -44,8 +44,8 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> tuple[Verdi
 
 
 def without_options(sentence: str) -> str:
-    """The sentence with options of the command line as the form names them: `--device cpu` is `device cpu`."""
-    return re.sub(r"(?<!\S)--(?=[a-z])", "", sentence)
+    """The sentence with options of the command line as the form names them: `--device cpu` is `device cpu`, (--lr) is (lr)."""
+    return re.sub(r"(?<![\w-])--(?=[a-z])", "", sentence)
 
 
 def computed_sentence(status: Status) -> str:

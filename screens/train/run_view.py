@@ -35,7 +35,8 @@ NO_SAMPLES_POSTTRAINED = "No samples: its answers are in Learn, After pretrainin
 
 SECONDS_AN_EVALUATION = 0.3
 """Time that each evaluation is shown for while they are played."""
-MOST_LINES_OF_NOTICE = 2
+LINES_OF_NOTICE = {"failed": 2, "interrupted": 2, "not answering": 2}
+"""Most lines of what needs attention, by phase; 1 in others: with the verdict, two sentences are enough to read at once."""
 COLUMNS_FOR_DETAILS = 160
 """Width from which on the details are beside the plot."""
 
@@ -329,7 +330,8 @@ class RunView(Widget):
         verdict, notice, reasons = status_text(self.watched, self.entropy)
         self.query_one(VerdictBar).verdict = verdict if self.is_measured else None
         width = self.content_size.width - 4
-        self._notify(notice if self.reasons_shown else whole_sentences(notice, width, MOST_LINES_OF_NOTICE))
+        lines = LINES_OF_NOTICE.get(self.watched.phase, 1)
+        self._notify(notice if self.reasons_shown else whole_sentences(notice, width, lines))
         self.query_one("#run-reading", SummaryText).say(reasons if self.is_measured else "")
 
     def _notify(self, sentences: str) -> None:

@@ -94,23 +94,23 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
         else " on text they never train on"
     )
     if second - low <= ALIKE * low:
-        words = f"{first.title} and {rest[0][1].title} are alike{where}: {fixed(low)} and {fixed(second)} {unit} at their best"
+        words = f"{first.title} and {rest[0][1].title} are alike{where}: a loss of {fixed(low)} and {fixed(second)} at their best"
         words += f"; then {behind.partition('; ')[2]}." if len(rest) > 1 else "."
     elif len(rest) == 1:
         less = significant(100 * (second - low) / second, 2)
         better = "has the lower loss" if own else "is better"
-        words = f"{first.title} {better}{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
+        words = f"{first.title} {better}{where}: a loss of {fixed(low)} at its best against {fixed(second)} "
         words += f"of {rest[0][1].title}, {fixed(_apart(low, second))} less ({less}%)."
     else:
-        words = (
-            f"{first.title} {'has the lowest loss' if own else 'is best'}{where}: {fixed(low)} {unit} at its best; then {behind}."
-        )
+        best = "has the lowest loss" if own else "is best"
+        words = f"{first.title} {best}{where}: a loss of {fixed(low)} at its best; then {behind}."
     as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
     sizes = [run.config.data.val_bytes for _, run in scored]
     between = max(sizes) - min(sizes)
     apart = f"Their validation parts, the end of the text, begin {counted(between, 'byte')} apart."
     notes = [_copied([run for _, run in scored]), others, "" if own or not final or not between else apart]
     notes.insert(0 if own else len(notes), unit_note(runs))
+    notes.append(f"Losses are in {unit}.")
     return " ".join(part for part in (words, *notes, as_far, _unfinished(runs)) if part)
 
 

@@ -29,6 +29,7 @@ from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.runs.made_up_runs import config as made_up_config
 
 PART, ALL = "on 50 of 100 bytes of validation text", "on all 100 bytes of validation text"
+NATS = "Losses are in nats per token."
 
 
 def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None = None, **facts: Any) -> ComparedRun:
@@ -83,24 +84,24 @@ def is_best(row: ComparisonRow, winner: int | None, *values: str) -> bool:
 
 def test_the_better_run_and_by_how_much() -> None:
     runs = [contender("A", "slow", {0: 5.0, 200: 3.0, 400: 2.5}), contender("B", "quick", {0: 5.0, 200: 2.0, 400: 2.2})]
-    best = f"B quick is better {PART}: 2.000 nats per token at its best"
-    assert verdict(runs) == f"{best} against 2.500 of A slow, 0.500 less (20%)."
+    best = f"B quick is better {PART}: a loss of 2.000 at its best"
+    assert verdict(runs) == f"{best} against 2.500 of A slow, 0.500 less (20%). {NATS}"
     assert unit_note(runs) == ""
     assert not in_bits(runs)
     runs = [contender("A", "slow", {0: 5.0, 200: 2.6129}), contender("B", "quick", {0: 5.0, 200: 2.5974})]
-    assert "2.597 nats per token at its best against 2.613 of A slow, 0.016 less" in verdict(runs), "of the numbers in sight"
+    assert "a loss of 2.597 at its best against 2.613 of A slow, 0.016 less" in verdict(runs), "of the numbers in sight"
 
 
 def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:
     """In the evaluations during training, on a part of it, they stand the other way round."""
     slow, quick = contender("A", "slow", {0: 5.0, 400: 2.0}, whole=2.5), contender("B", "quick", {0: 5.0, 400: 2.2}, whole=2.4)
-    best = f"B quick is better {ALL}: 2.400 nats per token at its best"
-    assert verdict([slow, quick]) == f"{best} against 2.500 of A slow, 0.100 less (4.0%)."
+    best = f"B quick is better {ALL}: a loss of 2.400 at its best"
+    assert verdict([slow, quick]) == f"{best} against 2.500 of A slow, 0.100 less (4.0%). {NATS}"
     rows = rows_of(slow, quick)
     assert is_best(rows["best val loss"], 1, "2.500", "2.400")
     assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
     going = contender("B", "quick", {0: 5.0, 400: 2.2}, phase="training")
-    assert verdict([slow, going]).startswith(f"A slow is better {PART}: 2.000 nats per token")
+    assert verdict([slow, going]).startswith(f"A slow is better {PART}: a loss of 2.000 at its best")
     rows = rows_of(slow, going)
     assert is_best(rows["best val loss"], 0, "2.000", "2.200")
     assert rows["… evaluated on"].values == ("50%, 50 bytes", "50%, 50 bytes")
@@ -119,9 +120,7 @@ def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
     assert rows["… evaluated on"].values == ("50%, 25 tokens", "all 100 bytes")
     third = contender("C", "other", {0: 5.0, 400: 1.9})
     said = verdict([old, new, third])
-    assert said.startswith(
-        f"C other is better {PART}: 1.900 nats per token at its best against 2.200 of B new, 0.300 less (14%). "
-    )
+    assert said.startswith(f"C other is better {PART}: a loss of 1.900 at its best against 2.200 of B new, 0.300 less (14%). ")
     assert "A does not compare with them, evaluated on another part of the text." in said
     assert rows_of(old, new, third)["best val loss"].winner is None
     same = contender("B", "old too", {0: 5.0, 400: 2.2}, before=True)
@@ -134,14 +133,14 @@ def test_an_older_run_that_was_evaluated_on_the_whole_part_is_ranked_with_the_re
     """As the demo was: its validation part begins at a token, those of today where the text alone says."""
     old, new = contender("A", "old", {0: 5.0, 400: 2.0}, before=True), contender("B", "new", {0: 5.0, 400: 2.2}, whole=2.4)
     old.status.eval_tokens = 50
-    best = f"A old is better {ALL}: 2.000 nats per token at its best"
-    assert verdict([old, new]) == f"{best} against 2.400 of B new, 0.400 less (17%)."
+    best = f"A old is better {ALL}: a loss of 2.000 at its best"
+    assert verdict([old, new]) == f"{best} against 2.400 of B new, 0.400 less (17%). {NATS}"
     rows = rows_of(old, new)
     assert is_best(rows["best val loss"], 0, "2.000", "2.400")
     assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
     longer = msgspec.structs.replace(old.config.data, val_bytes=101, train_bytes=899)
     old.config = msgspec.structs.replace(old.config, data=longer)
-    assert verdict([old, new]).endswith("Their validation parts, the end of the text, begin 1 byte apart.")
+    assert verdict([old, new]).endswith(f"Their validation parts, the end of the text, begin 1 byte apart. {NATS}")
     elsewhere = msgspec.structs.replace(old.config.data, val_bytes=200, train_bytes=800)
     old.config = msgspec.structs.replace(old.config, data=elsewhere)
     assert verdict([old, new]).startswith("They do not compare"), "another tenth of the text"
@@ -151,12 +150,12 @@ def test_an_older_run_that_was_evaluated_on_the_whole_part_is_ranked_with_the_re
 
 def test_three_runs_are_ranked_and_runs_that_are_alike_are_called_so() -> None:
     runs = [contender(letter, losses={400: loss}) for letter, loss in (("A", 2.5), ("B", 2.0), ("C", 2.25))]
-    best = f"B b is best {PART}: 2.000 nats per token at its best"
-    assert verdict(runs) == f"{best}; then C c 2.250, +0.250; A a 2.500, +0.500."
+    best = f"B b is best {PART}: a loss of 2.000 at its best"
+    assert verdict(runs) == f"{best}; then C c 2.250, +0.250; A a 2.500, +0.500. {NATS}"
     runs = [contender("A", losses={400: 2.0}), contender("B", losses={400: 2.005})]
-    assert verdict(runs) == f"A a and B b are alike {PART}: 2.000 and 2.005 nats per token at their best."
+    assert verdict(runs) == f"A a and B b are alike {PART}: a loss of 2.000 and 2.005 at their best. {NATS}"
     runs.append(contender("C", losses={400: 3.0}))
-    assert verdict(runs).endswith("at their best; then C c 3.000, +1.000.")
+    assert verdict(runs).endswith(f"at their best; then C c 3.000, +1.000. {NATS}")
     runs[1] = contender("B", losses={400: 2.02})
     assert "alike" not in verdict(runs)
 
@@ -167,7 +166,7 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     runs = [contender("A", losses={400: 2.0}, bytes_per_token=1.0), gpt2]
     assert not same_tokens(runs)
     a, b = 2 / math.log(2), 3 / math.log(2) / 4
-    assert verdict(runs).startswith(f"B b is better {PART}: {b:.3f} bits per byte at its best against {a:.3f}")
+    assert verdict(runs).startswith(f"B b is better {PART}: a loss of {b:.3f} at its best against {a:.3f}")
     kinds = "A bytes 256, B gpt2 256"
     assert unit_note(runs) == f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do."
     by_label = rows_of(*runs)

@@ -78,7 +78,10 @@ def test_runs_are_ranked_as_the_whole_validation_part_ranks_them(
         better, worse = sorted(pair, key=lambda run: truth[run.name])
         if truth[worse.name] > 1.006 * truth[better.name]:
             size = f"{better.config.data.val_bytes:,}"
-            assert f"{better.title} is better on all {size} bytes of validation text: {truth[better.name]:.3f}" in verdict(pair)
+            assert (
+                f"{better.title} is better on all {size} bytes of validation text: a loss of {truth[better.name]:.3f}"
+                in verdict(pair)
+            )
     for run in runs:
         status = json.loads(run.status_path.read_bytes())
         del status["final"], status["final_best"]

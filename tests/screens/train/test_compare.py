@@ -119,7 +119,7 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         older, newer = (Run(run.path).metrics().read() for run in two_runs)
         best = [min(line.val_loss for line in lines if line.val_loss) for lines in (newer, older)]
         where = "on 32,800 of 111,539 bytes of validation text"
-        assert f"B older is better {where}: {best[1]:.3f} nats per token at its best against {best[0]:.3f}" in words(pilot)
+        assert f"B older is better {where}: a loss of {best[1]:.3f} at its best against {best[0]:.3f}" in words(pilot)
         assert "after about the same 410k tokens" in words(pilot)
         rows = table(pilot)
         assert rows[0].split() == ["A", "newer", "B", "older"]
@@ -261,7 +261,7 @@ async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, 
     change(two_runs[1], tokenizer=TokenizerConfig(kind="gpt2", vocab_size=50257), model=PRESETS["micro"].config(50257))
     async with comparing() as pilot:
         assert "Their tokenizers differ (A gpt2 50,257, B bpe 1,024): losses per token do not compare" in words(pilot)
-        assert "bits per byte at its best" in words(pilot)
+        assert "Losses are in bits per byte." in words(pilot)
         screen: Any = app.screen
         await pilot.press("b")
         assert screen.bits, "a loss per token would mislead"
