@@ -63,7 +63,7 @@ def scores_sentence(step: int, repeated: int, scores: dict[HeadScore, Sequence[S
     best = {kind: strongest_head(kind, scores[kind]) for kind in HEAD_SCORES}
     found = best["induction"]
     level = uniform_score("induction", repeated)
-    beside = f"{fixed(found.score / level, 1)} times as much as if it were spread evenly ({probability(level)})"
+    beside = f"{fixed(found.score / level, 1)} times an even share ({probability(level)})"
     pays = f"pays {probability(found.score)} of its attention to the token after its last occurrence, {beside}."
     if found.score >= FORMED:
         words = f"An induction head has formed: at step {whole(step)} head {found.name} {pays}"

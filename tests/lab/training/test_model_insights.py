@@ -223,7 +223,7 @@ def test_words_name_the_strongest_head_and_what_it_does() -> None:
     scores = {"previous": [[0.1, 0.5], [0.1, 0.1]], "duplicate": [[0.0, 0.0], [0.0, 0.0]], "induction": [[0.0, 0.1], [0.61, 0.0]]}
     words = scores_sentence(1200, 32, scores)  # type: ignore[arg-type]
     assert words.startswith("An induction head has formed: at step 1,200 head 2.1 pays 61.0% of its attention to the token after")
-    assert "times as much as if it were spread evenly (2.1%)" in words
+    assert "times an even share (2.1%)" in words
     assert "Head 1.2 attends to the previous token (50.0%)" in words
     scores["induction"] = [[0.0, 0.1], [0.0, 0.0]]
     assert scores_sentence(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
