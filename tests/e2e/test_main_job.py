@@ -126,7 +126,7 @@ def start_training(terminal: Terminal, home: Path) -> None:
     terminal.until(r"18,\d\d\d bytes")
     terminal.press("u")
     terminal.until("New run on cats")
-    terminal.press("Down", "Down", "Left")  # past the run to begin with, to the shape
+    terminal.press("Up", "Up", "Up", "Left")  # past the name and the length, to the shape
     terminal.until("‹ nano ›")
     terminal.press("s")
     terminal.until(r"step +\d+ / 2,000")
