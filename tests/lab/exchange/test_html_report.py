@@ -142,6 +142,14 @@ def test_nothing_from_outside_becomes_markup(tale: Run, with_prompt: bool) -> No
     assert str(tale.path) not in page
 
 
+def test_a_report_begins_with_the_verdict_in_plain_words_and_the_details_follow(tale: Run) -> None:
+    found = re.search(r'<p class="verdict">(.+)</p>\n<p>(.+)</p>', html_report(tale))
+    assert found is not None
+    verdict, details = found.groups()
+    assert re.fullmatch(r"✓ It has learned: it narrows the next token to about [\d.]+ of 256\.", verdict)
+    assert re.match(r"Learned: from step \d+ to \d+ .* nats (above|below) .* Training loss .* nats per token", details)
+
+
 def test_a_run_without_anything_but_settings_has_a_report(empty_run: Callable[..., Run]) -> None:
     page = html_report(empty_run("bare"))
     assert "The run has no metrics yet." in page
