@@ -160,7 +160,8 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     def _name_more(self) -> None:
         """Say in a line what `more` holds, and what of it differs from the default."""
         changed = [f"begins with {shortened(visible(self.base), 20)}"] if self.base else []
-        for setting in (field.setting for field in self.query("#form-more Field").results(Field)):
+        settings = [field.setting for field in self.query("#form-more Field").results(Field)]
+        for setting in sorted(settings, key=lambda each: not getattr(self.settings, each.name)):  # first what was typed
             name, typed = setting.name, getattr(self.settings, setting.name)
             value = typed or self.defaults.get(name, "")
             if (value not in ("", USUAL[name])) if name in USUAL else (typed != getattr(Settings(), name)):

@@ -151,7 +151,7 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
         ({"context": "", "dropout": "0"}, " · nothing changed"),
         ({"dropout": "0.1", "seed": "7"}, " · 3 changed: context 8, dropout 0.1, seed 7"),
         ({"tokenizer": "bytes", "schedule": "wsd"}, " · 3 changed: tokenizer bytes, context 8, schedule wsd"),
-        ({"preset": "nano"}, " · 4 changed: layers 2, heads 2, width 64, context 8"),
+        ({"preset": "nano"}, " · 4 changed: context 8, layers 2, heads 2, width 64"),
         ({"clean": "all"}, " · 2 changed: context 8, cleaning all"),
     ],
 )
