@@ -1,4 +1,4 @@
-"""Read the facts of a text and count its tokens in a thread, for the page that chooses one; the facts as lines."""
+"""Read the facts of a text, and have its tokens counted, for the page that chooses one; the facts as lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from textual import events, on, work
+from textual import events, on
 from textual.message import Message
 from textual.widgets import Input, Label, Static
 
@@ -17,12 +17,12 @@ from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
 from lab.data.source_files import file_size
-from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, read_facts
+from lab.data.statistics.text_statistics import CountRequest, TextFacts, TokenCount, read_facts, run_count_process
 from lab.data.text_source import path_of, sources_of
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
-from models.config import DEFAULT_PRESET, TokenizerError, TokenizerKind
-from models.tokenizers.gpt2_vocabulary_files import VocabularyError
+from models.config import DEFAULT_PRESET, TokenizerKind
+from screens.background import in_thread, latest, still_wanted
 from screens.data.data_page import DataPage
 from screens.widgets.fact_list import Fact
 
@@ -114,36 +114,39 @@ class TextReader(DataPage):
             vocabulary = f" (vocabulary {whole(self.count.vocab_size)})" if self.kind == "bpe" else ""
             return f"{about}{whole(self.count.tokens)} as {self.kind}{vocabulary}"
 
-    @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
-    def read(self, key: TextKey, *, asked: bool) -> None:
+    @latest("facts")
+    async def read(self, key: TextKey, *, asked: bool) -> None:
+        found = await in_thread(self._facts_of, key, asked)
+        self.post_message(found)
+        if found.facts is not None:
+            await self._count(key, KINDS, default_vocabulary(DEFAULT_PRESET, found.facts.bytes))
+
+    def _facts_of(self, key: TextKey, asked: bool) -> FactsRead:
         source, encoding, rules = key
         working_folder()  # one that was removed is left: in it a relative path has no meaning
         size = file_size(source)
         if not asked and size is not None and size > READ_UNASKED:
-            self.post_message(self.FactsRead(key, None, too_large=f"{short_name(source)}: {bytes_(size)}; enter reads it."))
-            return
+            return self.FactsRead(key, None, too_large=f"{short_name(source)}: {bytes_(size)}; enter reads it.")
         try:
             facts = read_facts(source, encoding or None, rules)
         except UserError as error:
-            self.post_message(self.FactsRead(key, None, str(error)))
-            return
+            return self.FactsRead(key, None, str(error))
         if facts.entropy_bits_per_byte is not None:
             grammar_text()  # now, in a thread, so that the key that shows it need not wait
-        self.post_message(self.FactsRead(key, facts))
-        self._count(key, KINDS, default_vocabulary(DEFAULT_PRESET, facts.bytes))
+        return self.FactsRead(key, facts)
 
-    @work(thread=True, group="count", exclusive=True, exit_on_error=True)
-    def count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+    @latest("count")
+    async def count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
         """Count the tokens of a text whose facts are known."""
-        self._count(key, kinds, vocabulary)
+        await self._count(key, kinds, vocabulary)
 
-    def _count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+    async def _count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
         source, encoding, rules = key
         for kind in kinds:
             try:
-                count = count_tokens(source, encoding or None, kind, vocabulary, rules)
+                count = await still_wanted(run_count_process(CountRequest(source, encoding or None, kind, vocabulary, rules)))
                 self.post_message(self.Counted(key, kind, count))
-            except (UserError, TokenizerError, VocabularyError) as error:
+            except UserError as error:
                 self.post_message(self.Counted(key, kind, None, str(error)))
 
 

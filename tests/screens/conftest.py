@@ -443,17 +443,25 @@ def _built_in_texts_are_counted_once() -> Iterator[None]:
         yield
 
 
+MODULES_THAT_ASK = (
+    "lab.planning.sequence_preview",
+    "lab.data.cleaning.measure_funnel",
+    "lab.data.statistics.text_statistics",
+)
+"""Modules whose work on a text is a process."""
+
+
 @pytest.fixture(autouse=True)
 def texts_are_read_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let threads do what screens ask processes for, which take a quarter of a second to start."""
-    for module in ("lab.planning.sequence_preview", "lab.data.cleaning.measure_funnel"):
+    for module in MODULES_THAT_ASK:
         monkeypatch.setattr(f"{module}.ask_process", ask_thread)
 
 
 @pytest.fixture
 def texts_are_read_in_processes(texts_are_read_in_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let processes do it, as they do for users."""
-    for module in ("lab.planning.sequence_preview", "lab.data.cleaning.measure_funnel"):
+    for module in MODULES_THAT_ASK:
         monkeypatch.setattr(f"{module}.ask_process", ask_process)
 
 

@@ -1,12 +1,17 @@
-"""Statistics of a text: its size, its cleaning, a preview, and its length in tokens."""
+"""Statistics of a text: its size, its cleaning, a preview, and its length in tokens, which a process of its own counts where a
+screen waits: learning a vocabulary would take its time."""
 
+import asyncio
 import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, counted
+from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import nothing_left
@@ -15,7 +20,8 @@ from lab.data.source_files import SourceStamp, can_be_read_again, is_one_file, s
 from lab.data.text_source import open_corpus, path_of
 from lab.data.train_val_split import Piece, Split, pieces, split_text
 from lab.runs.run_schema import DEFAULT_RULES
-from models.config import TokenizerKind
+from models.config import TokenizerError, TokenizerKind
+from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 
 PREVIEW_CHARACTERS = 8_000
@@ -54,6 +60,22 @@ class TokenCount:
     exact: bool
 
 
+class CountRequest(msgspec.Struct, frozen=True):
+    """A text as these rules clean it, and the tokens to count in it."""
+
+    source: str
+    encoding: str | None
+    kind: TokenizerKind
+    vocab_size: int
+    cleaning: tuple[str, ...] = DEFAULT_RULES
+
+
+class CountReply(Reply, frozen=True, omit_defaults=True):
+    """The length in tokens."""
+
+    count: TokenCount | None = None
+
+
 def read_facts(source: str, encoding: str | None = None, cleaning: tuple[str, ...] = DEFAULT_RULES) -> TextFacts:
     """Statistics of a text as these cleaning rules leave it. It is read once, and again only if it changed.
     Raises UserError as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes."""
@@ -74,7 +96,31 @@ def count_tokens(
         TokenizerError: if the vocabulary cannot be made.
         VocabularyError: if GPT-2's vocabulary cannot be found.
     """
-    return _count_tokens(source, encoding, kind, vocab_size, cleaning, source_stamp(source))
+    stamp = source_stamp(source)
+    known = _counted_elsewhere.get((CountRequest(source, encoding, kind, vocab_size, cleaning), stamp))
+    return known or _count_tokens(source, encoding, kind, vocab_size, cleaning, stamp)
+
+
+_counted_elsewhere: dict[tuple[CountRequest, SourceStamp], TokenCount] = {}
+"""Answers of processes."""
+
+
+async def run_count_process(request: CountRequest) -> TokenCount:
+    """As `count_tokens`, in a process, once until the text changes. Cancelling the awaiting task ends the process.
+    Raises UserError with the reason why it cannot be counted."""
+    key = request, await asyncio.to_thread(source_stamp, request.source)
+    if key not in _counted_elsewhere:
+        reply = await ask_process(__name__, request, CountReply, lambda done, total: None, work="counting of the tokens")
+        assert reply.count is not None
+        _counted_elsewhere[key] = reply.count
+    return _counted_elsewhere[key]
+
+
+def _work(request: CountRequest, progress: Progress) -> CountReply:
+    try:
+        return CountReply(count=count_tokens(*msgspec.structs.astuple(request)))
+    except (TokenizerError, VocabularyError) as error:
+        raise UserError(str(error)) from error
 
 
 def count_tokens_of(
@@ -177,3 +223,7 @@ def _sample(corpus: Corpus) -> tuple[list[str], bool]:
         if characters >= SAMPLE_CHARACTERS:
             break
     return parts, next(chunks, None) is None
+
+
+if __name__ == "__main__":
+    answer(CountRequest, _work)

@@ -13,6 +13,7 @@ from lab.core.preferences import RecentText, write_preferences
 from lab.data.cleaning.measure_funnel import FunnelReply, FunnelRequest, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.data.source_files import recent_texts
+from lab.data.statistics import text_statistics
 from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.home_folder import home as home_folder
@@ -708,3 +709,18 @@ async def test_a_working_folder_that_is_gone_is_left_for_the_user_s_home(
         await until(pilot, lambda: screen_of(pilot).query_one(TextTree).folder == home)
         await type_path(pilot, "nothing*")
         await until(pilot, lambda: "matches no text file" in hint(pilot))
+
+
+@pytest.mark.usefixtures("texts_are_read_in_processes")
+async def test_tokens_are_counted_in_a_process_so_that_typing_need_not_wait(
+    data_app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(*asked: object) -> TokenCount:
+        raise AssertionError("counted in the process of the screen")
+
+    monkeypatch.setattr(text_statistics, "_count_tokens", here)
+    Path("fable.txt").write_text("The fox ran.\n" * 400)
+    async with data_app(text=str(Path("fable.txt").absolute())).run_test(size=(80, 24)) as pilot:
+        page = screen_of(pilot).choose_page
+        await until(pilot, lambda: len(page._counts) == 2)
+        assert page._counts["gpt2"] == "2,000 as gpt2"
