@@ -43,11 +43,11 @@ SECONDS_OF_MOVING = 0.15
 """Delay after the last key before the text under the cursor is read."""
 
 CHOOSE_KEYS: list[BindingType] = [
-    Binding("f", "filter", "Filter", id="choose.filter", tooltip="Show files by name, from all folders below this one")
-    | About(synonyms="find search names file filename"),
-    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Take the marks of all files away")
-    | About(synonyms="deselect clear selection several files"),
-    Binding("g", "grammar", "Grammar", id="choose.grammar", tooltip="Show the grammar of the stories, or their text")
+    Binding("slash", "filter", "Find", id="choose.filter", tooltip="Find files by name, in all folders below this one")
+    | About(synonyms="filter search names file filename"),
+    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Unmark all files")
+    | About(synonyms="deselect clear selection several marks", needs="a marked file"),
+    Binding("v", "grammar", "Grammar", id="choose.grammar", tooltip="The grammar of the stories, or their text")
     | About(synonyms="stories entropy rules probabilities"),
     Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories")
     | About(synonyms="size stories slider bigger megabytes"),
@@ -208,7 +208,7 @@ class ChoosePage(TextReader):
         self._preview.cancel()
         if message.sources:
             self._choose(joined_source(message.sources), asked=False)
-            self.hint(f"{len(message.sources)} marked: u trains on all that is marked, as one text; x unmarks it.")
+            self.hint(f"{len(message.sources)} marked: n trains on all that is marked, as one text; x unmarks it.")
         elif self.source == self._marked_source:
             self._choose_under_cursor()
         self._marked_source = self.source if message.sources else ""

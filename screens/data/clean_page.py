@@ -24,11 +24,12 @@ from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import DelayedCall
 from screens.data.clean_layout import RuleState, change, funnel_lines, rule_lines
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.dialogs.ask import AskText, ConfirmDialog
+from screens.widgets.line_scroll_view import SCROLL_KEYS
 from screens.widgets.page_bar import PageLink
 from screens.widgets.piece_lines import PieceLinesView, words_lines
 from screens.widgets.status_line import StatusLine
@@ -44,20 +45,22 @@ class RuleList(PieceLinesView):
 
     BORDER_TITLE = "rules, in their order"
     HELP: ClassVar[str | None] = """
-**Clean.** Each rule is one of those that the large data pipelines use; `space`, `enter` or a click switches it. The bars are the
-**funnel**: `█` is what is left of the text after a rule, `▒` what the rule took of it, in the order in which rules are applied.
+**Clean.** Each rule is one of those that the large data pipelines use; `x`, `enter` or a click leaves it out or applies it. The
+bars are the **funnel**: `█` is what is left of the text after a rule, `▒` what it took, in the order in which rules are applied.
 Below stand real examples from this text: `[−taken−]` before, `{+added+}` after; `←` `→` show others, `tab` and `↓` scroll.
 
-Nothing changes on disk. The rules go with the text to Train, and a run keeps them; `w` saves the cleaned text as another file.
+Nothing changes on disk. The rules go with the text to Train, and a run keeps them; `o` saves the cleaned text as another file.
 `a` switches all rules on, or back to the usual ones.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "space,enter", "switch", "Switch", id="clean.switch", key_display="space", tooltip="Apply this rule, or leave it out"
-        )
-        | About(synonyms="rule toggle enable disable dedup duplicates ftfy boilerplate emails"),
+        Binding("x,enter", "switch", "Leave out", id="clean.switch", key_display="x", tooltip="Leave out this rule, or apply it")
+        | About(synonyms="switch toggle enable disable dedup duplicates ftfy boilerplate emails"),
         Binding("down,j", "select(1)", "Next rule", id="clean.down", show=False, tooltip="The next rule"),
         Binding("up,k", "select(-1)", "Rule before", id="clean.up", show=False, tooltip="The rule before"),
+        Binding("pagedown", "select(10)", "Page down", id="clean.page_down", show=False, tooltip="Ten rules down"),
+        Binding("pageup", "select(-10)", "Page up", id="clean.page_up", show=False, tooltip="Ten rules up"),
+        Binding("home", "select(-100)", "First", id="clean.first", show=False, tooltip="The first rule"),
+        Binding("end", "select(100)", "Last", id="clean.last", show=False, tooltip="The last rule"),
     ]
 
     selected: var[int] = var(0)
@@ -96,10 +99,7 @@ Nothing changes on disk. The rules go with the text to Train, and a run keeps th
 class RuleDetail(PieceLinesView):
     """One rule: its effect, its places, its explanation."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "scroll_by(1)", "Scroll", id="rule.down", show=False, tooltip="Scroll down"),
-        Binding("up,k", "scroll_by(-1)", "Scroll back", id="rule.up", show=False, tooltip="Scroll up"),
-    ]
+    BINDINGS = SCROLL_KEYS
 
 
 class CleanPage(DataPage):
@@ -123,12 +123,11 @@ class CleanPage(DataPage):
         Binding("left,h", "place(-1)", "Example before", id="clean.place_before", show=False, tooltip="The example before"),
         Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones")
         | About(synonyms="every rule default reset"),
-        Binding("w", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file")
+        Binding("o", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file")
         | About(synonyms="export write cleaned text file download"),
-        Binding("x", "cancel", "Cancel", id="clean.cancel", tooltip="Stop reading the text")
-        | About(synonyms="stop abort reading"),
-        Binding("m", "measure", "Measure", id="clean.measure", tooltip="Read the text and measure the rules")
-        | About(synonyms="funnel count numbers again"),
+        keyless("cancel", "clean.cancel", "Stop reading the text", "Cancel") | About(synonyms="stop abort reading"),
+        Binding("r", "measure", "Measure", id="clean.measure", tooltip="Read the text again and measure the rules")
+        | About(synonyms="funnel count numbers", needs="a text whose rules are not measured"),
     ]
     DEFAULT_CSS = """
     CleanPage {
@@ -212,6 +211,9 @@ class CleanPage(DataPage):
         if self.screen.focused is self.query_one(RuleDetail):
             self.query_one(RuleList).focus()
             return True
+        if self._is_measuring or self._is_saving:
+            self.action_cancel()
+            return True
         return False
 
     @on(RuleList.Switched)
@@ -265,7 +267,7 @@ class CleanPage(DataPage):
         self._set_work(measuring=False)
 
     def action_cancel(self) -> None:
-        words = "stopped, nothing was saved" if self._is_saving else "stopped: m measures the rules"
+        words = "stopped, nothing was saved" if self._is_saving else "stopped: r measures the rules"
         self._stop_measuring()
         self.workers.cancel_group(self, "save")
         self._set_work(saving=False)
@@ -292,7 +294,7 @@ class CleanPage(DataPage):
         self.post_message(self.Measured(text, rules, funnel))
 
     def _tell_progress(self, done: int, total: int) -> None:
-        self._say(f"reading {probability(done / total, 0) if total else '…'} of {bytes_(total)} · x stops")
+        self._say(f"reading {probability(done / total, 0) if total else '…'} of {bytes_(total)} · Esc stops")
 
     def _say(self, words: str, *, error: bool = False) -> None:
         self.query_one("#clean-status", StatusLine).say(words, error=error)

@@ -10,7 +10,7 @@ from lab.data.statistics.text_statistics import TextFacts
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import Page
 
-NO_TEXT = "No text is chosen yet: c shows the texts."
+NO_TEXT = "No text is chosen yet: esc shows the texts."
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 `gpt2`: OpenAI's 50,257 tokens. The first nine tenths of the text are for training, the last tenth for validation.
 """
     BINDINGS = [
-        Binding("u", "use", "Use this text", id="data.use", tooltip="Train on this text")
-        | About("Text", synonyms="choose pick corpus dataset"),
-        Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Type the path of a text file")
-        | About(
-            "Text", synonyms="open file path load folder glob pattern completion", matters=lambda data: data.page == "choose"
-        ),
+        Binding("n", "use", "New run", id="data.use", tooltip="New run on this text")
+        | About("Text", synonyms="train use choose pick corpus dataset"),
+        Binding("e", "type", "Edit path", id="data.type", tooltip="Edit the path of the text")
+        | About("Text", synonyms="type open file load folder glob completion", matters=lambda data: data.page == "choose"),
         *page_bindings("data", PAGES),
         *turn_bindings("data"),
     ]

@@ -21,11 +21,12 @@ from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.blocks.piece_view import PieceView
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
+from screens.widgets.line_scroll_view import SCROLL_KEYS
 from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import wrap
 
@@ -41,7 +42,7 @@ class LookView(PieceView):
     """Draws lines of pieces; posts `Clicked` with a place of its content."""
 
     HELP: ClassVar[str | None] = """
-**Look.** The text as it lies in its files; `r`: as the chosen rules clean it. It is read in one pass, and a large one is drawn
+**Look.** The text as it lies in its files; `v`: as the chosen rules clean it. It is read in one pass, and a large one is drawn
 on the way.
 
 - *Kinds*: letters by script, from Unicode's names; digits, punctuation and so on by its general categories.
@@ -51,18 +52,13 @@ on the way.
 - *Repeats*: passages of 50 or more characters that stood earlier, character for character. Up to 2 million characters they are
   exact; of a longer text a sample of all passages is compared, and the shares are lower bounds.
 
-`space` shows a sample from a random place, `b` the one before; a click on the map or on a passage shows the text there.
+`space` shows a sample from a random place; a click on the map or on a passage shows the text there.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place")
         | About(synonyms="random passage excerpt anywhere read"),
-        Binding("b", "sample(-1)", "Sample before", id="look.sample_back", show=False, tooltip="The sample before this one"),
-        Binding("down,j", "scroll_by(1)", "Scroll", id="look.down", key_display="↑↓", tooltip="Scroll down"),
-        Binding("up,k", "scroll_by(-1)", "Scroll back", id="look.up", show=False, tooltip="Scroll up"),
-        Binding("pagedown", "leaf(1)", "Page down", id="look.page_down", show=False, tooltip="Scroll down by a window"),
-        Binding("pageup", "leaf(-1)", "Page up", id="look.page_up", show=False, tooltip="Scroll up by a window"),
-        Binding("home,g", "end(-1)", "Top", id="look.home", show=False, tooltip="To the top"),
-        Binding("end,G", "end(1)", "Bottom", id="look.end", show=False, tooltip="To the end"),
+        keyless("sample(-1)", "look.sample_back", "The random sample before this one"),
+        *SCROLL_KEYS,
     ]
     DEFAULT_CSS = "LookView > .block--dim { color: $foreground 65%; }"
 
@@ -111,9 +107,6 @@ on the way.
     def action_sample(self, by: int) -> None:
         self.post_message(self.SampleWanted(by))
 
-    def action_end(self, side: int) -> None:
-        self.top = self.extent[0] if side > 0 else 0
-
 
 class LookPage(DataPage):
     """Reads the text in a thread, with pictures on the way; a sample takes its place until escape."""
@@ -127,7 +120,7 @@ class LookPage(DataPage):
     REST = "#look-view"
     PARTS = (LookView,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned")
+        Binding("v", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned")
         | About(synonyms="raw original cleaned statistics"),
     ]
 

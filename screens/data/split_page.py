@@ -22,6 +22,7 @@ from screens.background import in_thread, latest, still_wanted
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
 from screens.widgets.choice import Choice
+from screens.widgets.line_scroll_view import SCROLL_KEYS
 from screens.widgets.page_bar import PageLink
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 
@@ -42,16 +43,15 @@ between each two, which tells the model that a new text begins.
 **Windows.** The training tokens are cut into windows as long as the model's context. The *target* is the *input* moved on by one
 token: at every position the model predicts the next one, so that a window of 128 tokens is 128 predictions. Each epoch cuts the
 windows from its own offset, so that one fewer fits than from the first token on, and shuffles them. `←` `→` show another window,
-`i` its token ids, `t` another tokenizer, `p` another model.
+`v` its token ids, `c` another tokenizer, `m` another model.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window")
         | About(synonyms="window input target shifted batch sequence"),
         Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
-        Binding("pagedown", "move(100)", "100 on", id="split.far", show=False, tooltip="A hundred training windows on"),
-        Binding("pageup", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred training windows back"),
-        Binding("down,j", "scroll_by(1)", "Scroll", id="split.down", show=False, tooltip="Scroll down"),
-        Binding("up,k", "scroll_by(-1)", "Scroll back", id="split.up", show=False, tooltip="Scroll up"),
+        Binding("}", "move(100)", "100 on", id="split.far", key_display="{ }", tooltip="A hundred windows on"),
+        Binding("{", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred windows back"),
+        *SCROLL_KEYS,
     ]
 
     @dataclass
@@ -77,11 +77,11 @@ class SplitPage(DataPage):
     REST = "#split-view"
     PARTS = (SplitView,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Split with another tokenizer")
+        Binding("c", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Compare tokenizers: split with the next one")
         | About(synonyms="bpe bytes gpt2 vocabulary"),
-        Binding("p", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model")
+        Binding("m", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model")
         | About(synonyms="preset size parameters context"),
-        Binding("i", "ids", "Ids", id="split.ids", tooltip="Show token ids in place of tokens")
+        Binding("v", "ids", "Ids", id="split.ids", tooltip="The windows as token ids, or as tokens")
         | About(synonyms="numbers integers token ids"),
     ]
     DEFAULT_CSS = """
@@ -105,9 +105,9 @@ class SplitPage(DataPage):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="split-choices"):
-            yield Label("t tokenizer")
+            yield Label("c tokenizer")
             yield Choice(KINDS, KINDS[0], id="split-kind", tooltip="The tokenizer of the run")
-            yield Label("p model")
+            yield Label("m model")
             yield Choice(list(PRESETS), DEFAULT_PRESET, id="split-preset", tooltip="The model's preset")
         yield SplitView(id="split-view")
 

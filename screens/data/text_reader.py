@@ -29,7 +29,7 @@ from screens.widgets.fact_list import Fact
 READ_UNASKED = 50_000_000
 """Largest text in bytes that is read as soon as the cursor is on it."""
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
-HINT, HINT_IN_FIELD = "enter here, or u", "escape leaves the field, then u"
+HINT, HINT_IN_FIELD = "enter here, or n", "escape leaves the field, then n"
 """The key that uses the text: in a text field it is a letter."""
 SUGGESTION = re.compile(r"try --encoding (\S+)\.$")
 
@@ -182,7 +182,7 @@ def fact_lines(facts: TextFacts, counts: Mapping[TokenizerKind, str], rules: tup
     if facts.documents > 1 or facts.left_out:
         number = counted(facts.documents, "document")
         lines.append(("files", f"{number}; left out: {facts.left_out}" if facts.left_out else number))
-    cleaned = f"by {counted(len(rules), 'rule')}: e shows what each takes" if rules else "not at all: e shows the rules"
+    cleaned = f"by {counted(len(rules), 'rule')}: Clean shows what each takes" if rules else "not at all: Clean shows the rules"
     lines += [
         ("size", f"{counted(facts.bytes, 'byte')}, {counted(facts.characters, 'character')}"),
         ("tokens", f"{whole(facts.bytes + facts.documents - 1)} as bytes"),

@@ -46,8 +46,8 @@ class TextTree(Tree[TreeEntry]):
 
     HELP: ClassVar[str | None] = """
 **The texts.** `stories` and `python` are built in. Arrows or h, j, k, l move and open folders; enter chooses the text. Backspace
-shows the parent folder, `f` filters by name in all folders below it. `space` marks several files, or whole folders, which are
-joined as documents of one text; `x` takes all marks away. Standard input is the shell's: `… | llmlab train -`.
+shows the parent folder, `/` finds files by name in all folders below it. `m` marks several files, or whole folders, which are
+joined as documents of one text; `x` unmarks all. Standard input is the shell's: `… | llmlab train -`.
 """
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
@@ -58,7 +58,7 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         Binding("left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to its parent"),
         Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder")
         | About(synonyms="folder directory up parent"),
-        Binding("space", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text")
+        Binding("m", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text")
         | About(synonyms="several files select multiple documents"),
         Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder")
         | About(synonyms="open file folder"),

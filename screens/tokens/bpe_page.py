@@ -12,7 +12,7 @@ from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from lab.core.errors import UserError
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
@@ -51,27 +51,26 @@ def last_name(source: str) -> str:
 
 
 KEYS: list[BindingType] = [
-    Binding("m,l,right", "step(1)", "Merge", id="bpe.merge", key_display="m", tooltip="Merge the most common pair")
-    | About(synonyms="learn pair bpe most frequent"),
-    Binding("x", "step(10)", "×10", id="bpe.ten", tooltip="Ten merges") | About(synonyms="merge ten pairs learn bpe"),
-    Binding("C", "step(100)", "×100", id="bpe.hundred", tooltip="A hundred merges")
-    | About(synonyms="merge hundred pairs learn bpe"),
+    Binding("enter,l,right", "step(1)", "Merge", id="bpe.merge", key_display="⏎", tooltip="Merge the most common pair")
+    | About(synonyms="learn pair bpe most frequent next step"),
     Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause")
     | About(synonyms="animate run watch training learn bpe pause"),
-    Binding("h,left,backspace", "step(-1)", "Back", id="bpe.back", key_display="h", tooltip="Undo the last merge")
-    | About(synonyms="undo unmerge previous step back"),
-    Binding("X", "step(-10)", "Ten back", id="bpe.ten_back", show=False, tooltip="Undo ten merges"),
-    Binding("0", "restart", "Bytes", id="bpe.restart", show=False, tooltip="Undo all merges: the text as bytes")
-    | About(synonyms="reset start over zero bytes"),
-    Binding("f", "source", "From", id="bpe.source", tooltip="Learn from another text: in use, the run's, or the text box")
+    Binding("plus", "step(10)", "Ten", id="bpe.ten", key_display="+ -", tooltip="Ten merges")
+    | About(synonyms="merge ten pairs learn bpe"),
+    Binding("minus", "step(-10)", "Ten back", id="bpe.ten_back", show=False, tooltip="Undo ten merges"),
+    Binding("u,h,left,backspace", "step(-1)", "Undo", id="bpe.back", key_display="u", tooltip="Undo the last merge")
+    | About(synonyms="unmerge previous step back"),
+    Binding("n", "source", "New text", id="bpe.source", tooltip="New text to learn from: in use, the run's, or the text box")
     | About(synonyms="text file corpus learn from"),
-    Binding("M", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve")
+    Binding("v", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve")
     | About(synonyms="list learned rules ranks curve"),
-    Binding("w", "words", "Words", id="bpe.words", tooltip="The words before any merge, or the tokens")
+    Binding("d", "words", "Words", id="bpe.words", tooltip="Below: the words before any merge, or the tokens")
     | About(synonyms="regex pretokenize split regular expression"),
-    Binding("less_than_sign", "line(-1)", "Line back", id="bpe.line_back", show=False, tooltip="Words of the line before"),
-    Binding("greater_than_sign", "line(1)", "Line", id="bpe.line", show=False, tooltip="Words of the next line")
+    Binding("}", "line(1)", "Line", id="bpe.line", key_display="{ }", show=False, tooltip="Words of the next line")
     | About(synonyms="regex pretokenize split words regular expression"),
+    Binding("{", "line(-1)", "Line back", id="bpe.line_back", show=False, tooltip="Words of the line before"),
+    keyless("step(100)", "bpe.hundred", "A hundred merges") | About(synonyms="merge hundred pairs learn bpe"),
+    keyless("restart", "bpe.restart", "Undo all merges: the text as bytes") | About(synonyms="reset start over zero bytes"),
 ]
 
 
@@ -84,7 +83,7 @@ class BpePage(BpeLearning):
     FOLLOWS_TOKENIZER = False
     HELP = (
         "**Learn BPE.** A text starts as bytes. The most common pair of neighbouring tokens becomes a new token, again and "
-        "again; `m` makes one such merge, `x` ten, `C` a hundred, `space` plays, `h` steps back. `f` learns from another text. "
+        "again; `enter` makes one such merge, `+` ten, `space` plays, `u` undoes the last. `n` learns from another text. "
         "A run's own tokenizer is learned in the same way from the same part of the text, and has the same merges."
     )
     DEFAULT_CSS = """
@@ -161,8 +160,8 @@ class BpePage(BpeLearning):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
-        """False for the choice between tokens and words where there is room for both."""
-        return action != "words" or not self.has_class("-tall-page")
+        """False for a choice between two parts where there is room for both."""
+        return not self.has_class({"words": "-tall-page", "merges": "-wide-page"}.get(action, "-none"))
 
     @property
     def state(self) -> BpeState | None:
@@ -328,7 +327,7 @@ class BpePage(BpeLearning):
         if self._reading:
             self._reading, self._opened = False, None
             self.workers.cancel_group(self, "bpe-open")
-            self.query_one("#bpe-counts", StatusLine).say("Reading was cancelled; m reads again, f takes another text.")
+            self.query_one("#bpe-counts", StatusLine).say("Reading was cancelled; enter reads again, n takes another text.")
             return True
         if self.playing or not self.is_settled:
             self.playing, self._steps, self._is_cancelled = False, 0, True

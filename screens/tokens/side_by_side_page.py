@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.strip import Strip
 
 from lab.core.errors import UserError
@@ -16,7 +15,7 @@ from screens.background import in_thread, latest
 from screens.colour import CYCLE, cycle_style, palette_of
 from screens.tokens.size_bars import comparison_lines
 from screens.tokens.tokens_page import TextPage
-from screens.widgets.line_scroll_view import CachedLinesView
+from screens.widgets.line_scroll_view import SCROLL_KEYS, CachedLinesView
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit
@@ -58,12 +57,7 @@ class AlignedView(CachedLinesView):
         "**Side by side.** The same characters under each other; colours, or underlines without colour, change from token to "
         "token. `^` marks a border that only one of the last two tokenizers has; `é²` is a character cut into two tokens."
     )
-    BINDINGS = [
-        Binding("down,j", "scroll_by(1)", "Scroll", id="aligned.down", key_display="↑/↓", tooltip="Scroll down"),
-        Binding("up,k", "scroll_by(-1)", "Scroll up", id="aligned.up", show=False, tooltip="Scroll up"),
-        Binding("pagedown", "leaf(1)", "Page down", id="aligned.page_down", show=False, tooltip="One window down"),
-        Binding("pageup", "leaf(-1)", "Page up", id="aligned.page_up", show=False, tooltip="One window up"),
-    ]
+    BINDINGS = SCROLL_KEYS
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.worker import get_current_worker
 
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_box import TextBox
@@ -78,19 +78,14 @@ class StripPage(TextPage):
     }
     """
     BINDINGS = [
-        Binding("w", "view('spaces')", "Spaces", id="strip.spaces", tooltip="Make every space and line break visible, or not")
+        Binding("v", "next_view", "View", id="strip.view", tooltip="The tokens as text, with spaces visible, as ids, as bytes"),
+        keyless("view('spaces')", "strip.spaces", "Make every space and line break visible, or not", "Spaces")
         | About(synonyms="whitespace newline visible blank"),
-        Binding("i", "view('ids')", "Ids", id="strip.ids", tooltip="The tokens as their ids, or as text")
+        keyless("view('ids')", "strip.ids", "The tokens as their ids, or as text", "Ids")
         | About(synonyms="numbers integers token ids"),
-        Binding("x", "view('bytes')", "Bytes", id="strip.bytes", tooltip="The tokens as bytes in hexadecimal, or as text")
+        keyless("view('bytes')", "strip.bytes", "The tokens as bytes in hexadecimal, or as text", "Bytes")
         | About(synonyms="hex hexadecimal utf-8 raw"),
-        Binding(
-            "m",
-            "special",
-            "Special",
-            id="strip.special",
-            tooltip="Read text such as <|endoftext|> as the special token, or as the plain text it is",
-        )
+        keyless("special", "strip.special", "Read <|endoftext|> as the special token, or as the plain text it is", "Special")
         | About(synonyms="endoftext eos special tokens"),
     ]
 
@@ -239,6 +234,10 @@ class StripPage(TextPage):
     def action_view(self, view: TokenView) -> None:
         self.view = "text" if self.view == view else view
         self.ask()
+
+    def action_next_view(self) -> None:
+        views = list(TITLES)
+        self.action_view(views[(views.index(self.view) + 1) % len(views)])
 
     def action_special(self) -> None:
         self.special = not self.special

@@ -2,13 +2,12 @@
 
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding
 from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
 from lab.core.visible_text import visible
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.terminal.textual_internals import wrapped_row
 
 MOST_CHARACTERS = 200_000
@@ -24,10 +23,10 @@ class TextBox(TextArea):
     BORDER_TITLE = "text"
     HELP = (
         "**The text.** Type or paste; the tokens follow each key. `escape` frees the keys for the tokens, `e` comes back. "
-        "`ctrl+n` clears the box; `ctrl+z` undoes, also what `n`, `o` and `u` have put here."
+        "`ctrl+z` undoes, also what `n` has put here."
     )
     BINDINGS = [
-        Binding("ctrl+n", "clear_text", "Clear", id="text.clear", tooltip="Empty the text box; ctrl+z brings the text back")
+        keyless("clear_text", "text.clear", "Empty the text box; ctrl+z brings the text back", "Clear")
         | About(synonyms="delete empty erase reset text"),
     ]
 

@@ -1,14 +1,19 @@
 """Texts for the box of Tokens: examples, a file, the text in use."""
 
+from collections.abc import Callable
+from functools import partial
+
 from textual import work
 from textual.binding import Binding
 
 from lab.core.errors import UserError
+from lab.core.visible_text import visible
+from lab.data.corpus import shown_source
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.base_screen import PagedScreen
-from screens.dialogs.ask import AskText
+from screens.dialogs.ask import AskText, RunChooser
 from screens.tokens.text_box import TextBox
 
 LOADED_CHARACTERS = 20_000
@@ -19,17 +24,14 @@ class TextSources(PagedScreen):
     """A screen with a text box, and the keys that put a text into it. The user's own text comes back after the last example."""
 
     BINDINGS = [
-        Binding("n", "example(1)", "Example", id="tokens.example", tooltip="The next example; after the last your own text")
-        | About(
-            "Text",
-            synonyms="emoji numbers indentation languages running code next",
-            matters=lambda tokens: tokens.current.TAKES_TEXT,
-        ),
-        Binding("N", "example(-1)", "Example back", id="tokens.example_back", show=False, tooltip="The example before"),
-        Binding("o", "load", "Open", id="tokens.load", tooltip="Load a text file into the box")
-        | About("Text", synonyms="open file text read", matters=lambda tokens: tokens.current.TAKES_TEXT),
-        Binding("u", "load_used", "Text in use", id="tokens.used", tooltip="Load the text chosen in Data into the box")
-        | About("Text", synonyms="corpus training text load", matters=lambda tokens: tokens.current.TAKES_TEXT),
+        Binding("n", "new_text", "New text", id="tokens.new", tooltip="New text: an example, a file, the text chosen in Data")
+        | About("Text", synonyms="load open menu", matters=lambda tokens: tokens.current.TAKES_TEXT),
+        keyless("example(1)", "tokens.example", "The next example; after the last your own text", "Example")
+        | About("Text", synonyms="emoji numbers indentation languages running code next"),
+        keyless("example(-1)", "tokens.example_back", "The example before", "Example back"),
+        keyless("load", "tokens.load", "Load a text file into the box", "Open") | About("Text", synonyms="open file text read"),
+        keyless("load_used", "tokens.used", "Load the text chosen in Data into the box", "Text in use")
+        | About("Text", synonyms="corpus training text load"),
     ]
 
     def __init__(self) -> None:
@@ -58,13 +60,36 @@ class TextSources(PagedScreen):
         """Put the next example into the box; the user's own text stands between the last and the first."""
         from lab.tokenization.text_examples import EXAMPLES
 
+        at = ((len(EXAMPLES) if self._example is None else self._example) + by) % (len(EXAMPLES) + 1)
+        self._put_example(at if at < len(EXAMPLES) else None)
+
+    def _put_example(self, at: int | None) -> None:
+        """Put an example into the box, or for None the user's own text."""
+        from lab.tokenization.text_examples import EXAMPLES
+
         if self._example is None:
             self._own_text = self.box.text
-        at = (len(EXAMPLES) if self._example is None else self._example) + by
-        at %= len(EXAMPLES) + 1
-        self._example = at if at < len(EXAMPLES) else None
-        self.box.replace_all(self._own_text if self._example is None else EXAMPLES[at].text)
+        self._example = at
+        self.box.replace_all(self._own_text if at is None else EXAMPLES[at].text)
         self.text_changed()
+
+    @work(group="ask")
+    async def action_new_text(self) -> None:
+        """Show a menu of texts, and put the chosen one into the box."""
+        from lab.tokenization.text_examples import EXAMPLES
+
+        used = self.lab.text_source
+        texts: dict[str, tuple[str, Callable[[], object]]] = {
+            **{each.title: ("example", partial(self._put_example, at)) for at, each in enumerate(EXAMPLES)},
+            "your own text": ("as before the examples", partial(self._put_example, None)),
+            "a file": ("asks for its path", self.action_load),
+            "the text chosen in Data": (visible(shown_source(used)) if used else "none yet", self.action_load_used),
+            "none": ("ctrl+z brings the text back", self.box.action_clear_text),
+        }
+        now = "your own text" if self._example is None else EXAMPLES[self._example].title
+        lines = [(name, words) for name, (words, _) in texts.items()]
+        if name := await self.app.push_screen_wait(RunChooser(lines, now, title="new text")):
+            texts[name][1]()
 
     @work(group="ask")
     async def action_load(self) -> None:
@@ -78,7 +103,7 @@ class TextSources(PagedScreen):
         if self.lab.text_source:
             self._load(self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)
         else:
-            self.notify("No text is in use: choose one in 2 Data, or load a file with o.", markup=False)
+            self.notify("No text is in use: choose one in 2 Data, or load a file with n.", markup=False)
 
     @latest("load")
     async def _load(self, source: str, encoding: str = "", cleaning: tuple[str, ...] = DEFAULT_RULES) -> None:

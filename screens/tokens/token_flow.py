@@ -180,8 +180,8 @@ class TokenFlow(CachedLinesView):
     }
     """
     HELP = (
-        "**The tokens.** Arrows or `hjkl` choose one, a click too; below are its bytes, its merges and its relatives. `w` shows "
-        "spaces, `i` ids, `x` bytes. A character of several tokens stands in a bracket over their bytes."
+        "**The tokens.** Arrows or `hjkl` choose one, a click too; below are its bytes, its merges and its relatives. `v` shows "
+        "spaces, ids, then bytes. A character of several tokens stands in a bracket over their bytes."
     )
     BINDINGS = [
         Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token")
@@ -191,8 +191,8 @@ class TokenFlow(CachedLinesView):
         Binding("up,k", "line(-1)", "Up", id="flow.up", show=False, tooltip="One line up"),
         Binding("pagedown", "line(10)", "Ten down", id="flow.page_down", show=False, tooltip="Ten lines down"),
         Binding("pageup", "line(-10)", "Ten up", id="flow.page_up", show=False, tooltip="Ten lines up"),
-        Binding("home,g", "end(0)", "First", id="flow.first", show=False, tooltip="The first token"),
-        Binding("end,G", "end(-1)", "Last", id="flow.last", show=False, tooltip="The last token"),
+        Binding("home", "end(0)", "First", id="flow.first", show=False, tooltip="The first token"),
+        Binding("end", "end(-1)", "Last", id="flow.last", show=False, tooltip="The last token"),
     ]
 
     chosen: var[int] = var(0)

@@ -43,8 +43,8 @@ class TokensScreen(TextSources):
     TEXT_FIELDS = (TextArea, Input)
     HELP = (
         "A model never sees letters: text is split into **tokens**, each with a number. `e` or `enter` edits the text, `escape` "
-        "leaves it. `t` changes the tokenizer; `s` `c` `b` `v` open the pages. `o` loads a file into the box, `u` the "
-        "text in use, `n` an example."
+        "leaves it. `n` puts a new text into the box: an example, a file, the text chosen in Data. `c` takes the next "
+        "tokenizer; `[` and `]` turn pages."
     )
     DEFAULT_CSS = """
     TokensScreen {
@@ -62,7 +62,7 @@ class TokensScreen(TextSources):
     BINDINGS = [
         Binding("e,enter", "edit", "Edit", id="tokens.edit", key_display="e", tooltip="Edit the text")
         | About("Text", place=-1, synonyms="text input type"),
-        Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer")
+        Binding("c", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Compare tokenizers: use the next one")
         | About("Text", synonyms="bpe bytes gpt2 vocabulary", matters=lambda tokens: tokens.current.FOLLOWS_TOKENIZER),
         *page_bindings("tokens", PAGES),
         *turn_bindings("tokens"),
@@ -80,7 +80,7 @@ class TokensScreen(TextSources):
     def compose_body(self) -> ComposeResult:
         yield self.page_bar()
         yield TextBox(EXAMPLE, id="tokens-text")
-        yield SourceLine("tokenizer", id="tokens-sources")
+        yield SourceLine("c tokenizer", id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
         for page_class in self.PAGES:
             page = page_class()

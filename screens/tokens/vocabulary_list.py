@@ -80,7 +80,7 @@ class VocabularyList(LineScrollView):
     HELP = (
         "**The vocabulary.** A line per token: id, text, bytes, the two tokens that it is the merge of, and its count with a bar "
         "on a logarithmic scale. `/` searches: text in any case, with a capital exactly; `^` before it for tokens that begin "
-        "with it; `#464` an id; `0xe2 80` bytes. `o` sorts, `f` filters, `z` plots count against rank.\n\n"
+        "with it; `#464` an id; `0xe2 80` bytes. `s` sorts, `f` filters, `v` plots count against rank.\n\n"
         "**Glitch candidates** are tokens that a model hardly met in training, so that it may behave oddly on them: never used "
         "in the text, or with an embedding as near to the never-used ones' mean as 95% of these (Land and Bartolo 2024), or not "
         "given back when their own text is encoded. Rumbelow and Watkins 2023 found ` SolidGoldMagikarp` among the embeddings "
@@ -91,8 +91,8 @@ class VocabularyList(LineScrollView):
         Binding("up,k", "move(-1)", "Up", id="vocabulary.up", show=False, tooltip="The token before"),
         Binding("pagedown,ctrl+f", "leap(1)", "Page down", id="vocabulary.page_down", show=False, tooltip="A page further"),
         Binding("pageup,ctrl+b", "leap(-1)", "Page up", id="vocabulary.page_up", show=False, tooltip="A page back"),
-        Binding("home,g", "move(-100000000)", "First", id="vocabulary.first", show=False, tooltip="The first token of the list"),
-        Binding("end,G", "move(100000000)", "Last", id="vocabulary.last", show=False, tooltip="The last token of the list"),
+        Binding("home", "move(-100000000)", "First", id="vocabulary.first", show=False, tooltip="The first token of the list"),
+        Binding("end", "move(100000000)", "Last", id="vocabulary.last", show=False, tooltip="The last token of the list"),
     ]
 
     cursor: reactive[int] = reactive(0, repaint=False)

@@ -19,7 +19,7 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.plot.figure import Figure, Series
@@ -71,18 +71,17 @@ class VocabularyPage(TokensPage):
     BINDINGS = [
         Binding("slash", "search", "Search", id="vocabulary.search", tooltip="Search the vocabulary")
         | About(synonyms="find token prefix"),
-        Binding("o", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length, frequency or embedding")
+        Binding("s", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length, frequency or embedding")
         | About(synonyms="sort frequency length id rank embedding common rare"),
-        Binding("O", "reverse", "Reverse", id="vocabulary.reverse", show=False, tooltip="Reverse the order")
-        | About(synonyms="sort descending order rarest"),
+        keyless("reverse", "vocabulary.reverse", "Reverse the order", "Reverse") | About(synonyms="sort descending order rarest"),
         Binding("f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves")
         | About(synonyms="never used unused glitch candidates halves undertrained"),
-        Binding("z", "zipf", "Zipf", id="vocabulary.zipf", tooltip="Plot count against rank")
-        | About(synonyms="frequency rank plot law curve distribution"),
+        Binding("v", "zipf", "Plot", id="vocabulary.zipf", tooltip="The plot of count against rank, or the token's details")
+        | About(synonyms="zipf frequency rank plot law curve distribution"),
         Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges")
         | About(synonyms="token card merges numbers rank"),
         Binding("down", "to_list", "To the list", id="vocabulary.to_list", show=False, tooltip="From the search to the list"),
-        Binding("R", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again")
+        Binding("r", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again")
         | About(synonyms="frequency corpus recount again"),
     ]
 
@@ -191,7 +190,7 @@ class VocabularyPage(TokensPage):
     def go_back(self) -> bool:
         if self._is_counting:
             self._stop()
-            self._problem = "The count was stopped; R counts again."
+            self._problem = "The count was stopped; r counts again."
             self._say_facts()
             return True
         if self.plotted:

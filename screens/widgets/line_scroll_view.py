@@ -7,6 +7,7 @@ from itertools import zip_longest
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -205,6 +206,17 @@ class LineScrollView(Widget, can_focus=True):
 
     def action_leaf(self, by: int) -> None:
         self.page(by)
+
+
+SCROLL_KEYS: list[BindingType] = [
+    Binding("down,j", "scroll_by(1)", "Down", id="lines.down", show=False, tooltip="Scroll down"),
+    Binding("up,k", "scroll_by(-1)", "Up", id="lines.up", show=False, tooltip="Scroll up"),
+    Binding("pagedown", "leaf(1)", "Page down", id="lines.page_down", show=False, tooltip="Scroll down by a window"),
+    Binding("pageup", "leaf(-1)", "Page up", id="lines.page_up", show=False, tooltip="Scroll up by a window"),
+    Binding("home", "scroll_by(-1000000000)", "Top", id="lines.top", show=False, tooltip="To the first line"),
+    Binding("end", "scroll_by(1000000000)", "End", id="lines.end", show=False, tooltip="To the last line"),
+]
+"""The keys of a view that has no cursor."""
 
 
 MOST_STRIPS = 1_024

@@ -109,7 +109,7 @@ async def test_styles_are_parsed_once_though_the_lab_has_more_than_textual_keeps
 
 async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "2", "slash")
+        await press(pilot, "2", "e")
         assert isinstance(app.focused, Input)
         assert line_of(pilot, KeyBar).endswith("   ^p palette  ^q quit "), "no key that would be typed"
         await press(pilot, "4", "q", "question_mark")
@@ -136,7 +136,7 @@ async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
 
 async def test_the_rest_of_the_keys_stands_over_a_view_that_stays_and_closes_in_turn(app: LabApp, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "2", "slash")
+        await press(pilot, "2", "e")
         await until(pilot, lambda: app.screen.query(FactList).first().region.height > 1)
         field, bar = app.focused, app.screen.query_one(KeyBar)
         body = [each.region for each in app.screen.query("*") if each is not bar]

@@ -117,7 +117,7 @@ async def test_no_picture_depends_on_the_blinking_of_a_cursor() -> None:
         text: Any = pilot.app.screen.query_one(TextArea)
         text.blink_timer._callback()
         assert text._cursor_visible
-        await pilot.press("escape", "2", "slash")
+        await pilot.press("escape", "2", "e")
         field: Any = pilot.app.focused
         field._blink_timer._callback()
         assert field._cursor_visible

@@ -45,8 +45,8 @@ class MergeList(LineScrollView):
         Binding("up,k", "choose(-1)", "Up", id="merges.up", show=False, tooltip="The merge after"),
         Binding("pagedown", "choose(10)", "Page down", id="merges.page_down", show=False, tooltip="Ten merges down"),
         Binding("pageup", "choose(-10)", "Page up", id="merges.page_up", show=False, tooltip="Ten merges up"),
-        Binding("home,g", "choose(-10000000)", "Newest", id="merges.first", show=False, tooltip="The newest merge"),
-        Binding("end,G", "choose(10000000)", "First", id="merges.last", show=False, tooltip="The first merge"),
+        Binding("home", "choose(-10000000)", "Newest", id="merges.first", show=False, tooltip="The newest merge"),
+        Binding("end", "choose(10000000)", "First", id="merges.last", show=False, tooltip="The first merge"),
     ]
 
     cursor: reactive[int] = reactive(0)

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from textual.binding import Binding
 from textual.strip import Strip
 
 from lab.core.number_format import counted, whole
 from screens.blocks.bars_and_shades import bar
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import fit
 
 if TYPE_CHECKING:
@@ -40,14 +39,7 @@ class PairList(LineScrollView):
         "**Pair counts.** How often two tokens stand side by side in a word, over the whole text. `▸` is merged next; `=` marks "
         "the pairs that occur as often. Arrows or `jk` scroll."
     )
-    BINDINGS = [
-        Binding("down,j", "scroll_by(1)", "Down", id="pairs.down", show=False, tooltip="One line down"),
-        Binding("up,k", "scroll_by(-1)", "Up", id="pairs.up", show=False, tooltip="One line up"),
-        Binding("pagedown", "leaf(1)", "Page down", id="pairs.page_down", show=False, tooltip="One page down"),
-        Binding("pageup", "leaf(-1)", "Page up", id="pairs.page_up", show=False, tooltip="One page up"),
-        Binding("home,g", "scroll_by(-100000)", "First", id="pairs.first", show=False, tooltip="The most common pair"),
-        Binding("end,G", "scroll_by(100000)", "Last", id="pairs.last", show=False, tooltip="The last pair listed"),
-    ]
+    BINDINGS = SCROLL_KEYS
 
     _state: BpeState | None = None
 

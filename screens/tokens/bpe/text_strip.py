@@ -8,12 +8,11 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding
 from textual.strip import Strip
 
 from lab.core.visible_text import visible
 from screens.colour import CYCLE, Palette, cycle_style, palette_of
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeState
@@ -63,12 +62,7 @@ class TextStrip(LineScrollView):
     """
     BORDER_TITLE = "the text"
     HELP = "**The text** as the tokens learned so far. Up to ten tokens that the last key made stand out. Arrows or `jk` scroll."
-    BINDINGS = [
-        Binding("down,j", "scroll_by(1)", "Down", id="text.down", show=False, tooltip="One line down"),
-        Binding("up,k", "scroll_by(-1)", "Up", id="text.up", show=False, tooltip="One line up"),
-        Binding("pagedown", "leaf(1)", "Page down", id="text.page_down", show=False, tooltip="One page down"),
-        Binding("pageup", "leaf(-1)", "Page up", id="text.page_up", show=False, tooltip="One page up"),
-    ]
+    BINDINGS = SCROLL_KEYS
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -6,13 +6,12 @@ from itertools import groupby
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from textual.binding import Binding
 from textual.reactive import reactive
 from textual.strip import Strip
 
 from models.tokenizers.token_labels import with_spaces
 from screens.colour import cycle_style, palette_of
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import fit
 
 BAR = "│"
@@ -59,13 +58,10 @@ class WordsView(LineScrollView):
     """
     HELP = (
         "**Words.** Before any merge the pattern cuts the text into words, and no merge reaches across a cut. The number under a "
-        "word is the alternative that took it; at each place they are tried in order. Arrows or `jk` scroll, `<` `>` change the "
+        "word is the alternative that took it; at each place they are tried in order. Arrows or `jk` scroll, `{` `}` change the "
         "line."
     )
-    BINDINGS = [
-        Binding("down,j", "scroll_by(1)", "Down", id="words.down", show=False, tooltip="One line down"),
-        Binding("up,k", "scroll_by(-1)", "Up", id="words.up", show=False, tooltip="One line up"),
-    ]
+    BINDINGS = SCROLL_KEYS
 
     line: reactive[int] = reactive(0)
     """The line of the text that is shown, of those that hold more than white space."""
@@ -96,7 +92,7 @@ class WordsView(LineScrollView):
         from lab.tokenization.bpe.pattern_words import PATTERN_PARTS
 
         count = len(self._lines)
-        self.border_title = f"words that the pattern cuts · line {self.line + 1} of {count} · < >" if count else "words"
+        self.border_title = f"words that the pattern cuts · line {self.line + 1} of {count} · {{ }}" if count else "words"
         self._rows = []
         words = self._lines[self.line] if count else []
         for row in rows_of(words, self.room):

@@ -44,7 +44,7 @@ def hint(pilot: Pilot[None]) -> str:
 
 
 async def type_path(pilot: Pilot[None], path: str, *keys: str) -> None:
-    await pilot.press("slash", *keys)
+    await pilot.press("e", *keys)
     screen_of(pilot).query_one("#path-input", Input).value = path
     await pilot.press("enter")
 
@@ -62,6 +62,8 @@ def hold_reading(monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Event:
     return go
 
 
+TO_CLEAN, BACK_FROM_CLEAN = ("]", "]"), ("[", "[")
+"""Keys between the page Choose and the page Clean."""
 TO_EMAILS = keys_to("emails", BY_NAME)
 """Keys from the first rule of the page Clean to this one."""
 
@@ -71,7 +73,7 @@ async def open_clean(pilot: Pilot[None], until: Any, path: str) -> None:
     await type_path(pilot, path)
     name = Path(path).stem
     await until(pilot, lambda: screen_of(pilot).text is not None and name in screen_of(pilot).text.source)
-    await pilot.press("escape", "e")
+    await pilot.press("escape", *TO_CLEAN)
 
 
 async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: LabApp, until: Any) -> None:
@@ -82,9 +84,9 @@ async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: La
         await pilot.press("enter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
         assert (app.current_mode, app.text_source) == ("data", "stories"), "in use for Tokens, too"
-        await pilot.press("e", "a")
+        await pilot.press(*TO_CLEAN, "a")
         await until(pilot, lambda: len(app.text_cleaning) > 10)
-        await pilot.press("a", "c", "u")
+        await pilot.press("a", *BACK_FROM_CLEAN, "n")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_source == "stories"
         assert app.focused is not None
@@ -118,20 +120,20 @@ async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any) -> N
         await until(pilot, lambda: tree.under_cursor.source == str(other))
         assert str(tree.cursor_node.label) == "tale.txt  typed", "a text that was not listed"  # type: ignore[union-attr]
         await pilot.press("escape")
-        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "enter here, or u"
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "enter here, or n"
         await pilot.press("k", "enter")
         await until(pilot, lambda: line.value == "python" and app.focused is not tree)
         await pilot.press("escape", "k")
         await until(pilot, lambda: line.value == "")
-        await pilot.press("slash")
-        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "escape leaves the field, then u"
+        await pilot.press("e")
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "escape leaves the field, then n"
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: tree.under_cursor.source == str(Path("fable.txt").absolute()))
         await until(pilot, lambda: "fable.txt" in facts(pilot)["text"] and len(screen_of(pilot).choose_page._counts) == 2)
         assert facts(pilot)["size"] == f"{len(text.encode()):,} bytes, {len(text):,} characters"
         assert facts(pilot)["cleaned"] == "nothing to clean: UTF-8, lines end in \\n"
         assert str(screen_of(pilot).query_one("#preview-text", Static).content) == text[:8000]
-        await pilot.press("u")
+        await pilot.press("n")
         await pilot.pause()
         assert app.text_source == str(Path("fable.txt").absolute())
         await until(pilot, lambda: [text.source for text in recent_texts(home_folder())][:1] == [app.text_source])
@@ -151,7 +153,7 @@ async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: LabApp, u
             await type_path(pilot, path)
             await until(pilot, lambda words=words: words in hint(pilot))
             assert hint(pilot).startswith("✗ Not read: ")
-            await pilot.press("escape", "u")
+            await pilot.press("escape", "n")
             assert app.current_mode == "data"
             assert app.text_source == ""
 
@@ -168,11 +170,11 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: LabApp, 
         assert "decoded from cp1252" in facts(pilot)["cleaned"]
         page = screen_of(pilot).choose_page
         page.query_one("#encoding", Input).value = "utf-8"
-        await pilot.press("u")
+        await pilot.press("n")
         await until(pilot, lambda: "cannot be decoded" in hint(pilot))
         assert app.current_mode == "data", "an encoding is not used unread"
         page.query_one("#encoding", Input).value = "cp1252"
-        await pilot.press("escape", "u")
+        await pilot.press("escape", "n")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_encoding == "cp1252"
         await pilot.press("2")
@@ -226,7 +228,7 @@ async def test_tab_before_the_completions_are_known_completes_when_they_are(
 
     monkeypatch.setattr("screens.data.choose_inputs.completions", completions)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("slash", "f", "tab", "a", "b", "tab")
+        await pilot.press("e", "f", "tab", "a", "b", "tab")
         field = screen_of(pilot).query_one("#path-input", Input)
         assert field.value == "fab"
         known["fab"].set()
@@ -244,7 +246,7 @@ async def test_tab_completes_a_path_and_then_goes_on(app: LabApp, until: Any) ->
     Path("fables-2.txt").touch()
     Path("tall tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("slash", "f", "a")
+        await pilot.press("e", "f", "a")
         field = screen_of(pilot).query_one("#path-input", Input)
         assert [key.key for key in screen_of(pilot).query_one(KeyBar)._keys()] == ["⏎", "tab", "esc"], (
             "no key that would be typed"
@@ -283,13 +285,13 @@ async def test_a_file_is_found_in_the_tree_by_keys_alone(app: LabApp, until: Any
         assert facts(pilot)["text"] == str(Path("more", "tale.txt").absolute())
 
 
-async def test_u_waits_for_a_text_that_is_still_being_read(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_n_waits_for_a_text_that_is_still_being_read(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go = hold_reading(monkeypatch, "fable.txt")
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
-        await pilot.press("escape", "u")
-        assert "u" in {binding.binding.key for binding in app.screen.active_bindings.values() if binding.enabled}
+        await pilot.press("escape", "n")
+        assert "n" in {binding.binding.key for binding in app.screen.active_bindings.values() if binding.enabled}
         assert hint(pilot) == "Reading fable.txt …: it is used as soon as it has been read."
         assert facts(pilot)[""] == "reading …"
         assert app.current_mode == "data"
@@ -305,7 +307,7 @@ async def test_a_text_that_is_read_late_takes_the_focus_from_nobody(
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
-        await pilot.press("escape", "slash")
+        await pilot.press("escape", "e")
         go.set()
         await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         await pilot.pause()
@@ -313,18 +315,18 @@ async def test_a_text_that_is_read_late_takes_the_focus_from_nobody(
         assert app.focused.id == "path-input"
 
 
-async def test_u_uses_the_text_under_the_cursor_unless_it_moves_on_while_that_is_read(
+async def test_n_uses_the_text_under_the_cursor_unless_it_moves_on_while_that_is_read(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = hold_reading(monkeypatch, "python")
     async with app.run_test(size=(80, 24)) as pilot:
         page = screen_of(pilot).choose_page
         await until(pilot, lambda: page._facts is not None)
-        await pilot.press("j", "u", "k")
+        await pilot.press("j", "n", "k")
         go.set()
         await until(pilot, lambda: facts(pilot)["text"] == "stories, built in" and page._facts is not None)
         assert app.current_mode == "data"
-        await pilot.press("j", "u")
+        await pilot.press("j", "n")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_source == "python"
 
@@ -342,14 +344,13 @@ async def test_files_that_are_no_text_are_greyed_and_say_so(app: LabApp, until: 
         assert not labels["fable.txt"]
 
 
-async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app: LabApp, until: Any) -> None:
+async def test_keys_and_clicks_turn_the_pages_and_escape_leads_back(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         bar = screen.query_one(PageBar)
         await until(pilot, lambda: screen.text is not None)
         first, *pages = screen.PAGES
-        by_letter = [(page.LINK.letter, page) for page in (*pages, first)]
-        for key, page in (*by_letter, *(("]", page) for page in (*pages, first)), ("[", pages[-1])):
+        for key, page in (*(("]", page) for page in (*pages, first)), ("[", pages[-1])):
             await pilot.press(key)
             await pilot.pause()
             assert (screen.page, bar.current, bar.step) == (page.LINK.name, page.LINK.name, page.STEP)
@@ -358,10 +359,10 @@ async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app:
         await pilot.pause()
         assert screen.page == "choose"
         assert app.focused is screen.query_one("#texts")
-        await pilot.click(bar, offset=(1 + len("▸c choose◂  o"), 0))
+        await pilot.click(bar, offset=(1 + len("▸choose◂  l"), 0))
         await pilot.pause()
         assert screen.page == "look"
-        await pilot.press("slash", "x", "o")
+        await pilot.press("e", "x", "o")
         assert screen.page == "choose"
         assert screen.query_one("#path-input", Input).value == "xo"
 
@@ -370,7 +371,8 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, u
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: screen_of(pilot).text is not None)
-        await pilot.press("escape", "s")
+        await pilot.press("escape", "[")
+        await until(pilot, lambda: screen_of(pilot).query(SplitPage))
         page = screen_of(pilot).query_one(SplitPage)
         await until(pilot, lambda: page.tokens is not None)
         page.query_one("#split-preset", Choice).value = "nano"
@@ -386,10 +388,10 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, u
         shown = [tokens.tokenizer.label(id) for id in tokens.window(0, 64)]
         assert row("input") == shown[: len(row("input"))]
         assert row("target") == shown[1 : len(row("target")) + 1]
-        await pilot.press("right", "i")
+        await pilot.press("right", "v")
         await pilot.pause()
         assert row("input") == [str(id) for id in tokens.window(1, 64)][: len(row("input"))]
-        await pilot.press("t", "t")
+        await pilot.press("c", "c")
         await until(pilot, lambda: page.tokens is not None and page.tokens.kind == "bytes")
         assert tokens.text is page.tokens.text  # type: ignore[union-attr]
 
@@ -401,13 +403,13 @@ async def test_marked_files_and_folders_are_documents_of_one_text(app: LabApp, u
     async with app.run_test(size=(80, 24)) as pilot:
         tree = screen_of(pilot).query_one(TextTree)
         await until(pilot, lambda: len(tree.root.children[-1].children) == 2)
-        await pilot.press("j", "j", "j", "space", "space")  # the folder more, then fable.txt
+        await pilot.press("j", "j", "j", "m", "m")  # the folder more, then fable.txt
         await until(pilot, lambda: facts(pilot).get("files", "").startswith("2 documents"))
         assert tree.marked == (str(Path("more").absolute()), str(Path("fable.txt").absolute()))
         assert facts(pilot)["files"] == "2 documents; left out: 1 binary file"
         await pilot.press("k", "k", "k")
         assert facts(pilot)["files"].startswith("2 documents"), "the cursor looks for more files"
-        await pilot.press("u")
+        await pilot.press("n")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_source == "\n".join(tree.marked)
         await pilot.press("2", "j", "j", "j", "x")  # on fable.txt
@@ -417,12 +419,12 @@ async def test_marked_files_and_folders_are_documents_of_one_text(app: LabApp, u
         assert page.source == str(Path("fable.txt").absolute())
         assert "files" not in facts(pilot), "it alone is the text"
         assert not hint(pilot)
-        await pilot.press("space")
+        await pilot.press("m")
         await until(pilot, lambda: hint(pilot).startswith("1 marked: "))
-        await pilot.press("space")  # on the last line, where the cursor stays
+        await pilot.press("m")  # on the last line, where the cursor stays
         await until(pilot, lambda: not hint(pilot) and not tree.marked)
         assert page.source == str(Path("fable.txt").absolute())
-        await pilot.press("space", "k", "x")
+        await pilot.press("m", "k", "x")
         assert page.source == "", "a folder is a text only once it is marked"
         assert facts(pilot)["text"].startswith("none chosen")
         await until(pilot, lambda: not screen_of(pilot).text)
@@ -438,7 +440,7 @@ async def test_a_filter_finds_files_in_all_folders_below(app: LabApp, until: Any
             return [str(leaf.label) for leaf in tree.root.children[-1].children]
 
         await until(pilot, lambda: len(shown()) == 2)
-        await pilot.press("f", *"tale")
+        await pilot.press("slash", *"tale")
         await until(pilot, lambda: shown() == ["more/deep/tale.txt"])
         await pilot.press("enter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
@@ -455,9 +457,9 @@ async def test_stories_come_in_sizes_with_their_grammar(app: LabApp, until: Any)
         await until(pilot, lambda: facts(pilot)["text"] == "stories:100kb, built in")
         assert facts(pilot)["size"].startswith("100,")
         preview = screen_of(pilot).query_one("#preview-text", Static)
-        await pilot.press("g")
+        await pilot.press("v")
         assert "75.0%  Once there was a {look=look} {hero=hero:look} named {name=name:hero}." in str(preview.content)
-        await pilot.press("g")
+        await pilot.press("v")
         assert str(preview.content).startswith("Once ")
         await pilot.press("j")
         await until(pilot, lambda: facts(pilot)["text"] == "python, built in")
@@ -469,13 +471,14 @@ async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(
     async with data_app(text="fable.txt").run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.text is not None)
-        await pilot.press("e")
+        await pilot.press(*TO_CLEAN)
+        await until(pilot, lambda: screen.query(CleanPage))
         page = screen.query_one(CleanPage)
         page.rules = (*DEFAULT_RULES, "long-lines")
         await pilot.press("escape")
         await type_path(pilot, "long.txt")
         await until(pilot, lambda: "leaves nothing" in str(screen.query_one("#data-hint", Static).content))
-        await pilot.press("escape", "e")
+        await pilot.press("escape", *TO_CLEAN)
         assert screen.text is None
         page.rules = DEFAULT_RULES
         await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("long.txt"))
@@ -485,7 +488,7 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
     Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "web.txt")
-        await pilot.press(*TO_EMAILS, "space")
+        await pilot.press(*TO_EMAILS, "x")
         page = screen_of(pilot).query_one(CleanPage)
         assert page.rules == ("line-endings", "emails")
         drawn = page.query_one(RuleList)._lines[len(TO_EMAILS) + 1]
@@ -497,17 +500,17 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         vocabulary = default_vocabulary(DEFAULT_PRESET, page.funnel.kept_bytes)
         tokens = count_tokens("web.txt", None, "bpe", vocabulary, page.rules).tokens
         await until(pilot, lambda: screen_of(pilot).query_one(PageBar).steps[2] == f"tokens {tokens} bpe")
-        await pilot.press("w")
+        await pilot.press("o")
         assert isinstance(app.screen, AskText)
         await pilot.press("enter")
         await until(pilot, Path("web.cleaned.txt").exists)
         assert b"email@example.com" in Path("web.cleaned.txt").read_bytes()
         await until(pilot, lambda: str(page.query_one("#clean-status", StatusLine).left).startswith("saved "))
-        await pilot.press("w")
+        await pilot.press("o")
         app.screen.query_one(Input).value = "web.txt"
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("escape", "u")
+        await pilot.press("escape", "n")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_cleaning == ("line-endings", "emails")
         assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
@@ -526,7 +529,7 @@ async def test_the_rule_with_the_largest_effect_comes_into_view_until_one_is_cho
         await until(pilot, lambda: "duplicate lines" in str(page.query_one("#rule").border_title))
         shown = [listed.render_line(y).text for y in range(listed.window)]
         assert any("▌[x] duplicate lines" in line for line in shown), shown
-        await pilot.press("k", "space")
+        await pilot.press("k", "x")
         chosen = listed.selected
         await until(pilot, lambda: page.funnel is not None and len(page.funnel.steps) == len(RULES) - 1)
         await pilot.pause()
@@ -551,7 +554,7 @@ async def test_funnel_of_the_rules_before_changes_no_number(app: LabApp, until: 
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "web.txt")
         await until(pilot, lambda: len(measured) == 1)
-        await pilot.press(*TO_EMAILS, "space")
+        await pilot.press(*TO_EMAILS, "x")
         release[0].set()
         await until(pilot, lambda: len(asked) == 2)
         page, bar = screen_of(pilot).query_one(CleanPage), screen_of(pilot).query_one(PageBar)
@@ -572,7 +575,7 @@ async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(
         await open_clean(pilot, until, "web.txt")
         screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
         await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 400 B"))
-        await pilot.press("c")
+        await pilot.press(*BACK_FROM_CLEAN)
         if changed == "the file":
             Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 50)
             await type_path(pilot, "web.txt")
@@ -582,7 +585,7 @@ async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(
             await pilot.press("enter")
         kept, raw = (500, 550) if changed == "the file" else (480, 520)
         await until(pilot, lambda: bar.steps[:2] == ("text", f"cleaned {kept} B"))
-        await pilot.press("escape", "e")
+        await pilot.press("escape", *TO_CLEAN)
         await until(pilot, lambda: bar.steps[:2] == (f"text {raw} B", f"cleaned {kept} B"))
 
 
@@ -601,11 +604,11 @@ async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_mea
         await open_clean(pilot, until, "web.txt")
         screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
         await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned"))
-        await pilot.press(*TO_EMAILS, "space")
+        await pilot.press(*TO_EMAILS, "x")
         await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 560 B"))
-        await pilot.press("c")
+        await pilot.press(*BACK_FROM_CLEAN)
         await until(pilot, lambda: screen.text is not None and screen.text.facts.bytes == 560)
-        await pilot.press("escape", "e")
+        await pilot.press("escape", *TO_CLEAN)
         await until(pilot, lambda: screen.page == "clean")
         await pilot.pause(0.5)
         assert bar.steps[:2] == ("text 440 B", "cleaned 560 B")
@@ -637,8 +640,8 @@ async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: LabApp, 
         await type_path(pilot, "web.txt")
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.text is not None and "web" in screen.text.source)
-        for pages, expected in (((), TextTree), (("e", "j"), RuleList)):
-            await pilot.press("escape", *pages, "u")
+        for pages, expected in (((), TextTree), ((*TO_CLEAN, "j"), RuleList)):
+            await pilot.press("escape", *pages, "n")
             await until(pilot, lambda: app.current_mode == "train")
             await pilot.press("escape", "2")
             await until(pilot, lambda: app.current_mode == "data")
@@ -665,20 +668,20 @@ async def test_a_cleaned_text_that_is_being_saved_would_be_lost(app: LabApp, unt
     monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "fable.txt")
-        await pilot.press("w")
+        await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         assert not app._would_be_lost()
         await pilot.press("enter")
         await until(pilot, app._would_be_lost)
         assert app._would_be_lost() == ["the cleaned text being saved"]
-        await pilot.press("x")
+        await pilot.press("escape")
         assert not app._would_be_lost()
 
 
 def test_the_number_of_rules_is_told_in_the_singular_too(home: Path) -> None:
     words = [dict(fact_lines(read_facts("fable.txt"), {}, rules))["cleaned"] for rules in ((), ("nfc",), ("nfc", "emails"))]
-    rest = "e shows what each takes"
-    assert words == ["not at all: e shows the rules", f"by 1 rule: {rest}", f"by 2 rules: {rest}"]
+    rest = "Clean shows what each takes"
+    assert words == ["not at all: Clean shows the rules", f"by 1 rule: {rest}", f"by 2 rules: {rest}"]
 
 
 async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: LabApp, until: Any, home: Path) -> None:

@@ -26,7 +26,7 @@ def _only_pictured_rules(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"screens.data.{module}.RULES", [BY_NAME[name] for name in PICTURED])
 
 
-@pytest.mark.parametrize(("page", "size"), [("e", (120, 40)), ("s", (80, 24))], ids=["clean-120x40", "split-80x24"])
+@pytest.mark.parametrize(("page", "size"), [("clean", (120, 40)), ("split", (80, 24))], ids=["clean-120x40", "split-80x24"])
 def test_a_page_of_data(snap_compare: Any, until: Any, data_app: DataApp, page: str, size: tuple[int, int]) -> None:
     web = "Write to me@dogs.net, or share this.\r\n\r\n\r\n\r\nThe big dog ran fast.\r\nAccept all cookies\r\n"
     Path("web.txt").write_bytes(web.encode() * 20)
@@ -35,8 +35,9 @@ def test_a_page_of_data(snap_compare: Any, until: Any, data_app: DataApp, page: 
     async def ready(pilot: Pilot[None]) -> None:
         screen: Any = app.screen
         await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("web.txt"))
-        await pilot.press(page)
-        if page == "e":
+        await pilot.press(*("]", "]") if page == "clean" else "[")
+        await until(pilot, lambda: screen.current.LINK.name == page)
+        if page == "clean":
             await pilot.press("a", *keys_to("emails", PICTURED))
             await until(pilot, lambda: screen.current.funnel is not None and len(screen.current.funnel.steps) == len(PICTURED))
         else:

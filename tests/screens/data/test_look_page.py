@@ -41,7 +41,7 @@ async def choose(pilot: Pilot[None], until: Any, source: str) -> None:
 
 async def open_look(pilot: Pilot[None], until: Any, source: str) -> None:
     await choose(pilot, until, source)
-    await pilot.press("o")
+    await pilot.press("]")
     await until(pilot, lambda: is_complete(pilot))
 
 
@@ -85,12 +85,12 @@ async def test_statistics_samples_and_clicks(app: LabApp, until: Any, tmp_path: 
         await until(pilot, lambda: page.sample is not first)
         assert page.sample is not None
         assert page.sample.start != first.start
-        await pilot.press("b")
+        await app.run_action("sample(-1)", view)
         await until(pilot, lambda: page.sample == first)
         await pilot.press("escape")
         assert page.cleaning == ()
         assert "2 \\r\\n" in words(page._picture)
-        await pilot.press("r")
+        await pilot.press("v")
         await until(pilot, lambda: is_complete(pilot))
         assert page.cleaning == ("line-endings",)
         assert "\\n at all 302 ends" in words(page._picture)
@@ -127,15 +127,15 @@ async def test_a_long_text_is_drawn_on_the_way_and_left_when_the_page_is(
     monkeypatch.setattr(look_page, "read_profile", slow)
     async with app.run_test(size=(80, 24)) as pilot:
         await choose(pilot, until, str(path))
-        await pilot.press("o")
+        await pilot.press("]")
         await until(pilot, lambda: screen_of(pilot).query(LookPage) and page_of(pilot).profile is not None)
         assert "40%" in str(page_of(pilot).query_one(LookView).border_title)
         assert "mapped once all of the text has been read" in shown(pilot)
-        await pilot.press("c")
+        await pilot.press("[")
         go_on.set()
         await until(pilot, stopped.is_set)
         assert not is_complete(pilot)
-        await pilot.press("o")
+        await pilot.press("]")
         await until(pilot, lambda: is_complete(pilot))
 
 
@@ -180,7 +180,7 @@ def test_picture(size: tuple[int, int], app: LabApp, until: Any, snap_compare: A
     assert snap_compare(app, terminal_size=size, run_before=go)
 
 
-@pytest.mark.parametrize("keys", [["space"], ["escape"], ["r", "r"]])
+@pytest.mark.parametrize("keys", [["space"], ["escape"], ["v", "v"]])
 async def test_a_sample_that_is_read_late_does_not_replace_the_view_after_it(
     app: LabApp, until: Any, late_answer: Any, keys: list[str]
 ) -> None:

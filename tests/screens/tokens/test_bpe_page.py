@@ -42,7 +42,7 @@ def page_of(pilot: Pilot[None]) -> BpePage:
 
 
 async def opened(pilot: Pilot[None]) -> BpePage:
-    await pilot.press("b")
+    await pilot.press("]", "]")
     await settle(pilot)
     return page_of(pilot)
 
@@ -68,27 +68,30 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
         assert str(pairs.border_title).startswith(f"pair counts · {len(start.pairs)} of ")
         pairs.show(start)
         assert (start.name, len(start.merges)) == ("the training part of dogs", 0)
-        await press(pilot, "m", "x", "C")
+        await press(pilot, "enter", "+")
+        await pilot.app.run_action("step(100)", page)
+        await settle(pilot)
         state = page.state
         assert state is not None
         learned = Tokenizer.train([LINE * 36], 256 + 111)
         assert list(state.vocabulary) == [learned.token_bytes(id) for id in range(learned.vocab_size)]
         assert line(pilot, "#bpe-next") == "Every word is a single token: no pair is left to merge."
-        await press(pilot, "h")
+        await press(pilot, "u")
         assert len(page.state.merges) == len(state.merges) - 1  # type: ignore[union-attr]
         assert page.query_one(PairList).border_title == "pair counts · 1 pair"
-        await press(pilot, "0")
+        await pilot.app.run_action("restart", page)
+        await settle(pilot)
         assert page.state is not None
         assert page.state.excerpt_ids == start.excerpt_ids
         assert page.state.pairs == start.pairs
-        await press(pilot, "m", "M")
+        await press(pilot, "+", "-", "enter", "v")
         assert pilot.app.focused is page.query_one("#bpe-merges")
         assert line(pilot, "#bpe-parts") == '"an" = a n'
         assert page.query_one(MergeList).border_title == "1 merge"
-        await press(pilot, "w")
+        await press(pilot, "d")
         assert page.query_one(WordsView).display
         assert not page.query_one(TextStrip).display
-        await press(pilot, "greater_than_sign", "greater_than_sign", "less_than_sign")
+        await press(pilot, "}", "}", "{")
         assert page.query_one(WordsView).line == 1
 
 
@@ -141,7 +144,7 @@ async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(ap
         await pilot.click("#bpe-sources", offset=(at + 2, 0))
         assert page.source == "box"
         await settle(pilot)
-        await press(pilot, "m")
+        await press(pilot, "enter")
         assert page.state is not None
         assert page.state.text_sentence == "the text in the box: 9 bytes"
         assert page.state.vocabulary[256] == b"ab"
@@ -155,9 +158,9 @@ async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(ap
 async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, text: Path, until: Any) -> None:
     text.unlink()
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
+        await pilot.press("]", "]")
         await until(pilot, lambda: "dogs.txt does not exist" in line(pilot, "#bpe-counts"))
-        await pilot.press("m", "space", "h", "0", "M", "w", "greater_than_sign")
+        await pilot.press("enter", "space", "u", "-", "v", "d", "}")
         assert page_of(pilot).state is None
         assert not page_of(pilot).playing
 
@@ -168,7 +171,7 @@ async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(
         page.source = "box"
         assert page.go_back()
         assert line(pilot, "#bpe-counts").startswith("Reading was cancelled")
-        await press(pilot, "m")
+        await press(pilot, "enter")
         assert page.state is not None
         assert page.state.name == "the text in the box"
         other = tmp_path / "other [red]\x1b.txt"
@@ -236,8 +239,8 @@ def test_words_are_shown_by_line_with_the_alternative_of_each() -> None:
 def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await opened(pilot)
-        await press(pilot, "x")
-        await press(pilot, "m")  # alone, so that only its token is bold
+        await press(pilot, "+")
+        await press(pilot, "enter")  # alone, so that only its token is bold
 
     assert snap_compare(app, terminal_size=size, run_before=go)
 
@@ -246,8 +249,8 @@ def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
 async def test_the_boxes_of_the_upper_row_end_on_one_line(size: tuple[int, int], app: LabApp) -> None:
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
-        await press(pilot, "x")
-        await press(pilot, "M")
+        await press(pilot, "+")
+        await press(pilot, "v")
         screen = pilot.app.screen
         bottoms = [screen.query_one(name).region.bottom for name in ("#bpe-pairs", "#bpe-merges")]
         assert bottoms[0] == bottoms[1]

@@ -12,7 +12,7 @@ from msgspec import structs
 from rich.color import ColorSystem
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import TextArea
+from textual.widgets import OptionList, TextArea
 from textual.widgets.text_area import Selection
 
 from lab.runs.run_folder import Run
@@ -22,6 +22,7 @@ from lab.tokenization.token_facts import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.dialogs.ask import AskText
 from screens.help_screen import HelpScreen
 from screens.terminal.terminal_cells import cells_of
 from screens.tokens.side_by_side_page import AlignedView
@@ -83,16 +84,48 @@ async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) ->
         ]
 
 
+async def choose_text(pilot: Pilot[None], name: str) -> None:
+    """Choose a line of the menu of texts."""
+    await pilot.press("n")
+    await pilot.pause()
+    menu = pilot.app.screen.query_one(OptionList)
+    names = [str(option.prompt)[2:].split("  ")[0] for option in menu.options]
+    menu.highlighted = names.index(name)
+    await pilot.press("enter")
+
+
+async def test_n_lists_every_text_for_the_box_and_marks_the_one_in_it(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await write(pilot, "my own")
+        for name, text, now in (
+            (EXAMPLES[1].title, EXAMPLES[1].text, "your own text"),
+            ("your own text", "my own", EXAMPLES[1].title),
+            ("none", "", "your own text"),
+        ):
+            await pilot.press("n")
+            await pilot.pause()
+            marked = [str(each.prompt) for each in app.screen.query_one(OptionList).options if str(each.prompt)[0] == "▸"]
+            assert [line[2:].split("  ")[0] for line in marked] == [now]
+            await pilot.press("escape")
+            await choose_text(pilot, name)
+            await settle(pilot)
+            assert screen.box.text == text
+        await choose_text(pilot, "a file")
+        await pilot.pause()
+        assert isinstance(app.screen, AskText)
+
+
 async def test_the_tokenizers_take_turns(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "the dög")
         await pilot.press("home")
         assert counts(pilot) == TextCounts(7, 8, 4)
-        await pilot.press("t")
+        await pilot.press("c")
         await settle(pilot)
         assert counts(pilot) == TextCounts(7, 8, 8)
         assert [(row.label, row.id, row.origin) for row in card(pilot).tree] == [('"t"', 116, "a byte")]
-        await pilot.press("t")
+        await pilot.press("c")
         await settle(pilot)
         assert card(pilot).title.startswith('token 1 of 5: "the"'), "the, space d, two bytes of ö, g"
         assert dict(card(pilot).facts)["bytes"] == "74 68 65 · 3 characters"
@@ -104,7 +137,7 @@ async def test_a_run_that_is_replaced_out_of_sight_has_its_own_tokenizer(
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await write(pilot, "the big")
-        await pilot.press("t", "t")
+        await pilot.press("c", "c")
         await settle(pilot)
         assert counts(pilot).tokens == 2
 
@@ -116,7 +149,7 @@ async def test_a_run_that_is_replaced_out_of_sight_has_its_own_tokenizer(
 
         await replace_run(257)  # the one merge is of two letters: "th" or "he"
         await until(pilot, lambda: counts(pilot).tokens == 6)
-        await pilot.press("c")
+        await pilot.press("]")
         await until(pilot, lambda: screen.is_settled)
         await replace_run(270)
         view = screen.query_one(AlignedView)
@@ -177,7 +210,7 @@ async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: py
         assert (
             screen_of(pilot).query_one("#tokens-problem", StatusLine).left.startswith("GPT-2's vocabulary is not on this machine")
         )
-        await pilot.press("t")
+        await pilot.press("c")
         await settle(pilot)
         assert counts(pilot).tokens == len(EXAMPLE.encode()), "bytes need no file"
 
@@ -235,11 +268,11 @@ async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, 
         await until(pilot, lambda: flow.chosen == 1)
 
 
-def test_the_pages_follow_their_letters_and_the_same_text(app: LabApp, until: Any, snap_compare: Any) -> None:
+def test_the_pages_turn_and_follow_the_same_text(app: LabApp, until: Any, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         screen = screen_of(pilot)
         await settle(pilot)
-        await pilot.press("v")
+        await pilot.press("[")
         assert screen.page == "vocabulary"
         await pilot.press("right_square_bracket", "right_square_bracket")
         assert screen.page == "side"
@@ -250,12 +283,12 @@ def test_the_pages_follow_their_letters_and_the_same_text(app: LabApp, until: An
         assert screen.box.text == "ok"
         assert view.aligned is not None
         assert [len(each.ids) for each in view.aligned.texts] == [2, 2, 1]
-        await pilot.press("n")
+        await app.run_action("example(1)", screen)
         await until(pilot, lambda: screen.is_settled and screen.box.text == EXAMPLES[0].text)
         assert "running" in screen.query_one("#tokens-lesson", StatusLine).left
-        await pilot.press("N")
+        await app.run_action("example(-1)", screen)
         await until(pilot, lambda: screen.is_settled and screen.box.text == "ok")
-        await pilot.press("n", "n", "n", "n", "n")
+        await choose_text(pilot, EXAMPLES[4].title)
         await until(pilot, lambda: screen.is_settled and screen.box.text == EXAMPLES[4].text)
         await pilot.pause()
 
@@ -268,7 +301,7 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await until(pilot, lambda: screen.is_settled)
         assert dict(card(pilot).facts)["corpus"].startswith("/texts/tinyshakespeare.txt does not exist")
         app.text_source = "fable.txt"
-        await pilot.press("u")
+        await choose_text(pilot, "the text chosen in Data")
         await until(pilot, lambda: screen.is_settled and screen.box.text.startswith("The big dog"))
         await until(pilot, lambda: "times in fable" in dict(card(pilot).facts)["corpus"])
         await pilot.press("home")
@@ -276,17 +309,21 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         assert dict(card(pilot).facts)["here"] == "50 of 600 tokens"
         app.text_cleaning = (*DEFAULT_RULES, "nfc")
         await until(pilot, lambda: "50 times in fable, cleaned" in dict(card(pilot).facts)["corpus"])
-        await pilot.press("x")
+        await pilot.press("v", "v", "v")
         await settle(pilot)
         assert screen.query_one(TokenFlow).render_line(0).text.startswith("54 68 65│20 62 69 67│")
-        await pilot.press("i")
+        await app.run_action("view('ids')", screen.query_one(StripPage))
         await settle(pilot)
         assert screen.query_one(TokenFlow).render_line(0).text.startswith("464│1263│"), "digits run together whatever their paper"
-        await pilot.press("i", "e", "ctrl+n", *"<|endoftext|>", "escape")
+        await pilot.press("v", "v")
+        await settle(pilot)
+        assert screen.query_one(TokenFlow).border_title == "tokens", "after the bytes"
+        await choose_text(pilot, "none")
+        await pilot.press("e", *"<|endoftext|>", "escape")
         await settle(pilot)
         assert "plain text" in screen.query_one("#tokens-special", StatusLine).left
         assert counts(pilot).tokens == 7
-        await pilot.press("m")
+        await app.run_action("special", screen.query_one(StripPage))
         await settle(pilot)
         assert counts(pilot).tokens == 1
         assert card(pilot).title.endswith("= 50256")
@@ -310,7 +347,7 @@ async def test_only_the_lines_that_a_key_changes_are_drawn_and_the_screen_is_as_
             drawn: list[int] = []
             draw = flow.draw_content
             flow.draw_content = lambda line, draw=draw, drawn=drawn: drawn.append(line) or draw(line)  # type: ignore
-            for key in ("x", "enter", "é", "ctrl+end", "a", "ctrl+n", "a", "ctrl+z"):
+            for key in ("x", "enter", "é", "ctrl+end", "a", "f7", "backspace", "a", "ctrl+z"):
                 await pilot.press(key)
                 await settle(pilot)
                 shown = painted(flow)

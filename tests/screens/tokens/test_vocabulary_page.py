@@ -42,7 +42,7 @@ def first_line(pilot: Pilot[None]) -> str:
 
 async def open_page(pilot: Pilot[None], *keys: str) -> None:
     await settle(pilot)
-    await pilot.press("v", *keys)
+    await pilot.press("[", *keys)
     await settle(pilot)
 
 
@@ -61,12 +61,12 @@ def facts(pilot: Pilot[None]) -> str:
 
 async def test_the_runs_vocabulary(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_page(pilot, "t", "t")
+        await open_page(pilot, "c", "c")
         assert facts(pilot).startswith(
             "535 of 746 tokens never occur in the training part of tale (673,201 tokens long, 4.01 bytes"
         )
         assert title(pilot) == "746 of 746 · lowest id first"
-        await pilot.press("o", "o")
+        await pilot.press("s", "s")
         assert title(pilot) == "746 of 746 · commonest first"
         assert lines(pilot)[1].split()[:3] == ["259", '"', 'the"']
         assert "40,796" in lines(pilot)[1]
@@ -78,12 +78,14 @@ async def test_the_runs_vocabulary(app: LabApp) -> None:
             "Glitch candidates: 535 never used, 0 used with a like embedding, 0 unreachable. "
             "Of the 535 embeddings nearest to the mean, 535 are never used."
         )
-        await pilot.press("o")
+        await pilot.press("s")
         assert title(pilot) == "glitch candidates · 535 of 746 · nearest to the mean first"
         assert all(" 0.94" in line for line in lines(pilot))
         await pilot.press("escape")
         assert title(pilot).startswith("746 of 746")
-        await pilot.press("o", "o", "o", "O", "/", *"og")
+        await pilot.press("s", "s", "s")
+        await app.run_action("reverse", page_of(pilot))
+        await pilot.press("/", *"og")
         assert title(pilot) == "3 of 746 · rarest first"
         await pilot.press("enter", "down", "down")
         assert page_of(pilot).query_one(VocabularyList).chosen == 357
@@ -93,7 +95,7 @@ async def test_the_runs_vocabulary(app: LabApp) -> None:
         assert detail.display
         assert detail.view is not None
         assert detail.view.title == 'token 357: " dog"'
-        await pilot.press("z")
+        await pilot.press("v")
         figure = page_of(pilot).query_one(LinePlot).figure
         assert figure is not None
         assert [series.name for series in figure.series][2] == '" dog" rank 29'
@@ -113,7 +115,7 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
         await open_page(pilot)
         assert facts(pilot).startswith("50,248 of 50,257 tokens never occur in dogs (154 tokens")
         assert page_of(pilot).query_one(BlockView).display, "there is room beside the list"
-        await pilot.press("/", *"^ do", "enter", "o", "o")
+        await pilot.press("/", *"^ do", "enter", "s", "s")
         assert lines(pilot, 1)[0].split()[1:4] == ["3290", '"', 'dog"']
         await pilot.press("/", "ctrl+u", *"0x1b", "enter")
         assert '"␛"' in lines(pilot, 1)[0]
@@ -123,7 +125,7 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
         app.text_source = str(tmp_path / "gone.txt")
         await settle(pilot)
         assert facts(pilot).endswith("gone.txt does not exist; give the path of a text file, or stories or python.")
-        await pilot.press("z")
+        await pilot.press("v")
         assert not page_of(pilot).plotted, "nothing is counted"
 
 
@@ -142,13 +144,13 @@ async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: 
     monkeypatch.setattr(vocabulary_facts, "vocabulary_facts", endless)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await pilot.press("v")
+        await pilot.press("[")
         page = page_of(pilot)
         await until(pilot, lambda: counts and page.query_one(VocabularyList).extent[0])
         assert page.query_one(VocabularyList).extent[0] == 50_257, "the tokens are there before they are counted"
         await pilot.press("escape")
-        assert facts(pilot) == "The count was stopped; R counts again."
-        await pilot.press("R")
+        assert facts(pilot) == "The count was stopped; r counts again."
+        await pilot.press("r")
         await settle(pilot)
         assert facts(pilot) == "This text is gone."
 
@@ -166,12 +168,12 @@ def test_the_columns_fit(width: int, size: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "keys"),
-    [((120, 40), "ff"), ((80, 24), "oojjz")],
+    [((120, 40), "ff"), ((80, 24), "ssjjv")],
     ids=["candidates", "zipf"],
 )
 def test_picture(size: tuple[int, int], keys: str, app: LabApp, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
-        await open_page(pilot, "t", "t")
+        await open_page(pilot, "c", "c")
         await pilot.press(*keys)
         await settle(pilot)
 
@@ -188,7 +190,7 @@ def test_a_label_wider_than_its_column_is_cut() -> None:
 
 @pytest.mark.parametrize(
     ("key", "count"),
-    [("v", "vocabulary_facts.vocabulary_facts"), ("s", "token_frequencies.frequencies_for")],
+    [("[", "vocabulary_facts.vocabulary_facts"), ("escape", "token_frequencies.frequencies_for")],
     ids=["vocabulary", "strip"],
 )
 async def test_counts_of_the_text_before_are_not_those_of_the_newer(
@@ -206,7 +208,7 @@ async def test_counts_of_the_text_before_are_not_those_of_the_newer(
 
         def said() -> str:
             page = pilot.app.screen.query_one(StripPage)
-            return facts(pilot) if key == "v" else dict(page.query_one(TokenCard).card.facts)["corpus"]
+            return facts(pilot) if key == "[" else dict(page.query_one(TokenCard).card.facts)["corpus"]
 
         await until(pilot, lambda: " two" in said())
         await late.come(pilot)
