@@ -112,8 +112,10 @@ def _share(number: int, raw: int) -> str:
     return probability(abs(number) / raw)
 
 
-def rule_lines(rule: CleaningRule, state: RuleState, excerpt: int, width: int) -> list[PieceLine]:
-    """A rule's effect on this text, one of its places before and after, its explanation and who uses it."""
+def rule_lines(rule: CleaningRule, state: RuleState, excerpt: int, width: int, height: int = 0) -> list[PieceLine]:
+    """A rule's effect on this text, one of its places before and after, or as many as fit, its explanation and who uses it."""
+    about = words_lines(rule.explanation, width) + words_lines(rule.pipelines, width, "dim")
+    about += words_lines(f"Here: {rule.difference}", width, "dim") if rule.difference else []
     step = step_of(state.funnel, rule.name) if rule.name in state.rules else None
     lines: list[PieceLine] = []
     if step is not None and state.funnel is not None:
@@ -123,13 +125,12 @@ def rule_lines(rule: CleaningRule, state: RuleState, excerpt: int, width: int) -
             counts = " · ".join(f"{each.reason} {whole(each.passages)}" for each in reasons)
             lines += words_lines(counts, width, "dim")
         excerpts = state.funnel.excerpts.get(rule.name, ())
-        if excerpts:
-            lines += excerpt_lines(excerpts, excerpt % len(excerpts), width)
-    lines += words_lines(rule.explanation, width)
-    lines += words_lines(rule.pipelines, width, "dim")
-    if rule.difference:
-        lines += words_lines(f"Here: {rule.difference}", width, "dim")
-    return lines
+        for at in range(len(excerpts)):
+            place = excerpt_lines(excerpts, (excerpt + at) % len(excerpts), width)
+            if at and len(lines) + len(place) + len(about) > height:
+                break
+            lines += place
+    return lines + about
 
 
 def effect_sentence(step: CleaningStep, raw: int) -> str:

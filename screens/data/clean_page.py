@@ -340,9 +340,10 @@ class CleanPage(DataPage):
         rules.set_lines(funnel_lines(state, max(40, rules.room)))
         rule = RULES[rules.selected]
         detail.border_title = rule.title
-        lines = rule_lines(rule, state, self.place, max(20, detail.room))
-        notes = self.funnel.notes if self.funnel is not None else ()
-        detail.set_lines([*lines, *(line for note in notes for line in words_lines(note, max(20, detail.room), "dim"))])
+        width = max(20, detail.room)
+        notes = [words_lines(note, width, "dim") for note in (self.funnel.notes if self.funnel is not None else ())]
+        below = [line for note in notes for line in note]
+        detail.set_lines([*rule_lines(rule, state, self.place, width, detail.window - len(below)), *below])
 
 
 def _summary(funnel: Funnel) -> str:

@@ -31,7 +31,7 @@ READING = "Reading the text …"
 
 
 class SplitView(PieceLinesView):
-    """The split, the sizes and one window, one under the other. Posts `Moved` to show another window."""
+    """The split, the sizes and a window, or as many as fit, one under the other. Posts `Moved` to show another window."""
 
     BORDER_TITLE = "from text to training windows"
     HELP: ClassVar[str | None] = """
@@ -49,7 +49,7 @@ windows from its own offset, so that one fewer fits than from the first token on
         Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window")
         | About(synonyms="window input target shifted batch sequence"),
         Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
-        Binding("}", "move(100)", "100 on", id="split.far", key_display="{ }", tooltip="A hundred windows on"),
+        Binding("}", "move(100)", "100 on", id="split.far", key_display="{ }", tooltip="A hundred windows on") | About(rank=110),
         Binding("{", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred windows back"),
         *SCROLL_KEYS,
     ]
@@ -198,9 +198,9 @@ class SplitPage(DataPage):
 
     def _draw(self) -> None:
         view = self.query_one(SplitView)
-        view.set_lines(self._lines(max(20, view.room)))
+        view.set_lines(self._lines(max(20, view.room), view.window))
 
-    def _lines(self, width: int) -> list[PieceLine]:
+    def _lines(self, width: int, height: int) -> list[PieceLine]:
         if self._text is None:
             return words_lines(NO_TEXT, width, "dim")
         if self._split is None:
@@ -209,6 +209,11 @@ class SplitPage(DataPage):
         if self.tokens is None:
             return [*lines, *words_lines(self._problem or "Tokenizing …", width, "wrong" if self._problem else "dim")]
         lines += [*size_lines(self.tokens, self.preset, width), []]
-        if self.tokens.windows_to_show(self.context):
-            lines += words_lines(window_title(self.tokens, self.window, self.context), width, "title")
-        return [*lines, *window_lines(self.tokens, self.window, self.context, width, as_ids=self.as_ids)]
+        for window in range(self.window, max(self.window + 1, self.tokens.windows_to_show(self.context))):
+            shown = window_lines(self.tokens, window, self.context, width, as_ids=self.as_ids)
+            if self.tokens.windows_to_show(self.context):
+                shown = [*words_lines(window_title(self.tokens, window, self.context), width, "title"), *shown, []]
+            if window > self.window and len(lines) + len(shown) > height:
+                break
+            lines += shown
+        return lines

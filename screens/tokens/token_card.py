@@ -1,16 +1,16 @@
 """The card of one token: its merge tree at the left, facts at the right."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.text import Text
-from textual.binding import Binding
 from textual.strip import Strip
 
 from lab.tokenization.token_facts import TreeRow
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import Piece, fit, wrap
 
 GAP = 3
@@ -22,7 +22,7 @@ NAME = 8
 
 
 RELATIVES_LINES = 2
-"""Most lines of a token's family."""
+"""Lines of a token's family where there is no room for more."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class CardFacts:
     relatives: Sequence[str] = ()
 
 
-def card_lines(card: CardFacts, width: int) -> list[list[Piece]]:
-    """Lines of at most `width` cells: the tree beside the facts."""
+def card_lines(card: CardFacts, width: int, height: int) -> list[list[Piece]]:
+    """Lines of at most `width` cells: the tree beside the facts. A family takes what the others leave of the `height`."""
     tree = [[(row.branch, "dim"), (row.label, "text"), (f" {row.id}", "dim"), (f"  {row.origin}", "dim")] for row in card.tree]
     natural = max((sum(cell_len(text) for text, _ in row) for row in tree), default=0)
     left = min(natural, int(width * MOST_TREE))
     room = max(1, width - left - GAP)
-    right = _fact_lines(card, room)
+    right = _fact_lines(card, room, height)
     lines: list[list[Piece]] = []
     for at in range(max(len(tree), len(right))):
         pieces = _cut(tree[at], left) if at < len(tree) else []
@@ -51,28 +51,31 @@ def card_lines(card: CardFacts, width: int) -> list[list[Piece]]:
     return lines
 
 
-def _fact_lines(card: CardFacts, room: int) -> list[list[Piece]]:
+def _fact_lines(card: CardFacts, room: int, height: int) -> list[list[Piece]]:
     lines: list[list[Piece]] = []
     for name, value in card.facts:
         for number, part in enumerate(wrap(value, max(1, room - NAME))):
             lines.append([(fit("" if number else name, NAME), "dim"), (part, "text")])
     if card.relatives:
         head = fit("family", NAME)
-        for number, part in enumerate(relatives_lines(card.relatives, max(1, room - NAME))):
+        for number, part in enumerate(relatives_lines(card.relatives, max(1, room - NAME), height - len(lines))):
             lines.append([("" if number else head, "dim"), (" " * NAME if number else "", "dim"), (part, "text")])
     return lines
 
 
-def relatives_lines(labels: Sequence[str], width: int) -> list[str]:
-    """As many labels as fit on two lines, and how many more there are. A label stands whole: `" they"` is not `"they"`."""
-    lines: list[str] = []
-    for number in range(1, len(labels) + 1):
+def relatives_lines(labels: Sequence[str], width: int, height: int) -> list[str]:
+    """As many labels as fit on so many lines, two at least, and how many more there are. A label stands whole: `" they"` is not
+    `"they"`."""
+    most = max(RELATIVES_LINES, height)
+
+    def first(number: int) -> list[str]:
         more = [f"and {len(labels) - number:,} more"] if number < len(labels) else []
-        filled = _filled([*labels[:number], *more], width)
-        if lines and len(filled) > RELATIVES_LINES:
-            break
-        lines = filled[:RELATIVES_LINES]
-    return lines
+        return _filled([*labels[:number], *more], width)
+
+    if len(lines := first(len(labels))) <= most:
+        return lines
+    fitting = bisect_right(range(1, len(labels)), most, key=lambda number: len(first(number)))
+    return first(max(1, fitting))[:most]
 
 
 def _filled(words: Sequence[str], width: int) -> list[str]:
@@ -110,10 +113,7 @@ class TokenCard(LineScrollView):
         "**One token.** At the left the merges that made it, down to bytes; at the right its facts. Its family: the tokens that "
         "begin with its letters, or are a beginning of them. Arrows scroll."
     )
-    BINDINGS = [
-        Binding("down,j", "scroll_by(1)", "Scroll", id="card.down", show=False, tooltip="Scroll down"),
-        Binding("up,k", "scroll_by(-1)", "Scroll up", id="card.up", show=False, tooltip="Scroll up"),
-    ]
+    BINDINGS = SCROLL_KEYS
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -129,7 +129,7 @@ class TokenCard(LineScrollView):
         self._lay()
 
     def _lay(self) -> None:
-        self._lines = card_lines(self.card, self.room)
+        self._lines = card_lines(self.card, self.room, self.window)
         self.set_extent(len(self._lines))
 
     def on_resize(self) -> None:

@@ -56,7 +56,7 @@ class TokensScreen(TextSources):
         #tokens-problem.-error { display: block; }
         &.-tall #tokens-text { height: 8; }
         &.-tall SizeBars { height: 3; }
-        &.-tall #tokens-card { height: 11; }
+        &.-tall #tokens-card { height: 1fr; min-height: 11; }
     }
     """
     BINDINGS = [

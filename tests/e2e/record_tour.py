@@ -75,7 +75,7 @@ TOUR = (
     Scene(["x"], "switch it off: the prediction is another", 3.5),
     Scene(["b"], "before and after", 3.0),
     Scene(["2"], "choose a text", 2.5, until=r"split\s+\d", before=["b", "X"]),
-    Scene(["u"], "use it: a new run, and what it will cost", 2.5, until=r"about \d+k tokens"),
+    Scene(["n"], "use it: a new run, and what it will cost", 2.5, until=r"about \d+k tokens"),
     Scene(["s"], "train: the loss falls", 1.5, until=r"step\s+[1-9]\d{1,} "),
 )
 """Until training has begun; `record` goes on from there."""

@@ -118,13 +118,13 @@ def start_training(terminal: Terminal, home: Path) -> None:
     open_lab(terminal, home)
     terminal.press("2")
     terminal.until("stories or python")
-    terminal.press("/")
+    terminal.press("e")
     terminal.until("tab complete")  # the field has the keys
     terminal.type(str(text))
     terminal.until(r"cats\.txt +encoding")
     terminal.press("Enter")
     terminal.until(r"18,\d\d\d bytes")
-    terminal.press("u")
+    terminal.press("n")
     terminal.until("New run on cats")
     terminal.press("Up", "Up", "Up", "Left")  # past the name and the length, to the shape
     terminal.until("‹ nano ›")

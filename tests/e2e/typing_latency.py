@@ -65,7 +65,7 @@ def main() -> None:
                 lab.press("3", "learn BPE")
                 lab.read(1.0)
                 if options.page == "side":
-                    lab.press("c", "the same text")
+                    lab.press("]", "the same text")
                 lab.press("e", "escape leaves")
                 for start in range(0, len(text), 4000):  # a terminal hands over a paste in parts
                     os.write(lab.master, (PASTE + text[start : start + 4000] + PASTE_END).encode())

@@ -23,6 +23,7 @@ from screens.app import LabApp
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
+from screens.data.look_page import LookPage, LookView
 from screens.data.split_page import SplitPage, SplitView
 from screens.data.text_reader import TextReader, fact_lines
 from screens.data.text_tree import TextTree
@@ -391,6 +392,9 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, u
         await pilot.press("right", "v")
         await pilot.pause()
         assert row("input") == [str(id) for id in tokens.window(1, 64)][: len(row("input"))]
+        await pilot.press("}", "{", "pagedown")
+        assert view.top > 0
+        assert page.window == 0, "the window itself has moved back"
         await pilot.press("c", "c")
         await until(pilot, lambda: page.tokens is not None and page.tokens.kind == "bytes")
         assert tokens.text is page.tokens.text  # type: ignore[union-attr]
@@ -727,3 +731,32 @@ async def test_tokens_are_counted_in_a_process_so_that_typing_need_not_wait(
         page = screen_of(pilot).choose_page
         await until(pilot, lambda: len(page._counts) == 2)
         assert page._counts["gpt2"] == "2,000 as gpt2"
+
+
+@pytest.mark.parametrize(("size", "windows"), [((80, 24), 1), ((200, 60), 4)], ids=["80x24", "200x60"])
+async def test_split_shows_as_many_windows_as_fit(data_app: DataApp, until: Any, size: tuple[int, int], windows: int) -> None:
+    async with data_app(text="fable.txt").run_test(size=size) as pilot:
+        await until(pilot, lambda: screen_of(pilot).text is not None)
+        await pilot.press("[")
+        await until(pilot, lambda: screen_of(pilot).query(SplitPage))
+        page = screen_of(pilot).query_one(SplitPage)
+        page.query_one("#split-preset", Choice).value = "nano"
+        await until(pilot, lambda: page.tokens is not None)
+        await pilot.pause()
+        titles = [line[0][0] for line in page.query_one(SplitView)._lines if line and line[0][0].startswith("window ")]
+        assert len(titles) == windows
+
+
+async def test_page_down_scrolls_every_part_that_scrolls(data_app: DataApp, until: Any) -> None:
+    async with data_app(text="stories").run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.text is not None)
+        for page, part in ((CleanPage, RuleList), (LookPage, LookView), (SplitPage, SplitView)):
+            await pilot.app.run_action(f"page('{page.LINK.name}')", screen)
+            await until(pilot, lambda page=page: screen.query(page) and screen.current.display)
+            view = screen.query_one(part)
+            await until(pilot, lambda view=view: view.has_focus and view.extent[0] > view.window)
+            await pilot.press("pagedown", "pagedown")
+            await until(pilot, lambda view=view: view.top > 0)
+            await pilot.press("home", "home")
+            assert view.top == 0
