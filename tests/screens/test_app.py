@@ -161,7 +161,7 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fi
         assert "Choose the text" in screen._words
         assert "The texts" in screen._words, "the focused widget comes with its own help"
         said = "\n".join(f"{row.keys}  {row.words}" for _, rows in screen._sections for row in rows)
-        for words in ("Type the path of a text file", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "; quit"):
+        for words in ("Edit the path of the text", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "; quit"):
             assert words in said
         assert "█" in screen._picture, "the split of the text"
         keys, about = screen.query_one(KeyList), screen.query_one("#help-words")
@@ -244,7 +244,7 @@ async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
 CANNOT = {
     "train": (("p", "p pause: needs a run that trains"), ("r", "r resume: needs a run that is paused, stopped, interrupted")),
     "home": (("D", "D delete: needs a run under the cursor"), ("v", "v compare: needs a run under the cursor")),
-    "data": (("x", "x unmark: not possible now"),),
+    "data": (("x", "x unmark: needs a marked file"),),
 }
 """Keys that can do nothing where there is no run and no text, and what the key bar says."""
 
@@ -346,7 +346,7 @@ WORDS_PEOPLE_TYPE = {
     "split": "Data: Split the text",
     "vocabulary": "Tokens: Show the page: vocabulary",
     "glitch": "Tokens · vocabulary: All tokens, never-used ones, glitch",
-    "grammar": "Data · choose: Show the grammar",
+    "grammar": "Data · choose: The grammar",
 }
 
 
@@ -363,7 +363,7 @@ async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_that_it_
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        choose(app, "Data: Type the path of a text file")
+        choose(app, "Data: Edit the path of the text")
         await until(pilot, lambda: app.current_mode == "data" and isinstance(app.focused, Input))
         await pilot.press("escape")
         monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
@@ -533,7 +533,7 @@ async def test_a_click_on_a_mode_or_on_a_key_does_as_the_key(app: LabApp, until:
         await pilot.click(ModeBar, offset=(bar.index("Data"), 0))
         await until(pilot, lambda: app.current_mode == "data")
         keys = line_of(pilot, KeyBar)
-        await pilot.click(KeyBar, offset=(keys.index("filter"), 0))
+        await pilot.click(KeyBar, offset=(keys.index("find"), 0))
         await until(pilot, lambda: getattr(app.focused, "id", "") == "filter")  # the key of a page, which has not the focus
         await pilot.press("escape")
         await pilot.click(KeyBar, offset=(keys.index("help"), 0))

@@ -98,17 +98,17 @@ async def test_what_is_typed_after_a_key_that_enters_or_leaves_a_text_field_goes
         await pilot.press("2")
         await until(pilot, lambda: bool(app.screen.query(PathInput)))
         data = app.screen
-        type_at_once(app, "slash")
+        type_at_once(app, "e")
         app.post_message(events.Paste("a folder/"))
         type_at_once(app, "b")
         await until(pilot, lambda: data.query_one(PathInput).value == "a folder/b")
         data.query_one(PathInput).value = ""
         await pilot.press("escape")
-        type_at_once(app, "slash", "n", "o", "enter", "escape", "3")
+        type_at_once(app, "e", "n", "o", "enter", "escape", "3")
         await until(pilot, lambda: app.current_mode == "tokens")
         path = data.query_one(PathInput)
         assert path.value == "no"
-        type_at_once(app, "escape", "2", "slash", "x", "escape", "4")
+        type_at_once(app, "escape", "2", "e", "x", "escape", "4")
         await until(pilot, lambda: app.current_mode == "train")
         assert path.value == "x"
 
