@@ -57,7 +57,7 @@ joined as documents of one text; `x` unmarks all. Standard input is the shell's:
         Binding("right,l", "open", "Open folder", id="texts.open", show=False, tooltip="Open the folder"),
         Binding("left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to its parent"),
         Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder")
-        | About(synonyms="folder directory up parent"),
+        | About(synonyms="folder directory up parent", rank=110),
         Binding("m", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text")
         | About(synonyms="several files select multiple documents"),
         Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder")
