@@ -341,8 +341,8 @@ class CleanPage(DataPage):
         rule = RULES[rules.selected]
         detail.border_title = rule.title
         width = max(20, detail.room)
-        notes = [words_lines(note, width, "dim") for note in (self.funnel.notes if self.funnel is not None else ())]
-        below = [line for note in notes for line in note]
+        notes = self.funnel.notes if self.funnel is not None else ()
+        below = [line for note in notes for line in words_lines(note, width, "dim")]
         detail.set_lines([*rule_lines(rule, state, self.place, width, detail.window - len(below)), *below])
 
 

@@ -209,11 +209,11 @@ class SplitPage(DataPage):
         if self.tokens is None:
             return [*lines, *words_lines(self._problem or "Tokenizing …", width, "wrong" if self._problem else "dim")]
         lines += [*size_lines(self.tokens, self.preset, width), []]
-        for window in range(self.window, max(self.window + 1, self.tokens.windows_to_show(self.context))):
-            shown = window_lines(self.tokens, window, self.context, width, as_ids=self.as_ids)
-            if self.tokens.windows_to_show(self.context):
-                shown = [*words_lines(window_title(self.tokens, window, self.context), width, "title"), *shown, []]
-            if window > self.window and len(lines) + len(shown) > height:
+        windows = self.tokens.windows_to_show(self.context)
+        for window in range(self.window, max(self.window + 1, windows)):
+            shown = words_lines(window_title(self.tokens, window, self.context), width, "title") if windows else []
+            shown += [*window_lines(self.tokens, window, self.context, width, as_ids=self.as_ids), []]
+            if window > self.window and len(lines) + len(shown) - 1 > height:
                 break
             lines += shown
-        return lines
+        return lines[:-1]

@@ -84,7 +84,7 @@ class TextSources(PagedScreen):
             "your own text": ("as before the examples", partial(self._put_example, None)),
             "a file": ("asks for its path", self.action_load),
             "the text chosen in Data": (visible(shown_source(used)) if used else "none yet", self.action_load_used),
-            "none": ("ctrl+z brings the text back", self.box.action_clear_text),
+            "an empty box": ("ctrl+z brings the text back", self.box.action_clear_text),
         }
         now = "your own text" if self._example is None else EXAMPLES[self._example].title
         lines = [(name, words) for name, (words, _) in texts.items()]

@@ -1,5 +1,4 @@
-"""Statistics of a text: its size, its cleaning, a preview, and its length in tokens, which a process of its own counts where a
-screen waits: learning a vocabulary would take its time."""
+"""Statistics of a text: its size, cleaning, preview, and length in tokens, which a process counts where a screen would wait."""
 
 import asyncio
 import functools
@@ -101,8 +100,7 @@ def count_tokens(
     return known or _count_tokens(source, encoding, kind, vocab_size, cleaning, stamp)
 
 
-_counted_elsewhere: dict[tuple[CountRequest, SourceStamp], TokenCount] = {}
-"""Answers of processes."""
+_counted_elsewhere: dict[tuple[CountRequest, SourceStamp], TokenCount] = {}  # by a process
 
 
 async def run_count_process(request: CountRequest) -> TokenCount:

@@ -101,7 +101,7 @@ async def test_n_lists_every_text_for_the_box_and_marks_the_one_in_it(app: LabAp
         for name, text, now in (
             (EXAMPLES[1].title, EXAMPLES[1].text, "your own text"),
             ("your own text", "my own", EXAMPLES[1].title),
-            ("none", "", "your own text"),
+            ("an empty box", "", "your own text"),
         ):
             await pilot.press("n")
             await pilot.pause()
@@ -318,7 +318,7 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await pilot.press("v", "v")
         await settle(pilot)
         assert screen.query_one(TokenFlow).border_title == "tokens", "after the bytes"
-        await choose_text(pilot, "none")
+        await choose_text(pilot, "an empty box")
         await pilot.press("e", *"<|endoftext|>", "escape")
         await settle(pilot)
         assert "plain text" in screen.query_one("#tokens-special", StatusLine).left
