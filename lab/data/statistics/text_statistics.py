@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from lab.core.detached_process import lower_priority
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, counted
 from lab.core.reply_process import Progress, Reply, answer, ask_process
@@ -224,4 +225,5 @@ def _sample(corpus: Corpus) -> tuple[list[str], bool]:
 
 
 if __name__ == "__main__":
+    lower_priority(10)  # the screen goes first
     answer(CountRequest, _work)

@@ -733,7 +733,7 @@ async def test_tokens_are_counted_in_a_process_so_that_typing_need_not_wait(
         assert page._counts["gpt2"] == "2,000 as gpt2"
 
 
-@pytest.mark.parametrize(("size", "windows"), [((80, 24), 1), ((200, 60), 4)], ids=["80x24", "200x60"])
+@pytest.mark.parametrize(("size", "windows"), [((80, 24), 1), ((200, 60), 5)], ids=["80x24", "200x60"])
 async def test_split_shows_as_many_windows_as_fit(data_app: DataApp, until: Any, size: tuple[int, int], windows: int) -> None:
     async with data_app(text="fable.txt").run_test(size=size) as pilot:
         await until(pilot, lambda: screen_of(pilot).text is not None)
