@@ -11,7 +11,9 @@ from typing import cast
 
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.keys import format_key
 
+from screens.about_key import KEYLESS
 from screens.base_screen import LabScreen
 from screens.widgets.mode_bar import MODES
 
@@ -95,6 +97,25 @@ def bindings_of(owner: type[DOMNode]) -> dict[str, list[Binding]]:
             if binding.id and not binding.system:
                 found.setdefault(binding.id, []).append(binding)
     return found
+
+
+NAMED_KEY = re.compile(r"\{key:([\w.]+)\}")
+"""An action by its id, where a text names its key."""
+
+
+def with_keys(text: str) -> str:
+    """Markdown with the key of an action in place of `{key:inspect.sample}`, so that prose follows the bindings."""
+    named = set(NAMED_KEY.findall(text))
+    keys = {action.id: _key_in_words(action.binding) for action in (all_actions() if named else ()) if action.id in named}
+    return NAMED_KEY.sub(lambda found: keys.get(found[1], found[0]), text)
+
+
+def _key_in_words(binding: Binding) -> str:
+    """The key as a sentence names it; the way to an action that has none."""
+    if binding.key.startswith(KEYLESS):
+        return f"`ctrl+p` and “{binding.tooltip}”"
+    shown = format_key(binding.key)
+    return f"`{shown if shown.isascii() or binding.key in SCROLLS | MOVES else binding.key}`"
 
 
 BY_SYNONYM, BY_WORD, BY_LETTERS = 0.9, 0.8, 0.5

@@ -17,6 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from screens.action_index import with_keys
 from screens.base_screen import LabScreen
 from screens.help_rows import Found, Row, Section, sections_of
 from screens.key_map import key_table
@@ -193,7 +194,7 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
         self.toggle_class("-words")
         if self.has_class("-words"):
             shared = f"**These keys mean the same everywhere**\n\n{key_table()}"
-            self.query_one("#help-words Static", Static).update(Markdown(f"{self._words}\n\n{shared}"))
+            self.query_one("#help-words Static", Static).update(Markdown(f"{with_keys(self._words)}\n\n{shared}"))
             self.query_one("#help-words").scroll_home(animate=False)
         self._name_page()
 

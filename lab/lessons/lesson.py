@@ -6,7 +6,7 @@ A lesson's file begins with its title. A heading begins a step, and a fenced blo
     A few plain paragraphs.
 
     ## One query, one row
-    Press `[` and `]` to change the head.
+    {key:live.head} goes to the next head.
 
     ```live stage
     stage: scores
@@ -14,6 +14,7 @@ A lesson's file begins with its title. A heading begins a step, and a fenced blo
     ```
 
 The first word after `live` is a widget of `screens.learn.live.live_registry`; each line below it is one of its options.
+An action's id stands for its key, as in `{key:live.head}`.
 """
 
 import re

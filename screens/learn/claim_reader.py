@@ -164,7 +164,7 @@ class ClaimReader(Vertical):
     """
     BINDINGS = [
         Binding("space", "turn(1)", "Next claim", id="claim.next", key_display="space", tooltip="The next claim"),
-        Binding("p,backspace", "turn(-1)", "Back", id="claim.previous", key_display="p", tooltip="The claim before"),
+        Binding("backspace", "turn(-1)", "Back", id="claim.previous", tooltip="The claim before"),
         Binding(
             "r", "check_again", "Check again", id="claim.again", tooltip="Run the experiment again, with other random numbers"
         ),

@@ -48,7 +48,7 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
     def _mark_rest(self) -> None:
         below = self.below
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · j" if below > 0 else ""
-        model = f"model: {visible(self.model)} · M" if self.model else ""
+        model = f"model: {visible(self.model)} · m" if self.model else ""
         self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))
 
     watch_further = watch_model = watch_virtual_size = _mark_rest

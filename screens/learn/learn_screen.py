@@ -33,8 +33,9 @@ class LearnScreen(PagedScreen):
     HEADINGS = ("Lessons", "Live view")
     HELP = (
         "How a GPT is made and run, a step at a time: short lessons, each computed on a real model. `enter` reads a lesson, "
-        "`space` goes on, `o` opens what is in view in its own mode, `M` chooses the model. `n` lists your own notes, which "
-        "`ctrl+o` writes anywhere."
+        "`space` goes on, {key:lesson.open} opens what is in view in its own mode, {key:learn.model} chooses the model. "
+        "{key:learn.previous_page} and {key:learn.next_page} turn the pages from the list and the text of a lesson; in a live "
+        "view of heads or runs they choose these. `ctrl+o` writes a note anywhere."
     )
     DEFAULT_CSS = """
     LearnScreen {
@@ -53,7 +54,7 @@ class LearnScreen(PagedScreen):
     BINDINGS = [
         *page_bindings("learn", PAGES),
         *turn_bindings("learn"),
-        Binding("M", "model", "Model", id="learn.model", show=False, tooltip="Choose the model that the lessons compute on"),
+        Binding("m", "model", "Model", id="learn.model", show=False, tooltip="Choose the model that the lessons compute on"),
         Binding("pagedown,ctrl+d", "leaf(1)", "Page down", id="learn.page_down", show=False, tooltip="Scroll the picture down"),
         Binding("pageup,ctrl+u", "leaf(-1)", "Page up", id="learn.page_up", show=False, tooltip="Scroll the picture up"),
     ]
@@ -93,7 +94,7 @@ class LearnScreen(PagedScreen):
     def _leave_missing_model(self) -> None:
         """Go on with the demo where the chosen run is no longer there; one given by its path is in no list."""
         if self.lab.runs_known and self.model != DEMO and "/" not in self.model and self.lab.run_summary(self.model) is None:
-            self.notify(f"{self.model} is gone: lessons go on with {DEMO}; M chooses another.", severity="warning", markup=False)
+            self.notify(f"{self.model} is gone: lessons go on with {DEMO}; m chooses another.", severity="warning", markup=False)
             self.model = DEMO
 
     def watch_model(self, model: str) -> None:

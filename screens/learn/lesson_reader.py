@@ -19,6 +19,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.lessons.lesson import Lesson
 from screens.about_key import About
+from screens.action_index import with_keys
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import ReadingBox
 from screens.learn.live.live_registry import live_widget
@@ -39,7 +40,10 @@ QUESTIONS = ("facts", "path", "live")
 class LessonText(ReadingBox):
     """The text of a step."""
 
-    HELP = "**The lesson.** `j` and `k` scroll, `space` goes on, `p` back, `tab` leads to the live view, `escape` to the list."
+    HELP = (
+        "**The lesson.** `j` and `k` scroll, `space` goes on, {key:lesson.previous} back, `tab` leads to the live view, `escape` "
+        "to the list."
+    )
     further: var[str] = var(GO_ON)
 
 
@@ -62,9 +66,9 @@ class LessonReader(Vertical):
     BINDINGS = [
         Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson")
         | About("Lessons", words="step of the lesson", also=("lesson.previous",), place=1),
-        Binding("p,backspace", "step(-1)", "Back", id="lesson.previous", key_display="p", tooltip="The step before"),
-        Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state")
-        | About("Lessons", place=2),
+        Binding("backspace", "step(-1)", "Back", id="lesson.previous", tooltip="The step before"),
+        Binding("i", "open", "Inspect", id="lesson.open", tooltip="Inspect this: the full screen with the same state")
+        | About("Lessons", place=2, synonyms="open whole mode"),
         Binding("j,down", "scroll_text(1)", "Scroll", id="lesson.down", show=False, tooltip="Scroll the text down"),
         Binding("k,up", "scroll_text(-1)", "Up", id="lesson.up", show=False, tooltip="Scroll the text up"),
         Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons")
@@ -159,7 +163,7 @@ class LessonReader(Vertical):
         text.model = ""
         await box.remove_children()
         self.live = None
-        await self.query_one(Markdown).update(linked_modes(step.text))
+        await self.query_one(Markdown).update(lesson_markdown(step.text))
         text.scroll_home(animate=False)
         if step.live is not None and not self._is_preview:
             try:
@@ -256,6 +260,6 @@ class LessonReader(Vertical):
             self.post_message(ModeChosen(mode))
 
 
-def linked_modes(text: str) -> str:
-    """The lesson with "press `5`" as a link to that mode."""
-    return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", text)
+def lesson_markdown(text: str) -> str:
+    """The lesson with its keys named, and "press `5`" as a link to that mode."""
+    return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", with_keys(text))

@@ -18,7 +18,7 @@ from lab.lessons.learner.progress import Progress, read_progress, write_progress
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
@@ -45,8 +45,8 @@ class LessonList(OptionList):
         Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
         | About("Lessons", words="lesson", also=("lessons.previous",), place=-1),
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
-        Binding("g", "first", "First", id="lessons.first", show=False, tooltip="The first lesson"),
-        Binding("G", "last", "Last", id="lessons.last", show=False, tooltip="The last lesson"),
+        keyless("first", "lessons.first", "The first lesson", "First"),
+        keyless("last", "lessons.last", "The last lesson", "Last"),
         Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson")
         | About("Lessons"),
     ]
@@ -202,7 +202,7 @@ class LessonsPage(ReadingPage):
             self.add_class("-reading")
             self.list.highlighted = at
             is_last = at == len(self.lessons) - 1
-            self.reader.after = "ends, t checks the notes" if is_last else f"opens lesson {self.lessons[at + 1].number}"
+            self.reader.after = "ends, ] checks the notes" if is_last else f"opens lesson {self.lessons[at + 1].number}"
             self.reader.show(self.lessons[at], step, is_back=is_back)
 
     @on(LessonReader.StepShown)

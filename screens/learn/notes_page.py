@@ -38,7 +38,8 @@ class NoteList(OptionList):
 
     HELP = (
         "**Your notes.** `ctrl+o`, anywhere in the lab, writes one about what is in view. Here `enter` leads back to its place, "
-        "`e` changes it, `d` deletes it, `/` finds words. They are Markdown files; `llmlab notes` lists them too."
+        "{key:notes.edit} changes it, {key:notes.delete} deletes it, {key:notes.filter} finds words. They are Markdown files; "
+        "`llmlab notes` lists them too."
     )
     BINDINGS = [
         Binding("enter,right,l", "select", "Go there", id="notes.open", key_display="enter", tooltip="Open the note's place")
@@ -93,7 +94,7 @@ class NotesPage(LearnPage):
     """
     BINDINGS = [
         Binding("e", "edit", "Edit", id="notes.edit", tooltip="Change the note"),
-        Binding("d,delete", "delete", "Delete", id="notes.delete", key_display="d", tooltip="Delete the note; asks first"),
+        Binding("x,delete", "delete", "Delete", id="notes.delete", key_display="x", tooltip="Delete the note; asks first"),
         Binding("slash", "filter", "Find", id="notes.filter", key_display="/", tooltip="Find notes by words")
         | About(synonyms="search words"),
     ]
@@ -188,7 +189,7 @@ class NotesPage(LearnPage):
     async def _draw(self, note: Note | None) -> None:
         place, text = "", ""
         if note is not None and note.problem:
-            text = f"`{note.path.name}` {note.problem}. `d` deletes it."
+            text = f"`{note.path.name}` {note.problem}. `x` deletes it."
         elif note is not None:
             place, text = note.place or f"{note.path.name}, about no place of the lab", note.text
         if len(text) > LONGEST_SHOWN:
@@ -232,7 +233,7 @@ class NotesPage(LearnPage):
             f"“{fit(note.first_line or note.path.name, 50).rstrip()}” of {date_and_time(note.created)}. This cannot be undone."
         )
         if await self.app.push_screen_wait(
-            ConfirmDialog("Delete this note?", visible(words), key="d", yes="delete", by_enter=False)
+            ConfirmDialog("Delete this note?", visible(words), key="x", yes="delete", by_enter=False)
         ):
             try:
                 await asyncio.to_thread(delete_note, note)

@@ -19,7 +19,7 @@ from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.engine_view import EngineView, PlaceView
+from screens.learn.live.engine_view import MOVES_IN_WORDS, EngineView, PlaceView
 from screens.learn.live.live_widget import ModelAtHand
 from screens.widgets.mode_bar import MODES
 
@@ -32,16 +32,15 @@ class ExperimentWidget(PlaceView):
     - `moves`: the parts of the place that keys change, such as `position head`, and `init`; by default none;
     - `typed`: an input that is typed, and the text to begin with, such as `phrase = running runs ran`;
     - `choices`: an input that a key changes, and its values, such as `size = GPT-2, medium, large`;
-    - `opens`: the mode, or the stage of Inspect, that the key `o` opens;
+    - `opens`: the mode, or the stage of Inspect, that `lesson.open` opens;
     - any other option is an input of the experiment.
     """
 
     OPTIONS = ("name", "moves", "typed", "choices", "opens", *PlaceView.OPTIONS)
     TAKES_ANY_OPTION = True
     HELP = (
-        "**Experiment.** Computed on your run. `r` runs it again, `v` takes the next choice where there is one; `<` and `>` "
-        "choose the token, `[` and `]` the head, `{` and `}` the layer, `i` the weights at init, where it is about "
-        "them. Arrows move on the numbers."
+        "**Experiment.** Computed on your run. {key:experiment.again} runs it again, {key:experiment.choose} takes the next "
+        "choice where there is one; " + MOVES_IN_WORDS
     )
     DEFAULT_CSS = """
     ExperimentWidget > Input { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }

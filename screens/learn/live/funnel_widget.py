@@ -35,7 +35,7 @@ class FunnelWidget(ViewWidget):
     USES_MODEL = False
     HELP = (
         "**Funnel.** The text through all cleaning rules, in their order; the bars are what is left. `↑` and `↓` choose a rule, "
-        "`x` switches it, `v` shows another text, `o` opens the page Clean of Data with this text."
+        "{key:funnel.switch} switches it, {key:funnel.text} shows another text, {key:lesson.open} opens the page Clean of Data."
     )
     BINDINGS = [
         Binding("x", "switch", "Switch rule", id="funnel.switch", tooltip="Leave out the rule under the cursor, or apply it"),

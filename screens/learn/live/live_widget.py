@@ -159,7 +159,7 @@ class LiveWidget(Vertical):
         return False
 
     def full_screen(self) -> ScreenState | None:
-        """The same in its own mode, for the key `o`; None if there is no such place."""
+        """The same in its own mode, for `lesson.open`; None if there is no such place."""
         return None
 
     def say(self, words: str, *, error: bool = False) -> None:

@@ -39,15 +39,16 @@ class MergesWidget(ViewWidget):
     OPTIONS = ("phrase",)
     USES_MODEL = False
     HELP = (
-        "**BPE.** Learned on your text as you watch: `m` makes the next merge, `x` ten, `C` a hundred, `u` takes the last one "
-        "back. `e` edits the phrase, `o` opens the page Learn BPE of Tokens."
+        "**BPE.** Learned on your text as you watch: {key:merges.one} makes the next merge, {key:merges.ten} ten, "
+        "{key:merges.hundred} a hundred, {key:merges.undo} takes the last one back. {key:merges.edit} edits the phrase, "
+        "{key:lesson.open} opens the page Learn BPE of Tokens."
     )
     BINDINGS = [
-        Binding("m", "merge(1)", "Merge", id="merges.one", tooltip="Make the most common pair one token"),
-        Binding("x", "merge(10)", "10", id="merges.ten", tooltip="Make ten merges"),
-        Binding("C", "merge(100)", "100", id="merges.hundred", tooltip="Make a hundred merges"),
+        Binding("enter", "merge(1)", "Merge", id="merges.one", tooltip="Make the most common pair one token"),
+        Binding("plus", "merge(10)", "×10", id="merges.ten", tooltip="Make ten merges"),
+        Binding("asterisk", "merge(100)", "×100", id="merges.hundred", tooltip="Make a hundred merges"),
         Binding("e", "edit", "Phrase", id="merges.edit", tooltip="Edit the phrase; enter ends it"),
-        Binding("u", "merge(-1)", "Undo", id="merges.undo", tooltip="Take the last merge back"),
+        Binding("u", "merge(-1)", "Undo", id="merges.undo", tooltip="Undo the last merge"),
     ]
     DEFAULT_CSS = """
     MergesWidget {

@@ -27,12 +27,13 @@ class OneStepWidget(EngineView):
 
     OPTIONS = ("stage", "sentence")
     HELP = (
-        "**One step.** Computed on a copy of your run's weights: nothing on disk changes. `enter` takes a step, `u` takes it "
-        "back, `<` and `>` choose the token. `w` in Train shows every stage."
+        "**One step.** Computed on a copy of your run's weights: nothing on disk changes. {key:live_step.take} takes a step, "
+        "{key:live_step.undo} takes it back, {key:live_step.left} and {key:live_step.right} choose the token. {key:train.step} "
+        "in Train shows every stage."
     )
     BINDINGS = [
         Binding("enter", "take(1)", "Take a step", id="live_step.take", tooltip="Take a training step on this sentence"),
-        Binding("u", "take(-1)", "Undo", id="live_step.undo", tooltip="Take the last step back"),
+        Binding("u", "take(-1)", "Undo", id="live_step.undo", tooltip="Undo the last step"),
         Binding("greater_than_sign", "position(1)", "Token", id="live_step.right", key_display="< >", tooltip="The next token"),
         Binding("less_than_sign", "position(-1)", "Token before", id="live_step.left", show=False, tooltip="The token before"),
     ]

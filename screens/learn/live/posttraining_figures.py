@@ -42,12 +42,12 @@ def _prediction(history: PosttrainingHistory, chosen: str, is_running: bool) -> 
     """The prediction for the next start where one is to be made, else that of the post-training there is."""
     started = history.started
     if not is_running and (started is None or chosen):
-        which = "Predict, with g" if started is None else "For another start, predicted with g"
+        which = "Predict, with e" if started is None else "For another start, predicted with e"
         return f"{which}: {QUESTION} ‹ {chosen or 'no prediction yet'} ›"
     made = started.prediction if started is not None else chosen
     told = f"You predicted {made}." if made in CHOICES else "It was started without a prediction."
     words = prediction_in_words(history) or f"{QUESTION} {told}"
-    return words if is_running else f"{words} g predicts anew, for another start."
+    return words if is_running else f"{words} e predicts anew, for another start."
 
 
 DASHES = (2, 2)

@@ -60,8 +60,9 @@ class PosttrainingWidget(LiveWidget):
 
     OPTIONS = ("view",)
     HELP = (
-        "**Post-training.** `r` starts it, `x` stops it; it goes on while you are elsewhere. `v` and `V` change what is shown, "
-        "`g` your prediction; `w` chooses the model that `o` opens in Inspect."
+        "**Post-training.** {key:posttraining.start} starts it, {key:posttraining.stop} stops it; it goes on while you are "
+        "elsewhere. {key:posttraining.view} changes what is shown, {key:posttraining.predict} your prediction; "
+        "{key:posttraining.model} chooses the model that {key:lesson.open} opens."
     )
     DEFAULT_CSS = """
     PosttrainingWidget {
@@ -81,8 +82,23 @@ class PosttrainingWidget(LiveWidget):
         Binding("x", "stop", "Stop", id="posttraining.stop", tooltip="Stop the post-training"),
         Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
         Binding("V", "turn(-1)", "View before", id="posttraining.view_back", show=False, tooltip="The view before"),
-        Binding("g", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction for the next start"),
-        Binding("w", "model", "Model", id="posttraining.model", tooltip="Choose the model that o opens in Inspect"),
+        Binding("e", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction for the next start"),
+        Binding(
+            "right_square_bracket",
+            "model(1)",
+            "Model",
+            id="posttraining.model",
+            key_display="[ ]",
+            tooltip="The next model, for i",
+        ),
+        Binding(
+            "left_square_bracket",
+            "model(-1)",
+            "Model back",
+            id="posttraining.model_back",
+            show=False,
+            tooltip="The model before, for i",
+        ),
     ]
 
     chosen: var[str] = var("")
@@ -90,7 +106,7 @@ class PosttrainingWidget(LiveWidget):
     prediction: var[int | None] = var[int | None](None)
     """Index of the predicted choice."""
     opens: var[Model | None] = var[Model | None](None)
-    """The model that `o` opens; None for the last one that there is."""
+    """The model that `i` opens; None for the last one that there is."""
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
@@ -222,7 +238,7 @@ class PosttrainingWidget(LiveWidget):
             words = f"{NAMES[line.model]}: round {line.round}/{line.rounds}" if line is not None else "RL begins"
             return f"{at}{words}" + (f" · {duration(left)} left" if left is not None else "")
         model = self._model_to_open()
-        opens = f" · o opens {visible(history.saved[model])}, w another" if model else ""
+        opens = f" · i opens {visible(history.saved[model])}, ] another" if model else ""
         if stage == "finished":
             return f"{at}finished{opens}"
         reason = history.ended.message if history.ended is not None else "Its process is gone."
@@ -271,10 +287,10 @@ class PosttrainingWidget(LiveWidget):
         self.prediction = 0 if self.prediction is None else (self.prediction + 1) % len(CHOICES)
         self.chosen = "plan"
 
-    def action_model(self) -> None:
+    def action_model(self, by: int) -> None:
         saved = [model for model in MODELS if model in self.history.saved]
         current = self._model_to_open()
-        self.opens = saved[(saved.index(current) + 1) % len(saved)] if current in saved else saved[0]
+        self.opens = saved[(saved.index(current) + by) % len(saved)] if current in saved else saved[0]
 
     def _show_if_ready(self) -> None:
         if self.is_mounted and self._follower is not None:

@@ -115,7 +115,7 @@ def _scale_words(result: ScalingResult) -> str:
 def deletion_dialog(experiment: ScalingExperiment, names: Sequence[str]) -> ConfirmDialog:
     """The question whether to delete it with its runs, which have these names."""
     words = f"Its runs go with it: {', '.join(names)}." if names else "It has no runs yet."
-    return ConfirmDialog(f"Delete the experiment {experiment.name}?", words, key="D", yes="delete", no="keep", by_enter=False)
+    return ConfirmDialog(f"Delete the experiment {experiment.name}?", words, key="x", yes="delete", no="keep", by_enter=False)
 
 
 async def delete_experiment(lab: AppState, experiment: ScalingExperiment, names: Sequence[str]) -> None:
@@ -212,7 +212,7 @@ class SnapshotReader:
     def _guess_sentence(self, plan: ScalingPlan, progress: ScalingProgress, best: str) -> str:
         """The learner's prediction beside the answer, which is kept with the other predictions when it is first seen."""
         if plan.guess is None:
-            return "[ and ] choose your prediction." if progress.phase == "none" else ""
+            return "e chooses your prediction." if progress.phase == "none" else ""
         if progress.phase != "finished" or not best:
             return f"Your prediction: size {plan.guess}."
         from lab.lessons.learner.predictions import LearnerPrediction, read_predictions, record_prediction

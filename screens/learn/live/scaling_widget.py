@@ -16,6 +16,7 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
+from screens.about_key import keyless
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
@@ -49,9 +50,11 @@ PHASES = {
 """Phases of the experiment in which an action is possible."""
 
 HELP = (
-    "**Scaling.** `[` and `]` predict the size that will be best. `enter` trains the sizes one after the other, in the "
-    "background; it goes on when you leave. `x` stops and saves, `enter` then goes on, `v` shows the next picture, `<` and "
-    "`>` choose a run that `o` opens in Train, `e` shows another experiment, `D` deletes all of the one that is shown."
+    "**Scaling.** {key:scaling.guess} predicts the size that will be best. {key:scaling.start} trains the sizes one after the "
+    "other, in the background; it goes on when you leave. {key:scaling.stop} stops and saves, {key:scaling.resume} then goes on; "
+    "{key:scaling.delete}, once it has stopped, deletes all of it. {key:scaling.view} shows the next picture, "
+    "{key:scaling.run_back} and {key:scaling.run} choose a run that {key:lesson.open} opens in Train, {key:scaling.other} shows "
+    "another experiment."
 )
 
 
@@ -82,19 +85,19 @@ class ScalingWidget(LiveWidget):
         Binding("enter", "start", "Start", id="scaling.start", tooltip="Train the sizes in the background"),
         Binding("enter", "resume", "Go on", id="scaling.resume", tooltip="Go on training where it stopped, in the background"),
         Binding("x", "stop", "Stop", id="scaling.stop", tooltip="Stop and save; enter resumes"),
-        Binding("T", "text", "Text", id="scaling.text", tooltip="Train on the text chosen in Data, or on the usual one"),
+        keyless("text", "scaling.text", "Train on the text chosen in Data, or on the usual one", "Text"),
         Binding("v", "view(1)", "Next picture", id="scaling.view", tooltip="Loss over compute, over parameters, the numbers"),
         Binding("V", "view(-1)", "Picture before", id="scaling.view_back", show=False, tooltip="The picture before"),
+        Binding("e", "guess(1)", "Predict", id="scaling.guess", tooltip="Change your prediction: the size that will be best"),
+        keyless("guess(-1)", "scaling.guess_back", "Change your prediction to a smaller size", "Predict less"),
+        Binding("right_square_bracket", "run(1)", "Run", id="scaling.run", key_display="[ ]", tooltip="The next run, for i"),
+        Binding("left_square_bracket", "run(-1)", "Run back", id="scaling.run_back", show=False, tooltip="The run before, for i"),
         Binding(
-            "right_square_bracket", "guess(1)", "Predict", id="scaling.guess", key_display="[ ]", tooltip="Predict the best size"
+            "right_curly_bracket", "other", "Experiment", id="scaling.other", tooltip="Another experiment, of here or a terminal"
         ),
         Binding(
-            "left_square_bracket", "guess(-1)", "Predict less", id="scaling.guess_back", show=False, tooltip="A smaller size"
+            "x", "delete", "Delete", id="scaling.delete", show=False, tooltip="Delete the experiment and its runs; asks first"
         ),
-        Binding("greater_than_sign", "run(1)", "Run", id="scaling.run", key_display="< >", tooltip="The next run, for o"),
-        Binding("less_than_sign", "run(-1)", "Run back", id="scaling.run_back", show=False, tooltip="The run before, for o"),
-        Binding("e", "other", "Experiment", id="scaling.other", tooltip="Show another experiment, from here or a terminal"),
-        Binding("D", "delete", "Delete", id="scaling.delete", show=False, tooltip="Delete the experiment and its runs"),
     ]
 
     picture: var[str] = var("numbers")
@@ -173,7 +176,7 @@ class ScalingWidget(LiveWidget):
 
     @property
     def run(self) -> str:
-        """The run that `o` opens: the chosen one, else the best."""
+        """The run that `i` opens: the chosen one, else the best."""
         names = self.snapshot.names if self.snapshot is not None else ()
         return self._chosen if self._chosen in names else self.snapshot.best if self.snapshot is not None else ""
 
@@ -244,9 +247,9 @@ class ScalingWidget(LiveWidget):
     def _say_state(self) -> None:
         if self.snapshot is not None:
             problem = self.snapshot.progress.problem
-            opens = f" o opens {self.run}." if self.run else ""
-            then = " enter goes on, D deletes it." if self.phase == "stopped" else ""
-            then += f" e shows {self.snapshot.others[0]}." if self.check_action("other", ()) else ""
+            opens = f" i opens {self.run}." if self.run else ""
+            then = " enter goes on, x deletes it." if self.phase == "stopped" else ""
+            then += f" }} shows {self.snapshot.others[0]}." if self.check_action("other", ()) else ""
             words = self.busy or problem or f"{self.snapshot.words}{then}{opens}"
             self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
 

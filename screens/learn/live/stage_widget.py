@@ -14,7 +14,7 @@ from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER, OF_ANY_LAYER, ST
 from lab.views.blocks import Destination
 from lab.views.screen_state import ScreenState
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.engine_view import PlaceView
+from screens.learn.live.engine_view import MOVES_IN_WORDS, PlaceView
 from screens.learn.live.live_widget import ModelAtHand
 from screens.messages import OpenState
 
@@ -27,9 +27,8 @@ class StageWidget(PlaceView):
 
     OPTIONS = ("stage", *PlaceView.OPTIONS)
     HELP = (
-        "**Live view.** Computed on your run and its prompt. `<` and `>` choose the token, `[` and `]` the head, `{` and `}` the "
-        "layer; `i` shows the weights at init, and back; arrows move on the numbers, `o` opens the same place in Inspect. Where "
-        "a number leads to another place, `enter` opens that."
+        "**Live view.** Computed on your run and its prompt: " + MOVES_IN_WORDS + " {key:lesson.open} opens the same place in "
+        "Inspect. Where a number leads to another place, {key:live.go} opens that."
     )
     BINDINGS = [
         Binding("enter", "go", "Go there", id="live.go", tooltip="Open the place that the cell leads to in Inspect"),

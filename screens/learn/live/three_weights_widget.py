@@ -30,7 +30,8 @@ class ThreeWeightsWidget(ViewWidget):
     OPTIONS = ("show",)
     HELP = (
         "**Three weights.** `shift+tab` leads to the fields: type a number, or change it by 0.1 with `↑` and `↓`; `escape` "
-        "leaves them. Outside, `enter` takes a step of gradient descent, `f` a hundred, `u` takes one back. Computed as you type."
+        "leaves them. Outside, {key:weights.step} takes a step of gradient descent, {key:weights.many} a hundred, "
+        "{key:weights.undo} takes one back. Computed as you type."
     )
     DEFAULT_CSS = """
     ThreeWeightsWidget {
@@ -41,9 +42,9 @@ class ThreeWeightsWidget(ViewWidget):
     """
     BINDINGS = [
         Binding("enter", "take(1)", "Take a step", id="weights.step", tooltip="One step of gradient descent"),
-        Binding("f", f"take({MANY})", "100 steps", id="weights.many", tooltip="A hundred steps of gradient descent"),
+        Binding("asterisk", f"take({MANY})", "×100", id="weights.many", tooltip="A hundred steps of gradient descent"),
         Binding("escape", "leave_field", "Leave the field", id="weights.leave", show=False, tooltip="Back to the numbers"),
-        Binding("u", "undo", "Undo", id="weights.undo", tooltip="Take the last step back"),
+        Binding("u", "undo", "Undo", id="weights.undo", tooltip="Undo the last step"),
     ]
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:

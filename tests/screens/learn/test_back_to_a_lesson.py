@@ -18,13 +18,13 @@ async def test_a_lesson_that_is_gone_back_into_is_not_done(app: LabApp, home: Pa
         page = await lessons_page(pilot, until)
         await pilot.press("j", "enter")
         await until(pilot, lambda: read_progress(home)[0].last == page.lessons[1].name)
-        await pilot.press("p")
+        await pilot.press("backspace")
         last = len(page.lessons[0].steps) - 1
         await until(pilot, lambda: page.reader.lesson is page.lessons[0] and page.reader.step == last)
         await until(pilot, lambda: read_progress(home)[0].last == page.lessons[0].name)
         assert not read_progress(home)[0].of(page.lessons[0].name).is_done
         assert str(page.list.border_subtitle).startswith("0 of")
-        await pilot.press("p")
+        await pilot.press("backspace")
         await until(pilot, lambda: read_progress(home)[0].of(page.lessons[0].name).step == last - 1)
         await pilot.press("space")
         await until(pilot, lambda: str(page.list.border_subtitle).startswith("1 of"))

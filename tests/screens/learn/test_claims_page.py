@@ -74,7 +74,7 @@ def words(pilot: Pilot[None]) -> str:
 
 async def open_claims(pilot: Pilot[None], until: Any) -> None:
     await until(pilot, lambda: pilot.app.screen.query(ClaimsPage))
-    await pilot.press("t")
+    await pilot.press("]")
     await until(pilot, lambda: page(pilot).checks is not None and page(pilot).checks.model is not None)
 
 
@@ -119,7 +119,7 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         await until(pilot, lambda: "one" in pilot.app.screen.query_one("#claim-status", StatusLine).left)
         await pilot.press("z")
         await until(pilot, lambda: not pilot.app.screen.query_one(ClaimText).region)
-        await pilot.press("z", "p", "p")
+        await pilot.press("z", "backspace", "backspace")
         await until(pilot, lambda: words(pilot).startswith("✓ **True: GPT-2's vocabulary"))
         before = len(engine.asked)
         await pilot.press("r")
@@ -131,9 +131,9 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
             reader.show(claim, "", checked, is_running=is_due, run="demo")
             title = str(pilot.app.screen.query_one("#claim-view", BlockView).border_title)
             assert title == "picture of vocabulary" + " …" * is_due, "only what is to be computed again is marked"
-        await pilot.press("n")
+        await pilot.press("]")
         await until(pilot, lambda: pilot.app.screen.page == "notes")  # as the line of pages says, also inside a claim
-        await pilot.press("t")
+        await pilot.press("[")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimText))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimList))
@@ -185,14 +185,14 @@ async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_ane
     async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
         await open_claims(pilot, until)
         await until(pilot, lambda: engine.asked)
-        await pilot.press("s")
+        await pilot.press("[")
         engine.gate.set()
         await until(pilot, lambda: page(pilot).checks.results)
         await pilot.pause()
         assert len(engine.asked) == 1
         pilot.app.screen.model = "./another"  # type: ignore[attr-defined]
         await until(pilot, lambda: not page(pilot).checks.results)
-        await pilot.press("t")
+        await pilot.press("]")
         await until(pilot, lambda: page(pilot).is_settled)
         assert {each.run for each in engine.asked[1:]} == {"./another"}
 

@@ -87,7 +87,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         assert "Prediction: 0 of 1 right, 0.20 by chance" in text
         assert page.reader.check_action("open", ()) is True
 
-        await pilot.press("P")
+        await pilot.press("n")
         second = await asked()
         assert second.state.question.position == last - 1
         await pilot.press(*["down"] * second.state.question.right[0], "enter")
@@ -113,7 +113,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         assert picture.size.height >= 7, "the answer leaves its picture room on a small screen"
         assert not picture.view.sentence, "the answer says it"
 
-        await pilot.press("p", "p")
+        await pilot.press("backspace", "backspace")
         await until(pilot, lambda: page.reader.step == 0)
         again = await asked()
         await pilot.press("abcde"[again.state.question.right[0]])

@@ -1,6 +1,7 @@
 """Learn: the lessons, and the softmax that is computed from what is typed."""
 
 import asyncio
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown
 
 from lab.engine.method_registry import OPEN, OpenParams
-from lab.lessons.lesson import lessons, lessons_and_problems, parse_lesson
+from lab.lessons.glossary.glossary import TERMS
+from lab.lessons.lesson import CLAIMS, lessons, lessons_and_problems, parse_lesson
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
+from screens.action_index import NAMED_KEY, all_actions, with_keys
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.lesson_reader import LessonText, linked_modes
+from screens.learn.learn_screen import LearnScreen
+from screens.learn.lesson_reader import LessonText, lesson_markdown
 from screens.learn.lessons_page import LessonList, LessonsPage
+from screens.learn.live.live_registry import LIVE_WIDGETS
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.messages import RunsChanged
@@ -90,7 +95,7 @@ async def test_each_kind_of_live_widget_is_shown_and_left_before_the_engine_answ
             await until(pilot, lambda: reader.live not in (None, before))  # noqa: B023
             assert reader.live is not None
             assert (reader.live.lesson, reader.step) == (lesson.name, at)
-            assert pilot.app.screen.query_one(Markdown).source == linked_modes(lesson.steps[at].text)
+            assert pilot.app.screen.query_one(Markdown).source == lesson_markdown(lesson.steps[at].text)
             reads_a_run = widget == "run-curve"  # and there is none here
             status = pilot.app.screen.query_one("#lesson-status", StatusLine)
             assert reads_a_run or not status.has_class("-error"), (widget, status.left)
@@ -161,10 +166,10 @@ def test_picture(lesson: str, size: tuple[int, int], app: LabApp, snap_compare: 
 
 
 def test_a_key_of_a_mode_in_a_lesson_is_a_link_and_other_keys_are_not() -> None:
-    assert linked_modes("**See it:** press `5`: `j`, then in `4` or `9`.") == (
+    assert lesson_markdown("**See it:** press `5`: `j`, then in `4` or `9`.") == (
         "**See it:** [press `5`](mode:inspect): `j`, then [in `4`](mode:train) or `9`."
     )
-    assert all("](mode:" in linked_modes(lesson.text) for lesson in lessons() if "ress `" in lesson.text)
+    assert all("](mode:" in lesson_markdown(lesson.text) for lesson in lessons() if "ress `" in lesson.text)
 
 
 async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> None:
@@ -249,7 +254,7 @@ async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(ho
         await until(pilot, lambda: app.runs_known)
         assert app.run_name == "tale"
         assert page.screen_state().run == "demo", "the newest run is that of the other modes"
-        await pilot.press("M")
+        await pilot.press("m")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         await pilot.press(*"tale", "enter")
         await until(pilot, lambda: page.screen_state().run == "tale")
@@ -259,18 +264,50 @@ async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(ho
         shutil.rmtree(home / "tale")
         app.post_message(RunsChanged())
         await until(pilot, lambda: page.screen_state().run == "demo")
-        assert [each.message for each in app._notifications] == ["tale is gone: lessons go on with demo; M chooses another."]
+        assert [each.message for each in app._notifications] == ["tale is gone: lessons go on with demo; m chooses another."]
 
 
 async def test_at_its_end_a_lesson_names_the_key_to_the_next(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         page = await lessons_page(pilot, until)
         text = page.query_one(LessonText)
-        for at, words in ((0, f"✓ done · space opens lesson {page.lessons[1].number}"), (-1, "space ends, t checks the notes")):
+        for at, words in ((0, f"✓ done · space opens lesson {page.lessons[1].number}"), (-1, "space ends, ] checks the notes")):
             lesson = page.lessons[at]
             page._open(lesson.name, len(lesson.steps) - 1)
             await until(pilot, lambda words=words: words in str(text.border_subtitle))
             text.focus()
-            await pilot.press("space" if at == 0 else "t")
+            await pilot.press("space" if at == 0 else "]")
             await until(pilot, lambda at=at: page.reader.lesson is page.lessons[1] if at == 0 else not page.is_shown)
         assert pilot.app.screen.page == "claims"  # type: ignore[attr-defined]
+
+
+PROSE = {
+    **{f"lesson {lesson.name}": lesson.text for lesson in lessons()},
+    **{path.name: path.read_text(encoding="utf-8") for path in (*CLAIMS.glob("*.md"), TERMS)},
+    **{
+        part.__name__: part.HELP or ""
+        for part in (LearnScreen, *LIVE_WIDGETS.values(), *(part for page in LearnScreen.PAGES for part in (page, *page.PARTS)))
+    },
+}
+"""The texts of Learn that may name keys."""
+
+
+def test_prose_names_a_key_by_its_action_so_that_it_follows_the_bindings() -> None:
+    actions = {action.id for action in all_actions()}
+    unknown = {where: set(NAMED_KEY.findall(text)) - actions for where, text in PROSE.items()}
+    assert {where: ids for where, ids in unknown.items() if ids} == {}
+    by_hand = {where: re.findall(r"`([^\W\d_jk]|[+*<>/{}\[\]])`", text) for where, text in PROSE.items()}
+    assert {where: keys for where, keys in by_hand.items() if keys} == {}, "all but `j` and `k`, which move everywhere"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{key:live.left} and {key:live.head}", "`<` and `]`"),
+        ("{key:lesson.previous}, {key:merges.one}", "`backspace`, `enter`"),
+        ("{key:scaling.text}", "`ctrl+p` and “Train on the text chosen in Data, or on the usual one”"),
+        ("{key:no.such} and {share:.1%}", "{key:no.such} and {share:.1%}"),
+    ],
+)
+def test_the_key_of_an_action_stands_in_prose(text: str, shown: str) -> None:
+    assert with_keys(text) == shown

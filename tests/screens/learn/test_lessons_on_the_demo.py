@@ -9,7 +9,7 @@ from textual.widgets import Markdown
 from lab.lessons.learner.progress import read_progress
 from lab.lessons.lesson import Lesson, lessons
 from screens.app import LabApp
-from screens.learn.lesson_reader import LessonText, linked_modes
+from screens.learn.lesson_reader import LessonText, lesson_markdown
 from screens.learn.lessons_page import LessonList
 from screens.widgets.status_line import StatusLine
 from tests.lab.conftest import one_core
@@ -40,7 +40,7 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
         def is_answered(lesson: Lesson, at: int) -> bool:
             """The step is shown, with its live widget, and nothing is waited for."""
             reader, step = page.reader, lesson.steps[at]
-            is_shown = reader.lesson == lesson and reader.step == at and text.source == linked_modes(step.text)
+            is_shown = reader.lesson == lesson and reader.step == at and text.source == lesson_markdown(step.text)
             return is_shown and (reader.live is None) == (step.live is None) and screen.is_settled and reader.is_settled
 
         await pilot.press("enter")

@@ -91,7 +91,7 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
         await pilot.press("enter")
         assert cell(-1, 1) == foreseen < before
         assert view().title == "1 step taken"
-        await pilot.press("f", "u")
+        await pilot.press("*", "u")
         assert view().title == "100 steps taken"
         await pilot.press("shift+tab", "5", "up")
         rate = pilot.app.screen.query_one("#weights-rate", NumberInput)

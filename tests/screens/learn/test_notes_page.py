@@ -48,7 +48,7 @@ def shown(app: LabApp) -> str:
 async def open_notes(pilot: Pilot[None], until: Any) -> None:
     await pilot.press("6")
     await until(pilot, lambda: pilot.app.screen.query(NotesPage))
-    await pilot.press("n")
+    await pilot.press("]", "]")
     await until(pilot, lambda: page(pilot.app).is_settled)  # type: ignore[arg-type]
 
 
@@ -143,13 +143,13 @@ async def test_notes_are_found_changed_and_deleted_and_damaged_ones_say_why(
         app.notes_version += 1
         await until(pilot, lambda: len(listed(app)) == 1)
 
-        await pilot.press("d")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("escape")
         assert len(list_notes(home)) == 5
-        await pilot.press("d")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("d")
+        await pilot.press("x")
         await until(pilot, lambda: app.screen.query(NotesPage) and not listed(app))
         assert len(list_notes(home)) == 4
         await pilot.press("escape")
@@ -256,9 +256,9 @@ async def test_a_deleted_note_does_not_come_back_with_a_late_reading(
         is_slow = True
         app.notes_version += 1
         await until(pilot, late.asked.is_set)
-        await pilot.press("d")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("d")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, LearnScreen) and len(listed(app)) == 1)
         await late.come(pilot)
         assert len(listed(app)) == 1

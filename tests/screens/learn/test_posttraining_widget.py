@@ -134,8 +134,8 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         await until(pilot, lambda: widget(pilot).query_one(BlockView).view)
         assert QUESTION in view(pilot).sentence
         assert widget(pilot).full_screen() is None
-        await pilot.press("v", "g", "g", "g")
-        assert widget(pilot).view_name == "plan", "g shows what it changes"
+        await pilot.press("v", "e", "e", "e")
+        assert widget(pilot).view_name == "plan", "e shows what it changes"
         assert CHOICES[2] in view(pilot).sentence
         await pilot.press("v")
         assert "names both animals" in view(pilot).sentence
@@ -165,12 +165,12 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert (opened.stage, opened.layer, opened.head, opened.position) == ("scores", 3, 0, None)
         widget(pilot).chosen = "plan"
         assert "You predicted fewer than with it: right" in view(pilot).sentence, "the same as in the comparison"
-        await pilot.press("g")
-        assert "For another start, predicted with g" in view(pilot).sentence
+        await pilot.press("e")
+        assert "For another start, predicted with e" in view(pilot).sentence
         assert CHOICES[0] in view(pilot).sentence
         widget(pilot).chosen = ""
-        await pilot.press("w")
-        assert "o opens demo-sft" in state(pilot)
+        await pilot.press("]")
+        assert "i opens demo-sft" in state(pilot)
 
         seen = set()
         for _ in VIEWS:

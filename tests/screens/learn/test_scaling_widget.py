@@ -111,7 +111,7 @@ async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
         assert widget.check_action("stop", ()) is False
         for model in ScalingPlan().models():
             assert f"{parameter_count(model):,}" in texts(widget)
-        await pilot.press("]", "]")
+        await pilot.press("e", "e")
         await until(pilot, lambda: widget.snapshot and "Your prediction: size 2" in widget.snapshot.words)
         await pilot.press("enter", "enter")
         await until(pilot, lambda: widget.phase == "running")
@@ -146,7 +146,7 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         predictions_path(home).rmdir()
         await until(pilot, lambda: [each.is_right for each in read_predictions(home)[0]] == [False])
         assert widget.run == "scaling-2"
-        await pilot.press(">")
+        await pilot.press("]")
         assert widget.run == "scaling-3"
         state = widget.full_screen()
         assert state is not None
@@ -156,14 +156,14 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         assert "size 2" in texts(widget)
         assert "times fewer" in texts(widget)
         await until(pilot, lambda: len(read_predictions(home)[0]) == 1)
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("enter", "escape")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog) and isinstance(app.focused, BlockView))
         assert experiment.exists()
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: widget.phase == "none" and widget.is_settled)
         assert not list(home.glob("scaling-*"))
         assert widget.picture == "numbers"
@@ -177,7 +177,7 @@ async def test_a_stopped_one_says_how_to_go_on_and_how_to_delete_it(app: LabApp,
         assert widget.check_action("start", ()) is False
         assert widget.check_action("resume", ())
         words = widget.query_one("#scaling-state", StatusLine).left
-        assert "enter goes on, D deletes it." in words
+        assert "enter goes on, x deletes it." in words
         assert "Your prediction: size 3" in words
         titles = [str(plot.border_title) for plot in widget.query(LinePlot)]
         assert ["FLOPs" in titles[0], "parameters" in titles[1]] == [True, True]
@@ -196,25 +196,25 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
     async with app.run_test(size=(80, 24)) as pilot:
         widget = await open_lesson(pilot, until)
         state = widget.query_one("#scaling-state", StatusLine)
-        assert state.left == "newer: All 4 sizes are trained. e shows older. o opens newer-2."
+        assert state.left == "newer: All 4 sizes are trained. } shows older. i opens newer-2."
         assert widget.picture == "compute"
-        await pilot.press("e")
-        await until(pilot, lambda: state.left == "older: All 4 sizes are trained. e shows scaling. o opens older-2.")
+        await pilot.press("}")
+        await until(pilot, lambda: state.left == "older: All 4 sizes are trained. } shows scaling. i opens older-2.")
         with monkeypatch.context() as slow:
             slow.setattr(widget, "_read", lambda: None)
-            await pilot.press("e", "enter", "D", "e")
+            await pilot.press("}", "enter", "x", "}")
             assert not isinstance(app.screen, ConfirmDialog), "no key acts on an experiment that is not shown yet"
         await until(pilot, lambda: state.left.startswith("scaling: Nothing is trained yet."))
         assert started == []
         await pilot.press("enter")
         await until(pilot, lambda: started == ["scaling"] and not widget.busy)
-        await pilot.press("e")
+        await pilot.press("}")
         await until(pilot, lambda: widget.phase == "finished")
         assert state.left.startswith("newer: ")
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         assert "Delete the experiment newer?" in str(app.screen.query_one("#ask").border_title)
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: widget.is_settled and state.left.startswith("older: "))
         assert not newer.exists()
         assert older.exists()

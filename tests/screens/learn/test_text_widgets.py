@@ -45,7 +45,7 @@ async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: La
 
         page = pilot.app.screen.query_one(LessonsPage)
         merges = await open_widget(pilot, until, "tokens", "merges", MergesWidget)
-        for key, made in (("m", 1), ("x", 11), ("u", 10)):
+        for key, made in (("enter", 1), ("+", 11), ("u", 10)):
             await pilot.press(key)
             await until(pilot, lambda: merges.is_settled and len(merges.session.state.merges) == made)  # noqa: B023
         assert merges.view.view.title == "10 merges"
@@ -56,7 +56,7 @@ async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: La
         assert pilot.app.focused is merges.view
         await pilot.press("space")
         await until(pilot, lambda: page.reader.live is not merges and page.reader.live is not None)
-        await pilot.press("p")
+        await pilot.press("backspace")
         await until(pilot, lambda: isinstance(page.reader.live, MergesWidget) and page.reader.live.is_settled)
         assert len(page.reader.live.session.state.merges) == 10, "going on and back loses no merge"
 
