@@ -70,10 +70,13 @@ def synonyms_of(binding: Binding) -> str:
     return f"{about(binding).synonyms} {binding.description}"
 
 
+NOT_POSSIBLE = "not possible now"
+
+
 def reason(binding: Binding) -> str:
     """The words for an action that is not possible now."""
     needs = about(binding).needs
-    return f"needs {needs}" if needs else "not possible now"
+    return f"needs {needs}" if needs else NOT_POSSIBLE
 
 
 def why_not(node: DOMNode, binding: Binding) -> str:

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widget import Widget
 
-from screens.about_key import about, reason, synonyms_of, why_not
+from screens.about_key import NOT_POSSIBLE, about, reason, synonyms_of, why_not
 from screens.action_index import MOVES, Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen
 
@@ -58,8 +58,8 @@ class Row:
 
     @property
     def is_listed(self) -> bool:
-        """True where nothing is typed, too."""
-        return not self.is_elsewhere and self.found[0].is_listed
+        """True where nothing is typed, too: not what never is possible here, such as with another experiment of a lesson."""
+        return not self.is_elsewhere and self.found[0].is_listed and self.why_not != NOT_POSSIBLE
 
     def score(self, query: str) -> float:
         """The best score as an answer to what is typed: by a key, by its words, or by those of one of its actions."""

@@ -43,12 +43,13 @@ class LessonList(OptionList):
     HELP = "**The lessons.** `j` and `k` choose one, `enter` reads on where you left it."
     BINDINGS = [
         Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
-        | About("Lessons", words="lesson", also=("lessons.previous",), place=-1),
+        | About(
+            "Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1
+        ),
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
         keyless("first", "lessons.first", "The first lesson", "First"),
         keyless("last", "lessons.last", "The last lesson", "Last"),
-        Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson")
-        | About("Lessons"),
+        Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
     ]
 
 

@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.message import Message
 
 from lab.views.blocks import GuessChoice, GuessQuestion
+from screens.about_key import About
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit
@@ -167,6 +168,7 @@ class GuessView(PieceLinesView):
             Binding(
                 letter, f"choose({at})", f"Guess {letter}", id=f"guess.{letter}", show=False, tooltip=f"Guess choice {letter}"
             )
+            | About(is_listed=False)
             for at, letter in enumerate(LETTERS)
         ),
     ]

@@ -18,6 +18,7 @@ from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
+from screens.about_key import keyless
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.engine_view import MOVES_IN_WORDS, EngineView, PlaceView
 from screens.learn.live.live_widget import ModelAtHand
@@ -49,7 +50,7 @@ class ExperimentWidget(PlaceView):
     """
     BINDINGS = [
         Binding("v", "choose(1)", "Another", id="experiment.choose", tooltip="The next value to compare, such as another window"),
-        Binding("V", "choose(-1)", "Choice before", id="experiment.choose_back", show=False, tooltip="The value before"),
+        keyless("choose(-1)", "experiment.choose_back", "The value before", "Choice before"),
         Binding("e", "edit", "Edit", id="experiment.edit", tooltip="Edit the text of the experiment; enter ends it"),
         Binding("r", "run_again", "Run again", id="experiment.again", tooltip="Measure again; draw with other random numbers"),
     ]

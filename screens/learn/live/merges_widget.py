@@ -45,8 +45,8 @@ class MergesWidget(ViewWidget):
     )
     BINDINGS = [
         Binding("enter", "merge(1)", "Merge", id="merges.one", tooltip="Make the most common pair one token"),
-        Binding("plus", "merge(10)", "×10", id="merges.ten", tooltip="Make ten merges"),
-        Binding("asterisk", "merge(100)", "×100", id="merges.hundred", tooltip="Make a hundred merges"),
+        Binding("plus", "merge(10)", "×10, ×100", id="merges.ten", key_display="+ *", tooltip="Make ten merges"),
+        Binding("asterisk", "merge(100)", "×100", id="merges.hundred", show=False, tooltip="Make a hundred merges"),
         Binding("e", "edit", "Phrase", id="merges.edit", tooltip="Edit the phrase; enter ends it"),
         Binding("u", "merge(-1)", "Undo", id="merges.undo", tooltip="Undo the last merge"),
     ]

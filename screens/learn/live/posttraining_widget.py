@@ -40,6 +40,7 @@ from lab.training.posttraining.start_process import start_posttraining, stop_pos
 from lab.training.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
 from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
+from screens.about_key import keyless
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
@@ -81,7 +82,7 @@ class PosttrainingWidget(LiveWidget):
         Binding("r", "restart", "Start again", id="posttraining.restart", tooltip="Start it again, in place of its result"),
         Binding("x", "stop", "Stop", id="posttraining.stop", tooltip="Stop the post-training"),
         Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
-        Binding("V", "turn(-1)", "View before", id="posttraining.view_back", show=False, tooltip="The view before"),
+        keyless("turn(-1)", "posttraining.view_back", "The view before", "View before"),
         Binding("e", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction for the next start"),
         Binding(
             "right_square_bracket",

@@ -87,7 +87,7 @@ class ScalingWidget(LiveWidget):
         Binding("x", "stop", "Stop", id="scaling.stop", tooltip="Stop and save; enter resumes"),
         keyless("text", "scaling.text", "Train on the text chosen in Data, or on the usual one", "Text"),
         Binding("v", "view(1)", "Next picture", id="scaling.view", tooltip="Loss over compute, over parameters, the numbers"),
-        Binding("V", "view(-1)", "Picture before", id="scaling.view_back", show=False, tooltip="The picture before"),
+        keyless("view(-1)", "scaling.view_back", "The picture before", "Picture before"),
         Binding("e", "guess(1)", "Predict", id="scaling.guess", tooltip="Change your prediction: the size that will be best"),
         keyless("guess(-1)", "scaling.guess_back", "Change your prediction to a smaller size", "Predict less"),
         Binding("right_square_bracket", "run(1)", "Run", id="scaling.run", key_display="[ ]", tooltip="The next run, for i"),
