@@ -43,9 +43,7 @@ class LessonList(OptionList):
     HELP = "**The lessons.** `j` and `k` choose one, `enter` reads on where you left it."
     BINDINGS = [
         Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
-        | About(
-            "Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1
-        ),
+        | About("Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1),
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
         keyless("first", "lessons.first", "The first lesson", "First"),
         keyless("last", "lessons.last", "The last lesson", "Last"),

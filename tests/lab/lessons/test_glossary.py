@@ -90,3 +90,21 @@ def test_a_query_finds_terms_by_name_then_by_their_text(query: str, first: list[
 def test_a_section_without_a_place_or_a_text_is_refused_by_name(section: str) -> None:
     with pytest.raises(UserError, match=r"The term logit in terms\.md needs"):
         parse_glossary(Path("terms.md"), f"# Glossary\n\n## {section}\n")
+
+
+OF_REPORTS = (
+    *("training loss", "validation loss", "perplexity", "bits/byte", "nats", "uniform baseline", "unigram entropy"),
+    *("bigram entropy", "source entropy", "overfitting", "checkpoint", "tokenizer", "parameters", "layers", "heads", "width"),
+    *("context", "dropout", "batch", "micro-batches", "optimizer", "learning rate", "warmup", "weight decay"),
+    *("gradient clipping", "gradient norm", "patience", "logit lens"),
+)
+"""Terms of the reports on a run, as they spell them."""
+
+
+@pytest.mark.parametrize("name", OF_REPORTS)
+def test_the_reports_and_the_glossary_use_the_same_words(name: str) -> None:
+    lab = Path(__file__).parents[3] / "lab"
+    files = [path for room in ("reports", "exchange") for path in (lab / room).rglob("*") if path.suffix in (".py", ".jinja")]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in files).casefold()
+    assert name in said, "no report says it any more"
+    assert {name, name.removesuffix("es"), name.removesuffix("s")} & {each for term in glossary() for each in term.names}
