@@ -39,7 +39,9 @@ class ClaimList(OptionList):
     BINDINGS = [
         Binding("j", "cursor_down", "Claim", id="claims.next", key_display="j/k", tooltip="The next claim"),
         Binding("k", "cursor_up", "Previous", id="claims.previous", show=False, tooltip="The claim before"),
-        Binding("right,l", "select", "Read", id="claims.read", key_display="enter", tooltip="Read the claim and its experiment"),
+        Binding(
+            "right,l,space", "select", "Read", id="claims.read", key_display="enter", tooltip="Read the claim and its experiment"
+        ),
         Binding("r", "check_again", "Check again", id="claims.again", tooltip="Run the claim's experiment again"),
     ]
 

@@ -122,9 +122,10 @@ class LessonReader(Vertical):
     def show(self, lesson: Lesson, step: int, *, is_back: bool = False, is_preview: bool = False) -> None:
         """Show this step of a lesson, `is_back` if from the lesson after it; its live widget or its text takes the keys.
 
-        `is_preview`: its text alone, and the keys stay where they are.
+        `is_preview`: its text alone and that of the steps after it, and the keys stay where they are.
         """
         self.lesson, self._is_back, self._is_preview = lesson, is_back, is_preview
+        self.query_one(LessonText).scroll_key = "^d" if is_preview else "j"
         self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
         self._is_laying_out = True
         self._lay_out()
@@ -163,7 +164,10 @@ class LessonReader(Vertical):
         text.model = ""
         await box.remove_children()
         self.live = None
-        await self.query_one(Markdown).update(lesson_markdown(step.text))
+        # Not read yet: all that is to come, as far as there is room.
+        ahead = lesson.steps[self.step + 1 :] if self._is_preview and not self.screen.has_class("-narrow") else ()
+        texts = (step.text, *(f"### {each.title}\n\n{each.text}" for each in ahead))
+        await self.query_one(Markdown).update(lesson_markdown("\n\n".join(texts)))
         text.scroll_home(animate=False)
         if step.live is not None and not self._is_preview:
             try:

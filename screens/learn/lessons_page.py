@@ -47,7 +47,7 @@ class LessonList(OptionList):
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
         keyless("first", "lessons.first", "The first lesson", "First"),
         keyless("last", "lessons.last", "The last lesson", "Last"),
-        Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
+        Binding("right,l,space", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
     ]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -17,8 +17,10 @@ from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.action_index import NAMED_KEY, all_actions, with_keys
 from screens.app import LabApp
+from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
+from screens.help_rows import sections_of
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText, lesson_markdown
@@ -311,3 +313,34 @@ def test_prose_names_a_key_by_its_action_so_that_it_follows_the_bindings() -> No
 )
 def test_the_key_of_an_action_stands_in_prose(text: str, shown: str) -> None:
     assert with_keys(text) == shown
+
+
+@pytest.mark.parametrize(("size", "steps"), [((200, 60), 8), ((80, 24), 1)])
+async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp, until: Any, size: Any, steps: int) -> None:
+    async with app.run_test(size=size) as pilot:
+        page = await lessons_page(pilot, until)
+        page.query_one(LessonList).highlighted = SOFTMAX
+        text = pilot.app.screen.query_one("#learn-text", Markdown)
+        shown = page.lessons[SOFTMAX].steps[:steps]
+        await until(pilot, lambda: text.source.endswith(lesson_markdown(shown[-1].text)))
+        assert all(each.title in text.source for each in shown[1:])
+        await pilot.press("space")
+        await until(pilot, lambda: text.source == lesson_markdown(page.lessons[SOFTMAX].steps[0].text))
+        assert page.has_class("-reading"), "space goes on, as the border says"
+
+
+async def test_the_help_of_a_live_view_lists_what_it_can_do_in_fifteen_lines(app: LabApp, until: Any) -> None:
+    places = {
+        (step.live.widget, *step.live.options): (lesson, at)
+        for lesson in lessons()
+        for at, step in enumerate(lesson.steps)
+        if step.live
+    }
+    async with app.run_test(size=(120, 40)) as pilot:
+        page, screen = await lessons_page(pilot, until), cast(LabScreen, pilot.app.screen)
+        await pilot.press("enter")
+        for lesson, at in places.values():
+            page.reader.show(lesson, at)
+            await until(pilot, lambda: page.reader.lesson is lesson and not page.reader._is_laying_out)  # noqa: B023
+            rows = [row.words for _, rows in sections_of(screen) for row in rows if row.is_listed]
+            assert len(rows) <= 15, (lesson.name, at, rows)
