@@ -144,7 +144,7 @@ _SIGNS = re.compile(r"([\\`*_\[\]<>#|~])")
 class ClaimText(ReadingBox):
     """The words of a claim."""
 
-    HELP = "**The claim.** `j` and `k` scroll, `space` goes to the next, `tab` leads to its experiment, `escape` to the list."
+    HELP = "**The claim.** `tab` leads to its experiment, `escape` to the list."
 
 
 class ClaimReader(Vertical):
@@ -165,9 +165,7 @@ class ClaimReader(Vertical):
     BINDINGS = [
         Binding("space", "turn(1)", "Next claim", id="claim.next", key_display="space", tooltip="The next claim"),
         Binding("backspace", "turn(-1)", "Back", id="claim.previous", tooltip="The claim before"),
-        Binding(
-            "r", "check_again", "Check again", id="claim.again", tooltip="Run the experiment again, with other random numbers"
-        ),
+        Binding("r", "check_again", "Check again", id="claim.again", tooltip="Run it again, with other random numbers"),
         Binding("z", "enlarge", "Enlarge", id="claim.enlarge", tooltip="The experiment alone, or with the claim"),
     ]
 

@@ -35,13 +35,11 @@ class ClaimList(OptionList):
     """The claims, each with its verdict."""
 
     BORDER_TITLE = "claims of a learner's notes on the lecture"
-    HELP = "**The claims.** `j` and `k` choose one, `enter` reads it. Each is checked on your model, the chosen one first."
+    HELP = "**The claims.** Each is checked on your model, the chosen one first."
     BINDINGS = [
         Binding("j", "cursor_down", "Claim", id="claims.next", key_display="j/k", tooltip="The next claim"),
         Binding("k", "cursor_up", "Previous", id="claims.previous", show=False, tooltip="The claim before"),
-        Binding(
-            "right,l,space", "select", "Read", id="claims.read", key_display="enter", tooltip="Read the claim and its experiment"
-        ),
+        Binding("right,l,space", "select", "Read", id="claims.read", key_display="enter", tooltip="Read the claim"),
         Binding("r", "check_again", "Check again", id="claims.again", tooltip="Run the claim's experiment again"),
     ]
 

@@ -33,9 +33,6 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
     further: var[str] = var("")
     """Words on the key that leads further, for the lower border."""
 
-    scroll_key: var[str] = var("j")
-    """The key that scrolls it, for the lower border."""
-
     model: var[str] = var("")
     """The run that the view below computes on."""
 
@@ -50,11 +47,11 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
 
     def _mark_rest(self) -> None:
         below = self.below
-        rest = f"↓ {below} more line{'s' if below > 1 else ''} · {self.scroll_key}" if below > 0 else ""
+        rest = f"↓ {below} more line{'s' if below > 1 else ''} · ^d" if below > 0 else ""
         model = f"model: {visible(self.model)} · m" if self.model else ""
         self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))
 
-    watch_further = watch_scroll_key = watch_model = watch_virtual_size = _mark_rest
+    watch_further = watch_model = watch_virtual_size = _mark_rest
 
 
 class LearnPage(Page):

@@ -40,10 +40,7 @@ QUESTIONS = ("facts", "path", "live")
 class LessonText(ReadingBox):
     """The text of a step."""
 
-    HELP = (
-        "**The lesson.** `j` and `k` scroll, `space` goes on, {key:lesson.previous} back, `tab` leads to the live view, `escape` "
-        "to the list."
-    )
+    HELP = "**The lesson.** `tab` leads to the live view, `escape` to the list."
     further: var[str] = var(GO_ON)
 
 
@@ -125,7 +122,6 @@ class LessonReader(Vertical):
         `is_preview`: its text alone and that of the steps after it, and the keys stay where they are.
         """
         self.lesson, self._is_back, self._is_preview = lesson, is_back, is_preview
-        self.query_one(LessonText).scroll_key = "^d" if is_preview else "j"
         self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
         self._is_laying_out = True
         self._lay_out()

@@ -40,7 +40,7 @@ class LessonList(OptionList):
     """The lessons, with a mark for those done and the step reached in those begun."""
 
     BORDER_TITLE = "lessons"
-    HELP = "**The lessons.** `j` and `k` choose one, `enter` reads on where you left it."
+    HELP = "**The lessons.** Each goes on where you left it."
     BINDINGS = [
         Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
         | About("Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1),

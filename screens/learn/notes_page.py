@@ -36,11 +36,7 @@ MOST_LINES = 150
 class NoteList(OptionList):
     """The notes, two lines each: date and place, then the first line of the text."""
 
-    HELP = (
-        "**Your notes.** `ctrl+o`, anywhere in the lab, writes one about what is in view. Here `enter` leads back to its place, "
-        "{key:notes.edit} changes it, {key:notes.delete} deletes it, {key:notes.filter} finds words. They are Markdown files; "
-        "`llmlab notes` lists them too."
-    )
+    HELP = "**Your notes.** `ctrl+o`, anywhere, writes one. They are Markdown files; `llmlab notes` lists them too."
     BINDINGS = [
         Binding("enter,right,l", "select", "Go there", id="notes.open", key_display="enter", tooltip="Open the note's place")
         | About(synonyms="bookmark place state again"),

@@ -102,13 +102,6 @@ class EngineView(ViewWidget):
         self.say(" · ".join(filter(None, (self._words, spot))))
 
 
-MOVES_IN_WORDS = (
-    "{key:live.left} and {key:live.right} choose the token, {key:live.previous_head} and {key:live.head} the head, "
-    "{key:live.previous_layer} and {key:live.layer} the layer, {key:live.init} shows the weights at init, and back, where it is "
-    "about them; arrows move on the numbers."
-)
-"""The keys of a place, for the help."""
-
 TRAINED, INIT = "best", "0"
 """Checkpoints: the best one, and the snapshot of step 0."""
 
@@ -129,12 +122,8 @@ class PlaceView(EngineView):
         Binding("left_square_bracket", "head(-1)", "Head back", id="live.previous_head", show=False, tooltip="The head before"),
         Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer")
         | About("Live view", words="layer", also=("live.previous_layer",), place=1),
-        Binding(
-            "left_curly_bracket", "layer(-1)", "Layer back", id="live.previous_layer", show=False, tooltip="The layer before"
-        ),
-        Binding(
-            "t", "init", "At init", id="live.init", tooltip="Over time: the weights at init, before training, or the trained ones"
-        ),
+        Binding("left_curly_bracket", "layer(-1)", "Back", id="live.previous_layer", show=False, tooltip="The layer before"),
+        Binding("t", "init", "At init", id="live.init", tooltip="Over time: the weights at init, or the trained ones"),
     ]
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:

@@ -20,7 +20,7 @@ from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from screens.about_key import keyless
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.engine_view import MOVES_IN_WORDS, EngineView, PlaceView
+from screens.learn.live.engine_view import EngineView, PlaceView
 from screens.learn.live.live_widget import ModelAtHand
 from screens.widgets.mode_bar import MODES
 
@@ -39,15 +39,7 @@ class ExperimentWidget(PlaceView):
 
     OPTIONS = ("name", "moves", "typed", "choices", "opens", *PlaceView.OPTIONS)
     TAKES_ANY_OPTION = True
-    HELP = (
-        "**Experiment.** Computed on your run. {key:experiment.again} runs it again, {key:experiment.choose} takes the next "
-        "choice where there is one; " + MOVES_IN_WORDS
-    )
-    DEFAULT_CSS = """
-    ExperimentWidget > Input { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }
-    ExperimentWidget > Input { border-title-color: $foreground 90%; }
-    ExperimentWidget > Input:focus { border: round $accent; }
-    """
+    HELP = "**Experiment.** Computed on your run; arrows move on the numbers."
     BINDINGS = [
         Binding("v", "choose(1)", "Another", id="experiment.choose", tooltip="The next value to compare, such as another window"),
         keyless("choose(-1)", "experiment.choose_back", "The value before", "Choice before"),
@@ -88,14 +80,6 @@ class ExperimentWidget(PlaceView):
             field.border_title = Text(self.typed)
             yield field
         yield from super().compose()
-
-    def action_edit(self) -> None:
-        self.query_one(Input).focus()
-
-    @on(Input.Submitted)
-    def _end_editing(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.view.focus()
 
     @on(Input.Changed)
     def _text_typed(self, event: Input.Changed) -> None:

@@ -33,10 +33,7 @@ class FunnelWidget(ViewWidget):
 
     OPTIONS = ("text",)
     USES_MODEL = False
-    HELP = (
-        "**Funnel.** The text through all cleaning rules, in their order; the bars are what is left. `↑` and `↓` choose a rule, "
-        "{key:funnel.switch} switches it, {key:funnel.text} shows another text, {key:lesson.open} opens the page Clean of Data."
-    )
+    HELP = "**Funnel.** The text through all cleaning rules, in their order; the bars are what is left."
     BINDINGS = [
         Binding("x", "switch", "Switch rule", id="funnel.switch", tooltip="Leave out the rule under the cursor, or apply it"),
         Binding("v", "other_text", "Other text", id="funnel.text", tooltip="Your text, or the built-in Python reference"),

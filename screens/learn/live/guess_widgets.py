@@ -164,8 +164,7 @@ class NextTokenGuess(PlaceGuess):
     """`predict-next-token`: which token does the model find most probable next?
 
     Options: `prompt` and `run`, as everywhere; `position`, counted from 1, the last token of the prompt unless given; `shorter`,
-    the position for a prompt that has no such one, where the last token's answer was seen before. After the reveal `n` asks about
-    another position, `i` opens it in Inspect.
+    the position for a prompt that has no such one, where the last token's answer was seen before.
     """
 
     ABOUT = "next token"
@@ -194,8 +193,7 @@ class AttentionGuess(PlaceGuess):
     """`predict-attention`: which token does this head attend to most from this position?
 
     Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`, counted from 1. Unless given, the first layer, its
-    first head and the last token; one that the model or the prompt does not have is the last one. After the reveal `n` asks about
-    another head, `i` opens it in Inspect.
+    first head and the last token; one that the model or the prompt does not have is the last one.
     """
 
     ABOUT = "attention"

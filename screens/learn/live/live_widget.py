@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -174,9 +174,16 @@ class LiveWidget(Vertical):
 
 
 class ViewWidget(LiveWidget):
-    """A live widget that shows one view, which takes the keys."""
+    """A live widget that shows one view, which takes the keys; some have a text to edit above it."""
 
-    DEFAULT_CSS = "ViewWidget > BlockView { height: 1fr; }"
+    DEFAULT_CSS = """
+    ViewWidget {
+        & > BlockView { height: 1fr; }
+        & > Input { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }
+        & > Input { border-title-color: $foreground 90%; }
+        & > Input:focus { border: round $accent; }
+    }
+    """
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
@@ -184,6 +191,14 @@ class ViewWidget(LiveWidget):
 
     def compose(self) -> ComposeResult:
         yield self.view
+
+    def action_edit(self) -> None:
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _end_editing(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.view.focus()
 
     def take_focus(self) -> bool:
         self.view.focus()

@@ -38,11 +38,7 @@ class MergesWidget(ViewWidget):
 
     OPTIONS = ("phrase",)
     USES_MODEL = False
-    HELP = (
-        "**BPE.** Learned on your text as you watch: {key:merges.one} makes the next merge, {key:merges.ten} ten, "
-        "{key:merges.hundred} a hundred, {key:merges.undo} takes the last one back. {key:merges.edit} edits the phrase, "
-        "{key:lesson.open} opens the page Learn BPE of Tokens."
-    )
+    HELP = "**BPE.** Learned on your text as you watch."
     BINDINGS = [
         Binding("enter", "merge(1)", "Merge", id="merges.one", tooltip="Make the most common pair one token"),
         Binding("plus", "merge(10)", "×10, ×100", id="merges.ten", key_display="+ *", tooltip="Make ten merges"),
@@ -50,13 +46,6 @@ class MergesWidget(ViewWidget):
         Binding("e", "edit", "Phrase", id="merges.edit", tooltip="Edit the phrase; enter ends it"),
         Binding("u", "merge(-1)", "Undo", id="merges.undo", tooltip="Undo the last merge"),
     ]
-    DEFAULT_CSS = """
-    MergesWidget {
-        & > Input { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }
-        & > Input { border-title-color: $foreground 90%; }
-        & > Input:focus { border: round $accent; }
-    }
-    """
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
@@ -124,14 +113,6 @@ class MergesWidget(ViewWidget):
                 self._draw()
         self._is_merging = False
 
-    def action_edit(self) -> None:
-        self.query_one(Input).focus()
-
-    @on(Input.Submitted)
-    def _end_editing(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.view.focus()
-
     @on(Input.Changed)
     def _draw(self) -> None:
         if self.session is None:
@@ -143,7 +124,7 @@ class MergesWidget(ViewWidget):
         self.view.show(merges_view(state, self.query_one(Input).value, agreement))
 
     def full_screen(self) -> ScreenState | None:
-        return ScreenState(mode="tokens", page="bpe")
+        return ScreenState(mode="tokens", page="bpe", run=self._run)
 
 
 def _learnable(run: str, source: str, encoding: str, cleaning: tuple[str, ...], report: Callable[[float], None]) -> Opened:

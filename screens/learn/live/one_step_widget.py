@@ -26,11 +26,7 @@ class OneStepWidget(EngineView):
     """Options: `stage`, a name of `lab.training.one_step.step_stages`; `sentence`, the text to learn from."""
 
     OPTIONS = ("stage", "sentence")
-    HELP = (
-        "**One step.** Computed on a copy of your run's weights: nothing on disk changes. {key:live_step.take} takes a step, "
-        "{key:live_step.undo} takes it back, {key:live_step.left} and {key:live_step.right} choose the token. {key:train.step} "
-        "in Train shows every stage."
-    )
+    HELP = "**One step.** Computed on a copy of your run's weights: nothing on disk changes."
     BINDINGS = [
         Binding("enter", "take(1)", "Take a step", id="live_step.take", tooltip="Take a training step on this sentence"),
         Binding("u", "take(-1)", "Undo", id="live_step.undo", tooltip="Undo the last step"),

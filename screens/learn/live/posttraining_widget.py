@@ -60,11 +60,7 @@ class PosttrainingWidget(LiveWidget):
     """Option: `view`, one of `VIEWS`, to begin with. Without one it follows the post-training."""
 
     OPTIONS = ("view",)
-    HELP = (
-        "**Post-training.** {key:posttraining.start} starts it, {key:posttraining.stop} stops it; it goes on while you are "
-        "elsewhere. {key:posttraining.view} changes what is shown, {key:posttraining.predict} your prediction; "
-        "{key:posttraining.model} chooses the model that {key:lesson.open} opens."
-    )
+    HELP = "**Post-training.** Started here, it goes on while you are elsewhere."
     DEFAULT_CSS = """
     PosttrainingWidget {
         & > Horizontal { height: 1fr; display: none; }
@@ -84,22 +80,7 @@ class PosttrainingWidget(LiveWidget):
         Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
         keyless("turn(-1)", "posttraining.view_back", "The view before", "View before"),
         Binding("e", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction for the next start"),
-        Binding(
-            "right_square_bracket",
-            "model(1)",
-            "Model",
-            id="posttraining.model",
-            key_display="[ ]",
-            tooltip="The next model, for i",
-        ),
-        Binding(
-            "left_square_bracket",
-            "model(-1)",
-            "Model back",
-            id="posttraining.model_back",
-            show=False,
-            tooltip="The model before, for i",
-        ),
+        Binding("right_square_bracket,left_square_bracket", "model", "Model", id="posttraining.model", tooltip="Another model"),
     ]
 
     chosen: var[str] = var("")
@@ -288,10 +269,10 @@ class PosttrainingWidget(LiveWidget):
         self.prediction = 0 if self.prediction is None else (self.prediction + 1) % len(CHOICES)
         self.chosen = "plan"
 
-    def action_model(self, by: int) -> None:
+    def action_model(self) -> None:
         saved = [model for model in MODELS if model in self.history.saved]
         current = self._model_to_open()
-        self.opens = saved[(saved.index(current) + by) % len(saved)] if current in saved else saved[0]
+        self.opens = saved[(saved.index(current) + 1) % len(saved)] if current in saved else saved[0]
 
     def _show_if_ready(self) -> None:
         if self.is_mounted and self._follower is not None:

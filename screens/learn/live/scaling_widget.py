@@ -49,14 +49,6 @@ PHASES = {
 }
 """Phases of the experiment in which an action is possible."""
 
-HELP = (
-    "**Scaling.** {key:scaling.guess} predicts the size that will be best. {key:scaling.start} trains the sizes one after the "
-    "other, in the background; it goes on when you leave. {key:scaling.stop} stops and saves, {key:scaling.resume} then goes on; "
-    "{key:scaling.delete}, once it has stopped, deletes all of it. {key:scaling.view} shows the next picture, "
-    "{key:scaling.run_back} and {key:scaling.run} choose a run that {key:lesson.open} opens in Train, {key:scaling.other} shows "
-    "another experiment."
-)
-
 
 class PlotPane(Horizontal, can_focus=True):
     """The two plots, side by side where there is room, else the one that was chosen."""
@@ -68,7 +60,7 @@ class ScalingWidget(LiveWidget):
 
     OPTIONS = ("name", "text", "minutes", "picture")
     USES_MODEL = False
-    HELP = HELP
+    HELP = "**Scaling.** The sizes are trained one after the other, in the background; it goes on when you leave."
     DEFAULT_CSS = """
     ScalingWidget {
         & > PlotPane { display: none; height: 1fr; padding: 0 1; }

@@ -14,7 +14,7 @@ from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER, OF_ANY_LAYER, ST
 from lab.views.blocks import Destination
 from lab.views.screen_state import ScreenState
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.engine_view import MOVES_IN_WORDS, PlaceView
+from screens.learn.live.engine_view import PlaceView
 from screens.learn.live.live_widget import ModelAtHand
 from screens.messages import OpenState
 
@@ -26,10 +26,7 @@ class StageWidget(PlaceView):
     """Options: `stage`, a name of `lab.inspect.stages.stage_registry`, and those of a place."""
 
     OPTIONS = ("stage", *PlaceView.OPTIONS)
-    HELP = (
-        "**Live view.** Computed on your run and its prompt: " + MOVES_IN_WORDS + " {key:lesson.open} opens the same place in "
-        "Inspect. Where a number leads to another place, {key:live.go} opens that."
-    )
+    HELP = "**Live view.** Computed on your run and its prompt; arrows move on the numbers."
     BINDINGS = [
         Binding("enter", "go", "Go there", id="live.go", tooltip="Open the place that the cell leads to in Inspect"),
     ]

@@ -30,8 +30,7 @@ class ThreeWeightsWidget(ViewWidget):
     OPTIONS = ("show",)
     HELP = (
         "**Three weights.** `shift+tab` leads to the fields: type a number, or change it by 0.1 with `↑` and `↓`; `escape` "
-        "leaves them. Outside, {key:weights.step} takes a step of gradient descent, {key:weights.many} a hundred, "
-        "{key:weights.undo} takes one back. Computed as you type."
+        "leaves them. Computed as you type."
     )
     DEFAULT_CSS = """
     ThreeWeightsWidget {

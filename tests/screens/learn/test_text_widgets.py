@@ -54,6 +54,8 @@ async def test_rules_are_switched_and_merges_are_made_on_the_chosen_text(app: La
         await until(pilot, lambda: merges.view.view.blocks[0].title != before)
         assert [row[0].text for row in merges.view.view.blocks[0].rows] == ["dog"]
         assert pilot.app.focused is merges.view
+        state = merges.full_screen()
+        assert (state.mode, state.page, state.run) == ("tokens", "bpe", merges._run), "the text that it has learned from"
         await pilot.press("space")
         await until(pilot, lambda: page.reader.live is not merges and page.reader.live is not None)
         await pilot.press("backspace")
