@@ -105,9 +105,8 @@ NAMED_KEY = re.compile(r"\{key:([\w.]+)\}")
 
 def with_keys(text: str) -> str:
     """Markdown with the key of an action in place of `{key:inspect.sample}`, so that prose follows the bindings."""
-    named = set(NAMED_KEY.findall(text))
-    keys = {action.id: _key_in_words(action.binding) for action in (all_actions() if named else ()) if action.id in named}
-    return NAMED_KEY.sub(lambda found: keys.get(found[1], found[0]), text)
+    bindings = {action.id: action.binding for action in (all_actions() if NAMED_KEY.search(text) else ())}
+    return NAMED_KEY.sub(lambda found: _key_in_words(bindings[found[1]]) if found[1] in bindings else found[0], text)
 
 
 def _key_in_words(binding: Binding) -> str:

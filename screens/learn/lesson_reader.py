@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ from screens.widgets.mode_bar import MODES
 from screens.widgets.status_line import StatusLine
 
 GO_ON = "space goes on"
+SECONDS_AT_REST = 0.1
+"""Delay until the steps to come are laid out, too: it takes longer than a key may."""
 BORDER = 6
 """Cells of a border beside its title."""
 MODE_LINK = "mode:"
@@ -160,11 +163,13 @@ class LessonReader(Vertical):
         text.model = ""
         await box.remove_children()
         self.live = None
-        # Not read yet: all that is to come, as far as there is room.
-        ahead = lesson.steps[self.step + 1 :] if self._is_preview and not self.screen.has_class("-narrow") else ()
-        texts = (step.text, *(f"### {each.title}\n\n{each.text}" for each in ahead))
-        await self.query_one(Markdown).update(lesson_markdown("\n\n".join(texts)))
+        markdown = self.query_one(Markdown)
+        await markdown.update(lesson_markdown(step.text))
         text.scroll_home(animate=False)
+        if self._is_preview and not self.screen.has_class("-narrow"):
+            await asyncio.sleep(SECONDS_AT_REST)
+            ahead = (f"\n\n### {each.title}\n\n{each.text}" for each in lesson.steps[self.step + 1 :])
+            await markdown.append(lesson_markdown("".join(ahead)))
         if step.live is not None and not self._is_preview:
             try:
                 live = live_widget(step.live, self._engine)
@@ -219,8 +224,9 @@ class LessonReader(Vertical):
     def action_step(self, by: int) -> None:
         if self.lesson is None:
             return
-        if 0 <= self.step + by < len(self.lesson.steps):
-            self.show(self.lesson, self.step + by)
+        to = self.step + by * (not self._is_preview)
+        if 0 <= to < len(self.lesson.steps):
+            self.show(self.lesson, to)
         else:
             self.post_message(self.Ended(by))
 

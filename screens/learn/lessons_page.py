@@ -208,6 +208,7 @@ class LessonsPage(ReadingPage):
     def _keep_progress(self, message: LessonReader.StepShown) -> None:
         if self._progress is None:
             return
+        self.add_class("-reading")
         progress = self._progress.at(message.lesson.name, message.step, len(message.lesson.steps), is_back=message.is_back)
         if progress != self._progress:
             self._progress = progress

@@ -12,7 +12,7 @@ from lab.core.number_format import date_and_time
 def notes(as_path: bool, as_json: bool) -> None:
     """List the notes that ctrl+o writes in the lab, newest first, with the place that each is about.
 
-    Each is a Markdown file, which any editor can read and change. In the lab, n in Learn lists them and leads back to their
+    Each is a Markdown file, which any editor can read and change. In the lab, Learn lists them and leads back to their
     places.
     """
     from lab.lessons.learner.notes import list_notes, notes_folder

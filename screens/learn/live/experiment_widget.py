@@ -126,10 +126,9 @@ class ExperimentWidget(PlaceView):
         return action != "choose" or bool(self.choices)
 
     def action_choose(self, by: int) -> None:
-        if self.choices:
-            at = (self.choices.index(self.inputs[self.chosen]) + by) % len(self.choices)
-            self.inputs = {**self.inputs, self.chosen: self.choices[at]}
-            self.ask()
+        at = (self.choices.index(self.inputs[self.chosen]) + by) % len(self.choices)
+        self.inputs = {**self.inputs, self.chosen: self.choices[at]}
+        self.ask()
 
     def action_run_again(self) -> None:
         self.runs += 1

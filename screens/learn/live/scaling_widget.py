@@ -347,8 +347,7 @@ class ScalingWidget(LiveWidget):
         self._read()
 
     def action_run(self, by: int) -> None:
-        names = self.snapshot.names if self.snapshot is not None else ()
-        if names:
-            at = names.index(self.run) if self.run in names else -by
-            self._chosen = names[(at + by) % len(names)]
-            self._say_state()
+        assert self.snapshot is not None
+        names = self.snapshot.names
+        self._chosen = names[((names.index(self.run) if self.run in names else -by) + by) % len(names)]
+        self._say_state()

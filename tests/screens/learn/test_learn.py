@@ -159,8 +159,7 @@ def test_the_worked_line_is_arithmetic_on_the_printed_digits() -> None:
 @pytest.mark.parametrize("lesson", ["first", "softmax"])
 def test_picture(lesson: str, size: tuple[int, int], app: LabApp, snap_compare: Any, until: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
-        if lesson == "softmax":
-            await open_softmax(pilot, until)
+        await (open_softmax if lesson == "softmax" else lessons_page)(pilot, until)
         await pilot.pause()
         await pilot.pause()
 
@@ -178,7 +177,8 @@ async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> 
     async with app.run_test(size=(120, 60)) as pilot:
         await lessons_page(pilot, until)
         await pilot.press(*keys_to("cleaning", (lesson.name for lesson in lessons())))
-        await until(pilot, lambda: "press `2`" in pilot.app.screen.query_one(Markdown).source)
+        page, text = pilot.app.screen.query_one(LessonsPage), pilot.app.screen.query_one(Markdown)
+        await until(pilot, lambda: page.is_settled and "press `2`" in text.source)
         await pilot.pause()
         rows = ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]
         y, x = next((y, row.index("press 2")) for y, row in enumerate(rows) if "press 2" in row)
@@ -324,9 +324,12 @@ async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp,
         shown = page.lessons[SOFTMAX].steps[:steps]
         await until(pilot, lambda: text.source.endswith(lesson_markdown(shown[-1].text)))
         assert all(each.title in text.source for each in shown[1:])
+        if steps > 1:
+            await pilot.press("tab")
+            await until(pilot, lambda: isinstance(pilot.app.focused, LessonText))
         await pilot.press("space")
-        await until(pilot, lambda: text.source == lesson_markdown(page.lessons[SOFTMAX].steps[0].text))
-        assert page.has_class("-reading"), "space goes on, as the border says"
+        await until(pilot, lambda: page.reader.live is not None and page.has_class("-reading"))
+        assert text.source == lesson_markdown(page.lessons[SOFTMAX].steps[0].text), "space goes on, as the border says"
 
 
 async def test_the_help_of_a_live_view_lists_what_it_can_do_in_fifteen_lines(app: LabApp, until: Any) -> None:
