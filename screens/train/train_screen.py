@@ -131,6 +131,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.watch(self.lab, "text_encoding", self._follow_encoding, init=False)
         self.watch(self.lab, "text_cleaning", self.new_run.choose_cleaning)
         self.watch(self.lab, "run_name", self._follow_run, init=False)
+        self._awaits_runs = not self.lab.runs_known
         self.watch(self.lab, "runs", self._follow_runs)
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
         self.watch_making(self.making)
@@ -189,6 +190,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         if message.what == "mode":
             self._show_newest()
         else:
+            self._awaits_runs = False
             self.making = message.what == "text" or self.new_run.preparing
 
     @on(SettingsCopied)

@@ -57,6 +57,17 @@ async def test_a_quick_hand_finds_the_run_that_goes_on(make_run: Any, until: Any
         await until(pilot, lambda: numbers(pilot).get("step") == "1,240 / 2,000")
 
 
+async def test_the_first_visit_shows_the_run_that_was_chosen_though_another_trains(make_run: Any, until: Any) -> None:
+    make_run("tale", phase="stopped", step=1240)
+    make_run("busy", phase="training", step=100)
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        app.post_message(RunChosen("tale", "train"))
+        await until(pilot, lambda: app.current_mode == "train" and numbers(pilot))
+        assert numbers(pilot)["step"] == "1,240 / 2,000"
+
+
 async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_there(
     app: TrainApp, make_run: Any, until: Any
 ) -> None:
