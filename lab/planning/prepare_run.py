@@ -30,7 +30,7 @@ from lab.planning.preparation.prepare_text import PrepareProgress, Progress, Tex
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import open_run
-from lab.runs.home_folder import free_names, home
+from lab.runs.home_folder import free_names, home, read_only_sentence, watched_machine
 from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.origin import LAST_TENTH, LONGEST_SOURCE, Holdout
 from lab.runs.run_folder import Run
@@ -49,6 +49,8 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     Raises UserError for every mistake of the user: see `lab.planning.check_request.check_request` and
     `lab.data.text_source.open_corpus`; a text too short.
     """
+    if watched_machine():
+        raise UserError(read_only_sentence())
     where = (request.home or home()).absolute()
     base = open_run(request.start, where) if request.start is not None else None
     if base is not None:

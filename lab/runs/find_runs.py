@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.visible_text import quoted
-from lab.runs.home_folder import LONGEST_NAME, demo, home
+from lab.runs.home_folder import LONGEST_NAME, demo, runs_home
 from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
 
@@ -16,8 +16,8 @@ def is_run(path: Path) -> bool:
 
 
 def run_folders(where: Path | None = None) -> list[Path]:
-    """The folders in `where` (or `home()`) that may be runs, unordered, without hidden ones and the demo."""
-    folder, left_out = where or home(), demo()
+    """The folders in `where` (or `runs_home()`) that may be runs, unordered, without hidden ones and the demo."""
+    folder, left_out = where or runs_home(), demo()
     try:
         with os.scandir(folder) as entries:
             found = [folder / entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
@@ -27,7 +27,7 @@ def run_folders(where: Path | None = None) -> list[Path]:
 
 
 def list_runs(where: Path | None = None) -> list[Run]:
-    """The user's runs in `where` (or `home()`), newest first, and after them those whose settings cannot be read."""
+    """The user's runs in `where` (or `runs_home()`), newest first, and after them those whose settings cannot be read."""
     runs = []
     for path in run_folders(where):
         run = Run(path)
@@ -41,7 +41,7 @@ def list_runs(where: Path | None = None) -> list[Run]:
 
 
 def open_run(name: str | Path, where: Path | None = None) -> Run:
-    """Open a run by its name in `where` (or `home()`), by its path, or as `demo`.
+    """Open a run by its name in `where` (or `runs_home()`), by its path, or as `demo`.
 
     Raises:
         UserError: if there is no such run, naming near matches.
@@ -53,13 +53,13 @@ def open_run(name: str | Path, where: Path | None = None) -> Run:
 
 
 def find_run(name: str | Path, where: Path | None = None) -> Run:
-    """Find a run as `open_run` does, also a damaged one. Outside of `where` (or `home()`) a damaged one is no run.
+    """Find a run as `open_run` does, also a damaged one. Outside of `where` (or `runs_home()`) a damaged one is no run.
 
     Raises:
         UserError: if there is no such run, naming near matches.
         DamagedFileError: if it lies elsewhere and its settings cannot be read: it may be anything that has a config.json.
     """
-    folder = where or home()
+    folder = where or runs_home()
     text = os.fspath(name)
     places = [folder / text] if text and not text.startswith(".") else []
     places += [Path(os.path.expanduser(text))] if text else []

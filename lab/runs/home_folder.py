@@ -1,4 +1,4 @@
-"""The home folder of runs, the demo model, and the names that a run may have."""
+"""The home folder of runs, or the mirror of another machine's; the demo model; and the names that a run may have."""
 
 import functools
 import itertools
@@ -36,6 +36,27 @@ def home() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("llmlab", appauthor=False) / "runs"
+
+
+MIRROR, CONTACT = "LLMLAB_MIRROR", ".contact"
+"""Environment variable of `llmlab watch` and its processes: the mirror of another machine's runs, in a folder that is called as
+the machine; and a file in there whose time is that of the machine's last answer."""
+
+
+def runs_home() -> Path:
+    """The folder whose runs are shown: `home()`, or the mirror of the runs that are watched."""
+    mirror = os.environ.get(MIRROR)
+    return Path(mirror) if mirror else home()
+
+
+def watched_machine() -> str:
+    """The machine whose runs are watched, as the user named it: `me@box`; empty where the runs are this machine's."""
+    return os.path.basename(os.environ.get(MIRROR, ""))
+
+
+def read_only_sentence() -> str:
+    """The reason why runs that are watched are not changed and not looked into."""
+    return f"These runs are on {watched_machine()} and are watched from here, read-only."
 
 
 def scaling_folder(home: Path) -> Path:

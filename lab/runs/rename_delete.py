@@ -60,6 +60,7 @@ def refuse_to_change(run: Run) -> None:
         raise UserError(
             "demo is the model that ships with the lab: the lessons need it, so it can be neither renamed nor deleted."
         )
+    run.refuse_if_watched()
     if run.path.is_symlink():
         raise UserError(f"{run.name} is a link to {run.path.resolve()}; rename or delete that folder itself.")
     if run.is_alive():

@@ -20,6 +20,7 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import LARGEST_CONFIG, LARGEST_STATUS, decode_json, is_real_folder, read_json, read_regular
 from lab.core.safetensors_file import read_metadata, step_of
 from lab.runs import trainer_commands
+from lab.runs.home_folder import CONTACT, read_only_sentence, runs_home, watched_machine
 from lab.runs.metrics_log import EVALUATION, LineReader, last_line
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
@@ -78,6 +79,16 @@ class Run:
     def name(self) -> str:
         """The folder's name: renaming the folder renames the run."""
         return self.path.name
+
+    @property
+    def is_watched(self) -> bool:
+        """True for the mirror of a run of another machine, which has no weights."""
+        return bool(watched_machine()) and self.path.parent == runs_home()
+
+    def refuse_if_watched(self) -> None:
+        """Check that the run is not only watched. Raises UserError."""
+        if self.is_watched:
+            raise UserError(read_only_sentence())
 
     @functools.cached_property
     def config(self) -> RunConfig:
@@ -139,7 +150,8 @@ class Run:
         return "interrupted" if is_on_other_host(status) or not trainer_lock_is_held(self.lock_path) else "not answering"
 
     def _trainer_is_alive(self, status: Status) -> bool:
-        fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
+        now = os.stat(self.path.with_name(CONTACT)).st_mtime if self.is_watched else time.time()
+        fresh = status.phase in ACTIVE and abs(now - status.heartbeat) < HEARTBEAT_FRESH
         return fresh and (is_on_other_host(status) or trainer_lock_is_held(self.lock_path))
 
     def metrics(self, *, evaluated: bool = False) -> LineReader[Metric]:
@@ -187,8 +199,9 @@ class Run:
         """Send a command to the run's trainer; `text` is the prompt of a sample.
 
         Raises:
-            UserError: if no trainer is there to take it, or the folder cannot be written.
+            UserError: if no trainer is there to take it, the run is only watched, or the folder cannot be written.
         """
+        self.refuse_if_watched()
         if not self.is_alive():
             status = self.status()
             if self.phase_of(status) == "not answering":
@@ -236,5 +249,7 @@ def _size_of(path: Path) -> int | None:
 
 def no_weights_yet(run: Run) -> str:
     """A sentence on a run that has no weights: being trained, it gets some soon."""
+    if run.is_watched:
+        return read_only_sentence()
     soon = run.phase() in ACTIVE
     return f"{run.name} has no weights yet: {'its first checkpoint comes soon' if soon else 'train it first'}."

@@ -15,7 +15,7 @@ from lab.core.safe_open import JSON_ERRORS, LARGEST_LINES, lines_backwards, open
 from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.find_runs import is_run, run_folders
-from lab.runs.home_folder import demo, home, is_of_scaling
+from lab.runs.home_folder import demo, is_of_scaling, runs_home
 from lab.runs.metrics_log import EVALUATION
 from lab.runs.origin import import_sentence, start_sentence, tuning_sentence
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
@@ -132,6 +132,8 @@ class RunSummary:
     owner: str = ""
     """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
     is_demo: bool = False
+    is_watched: bool = False
+    """True if it is on another machine, and here without its weights."""
     origin: str = ""
     """A sentence, where it did not begin with random weights."""
     is_posttrained: bool = False
@@ -187,7 +189,7 @@ class RunsWatcher:
         """The user's runs, newest first, then those whose settings cannot be read, then the demo."""
         found = []
         shipped = demo()
-        folders = [os.path.abspath(path) for path in run_folders(self.where or home())]
+        folders = [os.path.abspath(path) for path in run_folders(self.where or runs_home())]
         for folder in folders:
             cached = self._cached(folder)
             if cached.damaged is not None:
@@ -258,6 +260,7 @@ class RunsWatcher:
             last_heartbeat=status.heartbeat or config.created,
             owner=describe_owner(status) if is_on_other_host(status) else "",
             is_demo=is_demo,
+            is_watched=run.is_watched,
             origin=origin_of(config),
             is_posttrained=config.tuning is not None,
             is_of_scaling=is_of_scaling(run.path),

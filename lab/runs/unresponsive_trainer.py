@@ -54,6 +54,8 @@ def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
         )
     if phase != "interrupted":
         return ""
+    if run.is_watched:
+        return f"The trainer died at step {status.step}."
     saved = next((file.step for file in run.checkpoints() if file.name in ("last", "previous")), None)
     died = f"The trainer died at step {status.step}, " + (
         "and nothing is saved" if saved is None else f"and the last checkpoint is of step {saved}"

@@ -99,6 +99,7 @@ def refuse_ranks(run: Run, count: int) -> None:
 
 def refuse_to_start(run: Run) -> None:
     """Check that the run can be trained now. Raises UserError if it has finished, or a trainer owns it."""
+    run.refuse_if_watched()
     status = run.status()
     if run.is_alive():
         raise UserError(already_training(run.name, status))
