@@ -53,6 +53,8 @@ class AppState(App[None]):
     """Every run as last read from disk, newest first, the demo last."""
     runs_known: var[bool] = var(False)
     """True once `runs` has been read."""
+    lost_machine: str = ""
+    """The machine whose runs are watched, while the connection to it is lost."""
     notes_version: var[int] = var(0)
     """Goes up with each note that this lab writes, changes or deletes."""
     preferences: var[Preferences] = var(Preferences())
@@ -157,6 +159,13 @@ class AppState(App[None]):
         if message.open_mode:
             self.show_mode(message.open_mode)
             self.screen_stack[0].post_message(Arrived("run"))
+
+    async def text_arrives(self, run: str) -> None:
+        """Wait for a run's text, which is here unless the run is another machine's."""
+
+    def refusal(self, action: str) -> str:
+        """Why an action is refused where the runs are another machine's; "" where it is not."""
+        return ""
 
     def run_summary(self, name: str) -> RunSummary | None:
         """The run of that name as last read."""

@@ -192,7 +192,7 @@ class LabScreen(QuickScreen):
     def rank_of(self, binding: Binding) -> int | None:
         """Keys of a lower rank come first in the key bar; None where the key does nothing here and now: then it is not there."""
         key = about(binding)
-        return key.rank if key.matters(self) else None
+        return key.rank if key.matters(self) and not self.lab.refusal(binding.action) else None
 
     def resting_focus(self) -> str | None:
         """Selector of the widget to focus after escape has left a text field; None for no widget."""

@@ -9,6 +9,7 @@ With no arguments it opens the lab, and then imports nothing that the first scre
 
 import os
 import sys
+from typing import Any
 
 
 def main() -> int:
@@ -42,22 +43,34 @@ def _main(arguments: list[str]) -> int:
         from lab.cli.command_registry import run
 
         return run(arguments)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print(
-            "llmlab: the lab opens in a terminal only; `llmlab --help` lists the commands that work without one.", file=sys.stderr
-        )
+    if problem := problem_of_terminal():
+        print(f"llmlab: {problem}", file=sys.stderr)
         return 2
+    from screens.app import run as open_lab
+
+    return open_lab()
+
+
+def open_lab_on(mirror: Any) -> int:
+    """Open the lab on a `RunMirror` and stay until the user leaves; returns the exit code."""
+    from screens.watch.watch_app import WatchApp
+
+    app = WatchApp(mirror)
+    app.run()
+    return app.return_code or 0
+
+
+def problem_of_terminal() -> str:
+    """Why the lab cannot open here, as a sentence; empty where it can."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "the lab opens in a terminal only; `llmlab --help` lists the commands that work without one."
     from lab.core.terminal import NO_CURSOR, places_text
 
     if not places_text(os.environ):
         kind = os.environ.get("TERM", "")
         named = f"TERM is {kind!r}, which names" if kind in NO_CURSOR[1:] else "TERM is not set: that is"
-        print(
-            f"llmlab: {named} no terminal that can place text on its screen; set TERM to yours, such as xterm-256color, "
-            "or use the commands that `llmlab --help` lists.",
-            file=sys.stderr,
+        return (
+            f"{named} no terminal that can place text on its screen; set TERM to yours, such as xterm-256color, "
+            "or use the commands that `llmlab --help` lists."
         )
-        return 2
-    from screens.app import run as open_lab
-
-    return open_lab()
+    return ""

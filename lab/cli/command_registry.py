@@ -22,6 +22,7 @@ COMMANDS = (
     "stop",
     "pause",
     "runs",
+    "watch",
     "rename",
     "delete",
     "posttrain",
@@ -41,7 +42,7 @@ COMMANDS = (
     "bench",
 )
 """In the order of the help; each is in a module of `lab.cli.commands`."""
-MODULES = {"pause": "stop", "delete": "rename", "import": "hugging_face", "export": "hugging_face"}
+MODULES = {"pause": "stop", "delete": "rename", "watch": "runs", "import": "hugging_face", "export": "hugging_face"}
 """Those whose module has another name."""
 
 MISTAKES = {

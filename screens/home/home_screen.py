@@ -186,11 +186,11 @@ from a run's weights with a text of yours: *fine-tuning*.
 
     @latest("machine")
     async def _show_machine(self) -> None:
-        def read() -> tuple[Machine, Path]:
+        def read() -> tuple[Machine, str]:
             from lab.core.machine import machine
-            from lab.runs.home_folder import home
+            from lab.runs.home_folder import home, watched_machine
 
-            return machine(), home()
+            return machine(), f"the home of {watched_machine()}, read-only" if watched_machine() else str(home())
 
         from lab.core.number_format import bytes_
 
@@ -205,13 +205,13 @@ from a run's weights with a text of yours: *fine-tuning*.
                 cores=cores,
                 memory=bytes_(facts.memory),
                 trains_on=trains_on,
-                home=str(folder),
+                home=folder,
             )
         )
 
     @on(RunTable.Opened)
     def _open_run(self, message: RunTable.Opened) -> None:
-        self.post_message(RunChosen(message.run.name, "train" if message.run.is_active else "inspect"))
+        self.post_message(RunChosen(message.run.name, "train" if message.run.is_active or message.run.is_watched else "inspect"))
 
     def on_run_pane_clicked(self, message: RunPane.Clicked) -> None:
         self.post_message(RunChosen(message.run.name, "train"))
@@ -315,7 +315,7 @@ def _of_part(run: RunSummary | None) -> str:
 
 def _of_owner(run: RunSummary | None) -> str:
     """The other machine that trains the run."""
-    if run is None or not run.owner:
+    if run is None or not run.owner or run.is_watched:
         return ""
     if run.is_active:
         return f"{run.name} is trained by {run.owner}, another machine. Watch, pause and stop work from here."

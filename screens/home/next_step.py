@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.content import Content
 
 from lab.core.visible_text import visible
+from lab.runs.home_folder import watched_machine
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -65,8 +66,11 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
     if selected is not None and selected.is_demo and newest is not None and not newest.problem:
         return _of_run("{key_4} shows", newest)
     if selected is None or selected.problem or not ended_at:
-        return Content.from_markup(NEW_HERE.format(**LINKS))
-    return _of_run("{key_enter} looks inside" if selected.phase == "finished" else "{key_t} shows", selected)
+        words = NEW_HERE.rpartition(" {key_2}")[0] if watched_machine() else NEW_HERE
+        return Content.from_markup(words.format(**LINKS))
+    return _of_run(
+        "{key_enter} looks inside" if selected.phase == "finished" and not selected.is_watched else "{key_t} shows", selected
+    )
 
 
 def _of_run(words: str, run: RunSummary) -> Content:

@@ -58,7 +58,7 @@ class RunPane(Vertical):
         before, self.detail = self.detail, detail
         run = detail.run
         self.border_title = Text(run.name)
-        self.border_subtitle = "t watch" if run.is_active else "i inspect · t watch"
+        self.border_subtitle = "t watch" if run.is_active or run.is_watched else "i inspect · t watch"
         elsewhere = "Imported: trained elsewhere." if run.is_imported else "See Learn: After pretraining."
         empty = elsewhere if run.is_imported or run.is_posttrained else "No steps yet."
         self.query_one(LinePlot).figure = loss_figure(run.path, detail.curve, detail.evaluations, empty=empty)

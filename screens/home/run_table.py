@@ -87,8 +87,8 @@ def _speed(run: RunSummary, curves: Curves) -> str:
 def _age(run: RunSummary, curves: Curves) -> str:
     from lab.core.number_format import ago
 
-    if run.is_active or run.is_demo:
-        return "now" if run.is_active else "bundled"
+    if run.is_demo or (run.is_active and not run.is_watched):
+        return "bundled" if run.is_demo else "now"
     return ago(max(0.0, time.time() - run.last_heartbeat)) if run.last_heartbeat else "·"
 
 

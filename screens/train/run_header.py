@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from rich.text import Text
 from textual.reactive import reactive
@@ -10,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lab.core.number_format import duration
+from lab.core.number_format import ago, duration
 from lab.core.visible_text import visible
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
@@ -18,6 +19,7 @@ from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import VerdictLine, reasons, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
+from lab.runs.home_folder import watched_machine
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
 from lab.runs.run_summary import (
@@ -62,22 +64,25 @@ AFTER_TRAINING = "Next: i looks inside it, e shows its heads, n makes another ru
 
 def _notices(watched: WatchedRun, message: str) -> list[str]:
     """Sentences on what is out of the ordinary, the most important first."""
-    parts = []
+    parts, is_here = [], watched.name == "demo" or not watched_machine()
     if watched.phase == "failed":
         parts.append(run_sentence(watched.config, watched.status, watched.history))
     if watched.unresponsive:
-        parts.append(watched.unresponsive + " r resumes from there." * (watched.phase == "interrupted"))
+        parts.append(watched.unresponsive + " r resumes from there." * (watched.phase == "interrupted" and is_here))
     if watched.phase == "starting" and not message:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
-    if is_on_other_host(watched.status) and watched.phase in ACTIVE:
+    if not is_here and watched.phase in ACTIVE:
+        age = ago(max(0.0, time.time() - watched.status.heartbeat))
+        parts.append(f"Trained on {watched_machine()}; last status: {age}.")
+    elif is_on_other_host(watched.status) and watched.phase in ACTIVE:
         parts.append(f"Trained by {describe_owner(watched.status)}, another machine; pause and stop work from here.")
     config = watched.config
-    if watched.phase == "finished" and config.imported is None and config.tuning is None:
+    if is_here and watched.phase == "finished" and config.imported is None and config.tuning is None:
         parts.append(AFTER_TRAINING)
     if watched.phase == "stopped" and watched.history.latest is not None:
-        parts.append("Stopped; r resumes.")
+        parts.append("Stopped; r resumes." if is_here else "Stopped.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):
-        parts.append(f"{message} r starts it." if message == NOT_STARTED else message)
+        parts.append(f"{message} r starts it." if message == NOT_STARTED and is_here else message)
     return parts
 
 

@@ -80,7 +80,7 @@ def usage_plots(meter: UsageMeter | None) -> list[Figure]:
     """CPU and memory of the machine and of the trainer; the GPU's where there is one."""
     samples = list(meter.samples) if meter else []
     if meter is None or len(samples) < 2:
-        return [Figure((), version=("usage", 0), empty="Usage: only while you watch it train.")]
+        return [Figure((), version=("usage", 0), empty="Usage: only while you watch it train here.")]
     last, version = samples[-1], ("usage", id(meter), samples[-1].at)
     beginning = samples[0].at
 

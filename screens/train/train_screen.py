@@ -14,6 +14,7 @@ from lab.core.errors import UserError
 from lab.reports.machine_usage import UsageMeter
 from lab.reports.text_entropy import run_entropy
 from lab.runs.find_runs import open_run
+from lab.runs.home_folder import watched_machine
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
@@ -258,7 +259,7 @@ Training continues when you leave this screen, the lab, or the terminal.
             nonlocal follower
             follower = follower or RunFollower(open_run(name))
             update = follower.read()
-            if update.phase in ACTIVE:
+            if update.phase in ACTIVE and not watched_machine():
                 usage.sample(update.status)
             return update
 
@@ -297,6 +298,7 @@ Training continues when you leave this screen, the lab, or the terminal.
     @latest("entropy")
     async def _measure(self, name: str) -> None:
         entropy = None
+        await self.lab.text_arrives(name)
         with suppress(UserError):  # reading the run reports what is wrong with it
             entropy = await in_thread(lambda: run_entropy(open_run(name)))
         self.view.show_entropy(entropy)

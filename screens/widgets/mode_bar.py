@@ -64,6 +64,9 @@ class ModeBar(Widget):
     def _show_active_run(self, runs: tuple[RunSummary, ...]) -> None:
         active = [run for run in runs if run.is_active]
         self._live_run = active[0].name if len(active) == 1 else ""
+        if lost := getattr(self.app, "lost_machine", ""):
+            self.live, self._live_run = ("✗", lost, "lost"), ""
+            return
         if not active:
             self.live = None
             return

@@ -28,6 +28,11 @@ NAMES = (
 )
 """That no run can have."""
 NO_RUNS = ("", "nothing", "/nowhere/at/all", "~nobody", "~nobody/x", "a\0b", "\udce9", "n" * 9000, "a/" * 3000, "\x1b[2J", "‮x")
+NO_MACHINES = (
+    *("", " ", "-oProxyCommand=x", "..", "a/b", "/", "a b", "a\nb", "me@box;x", "\x1b[2J", "\udce9", ":/runs", "n" * 9000),
+    "box",
+)
+"""That cannot be watched: the last one only since these are called without a terminal."""
 NO_TEXTS = (
     *("", "/dev", "/proc", "*.nothing", "nothing/**", "[", "\n", "/dev/null", "nothing.txt", "a\0b", "\udce9", "~nobody/x"),
     *("n" * 9000, "a/" * 3000, "\x1b[2J", "stories:0MB", "stories:101GB", "stories:" + "9" * 400),
@@ -102,6 +107,7 @@ def cases() -> Iterator[tuple[str, ...]]:
         yield "trace", name, "--prompt", "a"
         yield "rename", name, "new"
         yield "tokenize", "a", "--tokenizer", name
+    yield from (("watch", machine) for machine in NO_MACHINES)
     for command in COMMANDS:
         yield command, "--nonsense"
         yield command, "a", "b", "c", "d"

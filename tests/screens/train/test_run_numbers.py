@@ -130,7 +130,7 @@ def meter(*samples: Usage) -> UsageMeter:
 
 def test_before_the_second_sample_there_is_a_sentence() -> None:
     for found in (usage_plots(None), usage_plots(meter(Usage(1.0, 0.5, 10)))):
-        assert [figure.empty for figure in found] == ["Usage: only while you watch it train."]
+        assert [figure.empty for figure in found] == ["Usage: only while you watch it train here."]
 
 
 def test_processor_and_memory_are_the_machine_s_and_the_trainer_s() -> None:

@@ -1,0 +1,65 @@
+"""`llmlab watch`, in this process, over an `ssh` that is a shell on this machine."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.runs.find_runs import list_runs
+from lab.runs.home_folder import MIRROR
+from tests.fixture_types import Call, EmptyRun
+from tests.lab.runs.fake_box import FakeBox
+
+
+@pytest.fixture
+def box(tmp_path: Path, home: Path, empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> FakeBox:
+    """A machine with one run; the lab opens, as in a terminal, and closes at once."""
+    made = FakeBox(tmp_path / "box", monkeypatch)
+    empty_run("tale").path.rename(made.home / "tale")
+    monkeypatch.setattr("lab.cli.commands.runs_command.problem_of_terminal", lambda: "")
+    return made
+
+
+@pytest.mark.parametrize("asked", [("me@box",), ("box", "tale"), ("box:.local/share/llmlab/runs",)])
+def test_it_opens_the_lab_on_the_runs_of_a_machine_and_leaves_nothing_behind(
+    asked: tuple[str, ...], box: FakeBox, home: Path, llmlab: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, list[str], Path]] = []
+
+    def open_lab(mirror: object) -> int:
+        opened.append((getattr(mirror, "in_view", ""), [run.name for run in list_runs()], list_runs()[0].path.parent))
+        return 0
+
+    monkeypatch.setattr("lab.cli.commands.runs_command.open_lab_on", open_lab)
+    done = llmlab("watch", *asked)
+    assert (done.code, done.out, done.err) == (0, "", f"Connecting to {asked[0].partition(':')[0]} …\n")
+    ((run, names, folder),) = opened
+    assert (run, names) == ("".join(asked[1:]), ["tale"])
+    assert not folder.exists()
+    assert MIRROR not in os.environ
+    assert os.listdir(home) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_cut", "said"),
+    [
+        (("box",), True, "box cannot be reached: ssh: connect to host box port 22: Connection refused."),
+        (("box:/nowhere",), False, "box has no folder '/nowhere'; name their folder: llmlab watch box:FOLDER."),
+        (("box", "tail"), False, "There is no run called 'tail' on box."),
+        (("box", "../tale"), False, "There is no run called '../tale' on box."),
+    ],
+)
+def test_what_cannot_be_watched_is_one_sentence(
+    asked: tuple[str, ...], is_cut: bool, said: str, box: FakeBox, llmlab: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_cut:
+        (box.folder / "cut").touch()
+    done = llmlab("watch", *asked)
+    assert (done.code, done.err) == (2, f"Connecting to box …\nllmlab: {said}\n")
+    assert MIRROR not in os.environ
+
+
+def test_without_ssh_it_says_so(box: FakeBox, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(box.folder / "bin"))
+    done = llmlab("watch", "box")
+    assert (done.code, done.err) == (2, "Connecting to box …\nllmlab: Cannot run ssh: no such file or directory.\n")
