@@ -5,6 +5,7 @@ import time
 from textual.binding import Binding
 from textual.timer import Timer
 
+from screens.about_key import keyless
 from screens.background import DelayedCall
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
@@ -34,9 +35,8 @@ ENDED = "The engine has ended. The next key starts another; nothing on screen is
 
 
 def restart_binding(id: str) -> Binding:
-    """The key that restarts an engine which does not answer; its action is `restart_engine`."""
-    tooltip = "End an engine that does not answer, and start another"
-    return Binding("R", "restart_engine", "Restart engine", id=id, show=False, tooltip=tooltip)
+    """The action that restarts an engine which does not answer, `restart_engine`."""
+    return keyless("restart_engine", id, "End an engine that does not answer, and start another", "Restart engine")
 
 
 class EngineNotices:
@@ -118,7 +118,7 @@ class EngineNotices:
         """Tell of an engine that does not answer, and of one that ended while no answer was due."""
         if self.may_restart:
             may_be_stuck = self.due != LOADING or self.waited >= LOADS_WITHIN
-            advice = " If it is stuck, R restarts the engine." if may_be_stuck else ""
+            advice = " If it is stuck, ctrl+p, “restart”, starts another." if may_be_stuck else ""
             self.say(f"{self.due}… {self.waited:.0f} s.{advice}")
             self._screen.refresh_bindings()
         has_ended = self._engine.starts > 0 and self._engine.pid is None

@@ -157,7 +157,7 @@ def _row(active: Mapping[str, Found], ids: Sequence[str], words: str, page: str)
     found = sorted((active[id] for id in ids if id in active), key=lambda each: bool(each.why_not))
     # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
     first = found[0].keys[0]
-    named = found[:1] if set("/ ") & set(first) or "↑↓" in first else found
+    named = [found[0], *(each for each in found[1:] if each.binding.show)] if set("/ ") & set(first) or "↑↓" in first else found
     keys = " ".join(dict.fromkeys(key for each in named for key in each.keys[: None if len(found) == 1 else 1]))
     is_elsewhere = all(each.action is not None and each.action.page not in ("", page) for each in found)
     return Row(keys, words or found[0].words, found, found[0].why_not, is_elsewhere)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from lab.core.atomic_io import write_export
 from lab.core.errors import UserError
+from lab.core.number_format import counted
 from lab.engine.method_registry import (
     AttributionParams,
     CompareParams,
@@ -93,7 +94,8 @@ def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -
     vectors: dict[Intervention, list[float]] = {}
     for each in params.interventions:
         if not (0 <= each.layer < config.layers and 0 <= each.head < config.heads):
-            raise UserError(f"{opened.run.name} has no {each.object}: it has {config.layers} layers of {config.heads} heads.")
+            has = f"{counted(config.layers, 'layer')} of {counted(config.heads, 'head')}"
+            raise UserError(f"{opened.run.name} has no {each.object}: it has {has}.")
         if each.how == "patch":
             vectors[each] = yield from _source_vector(models, opened, each)
     return (*params.edits, *edits_of(params.interventions, config.layers, vectors.__getitem__))

@@ -103,7 +103,7 @@ def parameters(context: ExperimentContext) -> ExperimentResult:
         total=[Cell("all"), *(cell for name in both for cell in (Cell(whole(totals[name])), Cell("100%")))],
     )
     sentence = (
-        f"GPT-2 with {models['GPT-2'].config.layers} layers has {whole(totals['GPT-2'])} parameters, the largest "
+        f"GPT-2 with {counted(models['GPT-2'].config.layers, 'layer')} has {whole(totals['GPT-2'])} parameters, the largest "
         f"{whole(totals['XL'])}; {context.run_name} has {whole(totals[context.run_name])}."
     )
     return ExperimentResult(View("parameters", "parameters", sentence, [sizes, split]), measures)

@@ -161,5 +161,5 @@ def effect_view(effect: Effect, made: Interventions) -> View:
         total=[Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell("0"), Cell(""), Cell("")],
         selected=effect.changes.index(effect.first_after),
     )
-    note = Paragraph(f"Active: {describe_interventions(made)}. b or esc back · x ablate the part at the cursor · X restore all")
+    note = Paragraph(f"Active: {describe_interventions(made)}. Esc back · x ablate the part at the cursor · u undo")
     return View("effect", "intervention: before | after", sentence(effect), [table, note])

@@ -215,6 +215,6 @@ def check_memory(model: ModelConfig, device: str = "cpu") -> None:
     needed = parameter_count(model) * BYTES * (1 if on_gpu else TRAINED_COPIES)
     if needed > memory():
         raise UserError(
-            f"A model of {model.layers} layers and width {model.width:,} needs at least {bytes_(needed)} of memory to be trained "
-            f"and this machine has {bytes_(memory())}; choose fewer layers, a smaller width, context or vocabulary."
+            f"A model of {counted(model.layers, 'layer')} and width {model.width:,} needs at least {bytes_(needed)} of memory "
+            f"to be trained and this machine has {bytes_(memory())}; choose fewer layers, a smaller width, context or vocabulary."
         )

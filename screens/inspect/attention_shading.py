@@ -2,10 +2,8 @@
 
 from typing import Literal
 
-from textual.binding import Binding
-
 from lab.views.blocks import HeadAttention, LensPath, View
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -31,14 +29,8 @@ class AttentionShading(InspectPart):
     """Shades the tokens with the attention that comes with each view; a view without it keeps the shading of the same place."""
 
     BINDINGS = (
-        Binding(
-            "y",
-            "shading",
-            "Shading",
-            id="inspect.shading",
-            tooltip="Shade tokens by attention from the chosen one, to it, or not",
-        )
-        | About("Move", words="shade tokens by attention from or to the chosen one", place=3, synonyms="attention strip colour"),
+        keyless("shading", "inspect.shading", "Shade tokens by attention from the chosen one, to it, or not", "Shading")
+        | About(synonyms="attention strip colour"),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar) -> None:

@@ -6,7 +6,7 @@ from textual.binding import Binding
 
 from lab.views.blocks import View
 from lab.views.number_refs import next_token
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.blocks.view_layout import CellCursor
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
@@ -20,11 +20,11 @@ class Explanations(InspectPart):
 
     BINDINGS = (
         Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view")
-        | About("Ask why", rank=7),
+        | About("Ask why", words="a cursor on the numbers; then the formula of one", rank=7),
         Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor")
         | About("Ask why", synonyms="formula calculate why", rank=1),
         Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up")
-        | About("Ask why", rank=2),
+        | About(rank=2, is_listed=False, needs="an explained number"),
         Binding(
             "a",
             "aside('attribution')",
@@ -33,7 +33,11 @@ class Explanations(InspectPart):
             tooltip="Direct logit attribution of the predicted token (or the one under the cursor): each part's contribution",
         )
         | About(
-            "Ask why", words="direct logit attribution of the prediction", synonyms="dla contribution logits why explain", rank=18
+            "Ask why",
+            words="why this token: attribution; evidence in the training text; source code",
+            also=("inspect.evidence", "inspect.code"),
+            synonyms="dla contribution logits why explain",
+            rank=18,
         ),
         Binding(
             "w",
@@ -42,12 +46,7 @@ class Explanations(InspectPart):
             id="inspect.evidence",
             tooltip="Evidence in the training text for the predicted token (or the one under the cursor)",
         )
-        | About(
-            "Ask why",
-            words="evidence for it in the training text",
-            synonyms="corpus counts n-gram memorized copied where learned",
-            rank=19,
-        ),
+        | About(synonyms="corpus counts n-gram memorized copied where learned", rank=19),
         Binding(
             "number_sign",
             "aside('code')",
@@ -56,19 +55,16 @@ class Explanations(InspectPart):
             key_display="#",
             tooltip="The lines of the model's source code that compute this step, with the shapes of this prompt",
         )
-        | About(
-            "Ask why", words="source code of this step, line by line", synonyms="python gpt.py shapes tensors pytorch", rank=20
-        ),
-        Binding(
-            "v",
+        | About(synonyms="python gpt.py shapes tensors pytorch", rank=20),
+        keyless(
             "against",
+            "inspect.against",
+            "Compare with another token: the one under the cursor, else the next most probable; again: none",
             "Versus",
-            id="inspect.against",
-            tooltip="Compare with another token: the one under the cursor, else the next most probable; again: none",
         )
-        | About("Ask why", words="attribution against another token", rank=3),
-        Binding("o", "order", "Order", id="inspect.order", tooltip="The parts by size, or in the order of the computation")
-        | About("Ask why", rank=4),
+        | About(synonyms="attribution", needs="the attribution of a token"),
+        keyless("order", "inspect.order", "The parts by size, or in the order of the computation", "Order")
+        | About(synonyms="sort attribution", needs="the attribution of a token"),
     )
 
     def __init__(self, host: InspectHost) -> None:

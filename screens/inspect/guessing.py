@@ -6,12 +6,10 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Literal
 
-from textual.binding import Binding
-
 from lab.engine.client import EngineDied, EngineError, Superseded
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, View
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
 from screens.inspect.time_travel import TimeTravel
@@ -128,26 +126,25 @@ def _other_places(selection: Selection, path: LensPath, facts: ModelFacts) -> It
 
 
 NO_MODEL = "A guess needs the model, which is still being loaded."
-WAITING_HINT = "P another place · Esc no guess"
-OPEN_HINT = "guess: ↑↓ Enter, or a letter · P another place · Esc no guess"
-REVEALED_HINT = "Enter back to the view · P another guess"
+WAITING_HINT = "space another place · Esc no guess"
+OPEN_HINT = "guess: ↑↓ Enter, or a letter · space another place · Esc no guess"
+REVEALED_HINT = "Enter back to the view · space another guess"
 
-ENDS_GUESS = frozenset({"T", "t", "C", "E", "L", "H", "w", "o", "O", "A"})
-"""Keys that end an open guess before they act: it would hide what they show."""
+ENDS_GUESS = frozenset({"tour", "time", "compare", "second", "stage", "all_heads", "another_view", "aside", "export", "auto"})
+"""Actions that end an open guess before they are run: it would hide what they show."""
 
 
 class Guessing(InspectPart):
     """Asks, follows the selection while the guess is open, and takes the veil away when the answer is revealed."""
 
     BINDINGS = (
-        Binding(
-            "P",
+        keyless(
             "guess",
+            "inspect.guess",
+            "Guess the next token, or at an attention step the most attended one, before it is shown; again: another",
             "Guess",
-            id="inspect.guess",
-            tooltip="Guess the next token, or at an attention step the most attended one, before it is shown; again: another",
         )
-        | About("Ask why", synonyms="predict prediction quiz test myself score"),
+        | About(synonyms="predict prediction quiz test myself score"),
     )
 
     def __init__(
@@ -221,10 +218,16 @@ class Guessing(InspectPart):
             veil.veiled = is_open
         self._see()
 
-    def key_pressed(self, key: str) -> bool:
-        if (self._state == "open" and key in ENDS_GUESS) or (self._state == "revealed" and key == "enter"):
+    def before_action(self, name: str) -> None:
+        if self._state == "open" and name in ENDS_GUESS:
             self.close()
-            return key == "enter"
+
+    def key_pressed(self, key: str) -> bool:
+        if self._state == "revealed" and key == "enter":
+            return self.close()
+        if self._state != "none" and key == "space":
+            self.action_guess()
+            return True
         return False
 
     def selection_changed(self, old: Selection, new: Selection) -> None:

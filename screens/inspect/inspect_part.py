@@ -100,6 +100,10 @@ class InspectHost(Protocol):
 
     def refresh_bindings(self) -> None: ...
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None: ...
+
+    async def run_action(self, action: str) -> None: ...
+
     def call_later(self, callback: Callable[[], None]) -> bool: ...
 
     def has_class(self, *class_names: str) -> bool: ...
@@ -138,6 +142,17 @@ class InspectPart:
     def view_shown(self, selection: Selection, view: View) -> None:
         """Follow a view that has just been drawn, which answers `selection`."""
 
+    async def _offer(self, title: str, lines: Sequence[tuple[str, str, str]]) -> None:
+        """Offer actions of Inspect in a menu, each with its name and what it does or has now, and run the chosen one."""
+        from screens.dialogs.ask import RunChooser
+
+        chosen = await self._host.ask(RunChooser([(name, words) for name, words, _ in lines], "", title))
+        for action in [action for name, _, action in lines if name == chosen]:
+            await self._host.run_action(action)
+
+    def before_action(self, name: str) -> None:
+        """Follow an action of Inspect before it is run."""
+
     def key_pressed(self, key: str) -> bool:
         """Follow a key before its binding acts. True keeps it from that."""
         return False
@@ -149,11 +164,14 @@ def bind_actions(screen: InspectHost, parts: Sequence[InspectPart]) -> dict[str,
     They do nothing before anything is selected.
     """
 
-    def once_selected(action: Callable[..., None]) -> Callable[..., None]:
+    def once_selected(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(action)
-        def act(*args: object) -> None:
-            if not isinstance(screen.model, Starting):
-                action(*args)
+        def act(*args: object) -> Any:
+            if isinstance(screen.model, Starting):
+                return None
+            for part in parts:
+                part.before_action(name)
+            return action(*args)
 
         return act
 
@@ -161,6 +179,7 @@ def bind_actions(screen: InspectHost, parts: Sequence[InspectPart]) -> dict[str,
     for part in parts:
         for name in dir(part):
             if name.startswith("action_"):
-                setattr(screen, name, once_selected(getattr(part, name)))
-                owners[name.removeprefix("action_")] = part
+                own = name.removeprefix("action_")
+                setattr(screen, name, once_selected(own, getattr(part, name)))
+                owners[own] = part
     return owners

@@ -46,24 +46,24 @@ from screens.widgets.status_line import StatusLine
 HELP = (
     "Follow one prompt through the forward pass: `j` next step, `k` back; `←` `→` choose the token whose prediction you inspect, "
     "`[` `]` the head, `{` `}` the layer. The left column shows the logit lens: the prediction if the model stopped there. "
-    "`H` shows the attention patterns of all heads; again: of one. The tokens are shaded by the attention that the chosen one "
-    "pays in the chosen head, with arcs to the most attended; `y` shades them by what it receives instead, then not at all. "
-    "`T` plays the forward pass with a sentence on each stage, until any key.\n\n"
-    "`space` samples the next token; at an earlier token, it replaces what follows; `n` uses the next seed. `u` undoes it, "
-    "`A` generates token after token, `+` and `-` change the pace; the bar before a sampled token's id shows its "
-    "probability. `e` edits the prompt, `s` sets temperature, top-k, top-p and seed.\n\n"
+    "`v` shows the attention patterns of all heads, again: of one; where there are several matrices, it shows one at a time. The "
+    "tokens are shaded by the attention that the chosen one pays in the chosen head, with arcs to the most attended. "
+    "`p` plays the forward pass with a sentence on each stage, until any key.\n\n"
+    "`space` samples the next token; at an earlier token, it replaces what follows. The bar before a sampled token's id shows "
+    "its probability. `s` sets temperature, top-k, top-p and seed, and generates token after token. `e` edits the prompt. `u` "
+    "undoes the last token, edit or intervention.\n\n"
     "`enter` puts a cursor on the numbers of the view; `enter` on a number explains it: its formula with the real numbers, each "
     "of which can be explained in turn, down to a single weight; `backspace` climbs back.\n\n"
     "`a` shows the direct logit attribution of the predicted token, `w` the evidence for it in the training text; in the last "
     "two steps, of the token under the cursor. `#` shows the lines of `models/gpt.py` that compute the step and their shapes.\n\n"
-    "`x` ablates the head or the MLP of the step (head 2.1 is head 1 of layer 2), or hides the chosen token; `m` switches to "
-    "mean ablation, `f` makes a head attend to one token only, `*` scales; `b` shows the effect: the ranking "
-    "before and after, and the KL divergence in bits (0: no change). `C` compares a second prompt, `p` patches its vector into "
-    "this one.\n\n"
-    "`P` lets you guess first: the next token, or at an attention step the token that the head attends to most. Whatever shows "
-    "the answer is hidden until you choose; `P` again asks about another place. Learn shows your score.\n\n"
-    "`t` shows the same view with the weights of any training step. `o` exports a report (HTML), the view, a screenshot or the "
-    "whole trace.\n\n"
+    "`x` ablates the head or the MLP of the step (head 2.1 is head 1 of layer 2), or hides the chosen token. `c` compares before "
+    "and after: the ranking, and the KL divergence in bits (0: none). `tab` leads to the list of interventions; `enter` there "
+    "scales, forces a head to one token, ablates to the mean, or patches from a second prompt. Without interventions `c` asks "
+    "for that prompt, and compares with it; there `e` edits it.\n\n"
+    "`m` chooses a run, or its best or last checkpoint; `t` shows the same view with the weights of any training step. `o` "
+    "exports a report (HTML), the view, a screenshot or the whole trace.\n\n"
+    "Type here for what has no key: `lens` shows the logit lens of every token and layer, `shade` changes the shading, `guess` "
+    "hides the next token, or at an attention step the most attended one, until you have guessed it. Learn shows your score.\n\n"
     "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
 )
 
@@ -133,7 +133,7 @@ class InspectScreen(WidgetMessages):
         self.sampling = TokenSampling(self)
         self._editing = PromptEditing(self, self._bar, self.sampling.change_prompt)
         self._explanations = Explanations(self)
-        self._interventions = InterventionKeys(self, self._columns, self._second_bar.strip)
+        self._interventions = InterventionKeys(self, self._columns, self._second_bar.strip, self.sampling.keep_for_undo)
         self._second = SecondPrompt(self, self._second_bar, self._columns.second, self._bar.editor)
         self._time = TimeTravel(self, self._slider)
         self._places = PlaceHistory(self, lambda: self._steps.steps)

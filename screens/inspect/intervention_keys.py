@@ -1,6 +1,7 @@
 """Interventions in Inspect: ablate (switch off) a head, an MLP or a token, scale, force, patch; targets and effect."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from lab.inspect.interventions import (
 from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER
 from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
@@ -129,8 +130,7 @@ GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "m
 
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
 A_PART_OF_A_LAYER = "a step of a head, the attention or the MLP"
-NOTHING_ON = "No interventions yet: x ablates the part of this step, then b shows the effect."
-NO_SECOND = "No second prompt to patch from: C adds one."
+NO_SECOND = "No second prompt to patch from: c adds one."
 
 
 def _is_in_a_layer(selection: Selection) -> bool:
@@ -156,52 +156,35 @@ class InterventionKeys(InspectPart):
             matters=lambda selection: selection.stage in PARTS,
             needs="a step of a head, the attention, the MLP or a token",
         ),
-        Binding("b", "effect", "Effect", id="inspect.effect", tooltip="Effect of the interventions on the ranking")
-        | About(
-            "Switch off and change",
-            synonyms="before after kl ablation change ranking",
-            rank=17,
-            matters=lambda selection: bool(selection.interventions),
-            needs="an intervention",
-        ),
-        Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt")
-        | About("Switch off and change", synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
-        Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor")
-        | About(
-            "Switch off and change",
-            words="multiply the head or MLP by a factor",
-            synonyms="multiply amplify negate factor",
-            matters=_is_in_a_layer,
-            needs=A_PART_OF_A_LAYER,
-        ),
-        Binding(
-            "f",
+        keyless("effect", "inspect.effect", "Effect of the interventions on the ranking", "Effect")
+        | About(synonyms="before after kl ablation change ranking", needs="an intervention"),
+        keyless("mean", "inspect.mean", "Ablate to zero, or to the mean over the prompt", "Zero/mean")
+        | About(synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
+        keyless("scale", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale")
+        | About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
+        keyless(
             "attend_only",
+            "inspect.look_at",
+            "Make this head attend to one token only: the key under the cursor, else the chosen token",
             "Force",
-            id="inspect.look_at",
-            tooltip="Make this head attend to one token only: the key under the cursor, else the chosen token",
         )
         | About(
-            "Switch off and change",
-            words="make the head attend to one token only",
             synonyms="force attention pattern",
             matters=lambda selection: PARTS.get(selection.shows) == "attn.z",
             needs="a step of a head",
         ),
-        Binding("X", "all_on", "Restore all", id="inspect.all_on", tooltip="Undo all interventions")
-        | About("Switch off and change", place=1, synonyms="restore reset interventions ablation", needs="an intervention"),
-        Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Activation patching: use the second prompt's vector here")
-        | About(
-            "Switch off and change",
-            words="patch from the second prompt",
-            synonyms="causal tracing copy vector",
-            needs="a second prompt",
-        ),
+        keyless("patch", "inspect.patch", "Activation patching: use the second prompt's vector here", "Patch")
+        | About(synonyms="causal tracing copy vector", needs="a second prompt"),
+        keyless("all_on", "inspect.all_on", "Undo all interventions", "Undo all")
+        | About(synonyms="restore reset interventions ablation", needs="an intervention"),
+        keyless("menu", "inspect.interventions", "Interventions: effect, scale, force, patch, undo all", "Interventions")
+        | About(synonyms="ablate ablation change"),
     )
 
-    def __init__(self, host: InspectHost, columns: InspectColumns, second: TokenStrip) -> None:
+    def __init__(self, host: InspectHost, columns: InspectColumns, second: TokenStrip, keep_for_undo: Callable[[], None]) -> None:
         """`second` shows the second prompt's tokens."""
         super().__init__(host)
+        self._keep_for_undo = keep_for_undo
         self._columns, self._list, self._second = columns, columns.interventions, second
         self._path: tuple[Selection, LensPath] | None = None
         self._effect: tuple[Selection, Effect] | None = None
@@ -214,7 +197,7 @@ class InterventionKeys(InspectPart):
         """The effect told last, as long as nothing else is selected."""
 
     def is_enabled(self, action: str) -> bool:
-        if action == "all_on":
+        if action in ("effect", "all_on"):
             return bool(self._host.selection.interventions)
         return action != "patch" or self._host.selection.second is not None
 
@@ -237,11 +220,12 @@ class InterventionKeys(InspectPart):
         new = switch(found, self._to_mean)
         word = "restores" if new in made else "hides" if new.how == "hide" else "ablates"
         mean = " (to its mean)" if self._to_mean and new.how == "mean" else ""
-        return f"x {word} {found.name}{mean}" + (" · b effect" if made else "")
+        return f"x {word} {found.name}{mean}" + (" · c before and after" if made else "")
 
     def _change(self, interventions: Interventions) -> None:
         if interventions != self._host.selection.interventions:
             self._is_new = True
+            self._keep_for_undo()
             self._host.selection = replace(self._host.selection, interventions=interventions, trail=())
 
     def action_switch(self) -> None:
@@ -251,12 +235,13 @@ class InterventionKeys(InspectPart):
         else:
             self._change(toggle_intervention(self._host.selection.interventions, switch(found, self._to_mean)))
 
+    def action_menu(self) -> None:
+        """The actions without a key, each with what it does."""
+        keys = [each for each in self.BINDINGS if not each.show and each.action != "menu" and self.is_enabled(each.action)]
+        self._host.start(self._offer("interventions", [(each.description, each.tooltip, each.action) for each in keys]), "menu")
+
     def action_effect(self) -> None:
-        selection = self._host.selection
-        if not selection.interventions and selection.aside != "effect":
-            self._host.say(NOTHING_ON)
-        else:
-            self._host.selection = toggled_aside(selection, "effect", next_token(self._ref))
+        self._host.selection = toggled_aside(self._host.selection, "effect", next_token(self._ref))
 
     def action_mean(self) -> None:
         """Switch between zero and mean ablation; an ablation at this step switches too."""
@@ -348,7 +333,7 @@ class InterventionKeys(InspectPart):
             self._is_new = False
             newest = selection.interventions[-1]
             unseen = newest.how == "hide" and effect.position <= (newest.position or 0)
-            rest = "only later tokens change: → moves there" if unseen else "b effect · same key restores"
+            rest = "only later tokens change: → moves there" if unseen else "c before and after · u undoes"
             words = f"{describe_interventions(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words
             self._host.say(words)

@@ -8,7 +8,7 @@ from textual.binding import Binding
 from lab.core.number_format import whole
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import View
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Ready, Starting
@@ -35,13 +35,23 @@ class Navigation(InspectPart):
 
     BINDINGS = (
         Binding("j,down", "step(1)", "Step", id="inspect.next", key_display="j/k", tooltip="The next step of the forward pass")
-        | About("Move", words="step through the forward pass", also=("inspect.previous",), rank=5),
+        | About(
+            "Move",
+            words="step of the forward pass; token whose prediction is inspected",
+            also=("inspect.previous", "inspect.right", "inspect.left"),
+            rank=5,
+        ),
         Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The step before"),
         Binding("right,l", "position(1)", "Position", id="inspect.right", key_display="←/→", tooltip="The token to the right")
-        | About("Move", words="token whose prediction is inspected", also=("inspect.left",), rank=6),
+        | About(rank=6),
         Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
         Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head")
-        | About("Move", words="head", also=("inspect.head_before",), rank=14),
+        | About(
+            "Move",
+            words="head; layer; another view of the same",
+            also=("inspect.head_before", "inspect.layer", "inspect.layer_before", "inspect.view"),
+            rank=14,
+        ),
         Binding(
             "left_square_bracket", "head(-1)", "Head before", id="inspect.head_before", show=False, tooltip="The head before"
         ),
@@ -49,9 +59,6 @@ class Navigation(InspectPart):
             "right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="Same step, next layer"
         )
         | About(
-            "Move",
-            words="layer",
-            also=("inspect.layer_before",),
             synonyms="block",
             rank=16,
             matters=lambda selection: selection.shows == selection.stage and STAGES[selection.stage].layer_key,
@@ -64,23 +71,29 @@ class Navigation(InspectPart):
             show=False,
             tooltip="Same step, layer before",
         ),
-        Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one")
-        | About("Move", place=2, synonyms="attention patterns thumbnails gallery overview"),
-        Binding("L", "stage('lens')", "Logit lens", id="inspect.lens_grid", tooltip="Logit lens of every token and layer")
-        | About("Move", place=2, synonyms="logitlens predictions grid heatmap"),
         Binding(
-            "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
+            "v",
+            "another_view",
+            "View",
+            id="inspect.view",
+            tooltip="Another view of the same: all heads, one of several matrices, against another token, the other prompt",
         )
-        | About("Model", place=-1, synonyms="weights best last"),
-        Binding("v", "panel", "Panel", id="inspect.panel", tooltip="The next of several matrices, alone; or all side by side")
-        | About("Move", words="one of several matrices, or all", place=3),
-        Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step")
-        | About("Move", words="first and last step", also=("inspect.last",), place=1),
-        Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
-        Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown")
-        | About("Model", place=-2, synonyms="model open"),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down")
-        | About("Move", words="scroll the view", also=("inspect.page_up",), place=1),
+        | About(synonyms="attention patterns panel versus", rank=12),
+        keyless("all_heads", "inspect.all_heads", "All heads of all layers; again: the chosen one", "All heads")
+        | About(synonyms="attention patterns thumbnails gallery overview"),
+        keyless("stage('lens')", "inspect.lens_grid", "Logit lens of every token and layer", "Logit lens")
+        | About(synonyms="logitlens predictions grid heatmap"),
+        keyless("panel", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel")
+        | About(needs="a view of several matrices"),
+        Binding("home", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
+        Binding("end,G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
+        Binding("m", "choose_run", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint")
+        | About(
+            "Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open run"
+        ),
+        keyless("checkpoint", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last")
+        | About(synonyms="weights best last"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
     )
 
@@ -106,6 +119,11 @@ class Navigation(InspectPart):
 
     def is_enabled(self, action: str) -> bool:
         return action != "panel" or self._host.view.has_panels
+
+    async def action_another_view(self) -> None:
+        """The first of these views that there is here."""
+        views = ("against", "other_pane", "panel", "all_heads")
+        await self._host.run_action(next(view for view in views if self._host.check_action(view, ())))
 
     def action_panel(self) -> None:
         for view in (self._host.view, self._second):
@@ -158,7 +176,8 @@ class Navigation(InspectPart):
         self._host.selection = replace(selection, checkpoint="last" if selection.checkpoint == "best" else "best")
 
     def action_page(self, by: int) -> None:
-        self._host.view.page(by)
+        for view in (self._host.view, self._second):
+            view.page(by)
 
     def action_choose_run(self) -> None:
         self._host.start(self._choose_run(), "choose run")
@@ -167,7 +186,11 @@ class Navigation(InspectPart):
         from screens.dialogs.ask import RunChooser
 
         lab = cast(AppState, self._host.app)
+        selection = self._host.selection
+        other = "last checkpoint" if selection.checkpoint == "best" else "best checkpoint"
         names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]
-        name = await self._host.ask(RunChooser(names, lab.run_name))
-        if name:
+        name = await self._host.ask(RunChooser([(other, f"of {selection.run}"), *names], lab.run_name, "model"))
+        if name == other:
+            self.action_checkpoint()
+        elif name:
             lab.post_message(RunChosen(name))

@@ -19,10 +19,14 @@ class PromptEditing(InspectPart):
     """Opens the fields in place of the tokens, and applies their values."""
 
     BINDINGS = (
-        Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt")
-        | About("Prompt and sampling", place=-1, synonyms="text input type"),
-        Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed")
-        | About("Prompt and sampling", place=1, synonyms="temperature top-k top-p nucleus seed greedy randomness sampling"),
+        Binding("e", "edit", "Edit", id="inspect.edit", tooltip="Edit the prompt; in the comparison, the second one")
+        | About(
+            "Prompt and sampling",
+            words="edit the prompt; undo a token, an edit or an intervention",
+            also=("inspect.undo",),
+            place=-1,
+            synonyms="text input type",
+        ),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:
@@ -30,20 +34,19 @@ class PromptEditing(InspectPart):
         self._bar, self._change_prompt = bar, change_prompt
         self._opened_with = ""
 
-    def action_edit(self) -> None:
-        self._host.start(self._edit(), "edit")
+    async def action_edit(self) -> None:
+        if self._host.selection.aside == "compare":
+            await self._host.run_action("second")
+        else:
+            self._host.start(self._edit(), "edit")
 
     async def _edit(self) -> None:
         selection = self._host.selection
-        prompt = selection.prompt
-        written = prompt.ids[-prompt.appended :] if prompt.ids and prompt.appended else ()
-        if prompt.is_cut:
-            written = prompt.ids or ()
-        text, problem = await asyncio.to_thread(_decode, selection.run, written) if written else ("", "")
+        text, problem = await text_of(selection.run, selection.prompt)
         if problem:
             self._host.say(problem, error=True)
             return
-        self._opened_with = ("" if prompt.is_cut else prompt.text) + text
+        self._opened_with = text
         self._bar.edit(self._opened_with)
         self._host.refresh_bindings()
 
@@ -71,6 +74,15 @@ class PromptEditing(InspectPart):
         self._host.focus_steps()
         self._host.refresh_bindings()
         self._host.say_location()
+
+
+async def text_of(run: str, prompt: Prompt) -> tuple[str, str]:
+    """A prompt as text, with the tokens sampled after it; or the problem with the run or its tokenizer."""
+    written = prompt.ids[-prompt.appended :] if prompt.ids and prompt.appended else ()
+    if prompt.is_cut:
+        written = prompt.ids or ()
+    text, problem = await asyncio.to_thread(_decode, run, written) if written else ("", "")
+    return ("" if prompt.is_cut else prompt.text) + text, problem
 
 
 def _decode(run: str, ids: tuple[int, ...]) -> tuple[str, str]:

@@ -7,9 +7,10 @@ from textual.binding import Binding
 
 from lab.views.blocks import LensPath, View
 from lab.views.number_refs import next_token
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart
+from screens.inspect.prompt_editing import text_of
 from screens.inspect.selection import Prompt, Selection, toggled_aside
 from screens.inspect.widgets.inspect_columns import SecondPromptBar, SecondView
 from screens.widgets.prompt_input import PromptInput
@@ -19,12 +20,18 @@ class SecondPrompt(InspectPart):
     """Keeps the second prompt in the selection, and its view laid out as the first one's."""
 
     BINDINGS = (
-        Binding("C", "compare", "Compare", id="inspect.compare", tooltip="Compare with a second prompt")
-        | About("Prompt and sampling", place=2, synonyms="prompts difference contrast side"),
-        Binding("S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: show the other prompt's view")
-        | About("Prompt and sampling", place=4, rank=13),
-        Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one removes it")
-        | About("Prompt and sampling", place=3),
+        Binding(
+            "c",
+            "compare",
+            "Compare",
+            id="inspect.compare",
+            tooltip="Compare: before and after the interventions, or with a second prompt",
+        )
+        | About("Prompt and sampling", place=2, synonyms="prompts difference contrast side effect"),
+        keyless("other_pane", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2")
+        | About(needs="a narrow screen and a second prompt"),
+        keyless("second", "inspect.second", "Edit the second prompt; an empty one removes it", "Second prompt")
+        | About(needs="a second prompt"),
     )
 
     def __init__(self, host: InspectHost, bar: SecondPromptBar, second: SecondView, editor: PromptInput) -> None:
@@ -40,21 +47,24 @@ class SecondPrompt(InspectPart):
     def is_enabled(self, action: str) -> bool:
         if action == "other_pane":
             return self._is_one_pane
-        return action != "second" or self._host.selection.second is not None
+        return True
 
     @property
     def hint(self) -> str:
-        """The keys for two views that share one place."""
-        if not self._is_one_pane:
-            return ""
-        return f"S shows prompt {1 if self._host.has_class('-other') else 2} · C differences · E edit or remove"
+        """The keys of the comparison, and for two views that share one place."""
+        if self._host.selection.aside == "compare":
+            return "c or Esc back · e edits or removes the second prompt"
+        return f"v shows prompt {1 if self._host.has_class('-other') else 2} · c differences" if self._is_one_pane else ""
 
     def action_compare(self) -> None:
-        if self._host.selection.second is None:
+        """The first comparison that there is, the next one, and then the step again; where there is none, ask for a prompt."""
+        now = self._host.selection
+        asides = [*(["effect"] if now.interventions else []), *(["compare"] if now.second is not None else [])]
+        at = asides.index(now.aside) + 1 if now.aside in asides and not now.trail else 0
+        if not asides:
             self.action_second()
         else:
-            token = next_token(self._ref)
-            self._host.selection = toggled_aside(self._host.selection, "compare", token)
+            self._host.selection = toggled_aside(now, asides[at], next_token(self._ref)) if at < len(asides) else now.on_stage()
 
     def action_second(self) -> None:
         self._host.start(self._edit(), "second prompt")
@@ -64,7 +74,10 @@ class SecondPrompt(InspectPart):
         words = "A second prompt beside the first. Positions are aligned from the end. " + (
             "An empty one is removed." if second is not None else "Change a word and see what differs."
         )
-        text = second.text if second is not None else first.text
+        text, problem = await text_of(self._host.selection.run, second or first)
+        if problem:
+            self._host.say(problem, error=True)
+            return
         answer = await self._host.ask(AskText("second prompt", words, text, select=True, of_prompts=True))
         if answer:
             self._editor.keep(answer)

@@ -39,8 +39,8 @@ class TimeTravel(InspectPart):
     """Opens and follows the slider; keeps the previous weights' answers, to tell what has changed."""
 
     BINDINGS = (
-        Binding("t", "time", "Time", id="inspect.time", tooltip="This view with the weights of any training step")
-        | About("Model", synonyms="history snapshots checkpoints steps slider travel"),
+        Binding("t", "time", "Time", id="inspect.time", tooltip="Over time: this view with the weights of any training step")
+        | About(synonyms="history snapshots checkpoints steps slider travel"),
     )
 
     def __init__(self, host: InspectHost, slider: TimeSlider) -> None:

@@ -7,24 +7,30 @@ from textual.binding import Binding
 from textual.worker import Worker
 
 from lab.engine.client import EngineDied, EngineError
+from lab.inspect.interventions import Interventions
 from models.config import SamplingSettings
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, cut_after, with_prompt, with_token
+from screens.inspect.widgets.sampling_form import in_short
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Tokens a second in generation, at most as fast as the views follow."""
 
+PACE_KEYS = {"plus": 1, "equals_sign": 1, "minus": -1}
+"""Keys that change the pace of what plays, and by how much."""
+
 UNDO_KEPT = 500
-"""Prompts that undo can restore."""
+"""States that undo can restore."""
 
 
 @dataclass(frozen=True)
 class SamplingUndo:
-    """A prompt and a position that undo restores."""
+    """A prompt, its position and the interventions that undo restores."""
 
     prompt: Prompt
-    position: int | None
+    position: int | None = None
+    interventions: Interventions = ()
 
 
 class TokenSampling(InspectPart):
@@ -38,18 +44,27 @@ class TokenSampling(InspectPart):
             id="inspect.sample",
             tooltip="Sample the next token and append it; at an earlier token, replace what follows",
         )
-        | About("Prompt and sampling", words="sample the next token", synonyms="generate next token predict draw"),
-        Binding("n", "sample(1)", "Next seed", id="inspect.next_seed", show=False, tooltip="Sample again with the next seed")
-        | About("Prompt and sampling", words="sample it with the next seed"),
-        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token or edit of the prompt")
-        | About("Prompt and sampling", words="undo the last token or edit", synonyms="back revert"),
-        Binding("A", "auto", "Generate", id="inspect.auto", tooltip="Generate token after token; again: stop")
-        | About("Prompt and sampling", synonyms="write continue text completion"),
+        | About(
+            "Prompt and sampling",
+            words="sample the next token; sampling settings",
+            also=("inspect.settings",),
+            synonyms="generate next token predict draw",
+        ),
         Binding(
-            "plus,equals_sign", "pace(1)", "Faster", id="inspect.faster", show=False, key_display="+", tooltip="Generate faster"
+            "s",
+            "sampling",
+            "Settings",
+            id="inspect.settings",
+            tooltip="Sampling settings: temperature, top-k, top-p and seed; generate token after token",
         )
-        | About("Prompt and sampling", words="pace of generation", also=("inspect.slower",)),
-        Binding("minus", "pace(-1)", "Slower", id="inspect.slower", show=False, key_display="-", tooltip="Generate slower"),
+        | About(synonyms="nucleus greedy randomness pace"),
+        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token, edit of the prompt or intervention")
+        | About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
+        keyless("sample(1)", "inspect.next_seed", "Sample again with the next seed", "Next seed"),
+        keyless("auto", "inspect.auto", "Generate token after token; again: stop", "Generate")
+        | About(synonyms="write continue text completion"),
+        keyless("pace(1)", "inspect.faster", "Generate faster", "Faster"),
+        keyless("pace(-1)", "inspect.slower", "Generate slower", "Slower"),
     )
 
     def __init__(self, host: InspectHost) -> None:
@@ -73,11 +88,33 @@ class TokenSampling(InspectPart):
         """The pace and its keys, for the status line; "" while nothing is generated."""
         if not self.is_writing:
             return ""
+        return f"generating {self._pace_in_words} · space stop · + faster · - slower"
+
+    @property
+    def _pace_in_words(self) -> str:
         pace = PACES[self._pace]
-        return f"generating {pace:g} token{'s' if pace != 1 else ''}/s · A stop · + faster · - slower"
+        return f"{pace:g} token{'s' if pace != 1 else ''}/s"
+
+    def key_pressed(self, key: str) -> bool:
+        """Change the pace while tokens are generated. False if the key is for somebody else."""
+        changes = self.is_writing and key in PACE_KEYS
+        if changes:
+            self.action_pace(PACE_KEYS[key])
+        return changes
+
+    def action_sampling(self) -> None:
+        seed = self._host.selection.sampling.seed + 1
+        lines = (
+            ("temperature, top-k, top-p, seed", in_short(self._host.selection.sampling), "settings"),
+            ("generate token after token", f"{self._pace_in_words}; + and - change it", "auto"),
+            ("next seed", f"sample again with seed {seed}", "sample(1)"),
+        )
+        self._host.start(self._offer("sampling", lines), "menu")
 
     def action_sample(self, seeds_on: int = 0) -> None:
-        self._host.start(self._sample_once(seeds_on), "sample")
+        """Sample one token; while tokens are generated, stop that."""
+        if not self.leave():
+            self._host.start(self._sample_once(seeds_on), "sample")
 
     async def _sample_once(self, seeds_on: int) -> None:
         await self._sample(seeds_on)
@@ -110,14 +147,14 @@ class TokenSampling(InspectPart):
         self._host.refresh_bindings()
 
     def keep_for_undo(self) -> None:
-        """Let undo lead back to the prompt and the position in view."""
-        selection = self._host.selection
-        self._undo = [*self._undo[1 - UNDO_KEPT :], SamplingUndo(selection.prompt, selection.position)]
+        """Let undo lead back to the prompt, the position and the interventions in view."""
+        now = self._host.selection
+        self._undo = [*self._undo[1 - UNDO_KEPT :], SamplingUndo(now.prompt, now.position, now.interventions)]
 
     def let_undo_lead_to(self, own: str) -> None:
         """Let undo lead to the run's own prompt, where the user's last one was restored in its place."""
         if own != self._host.selection.prompt.text:
-            self._undo = [SamplingUndo(Prompt(own), None)]
+            self._undo = [SamplingUndo(Prompt(own))]
             self._host.refresh_bindings()
 
     def prompt_refused(self, kept: Prompt) -> None:
@@ -135,7 +172,9 @@ class TokenSampling(InspectPart):
         if self._undo:
             self.stop_writing()
             undo = self._undo.pop()
-            self._host.selection = replace(with_prompt(self._host.selection, undo.prompt), position=undo.position)
+            now = self._host.selection
+            before = now if undo.prompt == now.prompt else replace(with_prompt(now, undo.prompt), position=undo.position)
+            self._host.selection = replace(before, interventions=undo.interventions, trail=())
             self._host.refresh_bindings()
 
     def leave(self) -> bool:
@@ -153,6 +192,7 @@ class TokenSampling(InspectPart):
 
     def action_pace(self, by: int) -> None:
         self._pace = min(max(self._pace + by, 0), len(PACES) - 1)
+        self._host.say(f"Generates {self._pace_in_words}.")
         self._host.say_location()
 
     def stop_writing(self) -> None:

@@ -16,13 +16,13 @@ from screens.app_state import AppState
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.selection import Selection, at_step, index_of
+from screens.inspect.token_sampling import PACE_KEYS
 from screens.widgets.forward_pass_list import ForwardPassList
 
 SECONDS_A_STAGE = (1.5, 3.0, 5.0, 8.0)
 """Paces, the fastest first; at the slowest two sentences can be read twice."""
 PACE_OF = {"fast": 0, "normal": 1, "slow": 2, "off": 1}
 """The pace to begin with, by the speed of animation in the user's preferences."""
-PACE_KEYS = {"plus": -1, "equals_sign": -1, "minus": 1}
 
 
 class Tour(InspectPart):
@@ -30,7 +30,7 @@ class Tour(InspectPart):
 
     BINDINGS = (
         Binding(
-            "T", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass with a sentence on each stage; any key stops"
+            "p", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass with a sentence on each stage; any key stops"
         )
         | About("Move", place=2, synonyms="play animation walk through demo forward pass"),
     )
@@ -72,7 +72,7 @@ class Tour(InspectPart):
         if not self.is_playing:
             return False
         if key in PACE_KEYS:
-            self._pace = min(max((self._pace or 0) + PACE_KEYS[key], 0), len(SECONDS_A_STAGE) - 1)
+            self._pace = min(max((self._pace or 0) - PACE_KEYS[key], 0), len(SECONDS_A_STAGE) - 1)
         else:
             self.stop()
         return True

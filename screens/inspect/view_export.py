@@ -35,11 +35,10 @@ class ViewExport(InspectPart):
 
     BINDINGS = (
         Binding(
-            "o,O",
+            "o",
             "export",
             "Export",
             id="inspect.take_out",
-            key_display="o",
             show=False,
             tooltip="Export: a report (HTML), the view, a screenshot, the trace",
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from lab.core.number_format import significant, whole
+from lab.core.number_format import counted, significant, whole
 from lab.inspect.logit_attribution import Contributor, contributors
 from lab.views.blocks import StackedStrips
 from lab.views.number_explanation import Operand, short
@@ -147,7 +147,9 @@ class Quantities:
             index = index[:1]  # the trace keeps it as (T, 1)
         block = _BLOCK.fullmatch(match[1])
         if block and int(block[1]) >= self.config.layers:
-            raise UnknownNumberError(f"{ref} is in a layer that this model of {self.config.layers} layers does not have.")
+            raise UnknownNumberError(
+                f"{ref} is in a layer that this model of {counted(self.config.layers, 'layer')} does not have."
+            )
         return NumberLocation(ref, block[2], int(block[1]), index) if block else NumberLocation(ref, match[1], None, index)
 
     def rule(self, at: NumberLocation) -> Rule:

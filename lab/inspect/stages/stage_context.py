@@ -248,10 +248,10 @@ class StageContext:
         return Parity(f"{name} · {'trace' if fast is None else 'fast path'}", delta, int(finite.sum()), largest)
 
 
-TOKEN_KEYS = ("tour", "all_heads", "head", "edit", "switch")
-HEAD_KEYS = ("head", "layer", "all_heads", "switch")
+TOKEN_KEYS = ("tour", "view", "head", "edit", "switch")
+HEAD_KEYS = ("head", "layer", "view", "switch")
 MLP_KEYS = ("layer", "switch")
-SAMPLING_KEYS = ("sample", "settings", "auto")
+SAMPLING_KEYS = ("sample", "settings")
 
 PATTERN_CODE = {
     "gpt.py: Attention.forward": ("z = causal_attention",),

@@ -38,12 +38,13 @@ class InterventionList(LineScrollView):
     """
     HELP = (
         "**Interventions.** Changes made in the forward pass, and their effect on the top prediction. "
-        "`j` and `k` choose one, `delete` or `x` undoes it, `X` undoes all."
+        "`j` and `k` choose one, `x` takes it back, `enter` shows the effect, scales, patches; `u` undoes the last change."
     )
     BINDINGS = [
         Binding("down,j", "move(1)", "Choose", id="interventions.down", key_display="j/k", tooltip="The intervention below"),
         Binding("up,k", "move(-1)", "Up", id="interventions.up", show=False, tooltip="The intervention above"),
-        Binding("delete,x", "remove", "Undo", id="interventions.remove", tooltip="Undo the chosen intervention"),
+        Binding("enter", "open", "Effect and more", id="interventions.open", tooltip="Their effect, scale, patch and more"),
+        Binding("x,delete", "remove", "Take back", id="interventions.remove", tooltip="Take the chosen intervention back"),
     ]
 
     made: reactive[Interventions] = reactive(())
@@ -55,6 +56,9 @@ class InterventionList(LineScrollView):
         """An intervention is to be undone."""
 
         intervention: Intervention
+
+    class Opened(Message):
+        """The menu of interventions is asked for."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -100,6 +104,9 @@ class InterventionList(LineScrollView):
 
     def action_move(self, by: int) -> None:
         self.chosen = min(max(self.chosen + by, 0), len(self.made) - 1)
+
+    def action_open(self) -> None:
+        self.post_message(self.Opened())
 
     def action_remove(self) -> None:
         if self.chosen < len(self.made):

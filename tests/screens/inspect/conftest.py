@@ -45,6 +45,7 @@ from lab.views.blocks import (
     View,
 )
 from lab.views.softmax_table import softmax_table
+from screens.action_index import bindings_of
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
@@ -405,6 +406,15 @@ class InspectPilot(Pilot[None]):
 
         await self.until(is_settled)
         await self.pause(0)
+
+    async def press(self, *keys: str) -> None:
+        """Press the keys; the id of an action, such as `inspect.scale`, stands for choosing it in the palette."""
+        for key in keys:
+            if key.startswith("inspect."):
+                await self.app.run_action(bindings_of(InspectScreen)[key][0].action, self.app.screen)
+                await self.pause()
+            else:
+                await super().press(key)
 
     async def go(self, *keys: str) -> None:
         """Press the keys and wait until what they lead to is shown."""

@@ -34,17 +34,17 @@ async def test_strip_follows_head_and_position_without_another_request(inspect: 
             ([], "head 1.1's attention from “ ran”"),
             (["right_curly_bracket", "right_curly_bracket", "right_square_bracket"], "head 2.2's attention from “ ran”"),
             (["left"], "head 2.2's attention from “ dog”"),
-            (["y"], "head 2.2's attention to “ dog”"),
+            (["inspect.shading"], "head 2.2's attention to “ dog”"),
         ):
             await pilot.go(*keys)
             assert strip.shading is not None
             assert strip.shading.words == words
             assert any(words in part for part in facts.right)
         assert {name for name, _ in engine.calls[asked:]} == {"view", "lens"}
-        await pilot.press("y")
+        await pilot.press("inspect.shading")
         assert strip.shading is None
         assert not any("shaded" in part for part in facts.right)
-        await pilot.press("y")
+        await pilot.press("inspect.shading")
         await pilot.press("e")
         await pilot.resize_terminal(130, 40)
         await pilot.settle()

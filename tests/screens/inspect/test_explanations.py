@@ -72,9 +72,9 @@ def keys(pilot: InspectPilot) -> dict[str, str]:
 
 async def test_an_explanation_hides_the_second_prompts_view(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.walk("C")
+        await pilot.walk("c")
         await pilot.go("end", "full_stop", "enter")
-        await pilot.walk("C", *TO_SCORES, "up")
+        await pilot.walk("c", *TO_SCORES, "up")
         beside = pilot.screen.query_one("#inspect-beside")
         assert beside.display
         await pilot.walk("enter")
@@ -135,9 +135,9 @@ async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open,
         assert pilot.title == "attribution of None against None, by size"
         await pilot.walk("v")
         assert pilot.title == "attribution of None against 13, by size"
-        await pilot.walk("o")
+        await pilot.walk("inspect.order")
         assert pilot.title == "attribution of None against 13, in order"
-        await pilot.walk("v", "o")
+        await pilot.walk("v", "inspect.order")
         assert pilot.title == "attribution of None against None, by size"
         await pilot.walk("left")
         assert engine.asked("attribution")[-1]["position"] == 2

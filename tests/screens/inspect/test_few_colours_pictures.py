@@ -12,7 +12,7 @@ from tests.screens.inspect.conftest import to_stage
 
 @pytest.mark.parametrize("colours", ["16", "none"])
 @pytest.mark.parametrize(
-    "keys", [to_stage("embed"), [*to_stage("matrix"), "enter", "down"], ["H"]], ids=["embed", "matrix", "all-heads"]
+    "keys", [to_stage("embed"), [*to_stage("matrix"), "enter", "down"], ["v"]], ids=["embed", "matrix", "all-heads"]
 )
 def test_picture(keys: list[str], colours: str, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., None]) -> None:
     if colours == "none":

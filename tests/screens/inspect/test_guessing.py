@@ -25,7 +25,7 @@ async def test_nothing_shows_the_answer_until_a_choice_is_made(
     async with inspect(size=size) as pilot:
         screen = pilot.screen
         assert "fast 41" in pilot.text
-        await pilot.press("P")
+        await pilot.press("inspect.guess")
         await pilot.until(lambda: guess_of(pilot).is_open)
         assert pilot.text.count("fast") == 1, "a choice, and nothing else"
         assert "%" not in pilot.text
@@ -33,7 +33,7 @@ async def test_nothing_shows_the_answer_until_a_choice_is_made(
         assert IN_SIGHT.split(":")[0] in " ".join(pilot.text.split()), "it was on screen a moment ago"
         assert not pilot.view.display
 
-        await pilot.press("P")
+        await pilot.press("inspect.guess")
         await pilot.until(lambda: guess_of(pilot).is_open and "(1)?" in pilot.text)
         assert screen.selection.position == 0
         assert "%" not in pilot.text
@@ -55,7 +55,7 @@ async def test_nothing_shows_the_answer_until_a_choice_is_made(
 async def test_an_open_guess_follows_the_place_and_ends_where_something_else_is_shown(inspect: Open, engine: FakeEngine) -> None:
     async with inspect() as pilot:
         screen = pilot.screen
-        await pilot.press("H", "H", "P")
+        await pilot.press("v", "v", "inspect.guess")
         await pilot.until(lambda: guess_of(pilot).is_open)
         assert "head 1.1 from ran (4)" in " ".join(pilot.text.split())
         await pilot.press("right_square_bracket")
@@ -68,14 +68,14 @@ async def test_an_open_guess_follows_the_place_and_ends_where_something_else_is_
         assert pilot.view.display
         assert screen.selection.head == 1
 
-        await pilot.press("P")
+        await pilot.press("inspect.guess")
         await pilot.until(lambda: guess_of(pilot).is_open)
-        await pilot.go("L")
+        await pilot.go("inspect.lens_grid")
         assert screen.selection.stage == "lens"
         assert not guess_of(pilot).display
 
         engine.refuses["guess"] = "The run is gone."
-        await pilot.press("P")
+        await pilot.press("inspect.guess")
         await pilot.until(lambda: "The run is gone." in pilot.text)
         assert not guess_of(pilot).display
 

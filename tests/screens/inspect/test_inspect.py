@@ -40,7 +40,7 @@ async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(in
             assert pilot.title == titles[-1], "there is none beyond"
         await pilot.go("G")
         assert (pilot.title, pilot.status) == ("sample", f"step {len(steps)}/{len(steps)}")
-        await pilot.go("g")
+        await pilot.go("home")
         assert (pilot.title, pilot.status) == ("tokens", f"step 1/{len(steps)} · x hides token 4 “ ran”")
 
 
@@ -150,7 +150,7 @@ async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Op
         await pilot.go("j", "j")
         started = pilot.title
         await pilot.go("G", "k")
-        await pilot.go("H")
+        await pilot.go("v")
         jumped = pilot.title
         assert "thumbnails" in jumped
         await pilot.go("escape")
@@ -211,7 +211,7 @@ async def test_an_empty_prompt_and_a_checkpoint_that_is_not_there_are_said_and_w
         await pilot.go("j")
         assert (pilot.title, pilot.status[:9]) == ("embed", "step 2/31")
         assert not pilot.screen.check_action("undo", ())
-        await pilot.go("c")
+        await pilot.go("inspect.checkpoint")
         assert "has no last checkpoint" in pilot.status
         assert "(best)" in pilot.facts
         await pilot.go("j")
@@ -237,7 +237,7 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
 
 async def test_sampling_settings_are_applied_and_kept_or_refused_in_words(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.go("s")
+        await pilot.go("s", "enter")
         await pilot.press("ctrl+u", "x")
         await pilot.go("enter")
         assert pilot.status == "The temperature must be a number, 0 or above, not 'x'."
@@ -304,7 +304,7 @@ async def test_a_tokenizer_that_cannot_be_read_is_said_and_does_not_end_the_app(
         assert pilot.title == "embed"
 
 
-async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
+async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_the_palette_starts_another(
     inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with inspect() as pilot:
@@ -314,8 +314,8 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         engine.gate, engine.is_halted = asyncio.Event(), True
         await pilot.press("G")
         screen.notices.pulse()
-        assert re.fullmatch(r"No answer from the engine… \d s\. If it is stuck, R restarts the engine\.", pilot.status)
-        await pilot.press("R")
+        assert re.fullmatch(r"No answer from the engine… \d s\. If it is stuck, ctrl\+p, “restart”, starts another\.", pilot.status)
+        await pilot.press("inspect.restart")
         monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 60.0)
         await pilot.settle()
         assert engine.asked("kill") == [{}]
@@ -346,7 +346,7 @@ async def test_the_run_is_held_and_loading_is_marked_until_the_engine_holds_it(i
 async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspect: Open) -> None:
     async with inspect() as pilot:
         screen = pilot.screen
-        await pilot.go("H")
+        await pilot.go("v")
         assert screen.selection.stage == "thumbnails"
         view = pilot.view
         await pilot.go("right_curly_bracket", "right_square_bracket")
@@ -355,21 +355,21 @@ async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspec
         assert view.top <= spot.line
         assert spot.line + spot.height <= view.top + view.window
         await pilot.go("enter", "right")
-        await pilot.go("H")
+        await pilot.go("v")
         assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 2)
         assert not view.has_focus
-        await pilot.go("j", "H", "escape")
-        assert screen.selection.stage not in ("thumbnails", "matrix"), "where H was pressed"
+        await pilot.go("j", "v", "escape")
+        assert screen.selection.stage not in ("thumbnails", "matrix"), "where v was pressed"
 
 
 async def test_enter_and_a_click_on_a_thumbnail_lead_to_the_pattern_of_its_head(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
         screen = pilot.screen
         view = pilot.view
-        await pilot.go("H", "enter")
+        await pilot.go("v", "enter")
         await pilot.go("down", "right", "enter")
         assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 1)
-        await pilot.go("H")
+        await pilot.go("inspect.all_heads")
         last = view.laid.spot((1, 1, 3))
         await pilot.click(view, offset=(2 + last.start + 1, 1 + last.line - view.top + 1))
         await pilot.settle()

@@ -131,7 +131,7 @@ async def test_a_token_is_dropped_when_the_prompt_has_changed_meanwhile_or_its_p
 
 
 def test_a_window_that_slides_undoes_what_names_a_position(host: Any, path: LensPath) -> None:
-    interventions = InterventionKeys(host, InspectColumns(), TokenStrip())
+    interventions = InterventionKeys(host, InspectColumns(), TokenStrip(), lambda: None)
     hidden = Intervention(part="tokens", how="hide", position=1)
     host.selection = replace(SELECTED, interventions=(HEAD, hidden))
     interventions.take_path(SELECTED, path)

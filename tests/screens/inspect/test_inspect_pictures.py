@@ -12,7 +12,7 @@ KEYS = {
     "scores": TO_SCORES,
     "scores-of-the-second": [*TO_SCORES, "left", "left"],
     "matrix-with-cursor": MATRIX_WITH_CURSOR,
-    "all-heads": ["H", "right_curly_bracket", "right_square_bracket"],
+    "all-heads": ["v", "right_curly_bracket", "right_square_bracket"],
     "last": ["G"],
 }
 
@@ -23,11 +23,11 @@ def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
     picture(KEYS[name], SIZES[size])
 
 
-@pytest.mark.parametrize("keys", [MATRIX_WITH_CURSOR, ["left", "y"]], ids=["matrix-with-cursor", "received"])
+@pytest.mark.parametrize("keys", [MATRIX_WITH_CURSOR, ["left", "inspect.shading"]], ids=["matrix-with-cursor", "received"])
 def test_picture_on_a_large_screen(keys: list[str], picture: Callable[..., None]) -> None:
     picture(keys, (200, 60))
 
 
-@pytest.mark.parametrize("keys", [["e"], ["s"]], ids=["prompt", "sampling"])
+@pytest.mark.parametrize("keys", [["e"], ["s", "enter"]], ids=["prompt", "sampling"])
 def test_picture_of_editing(keys: list[str], picture: Callable[..., None]) -> None:
     picture(keys, (80, 24))

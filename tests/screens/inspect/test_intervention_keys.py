@@ -37,19 +37,19 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         await pilot.go("x")
         assert made(pilot) == (HEAD,)
         assert "head 1.1 off: “ fast” 41.2% → 12.0%, now “.” 30.0%" in pilot.status
-        assert "b effect" in pilot.status
+        assert "c before and after · u undoes" in pilot.status
         assert "1 intervention on" in pilot.facts
         assert listed(pilot).display
         for method in ("lens", "view", "effect"):
             assert engine.asked(method)[-1]["interventions"] == (HEAD,)
         await pilot.go("left")
-        assert "x restores head 1.1 · b effect" in pilot.status
+        assert "x restores head 1.1 · c before and after" in pilot.status
         await pilot.go("x")
         assert made(pilot) == ()
         assert "intervention" not in pilot.facts
         assert not listed(pilot).display
         assert "x ablates head 1.1" in pilot.status
-        for key, words_said in (("x", "Nothing to ablate at this step"), ("b", "No interventions yet"), ("f", "Only a head")):
+        for key, words_said in (("x", "Nothing to ablate at this step"), ("inspect.look_at", "Only a head")):
             await pilot.go("G", key)
             assert pilot.status.startswith(words_said)
 
@@ -67,7 +67,7 @@ async def test_x_is_about_the_step(inspect: Open) -> None:
         ):
             await pilot.go(*keys, "x")
             assert words(pilot) == [name]
-            await pilot.go("X")
+            await pilot.go("inspect.all_on")
 
 
 async def test_a_hidden_token_is_marked_and_said_to_be_missed_by_later_ones_only(inspect: Open) -> None:
@@ -84,7 +84,7 @@ async def test_a_hidden_token_is_marked_and_said_to_be_missed_by_later_ones_only
         assert struck() == []
         await pilot.go("right")
         assert struck() == [" dog"]
-        await pilot.go("X")
+        await pilot.go("inspect.all_on")
         assert "✗" not in strip.render_line(1).text
         await pilot.go("left", "left", "x", "right")
         assert "only later tokens change" not in pilot.status
@@ -92,30 +92,30 @@ async def test_a_hidden_token_is_marked_and_said_to_be_missed_by_later_ones_only
 
 async def test_m_goes_from_zero_to_the_mean_and_a_factor_is_asked_for(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.go(*TO_SCORES, "x", "m")
+        await pilot.go(*TO_SCORES, "x", "inspect.mean")
         assert words(pilot) == ["head 1.1 mean-ablated"]
-        await pilot.go("m")
+        await pilot.go("inspect.mean")
         assert words(pilot) == ["head 1.1 off"]
-        await pilot.go("]", "m", "x")
+        await pilot.go("]", "inspect.mean", "x")
         assert words(pilot) == ["head 1.1 off", "head 1.2 mean-ablated"]
-        await pilot.go("X", "[", "asterisk")
+        await pilot.go("inspect.all_on", "[", "inspect.scale")
         assert isinstance(pilot.app.focused, Input)
         await pilot.press("x", "enter")  # instead of what stood there, which was selected
         assert isinstance(pilot.app.focused, Input), "no number: it asks again"
         await pilot.go("ctrl+u", "-", "0", ",", "5", "enter")
         assert words(pilot) == ["head 1.1 × −0.5"]
-        await pilot.go("asterisk")
+        await pilot.go("inspect.scale")
         await pilot.go("ctrl+u", "1", "enter")
         assert words(pilot) == []
-        await pilot.go("asterisk", "escape")
+        await pilot.go("inspect.scale", "escape")
         assert words(pilot) == []
 
 
 async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_cursor(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.go(*TO_SCORES, "left", "f")
+        await pilot.go(*TO_SCORES, "left", "inspect.look_at")
         assert words(pilot) == ["head 1.1 attends only to 3 “ dog”"]
-        await pilot.go("right", "]", *to_stage("matrix", "scores"), "enter", "down", "f")
+        await pilot.go("right", "]", *to_stage("matrix", "scores"), "enter", "down", "inspect.look_at")
         made_so_far = made(pilot)
         assert made_so_far[-1].how == "attend"
         spot = pilot.view.spot
@@ -138,14 +138,14 @@ async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open
         assert pilot.app.focused is listed(pilot)
         await pilot.go("j", "delete")
         assert words(pilot) == ["head 1.1 off", "mlp 1 off"]
-        await pilot.go("x", "X")
+        await pilot.go("x", "inspect.all_on")
         assert words(pilot) == []
         assert pilot.app.focused is not listed(pilot)
 
 
 async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.go(*TO_SCORES, "x", "b")
+        await pilot.go(*TO_SCORES, "x", "c")
         view = pilot.view
         assert view.view is not None
         assert view.view.stage == "effect"
@@ -154,12 +154,12 @@ async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Ope
         assert "Head 1.1 off and head 1.2 off" in view.view.sentence
         await pilot.go("left")
         assert engine.asked("effect")[-1]["position"] == 2
-        for leave in ("b", "escape", "j"):
+        for leave in ("c", "escape", "j"):
             await pilot.go(leave)
             assert view.view.stage != "effect"
-            await pilot.go("b")
+            await pilot.go("c")
             assert view.view.stage == "effect"
-        await pilot.go("X")
+        await pilot.go("inspect.all_on")
         assert view.view.stage != "effect", "there is nothing to compare any more"
 
 
@@ -186,13 +186,13 @@ async def ask_second(pilot: InspectPilot, key: str, *typed: str) -> None:
 async def test_a_second_prompt_stands_beside_the_first(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await pilot.go(*TO_SCORES)
-        await ask_second(pilot, "C", "end", "full_stop")
+        await ask_second(pilot, "c", "end", "full_stop")
         second = pilot.screen.query_one("#second-tokens", TokenStrip)
         assert [token.label for token in second.tokens] == ["The", " big", " dog", " ran", "."]
         asked = engine.asked("compare")[-1]
         assert (asked["text"], asked["second_text"]) == ("The big dog ran", "The big dog ran.")
         assert not pilot.screen.query_one("#inspect-beside").display
-        await pilot.go("C", "left")
+        await pilot.go("c", "left")
         assert pilot.screen.query_one("#inspect-beside").display
         shown = pilot.screen.query_one("#second-view", BlockView).view
         assert shown is not None
@@ -203,7 +203,7 @@ async def test_a_second_prompt_stands_beside_the_first(inspect: Open, engine: An
         assert first.region.right <= beside.region.x
         assert beside.beside is first.view
         assert first.beside is beside.view
-        await ask_second(pilot, "E", "ctrl+u")
+        await ask_second(pilot, "inspect.second", "ctrl+u")
         assert not pilot.screen.query_one("#inspect-second").display
         assert not pilot.screen.query_one("#inspect-beside").display
         assert first.beside is None
@@ -214,37 +214,37 @@ async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_o
 ) -> None:
     async with inspect() as pilot:
         await pilot.go(*TO_SCORES)
-        await ask_second(pilot, "C", "end", "full_stop")
-        await pilot.go("C")
+        await ask_second(pilot, "c", "end", "full_stop")
+        await pilot.go("c")
         first = pilot.view
         beside = pilot.screen.query_one("#second-view", BlockView)
         whole = first.region
         assert not beside.is_on_screen
-        assert "S shows prompt 2" in pilot.status
-        await pilot.go("S")
+        assert "v shows prompt 2" in pilot.status
+        await pilot.go("v")
         assert (first.is_on_screen, beside.region) == (False, whole)
-        assert "S shows prompt 1" in pilot.status
+        assert "v shows prompt 1" in pilot.status
         assert str(beside.border_title).startswith("prompt 2 · ")
         await pilot.go("enter")  # numbers are explained of the first
         assert (first.has_focus, beside.is_on_screen) == (True, False)
-        await pilot.go("escape", "left", "p")
+        await pilot.go("escape", "left", "inspect.patch")
         source = Source(text="The big dog ran.", position=3, token=" ran")
         expected = Intervention(part="attn.z", how="patch", layer=0, head=0, position=2, token=" dog", source=source)
         assert made(pilot) == (expected,)
         assert words(pilot) == ["head 1.1 at 3 “ dog” from prompt 2, 4 “ ran”"]
         assert engine.asked("effect")[-1]["interventions"] == (expected,)
-        await pilot.go(*to_stage("resid_post", "scores"), "p")
+        await pilot.go(*to_stage("resid_post", "scores"), "inspect.patch")
         assert words(pilot)[1] == "stream after mlp 1 at 3 “ dog” from prompt 2, 4 “ ran”"
-        await pilot.go("S", "k")
+        await pilot.go("v", "k")
         assert beside.is_on_screen
-        await pilot.go("C")
+        await pilot.go("c")
         assert first.is_on_screen
 
 
 PICTURES = {
     "list": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
-    "before-and-after": [*TO_SCORES, "x", "b"],
-    "two-prompts": [*TO_SCORES, "C", "end", "full_stop", "enter", "C"],
+    "before-and-after": [*TO_SCORES, "x", "c"],
+    "two-prompts": [*TO_SCORES, "c", "end", "full_stop", "enter", "c"],
 }
 
 

@@ -112,7 +112,7 @@ async def test_an_intervention_shows_before_and_after_until_it_is_undone(inspect
         await pilot.go(*to_stage("scores"), "x")
         assert "20.0% → 30.0%" in panel_texts(pilot)[0]
         assert pilot.screen.query_one(ForwardPassDrawing).changed == {"1 attention"}
-        await pilot.go("X")
+        await pilot.go("inspect.all_on")
         assert "→" not in "".join(panel_texts(pilot))
         assert pilot.screen.query_one(ForwardPassDrawing).changed == frozenset()
 

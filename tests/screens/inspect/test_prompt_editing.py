@@ -59,12 +59,12 @@ async def test_a_prompt_that_was_shown_is_in_the_history_and_the_last_one_of_its
 
 async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from_it(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.press("C")
+        await pilot.press("c")
         await pilot.pause()
         await pilot.go("end", "full_stop", "enter")
         await kept(pilot, "The big dog ran.")
         await pilot.go(*to_stage("qkv"))
-        await pilot.press("asterisk")
+        await pilot.press("inspect.scale")
         await pilot.until(lambda: isinstance(pilot.app.focused, PromptInput))
         await pilot.press("up")
         assert pilot.app.screen.query_one(PromptInput).value == "0.5"

@@ -28,7 +28,7 @@ async def test_space_at_an_earlier_token_writes_another_ending_and_u_brings_the_
 async def test_n_draws_with_the_next_seed_and_the_seed_is_in_sight(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         assert "seed 0" in pilot.facts
-        await pilot.walk("n", "n", "space")
+        await pilot.walk("inspect.next_seed", "inspect.next_seed", "space")
         assert [call["sampling"].seed for call in engine.asked("sample")] == [1, 2, 2]
         assert "seed 2" in pilot.facts
         assert len(pilot.labels) == 7
@@ -62,13 +62,12 @@ async def test_a_prompt_that_was_cut_is_edited_as_it_stands_not_as_it_was_typed(
 
 async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
-        await pilot.press(*["plus"] * len(PACES))
-        await pilot.press("A")
+        await pilot.press("inspect.auto", *["plus"] * len(PACES))
         assert "generating 8 tokens/s" in pilot.status
         await pilot.until(lambda: len(engine.asked("sample")) >= 3)
         await pilot.press("j")
         assert pilot.screen.sampling.is_writing
-        await pilot.go("A")
+        await pilot.go("space")
         drawn = len(engine.asked("sample"))
         assert drawn >= 3
         assert "writing" not in pilot.status
@@ -79,11 +78,12 @@ async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open,
 @pytest.mark.usefixtures("tokens")
 async def test_whatever_changes_the_prompt_or_the_place_stops_the_writing(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
-        await pilot.press(*["plus"] * len(PACES))
+        await pilot.press("s", "down", "enter", *["plus"] * len(PACES))
         screen = pilot.screen
+        await pilot.go("space")
         for key, *back in (["left"], ["u"], ["escape"], ["e", "escape"], ["2", "5"]):
             drawn = len(engine.asked("sample"))
-            await pilot.press("A")
+            await pilot.press("inspect.auto")
             async with asyncio.timeout(30):
                 while len(engine.asked("sample")) == drawn:
                     await asyncio.sleep(0.01)
@@ -97,7 +97,7 @@ async def test_whatever_changes_the_prompt_or_the_place_stops_the_writing(inspec
 async def test_writing_ends_with_a_sentence_when_the_engine_says_no(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         engine.refuses["sample"] = "The logits are not numbers."
-        await pilot.go("A")
+        await pilot.go("inspect.auto")
         assert not pilot.screen.sampling.is_writing
         assert pilot.status.startswith("The logits are not numbers.")
 

@@ -98,7 +98,7 @@ async def test_t_plays_the_forward_pass_to_its_end(inspect: Open, monkeypatch: p
     monkeypatch.setattr("screens.inspect.tour.SECONDS_A_STAGE", (0.0,) * 4)
     async with inspect() as pilot:
         screen = pilot.screen
-        await pilot.press("T")
+        await pilot.press("p")
         await pilot.until(lambda: not screen._tour.is_playing)
         await pilot.settle()
         assert stage_of(pilot) == steps[-1].stage
@@ -109,8 +109,8 @@ async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open) -> No
     async with inspect() as pilot:
         screen = pilot.screen
         status = screen.query_one("#inspect-status", StatusLine)
-        for key in ("j", "T", "escape", "x", "question_mark"):
-            await pilot.go("T")
+        for key in ("j", "p", "escape", "x", "question_mark"):
+            await pilot.go("p")
             assert status.left.startswith("The prompt is cut into 4 tokens out of a vocabulary of 50,257.")
             await pilot.go(key)
             assert not screen._tour.is_playing
@@ -123,7 +123,7 @@ async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open) -> No
 async def test_plus_and_minus_change_the_pace(inspect: Open) -> None:
     async with inspect() as pilot:
         screen = pilot.screen
-        await pilot.press("T", "plus", "plus")
+        await pilot.press("p", "plus", "plus")
         assert screen._tour._pace == 0
         await pilot.press("minus")
         assert screen._tour._pace == 1

@@ -254,7 +254,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         now += SLOW_AFTER
         notices.pulse()
         assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 2 s.")
-        assert status(pilot).endswith("If it is stuck, R restarts the engine.")
+        assert status(pilot).endswith("If it is stuck, ctrl+p, “restart”, starts another.")
         await press(pilot, "R")
         await settle(pilot)
         assert engine.killed == 1
@@ -269,7 +269,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         assert status(pilot) == "Loading PyTorch and the model… 2 s.", "not called stuck before it has taken long"
         now = 1000.0 + LOADS_WITHIN
         notices.pulse()
-        assert status(pilot) == "Loading PyTorch and the model… 20 s. If it is stuck, R restarts the engine."
+        assert status(pilot) == "Loading PyTorch and the model… 20 s. If it is stuck, ctrl+p, “restart”, starts another."
         engine.gate.set()
 
 
