@@ -42,7 +42,7 @@ class Navigation(InspectPart):
             rank=5,
         ),
         Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The step before"),
-        Binding("right,l", "position(1)", "Position", id="inspect.right", key_display="←/→", tooltip="The token to the right")
+        Binding("right,l", "position(1)", "Token", id="inspect.right", key_display="←/→", tooltip="The token to the right")
         | About(rank=6),
         Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
         Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head")

@@ -49,6 +49,7 @@ class TokenSampling(InspectPart):
             words="sample the next token; sampling settings",
             also=("inspect.settings",),
             synonyms="generate next token predict draw",
+            rank=17,
         ),
         Binding(
             "s",
@@ -106,7 +107,7 @@ class TokenSampling(InspectPart):
         seed = self._host.selection.sampling.seed + 1
         lines = (
             ("temperature, top-k, top-p, seed", in_short(self._host.selection.sampling), "settings"),
-            ("generate token after token", f"{self._pace_in_words}; + and - change it", "auto"),
+            ("generate token after token", f"at {self._pace_in_words} (+ and -)", "auto"),
             ("next seed", f"sample again with seed {seed}", "sample(1)"),
         )
         self._host.start(self._offer("sampling", lines), "menu")

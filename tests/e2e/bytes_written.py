@@ -73,7 +73,7 @@ def measure(lab: Lab, is_long: bool) -> dict[str, list[int]]:
             press(lab, keys)
         lab.read(3.0)
     add("a step", "j" * STEPS_OF_LAYERS)
-    press(lab, "H")
+    press(lab, "v")
     add("a head, all heads in sight", "]]]")
     add("a layer, all heads in sight", "}}{{")
     for place in range(5):

@@ -68,13 +68,13 @@ TO_THE_PATTERN = (
 TOUR = (
     Scene([], "llmlab: train a language model on a text, then look inside", 2.5, until="demo"),
     *TO_THE_PATTERN,
-    Scene(["H"], "all heads at once", 3.5),
-    Scene(["L"], "the logit lens: what each layer would predict, for every token", 3.5, before=["H"]),
-    Scene(["enter", "enter"], "ask any number where it comes from", 3.5, before=["L"]),
+    Scene(["j", "j", "j"], "all heads at once", 3.5),
+    Scene(["end", "k", "k"], "the logit lens: what each layer would predict, for every token", 3.5),
+    Scene(["enter", "enter"], "ask any number where it comes from", 3.5, before=["escape", "k", "k", "k"]),
     Scene(["j"], "on to the MLP", 1.0, "", "j", ["escape", "escape", "left_curly_bracket"], "layer 1 · MLP", hurried=True),
     Scene(["x"], "switch it off: the prediction is another", 3.5),
-    Scene(["b"], "before and after", 3.0),
-    Scene(["2"], "choose a text", 2.5, until=r"split\s+\d", before=["b", "X"]),
+    Scene(["c"], "before and after", 3.0),
+    Scene(["2"], "choose a text", 2.5, until=r"split\s+\d", before=["c", "u"]),
     Scene(["n"], "use it: a new run, and what it will cost", 2.5, until=r"about \d+k tokens"),
     Scene(["s"], "train: the loss falls", 1.5, until=r"step\s+[1-9]\d{1,} "),
 )
@@ -82,7 +82,7 @@ TOUR = (
 AFTER_TRAINING = (
     Scene([], "the model has learned from the text", 3.0, until="finished"),
     Scene(["e"], "each attention head while it learned", 3.0),
-    Scene(["H"], "look inside the model you have just trained", 3.5, READY, "i  H", ["escape", "i"]),
+    Scene(["v"], "look inside the model you have just trained", 3.5, READY, "i  v", ["escape", "i"]),
 )
 TRAINING_FRAMES = 8
 SECONDS_BETWEEN_TRAINING_FRAMES = 3.0

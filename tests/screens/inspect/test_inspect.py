@@ -314,7 +314,9 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_the_pal
         engine.gate, engine.is_halted = asyncio.Event(), True
         await pilot.press("G")
         screen.notices.pulse()
-        assert re.fullmatch(r"No answer from the engine… \d s\. If it is stuck, ctrl\+p, “restart”, starts another\.", pilot.status)
+        assert re.fullmatch(
+            r"No answer from the engine… \d s\. If it is stuck, ctrl\+p, “restart”, starts another\.", pilot.status
+        )
         await pilot.press("inspect.restart")
         monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 60.0)
         await pilot.settle()

@@ -255,7 +255,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         notices.pulse()
         assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 2 s.")
         assert status(pilot).endswith("If it is stuck, ctrl+p, “restart”, starts another.")
-        await press(pilot, "R")
+        await pilot.app.run_action("restart_engine", pilot.app.screen)
         await settle(pilot)
         assert engine.killed == 1
         assert (answered(pilot).applied, notices.waited) == (1, 0.0)
