@@ -46,9 +46,8 @@ class Edit:
         """Raise ValueError, in one sentence, unless this edit can be made in a prompt of `tokens` tokens."""
         match = _NAME.fullmatch(self.name)
         if not match or int(match[1]) >= config.layers:
-            raise ValueError(
-                f"{self.name} cannot be edited in a model of {config.layers} layer{'' if config.layers == 1 else 's'}."
-            )
+            layers = f"{config.layers} layer{'' if config.layers == 1 else 's'}"
+            raise ValueError(f"{self.name} cannot be edited in a model of {layers}.")
         per_head = match[2].startswith("attn.")
         if self.head is not None and not (per_head and 0 <= self.head < config.heads):
             raise ValueError(f"{self.name} has no head {self.head}.")

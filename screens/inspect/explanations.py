@@ -26,11 +26,7 @@ class Explanations(InspectPart):
         Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up")
         | About(rank=2, is_listed=False, needs="an explained number"),
         Binding(
-            "a",
-            "aside('attribution')",
-            "Attribute",
-            id="inspect.attribution",
-            tooltip="Direct logit attribution of the predicted token (or the one under the cursor): each part's contribution",
+            "a", "aside('attribution')", "Attribute", id="inspect.attribution", tooltip="Direct logit attribution of the token"
         )
         | About(
             "Ask why",
@@ -39,28 +35,12 @@ class Explanations(InspectPart):
             synonyms="dla contribution logits why explain",
             rank=18,
         ),
-        Binding(
-            "w",
-            "aside('evidence')",
-            "Evidence",
-            id="inspect.evidence",
-            tooltip="Evidence in the training text for the predicted token (or the one under the cursor)",
-        )
+        Binding("w", "aside('evidence')", "Evidence", id="inspect.evidence", tooltip="Evidence for it in the training text")
         | About(synonyms="corpus counts n-gram memorized copied where learned", rank=19),
-        Binding(
-            "number_sign",
-            "aside('code')",
-            "Code",
-            id="inspect.code",
-            key_display="#",
-            tooltip="The lines of the model's source code that compute this step, with the shapes of this prompt",
-        )
-        | About(synonyms="python gpt.py shapes tensors pytorch", rank=20),
+        Binding("number_sign", "aside('code')", "Code", id="inspect.code", key_display="#", tooltip="Source code of this step")
+        | About(synonyms="python lines gpt.py shapes tensors pytorch", rank=20),
         keyless(
-            "against",
-            "inspect.against",
-            "Compare with another token: the one under the cursor, else the next most probable; again: none",
-            "Versus",
+            "against", "inspect.against", "Compare with another token: at the cursor, else the next best; again: none", "Versus"
         )
         | About(synonyms="attribution", needs="the attribution of a token"),
         keyless("order", "inspect.order", "The parts by size, or in the order of the computation", "Order")

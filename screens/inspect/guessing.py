@@ -141,7 +141,7 @@ class Guessing(InspectPart):
         keyless(
             "guess",
             "inspect.guess",
-            "Guess the next token, or at an attention step the most attended one, before it is shown; again: another",
+            "Guess the next token, or the most attended one, before it is shown; again: another",
             "Guess",
         )
         | About(synonyms="predict prediction quiz test myself score"),

@@ -82,7 +82,7 @@ class InspectHost(Protocol):
     def ask_again(self) -> None:
         """Ask for what is selected with the weights that are on disk now."""
 
-    def start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
+    def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
         """Run `work` beside the screen; it replaces older work of its group."""
 
     async def ask(self, dialog: ModalScreen[R]) -> R | None:

@@ -364,7 +364,7 @@ class InspectScreen(WidgetMessages):
                 or location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
             )
 
-    def start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
+    def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
         return self.run_worker(work, group=group, exclusive=True)
 
     async def ask(self, dialog: ModalScreen[R]) -> R | None:

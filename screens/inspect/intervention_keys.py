@@ -130,7 +130,6 @@ GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "m
 
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
 A_PART_OF_A_LAYER = "a step of a head, the attention or the MLP"
-NO_SECOND = "No second prompt to patch from: c adds one."
 
 
 def _is_in_a_layer(selection: Selection) -> bool:
@@ -141,16 +140,9 @@ class InterventionKeys(InspectPart):
     """Keeps the interventions in the selection, so that every question carries them."""
 
     BINDINGS = (
-        Binding(
-            "x",
-            "switch",
-            "Ablate",
-            id="inspect.switch",
-            tooltip="Ablate the head, the attention or the MLP of this step, or hide the token; again: restore",
-        )
+        Binding("x", "switch", "Ablate", id="inspect.switch", tooltip="Ablate the head or MLP, or hide the token; again: restore")
         | About(
             "Switch off and change",
-            words="ablate the head or MLP, or hide the token; restore",
             synonyms="ablate ablation off disable knock out switch hide mask",
             rank=15,
             matters=lambda selection: selection.stage in PARTS,
@@ -165,7 +157,7 @@ class InterventionKeys(InspectPart):
         keyless(
             "attend_only",
             "inspect.look_at",
-            "Make this head attend to one token only: the key under the cursor, else the chosen token",
+            "Make the head attend to one token only: at the cursor, else the chosen one",
             "Force",
         )
         | About(
@@ -177,7 +169,7 @@ class InterventionKeys(InspectPart):
         | About(synonyms="causal tracing copy vector", needs="a second prompt"),
         keyless("all_on", "inspect.all_on", "Undo all interventions", "Undo all")
         | About(synonyms="restore reset interventions ablation", needs="an intervention"),
-        keyless("menu", "inspect.interventions", "Interventions: effect, scale, force, patch, undo all", "Interventions")
+        keyless("interventions", "inspect.interventions", "Interventions: effect, scale, force, patch, undo all", "Interventions")
         | About(synonyms="ablate ablation change"),
     )
 
@@ -235,9 +227,11 @@ class InterventionKeys(InspectPart):
         else:
             self._change(toggle_intervention(self._host.selection.interventions, switch(found, self._to_mean)))
 
-    def action_menu(self) -> None:
+    def action_interventions(self) -> None:
         """The actions without a key, each with what it does."""
-        keys = [each for each in self.BINDINGS if not each.show and each.action != "menu" and self.is_enabled(each.action)]
+        keys = [
+            each for each in self.BINDINGS if not each.show and each.action != "interventions" and self.is_enabled(each.action)
+        ]
         self._host.start(self._offer("interventions", [(each.description, each.tooltip, each.action) for each in keys]), "menu")
 
     def action_effect(self) -> None:
@@ -287,8 +281,8 @@ class InterventionKeys(InspectPart):
         found, model, selection = self._target(patch=True), self._host.model, self._host.selection
         tokens = self._second.tokens
         if selection.second is None or not isinstance(model, Ready):
-            self._host.say(NO_SECOND)
-        elif found is None:
+            return
+        if found is None:
             self._host.say("Nothing to patch at this step: go to a step within a layer.")
         elif not tokens or (new := from_second(found, model.path, selection.second, tokens)) is None:
             self._host.say("The second prompt has no token at that distance from its end.")

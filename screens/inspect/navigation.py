@@ -52,31 +52,16 @@ class Navigation(InspectPart):
             also=("inspect.head_before", "inspect.layer", "inspect.layer_before", "inspect.view"),
             rank=14,
         ),
-        Binding(
-            "left_square_bracket", "head(-1)", "Head before", id="inspect.head_before", show=False, tooltip="The head before"
-        ),
-        Binding(
-            "right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="Same step, next layer"
-        )
+        Binding("left_square_bracket", "head(-1)", "Back", id="inspect.head_before", show=False, tooltip="The head before"),
+        Binding("right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="The next layer")
         | About(
             synonyms="block",
             rank=16,
             matters=lambda selection: selection.shows == selection.stage and STAGES[selection.stage].layer_key,
         ),
+        Binding("left_curly_bracket", "layer(-1)", "Back", id="inspect.layer_before", show=False, tooltip="The layer before"),
         Binding(
-            "left_curly_bracket",
-            "layer(-1)",
-            "Layer before",
-            id="inspect.layer_before",
-            show=False,
-            tooltip="Same step, layer before",
-        ),
-        Binding(
-            "v",
-            "another_view",
-            "View",
-            id="inspect.view",
-            tooltip="Another view of the same: all heads, one of several matrices, against another token, the other prompt",
+            "v", "another_view", "View", id="inspect.view", tooltip="Another view: all heads, one matrix, another token, prompt 2"
         )
         | About(synonyms="attention patterns panel versus", rank=12),
         keyless("all_heads", "inspect.all_heads", "All heads of all layers; again: the chosen one", "All heads")
@@ -88,9 +73,7 @@ class Navigation(InspectPart):
         Binding("home", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
         Binding("end,G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
         Binding("m", "choose_run", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint")
-        | About(
-            "Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open run"
-        ),
+        | About("Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open"),
         keyless("checkpoint", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last")
         | About(synonyms="weights best last"),
         Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
@@ -103,8 +86,6 @@ class Navigation(InspectPart):
         self._second = second
         self._had_panels = False
         self._list = steps
-        self._before: dict[str, str] = {}
-        """Stage of a key: the stage that it was opened from."""
 
     def action_step(self, by: int) -> None:
         steps = self._list.steps
@@ -163,13 +144,7 @@ class Navigation(InspectPart):
             self._host.selection = in_layer(self._host.selection, self._list.steps, by)
 
     def action_stage(self, name: str) -> None:
-        """The stage that a key leads to; from there, back to the stage before."""
-        selection = self._host.selection
-        if selection.stage != name or selection.aside or selection.trail:
-            self._before[name] = selection.stage
-            self._host.selection = replace(selection.on_stage(), stage=name)
-        else:
-            self._host.selection = replace(selection, stage=self._before.get(name, "logits"))
+        self._host.selection = replace(self._host.selection.on_stage(), stage=name)
 
     def action_checkpoint(self) -> None:
         selection = self._host.selection

@@ -20,13 +20,7 @@ class SecondPrompt(InspectPart):
     """Keeps the second prompt in the selection, and its view laid out as the first one's."""
 
     BINDINGS = (
-        Binding(
-            "c",
-            "compare",
-            "Compare",
-            id="inspect.compare",
-            tooltip="Compare: before and after the interventions, or with a second prompt",
-        )
+        Binding("c", "compare", "Compare", id="inspect.compare", tooltip="Compare before and after, or with a second prompt")
         | About("Prompt and sampling", place=2, synonyms="prompts difference contrast side effect"),
         keyless("other_pane", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2")
         | About(needs="a narrow screen and a second prompt"),

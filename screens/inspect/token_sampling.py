@@ -1,17 +1,16 @@
 """Token sampling in Inspect: sample one token at any position, undo it, or generate at a chosen pace."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from textual.binding import Binding
 from textual.worker import Worker
 
 from lab.engine.client import EngineDied, EngineError
-from lab.inspect.interventions import Interventions
 from models.config import SamplingSettings
 from screens.about_key import About, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
-from screens.inspect.selection import Prompt, cut_after, with_prompt, with_token
+from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
 from screens.inspect.widgets.sampling_form import in_short
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -21,16 +20,7 @@ PACE_KEYS = {"plus": 1, "equals_sign": 1, "minus": -1}
 """Keys that change the pace of what plays, and by how much."""
 
 UNDO_KEPT = 500
-"""States that undo can restore."""
-
-
-@dataclass(frozen=True)
-class SamplingUndo:
-    """A prompt, its position and the interventions that undo restores."""
-
-    prompt: Prompt
-    position: int | None = None
-    interventions: Interventions = ()
+"""Selections whose prompt, position and interventions undo can restore."""
 
 
 class TokenSampling(InspectPart):
@@ -38,11 +28,7 @@ class TokenSampling(InspectPart):
 
     BINDINGS = (
         Binding(
-            "space",
-            "sample",
-            "Sample",
-            id="inspect.sample",
-            tooltip="Sample the next token and append it; at an earlier token, replace what follows",
+            "space", "sample", "Sample", id="inspect.sample", tooltip="Sample the next token; at an earlier one, replace the rest"
         )
         | About(
             "Prompt and sampling",
@@ -51,14 +37,8 @@ class TokenSampling(InspectPart):
             synonyms="generate next token predict draw",
             rank=17,
         ),
-        Binding(
-            "s",
-            "sampling",
-            "Settings",
-            id="inspect.settings",
-            tooltip="Sampling settings: temperature, top-k, top-p and seed; generate token after token",
-        )
-        | About(synonyms="nucleus greedy randomness pace"),
+        Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Settings of sampling; generate token after token")
+        | About(synonyms="temperature top-k top-p nucleus seed greedy randomness pace"),
         Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token, edit of the prompt or intervention")
         | About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
         keyless("sample(1)", "inspect.next_seed", "Sample again with the next seed", "Next seed"),
@@ -70,7 +50,7 @@ class TokenSampling(InspectPart):
 
     def __init__(self, host: InspectHost) -> None:
         super().__init__(host)
-        self._undo: list[SamplingUndo] = []
+        self._undo: list[Selection] = []
         self._pace = 2
         self._writing: Worker[None] | None = None
         self.drawn: Prompt | None = None
@@ -115,10 +95,7 @@ class TokenSampling(InspectPart):
     def action_sample(self, seeds_on: int = 0) -> None:
         """Sample one token; while tokens are generated, stop that."""
         if not self.leave():
-            self._host.start(self._sample_once(seeds_on), "sample")
-
-    async def _sample_once(self, seeds_on: int) -> None:
-        await self._sample(seeds_on)
+            self._host.start(self._sample(seeds_on), "sample")
 
     async def _sample(self, seeds_on: int = 0) -> bool:
         """Sample the next token, `seeds_on` seeds further. False if that failed or came too late."""
@@ -149,13 +126,13 @@ class TokenSampling(InspectPart):
 
     def keep_for_undo(self) -> None:
         """Let undo lead back to the prompt, the position and the interventions in view."""
-        now = self._host.selection
-        self._undo = [*self._undo[1 - UNDO_KEPT :], SamplingUndo(now.prompt, now.position, now.interventions)]
+        self._undo = [*self._undo[1 - UNDO_KEPT :], self._host.selection]
 
     def let_undo_lead_to(self, own: str) -> None:
         """Let undo lead to the run's own prompt, where the user's last one was restored in its place."""
-        if own != self._host.selection.prompt.text:
-            self._undo = [SamplingUndo(Prompt(own))]
+        now = self._host.selection
+        if own != now.prompt.text:
+            self._undo = [replace(now, prompt=Prompt(own), position=None, interventions=())]
             self._host.refresh_bindings()
 
     def prompt_refused(self, kept: Prompt) -> None:
@@ -193,8 +170,10 @@ class TokenSampling(InspectPart):
 
     def action_pace(self, by: int) -> None:
         self._pace = min(max(self._pace + by, 0), len(PACES) - 1)
-        self._host.say(f"Generates {self._pace_in_words}.")
-        self._host.say_location()
+        if self.is_writing:
+            self._host.say_location()
+        else:
+            self._host.say(f"Generates {self._pace_in_words}.")
 
     def stop_writing(self) -> None:
         """Stop generating; the token under way is dropped."""

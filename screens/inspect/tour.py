@@ -29,9 +29,7 @@ class Tour(InspectPart):
     """Moves the selection; whatever else moves it, and any key, ends the tour."""
 
     BINDINGS = (
-        Binding(
-            "p", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass with a sentence on each stage; any key stops"
-        )
+        Binding("p", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass, a sentence on each stage; any key stops")
         | About("Move", place=2, synonyms="play animation walk through demo forward pass"),
     )
 

@@ -34,14 +34,7 @@ class ViewExport(InspectPart):
     """One key, then a choice; the status line says where the file is."""
 
     BINDINGS = (
-        Binding(
-            "o",
-            "export",
-            "Export",
-            id="inspect.take_out",
-            show=False,
-            tooltip="Export: a report (HTML), the view, a screenshot, the trace",
-        )
+        Binding("o", "export", "Export", id="inspect.take_out", show=False, tooltip="Export: report, view, screenshot or trace")
         | About("Model", synonyms="save copy clipboard csv npz json svg png picture download"),
     )
 

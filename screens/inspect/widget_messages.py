@@ -66,10 +66,6 @@ class WidgetMessages(LabScreen):
     def _intervention_removed(self, message: InterventionList.Removed) -> None:
         self._interventions.remove(message.intervention)
 
-    @on(InterventionList.Opened)
-    def _interventions_opened(self) -> None:
-        self._interventions.action_menu()
-
     @on(GuessView.Revealed)
     def _answer_revealed(self) -> None:
         self._guessing.revealed()

@@ -147,9 +147,8 @@ class Quantities:
             index = index[:1]  # the trace keeps it as (T, 1)
         block = _BLOCK.fullmatch(match[1])
         if block and int(block[1]) >= self.config.layers:
-            raise UnknownNumberError(
-                f"{ref} is in a layer that this model of {counted(self.config.layers, 'layer')} does not have."
-            )
+            layers = counted(self.config.layers, "layer")
+            raise UnknownNumberError(f"{ref} is in a layer that this model of {layers} does not have.")
         return NumberLocation(ref, block[2], int(block[1]), index) if block else NumberLocation(ref, match[1], None, index)
 
     def rule(self, at: NumberLocation) -> Rule:

@@ -43,7 +43,13 @@ class InterventionList(LineScrollView):
     BINDINGS = [
         Binding("down,j", "move(1)", "Choose", id="interventions.down", key_display="j/k", tooltip="The intervention below"),
         Binding("up,k", "move(-1)", "Up", id="interventions.up", show=False, tooltip="The intervention above"),
-        Binding("enter", "open", "Effect and more", id="interventions.open", tooltip="Their effect, scale, patch and more"),
+        Binding(
+            "enter",
+            "screen.interventions",
+            "Effect and more",
+            id="interventions.open",
+            tooltip="Their effect, scale, patch and more",
+        ),
         Binding("x,delete", "remove", "Take back", id="interventions.remove", tooltip="Take the chosen intervention back"),
     ]
 
@@ -56,9 +62,6 @@ class InterventionList(LineScrollView):
         """An intervention is to be undone."""
 
         intervention: Intervention
-
-    class Opened(Message):
-        """The menu of interventions is asked for."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -104,9 +107,6 @@ class InterventionList(LineScrollView):
 
     def action_move(self, by: int) -> None:
         self.chosen = min(max(self.chosen + by, 0), len(self.made) - 1)
-
-    def action_open(self) -> None:
-        self.post_message(self.Opened())
 
     def action_remove(self) -> None:
         if self.chosen < len(self.made):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences
@@ -376,6 +376,20 @@ async def test_enter_and_a_click_on_a_thumbnail_lead_to_the_pattern_of_its_head(
         await pilot.click(view, offset=(2 + last.start + 1, 1 + last.line - view.top + 1))
         await pilot.settle()
         assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 3)
+
+
+async def test_m_chooses_the_run_or_its_other_checkpoint(inspect: Open, engine: Any, make_run: Any) -> None:
+    make_run("other")
+    engine.steps["last"] = 2500
+    async with inspect() as pilot:
+        await pilot.until(lambda: len(pilot.screen.lab.runs) >= 2)
+        await pilot.go("m", "home", "enter")
+        assert pilot.screen.selection.model == ("tale", "last")
+        await pilot.go("m")
+        assert "best checkpoint" in pilot.text
+        menu = pilot.app.screen.query_one(OptionList)
+        await pilot.go("down" if menu.highlighted == 1 else "up", "enter")
+        await pilot.until(lambda: pilot.screen.selection.model == ("other", "best"))
 
 
 async def test_a_run_that_is_read_late_does_not_replace_the_newer_one(inspect: Open, make_run: Any, late_answer: Any) -> None:

@@ -163,6 +163,16 @@ async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Ope
         assert view.view.stage != "effect", "there is nothing to compare any more"
 
 
+async def test_enter_on_the_list_offers_what_has_no_key(inspect: Open) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await pilot.go(*TO_SCORES, "x", "tab", "enter")
+        for name in ("Effect", "Zero/mean", "Scale", "Force", "Undo all"):
+            assert name in pilot.text
+        assert "Patch" not in pilot.text, "there is no second prompt"
+        await pilot.go("down", "enter")
+        assert words(pilot) == ["head 1.1 mean-ablated"]
+
+
 async def test_what_names_a_place_goes_with_its_token_and_the_rest_stays(inspect: Open) -> None:
     async with inspect() as pilot:
         await pilot.go("left", "x", *TO_SCORES, "x")

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from lab.views.blocks import LensPath, Token
+from screens.dialogs.ask import AskText, RunChooser
 from screens.inspect.selection import Prompt, cut_after, with_token
 from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import LEVELS, level
-from tests.screens.inspect.conftest import Open
+from tests.screens.inspect.conftest import Open, to_stage
 
 
 async def test_space_at_an_earlier_token_writes_another_ending_and_u_brings_the_old_one_back(inspect: Open, engine: Any) -> None:
@@ -58,6 +59,52 @@ async def test_a_prompt_that_was_cut_is_edited_as_it_stands_not_as_it_was_typed(
         await pilot.press("e")
         await pilot.until(lambda: pilot.screen.query_one(PromptInput).value)
         assert pilot.screen.query_one(PromptInput).value == "<3 tokens>"
+
+
+@pytest.mark.usefixtures("tokens")
+async def test_the_second_prompt_starts_from_the_prompt_in_view_selected(inspect: Open) -> None:
+    async with inspect() as pilot:
+        await pilot.walk("space")
+        await pilot.press("c")
+        await pilot.until(lambda: isinstance(pilot.app.screen, AskText))
+        field = pilot.app.screen.query_one(PromptInput)
+        assert (field.value, field.selected_text) == ("The big dog ran<1 tokens>", "The big dog ran<1 tokens>")
+        await pilot.press("c")
+        assert field.value == "c"
+        await pilot.go("enter")
+        await pilot.press("e")
+        await pilot.until(lambda: isinstance(pilot.app.screen, AskText))
+        assert pilot.app.screen.query_one(PromptInput).value == "c", "e edits the prompt that is compared"
+        await pilot.go("ctrl+u", "enter")
+        assert pilot.screen.selection.second is None
+
+
+async def test_undo_takes_back_the_latest_whatever_it_was(inspect: Open) -> None:
+    async with inspect() as pilot:
+
+        def state() -> tuple[int, int]:
+            return len(pilot.labels), len(pilot.screen.selection.interventions)
+
+        states = [state()]
+        for keys in (["space"], ["left", "x"], ["space"], [*to_stage("scores"), "x"], ["inspect.all_on"]):
+            await pilot.go(*keys)
+            states.append(state())
+        assert states == [(4, 0), (5, 0), (5, 1), (5, 1), (5, 2), (5, 0)]
+        for before in reversed(states[:-1]):
+            await pilot.go("u")
+            assert state() == before, pilot.screen.selection
+        assert not pilot.screen.check_action("undo", ())
+
+
+async def test_the_menu_of_sampling_says_what_is_set_and_does_what_is_chosen(inspect: Open, engine: Any) -> None:
+    async with inspect() as pilot:
+        await pilot.press("s")
+        await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
+        assert "T=1 k=- p=- seed 0" in pilot.text
+        assert "at 2 tokens/s (+ and -)" in pilot.text
+        await pilot.go("down", "down", "enter")
+        assert engine.asked("sample")[-1]["sampling"].seed == 1
+        assert "seed 1" in pilot.facts
 
 
 async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open, engine: Any) -> None:
