@@ -25,9 +25,7 @@ class Explanations(InspectPart):
         | About("Ask why", synonyms="formula calculate why", rank=1),
         Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up")
         | About(rank=2, is_listed=False, needs="an explained number"),
-        Binding(
-            "a", "aside('attribution')", "Attribute", id="inspect.attribution", tooltip="Direct logit attribution of the token"
-        )
+        Binding("a", "aside('attribution')", "Attribute", id="inspect.attribution", tooltip="Direct logit attribution of a token")
         | About(
             "Ask why",
             words="why this token: attribution; evidence in the training text; source code",
@@ -39,9 +37,7 @@ class Explanations(InspectPart):
         | About(synonyms="corpus counts n-gram memorized copied where learned", rank=19),
         Binding("number_sign", "aside('code')", "Code", id="inspect.code", key_display="#", tooltip="Source code of this step")
         | About(synonyms="python lines gpt.py shapes tensors pytorch", rank=20),
-        keyless(
-            "against", "inspect.against", "Compare with another token: at the cursor, else the next best; again: none", "Versus"
-        )
+        keyless("against", "inspect.against", "Compare with another token: at the cursor, or the next best; or none", "Versus")
         | About(synonyms="attribution", needs="the attribution of a token"),
         keyless("order", "inspect.order", "The parts by size, or in the order of the computation", "Order")
         | About(synonyms="sort attribution", needs="the attribution of a token"),

@@ -138,12 +138,7 @@ class Guessing(InspectPart):
     """Asks, follows the selection while the guess is open, and takes the veil away when the answer is revealed."""
 
     BINDINGS = (
-        keyless(
-            "guess",
-            "inspect.guess",
-            "Guess the next token, or the most attended one, before it is shown; again: another",
-            "Guess",
-        )
+        keyless("guess", "inspect.guess", "Guess the next token, or the most attended one, before it is shown", "Guess")
         | About(synonyms="predict prediction quiz test myself score"),
     )
 

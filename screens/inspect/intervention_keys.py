@@ -154,12 +154,7 @@ class InterventionKeys(InspectPart):
         | About(synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
         keyless("scale", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale")
         | About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
-        keyless(
-            "attend_only",
-            "inspect.look_at",
-            "Make the head attend to one token only: at the cursor, else the chosen one",
-            "Force",
-        )
+        keyless("attend_only", "inspect.look_at", "Make the head attend to one token only, at the cursor or chosen", "Force")
         | About(
             synonyms="force attention pattern",
             matters=lambda selection: PARTS.get(selection.shows) == "attn.z",
@@ -229,9 +224,7 @@ class InterventionKeys(InspectPart):
 
     def action_interventions(self) -> None:
         """The actions without a key, each with what it does."""
-        keys = [
-            each for each in self.BINDINGS if not each.show and each.action != "interventions" and self.is_enabled(each.action)
-        ]
+        keys = [each for each in self.BINDINGS[1:-1] if self.is_enabled(each.action)]  # all but x and this menu
         self._host.start(self._offer("interventions", [(each.description, each.tooltip, each.action) for each in keys]), "menu")
 
     def action_effect(self) -> None:

@@ -60,9 +60,7 @@ class Navigation(InspectPart):
             matters=lambda selection: selection.shows == selection.stage and STAGES[selection.stage].layer_key,
         ),
         Binding("left_curly_bracket", "layer(-1)", "Back", id="inspect.layer_before", show=False, tooltip="The layer before"),
-        Binding(
-            "v", "another_view", "View", id="inspect.view", tooltip="Another view: all heads, one matrix, another token, prompt 2"
-        )
+        Binding("v", "another_view", "View", id="inspect.view", tooltip="Another view: all heads, one matrix, another token")
         | About(synonyms="attention patterns panel versus", rank=12),
         keyless("all_heads", "inspect.all_heads", "All heads of all layers; again: the chosen one", "All heads")
         | About(synonyms="attention patterns thumbnails gallery overview"),

@@ -27,9 +27,7 @@ class TokenSampling(InspectPart):
     """Samples one token at a time through the engine, so that each can be inspected like a typed one."""
 
     BINDINGS = (
-        Binding(
-            "space", "sample", "Sample", id="inspect.sample", tooltip="Sample the next token; at an earlier one, replace the rest"
-        )
+        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Sample the next token; it replaces what follows")
         | About(
             "Prompt and sampling",
             words="sample the next token; sampling settings",
