@@ -35,8 +35,8 @@ class TokenSampling(InspectPart):
             synonyms="generate next token predict draw",
             rank=17,
         ),
-        Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Settings of sampling; generate token after token")
-        | About(synonyms="temperature top-k top-p nucleus seed greedy randomness pace"),
+        Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed; generate")
+        | About(synonyms="sampling nucleus greedy randomness pace token after"),
         Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token, edit of the prompt or intervention")
         | About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
         keyless("sample(1)", "inspect.next_seed", "Sample again with the next seed", "Next seed"),
