@@ -17,6 +17,7 @@ import msgspec
 from lab.core.atomic_io import write_atomic
 from lab.core.errors import DamagedFileError
 from lab.core.machine import cores, processor
+from lab.core.number_format import counted
 from lab.core.safe_open import LARGEST_CONFIG, read_json
 from lab.planning.device import choose_precision, is_short_step, training_threads
 from lab.planning.gpu_card import card_precision, describe_card
@@ -91,7 +92,7 @@ def _times(model: ModelConfig, batch: int, candidates: list[Candidate], home: Pa
 
     if len(candidates) == 1:
         return dict.fromkeys(candidates, 1.0)
-    shape = f"{model.heads} heads, width {model.width}, context {model.context}, {_windows(model, batch)} windows"
+    shape = f"{counted(model.heads, 'head')}, width {model.width}, context {model.context}, {_windows(model, batch)} windows"
     key = f"{processor()}, torch {torch.__version__}: {shape}: {' '.join('/'.join(candidate) for candidate in candidates)}"
     try:
         known = read_json(home / FILE, dict[str, list[Seconds]], LARGEST_CONFIG)

@@ -12,7 +12,7 @@ from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
 
 NO_FORMULA = "No formula here; move to another number."
-NO_DEEPER = "No formula below this one: Backspace one level up, Esc back to the step."
+NO_DEEPER = "No formula below this one: Backspace or Esc one level up."
 
 
 class Explanations(InspectPart):
@@ -25,7 +25,13 @@ class Explanations(InspectPart):
         | About("Ask why", synonyms="formula calculate why", rank=1),
         Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up")
         | About(rank=2, is_listed=False, needs="an explained number"),
-        Binding("a", "aside('attribution')", "Attribute", id="inspect.attribution", tooltip="Direct logit attribution of a token")
+        Binding(
+            "a",
+            "aside('attribution')",
+            "Attribute",
+            id="inspect.attribution",
+            tooltip="Direct logit attribution of the predicted token",
+        )
         | About(
             "Ask why",
             words="why this token: attribution; evidence in the training text; source code",
@@ -74,18 +80,15 @@ class Explanations(InspectPart):
         self._host.selection = replace(selection, trail=(*selection.trail, view.spot.ref))
 
     def action_climb(self) -> None:
-        if self._host.selection.trail:
-            self._climb_to(len(self._host.selection.trail) - 1)
-
-    def _climb_to(self, depth: int) -> None:
+        depth = len(self._host.selection.trail) - 1
         self._return_to = self._cursors[depth] if depth < len(self._cursors) else None
         self._host.selection = replace(self._host.selection, trail=self._host.selection.trail[:depth])
 
     def leave_one_level(self) -> bool:
-        """Leave the explanations or the side view. False if there is none."""
+        """Climb one level, or leave the side view. False if there is none."""
         selection = self._host.selection
         if selection.trail:
-            self._climb_to(0)
+            self.action_climb()
         elif selection.aside:
             self._host.selection = selection.on_stage()
         else:

@@ -12,6 +12,7 @@ from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
+from lab.core.number_format import counted
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
@@ -76,7 +77,7 @@ R = TypeVar("R")
 
 def forward_pass_picture(facts: ModelFacts | None) -> str:
     """The forward pass of the model in view, with the keys that move along it."""
-    layers, heads = (f" × {facts.layers}", f"{facts.heads} heads") if facts is not None else ("", "heads")
+    layers, heads = (f" × {facts.layers}", counted(facts.heads, "head")) if facts is not None else ("", "heads")
     block = f"( attention → MLP ){layers}"
     first = f"tokens → embed → {block} → norm → logits → sample"
     at = first.index("(")

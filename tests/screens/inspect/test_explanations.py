@@ -120,6 +120,8 @@ async def test_what_cannot_be_explained_is_said_and_escape_or_a_step_leads_out_o
         await pilot.walk("up", "enter")
         assert pilot.title == "explain · 2 deep: softmax › b"
         await pilot.walk("escape")
+        assert pilot.title == "explain: softmax", "one level, as backspace"
+        await pilot.walk("escape")
         assert pilot.title == "layer 1 · scores · head 1"
         assert pilot.status == before
         await pilot.walk("escape")

@@ -251,6 +251,19 @@ async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_o
         assert first.is_on_screen
 
 
+async def test_a_page_down_scrolls_the_second_prompts_view_too(inspect: Open) -> None:
+    async with inspect(size=(80, 16)) as pilot:
+        await pilot.go(*TO_SCORES)
+        await ask_second(pilot, "c", "end", "full_stop")
+        await pilot.go("c", "v")
+        beside = pilot.screen.query_one("#second-view", BlockView)
+        assert (beside.is_on_screen, beside.top) == (True, 0)
+        await pilot.go("pagedown")
+        assert beside.top > 0
+        await pilot.go("pageup")
+        assert beside.top == 0
+
+
 PICTURES = {
     "list": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
     "before-and-after": [*TO_SCORES, "x", "c"],
