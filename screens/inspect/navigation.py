@@ -69,7 +69,7 @@ class Navigation(InspectPart):
         keyless("panel", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel")
         | About(needs="a view of several matrices"),
         Binding("home", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
-        Binding("end,G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
+        Binding("end", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
         Binding("m", "choose_run", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint")
         | About("Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open"),
         keyless("checkpoint", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last")

@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from lab.core.number_format import whole
 from lab.reports.training_timeline import TimelineStop
+from screens.about_key import About
 from screens.widgets.text_fitting import fit
 
 HERE, STOP, RAIL = "●", "┼", "─"
@@ -76,7 +77,13 @@ class TimeSlider(Widget, can_focus=True):
         "stays there and its change is shown. All other keys of Inspect still work. Snapshots after step 0 are stored in bf16."
     )
     BINDINGS = [
-        Binding("right", "move(1)", "Move", id="time.later", key_display="←/→", tooltip="The next snapshot"),
+        Binding("right", "move(1)", "Move", id="time.later", key_display="←/→", tooltip="The next snapshot")
+        | About(
+            "Move",
+            words="snapshot of the weights; play; keep these; restore the previous",
+            also=("time.earlier", "time.play", "time.keep", "time.back"),
+            place=-1,
+        ),
         Binding("left", "move(-1)", "Earlier", id="time.earlier", show=False, tooltip="The snapshot before"),
         Binding("space", "play", "Play", id="time.play", tooltip="Play the training from here to its end; again to stop"),
         Binding("home", "end(0)", "Untrained", id="time.first", show=False, tooltip="Before any training"),

@@ -38,7 +38,7 @@ async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(in
             assert seen == titles
             await pilot.go(key)
             assert pilot.title == titles[-1], "there is none beyond"
-        await pilot.go("G")
+        await pilot.go("end")
         assert (pilot.title, pilot.status) == ("sample", f"step {len(steps)}/{len(steps)}")
         await pilot.go("home")
         assert (pilot.title, pilot.status) == ("tokens", f"step 1/{len(steps)} · x hides token 4 “ ran”")
@@ -65,7 +65,7 @@ async def test_a_view_that_takes_long_is_marked_and_the_old_one_stays(inspect: O
     async with inspect() as pilot:
         engine.gate = asyncio.Event()
         await pilot.press("]")
-        await pilot.press("G")
+        await pilot.press("end")
         view = pilot.view
         await pilot.until(lambda: str(view.border_title).endswith("…"))
         assert pilot.title == "tokens"
@@ -149,7 +149,7 @@ async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Op
     async with inspect() as pilot:
         await pilot.go("j", "j")
         started = pilot.title
-        await pilot.go("G", "k")
+        await pilot.go("end", "k")
         await pilot.go("v")
         jumped = pilot.title
         assert "thumbnails" in jumped
@@ -222,7 +222,7 @@ async def test_an_empty_prompt_and_a_checkpoint_that_is_not_there_are_said_and_w
 async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         engine.dies = True
-        await pilot.go("G")
+        await pilot.go("end")
         assert pilot.status == "The engine was killed by SIGKILL. The next key starts another."
         await pilot.go("left")
         assert pilot.title == "sample"
@@ -312,7 +312,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_the_pal
         assert not screen.check_action("restart_engine", ())
         monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 0.0)
         engine.gate, engine.is_halted = asyncio.Event(), True
-        await pilot.press("G")
+        await pilot.press("end")
         screen.notices.pulse()
         assert re.fullmatch(
             r"No answer from the engine… \d s\. If it is stuck, ctrl\+p, “restart”, starts another\.", pilot.status

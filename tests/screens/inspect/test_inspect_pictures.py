@@ -13,7 +13,7 @@ KEYS = {
     "scores-of-the-second": [*TO_SCORES, "left", "left"],
     "matrix-with-cursor": MATRIX_WITH_CURSOR,
     "all-heads": ["v", "right_curly_bracket", "right_square_bracket"],
-    "last": ["G"],
+    "last": ["end"],
 }
 
 

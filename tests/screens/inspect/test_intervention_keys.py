@@ -50,7 +50,7 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         assert not listed(pilot).display
         assert "x ablates head 1.1" in pilot.status
         for key, words_said in (("x", "Nothing to ablate at this step"), ("inspect.look_at", "Only a head")):
-            await pilot.go("G", key)
+            await pilot.go("end", key)
             assert pilot.status.startswith(words_said)
 
 

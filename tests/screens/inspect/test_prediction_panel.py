@@ -97,7 +97,7 @@ async def test_the_prediction_is_in_sight_at_every_stage(
 ) -> None:
     async with inspect(size=size) as pilot:
         first_layer = sum(step.layer is None or step.layer == 0 for step in steps)
-        walk = ["j"] * (first_layer - 3) + ["G", "k", "k"]  # every stage: those of the second layer are the same
+        walk = ["j"] * (first_layer - 3) + ["end", "k", "k"]  # every stage: those of the second layer are the same
         for key in walk if size in ((80, 24), (120, 40)) else walk[:6]:
             shown = panel_texts(pilot)
             assert len(shown) == lines

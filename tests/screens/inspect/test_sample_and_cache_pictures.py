@@ -122,6 +122,6 @@ def ends(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=SIZES)
-@pytest.mark.parametrize("keys", [["G"], ["G", "k"], ["G", "k", "space", "space"]], ids=["cache", "sample", "written"])
+@pytest.mark.parametrize("keys", [["end"], ["end", "k"], ["end", "k", "space", "space"]], ids=["cache", "sample", "written"])
 def test_picture(keys: list[str], size: str, picture: Callable[..., None]) -> None:
     picture(keys, SIZES[size])

@@ -9,10 +9,12 @@ import pytest
 
 from lab.reports.training_timeline import TimelineStop
 from lab.views.blocks import Table
+from screens.help_rows import sections_of
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
 from tests.screens.inspect.conftest import SIZES, FakeEngine, InspectPilot, Open, to_stage
+from tests.screens.test_key_map import MOST_ROWS
 
 STOPS = (TimelineStop("0", 0), TimelineStop("1", 1), TimelineStop("256", 256), TimelineStop("best", 2000, ("best", "last")))
 
@@ -109,6 +111,14 @@ async def test_the_number_under_the_cursor_is_followed(inspect: Open) -> None:
         assert words.startswith(f"{ref} = ")
         assert "−1.74 against step 2,000" in words
         assert view.holds_cursor
+
+
+async def test_the_help_stays_short_whatever_has_the_focus(inspect: Open) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        for keys in ([], to_stage("scores"), ["x"], ["tab"], ["shift+tab", "c"], ["c", "enter"], ["escape", "t"]):
+            await pilot.walk(*keys)
+            rows = [row.words for _, rows in sections_of(pilot.screen) for row in rows if row.is_listed]
+            assert len(rows) <= MOST_ROWS, (keys, rows)
 
 
 async def test_the_neighbours_are_there_before_they_are_asked_for(inspect: Open, engine: Any) -> None:
