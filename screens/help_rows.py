@@ -33,12 +33,14 @@ class Found:
     action: Action | None = None
     why_not: str = ""
     """The reason for which it is not possible now."""
+    is_in_place: bool = True
+    """False for a key that is neither possible nor matters here, such as that of a run where a form is in view."""
 
     @property
     def is_listed(self) -> bool:
         """True unless only typing finds it: an action without a key, and what every list does, such as a page down."""
         moves = self.binding.key in MOVES and not self.binding.show
-        return bool(self.keys[0]) and about(self.binding).is_listed and not moves
+        return bool(self.keys[0]) and about(self.binding).is_listed and self.is_in_place and not moves
 
     def score(self, query: str) -> float:
         """The score as an answer to what is typed; 0 for none."""
@@ -102,7 +104,8 @@ def sections_of(screen: LabScreen) -> list[Section]:
     for node in () if is_field else (screen.focused or screen).ancestors_with_self:
         for id, (binding, *_) in bindings_of(type(node)).items():
             if id not in active and binding.key not in bound and (off := why_not(node, binding)):
-                active[id] = Found(binding, binding.tooltip, [screen.app.get_key_display(binding)], node, why_not=off)
+                keys, matters = [screen.app.get_key_display(binding)], screen.rank_of(binding) is not None
+                active[id] = Found(binding, binding.tooltip, keys, node, why_not=off, is_in_place=matters)
     shown, of_pages = getattr(screen, "page", ""), list(page_actions(type(screen)))
     # Of the page in sight only those of parts that are there, such as a live view.
     there = {kind.__name__: part for part in reversed(screen.walk_children(Widget)) for kind in type(part).__mro__}

@@ -1,42 +1,151 @@
-"""Keys and the wheel that change the settings of a plot: x axis, scale, smoothing, window."""
+"""Settings of a plot as actions: a menu with a line each, keys without a menu for the usual ones, and the wheel."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 from textual import on
+from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
 
-from screens.about_key import About
+from lab.core.number_format import probability
+from screens.about_key import About, keyless
 from screens.base_screen import LabScreen
+from screens.dialogs.ask import Choices
+from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
-from screens.plot.plot_settings import PlotSettings
+from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 
 
-def window_bindings(screen: str) -> list[Binding]:
-    """Keys that zoom and pan."""
+class Setting(NamedTuple):
+    """A line of the menu, and an action that the palette finds."""
+
+    action: str
+    id: str
+    """Behind the name of the screen."""
+    label: str
+    tooltip: str
+    synonyms: str
+
+
+SETTINGS = (
+    Setting("axis", "axis", "x axis", "X axis: steps, tokens, epochs or time", "tokens epochs time"),
+    Setting("log_y", "log", "scale of y", "The other scale of y than is shown: logarithmic or linear", "log loss y axis"),
+    Setting("bits", "bits", "unit", "Bits per byte or nats per token", "loss unit bpb"),
+    Setting("smoothing", "smoothing", "smoothing", "Smoothing: medium, strong or light", "loss average noise"),
+    Setting("baselines", "baselines", "baselines", "Baselines: uniform, unigram, bigram, source", "loss floor entropy"),
+    Setting("close_up", "zoom_y", "range of y", "A close-up on y of the lines, or all", "zoom steep beginning loss"),
+    Setting("zoom(0.5)", "closer", "zoom in on x", "Zoom in", "closer magnify plot"),
+    Setting("zoom(2.0)", "wider", "zoom out on x", "Zoom out", "wider plot"),
+    Setting("pan(-0.5)", "back", "pan to earlier", "Pan to earlier steps", "plot scroll left"),
+    Setting("pan(0.5)", "forth", "pan to later", "Pan to later steps", "plot scroll right"),
+    Setting("follow", "follow", "all, and follow", "Show all of both axes, and follow", "reset zoom whole plot"),
+)
+"""The lines of the menu."""
+
+
+def value_of(setting: Setting, now: PlotSettings, figure: Figure) -> str:
+    """The present value of a setting, in words; that of the window stands once."""
+    match setting.id:
+        case "axis":
+            return now.x
+        case "log":
+            return ("logarithmic" if figure.log_y else "linear") + ", as it shows more" * (now.log_y is None)
+        case "bits":
+            return "bits per byte" if now.bits else "nats per token"
+        case "smoothing":
+            return SMOOTHINGS[now.smoothing][0]
+        case "baselines":
+            return "shown" if now.baselines else "hidden"
+        case "zoom_y":
+            return "a close-up" if now.y_zoomed else "all"
+        case "closer":
+            return "a part" if not now.follows else "all" if now.share == 1 else f"the latest {probability(now.share, 0)}"
+    return ""
+
+
+def plot_bindings(screen: str, *left_out: str) -> list[Binding]:
+    """The keys of a plot, and its settings without keys but for the ids `left_out`."""
+    shown = [each for each in SETTINGS if each.id not in left_out]
     return [
-        Binding("Z", "close_up", "Zoom y", id=f"{screen}.zoom_y", show=False, tooltip="A close-up on y of the lines, or all")
-        | About("Plot"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id=f"{screen}.closer", show=False, tooltip="Zoom in")
-        | About("Plot", words="zoom", also=(f"{screen}.wider",)),
-        Binding("minus", "zoom(2.0)", "Zoom out", id=f"{screen}.wider", show=False, tooltip="Zoom out"),
-        Binding("comma", "pan(-0.5)", "Earlier steps", id=f"{screen}.back", show=False, tooltip="Pan to earlier steps")
-        | About("Plot", words="pan", also=(f"{screen}.forth",)),
-        Binding("full_stop", "pan(0.5)", "Later steps", id=f"{screen}.forth", show=False, tooltip="Pan to later steps"),
-        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow")
-        | About("Plot"),
+        Binding("z", "recent", "Zoom", id=f"{screen}.zoom", tooltip="Zoom: the latest half, or all")
+        | About("Plot", words="zoom; settings of the plot", also=(f"{screen}.plot",), synonyms="loss curve plot latest"),
+        Binding(
+            "s",
+            "plot_menu",
+            "Plot",
+            id=f"{screen}.plot",
+            tooltip="Settings of the plot: axes, scale, unit, smoothing, zoom",
+        )
+        | About("Plot", synonyms="options configure x y log"),
+        *(
+            Binding("end,G", each.action, each.label, id=f"{screen}.follow", show=False, tooltip=each.tooltip)
+            | About(synonyms=each.synonyms, is_listed=False)
+            if each.id == "follow"
+            else keyless(each.action, f"{screen}.{each.id}", each.tooltip, each.label) | About(synonyms=each.synonyms)
+            for each in shown
+        ),
     ]
+
+
+class PlotMenu(ModalScreen[None]):
+    """Changes the settings of the plot behind it, at once."""
+
+    BINDINGS = [Binding("escape,q,s", "dismiss", "Close", id="plot.close", tooltip="Close")]
+    DEFAULT_CSS = """
+    PlotMenu {
+        align: center bottom; background: $background 0%;
+        OptionList { width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; }
+    }
+    """
+
+    def __init__(self, host: PlotKeys) -> None:
+        super().__init__()
+        self._host = host
+        self._offered = [each for each in SETTINGS if host.check_action(each.action.partition("(")[0], ())]
+
+    def _words(self, setting: Setting) -> str:
+        figure = self._host.main_plot.figure
+        return f"{setting.label:<20}{value_of(setting, self._host.settings, figure) if figure else ''}"
+
+    def compose(self) -> ComposeResult:
+        menu = Choices(*(Option(self._words(each)) for each in self._offered), markup=False)
+        menu.border_title, menu.border_subtitle = "plot", "Enter change · Esc close"
+        yield menu
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).focus()
+
+    @on(OptionList.OptionSelected)
+    async def _change(self, event: OptionList.OptionSelected) -> None:
+        await self.app.run_action(self._offered[event.option_index].action, self._host)
+        for index, each in enumerate(self._offered):
+            event.option_list.replace_option_prompt_at_index(index, self._words(each))
 
 
 class PlotKeys(LabScreen):
     """A screen with a plot whose settings the keys change."""
 
-    def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
+    @property
+    def settings(self) -> PlotSettings:
+        """The settings as they are."""
         raise NotImplementedError
 
     @property
     def main_plot(self) -> LinePlot:
         """The plot whose settings these are."""
         raise NotImplementedError
+
+    def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
+        raise NotImplementedError
+
+    def action_plot_menu(self) -> None:
+        self.app.push_screen(PlotMenu(self))
 
     def action_axis(self) -> None:
         self.change_plot(PlotSettings.next_x)
@@ -45,6 +154,12 @@ class PlotKeys(LabScreen):
         figure = self.main_plot.figure
         if figure is not None:
             self.change_plot(lambda settings: settings.next_scale(figure.log_y, figure.auto_log_y))
+
+    def action_bits(self) -> None:
+        self.change_plot(PlotSettings.in_other_unit)
+
+    def action_baselines(self) -> None:
+        self.change_plot(lambda settings: replace(settings, baselines=not settings.baselines))
 
     def action_close_up(self) -> None:
         self.change_plot(PlotSettings.next_y)

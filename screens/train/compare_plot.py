@@ -93,7 +93,7 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
     if len(shown) < len(runs):
         numbers = f"run {first + 1}" if len(shown) == 1 else f"runs {first + 1}–{first + len(shown)}"
         title += f"   {numbers}, [ ] others"
-    where = f"   {at + 1}/{len(found)} ←/→"
+    where = f"   {at + 1}/{len(found)} {{ }}"
     if len(title) + len(where) <= width:
         title += where
     columns = [_sample_column(run, stop, column) for run in shown]
@@ -167,7 +167,7 @@ WHOLE = 1000.0
 """Length of the x axis for plot settings: zoom and pan work in thousandths of it, in every unit."""
 
 
-def figure(runs: Sequence[ComparedRun], settings: PlotSettings, *, bits: bool) -> Figure:
+def figure(runs: Sequence[ComparedRun], settings: PlotSettings) -> Figure:
     """Smoothed training loss as lines, validation loss as lines with the runs' letters."""
     unit, factors = _x_axis(runs, settings)
     end = end_of_axis(runs, settings)
@@ -177,7 +177,7 @@ def figure(runs: Sequence[ComparedRun], settings: PlotSettings, *, bits: bool) -
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, settings.x == "time"
-        per_train, per_val = (bits_per_nat(run, train=train) if bits else 1.0 for train in (True, False))
+        per_train, per_val = (bits_per_nat(run, train=train) if settings.bits else 1.0 for train in (True, False))
         xs = scaled((history.seconds if by_time else history.steps)[:], factor)
         # Until the first evaluation after step 0 a straight line would say nothing.
         trained = slice(1 if len(history.eval_steps) > 1 and not history.eval_steps[0] else 0, None)
@@ -195,11 +195,11 @@ def figure(runs: Sequence[ComparedRun], settings: PlotSettings, *, bits: bool) -
     log_y = auto if settings.log_y is None else settings.log_y
     return Figure(
         tuple(series for pair in zip(lines, marks, strict=True) for series in pair),
-        version=(settings, bits, tuple((run.name, id(run.history), run.history.version) for run in runs)),
+        version=(settings, tuple((run.name, id(run.history), run.history.version) for run in runs)),
         x_label=unit,
         log_y=log_y,
         auto_log_y=auto,
-        scale_words=f"{'bits/byte' if bits else 'nats/token'}, {scale_words(settings, log_y)}",
+        scale_words=f"{'bits/byte' if settings.bits else 'nats/token'}, {scale_words(settings, log_y)}",
         x_window=(low, high),
         y_window=settings.y_window or (range_after_steep_part(curves) if settings.y_close else None),
         empty="No steps yet.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -19,9 +20,10 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.views.screen_state import ScreenState
+from screens.about_key import About, keyless
 from screens.background import in_thread, is_working
 from screens.plot.line_plot import LinePlot
-from screens.plot.plot_keys import PlotKeys, window_bindings
+from screens.plot.plot_keys import PlotKeys, plot_bindings
 from screens.plot.plot_settings import PlotSettings
 from screens.train.compare_plot import (
     WHOLE,
@@ -60,40 +62,63 @@ the rest.
 Losses are per token, so they do not compare across tokenizers: long tokens are fewer and harder. **Bits per byte** compares,
 and is used where tokenizers or texts differ.
 
-`c`, or the mouse, reads the losses out at a place. `z`, `+`, `-` and the wheel zoom on x; `Z` and the wheel at the y axis, or
-with shift, zoom on y; `end` shows all. `y` takes the other scale than is shown.
+`←` `→`, or the mouse, read the losses out at a place. `z` shows the latest half; the wheel zooms on x, at the y axis or with
+shift on y; `end` shows all. `s` changes the plot: scale, unit, smoothing, and the x axis (steps, tokens, epochs, time). Larger
+batches see more tokens per step, larger models take more time.
 
-`a` changes the x axis: steps, tokens, epochs, time. Larger batches see more tokens per step, larger models take more time.
-
-Below: results (`◂` marks the best), the settings that differ, and samples at the same fraction of training. On a narrow screen
-`d` switches between them.
+Below: results (`◂` marks the best), the settings that differ, and samples at the same fraction of training, which `{` and `}`
+change. On a narrow screen `d` switches between the table and the samples.
 """
     BINDINGS = [
         Binding(
             "enter", "words", "Whole verdict", id="compare.words", tooltip="All sentences of the verdict, or the first of them"
         ),
-        Binding("d", "part", "Table/samples", id="compare.part", tooltip="The table, or the samples"),
-        Binding("a", "axis", "X axis", id="compare.axis", tooltip="X axis: steps, tokens, epochs or time"),
-        Binding("b", "bits", "Bits per byte", id="compare.bits", tooltip="Bits per byte or nats per token"),
-        Binding("z", "recent", "Zoom", id="compare.zoom", tooltip="The latest half of the curves, or all"),
-        Binding("y", "log_y", "Log scale", id="compare.log", tooltip="The other scale of y than is shown: logarithmic or linear"),
-        Binding("c", "cursor", "Cursor", id="compare.cursor", tooltip="A cursor on the curves: every run's losses there"),
-        Binding("m", "smoothing", "Smoothing", id="compare.smoothing", tooltip="Smoothing: medium, strong or light"),
-        *window_bindings("compare"),
-        Binding("left,h", "move(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="Earlier samples"),
-        Binding("right,l", "move(1)", "Later samples", id="compare.later", show=False, tooltip="Later samples"),
+        Binding("d", "part", "Table/samples", id="compare.part", tooltip="More below the plot: the samples, or the table"),
+        *plot_bindings("compare", "baselines"),
+        keyless("cursor", "compare.cursor", "A cursor on the curves: every run's losses there", "Cursor")
+        | About(synonyms="loss value number"),
+        Binding("left,h", "move(-1)", "Left", id="compare.left", show=False, tooltip="Cursor to the left"),
+        Binding("right,l", "move(1)", "Right", id="compare.right", show=False, tooltip="Cursor to the right"),
         Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Scroll down"),
         Binding("up,k", "scroll_part(-1)", "Up", id="compare.up", show=False, tooltip="Scroll up"),
+        Binding("pagedown,ctrl+d", "scroll_part(1, True)", "Page", id="compare.page_down", show=False, tooltip="A page down"),
+        Binding("pageup,ctrl+u", "scroll_part(-1, True)", "Page up", id="compare.page_up", show=False, tooltip="Page up"),
         Binding(
-            "left_square_bracket", "others(-1)", "Previous runs", id="compare.before", show=False, tooltip="Samples of other runs"
+            "right_curly_bracket",
+            "evaluation(1)",
+            "Samples",
+            id="compare.later",
+            key_display="{ }",
+            tooltip="Samples at a later point of training",
+        )
+        | About(words="samples at another point of training", also=("compare.earlier",), synonyms="time step"),
+        Binding(
+            "left_curly_bracket",
+            "evaluation(-1)",
+            "Samples before",
+            id="compare.earlier",
+            show=False,
+            tooltip="Samples at an earlier point of training",
         ),
         Binding(
-            "right_square_bracket", "others(1)", "Next runs", id="compare.after", show=False, tooltip="Samples of other runs"
+            "right_square_bracket",
+            "others(1)",
+            "Other runs",
+            id="compare.after",
+            key_display="[ ]",
+            tooltip="Samples of other runs",
+        ),
+        Binding(
+            "left_square_bracket",
+            "others(-1)",
+            "Runs before",
+            id="compare.before",
+            show=False,
+            tooltip="Samples of the runs before",
         ),
     ]
 
     plot_view: var[PlotSettings] = var(PlotSettings())
-    bits: var[bool] = var(False)
     cursor: var[float | None] = var(None)
     """Position of the cursor on the x axis."""
     words_shown: var[bool] = var(False)
@@ -188,7 +213,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             self._followers[at] = follower
             self.runs[at].apply(update)
         if before != [run.config.created for run in self.runs]:
-            self.bits = in_bits(self.runs)
+            self.plot_view = replace(self.plot_view, bits=in_bits(self.runs))
         self._show()
 
     def _show(self) -> None:
@@ -217,10 +242,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     def _draw(self) -> None:
         if self.runs:
-            self.main_plot.figure = figure(self.runs, self.plot_view, bits=self.bits)
+            self.main_plot.figure = figure(self.runs, self.plot_view)
             self._read_at(self.main_plot.cursor)
-
-    watch_bits = _draw
 
     @property
     def _stop(self) -> int:
@@ -252,14 +275,29 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     def action_cursor(self) -> None:
         """Put the cursor at the end of the plot, or remove it."""
-        self.cursor = None if self.cursor is not None or not self.runs else self.main_plot.x_range[1]
-        self._read_at(self.cursor)
+        if self.cursor is None:
+            self.action_move(-1)
+        else:
+            self._read_at(None)
+            self.cursor = None
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor by a column of the plot; put it there if there is none, at the end that the move comes from."""
+        if self.runs:
+            low, high = self.main_plot.x_range
+            if self.cursor is None:
+                self.cursor = high if by < 0 else low
+            else:
+                self.cursor = min(high, max(low, self.cursor + by * (high - low) / self.main_plot.columns))
+            self._read_at(self.cursor)
 
     def watch_samples_below(self, samples: bool) -> None:
         self.set_class(samples, "-samples")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
+            case "baselines":
+                return False
             case "bits":
                 return bool(self.runs) and same_tokens(self.runs)
             case "words":
@@ -278,8 +316,9 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         self.words_shown = False
         self.samples_below = not self.samples_below
 
-    def action_bits(self) -> None:
-        self.bits = not self.bits
+    @property
+    def settings(self) -> PlotSettings:
+        return self.plot_view
 
     def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
         self.plot_view = change(self.plot_view)
@@ -297,12 +336,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def action_pan(self, by: float) -> None:
         self.plot_view = self.plot_view.panned(by, WHOLE)
 
-    def action_move(self, by: int) -> None:
-        if self.cursor is not None:
-            low, high = self.main_plot.x_range
-            self.cursor = min(high, max(low, self.cursor + by * (high - low) / self.main_plot.columns))
-            self._read_at(self.cursor)
-        elif self.runs:
+    def action_evaluation(self, by: int) -> None:
+        if self.runs:
             self.stop = max(0, min(self._stop + by, len(stops(self.runs)) - 1))
             self.samples_below = True
 
@@ -310,7 +345,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         last = len(self.runs) - samples_shown(self.runs, self._samples_width)
         self.first = max(0, min(min(self.first, last) + by, last))  # more may fit than when `first` was chosen
 
-    def action_scroll_part(self, by: int) -> None:
+    def action_scroll_part(self, by: int, pages: bool = False) -> None:
         for part in self.query(RunColumns):
             if part.display:
-                part.scroll_relative(y=by, animate=False)
+                part.scroll_relative(y=by * (part.size.height - 2 if pages else 1), animate=False)

@@ -49,7 +49,7 @@ STEP_KEYS: list[BindingType] = [
     Binding("right,l", "position(1)", "Token", id="step.right", key_display="←/→", tooltip="The token to the right")
     | About("Text it learns from", words="token", also=("step.left",)),
     Binding("left,h", "position(-1)", "Left", id="step.left", show=False, tooltip="The token to the left"),
-    Binding("e,slash", "edit", "Sentence", id="step.edit", key_display="e", tooltip="Train on a sentence of your own")
+    Binding("e", "edit", "Sentence", id="step.edit", tooltip="Edit the text: train on a sentence of your own")
     | About("Text it learns from", place=1, synonyms="prompt text"),
     Binding("b", "own", "Own batch", id="step.own", tooltip="The run's own next batch") | About("Text it learns from", place=1),
     Binding("right_square_bracket", "window(1)", "Window", id="step.window", key_display="[ ]", tooltip="The next window")
@@ -65,9 +65,9 @@ STEP_KEYS: list[BindingType] = [
     restart_binding("step.restart"),
     Binding("r", "again", "Read again", id="step.again", show=False, tooltip="Read the run's last checkpoint again")
     | About("Text it learns from", place=1),
-    Binding("g", "stage_end(0)", "First", id="step.first", show=False, tooltip="The first stage")
+    Binding("home", "stage_end(0)", "First", id="step.first", show=False, tooltip="The first stage")
     | About("The step", words="first and last stage", also=("step.last",), place=1),
-    Binding("G", "stage_end(-1)", "Last", id="step.last", show=False, tooltip="The last stage"),
+    Binding("end,G", "stage_end(-1)", "Last", id="step.last", show=False, tooltip="The last stage"),
     Binding("pagedown,ctrl+d", "page(1)", "Page down", id="step.page_down", show=False, tooltip="Scroll the view down"),
     Binding("pageup,ctrl+u", "page(-1)", "Page up", id="step.page_up", show=False, tooltip="Scroll the view up"),
 ]

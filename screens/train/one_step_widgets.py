@@ -26,9 +26,9 @@ from screens.widgets.text_fitting import fit, wrap
 from screens.widgets.token_strip import CLASSES, LONGEST_LABEL, Box, TokenStrip
 
 HELP = (
-    "One training step, stage by stage; `j` next, `k` back: the backward pass as a picture, the batch, the loss of each "
-    "token, p − one-hot (the gradient of the logits), the gradient of each part, the largest weight updates, the optimizer's "
-    "formula for one weight, and the loss after the step.\n\n"
+    "One training step, stage by stage; `j` next, `k` back, `home` and `end` for the first and the last: the backward pass as a "
+    "picture, the batch, the loss of each token, p − one-hot (the gradient of the logits), the gradient of each part, the "
+    "largest weight updates, the optimizer's formula for one weight, and the loss after the step.\n\n"
     "`space` takes the step; again: another on the same text; `u` undoes one. The run on disk is never changed.\n\n"
     "The training text is at the top, each token's loss, −ln p, below it. `←` `→` choose a token, `[` `]` a window of "
     "the batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` returns to the run's own "

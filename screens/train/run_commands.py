@@ -52,7 +52,7 @@ class RunCommands(LabScreen):
             return
         at = f"{watched.name} is at step {watched.status.step:,}"
         command: CommandName = "stop"
-        words = f"{at} or a little further. It saves its weights where it stops, and r resumes from there."
+        words = f"{at} or a little further. It saves its weights where it stops, and p resumes from there."
         if watched.status.no_room:
             words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
         dialog = ConfirmDialog("Stop the training?", words, key="x", yes="stop")

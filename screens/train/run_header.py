@@ -59,7 +59,7 @@ def computed_sentence(status: Status) -> str:
     return f"Steps run in {status.computed}{where}.{use}"
 
 
-AFTER_TRAINING = "Next: i looks inside it, e shows its heads, n makes another run."
+AFTER_TRAINING = "Next: i looks inside it, a shows its heads, n makes another run."
 
 
 def _notices(watched: WatchedRun, message: str) -> list[str]:
@@ -68,7 +68,7 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     if watched.phase == "failed":
         parts.append(run_sentence(watched.config, watched.status, watched.history))
     if watched.unresponsive:
-        parts.append(watched.unresponsive + " r resumes from there." * (watched.phase == "interrupted" and is_here))
+        parts.append(watched.unresponsive + " p resumes from there." * (watched.phase == "interrupted" and is_here))
     if watched.phase == "starting" and not message:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if not is_here and watched.phase in ACTIVE:
@@ -80,9 +80,9 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     if is_here and watched.phase == "finished" and config.imported is None and config.tuning is None:
         parts.append(AFTER_TRAINING)
     if watched.phase == "stopped" and watched.history.latest is not None:
-        parts.append("Stopped; r resumes." if is_here else "Stopped.")
+        parts.append("Stopped; p resumes." if is_here else "Stopped.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):
-        parts.append(f"{message} r starts it." if message == NOT_STARTED and is_here else message)
+        parts.append(f"{message} p starts it." if message == NOT_STARTED and is_here else message)
     return parts
 
 

@@ -176,8 +176,15 @@ class RunView(Widget):
         self._draw()
 
     def watch_cursor(self, cursor: int | None) -> None:
-        self.samples.has_arrows = cursor is None
+        """Show the numbers of the step, and the samples and the insights of the last evaluation up to there."""
+        if self.watched is not None:
+            self.eval_step = None if cursor is None else self.watched.history.steps[cursor]
         self._show_numbers()
+
+    def follow_newest(self) -> None:
+        """Remove the cursor, and show the newest evaluation."""
+        self.stop_playing()
+        self.cursor = self.eval_step = None
 
     @on(LinePlot.Pointed)
     def _read_out(self, message: LinePlot.Pointed) -> None:
@@ -227,20 +234,32 @@ class RunView(Widget):
         self.samples.show_up_to(eval_step)
         self.insights.eval_step = eval_step
 
+    @property
+    def evaluations(self) -> list[float]:
+        """The steps of the evaluations that the page shows."""
+        return [point.step for point in self.insights.insights.points] if self.page in PAGES else list(self.samples.steps)
+
     def move_evaluation(self, by: int) -> None:
         """Move to an earlier or later evaluation, for samples and insights alike."""
-        steps = [point.step for point in self.insights.insights.points] if self.page in PAGES else self.samples.steps
-        if steps:
+        if steps := self.evaluations:
             at = len(steps) - 1 if self.eval_step is None else max(0, bisect_right(steps, self.eval_step) - 1)
             at = max(0, min(at + by, len(steps) - 1))
-            self.eval_step = None if at == len(steps) - 1 else steps[at]
+            self._show_evaluation(None if at == len(steps) - 1 else steps[at])
+
+    def _show_evaluation(self, step: float | None) -> None:
+        """Show the evaluation at a step, and have the cursor there where the plot is in sight; None follows the newest."""
+        self.eval_step = step
+        if self.watched is not None and (self.cursor is not None or self.page not in PAGES):
+            steps = self.watched.history.steps
+            self.cursor = None if step is None else max(0, bisect_right(steps, step) - 1) if len(steps) else None
 
     def toggle_playing(self) -> None:
         """Show the evaluations one after the other, from the first if the newest is shown; or stop."""
         if self._playing is not None:
             self.stop_playing()
-        elif points := self.insights.insights.points:
-            self.eval_step = points[0].step if self.eval_step is None else self.eval_step
+        elif steps := self.evaluations:
+            if self.eval_step is None:
+                self._show_evaluation(steps[0])
             self._playing = self.set_interval(SECONDS_AN_EVALUATION, self._play_next)
 
     def stop_playing(self) -> None:
@@ -252,10 +271,7 @@ class RunView(Widget):
     def _play_next(self) -> None:
         if self._playing is None:
             return  # it was stopped when the timer had run out already
-        if self.page in PAGES:
-            self.move_evaluation(1)
-        else:
-            self.eval_step = None  # the samples follow the newest again
+        self.move_evaluation(1)
         if self.eval_step is None:
             self.stop_playing()
 
@@ -298,11 +314,15 @@ class RunView(Widget):
     watch_pointed = _show_numbers
 
     def move_cursor(self, by: int) -> None:
-        """Move the cursor by columns of the plot, at least one step; the window follows."""
+        """Move the cursor by columns of the plot, at least one step; the window follows. Put it there if there is none: at the
+        evaluation shown, else at that end of the plot that the move comes from."""
         plots = self.plots
-        if self.cursor is None or plots is None:
+        if plots is None or not len(steps := plots.history.steps):
             return
-        steps = plots.history.steps
+        if self.cursor is None:
+            step = (plots.last if by < 0 else plots.first) if self.eval_step is None else self.eval_step
+            self.cursor = max(0, bisect_right(steps, step) - 1)
+            return
         at = min(self.cursor, len(steps) - 1)
         target = steps[at] + by * self._steps_a_column(plots)
         found = bisect_right(steps, target) - 1

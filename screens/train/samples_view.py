@@ -1,4 +1,4 @@
-"""The samples of a run, those of one evaluation at a time."""
+"""The samples of a run: those of one evaluation, and below them of those before where there is room."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ def sample_text_lines(samples: Sequence[Sample], width: int) -> list[list[Piece]
     return lines
 
 
+LEAST_BEFORE = 3
+"""Lines that an evaluation before needs to be shown: an empty one, its step, and a line of text."""
+
+
 class SamplesView(Widget):
     """Follows the newest samples until the user moves back; then stays until they move to the end."""
 
@@ -50,8 +54,6 @@ class SamplesView(Widget):
     chosen: reactive[int | None] = reactive(None)
     """Index of the evaluation shown; None follows the newest."""
     scrolled: reactive[int] = reactive(0)
-    has_arrows: reactive[bool] = reactive(True)
-    """True if ← and → move here; else they move the plot's cursor."""
     without_samples: reactive[str] = reactive("Reading the run …")
     """Words in place of samples."""
 
@@ -60,6 +62,8 @@ class SamplesView(Widget):
         self.steps: list[int] = []
         self._up_to: float | None = None
         """The step whose samples, or the last before, are shown; None follows the newest."""
+        self._laid_out_for: object = None
+        self._laid_out: tuple[int, list[list[Piece]]] = (0, [])
 
     def watch_samples(self, samples: tuple[Sample, ...]) -> None:
         self.steps = sorted({sample.step for sample in samples})
@@ -79,15 +83,24 @@ class SamplesView(Widget):
 
     def scroll_text(self, by: int) -> None:
         """Scroll a sample that is longer than the widget."""
-        most = len(self._text_lines()) - (self.size.height - 1)
+        most = self._lay_out()[0] - (self.size.height - 1)
         self.scrolled = max(0, min(self.scrolled + by, most))
 
-    def _text_lines(self) -> list[list[Piece]]:
-        """Lines of the samples shown."""
-        if not self.steps:
-            return []
-        step = self.steps[-1 if self.chosen is None else self.chosen]
-        return sample_text_lines([sample for sample in self.samples if sample.step == step], max(10, self.size.width))
+    def _lay_out(self) -> tuple[int, list[list[Piece]]]:
+        """The number of lines of the evaluation shown; its lines, and below them those of the evaluations before, as far as there
+        is room."""
+        key = (self.samples, self.chosen, self.size)
+        if self._laid_out_for != key:
+            lines: list[list[Piece]] = []
+            own, (width, height) = 0, self.size
+            for step in reversed(self.steps[: None if self.chosen is None else self.chosen + 1]):
+                if lines and len(lines) + LEAST_BEFORE > height - 1:
+                    break
+                lines += [[], [(f"At step {whole(step)}", "title")]] if lines else []
+                lines += sample_text_lines([sample for sample in self.samples if sample.step == step], max(10, width))
+                own = own or len(lines)
+            self._laid_out_for, self._laid_out = key, (own, lines)
+        return self._laid_out
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size
@@ -95,13 +108,12 @@ class SamplesView(Widget):
             words = self.without_samples if y == 0 else ""
             if self.steps:
                 at = len(self.steps) if self.chosen is None else self.chosen + 1
-                arrows = " ←/→" if self.has_arrows else ""
-                words = f"Samples at step {whole(self.steps[at - 1])}   {at}/{len(self.steps)}{arrows}"
+                words = f"Samples at step {whole(self.steps[at - 1])}   {at}/{len(self.steps)} ←/→"
             return painted_line(self, "samples", [(words, "title")])
-        lines = self._text_lines()
+        own, lines = self._lay_out()
         row = y - 1 + self.scrolled
-        if row < len(lines) - 1 and y == height - 1:
-            more = f" … {len(lines) - row - 1} more ↓"
+        if row < own - 1 and y == height - 1:
+            more = f" … {own - row - 1} more ↓"
             shown = painted_line(self, "samples", lines[row]).crop(0, width - len(more))
             return Strip.join([shown, painted_line(self, "samples", [(more, "title")], len(more))])
         return painted_line(self, "samples", lines[row] if row < len(lines) else [])

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.reactive import var
 from textual.widget import Widget
 
@@ -18,15 +17,13 @@ from lab.runs.home_folder import watched_machine
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
-from screens.about_key import About
 from screens.background import in_thread, is_working, latest
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
-from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
 from screens.train.run_commands import RunCommands
 from screens.train.run_plots import WatchedRun
 from screens.train.run_view import RunView
-from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RunViewKeys
+from screens.train.train_keys import TrainKeys
 
 SECONDS_BETWEEN_READINGS = 0.5
 """Interval of reading a run that is training: each reading takes CPU time from it."""
@@ -34,44 +31,7 @@ READINGS_SKIPPED_AT_REST = 4
 """A run at rest is read this many times less often: it may be resumed from elsewhere."""
 
 
-KEYS = [
-    Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it")
-    | About("Run", synonyms="begin train run", rank=1, needs="a new run that is not being prepared"),
-    Binding("B", "base", "Begin with", id="train.base", tooltip="Choose a run to begin with its weights: fine-tuning")
-    | About(
-        synonyms="finetune fine-tune pretrained weights gpt-2 from random initial continue",
-        needs="a new run that is not being prepared",
-    ),
-    Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training")
-    | About("Run", synonyms="halt hold", rank=1, needs="a run that trains"),
-    Binding("r", "resume", "Resume", id="train.resume", tooltip="Resume the training")
-    | About("Run", rank=1, needs="a run that is paused, stopped, interrupted or failed"),
-    Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first")
-    | About("Run", synonyms="end finish abort", rank=1, needs="a run that trains or is paused"),
-    Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run")
-    | About("Run", synonyms="create start settings hyperparameters", rank=1),
-    Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model")
-    | About("Run", synonyms="model look inside", rank=1, needs="a run in view"),
-    Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage")
-    | About("Run", synonyms="gradient backward one update loss", rank=1, needs="a run in view"),
-    Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another")
-    | About("Runs", synonyms="difference runs", needs="a run in view"),
-    Binding("o,O", "export", "Export", id="train.export", key_display="o", tooltip="Export: a report (HTML), a screenshot")
-    | About("Runs", synonyms="save report html png svg share", needs="a run in view"),
-    Binding("left,h", "move(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="Earlier sample; cursor left"),
-    Binding("right,l", "move(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right")
-    | About("Below the plot", words="sample or evaluation; the cursor", also=("train.earlier",), place=2),
-    Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll long words or samples down")
-    | About("Below the plot", words="scroll words or samples; the head or place", also=("train.up",), place=2),
-    Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll long words or samples up"),
-    Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run")
-    | About("Runs", words="watch another run", also=("train.newer",), place=-1),
-    Binding("right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"),
-]
-OWN_ACTIONS = {binding.action.partition("(")[0] for binding in KEYS}
-
-
-class TrainScreen(RunCommands, RunViewKeys):
+class TrainScreen(RunCommands, TrainKeys):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
@@ -88,27 +48,24 @@ evenly among the vocabulary, ln V. *Perplexity* is e^loss: the model is as uncer
 *Overfitting*: training loss falls while validation loss rises. *Val* compares the lowest evaluation with the latest, and names
 both steps. The *source's entropy*: see Baselines.
 
-**Baselines** (`f`), losses on the validation text. *Uniform*: all tokens equally likely. *Unigram*: a token's frequency in the
+**Baselines**, losses on the validation text. *Uniform*: all tokens equally likely. *Unigram*: a token's frequency in the
 training text. *Bigram*: how often it follows the previous token there, and, for pairs seen seldom, its frequency. *Source*: the
 true entropy of a generated text; no model can stay below it on new text.
 
-**Plot.** The mouse, or `c` and the arrows, reads every number out at a step; a click leaves the cursor there. On x, `z` shows the
-latest half, `+` `-` and the wheel zoom, `,` `.` pan. On y, `Z` leaves the steep beginning out; the wheel at the y axis, or with
-shift, zooms. `end` shows all and follows. The scale of y is the one that shows more, linear or logarithmic; `y` takes the other.
-`a` changes the x axis: steps, tokens, epochs, time. `b` bits per byte, `m` smoothing. `d` shows learning rate, gradient norm and
-speed; again, CPU, memory and GPU. On the x axis: ▴ checkpoint, ★ lowest validation loss, ✗ skipped step (NaN or spike), ↶
-rollback, ‖ pause, ▸ resume, ■ stop.
+**Plot.** `←` `→`, or the mouse, read every number out at a step; a click leaves the cursor there, and the samples below are those
+of the last evaluation up to it. `space` plays the evaluations. `z` shows the latest half; the wheel zooms on x, at the y axis or
+with shift on y; `end` shows all and follows. `s` changes the rest: the x axis (steps, tokens, epochs, time), the scale of y, bits
+per byte, smoothing, baselines. On the x axis: ▴ checkpoint, ★ lowest validation loss, ✗ skipped step (NaN or spike), ↶ rollback,
+‖ pause, ▸ resume, ■ stop.
 
-**Insights** (`e`, `t`, `g`). `e`: scores of every attention head at each evaluation, on repeated random tokens: attention to
-the previous token, to the same token, to the token after its last occurrence (an *induction head*), as layer × head and over
-time. `t`: the most probable next tokens at a fixed place of the validation text, of sixteen at first the one where the true
-token's probability has changed most. `g`: update size of each part of the model, beside what is usual for the optimizer. `←`
-`→` move between evaluations, `space` plays them; `↑` `↓` choose the head or the place.
+**Below the plot.** `d` shows learning rate, gradient norm and speed; then CPU, memory and GPU; then the update size of each part
+of the model, beside what is usual for the optimizer. `a`: scores of every attention head at each evaluation, on repeated random
+tokens: attention to the previous token, to the same token, to the token after its last occurrence (an *induction head*), as
+layer × head and over time. `t`: the most probable next tokens at a fixed place of the validation text, of sixteen at first the
+one where the true token's probability has changed most. `←` `→` move between evaluations, `↑` `↓` choose the head or the place.
 
 Training continues when you leave this screen, the lab, or the terminal.
 """
-    BINDINGS = [*KEYS]
-
     making: var[bool] = var(True)
     """True: the form of a new run is shown; False: the run being watched."""
 
@@ -137,11 +94,6 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
         self.watch_making(self.making)
 
-    @property
-    def new_run(self) -> NewRun:
-        """The view of a new run."""
-        return self.query_one(NewRun)
-
     def resting_focus(self) -> str | None:
         return "#start" if self.making else None
 
@@ -164,8 +116,8 @@ Training continues when you leave this screen, the lab, or the terminal.
             return False
         elif self.view.page != "words":
             self.view.page = "words"
-        elif self.view.cursor is not None:
-            self.view.cursor = None
+        elif self.view.cursor is not None or self.view.eval_step is not None:
+            self.view.follow_newest()
         elif self.view.reasons_shown:
             self.view.reasons_shown = False
         else:
@@ -303,30 +255,6 @@ Training continues when you leave this screen, the lab, or the terminal.
             entropy = await in_thread(lambda: run_entropy(open_run(name)))
         self.view.show_entropy(entropy)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        watching = not self.making and self.watched is not None
-        phase = self.watched.phase if watching and self.watched else ""
-        if action in RUN_VIEW_ACTIONS and not watching:
-            return False
-        match action:
-            case "head_history":
-                return self.view.page == "heads"
-            case "play":
-                return self.view.page in PAGES
-            case "start" | "base":
-                return self.making and not self.new_run.preparing
-            case "command":
-                return phase in ("starting", "training")
-            case "resume":
-                return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
-            case "stop":
-                return phase in ACTIVE
-            case "new" | "other":
-                return not self.making
-        if action in RUN_VIEW_ACTIONS and action not in ("page", "panels"):
-            return self.view.page not in PAGES  # else the plot of the key is out of sight
-        return watching or action not in OWN_ACTIONS
-
     def action_start(self) -> None:
         self.new_run.start()
 
@@ -346,23 +274,6 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def action_compare(self) -> None:
         self.post_message(CompareWith(self.lab.run_name))
-
-    def action_move(self, by: int) -> None:
-        self.view.stop_playing()
-        if self.view.cursor is None or self.view.page in PAGES:
-            self.view.move_evaluation(by)
-        else:
-            self.view.move_cursor(by)
-
-    def action_scroll_sample(self, by: int) -> None:
-        if self.view.page in PAGES:
-            self.view.insights.choose(by)
-            return
-        words = self.view.query_one("#run-words")
-        if words.max_scroll_y:  # they need more lines than there are
-            words.scroll_relative(y=by, animate=False)
-        else:
-            self.view.samples.scroll_text(by)
 
     def action_other(self, by: int) -> None:
         names = [run.name for run in self.lab.runs]

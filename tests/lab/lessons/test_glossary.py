@@ -16,7 +16,7 @@ from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from screens.base_screen import LabScreen
 from screens.dialogs.note_dialog import ASIDES
 from screens.train.run_view import RunPage
-from screens.train.run_view_keys import FORM, ONE_STEP
+from screens.train.train_keys import FORM, ONE_STEP
 from screens.widgets.mode_bar import MODES
 
 MOST_CHARACTERS = 240

@@ -36,7 +36,7 @@ from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
 from tests.screens.pilot_waits import SIZES, press, press_until, resize
-from tests.screens.train.train_app import change
+from tests.screens.train.train_app import act, change
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -139,12 +139,12 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         assert rows[0].startswith("Samples at 50% of training")
         assert rows[1].split("  ")[0] == "A newer, step 200"
         assert "B older, step 200" in rows[1]
-        await pilot.press("left", "left")
+        await pilot.press("left_curly_bracket", "left_curly_bracket")
         rows = table(pilot, "samples")
         assert rows[1].split("  ")[0] == "A newer, step 0"
         assert "xqv ee oth" in rows[2]
-        await press_until(pilot, "right", lambda: "step 200" in table(pilot, "samples")[1])
-        await pilot.press("right", "right")
+        await press_until(pilot, "right_curly_bracket", lambda: "step 200" in table(pilot, "samples")[1])
+        await pilot.press("right_curly_bracket", "right_curly_bracket")
         assert "step 200" in table(pilot, "samples")[1], "the last that any of them wrote"
         await resize(pilot, 120, 40)
         assert not words(pilot).endswith("…")
@@ -203,10 +203,10 @@ async def test_the_plot_can_count_otherwise(app: LabApp, comparing: Open, two_ru
         for unit in ("steps", "tokens", "epochs", "seconds", "steps"):
             await pilot.pause()
             assert unit in plotted(pilot).splitlines()[-1]
-            await pilot.press("a")
+            await act(pilot, "axis")
         screen, plot = app.screen, app.screen.query_one(LinePlot)
         (nats,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
-        await press(pilot, "b")
+        await act(pilot, "bits")
         (bits,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
         lines = [line for line in two_runs[0].metrics().read() if line.val_loss and line.step]
         assert nats == pytest.approx([line.val_loss for line in lines])
@@ -214,19 +214,19 @@ async def test_the_plot_can_count_otherwise(app: LabApp, comparing: Open, two_ru
         await press(pilot, "z")
         low, high = plot.x_range
         assert low == pytest.approx(0.5 * high)
-        await pilot.press("c")
+        await pilot.press("left")
         told = {plot.readout}
         assert plot.readout.endswith(f"; val (on 29%) B {bits[-1]:.3f}"), "newer ends before this place"
         await pilot.press("left", "left")
         tokens = lines[-2].step * screen.runs[1].tokens_per_step
         assert plot.readout.endswith(f"; val (on 29%) B {bits[-2]:.3f} @ {count(tokens)}"), "no evaluation was made here"
         told.add(plot.readout)
-        for key in ("b", "m"):
-            await pilot.press(key)
+        for action in ("bits", "smoothing"):
+            await act(pilot, action)
             assert plot.readout not in told, "the losses of the other figure"
             assert plot.readout == values_at(plot.figure, screen.runs, screen.cursor)
             told.add(plot.readout)
-        await pilot.press("a")
+        await act(pilot, "axis")
         assert (screen.cursor, plot.cursor, plot.readout) == (None, None, ""), "it was a place on the axis before"
 
 
@@ -234,12 +234,12 @@ async def test_at_the_cursor_the_losses_of_five_runs_are_told_whole(app: LabApp,
     for at in range(5):
         make_run(f"run-{at}", created=1000.0 + at, step=400, steps=400).tokenizer_path.write_text("{}")
     async with comparing(5) as pilot:
-        await pilot.press("c", "left")
+        await pilot.press("left", "left")
         plot = app.screen.query_one(LinePlot)
         assert len(plot.readout) > 80
         rows = plotted(pilot).split("\n")
         lines = next(number for number in range(1, 5) if " ".join(row.strip() for row in rows[:number]) == plot.readout)
-        await pilot.press("c")
+        await act(pilot, "cursor")
         assert plotted(pilot).split("\n")[1:lines] != rows[1:lines], "the plot again"
 
 
@@ -249,7 +249,7 @@ async def test_the_curves_are_in_bits_per_byte_of_their_own_part(comparing: Open
         change(run, data=msgspec.structs.replace(run.config.data, train_bytes=3 * run.config.data.split))
     async with comparing() as pilot:
         runs = compared(pilot)
-        nats, bits = (figure(runs, PlotSettings(), bits=each).series for each in (False, True))
+        nats, bits = (figure(runs, PlotSettings(bits=each)).series for each in (False, True))
         for run, at in zip(runs, (0, 2), strict=True):
             assert bits[at].ys == pytest.approx(np.asarray(nats[at].ys) / math.log(2) / 3)
             lines = next(each for each in two_runs if each.name == run.name).metrics().read()
@@ -263,8 +263,8 @@ async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, 
         assert "Their tokenizers differ (A gpt2 50,257, B bpe 1,024): losses per token do not compare" in words(pilot)
         assert "Losses are in bits per byte." in words(pilot)
         screen: Any = app.screen
-        await pilot.press("b")
-        assert screen.bits, "a loss per token would mislead"
+        await act(pilot, "bits")
+        assert screen.settings.bits, "a loss per token would mislead"
 
 
 async def test_a_run_that_trains_goes_on_in_the_plot(comparing: Open, make_run: Any, until: Any) -> None:
@@ -331,9 +331,9 @@ async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, compari
         screen._ticks = 0
         screen._tick()
         await until(pilot, lambda: "older" in words(pilot) and "newer" not in words(pilot))
-        await pilot.press("d", "d", "j", "k", "a", "z", "left", "right")
+        await pilot.press("d", "d", "j", "k", "z", "left", "right", "left_curly_bracket", "s", "enter", "escape")
         await pilot.resize_terminal(120, 40)
-        await pilot.press("m", "y")
+        await act(pilot, "smoothing", "log_y")
         assert not app.screen.query_one("#compare-table", RunColumns).lines
         two_runs[0].path.with_name("moved").rename(two_runs[0].path)
         screen._tick()
@@ -350,10 +350,14 @@ async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home(
         await until(pilot, lambda: len(compared(pilot)) == 2)
         await pilot.press("escape", "t")
         await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
-        await pilot.press("v")
-        await until(pilot, lambda: isinstance(app.screen, RunChooser))
-        await pilot.press("enter")
-        await until(pilot, lambda: len(compared(pilot)) == 2)
+        train = app.screen
+        for keys in ((), ("left", "escape", "escape")):
+            await pilot.press(*keys)
+            assert app.screen is train, "escape leads to where it was opened"
+            await pilot.press("c")
+            await until(pilot, lambda: isinstance(app.screen, RunChooser))
+            await pilot.press("enter")
+            await until(pilot, lambda: len(compared(pilot)) == 2)
         assert [run.title for run in compared(pilot)] == ["A older", "B newer"]
         await pilot.press("4")
         assert not isinstance(app.screen, CompareScreen), "the key of the mode below leads back to it"
@@ -434,14 +438,14 @@ async def test_a_new_run_of_the_name_of_a_deleted_one_has_its_own_settings_and_t
 ) -> None:
     async with comparing() as pilot:
         screen = app.screen
-        assert not screen.bits
+        assert not screen.settings.bits
         shutil.rmtree(two_runs[0].path)
         anew = make_run("older", created=3000.0, step=400, steps=400, text="stories")
         anew.tokenizer_path.write_text('{"other": 1}')
         screen._read(list(screen._followers.items()))
         await until(pilot, lambda: compared(pilot)[1].config.created == 3000.0)
         assert compared(pilot)[1].vocabulary != compared(pilot)[0].vocabulary
-        assert screen.bits, "losses per token do not compare any more"
+        assert screen.settings.bits, "losses per token do not compare any more"
 
 
 async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:

@@ -39,7 +39,7 @@ from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open
 from tests.screens.pilot_waits import press, resize
-from tests.screens.train.train_app import TrainApp, change, screen_of, text_of
+from tests.screens.train.train_app import TrainApp, act, change, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -343,7 +343,7 @@ async def test_a_run_begins_with_the_weights_of_another(
         await until(pilot, lambda: app.runs and "tokens" in text_of(pilot, "#form-text"))
         form = screen_of(pilot).new_run.form
         fill(pilot, width="12", lr="0.1")
-        await pilot.press("B")
+        await act(pilot, "base")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         await pilot.press("j", "enter")
         await until(pilot, lambda: form.base == "base")
@@ -376,7 +376,8 @@ async def test_a_run_begins_with_the_weights_of_another(
         await pilot.resize_terminal(60, 24)
         await until(pilot, lambda: header.size.width <= 60)
         assert header.render_line(0).text.rstrip().endswith("0% of 3 steps"), "never cut"
-        await pilot.press("n", "B")
+        await press(pilot, "n")
+        await act(pilot, "base")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         await pilot.press("home", "enter")
         await until(pilot, lambda: form.base == "")
@@ -432,7 +433,8 @@ async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
                 screen.post_message(BaseChosen("base"))
                 await until(pilot, lambda: form.base == "base")
             elif newer == "random weights":
-                await pilot.press("B", "home", "enter")
+                await act(pilot, "base")
+                await pilot.press("home", "enter")
             else:
                 screen.post_message(SettingsCopied("base", Settings(lr="0.007"), {}, ""))
                 await until(pilot, lambda: form.settings.lr == "0.007")

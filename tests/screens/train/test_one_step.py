@@ -98,7 +98,7 @@ async def test_w_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(ope
         assert not screen_of(pilot).query_one(KeyBar).has_class("-open"), "the keys' second line is the nearest to leave"
         await press(pilot, "e", "escape")
         assert screen_of(pilot).query_one(StageList).has_focus
-        await press(pilot, "G", "k", "k", "enter")
+        await press(pilot, "end", "k", "k", "enter")
         assert screen_of(pilot).query_one(BlockView).has_focus
         await press(pilot, "escape")
         assert screen_of(pilot).query_one(StageList).has_focus
@@ -119,7 +119,7 @@ async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_i
         assert any(line.split()[:1] == ["dog"] or " dog   −0.750" in line for line in shown)
         assert any("W_in, layer 2" in line for line in shown)
         assert any("step +0.00250" in line for line in shown)
-        await press(pilot, "l", "j", "g")
+        await press(pilot, "l", "j", "home")
         assert engine.calls.count(OneStepParams(run="tale", stage="changes")) == 1, "found once for each batch"
         await press(pilot, "space")
         assert "loss 3.750" in text_of(screen_of(pilot).query_one(BackwardView))[0]
@@ -128,7 +128,7 @@ async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_i
         assert answered(pilot).stage == "gradients", "its numbers are a key away"
         assert screen_of(pilot).query_one(BlockView).display
         assert not screen_of(pilot).query_one(BackwardView).display
-        await press(pilot, "escape", "g")
+        await press(pilot, "escape", "home")
         await pilot.click(BackwardView, offset=(40, 3))
         await settle(pilot)
         assert answered(pilot).stage == "logits_gradient", "a click opens the numbers of what it is on"
@@ -156,7 +156,7 @@ async def test_every_stage_is_reached_and_those_on_both_sides_are_at_hand(opened
             seen.append(answered(pilot).stage)
         assert list(dict.fromkeys(seen)) == list(STAGES)
         assert screen_of(pilot).query_one(StageList).current == len(STAGES) - 1
-        await press(pilot, "g")
+        await press(pilot, "home")
         assert answered(pilot).stage == "backward"
         assert status(pilot).startswith(f"stage 1/{len(STAGES)}")
         await press(pilot, *keys_to("changes", STAGES), "enter", "down")

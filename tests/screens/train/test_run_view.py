@@ -1,24 +1,27 @@
 """The run view: samples, diagnosis, the plot's cursor, axes, events and small panels."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import pytest
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
+from textual.widgets import OptionList
 
 from lab.runs.gpu_and_ranks import RankHeartbeat
 from lab.runs.origin import TuningConfig
+from screens.help_rows import sections_of
 from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader
+from screens.train.run_view import RunPage
 from screens.widgets.text_fitting import whole_sentences
 from tests.fixture_types import Open
 from tests.screens.conftest import loss_at
-from tests.screens.pilot_waits import press, resize
-from tests.screens.train.train_app import TrainApp, change, numbers, screen_of, text_of, watch
+from tests.screens.pilot_waits import press, press_until, resize, rows_of
+from tests.screens.train.train_app import TrainApp, act, change, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -37,13 +40,11 @@ async def test_what_it_wrote_can_be_walked_and_what_a_resumed_run_has_cut_leaves
         samples = screen_of(pilot).view.samples
         assert samples.render_line(0).text.startswith("Samples at step 200   3/3 ")
         assert samples.render_line(1).text.startswith("The big dog ran fast.")
-        await pilot.press("left", "h")
-        assert "step 0   1/3 " in samples.render_line(0).text
+        await press_until(pilot, "left", lambda: "step 0   1/3 " in samples.render_line(0).text)
         assert "xqv" in samples.render_line(1).text
-        await pilot.press("h", "l", "right", "right")
-        assert "3/3 " in samples.render_line(0).text
-        await pilot.press("left")
-        assert "step 100   2/3 " in samples.render_line(0).text
+        assert 0 < int(numbers(pilot)["at step"]) < 100, "the samples are those of the last evaluation up to the cursor"
+        await press_until(pilot, "l", lambda: "3/3 " in samples.render_line(0).text)
+        await press_until(pilot, "h", lambda: "step 100   2/3 " in samples.render_line(0).text)
         run.samples_path.write_bytes(first)
         await until(pilot, lambda: samples.steps == [0])
         assert "step 0   1/1 " in samples.render_line(0).text
@@ -85,7 +86,7 @@ async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until:
         assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
         await watch(pilot, until, "not-started")
         assert "not started" in screen_of(pilot).query_one(RunHeader).render_line(0).text
-        assert text_of(pilot, "#run-notice") == "Not started yet. r starts it."
+        assert text_of(pilot, "#run-notice") == "Not started yet. p starts it."
         await watch(pilot, until, "tale-sft")
         view = screen_of(pilot).view
         figure = view.query_one("#run-plot", LinePlot).figure
@@ -96,8 +97,8 @@ async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until:
 
 async def test_a_finished_run_names_the_next_step_by_keys_that_work(watching: Open, until: Any) -> None:
     async with watching(evaluations=range(0, 2001, 100)) as pilot:
-        assert text_of(pilot, "#run-notice") == "Next: i looks inside it, e shows its heads, n makes another run."
-        await press(pilot, "e")
+        assert text_of(pilot, "#run-notice") == "Next: i looks inside it, a shows its heads, n makes another run."
+        await press(pilot, "a")
         assert screen_of(pilot).view.page == "heads"
         await press(pilot, "n")
         assert screen_of(pilot).making
@@ -140,7 +141,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
     run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(run.status(), computed=computed)))
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
-        assert text_of(pilot, "#run-notice") == "Stopped; r resumes."
+        assert text_of(pilot, "#run-notice") == "Stopped; p resumes."
         verdict = screen_of(pilot).query_one("#run-verdict").render_line(0).text
         assert verdict.startswith("✓ It was learning: it narrows the next token to about ")
         assert not screen_of(pilot).query_one("#run-reading").display, "the prose is behind a key"
@@ -157,7 +158,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
             assert text_of(pilot, "#run-reading") == words
             assert is_whole(pilot, "#run-reading")
             await press(pilot, "d")
-        await pilot.press("enter")
+        await press(pilot, "d", "enter")
         assert not reading.display
         await pilot.press("enter", "escape")
         assert not reading.display
@@ -166,7 +167,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         assert text_of(pilot, "#run-computed").endswith("compiled.")
         assert is_whole(pilot, "#run-computed")
         assert is_whole(pilot, "#run-reading")
-        await pilot.press("d")
+        await pilot.press("d", "d")
         await resize(pilot, 60, 16)
         scroll = screen_of(pilot).query_one("#run-words")
         assert scroll.max_scroll_y
@@ -194,7 +195,7 @@ def test_sentences_left_out_leave_a_mark() -> None:
 
 async def test_the_cursor_reads_out_every_number_of_a_step(watching: Open, app: TrainApp) -> None:
     async with watching(step=400) as pilot:
-        await press(pilot, "c")
+        await press(pilot, "left")
         told = numbers(pilot)
         assert told["at step"] == "400"
         assert told["train step"] == f"{loss_at(400):.3f}"
@@ -209,6 +210,10 @@ async def test_the_cursor_reads_out_every_number_of_a_step(watching: Open, app: 
         await press(pilot, "escape")
         assert app.current_mode == "train"
         assert "at step" not in numbers(pilot)
+        await press(pilot, "right")
+        assert numbers(pilot)["at step"] == "1", "from the other end"
+        await act(pilot, "cursor")
+        assert "at step" not in numbers(pilot)
 
 
 async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: Any, until: Any) -> None:
@@ -222,26 +227,28 @@ async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: 
         assert levels["unigram 1.04"] == pytest.approx(-0.5 * math.log(0.5) - 0.5 * math.log(0.25), abs=5e-3)
         assert levels["bigram 0.35"] == pytest.approx(0.5 * math.log(2), abs=5e-3)
         assert any(series.name.startswith("source entropy") for series in plot.figure.series)
-        await pilot.press("f", "a")
+        await act(pilot, "baselines", "axis")
         assert len(plot.figure.series) == 4
         assert plot.figure.x_label == "tokens"
         assert plot.figure.series[0].xs[-1] == pytest.approx(400 * 2048)
-        await pilot.press("a")
+        await act(pilot, "axis")
         assert plot.figure.series[0].xs[-1] == pytest.approx(400 * 2048 / 387_000)
-        await pilot.press("a")
+        await act(pilot, "axis")
         assert plot.figure.x_label == "seconds"
         assert plot.figure.series[0].xs[-1] == pytest.approx(100.0)
-        await pilot.press("a", "b")
+        await act(pilot, "axis", "bits")
         assert plot.figure.series[2].ys[-1] == pytest.approx((loss_at(400) + 0.1) / math.log(2) * 43_000 / 111_539)
-        await pilot.press("b", "z")
+        await act(pilot, "bits")
+        await press(pilot, "z")
         assert plot.figure.series[0].xs[0] == 200
-        await pilot.press("comma")
+        await act(pilot, "pan(-0.5)")
         assert (plot.figure.series[0].xs[0], plot.figure.series[0].xs[-1]) == (100, 300)
-        await pilot.press("end", "y")
+        await press(pilot, "end")
+        await act(pilot, "log_y")
         assert plot.figure.log_y
         assert plot.figure.series[0].xs[0] == 1
         before = list(plot.figure.series[1].ys)
-        await pilot.press("m")
+        await act(pilot, "smoothing")
         assert plot.figure.series[1].name == "strong smoothing"
         assert list(plot.figure.series[1].ys) != before
 
@@ -264,6 +271,8 @@ async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(watchi
         await until(pilot, lambda: "only while you watch it train" in drawn()[0])
         assert screen.view.samples.display
         await pilot.press("d")
+        assert screen.view.insights.display, "the updates"
+        await pilot.press("d")
         await until(pilot, lambda: drawn()[0] == names[0])
         for size in ((120, 40), (80, 24)):
             await pilot.resize_terminal(*size)
@@ -277,7 +286,7 @@ async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(watchi
             await press(pilot, "d")
             assert "only while you watch it train" in drawn()[0], "it is finished"
             assert [each.display for each in plots] == [True, False, False]
-            await press(pilot, "d")
+            await press(pilot, "d", "d")
             assert screen.view.samples.display
 
 
@@ -295,14 +304,14 @@ async def test_what_happened_is_marked_on_the_axis(watching: Open) -> None:
         axis = plot.render_line(plot.size.height - 2).text
         assert (axis.count("‖"), axis.count("★"), axis.count("▴")) == (1, 1, 9)
         assert axis.index("‖") == plot._drawn.column(500)
-        await pilot.press("c")
         screen_of(pilot).view.cursor = 499
         await pilot.pause()
         assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("500", "▴ ▸ ‖")
         screen_of(pilot).view.cursor = 549
         await pilot.pause()
         assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("550", "·")
-        await pilot.press("escape", "z", "a", "a", "a")
+        await press(pilot, "escape", "z")
+        await act(pilot, "axis", "axis", "axis")
         assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)
 
 
@@ -348,6 +357,70 @@ async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(watching: Open
             assert plot.render_line(0).text.rstrip().endswith("y, zoomed")
             await pilot.press("end")
             await until(pilot, lambda: plot.y_range == heights)
-        await pilot.press("Z")
+        await act(pilot, "close_up")
         await until(pilot, lambda: plot.y_range[1] < heights[1])
         assert plot.figure.y_window[1] < loss_at(50), "without the steep beginning"
+
+
+@pytest.mark.parametrize(
+    ("setting", "before", "after"),
+    [
+        ("x axis", "steps", "tokens"),
+        ("scale of y", "linear, as it shows more", "logarithmic"),
+        ("unit", "nats per token", "bits per byte"),
+        ("smoothing", "medium", "strong"),
+        ("baselines", "shown", "hidden"),
+        ("range of y", "all", "a close-up"),
+        ("zoom in on x", "all", "the latest 50%"),
+    ],
+)
+async def test_the_menu_of_the_plot_shows_each_setting_and_changes_it_at_once(
+    watching: Open, setting: str, before: str, after: str
+) -> None:
+    async with watching(step=400) as pilot:
+        plot = screen_of(pilot).query_one("#run-plot")
+        drawn = plot.figure
+        await press(pilot, "s")
+
+        def line() -> str:
+            return [row for row in rows_of(pilot) if f" {setting} " in row][-1]
+
+        assert f"  {before}  " in line()
+        menu = pilot.app.screen.query_one(OptionList)
+        await press_until(pilot, "j", lambda: menu.highlighted_option.prompt.startswith(setting))
+        await press(pilot, "enter")
+        assert f"  {after}  " in line()
+        assert plot.figure is not drawn, "the plot behind"
+        await press(pilot, "escape")
+        assert pilot.app.screen is screen_of(pilot)
+
+
+async def test_space_plays_the_evaluations_on_the_curve(watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
+    async with watching(step=300) as pilot:
+        view, seen = screen_of(pilot).view, list[int | None]()
+        view.watch(view, "cursor", lambda at: seen.append(at), init=False)
+        await press(pilot, "space")
+        await until(pilot, lambda: len(seen) > 1 and seen[-1] is None)
+        assert [at for at in seen if at is not None] == [0, 99], "steps 1 and 100, before the newest"
+        assert view.samples.render_line(0).text.startswith("Samples at step 200   3/3")
+
+
+@pytest.mark.parametrize("phase", ["training", "stopped", "finished"])
+async def test_a_run_in_view_has_at_most_fifteen_lines_of_help(watching: Open, phase: str) -> None:
+    async with watching(phase=phase, step=300, evaluations=range(0, 301, 100)) as pilot:
+        for page in get_args(RunPage):
+            screen_of(pilot).view.page = page
+            await pilot.pause()
+            rows = [row for _, rows in sections_of(screen_of(pilot)) for row in rows if row.is_listed]
+            assert len(rows) <= 15
+            assert ("pause" in "".join(row.words for row in rows)) == (phase != "finished")
+
+
+async def test_below_the_newest_samples_are_those_before_where_there_is_room(watching: Open) -> None:
+    async with watching((200, 60), step=300) as pilot:
+        samples = screen_of(pilot).view.samples
+        rows = [samples.render_line(y).text.rstrip() for y in range(samples.size.height)]
+        assert [row for row in rows if "step" in row] == ["Samples at step 200   3/3 ←/→", "At step 100", "At step 0"]
+        await press_until(pilot, "left", lambda: "step 100   2/3" in samples.render_line(0).text)
+        assert "At step 100" not in [samples.render_line(y).text.rstrip() for y in range(samples.size.height)]

@@ -43,7 +43,7 @@ async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any,
         assert told["uniform"] == "6.931"
         assert told["tokens/s"] == "8,310"
         assert "uniform baseline 6.93 nats per token" in text_of(pilot, "#run-reading")
-        assert "Stopped; r resumes." in text_of(pilot, "#run-notice")
+        assert "Stopped; p resumes." in text_of(pilot, "#run-notice")
         assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
         for name, (_, last) in gpus.items():
             await watch(pilot, until, name)
@@ -112,7 +112,7 @@ async def test_nothing_of_the_run_before_is_under_a_run_that_cannot_be_read(app:
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: plot.figure is not None and numbers(pilot))
         assert screen.watched.name == "good"
-        await pilot.press("e", "left_square_bracket")
+        await pilot.press("a", "left_square_bracket")
         await until(pilot, lambda: "bad/config.json is damaged" in header.problem)
         assert header.render_line(0).text.startswith(header.problem[:60])
         assert not "".join(screen.query_one("#insight-lines").render_line(y).text for y in range(9)).strip()
@@ -208,7 +208,7 @@ async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
         become("paused")
         await until(pilot, lambda: screen_of(pilot).watched.phase == "paused")
         assert "resume" in screen_of(pilot).query_one(KeyBar).render_line(0).text
-        await pilot.press("r")
+        await pilot.press("p")
         await until(pilot, lambda: (run.control_path / "resume").exists())
         await press(pilot, "x", "escape")
         assert not (run.control_path / "stop").exists()
@@ -220,7 +220,7 @@ async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
         become("stopped")
         await until(pilot, lambda: screen_of(pilot).watched.phase == "stopped")
         assert not started
-        await pilot.press("r")
+        await pilot.press("p")
         await until(pilot, lambda: started == ["tale"])
 
 

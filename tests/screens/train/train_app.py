@@ -37,6 +37,13 @@ def numbers(pilot: Pilot[None]) -> dict[str, str]:
     return dict(screen_of(pilot).query_one("#run-facts").facts)  # type: ignore[attr-defined]
 
 
+async def act(pilot: Pilot[None], *actions: str) -> None:
+    """Do what has no key, such as a setting of the plot."""
+    for action in actions:
+        await pilot.app.run_action(action, pilot.app.screen)
+    await pilot.pause()
+
+
 async def watch(pilot: Pilot[None], until: Any, name: str) -> None:
     """Show a run, and wait for its verdict."""
     pilot.app.post_message(RunChosen(name, "train"))

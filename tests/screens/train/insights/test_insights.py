@@ -22,7 +22,7 @@ from screens.train.insights.updates_page import updates_lines
 from screens.train.run_header import RunHeader
 from tests.fixture_types import Open
 from tests.screens.pilot_waits import press, press_until, resize
-from tests.screens.train.train_app import TrainApp, screen_of, watch
+from tests.screens.train.train_app import TrainApp, act, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -65,7 +65,7 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         for name, size in (("tale", (80, 24)), ("fable", (120, 40))):
             await pilot.resize_terminal(*size)
             await watch(pilot, until, name)
-            await press(pilot, "e")
+            await press(pilot, "a")
             page = page_of(pilot)
             assert page[0].startswith("An induction head has formed: at step 1,000 head 3.2 pays 72.0% of its")
             assert all(len(line.rstrip()) <= size[0] - 4 for line in page)
@@ -89,7 +89,7 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
             await press(pilot, "escape")
             assert screen_of(pilot).view.samples.display
             assert app.current_mode == "train"
-        await press(pilot, "e", "enter")
+        await press(pilot, "a", "enter")
         await a_click_chooses_the_head_it_is_on(pilot)
 
 
@@ -105,7 +105,7 @@ async def test_runs_with_fewer_measurements_show_those_and_one_that_is_gone_is_n
     measured(single, range(0, 1))
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "none")
-        await press(pilot, "e")
+        await press(pilot, "a")
         assert page_of(pilot)[0].startswith("No measurements: this run was trained by an older version.")
         await pilot.press("down", "left", "enter")
         assert page_of(pilot)[0].startswith("No measurements")
@@ -118,7 +118,7 @@ async def test_runs_with_fewer_measurements_show_those_and_one_that_is_gone_is_n
         assert any(line.startswith("▸ dog         61.0%") for line in page)
         await pilot.press("escape")
         await watch(pilot, until, "single")
-        await press(pilot, "e")
+        await press(pilot, "a")
         plot = screen_of(pilot).query_one("#head-history")
         assert plot.display, "since enter"
         assert {series.kind for series in plot.figure.series} == {"dots", "level"}
@@ -138,7 +138,7 @@ def shown_insights(pilot: Pilot[None]) -> InsightHistory:
 
 async def test_the_grid_shows_every_head_now_and_over_all_evaluations(watching: Open) -> None:
     async with watching(step=1000, evaluations=range(0, 1001, 100)) as pilot:
-        await pilot.press("e")
+        await pilot.press("a")
         for size in ((80, 24), (200, 60), (120, 40)):
             await resize(pilot, *size)
             page = page_of(pilot)
@@ -232,13 +232,13 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
         await pilot.press("up", "up", "up")
         assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
-        await press(pilot, "g")
+        await act(pilot, "page('updates')")
         page = page_of(pilot)
         assert page[0].startswith("The update at step 1,000 changes ")
         row = next(line for line in page if line.startswith("4 MLP"))
         assert "2.0e−4" in row
         assert "1.00" in row
-        await press(pilot, "g")
+        await act(pilot, "page('updates')")
         assert screen_of(pilot).query_one("#run-middle").display
 
 
