@@ -60,8 +60,8 @@ IN_INSPECT: Sequence[Key] = (
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
 )
-IN_TRAIN: Sequence[Key] = (("e", "enter history"), ("t", "next token"), ("g", "at step"))
-IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {at}/{len(STAGES)}") for at in range(2, len(STAGES) + 1)), ("g", "stage 1/"))
+IN_TRAIN: Sequence[Key] = (("a", "enter history"), ("t", "next token"), ("d", "learning rate"))
+IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {at}/{len(STAGES)}") for at in range(2, len(STAGES) + 1)), ("\x1b[H", "stage 1/"))
 TO_THE_SCORES = 7
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
@@ -215,12 +215,14 @@ def measure(lab: Lab, rounds: int) -> None:
 
 def measure_over_train(lab: Lab, rounds: int) -> None:
     """Measure the screens that open from Train."""
-    lab.press("v", "Enter choose")
+    lab.press("c", "Enter choose")
     lab.press("\r", "best val loss")
+    lab.press("s", "x axis")
     for _ in range(rounds):
-        os.write(lab.master, b"a")  # from steps to tokens
-        lab.measure("another axis of Compare", "a", "epochs")
-        os.write(lab.master, b"aa")  # over time, back to steps
+        os.write(lab.master, b"\r")  # from steps to tokens
+        lab.measure("another axis of Compare", "\r", "epochs")
+        os.write(lab.master, b"\r\r")  # over time, back to steps
+    lab.press("\x1b", "best val loss")
     lab.press("\x1b", IN_TRAIN[-1][1])
     lab.press("w", "stage 1/")
     lab.read(3.0)

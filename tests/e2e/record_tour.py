@@ -81,7 +81,7 @@ TOUR = (
 """Until training has begun; `record` goes on from there."""
 AFTER_TRAINING = (
     Scene([], "the model has learned from the text", 3.0, until="finished"),
-    Scene(["e"], "each attention head while it learned", 3.0),
+    Scene(["a"], "each attention head while it learned", 3.0),
     Scene(["v"], "look inside the model you have just trained", 3.5, READY, "i  v", ["escape", "i"]),
 )
 TRAINING_FRAMES = 8
