@@ -338,11 +338,6 @@ class RunView(Widget):
             about = plots.history.steps[at] if at is not None else None
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
-    def pan(self, by: float) -> None:
-        """Pan by this fraction of the window."""
-        if (plots := self.plots) is not None:
-            self.plot_view = self.plot_view.panned(by, plots.latest)
-
     def _say(self) -> None:
         """Update the verdict, what needs attention, and the reasons behind them."""
         if self.watched is None:

@@ -230,7 +230,8 @@ class TrainKeys(PlotKeys):
         self.view.zoom(by)
 
     def action_pan(self, by: float) -> None:
-        self.view.pan(by)
+        if (plots := self.view.plots) is not None:
+            self.change_plot(lambda settings: settings.panned(by, plots.latest))
 
     def shares_x(self, plot: LinePlot) -> bool:
         return plot.id in self.view.plots_by_step

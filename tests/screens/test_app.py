@@ -242,7 +242,7 @@ async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
 
 
 CANNOT = {
-    "train": (("p", "p pause: needs a run that trains"), ("r", "r resume: needs a run that is paused, stopped, interrupted")),
+    "train": (("p", "p pause: needs a run that trains"), ("i", "i inspect: needs a run in view")),
     "home": (("D", "D delete: needs a run under the cursor"), ("v", "v compare: needs a run under the cursor")),
     "data": (("x", "x unmark: needs a marked file"),),
 }

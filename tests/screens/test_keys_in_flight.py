@@ -64,7 +64,7 @@ async def test_keys_typed_after_one_step_go_to_it_or_back_or_to_a_mode(app: LabA
         await until(pilot, lambda: isinstance(app.screen, OneStepScreen) and app.screen.selected.stage == "batch")
         await pilot.press("escape")
         assert app.screen is train
-        type_at_once(app, "v", "enter")
+        type_at_once(app, "c", "enter")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         await pilot.press("escape")
         assert app.screen is train

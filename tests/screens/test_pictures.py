@@ -102,13 +102,13 @@ def test_a_run_that_trains(pictured: Callable[..., bool], make_run: Any, size: t
 
 
 @SIZES
-@pytest.mark.parametrize(("page", "key"), [("heads", "e"), ("place", "t"), ("updates", "g")])
+@pytest.mark.parametrize(("page", "key"), [("heads", "a"), ("place", "t"), ("updates", "ddd")])
 def test_inside_a_run(
     pictured: Callable[..., bool], make_run: Any, measured: Any, size: tuple[int, int], page: str, key: str
 ) -> None:
     measured(make_run("shakespeare", step=1000), range(0, 1001, 100))
     app = app_in("train", run="shakespeare", text="fable.txt")
-    assert pictured(app, size, lambda train: train.watched is not None, key)
+    assert pictured(app, size, lambda train: train.watched is not None, *key)
 
 
 async def test_no_picture_depends_on_the_blinking_of_a_cursor() -> None:
