@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 from textual import on
 from textual.app import ComposeResult
@@ -21,37 +20,24 @@ from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 
-
-class Setting(NamedTuple):
-    """A line of the menu, and an action that the palette finds."""
-
-    action: str
-    id: str
-    """Behind the name of the screen."""
-    label: str
-    tooltip: str
-    synonyms: str
-
-
 SETTINGS = (
-    Setting("axis", "axis", "x axis", "X axis: steps, tokens, epochs or time", "tokens epochs time"),
-    Setting("log_y", "log", "scale of y", "The other scale of y than is shown: logarithmic or linear", "log loss y axis"),
-    Setting("bits", "bits", "unit", "Bits per byte or nats per token", "loss unit bpb"),
-    Setting("smoothing", "smoothing", "smoothing", "Smoothing: medium, strong or light", "loss average noise"),
-    Setting("baselines", "baselines", "baselines", "Baselines: uniform, unigram, bigram, source", "loss floor entropy"),
-    Setting("close_up", "zoom_y", "range of y", "A close-up on y of the lines, or all", "zoom steep beginning loss"),
-    Setting("zoom(0.5)", "closer", "zoom in on x", "Zoom in", "closer magnify plot"),
-    Setting("zoom(2.0)", "wider", "zoom out on x", "Zoom out", "wider plot"),
-    Setting("pan(-0.5)", "back", "pan to earlier", "Pan to earlier steps", "plot scroll left"),
-    Setting("pan(0.5)", "forth", "pan to later", "Pan to later steps", "plot scroll right"),
-    Setting("follow", "follow", "all, and follow", "Show all of both axes, and follow", "reset zoom whole plot"),
+    ("axis", "axis", "x axis", "X axis: steps, tokens, epochs or time", "tokens epochs time"),
+    ("log_y", "log", "scale of y", "The other scale of y than is shown: logarithmic or linear", "log loss y axis"),
+    ("bits", "bits", "unit", "Bits per byte or nats per token", "loss unit bpb"),
+    ("smoothing", "smoothing", "smoothing", "Smoothing: medium, strong or light", "loss average noise"),
+    ("baselines", "baselines", "baselines", "Baselines: uniform, unigram, bigram, source", "loss floor entropy"),
+    ("close_up", "zoom_y", "range of y", "A close-up on y of the lines, or all", "zoom steep beginning loss"),
+    ("zoom(0.5)", "closer", "zoom in on x", "Zoom in", "closer magnify plot"),
+    ("zoom(2.0)", "wider", "zoom out on x", "Zoom out", "wider plot"),
+    ("pan(-0.5)", "back", "pan to earlier", "Pan to earlier steps", "plot scroll left"),
+    ("pan(0.5)", "forth", "pan to later", "Pan to later steps", "plot scroll right"),
 )
-"""The lines of the menu."""
+"""Action, id behind the name of the screen, name in the menu, tooltip and synonyms of each."""
 
 
-def value_of(setting: Setting, now: PlotSettings, figure: Figure) -> str:
+def value_of(id: str, now: PlotSettings, figure: Figure) -> str:
     """The present value of a setting, in words; that of the window stands once."""
-    match setting.id:
+    match id:
         case "axis":
             return now.x
         case "log":
@@ -71,24 +57,17 @@ def value_of(setting: Setting, now: PlotSettings, figure: Figure) -> str:
 
 def plot_bindings(screen: str, *left_out: str) -> list[Binding]:
     """The keys of a plot, and its settings without keys but for the ids `left_out`."""
-    shown = [each for each in SETTINGS if each.id not in left_out]
     return [
         Binding("z", "recent", "Zoom", id=f"{screen}.zoom", tooltip="Zoom: the latest half, or all")
         | About("Plot", words="zoom; settings of the plot", also=(f"{screen}.plot",), synonyms="loss curve plot latest"),
-        Binding(
-            "s",
-            "plot_menu",
-            "Plot",
-            id=f"{screen}.plot",
-            tooltip="Settings of the plot: axes, scale, unit, smoothing, zoom",
-        )
+        Binding("s", "plot_menu", "Plot", id=f"{screen}.plot", tooltip="Settings of the plot: axes, scale, unit, smoothing")
         | About("Plot", synonyms="options configure x y log"),
+        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow")
+        | About(synonyms="reset zoom whole plot", is_listed=False),
         *(
-            Binding("end,G", each.action, each.label, id=f"{screen}.follow", show=False, tooltip=each.tooltip)
-            | About(synonyms=each.synonyms, is_listed=False)
-            if each.id == "follow"
-            else keyless(each.action, f"{screen}.{each.id}", each.tooltip, each.label) | About(synonyms=each.synonyms)
-            for each in shown
+            keyless(action, f"{screen}.{id}", tooltip, name) | About(synonyms=synonyms)
+            for action, id, name, tooltip, synonyms in SETTINGS
+            if id not in left_out
         ),
     ]
 
@@ -96,6 +75,7 @@ def plot_bindings(screen: str, *left_out: str) -> list[Binding]:
 class PlotMenu(ModalScreen[None]):
     """Changes the settings of the plot behind it, at once."""
 
+    AUTO_FOCUS = "*"
     BINDINGS = [Binding("escape,q,s", "dismiss", "Close", id="plot.close", tooltip="Close")]
     DEFAULT_CSS = """
     PlotMenu {
@@ -107,25 +87,22 @@ class PlotMenu(ModalScreen[None]):
     def __init__(self, host: PlotKeys) -> None:
         super().__init__()
         self._host = host
-        self._offered = [each for each in SETTINGS if host.check_action(each.action.partition("(")[0], ())]
+        self._offered = [each for each in SETTINGS if host.check_action(each[0].partition("(")[0], ())]
 
-    def _words(self, setting: Setting) -> str:
-        figure = self._host.main_plot.figure
-        return f"{setting.label:<20}{value_of(setting, self._host.settings, figure) if figure else ''}"
+    def _lines(self) -> list[str]:
+        now, figure = self._host.settings, self._host.main_plot.figure or Figure((), version=None)
+        return [f"{name:<20}{value_of(id, now, figure)}" for _, id, name, *_ in self._offered]
 
     def compose(self) -> ComposeResult:
-        menu = Choices(*(Option(self._words(each)) for each in self._offered), markup=False)
+        menu = Choices(*map(Option, self._lines()), markup=False)
         menu.border_title, menu.border_subtitle = "plot", "Enter change · Esc close"
         yield menu
 
-    def on_mount(self) -> None:
-        self.query_one(OptionList).focus()
-
     @on(OptionList.OptionSelected)
     async def _change(self, event: OptionList.OptionSelected) -> None:
-        await self.app.run_action(self._offered[event.option_index].action, self._host)
-        for index, each in enumerate(self._offered):
-            event.option_list.replace_option_prompt_at_index(index, self._words(each))
+        await self.app.run_action(self._offered[event.option_index][0], self._host)
+        for index, line in enumerate(self._lines()):
+            event.option_list.replace_option_prompt_at_index(index, line)
 
 
 class PlotKeys(LabScreen):

@@ -70,9 +70,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 change. On a narrow screen `d` switches between the table and the samples.
 """
     BINDINGS = [
-        Binding(
-            "enter", "words", "Whole verdict", id="compare.words", tooltip="All sentences of the verdict, or the first of them"
-        ),
+        Binding("enter", "words", "Whole verdict", id="compare.words", tooltip="All sentences of the verdict, or the first"),
         Binding("d", "part", "Table/samples", id="compare.part", tooltip="More below the plot: the samples, or the table"),
         *plot_bindings("compare", "baselines"),
         keyless("cursor", "compare.cursor", "A cursor on the curves: every run's losses there", "Cursor")
@@ -83,38 +81,13 @@ change. On a narrow screen `d` switches between the table and the samples.
         Binding("up,k", "scroll_part(-1)", "Up", id="compare.up", show=False, tooltip="Scroll up"),
         Binding("pagedown,ctrl+d", "scroll_part(1, True)", "Page", id="compare.page_down", show=False, tooltip="A page down"),
         Binding("pageup,ctrl+u", "scroll_part(-1, True)", "Page up", id="compare.page_up", show=False, tooltip="Page up"),
+        Binding("right_curly_bracket", "samples(1)", "Samples", id="compare.later", key_display="{ }", tooltip="Later samples"),
+        Binding("left_curly_bracket", "samples(-1)", "Back", id="compare.earlier", show=False, tooltip="Earlier samples"),
         Binding(
-            "right_curly_bracket",
-            "evaluation(1)",
-            "Samples",
-            id="compare.later",
-            key_display="{ }",
-            tooltip="Samples at a later point of training",
-        )
-        | About(words="samples at another point of training", also=("compare.earlier",), synonyms="time step"),
-        Binding(
-            "left_curly_bracket",
-            "evaluation(-1)",
-            "Samples before",
-            id="compare.earlier",
-            show=False,
-            tooltip="Samples at an earlier point of training",
+            "right_square_bracket", "others(1)", "Runs", id="compare.after", key_display="[ ]", tooltip="Samples of next runs"
         ),
         Binding(
-            "right_square_bracket",
-            "others(1)",
-            "Other runs",
-            id="compare.after",
-            key_display="[ ]",
-            tooltip="Samples of other runs",
-        ),
-        Binding(
-            "left_square_bracket",
-            "others(-1)",
-            "Runs before",
-            id="compare.before",
-            show=False,
-            tooltip="Samples of the runs before",
+            "left_square_bracket", "others(-1)", "Back", id="compare.before", show=False, tooltip="Samples of the runs before"
         ),
     ]
 
@@ -336,7 +309,7 @@ change. On a narrow screen `d` switches between the table and the samples.
     def action_pan(self, by: float) -> None:
         self.plot_view = self.plot_view.panned(by, WHOLE)
 
-    def action_evaluation(self, by: int) -> None:
+    def action_samples(self, by: int) -> None:
         if self.runs:
             self.stop = max(0, min(self._stop + by, len(stops(self.runs)) - 1))
             self.samples_below = True

@@ -30,57 +30,36 @@ FORM, COMPARISON, ONE_STEP = "new", "compare", "one step"
 
 FORM_KEYS = [
     Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it")
-    | About("Run", synonyms="begin train run", rank=1, needs="a new run that is not being prepared"),
+    | About("Run", synonyms="begin train run", needs="a new run that is not being prepared"),
     keyless("base", "train.base", "Choose a run to begin with its weights: fine-tuning", "Begin with")
-    | About(
-        synonyms="finetune fine-tune pretrained weights gpt-2 from random initial continue",
-        needs="a new run that is not being prepared",
-    ),
+    | About(synonyms="finetune pretrained weights gpt-2 initial continue", needs="a new run that is not being prepared"),
 ]
 """Of the form of a new run."""
 
 RUN_KEYS = [
     Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training")
-    | About(
-        "Run",
-        words="pause or resume the training; save and stop it",
-        also=("train.resume", "train.stop"),
-        synonyms="halt hold",
-        rank=1,
-        needs="a run that trains",
-    ),
+    | About("Run", words="pause, resume, stop", also=("train.resume", "train.stop"), synonyms="halt", needs="a run that trains"),
     Binding("p", "resume", "Resume", id="train.resume", tooltip="Resume the training")
-    | About("Run", rank=1, synonyms="continue start again", needs="a run that is paused, stopped, interrupted or failed"),
+    | About("Run", synonyms="continue start again", needs="a run that is paused, stopped, interrupted or failed"),
     Binding("x", "stop", "Stop", id="train.stop", tooltip="Stop and save the training; asks first")
-    | About("Run", synonyms="end finish abort", rank=1, needs="a run that trains or is paused"),
+    | About("Run", synonyms="end finish abort", needs="a run that trains or is paused"),
 ]
 """Commands to a trainer."""
 
 VIEW_KEYS = [
     Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model")
-    | About("Run", synonyms="model look inside", rank=1, needs="a run in view"),
+    | About("Run", synonyms="model look inside", needs="a run in view"),
     Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage")
-    | About("Run", synonyms="gradient backward one update loss", rank=1, needs="a run in view"),
+    | About("Run", synonyms="gradient backward one update loss", needs="a run in view"),
     Binding("n", "new", "New run", id="train.new", tooltip="New run: its settings")
-    | About("Run", synonyms="create start settings hyperparameters", rank=1),
+    | About("Run", synonyms="create start settings hyperparameters"),
     Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict")
     | About("Below the plot", synonyms="verdict diagnosis overfitting loss"),
     Binding("enter", "head_history", "History", id="train.head_history", show=False, tooltip="Plot this head's scores over time")
     | About("Below the plot"),
-    Binding("a", "page('heads')", "Heads", id="train.heads", tooltip="Attention heads: the scores of each")
-    | About(
-        "Below the plot",
-        words="attention heads; over time: race of the next tokens",
-        also=("train.probe",),
-        synonyms="attention induction previous-token insights scores",
-    ),
-    Binding(
-        "t",
-        "page('probe')",
-        "Next tokens",
-        id="train.probe",
-        tooltip="Over time: race of the next tokens at a fixed place of the validation text",
-    )
+    Binding("a", "page('heads')", "Heads", id="train.heads", tooltip="Attention heads: scores of each, such as induction")
+    | About("Below the plot", words="attention heads; race of next tokens", also=("train.probe",), synonyms="insights"),
+    Binding("t", "page('probe')", "Next tokens", id="train.probe", tooltip="Over time: race of the next tokens at one place")
     | About("Below the plot", synonyms="token place bar race text evaluations"),
     Binding("d", "panels", "Below", id="train.panels", tooltip="More below the plot: learning rate, machine, updates, samples")
     | About("Below the plot", synonyms="details learning rate lr gradient norm speed gpu cpu memory"),
@@ -126,7 +105,7 @@ class TrainKeys(PlotKeys):
     _waiting: ScreenState | None = None
     """A state whose run is still to be read."""
 
-    BINDINGS = [*FORM_KEYS, *RUN_KEYS, *VIEW_KEYS]
+    BINDINGS = [*RUN_KEYS, *VIEW_KEYS, *FORM_KEYS]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None
@@ -151,16 +130,16 @@ class TrainKeys(PlotKeys):
         return watching or action not in OF_A_VIEW
 
     def rank_of(self, binding: Binding) -> int | None:
+        page, ended = self.view.page, self.watched is not None and self.watched.phase == "finished"
+        elsewhere = (
+            (OF_THE_FORM, not self.making),
+            (OF_A_VIEW, self.making),
+            (COMMANDS, self.making or ended),
+            (BESIDE_A_PLOT, page in PAGES),
+            ({"head_history"}, page != "heads"),
+        )
         action = binding.action.partition("(")[0]
-        elsewhere = OF_A_VIEW | COMMANDS if self.making else OF_THE_FORM
-        if not self.making:
-            if self.watched is not None and self.watched.phase == "finished":
-                elsewhere = elsewhere | COMMANDS
-            if self.view.page in PAGES:
-                elsewhere = elsewhere | BESIDE_A_PLOT
-            if self.view.page != "heads":
-                elsewhere = elsewhere | {"head_history"}
-        return None if action in elsewhere else super().rank_of(binding)
+        return None if any(action in actions and is_so for actions, is_so in elsewhere) else super().rank_of(binding)
 
     @property
     def new_run(self) -> NewRun:
