@@ -61,8 +61,8 @@ VIEW_KEYS = [
     | About("Below the plot", words="attention heads; race of next tokens", also=("train.probe",), synonyms="insights"),
     Binding("t", "page('probe')", "Next tokens", id="train.probe", tooltip="Over time: race of the next tokens at one place")
     | About("Below the plot", synonyms="token place bar race text evaluations"),
-    Binding("d", "panels", "Below", id="train.panels", tooltip="More below the plot: learning rate, machine, updates, samples")
-    | About("Below the plot", synonyms="details learning rate lr gradient norm speed gpu cpu memory"),
+    Binding("d", "panels", "Below", id="train.panels", tooltip="Learning rate, gradient norm, speed; machine; updates; samples")
+    | About("Below the plot", synonyms="details more below lr gpu cpu memory"),
     keyless("page('updates')", "train.updates", "Update size and gradient norm of each part of the model", "Updates")
     | About("Below the plot", synonyms="ratio gradient weights layers"),
     Binding("space", "play", "Play", id="train.play", tooltip="Play the evaluations, from the first to the newest; stop")

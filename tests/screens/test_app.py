@@ -302,7 +302,7 @@ async def test_the_palette_offers_what_is_possible_now(app: LabApp, listed: Open
         await pilot.press("t")
         await until(pilot, lambda: app.screen.query_one("#run").watched)
         assert "Pause the training" not in palette(app)
-        assert "Settings for a new run" in palette(app)
+        assert "New run: its settings" in palette(app)
         assert "Inspect the model of done" in palette(app)
         assert "Export done as a folder for transformers" in found(app, "export")
         await pilot.press("escape")
