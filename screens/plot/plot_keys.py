@@ -31,6 +31,7 @@ SETTINGS = (
     ("zoom(2.0)", "wider", "zoom out on x", "Zoom out", "wider plot"),
     ("pan(-0.5)", "back", "pan to earlier", "Pan to earlier steps", "plot scroll left"),
     ("pan(0.5)", "forth", "pan to later", "Pan to later steps", "plot scroll right"),
+    ("follow", "follow", "all, and follow", "Show all of both axes, and follow", "reset zoom whole plot"),
 )
 """Action, id behind the name of the screen, name in the menu, tooltip and synonyms of each."""
 
@@ -67,7 +68,7 @@ def plot_bindings(screen: str, *left_out: str) -> list[Binding]:
         *(
             keyless(action, f"{screen}.{id}", tooltip, name) | About(synonyms=synonyms)
             for action, id, name, tooltip, synonyms in SETTINGS
-            if id not in left_out
+            if id not in (*left_out, "follow")  # which has a key
         ),
     ]
 
