@@ -84,7 +84,7 @@ class RunForm(VerticalScroll, can_focus=False):
 Every field has a default: Start is enough. `more` holds the other settings, and says which differ from the default; enter opens
 it. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
 
-**Fine-tuning.** *Begins with*, under `more`, chooses a run, such as an imported `gpt2`, whose weights it begins with. Its shape and
+**Fine-tuning.** *Begins with*, under `more`, chooses a run, such as an imported `gpt2`, for its weights. Its shape and
 its tokenizer stay; the learning rate is low, so that the weights keep what they hold.
 """
     BINDINGS = [

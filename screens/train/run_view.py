@@ -314,8 +314,7 @@ class RunView(Widget):
     watch_pointed = _show_numbers
 
     def move_cursor(self, by: int) -> None:
-        """Move the cursor by columns of the plot, at least one step; the window follows. Put it there if there is none: at the
-        evaluation shown, else at that end of the plot that the move comes from."""
+        """Move the cursor by columns of the plot, at least one step; without one put it at the evaluation shown, or at an end."""
         plots = self.plots
         if plots is None or not len(steps := plots.history.steps):
             return

@@ -49,7 +49,7 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         await show("new run", "4", "n", ready=is_counted)
         app.post_message(RunChosen("two", "train"))
         await show("run", ready=lambda train: train.MODE == "train" and verdict_on(train, "two"))
-        await show("heads", "e", ready=lambda train: train.view.page == "heads")
+        await show("heads", "a", ready=lambda train: train.view.page == "heads")
         app.post_message(CompareRuns(("one", "two")))
         await show("compare", ready=lambda compare: compare.MODE == "compare" and compare.is_ready)
         await show("help", "question_mark", ready=lambda help: help.query("#help-keys"))

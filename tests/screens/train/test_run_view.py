@@ -107,7 +107,7 @@ async def test_a_finished_run_names_the_next_step_by_keys_that_work(watching: Op
 async def test_with_the_verdict_two_sentences_are_in_sight_and_enter_shows_the_others(watching: Open) -> None:
     message = "Ended early: no better validation loss in 3 evaluations in a row; the best weights are those of step 400."
     async with watching(evaluations=range(0, 2001, 100), message=message) as pilot:
-        assert text_of(pilot, "#run-notice") == "Next: i looks inside it, e shows its heads, n makes another run. …"
+        assert text_of(pilot, "#run-notice") == "Next: i looks inside it, a shows its heads, n makes another run. …"
         await press(pilot, "enter")
         assert text_of(pilot, "#run-notice").endswith(message)
 
