@@ -62,7 +62,7 @@ def plot_bindings(screen: str, *left_out: str) -> list[Binding]:
         Binding("z", "recent", "Zoom", id=f"{screen}.zoom", tooltip="Zoom: the latest half, or all")
         | About("Plot", words="zoom; settings of the plot", also=(f"{screen}.plot",), synonyms="loss curve plot latest"),
         Binding("s", "plot_menu", "Plot", id=f"{screen}.plot", tooltip="Settings of the plot: axes, scale, unit, smoothing")
-        | About("Plot", synonyms="options configure x y log"),
+        | About(synonyms="options configure x y log"),
         Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow")
         | About(synonyms="reset zoom whole plot", is_listed=False),
         *(

@@ -40,9 +40,9 @@ RUN_KEYS = [
     Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training")
     | About("Run", words="pause, resume, stop", also=("train.resume", "train.stop"), synonyms="halt", needs="a run that trains"),
     Binding("p", "resume", "Resume", id="train.resume", tooltip="Resume the training")
-    | About("Run", synonyms="continue start again", needs="a run that is paused, stopped, interrupted or failed"),
+    | About(synonyms="continue start again", needs="a run that is paused, stopped, interrupted or failed"),
     Binding("x", "stop", "Stop", id="train.stop", tooltip="Stop and save the training; asks first")
-    | About("Run", synonyms="end finish abort", needs="a run that trains or is paused"),
+    | About(synonyms="end finish abort", needs="a run that trains or is paused"),
 ]
 """Commands to a trainer."""
 
@@ -60,7 +60,7 @@ VIEW_KEYS = [
     Binding("a", "page('heads')", "Heads", id="train.heads", tooltip="Attention heads: scores of each, such as induction")
     | About("Below the plot", words="attention heads; race of next tokens", also=("train.probe",), synonyms="insights"),
     Binding("t", "page('probe')", "Next tokens", id="train.probe", tooltip="Over time: race of the next tokens at one place")
-    | About("Below the plot", synonyms="token place bar race text evaluations"),
+    | About(synonyms="token place bar race text evaluations"),
     Binding("d", "panels", "Below", id="train.panels", tooltip="Learning rate, gradient norm, speed; machine; updates; samples")
     | About("Below the plot", synonyms="details more below lr gpu cpu memory"),
     keyless("page('updates')", "train.updates", "Update size and gradient norm of each part of the model", "Updates")
