@@ -123,6 +123,8 @@ class RunSummary:
     flops_per_token: int = 0
     """Floating-point operations that training spends on one token of its model."""
     parameters: int = 0
+    tokenizer: str = ""
+    """Kind of its tokenizer."""
     device: str = ""
     """Device of the training, as torch names it."""
     model: ModelConfig | None = None
@@ -143,6 +145,11 @@ class RunSummary:
     """True if its weights were trained elsewhere: it has no text, and its training settings are those of nothing yet."""
     problem: str = ""
     """The file of a damaged run that cannot be used, and the reason."""
+
+    @property
+    def state(self) -> str:
+        """The word of its phase, as lists show it."""
+        return shown_phase(self.phase, is_imported=self.is_imported)[1]
 
     @property
     def is_active(self) -> bool:
@@ -254,6 +261,7 @@ class RunsWatcher:
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
             flops_per_token=_flops_per_token(config.model),
             parameters=_parameter_count(config.model),
+            tokenizer=config.tokenizer.kind,
             device=status.device,
             model=config.model,
             train=config.train,

@@ -105,21 +105,29 @@ def entry(run: Run) -> RunEntry:
 
 
 @click.command()
+@click.argument("terms", nargs=-1, metavar="[FILTER]...")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: a list of objects, newest first, with losses in nats per token."
 )
-def runs(as_json: bool) -> None:
-    """List the runs, newest first, with their state and their last validation loss; then `demo`, which ships with the lab."""
-    from lab.runs.find_runs import is_run, list_runs
-    from lab.runs.home_folder import demo, home
+def runs(terms: tuple[str, ...], as_json: bool) -> None:
+    """List the runs, newest first, with their state and their last validation loss; then `demo`, which ships with the lab.
 
-    found = list(_entries(list_runs()))
+    FILTER: words of the name, text, tokenizer or state, and conditions in quotes, such as `llmlab runs stories 'loss<2.5'`.
+    """
+    from lab.runs.find_runs import list_runs
+    from lab.runs.home_folder import demo, home
+    from lab.runs.run_filter import run_filter
+    from lab.runs.run_summary import RunsWatcher
+
+    matches = run_filter(" ".join(terms))
+    names = {run.name for run in RunsWatcher().read() if matches(run)}
+    found = list(_entries(run for run in list_runs() if run.name in names))
     if as_json:
         write_json(found)
         return
     now = time.time()
     rows = [_row(run, number_format.ago(now - run.created) if run.created else "") for run in found]
-    if is_run(demo()):
+    if "demo" in names:
         shipped = entry(Run(demo()))
         shipped.name = "demo"
         rows.append(_row(shipped, "ships with the lab"))
@@ -135,7 +143,9 @@ def runs(as_json: bool) -> None:
             click.echo(f"{run.name} was interrupted. {run.message} `llmlab resume {shlex.quote(run.name)}` resumes from there.")
         if run.phase == "damaged":
             click.echo(f"{run.name} is damaged: {run.message}. `llmlab delete {shlex.quote(run.name)}` removes it.")
-    if not found:
+    if terms and not rows:
+        click.echo(f"No run matches {' '.join(terms)}; llmlab runs lists them all.")
+    elif not terms and not found:
         click.echo(f"No runs of yours yet in {home()}. `llmlab train stories` makes one; `llmlab` opens the lab.")
 
 

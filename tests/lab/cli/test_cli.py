@@ -71,6 +71,7 @@ def test_without_a_terminal_the_lab_does_not_open() -> None:
         (["tokenize", "a", "--file", "b"], ["not both"]),
         (["trace", "demo", "-p", "a", "--npz", "/nowhere/at/all.npz"], ["/nowhere/at"]),
         (["generate", "demo", "-p", ""], ["prompt is empty"]),
+        (["runs", "stories", "lss<2"], ["'lss<2' is no condition", "loss<2.5"]),
     ],
 )
 def test_wrong_usage_is_one_line(llmlab: Call, home: Path, arguments: list[str], words: list[str]) -> None:

@@ -229,6 +229,23 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
     assert table.splitlines()[1].split()[:5] == ["tale", "training", "20/40", "~3.500", "~5.049"]
 
 
+@pytest.mark.parametrize(
+    ("terms", "names"),
+    [(["TAL"], ["tale"]), (["byte", "loss<4", "training"], ["tale"]), (["loss<0.6"], ["demo"]), (["tale", "loss<3.5"], [])],
+)
+def test_runs_are_filtered(run: Run, llmlab: Call, terms: list[str], names: list[str]) -> None:
+    with owned(run) as trainer:
+        trainer.evaluate(20)
+        trainer.say("training", 20)
+        found = msgspec.json.decode(llmlab("runs", *terms, "--json").out)
+        table = llmlab("runs", *terms).out
+    assert [each["name"] for each in found] == [name for name in names if name != "demo"], "the demo is in the table alone"
+    if names:
+        assert [line.split()[0] for line in table.splitlines()[1:2]] == names
+    else:
+        assert table == "No run matches tale loss<3.5; llmlab runs lists them all.\n"
+
+
 def test_no_runs(home: Path, llmlab: Call) -> None:
     assert llmlab("runs", "--json").out.strip() == "[]"
     assert llmlab("runs").out.splitlines()[-1].startswith(f"No runs of yours yet in {home}")
