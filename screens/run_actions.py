@@ -71,7 +71,7 @@ class RunActions:
             if run.problem:
                 learned = f"{run.name} is damaged: {run.problem}."
             words = f"{learned} Deleting its weights, metrics and samples frees {bytes_(size)}. This cannot be undone."
-            dialog = ConfirmDialog("Delete this run?", words, key="D", yes="delete", by_enter=False)
+            dialog = ConfirmDialog("Delete this run?", words, key="x", yes="delete", by_enter=False)
             if not await self._app.push_screen_wait(dialog):
                 return
             await self._release(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Horizontal
 from textual.content import Content
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
+from lab.core.errors import UserError
+from lab.runs.run_filter import run_filter
 from lab.views.screen_state import ScreenState
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
 from screens.home.model_import import ModelImport
-from screens.home.next_step import LessonAhead, lesson_ahead, next_step
+from screens.home.next_step import LessonAhead, lesson_ahead, next_step, opening_mode
 from screens.home.pipeline_map import PipelineMap
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
 from screens.messages import (
@@ -33,6 +36,8 @@ from screens.messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lab.core.machine import Machine
     from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
@@ -40,6 +45,9 @@ if TYPE_CHECKING:
     from screens.home.run_pane import RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
+
+IMPORT_HINT = Content.from_markup("GPT-2 itself: [@click=screen.import_model]ctrl+p, then gpt2[/], imports its weights as a run.")
+"""Shown while there is no imported run."""
 
 OF_A_RUN = ("choose", "compare", "clone", "fine_tune", "rename", "delete")
 """Actions on the run under the cursor."""
@@ -58,37 +66,43 @@ the last validation loss in nats per token; `bits/byte` is the same loss in a un
 measured on text that the run never trains on: part of it during training, marked `~`, all of it at the end. `loss` draws the
 training loss over the steps, each run on its own logarithmic scale. `demo` is bundled with the lab.
 
-**Compare.** `space` marks a run with a letter, `v` shows the marked runs side by side: curves, settings, samples.
+**Find.** `/` lists the runs that have some words in their name, text, tokenizer or state, and meet a condition:
+`stories loss<2.5`.
 
-**GPT-2 itself.** `I` makes a run of OpenAI's weights, from the Hugging Face cache, downloaded, or from a folder. `f` trains on
-from a run's weights with a text of yours: *fine-tuning*.
+**Compare.** `m` marks a run with a letter, `c` shows the marked runs side by side: curves, settings, samples.
+
+**GPT-2 itself.** `ctrl+p`, then `gpt2`, makes a run of OpenAI's weights, from the Hugging Face cache, downloaded, or from a
+folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
 """
     BINDINGS = [
-        Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model")
+        Binding("i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model")
         | About("Runs", rank=1, needs="a run under the cursor"),
-        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training")
-        | About("Runs", rank=1, needs="a run under the cursor"),
-        Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run")
+        Binding("n", "app.mode('data')", "New", id="home.new", tooltip="New run: choose its text")
         | About("Runs", synonyms="create start train", rank=1),
-        Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another")
+        Binding("slash", "filter", "Find", id="home.filter", key_display="/", tooltip="Find runs by their words or numbers")
+        | About("Runs", synonyms="filter search name text tokenizer state condition list", rank=1),
+        Binding("c", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another")
         | About("Runs", synonyms="difference side by side runs", needs="a run under the cursor"),
+        Binding("v", "group", "By text", id="home.group", tooltip="View the runs by their text, or by age")
+        | About("Runs", synonyms="group sort order texts"),
         Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text")
         | About("Runs", synonyms="copy duplicate repeat again settings", needs="a run under the cursor"),
         Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights")
         | About(
             synonyms="finetune finetuning from pretrained weights continue train on start base", needs="a run under the cursor"
         ),
-        Binding("I", "import_model", "Import", id="home.import", tooltip="Import GPT-2's weights, or a model folder, as a run")
-        | About(
-            synonyms="gpt-2 gpt2 distilgpt2 hugging face huggingface hub "
-            "transformers pretrained weights download load open model",
-            rank=1,
-        ),
         Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run")
         | About("Runs", synonyms="name title", needs="a run under the cursor"),
-        Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first")
+        Binding("x,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first")
         | About("Runs", synonyms="remove erase disk", needs="a run under the cursor"),
+        keyless("choose('train')", "home.watch", "Watch this run's training", "Watch")
+        | About(needs="a run under the cursor", synonyms="progress"),
+        keyless("import_model", "home.import", "Import GPT-2's weights, or a model folder, as a run", "Import")
+        | About(
+            synonyms="gpt-2 gpt2 distilgpt2 hugging face huggingface hub transformers pretrained weights download load open model"
+        ),
     ]
+    AUTO_FOCUS = "RunTable"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane")]
 
     def __init__(self) -> None:
@@ -98,17 +112,20 @@ from a run's weights with a text of yours: *fine-tuning*.
         """What was asked of the files last: the runs in sight, and the one whose detail is shown."""
         self._is_reading = False
         self._lesson: LessonAhead | None = None
+        self._matches: Callable[[RunSummary], bool] = lambda run: True
+        self._filter_problem = ""
         self._awaited = ""
         """Name of the imported run that the cursor goes to once it is listed."""
 
     def compose_body(self) -> ComposeResult:
         yield PipelineMap(id="path")
         yield Static(id="next-step")
+        yield Input(id="run-filter", placeholder="words of name, text, tokenizer or state; or loss<2.5", compact=True)
         with Horizontal(id="home-middle"):
             yield RunTable(id="runs")
             yield Container(id="run-pane")
         yield ModelImport(id="import-line")
-        yield Static(id="run-line", markup=False)
+        yield Static(id="run-line")
         yield Static(id="machine")
 
     def on_mount(self) -> None:
@@ -118,7 +135,7 @@ from a run's weights with a text of yours: *fine-tuning*.
 
     def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         table = self.query_one(RunTable)
-        table.runs = runs
+        table.list_runs(runs, self._matches)
         if any(run.name == self._awaited for run in runs):
             table.show_run(self._awaited)
             self._awaited = ""
@@ -210,8 +227,13 @@ from a run's weights with a text of yours: *fine-tuning*.
         )
 
     @on(RunTable.Opened)
-    def _open_run(self, message: RunTable.Opened) -> None:
-        self.post_message(RunChosen(message.run.name, "train" if message.run.is_active or message.run.is_watched else "inspect"))
+    def _open_run(self) -> None:
+        self.action_choose()
+
+    def action_choose(self, mode: str = "") -> None:
+        """Open the run under the cursor in a mode, or where most of it is shown."""
+        if self.selected is not None:
+            self.post_message(RunChosen(self.selected.name, mode or opening_mode(self.selected)))
 
     def on_run_pane_clicked(self, message: RunPane.Clicked) -> None:
         self.post_message(RunChosen(message.run.name, "train"))
@@ -221,13 +243,57 @@ from a run's weights with a text of yours: *fine-tuning*.
         table = self.query_one(RunTable)
         line = self.query_one("#run-line", Static)
         run = table.selected
-        damage = f"{run.name} is damaged: {run.problem}. D deletes it." if run is not None and run.problem else ""
-        words = _of_marks(table.marked) or damage or _of_owner(run)
+        damage = f"{run.name} is damaged: {run.problem}. x deletes it." if run is not None and run.problem else ""
+        none = "No run matches; escape shows all." if run is None and self.lab.runs else ""
+        words = self._filter_problem or none or _of_marks(table.marked) or damage or _of_owner(run)
         line.set_class(bool(words), "-notice")
-        line.update(words or _of_part(run), layout=False)  # it has one line
+        import_hint = self.lab.runs_known and not any(run.is_imported for run in self.lab.runs)
+        said = Content(words or _of_part(run)) or (IMPORT_HINT if import_hint else Content(""))
+        line.update(said, layout=False)  # it has one line
         self._lead()
         self.refresh_bindings()
         self._read_curves()
+
+    def action_filter(self) -> None:
+        field = self.query_one("#run-filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#run-filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        """List the runs that match; while the last word is no condition yet, those that match the others."""
+        self._filter_problem = ""
+        try:
+            self._matches = run_filter(event.value)
+        except UserError as error:
+            self._filter_problem = str(error)
+            with suppress(UserError):
+                self._matches = run_filter(event.value.rpartition(" ")[0])
+        self._list()
+
+    @on(Input.Submitted, "#run-filter")
+    def _filter_taken(self, event: Input.Submitted) -> None:
+        event.input.display = bool(event.value.strip())
+        self.query_one(RunTable).focus()
+
+    def action_group(self) -> None:
+        table = self.query_one(RunTable)
+        table.by_text = not table.by_text
+        self._list()
+
+    def _list(self) -> None:
+        self.query_one(RunTable).list_runs(self.lab.runs, self._matches)
+
+    def action_back(self) -> None:
+        if self.query_one("#run-filter").display:
+            self._clear_filter()
+        else:
+            super().action_back()
+
+    def _clear_filter(self) -> None:
+        field = self.query_one("#run-filter", Input)
+        field.value, field.display = "", False
+        self.query_one(RunTable).focus()
 
     @on(RunRenamed)
     def _keep_mark(self, message: RunRenamed) -> None:
@@ -242,11 +308,8 @@ from a run's weights with a text of yours: *fine-tuning*.
         return ScreenState(mode=self.MODE, run=self.selected.name if self.selected is not None else "")
 
     def restore_state(self, state: ScreenState) -> None:
+        self._clear_filter()
         self.query_one(RunTable).show_run(state.run)
-
-    def action_choose(self, mode: str) -> None:
-        if self.selected is not None:
-            self.post_message(RunChosen(self.selected.name, mode))
 
     def action_compare(self) -> None:
         marked = self.query_one(RunTable).marked
@@ -301,7 +364,7 @@ def _of_marks(marked: tuple[str, ...]) -> str:
     if not marked:
         return ""
     names = ", ".join(f"{letter} {name}" for letter, name in zip(MARKS, marked, strict=False))
-    return f"{names}: v compares {'them' if len(marked) > 1 else 'it with the run under the cursor'} · space mark/unmark"
+    return f"{names}: c compares {'them' if len(marked) > 1 else 'it with the run under the cursor'} · m mark/unmark"
 
 
 def _of_part(run: RunSummary | None) -> str:

@@ -117,7 +117,8 @@ class ModelImport(Widget):
     def render_line(self, y: int) -> Strip:
         words = ""
         if self.state is not None:
-            words = f"Importing {_short(self.state.source)}: {self.state.progress or visible(self.state.words)} · I shows it"
+            at = self.state.progress or visible(self.state.words)
+            words = f"Importing {_short(self.state.source)}: {at} · ctrl+p, then import, shows it"
         return painted_line(self, "model-import", [(fit(words, self.size.width), "words")])
 
 

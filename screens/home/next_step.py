@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 ACTIONS = {
-    "enter": "screen.choose('inspect')",
-    "t": "screen.choose('train')",
+    "enter": "screen.choose",
     **{key: f"app.mode('{mode}')" for key, mode in (("2", "data"), ("4", "train"), ("5", "inspect"), ("6", "learn"))},
 }
 LINKS = {f"key_{key}": f"[@click={action}]{key}[/]" for key, action in ACTIONS.items()}
 """Markup of each key that the line names: a click does the same."""
 NEW_HERE = "New here? {key_6} opens lesson 1. {key_5} looks into a model. {key_2} trains one on your text."
+WENT_WRONG = ("failed", "interrupted", "not answering", "not started")
 
 
 class LessonAhead(NamedTuple):
@@ -58,7 +58,7 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
     A run that trains comes first, then what was last: a step of a lesson, or the end of a run at `ended_at`, 0 without one.
     """
     if newest is not None and newest.is_active:
-        run, key = (selected, "t") if selected is not None and selected.is_active else (newest, "4")
+        run, key = (selected, "enter") if selected is not None and selected.is_active else (newest, "4")
         return _of_run(f"{{key_{key}}} watches", run)
     if lesson is not None and lesson.read_at > ended_at:
         words = f"{{key_6}} {'goes on with' if lesson.place else 'opens'} $lesson$place."
@@ -68,9 +68,12 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
     if selected is None or selected.problem or not ended_at:
         words = NEW_HERE.rpartition(" {key_2}")[0] if watched_machine() else NEW_HERE
         return Content.from_markup(words.format(**LINKS))
-    return _of_run(
-        "{key_enter} looks inside" if selected.phase == "finished" and not selected.is_watched else "{key_t} shows", selected
-    )
+    return _of_run("{key_enter} looks inside" if opening_mode(selected) == "inspect" else "{key_enter} shows", selected)
+
+
+def opening_mode(run: RunSummary) -> str:
+    """The mode that shows most of a run: Train while it trains, where it went wrong or is watched from afar, else Inspect."""
+    return "train" if run.is_active or run.is_watched or run.phase in WENT_WRONG else "inspect"
 
 
 def _of_run(words: str, run: RunSummary) -> Content:

@@ -15,6 +15,7 @@ from lab.core.number_format import count, counted, fixed, whole
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
 from screens.home.curve_reader import RunDetail
+from screens.home.next_step import opening_mode
 from screens.plot.figure import loss_figure
 from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import Fact, FactList
@@ -58,7 +59,7 @@ class RunPane(Vertical):
         before, self.detail = self.detail, detail
         run = detail.run
         self.border_title = Text(run.name)
-        self.border_subtitle = "t watch" if run.is_active or run.is_watched else "i inspect · t watch"
+        self.border_subtitle = f"enter {'watches it' if opening_mode(run) == 'train' else 'looks inside'}"
         elsewhere = "Imported: trained elsewhere." if run.is_imported else "See Learn: After pretraining."
         empty = elsewhere if run.is_imported or run.is_posttrained else "No steps yet."
         self.query_one(LinePlot).figure = loss_figure(run.path, detail.curve, detail.evaluations, empty=empty)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +18,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from lab.core.number_format import counted
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import fit, fit_ends
 
@@ -122,7 +123,7 @@ def _shrunk(runs: tuple[RunSummary, ...]) -> tuple[TableColumn, ...]:
     return tuple(column._replace(width=needed(column)) if column.shrinks else column for column in COLUMNS)
 
 
-def _choose_columns(width: int, columns_of_runs: tuple[TableColumn, ...], shortest: int) -> tuple[int, list[TableColumn]]:
+def _choose_columns(width: int, columns_of_runs: Sequence[TableColumn], shortest: int) -> tuple[int, list[TableColumn]]:
     """The width of the name, `shortest` if possible, and the columns that fit beside it."""
     columns = list(columns_of_runs)
     while True:
@@ -136,14 +137,20 @@ def _choose_columns(width: int, columns_of_runs: tuple[TableColumn, ...], shorte
 class RunTable(ScrollView, can_focus=True):
     """Shows runs as they change on disk. The cursor stays on its run; marked runs get letters in the order of marking."""
 
-    HELP = "**The runs.** Arrows or j and k move the cursor `▸`; enter opens the run. Space marks it for a comparison."
+    HELP = "**The runs.** Arrows or j and k move the cursor `▸`; `enter` opens the run. `m` marks it for a comparison."
     BINDINGS = [
         Binding("down,j", "move(1)", "Down", id="runs.down", show=False, tooltip="Next run"),
         Binding("up,k", "move(-1)", "Up", id="runs.up", show=False, tooltip="Previous run"),
-        Binding("home,g", "move(-1000000)", "First", id="runs.first", show=False, tooltip="First run"),
+        Binding("home", "move(-1000000)", "First", id="runs.first", show=False, tooltip="First run"),
         Binding("end,G", "move(1000000)", "Last", id="runs.last", show=False, tooltip="Last run"),
-        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark or unmark this run for a comparison"),
-        Binding("enter", "open", "Open", id="runs.open", tooltip="Watch the run if it is training, else inspect its model"),
+        Binding(
+            "enter",
+            "open",
+            "Open",
+            id="runs.open",
+            tooltip="Open the run: its training if that is under way or failed, else its model",
+        ),
+        Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark or unmark this run for a comparison"),
     ]
     COMPONENT_CLASSES = {"run-table--title", "run-table--cursor", "run-table--active", "run-table--failed", "run-table--quiet"}
     DEFAULT_CSS = """
@@ -158,9 +165,12 @@ class RunTable(ScrollView, can_focus=True):
     """
 
     runs: reactive[tuple[RunSummary, ...]] = reactive((), always_update=True)
+    """The runs that are listed."""
     cursor: reactive[int] = reactive(0)
     marked: reactive[tuple[str, ...]] = reactive(())
-    """Names of the marked runs, in the order of marking."""
+    """Names of the marked runs, in the order of marking, whether they are listed or not."""
+    by_text: reactive[bool] = reactive(False)
+    """True while the runs are grouped by their text, which is then always shown, once for a group."""
 
     curves: reactive[Curves] = reactive(dict)
     """The loss curves read so far."""
@@ -171,9 +181,7 @@ class RunTable(ScrollView, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """Enter was pressed on a run, or it was clicked on."""
-
-        run: RunSummary
+        """Enter was pressed on the run under the cursor, or it was clicked on."""
 
     @property
     def in_sight(self) -> tuple[RunSummary, ...]:
@@ -187,6 +195,20 @@ class RunTable(ScrollView, can_focus=True):
 
     _columns: tuple[TableColumn, ...] = COLUMNS
     _shortest_name: int = SHORTEST_NAME
+    _there: int = 0
+    """Number of runs on disk."""
+
+    def list_runs(self, there: tuple[RunSummary, ...], matches: Callable[[RunSummary], bool]) -> None:
+        """List those of the runs on disk that match."""
+        self._there = len(there)
+        names = {run.name for run in there}
+        if not names.issuperset(self.marked):
+            self.marked = tuple(name for name in self.marked if name in names)
+        listed = tuple(run for run in there if matches(run))
+        if self.by_text:  # in the order of the newest run of each
+            texts = list(dict.fromkeys(run.text for run in listed))
+            listed = tuple(sorted(listed, key=lambda run: texts.index(run.text)))
+        self.runs = listed
 
     def watch_runs(self, before: tuple[RunSummary, ...], runs: tuple[RunSummary, ...]) -> None:
         longest = max((cell_len(visible(run.name)) for run in runs), default=0)
@@ -196,9 +218,6 @@ class RunTable(ScrollView, can_focus=True):
         near = max(0, min(self.cursor, len(runs) - 1))
         self.virtual_size = Size(0, len(runs) + 1)  # the rows are as wide as there is room
         self.cursor = next((at for at, run in enumerate(runs) if run.name == name), near)
-        there = {run.name for run in runs}
-        if not there.issuperset(self.marked):
-            self.marked = tuple(name for name in self.marked if name in there)
         self.post_message(self.Moved())
         self.refresh()
 
@@ -244,7 +263,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def action_open(self) -> None:
         if self.selected is not None:
-            self.post_message(self.Opened(self.selected))
+            self.post_message(self.Opened())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action not in ("open", "mark") or self.selected is not None
@@ -261,15 +280,18 @@ class RunTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
-        name_width, columns = _choose_columns(width, self._columns, self._shortest_name)
+        shown = [each._replace(rank=0) if each.title == "text" and self.by_text else each for each in self._columns]
+        name_width, columns = _choose_columns(width, shown, self._shortest_name)
         row = y + self.scroll_offset.y
         base = self.rich_style
         if y == 0:
             titles = "".join("  " + fit(column.title, column.width, column.align) for column in columns)
-            return self._line(" " * MARGIN + fit("your runs", name_width) + titles, "title", width)
+            return self._line(" " * MARGIN + fit(self._title, name_width) + titles, "title", width)
         if row - 1 >= len(self.runs):
             return Strip.blank(width, base)
         run = self.runs[row - 1]
+        if self.by_text and y > 1 and self.runs[row - 2].text == run.text:
+            columns = [each._replace(text=lambda run, curves: "") if each.title == "text" else each for each in columns]
         selected = row - 1 == self.cursor
         mark = MARKS[self.marked.index(run.name)] if run.name in self.marked else " "
         words = ("▸" if selected else " ") + mark + " " + fit_ends(run.name, name_width)
@@ -277,6 +299,10 @@ class RunTable(ScrollView, can_focus=True):
         failed = run.phase in ("failed", "interrupted", "not answering", "damaged")
         kind = "active" if run.is_active else "failed" if failed else "quiet"
         return self._line(words, "cursor" if selected else kind, width)
+
+    @property
+    def _title(self) -> str:
+        return "your runs" if len(self.runs) == self._there else f"{len(self.runs)} of {counted(self._there, 'run')}"
 
     def _line(self, words: str, role: str, width: int) -> Strip:
         style = self.get_component_rich_style(f"run-table--{role}")

@@ -177,7 +177,7 @@ class Lab:
 
 def measure(lab: Lab, rounds: int) -> None:
     """Measure every key, each pressed `rounds` times once everything has been visited. The newest run is watched in Train."""
-    lab.press("t", "▸4 Train◂")
+    lab.press("4", "▸4 Train◂")
     lab.read(2.0)
     for key, answer in MODES:
         lab.press(key, answer)

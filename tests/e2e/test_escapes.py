@@ -161,9 +161,9 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.until("1 Home", "broken␛]0;o", "run␛]0;ow", "damaged␛]0;")  # as much of the names as the table shows
         lab.press("r", "Rename broken␛]0;owned")
         lab.press("\x1b", "your runs")
-        lab.press("D", "Delete this run?", "Deleting its weights")
+        lab.press("x", "Delete this run?", "Deleting its weights")
         lab.press("\x1b", "your runs")
-        lab.press(" j jv", "steps")
+        lab.press("mjmjc", "steps")
         lab.press("d")
         lab.press("\x1b", "▸1 Home◂")
         lab.press("2", "▸2 Data◂", "one␛]0;owned␇.txt", r"two\u202e", "five␛[2J[red]")

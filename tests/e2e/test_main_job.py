@@ -151,7 +151,7 @@ def test_choose_train_lose_the_terminal_leave_return_stop_inspect_and_sample(ter
 
     open_lab(terminal, home)
     terminal.until(r"cats +\S+ training")
-    terminal.press("t")
+    terminal.press("Enter")
     terminal.until(r"step +[1-9]\d* / 2,000")
     terminal.press("x")
     terminal.until("Stop")

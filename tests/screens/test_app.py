@@ -243,7 +243,7 @@ async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
 
 CANNOT = {
     "train": (("p", "p pause: needs a run that trains"), ("i", "i inspect: needs a run in view")),
-    "home": (("D", "D delete: needs a run under the cursor"), ("v", "v compare: needs a run under the cursor")),
+    "home": (("x", "x delete: needs a run under the cursor"), ("c", "c compare: needs a run under the cursor")),
     "data": (("x", "x unmark: needs a marked file"),),
 }
 """Keys that can do nothing where there is no run and no text, and what the key bar says."""
@@ -299,7 +299,7 @@ async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabA
 async def test_the_palette_offers_what_is_possible_now(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     make_run("done")
     async with listed() as pilot:
-        await pilot.press("t")
+        await app.run_action("choose('train')", app.screen)
         await until(pilot, lambda: app.screen.query_one("#run").watched)
         assert "Pause the training" not in palette(app)
         assert "New run: its settings" in palette(app)
@@ -309,7 +309,7 @@ async def test_the_palette_offers_what_is_possible_now(app: LabApp, listed: Open
         make_run("busy", phase="training", step=10)
         app.read_runs()
         await until(pilot, lambda: app.active_runs())
-        await pilot.press("1", "home", "t")
+        await pilot.press("1", "home", "enter")
         await until(pilot, lambda: "Pause the training" in palette(app))
 
 
@@ -442,7 +442,7 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
         await pilot.press("escape")
         assert not app._exit
         app.screen.query_one(RunTable).show_run("done")
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         asked = app.screen
         await pilot.press("ctrl+q")
@@ -573,8 +573,8 @@ async def test_a_click_on_the_run_that_trains_watches_it(app: LabApp, make_run: 
 async def test_the_answers_of_a_question_are_links(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     run = make_run("done")
     async with listed() as pilot:
-        for answer in ("Esc cancel", "D again delete"):
-            await pilot.press("D")
+        for answer in ("Esc cancel", "x again delete"):
+            await pilot.press("x")
             await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
             await pilot.pause()
             assert run.path.exists()

@@ -87,7 +87,7 @@ async def test_keys_typed_after_rename_and_after_a_comparison_go_to_them(app: La
         type_at_once(app, "r", "2", "q", "a")
         await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "2qa")
         await pilot.press("escape")
-        type_at_once(app, "space", "j", "space", "v", "2")
+        type_at_once(app, "m", "j", "m", "c", "2")
         await until(pilot, lambda: app.current_mode == "data")
         assert len(app.screen_stack) == 1
         assert isinstance(app._screen_stacks["home"][-1], CompareScreen)

@@ -15,6 +15,7 @@ from lab.reports.loss_curve import read_loss_curve, sparkline
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import AskText, ConfirmDialog
+from screens.home.import_dialog import ImportDialog
 from screens.home.next_step import next_step
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_pane import RunPane
@@ -90,7 +91,7 @@ async def test_an_empty_home_says_where_to_start(app: HomeApp, until: Any) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)
         assert led(app) == "New here? 6 opens lesson 1. 5 looks into a model. 2 trains one on your text."
-        await pilot.press("enter", "t", "i")
+        await pilot.press("enter", "i")
         assert app.current_mode == "home"
 
 
@@ -100,10 +101,10 @@ LESSON = "lesson 1, The whole path in one picture"
 @pytest.mark.parametrize(
     ("runs", "step", "words"),
     [
-        ({"busy": "training", "done": "finished"}, None, "t watches busy: training, step 240 of 2,000."),
+        ({"busy": "training", "done": "finished"}, None, "enter watches busy: training, step 240 of 2,000."),
         ({"done": "finished", "busy": "paused"}, 1, "4 watches busy: paused, step 240 of 2,000."),
         ({"done": "finished"}, None, "enter looks inside done: finished, validation loss 3.424."),
-        ({"broken": "failed", "done": "finished"}, None, "t shows broken: failed, step 240 of 2,000."),
+        ({"broken": "failed", "done": "finished"}, None, "enter shows broken: failed, step 240 of 2,000."),
         ({}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
         ({}, 5, "6 opens lesson 2, Collecting and cleaning text."),
         ({"done": "finished"}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
@@ -121,7 +122,7 @@ async def test_home_leads_to_the_next_step_by_a_key_that_works(
         await until(pilot, lambda: len(app.runs) == len(runs) and led(app) == words)
         key = words.partition(" ")[0]
         await press(pilot, key)
-        assert app.current_mode == {"t": "train", "4": "train", "enter": "inspect", "6": "learn"}[key]
+        assert app.current_mode == ("learn" if key == "6" else "inspect" if "looks" in words else "train")
         assert app.run_name == next(iter(runs), "demo")
 
 
@@ -175,7 +176,9 @@ async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(
         await until(pilot, lambda: app.screen.query_one("#run").watched)
         await press(pilot, "1", "down", "enter")
         assert (app.current_mode, app.run_name) == ("inspect", "done")
-        await press(pilot, "1", "t")
+        await press(pilot, "1")
+        await app.run_action("choose('train')", app.screen)
+        await pilot.pause()
         assert (app.current_mode, app.run_name) == ("train", "done")
 
 
@@ -221,12 +224,12 @@ async def test_a_damaged_run_is_listed_last_with_the_reason_and_goes_by_a_key(
         assert "? damaged" in lines(pilot)[1]
         assert "ago" not in lines(pilot)[1]
         await pilot.press("j")
-        assert str(app.screen.query_one("#run-line", Static).render()) == f"bad is damaged: {reason}. D deletes it."
+        assert str(app.screen.query_one("#run-line", Static).render()) == f"bad is damaged: {reason}. x deletes it."
         await until(pilot, lambda: dict(app.screen.query_one("RunPane FactList").facts).get("damaged", "").startswith(reason))
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         assert "bad is damaged: config.json is damaged" in app.screen._words
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: not config.parent.exists())
 
 
@@ -375,8 +378,63 @@ async def test_the_last_prompt_of_a_run_follows_its_name_and_goes_with_it(
         assert [said.message for said in app._notifications] == ["Renamed tale to story."]
         assert (last_prompt(home, "story"), last_prompt(home, "tale")) == ("The old cat", "")
         await until(pilot, lambda: app.runs and app.runs[0].name == "story" and not isinstance(app.screen, AskText))
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: not (home / "story").exists() and last_prompt(home, "story") == "")
         assert read_history(home) == ["The old cat"]
+
+
+async def test_runs_are_found_by_typing_marked_meanwhile_and_grouped_by_text(
+    app: HomeApp, listed: Open, make_run: Any, until: Any
+) -> None:
+    for name, text, created in (
+        ("tale", "stories", 4.0),
+        ("lear", "plays", 3.0),
+        ("fable", "stories", 2.0),
+        ("ode", "poems", 1.0),
+    ):
+        make_run(name, text=text, created=created * 1000, step=2000 if name == "tale" else 100)
+    async with listed(4, size=(80, 24)) as pilot:
+
+        def names() -> list[str]:
+            return [run.name for run in table_of(app).runs]
+
+        def said() -> str:
+            return str(app.screen.query_one("#run-line", Static).content)
+
+        await press(pilot, "j", "m", "slash", *"stor loss>2.5")
+        assert names() == ["fable"]
+        assert table_of(app).render_line(0).text.startswith("   1 of 4 runs")
+        await press(pilot, "space", *"bits<")
+        assert said() == "'bits<' is no condition, such as loss<2.5, bits<1, steps>1k, parameters<1M."
+        assert names() == ["fable"], "those that match the rest"
+        await press(pilot, *"0")
+        assert (names(), said()) == ([], "No run matches; escape shows all.")
+        await press(pilot, *["backspace"] * 6, "enter", "m")
+        assert table_of(app).marked == ("lear", "fable"), "a mark stays on a run that is not listed"
+        app.read_runs()
+        await until(pilot, lambda: not any(worker.group == "runs" for worker in app.workers))
+        assert (names(), table_of(app).marked) == (["fable"], ("lear", "fable"))
+        await press(pilot, "escape")
+        assert names() == ["tale", "lear", "fable", "ode"]
+        assert table_of(app).selected.name == "fable"
+        await press(pilot, "v")
+        assert names() == ["tale", "fable", "lear", "ode"]
+        assert ["stories" in line for line in lines(pilot)] == [True, False, False, False]
+        assert ["plays" in line for line in lines(pilot)] == [False, False, True, False]
+        await press(pilot, "v", "slash", "enter")
+        assert names()[1] == "lear"
+        assert not app.screen.query_one("#run-filter").display
+
+
+async def test_home_says_where_gpt2_comes_from_until_it_is_there(app: HomeApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await pilot.pause()
+        assert (
+            str(app.screen.query_one("#run-line", Static).content)
+            == "GPT-2 itself: ctrl+p, then gpt2, imports its weights as a run."
+        )
+        await click_on(pilot, "ctrl+p, then gpt2")
+        await until(pilot, lambda: isinstance(app.screen, ImportDialog))

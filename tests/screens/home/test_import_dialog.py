@@ -61,7 +61,7 @@ def said(app: LabApp) -> str:
 
 async def opened(app: LabApp, pilot: Pilot[None], until: Any) -> ImportDialog:
     await until(pilot, lambda: app.runs_known)
-    await pilot.press("I")
+    await app.run_action("import_model", app.screen)
     await until(pilot, lambda: isinstance(app.screen, ImportDialog) and app.screen._models)
     assert isinstance(app.screen, ImportDialog)
     return app.screen
@@ -123,7 +123,8 @@ async def test_an_import_goes_on_while_keys_are_answered_and_can_be_cancelled(
         assert "Importing gpt2: ━━━━╌╌╌╌╌╌╌╌╌╌╌╌ 137 MB of 548 MB" in line.render_line(0).text
         assert process.sources == ["gpt2"], "one at a time"
         assert line.would_be_lost() == "the import of gpt2"
-        await pilot.press("I", "x")
+        await app.run_action("import_model", app.screen)
+        await pilot.press("x")
         await until(pilot, lambda: process.cancelled)
         assert said(app) == "✗ Cancelled; nothing was imported."
         assert not line.display
@@ -155,7 +156,8 @@ async def test_a_failure_is_told_where_the_user_is(app: LabApp, until: Any, monk
         await until(pilot, lambda: process.end)
         process.end.set_exception(UserError("The network is down."))
         await until(pilot, lambda: [each.message for each in app._notifications] == ["The network is down."])
-        await pilot.press("I")
+        await app.run_action("import_model", app.screen)
+        await pilot.pause()
         assert said(app) == "✗ The network is down."
         await until(pilot, lambda: app.screen._models)  # type: ignore[attr-defined]
         await pilot.press("j")

@@ -81,8 +81,8 @@ def compared(pilot: Pilot[None]) -> list[ComparedRun]:
 async def marked_and_compared(app: LabApp, pilot: Pilot[None], until: Any, runs: int = 2) -> None:
     await until(pilot, lambda: len(app.runs) >= runs)
     for _ in range(runs):
-        await pilot.press("space", "down")
-    await pilot.press("v")
+        await pilot.press("m", "down")
+    await pilot.press("c")
     await until(pilot, lambda: len(compared(pilot)) == runs and table(pilot) and words(pilot))
 
 
@@ -107,7 +107,7 @@ async def test_what_others_follow_stops_neither_train_nor_the_comparison(app: La
         await marked_and_compared(app, pilot, until)
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
-        await pilot.press("t")
+        await app.run_action("choose('train')", app.screen)
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
 
 
@@ -285,9 +285,9 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, listed: Open, make_run:
         make_run(f"run-{number}", created=1000.0 - number, step=100, steps=100).tokenizer_path.write_text("{}")
     async with listed(7) as pilot:
         for _ in range(7):
-            await pilot.press("space", "down")
+            await pilot.press("m", "down")
         assert app.screen.query_one(RunTable).marked == tuple(f"run-{number}" for number in range(5))
-        await pilot.press("v")
+        await pilot.press("c")
         await until(pilot, lambda: len(compared(pilot)) == 5 and table(pilot))
         legend = plotted(pilot).splitlines()[0]
         assert [word for word in legend.split() if word.isalpha()] == [*"ABCDE", "E", "val", "linear", "y"]
@@ -344,11 +344,12 @@ async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home(
     app: LabApp, listed: Open, two_runs: Any, until: Any
 ) -> None:
     async with listed(2) as pilot:
-        await pilot.press("v")
+        await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
-        await pilot.press("escape", "space", "down", "v")
+        await pilot.press("escape", "m", "down", "c")
         await until(pilot, lambda: len(compared(pilot)) == 2)
-        await pilot.press("escape", "t")
+        await pilot.press("escape")
+        await app.run_action("choose('train')", app.screen)
         await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
         train = app.screen
         for keys in ((), ("left", "escape", "escape")):
@@ -378,7 +379,7 @@ async def test_rename_from_home_keeps_the_mark_though_the_runs_are_read_meanwhil
     monkeypatch.setattr("screens.run_actions.rename_run", renamed_and_read)
     async with listed(2) as pilot:
         assert app.run_name == "newer"
-        await pilot.press("space", "r")
+        await pilot.press("m", "r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         field = app.screen.query_one(Input)
         for wrong, why in (("older", "a run called older already"), ("a/b", "cannot be a run's name")):
@@ -398,7 +399,7 @@ async def test_delete_from_home_asks_and_says_what_it_frees(
 ) -> None:
     (two_runs[1].path / "last.safetensors").write_bytes(os.urandom(3_000_000))
     async with listed(2) as pilot:
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         said = app.screen._words
         assert "newer: 200 steps on stories" in said
@@ -408,9 +409,9 @@ async def test_delete_from_home_asks_and_says_what_it_frees(
         assert isinstance(app.screen, ConfirmDialog), "enter comes too easily for what cannot be undone"
         await pilot.press("escape")
         assert two_runs[1].path.is_dir()
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: [run.name for run in app.runs] == ["older"])
         assert app.run_name == "older"
         assert [path.name for path in home.iterdir()] == ["older"]
@@ -424,9 +425,9 @@ async def test_delete_says_that_it_listens_for_a_trainer_on_another_machine(
     status = msgspec.structs.replace(newer.status(), phase="training", host="abacus", heartbeat=1.0)
     newer.status_path.write_bytes(msgspec.json.encode(status))
     async with listed(2) as pilot:
-        await pilot.press("D")
+        await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("D")
+        await pilot.press("x")
         words = "Listening for 1 seconds, as newer may still be trained on abacus."
         await until(pilot, lambda: words in [note.message for note in app._notifications])
         assert newer.path.is_dir()
@@ -451,7 +452,7 @@ async def test_a_new_run_of_the_name_of_a_deleted_one_has_its_own_settings_and_t
 async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
     run = make_run("busy", phase="training", step=10)
     async with listed() as pilot:
-        for key in ("r", "D"):
+        for key in ("r", "x"):
             await pilot.press(key)
             await until(pilot, lambda: any("being trained" in note.message for note in app._notifications))
             app.clear_notifications()
@@ -520,7 +521,7 @@ async def test_a_run_of_another_machine_says_so(app: LabApp, listed: Open, make_
         line = str(app.screen.query_one("#run-line", Static).content)
         assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
         assert app.runs[0].is_active
-        await pilot.press("t")
+        await pilot.press("enter")
         await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-notice", Static).content))
         await pilot.press("p")
         await until(pilot, lambda: (run.control_path / "pause").exists())
