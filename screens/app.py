@@ -25,6 +25,7 @@ from screens.app_state import AppState
 from screens.background import IdleCollection, is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
+from screens.end_notices import ends_of_runs, jobs_under_way, terminal_notice
 from screens.key_map import EVERYWHERE
 from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
 from screens.messages import (
@@ -108,6 +109,10 @@ class LabApp(AppState):
         self.set_reactive(LabApp.text_source, text)
         self._preload, self._warms_engine = preload, warms_engine
         self._watcher: RunsWatcher | None = None
+        self._jobs: dict[Path, str] = {}
+        """The long jobs that had a process at the last reading."""
+        self._focus_is_reported = False
+        """True once the terminal has said whether it is in front; until then a notice too many is better than none."""
         self._keys = KeyQueue(self)
         self._open_screen: Callable[[], Screen[Any] | None] = lambda: None
         """The screen that the last key was handed to."""
@@ -195,15 +200,15 @@ class LabApp(AppState):
 
     @work(group="runs")
     async def _read_runs(self) -> None:
-        def read() -> list[RunSummary]:
+        def read() -> tuple[list[RunSummary], dict[Path, str]]:
             from lab.runs.run_summary import RunsWatcher
 
             if self._watcher is None:
                 self._watcher = RunsWatcher()
-            return self._watcher.read()
+            return self._watcher.read(), jobs_under_way(home()) if self.preferences.notifications else {}
 
         token = self.reading_token
-        runs = await asyncio.to_thread(read)
+        runs, jobs = await asyncio.to_thread(read)
         if token is None or token != self.reading_token:
             return
         if not self.run_is_chosen and runs:
@@ -211,8 +216,18 @@ class LabApp(AppState):
             own = (run for run in runs if not (run.is_posttrained or run.is_of_scaling))
             self.run_name = next(own, runs[0]).name
         self.runs_known = True
-        self.runs = tuple(runs)
+        is_in_front = self._focus_is_reported and self.app_focus
+        if self.preferences.notifications and not is_in_front and self._driver is not None:
+            ended_jobs = (f"{self._jobs[job]} ended" for job in self._jobs.keys() - jobs.keys())
+            for words in (*ends_of_runs(self.runs, runs), *ended_jobs):
+                self._driver.write(terminal_notice(words))
+        self.runs, self._jobs = tuple(runs), jobs
         self._keys.open()
+
+    @on(events.AppFocus)
+    @on(events.AppBlur)
+    def _focus_reported(self) -> None:
+        self._focus_is_reported = True
 
     def delay_update(self, delay: float = 0.0) -> None:
         """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""

@@ -166,6 +166,10 @@ class LabCommands(Provider):
             if speed != now:
                 callback = partial(app.change_preferences, animation=speed)
                 yield Command(f"Animation: {speed}", f"now {now}", callback, "speed transitions motion")
+        on = app.preferences.notifications
+        words = f"now {'on' if on else 'off'}: a bell and a desktop notification when a run ends and the lab is not in front"
+        toggle = partial(app.change_preferences, notifications=not on)
+        yield Command(f"Notifications: {'off' if on else 'on'}", words, toggle, "bell alert notify sound desktop terminal done")
         for kind in ("svg", "png"):
             save = partial(app.set_timer, SECONDS_UNTIL_CLOSED, partial(self._save_screenshot, kind))
             yield Command(f"Save a screenshot ({kind.upper()})", "of any screen, beside the runs", save, "picture export")

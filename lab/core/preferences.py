@@ -1,4 +1,4 @@
-"""Preferences of the user, kept in one small file of the home folder: theme, animation, sampling, last texts, cleaning rules.
+"""Preferences of the user, kept in one small file of the home folder: theme, animation, sampling, last texts, notifications.
 
 Nothing here needs torch, and what the first paint needs no JSON.
 """
@@ -44,6 +44,8 @@ class Preferences:
     sampling: SamplingSettings = MODELS_OWN
     recent_texts: tuple[RecentText, ...] = ()
     """The last one first."""
+    notifications: bool = False
+    """True for a bell and a desktop notification when a run or a long job ends while the lab is not in front."""
 
     def __post_init__(self) -> None:
         if len(self.theme) > LONGEST_NAME:
