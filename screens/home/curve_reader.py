@@ -8,10 +8,13 @@ from importlib import import_module
 from pathlib import Path
 
 from lab.reports.loss_curve import NO_CURVE, Evaluations, LossCurve, LossCurves
-from lab.runs.metrics_log import last_line
+from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
+
+SAMPLES = 5
+"""Samples of a run in its pane, at most."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class RunDetail:
     curve: LossCurve
     evaluations: tuple[tuple[float, float], ...]
     """Step and validation loss."""
-    sample: Sample | None
+    samples: tuple[Sample, ...]
+    """What it wrote after its last prompt, spread over the steps, the newest first."""
 
 
 class CurveReader:
@@ -30,8 +34,9 @@ class CurveReader:
 
     def __init__(self) -> None:
         self._curves = LossCurves()
-        self._evaluations: tuple[Path, Evaluations] | None = None
-        """The folder of the run whose detail was read last, and the evaluations in it."""
+        self._detailed: tuple[Path, Evaluations, LineReader[Sample]] | None = None
+        """The folder of the run whose detail was read last, and its evaluations and samples."""
+        self._samples: list[Sample] = []
 
     def read(self, runs: Sequence[RunSummary], detailed: RunSummary | None) -> tuple[dict[Path, LossCurve], RunDetail | None]:
         """The curves of these runs by folder, and the detail of one."""
@@ -44,9 +49,14 @@ class CurveReader:
     def _detail(self, run: RunSummary) -> RunDetail:
         import_module("screens.plot.line_plot")  # The pane's: its numpy would hold up the event loop.
         if run.problem:
-            return RunDetail(run, NO_CURVE, (), None)
+            return RunDetail(run, NO_CURVE, (), ())
         folder = Run(run.path)
-        if self._evaluations is None or self._evaluations[0] != run.path:
-            self._evaluations = run.path, Evaluations(folder.metrics_path)
-        evaluations = self._evaluations[1].read()
-        return RunDetail(run, self._curve(run), evaluations, last_line(folder.samples_path, Sample))
+        if self._detailed is None or self._detailed[0] != run.path:
+            self._detailed = run.path, Evaluations(folder.metrics_path), LineReader(folder.samples_path, Sample)
+            self._samples = []
+        _, evaluations, samples = self._detailed
+        new = samples.read()
+        self._samples = new if samples.restarted else self._samples + new
+        written = [sample for sample in reversed(self._samples) if sample.prompt == self._samples[-1].prompt]
+        at = {round(number * (len(written) - 1) / (SAMPLES - 1)) for number in range(SAMPLES)} if written else ()
+        return RunDetail(run, self._curve(run), evaluations.read(), tuple(written[each] for each in sorted(at)))

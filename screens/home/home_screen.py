@@ -103,7 +103,7 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
         ),
     ]
     AUTO_FOCUS = "RunTable"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane"), (160, "-large")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
     def _read_curves(self) -> None:
         """Read what is in sight and has changed, off the event loop; at most one reading at a time."""
         table = self.query_one(RunTable)
-        asked = (table.in_sight, table.selected if self.has_class("-pane") else None)
+        asked = (table.in_sight, table.selected if self.query_one("#run-pane").display else None)
         if not self._is_reading and asked != self._asked and self.is_current:
             self._asked, self._is_reading = asked, True
             self._read_files(asked)

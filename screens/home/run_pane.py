@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
@@ -21,8 +20,8 @@ from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import Fact, FactList
 from screens.widgets.text_fitting import printable
 
-LONGEST_SAMPLE = 2000
-"""Characters of the last sample that are laid out; the pane shows fewer."""
+LONGEST_SAMPLE = 240
+"""Characters of a prompt and of what was written after it, so that there is room for the samples of earlier steps."""
 
 
 class RunPane(Vertical):
@@ -33,13 +32,10 @@ class RunPane(Vertical):
         border: round $foreground 30%; padding: 0 1; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%;
         LinePlot { height: 1fr; min-height: 9; }
         FactList { margin: 1 0 0 0; }
-        #last-sample { height: auto; max-height: 6; margin: 1 0 0 0; }
-        &.-low #last-sample { display: none; }
-        &.-low FactList { margin: 0; }
+        #run-written { height: auto; max-height: 6; margin: 1 0 0 0; }
+        #run-about { height: auto; }
     }
     """
-    LOW = 20
-    """Fewest lines in which the sample is shown."""
 
     @dataclass
     class Clicked(Message):
@@ -51,8 +47,9 @@ class RunPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield LinePlot(id="run-curve")
-        yield FactList(id="run-settings")
-        yield Static(id="last-sample", markup=False)
+        with Vertical(id="run-about"):
+            yield FactList(id="run-settings")
+            yield Static(id="run-written", markup=False)
 
     def show(self, detail: RunDetail) -> None:
         """Show a run; what has not changed is not drawn again."""
@@ -64,11 +61,8 @@ class RunPane(Vertical):
         empty = elsewhere if run.is_imported or run.is_posttrained else "No steps yet."
         self.query_one(LinePlot).figure = loss_figure(run.path, detail.curve, detail.evaluations, empty=empty)
         self.query_one(FactList).facts = facts_of(run)
-        if before is None or before.sample != detail.sample:
-            self.query_one("#last-sample", Static).update(sample_text(detail.sample))
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.height < self.LOW, "-low")
+        if before is None or before.samples != detail.samples:
+            self.query_one("#run-written", Static).update(Text("\n\n").join(map(sample_text, detail.samples)))
 
     def on_click(self) -> None:
         if self.detail is not None:
@@ -95,9 +89,9 @@ def facts_of(run: RunSummary) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def sample_text(sample: Sample | None) -> Text:
+def sample_text(sample: Sample) -> Text:
     """The prompt, underlined, and what the model wrote after it."""
-    if sample is None:
-        return Text("")
-    prompt, written = printable(sample.prompt[:LONGEST_SAMPLE]), printable(sample.text[:LONGEST_SAMPLE])
+    prompt, written = (
+        printable(each[:LONGEST_SAMPLE] + "…" * (len(each) > LONGEST_SAMPLE)) for each in (sample.prompt, sample.text)
+    )
     return Text.assemble((f"sample at step {whole(sample.step)}  ", "dim"), (prompt, "bold underline"), written)

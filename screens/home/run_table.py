@@ -96,8 +96,8 @@ def _age(run: RunSummary, curves: Curves) -> str:
 MARKS = "ABCDE"
 """Letters of marked runs, the same as in the comparison."""
 PARTIAL = "~"
-SHORTEST_NAME, LONGER_NAME = 12, 17
-"""Cells for a name before a column is left out; and where names are longer, those of `tinyshakespeare-2`."""
+SHORTEST_NAME, LONGER_NAME, LONGEST_NAME = 12, 17, 40
+"""Cells for a name before a column is left out; where names are longer, those of `tinyshakespeare-2`; and at most."""
 SPARKLINE = 10
 """Columns of the sparkline."""
 MARGIN = 3
@@ -130,7 +130,7 @@ def _choose_columns(width: int, columns_of_runs: Sequence[TableColumn], shortest
         left = width - MARGIN - sum(column.width + 2 for column in columns)
         droppable = [column for column in columns if column.rank]
         if left >= shortest or not droppable:
-            return max(4, left), columns
+            return max(4, min(left, LONGEST_NAME)), columns
         columns.remove(max(droppable, key=lambda column: column.rank))
 
 

@@ -1,10 +1,12 @@
 """Home: the runs as they are on disk."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -12,6 +14,7 @@ from textual.widgets import Static
 from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.lessons.learner.progress import Progress, progress_path, write_progress
 from lab.reports.loss_curve import read_loss_curve, sparkline
+from lab.runs.run_schema import Sample
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import AskText, ConfirmDialog
@@ -274,8 +277,34 @@ async def test_a_wide_home_shows_the_run_under_the_cursor(app: HomeApp, make_run
         train, validation = figure.series
         assert train.xs[-1] == pytest.approx(299.0, abs=2)
         assert list(validation.xs) == [0.0, 100.0, 200.0, 300.0]
-        assert "sample at step 200" in str(pane.query_one("#last-sample", Static).render())
-        assert "ran fast. The old cat" in str(pane.query_one("#last-sample", Static).render())
+        assert "sample at step 200" in str(pane.query_one("#run-written", Static).render())
+        assert "ran fast. The old cat" in str(pane.query_one("#run-written", Static).render())
+
+
+async def test_a_large_home_shows_the_run_below_the_list_with_what_it_wrote_over_time(
+    app: HomeApp, listed: Open, make_run: Any, until: Any
+) -> None:
+    run = make_run("tale")
+    samples = [Sample(step=step, prompt=prompt, text=f" at {step}") for step in range(0, 2001, 100) for prompt in ("The", "A")]
+    run.samples_path.write_bytes(b"".join(msgspec.json.encode(sample) + b"\n" for sample in samples))
+    for number in range(60):
+        make_run(f"run-{number}", step=3, created=float(number))
+    async with listed(61, size=(200, 60)) as pilot:
+        await until(pilot, lambda: app.screen.query(RunPane) and app.screen.query_one(RunPane).detail)
+        await until(pilot, lambda: app.screen.query_one(LinePlot).size.width > 100)
+        table, pane = table_of(app), app.screen.query_one(RunPane)
+        assert pane.region.y > table.region.bottom - 1, "below the list, which scrolls"
+        assert pane.region.height > table.region.height
+        written = str(pane.query_one("#run-written", Static).render())
+        assert [int(step.replace(",", "")) for step in re.findall(r"sample at step ([\d,]+)  A at", written)] == [
+            *(2000, 1500, 1000, 500, 0)
+        ]
+        with run.samples_path.open("ab") as file:
+            file.write(msgspec.json.encode(Sample(step=2001, prompt="A", text=" at the end")) + b"\n")
+        await press(pilot, "down", "up")
+        await until(pilot, lambda: "2,001  A at the end" in str(pane.query_one("#run-written", Static).render()))
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: pane.region.x > table.region.x and pane.region.y == table.region.y)
 
 
 async def test_a_narrow_home_has_no_pane_and_beside_one_long_names_still_differ(app: HomeApp, make_run: Any, until: Any) -> None:
