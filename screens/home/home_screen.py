@@ -89,7 +89,9 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
         | About("Runs", synonyms="copy duplicate repeat again settings", needs="a run under the cursor"),
         Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights")
         | About(
-            synonyms="finetune finetuning from pretrained weights continue train on start base", needs="a run under the cursor"
+            "Runs",
+            synonyms="finetune finetuning from pretrained weights continue train on start base",
+            needs="a run under the cursor",
         ),
         Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run")
         | About("Runs", synonyms="name title", needs="a run under the cursor"),
