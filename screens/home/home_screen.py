@@ -165,6 +165,8 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
 
         curves, detail = await in_thread(read)
         self._is_reading = False
+        if not self.query(RunTable):
+            return  # the lab has been closed meanwhile
         table = self.query_one(RunTable)
         if curves != table.curves:
             table.curves = curves
@@ -174,8 +176,8 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
             panes = self.query(RunPane)
             if not panes:
                 await self.query_one("#run-pane").mount(RunPane())
-                if not self.query("RunPane LinePlot"):
-                    return  # the lab has been closed meanwhile
+                if not self.query("#run-written"):
+                    return  # closed meanwhile
             self.query_one(RunPane).show(detail)
         self._read_curves()
 

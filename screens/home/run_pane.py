@@ -33,7 +33,6 @@ class RunPane(Vertical):
         LinePlot { height: 1fr; min-height: 9; }
         FactList { margin: 1 0 0 0; }
         #run-written { height: auto; max-height: 6; margin: 1 0 0 0; }
-        #run-about { height: auto; }
     }
     """
 
@@ -47,9 +46,8 @@ class RunPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield LinePlot(id="run-curve")
-        with Vertical(id="run-about"):
-            yield FactList(id="run-settings")
-            yield Static(id="run-written", markup=False)
+        yield FactList(id="run-settings")
+        yield Static(id="run-written", markup=False)
 
     def show(self, detail: RunDetail) -> None:
         """Show a run; what has not changed is not drawn again."""
