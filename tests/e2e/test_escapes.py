@@ -184,7 +184,7 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.press("w")
         lab.press("6", "▸6 Learn◂")
         lab.press("1", "▸1 Home◂")
-        lab.press("kt", "▸4 Train◂", "␛]0;owned␇␛[2J")
+        lab.press("k\r", "▸4 Train◂", "␛]0;owned␇␛[2J")
         for keys in ("a", "t", "d", "w"):  # the last one starts an engine of its own, which ends with the lab
             lab.press(keys)
         lab.press("\x11")
