@@ -25,7 +25,6 @@ from screens.app_state import AppState
 from screens.background import IdleCollection, is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
-from screens.end_notices import ends_of_runs, jobs_under_way, terminal_notice
 from screens.key_map import EVERYWHERE
 from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
 from screens.messages import (
@@ -40,6 +39,7 @@ from screens.messages import (
     RenameRun,
     RunsChanged,
 )
+from screens.terminal.end_notices import ends_of_runs, jobs_under_way, terminal_notice
 from screens.terminal.key_queue import KeyQueue, all_handled
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import accept_invalid_utf8, write_to_stdout

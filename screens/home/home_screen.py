@@ -36,8 +36,6 @@ from screens.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lab.core.machine import Machine
     from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
@@ -48,6 +46,8 @@ if TYPE_CHECKING:
 
 IMPORT_HINT = Content.from_markup("GPT-2 itself: [@click=screen.import_model]ctrl+p, then gpt2[/], imports its weights as a run.")
 """Shown while there is no imported run."""
+
+A_RUN = "a run under the cursor"
 
 OF_A_RUN = ("choose", "compare", "clone", "fine_tune", "rename", "delete")
 """Actions on the run under the cursor."""
@@ -76,29 +76,24 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
 """
     BINDINGS = [
         Binding("i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model")
-        | About("Runs", rank=1, needs="a run under the cursor"),
+        | About("Runs", rank=1, needs=A_RUN),
         Binding("n", "app.mode('data')", "New", id="home.new", tooltip="New run: choose its text")
         | About("Runs", synonyms="create start train", rank=1),
         Binding("slash", "filter", "Find", id="home.filter", key_display="/", tooltip="Find runs by their words or numbers")
         | About("Runs", synonyms="filter search name text tokenizer state condition list", rank=1),
         Binding("c", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another")
-        | About("Runs", synonyms="difference side by side runs", needs="a run under the cursor"),
+        | About("Runs", synonyms="difference side by side runs", needs=A_RUN),
         Binding("v", "group", "By text", id="home.group", tooltip="View the runs by their text, or by age")
         | About("Runs", synonyms="group sort order texts"),
         Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text")
-        | About("Runs", synonyms="copy duplicate repeat again settings", needs="a run under the cursor"),
+        | About("Runs", synonyms="copy duplicate repeat again settings", needs=A_RUN),
         Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights")
-        | About(
-            "Runs",
-            synonyms="finetune finetuning from pretrained weights continue train on start base",
-            needs="a run under the cursor",
-        ),
+        | About("Runs", synonyms="finetune finetuning from pretrained weights continue train on start base", needs=A_RUN),
         Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run")
-        | About("Runs", synonyms="name title", needs="a run under the cursor"),
+        | About("Runs", synonyms="name title", needs=A_RUN),
         Binding("x,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first")
-        | About("Runs", synonyms="remove erase disk", needs="a run under the cursor"),
-        keyless("choose('train')", "home.watch", "Watch this run's training", "Watch")
-        | About(needs="a run under the cursor", synonyms="progress"),
+        | About("Runs", synonyms="remove erase disk", needs=A_RUN),
+        keyless("choose('train')", "home.watch", "Watch this run's training", "Watch") | About(needs=A_RUN, synonyms="progress"),
         keyless("import_model", "home.import", "Import GPT-2's weights, or a model folder, as a run", "Import")
         | About(
             synonyms="gpt-2 gpt2 distilgpt2 hugging face huggingface hub transformers pretrained weights download load open model"
@@ -114,7 +109,6 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
         """What was asked of the files last: the runs in sight, and the one whose detail is shown."""
         self._is_reading = False
         self._lesson: LessonAhead | None = None
-        self._matches: Callable[[RunSummary], bool] = lambda run: True
         self._filter_problem = ""
         self._awaited = ""
         """Name of the imported run that the cursor goes to once it is listed."""
@@ -137,7 +131,8 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
 
     def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         table = self.query_one(RunTable)
-        table.list_runs(runs, self._matches)
+        table.there = runs
+        table.list_runs()
         if any(run.name == self._awaited for run in runs):
             table.show_run(self._awaited)
             self._awaited = ""
@@ -247,13 +242,12 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
         table = self.query_one(RunTable)
         line = self.query_one("#run-line", Static)
         run = table.selected
-        damage = f"{run.name} is damaged: {run.problem}. x deletes it." if run is not None and run.problem else ""
         none = "No run matches; escape shows all." if run is None and self.lab.runs else ""
-        words = self._filter_problem or none or _of_marks(table.marked) or damage or _of_owner(run)
+        words = self._filter_problem or none or _of_marks(table.marked) or _of_trouble(run)
         line.set_class(bool(words), "-notice")
-        import_hint = self.lab.runs_known and not any(run.is_imported for run in self.lab.runs)
-        said = Content(words or _of_part(run)) or (IMPORT_HINT if import_hint else Content(""))
-        line.update(said, layout=False)  # it has one line
+        has_import = not self.lab.runs_known or any(run.is_imported for run in self.lab.runs)
+        said = words or _of_part(run)
+        line.update(Content(said) if said or has_import else IMPORT_HINT, layout=False)  # it has one line
         self._lead()
         self.refresh_bindings()
         self._read_curves()
@@ -266,14 +260,14 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
     @on(Input.Changed, "#run-filter")
     def _filter_typed(self, event: Input.Changed) -> None:
         """List the runs that match; while the last word is no condition yet, those that match the others."""
-        self._filter_problem = ""
+        table, self._filter_problem = self.query_one(RunTable), ""
         try:
-            self._matches = run_filter(event.value)
+            table.matches = run_filter(event.value)
         except UserError as error:
             self._filter_problem = str(error)
             with suppress(UserError):
-                self._matches = run_filter(event.value.rpartition(" ")[0])
-        self._list()
+                table.matches = run_filter(event.value.rpartition(" ")[0])
+        table.list_runs()
 
     @on(Input.Submitted, "#run-filter")
     def _filter_taken(self, event: Input.Submitted) -> None:
@@ -283,10 +277,7 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
     def action_group(self) -> None:
         table = self.query_one(RunTable)
         table.by_text = not table.by_text
-        self._list()
-
-    def _list(self) -> None:
-        self.query_one(RunTable).list_runs(self.lab.runs, self._matches)
+        table.list_runs()
 
     def action_back(self) -> None:
         if self.query_one("#run-filter").display:
@@ -380,8 +371,10 @@ def _of_part(run: RunSummary | None) -> str:
     return f"{PARTIAL} on {probability(run.evaluated.part / run.evaluated.total, 0)} of the validation text"
 
 
-def _of_owner(run: RunSummary | None) -> str:
-    """The other machine that trains the run."""
+def _of_trouble(run: RunSummary | None) -> str:
+    """The damage of the run, or the other machine that trains it."""
+    if run is not None and run.problem:
+        return f"{run.name} is damaged: {run.problem}. x deletes it."
     if run is None or not run.owner or run.is_watched:
         return ""
     if run.is_active:

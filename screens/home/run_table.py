@@ -20,6 +20,7 @@ from textual.strip import Strip
 
 from lab.core.number_format import counted
 from lab.core.visible_text import visible
+from lab.runs.run_filter import run_filter
 from screens.widgets.text_fitting import fit, fit_ends
 
 if TYPE_CHECKING:
@@ -195,16 +196,17 @@ class RunTable(ScrollView, can_focus=True):
 
     _columns: tuple[TableColumn, ...] = COLUMNS
     _shortest_name: int = SHORTEST_NAME
-    _there: int = 0
-    """Number of runs on disk."""
+    there: tuple[RunSummary, ...] = ()
+    """The runs on disk."""
+    matches: Callable[[RunSummary], bool] = run_filter("")
+    """The filter: those that it holds for are listed."""
 
-    def list_runs(self, there: tuple[RunSummary, ...], matches: Callable[[RunSummary], bool]) -> None:
-        """List those of the runs on disk that match."""
-        self._there = len(there)
-        names = {run.name for run in there}
+    def list_runs(self) -> None:
+        """List the runs on disk that match."""
+        names = {run.name for run in self.there}
         if not names.issuperset(self.marked):
             self.marked = tuple(name for name in self.marked if name in names)
-        listed = tuple(run for run in there if matches(run))
+        listed = tuple(run for run in self.there if self.matches(run))
         if self.by_text:  # in the order of the newest run of each
             texts = list(dict.fromkeys(run.text for run in listed))
             listed = tuple(sorted(listed, key=lambda run: texts.index(run.text)))
@@ -302,7 +304,7 @@ class RunTable(ScrollView, can_focus=True):
 
     @property
     def _title(self) -> str:
-        return "your runs" if len(self.runs) == self._there else f"{len(self.runs)} of {counted(self._there, 'run')}"
+        return "your runs" if len(self.runs) == len(self.there) else f"{len(self.runs)} of {counted(len(self.there), 'run')}"
 
     def _line(self, words: str, role: str, width: int) -> Strip:
         style = self.get_component_rich_style(f"run-table--{role}")
