@@ -198,7 +198,7 @@ class RunTable(ScrollView, can_focus=True):
     _shortest_name: int = SHORTEST_NAME
     there: tuple[RunSummary, ...] = ()
     """The runs on disk."""
-    matches: Callable[[RunSummary], bool] = run_filter("")
+    matches: Callable[[RunSummary], bool] = staticmethod(run_filter(""))
     """The filter: those that it holds for are listed."""
 
     def list_runs(self) -> None:
