@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from lab.core.errors import UserError
-from lab.runs.run_filter import run_filter
+from lab.reports.run_filter import run_filter
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest

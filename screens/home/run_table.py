@@ -20,7 +20,7 @@ from textual.strip import Strip
 
 from lab.core.number_format import counted
 from lab.core.visible_text import visible
-from lab.runs.run_filter import run_filter
+from lab.reports.run_filter import run_filter
 from screens.widgets.text_fitting import fit, fit_ends
 
 if TYPE_CHECKING:

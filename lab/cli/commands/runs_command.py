@@ -114,9 +114,9 @@ def runs(terms: tuple[str, ...], as_json: bool) -> None:
 
     FILTER: words of the name, text, tokenizer or state, and conditions in quotes, such as `llmlab runs stories 'loss<2.5'`.
     """
+    from lab.reports.run_filter import run_filter
     from lab.runs.find_runs import list_runs
     from lab.runs.home_folder import demo, home
-    from lab.runs.run_filter import run_filter
     from lab.runs.run_summary import RunsWatcher
 
     matches = run_filter(" ".join(terms))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs.run_filter import run_filter
+from lab.reports.run_filter import run_filter
 from lab.runs.run_summary import RunSummary
 
 RUNS = (
