@@ -1,5 +1,6 @@
 """Pictures of Home, Data and Train at both sizes, from runs made of files."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ ALL_SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], id
 @pytest.fixture
 def pictured(snap_compare: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Compares the screen of an app with its picture once it is ready, with these settings typed and keys pressed."""
+    importlib.import_module("lab.runs.find_runs")  # it finds the runs where they are; what a screen names is elsewhere
     monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
     monkeypatch.setattr("screens.data.text_tree.shortened", lambda folder: "~/texts")
 
