@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widget import Widget
 
+from lab.lessons.glossary.glossary import Term
 from screens.about_key import NOT_POSSIBLE, about, reason, synonyms_of, why_not
 from screens.action_index import MOVES, Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen
@@ -164,6 +165,12 @@ def _row(active: Mapping[str, Found], ids: Sequence[str], words: str, page: str)
     keys = " ".join(dict.fromkeys(key for each in named for key in each.keys[: None if len(found) == 1 else 1]))
     is_elsewhere = all(each.action is not None and each.action.page not in ("", page) for each in found)
     return Row(keys, words or found[0].words, found, found[0].why_not, is_elsewhere)
+
+
+def term_row(term: Term) -> Row:
+    """The line of a term of the glossary, which leads there."""
+    words = f"{term.name}: {term.text}"
+    return Row("g", words, [Found(Binding("g", f"app.glossary({term.name!r})", tooltip=words), words, ["g"])])
 
 
 def _group(heading: str, bindings: Mapping[str, Binding]) -> Group:

@@ -17,9 +17,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from lab.lessons.glossary.glossary import glossary
 from screens.action_index import with_keys
 from screens.base_screen import LabScreen
-from screens.help_rows import Found, Row, Section, sections_of
+from screens.help_rows import Found, Row, Section, sections_of, term_row
 from screens.key_map import key_table
 from screens.terminal.textual_internals import QuickScreen
 from screens.widgets.line_scroll_view import LineScrollView
@@ -174,6 +175,7 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
             return
         scores = {row: row.score(query) for _, rows in self._sections for row in rows}
         best = [row.answer(query) for row in sorted(scores, key=lambda row: -scores[row]) if scores[row]]
+        best += [term_row(term) for term in glossary() if query.casefold() in term.names]
         self.query_one(KeyList).show([("", best)] if best else [])
 
     @on(Input.Changed)
@@ -188,7 +190,8 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
     def _name_page(self) -> None:
         box = self.query_one("#help")
         this, other = ("in words", "keys") if self.has_class("-words") else ("keys", "in words")
-        box.border_title, box.border_subtitle = f"{self._title}: {this}", f"↑↓ ⏎ do it · Tab {other} · Esc close"
+        leaves = "clear" if self.query_one(Input).value else "close"
+        box.border_title, box.border_subtitle = f"{self._title}: {this}", f"↑↓ ⏎ do it · Tab {other} · Esc {leaves}"
 
     def action_turn(self) -> None:
         self.toggle_class("-words")

@@ -221,7 +221,10 @@ async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
             await press(pilot, "escape")
             assert app.screen is help, "it clears the filter"
             assert len(keys.rows) == all_rows
-        await press(pilot, *"zzzz", "enter")
+        await press(pilot, *"nats")
+        assert "natural logarithm" in keys.rows[-1].words, "a term of the glossary is explained"
+        assert "Esc clear" in str(help.query_one("#help").border_subtitle)
+        await press(pilot, "escape", *"zzzz", "enter")
         assert "No key of this screen does that" in "\n".join(rows_of(pilot))
         assert app.screen is help
         await pilot.press("escape", *"rename", "enter")
