@@ -237,6 +237,13 @@ class ChoosePage(TextReader):
     def _cursor_moved(self, message: TextTree.Highlighted) -> None:
         if self.source and not self.query_one(TextTree).has_focus:
             return  # the cursor moved by itself, and another text was asked for by name
+        if not message.source:
+            self._preview.cancel()
+            self._moving_to = ""
+            if not self.query_one(TextTree).marked:
+                still = f" The text is still {short_name(self.source)}." if self.source else ""
+                self.hint(f"A folder: enter opens it, m takes all its files.{still}")
+            return
         was_elsewhere, self._was_chosen_elsewhere = self._was_chosen_elsewhere, False
         if was_elsewhere and message.source == next(iter(BUILTINS)):
             return

@@ -75,6 +75,7 @@ joined as documents of one text; `x` unmarks all. Standard input is the shell's:
         """The cursor is on this text."""
 
         source: str
+        """Empty on a folder."""
         encoding: str = ""
 
     @dataclass
@@ -225,7 +226,7 @@ joined as documents of one text; `x` unmarks all. Standard input is the shell's:
     @on(Tree.NodeHighlighted)
     def _highlighted(self, event: Tree.NodeHighlighted[TreeEntry]) -> None:
         event.stop()
-        if event.node.data is not None and event.node.data.source:
+        if event.node.data is not None:
             self.post_message(self.Highlighted(event.node.data.source, event.node.data.encoding))
 
     @on(Tree.NodeSelected)

@@ -400,6 +400,16 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, u
         assert tokens.text is page.tokens.text  # type: ignore[union-attr]
 
 
+async def test_on_a_folder_it_is_said_which_text_is_still_chosen(app: LabApp, until: Any) -> None:
+    (Path.cwd() / "more").mkdir()
+    (Path.cwd() / "more" / "tale.txt").write_text("Once.")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: pilot.app.screen.query_one("#texts").root.children[-1].children)
+        await pilot.press("down", "down")
+        await until(pilot, lambda: hint(pilot).startswith("A folder: enter opens it"))
+
+
 async def test_marked_files_and_folders_are_documents_of_one_text(app: LabApp, until: Any) -> None:
     Path("more").mkdir()
     Path("more", "tale.txt").write_text("Once there was a cat.\n" * 50)
