@@ -58,10 +58,7 @@ LEAST_OF_PICTURE = 5
 class BlockView(PieceView):
     """Shows a `View`: title and parity in the border, sentence, blocks. Only lines in sight are laid out."""
 
-    HELP = (
-        "**The view.** Arrows or `hjkl` move from number to number; the line below shows its name and full value. "
-        "`escape` or `tab` returns to the forward pass. `✓` in the border: the numbers match the model's own tensor."
-    )
+    HELP = "**The view.** Below: the number's name and full value. `✓` in the border: the numbers match the model's own tensor."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below")
         | About("Live view", words="from number to number", also=("view.up", "view.left", "view.right")),

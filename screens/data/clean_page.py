@@ -45,12 +45,11 @@ class RuleList(PieceLinesView):
 
     BORDER_TITLE = "rules, in their order"
     HELP: ClassVar[str | None] = """
-**Clean.** Each rule is one of those that the large data pipelines use; `x`, `enter` or a click leaves it out or applies it. The
-bars are the **funnel**: `█` is what is left of the text after a rule, `▒` what it took, in the order in which rules are applied.
-Below stand real examples from this text: `[−taken−]` before, `{+added+}` after; `←` `→` show others, `tab` and `↓` scroll.
+**Clean.** Each rule is one of those that the large data pipelines use; a click leaves it out or applies it. The bars are the
+**funnel**: `█` is what is left of the text after a rule, `▒` what it took, in the order in which rules are applied. Below stand
+real examples from this text: `[−taken−]` before, `{+added+}` after.
 
-Nothing changes on disk. The rules go with the text to Train, and a run keeps them; `o` saves the cleaned text as another file.
-`a` switches all rules on, or back to the usual ones.
+Nothing changes on disk. The rules go with the text to Train, and a run keeps them.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x,enter", "switch", "Leave out", id="clean.switch", key_display="x", tooltip="Leave out this rule, or apply it")

@@ -37,7 +37,7 @@ class DataScreen(PagedScreen):
     HEADINGS = ("Text", "Pages")
     HELP = """
 From a text to a sequence of tokens, a page for each step. Choose the text to train on: any plain text file, or one of the two
-built-in texts; look at it; see how it is **cleaned**; see how it is split. `[` and `]` turn pages.
+built-in texts; look at it; see how it is **cleaned**; see how it is split.
 
 A **token** is a piece of text with a number. `bytes`: each byte is a token; `bpe`: frequent pieces learned from your text;
 `gpt2`: OpenAI's 50,257 tokens. The first nine tenths of the text are for training, the last tenth for validation.

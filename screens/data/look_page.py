@@ -42,8 +42,7 @@ class LookView(PieceView):
     """Draws lines of pieces; posts `Clicked` with a place of its content."""
 
     HELP: ClassVar[str | None] = """
-**Look.** The text as it lies in its files; `v`: as the chosen rules clean it. It is read in one pass, and a large one is drawn
-on the way.
+**Look.** The text as it lies in its files. It is read in one pass, and a large one is drawn on the way.
 
 - *Kinds*: letters by script, from Unicode's names; digits, punctuation and so on by its general categories.
 - *Languages*: each section of 2,000 characters is told by its **stop words** (the, der, les …) if they are at least a fifth of
@@ -52,7 +51,7 @@ on the way.
 - *Repeats*: passages of 50 or more characters that stood earlier, character for character. Up to 2 million characters they are
   exact; of a longer text a sample of all passages is compared, and the shares are lower bounds.
 
-`space` shows a sample from a random place; a click on the map or on a passage shows the text there.
+A click on the map or on a passage shows the text there.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place")

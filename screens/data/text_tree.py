@@ -45,9 +45,8 @@ class TextTree(Tree[TreeEntry]):
     """Folders are read off the event loop when opened. Posts `Highlighted` and `Chosen` with a text's source."""
 
     HELP: ClassVar[str | None] = """
-**The texts.** `stories` and `python` are built in. Arrows or h, j, k, l move and open folders; enter chooses the text. Backspace
-shows the parent folder, `/` finds files by name in all folders below it. `m` marks several files, or whole folders, which are
-joined as documents of one text; `x` unmarks all. Standard input is the shell's: `… | llmlab train -`.
+**The texts.** `stories` and `python` are built in. Several marked files, or whole folders, are joined as documents of one text.
+Standard input is the shell's: `… | llmlab train -`.
 """
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "

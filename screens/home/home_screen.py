@@ -69,8 +69,6 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
 **Find.** `/` lists the runs that have some words in their name, text, tokenizer or state, and meet a condition:
 `stories loss<2.5`.
 
-**Compare.** `m` marks a run with a letter, `c` shows the marked runs side by side: curves, settings, samples.
-
 **GPT-2 itself.** `ctrl+p`, then `gpt2`, makes a run of OpenAI's weights, from the Hugging Face cache, downloaded, or from a
 folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
 """

@@ -138,7 +138,6 @@ def _choose_columns(width: int, columns_of_runs: Sequence[TableColumn], shortest
 class RunTable(ScrollView, can_focus=True):
     """Shows runs as they change on disk. The cursor stays on its run; marked runs get letters in the order of marking."""
 
-    HELP = "**The runs.** Arrows or j and k move the cursor `▸`; `enter` opens the run. `m` marks it for a comparison."
     BINDINGS = [
         Binding("down,j", "move(1)", "Down", id="runs.down", show=False, tooltip="Next run"),
         Binding("up,k", "move(-1)", "Up", id="runs.up", show=False, tooltip="Previous run"),

@@ -144,8 +144,6 @@ _SIGNS = re.compile(r"([\\`*_\[\]<>#|~])")
 class ClaimText(ReadingBox):
     """The words of a claim."""
 
-    HELP = "**The claim.** `tab` leads to its experiment, `escape` to the list."
-
 
 class ClaimReader(Vertical):
     """Shows one claim, checked or not yet."""

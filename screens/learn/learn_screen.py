@@ -31,11 +31,7 @@ class LearnScreen(PagedScreen):
     MODE = "learn"
     PAGES = (LessonsPage, ClaimsPage, NotesPage)
     HEADINGS = ("Lessons", "Live view")
-    HELP = (
-        "How a GPT is made and run, a step at a time: short lessons, each computed on a real model. `space` goes on, "
-        "{key:lesson.open} opens what is in view in its own mode. {key:learn.previous_page} and {key:learn.next_page} turn the "
-        "pages from the list and the text of a lesson; in a live view of heads or runs they choose these."
-    )
+    HELP = "How a GPT is made and run, a step at a time: short lessons, each computed on a real model."
     DEFAULT_CSS = """
     LearnScreen {
         &.-narrow #learn-list-column { width: 1fr; }

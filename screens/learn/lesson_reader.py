@@ -43,7 +43,6 @@ QUESTIONS = ("facts", "path", "live")
 class LessonText(ReadingBox):
     """The text of a step."""
 
-    HELP = "**The lesson.** `tab` leads to the live view, `escape` to the list."
     further: var[str] = var(GO_ON)
 
 

@@ -83,8 +83,7 @@ class BpePage(BpeLearning):
     FOLLOWS_TOKENIZER = False
     HELP = (
         "**Learn BPE.** A text starts as bytes. The most common pair of neighbouring tokens becomes a new token, again and "
-        "again; `enter` makes one such merge, `+` ten, `space` plays, `u` undoes the last. `n` learns from another text. "
-        "A run's own tokenizer is learned in the same way from the same part of the text, and has the same merges."
+        "again. A run's own tokenizer is learned in the same way from the same part of the text, and has the same merges."
     )
     DEFAULT_CSS = """
     BpePage {

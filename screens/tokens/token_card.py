@@ -111,7 +111,7 @@ class TokenCard(LineScrollView):
     """
     HELP = (
         "**One token.** At the left the merges that made it, down to bytes; at the right its facts. Its family: the tokens that "
-        "begin with its letters, or are a beginning of them. Arrows scroll."
+        "begin with its letters, or are a beginning of them."
     )
     BINDINGS = SCROLL_KEYS
 

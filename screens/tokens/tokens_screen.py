@@ -41,11 +41,7 @@ class TokensScreen(TextSources):
     PAGES = (StripPage, SideBySidePage, BpePage, VocabularyPage)
     HEADINGS = ("Text", "Pages")
     TEXT_FIELDS = (TextArea, Input)
-    HELP = (
-        "A model never sees letters: text is split into **tokens**, each with a number. `e` or `enter` edits the text, `escape` "
-        "leaves it. `n` puts a new text into the box: an example, a file, the text chosen in Data. `c` takes the next "
-        "tokenizer; `[` and `]` turn pages."
-    )
+    HELP = "A model never sees letters: text is split into **tokens**, each with a number."
     DEFAULT_CSS = """
     TokensScreen {
         #tokens-text { height: 4; border: round $foreground 30%; padding: 0 1; background: $background; display: none; }

@@ -80,7 +80,7 @@ class VocabularyList(LineScrollView):
     HELP = (
         "**The vocabulary.** A line per token: id, text, bytes, the two tokens that it is the merge of, and its count with a bar "
         "on a logarithmic scale. `/` searches: text in any case, with a capital exactly; `^` before it for tokens that begin "
-        "with it; `#464` an id; `0xe2 80` bytes. `s` sorts, `f` filters, `v` plots count against rank.\n\n"
+        "with it; `#464` an id; `0xe2 80` bytes.\n\n"
         "**Glitch candidates** are tokens that a model hardly met in training, so that it may behave oddly on them: never used "
         "in the text, or with an embedding as near to the never-used ones' mean as 95% of these (Land and Bartolo 2024), or not "
         "given back when their own text is encoded. Rumbelow and Watkins 2023 found ` SolidGoldMagikarp` among the embeddings "

@@ -36,10 +36,7 @@ class MergeList(LineScrollView):
     }
     """
     BORDER_TITLE = "merges"
-    HELP = (
-        "**Merges.** Number, token, its two parts, and how often the pair occurred; `=` marks a merge that won a tie. Arrows or "
-        "`jk` choose one; the line below takes it apart."
-    )
+    HELP = "**Merges.** Number, token, its two parts, and how often the pair occurred; `=` marks a merge that won a tie."
     BINDINGS = [
         Binding("down,j", "choose(1)", "Down", id="merges.down", show=False, tooltip="The merge before"),
         Binding("up,k", "choose(-1)", "Up", id="merges.up", show=False, tooltip="The merge after"),

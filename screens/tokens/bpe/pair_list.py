@@ -37,7 +37,7 @@ class PairList(LineScrollView):
     BORDER_TITLE = "pair counts"
     HELP = (
         "**Pair counts.** How often two tokens stand side by side in a word, over the whole text. `▸` is merged next; `=` marks "
-        "the pairs that occur as often. Arrows or `jk` scroll."
+        "the pairs that occur as often."
     )
     BINDINGS = SCROLL_KEYS
 

@@ -61,7 +61,7 @@ class TextStrip(LineScrollView):
     }
     """
     BORDER_TITLE = "the text"
-    HELP = "**The text** as the tokens learned so far. Up to ten tokens that the last key made stand out. Arrows or `jk` scroll."
+    HELP = "**The text** as the tokens learned so far. Up to ten tokens that the last key made stand out."
     BINDINGS = SCROLL_KEYS
 
     def __init__(self, *, id: str | None = None) -> None:

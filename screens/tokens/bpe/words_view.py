@@ -58,8 +58,7 @@ class WordsView(LineScrollView):
     """
     HELP = (
         "**Words.** Before any merge the pattern cuts the text into words, and no merge reaches across a cut. The number under a "
-        "word is the alternative that took it; at each place they are tried in order. Arrows or `jk` scroll, `{` `}` change the "
-        "line."
+        "word is the alternative that took it; at each place they are tried in order."
     )
     BINDINGS = SCROLL_KEYS
 
