@@ -119,10 +119,7 @@ class LabApp(AppState):
         self._quit_question: Screen[Any] | None = None
         """The dialog that was opened last to ask about quitting."""
         self._preferences_problem, self._idle_collection = "", IdleCollection()
-        self._take_preferences()
-
-    def _take_preferences(self) -> None:
-        """Read the preferences, and begin with the kept theme where it is legible: the first paint has it."""
+        # Read the preferences, and begin with the kept theme where it is legible: the first paint has it.
         preferences, self._preferences_problem = read_preferences(home())
         self.set_reactive(LabApp.preferences, preferences)
         chosen = self.available_themes.get(preferences.theme)

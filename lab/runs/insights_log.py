@@ -59,28 +59,6 @@ class InsightPoint:
         return scores
 
 
-def _point_of(insight: Insight) -> InsightPoint:
-    predictions = {
-        PlaceText(tuple(place.before), place.truth, tuple(place.after)): PlacePrediction(
-            place.truth, place.truth_probability, tuple(place.top)
-        )
-        for place in insight.places
-    }
-    if insight.probe and insight.top:
-        probe = PlaceText(tuple(insight.probe), insight.truth)
-        predictions[probe] = PlacePrediction(insight.truth, insight.truth_probability, tuple(insight.top))
-    scores = np.array([insight.previous, insight.duplicate, insight.induction], np.float32)
-    return InsightPoint(
-        step=insight.step,
-        took=insight.took,
-        repeated=insight.repeated,
-        scores=scores if insight.repeated else np.zeros((3, 0, 0), np.float32),
-        pattern=np.array(insight.pattern, np.float32),
-        predictions=predictions,
-        parts=tuple(insight.parts),
-    )
-
-
 class InsightHistory:
     """The evaluations of one run in the order of their steps, and the places that they measured."""
 
@@ -99,7 +77,25 @@ class InsightHistory:
     def add(self, insights: Sequence[Insight]) -> None:
         """Append new lines of the file."""
         for insight in insights:
-            point = _point_of(insight)
+            predictions = {
+                PlaceText(tuple(place.before), place.truth, tuple(place.after)): PlacePrediction(
+                    place.truth, place.truth_probability, tuple(place.top)
+                )
+                for place in insight.places
+            }
+            if insight.probe and insight.top:
+                probe = PlaceText(tuple(insight.probe), insight.truth)
+                predictions[probe] = PlacePrediction(insight.truth, insight.truth_probability, tuple(insight.top))
+            scores = np.array([insight.previous, insight.duplicate, insight.induction], np.float32)
+            point = InsightPoint(
+                step=insight.step,
+                took=insight.took,
+                repeated=insight.repeated,
+                scores=scores if insight.repeated else np.zeros((3, 0, 0), np.float32),
+                pattern=np.array(insight.pattern, np.float32),
+                predictions=predictions,
+                parts=tuple(insight.parts),
+            )
             if insight.probe:
                 self.probe = PlaceText(tuple(insight.probe), insight.truth)
             self._append(point)

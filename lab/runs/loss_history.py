@@ -36,7 +36,6 @@ class LossHistory:
         self.losses = Column()
         self.smooth = Column()
         self.lowest_smooth = math.inf
-        self.lowest_smooth_step = 0.0
         self.seconds = Column()
         self.lrs = Column(np.float32)
         self.grad_norms = Column(np.float32)
@@ -85,10 +84,7 @@ class LossHistory:
                 speed = line.tokens_per_second if speed is None else speed + (line.tokens_per_second - speed) / SPEED_STEPS
         self.speed = speed
         _smooth_on(self.smooth, self.losses, SMOOTHED_SHARE, LONGEST_SMOOTHING)
-        new = self.smooth[before:]
-        lowest = int(new.argmin())
-        if new[lowest] < self.lowest_smooth:
-            self.lowest_smooth, self.lowest_smooth_step = float(new[lowest]), self.steps[before + lowest]
+        self.lowest_smooth = min(self.lowest_smooth, float(self.smooth[before:].min()))
 
     def _add_evaluated(self, lines: list[Metric]) -> None:
         self.last_evaluation = lines[-1]

@@ -111,7 +111,11 @@ def delete_runs(runs: Sequence[Run]) -> int:
         except OSError as error:
             problems.append(os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {folder}"))
     for home in {run.path.parent for run in runs}:
-        _remove_abandoned(home)
+        # Remove the rest of deletions that were killed on this machine. An earlier llmlab left the host out of their names.
+        for leftover in home.glob(f"{DELETED_PREFIX}*"):
+            owned_by = leftover.name.removeprefix(DELETED_PREFIX)
+            if is_abandoned(leftover, owned_by if "@" in owned_by else f"{owned_by}@{platform.node()}"):
+                shutil.rmtree(leftover, ignore_errors=True)
     if problems:
         raise problems[0]
     return freed
@@ -173,14 +177,6 @@ def _remove(folder: Path) -> None:
     while os.path.lexists(folder):
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
-
-
-def _remove_abandoned(home: Path) -> None:
-    """Remove the rest of deletions that were killed on this machine. An earlier llmlab left the host out of their names."""
-    for leftover in home.glob(f"{DELETED_PREFIX}*"):
-        owned_by = leftover.name.removeprefix(DELETED_PREFIX)
-        if is_abandoned(leftover, owned_by if "@" in owned_by else f"{owned_by}@{platform.node()}"):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def size_of(run: Run) -> int:

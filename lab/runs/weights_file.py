@@ -78,7 +78,11 @@ def load_weights(run: Run, which: str = "best") -> tuple[dict[str, Tensor], int]
     reasons: list[str] = []
     for path in paths:
         try:
-            weights, step = _load_file(run, path)
+            header = read_header(path)
+            check_fits(run, path, header)
+            check_whole(path)
+            tensors = read_weights(path, without=(OPTIMIZER_PREFIX, ROLLBACK_PREFIX))
+            weights, step = tensors_under(MODEL_PREFIX, tensors) or tensors, header.step
             if not reasons:
                 return weights, step
             reasons[-1] += f"; --checkpoint {path.stem} takes the weights of step {step}"
@@ -90,14 +94,6 @@ def load_weights(run: Run, which: str = "best") -> tuple[dict[str, Tensor], int]
     if reasons:
         raise UserError(f"{run.name} cannot be opened: {' and '.join(reasons)}.")
     raise UserError(no_weights_yet(run))
-
-
-def _load_file(run: Run, path: Path) -> tuple[dict[str, Tensor], int]:
-    header = read_header(path)
-    check_fits(run, path, header)
-    check_whole(path)
-    tensors = read_weights(path, without=(OPTIMIZER_PREFIX, ROLLBACK_PREFIX))
-    return tensors_under(MODEL_PREFIX, tensors) or tensors, header.step
 
 
 def save_best(run: Run, model: nn.Module, step: int, val_loss: float | None = None) -> None:

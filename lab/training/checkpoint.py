@@ -80,26 +80,22 @@ def save_checkpoint(
     write_weights(temporary, tensors, {"step": str(state.step), STATE_KEY: msgspec.json.encode(state).decode()})
     try:
         if os.path.lexists(last):
-            _link_or_rename(last, previous)
+            # Give `last` the name `previous` as well, by a hard link; rename it where the file system has none.
+            link = temporary_beside(previous)
+            try:
+                os.link(last, link)
+                os.replace(link, previous)
+            except OSError as error:
+                if error.errno not in NO_HARD_LINKS:
+                    raise
+                os.replace(last, previous)
+            finally:
+                link.unlink(missing_ok=True)  # renaming one link over another of the same file leaves both
     except OSError:
         temporary.unlink()
         raise
     os.replace(temporary, last)
     sync_folder(run.path)
-
-
-def _link_or_rename(last: Path, previous: Path) -> None:
-    """Give `last` the name `previous` as well, by a hard link; rename it where the file system has none."""
-    link = temporary_beside(previous)
-    try:
-        os.link(last, link)
-        os.replace(link, previous)
-    except OSError as error:
-        if error.errno not in NO_HARD_LINKS:
-            raise
-        os.replace(last, previous)
-    finally:
-        link.unlink(missing_ok=True)  # renaming one link over another of the same file leaves both
 
 
 def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> LoadedCheckpoint | None:

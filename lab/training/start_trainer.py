@@ -33,7 +33,14 @@ def start_trainer(run: Run, ranks: int | None = None, waiting: Callable[[], None
     refuse_ranks(run, count)
     before = run.status()
     try:
-        process = _start_process(run, count)
+        threads = run.config.train.threads
+        if count == 1:
+            module, arguments, environment = "lab.training.trainer", [str(run.path)], torch_environment(threads)
+        else:
+            module = "lab.training.distributed.launcher"
+            arguments = ["--standalone", "--nproc-per-node", str(count), str(run.path)]
+            environment = torch_environment(max(1, (threads or cores()) // count)) | {OWN_LAUNCHER: "1"}
+        process = DetachedProcess(module, arguments, log=run.log_path, folder=run.path, environment=environment)
     except OSError as error:
         refuse_if_gone(run)
         raise os_error_in_words(error, f"start training {run.name}") from error
@@ -75,18 +82,6 @@ def _parent(pid: int) -> int | None:
     except psutil.Error:
         return None
     return parent
-
-
-def _start_process(run: Run, count: int) -> DetachedProcess:
-    """The trainer, or the launcher of its ranks. Raises OSError if it cannot be started."""
-    threads = run.config.train.threads
-    if count == 1:
-        module, arguments, environment = "lab.training.trainer", [str(run.path)], torch_environment(threads)
-    else:
-        module = "lab.training.distributed.launcher"
-        arguments = ["--standalone", "--nproc-per-node", str(count), str(run.path)]
-        environment = torch_environment(max(1, (threads or cores()) // count)) | {OWN_LAUNCHER: "1"}
-    return DetachedProcess(module, arguments, log=run.log_path, folder=run.path, environment=environment)
 
 
 def refuse_ranks(run: Run, count: int) -> None:

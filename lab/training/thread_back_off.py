@@ -48,17 +48,16 @@ class ThreadBackOff:
         self._times.clear()
         self._cpu_time = 0.0
         if self.threads == self.most:
-            self._judge_all_threads(took, starved)
+            if (starved and self._fewer_may_help and self._fewer_took == math.inf) or took > min(
+                SLOW * self._best, self._fewer_took
+            ):
+                self._wait = FIRST_WAIT if self._fewer_took == math.inf else min(2 * self._wait, LONGEST_WAIT)
+                self.threads = self.most - 1
+            else:
+                self._wait = FIRST_WAIT
+                self._fewer_may_help &= self._fewer_took == math.inf
+            self._best = min(self._best, took)
+            self._fewer_took = math.inf
         elif self._since_fewer >= self._wait:
             self._fewer_took, self._since_fewer, self.threads = took, 0.0, self.most
         return self.threads
-
-    def _judge_all_threads(self, took: float, starved: bool) -> None:
-        if (starved and self._fewer_may_help and self._fewer_took == math.inf) or took > min(SLOW * self._best, self._fewer_took):
-            self._wait = FIRST_WAIT if self._fewer_took == math.inf else min(2 * self._wait, LONGEST_WAIT)
-            self.threads = self.most - 1
-        else:
-            self._wait = FIRST_WAIT
-            self._fewer_may_help &= self._fewer_took == math.inf
-        self._best = min(self._best, took)
-        self._fewer_took = math.inf

@@ -112,7 +112,9 @@ class Training:
                 self._close_step()
             if not self.saver.is_saved():
                 self.saver.save()
-            self._evaluate_at_the_end()
+            self.clock.stop()
+            self.model.zero_grad(set_to_none=True)
+            evaluate_final_weights(self.setup, self.board, self._handle_commands)
             message = early_stop_message(self.config.train.patience, self.state) or self.rollback.lr_message()
             self.board.update("finished", message=message)
         except StopRequestedError as request:
@@ -234,11 +236,6 @@ class Training:
                 self.inbox.poll()
 
         return self.evaluator.evaluate(self.model, cancel)
-
-    def _evaluate_at_the_end(self) -> None:
-        self.clock.stop()
-        self.model.zero_grad(set_to_none=True)
-        evaluate_final_weights(self.setup, self.board, self._handle_commands)
 
     def _save_if_best(self, metric: Metric) -> None:
         if metric.step == 0:

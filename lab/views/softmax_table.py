@@ -101,7 +101,12 @@ def softmax_table(
         columns=columns,
         rows=rows,
         title=title,
-        total=_total(numbers, decimals, percent, ref),
+        total=[
+            Cell("Σ"),
+            *_blanks(numbers),
+            Cell(fixed(numbers.total, decimals.total), value=numbers.total, ref=ref("exp", None)),
+            Cell("100%" if percent else "1.00", value=1.0),
+        ],
         selected=int(values.argmax()),
     )
 
@@ -235,12 +240,3 @@ def _masked_row(numbers: _Numbers, label: str) -> list[Cell]:
     cells = [Cell(label, style="masked"), *_blanks(numbers), Cell("", style="masked"), Cell("masked", style="masked")]
     cells[-3 if numbers.shifted is None else -4] = Cell("masked", style="masked")
     return cells
-
-
-def _total(numbers: _Numbers, decimals: _Decimals, percent: bool, ref: Reference) -> list[Cell]:
-    return [
-        Cell("Σ"),
-        *_blanks(numbers),
-        Cell(fixed(numbers.total, decimals.total), value=numbers.total, ref=ref("exp", None)),
-        Cell("100%" if percent else "1.00", value=1.0),
-    ]

@@ -180,8 +180,8 @@ class TokenFlow(CachedLinesView):
     }
     """
     HELP = (
-        "**The tokens.** Below are the bytes of the chosen one, its merges and its relatives; a click chooses, too. A character of "
-        "several tokens stands in a bracket over their bytes."
+        "**The tokens.** Below are the bytes of the chosen one, its merges and its relatives; a click chooses, too. A character "
+        "of several tokens stands in a bracket over their bytes."
     )
     BINDINGS = [
         Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token")

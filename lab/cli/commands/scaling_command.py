@@ -132,59 +132,33 @@ def _to_delete(experiment: "ScalingExperiment") -> tuple[str, list[str]]:
 
 def _follow(experiment: "ScalingExperiment", *, quiet: bool) -> int:
     """Show the progress until it ends, then the result. Returns the exit code."""
+    from lab.training.scaling.scaling_view import scaling_view, state_line, work_line
+    from lab.views.blocks import Paragraph, Table
+
+    plan, said, has_bar = experiment.plan(), "", shows_bar(quiet)
     try:
-        if shows_bar(quiet):
-            _follow_with_a_bar(experiment)
-        else:
-            _follow_with_lines(experiment)
+        with passing_bar(sys.stdout, is_shown=has_bar) as show:
+            while True:
+                progress = experiment.progress()
+                show(state_line(progress, plan), progress.done)
+                if not has_bar and (words := work_line(progress, plan)) != said:
+                    said = words
+                    click.echo(words)
+                if progress.phase != "running":
+                    break
+                time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         click.echo(f"\n{experiment.name} goes on. `llmlab scaling{_named(experiment)} --stop` stops it.", err=True)
         return INTERRUPTED
-    progress = experiment.progress()
-    _print_result(experiment)
-    if progress.phase == "finished":
-        return 0
-    complain(f"{progress.problem or 'It was stopped.'} `llmlab scaling{_named(experiment)}` resumes it.")
-    return FAILED if progress.problem else 0
-
-
-def _follow_with_lines(experiment: "ScalingExperiment") -> None:
-    from lab.training.scaling.scaling_view import work_line
-
-    plan, said = experiment.plan(), ""
-    while True:
-        progress = experiment.progress()
-        if (words := work_line(progress, plan)) != said:
-            said = words
-            click.echo(words)
-        if progress.phase != "running":
-            return
-        time.sleep(POLL_SECONDS)
-
-
-def _follow_with_a_bar(experiment: "ScalingExperiment") -> None:
-
-    from lab.training.scaling.scaling_view import state_line
-
-    plan = experiment.plan()
-    with passing_bar(sys.stdout, is_shown=True) as show:
-        while True:
-            progress = experiment.progress()
-            show(state_line(progress, plan), progress.done)
-            if progress.phase != "running":
-                return
-            time.sleep(POLL_SECONDS)
-
-
-def _print_result(experiment: "ScalingExperiment") -> None:
-    from lab.training.scaling.scaling_view import scaling_view
-    from lab.views.blocks import Paragraph, Table
-
     for block in scaling_view(_result(experiment)).blocks:
         if isinstance(block, Table):
             click.echo(table_of(block))
         elif isinstance(block, Paragraph):
             click.echo("\n" + wrapped(block.text))
+    if progress.phase == "finished":
+        return 0
+    complain(f"{progress.problem or 'It was stopped.'} `llmlab scaling{_named(experiment)}` resumes it.")
+    return FAILED if progress.problem else 0
 
 
 def _result(experiment: "ScalingExperiment") -> "ScalingResult":

@@ -175,7 +175,13 @@ class PassageFinder:
         starts, ends = anchors.repeated_intervals()
         if not len(starts):
             return empty
-        density = _density(starts, ends, self.length, bins)
+        # The share of the intervals in each of equal parts of 0 to `length`.
+        borders = np.linspace(0, self.length, bins + 1)
+        covered = np.concatenate(([0], np.cumsum(ends - starts)))
+        at = np.searchsorted(starts, borders, side="right") - 1
+        inside = np.where(at >= 0, np.minimum(borders - starts[at], (ends - starts)[at]), 0)
+        sums = np.where(at >= 0, covered[at] + inside, 0)
+        density = tuple((np.diff(sums) / np.diff(borders)).tolist()) if self.length else (0.0,) * bins
         passages = anchors.longest_passages(check)
         characters = int((ends - starts).sum())
         share = max(share, characters / self.length)
@@ -333,13 +339,3 @@ def _apart(starts: NDArray[np.int64], length: int) -> tuple[int, ...]:
         chosen.append(int(starts[at]))
         at = int(np.searchsorted(starts, chosen[-1] + length))
     return tuple(chosen)
-
-
-def _density(starts: NDArray[np.int64], ends: NDArray[np.int64], length: int, bins: int) -> tuple[float, ...]:
-    """The share of the intervals in each of equal parts of 0 to `length`."""
-    borders = np.linspace(0, length, bins + 1)
-    covered = np.concatenate(([0], np.cumsum(ends - starts)))
-    at = np.searchsorted(starts, borders, side="right") - 1
-    inside = np.where(at >= 0, np.minimum(borders - starts[at], (ends - starts)[at]), 0)
-    sums = np.where(at >= 0, covered[at] + inside, 0)
-    return tuple((np.diff(sums) / np.diff(borders)).tolist()) if length else (0.0,) * bins

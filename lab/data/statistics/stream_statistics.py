@@ -36,8 +36,18 @@ class WordCounts:
 
     def add(self, codes: NDArray[np.integer], first: int, prefixes: Hashes, inverses: Hashes) -> None:
         """Count a block's words; `prefixes` are of the text in lower case."""
-        self._count_spaced(codes)
-        starts, ends = self._borders(codes)
+        space = self._tables.is_space[codes]
+        self.spaced += int(np.count_nonzero(space[:-1] & ~space[1:])) + int(not space[0] and not self._in_word)
+        self._in_word = not space[-1]
+        # Starts and ends of the words of a block.
+        inside = np.zeros(len(codes) + 2, np.bool_)
+        letters = self._tables.in_word[codes]
+        inside[1:-1] = letters
+        for apostrophe in APOSTROPHES:
+            at = np.flatnonzero(codes == apostrophe)
+            inside[at[inside[at] & inside[at + 2]] + 1] = True
+        changes = np.flatnonzero(inside[1:] != inside[:-1])
+        starts, ends = changes[0::2], changes[1::2]
         self.words += len(starts)
         hashes = (prefixes[ends] - prefixes[starts]) * inverses[starts]
         lower = self._tables.lower
@@ -47,22 +57,6 @@ class WordCounts:
             return "".join(map(chr, lower[codes[start : min(int(ends[word]), start + SHOWN_CHARACTERS)]].tolist()))
 
         self.table.add(hashes, starts + first, ends - starts, text_of)
-
-    def _count_spaced(self, codes: NDArray[np.integer]) -> None:
-        space = self._tables.is_space[codes]
-        self.spaced += int(np.count_nonzero(space[:-1] & ~space[1:])) + int(not space[0] and not self._in_word)
-        self._in_word = not space[-1]
-
-    def _borders(self, codes: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Starts and ends of the words of a block."""
-        inside = np.zeros(len(codes) + 2, np.bool_)
-        letters = self._tables.in_word[codes]
-        inside[1:-1] = letters
-        for apostrophe in APOSTROPHES:
-            at = np.flatnonzero(codes == apostrophe)
-            inside[at[inside[at] & inside[at + 2]] + 1] = True
-        changes = np.flatnonzero(inside[1:] != inside[:-1])
-        return changes[0::2], changes[1::2]
 
 
 READING, SEARCHED = 0.8, 0.9

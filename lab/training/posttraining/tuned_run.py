@@ -42,7 +42,11 @@ def save_tuned_run(base: Run, name: str, where: Path, model: nn.Module, tuning: 
             run = Run(folder)
             write_atomic(run.tokenizer_path, read_regular(base.tokenizer_path, LARGEST_TOKENIZER))
             if base.tokens_path.is_file() and not base.tokens_path.is_symlink():
-                _link_or_copy(base.tokens_path, run.tokens_path)
+                # A second name of a file, or a copy where the file system has none. tokens.bin is never written to again.
+                try:
+                    os.link(base.tokens_path, run.tokens_path)
+                except OSError:
+                    shutil.copyfile(base.tokens_path, run.tokens_path, follow_symlinks=False)
             write_atomic(run.status_path, msgspec.json.encode(status))
             write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
             save_best(run, model, steps)
@@ -60,11 +64,3 @@ def weights_checksum(model: nn.Module) -> str:
         found.update(name.encode())
         found.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name of a file, or a copy where the file system has none. tokens.bin is never written to again."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)

@@ -9,7 +9,6 @@ from textual.binding import Binding
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
-from lab.data.cleaning.funnel_meter import Funnel
 from lab.data.cleaning.measure_funnel import FunnelRequest, funnel_view, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.data.corpus import STDIN, shown_source
@@ -99,13 +98,10 @@ class FunnelWidget(ViewWidget):
             self.say(f"{error} Press v for a built-in text.", error=True)
             return
         assert reply.funnel is not None
-        self._show(reply.funnel, source)
+        view, self._rows = funnel_view(reply.funnel, self.left_out, visible(shown_source(source).rsplit("/", 1)[-1]))
+        self.view.show(view)
         self._is_measured = True
         self.say(problem, error=bool(problem))
-
-    def _show(self, funnel: Funnel, source: str) -> None:
-        view, self._rows = funnel_view(funnel, self.left_out, visible(shown_source(source).rsplit("/", 1)[-1]))
-        self.view.show(view)
 
     def _tell_progress(self, done: int, total: int) -> None:
         if total:

@@ -225,16 +225,13 @@ class ScalingWidget(LiveWidget):
         if new.unkept and (before is None or before.unkept != new.unkept):
             self.notify(new.unkept, severity="error", markup=False)
         if before is None or before.progress.phase != new.progress.phase:
-            self._choose_picture(before, new)
+            # Lead to the picture of the lesson where anything has been trained when it opens, else to the numbers.
+            if new.progress.phase == "none":
+                self._show_picture(PICTURES[0])
+            elif before is None and new.names:
+                self._show_picture(self._first_picture)
             self.refresh_bindings()
             self.say("")
-
-    def _choose_picture(self, before: Snapshot | None, new: Snapshot) -> None:
-        """Lead to the picture of the lesson where anything has been trained when it opens, else to the numbers."""
-        if new.progress.phase == "none":
-            self._show_picture(PICTURES[0])
-        elif before is None and new.names:
-            self._show_picture(self._first_picture)
 
     def _say_state(self) -> None:
         if self.snapshot is not None:
