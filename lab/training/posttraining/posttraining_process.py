@@ -56,11 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_base(base, Path(home))
         folder.make()
         with acquire_now(trainer_lock(folder.lock_path)):
-            where = begin(folder)
-            lower_priority(NICENESS)
-            code = _post_train(base, where, folder, asked, prediction)
-            settle(folder)
-            return code
+            return _work(base, folder, asked, prediction)
     except filelock.Timeout:
         sys.stderr.write(f"{base.name} is being post-trained already.\n")
         return 2
@@ -99,8 +95,16 @@ def _raise_if_stopped() -> None:
         raise Stopped
 
 
-def _post_train(base: Run, where: Path, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
+def _work(base: Run, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
     """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came."""
+    where = begin(folder)
+    lower_priority(NICENESS)
+    code = _post_train(base, where, folder, settings, prediction)
+    settle(folder)
+    return code
+
+
+def _post_train(base: Run, where: Path, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
     writer = LineWriter(folder.progress_path)
     began = time.monotonic()
 
