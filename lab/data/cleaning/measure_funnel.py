@@ -3,7 +3,7 @@
 The text is read once through the chosen rules; nothing on disk is changed unless the cleaned text is to be saved.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -23,15 +23,11 @@ BYTE_ORDER_MARK_BYTES = 3
 
 
 def measure_funnel(
-    source: str,
-    encoding: str | None = None,
-    rules: Iterable[str] = DEFAULT_RULES,
-    progress: ReadProgress | None = None,
-    on_wait: Callable[[], None] | None = None,
+    source: str, encoding: str | None = None, rules: Iterable[str] = DEFAULT_RULES, progress: ReadProgress | None = None
 ) -> Funnel:
     """The funnel of a text. `progress` counts bytes of its files, and may raise to cancel.
     Raises UserError as `open_corpus`; where the text cannot be read or decoded; if there is no rule of a name."""
-    return funnel_of(open_corpus(source, encoding, on_wait, rules), progress)
+    return funnel_of(open_corpus(source, encoding, None, rules), progress)
 
 
 def funnel_of(corpus: Corpus, progress: ReadProgress | None = None) -> Funnel:
