@@ -59,7 +59,8 @@ def take(folder: Path) -> list[Command]:
         mine = folder / f".{name}.taken"
         try:
             os.replace(folder / name, mine)  # first, or one that is sent while the other is read would be removed unread
-            taken.append((mine.stat().st_mtime_ns, Command(name, _read(mine))))
+            words = read_regular(mine, LARGEST_COMMAND).decode("utf-8", "replace")
+            taken.append((mine.stat().st_mtime_ns, Command(name, words)))
             mine.unlink()
         except (OSError, DamagedFileError):
             continue  # taken back by its sender
@@ -72,7 +73,3 @@ def _arrived(file: Path) -> int:
         return file.lstat().st_mtime_ns
     except FileNotFoundError:
         return 0
-
-
-def _read(file: Path) -> str:
-    return read_regular(file, LARGEST_COMMAND).decode("utf-8", "replace")

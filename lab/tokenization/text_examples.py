@@ -46,10 +46,6 @@ def _cut(tokenized: TokenizedText, part: str) -> str:
     return "|".join(tokenized.tokenizer.label(id).strip() for id in tokens_of(tokenized, part))
 
 
-def _counts(texts: Titled, part: str) -> str:
-    return ", ".join(f"{len(tokens_of(tokenized, part))} in {title}" for title, tokenized in texts)
-
-
 def _forms_of_a_word(texts: Titled) -> str:
     said = []
     for title, tokenized in texts:
@@ -88,10 +84,8 @@ def _languages(texts: Titled) -> str:
 
 
 def _emoji(texts: Titled) -> str:
-    return (
-        f"{FAMILY} is one sign made of {len(FAMILY)} characters, {len(FAMILY.encode())} bytes of UTF-8; "
-        f"tokens: {_counts(texts, FAMILY)}."
-    )
+    counts = ", ".join(f"{len(tokens_of(tokenized, FAMILY))} in {title}" for title, tokenized in texts)
+    return f"{FAMILY} is one sign made of {len(FAMILY)} characters, {len(FAMILY.encode())} bytes of UTF-8; tokens: {counts}."
 
 
 EXAMPLES: tuple[TextExample, ...] = (

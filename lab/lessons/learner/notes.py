@@ -82,16 +82,13 @@ def list_notes(home: Path) -> list[Note]:
     folder = notes_folder(home)
     try:
         with os.scandir(folder) as entries:
-            names = sorted((each.name for each in entries if _is_note(each.name)), reverse=True)
+            found = [each.name for each in entries]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise os_error_in_words(error, f"read your notes in {folder}") from error
+    names = sorted((name for name in found if name.endswith(".md") and not name.startswith(".")), reverse=True)
     return sorted((read_note(folder / name) for name in names[:MOST_NOTES]), key=lambda note: -note.created)
-
-
-def _is_note(name: str) -> bool:
-    return name.endswith(".md") and not name.startswith(".")
 
 
 def read_note(path: Path) -> Note:
