@@ -55,6 +55,9 @@ CHOOSE_KEYS: list[BindingType] = [
 ]
 
 
+ON_A_FOLDER = "A folder: enter opens it, m takes all its files as one text."
+
+
 class PreviewScroll(VerticalScroll):
     """The beginning of the text, scrollable."""
 
@@ -204,7 +207,6 @@ class ChoosePage(TextReader):
 
     @on(TextTree.Marked)
     def _marks_changed(self, message: TextTree.Marked) -> None:
-        """Marked files and folders are one text together."""
         self._preview.cancel()
         if message.sources:
             self._choose(joined_source(message.sources), asked=False)
@@ -227,7 +229,6 @@ class ChoosePage(TextReader):
             self._read_soon(sized(STORIES, event.value))
 
     def _read_soon(self, source: str) -> None:
-        """Read a text once the cursor or the slider has rested on it for a moment."""
         self._take_when_read = self._use_when_read = False
         self._preview.cancel()
         self._moving_to = source
@@ -240,9 +241,7 @@ class ChoosePage(TextReader):
         if not message.source:
             self._preview.cancel()
             self._moving_to = ""
-            if not self.query_one(TextTree).marked:
-                still = f" The text is still {short_name(self.source)}." if self.source else ""
-                self.hint(f"A folder: enter opens it, m takes all its files.{still}")
+            self.hint("" if self.query_one(TextTree).marked else ON_A_FOLDER)
             return
         was_elsewhere, self._was_chosen_elsewhere = self._was_chosen_elsewhere, False
         if was_elsewhere and message.source == next(iter(BUILTINS)):
