@@ -91,8 +91,9 @@ ENOUGH = 5
 """Occurrences from which on the text's frequencies are compared with the model's probabilities."""
 LONG, FEW = 12, 3
 """Fewest tokens and most occurrences of a verbatim match that counts as memorized."""
-AGREE = 3.0
-"""Factor within which the model's probability agrees with the text's frequency."""
+AGREE, DEVIATIONS = 1.25, 1.96
+"""Factor within which the model's probability agrees with the text's frequency; and standard deviations of the count, were each
+token drawn with that probability (95% of draws are within), for few occurrences."""
 AROUND = 14
 """Tokens of the text shown on either side of the match."""
 MATCH_SHOWN = 24
@@ -156,11 +157,11 @@ def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token
         )
     if chosen.candidate:
         counted = f"after {after} the training text has {name} {_of(chosen)}"
-        if p > 0 and 1 / AGREE <= frequency / p <= AGREE:
+        relation = compared(chosen, p)
+        if relation == "About as":
             return f"About as in the text: {counted}; {model}."
-        relation = "More" if p > frequency else "Less"
         others = ", or uses more tokens" if len(prompt) > chosen.length else ""
-        return f"{relation} than in the text: {counted}; {model}, so it has not learned this frequency yet{others}."
+        return f"{relation} in the text: {counted}; {model}, so it has not learned this frequency yet{others}."
     shorter = next((each for each in found.following if each.candidate), None)
     if shorter is None:
         return f"New: the training text never has {name} right after {_quoted(context, prompt[-1:])}; {model}."
@@ -168,6 +169,14 @@ def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token
     if shorter.length > chosen.length:
         return f"Rare: the training text has {name} {where}, a rare context; {model}."
     return f"New in this context: the training text never has {name} after {after}, only {where}; {model}."
+
+
+def compared(following: Following, p: float) -> str:
+    """The model's probability of the candidate beside its frequency in the text: `About as`, `More than` or `Less than`."""
+    frequency = following.candidate / following.occurrences
+    if abs(p - frequency) <= DEVIATIONS * (p * (1 - p) / following.occurrences) ** 0.5 or p / AGREE <= frequency <= p * AGREE:
+        return "About as"
+    return "More than" if p > frequency else "Less than"
 
 
 def _of(following: Following) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.engine.method_registry import AttributionParams
-from lab.inspect.training_text_evidence_view import search
+from lab.inspect.training_text_evidence_view import Following, compared, search
 from lab.views.blocks import Paragraph, Table, View
 from models.trace_edits import Edit
 from models.unembed import finish
@@ -223,6 +223,23 @@ def test_the_sentence_tells_a_habit_from_what_is_new(
     with_text(tiny, text)
     (id_,) = tiny.tokenizer.encode(candidate)[:1]
     assert word in ask(engine, prompt, id_).sentence
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "p", "words"),
+    [
+        (119, 315, 0.184, "Less than"),  # half of it
+        (119, 315, 0.7, "More than"),
+        (119, 315, 0.378, "About as"),
+        (119, 315, 0.31, "About as"),  # a quarter apart, though many were counted
+        (2, 5, 0.2, "About as"),  # five draws say little
+        (2, 5, 0.95, "More than"),
+        (5, 5, 1.0, "About as"),
+        (5, 5, 0.0, "Less than"),
+    ],
+)
+def test_half_as_often_is_not_about_as_often(count: int, of: int, p: float, words: str) -> None:
+    assert compared(Following(1, of, [], count), p) == words
 
 
 @pytest.mark.parametrize(("prompt", "more"), [(" dog", False), ("The small cat sat. The big dog", True)])
