@@ -15,7 +15,10 @@ from lab.views.softmax_table import softmax
 CANDIDATES = 6
 """Other tokens offered for attribution."""
 LEFTOVER_NOTE = "The model's logit − all contributions: rounding error, about 0."
-NOTE = "The final norm's scale is frozen at its value here, so that the contributions add up to the logit."
+NOTE = (
+    "The final norm's scale is frozen at its value here, so that the contributions add up to the logit. "
+    "They are direct: what later layers make of a part is counted there, so an ablation of it can have another effect."
+)
 
 
 def attribution(context: StageContext, candidate: int | None = None, against: int | None = None, by_size: bool = True) -> View:
