@@ -109,7 +109,7 @@ class LaidMatrixPanels(Laid):
         return Line(merged([*pieces, (" ", "")]), ((fit(pinned, self.pinned), "dim"),))
 
     def _title(self, index: int) -> str:
-        unit = " in %" if self._is_share(index) and self._written(index) else ""
+        unit = " in %" if self._is_share(index) and self.is_written(index) else ""
         title = self.matrices[index].title + unit
         return fit(title if cell_len(title) <= self.widths[index] else title.partition(" ")[0], self.widths[index])
 
@@ -146,7 +146,8 @@ class LaidMatrixPanels(Laid):
         return fit(text if cell_len(text) <= width else significant(value, 2), width)
 
     def _header(self, width: int) -> tuple[ColouredPiece, ...]:
-        """Numbers of the columns, as many as fit, and ▾ over that of the cursor."""
+        """Numbers of the columns, of all or of each fifth or tenth, and ▾ over that of the cursor."""
+        every = width > len(self._number(self.first + self.in_sight - 1)) + 1  # room beside the one that is marked
         line = [" "] * (self.in_sight * width)
         mark = f"▾{self._number(self.place[1])}"
         marked = (self.place[1] - self.first) * width + max(0, (width - len(mark)) // 2)
@@ -155,7 +156,7 @@ class LaidMatrixPanels(Laid):
             number = self._number(self.first + column)
             at = column * width + max(0, (width - len(number)) // 2)
             free = at == 0 or line[at - 1] == " "
-            if free and at + len(number) <= len(line) and (width > len(number) or column % (10 if width == 1 else 5) == 0):
+            if free and at + len(number) <= len(line) and (every or column % (10 if width == 1 else 5) == 0):
                 line[at : at + len(number)] = number
         return with_mark(line, marked, mark[: len(line) - marked])
 
@@ -164,7 +165,7 @@ class LaidMatrixPanels(Laid):
         values = self.values[index][row, self.first : self.first + self.in_sight]
         shown = len(values) - int(np.argmin(np.isnan(values[::-1]))) if not np.isnan(values).all() else 0
         masked = [(MASKED.ljust(width) * (len(values) - shown), "masked")] if shown < len(values) else []
-        if self._written(index):
+        if self.is_written(index):
             return [*(self._number_cell(index, value) for value in values[:shown].tolist()), *masked]
         if self.paints:
             levels = levels_of(values[:shown] / limit if limit else values[:shown] * 0)
@@ -186,7 +187,7 @@ class LaidMatrixPanels(Laid):
         """True for a matrix whose rows are shares of 1."""
         return self.scales[index] == "sequential" and self.limits[index] == 1.0
 
-    def _written(self, index: int) -> bool:
+    def is_written(self, index: int) -> bool:
         narrowest = NUMBER_WIDTH[self._is_share(index)] + (not self.paints)
         return self.cell_widths[index] >= narrowest
 
@@ -244,11 +245,14 @@ def fitting(widths: Sequence[tuple[int, int]], room: int, columns: int, others: 
 def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | None, paints: bool, panel: int) -> Laid:
     """All matrices side by side where they fit, and each alone, the largest first: `panel` counts on through these.
 
-    Those `beside` them are drawn on the same scales.
+    Side by side they come last where the largest has room for its numbers only alone. Those `beside` them have the same scales.
     """
     together = side_by_side(panels, width, beside, paints)
     order = sorted(range(len(panels.matrices)), key=lambda index: index != panels.largest)
     choices = [*([None] if together else []), *order]
+    lay = lay_heatmap if paints else lay_matrix
+    if together and not together.is_written(panels.largest) and lay(panels.matrices[panels.largest], width).format is not None:
+        panel += 1
     chosen = choices[panel % len(choices)]
     if chosen is None:
         assert together is not None
@@ -257,7 +261,7 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
     matrix = panels.matrices[chosen]
     following = "all" if after is None else panels.matrices[after].title
     matrix = structs.replace(matrix, legend=" · ".join(part for part in (matrix.legend, f"v: {following}") if part))
-    alone = (lay_heatmap if paints else lay_matrix)(matrix, width, beside.matrices[chosen] if beside else None)
+    alone = lay(matrix, width, beside.matrices[chosen] if beside else None)
     alone.follows = alone.keeps_cursor = True
     alone.sticky = len(alone.head)
     return alone

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from lab.views.blocks import Array, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 from screens.blocks.block_layout import Laid
 from screens.blocks.heatmap_layout import LaidHeatmap
+from screens.blocks.matrix_layout import LaidMatrix
 from screens.blocks.matrix_panels_layout import (
     CELL_WIDTHS,
     FEWEST,
@@ -154,6 +155,23 @@ def test_narrow_screen_shows_the_largest_first_and_the_others_by_turns() -> None
 def test_wide_screen_begins_with_all_of_them() -> None:
     kinds = [type(lay(11, 120, panel=panel)) for panel in range(5)]
     assert kinds == [LaidMatrixPanels, LaidHeatmap, LaidHeatmap, LaidHeatmap, LaidMatrixPanels]
+
+
+@pytest.mark.parametrize("paints", [True, False])
+def test_numbers_that_have_room_only_alone_are_shown_alone_first(paints: bool) -> None:
+    alone = lay(8, 51, paints=paints)
+    assert isinstance(alone, LaidMatrix)
+    assert (alone.matrix.title, alone.format is not None) == ("pattern", True)
+    assert "v: raw" in alone.matrix.legend
+    assert [type(lay(8, 51, panel=panel, paints=paints)) for panel in (1, 2, 3)] == [type(alone)] * 2 + [LaidMatrixPanels]
+
+
+def test_columns_have_all_their_numbers_or_those_of_a_ruler() -> None:
+    for size, width, panel, numbers in ((4, 120, 0, "1 ▾2 3 4"), (11, 120, 0, "1 ▾2 3 4 5 6 7 8 9 10 11"), (8, 51, 3, "1 ▾2 6")):
+        laid = lay(size, width, panel=panel, selected=(size - 1, 1))
+        assert isinstance(laid, LaidMatrixPanels)
+        line = text_of(laid.line(HEAD - 1))[laid.starts[2] :]
+        assert " ".join(line.split()) == numbers
 
 
 def test_those_beside_have_the_same_scale() -> None:
