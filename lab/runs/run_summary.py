@@ -109,6 +109,8 @@ class RunSummary:
     """Planned length: `2,000 steps`, `5 min 00 s`."""
     step: int = 0
     steps: int | None = None
+    best_step: int | None = None
+    """The step of its best checkpoint."""
     progress: float = 0.0
     """Share that is done, 0 to 1."""
     loss: float | None = None
@@ -252,6 +254,7 @@ class RunsWatcher:
             plan="" if config.imported is not None else planned_length(config),
             step=status.step,
             steps=planned_steps(config, status),
+            best_step=status.best_step,
             progress=fraction_done(config, status),
             loss=training.loss if training else None,
             val_loss=figures.val_loss if figures else None,

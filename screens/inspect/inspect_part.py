@@ -66,6 +66,9 @@ class InspectHost(Protocol):
     @property
     def model(self) -> ModelState: ...
 
+    @property
+    def newer_best(self) -> int | None: ...
+
     def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""
 

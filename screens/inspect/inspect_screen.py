@@ -12,7 +12,7 @@ from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
-from lab.core.number_format import counted
+from lab.core.number_format import counted, whole
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
@@ -26,7 +26,7 @@ from screens.inspect.explanations import Explanations
 from screens.inspect.guessing import Guessing
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions
 from screens.inspect.intervention_keys import InterventionKeys
-from screens.inspect.navigation import Navigation, location_text
+from screens.inspect.navigation import Navigation, location_text, newer_best
 from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import RunHold, RunRead, read_first_prompt
@@ -45,10 +45,10 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
 
 HELP = (
-    "Follow one prompt through the forward pass: `j` next step, `k` back; `←` `→` choose the token whose prediction you inspect, "
-    "`[` `]` the head, `{` `}` the layer. The left column shows the logit lens: the prediction if the model stopped there. "
-    "`v` shows the attention patterns of all heads, again: of one; where there are several matrices, it shows one at a time. The "
-    "tokens are shaded by the attention that the chosen one pays in the chosen head, with arcs to the most attended. "
+    "Follow one prompt through the forward pass: `j` next stage, `k` back; `←` `→` choose the token whose prediction you "
+    "inspect, `[` `]` the head, `{` `}` the layer. The left column shows the logit lens: the prediction if the model stopped "
+    "there. `v` shows the attention patterns of all heads, again: of one; where there are several matrices, it shows one at a "
+    "time. The tokens are shaded by the attention that the chosen one pays in the chosen head, with arcs to the most attended. "
     "`p` plays the forward pass with a sentence on each stage, until any key.\n\n"
     "`space` samples the next token; at an earlier token, it replaces what follows. The bar before a sampled token's id shows "
     "its probability. `s` sets temperature, top-k, top-p and seed, and generates token after token. `e` edits the prompt. `u` "
@@ -56,11 +56,11 @@ HELP = (
     "`enter` puts a cursor on the numbers of the view; `enter` on a number explains it: its formula with the real numbers, each "
     "of which can be explained in turn, down to a single weight; `backspace` climbs back.\n\n"
     "`a` shows the direct logit attribution of the predicted token, `w` the evidence for it in the training text; in the last "
-    "two steps, of the token under the cursor. `#` shows the lines of `models/gpt.py` that compute the step and their shapes.\n\n"
-    "`x` ablates the head or the MLP of the step (head 2.1 is head 1 of layer 2), or hides the chosen token. `c` compares before "
-    "and after: the ranking, and the KL divergence in bits (0: none). `tab` leads to the list of interventions; `enter` there "
-    "scales, forces a head to one token, ablates to the mean, or patches from a second prompt. Without interventions `c` asks "
-    "for that prompt, and compares with it; there `e` edits it.\n\n"
+    "two stages, of the token under the cursor. `#` shows the lines of `models/gpt.py` that compute it and their shapes.\n\n"
+    "`x` ablates the head or the MLP of the stage (head 2.1 is head 1 of layer 2), or hides the chosen token. `c` compares "
+    "before and after: the ranking, and the KL divergence in bits (0: none). `tab` leads to the list of interventions; `enter` "
+    "there scales, forces a head to one token, ablates to the mean, or patches from a second prompt. Without interventions `c` "
+    "asks for that prompt, and compares with it; there `e` edits it.\n\n"
     "`m` chooses a run, or its best or last checkpoint; `t` shows the same view with the weights of any training step. `o` "
     "exports a report (HTML), the view, a screenshot or the whole trace.\n\n"
     "Type here for what has no key: `lens` shows the logit lens of every token and layer, `shade` changes the shading, `guess` "
@@ -118,6 +118,8 @@ class InspectScreen(WidgetMessages):
 
     selection: var[Selection] = var(Selection(""))
     """Nothing to look at while the model is `Starting`."""
+    newer_best: var[int | None] = var(None)
+    """Step of the run's best checkpoint on disk, where an older one is in view."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
@@ -159,6 +161,7 @@ class InspectScreen(WidgetMessages):
         self.notices.begin()
         self.run_worker(self.session.serve(), name="engine session", group="engine session", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
+        self.watch(self.app, "runs", self._find_newer, init=False)
         self.lab.release_run.append(self._hold.let_go)
 
     async def on_unmount(self) -> None:
@@ -293,6 +296,13 @@ class InspectScreen(WidgetMessages):
             part.selection_changed(old, new)
         self._ask(new)
 
+    def _find_newer(self) -> None:
+        self.newer_best = newer_best(self.lab, self.model)
+
+    def watch_newer_best(self) -> None:
+        if not isinstance(self.model, Starting):
+            self._mark()
+
     def _ask(self, selection: Selection) -> None:
         view = self.session.select(selection)
         if view is None:
@@ -308,7 +318,7 @@ class InspectScreen(WidgetMessages):
         """Show everything that follows from the selection alone, without the engine."""
         self.query_one(KeyBar).update_keys()
         self._steps.current = index_of(self.selection, self._steps.steps)
-        self._bar.mark(self.selection, self.model)
+        self._bar.mark(self.selection, self.model, self.newer_best is not None)
         self.say_location()
 
     def _take_facts(self, facts: ModelFacts) -> None:
@@ -317,6 +327,7 @@ class InspectScreen(WidgetMessages):
         self.model = replace(self.model, facts=facts) if isinstance(self.model, Ready) else Opened(facts)
         self.selection = within(self.selection, facts)
         self._steps.origin = facts.origin
+        self._find_newer()
         self._mark()
 
     def _take_path(self, selection: Selection, path: LensPath) -> None:
@@ -346,7 +357,7 @@ class InspectScreen(WidgetMessages):
         if (kept.model, kept.prompt) != (refused.model, refused.prompt):
             self.sampling.prompt_refused(kept.prompt)
             self._time.selection_changed(refused, kept)
-            self._bar.mark(kept, self.model)
+            self._bar.mark(kept, self.model, self.newer_best is not None)
 
     @work(exclusive=True, group="restart")
     async def action_restart_engine(self) -> None:
@@ -359,7 +370,8 @@ class InspectScreen(WidgetMessages):
 
     def say_location(self) -> None:
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
-            hint = self._guessing.hint or self._interventions.told or self._second.hint or self._interventions.hint
+            newer = f"step {whole(self.newer_best)} is there: m loads it" if self.newer_best is not None else ""
+            hint = self._guessing.hint or self._interventions.told or self._second.hint or newer or self._interventions.hint
             self.say(
                 self._tour.caption
                 or location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)

@@ -11,16 +11,27 @@ from lab.views.blocks import View
 from screens.about_key import About, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Ready, Starting
+from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import target
 from screens.inspect.selection import Selection, at_position, at_step, in_head, in_layer, index_of, position_in
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
 
+NEWEST = "best checkpoint as it is now"
+"""Offered by the chooser of models while the run in view has a newer best checkpoint than the one shown."""
+
+
+def newer_best(lab: AppState, model: ModelState) -> int | None:
+    """Step of the run's best checkpoint on disk, where that in view is the best of before."""
+    if not isinstance(model, Opened | Ready) or model.facts.checkpoint != "best":
+        return None
+    steps = (run.best_step for run in lab.runs if run.name == model.facts.run)
+    return next((step for step in steps if step is not None and step > model.facts.step), None)
+
 
 def location_text(selection: Selection, model: ModelState, steps: ForwardPassList, writing: str, hint: str, width: int) -> str:
     """The words for a line of `width` columns; `writing`: the pace of generation."""
-    words = (f"{writing} · " if writing else "") + f"step {index_of(selection, steps.steps) + 1}/{len(steps.steps)}"
+    words = (f"{writing} · " if writing else "") + f"stage {index_of(selection, steps.steps) + 1}/{len(steps.steps)}"
     dropped = model.path.dropped + selection.prompt.earlier if isinstance(model, Ready) else 0
     if dropped and isinstance(model, Ready):
         seen = whole(model.facts.context)
@@ -34,14 +45,14 @@ class Navigation(InspectPart):
     """Moves of the selection through the forward pass."""
 
     BINDINGS = (
-        Binding("j,down", "step(1)", "Step", id="inspect.next", key_display="j/k", tooltip="The next step of the forward pass")
+        Binding("j,down", "step(1)", "Stage", id="inspect.next", key_display="j/k", tooltip="The next stage of the forward pass")
         | About(
             "Move",
-            words="step of the forward pass; token whose prediction is inspected",
+            words="stage of the forward pass; token whose prediction is inspected",
             also=("inspect.previous", "inspect.right", "inspect.left"),
             rank=5,
         ),
-        Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The step before"),
+        Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The stage before"),
         Binding("right,l", "position(1)", "Token", id="inspect.right", key_display="←/→", tooltip="The token to the right")
         | About(rank=6),
         Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
@@ -68,8 +79,8 @@ class Navigation(InspectPart):
         | About(synonyms="logitlens predictions grid heatmap"),
         keyless("panel", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel")
         | About(needs="a view of several matrices"),
-        Binding("home", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
-        Binding("end", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
+        Binding("home", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first stage"),
+        Binding("end", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last stage"),
         Binding("m", "choose_run", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint")
         | About("Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open"),
         keyless("checkpoint", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last")
@@ -97,12 +108,19 @@ class Navigation(InspectPart):
             self._host.selection = at_step(self._host.selection, self._list.steps[index])
 
     def is_enabled(self, action: str) -> bool:
+        if action == "another_view":
+            return self._view_key() is not None
         return action != "panel" or self._host.view.has_panels
 
+    def _view_key(self) -> str | None:
+        """The first action for another view that there is here; all heads only from a stage, not from what is opened aside."""
+        selection = self._host.selection
+        views = ("against", "other_pane", "panel", *(() if selection.aside or selection.trail else ("all_heads",)))
+        return next((view for view in views if self._host.check_action(view, ())), None)
+
     async def action_another_view(self) -> None:
-        """The first of these views that there is here."""
-        views = ("against", "other_pane", "panel", "all_heads")
-        await self._host.run_action(next(view for view in views if self._host.check_action(view, ())))
+        if (action := self._view_key()) is not None:
+            await self._host.run_action(action)
 
     def action_panel(self) -> None:
         for view in (self._host.view, self._second):
@@ -159,11 +177,16 @@ class Navigation(InspectPart):
         from screens.dialogs.ask import RunChooser
 
         lab = cast(AppState, self._host.app)
-        selection = self._host.selection
+        selection, newer = self._host.selection, self._host.newer_best
         other = "last checkpoint" if selection.checkpoint == "best" else "best checkpoint"
+        newest = [] if newer is None else [(NEWEST, f"step {whole(newer)} of {selection.run}")]
         names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]
-        name = await self._host.ask(RunChooser([(other, f"of {selection.run}"), *names], lab.run_name, "model"))
-        if name == other:
+        name = await self._host.ask(
+            RunChooser([*newest, (other, f"of {selection.run}"), *names], NEWEST if newest else lab.run_name, "model")
+        )
+        if name == NEWEST:
+            self._host.ask_again()
+        elif name == other:
             self.action_checkpoint()
         elif name:
             lab.post_message(RunChosen(name))

@@ -203,7 +203,7 @@ def measure(lab: Lab, rounds: int) -> None:
     lab.press("5", "▸5 Inspect◂")
     lab.read(2.0)
     for step in range(TO_THE_SCORES):
-        lab.press("j", f"step {step + 2}/")
+        lab.press("j", f"stage {step + 2}/")
     lab.press("1", "▸1 Home◂")
     os.write(lab.master, b"5")
     last = int(re.findall(r"position \d+/(\d+)", lab.wait_for("predicts token"))[-1])

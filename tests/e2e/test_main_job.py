@@ -162,10 +162,10 @@ def test_choose_train_lose_the_terminal_leave_return_stop_inspect_and_sample(ter
 
     terminal.press("i")
     terminal.until(r"predicts token \d+")
-    last = int(terminal.until(r"step 1/(\d+)")[1])
+    last = int(terminal.until(r"stage 1/(\d+)")[1])
     for step in range(2, last + 1):
         terminal.press("j")
-        terminal.until(rf"step {step}/{last}\b")
+        terminal.until(rf"stage {step}/{last}\b")
     length = int(terminal.until(r"position (\d+)/(\d+)")[2])
     for drawn in range(1, 11):
         terminal.press("Space")

@@ -121,7 +121,7 @@ class PromptBar(Vertical):
     def on_resize(self) -> None:
         self.shade(self._strip.shading)
 
-    def mark(self, selection: Selection, model: ModelState) -> None:
+    def mark(self, selection: Selection, model: ModelState, is_outdated: bool) -> None:
         """Show what follows from the selection alone: the chosen token, and which model and settings are in use."""
         if isinstance(model, Loading) and model.path is not None:
             self._strip.chosen = model.path.position
@@ -136,7 +136,7 @@ class PromptBar(Vertical):
         known: tuple[str, ...] = ()
         if isinstance(model, Opened | Ready):
             facts = model.facts
-            which = "snapshot" if facts.checkpoint.isdecimal() else facts.checkpoint
+            which = "snapshot" if facts.checkpoint.isdecimal() else "was best" if is_outdated else facts.checkpoint
             self._model = facts.run, f" step {whole(facts.step)} ({which})"
             loss = f"val loss{facts.val_on} {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
             known = tuple(filter(None, (facts.origin, loss)))

@@ -70,6 +70,15 @@ def keys(pilot: InspectPilot) -> dict[str, str]:
     return {each.binding.action: each.binding.description for each in active if each.enabled}
 
 
+@pytest.mark.parametrize("key", ["a", "w", "number_sign"])
+async def test_v_stays_in_what_is_opened_aside(key: str, inspect: Open) -> None:
+    async with inspect() as pilot:
+        await pilot.go("end", key)
+        aside = pilot.screen.selection.aside
+        await pilot.go("v")
+        assert pilot.screen.selection.aside == aside != ""
+
+
 async def test_an_explanation_hides_the_second_prompts_view(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await pilot.walk("c")

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(in
             await pilot.go(key)
             assert pilot.title == titles[-1], "there is none beyond"
         await pilot.go("end")
-        assert (pilot.title, pilot.status) == ("sample", f"step {len(steps)}/{len(steps)}")
+        assert (pilot.title, pilot.status) == ("sample", f"stage {len(steps)}/{len(steps)}")
         await pilot.go("home")
-        assert (pilot.title, pilot.status) == ("tokens", f"step 1/{len(steps)} · x hides token 4 “ ran”")
+        assert (pilot.title, pilot.status) == ("tokens", f"stage 1/{len(steps)} · x hides token 4 “ ran”")
 
 
 async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
@@ -209,7 +210,7 @@ async def test_an_empty_prompt_and_a_checkpoint_that_is_not_there_are_said_and_w
         assert pilot.screen.selection.prompt.text == "The big dog ran"  # the one that is still in view
         assert not str(pilot.view.border_title).endswith("…")
         await pilot.go("j")
-        assert (pilot.title, pilot.status[:9]) == ("embed", "step 2/31")
+        assert (pilot.title, pilot.status[:10]) == ("embed", "stage 2/31")
         assert not pilot.screen.check_action("undo", ())
         await pilot.go("inspect.checkpoint")
         assert "has no last checkpoint" in pilot.status
@@ -227,12 +228,12 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
         await pilot.go("left")
         assert pilot.title == "sample"
         assert "position 3/4" in pilot.facts
-        assert "step 31" in pilot.status
+        assert "stage 31" in pilot.status
         engine.pid = None
         pilot.screen.notices.pulse()
         assert pilot.status.startswith("The engine has ended."), "one that ends while idle is told of, too"
         await pilot.go("left", "left")  # the second is not at hand
-        assert pilot.status.startswith("step 31/31")
+        assert pilot.status.startswith("stage 31/31")
 
 
 async def test_sampling_settings_are_applied_and_kept_or_refused_in_words(inspect: Open, engine: Any) -> None:
@@ -257,6 +258,23 @@ async def test_coming_back_asks_whether_the_weights_are_newer(inspect: Open, eng
         engine.step = 2500
         await pilot.go("5")
         assert "step 2,500" in pilot.facts
+
+
+async def test_a_newer_best_checkpoint_is_said_and_m_loads_it(inspect: Open, engine: Any) -> None:
+    async with inspect() as pilot:
+        lab, run = pilot.screen.lab, pilot.screen.model.facts.run
+        summary = next(each for each in lab.runs if each.name == run)
+        assert "is there" not in pilot.status
+        lab.runs = (replace(summary, best_step=2500),)
+        await pilot.pause()
+        assert "step 2,000 (was best)" in pilot.facts
+        assert "step 2,500 is there: m loads it" in pilot.status
+        engine.step = 2500
+        await pilot.press("m")
+        await pilot.pause()
+        await pilot.go("enter")
+        assert "step 2,500 (best)" in pilot.facts
+        assert "is there" not in pilot.status
 
 
 async def test_the_engine_is_closed_with_the_app(inspect: Open, engine: Any) -> None:
@@ -322,7 +340,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_the_pal
         await pilot.settle()
         assert engine.asked("kill") == [{}]
         assert pilot.title == "sample"
-        assert "step 31" in pilot.status
+        assert "stage 31" in pilot.status
         assert screen.notices.waited == 0.0
 
 
