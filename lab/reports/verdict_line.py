@@ -32,6 +32,8 @@ SIGNS: dict[Tone, str] = {"good": "✓", "wait": "…", "warn": "!", "bad": "✗
 """Sign of each tone, so that it is told without colour."""
 JUDGED: tuple[Verdict, ...] = ("learning", "learned", "plateau", "overfitting", "text too small")
 """Verdicts of runs whose validation loss says whether they overfit."""
+SHOWN_GAP = 0.005
+"""Least difference of validation and training loss that two decimals show."""
 NO_LEVEL: tuple[Verdict, ...] = (
     "waiting",
     "losses missing",
@@ -90,7 +92,7 @@ def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
         return found.evidence[0].upper() + found.evidence[1:]
     match verdict:
         case "warming up":
-            return f"It is warming up: at step {taken} its steps are still small."
+            return "It is warming up: its steps are still small."
         case "rolled back":
             return f"It went wrong by step {whole(run.start)}: back at an earlier state, it takes smaller steps."
         case "diverged":
@@ -124,8 +126,9 @@ def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
         return f"It is learning: so far {_only(run.level, run)}."
     doing = "has learned" if verdict == "learned" else "is learning" if run.phase in ACTIVE else "was learning"
     measured = None if run.level else run.measured  # an evaluation at a baseline here is of weights that were worse
-    about = perplexity(measured.loss if measured else run.loss)
-    return f"It {doing}: it narrows the next token to about {about} of {whole(run.config.model.vocab_size)}."
+    on = "in training" if measured is None else "on unseen text" if run.shows_new_text else "in validation"
+    choices = perplexity(measured.loss if measured else run.loss)
+    return f"It {doing}: next token narrowed to {choices} of {whole(run.config.model.vocab_size)} {on}."
 
 
 def _only(level: Baseline, run: DiagnosedRun) -> str:
@@ -145,7 +148,10 @@ def _overfitting(run: DiagnosedRun) -> str:
     if last.loss <= best.loss * (1 + RISE):
         if not run.shows_new_text:
             return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
-        return "no overfitting" + (" yet" if run.phase in ACTIVE else "")
+        now = run.measured or last
+        gap = now.loss - (run.smoothed_at(now.step) or now.loss)
+        why = f" (val − train +{fixed(gap, 2)}, val not rising)" if gap >= SHOWN_GAP else ""
+        return "no overfitting" + (" yet" if run.phase in ACTIVE or why else "") + why
     decimals = 2 if fixed(best.loss, 2) != fixed(last.loss, 2) or not differs_visibly(best.loss, last.loss) else 4
     losses = f"{fixed(best.loss, decimals)} → {fixed(last.loss, decimals)}"
     return f"val {losses}, steps {step_text(best.step)} → {step_text(last.step)}"

@@ -26,13 +26,17 @@ class EvaluatedShare(NamedTuple):
     @property
     def loss_suffix(self) -> str:
         """` (on 29%)` behind the name of a loss that is measured on it; empty where it is all."""
-        return "" if self.is_whole else f" (on {probability(self.part / self.total, 0)})"
+        return "" if self.is_whole else f" (on {self.percent})"
+
+    @property
+    def percent(self) -> str:
+        """`29%`, or `all`."""
+        return "all" if self.is_whole else probability(self.part / self.total, 0)
 
     @property
     def in_short(self) -> str:
         """The share for a narrow column: `29%, 32,841 bytes`."""
-        share = "all" if self.is_whole else f"{probability(self.part / self.total, 0)},"
-        return f"{share} {whole(self.part)} {self.unit}"
+        return f"{self.percent}{'' if self.is_whole else ','} {whole(self.part)} {self.unit}"
 
 
 def during_training(data: DataConfig, status: Status) -> EvaluatedShare | None:

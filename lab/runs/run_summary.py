@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lab.runs.loss_history import LossHistory
 
 RECENT_STEPS = 20
-"""Fewest steps by whose time that of the others is estimated; before, their own speed says it."""
+"""Fewest steps by whose time that of the others is estimated."""
 
 
 def time_left(config: RunConfig, status: Status, history: "LossHistory") -> float | None:
@@ -36,14 +36,13 @@ def time_left(config: RunConfig, status: Status, history: "LossHistory") -> floa
         return max(0.0, config.train.minutes * 60 - status.seconds)
     last = history.last_training
     steps = status.steps or config.train.steps
-    if last is None or steps is None or not history.speed:
+    if last is None or steps is None:
         return None
     left = max(0, steps - last.step)
     seen = slice(-1 - max(RECENT_STEPS, config.train.eval_every), None)  # as many evaluations as are to come
     taken, seconds = (float(column[seen][-1] - column[seen][0]) for column in (history.steps, history.seconds))
-    if taken >= RECENT_STEPS and seconds > 0:
-        return left * seconds / taken
-    return left * config.train.batch * config.model.context / history.speed
+    enough = max(RECENT_STEPS, min(config.train.eval_every, steps // 10))  # with an evaluation, where that is soon
+    return left * seconds / taken if seconds > 0 and (taken >= enough or not left) else None
 
 
 def planned_steps(config: RunConfig, status: Status) -> int | None:

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 
 from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.run_summary import planned_steps, time_left
@@ -32,10 +33,10 @@ def newest_numbers(plots: RunPlots) -> tuple[Fact, ...]:
         ("tokens/s", count(history.speed) if history.speed else UNKNOWN),
         ("time left", duration(left) if left is not None and watched.phase == "training" else UNKNOWN),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else UNKNOWN),
-        ("train mean", fixed(mean * plots.per_train, 3) if mean is not None else UNKNOWN),
+        ("train loss", f"{fixed(mean * plots.per_train, 3)} (mean)" if mean is not None else UNKNOWN),
         *_validation(watched, step, bits=plots.settings.bits),
         ("uniform", fixed(uniform_baseline(config.model.vocab_size) * plots.per_final, 3)),
-        ("perplexity", f"{perplexity(mean)} (mean)" if mean is not None else UNKNOWN),
+        ("perplexity", _perplexity(watched)),
     ]
     if config.tuning is not None or config.imported is not None:
         return tuple(fact for fact in facts if fact[1] != UNKNOWN)  # none of them will ever be known
@@ -46,6 +47,14 @@ def newest_numbers(plots: RunPlots) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
+def _perplexity(watched: WatchedRun) -> str:
+    """The perplexity that the verdict names: of the validation loss or, before the first evaluation, of the training loss."""
+    run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, None, watched.events)
+    if run.measured is not None:
+        return f"{perplexity(run.measured.loss)} (val)"
+    return f"{perplexity(run.loss)} (train)" if len(run.steps) else UNKNOWN
+
+
 def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
     """Latest and best validation loss: at the end as Home shows it, on all of the validation text or a large share, else on the
     share of evaluations during training. The latest has its step if the run has come further, to `step`."""
@@ -54,10 +63,11 @@ def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
     best: Metric | FinalEvaluation | None = status.final_best
     if status.final is not None:
         share = at_the_end(watched.config.data, status.final)
-        on, best_on = (f"{name}{share.loss_suffix or ', all'}" for name in ("val", "best"))
+        on, best_on = (f"{name} loss {share.percent}" for name in ("val", "best"))
     else:
         evaluated = during_training(watched.config.data, status)
-        on, best_on = f"val{evaluated.loss_suffix if evaluated else ''}", "best val"
+        share_of = f" {evaluated.percent}" if evaluated and not evaluated.is_whole else ""
+        on, best_on = f"val loss{share_of}", "best val loss"
         latest, best = history.last_evaluation, history.best_evaluation
     made_at = f" @ {count(latest.step)}" if latest and latest.step < step else ""
     loss, lowest = (None if each is None else each.bits_per_byte if bits else each.val_loss for each in (latest, best))
@@ -91,9 +101,9 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("tokens", count(tokens)),
         ("epoch", fixed(epoch, 2)),
         ("time", duration(history.seconds[at])),
-        ("train step", fixed(history.losses[at] * plots.per_train, 3)),
-        ("train mean", fixed(plots.smooth[at] * plots.per_train, 3)),
-        ("val", val),
+        ("step loss", fixed(history.losses[at] * plots.per_train, 3)),
+        ("train loss", f"{fixed(plots.smooth[at] * plots.per_train, 3)} (mean)"),
+        ("val loss", val),
         ("unit", "bits/byte" if plots.settings.bits else "nats/token"),
         ("lr", _number(history.lrs[at], 3)),
         ("grad norm", _number(history.grad_norms[at], 3)),

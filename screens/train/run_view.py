@@ -130,6 +130,8 @@ class RunView(Widget):
         elif self._may_draw():
             self._show_numbers()
             self._drawn_at = time.monotonic()
+        elif len(watched.history.eval_steps) < 2:  # until then the verdict's number is of the training loss, and changes now
+            self._show_numbers()
 
     def forget(self) -> None:
         """Show nothing of the run that was in view: another was chosen, which cannot be read."""

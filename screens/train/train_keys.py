@@ -174,13 +174,15 @@ class TrainKeys(PlotKeys):
 
     def action_scroll(self, by: int, pages: bool = False) -> None:
         if self.view.page in PAGES:
-            self.view.insights.choose(by * (HEADS_OF_A_PAGE if pages else 1))
+            if self.view.page != "updates":  # which shows no head
+                self.view.insights.choose(by * (HEADS_OF_A_PAGE if pages else 1))
             return
         words, samples = self.view.query_one("#run-words"), self.view.samples
-        if words.max_scroll_y:  # they need more lines than there are
-            words.scroll_relative(y=by * (words.size.height - 1 if pages else 1), animate=False)
-        else:
+        inner = samples.scrolled > 0 if by < 0 else words.scroll_y >= words.max_scroll_y  # the words come first
+        if samples.display and inner:
             samples.scroll_text(by * (samples.size.height - 1 if pages else 1))
+        else:
+            words.scroll_relative(y=by * (words.size.height - 1 if pages else 1), animate=False)
 
     def action_panels(self) -> None:
         """Show the next of the pages: the samples, the curves unless they are beside the plot, the machine, the updates."""

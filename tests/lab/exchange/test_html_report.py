@@ -146,7 +146,7 @@ def test_a_report_begins_with_the_verdict_in_plain_words_and_the_details_follow(
     found = re.search(r'<p class="verdict">(.+)</p>\n<p>(.+)</p>', html_report(tale))
     assert found is not None
     verdict, details = found.groups()
-    assert re.fullmatch(r"✓ It has learned: it narrows the next token to about [\d.]+ of 256\.", verdict)
+    assert re.fullmatch(r"✓ It has learned: next token narrowed to [\d.]+ of 256 in validation\.", verdict)
     assert re.match(r"Learned: from step \d+ to \d+ .* nats (above|below) .* Training loss .* nats per token", details)
 
 

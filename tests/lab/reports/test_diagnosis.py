@@ -135,7 +135,7 @@ TABLE = {
     "little-coin": Case("too short to say", ("about the unigram baseline",), ("rate",), headline=SHORT),
     "little-random-words": Case("too short to say", ("about the unigram baseline",), ("rate",), headline=SHORT),
     "little-while-training": Case(
-        "learning", (), ("ended", "rate"), headline=r"^✓ It is learning: it .*\. 43\.1% of validation copied"
+        "learning", (), ("ended", "rate"), headline=r"^✓ It is learning: next .*\. 43\.1% of validation copied"
     ),
     "little-at-a-high-rate": Case("little learned", ("about the unigram baseline", *LR_DOWN), (MORE_STEPS,), headline=LITTLE),
     "short-20-steps": Case("too short to say", ("20 steps", "above the unigram baseline"), (LIMIT,), headline=SHORT),
@@ -155,7 +155,7 @@ TABLE = {
         "too short to say", ("20 steps", MORE_STEPS), (LIMIT, "baseline"), headline="^… Too short to say: "
     ),
     "short-but-learned": Case(
-        "learned", (MORE_STEPS,), (LIMIT, "rate"), headline=r"^✓ It has learned: it .*\. 43\.1% of validation copied"
+        "learned", (MORE_STEPS,), (LIMIT, "rate"), headline=r"^✓ It has learned: next .*\. 43\.1% of validation copied"
     ),
     "rollbacks-lr-10": Case(
         "little learned",

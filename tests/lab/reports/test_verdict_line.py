@@ -42,11 +42,11 @@ TERMS = re.compile(
 FORMS = [
     r"No step has been taken( yet)?\.",
     r"The run is at step [\d,]+, and its metrics.jsonl has no step\.",
-    r"It is warming up: at step \d+ its steps are still small\.",
+    r"It is warming up: its steps are still small\.",
     r"Too (early to tell|short to say): it has taken \d+ steps?\.",
     r"Too (early to tell|short to say): in \d+ steps it has learned ONLY\.",
     r"It has learned (nothing|little): after [\d,]+ steps, ONLY\.",
-    r"It (is learning|was learning|has learned): it narrows the next token to about [\d.]+ of \d+\.",
+    r"It (is learning|was learning|has learned): next token narrowed to [\d.]+ of \d+ (on unseen text|in (validation|training))\.",
     r"It is learning: so far ONLY\.",
     r"It has begun to memorize the text: validation loss rises since step \d+\.",
     r"The text is too small for this model, which has read it [\d.]+ times\.",
@@ -74,8 +74,8 @@ def test_at_every_evaluation_a_newcomer_gets_one_sentence_without_terms(name: st
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("learning-manual", "It has learned: it narrows the next token to about 17 of 256."),
-        ("learning-half-way", "It was learning: it narrows the next token to about 7.4 of 256."),
+        ("learning-manual", "It has learned: next token narrowed to 17 of 256 on unseen text."),
+        ("learning-half-way", "It was learning: next token narrowed to 7.4 of 256 in validation."),
         ("little-coin", "Too short to say: in 120 steps it has learned only how common each token is."),
         ("little-lr-1e-4", "It has learned little: after 300 steps, not even how common each token is."),
         ("nothing-stopped", "It has learned nothing: after 70 steps, no more than blind guessing."),
@@ -98,7 +98,7 @@ def test_each_kind_of_run_gets_a_sentence_of_its_own_with_its_number(name: str, 
 )
 def test_the_next_token_is_narrowed_to_as_many_as_the_validation_loss_amounts_to(name: str) -> None:
     run = recorded(name)
-    found = re.search(r"to about ([\d.]+) of (\d+)", line_of(name).sentence)
+    found = re.search(r"to ([\d.]+) of (\d+)", line_of(name).sentence)
     if found is None:
         assert line_of(name).tone == "warn"
         return
@@ -126,16 +126,38 @@ def test_overfitting_names_both_evaluations() -> None:
     assert line.text.startswith("! It has begun to memorize")
 
 
-@pytest.mark.parametrize(("status", "words"), [(TRAINING, "No overfitting yet"), (Status(phase="finished"), "No overfitting")])
+@pytest.mark.parametrize(
+    ("points", "copied", "said"),
+    [
+        ([(10, 3.2, None)], 0.0, "25 of 1,024 in training"),
+        ([(10, 3.2, 4.0)], 0.0, "55 of 1,024 on unseen text"),
+        ([(10, 3.2, 4.0)], None, "55 of 1,024 in validation"),
+    ],
+)
+def test_the_sentence_says_of_which_text_its_number_is(
+    points: list[tuple[int, float | None, float | None]], copied: float | None, said: str
+) -> None:
+    assert made_up(*points, copied=copied).sentence == f"It is learning: next token narrowed to {said}."
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(TRAINING, "No overfitting yet"), (Status(phase="finished"), "No overfitting yet")]
+)
 def test_a_falling_validation_loss_is_no_overfitting(status: Status, words: str) -> None:
     line = made_up((10, 3.2, 3.3), (20, 3.0, 3.1), status=status)
-    assert line.details.startswith(f"{words}, ")
+    assert line.details.startswith(f"{words} (val − train +0.10, val not rising), "), "the gap of the plot"
+    assert made_up((10, 3.2, 3.3), (20, 3.0, 3.0), status=Status(phase="finished")).details.startswith("No overfitting, ")
     assert (line.tone, line.text[0]) == ("good", "✓")
 
 
 @pytest.mark.parametrize(
     ("copied", "words"),
-    [(0.09, "No overfitting, "), (0.1, "10.0% of validation copied, "), (1.0, "100% of validation copied, "), (None, "")],
+    [
+        (0.09, r"No overfitting yet \(.*\), "),
+        (0.1, "10.0% of validation copied, "),
+        (1.0, "100% of validation copied, "),
+        (None, ""),
+    ],
 )
 def test_over_copied_text_and_where_that_is_not_known_no_overfitting_is_not_said(copied: float | None, words: str) -> None:
     line = made_up((10, 3.2, 3.3), (20, 3.0, 3.1), status=Status(phase="finished"), copied=copied)

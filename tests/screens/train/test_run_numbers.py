@@ -34,20 +34,22 @@ def test_the_names_of_the_validation_losses_say_on_how_much_text_they_are() -> N
     """While it trains they are on the share of its evaluations; at the end the numbers change, and so do the names."""
     whole = recorded("overfitting").head.config.data.val_bytes
     ended = numbers(whole)
-    assert (ended["val, all"], ended["best, all"]) == ("4.000", "2.500 @ 80")
+    assert (ended["val loss all"], ended["best loss all"]) == ("4.000", "2.500 @ 80")
     half = numbers(whole // 2)
-    assert (half["val (on 50%)"], half["best (on 50%)"]) == ("4.000", "2.500 @ 80")
+    assert (half["val loss 50%"], half["best loss 50%"]) == ("4.000", "2.500 @ 80")
     lowest = recorded("overfitting").history.best_evaluation
-    assert numbers()["best val"] == f"{lowest.val_loss:.3f} @ {lowest.step}"
+    assert numbers()["best val loss"] == f"{lowest.val_loss:.3f} @ {lowest.step}"
 
 
 def test_the_numbers_follow_the_unit_of_the_plot() -> None:
     whole = recorded("overfitting").head.config.data.val_bytes
     nats, bits = numbers(whole), numbers(whole, bits=True)
     assert nats["bits/byte"] == "5.771 (val)"
-    assert (bits["val, all"], bits["best, all"], bits["unit"]) == ("5.771", "3.607 @ 80", "bits/byte")
-    for name in ("train mean", "uniform"):
-        assert float(bits[name]) == pytest.approx(float(nats[name]) / math.log(2), abs=2e-3), "its tokens are bytes"
+    assert (bits["val loss all"], bits["best loss all"], bits["unit"]) == ("5.771", "3.607 @ 80", "bits/byte")
+    for name in ("train loss", "uniform"):
+        assert float(bits[name].split()[0]) == pytest.approx(float(nats[name].split()[0]) / math.log(2), abs=2e-3), (
+            "its tokens are bytes"
+        )
     assert bits["perplexity"] == nats["perplexity"], "e to the loss in nats"
 
 
@@ -67,7 +69,7 @@ def test_each_part_is_in_bits_per_byte_with_its_own_bytes_per_token() -> None:
         plots = RunPlots(WatchedRun("tale", config, status, "finished", history), PlotSettings(bits=True))
         shown = dict(newest_numbers(plots))
         mean, uniform = history.smooth[-1] / 3, math.log(config.model.vocab_size) / uniform_bytes
-        assert float(shown["train mean"]) == pytest.approx(mean / math.log(2), abs=1e-3)
+        assert float(shown["train loss"].removesuffix(" (mean)")) == pytest.approx(mean / math.log(2), abs=1e-3)
         assert float(shown["uniform"]) == pytest.approx(uniform / math.log(2), abs=1e-3)
         figure = plots.losses()
         assert figure.series[1].ys[-1] == pytest.approx(mean / math.log(2))
@@ -94,10 +96,22 @@ def test_the_mean_and_the_loss_of_a_step_have_a_name_each_with_the_cursor_and_wi
     plots = RunPlots(watched, PlotSettings(smoothing=smoothing))
     newest = dict(newest_numbers(plots))
     at_end = dict(numbers_at(plots, len(run.history.steps) - 1, 0.5))
-    assert newest["train mean"] == at_end["train mean"]
-    assert at_end["train step"] == f"{run.history.losses[-1]:.3f}"
-    assert newest["perplexity"].endswith(" (mean)")
+    assert newest["train loss"] == at_end["train loss"]
+    assert at_end["step loss"] == f"{run.history.losses[-1]:.3f}"
+    assert newest["train loss"].endswith(" (mean)")
     assert not {"train", "smoothed"} & {*newest, *at_end}
+
+
+@pytest.mark.parametrize(("evaluated", "on", "words"), [(False, "(train)", "in training"), (True, "(val)", "in validation")])
+def test_the_perplexity_is_the_number_of_the_verdict_and_both_say_of_which_text(evaluated: bool, on: str, words: str) -> None:
+    run = recorded("learning-half-way")
+    history = LossHistory()
+    history.add(each for each in run.metrics if evaluated or each.val_loss is None or not each.step)
+    watched = WatchedRun("tale", run.head.config, run.head.status, "stopped", history)
+    verdict, *_ = status_text(watched, None)
+    number, said_on = dict(newest_numbers(RunPlots(watched, PlotSettings(smoothing=2))))["perplexity"].split()
+    assert said_on == on
+    assert verdict.sentence == f"It was learning: next token narrowed to {number} of 256 {words}."
 
 
 LINE = VerdictLine("warn", "It has begun to memorize the text: validation loss rises since step 1,400.", "")

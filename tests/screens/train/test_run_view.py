@@ -143,7 +143,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         await watch(pilot, until, "tale")
         assert text_of(pilot, "#run-notice") == "Stopped; p resumes."
         verdict = screen_of(pilot).query_one("#run-verdict").render_line(0).text
-        assert verdict.startswith("✓ It was learning: it narrows the next token to about ")
+        assert verdict.startswith("✓ It was learning: next token narrowed to ")
         assert not screen_of(pilot).query_one("#run-reading").display, "the prose is behind a key"
         await press(pilot, "enter")
         reading = screen_of(pilot).query_one("#run-reading")
@@ -151,7 +151,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         words = text_of(pilot, "#run-reading")
         assert words.startswith("Learning: from step 900 to 1,200 the training loss"), "both losses at the same two evaluations"
         assert "and the validation loss" in words
-        assert " No overfitting, " in words, "the details of the verdict"
+        assert " No overfitting yet (val − train +0.10, val not rising), " in words, "the details of the verdict"
         assert " nats below " in words
         assert words.endswith(".")
         for _ in range(3):
@@ -198,14 +198,14 @@ async def test_the_cursor_reads_out_every_number_of_a_step(watching: Open, app: 
         await press(pilot, "left")
         told = numbers(pilot)
         assert told["at step"] == "400"
-        assert told["train step"] == f"{loss_at(400):.3f}"
-        assert told["val"] == f"{loss_at(400) + 0.1:.3f}"
+        assert told["step loss"] == f"{loss_at(400):.3f}"
+        assert told["val loss"] == f"{loss_at(400) + 0.1:.3f}"
         assert (told["lr"], told["grad norm"], told["tokens/s"]) == ("0.00200", "1.00", "8,310")
         await press(pilot, "left", "h")
         step = int(numbers(pilot)["at step"])
         assert 370 < step < 398
-        assert numbers(pilot)["train step"] == f"{loss_at(step):.3f}"
-        assert numbers(pilot)["val"].endswith("@ 300")
+        assert numbers(pilot)["step loss"] == f"{loss_at(step):.3f}"
+        assert numbers(pilot)["val loss"].endswith("@ 300")
         assert any("│" in screen_of(pilot).query_one("#run-plot").render_line(y).text[10:] for y in range(1, 8))
         await press(pilot, "escape")
         assert app.current_mode == "train"
@@ -331,7 +331,7 @@ async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(watching: Open
         await until(pilot, lambda: "at step" in numbers(pilot))
         step = int(numbers(pilot)["at step"])
         assert 195 <= step <= 205
-        assert numbers(pilot)["train step"] == f"{loss_at(step):.3f}"
+        assert numbers(pilot)["step loss"] == f"{loss_at(step):.3f}"
         await pilot.hover("#run-facts")
         await until(pilot, lambda: "at step" not in numbers(pilot))
         await pilot.click("#run-plot", offset=(middle, 5))
