@@ -46,7 +46,7 @@ FORMS = [
     r"Too (early to tell|short to say): it has taken \d+ steps?\.",
     r"Too (early to tell|short to say): in \d+ steps it has learned ONLY\.",
     r"It has learned (nothing|little): after [\d,]+ steps, ONLY\.",
-    r"It (is learning|was learning|has learned): next token narrowed to [\d.]+ of \d+ (on unseen text|in (validation|training))\.",
+    r"It ((is|was) learning|has learned): next token narrowed to [\d.]+ of \d+ (on unseen text|in (validation|training))\.",
     r"It is learning: so far ONLY\.",
     r"It has begun to memorize the text: validation loss rises since step \d+\.",
     r"The text is too small for this model, which has read it [\d.]+ times\.",
