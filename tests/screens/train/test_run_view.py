@@ -1,7 +1,6 @@
 """The run view: samples, diagnosis, the plot's cursor, axes, events and small panels."""
 
 import math
-import re
 from typing import Any, get_args
 
 import msgspec
@@ -152,7 +151,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         words = text_of(pilot, "#run-reading")
         assert words.startswith("Learning: from step 900 to 1,200 the training loss"), "both losses at the same two evaluations"
         assert "and the validation loss" in words
-        assert re.search(r" No overfitting yet \(val − train \+\d\.\d\d, val not rising\), ", words), "the details of the verdict"
+        assert " No overfitting, " in words, "the details of the verdict"
         assert " nats below " in words
         assert words.endswith(".")
         for _ in range(3):
