@@ -126,7 +126,7 @@ def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
         return f"It is learning: so far {_only(run.level, run)}."
     doing = "has learned" if verdict == "learned" else "is learning" if run.phase in ACTIVE else "was learning"
     measured = None if run.level else run.measured  # an evaluation at a baseline here is of weights that were worse
-    on = "in training" if measured is None else "on unseen text" if run.shows_new_text else "in validation"
+    on = "in training" if measured is None else "on new text" if run.shows_new_text else "in validation"
     choices = perplexity(measured.loss if measured else run.loss)
     return f"It {doing}: next token narrowed to {choices} of {whole(run.config.model.vocab_size)} {on}."
 

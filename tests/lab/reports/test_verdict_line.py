@@ -46,7 +46,7 @@ FORMS = [
     r"Too (early to tell|short to say): it has taken \d+ steps?\.",
     r"Too (early to tell|short to say): in \d+ steps it has learned ONLY\.",
     r"It has learned (nothing|little): after [\d,]+ steps, ONLY\.",
-    r"It ((is|was) learning|has learned): next token narrowed to [\d.]+ of \d+ (on unseen text|in (validation|training))\.",
+    r"It ((is|was) learning|has learned): next token narrowed to [\d.]+ of \d+ (on new text|in (validation|training))\.",
     r"It is learning: so far ONLY\.",
     r"It has begun to memorize the text: validation loss rises since step \d+\.",
     r"The text is too small for this model, which has read it [\d.]+ times\.",
@@ -74,7 +74,7 @@ def test_at_every_evaluation_a_newcomer_gets_one_sentence_without_terms(name: st
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("learning-manual", "It has learned: next token narrowed to 17 of 256 on unseen text."),
+        ("learning-manual", "It has learned: next token narrowed to 17 of 256 on new text."),
         ("learning-half-way", "It was learning: next token narrowed to 7.4 of 256 in validation."),
         ("little-coin", "Too short to say: in 120 steps it has learned only how common each token is."),
         ("little-lr-1e-4", "It has learned little: after 300 steps, not even how common each token is."),
@@ -130,7 +130,7 @@ def test_overfitting_names_both_evaluations() -> None:
     ("points", "copied", "said"),
     [
         ([(10, 3.2, None)], 0.0, "25 of 1,024 in training"),
-        ([(10, 3.2, 4.0)], 0.0, "55 of 1,024 on unseen text"),
+        ([(10, 3.2, 4.0)], 0.0, "55 of 1,024 on new text"),
         ([(10, 3.2, 4.0)], None, "55 of 1,024 in validation"),
     ],
 )
