@@ -1,6 +1,5 @@
 """Pictures of Home, Data and Train at both sizes, from runs made of files."""
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
+from lab.runs import home_folder
 from screens.app import LabApp
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
@@ -40,8 +40,10 @@ ALL_SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], id
 @pytest.fixture
 def pictured(snap_compare: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Compares the screen of an app with its picture once it is ready, with these settings typed and keys pressed."""
-    importlib.import_module("lab.runs.find_runs")  # it finds the runs where they are; what a screen names is elsewhere
-    monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
+    here = home_folder.runs_home()
+    for module in ("find_runs", "run_summary"):  # the runs are found where they are; what a screen names is elsewhere
+        monkeypatch.setattr(f"lab.runs.{module}.runs_home", lambda: here)
+    monkeypatch.setattr(home_folder, "home", lambda: Path("/home/you/runs"))
     monkeypatch.setattr("screens.data.text_tree.shortened", lambda folder: "~/texts")
 
     def compare(app: LabApp, size: tuple[int, int], is_ready: Callable[[Any], object], *keys: str, **typed: str) -> bool:
