@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from textual import constants, events, on, work
 from textual.app import App
@@ -149,16 +149,21 @@ class AppState(App[None]):
         self.text_source = message.source
         self.remember_text(message.source, message.encoding)
         if message.open_mode:
-            self.show_mode(message.open_mode)
-            self.screen_stack[0].post_message(Arrived("text"))
+            self._go_on_to(message.open_mode, "text")
 
     @on(RunChosen)
     def _run_chosen(self, message: RunChosen) -> None:
         self.run_is_chosen = True
         self.run_name = self.run_before = message.name
         if message.open_mode:
-            self.show_mode(message.open_mode)
-            self.screen_stack[0].post_message(Arrived("run"))
+            self._go_on_to(message.open_mode, "run")
+
+    def _go_on_to(self, mode: str, by: Literal["text", "run"]) -> None:
+        """Show a mode that a text or a run was chosen for; escape leads back."""
+        before = self.current_mode
+        self.show_mode(mode)
+        self.opened_from, self.run_before = before if before != mode else "", self.run_name
+        self.screen_stack[0].post_message(Arrived(by))
 
     async def text_arrives(self, run: str) -> None:
         """Wait for a run's text, which is here unless the run is another machine's."""

@@ -141,7 +141,6 @@ class ChoosePage(TextReader):
 
     def choose(self, source: str) -> None:
         """Read the text that was chosen elsewhere, not that under the tree's cursor, which begins on the first."""
-        self._preview.cancel()
         self._was_chosen_elsewhere = True
         self._choose(source)
 
@@ -239,9 +238,9 @@ class ChoosePage(TextReader):
         if self.source and not self.query_one(TextTree).has_focus:
             return  # the cursor moved by itself, and another text was asked for by name
         if not message.source:
-            self._preview.cancel()
-            self._moving_to = ""
-            self.hint("" if self.query_one(TextTree).marked else ON_A_FOLDER)
+            if not self.query_one(TextTree).marked:
+                self._choose("")
+                self.hint(ON_A_FOLDER)
             return
         was_elsewhere, self._was_chosen_elsewhere = self._was_chosen_elsewhere, False
         if was_elsewhere and message.source == next(iter(BUILTINS)):
@@ -276,13 +275,13 @@ class ChoosePage(TextReader):
 
     def _take(self, source: str) -> None:
         """Read a text, and focus the button that uses it once it has been read."""
-        self._preview.cancel()
         self._take_when_read = True
         self._taken_from = self.screen.focused
         self._choose(source)
 
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Read a text; none for an empty source. Unless `asked`, a file that takes long to read is only named."""
+        self._preview.cancel()
         self.source, self._facts, self._counts = source, None, {}
         self._read_rules, self.read_encoding = self.rules, self.encoding
         self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = bool(source), False, False, ""
@@ -350,7 +349,6 @@ class ChoosePage(TextReader):
     def use(self) -> None:
         """Train on the text; one that is still being read is used once it has been."""
         if self._moving_to:
-            self._preview.cancel()
             self._choose(self._moving_to)
         elif self.source and self.encoding != self.read_encoding:
             self._choose(self.source)  # the encoding was typed, and not read with

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.worker import Worker
 
 from lab.views.blocks import LensPath, ModelFacts, View
+from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
 from screens.inspect.engine_session import EngineSession
 from screens.inspect.selection import Selection
@@ -67,7 +68,7 @@ class InspectHost(Protocol):
     def model(self) -> ModelState: ...
 
     @property
-    def newer_best(self) -> int | None: ...
+    def lab(self) -> AppState: ...
 
     def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""

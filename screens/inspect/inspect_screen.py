@@ -118,8 +118,6 @@ class InspectScreen(WidgetMessages):
 
     selection: var[Selection] = var(Selection(""))
     """Nothing to look at while the model is `Starting`."""
-    newer_best: var[int | None] = var(None)
-    """Step of the run's best checkpoint on disk, where an older one is in view."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
@@ -161,7 +159,7 @@ class InspectScreen(WidgetMessages):
         self.notices.begin()
         self.run_worker(self.session.serve(), name="engine session", group="engine session", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
-        self.watch(self.app, "runs", self._find_newer, init=False)
+        self.watch(self.app, "runs", self._say_newer, init=False)
         self.lab.release_run.append(self._hold.let_go)
 
     async def on_unmount(self) -> None:
@@ -281,7 +279,6 @@ class InspectScreen(WidgetMessages):
             self._show_tokens(*message.tokens)
 
     def _show_tokens(self, path: LensPath, view: View) -> None:
-        """Show the prompt's tokens, which need no model, while it is loading."""
         self.model = Loading(path)
         self._bar.show_tokens(path, self.selection.prompt)
         self._mark()
@@ -296,11 +293,8 @@ class InspectScreen(WidgetMessages):
             part.selection_changed(old, new)
         self._ask(new)
 
-    def _find_newer(self) -> None:
-        self.newer_best = newer_best(self.lab, self.model)
-
-    def watch_newer_best(self) -> None:
-        if not isinstance(self.model, Starting):
+    def _say_newer(self) -> None:
+        if newer_best(self.lab, self.model) is not None:
             self._mark()
 
     def _ask(self, selection: Selection) -> None:
@@ -315,10 +309,9 @@ class InspectScreen(WidgetMessages):
         self._ask(self.selection)
 
     def _mark(self) -> None:
-        """Show everything that follows from the selection alone, without the engine."""
         self.query_one(KeyBar).update_keys()
         self._steps.current = index_of(self.selection, self._steps.steps)
-        self._bar.mark(self.selection, self.model, self.newer_best is not None)
+        self._bar.mark(self.selection, self.model, newer_best(self.lab, self.model) is not None)
         self.say_location()
 
     def _take_facts(self, facts: ModelFacts) -> None:
@@ -327,7 +320,6 @@ class InspectScreen(WidgetMessages):
         self.model = replace(self.model, facts=facts) if isinstance(self.model, Ready) else Opened(facts)
         self.selection = within(self.selection, facts)
         self._steps.origin = facts.origin
-        self._find_newer()
         self._mark()
 
     def _take_path(self, selection: Selection, path: LensPath) -> None:
@@ -357,7 +349,7 @@ class InspectScreen(WidgetMessages):
         if (kept.model, kept.prompt) != (refused.model, refused.prompt):
             self.sampling.prompt_refused(kept.prompt)
             self._time.selection_changed(refused, kept)
-            self._bar.mark(kept, self.model, self.newer_best is not None)
+            self._bar.mark(kept, self.model, newer_best(self.lab, self.model) is not None)
 
     @work(exclusive=True, group="restart")
     async def action_restart_engine(self) -> None:
@@ -370,7 +362,8 @@ class InspectScreen(WidgetMessages):
 
     def say_location(self) -> None:
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
-            newer = f"step {whole(self.newer_best)} is there: m loads it" if self.newer_best is not None else ""
+            newest = newer_best(self.lab, self.model)
+            newer = f"step {whole(newest)} is there: m loads it" if newest is not None else ""
             hint = self._guessing.hint or self._interventions.told or self._second.hint or newer or self._interventions.hint
             self.say(
                 self._tour.caption

@@ -22,8 +22,8 @@ NEWEST = "best checkpoint as it is now"
 
 
 def newer_best(lab: AppState, model: ModelState) -> int | None:
-    """Step of the run's best checkpoint on disk, where that in view is the best of before."""
-    if not isinstance(model, Opened | Ready) or model.facts.checkpoint != "best":
+    """Step of the run's best checkpoint on disk, where that in view is the best or the last of before."""
+    if not isinstance(model, Opened | Ready) or model.facts.checkpoint not in ("best", "last"):
         return None
     steps = (run.best_step for run in lab.runs if run.name == model.facts.run)
     return next((step for step in steps if step is not None and step > model.facts.step), None)
@@ -177,7 +177,7 @@ class Navigation(InspectPart):
         from screens.dialogs.ask import RunChooser
 
         lab = cast(AppState, self._host.app)
-        selection, newer = self._host.selection, self._host.newer_best
+        selection, newer = self._host.selection, newer_best(self._host.lab, self._host.model)
         other = "last checkpoint" if selection.checkpoint == "best" else "best checkpoint"
         newest = [] if newer is None else [(NEWEST, f"step {whole(newer)} of {selection.run}")]
         names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]

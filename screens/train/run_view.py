@@ -127,11 +127,9 @@ class RunView(Widget):
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():
             self._draw()
-        elif self._may_draw():
+        elif self._may_draw() or len(watched.history.eval_steps) < 2:  # until then the verdict's number changes at once
             self._show_numbers()
             self._drawn_at = time.monotonic()
-        elif len(watched.history.eval_steps) < 2:  # until then the verdict's number is of the training loss, and changes now
-            self._show_numbers()
 
     def forget(self) -> None:
         """Show nothing of the run that was in view: another was chosen, which cannot be read."""

@@ -136,7 +136,7 @@ class PromptBar(Vertical):
         known: tuple[str, ...] = ()
         if isinstance(model, Opened | Ready):
             facts = model.facts
-            which = "snapshot" if facts.checkpoint.isdecimal() else "was best" if is_outdated else facts.checkpoint
+            which = "snapshot" if facts.checkpoint.isdecimal() else f"was {facts.checkpoint}" if is_outdated else facts.checkpoint
             self._model = facts.run, f" step {whole(facts.step)} ({which})"
             loss = f"val loss{facts.val_on} {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
             known = tuple(filter(None, (facts.origin, loss)))
