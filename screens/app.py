@@ -43,7 +43,7 @@ from screens.terminal.end_notices import ends_of_runs, jobs_under_way, terminal_
 from screens.terminal.key_queue import KeyQueue, all_handled
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import accept_invalid_utf8, write_to_stdout
-from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles
+from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, write_beside
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
@@ -214,10 +214,10 @@ class LabApp(AppState):
             self.run_name = next(own, runs[0]).name
         self.runs_known = True
         is_in_front = self._focus_is_reported and self.app_focus
-        if self.preferences.notifications and not is_in_front and self._driver is not None:
+        if self.preferences.notifications and not is_in_front:
             ended_jobs = (f"{self._jobs[job]} ended" for job in self._jobs.keys() - jobs.keys())
             for words in (*ends_of_runs(self.runs, runs), *ended_jobs):
-                self._driver.write(terminal_notice(words))
+                write_beside(self, terminal_notice(words))
         self.runs, self._jobs = tuple(runs), jobs
         self._keys.open()
 

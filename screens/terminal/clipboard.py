@@ -21,7 +21,7 @@ CLIPBOARD_BYTES = 74_000
 FILE = "copied.txt"
 """Name of the file, among the exports, that has what was copied last."""
 
-LINES_OF_BOXES = re.compile("[\u2500-\u257f▏▕▁▔]")  # box drawing, and the eighths of a block that stand for a border
+LINES_OF_BOXES = re.compile(f"[{chr(0x2500)}-{chr(0x257F)}▏▕▁▔]")  # box drawing, and the eighths that stand for a border
 
 
 @runtime_checkable

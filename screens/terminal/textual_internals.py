@@ -217,6 +217,12 @@ def wrapped_row(area: TextArea, row: int) -> tuple[int, int] | None:
     return rows[row] if row < len(rows) else None
 
 
+def write_beside(app: App[Any], sequence: str) -> None:
+    """Write a sequence that draws nothing, such as a bell, to the terminal; Textual has a public way for the bell alone."""
+    if app._driver is not None:
+        app._driver.write(sequence)
+
+
 def write_to(driver: Driver, out: io.TextIOBase | None) -> None:
     """Let the driver write there. Textual's for Unix writes to stderr, which may be redirected."""
     vars(driver)["_file"] = out

@@ -7,6 +7,7 @@ soon as nothing is left to do, which is the same moment on an idle machine, and 
 import asyncio
 import math
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -14,6 +15,8 @@ import pytest
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.screen import Screen
+
+from lab.runs import home_folder
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 """Sizes of the terminal in pictures."""
@@ -137,3 +140,11 @@ def keys_to(name: str, names: Iterable[str], start: str = "") -> list[str]:
     listed = list(names)
     steps = listed.index(name) - (listed.index(start) if start else 0)
     return ["j" if steps > 0 else "k"] * abs(steps)
+
+
+def show_home_as(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """Have the screens name another folder as the home; the runs are found where they are."""
+    here = home_folder.runs_home()
+    for module in ("find_runs", "run_summary"):
+        monkeypatch.setattr(f"lab.runs.{module}.runs_home", lambda: here)
+    monkeypatch.setattr(home_folder, "home", lambda: Path(folder))

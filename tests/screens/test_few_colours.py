@@ -4,7 +4,6 @@ Inspect, which needs an engine, is in tests/screens/inspect/test_few_colours_pic
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from screens.train.run_form import RunForm
 from screens.train.run_header import VerdictBar
 from tests.screens.conftest import write_insights
 from tests.screens.emitted_cells import PLAIN, SIXTEEN, Cells, as_text, codes_of, emitted_cells, without_ascii_mark
+from tests.screens.pilot_waits import show_home_as
 
 OF_THE_EXAMPLE = set("éï🙂")
 """Letters of the text that Tokens begins with."""
@@ -86,7 +86,7 @@ def few_colours(patch: pytest.MonkeyPatch, terminal: str) -> None:
 
 @pytest.mark.parametrize("terminal", ["16", "none"])
 async def test_main_views(terminal: str, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch, snapshot: Any) -> None:
-    monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
+    show_home_as(monkeypatch, "/home/you/runs")
     monkeypatch.setattr("screens.data.text_tree.shortened", lambda folder: "~/texts")
     few_colours(monkeypatch, terminal)
     for name, cells in (await main_views(make_run, until)).items():

@@ -1,21 +1,19 @@
 """Pictures of Home, Data and Train at both sizes, from runs made of files."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from lab.runs import home_folder
 from screens.app import LabApp
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.train.run_form import RunForm
 from screens.train.run_header import VerdictBar
 from tests.fixture_types import Until
-from tests.screens.pilot_waits import SIZES, press
+from tests.screens.pilot_waits import SIZES, press, show_home_as
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -40,10 +38,7 @@ ALL_SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], id
 @pytest.fixture
 def pictured(snap_compare: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Compares the screen of an app with its picture once it is ready, with these settings typed and keys pressed."""
-    here = home_folder.runs_home()
-    for module in ("find_runs", "run_summary"):  # the runs are found where they are; what a screen names is elsewhere
-        monkeypatch.setattr(f"lab.runs.{module}.runs_home", lambda: here)
-    monkeypatch.setattr(home_folder, "home", lambda: Path("/home/you/runs"))
+    show_home_as(monkeypatch, "/home/you/runs")
     monkeypatch.setattr("screens.data.text_tree.shortened", lambda folder: "~/texts")
 
     def compare(app: LabApp, size: tuple[int, int], is_ready: Callable[[Any], object], *keys: str, **typed: str) -> bool:

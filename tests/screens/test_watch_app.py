@@ -94,6 +94,7 @@ async def test_keys_that_would_change_a_run_or_need_its_weights_say_that_it_is_o
         refused = {action: key for action, key in bound.items() if action in OF_OWN_RUNS | OF_WEIGHTS}
         of_train = (OF_OWN_RUNS | OF_WEIGHTS) - OF_HOME - {"mode('inspect')", "app.mode('data')"}
         assert refused.keys() >= (OF_HOME if mode == "home" else of_train)
+        refused.pop("start", None)  # its key opens the settings of the plot where a run is in view
         for key in (*refused.values(), "5"):
             app.clear_notifications()
             await pilot.press(key)

@@ -78,7 +78,7 @@ def test_views_of_a_text_say_that_there_is_none(imported: Run) -> None:
     assert "Imported from .out, whose weights are F32 there." in report
     assert "elsewhere: its settings are not known here" in report
     assert bytes_per_token(config.data, LossHistory()) == 1.0
-    assert "✓ imported" in report
+    assert "✓ Its weights were trained elsewhere" in report
     assert "2,000 steps" not in report
     assert ModelMethods(ModelCache()).open(OpenParams(run=str(imported.path))).origin == "imported from .out"
     summary = RunsWatcher(imported.path.parent).summary(imported)
