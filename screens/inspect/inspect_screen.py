@@ -362,9 +362,9 @@ class InspectScreen(WidgetMessages):
 
     def say_location(self) -> None:
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
-            newest = newer_best(self.lab, self.model)
-            newer = f"step {whole(newest)} is there: m loads it" if newest is not None else ""
-            hint = self._guessing.hint or self._interventions.told or self._second.hint or newer or self._interventions.hint
+            newer = f"step {whole(best)} is there: m loads it" if (best := newer_best(self.lab, self.model)) is not None else ""
+            own = self._guessing.hint or self._interventions.told or self._second.hint
+            hint = own or " · ".join(filter(None, (self._interventions.hint, newer)))
             self.say(
                 self._tour.caption
                 or location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
