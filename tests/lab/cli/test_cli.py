@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -86,12 +85,12 @@ def test_an_error_of_the_labs_own_keeps_its_traceback(llmlab: Call, monkeypatch:
 
 
 def test_ctrl_c_is_quiet(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
-        signal.raise_signal(signal.SIGINT)
-        time.sleep(10)  # Python calls the handler of a signal between two instructions; a sleep is one that it ends
-
-    monkeypatch.setattr("lab.runs.find_runs.list_runs", interrupted)
-    done = llmlab("runs")
+    monkeypatch.setattr("lab.runs.find_runs.list_runs", lambda: signal.raise_signal(signal.SIGINT) or [])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test before this one may have left another
+    try:
+        done = llmlab("runs")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (done.code, done.out, done.err.strip()) == (130, "", "")
 
 
