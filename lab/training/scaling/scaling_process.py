@@ -95,17 +95,16 @@ class ScalingProcess:
             except StopRequestedError:
                 stop_run(run)
                 raise
-            if not is_run(run.path):
+            phase, step = run.phase(), run.status().step
+            if not is_run(run.path):  # looked at last: what is read of a run that goes meanwhile is of none
                 raise UserError(f"{run.name} was deleted; when the experiment is resumed, it is trained anew.")
-            phase = run.phase()
             if phase == "finished":
                 return
             if phase == "failed":
-                raise UserError(f"{run.name} failed at step {run.status().step}: {run.status().message}")
+                raise UserError(f"{run.name} failed at step {step}: {run.status().message}")
             if phase in ACTIVE or phase == "not answering":
                 time.sleep(POLL_SECONDS)
                 continue
-            step = run.status().step
             if started_at is not None and phase == "stopped":
                 raise UserError(f"{run.name} was stopped at step {step}; when the experiment is resumed, it is, too.")
             if started_at == step:
