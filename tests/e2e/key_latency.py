@@ -60,7 +60,7 @@ IN_INSPECT: Sequence[Key] = (
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
 )
-IN_TRAIN: Sequence[Key] = (("a", "enter history"), ("t", "next token"), ("d", "learning rate"))
+IN_TRAIN: Sequence[Key] = (("a", "enter history"), ("t", "next token"), (ESCAPE, "tokens/s"))
 IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {at}/{len(STAGES)}") for at in range(2, len(STAGES) + 1)), ("\x1b[H", "stage 1/"))
 TO_THE_SCORES = 7
 STEPS: Sequence[Key] = (
