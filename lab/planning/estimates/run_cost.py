@@ -53,7 +53,9 @@ def run_cost(
         facts.append(("validation", describe_validation(run.request.holdout, run.text.copied)))
     times = dict.fromkeys(duration(seconds_at(run, each)) for each in (speeds[-1], speeds[0]))
     time_range = " to ".join(times)
-    source = f"{source.partition(':')[0]} until its steps have been timed" if is_timing else source
+    if is_timing:
+        their_number = " and their number set anew" if "length" in run.reasons else ""
+        source = f"{source.partition(':')[0]} until its steps have been timed{their_number}"
     time = f"about {time_range}, {source}"
     time = time if by_steps else time_range
     if "length" in run.reasons:
