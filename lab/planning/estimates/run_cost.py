@@ -54,7 +54,7 @@ def run_cost(
     times = dict.fromkeys(duration(seconds_at(run, each)) for each in (speeds[-1], speeds[0]))
     time_range = " to ".join(times)
     if is_timing:
-        their_number = " and their number set anew" if "length" in run.reasons else ""
+        their_number = ", which may change their number" if "length" in run.reasons else ""
         source = f"{source.partition(':')[0]} until its steps have been timed{their_number}"
     time = f"about {time_range}, {source}"
     time = time if by_steps else time_range

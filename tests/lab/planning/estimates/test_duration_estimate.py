@@ -93,7 +93,7 @@ def test_a_measured_time_is_told_as_one() -> None:
     assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
     assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith(", a guess until its steps have been timed")
     by_default = replace(PLANNED, reasons={**PLANNED.reasons, "length": "900 steps"})
-    assert "timed and their number set anew; 900" in dict(run_cost(by_default, [], MACHINE, is_timing=True))["time"]
+    assert "timed, which may change their number; 900" in dict(run_cost(by_default, [], MACHINE, is_timing=True))["time"]
     short = TextSize("tale", None, 100_000, 25_000)
     assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
     assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
