@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
 from screens.about_key import keyless
+from screens.background import in_thread, is_working, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
@@ -99,28 +98,6 @@ class ScalingWidget(LiveWidget):
     own_text: var[bool] = var(False)
     """True to train on the text chosen in Data."""
 
-    @dataclass
-    class Read(Message):
-        """The experiment as it is on disk, when the one of the name `asked` was to be read."""
-
-        asked: str
-        snapshot: Snapshot
-
-    @dataclass
-    class Unread(Message):
-        """The experiment cannot be read; the sentence says why."""
-
-        sentence: str
-
-    @dataclass
-    class Failed(Message):
-        """A start, stop or deletion could not be carried out; the sentence says why."""
-
-        sentence: str
-
-    class Done(Message):
-        """A start, stop or deletion has been carried out."""
-
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         try:
@@ -135,7 +112,6 @@ class ScalingWidget(LiveWidget):
         self.snapshot: Snapshot | None = None
         self.busy = ""
         """The command that is being carried out, in words; empty if there is none."""
-        self._reading = False
         self._snapshots: SnapshotReader | None = None
         self._chosen = ""
 
@@ -190,30 +166,30 @@ class ScalingWidget(LiveWidget):
         return ScalingPlan(text=self.options.get("text", DEFAULT_TEXT), minutes=minutes, guess=guess)
 
     def _read(self) -> None:
-        if not self._reading and (self.snapshot is None or self.screen is self.app.screen):
-            self._reading = True
+        if not is_working(self, "scaling read") and (self.snapshot is None or self.screen is self.app.screen):
             self._read_in_thread(self.engine.kept.get(KEPT, ""))
 
-    @work(thread=True, group="scaling read", exit_on_error=True)
-    def _read_in_thread(self, asked: str) -> None:
+    @work(group="scaling read")
+    async def _read_in_thread(self, asked: str) -> None:
+        try:
+            new = await in_thread(self._take, asked)
+        except UserError as error:
+            if not self.busy:  # a deletion takes the files away one by one
+                self.say(str(error), error=True)
+        else:
+            if asked == self.engine.kept.get(KEPT, ""):  # else another was chosen while it was read
+                self._show(new)
+
+    def _take(self, asked: str) -> Snapshot:
         from lab.training.scaling.scaling_experiment import ScalingExperiment
 
-        try:
-            name = self.options.get("name") or name_to_show(asked)
-            if self._snapshots is None or self._snapshots.name != name:
-                self._snapshots = SnapshotReader(ScalingExperiment(name), self._plan, self.lesson)
-            self.post_message(self.Read(asked, self._snapshots.take()))
-        except UserError as error:
-            self.post_message(self.Unread(str(error)))
-        finally:
-            self._reading = False
+        name = self.options.get("name") or name_to_show(asked)
+        if self._snapshots is None or self._snapshots.name != name:
+            self._snapshots = SnapshotReader(ScalingExperiment(name), self._plan, self.lesson)
+        return self._snapshots.take()
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
-        if message.asked != self.engine.kept.get(KEPT, ""):
-            return  # another was chosen while it was read
-        before, self.snapshot = self.snapshot, message.snapshot
-        new = message.snapshot
+    def _show(self, new: Snapshot) -> None:
+        before, self.snapshot = self.snapshot, new
         if "name" not in self.options:
             self.engine.kept[KEPT] = new.experiment.name
         self.query_one("#scaling-compute", LinePlot).figure = new.compute
@@ -242,25 +218,6 @@ class ScalingWidget(LiveWidget):
             words = self.busy or problem or f"{self.snapshot.words}{then}{opens}"
             self.query_one("#scaling-state", StatusLine).say(words, error=bool(problem and not self.busy))
 
-    @on(Unread)
-    def _say_unread(self, message: Unread) -> None:
-        if not self.busy:  # a deletion takes the files away one by one
-            self.say(message.sentence, error=True)
-
-    @on(Failed)
-    def _fail(self, message: Failed) -> None:
-        self.busy = ""
-        self.refresh_bindings()
-        self._say_state()
-        self.say(message.sentence, error=True)
-
-    @on(Done)
-    def _done(self) -> None:
-        self.busy = ""
-        self.refresh_bindings()
-        self.say("")
-        self._read()
-
     def action_other(self) -> None:
         """Show the next experiment; until it is read, no key acts on one."""
         assert self.snapshot is not None
@@ -277,14 +234,19 @@ class ScalingWidget(LiveWidget):
         self.refresh_bindings()
         self._carry_out(command)
 
-    @work(group="scaling command", exit_on_error=True)
+    @work(group="scaling command")
     async def _carry_out(self, command: Coroutine[None, None, None]) -> None:
+        problem = ""
         try:
-            await command
+            await still_wanted(command)
         except UserError as error:
-            self.post_message(self.Failed(str(error)))
-        else:
-            self.post_message(self.Done())
+            problem = str(error)
+        self.busy = ""
+        self.refresh_bindings()
+        self._say_state()
+        self.say(problem, error=bool(problem))
+        if not problem:
+            self._read()
 
     @property
     def phase(self) -> str:
