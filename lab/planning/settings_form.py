@@ -1,9 +1,9 @@
 """The form of a new run: what was typed as a plan, with a sentence for each field that is wrong; and the defaults."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import median_low
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -166,12 +166,12 @@ def settings_of_base(settings: Settings, base: BaseRun) -> Settings:
     return replace(settings, **freed, preset=preset, tokenizer=kind, optimizer=FINE_TUNING_OPTIMIZER)
 
 
-def fit_plan(plan: Plan, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None) -> Plan:
+def fit_plan(plan: Plan, runs: Iterable["RunSummary"], machine: Machine, step_seconds: Sequence[float]) -> Plan:
     """Give a plan without a length the steps that fit into the default time, at the expected speed."""
     if plan.run is None or plan.run.request.has_length:
         return plan
     speeds, _ = expected_speeds(plan.run, runs, machine, step_seconds)
-    run = fit_length(plan.run, plan.run.flops_per_step / median(speeds), machine)
+    run = fit_length(plan.run, plan.run.flops_per_step / median_low(speeds), machine)
     run = replace(run, reasons=plan.run.reasons | run.reasons)  # those of a base are known to the plan alone
     return Plan(_problems(run, machine), run)
 

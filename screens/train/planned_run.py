@@ -97,7 +97,8 @@ class PlannedRun(Widget):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._step_seconds: dict[str, float | None] = {}
+        self._step_seconds: dict[str, tuple[float, ...]] = {}
+        """Empty where they could not be measured."""
         self._step_timer: StepTimer | None = None
         self._timing_key = ""
         """Key of the step that is being timed."""
@@ -112,20 +113,20 @@ class PlannedRun(Widget):
         """Plan with what is known now."""
         raise NotImplementedError
 
-    def known_step_seconds(self, plan: Plan) -> float | None:
-        """Seconds, if known. Else it will be measured, unless another run keeps the machine busy."""
+    def known_step_seconds(self, plan: Plan) -> tuple[float, ...]:
+        """Seconds, if known. Else it will be measured while the form is in view, unless another run keeps the machine busy."""
         if plan.run is None or plan.problems or plan.run.text.tokens is None:
             self.cancel_timing()
-            return None
+            return ()
         key = step_key(plan.run.model, plan.run.train)
         if key not in self._step_seconds and key != self._timing_key:
             self.cancel_timing()
             busy = any(run.is_active for run in self.runs)
-            if self.is_on_screen and not self.preparing and not busy:
+            if self.is_on_screen and self.screen.is_current and not self.preparing and not busy:
                 self._timing_key = key
                 self._step_timer = StepTimer(plan.run.model, plan.run.train, home())
                 self._time_steps(self._step_timer, key)
-        return self._step_seconds.get(key)
+        return self._step_seconds.get(key, ())
 
     @property
     def is_timing(self) -> bool:
@@ -133,7 +134,8 @@ class PlannedRun(Widget):
         return bool(self._timing_key) and self._timing_key not in self._step_seconds
 
     def cancel_timing(self) -> None:
-        """End the measurement, if there is one."""
+        """End the measurement, if there is one, and forget those that other programs held up."""
+        self._step_seconds = {key: times for key, times in self._step_seconds.items() if len(times) < 2}
         if self._step_timer is not None:
             self._step_timer.cancel()
         self._step_timer, self._timing_key = None, ""
@@ -147,10 +149,10 @@ class PlannedRun(Widget):
             seconds = await in_thread(timer.measure, SECONDS_BEFORE_TIMING)
             if seconds is None:
                 return
+            self._step_seconds[key] = (seconds * (1 - timer.held_up), seconds) if timer.held_up else (seconds,)
         except UserError as error:
-            seconds = None
+            self._step_seconds[key] = ()
             self.notify(str(error), severity="warning", markup=False)
-        self._step_seconds[key] = seconds
         if not self.preparing:
             self.plan_again()
 

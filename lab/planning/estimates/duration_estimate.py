@@ -1,11 +1,12 @@
 """Estimated duration of a run: by its measured step time, by the speeds of the latest runs like it, or by a guess."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
 from lab.data.train_val_split import evaluated_windows
+from lab.planning.default_hyperparameters import QUICK_FLOPS_PER_CORE
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun
 from models.parameter_count import flops_per_token
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 FLOPS_PER_CORE = 25e9
-"""Assumed FLOP/s of training on one core, until something was measured on this machine."""
+"""Assumed FLOP/s of training on a slow core, until something was measured here; `QUICK_FLOPS_PER_CORE` is that of a quick one."""
 FLOPS_PER_GPU = 10e12
 MOST_RATIO = 2.0
 """A run counts as alike up to so many times the FLOPs per token and the tokens per step: small models reach a far smaller part of
@@ -31,24 +32,28 @@ EVALUATION_SPEEDUP = 3
 
 
 def expected_speeds(
-    run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
+    run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine, step_seconds: Sequence[float]
 ) -> tuple[list[float], str]:
     """FLOP/s to expect, evaluations included, from the lowest to the highest, and where they are from, in words.
 
-    `step_seconds` is the measured time of one step of this very run. Earlier runs with the same steps say more than twenty of
-    them, unless all were so much slower that something else slowed them down.
+    `step_seconds` is the measured time of one step of this very run, where there is one; of steps that other programs held up,
+    without and with that. Earlier runs with the same steps say more than twenty of them, unless all were so much slower that
+    something else slowed them down.
     """
     on_gpu = machine.gpu is not None and run.train.device != "cpu"
     latest = latest_similar(run, runs, on_gpu=on_gpu)
     speeds = sorted(other.flops_per_token * (other.mean_speed or 0.0) for other in latest)
-    if step_seconds is not None:
-        measured = run.flops_per_step / (step_seconds * (1 + evaluation_share(run)))
-        if not latest or not has_same_steps(latest[0], run) or speeds[-1] * SLOWED_DOWN < measured:
-            return [measured], "measured by up to twenty steps on this machine"
+    is_same = bool(latest) and has_same_steps(latest[0], run)
+    if step_seconds:
+        measured = sorted(run.flops_per_step / (seconds * (1 + evaluation_share(run))) for seconds in step_seconds)
+        if not is_same or speeds[-1] * SLOWED_DOWN < measured[0]:
+            where = "on this machine" if len(measured) == 1 else "while other programs kept this machine busy"
+            return measured, f"measured by up to twenty steps {where}"
     if not latest:
-        guess = FLOPS_PER_GPU if on_gpu else FLOPS_PER_CORE * machine.cores
-        return [guess], "a guess: nothing like it was timed on this machine yet"
-    return speeds, f"at the speed{'s' if len(latest) > 1 else ''} of {', '.join(other.name for other in latest)}"
+        guess = [FLOPS_PER_GPU] if on_gpu else [each * machine.cores for each in (FLOPS_PER_CORE, QUICK_FLOPS_PER_CORE)]
+        return guess, "a guess: nothing like it was timed on this machine yet"
+    names = f"the speed{'s' if len(latest) > 1 else ''} of {', '.join(other.name for other in latest)}"
+    return speeds, f"at {names}" if is_same else f"guessed from {names}"
 
 
 def latest_similar(run: ResolvedRun, runs: Iterable["RunSummary"], *, on_gpu: bool) -> "list[RunSummary]":

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,8 @@ FILE = ".steps.json"
 """File of measured step times, in the folder of runs."""
 SECONDS_BETWEEN_CALLS = 0.2
 """Longest time without a call of `waiting` while it measures."""
+MOST_HELD_UP = 0.2
+"""A time is kept unless other programs held the steps up for more than this share of it."""
 
 
 class TimingJob(msgspec.Struct, frozen=True):
@@ -59,9 +62,12 @@ class StepTimer:
         self._job = TimingJob(model, train, str(home))
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled = threading.Event()
+        self.held_up = 0.0
+        """Share of its time that it waited for a core, where Linux says so; 0 where it is small."""
 
     def measure(self, after: float = 0.0, waiting: Callable[[], None] = lambda: None) -> float | None:
-        """Seconds of a step: the known time, or one measured now, in some seconds, and kept. None if it was cancelled.
+        """Seconds of a step: the known time, or one measured now, in some seconds, and kept unless it was held up. None if it was
+        cancelled.
 
         It waits for `after` seconds before it measures. `waiting` is called again and again meanwhile, and cancels by raising.
         Raises UserError if the steps cannot be computed, with the reason, or the time cannot be kept.
@@ -89,6 +95,8 @@ class StepTimer:
             last = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
             raise UserError(f"The time of a step could not be measured: {last}")
         seconds = float(output)
+        if self.held_up:
+            return seconds
         try:
             write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_read(home) | {key: seconds}), indent=1))
         except OSError as error:
@@ -103,11 +111,20 @@ class StepTimer:
                     return process.communicate(job, timeout=SECONDS_BETWEEN_CALLS)
                 except subprocess.TimeoutExpired:
                     job = None
+                    self._see_held_up(process.pid)
                     waiting()
         except BaseException:
             process.kill()
             process.communicate()
             raise
+
+    def _see_held_up(self, pid: int) -> None:
+        times = [0, 0]
+        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with suppress(OSError):  # it has ended meanwhile
+                times = [before + int(now) for before, now in zip(times, task.read_text().split(), strict=False)]
+        share = times[1] / (sum(times) or 1)
+        self.held_up = share if share > MOST_HELD_UP else 0.0
 
     def cancel(self) -> None:
         """End the measurement, if it runs."""

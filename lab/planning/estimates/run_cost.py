@@ -1,7 +1,7 @@
 """Cost of a planned run, in words: parameters, memory, FLOPs, tokens and time."""
 
-from collections.abc import Iterable
-from statistics import median
+from collections.abc import Iterable, Sequence
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
@@ -32,15 +32,13 @@ def run_cost(
     run: ResolvedRun,
     runs: Iterable["RunSummary"],
     machine: Machine,
-    step_seconds: float | None = None,
+    step_seconds: Sequence[float] = (),
     *,
     is_timing: bool = False,
 ) -> tuple[tuple[str, str], ...]:
-    """Labels, each with its line. `step_seconds` is the measured time of a step of this very run, where there is one; `is_timing`
-    says that it is being measured.
-    """
+    """Labels, each with its line. `step_seconds` as `expected_speeds` takes it; `is_timing` says that it is being measured."""
     speeds, source = expected_speeds(run, runs, machine, step_seconds)
-    speed = median(speeds)
+    speed = median_low(speeds)
     by_steps = run.train.steps is not None
     parts = ", ".join(f"{part} {count(number)}" for part, number in by_part(run.model).items() if number)
     facts = []

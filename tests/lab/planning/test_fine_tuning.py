@@ -110,7 +110,7 @@ def test_the_form_takes_the_shape_and_says_why(text: Path, tmp_path: Path) -> No
     shown = defaults(settings, size, MACHINE, plan.run, base)
     assert (shown["layers"], shown["lr"], shown["vocab"]) == ("4", "0.0003", "746")
     assert defaults(settings, size, MACHINE, None, base)["layers"] == "4", "whatever else is wrong"
-    fitted = fit_plan(make_plan(replace(settings, length=""), size, MACHINE, base=base), [], MACHINE, 0.1)
+    fitted = fit_plan(make_plan(replace(settings, length=""), size, MACHINE, base=base), [], MACHINE, (0.1,))
     assert fitted.run is not None
     assert fitted.run.reasons["context"].startswith("that of demo")
     facts = dict(fine_tuning_facts(base, "adamw", 3e-4, is_default_lr=True))

@@ -85,7 +85,7 @@ def test_what_the_form_shows_is_what_is_prepared(typed: dict[str, str], home: Pa
     vocab_size = 256 if "tokenizer" in typed else int(settings.vocab)
     count = count_tokens(str(path), None, settings.tokenizer, vocab_size)  # type: ignore[arg-type]
     text = TextSize(str(path), None, path.stat().st_size, count.tokens)
-    plan = fit_plan(make_plan(settings, text, machine()), [], machine(), 0.1)
+    plan = fit_plan(make_plan(settings, text, machine()), [], machine(), (0.1,))
     assert plan.run is not None
     assert plan.problems == {}
     assert plan.request is not None

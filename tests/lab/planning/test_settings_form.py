@@ -121,7 +121,7 @@ def test_without_a_length_a_run_has_as_many_steps_as_fit_into_four_minutes() -> 
     share = 1 + evaluation_share(resolved(Settings()))
     found = {}
     for seconds in (0.05, 0.12, 0.121, 0.25, 2.0):
-        request = fit_plan(plan, [], MACHINE, seconds / share).request
+        request = fit_plan(plan, [], MACHINE, (seconds / share,)).request
         assert request is not None
         steps = request.steps
         assert steps is not None

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from lab.core.machine import Machine
+from lab.planning.default_hyperparameters import QUICK_FLOPS_PER_CORE
 from lab.planning.estimates.duration_estimate import (
     FLOPS_PER_CORE,
     FLOPS_PER_GPU,
@@ -20,9 +21,12 @@ from lab.runs.run_summary import RunSummary
 from models.parameter_count import flops_per_token
 from tests.lab.planning.planned_runs import MACHINE, PLANNED, past_run, resolved
 
+A_GUESS = [2 * FLOPS_PER_CORE, 2 * QUICK_FLOPS_PER_CORE]
+"""Of two cores, slow or quick."""
+
 
 def speeds_of(run: ResolvedRun, runs: list[RunSummary], machine: Machine = MACHINE) -> list[float]:
-    return expected_speeds(run, runs, machine, None)[0]
+    return expected_speeds(run, runs, machine, ())[0]
 
 
 def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_model() -> None:
@@ -47,8 +51,8 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
         past_run("with other parts", 9e9, work, accumulate=4),
     ]
     assert speeds_of(PLANNED, [*runs, *same]) == [300.0 * work, 700.0 * work]
-    assert speeds_of(PLANNED, []) == [2 * FLOPS_PER_CORE]
-    assert speeds_of(PLANNED, runs[:1]) == [2 * FLOPS_PER_CORE], "nano's speed is not micro's"
+    assert speeds_of(PLANNED, []) == A_GUESS
+    assert speeds_of(PLANNED, runs[:1]) == A_GUESS, "nano's speed is not micro's"
     assert seconds_at(PLANNED, 1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
     by_time = resolved(Settings(length="1 min"))
     assert steps_at(by_time, 2048.0 * work) == pytest.approx(60.0)
@@ -60,7 +64,7 @@ def test_a_plan_for_the_cpu_is_not_timed_by_the_gpu_of_the_machine() -> None:
     work = flops_per_token(PLANNED.model)
     with_gpu = replace(MACHINE, gpu="a GPU")
     runs = [past_run("on the GPU", 9e6, work, device="cuda"), past_run("on the CPU", 1000.0, work)]
-    assert speeds_of(by_cpu, [], with_gpu) == [2 * FLOPS_PER_CORE]
+    assert speeds_of(by_cpu, [], with_gpu) == A_GUESS
     assert speeds_of(by_itself, [], with_gpu) == [FLOPS_PER_GPU]
     assert speeds_of(by_cpu, runs, with_gpu) == [1000.0 * work]
     assert speeds_of(by_itself, runs, with_gpu) == [9e6 * work]
@@ -80,7 +84,7 @@ def test_a_measured_time_is_told_as_one() -> None:
     """100 steps of 0.5 s, and an evaluation on 32 stretches of 1,024 bytes or 256 tokens. A stretch meets 1 + 255/128 windows of
     128 tokens on average; a token costs a third of one of the 204,800 trained on: 2% more."""
     assert evaluation_share(PLANNED) == pytest.approx(32 * (1 + 255 / 128) * 128 / 3 / 204_800)
-    assert dict(run_cost(PLANNED, [], MACHINE, 0.5))["time"] == "about 51 s, measured by up to twenty steps on this machine"
+    assert dict(run_cost(PLANNED, [], MACHINE, (0.5,)))["time"] == "about 51 s, measured by up to twenty steps on this machine"
     work = flops_per_token(PLANNED.model)
     measured = "about 51 s, measured by up to twenty steps"
     for other, told in (
@@ -89,7 +93,9 @@ def test_a_measured_time_is_told_as_one() -> None:
         (past_run("one", 3000.0, work + 1), measured),
         (past_run("one", 3000.0, work, accumulate=2), measured),
     ):
-        assert dict(run_cost(PLANNED, [other], MACHINE, 0.5))["time"].startswith(told)
+        assert dict(run_cost(PLANNED, [other], MACHINE, (0.5,)))["time"].startswith(told)
+    busy = dict(run_cost(PLANNED, [], MACHINE, (0.1, 0.5)))["time"]
+    assert busy == "about 10 s to 51 s, measured by up to twenty steps while other programs kept this machine busy"
     assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
     assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith(", a guess until its steps have been timed")
     by_default = replace(PLANNED, reasons={**PLANNED.reasons, "length": "900 steps"})
@@ -107,6 +113,6 @@ def test_the_default_length_and_the_time_told_are_of_one_speed() -> None:
     before = past_run("fourth", 12_000.0, flops_per_token(plan.run.model))
     for dropout in (0.0, 0.1):
         earlier = replace(before, model=replace(plan.run.model, dropout=dropout))
-        fitted = fit_plan(plan, [earlier], MACHINE, 0.9).run
+        fitted = fit_plan(plan, [earlier], MACHINE, (0.9,)).run
         assert fitted is not None
-        assert dict(run_cost(fitted, [earlier], MACHINE, 0.9))["time"].startswith("about 3 min 5"), "steps are whole hundreds"
+        assert dict(run_cost(fitted, [earlier], MACHINE, (0.9,)))["time"].startswith("about 3 min 5"), "steps are whole hundreds"

@@ -18,8 +18,9 @@ MODEL = ModelConfig(layers=1, heads=1, width=16, context=16, vocab_size=300)
 TRAIN = TrainConfig(batch=4, threads=1, device="cpu", accumulate=2)
 
 
-def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path) -> None:
+def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some milliseconds for a model that small; seconds would be the start of Python or torch."""
+    monkeypatch.setattr("lab.planning.estimates.measure_step_time.MOST_HELD_UP", 1.0)
     home = tmp_path / "home"
     seconds = StepTimer(MODEL, TRAIN, home).measure()
     assert seconds is not None
@@ -31,6 +32,15 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path) -> None:
     assert known_step_seconds(ModelConfig(layers=2, heads=1, width=16, context=16, vocab_size=300), TRAIN, home) is None
     (home / FILE).write_bytes(b"{not json")
     assert known_step_seconds(MODEL, TRAIN, home) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says how long a process waited for a core")
+def test_a_time_that_other_programs_held_up_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.planning.estimates.measure_step_time.MOST_HELD_UP", 0.0)
+    timer = StepTimer(MODEL, TRAIN, tmp_path)
+    assert timer.measure() is not None
+    assert 0 < timer.held_up < 1
+    assert known_step_seconds(MODEL, TRAIN, tmp_path) is None
 
 
 def test_what_a_step_depends_on_is_in_its_key() -> None:
