@@ -96,6 +96,8 @@ class NewRun(PlannedRun):
         """The run exists and its trainer runs."""
 
         name: str
+        length: str
+        """Number of its steps and the reason for it, where no length was given."""
 
     @dataclass
     class Refused(Message):
@@ -239,11 +241,13 @@ class NewRun(PlannedRun):
                 self.form.focus_field(wrong)
             return
         self._cancel.clear()
+        length = plan.run.reasons.get("length", "") if plan.run is not None else ""
+        length += ", by a guess" if length and self.is_timing else ""
         self.cancel_timing()
         self.workers.cancel_group(self, "search")
         self.query_one(Preparation).stages = ()
         self.preparing = True
-        self._make(plan.request)
+        self._make(plan.request, length)
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
@@ -263,7 +267,7 @@ class NewRun(PlannedRun):
             self._text, self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else "")
         )
         form.text += " · 2 changes it" if self.is_suggested else ""
-        timing = self.is_timing and step_seconds is None
+        timing = self.is_timing and not step_seconds
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds, is_timing=timing) if plan.run is not None else ()
         if base is not None and plan.run is not None:
             train = plan.run.train
@@ -318,7 +322,7 @@ class NewRun(PlannedRun):
         self.plan_again()
 
     @work(thread=True, group="make", exclusive=True, exit_on_error=True)
-    def _make(self, request: RunRequest) -> None:
+    def _make(self, request: RunRequest, length: str) -> None:
         last = 0.0
         stage = ""
 
@@ -345,7 +349,7 @@ class NewRun(PlannedRun):
         except UserError as error:
             self.post_message(self.Refused(str(error)))
         else:
-            self.post_message(self.Begun(run.name))
+            self.post_message(self.Begun(run.name, length))
 
     @on(Prepared)
     def _show_progress(self, message: Prepared) -> None:

@@ -69,6 +69,8 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
         parts.append(run_sentence(watched.config, watched.status, watched.history))
     if watched.unresponsive:
         parts.append(watched.unresponsive + " p resumes from there." * (watched.phase == "interrupted" and is_here))
+    if watched.length and watched.phase in ACTIVE and len(watched.history.eval_steps) < 2:
+        parts.append(f"{watched.length}.")
     if watched.phase == "starting" and not message:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if not is_here and watched.phase in ACTIVE:

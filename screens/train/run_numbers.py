@@ -7,9 +7,9 @@ from bisect import bisect_right
 
 from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.runs.evaluation_coverage import at_the_end, during_training
+from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric
-from lab.runs.run_summary import planned_steps, time_left
+from lab.runs.run_summary import planned_steps
 from models.config import uniform_baseline
 from screens.plot.figure import EVENT_SIGNS
 from screens.train.run_plots import RunPlots, WatchedRun
@@ -25,13 +25,11 @@ def newest_numbers(plots: RunPlots) -> tuple[Fact, ...]:
     last = history.last_training
     steps = planned_steps(config, status)
     step = max(status.step, history.latest.step if history.latest else 0)
-    left = time_left(config, status, history)
     mean = plots.smooth[-1] if history.smooth else None
     facts: list[Fact] = [
         ("step", whole(step) + (f" / {whole(steps)}" if steps else "")),
         ("epoch", fixed(history.latest.epoch, 2) if history.latest else UNKNOWN),
         ("tokens/s", count(history.speed) if history.speed else UNKNOWN),
-        ("time left", duration(left) if left is not None and watched.phase == "training" else UNKNOWN),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else UNKNOWN),
         ("train loss", f"{fixed(mean * plots.per_train, 3)} (mean)" if mean is not None else UNKNOWN),
         *_validation(watched, step, bits=plots.settings.bits),
@@ -56,25 +54,23 @@ def _perplexity(watched: WatchedRun) -> str:
 
 
 def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
-    """Latest and best validation loss: at the end as Home shows it, on all of the validation text or a large share, else on the
-    share of evaluations during training. The latest has its step if the run has come further, to `step`."""
+    """Latest and best validation loss and the share of the validation text that they are of: at the end as Home shows it, else of
+    evaluations during training. The latest has its step if the run has come further, to `step`."""
     status, history = watched.status, watched.history
     latest: Metric | FinalEvaluation | None = status.final
     best: Metric | FinalEvaluation | None = status.final_best
     if status.final is not None:
-        share = at_the_end(watched.config.data, status.final)
-        on, best_on = (f"{name} loss {share.percent}" for name in ("val", "best"))
+        share: EvaluatedShare | None = at_the_end(watched.config.data, status.final)
     else:
-        evaluated = during_training(watched.config.data, status)
-        share_of = f" {evaluated.percent}" if evaluated and not evaluated.is_whole else ""
-        on, best_on = f"val loss{share_of}", "best val loss"
+        share = during_training(watched.config.data, status)
         latest, best = history.last_evaluation, history.best_evaluation
     made_at = f" @ {count(latest.step)}" if latest and latest.step < step else ""
     loss, lowest = (None if each is None else each.bits_per_byte if bits else each.val_loss for each in (latest, best))
     other = latest.bits_per_byte if latest is not None else None
     return [
-        (on, f"{fixed(loss, 3)}{made_at}" if loss is not None else UNKNOWN),
-        (best_on, f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else UNKNOWN),
+        ("val loss", f"{fixed(loss, 3)}{made_at}" if loss is not None else UNKNOWN),
+        ("best val loss", f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else UNKNOWN),
+        ("val text used", share.percent if share is not None else UNKNOWN),
         ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val)" if other is not None else UNKNOWN),
     ]
 

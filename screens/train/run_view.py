@@ -35,7 +35,7 @@ NO_SAMPLES_POSTTRAINED = "No samples: its answers are in Learn, After pretrainin
 
 SECONDS_AN_EVALUATION = 0.3
 """Time that each evaluation is shown for while they are played."""
-LINES_OF_NOTICE = {"failed": 2, "interrupted": 2, "not answering": 2}
+LINES_OF_NOTICE = {"failed": 2, "interrupted": 2, "not answering": 2, "starting": 4}
 """Most lines of what needs attention, by phase; 1 in others: with the verdict, two sentences are enough to read at once."""
 COLUMNS_FOR_DETAILS = 160
 """Width from which on the details are beside the plot."""

@@ -75,6 +75,8 @@ Training continues when you leave this screen, the lab, or the terminal.
         self._follower: RunFollower | None = None
         self._usage = UsageMeter()
         self._ticks = 0
+        self._begun: NewRun.Begun | None = None
+        """The run that was begun last, and the reason for its length."""
         self._awaits_runs = True
         """The runs are first read after the first paint: a user who is here earlier still gets the newest."""
 
@@ -93,6 +95,13 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.watch(self.lab, "runs", self._follow_runs)
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
         self.watch_making(self.making)
+
+    def on_screen_suspend(self) -> None:
+        self.new_run.cancel_timing()
+
+    def on_screen_resume(self) -> None:
+        if self.making and self.new_run.is_mounted:
+            self.new_run.plan_again()
 
     def resting_focus(self) -> str | None:
         return "#start" if self.making else None
@@ -179,7 +188,8 @@ Training continues when you leave this screen, the lab, or the terminal.
                 self.post_message(RunChosen(run.name))
 
     @on(NewRun.Begun)
-    def _begun(self, message: NewRun.Begun) -> None:
+    def _show_begun(self, message: NewRun.Begun) -> None:
+        self._begun = message
         self.making = False
         self.post_message(RunChosen(message.name))
         self.post_message(RunsChanged())
@@ -236,7 +246,8 @@ Training continues when you leave this screen, the lab, or the terminal.
         if before is None or opened:
             if before is not None and before.name == name:
                 self._usage = UsageMeter()
-            unread = WatchedRun(name, update.config, update.status, update.phase, usage=self._usage)
+            length = self._begun.length if self._begun is not None and self._begun.name == name else ""
+            unread = WatchedRun(name, update.config, update.status, update.phase, usage=self._usage, length=length)
             self.watched = unread.updated(update)
         else:
             self.watched = before.updated(update)

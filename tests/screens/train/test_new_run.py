@@ -33,7 +33,7 @@ from screens.messages import BaseChosen, CloneSettings, RunChosen, SettingsCopie
 from screens.train.new_run import CancelledError
 from screens.train.planned_run import Preparation
 from screens.train.run_form import Field
-from screens.train.run_header import RunHeader
+from screens.train.run_header import RunHeader, status_text
 from screens.train.train_screen import TrainScreen
 from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
@@ -188,20 +188,22 @@ async def test_start_opens_what_is_wrong_under_more_even_where_it_was_closed_ove
 
 
 @pytest.mark.usefixtures("texts_are_read_in_processes")
+@pytest.mark.parametrize(("length", "steps", "why"), [("30", 30, ""), ("", 2000, "2,000 steps, since no length was given: ")])
 async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
-    app: TrainApp, started: list[str], home: Path, until: Any
+    app: TrainApp, started: list[str], home: Path, until: Any, length: str, steps: int, why: str
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "also stands" in dict(screen_of(pilot).query_one(FactList).facts).get("validation", ""))
         assert text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about ")
-        fill(pilot, layers="1", heads="2", width="8", context="4", length="30", batch="2", name="small")
+        fill(pilot, layers="1", heads="2", width="8", context="4", length=length, batch="2", name="small")
         await pilot.press("s")
         await until(pilot, lambda: started == ["small"] and app.run_name == "small")
         await until(pilot, lambda: screen_of(pilot).watched is not None)
         config = Run(home / "small").config
         assert (config.model.layers, config.model.heads, config.model.width, config.model.context) == (1, 2, 8, 4)
-        assert (config.train.steps, config.train.batch, config.data.name) == (30, 2, "fable")
+        assert (config.train.steps, config.train.batch, config.data.name) == (steps, 2, "fable")
         assert not screen_of(pilot).making
+        assert status_text(replace(screen_of(pilot).watched, phase="starting"), None)[1].startswith(why or "Not started")
         assert [path.name for path in home.iterdir()] == ["small"]
 
 
@@ -515,11 +517,13 @@ async def test_a_machine_with_several_gpus_has_a_field_for_them(
 
 async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A guess while steps are timed, their time then, and that of a run like it as soon as it has ended."""
-    timed = threading.Event()
+    timed, timers = threading.Event(), list[object]()
 
     class Timer:
+        held_up = 0.0
+
         def __init__(self, *job: object) -> None:
-            pass
+            timers.append(self)
 
         def measure(self, after: float) -> float:
             timed.wait(30)
@@ -539,6 +543,13 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         await until(pilot, lambda: told("a guess until its steps have been timed"))
         timed.set()
         await until(pilot, lambda: told("measured by up to twenty steps") and not told("until"))
+        await press(pilot, "2")
+        before = len(timers)
+        new_run.form.query_one("#width", Input).value = "32"
+        await until(pilot, lambda: "width" in str(new_run.form.query_one("#more", Button).label))
+        assert len(timers) == before, "nothing is timed while the form is out of view"
+        await press(pilot, "4")
+        await until(pilot, lambda: len(timers) > before)
         run = new_run.plan_again().run
         work = flops_per_token(run.model)
         active = RunSummary("tale", Path("tale"), "text", "training", "", flops_per_token=work, model=run.model, train=run.train)

@@ -30,13 +30,13 @@ def numbers(part: int = 0, *, bits: bool = False) -> dict[str, str]:
     return dict(newest_numbers(RunPlots(watched, PlotSettings(bits=bits))))
 
 
-def test_the_names_of_the_validation_losses_say_on_how_much_text_they_are() -> None:
-    """While it trains they are on the share of its evaluations; at the end the numbers change, and so do the names."""
+def test_it_is_said_of_how_much_validation_text_the_losses_are() -> None:
+    """While it trains they are of the share of its evaluations; at the end the numbers change, and so does the share."""
     whole = recorded("overfitting").head.config.data.val_bytes
     ended = numbers(whole)
-    assert (ended["val loss all"], ended["best loss all"]) == ("4.000", "2.500 @ 80")
+    assert [ended[name] for name in ("val loss", "best val loss", "val text used")] == ["4.000", "2.500 @ 80", "all"]
     half = numbers(whole // 2)
-    assert (half["val loss 50%"], half["best loss 50%"]) == ("4.000", "2.500 @ 80")
+    assert [half[name] for name in ("val loss", "best val loss", "val text used")] == ["4.000", "2.500 @ 80", "50%"]
     lowest = recorded("overfitting").history.best_evaluation
     assert numbers()["best val loss"] == f"{lowest.val_loss:.3f} @ {lowest.step}"
 
@@ -45,7 +45,7 @@ def test_the_numbers_follow_the_unit_of_the_plot() -> None:
     whole = recorded("overfitting").head.config.data.val_bytes
     nats, bits = numbers(whole), numbers(whole, bits=True)
     assert nats["bits/byte"] == "5.771 (val)"
-    assert (bits["val loss all"], bits["best loss all"], bits["unit"]) == ("5.771", "3.607 @ 80", "bits/byte")
+    assert (bits["val loss"], bits["best val loss"], bits["unit"]) == ("5.771", "3.607 @ 80", "bits/byte")
     for name in ("train loss", "uniform"):
         assert float(bits[name].split()[0]) == pytest.approx(float(nats[name].split()[0]) / math.log(2), abs=2e-3), (
             "its tokens are bytes"
