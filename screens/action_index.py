@@ -123,7 +123,7 @@ BY_SYNONYM, BY_WORD, BY_LETTERS = 0.9, 0.8, 0.5
 
 FILLERS = {
     *("a", "an", "are", "can", "do", "does", "how", "i", "is", "it"),
-    *("make", "me", "my", "of", "the", "to", "what", "where", "which"),
+    *("make", "me", "my", "of", "other", "see", "show", "the", "to", "two", "want", "what", "where", "which"),
 }
 """Words of a question that name nothing."""
 

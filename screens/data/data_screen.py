@@ -46,7 +46,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         Binding("n", "use", "New run", id="data.use", tooltip="New run on this text")
         | About("Text", synonyms="train use choose pick corpus dataset"),
         Binding("e", "type", "Edit path", id="data.type", tooltip="Edit the path of the text")
-        | About("Text", synonyms="type open file load folder glob completion", rank=110),
+        | About("Text", synonyms="type open own file load folder glob completion", rank=110),
         *page_bindings("data", PAGES),
         *turn_bindings("data"),
     ]

@@ -26,6 +26,8 @@ COLUMNS = 3
 IN_SIGHT = ("preset", "length", "name")
 """The settings that are not under `more`."""
 HOLDS = "learning rate, batch, context …"
+LINES_FOR_ALL = 50
+"""Lines of a screen that has room for the settings under `more` from the start."""
 SHAPE = ("layers", "heads", "width", "context")
 USUAL = {name: str(getattr(PRESETS[DEFAULT_PRESET], name)) for name in SHAPE} | {"dropout": "0"}
 """Settings that the shape and the text decide, with their values by default."""
@@ -139,6 +141,9 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             yield Static(id="problems", markup=False)
             yield Static("What to expect", id="cost-title", classes="heading")
             yield FactList(id="cost")
+
+    def on_mount(self) -> None:
+        self.opened = self.app.size.height >= LINES_FOR_ALL
 
     def watch_opened(self) -> None:
         self.query_one("#form-more").display = self.opened

@@ -88,7 +88,7 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     return parts
 
 
-HINT, HINT_IN_ASCII = "⏎ why", "enter why"
+HINT, HINT_IN_ASCII = "⏎\N{NO-BREAK SPACE}why", "enter\N{NO-BREAK SPACE}why"
 
 
 class VerdictBar(Widget):

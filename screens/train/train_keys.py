@@ -32,7 +32,7 @@ FORM_KEYS = [
     Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it")
     | About("Run", synonyms="begin train run", needs="a new run that is not being prepared"),
     keyless("base", "train.base", "Choose a run to begin with its weights: fine-tuning", "Begin with")
-    | About(synonyms="finetune pretrained weights gpt-2 initial continue", needs="a new run that is not being prepared"),
+    | About(synonyms="finetune fine-tune pretrained weights gpt-2 initial continue", needs="a new run that is not being prepared"),
 ]
 """Of the form of a new run."""
 
@@ -52,7 +52,7 @@ VIEW_KEYS = [
     Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage")
     | About("Run", synonyms="gradient backward one update loss", needs="a run in view"),
     Binding("n", "new", "New run", id="train.new", tooltip="New run: its settings")
-    | About("Run", synonyms="create start settings hyperparameters"),
+    | About("Run", synonyms="create start train longer settings hyperparameters learning rate number steps length clone"),
     Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict")
     | About("Below the plot", synonyms="verdict diagnosis overfitting loss"),
     Binding("enter", "head_history", "History", id="train.head_history", show=False, tooltip="Plot this head's scores over time")
@@ -66,7 +66,7 @@ VIEW_KEYS = [
     keyless("page('updates')", "train.updates", "Update size and gradient norm of each part of the model", "Updates")
     | About("Below the plot", synonyms="ratio gradient weights layers"),
     Binding("space", "play", "Play", id="train.play", tooltip="Play the evaluations, from the first to the newest; stop")
-    | About("Below the plot", needs="evaluations", synonyms="animate"),
+    | About("Below the plot", needs="evaluations", synonyms="animate older samples"),
     *plot_bindings("train"),
     keyless("cursor", "train.cursor", "A cursor on the curve: every number at a step", "Cursor")
     | About(synonyms="loss value number"),
@@ -77,7 +77,7 @@ VIEW_KEYS = [
     Binding("pagedown,ctrl+d", "scroll(1, True)", "Page down", id="train.page_down", show=False, tooltip="Scroll a page down"),
     Binding("pageup,ctrl+u", "scroll(-1, True)", "Page up", id="train.page_up", show=False, tooltip="Scroll a page up"),
     Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run")
-    | About("Runs", words="watch another run", also=("train.newer",), place=-1),
+    | About("Runs", words="watch another run", also=("train.newer",), place=-1, synonyms="list next previous runs"),
     Binding("right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"),
     Binding("c", "compare", "Compare", id="train.compare", tooltip="Compare this run with another")
     | About("Runs", synonyms="difference runs", needs="a run in view"),

@@ -51,8 +51,8 @@ ALWAYS = (HELP, PALETTE, Key("q", "quit", "app.quit"))
 IN_FIELD = (PALETTE, Key("^q", "quit", "app.quit"))
 """Shown there while a text field or a dialog takes the letters; with help where a field leaves `?` alone."""
 
-LEAVE = Key("esc", "leave field", "back")
-"""Shown while a text field takes the letters: leads to the keys that are letters."""
+LEAVE, BACK = Key("esc", "leave field", "back"), Key("esc", "back", "back")
+"""Shown while a text field takes the letters: leads to the keys that are letters; and on a screen over that of its mode."""
 
 MORE, PAGE = Key("^k", "…", "screen.more_keys"), Key("^k", "1/1", "screen.more_keys")
 """Shown where keys do not fit: leads to the rest; and on each page of these, where it says which one it is."""
@@ -201,6 +201,8 @@ class KeyBar(Widget):
         shows = screen if isinstance(screen, ShowsKeys) else None  # asked once: of a protocol it is slow
         active = screen.active_bindings.values()
         field = self._field
+        if field is None and len(self.app.screen_stack) > 1:
+            yield BACK
         # A focused widget's own keys stay in front of the screen's.
         ranks = [0 if shows is None else shows.rank_of(each.binding) for each in active]
         mattering = [(each, rank) for each, rank in zip(active, ranks, strict=True) if rank is not None]

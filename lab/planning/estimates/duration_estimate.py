@@ -23,6 +23,8 @@ STEP_SETTINGS = ("batch", "accumulate", "optimizer", "precision", "attention", "
 """Settings that decide how long a step takes, besides the model and the device."""
 SLOWED_DOWN = 1.5
 """A run this many times slower than its measured step time was slowed down by something else on the machine."""
+FEWEST_STEPS = 20
+"""A run with fewer steps predicts no speed: its first evaluation and the warm-up took most of its time."""
 LATEST = 3
 """Runs whose speeds are the range that is expected."""
 UNKNOWN_BYTES_PER_TOKEN = 3
@@ -68,7 +70,9 @@ def latest_similar(run: ResolvedRun, runs: Iterable["RunSummary"], *, on_gpu: bo
 
 def is_similar(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
     """True if a run's speed here predicts that of the planned one; those of scaling, at low priority, predict none."""
-    if other.is_demo or other.owner or other.is_of_scaling or not other.mean_speed or other.model is None or other.train is None:
+    if other.is_demo or other.owner or other.is_of_scaling or other.step < FEWEST_STEPS or not other.mean_speed:
+        return False
+    if other.model is None or other.train is None:
         return False
     if other.train.optimizer != run.train.optimizer:
         return False

@@ -52,6 +52,7 @@ def past_run(
         "text",
         "finished",
         "",
+        step=100,
         mean_speed=tokens_per_second,
         flops_per_token=flops,
         is_demo=is_demo,

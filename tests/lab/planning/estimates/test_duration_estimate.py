@@ -39,6 +39,7 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
         past_run("new", None, work),
         past_run("elsewhere", 9e9, work, owner="process 7 on abacus"),
         replace(past_run("of a scaling experiment", 9e9, work), is_of_scaling=True),
+        replace(past_run("of a few steps", 1.0, work), step=4),
         past_run("on a GPU", 9e9, work, device="cuda"),
         past_run("with AdamW", 9e9, work, optimizer="adamw"),
         past_run("with a larger batch", 9e9, work, batch=64),
