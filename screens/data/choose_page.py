@@ -106,13 +106,11 @@ class ChoosePage(TextReader):
         self._moving_to = ""
         """The text under the cursor that is read after a moment."""
         self._read_rules = self.rules
-        """The rules that the text was read with."""
         self._was_chosen_elsewhere = False
         """True until the cursor moves, if the text was chosen when the page opened."""
         self._marked_source = ""
         """The text that the marks made, until another is taken."""
         self._shows_grammar = False
-        """True if the preview is the grammar of the stories."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-path"):
@@ -364,5 +362,4 @@ class ChoosePage(TextReader):
             self.hint("Choose a text first: stories is a good start.")
 
     def type_path(self) -> None:
-        """Focus the path field."""
         self._go_to(self.query_one(PathInput))

@@ -99,7 +99,6 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         return True
 
     def _page_of(self, name: str) -> type[DataPage]:
-        """The page of that name, mounted or not."""
         return next(page for page in self.PAGES if page.LINK.name == name)
 
     async def watch_page(self, before: str, now: str) -> None:

@@ -130,7 +130,6 @@ class LookPage(DataPage):
         """Everything that has been read so far."""
         self._picture = LookPicture()
         self.sample: TextSample | None = None
-        """The sample in sight."""
         self._sample_title = ""
         self._problem = ""
         self._seed = 0

@@ -77,7 +77,6 @@ class TextReader(DataPage):
         self._encoding_is_recent = bool(encoding)
 
     def hint(self, words: str, *, wrong: bool = False) -> None:
-        """Say this below the fields."""
         hint = self.query_one("#data-hint", Static)
         hint.set_class(wrong, "-wrong")
         hint.update(f"✗ Not read: {words}" if wrong else words)
@@ -161,7 +160,6 @@ STORIES, DEFAULT_SIZE = "stories", "1MB"
 
 
 def is_stories(source: str) -> bool:
-    """True for the stories in any size."""
     return source.lower().partition(":")[0] == STORIES and is_builtin(source)
 
 

@@ -96,7 +96,6 @@ Standard input is the shell's: `… | llmlab train -`.
         self.show_guides = False
         self.guide_depth = 2
         self.folder = working_folder()
-        """The folder that is listed."""
         self._typed: TreeNode[TreeEntry] | None = None
         """The line of a text that was typed and is not listed otherwise."""
         self.filter = ""
@@ -253,7 +252,6 @@ Standard input is the shell's: `… | llmlab train -`.
             self.action_cursor_down()
 
     def unmark_all(self) -> None:
-        """Take all marks away."""
         self._set_marks(())
 
     def _set_marks(self, sources: tuple[str, ...]) -> None:

@@ -50,7 +50,6 @@ IMPORT_HINT = Content.from_markup("GPT-2 itself: [@click=screen.import_model]ctr
 A_RUN = "a run under the cursor"
 
 OF_A_RUN = ("choose", "compare", "clone", "fine_tune", "rename", "delete")
-"""Actions on the run under the cursor."""
 
 
 class HomeScreen(LabScreen):
@@ -91,7 +90,8 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
         | About("Runs", synonyms="name title", needs=A_RUN),
         Binding("x,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first")
         | About("Runs", synonyms="remove erase disk", needs=A_RUN),
-        keyless("choose('train')", "home.watch", "Watch this run's training", "Watch") | About(needs=A_RUN, synonyms="progress plot samples resume pause stop training export report"),
+        keyless("choose('train')", "home.watch", "Watch this run's training", "Watch")
+        | About(needs=A_RUN, synonyms="progress plot samples resume pause stop training export report"),
         keyless("import_model", "home.import", "Import GPT-2's weights, or a model folder, as a run", "Import")
         | About(
             synonyms="gpt-2 gpt2 distilgpt2 hugging face huggingface hub transformers pretrained weights download load open model"

@@ -114,7 +114,6 @@ class ImportDialog(ModalScreen[None]):
         self._model_import = running
         self._models: list[ListedModel] = []
         self._at = 0
-        """Index of the model under the cursor."""
         self._asked = ""
         """Name of the model that one more enter downloads."""
 

@@ -18,7 +18,6 @@ from lab.runs.home_folder import home
 from screens.widgets.text_fitting import fit, painted_line
 
 BAR = 16
-"""Columns of the progress bar."""
 
 
 @dataclass(frozen=True)

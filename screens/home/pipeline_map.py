@@ -58,7 +58,6 @@ class PipelineMap(Widget):
     """Fewest columns inside a box, without its border and the arrow to the next."""
 
     def on_click(self, event: events.Click) -> None:
-        """Show the mode of the step that was clicked on."""
         stop = self._stop_at(event.x, event.y)
         if stop is not None:
             self.post_message(ModeChosen(stop.key.split()[1].lower(), stop.page))

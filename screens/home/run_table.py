@@ -100,7 +100,6 @@ PARTIAL = "~"
 SHORTEST_NAME, LONGER_NAME, LONGEST_NAME = 12, 17, 40
 """Cells for a name before a column is left out; where names are longer, those of `tinyshakespeare-2`; and at most."""
 SPARKLINE = 10
-"""Columns of the sparkline."""
 MARGIN = 3
 """Columns before the name: the cursor, the letter of a marked run, and a gap."""
 COLUMNS = (
@@ -165,7 +164,6 @@ class RunTable(ScrollView, can_focus=True):
     """
 
     runs: reactive[tuple[RunSummary, ...]] = reactive((), always_update=True)
-    """The runs that are listed."""
     cursor: reactive[int] = reactive(0)
     marked: reactive[tuple[str, ...]] = reactive(())
     """Names of the marked runs, in the order of marking, whether they are listed or not."""
@@ -173,7 +171,6 @@ class RunTable(ScrollView, can_focus=True):
     """True while the runs are grouped by their text, which is then always shown, once for a group."""
 
     curves: reactive[Curves] = reactive(dict)
-    """The loss curves read so far."""
 
     @dataclass
     class Moved(Message):
@@ -185,12 +182,10 @@ class RunTable(ScrollView, can_focus=True):
 
     @property
     def in_sight(self) -> tuple[RunSummary, ...]:
-        """The runs whose rows are drawn."""
         return self.runs[self.scroll_offset.y : self.scroll_offset.y + max(0, self.size.height - 1)]
 
     @property
     def selected(self) -> RunSummary | None:
-        """The run under the cursor."""
         return self.runs[self.cursor] if self.cursor < len(self.runs) else None
 
     _columns: tuple[TableColumn, ...] = COLUMNS
@@ -201,7 +196,6 @@ class RunTable(ScrollView, can_focus=True):
     """The filter: those that it holds for are listed."""
 
     def list_runs(self) -> None:
-        """List the runs on disk that match."""
         names = {run.name for run in self.there}
         if not names.issuperset(self.marked):
             self.marked = tuple(name for name in self.marked if name in names)

@@ -66,7 +66,6 @@ class AlignedView(CachedLinesView):
         self.aligned: AlignedText | None = None
 
     def show(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> None:
-        """Draw the texts of tokenizers of these titles."""
         self._titles, self._texts = titles, texts
         self._lay()
 

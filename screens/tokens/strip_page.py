@@ -208,7 +208,6 @@ class StripPage(TextPage):
 
     @property
     def chosen(self) -> int:
-        """Index of the chosen token."""
         return self.query_one(TokenFlow).chosen
 
     def choose_when_shown(self, text: str, index: int) -> None:

@@ -64,7 +64,6 @@ class TextSources(PagedScreen):
         self._put_example(at if at < len(EXAMPLES) else None)
 
     def _put_example(self, at: int | None) -> None:
-        """Put an example into the box, or for None the user's own text."""
         from lab.tokenization.text_examples import EXAMPLES
 
         if self._example is None:

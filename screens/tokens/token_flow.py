@@ -68,11 +68,9 @@ class FlowLayout:
         return row, row < len(self.lines) and self.lines[row] == line
 
     def row_of(self, token: int) -> int:
-        """The row that holds a token."""
         return bisect_right(self.rows, token) - 1
 
     def tokens_of(self, row: int) -> range:
-        """The tokens of a row."""
         return range(self.rows[row], self.rows[row + 1] if row + 1 < len(self.rows) else len(self.widths))
 
     def start_of(self, token: int) -> int:

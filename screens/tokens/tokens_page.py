@@ -92,7 +92,6 @@ class TextPage(TokensPage):
         self.ask()
 
     def ask(self) -> None:
-        """Tokenize the text of now."""
         job = self.job() if self.is_shown and self.is_mounted else None
         if job is None:
             return
@@ -132,7 +131,6 @@ class SourceLine(StatusLine):
         self._words: list[tuple[Any, str]] = []
 
     def show(self, names: Mapping[Any, str], current: object) -> None:
-        """Show the names of these sources."""
         self._words = [(source, f"‹ {name} ›" if source == current else f"  {name}  ") for source, name in names.items()]
         self.left = self._label + " ".join(words for _, words in self._words)
 

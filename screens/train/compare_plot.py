@@ -136,10 +136,8 @@ class RunColumns(ScrollView, can_focus=False):
         self._titles = titles
         self._lay: Callable[[int], list[list[Piece]]] = lambda width: []
         self.lines: list[list[Piece]] = []
-        """All lines, from the first on."""
 
     def show(self, lay: Callable[[int], list[list[Piece]]]) -> None:
-        """Show the lines that `lay` gives for a width."""
         self._lay = lay
         self._lay_out()
 
@@ -159,7 +157,6 @@ class RunColumns(ScrollView, can_focus=False):
 
 
 DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 2))
-"""Dashes of each run's smoothed training loss."""
 MANY = 3
 """From so many runs on a short legend has the letters alone, which the table below the plot explains."""
 
@@ -207,7 +204,6 @@ def figure(runs: Sequence[ComparedRun], settings: PlotSettings) -> Figure:
 
 
 def end_of_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> float:
-    """The position of the last step of any run."""
     _, factors = _x_axis(runs, settings)
     latest = [run.history.latest for run in runs]
     ends = [0.0 if metric is None else metric.seconds if settings.x == "time" else float(metric.step) for metric in latest]

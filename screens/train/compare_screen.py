@@ -128,7 +128,6 @@ change. On a narrow screen `d` switches between the table and the samples.
 
     @property
     def is_ready(self) -> bool:
-        """True once all runs have been read."""
         return bool(self.runs)
 
     def screen_state(self) -> ScreenState:

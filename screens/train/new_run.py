@@ -131,7 +131,6 @@ class NewRun(PlannedRun):
 
     @property
     def form(self) -> RunForm:
-        """The settings."""
         return self.query_one(RunForm)
 
     def fill(self, copied: SettingsCopied) -> None:
@@ -187,7 +186,6 @@ class NewRun(PlannedRun):
 
     @latest("suggest")
     async def suggest_text_of(self, run_name: str) -> None:
-        """Suggest the text of this run as long as none is chosen."""
         if not self.is_suggested:
             return
         source, encoding, cleaning = await in_thread(suggested_text, run_name)
@@ -204,7 +202,6 @@ class NewRun(PlannedRun):
             self._set_text(self._text.source, encoding)
 
     def choose_cleaning(self, rules: tuple[str, ...]) -> None:
-        """Clean the text by the rules that were chosen with it."""
         typed = typed_rules(rules)
         if typed != self.form.settings.clean:
             self._kept = replace(self._kept, clean=typed)

@@ -36,7 +36,6 @@ KEYS = "Space take the step · e own sentence · Esc back to Train"
 
 
 FIRST = OneStepParams(run="", stage=next(iter(STAGES)))
-"""The selection to begin with, of no run yet."""
 
 
 STEP_KEYS: list[BindingType] = [
@@ -105,7 +104,6 @@ class OneStepScreen(LabScreen):
         self.set_reactive(OneStepScreen.selected, first)
         self._engine: Engine = engine or EngineClient()
         self._answer: StepAnswer | None = None
-        """The answer that is shown; None before the first."""
         self.answered: OneStepParams | None = None
         """The selection whose answer is shown, and to which a refusal leads back. None while it is that of another run, or of an
         engine that has died."""

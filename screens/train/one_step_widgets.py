@@ -204,7 +204,6 @@ def model_parts(picture: BackwardPass, is_wide: bool, numbers_beside_boxes: bool
 
 
 def legend(picture: BackwardPass) -> str:
-    """The scales of the drawing."""
     widest = max((part.stream or 0.0 for part in picture.parts), default=0.0)
     most = max((part.weights for part in picture.parts if part.layer is not None), default=0.0)
     return f"gradient norms: box █ {significant(most)} · rail █ {significant(widest)}"

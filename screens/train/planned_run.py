@@ -110,7 +110,6 @@ class PlannedRun(Widget):
             self.plan_again()
 
     def plan_again(self) -> Plan:
-        """Plan with what is known now."""
         raise NotImplementedError
 
     def known_step_seconds(self, plan: Plan) -> tuple[float, ...]:
@@ -159,7 +158,6 @@ class PlannedRun(Widget):
     @on(Button.Pressed, "#base")
     @work(group="base", exclusive=True, exit_on_error=True)
     async def choose_base(self) -> None:
-        """Ask for the run to begin with."""
         runs = [run for run in self.runs if run.model is not None and (run.step or run.is_imported or run.is_posttrained)]
         names = [("", "random weights"), *((run.name, run.origin or f"{run.text}, {run.phase}") for run in runs)]
         now = self.base.name if self.base is not None else ""

@@ -73,7 +73,6 @@ class Field(Horizontal):
             yield Entry(self.value, self.setting.name, self.setting.help)
 
     def mark(self, wrong: bool) -> None:
-        """Show whether the value is wrong."""
         self.set_class(wrong, "-wrong")
         self.query_one(Label).update(("!" if wrong else "") + self.label)
 
@@ -158,7 +157,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             self.query_one("#base").focus()
 
     def focus_field(self, name: str) -> None:
-        """Put the focus on a setting's field, wherever it is."""
         self.opened = self.opened or name not in IN_SIGHT
         self.query_one(f"#{name}").focus()
 
@@ -212,7 +210,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         shown.display = bool(problems)
 
     def fill(self, settings: Settings) -> None:
-        """Put these settings into the fields."""
         for control in self.query(Input):
             control.value = getattr(settings, control.id or "")
         for choice in self.query(Choice):
@@ -247,7 +244,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         self.query_one("#field-help", Static).update(words, layout=False)
 
     def focus_start(self) -> None:
-        """Put the focus where enter starts the run."""
         self.query_one("#start").focus()
 
     @on(Input.Changed)

@@ -159,7 +159,6 @@ class RunPlots:
         return self.settings.x, lambda steps, seconds: scaled(steps, factor or 1.0)
 
     def _part(self, steps: Sequence[float]) -> slice:
-        """The slice of the steps in view."""
         return slice(bisect_left(steps, self.first), bisect_right(steps, self.last))
 
     def _version(self, *more: object) -> object:
@@ -254,7 +253,6 @@ class RunPlots:
         return found
 
     def panels(self) -> tuple[Figure, Figure, Figure]:
-        """Learning rate, gradient norm and speed over the same steps."""
         history = self.history
         train = self._part(history.steps)
         steps, seconds = history.steps[train], history.seconds[train]

@@ -34,7 +34,6 @@ NO_SAMPLES_IMPORTED = "No samples: it was not trained here."
 NO_SAMPLES_POSTTRAINED = "No samples: its answers are in Learn, After pretraining."
 
 SECONDS_AN_EVALUATION = 0.3
-"""Time that each evaluation is shown for while they are played."""
 LINES_OF_NOTICE = {"failed": 2, "interrupted": 2, "not answering": 2, "starting": 4}
 """Most lines of what needs attention, by phase; 1 in others: with the verdict, two sentences are enough to read at once."""
 COLUMNS_FOR_DETAILS = 160
@@ -64,9 +63,7 @@ class RunView(Widget):
     page: var[RunPage] = var("words")
     """The content below the plot, or instead of it."""
     reasons_shown: var[bool] = var(False)
-    """True: the sentences behind the verdict are shown below it."""
     details_beside: var[bool] = var(False)
-    """True: the details are beside the plot, on a wide screen."""
     eval_step: var[float | None] = var(None)
     """Step of the evaluation whose samples, head scores and probe are shown; None follows the newest."""
 
@@ -182,7 +179,6 @@ class RunView(Widget):
         self._show_numbers()
 
     def follow_newest(self) -> None:
-        """Remove the cursor, and show the newest evaluation."""
         self.stop_playing()
         self.cursor = self.eval_step = None
 
@@ -236,7 +232,6 @@ class RunView(Widget):
 
     @property
     def evaluations(self) -> list[float]:
-        """The steps of the evaluations that the page shows."""
         return [point.step for point in self.insights.insights.points] if self.page in PAGES else list(self.samples.steps)
 
     def move_evaluation(self, by: int) -> None:
@@ -299,7 +294,6 @@ class RunView(Widget):
     watch_plot_view = _draw
 
     def _show_numbers(self) -> None:
-        """Update the numbers beside the plot, and the cursor on it."""
         plots = self.plots
         if plots is None:
             return

@@ -55,7 +55,6 @@ class SamplesView(Widget):
     """Index of the evaluation shown; None follows the newest."""
     scrolled: reactive[int] = reactive(0)
     without_samples: reactive[str] = reactive("Reading the run …")
-    """Words in place of samples."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

@@ -32,9 +32,10 @@ FORM_KEYS = [
     Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it")
     | About("Run", synonyms="begin train run", needs="a new run that is not being prepared"),
     keyless("base", "train.base", "Choose a run to begin with its weights: fine-tuning", "Begin with")
-    | About(synonyms="finetune fine-tune pretrained weights gpt-2 initial continue", needs="a new run that is not being prepared"),
+    | About(
+        synonyms="finetune fine-tune pretrained weights gpt-2 initial continue", needs="a new run that is not being prepared"
+    ),
 ]
-"""Of the form of a new run."""
 
 RUN_KEYS = [
     Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training")
@@ -44,7 +45,6 @@ RUN_KEYS = [
     Binding("x", "stop", "Stop", id="train.stop", tooltip="Stop and save the training; asks first")
     | About(synonyms="end finish abort", needs="a run that trains or is paused"),
 ]
-"""Commands to a trainer."""
 
 VIEW_KEYS = [
     Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model")
@@ -84,11 +84,9 @@ VIEW_KEYS = [
     Binding("o", "export", "Export", id="train.export", tooltip="Export: a report (HTML), a screenshot")
     | About("Runs", synonyms="save report html png svg share", needs="a run in view"),
 ]
-"""Of the view of a run."""
 
 
 def actions_of(bindings: list[Binding]) -> set[str]:
-    """Names of their actions."""
     return {binding.action.partition("(")[0] for binding in bindings}
 
 
@@ -143,7 +141,6 @@ class TrainKeys(PlotKeys):
 
     @property
     def new_run(self) -> NewRun:
-        """The view of a new run."""
         return self.query_one(NewRun)
 
     @property

@@ -127,7 +127,6 @@ class StepTimer:
         self.held_up = share if share > MOST_HELD_UP else 0.0
 
     def cancel(self) -> None:
-        """End the measurement, if it runs."""
         self._cancelled.set()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()

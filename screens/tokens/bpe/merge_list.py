@@ -64,7 +64,6 @@ class MergeList(LineScrollView):
         return state.parts(state.merges[-1 - self.cursor].id) if state and state.merges else ""
 
     def show(self, state: BpeState | None) -> None:
-        """List the merges of this state."""
         before = len(self._state.merges) if self._state else 0
         self._state = state
         count = len(state.merges) if state else 0

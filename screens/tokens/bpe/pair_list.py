@@ -44,7 +44,6 @@ class PairList(LineScrollView):
     _state: BpeState | None = None
 
     def show(self, state: BpeState | None) -> None:
-        """List the pairs of this state."""
         self._state = state
         self.border_title = self.BORDER_TITLE
         if state is not None:

@@ -70,7 +70,6 @@ class TextStrip(LineScrollView):
         self._lines: list[list[Cell]] = []
 
     def show(self, state: BpeState | None) -> None:
-        """Draw the excerpt of this state."""
         self._state = state
         # A Text is no markup: a name may hold brackets.
         if state is None:

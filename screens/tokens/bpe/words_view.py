@@ -71,7 +71,6 @@ class WordsView(LineScrollView):
         self._rows: list[tuple[str, object]] = []
 
     def show(self, excerpt: str) -> None:
-        """Cut another text."""
         from lab.tokenization.bpe.pattern_words import words_and_parts
 
         self._lines = lines_of(list(words_and_parts(excerpt)))

@@ -57,7 +57,6 @@ class InsightsView(Vertical):
         super().__init__(id=id)
         self.insights = InsightHistory()
         self._without = ""
-        """Words in place of measurements."""
         self._share = 0.0
         self._optimizer: OptimizerName = "adamw"
         self._head_at: Callable[[int, int], tuple[int, int] | None] = lambda line, x: None
@@ -76,7 +75,6 @@ class InsightsView(Vertical):
         self.draw()
 
     def forget(self) -> None:
-        """Show those of no run."""
         self.insights, self._without = InsightHistory(), ""
         self.head = self.place = None
         self.draw()
@@ -111,7 +109,6 @@ class InsightsView(Vertical):
 
     @on(PageLines.Clicked)
     def _head_clicked(self, event: PageLines.Clicked) -> None:
-        """Choose the head that was clicked on."""
         event.stop()
         found = self._head_at(event.line, event.x)
         if found is not None:

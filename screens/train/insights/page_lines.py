@@ -30,7 +30,6 @@ MOST_CELLS = 3
 
 
 def words_lines(text: str, width: int) -> Lines:
-    """Sentences, wrapped."""
     return [[(line, "text")] for line in wrap(text, width)]
 
 
