@@ -19,7 +19,6 @@ from screens.widgets.choice import Choice
 SIZES = ("100kB", "300kB", "1MB", "3MB", "10MB", "30MB", "100MB")
 """Sizes of the built-in text `stories` that the slider has; any other is typed, such as stories:5MB."""
 TRACK = 3
-"""Cells of the track from one size to the next."""
 
 
 class SizeSlider(Choice):
@@ -82,7 +81,6 @@ several with spaces between, each completed by Tab. A path with spaces stands in
         super().__init__(id=id, placeholder="file, folder, notes/*.md, stories or python", compact=True)
         self._candidates: tuple[str, list[str]] = ("", [])
         self._taken = ""
-        """The line of the text that was taken last."""
         self._to_complete: str | None = None
         """The text that Tab was pressed at, before its completions were known."""
 

@@ -40,7 +40,6 @@ from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import printable
 
 SECONDS_OF_MOVING = 0.15
-"""Delay after the last key before the text under the cursor is read."""
 
 CHOOSE_KEYS: list[BindingType] = [
     Binding("slash", "filter", "Find", id="choose.filter", tooltip="Find files by name, in all folders below this one")
@@ -104,7 +103,6 @@ class ChoosePage(TextReader):
         self._is_too_large = False
         """True if the chosen text is so large that it is read only when asked for."""
         self._moving_to = ""
-        """The text under the cursor that is read after a moment."""
         self._read_rules = self.rules
         self._was_chosen_elsewhere = False
         """True until the cursor moves, if the text was chosen when the page opened."""

@@ -134,7 +134,6 @@ def rule_lines(rule: CleaningRule, state: RuleState, excerpt: int, width: int, h
 
 
 def effect_sentence(step: CleaningStep, raw: int) -> str:
-    """The rule's counts in one sentence."""
     parts = []
     if step.passages_removed:
         parts.append(f"removed {counted(step.passages_removed, 'passage')} ({bytes_(step.removed)})")

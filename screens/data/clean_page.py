@@ -35,7 +35,6 @@ from screens.widgets.piece_lines import PieceLinesView, words_lines
 from screens.widgets.status_line import StatusLine
 
 SECONDS_OF_TICKING = 0.3
-"""Delay after the last rule was switched before the text is read again."""
 FIRST_RULE = 1
 """Line of the first rule in the list; the text as it is stands above it."""
 
@@ -161,7 +160,6 @@ class CleanPage(DataPage):
         self._text: ChosenText | None = None
         self.funnel: Funnel | None = None
         self.place = 0
-        """Number of the example in sight."""
         self._measured_rules: tuple[str, ...] | None = None
         """The rules of the funnel; None while there is none."""
         self._shows_largest = True
@@ -346,7 +344,6 @@ class CleanPage(DataPage):
 
 
 def _summary(funnel: Funnel) -> str:
-    """The funnel in a few words: raw and kept bytes."""
     decoding = f"{funnel.decoding} · " if funnel.decoding else ""
     share = f" ({probability(funnel.kept_bytes / funnel.raw_bytes)})" if funnel.raw_bytes else ""
     return f"{decoding}raw {bytes_(funnel.raw_bytes)} → kept {bytes_(funnel.kept_bytes)}{share}"

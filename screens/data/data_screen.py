@@ -123,7 +123,6 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self.refresh_bindings()
 
     def _show_steps(self) -> None:
-        """The bar's steps, with sizes where they are known."""
         facts = self.text.facts if self.text else None
         bar = self.query_one(PageBar)
         raw = cleaned = tokens = ""

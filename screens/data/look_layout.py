@@ -105,7 +105,6 @@ def resampled(shares: Sequence[float], cells: int) -> list[float]:
 
 
 def columns_of(width: int) -> tuple[int, int]:
-    """Number of columns of panels, and the width of each."""
     number = max(1, min((width + GAP) // (NARROWEST_COLUMN + GAP), 4))
     return number, (width - GAP * (number - 1)) // number
 
@@ -172,7 +171,6 @@ def cropped(pieces: Iterable[ColouredPiece], width: int, *, padded: bool = False
 
 
 def lay_sample(sample: TextSample, width: int) -> list[LookLine]:
-    """The place of a sample on the text's length, and its text."""
     cells = max(8, width - 2)
     at = min(cells - 1, sample.start * cells // max(1, sample.total))
     words = (

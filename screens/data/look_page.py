@@ -31,7 +31,6 @@ from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import wrap
 
 SECONDS_BETWEEN_PICTURES = 0.5
-"""Time between two pictures of a text that is being read."""
 
 
 class StoppedError(Exception):
@@ -127,7 +126,6 @@ class LookPage(DataPage):
         super().__init__()
         self._text: ChosenText | None = None
         self.profile: TextProfile | None = None
-        """Everything that has been read so far."""
         self._picture = LookPicture()
         self.sample: TextSample | None = None
         self._sample_title = ""
@@ -154,11 +152,9 @@ class LookPage(DataPage):
 
     @property
     def cleaning(self) -> tuple[str, ...]:
-        """The rules that the text in sight has gone through."""
         return self._text.cleaning if self._cleaned and self._text is not None else ()
 
     def action_cleaned(self) -> None:
-        """Look at the cleaned text, or again at the raw one."""
         self._cleaned = not self._cleaned
         self.profile, self._problem = None, ""
         self._forget_sample()

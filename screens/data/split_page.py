@@ -96,7 +96,6 @@ class SplitPage(DataPage):
         self._text: ChosenText | None = None
         self._split: TextSplit | None = None
         self.tokens: TrainingTokens | None = None
-        """The tokens in sight; None while they are made."""
         self.window = 0
         self.as_ids = False
         self._problem = ""

@@ -51,9 +51,7 @@ class TextReader(DataPage):
     """A page that reads texts. Posts `FactsRead`, then `Counted` for each kind of tokens."""
 
     source: str = ""
-    """The chosen text, as it was asked for."""
     rules: tuple[str, ...] = DEFAULT_RULES
-    """Names of the cleaning rules that a text is read with."""
     read_encoding: str = ""
     """The encoding that it was asked for in; empty if it is auto-detected."""
 
@@ -62,7 +60,6 @@ class TextReader(DataPage):
 
     @property
     def key(self) -> TextKey:
-        """The chosen text, with the rules as they are now."""
         return self.source, self.read_encoding, self.rules
 
     @property

@@ -28,7 +28,6 @@ from screens.background import in_thread, latest
 from screens.data.text_reader import short_name
 
 MOST_RECENT = 5
-"""Recent texts that are listed."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,6 @@ Standard input is the shell's: `… | llmlab train -`.
     """
 
     marked: var[tuple[str, ...]] = var(())
-    """Sources of the marked files and folders, in the order in which they were marked."""
 
     @dataclass
     class Highlighted(Message):

@@ -20,7 +20,6 @@ from lab.core.visible_text import visible
 
 
 def screenshot(app: App[object]) -> str:
-    """The screen in view as SVG."""
     return visible(app.export_screenshot(title="llmlab"), keep="\n")
 
 
@@ -48,7 +47,6 @@ async def save_export(app: App[object], name: str, write: Callable[[Path], int])
 
 
 def short_path(path: Path) -> str:
-    """A path as a user writes it."""
     try:
         return f"~/{path.relative_to(Path.home())}"
     except ValueError:
@@ -68,7 +66,6 @@ CHOICES = {
 
 KINDS = tuple(kind for kind, _ in CHOICES.values())
 OF_A_RUN = ("html", "svg", "png")
-"""The kinds that need no view of Inspect."""
 
 
 class ExportMenu(ModalScreen[str | None]):

@@ -27,7 +27,6 @@ from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 
 LONGEST_TEXT = 48
-"""Characters of a prompt, or of a name."""
 
 ASIDES = {
     "attribution": "direct logit attribution",
@@ -168,17 +167,14 @@ class NoteDialog(ModalScreen[Note | None]):
         self._is_saving = False
         self._saved: Note | None = None
         self._path: Path | None = None
-        """File of the note that is changed."""
 
     @classmethod
     def about(cls, state: ScreenState) -> NoteDialog:
-        """A new note about a state."""
         place = describe_place(state)
         return cls("note", place, "", lambda text: add_note(home(), text, place, state), state)
 
     @classmethod
     def changing(cls, note: Note) -> NoteDialog:
-        """A note that is there."""
         dialog = cls("change the note", note.place, note.text, lambda text: change_note(note, text))
         dialog._path = note.path
         return dialog

@@ -14,7 +14,6 @@ from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
 
 SAMPLES = 5
-"""Samples of a run in its pane, at most."""
 
 
 @dataclass(frozen=True)

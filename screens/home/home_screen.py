@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
 IMPORT_HINT = Content.from_markup("GPT-2 itself: [@click=screen.import_model]ctrl+p, then gpt2[/], imports its weights as a run.")
-"""Shown while there is no imported run."""
 
 A_RUN = "a run under the cursor"
 
@@ -190,7 +189,6 @@ folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
         self._lead()
 
     def _lead(self) -> None:
-        """Show the next step, once the runs are known."""
         if self.lab.runs_known:
             ended_at = max((run.last_heartbeat for run in self.lab.runs if not run.is_demo), default=0.0)
             words = next_step(self.selected, self.lab.newest_run(), ended_at, self._lesson)

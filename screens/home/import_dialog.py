@@ -115,7 +115,6 @@ class ImportDialog(ModalScreen[None]):
         self._models: list[ListedModel] = []
         self._at = 0
         self._asked = ""
-        """Name of the model that one more enter downloads."""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="import") as box:
@@ -145,7 +144,6 @@ class ImportDialog(ModalScreen[None]):
         self._show_words()
 
     def _follow(self, before: ImportState | None, now: ImportState | None) -> None:
-        """Show the import; close when it has ended well."""
         if before is not None and now is None:
             self.call_later(self._end_with, before.source)
         self._show_words()

@@ -27,7 +27,6 @@ class ImportState:
     source: str
     """The model's name, or its folder."""
     words: str = "Starting."
-    """A sentence on the step that it is at."""
     done: int = 0
     total: int = 0
     """Bytes of a download; 0 where nothing is downloaded."""
@@ -53,7 +52,6 @@ class ModelImport(Widget):
     }
     """
     state: reactive[ImportState | None] = reactive(None)
-    """The import that is under way, or None."""
     problem: reactive[str] = reactive("")
     """The reason why the last import failed; empty if it did not."""
 

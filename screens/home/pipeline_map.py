@@ -75,7 +75,6 @@ class PipelineMap(Widget):
 
     @property
     def _inner(self) -> int:
-        """Columns inside a box."""
         return (self.size.width + 1) // len(PIPELINE) - 3
 
     def _style(self, name: str, text: str) -> tuple[str, Style]:

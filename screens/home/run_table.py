@@ -115,7 +115,6 @@ COLUMNS = (
 
 
 def _shrunk(runs: tuple[RunSummary, ...]) -> tuple[TableColumn, ...]:
-    """The columns as wide as these runs need them."""
 
     def needed(column: TableColumn) -> int:
         return min(column.width, max(map(len, (column.title, *(column.text(run, {}) for run in runs)))))
@@ -239,7 +238,6 @@ class RunTable(ScrollView, can_focus=True):
         return max(0, min(cursor, len(self.runs) - 1))
 
     def show_run(self, name: str) -> None:
-        """Put the cursor on a run, if it is there."""
         self.cursor = next((at for at, run in enumerate(self.runs) if run.name == name), self.cursor)
 
     def action_move(self, by: int) -> None:

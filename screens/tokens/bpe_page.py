@@ -33,9 +33,7 @@ UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
 BYTES = 256
 
 SLICE_SECONDS = 0.06
-"""Longest time of merging between two paints."""
 TICK_SECONDS = 0.25
-"""Time between two steps while it plays."""
 ALL_STEPS = 1 << 60
 FASTER_EVERY = 50
 """Merges after which playing makes one more merge a step: later ones change less of the text."""
@@ -46,7 +44,6 @@ TALL = 22
 
 
 def last_name(source: str) -> str:
-    """The name of a text's first file or folder."""
     return source.split("\n", 1)[0].rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -184,7 +181,6 @@ class BpePage(BpeLearning):
             self._open()
 
     def _text_chosen(self) -> None:
-        """Learn from a text that was just chosen in Data."""
         if self.source is not None and self.lab.text_source:
             self.source = "text"
         elif self.source == "text":
@@ -269,7 +265,6 @@ class BpePage(BpeLearning):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Start the next slice, unless one is on its way."""
         if self.session is None or self._moving or not self._steps:
             return
         steps, self._steps = self._steps, 0

@@ -183,7 +183,6 @@ class SideBySidePage(TextPage):
 
     @latest("side")
     async def _open(self, run: str) -> None:
-        """Show the text as the tokenizers of this run cut it."""
         named, problems = [], []
         for source in ORDER:
             try:

@@ -14,7 +14,6 @@ MOST_CHARACTERS = 200_000
 """Most characters that the box takes: ten times what it must stay quick with. Longer pastes are cut, and the user is told."""
 
 FREE = "e or enter edits"
-"""What the border says while the keys are free."""
 
 
 class TextBox(TextArea):
@@ -66,11 +65,9 @@ class TextBox(TextArea):
         return max(0, sum(map(len, self.document.lines[:row])) + newline * row + column - 1)
 
     def select_characters(self, first: int, end: int) -> None:
-        """Mark these characters of the text."""
         self.selection = Selection(self._location(first), self._location(end))
 
     def _location(self, place: int) -> tuple[int, int]:
-        """Line and column of a character."""
         newline = len(self.document.newline)
         for row, line in enumerate(self.document.lines):
             if place <= len(line):

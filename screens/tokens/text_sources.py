@@ -17,7 +17,6 @@ from screens.dialogs.ask import AskText, RunChooser
 from screens.tokens.text_box import TextBox
 
 LOADED_CHARACTERS = 20_000
-"""Characters of a file that are loaded into the box."""
 
 
 class TextSources(PagedScreen):

@@ -14,11 +14,9 @@ from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import Piece, fit, wrap
 
 GAP = 3
-"""Cells between the tree and the facts."""
 MOST_TREE = 0.5
 """Share of the width that the tree may take."""
 NAME = 8
-"""Cells of a fact's name."""
 
 
 RELATIVES_LINES = 2

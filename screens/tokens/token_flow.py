@@ -74,7 +74,6 @@ class FlowLayout:
         return range(self.rows[row], self.rows[row + 1] if row + 1 < len(self.rows) else len(self.widths))
 
     def start_of(self, token: int) -> int:
-        """The token's first cell in its row."""
         return self._before(token) - self._before(self.rows[self.row_of(token)])
 
     def _before(self, token: int) -> int:
@@ -137,7 +136,6 @@ class FlowTokens:
     breaks: Ints = field(default_factory=lambda: NO_TOKENS)
     joined: JoinedCharacters = NONE_JOINED
     special: frozenset[int] = field(default_factory=frozenset)
-    """Places of special tokens."""
     has_bars: bool = False
     """True for digits, which run together whatever their paper."""
 

@@ -31,7 +31,6 @@ EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 123456
 """Stands for the text until some is typed. Short words, a rare one, multi-byte characters, a number: here tokenizers differ."""
 
 LONGEST_KEPT = 20_000
-"""Longest text of the box that a state keeps, in characters."""
 
 
 class TokensScreen(TextSources):

@@ -96,7 +96,6 @@ class VocabularyList(LineScrollView):
     ]
 
     cursor: reactive[int] = reactive(0, repaint=False)
-    """The line of the chosen token."""
 
     @dataclass
     class Moved(Message):
@@ -124,7 +123,6 @@ class VocabularyList(LineScrollView):
 
     @property
     def chosen(self) -> int | None:
-        """The id of the chosen token."""
         return None if self.ids is None or not len(self.ids) else int(self.ids[min(self.cursor, len(self.ids) - 1)])
 
     @property
@@ -245,7 +243,6 @@ class VocabularyList(LineScrollView):
 
 
 def _hex(token: bytes, width: int) -> str:
-    """The bytes that fit, whole."""
     return token.hex(" ") if 3 * len(token) - 1 <= width else token[: (width - 1) // 3].hex(" ") + " …"
 
 

@@ -105,7 +105,6 @@ class VocabularyPage(TokensPage):
         """The token's details are shown; None where the width decides."""
         self._facts: VocabularyFacts | None = None
         self._asked: CountRequest | None = None
-        """Tokenizer, run and text of the newest count."""
         self._is_counting = False
         self._problem = ""
 
@@ -331,7 +330,6 @@ class VocabularyPage(TokensPage):
 
 
 def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
-    """The figure of a vocabulary whose tokens have been counted."""
     import numpy as np
 
     from lab.core.number_format import MINUS, fixed, whole

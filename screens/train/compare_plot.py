@@ -31,7 +31,6 @@ WINNER = " ◂"
 
 
 def least_table_width(runs: Sequence[ComparedRun]) -> int:
-    """Cells that show a column of each run."""
     return LABEL_WIDTH + len(runs) * (NARROWEST_COLUMN + GAP)
 
 
@@ -75,7 +74,6 @@ def _table_line(label: str, values: Sequence[str], column: int, role: str, winne
 
 
 def samples_shown(runs: Sequence[ComparedRun], width: int) -> int:
-    """Number of runs whose samples fit side by side."""
     return max(1, min(len(runs), (width + GAP) // (NARROWEST_SAMPLE + GAP)))
 
 
@@ -249,6 +247,5 @@ def _x_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> tuple[str, l
 
 
 def _part(xs: Floats, low: float, high: float) -> slice:
-    """The slice of non-decreasing `xs` in view."""
     slack = 1e-9 * max(1.0, high)
     return slice(int(np.searchsorted(xs, low - slack, "left")), int(np.searchsorted(xs, high + slack, "right")))

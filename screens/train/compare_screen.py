@@ -93,15 +93,12 @@ change. On a narrow screen `d` switches between the table and the samples.
 
     plot_view: var[PlotSettings] = var(PlotSettings())
     cursor: var[float | None] = var(None)
-    """Position of the cursor on the x axis."""
     words_shown: var[bool] = var(False)
     """True: all sentences of the verdict are shown; where lines are few, in place of the table and the samples."""
     samples_below: var[bool] = var(False)
-    """On a narrow screen: the samples are shown instead of the table."""
     stop: var[int | None] = var(None)
     """Index of the fraction of training whose samples are shown; None: the last that all runs have reached."""
     first: var[int] = var(0)
-    """The first run whose samples are shown, where not all fit."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -111,7 +108,6 @@ change. On a narrow screen `d` switches between the table and the samples.
         self._followers: dict[int, RunFollower] = {}
         self._ticks = 0
         self._has_more_words = False
-        """True if some sentences of the verdict are shown only once a key is pressed."""
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.app.current_mode)
@@ -246,7 +242,6 @@ change. On a narrow screen `d` switches between the table and the samples.
         plot.readout = "" if x is None or plot.figure is None else values_at(plot.figure, self.runs, x)
 
     def action_cursor(self) -> None:
-        """Put the cursor at the end of the plot, or remove it."""
         if self.cursor is None:
             self.action_move(-1)
         else:

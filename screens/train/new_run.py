@@ -42,7 +42,6 @@ from screens.train.run_header import without_options
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_BEFORE_COUNTING = 0.3
-"""Delay after the last key before the text's tokens are counted again."""
 
 
 class CancelledError(Exception):
@@ -115,7 +114,6 @@ class NewRun(PlannedRun):
         self._hidden: dict[str, Any] = {}
         """Fields of the request that the form does not show, copied from another run."""
         self._kept = Settings()
-        """The settings as they were before the user changed any."""
         self._machine = machine()
         self._cancel = threading.Event()
         self._counted: CountKey | None = None

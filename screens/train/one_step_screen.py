@@ -218,7 +218,6 @@ class OneStepScreen(LabScreen):
         return True
 
     def _weight_under_cursor(self) -> str | None:
-        """The weight that the cursor stands on, where the view lists some."""
         spot = self._view.spot
         listed = self._answer is not None and self._answer.view.stage == "changes"
         return spot.ref if listed and spot is not None and split(spot.ref)[1] else None

@@ -122,7 +122,6 @@ class LossStrip(TokenStrip):
 
 DRAWING_SHARE = 0.5
 DRAWING_WIDTHS = (26, 52)
-"""Fewest and most columns of the drawing."""
 GAP = 4
 """Columns between the drawing and what is beside it, for the line to the weight."""
 LABELS, NUMBER = (6, 10), 7
@@ -145,9 +144,7 @@ class LaidPicture:
 
     lines: list[PictureLine]
     left: int
-    """Columns of the drawing."""
     errors: int
-    """Lines of p − one-hot."""
 
     def stage_at(self, x: int, y: int) -> str:
         """The stage with the numbers of the part at this place."""

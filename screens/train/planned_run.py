@@ -101,7 +101,6 @@ class PlannedRun(Widget):
         """Empty where they could not be measured."""
         self._step_timer: StepTimer | None = None
         self._timing_key = ""
-        """Key of the step that is being timed."""
 
     def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
         """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""

@@ -22,7 +22,6 @@ class RunCommands(LabScreen):
     watched: WatchedRun | None
     _stop_question: ConfirmDialog | None = None
     _ticks: int
-    """Counts up to the next reading of the run; 0 reads it now."""
 
     @work(group="export", exit_on_error=True)
     async def action_export(self) -> None:

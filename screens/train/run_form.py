@@ -24,7 +24,6 @@ from screens.widgets.fact_list import Fact, FactList
 
 COLUMNS = 3
 IN_SIGHT = ("preset", "length", "name")
-"""The settings that are not under `more`."""
 HOLDS = "learning rate, batch, context …"
 LINES_FOR_ALL = 50
 """Lines of a screen that has room for the settings under `more` from the start."""
@@ -52,7 +51,6 @@ class Entry(Input):
             event.prevent_default()
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
-        """Take every key but `?` as text."""
         return character != "?" and super().check_consume_key(key, character)
 
 
@@ -104,7 +102,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     base: reactive[str] = reactive("", init=False)
     """Name of the run whose weights it begins with; empty for random ones. A base fixes the shape and the tokenizer."""
     opened: reactive[bool] = reactive(False, init=False)
-    """True: the settings under `more` are shown."""
     problems: reactive[tuple[tuple[str, str], ...]] = reactive((), init=False)
     """A sentence for each wrong field, by name; "" stands for no field."""
 
@@ -151,7 +148,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     @on(Button.Pressed, "#more")
     def _open_or_close(self) -> None:
-        """Show the settings under `more`, the focus on the first, or hide them."""
         self.opened = not self.opened
         if self.opened:
             self.query_one("#base").focus()
@@ -236,7 +232,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _explain_field(self) -> None:
-        """Name the key that starts the run, and what the focused field is for."""
         focused = self.screen.focused
         self.query_one("#start-hint", Label).update(HINT_IN_FIELD if isinstance(focused, Entry) else HINT)
         setting = SETTINGS.get(focused.id or "") if isinstance(focused, Entry | Choice) and self in focused.ancestors else None

@@ -274,7 +274,6 @@ class RunPlots:
         return float(self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0])
 
     def index_at(self, x: float) -> int | None:
-        """Index of the training step in view that is nearest to a position on the x axis."""
         train = self._part(self.history.steps)
         xs = self._x_of_step(self.history.steps[train], self.history.seconds[train])
         if not len(xs):

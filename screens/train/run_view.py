@@ -37,7 +37,6 @@ SECONDS_AN_EVALUATION = 0.3
 LINES_OF_NOTICE = {"failed": 2, "interrupted": 2, "not answering": 2, "starting": 4}
 """Most lines of what needs attention, by phase; 1 in others: with the verdict, two sentences are enough to read at once."""
 COLUMNS_FOR_DETAILS = 160
-"""Width from which on the details are beside the plot."""
 
 SECONDS_BETWEEN_DRAWINGS = 2.0
 """Shortest interval between drawings of the plots and the numbers beside them. They are half the cost of watching a run, and take
@@ -49,7 +48,6 @@ DOTS_A_COLUMN = 2
 
 RunPage = Literal["words", "curves", "machine", "heads", "probe", "updates"]
 PANELS = ("lr", "norm", "speed", "more")
-"""Names of the small plots; a page may need fewer."""
 
 
 class RunView(Widget):
@@ -150,7 +148,6 @@ class RunView(Widget):
         return self._may_draw() and plots.latest - self._drawn[1] >= self._steps_a_column(plots) / DOTS_A_COLUMN
 
     def _may_draw(self) -> bool:
-        """True if the last drawing, or the last numbers, are long enough ago."""
         least = SECONDS_BETWEEN_DRAWINGS_OF_ALL if self.details_beside else SECONDS_BETWEEN_DRAWINGS
         return time.monotonic() - self._drawn_at >= least
 
@@ -194,7 +191,6 @@ class RunView(Widget):
 
     @property
     def plots_by_step(self) -> tuple[str, ...]:
-        """Ids of the plots whose x axis is the run's steps."""
         return ("run-plot", *(f"run-{name}" for name in PANELS if self.page != "machine"))
 
     def on_resize(self, event: Resize) -> None:
@@ -206,7 +202,6 @@ class RunView(Widget):
         self._draw()
 
     def _make_room_below(self) -> None:
-        """Show the details below the plot, unless they are beside it."""
         self.set_class(self.page in ("curves", "machine") and not self.details_beside, "-panels")
 
     def watch_reasons_shown(self, shown: bool) -> None:
@@ -272,7 +267,6 @@ class RunView(Widget):
 
     @property
     def plots(self) -> RunPlots | None:
-        """The plots as they are now; None while no run is in view."""
         return None if self.watched is None else RunPlots(self.watched, self.plot_view)
 
     def _draw(self) -> None:
@@ -332,7 +326,6 @@ class RunView(Widget):
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
     def _say(self) -> None:
-        """Update the verdict, what needs attention, and the reasons behind them."""
         if self.watched is None:
             return
         verdict, notice, reasons = status_text(self.watched, self.entropy)

@@ -81,7 +81,6 @@ class SamplesView(Widget):
         self.chosen = None if step is None or not self.steps else max(0, bisect_right(self.steps, step) - 1)
 
     def scroll_text(self, by: int) -> None:
-        """Scroll a sample that is longer than the widget."""
         most = self._lay_out()[0] - (self.size.height - 1)
         self.scrolled = max(0, min(self.scrolled + by, most))
 

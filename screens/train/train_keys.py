@@ -23,7 +23,6 @@ from screens.train.run_plots import WatchedRun
 from screens.train.run_view import RunPage, RunView
 
 HEADS_OF_A_PAGE = 8
-"""Heads, or places, that a page down goes on by."""
 
 FORM, COMPARISON, ONE_STEP = "new", "compare", "one step"
 """Pages of a state beside those of a run: the form of a new one, and the two screens that open over Train."""
@@ -101,7 +100,6 @@ class TrainKeys(PlotKeys):
     making: var[bool]
     watched: WatchedRun | None
     _waiting: ScreenState | None = None
-    """A state whose run is still to be read."""
 
     BINDINGS = [*RUN_KEYS, *VIEW_KEYS, *FORM_KEYS]
 
@@ -156,7 +154,6 @@ class TrainKeys(PlotKeys):
         return self.view.query_one("#run-plot", LinePlot)
 
     def action_cursor(self) -> None:
-        """Put the cursor on the last step in view, or remove it."""
         if self.view.cursor is None:
             self.view.move_cursor(-1)
         else:

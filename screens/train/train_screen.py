@@ -76,7 +76,6 @@ Training continues when you leave this screen, the lab, or the terminal.
         self._usage = UsageMeter()
         self._ticks = 0
         self._begun: NewRun.Begun | None = None
-        """The run that was begun last, and the reason for its length."""
         self._awaits_runs = True
         """The runs are first read after the first paint: a user who is here earlier still gets the newest."""
 

@@ -59,7 +59,6 @@ class MergeList(LineScrollView):
 
     @property
     def parts(self) -> str:
-        """The parts of the token under the cursor, in words."""
         state = self._state
         return state.parts(state.merges[-1 - self.cursor].id) if state and state.merges else ""
 

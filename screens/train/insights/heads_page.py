@@ -25,7 +25,6 @@ from screens.train.insights.page_lines import (
 from screens.widgets.text_fitting import Piece, fit, whole_sentences
 
 LABEL_WIDTH = 5
-"""Room for a layer, or a head's name, beside each picture."""
 GAP = 2
 LINES_ABOVE = 3
 """The scale, the titles and the numbers of the heads, above the layers."""
@@ -81,7 +80,6 @@ def head_at(insights: InsightHistory, at: int, width: int, line: int, x: int) ->
 
 
 def _widths(width: int, heads: int) -> tuple[int, int]:
-    """Widths of a grid with its labels, and of a head's cell in it."""
     column = width // len(HEAD_SCORES) - GAP
     return column, next((cell for cell in CELL_WIDTHS if cell * heads <= column - LABEL_WIDTH), 1)
 

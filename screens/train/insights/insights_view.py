@@ -60,7 +60,6 @@ class InsightsView(Vertical):
         self._share = 0.0
         self._optimizer: OptimizerName = "adamw"
         self._head_at: Callable[[int, int], tuple[int, int] | None] = lambda line, x: None
-        """The head that is drawn at a line and a character cell."""
 
     def compose(self) -> ComposeResult:
         yield PageLines(id="insight-lines")
@@ -166,7 +165,6 @@ class InsightsView(Vertical):
         return [*above, *made], plotted
 
     def _history_figure(self) -> Figure:
-        """The three scores of the head over the steps."""
         layer, head = self.chosen
         measured = [point for point in self.insights.points if point.repeated]
         steps = np.array([point.step for point in measured], np.float64)

@@ -24,7 +24,6 @@ from screens.widgets.text_fitting import Piece, fit, wrap
 Lines = list[Sequence[ColouredPiece]]
 
 LABEL = 12
-"""Room for a token or a part's name."""
 MOST_CELLS = 3
 """Character cells of one evaluation, where there are few."""
 
@@ -72,12 +71,10 @@ def over_time(
 
 
 def marked_at(insights: InsightHistory, at: int) -> int | None:
-    """The evaluation to mark; None for the newest."""
     return at if at < len(insights.points) - 1 else None
 
 
 def height_sign(value: float) -> str:
-    """A fraction as the height of a block."""
     return EIGHTHS_UP[max(0, min(8, round(value * 8)))] if value >= 1 / 16 else "▁"
 
 
@@ -87,7 +84,6 @@ def shade_sign(value: float) -> str:
 
 
 def cut(row: Sequence[ColouredPiece], width: int) -> list[ColouredPiece]:
-    """The pieces cut to so many character cells."""
     made: list[ColouredPiece] = []
     for text, role in row:
         room = width - sum(cell_len(each) for each, _ in made)

@@ -22,7 +22,6 @@ NUMBER = 6
 STRIP_SHARE = 0.4
 """Fraction of the room beside labels and numbers for the history of each token."""
 LEGEND = 8
-"""Cells of the legend's colours."""
 WIDEST_CELL = 5
 UNKNOWN = "·"
 """A probability that was not among those kept at an evaluation."""
@@ -56,7 +55,6 @@ def probe_lines(
 
 
 def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]:
-    """The chosen place's number, and how far its next token's probability has changed."""
     places = insights.places
     if len(places) == 1:
         return [("one place of the validation text", "title"), ("   all that this older run measured", "dim")]
@@ -171,7 +169,6 @@ class _Grid:
         return [(text, "title"), (axis, "title")]
 
     def legend(self) -> Sequence[ColouredPiece]:
-        """The scale of the cells."""
         if self.paints:
             return legend_bar("sequential", "0", "100%", max(1, min(LEGEND, self.cells * self.wide - len("0  100%"))))
         return [(f"{POSITIVE_SHADES} 25% each", "dim")]

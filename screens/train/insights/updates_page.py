@@ -46,7 +46,6 @@ def ratios_over_time(
 
 
 def ratio_legend(usual: float, width: int, *, paints: bool) -> Sequence[ColouredPiece]:
-    """The scale of the ratios, with its ends."""
     low, middle, high = (power(usual * factor).replace(".0", "") for factor in (1 / COLOUR_ENDS, 1.0, COLOUR_ENDS))
     if paints:
         for above in (f"from {high}, middle: usual ({middle})", f"from {high}"):
