@@ -41,8 +41,7 @@ is no new text to the model; the form of a new run offers other parts. Several f
 between each two, which tells the model that a new text begins.
 
 **Windows.** The training tokens are cut into windows as long as the model's context. The *target* is the *input* moved on by one
-token: at every position the model predicts the next one, so that a window of 128 tokens is 128 predictions. Each epoch cuts the
-windows from its own offset, so that one fewer fits than from the first token on, and shuffles them.
+token: at every position the model predicts the next one. Each epoch cuts the windows from its own offset and shuffles them.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window")

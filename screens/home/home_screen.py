@@ -64,11 +64,8 @@ the last validation loss in nats per token; `bits/byte` is the same loss in a un
 measured on text that the run never trains on: part of it during training, marked `~`, all of it at the end. `loss` draws the
 training loss over the steps, each run on its own logarithmic scale. `demo` is bundled with the lab.
 
-**Find.** `/` lists the runs that have some words in their name, text, tokenizer or state, and meet a condition:
-`stories loss<2.5`.
-
-**GPT-2 itself.** `ctrl+p`, then `gpt2`, makes a run of OpenAI's weights, from the Hugging Face cache, downloaded, or from a
-folder. `f` trains on from a run's weights with a text of yours: *fine-tuning*.
+**Find.** `/` takes words of the name, text, tokenizer or state, and conditions: `stories loss<2.5`. **GPT-2 itself** becomes a
+run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of yours: *fine-tuning*.
 """
     BINDINGS = [
         Binding("i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model")

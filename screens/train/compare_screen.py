@@ -60,14 +60,10 @@ its letter is its validation loss. The text above says which run is better, and 
 the rest.
 
 Losses are per token, so they do not compare across tokenizers: long tokens are fewer and harder. **Bits per byte** compares,
-and is used where tokenizers or texts differ.
+and is used where tokenizers or texts differ. Larger batches see more tokens per step, larger models take more time: the x axis
+can be tokens, epochs or time, too.
 
-`←` `→`, or the mouse, read the losses out at a place. `z` shows the latest half; the wheel zooms on x, at the y axis or with
-shift on y; `end` shows all. `s` changes the plot: scale, unit, smoothing, and the x axis (steps, tokens, epochs, time). Larger
-batches see more tokens per step, larger models take more time.
-
-Below: results (`◂` marks the best), the settings that differ, and samples at the same fraction of training, which `{` and `}`
-change. On a narrow screen `d` switches between the table and the samples.
+Below: results (`◂` marks the best), the settings that differ, and samples at the same fraction of training.
 """
     BINDINGS = [
         Binding("enter", "words", "Whole verdict", id="compare.words", tooltip="All sentences of the verdict, or the first"),

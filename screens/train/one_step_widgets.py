@@ -26,14 +26,10 @@ from screens.widgets.text_fitting import fit, wrap
 from screens.widgets.token_strip import CLASSES, LONGEST_LABEL, Box, TokenStrip
 
 HELP = (
-    "One training step, stage by stage; `j` next, `k` back, `home` and `end` for the first and the last: the backward pass as a "
-    "picture, the batch, the loss of each token, p − one-hot (the gradient of the logits), the gradient of each part, the "
-    "largest weight updates, the optimizer's formula for one weight, and the loss after the step.\n\n"
-    "`space` takes the step; again: another on the same text; `u` undoes one. The run on disk is never changed.\n\n"
-    "The training text is at the top, each token's loss, −ln p, below it. `←` `→` choose a token, `[` `]` a window of "
-    "the batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` returns to the run's own "
-    "next batch. `r` reads the checkpoint again after the run has trained on.\n\n"
-    "`enter` puts a cursor into the view; `enter` on one of the largest updates shows that weight in full.\n\n"
+    "One training step, stage by stage: the backward pass as a picture, the batch, the loss of each token, p − one-hot (the "
+    "gradient of the logits), the gradient of each part, the largest weight updates, the optimizer's formula for one weight, and "
+    "the loss after the step. The training text is at the top, each token's loss, −ln p, below it; `e` types a sentence instead, "
+    "`b` returns to the run's own next batch. The run on disk is never changed.\n\n"
     "The token embedding is also the output head and gets gradient from both. A part's “RMS” is the root mean square "
     "of its gradients. Weights may move along their gradient: the optimizer follows the running mean of the gradients, m, "
     "and weight decay pulls towards 0.\n\n"

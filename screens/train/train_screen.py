@@ -40,29 +40,20 @@ class TrainScreen(RunCommands, TrainKeys):
     HELP = """
 **Watching a run.** Faint dots: training loss of each step; line: its running mean; line with diamonds: validation loss, on text
 never trained on; the shaded area between them is the *gap*. With dropout, which is on in training alone, the training loss is
-higher for it, and the gap smaller. **Loss** is −ln p of the next token, in nats per token. *Uniform* is the loss of guessing
-evenly among the vocabulary, ln V. *Perplexity* is e^loss: the model is as uncertain as among so many equally likely tokens.
-*Bits/byte* is the validation loss in a unit that compares across tokenizers.
-
-**Verdict.** One line below the plot; `enter` shows the sentences behind it, and `j` and `k` scroll them where not all fit.
-*Overfitting*: training loss falls while validation loss rises. *Val* compares the lowest evaluation with the latest, and names
-both steps. The *source's entropy*: see Baselines.
+higher for it, and the gap smaller. **Loss** is −ln p of the next token, in nats per token, *perplexity* e^loss, *bits/byte* a
+unit that compares across tokenizers; `g` explains each term.
 
 **Baselines**, losses on the validation text. *Uniform*: all tokens equally likely. *Unigram*: a token's frequency in the
 training text. *Bigram*: how often it follows the previous token there, and, for pairs seen seldom, its frequency. *Source*: the
 true entropy of a generated text; no model can stay below it on new text.
 
-**Plot.** `←` `→`, or the mouse, read every number out at a step; a click leaves the cursor there, and the samples below are those
-of the last evaluation up to it. `space` plays the evaluations. `z` shows the latest half; the wheel zooms on x, at the y axis or
-with shift on y; `end` shows all and follows. `s` changes the rest: the x axis (steps, tokens, epochs, time), the scale of y, bits
-per byte, smoothing, baselines. On the x axis: ▴ checkpoint, ★ lowest validation loss, ✗ skipped step (NaN or spike), ↶ rollback,
-‖ pause, ▸ resume, ■ stop.
+**Plot.** A click leaves the cursor on the curve, and the samples are those of the last evaluation up to it. The wheel zooms on x,
+at the y axis or with shift on y.
 
-**Below the plot.** `d` shows learning rate, gradient norm and speed; then CPU, memory and GPU; then the update size of each part
-of the model, beside what is usual for the optimizer. `a`: scores of every attention head at each evaluation, on repeated random
-tokens: attention to the previous token, to the same token, to the token after its last occurrence (an *induction head*), as
-layer × head and over time. `t`: the most probable next tokens at a fixed place of the validation text, of sixteen at first the
-one where the true token's probability has changed most. `←` `→` move between evaluations, `↑` `↓` choose the head or the place.
+**Below the plot.** The update size of each part of the model stands beside what is usual for the optimizer. Attention heads are
+scored on repeated random tokens: attention to the previous token, to the same token, to the token after its last occurrence (an
+*induction head*). The next tokens are those at a fixed place of the validation text, of sixteen at first the one where the true
+token's probability has changed most.
 
 Training continues when you leave this screen, the lab, or the terminal.
 """
