@@ -139,7 +139,6 @@ def _filled(means: list[float | None]) -> list[float]:
 
 
 def _block(file: BinaryIO, start: int) -> bytes:
-    """The whole lines of a block."""
     file.seek(start)
     block = file.read(BLOCK_BYTES)
     first = block.find(b"\n") + 1 if start else 0

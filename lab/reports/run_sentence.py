@@ -55,7 +55,6 @@ def _loss_of(found: FinalEvaluation) -> str:
 
 
 def _validation_loss(step: int, val_loss: float, history: "LossHistory", generalizes: bool, dropout: bool) -> str:
-    """The validation loss, beside the training loss of the same step."""
     before = bisect_right(history.steps, step)
     if not before:
         return f"Validation loss {fixed(val_loss, 2)} at step {whole(step)}"

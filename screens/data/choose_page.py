@@ -98,10 +98,8 @@ class ChoosePage(TextReader):
         self._taken_from: Widget | None = None
         """The widget that had the focus when a text was asked for; a focus that has moved since then stays."""
         self._use_when_read = False
-        """True once the user wants to train on the text that is being read."""
         self._is_reading = False
         self._is_too_large = False
-        """True if the chosen text is so large that it is read only when asked for."""
         self._moving_to = ""
         self._read_rules = self.rules
         self._was_chosen_elsewhere = False
@@ -270,7 +268,6 @@ class ChoosePage(TextReader):
         self.hint("  ".join(message.names) if message.typed else "")
 
     def _take(self, source: str) -> None:
-        """Read a text, and focus the button that uses it once it has been read."""
         self._take_when_read = True
         self._taken_from = self.screen.focused
         self._choose(source)

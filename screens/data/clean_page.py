@@ -156,12 +156,10 @@ class CleanPage(DataPage):
     def __init__(self) -> None:
         super().__init__()
         self.changes = 0
-        """Number of times that rules were switched."""
         self._text: ChosenText | None = None
         self.funnel: Funnel | None = None
         self.place = 0
         self._measured_rules: tuple[str, ...] | None = None
-        """The rules of the funnel; None while there is none."""
         self._shows_largest = True
         """True until the user chooses a rule: the cursor goes to the one with the largest effect once that is known."""
         self._measuring = DelayedCall(self)

@@ -60,9 +60,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self._rules = self._facts_rules = DEFAULT_RULES
         """The rules that are on, and those that the text's facts were read with."""
         self._measured: CleanPage.Measured | None = None
-        """The funnel of the text with these rules, once it has been measured."""
         self._tokens = ""
-        """The number of tokens as a run makes them by default."""
         self._tokens_rules: tuple[str, ...] | None = None
         """The rules of that number; None while it is not known."""
 

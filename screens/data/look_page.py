@@ -135,7 +135,6 @@ class LookPage(DataPage):
         self._cleaned = False
         """True to look at the text as the chosen rules clean it; False as it lies in its files."""
         self._top = 0
-        """The first line in sight before a sample took its place."""
 
     def compose(self) -> ComposeResult:
         yield LookView(id="look-view")

@@ -52,7 +52,6 @@ def split_lines(of: TextSplit, width: int) -> list[PieceLine]:
 
 
 def _tail(text: str, width: int) -> str:
-    """The end of a text on exactly `width` cells."""
     shown = fit(text, cell_len(text) + 1).rstrip() if text else ""
     while cell_len(shown) > width - 1:
         shown = shown[max(1, cell_len(shown) - width) :]

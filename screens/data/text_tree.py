@@ -99,7 +99,6 @@ Standard input is the shell's: `… | llmlab train -`.
         self.filter = ""
         """The words that the names of the files shown hold; empty for all files."""
         self.is_narrowed = False
-        """True once the files that the filter leaves are shown."""
 
     def on_mount(self) -> None:
         for name in BUILTINS:
@@ -233,7 +232,6 @@ Standard input is the shell's: `… | llmlab train -`.
 
     @staticmethod
     def _source(entry: TreeEntry) -> str:
-        """Source of the line's file or folder; empty if it has none."""
         return entry.source or (source_of(entry.folder) if entry.folder is not None else "")
 
     @property

@@ -112,6 +112,5 @@ def terms_in_sight(screen: LabScreen) -> list[Term]:
 
 
 def _line(term: Term) -> Text:
-    """A term and its other names, on one line."""
     others = ", ".join(term.also)
     return Text.assemble((term.name, "bold"), f"  {others}" if others else "", no_wrap=True, overflow="ellipsis")

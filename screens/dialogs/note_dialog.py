@@ -196,7 +196,6 @@ class NoteDialog(ModalScreen[Note | None]):
 
     @work(group="count", exit_on_error=True)
     async def _count(self, state: ScreenState) -> None:
-        """Say how many notes there are about this place already."""
         try:
             notes = await asyncio.to_thread(list_notes, home())
         except UserError:

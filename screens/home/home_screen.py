@@ -223,7 +223,6 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         self.action_choose()
 
     def action_choose(self, mode: str = "") -> None:
-        """Open the run under the cursor in a mode, or where most of it is shown."""
         if self.selected is not None:
             self.post_message(RunChosen(self.selected.name, mode or opening_mode(self.selected)))
 
@@ -348,7 +347,6 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
 
 
 def _of_marks(marked: tuple[str, ...]) -> str:
-    """Hint on the marked runs."""
     if not marked:
         return ""
     names = ", ".join(f"{letter} {name}" for letter, name in zip(MARKS, marked, strict=False))
@@ -356,7 +354,6 @@ def _of_marks(marked: tuple[str, ...]) -> str:
 
 
 def _of_part(run: RunSummary | None) -> str:
-    """The meaning of the `~` before the run's figures."""
     if run is None or run.evaluated is None or not is_partial(run):
         return ""
     from lab.core.number_format import probability
@@ -365,7 +362,6 @@ def _of_part(run: RunSummary | None) -> str:
 
 
 def _of_trouble(run: RunSummary | None) -> str:
-    """The damage of the run, or the other machine that trains it."""
     if run is not None and run.problem:
         return f"{run.name} is damaged: {run.problem}. x deletes it."
     if run is None or not run.owner or run.is_watched:

@@ -60,7 +60,6 @@ def _step(run: RunSummary, curves: Curves) -> str:
 
 
 def _evaluated(value: float | None, run: RunSummary) -> str:
-    """A figure of the validation part, with `~` where it is of a share of it."""
     from lab.core.number_format import fixed
 
     if value is None:

@@ -117,7 +117,6 @@ class BpePage(BpeLearning):
         super().__init__()
         self.session: BpeSession | None = None
         self._opened: tuple[object, ...] | None = None
-        """The text that was last asked for."""
         self._reading = False
         self._moving = False
         self._steps = 0
@@ -192,7 +191,6 @@ class BpePage(BpeLearning):
         self._open()
 
     def _open(self) -> None:
-        """Read the text to learn from, if it is another than before and the page is in sight."""
         if not self.is_shown or not self.is_mounted:
             return
         if self.source is None:

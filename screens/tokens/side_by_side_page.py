@@ -218,7 +218,6 @@ class SideBySidePage(TextPage):
         self.query_one("#tokens-lesson", StatusLine).say(problem or self._sentence(titles, result.texts), error=bool(problem))
 
     def _sentence(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> str:
-        """The sentence of the example in the box, or of any other text."""
         from lab.tokenization.text_examples import example_of, sentence_on
 
         titled = list(zip(titles, texts, strict=True))

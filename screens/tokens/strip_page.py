@@ -103,14 +103,12 @@ class StripPage(TextPage):
         super().__init__()
         self.view: TokenView = "text"
         self.special = False
-        """True: the text of a special token is read as that token."""
         self._shown: StripAnswer | None = None
         self._labels: dict[tuple[int, str], TokenLabels] = {}
         self._background: dict[NamedTokenizer, Background] = {}
         self._choose_later: tuple[str, int] | None = None
         """A text and the token to choose in it once it is shown."""
         self._counting: CountRequest | None = None
-        """The tokenizer and the text whose tokens are counted now, or were last."""
 
     def compose(self) -> ComposeResult:
         yield SizeBars(id="tokens-sizes")
@@ -281,7 +279,6 @@ class StripPage(TextPage):
         return frequency_fact(known.frequencies, id_) if known.frequencies is not None else known.problem
 
     def _count(self) -> None:
-        """Count the current tokenizer's tokens in the corpus, once, while the page is in sight."""
         if self.named is None or not self.is_shown:
             return
         asked = (self.named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)

@@ -73,7 +73,6 @@ class TextSources(PagedScreen):
 
     @work(group="ask")
     async def action_new_text(self) -> None:
-        """Show a menu of texts, and put the chosen one into the box."""
         from lab.tokenization.text_examples import EXAMPLES
 
         used = self.lab.text_source
@@ -91,7 +90,6 @@ class TextSources(PagedScreen):
 
     @work(group="ask")
     async def action_load(self) -> None:
-        """Ask for a path, and load the beginning of that text."""
         words = "The path of a text file, or stories, or python. Its first 20,000 characters come into the box."
         path = await self.app.push_screen_wait(AskText("Load a text", words))
         if path:

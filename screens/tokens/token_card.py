@@ -77,7 +77,6 @@ def relatives_lines(labels: Sequence[str], width: int, height: int) -> list[str]
 
 
 def _filled(words: Sequence[str], width: int) -> list[str]:
-    """Words on lines, none broken; one that is wider than a line is cut."""
     lines: list[str] = []
     for word in words:
         joined = f"{lines[-1]} {word}" if lines else word

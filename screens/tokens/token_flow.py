@@ -204,7 +204,6 @@ class TokenFlow(CachedLinesView):
         self._tokens = FlowTokens()
         self._layout = lay_tokens(NO_TOKENS, NO_TOKENS, 1)
         self._fitted: dict[tuple[int, int], str] = {}
-        """The label of an id on so many cells."""
 
     def show(self, tokens: FlowTokens, chosen: int | None = None) -> None:
         """Draw other tokens, and choose one of them, by default the one at the place chosen before."""

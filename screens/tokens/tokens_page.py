@@ -63,7 +63,6 @@ class TextPage(TokensPage):
         self._answered = 0
         self._busy = False
         self._length = 0
-        """Characters of the text asked for before."""
 
     @abstractmethod
     def job(self) -> Any:

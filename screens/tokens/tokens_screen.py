@@ -112,7 +112,6 @@ class TokensScreen(TextSources):
             self.query_one(SideBySidePage).open_tokenizers()
 
     def _rest(self) -> None:
-        """Free the keys: focus the page's own widget."""
         rest = self.resting_focus()
         self.set_focus(self.query_one(rest) if rest else None)
 
@@ -208,7 +207,6 @@ class TokensScreen(TextSources):
 
     @property
     def _cursor(self) -> int | None:
-        """The character before the text cursor while the text is edited."""
         return self.box.character_before_cursor if self.box.has_focus and self.box.text else None
 
     @on(TextArea.SelectionChanged, "#tokens-text")

@@ -114,12 +114,10 @@ class VocabularyList(LineScrollView):
         self.shows_distance = False
         """Distances of the embeddings to their mean in place of the merges."""
         self.if_empty = ""
-        """Words in the place of the tokens where there are none."""
         self._shown_distance = False
         self._columns = columns_for(80, 256, counted=False)
         self._largest = 0
         self._rows: dict[int, tuple[str, str, str]] = {}
-        """Text, count and bar of each token that was drawn."""
 
     @property
     def chosen(self) -> int | None:

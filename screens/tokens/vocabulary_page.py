@@ -134,7 +134,6 @@ class VocabularyPage(TokensPage):
         self._place_details()
 
     def _ask(self) -> None:
-        """Count the tokens of the current text, if it has not been done and the page is in sight."""
         if not self.is_shown:
             return
         named = self.named
@@ -274,7 +273,6 @@ class VocabularyPage(TokensPage):
         self._plot()
 
     def _list(self) -> None:
-        """Show the tokens that search and filter keep, sorted."""
         if not self.is_mounted:
             return
         listed, facts = self.query_one(VocabularyList), self._facts

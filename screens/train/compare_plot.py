@@ -232,7 +232,6 @@ def _place(x: float) -> str:
 
 
 def _x_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> tuple[str, list[float]]:
-    """The name of the x axis, and for each run the factor on its steps or seconds."""
     latest = [run.history.latest for run in runs]
     if settings.x == "time":
         longest = max((metric.seconds for metric in latest if metric), default=0.0)

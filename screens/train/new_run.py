@@ -296,7 +296,6 @@ class NewRun(PlannedRun):
 
     @latest("count")
     async def _count_tokens(self, key: CountKey) -> None:
-        """Count the text's tokens, then look for its validation text in its training text."""
         self.workers.cancel_group(self, "search")
         text, name, problem = await in_thread(count_text, key)
         first_time = self._text.bytes is None

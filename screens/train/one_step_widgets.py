@@ -104,7 +104,6 @@ class LossStrip(TokenStrip):
         return segments
 
     def _style(self, index: int) -> Style:
-        """The label's paper is its loss, from 0 to the highest of the window."""
         palette, token = palette_of(self), self.tokens[index]
         if index == self.chosen or token.probability is None or not palette.paints:
             return super()._style(index)
@@ -247,7 +246,6 @@ def _padded(line: DrawnLine | None, width: int, is_linked: bool) -> list[Coloure
 
 
 def _connector(line: int, at: int | None, start: int) -> str:
-    """The piece of the line from the part to its weight in the gap."""
     if at is None or not min(at, start) <= line <= max(at, start):
         return " " * GAP
     if at == start:

@@ -142,7 +142,6 @@ class PlannedRun(Widget):
 
     @work(group="time")
     async def _time_steps(self, timer: StepTimer, key: str) -> None:
-        """Plan again with the measured time of a step; where it cannot be measured, say why."""
         try:
             seconds = await in_thread(timer.measure, SECONDS_BEFORE_TIMING)
             if seconds is None:

@@ -157,7 +157,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         self.query_one(f"#{name}").focus()
 
     def _name_more(self) -> None:
-        """Say in a line what `more` holds, and what of it differs from the default."""
         changed = [f"begins with {shortened(visible(self.base), 20)}"] if self.base else []
         settings = [field.setting for field in self.query("#form-more Field").results(Field)]
         for setting in sorted(settings, key=lambda each: not getattr(self.settings, each.name)):  # first what was typed
@@ -214,7 +213,6 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         self._lock()
 
     def _lock(self) -> None:
-        """Disable the fields that another decides: of a base all of its shape and tokenizer."""
         for name in LOCKED:
             self.query_one(f"#{name}").disabled = bool(self.base) or (name == "vocab" and self.settings.tokenizer != "bpe")
 

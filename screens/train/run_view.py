@@ -170,7 +170,6 @@ class RunView(Widget):
         self._draw()
 
     def watch_cursor(self, cursor: int | None) -> None:
-        """Show the numbers of the step, and the samples and the insights of the last evaluation up to there."""
         if self.watched is not None:
             self.eval_step = None if cursor is None else self.watched.history.steps[cursor]
         self._show_numbers()
@@ -181,7 +180,6 @@ class RunView(Widget):
 
     @on(LinePlot.Pointed)
     def _read_out(self, message: LinePlot.Pointed) -> None:
-        """Show the numbers under the mouse; a click leaves the cursor there."""
         if message.plot.id not in self.plots_by_step:
             return
         plots = self.plots

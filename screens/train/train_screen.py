@@ -190,7 +190,6 @@ Training continues when you leave this screen, the lab, or the terminal.
         self._tick()
 
     def _suggest_text(self) -> None:
-        """Suggest the text of the run in use, where the form is in view and its text was not chosen."""
         if self.making and not self.lab.text_source:
             self.new_run.suggest_text_of(self.lab.run_name)
 

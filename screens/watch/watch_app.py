@@ -75,5 +75,4 @@ class WatchApp(LabApp):
         return await super().run_action(action, *arguments, **named)
 
     def _leave(self) -> None:
-        """Quit now; the terminal names what was left out."""
         self.exit(message="\n".join(f"{path} {reason}." for path, reason in self.mirror.left_out.items()) or None)

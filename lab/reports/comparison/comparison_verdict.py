@@ -154,7 +154,6 @@ def _at_equal_tokens(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
 
 
 def _evaluated_near(run: ComparedRun, tokens: float) -> float | None:
-    """Validation loss after about so many tokens, if it was evaluated there."""
     steps, wanted = run.history.eval_steps, tokens / run.tokens_per_step
     after = bisect_left(steps, wanted)
     near = min(range(max(0, after - 1), min(after + 1, len(steps))), key=lambda at: abs(steps[at] - wanted))

@@ -127,7 +127,6 @@ class InsightsView(Vertical):
     watch_page = watch_eval_step = watch_head = watch_place = watch_history_shown = on_resize = draw
 
     def _page(self, width: int, height: int) -> tuple[Lines, int]:
-        """The lines of the page, and the rows of the plot below them: 0 without one."""
         at = self.insights.at(self.eval_step)
         if at is None:
             return words_lines(self._without, width), 0

@@ -128,7 +128,6 @@ def _probabilities(prediction: PlacePrediction | None) -> list[float]:
 
 
 def _attention_lines(point: InsightPoint, place: PlaceText, head: tuple[int, int], grid: _Grid) -> Lines:
-    """Attention of a head from the last token that the model is given."""
     layer, number = head
     lines: Lines = [
         [
