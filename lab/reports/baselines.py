@@ -19,10 +19,8 @@ def train_bytes_per_token(data: DataConfig) -> float:
 
 
 def bytes_per_token(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None = None) -> float:
-    """Bytes per token of the validation text, exactly of the tokens of the evaluation at the end, else of those before it.
-
-    1 in an imported run, which has neither a text nor a loss to convert.
-    """
+    """Bytes per token of the validation text, of the tokens of the evaluation at the end, else before it; 1 in an imported
+    run."""
     last = final or history.last_evaluation
     if last is not None and last.val_loss and last.bits_per_byte:
         return last.val_loss / math.log(2) / last.bits_per_byte
@@ -41,11 +39,8 @@ class Baseline:
 def baselines(
     vocab_size: int, data: DataConfig, history: "LossHistory", entropy: TextEntropy | None, final: FinalEvaluation | None
 ) -> tuple[Baseline, ...]:
-    """The known baselines, from the highest to the lowest: the unigram's is above the uniform one on a text of other tokens.
-
-    Those of counts and of the source are on the tokens that the loss beside them is measured on: those of the evaluation at the
-    end of a run, or of the evaluations during training.
-    """
+    """The known baselines, from the highest to the lowest, on the tokens that the loss beside them is measured on: those of the
+    evaluation at the end of a run, or of the evaluations during training."""
     found = [Baseline("uniform baseline: ln V", "uniform", uniform_baseline(vocab_size))]
     validation = entropy.validation if entropy is not None else None
     if validation is not None:

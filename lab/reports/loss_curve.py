@@ -105,11 +105,8 @@ def read_loss_curve(path: Path) -> LossCurve:
 
 @functools.lru_cache(maxsize=CURVES_KEPT)
 def sparkline(curve: LossCurve, width: int, end: float | None = None) -> str:
-    """The curve in `width` characters, from step 0 to `end`, by default its last step; blank where there are no steps.
-    A damaged file may have its steps in any order.
-
-    A bar stands for the mean loss of its steps, on a logarithmic scale from the curve's lowest bar to its highest.
-    """
+    """The curve in `width` characters from step 0 to `end`, or its last step; blank where there are no steps. A bar is the mean
+    loss of its steps, on a logarithmic scale from the lowest to the highest."""
     if not curve.steps:
         return " " * width
     last = max(end or 0.0, *curve.steps)

@@ -106,10 +106,7 @@ class NvidiaGpu:
 
 
 def trainer_gpu(status: Status) -> NvidiaGpu | None:
-    """The trainer's GPU: the one that lists its process, else the device's index among CUDA_VISIBLE_DEVICES.
-
-    None without nvidia-ml-py, which is optional, or a driver.
-    """
+    """The trainer's GPU: the one that lists its process, else the device's index among CUDA_VISIBLE_DEVICES; None if unknown."""
     try:
         nvml: Any = importlib.import_module("pynvml")
     except ImportError:

@@ -20,13 +20,8 @@ EXAMPLES = "loss<2.5, bits<1, steps>1k, parameters<1M"
 
 
 def run_filter(query: str) -> Test:
-    """A test that holds for the runs which have every word in their name, text, tokenizer or state, and meet every condition.
-
-    A run that was not evaluated yet, or is damaged, meets no condition on what it does not have.
-
-    Raises:
-        UserError: if something with `<`, `>` or `=` in it is no condition.
-    """
+    """A test for runs that have every word in their name, text, tokenizer or state, and meet every condition. Raises: UserError
+    for something with `<`, `>` or `=` that is no condition."""
     terms = re.sub(r"\s*([<>=]+)\s*", r"\1", query.casefold()).split()
     tests = [_condition(term) if set(term) & set("<>=") else _word(term) for term in terms]
     return lambda run: all(test(run) for test in tests)

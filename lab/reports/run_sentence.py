@@ -18,8 +18,8 @@ SAME = 0.03
 
 
 def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, generalizes: bool = True) -> str:
-    """Training loss beside the uniform baseline, and validation loss; `generalizes` unless the training text contains that
-    text, or the model has learned nothing that could."""
+    """Training loss beside the uniform baseline, and validation loss; `generalizes` if that text and what was learned allow
+    it."""
     baseline = f"uniform baseline {fixed(uniform_baseline(config.tokenizer.vocab_size), 2)} nats per token"
     if status.phase == "failed":
         return status.message or "The trainer failed without a message; see trainer.log in the run's folder."

@@ -114,8 +114,8 @@ class ValidationText:
     divergence: float
     """KL divergence of the two, unigram_loss − unigram, less the expected divergence of two samples of one source."""
     bigram_loss: float | None = None
-    """Mean −ln p of its first `MOST_PAIRS` tokens, each by the one before it, by the training part's token pairs; None if there
-    is but one token."""
+    """Mean −ln p of its first `MOST_PAIRS` tokens, each by the one before it, by the training part's pairs; None for one
+    token."""
     evaluated: CountLosses | None = None
     """On the tokens of evaluations during training; None where these are all, or not known."""
 
@@ -166,9 +166,7 @@ class TextEntropy:
 
 
 def text_entropy(ids: Array, end: Array, vocab_size: int, evaluated: Ranges = ()) -> TextEntropy:
-    """Entropies of a training part of at least two tokens, of which the last `MOST_TOKENS` are counted, and of its validation
-    part `end`; `evaluated` are the ranges of `end` that evaluations use while it trains.
-    """
+    """Entropies of a training part of two tokens or more, of its validation part `end`, and of the `evaluated` ranges of that."""
     ids = ids[-MOST_TOKENS:]
     counts = BigramCounts.of(ids, vocab_size)
     validation = validation_text(ids, end[:MOST_TOKENS], counts)

@@ -11,7 +11,7 @@ from lab.views.number_refs import element, is_token_id
 
 @dataclass(frozen=True)
 class TimelineStop:
-    """Weights that can be opened."""
+    """Weights that can be opened, by step, each step once; best and last are in full precision. Raises: UserError without any."""
 
     checkpoint: str
     """Their name for the engine: "best", "last", or a snapshot's step."""

@@ -140,8 +140,7 @@ def _only(level: Baseline, run: DiagnosedRun) -> str:
 
 
 def _overfitting(run: DiagnosedRun) -> str:
-    """The change of the validation loss since its lowest, with both evaluations' steps, or the copied share where the text is not
-    new, so that this says nothing; empty before the second evaluation, and where that share is not known."""
+    """The change of the validation loss since its lowest, or the copied share where that text is not new; empty if unknown."""
     if len(run.evaluations) < 2:
         return ""
     best, last = min(run.evaluations, key=lambda evaluation: evaluation.loss), run.evaluations[-1]

@@ -85,10 +85,7 @@ several with spaces between, each completed by Tab. A path with spaces stands in
         """The text that Tab was pressed at, before its completions were known."""
 
     def follow(self, source: str, *, taken: bool) -> None:
-        """Follow the text in use: show its line if it was `taken`, else nothing in place of that of the text before.
-
-        What is being typed stays.
-        """
+        """Show the line of the text in use if it was `taken`, else nothing in place of that before. What is being typed stays."""
         if typed_source(self.value) != source and (taken or self.value == self._taken):
             self.value = typed_line(source) if taken else ""
             self.cursor_position = len(self.value)

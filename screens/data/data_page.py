@@ -43,10 +43,7 @@ class DataPage(Page):
     """The step of text → cleaned → tokens that it is about."""
 
     def show(self, text: ChosenText | None) -> None:
-        """Show this text; None while there is none, or it is being read. Called when the page opens and when the text changes.
-
-        Work that takes longer than a few milliseconds belongs into a worker of the page, exclusive in a group of its own.
-        """
+        """Show this text; None while there is none, or it is being read. Called when the page opens and when the text changes."""
 
     def hide(self) -> None:
         """End the work of a page that is no longer in sight."""

@@ -274,10 +274,8 @@ Answer = Literal["save", "discard"]
 
 
 class LeaveNote(ModalScreen[Answer | None]):
-    """The question before a note that is not saved is left. None goes on writing.
-
-    No letter answers it: someone who types on must not lose the note.
-    """
+    """The question before a note is left unsaved; None goes on writing. No letter answers it: who types on must not lose the
+    note."""
 
     BINDINGS = [
         Binding("enter,ctrl+s", "answer('save')", "Save", id="leave-note.save"),

@@ -53,10 +53,7 @@ def lesson_ahead(home: Path) -> LessonAhead | None:
 
 
 def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: float, lesson: LessonAhead | None) -> Content:
-    """The line, of the run under the cursor and the one that `4` shows.
-
-    A run that trains comes first, then what was last: a step of a lesson, or the end of a run at `ended_at`, 0 without one.
-    """
+    """The line. A run that trains comes first, then what was last: a lesson, or the end of a run at `ended_at`, 0 without one."""
     if newest is not None and newest.is_active:
         run, key = (selected, "enter") if selected is not None and selected.is_active else (newest, "4")
         return _of_run(f"{{key_{key}}} watches", run)

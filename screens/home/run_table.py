@@ -32,10 +32,7 @@ if TYPE_CHECKING:
 
 
 class TableColumn(NamedTuple):
-    """A column. On a narrow screen those with the highest `rank` are left out first; rank 0 always stays.
-
-    A column that `shrinks` gives the room that it does not need to long names.
-    """
+    """A column. Those with the highest `rank` are left out first, 0 never; one that `shrinks` gives its room to long names."""
 
     title: str
     width: int

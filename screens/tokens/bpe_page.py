@@ -43,10 +43,6 @@ TALL = 22
 """Lines of the page from which tokens and words stand one above the other."""
 
 
-def last_name(source: str) -> str:
-    return source.split("\n", 1)[0].rstrip("/").rsplit("/", 1)[-1]
-
-
 KEYS: list[BindingType] = [
     Binding("enter,l,right", "step(1)", "Merge", id="bpe.merge", key_display="⏎", tooltip="Merge the most common pair")
     | About(synonyms="learn pair bpe most frequent next step"),
@@ -218,7 +214,8 @@ class BpePage(BpeLearning):
 
     def _names(self) -> dict[Source, str]:
         """The texts to learn from. The text in use is left out while there is none."""
-        text: dict[Source, str] = {"text": f"text {last_name(self.lab.text_source)}"} if self.lab.text_source else {}
+        name = self.lab.text_source.split("\n", 1)[0].rstrip("/").rsplit("/", 1)[-1]  # of its first file or folder
+        text: dict[Source, str] = {"text": f"text {name}"} if name else {}
         return {**text, "run": f"run {self.lab.run_name}'s text", "box": "the text box"}
 
     def _name_sources(self) -> None:

@@ -62,8 +62,7 @@ def _fact_lines(card: CardFacts, room: int, height: int) -> list[list[Piece]]:
 
 
 def relatives_lines(labels: Sequence[str], width: int, height: int) -> list[str]:
-    """As many labels as fit on so many lines, two at least, and how many more there are. A label stands whole: `" they"` is not
-    `"they"`."""
+    """As many labels as fit on so many lines, two at least, each whole, and how many more there are."""
     most = max(RELATIVES_LINES, height)
 
     def first(number: int) -> list[str]:

@@ -95,10 +95,7 @@ class FlowLayout:
 
 
 def lay_tokens(widths: Ints, breaks: Ints, room: int, gap: int = 0, joined: JoinedCharacters = NONE_JOINED) -> FlowLayout:
-    """Wrap tokens into rows. `breaks` are the tokens after which a row ends, in order: those with a line break.
-
-    The tokens of a joined character stay in one row where they fit; a token wider than the room is as wide as the room.
-    """
+    """Wrap tokens into rows, a joined character's into one where they fit. After each of `breaks` a row ends."""
     widths = np.minimum(widths, max(1, room - gap))
     ends = np.cumsum(widths + gap)
     if not len(joined.firsts):

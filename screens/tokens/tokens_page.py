@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 
 class TokensPage(Page):
-    """One page, told of the current tokenizer and of the text in the box.
-
-    A subclass watches `named` (and `text`) with `watch_named`; both may change while the page is hidden, which `is_shown` tells.
-    """
+    """One page. A subclass watches `named` and `text`, which may change while it is hidden: `is_shown` tells."""
 
     TAKES_TEXT: ClassVar[bool] = False
     """True where the text box stands above the page."""

@@ -49,8 +49,7 @@ def _row(row: ComparisonRow, column: int) -> list[Piece]:
 
 
 def _from_difference(values: Sequence[str], column: int) -> Sequence[str]:
-    """The values; where one is too long, all from the word in which they differ, or if that is too long, from the difference.
-    Where they do not begin alike, or one is the beginning of another, their ends are kept too."""
+    """The values; where one is too long, all from the word in which they differ, or if that is too long, from the difference."""
 
     def longest(start: int) -> int:
         return max(cell_len(value[start:]) for value in values)
@@ -209,8 +208,7 @@ def end_of_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> float:
 
 
 def values_at(shown: Figure, runs: Sequence[ComparedRun], x: float) -> str:
-    """Each run's losses at a position on the x axis: smoothed training loss, and the last validation loss up to there, with its
-    own position where that is an earlier one, and the share of the validation text that it is measured on."""
+    """Each run's smoothed training loss at a position on the x axis, and its last validation loss up to there."""
     trained, evaluated = [], []
     shares = {run.letter: on.loss_suffix if (on := share_of(run, final=False)) else "" for run in runs}
     shared = shares[runs[0].letter] if len(set(shares.values())) == 1 else None

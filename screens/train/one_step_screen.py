@@ -73,10 +73,7 @@ STEP_KEYS: list[BindingType] = [
 
 
 class OneStepScreen(LabScreen):
-    """State is `selected`: keys change it, and the rest follows when the engine answers.
-
-    The engine is a process of its own that ends with the screen, and with it the copies of weights and optimizer.
-    """
+    """State is `selected`. The engine is a process that ends with the screen, and with it the copies of weights and optimizer."""
 
     MODE = "train"
     HEADINGS = ("The step", "Text it learns from")
@@ -105,8 +102,7 @@ class OneStepScreen(LabScreen):
         self._engine: Engine = engine or EngineClient()
         self._answer: StepAnswer | None = None
         self.answered: OneStepParams | None = None
-        """The selection whose answer is shown, and to which a refusal leads back. None while it is that of another run, or of an
-        engine that has died."""
+        """The selection whose answer is shown, to which a refusal leads back; None after a change of run and of a dead engine."""
         self._strip, self._facts = LossStrip(id="step-tokens"), StatusLine(id="step-facts")
         self._editor = PromptInput(id="step-editor", select_on_focus=False)
         self._list, self._view = StageList(id="step-stages"), BlockView(id="step-view")

@@ -67,10 +67,7 @@ def loss_of(token: Token) -> str:
 
 
 class LossStrip(TokenStrip):
-    """Inspect's strip with losses as numbers. The paper of a label is its loss, from 0 to the window's highest.
-
-    Where there are too few colours for paper, the ink of both lines is the loss, from sure to surprised.
-    """
+    """Inspect's strip with losses as numbers. The paper of a label is its loss; with too few colours for paper, the ink."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -147,10 +144,7 @@ class LaidPicture:
 
 
 def lay_backward(picture: BackwardPass, target: str, sentence: str, width: int, height: int) -> LaidPicture:
-    """The picture in so many columns, and in so many lines where the model's layers collapse far enough.
-
-    The sentence stands below it where there is room.
-    """
+    """The picture in so many columns and lines, with layers collapsed if they must be, and the sentence if there is room."""
     low, high = DRAWING_WIDTHS
     left = max(low, min(high, int(width * DRAWING_SHARE)))
     right = max(1, width - left - GAP)
@@ -179,10 +173,8 @@ def lay_backward(picture: BackwardPass, target: str, sentence: str, width: int, 
 
 
 def model_parts(picture: BackwardPass, is_wide: bool, numbers_beside_boxes: bool) -> list[ModelPart]:
-    """The model's parts in the order of the backward pass; magnitudes are gradient norms.
-
-    The boxes have a scale of their own: the token embedding, which is the output head, too, would leave them all dark.
-    """
+    """The model's parts in backward order, by gradient norm; boxes have a scale without the embedding, which would leave them
+    dark."""
     parts = [ModelPart(f"loss {fixed(picture.mean, 3)}", (0,), ("loss",))]
     stream: float | None = None
     for index, part in enumerate(picture.parts, 1):

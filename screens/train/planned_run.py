@@ -66,9 +66,7 @@ MOST_BYTES = 50_000_000
 
 
 def suggested_text(run_name: str) -> tuple[str, str, tuple[str, ...]]:
-    """Source, encoding and cleaning rules of the text of the run of this name; `FIRST_TEXT` where there is none that can be read
-    again soon.
-    """
+    """Source, encoding and cleaning rules of a run's text; `FIRST_TEXT` where there is none that can be read again soon."""
     try:
         config = open_run(run_name).config
         source, encoding = config.data.source, config.data.encoding
@@ -85,10 +83,7 @@ SECONDS_BEFORE_TIMING = 2.0
 
 
 class PlannedRun(Widget):
-    """A widget with the plan of a run, which may begin with the weights of another. `runs` may keep the machine busy.
-
-    `plan_again` is called when the time of a step is known.
-    """
+    """A widget with the plan of a run, which calls `plan_again` when the time of a step is known."""
 
     base: BaseRun | None = None
     """The run whose weights it begins with; None for random ones."""

@@ -54,8 +54,7 @@ def _perplexity(watched: WatchedRun) -> str:
 
 
 def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
-    """Latest and best validation loss and the share of the validation text that they are of: at the end as Home shows it, else of
-    evaluations during training. The latest has its step if the run has come further, to `step`."""
+    """Latest and best validation loss, the latest with its step if the run has come further, and their share of the text."""
     status, history = watched.status, watched.history
     latest: Metric | FinalEvaluation | None = status.final
     best: Metric | FinalEvaluation | None = status.final_best
@@ -76,8 +75,7 @@ def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
 
 
 def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
-    """Every series at the training step with this index, and the events at most `reach` steps away; validation is the last
-    evaluation up to it."""
+    """Every series at this training step, validation at the last evaluation up to it, and events within `reach` steps."""
     history = plots.history
     step = history.steps[at]
     latest = history.latest

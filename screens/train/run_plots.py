@@ -1,7 +1,4 @@
-"""The run being watched in Train, and its plots: losses with baselines, learning rate, gradient norm, speed, machine usage.
-
-A plot is added here.
-"""
+"""The run being watched in Train, and its plots: losses with baselines, learning rate, gradient norm, speed, machine usage."""
 
 from __future__ import annotations
 
@@ -210,10 +207,7 @@ class RunPlots:
 
     def _evaluations(self) -> tuple[Floats, Floats, int]:
         """Positions and validation losses of the evaluations in view and of one on either side, through which the line goes on;
-        and the number of those of the untrained weights.
-
-        Until the first evaluation after these the loss falls so steeply that a straight line between the two says nothing.
-        """
+        and the number of those of untrained weights, to which no line is drawn: the loss falls too steeply there."""
         history = self.history
         seen = self._part(history.eval_steps)
         around = slice(max(0, seen.start - 1), seen.stop + 1)

@@ -39,8 +39,7 @@ LINES_OF_NOTICE = {"failed": 2, "interrupted": 2, "not answering": 2, "starting"
 COLUMNS_FOR_DETAILS = 160
 
 SECONDS_BETWEEN_DRAWINGS = 2.0
-"""Shortest interval between drawings of the plots and the numbers beside them. They are half the cost of watching a run, and take
-their time from a training on all cores."""
+"""Shortest interval between drawings: they are half the cost of watching a run, and take their time from its training."""
 SECONDS_BETWEEN_DRAWINGS_OF_ALL = 3.0
 """The same where the details are drawn beside the plot, so that watching costs no more on a wide screen."""
 DOTS_A_COLUMN = 2

@@ -85,8 +85,8 @@ class SamplesView(Widget):
         self.scrolled = max(0, min(self.scrolled + by, most))
 
     def _lay_out(self) -> tuple[int, list[list[Piece]]]:
-        """The number of lines of the evaluation shown; its lines, and below them those of the evaluations before, as far as there
-        is room."""
+        """The number of lines of the evaluation shown; these lines, and those of the evaluations before as far as there is
+        room."""
         key = (self.samples, self.chosen, self.size)
         if self._laid_out_for != key:
             lines: list[list[Piece]] = []

@@ -59,10 +59,7 @@ def expected_speeds(
 
 
 def latest_similar(run: ResolvedRun, runs: Iterable["RunSummary"], *, on_gpu: bool) -> "list[RunSummary]":
-    """The latest runs with the same steps, else the latest alike, the newest first.
-
-    Not the fastest: what slows runs down on this machine is as likely to slow down the next one.
-    """
+    """The latest runs with the same steps, else the latest alike. Not the fastest: what slows runs down here may do so again."""
     alike = [other for other in runs if is_similar(other, run, on_gpu=on_gpu)]
     same = [other for other in alike if has_same_steps(other, run)]
     return sorted(same or alike, key=lambda other: other.last_heartbeat, reverse=True)[:LATEST]
@@ -84,8 +81,7 @@ def is_similar(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
 
 
 def has_same_steps(other: "RunSummary", run: ResolvedRun) -> bool:
-    """True if a similar run computes its steps as the planned one will. Dropout does not count: it takes little time, and
-    follows from the length that is sought."""
+    """True if a similar run computes its steps as the planned one will, but for dropout, which takes little time."""
     shape = replace(run.model, dropout=other.model.dropout) if other.model is not None else None
     return other.model == shape and all(getattr(other.train, name) == getattr(run.train, name) for name in STEP_SETTINGS)
 

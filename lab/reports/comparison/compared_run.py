@@ -96,10 +96,8 @@ class ComparedRun:
 
     @property
     def evaluated_on(self) -> str:
-        """A key that is equal for runs whose evaluations during training are on the same bytes.
-
-        Runs from before these were kept were evaluated on the first tokens of a part that their tokenizer cut.
-        """
+        """A key that is equal for runs whose evaluations during training are on the same bytes; in older runs, on the first
+        tokens."""
         data = self.config.data
         if data.evaluated is not None:
             return data.evaluated.sha256
@@ -130,11 +128,7 @@ class ComparedRun:
 
 
 def vocabulary_of(run: Run) -> str:
-    """A key that is equal for two runs if and only if they cut a text into the same tokens.
-
-    Raises:
-        UserError: if its tokenizer cannot be read.
-    """
+    """A key that is equal for two runs if and only if they cut a text into the same tokens. Raises: UserError."""
     kind = run.config.tokenizer.kind
     if kind != "bpe":
         return kind

@@ -243,10 +243,7 @@ class DiagnosedRun:
         return min(self.loss, float(np.median(self._curve[2][-FEW_STEPS:])))
 
     def lowest_before_rise(self) -> tuple[float, float] | None:
-        """The lowest smoothed training loss and its step, if the loss is far above that again.
-
-        At the beginning it is smoothed over a step or two only, so that the mean of `FEW_STEPS` must have been as low.
-        """
+        """The lowest smoothed training loss, over `FEW_STEPS` at least, and its step, if the loss is far above that again."""
         at = int(np.argmin(self.smoothed[:]))
         found = self.smoothed[at], self.steps[at]
         if not self._is_back_up(found[0]):

@@ -35,10 +35,7 @@ class BpeLearning(TokensPage):
     async def read_text(
         self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
     ) -> tuple[BpeSession, tuple[bytes, ...]]:
-        """Count the words of a text, in background work: `name` is that of the source or the run, `text` what is in the box.
-
-        Returns the session and the vocabulary that the run learned from the text. Raises: UserError.
-        """
+        """Count the words of a text: the session, and the vocabulary that the run learned from it. Raises: UserError."""
         number, worker, shown = self.wanted, get_current_worker(), 0.0
 
         def report(share: float) -> None:

@@ -22,10 +22,7 @@ Cell = tuple[str, int, bool]
 
 
 def lay_strip(state: BpeState, room: int) -> list[list[Cell]]:
-    """The tokens in lines of at most `room` cells, broken wherever a line is full and after a line break of the text.
-
-    Papers are dark and light in turn from the start of each line of the text; the hue follows the token, wherever it occurs.
-    """
+    """The tokens in lines of at most `room` cells, with papers dark and light in turn from the start of each line of the text."""
     lines: list[list[Cell]] = [[]]
     at = turn = 0
     for id in state.excerpt_ids:

@@ -80,8 +80,7 @@ class InsightsView(Vertical):
 
     @property
     def chosen(self) -> tuple[int, int]:
-        """Layer and head shown: the chosen one, else the one with the highest induction or previous-token score, each relative to
-        its uniform score."""
+        """Layer and head shown: the chosen one, else the strongest induction or previous-token head."""
         if self.head is not None:
             return self.head
         measured = [point for point in self.insights.points if point.repeated]
