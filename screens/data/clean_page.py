@@ -114,9 +114,7 @@ class CleanPage(DataPage):
     REST = "#rules"
     PARTS = (RuleList, RuleDetail)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="The next example of what it changed"
-        )
+        Binding("right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="Next example of what it changed")
         | About(synonyms="excerpt example before after diff next"),
         Binding("left,h", "place(-1)", "Example before", id="clean.place_before", show=False, tooltip="The example before"),
         Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones")

@@ -173,9 +173,8 @@ def cropped(pieces: Iterable[ColouredPiece], width: int, *, padded: bool = False
 def lay_sample(sample: TextSample, width: int) -> list[LookLine]:
     cells = max(8, width - 2)
     at = min(cells - 1, sample.start * cells // max(1, sample.total))
-    words = (
-        f"from character {whole(sample.start + 1)} of {whole(sample.total)}, {probability(sample.start / max(1, sample.total))}"
-    )
+    share = probability(sample.start / max(1, sample.total))
+    words = f"from character {whole(sample.start + 1)} of {whole(sample.total)}, {share}"
     lines: list[LookLine] = [
         [("▕", "dim"), ("─" * at, "dim"), ("●", "mark"), ("─" * (cells - at - 1), "dim"), ("▏", "dim")],
         [(fit(words, width), "dim")],

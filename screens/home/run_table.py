@@ -138,11 +138,7 @@ class RunTable(ScrollView, can_focus=True):
         Binding("home", "move(-1000000)", "First", id="runs.first", show=False, tooltip="First run"),
         Binding("end,G", "move(1000000)", "Last", id="runs.last", show=False, tooltip="Last run"),
         Binding(
-            "enter",
-            "open",
-            "Open",
-            id="runs.open",
-            tooltip="Open the run: its training if that is under way or failed, else its model",
+            "enter", "open", "Open", id="runs.open", tooltip="Open the run's training if it trains or failed, else its model"
         ),
         Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark or unmark this run for a comparison"),
     ]

@@ -79,12 +79,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         Binding("pageup,ctrl+u", "scroll_part(-1, True)", "Page up", id="compare.page_up", show=False, tooltip="Page up"),
         Binding("right_curly_bracket", "samples(1)", "Samples", id="compare.later", key_display="{ }", tooltip="Later samples"),
         Binding("left_curly_bracket", "samples(-1)", "Back", id="compare.earlier", show=False, tooltip="Earlier samples"),
-        Binding(
-            "right_square_bracket", "others(1)", "Runs", id="compare.after", key_display="[ ]", tooltip="Samples of next runs"
-        ),
-        Binding(
-            "left_square_bracket", "others(-1)", "Back", id="compare.before", show=False, tooltip="Samples of the runs before"
-        ),
+        Binding("right_square_bracket", "others(1)", "Runs", id="compare.after", key_display="[ ]", tooltip="Next runs' samples"),
+        Binding("left_square_bracket", "others(-1)", "Back", id="compare.before", show=False, tooltip="Samples of runs before"),
     ]
 
     plot_view: var[PlotSettings] = var(PlotSettings())

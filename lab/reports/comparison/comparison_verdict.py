@@ -86,13 +86,8 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
     # First, since a small screen may cut off the rest.
     own = not same_text([run for _, run in scored])
     on = share_of(first, final)
-    where = (
-        ", each on its own validation text"
-        if own
-        else f" on {on.in_words} of validation text"
-        if on
-        else " on text they never train on"
-    )
+    where = f" on {on.in_words} of validation text" if on else " on text they never train on"
+    where = ", each on its own validation text" if own else where
     if second - low <= ALIKE * low:
         words = f"{first.title} and {rest[0][1].title} are alike{where}: a loss of {fixed(low)} and {fixed(second)} at their best"
         words += f"; then {behind.partition('; ')[2]}." if len(rest) > 1 else "."
