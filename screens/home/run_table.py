@@ -137,9 +137,7 @@ class RunTable(ScrollView, can_focus=True):
         Binding("up,k", "move(-1)", "Up", id="runs.up", show=False, tooltip="Previous run"),
         Binding("home", "move(-1000000)", "First", id="runs.first", show=False, tooltip="First run"),
         Binding("end,G", "move(1000000)", "Last", id="runs.last", show=False, tooltip="Last run"),
-        Binding(
-            "enter", "open", "Open", id="runs.open", tooltip="Open the run's training if it trains or failed, else its model"
-        ),
+        Binding("enter", "open", "Open", id="runs.open", tooltip="Open its training if it trains or failed, else its model"),
         Binding("m", "mark", "Mark", id="runs.mark", tooltip="Mark or unmark this run for a comparison"),
     ]
     COMPONENT_CLASSES = {"run-table--title", "run-table--cursor", "run-table--active", "run-table--failed", "run-table--quiet"}
