@@ -79,7 +79,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         Binding("v", "group", "By text", id="home.group", tooltip="View the runs by their text, or by age")
         | About("Runs", synonyms="group sort order texts"),
         Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text")
-        | About("Runs", synonyms="copy duplicate repeat again same settings longer other learning rate steps", needs=A_RUN),
+        | About("Runs", synonyms="copy duplicate repeat again same settings train longer other learning rate steps", needs=A_RUN),
         Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights")
         | About("Runs", synonyms="finetune finetuning from pretrained weights continue train on start base", needs=A_RUN),
         Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run")

@@ -90,7 +90,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.new_run.cancel_timing()
 
     def on_screen_resume(self) -> None:
-        if self.making and self.new_run.is_mounted:
+        if self.making and self.is_mounted and self.new_run.is_mounted:
             self.new_run.plan_again()
 
     def resting_focus(self) -> str | None:

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 
 import screens
-from screens.about_key import about
+from screens.about_key import about, synonyms_of
 from screens.action_index import MOVES, all_actions, bindings_of, page_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
@@ -52,6 +52,45 @@ SENT: dict[str, tuple[str, str, Callable[[LabScreen], object]]] = {
     "filter names": ("data", "choose", lambda screen: getattr(screen.focused, "id", "") == "filter"),
     "save the cleaned text": ("data", "clean", lambda screen: isinstance(screen.app.screen, AskText)),
 }
+
+
+# In a mode: an action of it that is among the first three for what a newcomer types into `?`.
+ASKED = {
+    "train": {
+        "stop training": "stop",
+        "see samples": "panels",
+        "compare two runs": "compare",
+        "other learning rate": "new",
+        "train longer": "new",
+        "number of steps": "new",
+        "list of runs": "older",
+        "fine-tune": "base",
+        "look inside": "inspect",
+    },
+    "home": {
+        "delete a run": "delete",
+        "rename": "rename",
+        "compare two runs": "compare",
+        "train longer": "clone",
+        "same settings": "clone",
+        "stop training": "watch",
+        "export": "watch",
+        "look inside": "inspect",
+    },
+    "data": {"my own file": "type", "rule by rule": "clean"},
+    "tokens": {"other tokenizer": "tokenizer"},
+}
+
+
+@pytest.mark.parametrize(("mode", "typed"), [(mode, typed) for mode, asked in ASKED.items() for typed in asked])
+def test_what_a_newcomer_types_finds_the_action(mode: str, typed: str) -> None:
+    scores = {
+        action.id: score_of(typed, action.words, synonyms_of(action.binding), 0.0)
+        for action in all_actions()
+        if action.mode == mode
+    }
+    found = sorted((id for id in scores if scores[id]), key=lambda id: -scores[id])
+    assert f"{mode}.{ASKED[mode][typed]}" in found[:3]
 
 
 async def test_the_palette_leads_to_an_action_of_a_page_and_does_it(home: Path, until: Any) -> None:

@@ -121,6 +121,7 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         where = "on 32,800 of 111,539 bytes of validation text"
         assert f"B older is better {where}: a loss of {best[1]:.3f} at its best against {best[0]:.3f}" in words(pilot)
         assert "after about the same 410k tokens" in words(pilot)
+        assert pilot.app.screen.query_one(KeyBar).render_line(0).text.startswith(" esc back"), "it covers its mode"
         rows = table(pilot)
         assert rows[0].split() == ["A", "newer", "B", "older"]
         assert [row.split()[3:] for row in rows if row.startswith("best val loss")] == [[f"{best[0]:.3f}", f"{best[1]:.3f}", "◂"]]

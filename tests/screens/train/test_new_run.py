@@ -143,6 +143,12 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
             assert screen.query_one("#form-cost").region.x > screen.query_one("#length").region.right, "beside the settings"
 
 
+@pytest.mark.parametrize("lines", [40, 60])
+async def test_the_rest_is_in_sight_from_the_start_where_there_is_room(app: TrainApp, lines: int) -> None:
+    async with app.run_test(size=(200, lines)) as pilot:
+        assert screen_of(pilot).new_run.form.opened == (lines == 60)
+
+
 @pytest.mark.parametrize(
     ("typed", "changed"),
     [
