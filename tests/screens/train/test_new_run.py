@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Button, Input, Label
 
 from lab.core.errors import UserError
@@ -144,8 +145,8 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
 
 
 @pytest.mark.parametrize("lines", [40, 60])
-async def test_the_rest_is_in_sight_from_the_start_where_there_is_room(app: TrainApp, lines: int) -> None:
-    async with app.run_test(size=(200, lines)) as pilot:
+async def test_the_rest_is_in_sight_from_the_start_where_there_is_room(lines: int) -> None:
+    async with TrainApp(preload=False).run_test(size=(200, lines)) as pilot:
         assert screen_of(pilot).new_run.form.opened == (lines == 60)
 
 
@@ -549,16 +550,17 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         await until(pilot, lambda: told("a guess until its steps have been timed"))
         timed.set()
         await until(pilot, lambda: told("measured by up to twenty steps") and not told("until"))
-        await press(pilot, "2")
+        await app.push_screen(Screen())
         before = len(timers)
-        new_run.form.query_one("#width", Input).value = "32"
-        await until(pilot, lambda: "width" in str(new_run.form.query_one("#more", Button).label))
+        fill(pilot, width="32")
+        await until(pilot, lambda: told("a guess: nothing like it"))
         assert len(timers) == before, "nothing is timed while the form is out of view"
-        await press(pilot, "4")
+        app.pop_screen()
         await until(pilot, lambda: len(timers) > before)
         run = new_run.plan_again().run
         work = flops_per_token(run.model)
         active = RunSummary("tale", Path("tale"), "text", "training", "", flops_per_token=work, model=run.model, train=run.train)
+        active = replace(active, step=100)
         new_run.runs = (active,)
         new_run.runs = (replace(active, phase="finished", mean_speed=4.0 * run.tokens_per_step, device="cpu"),)
         await until(pilot, lambda: told("at the speed of tale") and not told("until"))
