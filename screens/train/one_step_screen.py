@@ -32,7 +32,7 @@ from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 WORKING = "Computing (a large model takes a while; Esc to Train cancels)"
-KEYS = "Space take the step · e own sentence · Esc back to Train"
+KEYS = "Space take the step · e own sentence"
 
 
 FIRST = OneStepParams(run="", stage=next(iter(STAGES)))
