@@ -128,19 +128,19 @@ def test_without_a_length_a_run_has_as_many_steps_as_fit_into_four_minutes() -> 
         found[seconds] = steps
         assert steps == default_steps(seconds)
     assert found == {0.05: 2000, 0.12: 2000, 0.121: 1900, 0.25: 900, 2.0: 300}
-    chosen = fit_plan(plan, [], MACHINE, 0.25 / share)
+    chosen = fit_plan(plan, [], MACHINE, (0.25 / share,))
     assert chosen.run is not None
     assert chosen.request is not None
     assert chosen.request.steps == 900, "config.json has it, so that the run can be made again"
     assert defaults(Settings(), TEXT, MACHINE, chosen.run)["length"] == "900 steps"
-    told = dict(run_cost(chosen.run, [], MACHINE, 0.25 / share))["time"]
+    told = dict(run_cost(chosen.run, [], MACHINE, (0.25 / share,)))["time"]
     assert told == (
         "about 3 min 45 s, measured by up to twenty steps on this machine; 900 steps, since no length was given: about as many "
         "as this machine takes in 4 minutes"
     )
     by_steps = make_plan(Settings(length="70"), TEXT, MACHINE)
-    assert fit_plan(by_steps, [], MACHINE, 0.25 / share) == by_steps
-    by_time = fit_plan(make_plan(Settings(length="2 min"), TEXT, MACHINE), [], MACHINE, 0.25 / share)
+    assert fit_plan(by_steps, [], MACHINE, (0.25 / share,)) == by_steps
+    by_time = fit_plan(make_plan(Settings(length="2 min"), TEXT, MACHINE), [], MACHINE, (0.25 / share,))
     assert by_time.run is not None
     assert (by_time.run.train.steps, by_time.run.train.minutes) == (None, 2.0)
 
