@@ -41,7 +41,7 @@ def _pattern() -> re.Pattern[str]:
 def visible(text: str, keep: str = "") -> str:
     r"""The text with every control character and every invisible one escaped; all others stay as they are.
 
-    Written out as tokens are: newline ⏎, tab ⇥, the other controls as Unicode's pictures of them (ESC is ␛), a byte that is no
+    Written out as tokens are: newline ␊, tab ⇥, the other controls as Unicode's pictures of them (ESC is ␛), a byte that is no
     text as \x9b, any other character as \u202e. Joiners and variation selectors stay where they belong: in emoji, after a
     character that they vary, between letters of a script that is written with them. The characters of `keep` (such as "\n") stay
     everywhere.

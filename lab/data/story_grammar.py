@@ -307,6 +307,6 @@ def grammar_lines(grammar: Grammar) -> list[str]:
         name = f"{rule.table} of {rule.given}" if rule.given else rule.table
         uses, bits = map(number_format.significant, (rule.uses, rule.bits))
         lines.append(f"{name}: {uses} choices a story, {bits} bits")
-        lines += [f"  {number_format.probability(p):>6}  {text}".rstrip().replace("\n", "⏎") for text, p in rule.alternatives]
+        lines += [f"  {number_format.probability(p):>6}  {text}".rstrip().replace("\n", "␊") for text, p in rule.alternatives]
         lines.append("")
     return lines

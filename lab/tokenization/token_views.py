@@ -31,7 +31,7 @@ def kept_apart(label: str) -> str:
 
 @lru_cache(maxsize=65536)
 def character_label(character: str) -> str:
-    """The label of a character, never empty: a line break as ⏎, other controls as pictures, a byte that is no text as \\xe2."""
+    """The label of a character, never empty: a line break as ␊, other controls as pictures, a byte that is no text as \\xe2."""
     return kept_apart(printable(character.encode("utf-8", "surrogateescape")))
 
 

@@ -5,7 +5,7 @@ import unicodedata
 NO_TOKEN = "(no token)"
 """Label of an id that has no token: a row that pads the embedding of an imported model."""
 
-_SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
+_SIGNS = {"\t": "⇥", "\x7f": "␡"}
 
 
 def with_spaces(token: bytes) -> str:
@@ -16,7 +16,7 @@ def with_spaces(token: bytes) -> str:
 def printable(token: bytes) -> str:
     """Label of a token's bytes on one line, whatever they are; never empty, and never an escape sequence.
 
-    Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline, "⇥" the
+    Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "␊" is the newline, "⇥" the
     tab, "␀" to "␡" the other control characters. A character that is invisible or acts on its neighbours (zero-width, direction,
     variation, exotic spaces) is written as \\u200b, a byte that is part of no whole character as \\xe2, and a combining mark that
     has nothing to sit on gets "◌".
@@ -34,7 +34,7 @@ def printable(token: bytes) -> str:
 
 
 def spelled_out(character: str) -> str:
-    """Replacement for a character that cannot be shown: ⏎, ⇥, ␛, \\xe2 for a byte that is no text (PEP 383), \\u200b."""
+    """Replacement for a character that cannot be shown: ␊, ⇥, ␛, \\xe2 for a byte that is no text (PEP 383), \\u200b."""
     code = ord(character)
     if character in _SIGNS:
         return _SIGNS[character]

@@ -16,7 +16,7 @@ from screens.widgets.text_fitting import Piece, wrap
 
 PieceLine = Sequence[Piece]
 
-LINE_END = "⏎"
+LINE_END = "␊"
 """Drawn where a line of the text ends."""
 
 

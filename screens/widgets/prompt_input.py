@@ -1,10 +1,10 @@
-"""The prompt field: one line on screen, with line breaks drawn ⏎, and a history."""
+"""The prompt field: one line on screen, with line breaks drawn ␊, and a history."""
 
 from textual import events, work
 from textual.binding import Binding
 from textual.widgets import Input
 
-NEWLINE, TAB = "⏎", "⇥"
+NEWLINE, TAB = "␊", "⇥"
 """Characters for a line break and a tab in the field."""
 
 PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "␡"}
@@ -31,12 +31,12 @@ class PromptInput(Input):
     """`ctrl+j` inserts a line break; pasted line breaks and tabs are kept."""
 
     BINDINGS = [
-        Binding("ctrl+j", "newline", "Line break", id="prompt.newline", tooltip="Insert a line break, drawn ⏎"),
+        Binding("ctrl+j", "newline", "Line break", id="prompt.newline", tooltip="Insert a line break, drawn ␊"),
         Binding("up", "earlier(1)", "Earlier prompts", id="prompt.earlier", key_display="↑↓", tooltip="The previous prompt"),
         Binding("down", "earlier(-1)", "Later", id="prompt.later", show=False, tooltip="The next prompt"),
     ]
     HELP = (
-        "**The prompt.** Type text; `enter` applies, `escape` cancels. `ctrl+j` inserts a line break, drawn ⏎. "
+        "**The prompt.** Type text; `enter` applies, `escape` cancels. `ctrl+j` inserts a line break, drawn ␊. "
         "`↑` and `↓`: earlier prompts."
     )
 

@@ -146,7 +146,7 @@ def write_run(
 
 
 BOTH: tuple[EventKind, ...] = ("pause", "resume")
-PROBE = (" The", " big", " dog", " ran", " home", ".", "⏎", " The", " old", " cat", " saw", " big")
+PROBE = (" The", " big", " dog", " ran", " home", ".", "␊", " The", " old", " cat", " saw", " big")
 
 
 def write_insights(run: Run, steps: range) -> None:
@@ -176,7 +176,7 @@ def write_insights(run: Run, steps: range) -> None:
                 probe=list(PROBE),
                 truth=" dog",
                 truth_probability=round(0.01 + 0.6 * done, 4),
-                top=[(" cat", 0.3), (" dog", round(0.01 + 0.6 * done, 4)), (" tree", 0.05), ("⏎", 0.01)],
+                top=[(" cat", 0.3), (" dog", round(0.01 + 0.6 * done, 4)), (" tree", 0.05), ("␊", 0.01)],
                 pattern=[[row if (layer, head) == (2, 1) else [1 / 12] * 12 for head in range(heads)] for layer in range(layers)],
                 places=[
                     Place([" He", " saw"], " her", ["."], 0.5, [(" her", 0.5), (" me", 0.25)]),

@@ -47,7 +47,7 @@ class PromptTokens:
     @property
     def text(self) -> str:
         """The prompt up to the chosen token, in a sentence; of a long one the end."""
-        words = self.tokenizer.decode(self.ids[: self.position + 1]).replace("\n", "⏎")
+        words = self.tokenizer.decode(self.ids[: self.position + 1]).replace("\n", "␊")
         return f"“{words}”" if len(words) <= MOST_CHARACTERS else f"“…{words[-MOST_CHARACTERS:]}”"
 
     @property

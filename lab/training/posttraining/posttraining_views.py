@@ -122,7 +122,7 @@ def _answers_table(history: PosttrainingHistory, width: int) -> Table:
         for index, pair in enumerate(history.started.questions)
     ]
     columns = [Column("asked (right)", "left"), *(Column(NAMES[each.model], "left") for each in found)]
-    return Table(columns, rows, title="answers; ⏎ ends one")
+    return Table(columns, rows, title="answers; ␊ ends one")
 
 
 def _answers_below_each_other(history: PosttrainingHistory, width: int) -> Table:
@@ -140,7 +140,7 @@ def _answers_below_each_other(history: PosttrainingHistory, width: int) -> Table
         for at, each in enumerate(found)
     ]
     columns = [Column("asked (right)", "left"), Column("model", "left"), Column("answer", "left")]
-    return Table(columns, rows, title="answers; ⏎ ends one")
+    return Table(columns, rows, title="answers; ␊ ends one")
 
 
 def _answer_cell(found: Evaluation, index: int, right: str, room: int) -> Cell:

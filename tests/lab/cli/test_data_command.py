@@ -43,7 +43,7 @@ def test_the_funnel_in_the_shell_has_a_bar_for_each_rule(llmlab: Call, text: Pat
     assert sorted(bars.values(), reverse=True) == list(bars.values())
     assert bars["raw"] == 24
     assert any("byte-order mark" in line for line in lines)
-    (taken,) = [line for line in lines if line.startswith("  − ") and "[All rights reserved.⏎]" in line]
+    (taken,) = [line for line in lines if line.startswith("  − ") and "[All rights reserved.␊]" in line]
     assert "More" in taken
 
 

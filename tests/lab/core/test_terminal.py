@@ -59,7 +59,7 @@ TOGETHER = {
     "shades": POSITIVE_SHADES + NEGATIVE_SHADES + MASKED,
     "progress": "━╌",
     "keys": "←→↑↓⏎",
-    "tokens": "⏎⇥␣·◌␛…⟦⟧",
+    "tokens": "␊⇥␣·◌␛…⟦⟧",
     "relations": "<>=≠≈",
     "operators": "+−×÷·±=√∂Σ",
     "numbers": "0123456789−∞",

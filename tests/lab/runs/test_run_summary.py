@@ -194,5 +194,5 @@ def test_hosts_are_named_once_and_at_most_four() -> None:
 
 
 def test_a_name_forges_no_line_and_fills_no_screen() -> None:
-    assert words_of("a\nforged is trained", "a\nforged is trained") == "2 ranks on a⏎forged is trained"
+    assert words_of("a\nforged is trained", "a\nforged is trained") == "2 ranks on a␊forged is trained"
     assert len(words_of(*(letter * 500 for letter in "abcd"))) < 200

@@ -150,7 +150,7 @@ def test_the_probe_is_what_the_model_says(tiny_run: TinyRun) -> None:
     tokenizer = Tokenizer.load(run.tokenizer_path)
     model = GPT(run.config.model, seed=1)
     found = insights_of(run).measure(model, 0, [])
-    ids = tokenizer.encode("".join(found.probe).replace("⏎", "\n").replace("␣", " "))
+    ids = tokenizer.encode("".join(found.probe).replace("␊", "\n").replace("␣", " "))
     trace = Trace(model, ids)
     p = trace["logits"][-1].double().softmax(-1).numpy()
     best = p.argsort()[::-1][:8]

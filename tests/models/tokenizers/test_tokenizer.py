@@ -158,9 +158,9 @@ def test_a_tree_goes_down_to_bytes(tokenizers: dict[str, Tokenizer]) -> None:
     ("token", "label"),
     [
         (b" fast", " fast"),
-        (b"\n", "⏎"),
+        (b"\n", "␊"),
         (b"\t", "⇥"),
-        (b"\r\n", "␍⏎"),
+        (b"\r\n", "␍␊"),
         (b"\x00\x1b\x7f", "␀␛␡"),
         (b" ", "␣"),
         (b"   ", "␣␣␣"),

@@ -73,32 +73,32 @@ def test_places_are_marked_without_colour_before_and_after() -> None:
     lines = excerpt_lines([Excerpt(spans, 0, "address")], 0, 60)
     assert [words(line) for line in lines] == [
         "example 1 of 1 · address",
-        "before Write to [−a@b.org−].⏎",
-        "after  Write to {+email@example.com+}.⏎",
+        "before Write to [−a@b.org−].␊",
+        "after  Write to {+email@example.com+}.␊",
     ]
     assert ("a@b.org", "taken") in lines[1]
 
 
 def test_a_place_of_which_all_was_taken_has_nothing_after() -> None:
     lines = excerpt_lines([Excerpt((ExcerptSpan("Accept cookies\n", "taken"),), 0)], 0, 40)
-    assert [words(line) for line in lines[1:]] == ["before [−Accept cookies⏎−]", "after  nothing"]
+    assert [words(line) for line in lines[1:]] == ["before [−Accept cookies␊−]", "after  nothing"]
 
 
 def test_one_line_before_a_change_keeps_the_change_in_sight() -> None:
     spans = (ExcerptSpan("one\ntwo\n", "kept"), ExcerptSpan("three\n\n", "kept"), ExcerptSpan("four\n", "taken"))
     lines = excerpt_lines([Excerpt(spans, 0)], 0, 40)
     assert [words(line) for line in lines[1:]] == [
-        "before …three⏎",
-        "       ⏎",
-        "       [−four⏎−]",
-        "after  …three⏎",
-        "       ⏎",
+        "before …three␊",
+        "       ␊",
+        "       [−four␊−]",
+        "after  …three␊",
+        "       ␊",
     ]
 
 
 def test_text_is_wrapped_by_cells_and_its_controls_are_shown() -> None:
     lines = wrap_pieces([("日本語 ab\x1b[31m\r\nnext", "text")], 6)
-    assert [words(line) for line in lines] == ["日本語", " ab␛[3", "1m␍⏎", "next"]
+    assert [words(line) for line in lines] == ["日本語", " ab␛[3", "1m␍␊", "next"]
 
 
 def test_a_rule_tells_its_effect_by_reason_its_explanation_and_who_uses_it() -> None:

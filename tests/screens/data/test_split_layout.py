@@ -27,7 +27,7 @@ def test_the_border_stands_at_its_place_and_documents_are_marked() -> None:
     assert lines[3].startswith(" training 900 bytes, 90.0%")
     assert lines[3].endswith("validation 100")
     before, after = lines[4].split(" ┃ ")
-    assert (before.strip(), after.rstrip()) == ("…before.⏎", "after")
+    assert (before.strip(), after.rstrip()) == ("…before.␊", "after")
 
 
 def test_documents_are_joined_by_the_token_as_far_as_there_is_room() -> None:

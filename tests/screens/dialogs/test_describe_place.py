@@ -12,14 +12,14 @@ INSPECT = {"mode": "inspect", "run": "tale", "prompt": "Once\nthere", "layer": 1
     ("state", "words"),
     [
         (ScreenState(mode="home", run="demo"), "Home · demo"),
-        (ScreenState(**INSPECT, stage="scores"), "Inspect · tale · scores → softmax · layer 2 · head 3 · “Once⏎there”"),
+        (ScreenState(**INSPECT, stage="scores"), "Inspect · tale · scores → softmax · layer 2 · head 3 · “Once␊there”"),
         (
             ScreenState(**INSPECT, stage="mlp", position=0, checkpoint="250"),
-            "Inspect · tale · step 250 · neurons, GELU · layer 2 · token 1 · “Once⏎there”",
+            "Inspect · tale · step 250 · neurons, GELU · layer 2 · token 1 · “Once␊there”",
         ),
         (
             ScreenState(**INSPECT, stage="logits", aside="attribution", interventions=({},)),
-            "Inspect · tale · direct logit attribution · 1 intervention · “Once⏎there”",
+            "Inspect · tale · direct logit attribution · 1 intervention · “Once␊there”",
         ),
         (ScreenState(mode="train", page="new"), "Train · a new run"),
         (

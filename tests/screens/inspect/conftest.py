@@ -55,7 +55,7 @@ from tests.screens.fake_wire import received_params, received_result
 from tests.screens.pilot_waits import keys_to, paint_due
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
-WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "⏎", 50000: "\\xe2"}
+WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
 IDS = {word: id for id, word in WORDS.items()}
 
 SHOWN = {
@@ -292,7 +292,7 @@ class FakeEngine:
             Change(3049, " fast", 0.412, 0.12, 1, 3),
             Change(13, ".", 0.2, 0.3, 2, 1),
             Change(1263, " big", 0.05, 0.25, 4, 2),
-            Change(220, "⏎", 0.03, 0.0004, 5, 40),
+            Change(220, "␊", 0.03, 0.0004, 5, 40),
         ]
         words = describe_interventions(interventions)
         return Effect(words, "“ ran”", 3 if position is None else position, 50257, 0.734, changes, 0.308, 0.3296)

@@ -36,7 +36,7 @@ async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open) -> 
             remember(home(), text)
         editor = await editing(pilot)
         await pilot.press("x", "up")
-        assert (editor.value, editor.text) == ("two⏎lines", "two\nlines")
+        assert (editor.value, editor.text) == ("two␊lines", "two\nlines")
         await pilot.press("up", "up")
         assert editor.value == "one"
         await pilot.press("down", "down", "down")

@@ -223,7 +223,7 @@ def test_letters_keep_their_places_while_tokens_grow() -> None:
         lines = lay_strip(session.state, 6)
         places.append(["".join(text for text, _, _ in line).replace(" ", "␣") for line in lines])
         session.move(1)
-    assert places == [["the␣th", "en⏎", "the"]] * 3
+    assert places == [["the␣th", "en␊", "the"]] * 3
     assert [[(text, is_new) for text, _, is_new in line] for line in lay_strip(session.state, 6)][2] == [("the", False)]
     papers = [paper % 2 for _, paper, _ in lay_strip(session.state, 80)[0]]
     assert papers == [at % 2 for at in range(len(papers))]
@@ -232,7 +232,7 @@ def test_letters_keep_their_places_while_tokens_grow() -> None:
 def test_words_are_shown_by_line_with_the_alternative_of_each() -> None:
     lines = lines_of(list(words_and_parts("I'll go\n\n  now 5\n")))
     assert lines == [[("I", 1), ("'ll", 0), (" go", 1), ("\n\n ", 5)], [(" now", 1), (" 5", 2), ("\n", 4)]]
-    assert rows_of(lines[0], 9) == [[("I", 1), ("'ll", 0)], [("␣go", 1), ("⏎⏎␣", 5)]]
+    assert rows_of(lines[0], 9) == [[("I", 1), ("'ll", 0)], [("␣go", 1), ("␊␊␣", 5)]]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")

@@ -11,7 +11,7 @@ from lab.training.one_step.step_stages import STAGES, BackwardPass, GradientPart
 from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Strip, Table, Token, View
 from tests.screens.fake_wire import received_params, received_result
 
-WINDOWS = (("The", " big", " dog", " ran", " fast", "."), ("The", " old", " cat", " sat", " on", "⏎"))
+WINDOWS = (("The", " big", " dog", " ran", " fast", "."), ("The", " old", " cat", " sat", " on", "␊"))
 CHANCES = (0.5, 0.02, 0.9, 1e-7, 0.999)
 WEIGHTS = ("wte.weight[3,5]", "h.0.attn.c_attn.weight[1,2]", "ln_f.bias[0]")
 

@@ -76,7 +76,7 @@ def test_the_tables_agree_with_python_for_all_planes() -> None:
     [
         ("a", "a", "latin small letter a"),
         (" ", "␣", "space"),
-        ("\n", "⏎", "newline"),
+        ("\n", "␊", "newline"),
         ("\u200b", "U+200B", "zero width space"),
         ("\u202e", "U+202E", "right-to-left override"),
         ("\u00a0", "U+00A0", "no-break space"),

@@ -129,7 +129,7 @@ def test_the_card_shows_text_from_outside_as_text(tmp_path: Path) -> None:
     (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(demo.config, data=data)))
     card = model_card(run, 6000, "float32")
     line = next(line for line in card.splitlines() if line.startswith("| text |"))
-    assert line == r"| text | x\|\<img src=x\>⏎\# \[a\](b) \\u202e |"
+    assert line == r"| text | x\|\<img src=x\>␊\# \[a\](b) \\u202e |"
     assert r"# run\|\*bold\*" in card
     assert "\u202e" not in card
 

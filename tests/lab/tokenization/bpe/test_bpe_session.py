@@ -63,7 +63,7 @@ def test_the_excerpt_goes_through_the_same_merges_as_the_text(session: BpeSessio
     assert bytes(session.state.excerpt_ids) == b"the cat\nthe xy"
     session.move(2)
     assert session.state.label(257) == "the"
-    assert [session.state.label(id) for id in session.state.excerpt_ids] == ["the", *"␣cat⏎", "the", *"␣xy"]
+    assert [session.state.label(id) for id in session.state.excerpt_ids] == ["the", *"␣cat␊", "the", *"␣xy"]
     assert session.state.newest == 256
     session.move(-1)
     assert [session.state.label(id) for id in session.state.excerpt_ids][:3] == ["t", "he", "␣"]

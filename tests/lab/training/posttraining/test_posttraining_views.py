@@ -95,7 +95,7 @@ def test_pairs_show_question_and_answer() -> None:
     pair = started().pairs[0]
     assert "40 questions" in view.sentence
     assert "4 of which" in view.sentence
-    assert [cell.text for cell in tables(view)[0].rows[0]] == [pair.question, f"{pair.answer}⏎", pair.right]
+    assert [cell.text for cell in tables(view)[0].rows[0]] == [pair.question, f"{pair.answer}␊", pair.right]
 
 
 def test_a_policy_that_exploits_the_reward_is_said_to() -> None:

@@ -214,7 +214,7 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_
         listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
         assert [line.split()[:2] for line in listed] == [["her", "50.0%"], ["▸", "flew"], ["dog", "55.0%"]]
         assert "82.0%" in listed[1]
-        assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.⏎ The old cat saw big")
+        assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.␊ The old cat saw big")
         assert all(cell_len(line) <= 118 for line in page)
         await pilot.resize_terminal(80, 24)
         await press_until(pilot, "left", lambda: any(line.startswith("step 200   3/11") for line in page_of(pilot)))
