@@ -146,6 +146,11 @@ def scale_bar(scale: Scale, limit: float, room: int) -> list[ColouredPiece]:
     return legend_bar(scale, low, high, max(3, min(LEGEND_WIDTH, room - len(low + high) - 2)))
 
 
+def shade_words(positive: str, negative: str, limit: float) -> str:
+    """The numbers that the strongest shades, or full bars, stand for; `negative` is "" where there are none."""
+    return f"{positive} up to {significant(limit)}" + (f"   {negative} down to {significant(-limit)}" if negative else "")
+
+
 LEGEND_WIDTH = 12
 """Character cells of a scale in a legend."""
 NARROWEST = 20

@@ -14,7 +14,7 @@ from lab.core.number_format import fixed, significant
 from lab.views.blocks import Matrix
 from lab.views.number_refs import element, split
 from screens.blocks.bars_and_shades import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
-from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.blocks.block_layout import Laid, Line, Spot, heading, merged, shade_words
 from screens.colour import ColouredPiece
 from screens.widgets.text_fitting import fit
 
@@ -130,12 +130,10 @@ class LaidMatrix(Laid):
     @cached_property
     def legend(self) -> str:
         parts = [self.matrix.legend] if self.matrix.legend else []
-        magnitude = "|x| " if self.signed and self.format else ""
-        parts.append(f"{POSITIVE_SHADES} {magnitude}up to {significant(self.limit)}")
+        positive = f"{POSITIVE_SHADES} |x|" if self.signed and self.format else POSITIVE_SHADES
+        parts.append(shade_words(positive, NEGATIVE_SHADES if self.signed and not self.format else "", self.limit))
         if self.format is not None and self.format.words:
             parts.append(self.format.words)
-        if self.signed and not self.format:
-            parts.append(f"{NEGATIVE_SHADES} down to {significant(-self.limit)}")
         if bool(np.isnan(self.values).any()):
             parts.append(f"{MASKED} masked")
         return "   ".join(parts)

@@ -132,8 +132,7 @@ class LaidMatrixPanels(Laid):
         if self.paints and bar >= 3:
             yield from legend_bar(self.scales[index], low, high, bar)
         else:
-            words = f"{low} to {high}" if self.scales[index] == "sequential" else f"±{high}"
-            yield fit(words, width), "dim"
+            yield fit(f"{low} to {high}", width), "dim"
 
     def _readout(self, index: int) -> str:
         value = float(self.values[index][self.place])

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
-from lab.core.number_format import significant
 from lab.views.blocks import StackedStrips, Strip
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
-from screens.blocks.block_layout import CellPart, Laid, Line, Spot, heading, merged, scale_bar
+from screens.blocks.block_layout import CellPart, Laid, Line, Spot, heading, merged, scale_bar, shade_words
 from screens.blocks.matrix_layout import ruler
 from screens.colour import MASKED_LEVEL, ColouredPiece, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
@@ -46,11 +45,8 @@ class LaidStrip(Laid):
     def head(self) -> list[Line]:
         if self.is_painted:
             return heading(self.strip.title, "", self.room, scale_bar(self.scale, self.limit, self.room))
-        if self.strip.never_negative:
-            shades = "" if self.as_bars else f"{POSITIVE_SHADES} "
-            return heading(self.strip.title, f"{shades}scale 0 to {significant(self.limit)}", self.room)
-        shades = "" if self.as_bars else f"{POSITIVE_SHADES} positive, {NEGATIVE_SHADES} negative, "
-        return heading(self.strip.title, f"{shades}scale ±{significant(self.limit)}", self.room)
+        up, down = ("full bar", "or") if self.as_bars else (POSITIVE_SHADES, NEGATIVE_SHADES)
+        return heading(self.strip.title, shade_words(up, "" if self.strip.never_negative else down, self.limit), self.room)
 
     @property
     def scale(self) -> Scale:
@@ -166,7 +162,7 @@ class LaidStackedStrips(Laid):
     def head(self) -> list[Line]:
         if self.paints:
             return heading(self.strips.title, self.strips.legend, self.room, scale_bar("diverging", self.limit, self.room))
-        shades = f"{POSITIVE_SHADES} positive, {NEGATIVE_SHADES} negative, scale ±{significant(self.limit)}"
+        shades = shade_words(POSITIVE_SHADES, NEGATIVE_SHADES, self.limit)
         return heading(self.strips.title, "   ".join(part for part in (self.strips.legend, shades) if part), self.room)
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 from rich.cells import cell_len
 
 from lab.core.number_format import significant, whole
@@ -29,10 +30,16 @@ from screens.blocks.matrix_panels_layout import lay_matrix_panels
 from screens.blocks.strip_layout import lay_stacked_strips, lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
 from screens.blocks.text_grid_layout import lay_text_grid
+from screens.colour import ColouredPiece
 from screens.widgets.text_fitting import wrap
 
 TOLERANCE = 1e-4
 """Largest error still called a match, as a fraction of the largest number compared or of 1: four digits. fp32 keeps about six."""
+
+BETWEEN = 4
+"""Character cells between tables side by side."""
+FEWEST_ROWS = 12
+"""Rows of a part of a long table, at least."""
 
 OF_VOCABULARY = " · vocabulary"
 """End of the name of a comparison with the tokenizer's vocabulary, which needs no model."""
@@ -110,7 +117,27 @@ def lay_view(view: View, width: int, beside: View | None = None, paints: bool = 
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
     blocks = [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]
     _align_bars(blocks, others, width)
-    return Page([*laid, *blocks], width)
+    pairs = zip([None, *blocks], blocks, strict=False)
+    return Page([*laid, *(part for before, block in pairs for part in _in_columns(block, width, before))], width)
+
+
+def _in_columns(block: Laid, width: int, before: Laid | None) -> Sequence[Laid]:
+    """The parts of a long table, to stand side by side where there is room for two, beside a table `before` it or below that;
+    else the block itself."""
+    if not isinstance(block, LaidTable) or (table := block.table).total or table.selected is not None:
+        return [block]
+    rooms = [width - before.extent, width + BETWEEN] if isinstance(before, LaidTable) else [width + BETWEEN]
+    counts = [min(room // (block.extent + BETWEEN), len(table.rows) // FEWEST_ROWS) for room in rooms]
+    count = next((each for each in counts if each > 1), 1)
+    if count == 1:
+        return [block]
+    each = -(-len(table.rows) // count)
+    rows = [table.rows[first : first + each] for first in range(0, len(table.rows), each)]
+    parts = [
+        msgspec.structs.replace(table, rows=part, title="…" if at and table.title else table.title)
+        for at, part in enumerate(rows)
+    ]
+    return [lay_table(part, width, table) for part in parts]
 
 
 def _align_bars(blocks: list[Laid], others: Sequence[Block | None], width: int) -> None:
@@ -140,51 +167,50 @@ def _reach(block: Laid, room: int) -> int:
 
 
 class Page:
-    """The laid out blocks of a view, and the moves of the cell cursor over them."""
+    """The laid out blocks of a view, tables side by side where there is room, and the moves of the cell cursor over them."""
 
     def __init__(self, blocks: list[Laid], room: int) -> None:
         self.blocks = blocks
         self.room = room
         """Width of the view in character cells; a wider block scrolls sideways."""
         self.tops: list[int] = []
-        top = 0
-        for block in blocks:
+        self.lefts: list[int] = []
+        top, left, self.height = 0, 0, 0
+        for before, block in zip([None, *blocks], blocks, strict=False):
+            left = left + before.extent + BETWEEN if isinstance(before, LaidTable) and isinstance(block, LaidTable) else room
+            if not isinstance(block, LaidTable) or left + block.extent > room:
+                top, left = self.height + (before is not None), 0
             self.tops.append(top)
-            top += block.height + 1
-        self.height = max(0, top - 1)
+            self.lefts.append(left)
+            self.height = max(self.height, top + block.height)
         self.width = max((_reach(block, room) for block in blocks), default=0)
 
-    def find(self, y: int) -> tuple[int, int] | None:
-        """The block at line `y` and the line within it; None between blocks."""
-        for index, (top, block) in enumerate(zip(self.tops, self.blocks, strict=True)):
-            if top <= y < top + block.height:
-                return index, y - top
-        return None
+    def _on(self, y: int) -> list[int]:
+        """The blocks at line `y`, from the left; none between blocks."""
+        return [index for index, block in enumerate(self.blocks) if self.tops[index] <= y < self.tops[index] + block.height]
 
     def stuck_at(self, top: int) -> range:
         """The lines that stay at the top of a window that begins at line `top`, in the middle of their block."""
-        found = self.find(top)
-        if found is None or not found[1]:
+        here = self._on(top)
+        if not here or top == (first := self.tops[here[0]]):
             return range(0)
-        index, inside = found
-        first, block = self.tops[index], self.blocks[index]
-        return range(first, first + min(block.sticky, block.height - inside))
+        block = self.blocks[here[0]]
+        return range(first, first + min(block.sticky, first + block.height - top))
 
     def line(self, y: int) -> tuple[Line, int]:
         """Line `y` and the number of its pinned character cells: all if the block fits into `room`."""
-        found = self.find(y)
-        if found is None:
-            return Line(()), 0
-        block = self.blocks[found[0]]
-        line = block.line(found[1])
-        if block.width <= self.room:
-            line = Line((), (*line.pinned, *line.pieces))
-        return line, sum(cell_len(text) for text, _ in line.pinned)
+        pinned: list[ColouredPiece] = []
+        for index in self._on(y):
+            line = self.blocks[index].line(y - self.tops[index])
+            if self.blocks[index].width > self.room:
+                return line, sum(cell_len(text) for text, _ in line.pinned)
+            gap = self.lefts[index] - sum(cell_len(text) for text, _ in pinned)
+            pinned += [*([(" " * gap, "")] if gap > 0 else []), *line.pinned, *line.pieces]
+        return Line((), tuple(pinned)), sum(cell_len(text) for text, _ in pinned)
 
     def cuts_at(self, y: int) -> tuple[int, ...]:
         """The cuts of the block at line `y`; empty: anywhere."""
-        found = self.find(y)
-        return self.blocks[found[0]].cuts if found is not None else ()
+        return next((self.blocks[index].cuts for index in self._on(y)), ())
 
     def first(self) -> CellCursor | None:
         """The first place of the cursor; None if no block has numbers."""
@@ -231,26 +257,29 @@ class Page:
 
     def at(self, y: int, x: int, scroll_x: int, now: CellCursor | None = None) -> CellCursor | None:
         """The place at line `y` and cell `x`, scrolled sideways by `scroll_x`; of two that share it, the one after `now`."""
-        found = self.find(y)
-        if found is None:
-            return None
-        index, line = found
-        block = self.blocks[index]
-        if block.width > self.room and x >= block.pinned:
-            x += scroll_x
-        place = block.at(line, x, now[1:] if now is not None and now[0] == index else None)
-        return None if place is None else (index, *place)
+        for index in self._on(y):
+            block = self.blocks[index]
+            if block.width > self.room and x >= block.pinned:
+                x += scroll_x
+            here = now[1:] if now is not None and now[0] == index else None
+            if (place := block.at(y - self.tops[index], x - self.lefts[index], here)) is not None:
+                return (index, *place)
+        return None
 
     def spot(self, cursor: CellCursor) -> Spot:
         """The place of `cursor`, its line counted from the top of the page."""
         index, row, column = cursor
         spot = self.blocks[index].spot(row, column)
-        return replace(spot, line=spot.line + self.tops[index])
+        return replace(spot, line=spot.line + self.tops[index], start=spot.start + self.lefts[index])
 
     def move(self, cursor: CellCursor, rows: int, columns: int) -> CellCursor:
-        """The cursor moved by rows and columns; past a block's last row it enters the next block."""
+        """The cursor moved by rows and columns; past a block's last row or column it enters the next one or the one beside."""
         index, row, column = cursor
-        block = self.blocks[index]
+        block, beside = self.blocks[index], index + columns
+        is_past = abs(columns) == 1 and not 0 <= column + columns < block.columns
+        if is_past and 0 <= beside < len(self.blocks) and self.tops[beside] == self.tops[index]:
+            block = self.blocks[beside]
+            return beside, min(row, block.rows - 1), 0 if columns > 0 else block.columns - 1
         row, column = row + rows, min(max(column + columns, 0), block.columns - 1)
         if 0 <= row < block.rows:
             return index, row, column

@@ -21,8 +21,7 @@ def shading_of(attention: HeadAttention, label: str, direction: Direction) -> Sh
     numbers = attention.paid if direction == "from" else attention.received
     place = f"{direction} “{label}”"
     words, brief = f"{name}'s attention {place}", f"shaded: {name} {place}"
-    briefest = f"shaded: {attention.layer + 1}.{attention.head + 1}"
-    return Shading(tuple(numbers.numpy().tolist()), attention.position, words, brief, briefest, inward=direction == "to")
+    return Shading(tuple(numbers.numpy().tolist()), attention.position, words, brief, inward=direction == "to")
 
 
 class AttentionShading(InspectPart):

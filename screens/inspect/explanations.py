@@ -23,8 +23,8 @@ class Explanations(InspectPart):
         | About("Ask why", words="a cursor on the numbers; then the formula of one", rank=7),
         Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor")
         | About("Ask why", synonyms="formula calculate why", rank=1),
-        Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up")
-        | About(rank=2, is_listed=False, needs="an explained number"),
+        Binding("backspace", "climb", "Back", id="inspect.climb", show=False, tooltip="Back to the number one level up")
+        | About(is_listed=False, needs="an explained number"),
         Binding(
             "a",
             "aside('attribution')",

@@ -127,7 +127,7 @@ def _other_places(selection: Selection, path: LensPath, facts: ModelFacts) -> It
 
 NO_MODEL = "A guess needs the model, which is still being loaded."
 WAITING_HINT = "space another place · Esc no guess"
-OPEN_HINT = "guess: ↑↓ Enter, or a letter · space another place · Esc no guess"
+OPEN_HINT = "guess: ↑↓ Enter · space another place · Esc no guess"
 REVEALED_HINT = "Enter back to the view · space another guess"
 
 ENDS_GUESS = frozenset({"tour", "time", "compare", "second", "stage", "all_heads", "another_view", "aside", "export", "auto"})

@@ -50,9 +50,9 @@ HELP = (
     "there. `v` shows the attention patterns of all heads, again: of one; where there are several matrices, it shows one at a "
     "time. The tokens are shaded by the attention that the chosen one pays in the chosen head, with arcs to the most attended. "
     "`p` plays the forward pass with a sentence on each stage, until any key.\n\n"
-    "`space` samples the next token; at an earlier token, it replaces what follows. The bar before a sampled token's id shows "
-    "its probability. `s` sets temperature, top-k, top-p and seed, and generates token after token. `e` edits the prompt. `u` "
-    "undoes the last token, edit or intervention.\n\n"
+    "`space` draws the next token at random, by its probability; at an earlier token, it replaces what follows. The bar before "
+    "its id shows that probability. `s` sets temperature, top-k, top-p and seed, and generates token after token. `e` edits the "
+    "prompt. `u` undoes the last token, edit or intervention.\n\n"
     "`enter` puts a cursor on the numbers of the view; `enter` on a number explains it: its formula with the real numbers, each "
     "of which can be explained in turn, down to a single weight; `backspace` climbs back.\n\n"
     "`a` shows the direct logit attribution of the predicted token, `w` the evidence for it in the training text; in the last "
@@ -69,6 +69,8 @@ HELP = (
 )
 
 
+WAY_OUT = 2
+"""Rank in the key bar of escape where another part has the focus, or something stands in the stage's place."""
 OF_STAGE = 8
 """Rank in the key bar of a stage's own first key: those of lower ranks are shown at every stage."""
 
@@ -114,6 +116,7 @@ class InspectScreen(WidgetMessages):
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
         restart_binding("inspect.restart") | About("Model", synonyms="stuck hang kill"),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place"),
     ]
 
     selection: var[Selection] = var(Selection(""))
@@ -207,13 +210,15 @@ class InspectScreen(WidgetMessages):
             self._editing.close()
         elif self.sampling.leave() or self._guessing.close() or self._explanations.leave_one_level():
             return
-        elif self.is_on_numbers:
+        elif self.focused is not self._steps:
             self._steps.focus()
         else:
             super().action_back()
 
     def rank_of(self, binding: Binding) -> int | None:
         key, stage = about(binding), self.selection.shows
+        if binding.action == "back" and (self.focused is not self._steps or stage != self.selection.stage):
+            return WAY_OUT
         if isinstance(self.model, Ready) and not key.matters(self.selection):
             return None
         own = [f"inspect.{action}" for action in STAGES[stage].keys] if stage in STAGES else []
@@ -364,7 +369,7 @@ class InspectScreen(WidgetMessages):
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             newer = f"step {whole(best)} is there: m loads it" if (best := newer_best(self.lab, self.model)) is not None else ""
             own = self._guessing.hint or self._interventions.told or self._second.hint
-            hint = own or " · ".join(filter(None, (self._interventions.hint, newer)))
+            hint = own or " · ".join(filter(None, (self.sampling.told, self._interventions.hint, newer)))
             self.say(
                 self._tour.caption
                 or location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)

@@ -47,6 +47,9 @@ PATCHED: dict[str, ModelPart] = {
 }
 """Step: the part that is patched from the second prompt there."""
 
+ALL_OF: dict[ModelPart, str] = {"attn_out": ", all its heads", "mlp_out": ", all its neurons"}
+"""The extent of a part of which a step shows a sum."""
+
 _IN_HEAD = re.compile(r"blocks\.(\d+)\.attn\.([\w.]+)\[(\d+)(?:,(\d+))?(?:,(\d+))?")
 _POSITION_FIRST = "qkvz"
 """Numbers of a head whose first index is the position and whose second the head; of all others the first is."""
@@ -207,7 +210,8 @@ class InterventionKeys(InspectPart):
         new = switch(found, self._to_mean)
         word = "restores" if new in made else "hides" if new.how == "hide" else "ablates"
         mean = " (to its mean)" if self._to_mean and new.how == "mean" else ""
-        return f"x {word} {found.name}{mean}" + (" · c before and after" if made else "")
+        whole = "" if self._host.is_on_numbers else ALL_OF.get(found.part, "")  # beside a number there is less room
+        return f"x {word} {found.name}{whole}{mean}" + (" · c before and after" if made else "")
 
     def _change(self, interventions: Interventions) -> None:
         if interventions != self._host.selection.interventions:

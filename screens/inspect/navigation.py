@@ -41,6 +41,10 @@ def location_text(selection: Selection, model: ModelState, steps: ForwardPassLis
     return f"{words} · {rank}" if rank and len(words) + len(rank) + 3 <= width else words
 
 
+def _side(by: int) -> str:
+    return "before" if by < 0 else "after"
+
+
 class Navigation(InspectPart):
     """Moves of the selection through the forward pass."""
 
@@ -100,7 +104,14 @@ class Navigation(InspectPart):
         steps = self._list.steps
         if steps:
             index = min(max(index_of(self._host.selection, steps) + by, 0), len(steps) - 1)
-            self.action_step_end(index)
+            self._go(at_step(self._host.selection, steps[index]), f"No stage comes {_side(by)} this one.")
+
+    def _go(self, to: Selection, why_not: str) -> None:
+        """Go there; say why not where that is the place in view."""
+        if to == self._host.selection:
+            self._host.say(why_not)
+        else:
+            self._host.selection = to
 
     def action_step_end(self, index: int) -> None:
         """Go to a step by its index; -1 is the last."""
@@ -133,7 +144,8 @@ class Navigation(InspectPart):
 
     def action_position(self, by: int) -> None:
         if isinstance(model := self._host.model, Ready):
-            self.go_to_position(position_in(self._host.selection, model.path) + by)
+            to = at_position(self._host.selection, model.path, position_in(self._host.selection, model.path) + by)
+            self._go(to, f"No token comes {_side(by)} this one." + (" space samples the next." if by > 0 else ""))
 
     def go_to_position(self, position: int) -> None:
         if isinstance(model := self._host.model, Ready):
@@ -142,7 +154,7 @@ class Navigation(InspectPart):
     def action_head(self, by: int) -> None:
         model = self._host.model
         if not isinstance(model, Starting | Loading):
-            self._host.selection = in_head(self._host.selection, model.facts, by)
+            self._go(in_head(self._host.selection, model.facts, by), "This model has one head in each layer.")
 
     def action_all_heads(self) -> None:
         """All heads at once; from there, the pattern of the one under the cursor, else of the chosen one."""
@@ -157,7 +169,7 @@ class Navigation(InspectPart):
 
     def action_layer(self, by: int) -> None:
         if self._list.steps:
-            self._host.selection = in_layer(self._host.selection, self._list.steps, by)
+            self._go(in_layer(self._host.selection, self._list.steps, by), f"No layer comes {_side(by)} this place.")
 
     def action_stage(self, name: str) -> None:
         self._host.selection = replace(self._host.selection.on_stage(), stage=name)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from textual.binding import Binding
 from textual.worker import Worker
 
+from lab.core.number_format import probability
 from lab.engine.client import EngineDied, EngineError
 from models.config import SamplingSettings
 from screens.about_key import About, keyless
@@ -27,7 +28,7 @@ class TokenSampling(InspectPart):
     """Samples one token at a time through the engine, so that each can be inspected like a typed one."""
 
     BINDINGS = (
-        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Sample the next token; it replaces what follows")
+        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Sample a token at random; it replaces what follows")
         | About(
             "Prompt and sampling",
             words="sample the next token; sampling settings",
@@ -53,6 +54,8 @@ class TokenSampling(InspectPart):
         self._writing: Worker[None] | None = None
         self.drawn: Prompt | None = None
         """The prompt with the token that was sampled last, until it is on the screen."""
+        self._told: tuple[Selection, str] | None = None
+        """The selection with the token that was sampled last, and how that was chosen."""
 
     def is_enabled(self, action: str) -> bool:
         return bool(self._undo) if action == "undo" else True
@@ -61,6 +64,11 @@ class TokenSampling(InspectPart):
     def is_writing(self) -> bool:
         """True while tokens are generated one after the other."""
         return self._writing is not None and self._writing.is_running
+
+    @property
+    def told(self) -> str:
+        """How the last token was chosen, and the probability that the model gave it, as long as nothing else is selected."""
+        return self._told[1] if self._told is not None and self._told[0] == self._host.selection else ""
 
     @property
     def pace_text(self) -> str:
@@ -112,6 +120,8 @@ class TokenSampling(InspectPart):
             return False
         self.drawn = with_token(start, model.path, token.id)
         self.change_prompt(self.drawn, sampling)
+        how = "the most probable" if sampling.greedy else "drawn at random"
+        self._told = self._host.selection, f"{how}: “{token.label}” had {probability(token.probability or 0.0)}"
         return True
 
     def change_prompt(self, prompt: Prompt, sampling: SamplingSettings | None = None) -> None:

@@ -1,5 +1,6 @@
 """Messages of Inspect's widgets, handed to the parts that act on them."""
 
+from rich.cells import cell_len
 from textual import on
 
 from screens.base_screen import LabScreen
@@ -38,7 +39,9 @@ class WidgetMessages(LabScreen):
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
         if message.spot is not None:
-            self.say(message.spot.description)
+            words, hint = message.spot.description, self._interventions.hint
+            with_hint = f"{words} · {hint}" if hint else words
+            self.say(with_hint if cell_len(with_hint) <= self.size.width - 2 else words)
         else:
             self.say_location()
 

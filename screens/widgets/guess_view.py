@@ -1,4 +1,4 @@
-"""The widget for a guess: a question, its choices by letter or arrows, then the reveal and the score; and its lines."""
+"""The widget for a guess: a question and its choices, then the reveal and the score; and its lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from textual.binding import Binding
 from textual.message import Message
 
 from lab.views.blocks import GuessChoice, GuessQuestion
-from screens.about_key import About
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from lab.lessons.learner.predictions import Score
 
 
-LETTERS = "abcdef"
-"""Keys of the choices: digits change the mode."""
 RIGHT, WRONG, CURSOR = "✓", "✗", "▸"
 YOURS = "your guess"
 LONGEST_BAR = 30
@@ -61,7 +58,7 @@ def guess_lines(state: GuessState, width: int, height: int) -> tuple[list[PieceL
     asked = words_lines(question.question, width, "title")
     choices = [_choice(state, at, width) for at in range(len(question.choices))]
     if state.chosen is not None and question.others is not None:
-        choices.append(_row("  ", "", question.others, width, question, "dim"))
+        choices.append(_row("  ", question.others, width, question, "dim"))
     before: list[PieceLine] = _outcome(state, width) if state.chosen is not None else []
     after: list[PieceLine] = []
     for words, kind in ((question.why if state.chosen is not None else "", "text"), (state.note, "dim"), (state.score, "key")):
@@ -120,32 +117,29 @@ def _choice(state: GuessState, at: int, width: int) -> PieceLine:
     if state.chosen is None:
         is_here = state.is_open and at == state.cursor
         kind = "cursor" if is_here else "text"
-        label = fit(choice.label, min(cell_len(choice.label), max(1, width - 6)))
-        return [(f"{CURSOR if is_here else ' '} ", "key"), (f"{LETTERS[at]}", "key"), ("  ", "text"), (label, kind)]
+        label = fit(choice.label, min(cell_len(choice.label), max(1, width - 3)))
+        return [(f"{CURSOR if is_here else ' '} ", "key"), (label, kind)]
     mark = RIGHT if at in question.right else WRONG if at == state.chosen else " "
     kind = "right" if mark == RIGHT else "wrong" if mark == WRONG else "text"
-    return _row(f"{mark} ", LETTERS[at], choice, width, question, kind, note=YOURS if at == state.chosen else "")
+    return _row(f"{mark} ", choice, width, question, kind, note=YOURS if at == state.chosen else "")
 
 
-def _row(
-    mark: str, letter: str, choice: GuessChoice, width: int, question: GuessQuestion, kind: str, note: str = ""
-) -> PieceLine:
-    """A choice at the reveal: its mark, letter, label, share and bar."""
+def _row(mark: str, choice: GuessChoice, width: int, question: GuessQuestion, kind: str, note: str = "") -> PieceLine:
+    """A choice at the reveal: its mark, label, share and bar."""
     everything = [*question.choices, *([question.others] if question.others is not None else [])]
     label = min(LONGEST_LABEL, max(cell_len(each.label) for each in everything))
     number = max(cell_len(each.text) for each in everything)
     if choice.value is None:
-        room = max(1, width - 5)
         text = f"{choice.label} ({note})" if note else choice.label
-        return [(mark, kind), (f"{letter:1}  ", "key"), (fit(text, min(cell_len(text), room)), kind)]
-    cells = min(LONGEST_BAR, width - label - number - 8 - len(YOURS))
-    pieces = [(mark, kind), (f"{letter:1}  ", "key"), (fit(choice.label, label), kind)]
-    pieces += [(f" {choice.text:>{number}} ", "text"), (bar(choice.value, max(0, cells)), "dim" if not letter else "bar")]
+        return [(mark, kind), (fit(text, min(cell_len(text), max(1, width - 2))), kind)]
+    cells = min(LONGEST_BAR, width - label - number - 5 - len(YOURS))
+    pieces = [(mark, kind), (fit(choice.label, label), kind)]
+    pieces += [(f" {choice.text:>{number}} ", "text"), (bar(choice.value, max(0, cells)), "dim" if kind == "dim" else "bar")]
     return [*pieces, (f" {note}" if note else "", kind)]
 
 
 WAITING = "The question is being computed…"
-IN_SIGHT = "Its answer was on screen before: this guess does not count. P asks about another place."
+IN_SIGHT = "Its answer was on screen before: this guess does not count. space asks about another place."
 ANSWERED = "You have guessed this before: only the first guess counts."
 
 
@@ -157,20 +151,13 @@ class GuessView(PieceLinesView):
     GuessView > .lines--right { color: $text-success; text-style: bold; }
     """
     HELP = (
-        "**A guess.** Choose before the answer is revealed: by the arrows and `enter`, or by the letter of a choice. The "
-        "score is kept, beside the number that would be right by chance. Only the first guess at a question counts."
+        "**A guess.** Choose before the answer is revealed: the arrows lead to a choice, `enter` takes it. The score is "
+        "kept, beside the number that would be right by chance. Only the first guess at a question counts."
     )
     BINDINGS = [
         Binding("down,j", "move(1)", "Choice", id="guess.down", key_display="↑↓", tooltip="The next choice"),
         Binding("up,k", "move(-1)", "Choice above", id="guess.up", show=False, tooltip="The choice above"),
         Binding("enter", "choose", "Guess", id="guess.choose", tooltip="Guess this; then the answer is revealed"),
-        *(
-            Binding(
-                letter, f"choose({at})", f"Guess {letter}", id=f"guess.{letter}", show=False, tooltip=f"Guess choice {letter}"
-            )
-            | About(is_listed=False)
-            for at, letter in enumerate(LETTERS)
-        ),
     ]
 
     @dataclass
@@ -265,8 +252,6 @@ class GuessView(PieceLinesView):
         if self.state is None or not self.is_open:
             return
         chosen = self.state.cursor if at is None else at
-        if chosen >= len(self.state.question.choices):
-            return  # a letter of no choice does nothing, rather than what it means when no guess is open
         self._set(replace(self.state, cursor=chosen, chosen=chosen))
         self.top = 0
         self._is_recorded = False

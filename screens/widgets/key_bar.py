@@ -217,7 +217,7 @@ class KeyBar(Widget):
                 continue
             shown.add(face)
             yield Key(face, binding.description.lower(), binding.action, node=node)
-        if field is not None and shows is not None:
+        if field is not None and shows is not None and LEAVE.action not in seen:
             yield LEAVE
 
     def _tail(self) -> list[Key]:

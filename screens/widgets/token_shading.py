@@ -37,8 +37,6 @@ class Shading:
     """Name of the numbers: `head 2.2's attention from “ ran”`."""
     brief: str
     """The same in fewer words: `shaded: head 2.2 from “ ran”`."""
-    briefest: str
-    """In the fewest: `shaded: 2.2`."""
     inward: bool = False
     """True if arcs lead from the tokens to that one."""
 

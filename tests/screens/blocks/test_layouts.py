@@ -11,6 +11,7 @@ from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
 from screens.blocks.view_layout import Page, lay_view, parity_badge, parity_sentence
+from screens.blocks.view_layout import text_of as drawn_page
 from screens.widgets.text_fitting import fit, wrap
 from tests.screens.blocks.conftest import drawn, text_of
 
@@ -34,6 +35,31 @@ def test_bars_of_one_quantity_have_one_length_in_all_tables_of_a_view() -> None:
     alone = Table([Column("after"), Column("other")], [[Cell("a"), Cell("50%", 0.5, bar=1.0)]])
     page = lay_view(View("x", "x", "", [one, two, alone]), 50)
     assert [drawn(block)[-1].count("█") for block in page.blocks] == [7, 14, 28]
+
+
+def test_tables_stand_side_by_side_where_there_is_room_and_a_long_one_in_columns() -> None:
+    def table(rows: int, name: str) -> Table:
+        return Table([Column(name), Column("n")], [[Cell(f"{n}."), Cell(f"{n}", n, f"{name}[{n}]")] for n in range(rows)])
+
+    view = View("x", "x", "", [table(2, "norm"), table(30, "value"), Paragraph("below")])
+    narrow, wide = lay_view(view, 18), lay_view(view, 40)
+    assert (narrow.height, wide.height) == (3 + 1 + 31 + 1 + 1, 16 + 1 + 1)
+    texts = drawn_page(wide).splitlines()
+    assert [line.split() for line in texts[:4]] == [
+        ["norm", "n", "value", "n", "value", "n"],
+        ["0.", "0", "0.", "0", "15.", "15"],
+        ["1.", "1", "1.", "1", "16.", "16"],
+        ["2.", "2", "17.", "17"],
+    ]
+    cursor, seen = (0, 1, 0), []
+    for moves in [(0, 1)] * 7 + [(0, -1)] * 2 + [(1, 0)] * 14:
+        cursor = wide.move(cursor, *moves)
+        spot = wide.spot(cursor)
+        seen.append(spot.ref)
+        assert texts[spot.line][spot.start : spot.start + spot.width].strip() == f"{spot.value:g}" if spot.ref else True
+        assert wide.at(spot.line, spot.start, 0) == cursor
+    assert (seen[0], seen[2], seen[4], seen[6], seen[8]) == ("norm[1]", "value[1]", "value[16]", "value[16]", "value[1]")
+    assert seen[-1] == "value[15]", "after the last row of a column comes the next one"
 
 
 def test_wrap_keeps_a_token_with_its_opening_quotation_mark() -> None:

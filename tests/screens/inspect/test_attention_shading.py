@@ -69,11 +69,11 @@ async def test_narrow_screen_says_it_in_fewer_words(inspect: Open) -> None:
     async with inspect(size=(80, 24)) as pilot:
         facts = pilot.screen.query_one("#prompt-facts", StatusLine)
         line = facts.render_line(0).text.rstrip()
-        assert "  tale step 2,000 (best)  shaded: 1.1, 0 to " in line, "which model it is stands there at any size"
+        assert "  tale step 2,000 (best)  shaded: attention" in line, "which model it is stands there at any size"
         screen: Any = pilot.app.screen
         screen._bar._model = ("a-run-with-a-very-long-name-2", " step 2,000 (best)")
         screen._bar.on_resize()
-        assert facts.render_line(0).text.rstrip().endswith("  a-run-w…-name-2 step 2,000 (best)  shaded: 1.1")
+        assert facts.render_line(0).text.rstrip().endswith(" step 2,000 (best)  shaded: attention")
         await pilot.resize_terminal(160, 40)
         await pilot.pause()
         assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text

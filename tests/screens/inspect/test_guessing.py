@@ -38,7 +38,7 @@ async def test_nothing_shows_the_answer_until_a_choice_is_made(
         assert screen.selection.position == 0
         assert "%" not in pilot.text
         await pilot.press("d")
-        assert guess_of(pilot).is_open, "the letter of no choice does nothing"
+        assert guess_of(pilot).is_open, "no letter is a choice"
         await pilot.press("j", "enter")
         await pilot.until(lambda: guess_of(pilot).is_settled)
         await pilot.settle()

@@ -175,12 +175,46 @@ async def test_tab_moves_between_the_columns_and_the_border_of_the_model_names_i
         assert title == r"imported from g\[b]pt2 · forward pass", "markup, in which a bracket is escaped"
 
 
+@pytest.mark.parametrize("keys", [("enter",), ("enter", "enter"), ("x", "c"), ("x", "tab", "tab"), ("inspect.guess",), ("e",)])
+async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open, keys: tuple[str, ...]) -> None:
+    async with inspect() as pilot:
+        keys_shown = pilot.screen.query_one(KeyBar)
+        assert "esc" not in keys_shown.render_line(0).text
+        await pilot.go(*keys)
+        await pilot.until(lambda: " esc " in keys_shown.render_line(0).text)
+        await pilot.go(*["escape"] * len(keys))
+        assert pilot.app.focused is pilot.screen.query_one(ForwardPassDrawing)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (["left_curly_bracket"], "No layer comes before this place."),
+        (["right_curly_bracket"] * 9, "No layer comes after this place."),
+        (["k"], "No stage comes before this one."),
+        (["end", "j"], "No stage comes after this one."),
+        (["right"], "No token comes after this one. space samples the next."),
+        (["left"] * 9, "No token comes before this one."),
+        (["space"], "stage 1/31 · drawn at random: “ fast” had 41.2% · x hides token 5 “ fast”"),
+        (to_stage("resid_mid"), "stage 11/31 · x ablates attention 1, all its heads"),
+        (to_stage("resid_post"), "stage 15/31 · x ablates mlp 1, all its neurons"),
+    ],
+)
+async def test_a_key_that_cannot_act_says_why_and_one_that_draws_or_takes_away_says_what(
+    inspect: Open, keys: list[str], words: str
+) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await pilot.go(*keys)
+        assert pilot.status.partition(" · logit lens")[0] == words
+
+
 async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         await pilot.go(*to_stage("scores"), "enter")
         table = engine.view("The big dog ran", None, "scores", 0, 0, None).blocks[0]
         cell = table.rows[table.selected][-1]
-        assert pilot.status == f" big · softmax  zero-indexed: blocks.0.attn.softmax[0,3,1]  = {cell.value:.9g}".strip()
+        words = f" big · softmax  zero-indexed: blocks.0.attn.softmax[0,3,1]  = {cell.value:.9g}".strip()
+        assert pilot.status.removesuffix(" · x ablates head 1.1") == words
         await pilot.go("up")
         assert "blocks.0.attn.softmax[0,3,0]" in pilot.status
         await pilot.go("h")

@@ -79,7 +79,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         last = first.state.question.position
         right = first.state.question.right[0]
         wrong = next(at for at in range(5) if at not in first.state.question.right)
-        await pilot.press("abcde"[wrong])
+        await pilot.press(*["down"] * wrong, "enter")
         text = await scored()
         assert "✗ Not so. Most probable is" in text
         await until(pilot, lambda: page.reader.query_one(StatusLine).left == "Answered: space goes on.")
@@ -99,15 +99,13 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         await until(pilot, lambda: page.reader.step == 1)
         attention = await asked()
         assert "head 2 of layer 2" in attention.state.question.question, "a layer that the model lacks is the last one"
-        await pilot.press("abcdef"[attention.state.question.right[0]])
+        await pilot.press(*["down"] * attention.state.question.right[0], "enter")
         await scored()
 
         await pilot.press("space")
         await until(pilot, lambda: page.reader.step == 2)
         await asked()
-        await pilot.press("c")
-        assert guess().is_open, "there is no choice c"
-        await pilot.press("a")
+        await pilot.press("enter")
         assert "✓ Right. It has 275." in await scored()
         picture = page.reader.live.view
         assert picture.size.height >= 7, "the answer leaves its picture room on a small screen"
@@ -116,7 +114,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         await pilot.press("backspace", "backspace")
         await until(pilot, lambda: page.reader.step == 0)
         again = await asked()
-        await pilot.press("abcde"[again.state.question.right[0]])
+        await pilot.press(*["down"] * again.state.question.right[0], "enter")
         assert ANSWERED in (await scored()).replace("\n", " ")
 
         await pilot.press("escape", "escape")
