@@ -43,7 +43,7 @@ def attribution(context: StageContext, candidate: int | None = None, against: in
         "attribution",
         title,
         _sentence(context, contributions),
-        [_table(context, contributions, by_size), Paragraph(NOTE), _candidates(context)],
+        [_table(context, contributions, by_size), _candidates(context), Paragraph(NOTE)],
         parity,
     )
 

@@ -72,17 +72,12 @@ def _streams(first: StageContext, second: StageContext) -> StackedStrips:
 
 def _next(first: StageContext, second: StageContext, p: np.ndarray, q: np.ndarray) -> Table:
     listed = list(dict.fromkeys([*largest(p, TOP), *largest(q, TOP)]))
+
+    def cell(share: float, name: str = "") -> Cell:
+        return Cell(probability(share, digits=SMALL_DIGITS), share, name, share)
+
     rows = [
-        [
-            Cell(first.tokenizer.label(id_)),
-            Cell(
-                probability(float(p[id_]), digits=SMALL_DIGITS),
-                float(p[id_]),
-                ref("probability", first.position, id_),
-                float(p[id_]),
-            ),
-            Cell(probability(float(q[id_]), digits=SMALL_DIGITS), float(q[id_]), bar=float(q[id_])),
-        ]
+        [Cell(first.tokenizer.label(id_)), cell(float(p[id_]), ref("probability", first.position, id_)), cell(float(q[id_]))]
         for id_ in listed
     ]
     rest = np.ones(len(p), dtype=bool)
@@ -102,18 +97,11 @@ def _lenses(first: StageContext, second: StageContext) -> Table:
         guesses = [each[name].top for each in found]
         vectors = [context.row(name) for context in (first, second)]
         differ = guesses[0].id != guesses[1].id
-        rows.append(
-            [
-                Cell(_step(name)),
-                Cell(guesses[0].label, style="strong" if differ else ""),
-                Cell(probability(guesses[0].probability), guesses[0].probability),
-                Cell(guesses[1].label, style="strong" if differ else ""),
-                Cell(probability(guesses[1].probability), guesses[1].probability),
-                Cell("≠" if differ else "="),
-                number(cosine(*vectors), 3),
-                number(norm(vectors[0] - vectors[1]), 2),
-            ]
-        )
+        cells = [Cell(_step(name))]
+        for each in guesses:
+            cells += [Cell(each.label, style="strong" if differ else ""), Cell(probability(each.probability), each.probability)]
+        apart = number(norm(vectors[0] - vectors[1]), 2)
+        rows.append([*cells, Cell("≠" if differ else "="), number(cosine(*vectors), 3), apart])
     columns = [
         Column("after", align="left"),
         Column("prompt 1", align="left"),
@@ -140,12 +128,7 @@ def _attention(first: StageContext, second: StageContext) -> Table:
     rows: list[list[Cell]] = []
     for back in range(min(KEYS, max(first.position, second.position) + 1)):
         rows.insert(0, [*_key(first, back), *_key(second, back)])
-    columns = [
-        Column("prompt 1", align="left"),
-        Column("pattern"),
-        Column("prompt 2", align="left"),
-        Column("pattern"),
-    ]
+    columns = [column for prompt in (1, 2) for column in (Column(f"prompt {prompt}", align="left"), Column("pattern"))]
     head_name = f"head {first.layer + 1}.{first.head + 1}"
     return Table(columns, rows, title=f"attention of {head_name} from {first.here} and from {second.here}")
 

@@ -147,7 +147,7 @@ def scale_bar(scale: Scale, limit: float, room: int) -> list[ColouredPiece]:
 
 
 def shade_words(positive: str, negative: str, limit: float) -> str:
-    """The numbers that the strongest shades, or full bars, stand for; `negative` is "" where there are none."""
+    """The numbers that the strongest shades stand for; `negative` is "" where there are none."""
     return f"{positive} up to {significant(limit)}" + (f"   {negative} down to {significant(-limit)}" if negative else "")
 
 

@@ -132,7 +132,8 @@ class LaidMatrixPanels(Laid):
         if self.paints and bar >= 3:
             yield from legend_bar(self.scales[index], low, high, bar)
         else:
-            yield fit(f"{low} to {high}", width), "dim"
+            words = f"{low} to {high}"
+            yield fit(words if cell_len(words) <= width else f"{low}…{high}", width), "dim"
 
     def _readout(self, index: int) -> str:
         value = float(self.values[index][self.place])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
+from lab.core.number_format import significant
 from lab.views.blocks import StackedStrips, Strip
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
@@ -45,8 +46,11 @@ class LaidStrip(Laid):
     def head(self) -> list[Line]:
         if self.is_painted:
             return heading(self.strip.title, "", self.room, scale_bar(self.scale, self.limit, self.room))
-        up, down = ("full bar", "or") if self.as_bars else (POSITIVE_SHADES, NEGATIVE_SHADES)
-        return heading(self.strip.title, shade_words(up, "" if self.strip.never_negative else down, self.limit), self.room)
+        is_signed = not self.strip.never_negative
+        words = f"bars: {significant(-self.limit) if is_signed else 0} to {significant(self.limit)}"
+        if not self.as_bars:
+            words = shade_words(POSITIVE_SHADES, NEGATIVE_SHADES if is_signed else "", self.limit)
+        return heading(self.strip.title, words, self.room)
 
     @property
     def scale(self) -> Scale:

@@ -112,10 +112,6 @@ class Explanations(InspectPart):
     def action_order(self) -> None:
         self._host.selection = replace(self._host.selection, by_size=not self._host.selection.by_size)
 
-    def selection_changed(self, old: Selection, new: Selection) -> None:
-        if (old.trail, old.aside) != (new.trail, new.aside):
-            self._host.refresh_bindings()
-
     def view_shown(self, selection: Selection, view: View) -> None:
         """Restore the cursor of this level."""
         if self._return_to is not None and view.stage == self._host.selection.shows:

@@ -48,21 +48,17 @@ HELP = (
     "Follow one prompt through the forward pass: `j` next stage, `k` back; `←` `→` choose the token whose prediction you "
     "inspect, `[` `]` the head, `{` `}` the layer. The left column shows the logit lens: the prediction if the model stopped "
     "there. `v` shows the attention patterns of all heads, again: of one; where there are several matrices, it shows one at a "
-    "time. The tokens are shaded by the attention that the chosen one pays in the chosen head, with arcs to the most attended. "
-    "`p` plays the forward pass with a sentence on each stage, until any key.\n\n"
-    "`space` draws the next token at random, by its probability; at an earlier token, it replaces what follows. The bar before "
-    "its id shows that probability. `s` sets temperature, top-k, top-p and seed, and generates token after token. `e` edits the "
-    "prompt. `u` undoes the last token, edit or intervention.\n\n"
+    "time. The tokens are shaded by the attention that the chosen one pays in the chosen head, with arcs to the largest.\n\n"
+    "`space` draws the next token at random, by its probability; at an earlier token, it replaces what follows. The bar "
+    "before its id shows that probability.\n\n"
     "`enter` puts a cursor on the numbers of the view; `enter` on a number explains it: its formula with the real numbers, each "
     "of which can be explained in turn, down to a single weight; `backspace` climbs back.\n\n"
     "`a` shows the direct logit attribution of the predicted token, `w` the evidence for it in the training text; in the last "
     "two stages, of the token under the cursor. `#` shows the lines of `models/gpt.py` that compute it and their shapes.\n\n"
-    "`x` ablates the head or the MLP of the stage (head 2.1 is head 1 of layer 2), or hides the chosen token. `c` compares "
-    "before and after: the ranking, and the KL divergence in bits (0: none). `tab` leads to the list of interventions; `enter` "
-    "there scales, forces a head to one token, ablates to the mean, or patches from a second prompt. Without interventions `c` "
-    "asks for that prompt, and compares with it; there `e` edits it.\n\n"
-    "`m` chooses a run, or its best or last checkpoint; `t` shows the same view with the weights of any training step. `o` "
-    "exports a report (HTML), the view, a screenshot or the whole trace.\n\n"
+    "`x` ablates what the line below names: a head (2.1 is head 1 of layer 2), all of an attention or MLP; or it hides a token. "
+    "`c` compares before and after: the ranking, and the KL divergence in bits (0: none). `tab` leads to the list of "
+    "interventions; `enter` there scales, forces a head to one token, ablates to the mean, or patches from a second prompt. "
+    "Without interventions `c` asks for that prompt, and compares with it; there `e` edits it.\n\n"
     "Type here for what has no key: `lens` shows the logit lens of every token and layer, `shade` changes the shading, `guess` "
     "hides the next token, or at an attention step the most attended one, until you have guessed it. Learn shows your score.\n\n"
     "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
@@ -116,7 +112,8 @@ class InspectScreen(WidgetMessages):
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
         restart_binding("inspect.restart") | About("Model", synonyms="stuck hang kill"),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place"),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place")
+        | About(rank=200),
     ]
 
     selection: var[Selection] = var(Selection(""))
@@ -342,6 +339,7 @@ class InspectScreen(WidgetMessages):
         self._second.align()
         for part in self._parts:
             part.view_shown(selection, view)
+        self.query_one(KeyBar).update_keys()
         self.say_location()
 
     def fail(self, sentence: str, died: bool) -> None:

@@ -306,7 +306,6 @@ class InterventionKeys(InspectPart):
             self._is_new = False
             if new.aside == "effect":
                 self._host.call_later(self._leave_effect)
-        self._host.refresh_bindings()
 
     def _leave_effect(self) -> None:
         selection = self._host.selection

@@ -7,7 +7,6 @@ from textual.binding import Binding
 
 from lab.core.number_format import whole
 from lab.inspect.stages.stage_registry import STAGES
-from lab.views.blocks import View
 from screens.about_key import About, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
@@ -97,7 +96,6 @@ class Navigation(InspectPart):
         """`second` is the view of the second prompt."""
         super().__init__(host)
         self._second = second
-        self._had_panels = False
         self._list = steps
 
     def action_step(self, by: int) -> None:
@@ -136,11 +134,6 @@ class Navigation(InspectPart):
     def action_panel(self) -> None:
         for view in (self._host.view, self._second):
             view.next_panel()
-
-    def view_shown(self, selection: Selection, view: View) -> None:
-        if self._had_panels != self._host.view.has_panels:
-            self._had_panels = not self._had_panels
-            self._host.refresh_bindings()
 
     def action_position(self, by: int) -> None:
         if isinstance(model := self._host.model, Ready):

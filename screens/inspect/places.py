@@ -59,6 +59,8 @@ def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> boo
     return abs(index_of(old, steps) - index_of(new, steps)) > 1
 
 
+SAME = ("run", "checkpoint", "stage", "layer", "head", "position", "aside", "candidate", "against", "trail")
+"""Fields of a selection that a state has, too."""
 ASIDES = ("attribution", "evidence", "effect", "compare", "code")
 
 T = TypeVar("T")
@@ -83,7 +85,6 @@ class RestoredPlace(InspectPart):
         if found.prompt != selection.prompt:
             self._keep_for_undo()
         self._host.selection = found
-        self._host.refresh_bindings()
 
     def prompt_of(self, run: str) -> Prompt | None:
         """The prompt of the state that waits for this run."""
@@ -139,23 +140,14 @@ def state_of(selection: Selection, model: ModelState) -> ScreenState:
     sampling = {name: value for name, value in asdict(selection.sampling).items() if value != getattr(UNCHANGED, name)}
     return ScreenState(
         mode="inspect",
-        run=selection.run,
-        checkpoint=selection.checkpoint,
         prompt=_words(selection, model),
         ids=prompt.ids,
         earlier=prompt.earlier,
         sampled=prompt.appended,
-        stage=selection.stage,
-        layer=selection.layer,
-        head=selection.head,
-        position=selection.position,
         second="" if second is None else second.text,
         interventions=tuple(msgspec.to_builtins(each) for each in selection.interventions),
         sampling=sampling,
-        aside=selection.aside,
-        candidate=selection.candidate,
-        against=selection.against,
-        trail=selection.trail,
+        **{name: getattr(selection, name) for name in SAME},
     )
 
 

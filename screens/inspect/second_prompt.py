@@ -96,7 +96,6 @@ class SecondPrompt(InspectPart):
         self._host.set_class(is_beside, "-two")
         if not is_beside:
             self.show_first_pane()
-        self._host.refresh_bindings()
 
     def take_answer(self, selection: Selection, path: LensPath, view: View | None) -> None:
         """Show the second prompt's tokens, and its view of the step unless something else is in view."""

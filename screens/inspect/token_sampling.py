@@ -130,7 +130,6 @@ class TokenSampling(InspectPart):
         if prompt != selection.prompt:
             self.keep_for_undo()
         self._host.selection = replace(with_prompt(selection, prompt), sampling=sampling or selection.sampling)
-        self._host.refresh_bindings()
 
     def keep_for_undo(self) -> None:
         """Let undo lead back to the prompt, the position and the interventions in view."""
@@ -161,7 +160,6 @@ class TokenSampling(InspectPart):
             now = self._host.selection
             before = now if undo.prompt == now.prompt else replace(with_prompt(now, undo.prompt), position=undo.position)
             self._host.selection = replace(before, interventions=undo.interventions, trail=())
-            self._host.refresh_bindings()
 
     def leave(self) -> bool:
         """Stop generating, at escape. False if nothing is generated."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import NamedTuple
 
 from textual.binding import Binding
 
@@ -22,14 +21,6 @@ WIDE = 200
 """Least width of a view as text, in character cells: room for the columns that a narrow screen leaves out."""
 
 
-class Exported(NamedTuple):
-    """A view in sight and the model that it is of."""
-
-    model: Ready
-    view: View
-    position: int
-
-
 class ViewExport(InspectPart):
     """One key, then a choice; the status line says where the file is."""
 
@@ -46,11 +37,10 @@ class ViewExport(InspectPart):
     def would_be_lost(self) -> str:
         return f"{self._writing}, which is being written" if self._writing else ""
 
-    def _in_sight(self) -> Exported | None:
+    def _in_sight(self) -> tuple[Ready, View] | None:
+        """The view in sight and the model that it is of."""
         model, view = self._host.model, self._host.view.view
-        if not isinstance(model, Ready) or view is None:
-            return None
-        return Exported(model, view, position_in(self._host.selection, model.path))
+        return (model, view) if isinstance(model, Ready) and view is not None else None
 
     def action_export(self) -> None:
         if self._in_sight() is not None:
@@ -66,9 +56,9 @@ class ViewExport(InspectPart):
             return
         try:
             if kind == "copy":
-                words = await copy(self._host.app, self._text(exported))
+                words = await copy(self._host.app, self._text(*exported))
             else:
-                words = await self._save(exported, kind, home())
+                words = await self._save(*exported, kind, home())
         except EngineDied as error:
             self._host.fail(str(error), True)
         except (UserError, EngineError) as error:
@@ -78,18 +68,16 @@ class ViewExport(InspectPart):
         finally:
             self._writing = ""
 
-    def _text(self, exported: Exported) -> str:
+    def _text(self, model: Ready, view: View) -> str:
         """The view under two lines that name the model, the place and the prompt."""
-        facts = exported.model.facts
-        tokens = "│".join(token.label for token in exported.model.path.tokens)
-        place = f"{exported.view.title}, position {exported.position + 1}"
-        head = f"{facts.run}, step {whole(facts.step)} ({facts.checkpoint}): {place}"
-        parity = f"\n\n{parity_sentence(exported.view.parity)}" if exported.view.parity is not None else ""
-        width = max(self._host.view.room, WIDE)
-        page = lay_view(exported.view, width, self._host.view.beside)  # in glyphs: a text has no colours
+        facts, position = model.facts, position_in(self._host.selection, model.path)
+        tokens = "│".join(token.label for token in model.path.tokens)
+        head = f"{facts.run}, step {whole(facts.step)} ({facts.checkpoint}): {view.title}, position {position + 1}"
+        parity = f"\n\n{parity_sentence(view.parity)}" if view.parity is not None else ""
+        page = lay_view(view, max(self._host.view.room, WIDE), self._host.view.beside)  # in glyphs: a text has no colours
         return visible(f"{head}\n{tokens}\n\n{text_of(page)}{parity}\n", keep="\n")
 
-    async def _save(self, exported: Exported, kind: str, home: Path) -> str:
+    async def _save(self, model: Ready, view: View, kind: str, home: Path) -> str:
         from lab.exchange.export_files import (
             export_file_name,
             make_exports_folder,
@@ -100,9 +88,9 @@ class ViewExport(InspectPart):
         )
 
         selection = self._host.selection
-        text = self._text(exported) if kind == "text" else ""
+        text = self._text(model, view) if kind == "text" else ""
         svg = screenshot(self._host.app) if kind in ("svg", "png") else ""
-        name = export_file_name(exported.model.facts, exported.view, exported.position, kind)
+        name = export_file_name(model.facts, view, position_in(selection, model.path), kind)
         path = unused_path(await asyncio.to_thread(make_exports_folder, home) / name)
         arrays = ""
         self._writing = path.name

@@ -195,12 +195,12 @@ class KeyBar(Widget):
     def _keys(self) -> Iterator[Key]:
         if self._is_covered:
             return
-        seen: set[str] = set()
+        field = self._field
+        seen = {LEAVE.action} if field is not None else set()
         shown: set[str] = set()
         screen = self.screen
         shows = screen if isinstance(screen, ShowsKeys) else None  # asked once: of a protocol it is slow
         active = screen.active_bindings.values()
-        field = self._field
         if field is None and len(self.app.screen_stack) > 1:
             yield BACK
         # A focused widget's own keys stay in front of the screen's.
@@ -217,7 +217,7 @@ class KeyBar(Widget):
                 continue
             shown.add(face)
             yield Key(face, binding.description.lower(), binding.action, node=node)
-        if field is not None and shows is not None and LEAVE.action not in seen:
+        if field is not None and shows is not None:
             yield LEAVE
 
     def _tail(self) -> list[Key]:

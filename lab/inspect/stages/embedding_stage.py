@@ -62,7 +62,8 @@ def _sentence(prompt: PromptTokens, size: int, leaves: int) -> str:
         merges = "1 merge" if leaves == 2 else f"{leaves - 1} merges"
         return f"{where}: id {id_}, {size} bytes joined by {merges}."
     kinds = {"special": "a special token, which no text encodes to", "unused": "an id without a token"}
-    kind = kinds.get(prompt.tokenizer.kind_of(id_), "a single byte")
+    byte = "a single byte" + (", the newline" if prompt.label(prompt.position) == "␊" else "")
+    kind = kinds.get(prompt.tokenizer.kind_of(id_), byte)
     return f"{where}: id {id_}, {kind}."
 
 
