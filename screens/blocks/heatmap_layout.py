@@ -182,17 +182,15 @@ def lay_heatmap(matrix: Matrix, width: int, beside: Matrix | None = None) -> Lai
     found = next(
         (n for n in range(min(map(len, options), default=0)) if widest * max(each[n].width for each in options) <= room), None
     )
+    laid = LaidHeatmap(matrix, values, width, label_width, limit=limit, scale=scale)
     if found is not None:
         longest = max(each[found].width for each in options)
-        laid = LaidHeatmap(matrix, values, width, label_width, max(longest, min(WIDEST, room // widest)), limit=limit)
-        laid.format = options[0][found]
+        laid.cell_width, laid.format = max(longest, min(WIDEST, room // widest)), options[0][found]
     elif highest <= WHOLE_ROWS and widest <= room:
-        laid = LaidHeatmap(matrix, values, width, label_width, min(2, room // widest), limit=limit)
+        laid.cell_width = min(2, room // widest)
     else:
-        laid = LaidHeatmap(matrix, values, width, label_width, 1, limit=limit, rows_each=2)
         each = -(-widest // room)
-        laid.pooled = (each if highest > each else 1, each)
-    laid.scale = scale
+        laid.rows_each, laid.pooled = 2, (each if highest > each else 1, each)
     shown = pooled(values, *laid.pooled) if laid.pooled != (1, 1) else values
     laid.levels = levels_of(shown / limit if limit else shown)
     laid.pinned, laid.rows, laid.columns = pinned, rows, columns

@@ -181,7 +181,7 @@ KEYS_OF_A_PART: set[type[Widget]] = {RunTable, FolderInput, TimeSlider, Interven
 
 
 def test_every_key_of_every_mode_is_in_the_palette() -> None:
-    known = {action.id for action in all_actions()}
+    known = {action.id for action in all_actions()} | {each.id for each in LabScreen.BINDINGS if isinstance(each, Binding)}
     for module in walk_packages(screens.__path__, "screens."):
         import_module(module.name)
     missing = {}
