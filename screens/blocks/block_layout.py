@@ -92,6 +92,11 @@ class Laid:
         """The lines above the numbers: title, scale, legend, labels of the columns."""
         return []
 
+    @cached_property
+    def extent(self) -> int:
+        """Width, with a title that is wider than the columns."""
+        return max(self.width, *(sum(cell_len(text) for text, _ in (*line.pinned, *line.pieces)) for line in self.head), 0)
+
     def line(self, y: int) -> Line:
         return self.head[y] if y < len(self.head) else self.below(y - len(self.head))
 

@@ -49,11 +49,6 @@ class LaidTable(Laid):
             lines.append(self._line(cells, "head", "  " if self.gutter else ""))
         return lines
 
-    @cached_property
-    def extent(self) -> int:
-        """Width, with a title that is wider than the columns."""
-        return max(self.width, *(sum(cell_len(text) for text, _ in (*line.pinned, *line.pieces)) for line in self.head), 0)
-
     @property
     def plain_bars(self) -> dict[str, int]:
         """Widths of the bars without an axis by the title of their column."""

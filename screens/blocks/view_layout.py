@@ -27,7 +27,7 @@ from screens.blocks.heatmap_layout import lay_heatmap
 from screens.blocks.interval_layout import lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.matrix_panels_layout import lay_matrix_panels
-from screens.blocks.strip_layout import lay_stacked_strips, lay_strip
+from screens.blocks.strip_layout import LaidStrip, lay_stacked_strips, lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
 from screens.blocks.text_grid_layout import lay_text_grid
 from screens.colour import ColouredPiece
@@ -36,8 +36,8 @@ from screens.widgets.text_fitting import wrap
 TOLERANCE = 1e-4
 """Largest error still called a match, as a fraction of the largest number compared or of 1: four digits. fp32 keeps about six."""
 
-BETWEEN = 4
-"""Character cells between tables side by side."""
+BESIDE, BETWEEN = (LaidTable, LaidStrip), 4
+"""Blocks that stand side by side with others of their kind, and the character cells between them."""
 FEWEST_ROWS = 12
 """Rows of a part of a long table, at least."""
 
@@ -167,7 +167,7 @@ def _reach(block: Laid, room: int) -> int:
 
 
 class Page:
-    """The laid out blocks of a view, tables side by side where there is room, and the moves of the cell cursor over them."""
+    """The laid out blocks of a view, tables or vectors side by side where there is room; and the moves of the cell cursor."""
 
     def __init__(self, blocks: list[Laid], room: int) -> None:
         self.blocks = blocks
@@ -177,8 +177,8 @@ class Page:
         self.lefts: list[int] = []
         top, left, self.height = 0, 0, 0
         for before, block in zip([None, *blocks], blocks, strict=False):
-            left = left + before.extent + BETWEEN if isinstance(before, LaidTable) and isinstance(block, LaidTable) else room
-            if not isinstance(block, LaidTable) or left + block.extent > room:
+            left = left + before.extent + BETWEEN if isinstance(before, BESIDE) and type(before) is type(block) else room + 1
+            if left + block.extent > room:
                 top, left = self.height + (before is not None), 0
             self.tops.append(top)
             self.lefts.append(left)

@@ -112,8 +112,6 @@ class InspectScreen(WidgetMessages):
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
         restart_binding("inspect.restart") | About("Model", synonyms="stuck hang kill"),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place")
-        | About(rank=200),
     ]
 
     selection: var[Selection] = var(Selection(""))
@@ -141,11 +139,11 @@ class InspectScreen(WidgetMessages):
         self._restored = RestoredPlace(self, self.sampling.keep_for_undo)
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
         self._tour = Tour(self, self._steps)
-        shading = AttentionShading(self, self._bar)
-        transitions = (ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling))
+        drawn = SampledTokenTransition(self, self._bar, self.sampling)
+        drawing = (AttentionShading(self, self._bar), ViewTransition(self), drawn)
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
-        self._parts = (*about_model, *others, shading, *transitions, self._tour, self._guessing)
+        self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)
         take = (self._take_facts, self._take_path, self._take_view, self.fail)
         answers = Callbacks(*take, self._interventions.take_effect, self._second.take_answer, self.view.prepare)
@@ -311,7 +309,6 @@ class InspectScreen(WidgetMessages):
         self._ask(self.selection)
 
     def _mark(self) -> None:
-        self.query_one(KeyBar).update_keys()
         self._steps.current = index_of(self.selection, self._steps.steps)
         self._bar.mark(self.selection, self.model, newer_best(self.lab, self.model) is not None)
         self.say_location()
@@ -339,7 +336,6 @@ class InspectScreen(WidgetMessages):
         self._second.align()
         for part in self._parts:
             part.view_shown(selection, view)
-        self.query_one(KeyBar).update_keys()
         self.say_location()
 
     def fail(self, sentence: str, died: bool) -> None:
@@ -364,14 +360,13 @@ class InspectScreen(WidgetMessages):
         self._status.say(words, error=error)
 
     def say_location(self) -> None:
+        self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             newer = f"step {whole(best)} is there: m loads it" if (best := newer_best(self.lab, self.model)) is not None else ""
             own = self._guessing.hint or self._interventions.told or self._second.hint
             hint = own or " · ".join(filter(None, (self.sampling.told, self._interventions.hint, newer)))
-            self.say(
-                self._tour.caption
-                or location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
-            )
+            words = location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
+            self.say(self._tour.caption or words)
 
     def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
         return self.run_worker(work, group=group, exclusive=True)

@@ -90,6 +90,8 @@ class Navigation(InspectPart):
         | About(synonyms="weights best last"),
         Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place")
+        | About(rank=200),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList, second: BlockView) -> None:

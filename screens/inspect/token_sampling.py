@@ -67,7 +67,7 @@ class TokenSampling(InspectPart):
 
     @property
     def told(self) -> str:
-        """How the last token was chosen, and the probability that the model gave it, as long as nothing else is selected."""
+        """The last token drawn and the probability that the model gave it, as long as nothing else is selected."""
         return self._told[1] if self._told is not None and self._told[0] == self._host.selection else ""
 
     @property

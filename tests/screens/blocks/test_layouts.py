@@ -60,6 +60,9 @@ def test_tables_stand_side_by_side_where_there_is_room_and_a_long_one_in_columns
         assert wide.at(spot.line, spot.start, 0) == cursor
     assert (seen[0], seen[2], seen[4], seen[6], seen[8]) == ("norm[1]", "value[1]", "value[16]", "value[16]", "value[1]")
     assert seen[-1] == "value[15]", "after the last row of a column comes the next one"
+    strips = lay_view(View("x", "x", "", [Strip(name, Array.of(np.ones(4)), name) for name in "kv"]), 60)
+    assert strips.tops == [0, 0]
+    assert strips.spot(strips.move((0, 0, 3), 0, 1)).ref == "v[0]"
 
 
 def test_wrap_keeps_a_token_with_its_opening_quotation_mark() -> None:
