@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lab.data.corpus import Corpus
 from lab.data.text_chunks import DocumentPart, TextSpool, split_into_chunks
 from lab.data.text_source import open_corpus
+from tests.lab.data.test_text_source import TEXTS
 
 
 @pytest.fixture
@@ -84,11 +85,6 @@ BYTES = tiktoken.Encoding(
     special_tokens={},
 )
 """A small vocabulary in which a wrong split changes the ids."""
-TEXTS = st.one_of(
-    st.text(alphabet=" \n\t\r\x0b\x1c\x85\xa0\u2028\u3000ab's.,。²٣犬é\u0301—", max_size=120),
-    st.text(max_size=60),
-    st.lists(st.sampled_from(["\n\n", " ", "\n", "aa", ".", "'s", "a.", "  ", "\t", "\x1c"]), max_size=60).map("".join),
-)
 
 
 def parts(text: str, size: int) -> list[str]:
@@ -106,13 +102,6 @@ def test_tokens_of_the_chunks_are_tokens_of_the_whole(text: str, size: int, wind
 @given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
 def test_borders_do_not_depend_on_how_the_text_arrives(text: str, size: int, window: int, one: int, other: int) -> None:
     assert list(split_into_chunks(parts(text, one), size, window)) == list(split_into_chunks(parts(text, other), size, window))
-
-
-@pytest.mark.parametrize("text", ["a" * 3000, "犬" * 3000, " " * 3000, "." * 3000, "\n" * 3000])
-def test_a_text_with_no_border_is_split_at_the_longest(text: str) -> None:
-    chunks = list(split_into_chunks(parts(text, 7), 100, 10, 1000))
-    assert "".join(chunks) == text
-    assert max(map(len, chunks)) <= 1000
 
 
 @given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(12, 40))

@@ -1,6 +1,5 @@
 import hashlib
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,28 +21,6 @@ def text(path: Path, content: str) -> Corpus:
 
 
 @pytest.mark.parametrize("kind", ["bytes", "bpe", "gpt2"])
-def test_tokens_on_disk_are_the_text(tmp_path: Path, kind: str) -> None:
-    content = "The big dog ran — größer, 犬が走った 🐕.\n" * 3000 + "The end"
-    corpus = text(tmp_path / "text", content)
-    tokenizer = {"bytes": Tokenizer.bytes_, "gpt2": Tokenizer.gpt2, "bpe": lambda: Tokenizer.train([content], 270)}[kind]()
-    seen: list[tuple[int, int]] = []
-    split = split_text(corpus)
-    prepared = tokenize_corpus(corpus, split, tokenizer, tmp_path / "tokens.bin", lambda done, total: seen.append((done, total)))
-    assert (tmp_path / "tokens.bin").stat().st_size == 2 * prepared.tokens
-    tokens = TokenFile(tmp_path / "tokens.bin", token_dtype(tokenizer.vocab_size))
-    ids = tokens[:].tolist()
-    data = content.encode()
-    assert ids == [id for start, stop in pairwise(split.cuts) for id in tokenizer.encode(data[start:stop].decode())]
-    assert tokenizer.decode_bytes(ids) == data
-    assert len(tokens) == prepared.tokens == len(ids)
-    assert prepared.train_bytes == split.split == len(tokenizer.decode_bytes(ids[: prepared.split]))
-    assert prepared.val_bytes == len(tokenizer.decode_bytes(ids[prepared.split :]))
-    assert prepared.train_bytes + prepared.val_bytes == corpus.bytes
-    assert seen[-1] == (corpus.bytes, corpus.bytes)
-    assert seen == sorted(seen)
-
-
-@pytest.mark.parametrize("kind", ["bytes", "bpe", "gpt2"])
 def test_batches_on_several_threads_change_no_id(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of very different length, so that threads finish out of order, and few bytes in memory, so that reading waits."""
     (tmp_path / "texts").mkdir()
@@ -51,6 +28,7 @@ def test_batches_on_several_threads_change_no_id(tmp_path: Path, kind: str, monk
         (tmp_path / "texts" / f"{number}.txt").write_text("The big dog <|endoftext|> ran — größer, 犬が走った 🐕.\n" * lines)
     corpus = open_corpus(str(tmp_path / "texts"))
     split = split_text(corpus)
+    path = tmp_path / "tokens.bin"
     tokenizer = {
         "bytes": lambda: Tokenizer.bytes_(end_of_text=True),
         "gpt2": Tokenizer.gpt2,
@@ -64,10 +42,13 @@ def test_batches_on_several_threads_change_no_id(tmp_path: Path, kind: str, monk
     written = []
     for batch_bytes, threads in ((1 << 16, 4), (1, 3), (1 << 30, 1)):
         monkeypatch.setattr("lab.data.token_file.BATCH_BYTES", batch_bytes)
-        written.append(tokenize_corpus(corpus, split, tokenizer, tmp_path / "tokens.bin", threads=threads))
-        data = (tmp_path / "tokens.bin").read_bytes()
-        assert np.frombuffer(data, token_dtype(tokenizer.vocab_size)).tolist() == expected
-        assert written[-1].sha256 == hashlib.sha256(data).hexdigest()
+        seen: list[tuple[int, int]] = []
+        told = lambda done, total, seen=seen: seen.append((done, total))  # noqa: E731
+        written.append(tokenize_corpus(corpus, split, tokenizer, path, told, threads=threads))
+        assert TokenFile(path, token_dtype(tokenizer.vocab_size))[:].tolist() == expected
+        assert written[-1].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert seen == sorted(seen)
+        assert seen[-1] == (corpus.bytes, corpus.bytes)
     assert written[0] == written[1] == written[2]
     assert written[0].tokens == len(expected)
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.data.corpus import Corpus
-from lab.data.text_chunks import one_document, split_into_chunks
+from lab.data.text_chunks import split_into_chunks
 from lab.data.text_source import open_corpus
 from lab.data.token_file import tokenize_corpus
 from lab.data.train_val_split import in_ranges, pieces, split_text
@@ -18,12 +17,7 @@ from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer import Tokenizer
-
-
-def corpus_of(text: str, size: int = 1000) -> Corpus:
-    """The text as a corpus that is read in parts of so many characters."""
-    parts = [(text[at : at + size], 1) for at in range(0, len(text), size)]
-    return Corpus("text", "text", "utf-8", len(text), lambda: one_document(parts))
+from tests.lab.data.test_documents import corpus_of
 
 
 @pytest.mark.parametrize(
@@ -41,7 +35,7 @@ def corpus_of(text: str, size: int = 1000) -> Corpus:
     ],
 )
 def test_the_validation_part_begins_at_the_best_border_after_nine_tenths(text: str, split: int) -> None:
-    found = split_text(corpus_of(text))
+    found = split_text(corpus_of([text]))
     assert (found.bytes, found.split) == (len(text.encode()), split)
     assert found.evaluated == found.final == ((split, found.bytes),)
 
@@ -60,15 +54,15 @@ def test_cuts_are_characters_borders_and_do_not_depend_on_how_a_text_is_read(
     few_small_segments(monkeypatch)
     text = "".join(words)
     data = text.encode()
-    found = split_text(corpus_of(text, size))
-    assert found == split_text(corpus_of(text, 10**6))
+    found = split_text(corpus_of([text], size))
+    assert found == split_text(corpus_of([text], 10**6))
     assert all(data[start:stop].decode() for start, stop in pairwise(found.cuts))
     for ranges in (found.evaluated, found.final):
         assert (ranges[0][0], ranges[-1][1]) == (found.split, len(data)), "they reach from end to end"
         assert sorted(edge for each in ranges for edge in each) == [edge for each in ranges for edge in each]
         inside = [any(start <= place < stop for start, stop in ranges) for place in range(len(data))]
         assert inside == [in_ranges(ranges, place) for place in range(len(data))]
-    read = list(pieces(corpus_of(text, size), found.cuts))
+    read = list(pieces(corpus_of([text], size), found.cuts))
     assert b"".join(piece for _, piece, _ in read) == data
     assert [at for at, *_ in read] == [0, *(at + len(piece) for at, piece, _ in read)][: len(read)]
     assert {0, *(at for at, *_ in read), len(data)} >= set(found.cuts)
@@ -90,9 +84,9 @@ def test_the_ids_of_a_file_are_those_of_the_whole_text_at_once(
     few_small_segments(monkeypatch)
     monkeypatch.setattr("lab.data.corpus.split_into_chunks", lambda texts: split_into_chunks(texts, 50, 10))
     text = "ab a." + "".join(words) + "ab. a b" * 3  # a border is within reach of the split
-    corpus = corpus_of(text, size).with_cleaning(())
+    corpus = corpus_of([text], size).with_cleaning(())
     found = split_text(corpus)
-    assert found == split_text(corpus_of(text, 10**6).with_cleaning(()))
+    assert found == split_text(corpus_of([text], 10**6).with_cleaning(()))
     for tokenizer in (BYTES, NEWLINES):
         tokenize_corpus(corpus, found, tokenizer, tmp_path / "ids", threads=1)
         assert np.fromfile(tmp_path / "ids", "<u2").tolist() == tokenizer.encode(text)
@@ -108,7 +102,7 @@ REAL = {
 
 
 @pytest.mark.parametrize("text", REAL.values(), ids=list(REAL))
-@pytest.mark.parametrize("kind", ["bytes", "bpe", "gpt2"])
+@pytest.mark.parametrize("kind", ["bpe", "gpt2"])
 def test_a_run_has_the_ids_that_its_tokenizer_gives_the_whole_text(tmp_path: Path, home: Path, kind: str, text: str) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(text.encode())

@@ -87,20 +87,7 @@ def test_a_sampled_text_gives_lower_bounds_and_the_same_passage_once_extended() 
     assert rare == (text[10:30].lower(),)
 
 
-def test_a_hash_does_not_depend_on_the_place() -> None:
-    hasher = PrefixHasher(16)
-    codes = np.array([ord(character) for character in "xxdogxxxxxxdogx"])
-    hasher.begin_block(5)
-    first = hasher.prefixes(codes[:5], np.uint64(0))
-    one = (first[5:6] - first[2:3]) * hasher.inverses[2:3]
-    hasher.begin_block(10)
-    second = hasher.prefixes(codes[5:], first[-1])
-    two = (second[9:10] - second[6:7]) * hasher.inverses[6:7]
-    other = (second[8:9] - second[5:6]) * hasher.inverses[5:6]
-    assert int(one[0]) == int(two[0]) != int(other[0])
-
-
-@pytest.mark.parametrize("copied", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("copied", [0.0, 0.5, 1.0])
 def test_of_a_long_text_the_share_is_estimated_within_its_error(copied: float) -> None:
     draw = random.Random(8)
     sentences = ["".join(draw.choices("abcdefgh ", k=draw.randrange(55, 120))) for _ in range(1_000)]

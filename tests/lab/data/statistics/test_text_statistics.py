@@ -39,14 +39,6 @@ def test_what_cleaning_did_is_told(tmp_path: Path, contents: bytes, encoding: st
     assert facts.cleaning == cleaning
 
 
-def test_a_text_that_is_none_is_one_sentence(tmp_path: Path) -> None:
-    files = (write(tmp_path / "empty", b""), write(tmp_path / "b", b"\0\1\2" * 99))
-    for source in (*files, str(tmp_path / "no.txt"), str(tmp_path), "a\0b", "x" * 5000, "~nobody-here/x"):
-        with pytest.raises(UserError) as caught:
-            read_facts(source)
-        assert "\n" not in str(caught.value)
-
-
 def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
     source = write(tmp_path / "a.txt", b"one two three\n")
     assert read_facts(source).bytes == 14
@@ -74,11 +66,14 @@ def test_a_long_text_is_estimated_from_its_beginning(tmp_path: Path) -> None:
     assert counted.tokens == pytest.approx(true, rel=0.01)
 
 
-def test_what_can_be_read_only_once_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+def test_what_can_be_read_only_once_or_not_at_all_is_refused_in_one_sentence(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for source in ("-", str(tmp_path / "pipe")):
-        with pytest.raises(UserError, match="only once"):
+    unreadable = {"a\0b": "NUL", "x" * 5000: "too long", "~nobody-here/x": "does not exist"}
+    sources = dict.fromkeys(("-", str(tmp_path / "pipe")), "only once") | unreadable
+    for source, words in sources.items():
+        with pytest.raises(UserError, match=words) as caught:
             read_facts(source)
+        assert "\n" not in str(caught.value)
 
 
 def test_several_files_are_counted_as_a_run_counts_them(tmp_path: Path) -> None:
