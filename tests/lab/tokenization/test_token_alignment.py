@@ -4,7 +4,6 @@ import functools
 import re
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -62,16 +61,9 @@ def test_a_character_of_several_tokens_says_how_many() -> None:
     assert aligned.cells(2, 0) == [("a", 0), ("é ", 1)], "one token of GPT-2's, in the same column"
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
-def test_an_example_s_sentence_holds_numbers_of_these_tokenizers(example: object) -> None:
-    assert example in EXAMPLES
-    texts = titled(EXAMPLES[EXAMPLES.index(example)].text)  # type: ignore[arg-type]
-    said = EXAMPLES[EXAMPLES.index(example)].sentence(texts)  # type: ignore[arg-type]
-    assert all(title in said for title, _ in texts)
-
-
 def test_the_sentences_count_right() -> None:
     sentences = {example.title: example.sentence(titled(example.text)) for example in EXAMPLES}
+    assert all(title in sentence for title, _ in tokenizers() for sentence in sentences.values())
     gpt2 = tokenizers()[2][1]
     assert "GPT-2 cuts running, runs, ran: no token is in all three" in sentences["forms of a word"]
     assert 'bytes cuts r|u|n|n|i|n|g, r|u|n|s, r|a|n: all three share "n" and "r"' in sentences["forms of a word"]
@@ -82,7 +74,10 @@ def test_the_sentences_count_right() -> None:
     texts = titled("def f():\n    return 1\n")
     assert len(tokens_of(texts[0][1], "    ")) == 4
     assert sentence_on(titled("")) == ""
-    assert sentence_on(titled("run ran")).startswith("1 of the 1 borders between GPT-2's tokens")
+    said = sentence_on(titled("run ran"))
+    assert said.startswith("1 of the 1 borders between GPT-2's tokens")
+    assert said.endswith(" others.")
+    assert sentence_on(titled("a 🙂🙂")).endswith(" ⁴ stands behind a character of 4 tokens.")
 
 
 @settings(max_examples=60)
@@ -94,11 +89,6 @@ def test_the_sentence_counts_the_borders_that_no_mark_shows(text: str) -> None:
     unmarked = len(alone) - int(align_texts([one, other], 40).differs.sum())
     said = re.search(r" only one has, (\d+) lies? inside a character, without a \^\.", sentence_on(texts))
     assert unmarked == (int(said[1]) if said else 0)
-
-
-def test_the_sentence_says_what_a_number_behind_a_character_is() -> None:
-    assert sentence_on(titled("a 🙂🙂")).endswith(" ⁴ stands behind a character of 4 tokens.")
-    assert sentence_on(titled("run ran")).endswith(" others.")
 
 
 def test_labels_that_a_terminal_would_join_are_kept_apart() -> None:

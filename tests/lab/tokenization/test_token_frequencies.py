@@ -15,7 +15,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.tokenization import token_frequencies
 from lab.tokenization.token_facts import frequency_fact
-from lab.tokenization.token_frequencies import TokenFrequencies, count_ids, frequencies_in_run, frequencies_in_text, zipf_curve
+from lab.tokenization.token_frequencies import TokenFrequencies, frequencies_in_run, frequencies_in_text, zipf_curve
 from models.tokenizers.gpt2_vocabulary_files import vocabulary
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
 
@@ -63,17 +63,6 @@ def test_a_run_has_the_counts_of_its_training_part_alone(monkeypatch: pytest.Mon
     assert progress[-1] == (run.config.data.split, run.config.data.split)
     assert len(progress) == 7
     assert frequencies_in_run(run) is found, "the second time it is known"
-
-
-def test_progress_can_stop_it() -> None:
-    class StopError(Exception):
-        pass
-
-    def stop(done: int, total: int) -> None:
-        raise StopError
-
-    with pytest.raises(StopError):
-        count_ids([np.zeros(3, np.uint16)], 1, 3, stop)
 
 
 def test_a_damaged_token_file_is_one_sentence(empty_run: Callable[..., Run]) -> None:

@@ -1,6 +1,5 @@
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +11,6 @@ from lab.tokenization.bpe.bpe_by_steps import BpeLearner, Merge
 from lab.tokenization.bpe.pattern_words import count_words, words_of
 from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.tokenization.bpe.test_pattern_words import TEXTS
-
-SHAKESPEARE = Path(__file__).parents[4].parent / "shared" / "data" / "tinyshakespeare.txt"
 
 
 def learned(text: str, merges: int) -> BpeLearner:
@@ -93,12 +90,6 @@ def test_a_tie_is_counted_and_goes_to_the_lowest_ids() -> None:
     assert learner.vocabulary[256] == b"ab"
 
 
-def test_a_run_of_one_token_is_merged_from_the_left() -> None:
-    learner = BpeLearner({"aaaaa": 1})
-    assert learner.merge() == Merge(1, 97, 97, count=4, tied=1, tokens_left=3)
-    assert learner.words.ids() == [256, 256, 97]
-
-
 def test_without_neighbours_there_is_nothing_to_merge_and_nothing_to_undo() -> None:
     for words in ({}, {"a": 3}):
         learner = BpeLearner(words)
@@ -108,11 +99,9 @@ def test_without_neighbours_there_is_nothing_to_merge_and_nothing_to_undo() -> N
         assert learner.pairs.ranked(9) == []
 
 
-@pytest.mark.parametrize("source", ["stories:50kB", "python", str(SHAKESPEARE)])
+@pytest.mark.parametrize("source", ["stories:50kB", "python"])
 def test_a_run_of_the_same_text_learns_the_same_vocabulary(source: str) -> None:
     """From the training part of a real text, hundreds of merges."""
-    if source == str(SHAKESPEARE) and not SHAKESPEARE.exists():
-        pytest.skip("tinyshakespeare is not on this machine")
     corpus = open_corpus(source)
     split = split_text(corpus)
     learner = BpeLearner(count_words(training_text(corpus, split, lambda _: None)))

@@ -33,8 +33,10 @@ def test_a_phrase_is_encoded_as_tiktoken_does_with_the_same_merges() -> None:
             assert encode_with(state.merges, word.encode()) == oracle.encode(word)
 
 
-def test_the_view_lists_the_newest_merge_first_and_counts_the_phrase() -> None:
+def test_the_view_begins_with_bytes_lists_the_newest_merge_first_and_counts_the_phrase() -> None:
     session = BpeSession(whole_text("text", TEXT))
+    (pieces,) = (block for block in merges_view(session.state, "ran").blocks if isinstance(block, Table))
+    assert pieces.rows[0][1].text == "r│a│n"
     session.move(20)
     view = merges_view(session.state, PHRASE)
     pieces, merges = view.blocks[0], view.blocks[1]
@@ -46,22 +48,16 @@ def test_the_view_lists_the_newest_merge_first_and_counts_the_phrase() -> None:
     assert view.title == "20 merges"
 
 
-def test_before_the_first_merge_there_are_only_bytes() -> None:
-    view = merges_view(BpeSession(whole_text("text", TEXT)).state, "ran")
-    pieces = view.blocks[0]
-    assert isinstance(pieces, Table)
-    assert pieces.rows[0][1].text == "r│a│n"
-    assert not any(isinstance(block, Table) and block.title.startswith("merges") for block in view.blocks)
-
-
 @pytest.fixture
 def session() -> BpeSession:
     return BpeSession(LearnableText("the text", {"the": 3, " cat": 2, "xy": 1}, "the cat\nthe xy"))
 
 
-def test_the_excerpt_goes_through_the_same_merges_as_the_text(session: BpeSession) -> None:
-    assert bytes(session.state.excerpt_ids) == b"the cat\nthe xy"
+def test_the_excerpt_goes_through_the_same_merges_as_the_text_and_a_state_keeps_its_own(session: BpeSession) -> None:
+    before = session.state
+    assert bytes(before.excerpt_ids) == b"the cat\nthe xy"
     session.move(2)
+    assert (len(before.merges), len(before.vocabulary), len(before.excerpt_ids)) == (0, 256, 14)
     assert session.state.label(257) == "the"
     assert [session.state.label(id) for id in session.state.excerpt_ids] == ["the", *"␣cat␊", "the", *"␣xy"]
     assert session.state.newest == 256
@@ -97,12 +93,6 @@ def test_a_slice_ends_after_its_time_and_says_what_is_left(session: BpeSession) 
     assert session.move(-3, seconds=0) == -2
     assert session.move(-100) == 0
     assert session.state.merges == ()
-
-
-def test_a_state_does_not_change_with_later_merges(session: BpeSession) -> None:
-    before = session.state
-    session.move(3)
-    assert (len(before.merges), len(before.vocabulary), len(before.excerpt_ids)) == (0, 256, 14)
 
 
 def test_the_agreement_with_a_tokenizer_is_measured(session: BpeSession) -> None:
