@@ -49,13 +49,6 @@ def test_what_is_found_is_what_a_search_by_slices_finds(
     assert (found.verbatim.length if found.verbatim else 0) == longest
 
 
-def test_the_validation_part_is_not_searched() -> None:
-    text = np.array([1, 2, 3, 1, 2, 9, 1, 2, 9], np.uint16)
-    found = finish(search(text, 6, [1, 2], 9))
-    assert [(each.length, each.occurrences, each.candidate) for each in found.following] == [(2, 2, 1), (1, 2, 1)]
-    assert found.following[0].followers == [(3, 1), (9, 1)]
-
-
 def table(view: View, index: int = 0) -> Table:
     return tables(view)[index]
 

@@ -1,7 +1,6 @@
 """Every number explained to its leaves: recomputed from the operands, it is what the model has."""
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -37,42 +36,7 @@ def explainer() -> Explainer:
     return Explainer(model, Trace(model, IDS), lambda token: f"t{token}", start.__getitem__)
 
 
-def descend(explainer: Explainer, ref: str, rng: np.random.Generator) -> str:
-    """Follows random operands from `ref` down to a weight, checking each step; gives the weight's reference."""
-    for _ in range(60):
-        explanation = explainer.explain(ref)
-        if explanation.recomputed is None:
-            return ref
-        assert explanation.delta <= 2e-5 * max(1.0, abs(explanation.value)), explanation
-        for operand in explanation.operands:
-            if operand.ref:
-                assert explainer.value(operand.ref) is not None
-        following = [operand.ref for operand in explanation.operands if operand.ref]
-        ref = following[rng.integers(len(following))]
-    raise AssertionError(f"no weight was reached below {ref}")
-
-
-ROOTS = [
-    "probability[4,7]", "probability[0,39]", "blocks.1.attn.pattern[2,4,1]", "blocks.0.attn.pattern[0,0,0]",
-    "blocks.1.resid_post[3,20]", "blocks.0.resid_pre[1,2]", "blocks.1.mlp_out[2,5]", "ln_final.scale[4]",
-    "logits.contribution[4,0,7]", "logits.contribution[4,3,7]", "logits.contribution[2,6,7]", "logits.contribution[3,14,0]",
-    "logits.contribution.over[4,9,7,39]",
-    "logits.over[4,7,0]",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("root", ROOTS)
-def test_every_way_down_ends_at_a_weight_and_every_step_recomputes(explainer: Explainer, root: str) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(8):
-        leaf = descend(explainer, root, rng)
-        name, index = re.fullmatch(r"(.+)\[(.+)\]", leaf).groups()  # type: ignore[union-attr]
-        assert name in explainer.weights
-        place = tuple(int(n) for n in index.split(","))
-        assert explainer.explain(leaf).initial == float(GPT(CONFIG, seed=5).state_dict()[name][place])
-
-
-def test_every_name_of_the_trace_can_be_explained(explainer: Explainer) -> None:
+def test_every_name_of_the_trace_and_of_the_weights_can_be_explained(explainer: Explainer) -> None:
     for name in explainer.trace.names():
         value = explainer.trace[name]
         index = [size - 1 for size in value.shape]
@@ -81,6 +45,10 @@ def test_every_name_of_the_trace_can_be_explained(explainer: Explainer) -> None:
         explanation = explainer.explain(f"{name}[{','.join(map(str, index))}]")
         assert explanation.value == pytest.approx(float(value[tuple(index)]), abs=1e-6)
         assert explanation.delta <= 2e-5 * max(1.0, abs(explanation.value))
+    for name, before in GPT(CONFIG, seed=5).state_dict().items():
+        weight = explainer.explain(f"{name}[{','.join('0' * before.dim())}]")
+        assert weight.recomputed is None
+        assert weight.initial == float(before.flatten()[0])
 
 
 def test_the_terms_of_a_long_sum_are_the_largest_and_the_others_make_it_exact(explainer: Explainer) -> None:
@@ -119,12 +87,9 @@ def test_the_written_formula_gives_the_number(explainer: Explainer) -> None:
     assert eval(written, {"math": math}) == pytest.approx(explanation.value, abs=2e-3)
 
 
-def test_a_title_counts_from_one_and_names_the_tokens(explainer: Explainer) -> None:
+def test_a_title_counts_from_one_and_names_the_tokens_and_a_masked_place_says_so(explainer: Explainer) -> None:
     title = explainer.explain("blocks.1.attn.pattern[0,3,1]").title
     assert title == "attention pattern, layer 2, head 1, from 4 “t39”, to 2 “t17”"
-
-
-def test_a_masked_place_says_so(explainer: Explainer) -> None:
     explanation = explainer.explain("blocks.0.attn.pattern[0,1,3]")
     assert (explanation.value, explanation.recomputed, explanation.delta) == (0.0, 0.0, 0.0)
     assert "Masked" in explanation.note
@@ -148,11 +113,17 @@ def test_what_is_no_number_is_refused_in_words(explainer: Explainer, ref: str) -
         explainer.explain(ref)
 
 
-def test_the_shares_of_all_parts_add_up_to_the_logit(explainer: Explainer) -> None:
+def test_the_shares_of_all_parts_add_up_to_the_logit_and_each_is_explained_as_are_its_operands(explainer: Explainer) -> None:
     parts = 2 + CONFIG.layers * (CONFIG.heads + 3) + 1
-    contributions = [explainer.value(f"logits.contribution[4,{part},7]") for part in range(parts)]
-    assert math.fsum(contributions) == pytest.approx(explainer.value("logits[4,7]"), abs=1e-5)
-    assert "layer 2 mlp bias" in explainer.explain("logits.contribution[4,13,7]").title
+    shares = [explainer.explain(f"logits.contribution[4,{part},7]") for part in range(parts)]
+    assert math.fsum(share.value for share in shares) == pytest.approx(explainer.value("logits[4,7]"), abs=1e-5)
+    over = [explainer.explain(ref) for ref in ("logits.over[4,7,0]", "logits.contribution.over[4,9,7,39]")]
+    for share in [*shares, *over]:
+        below = [explainer.explain(operand.ref) for operand in share.operands if operand.ref]
+        assert below
+        assert all(each.delta <= 2e-5 * max(1.0, abs(each.value)) for each in (share, *below))
+        assert [each.value for each in below] == pytest.approx([each.value for each in share.operands if each.ref])
+    assert "layer 2 mlp bias" in shares[13].title
     with pytest.raises(UnknownNumberError, match="no part"):
         explainer.value(f"logits.contribution[4,{parts},7]")
     with pytest.raises(UnknownNumberError, match="has no value"):

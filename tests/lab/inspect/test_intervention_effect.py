@@ -43,15 +43,11 @@ PATCH = Intervention(
             "stream after attention 2 at 4 “fast” from prompt 2, 2 “cat”",
             [Edit("blocks.1.resid_mid", "patch", position=3, value=(1.0, 2.0))],
         ),
-        (
-            Intervention(part="attn_out", how="off", layer=0),
-            "attention 1 off",
-            [Edit("blocks.0.attn_out", "scale")],
-        ),
+        (Intervention(part="attn_out", how="off", layer=0), "attention 1 off", [Edit("blocks.0.attn_out", "scale")]),
     ],
 )
 def test_each_has_words_and_edits(intervention: Intervention, words: str, edits: list[Edit]) -> None:
-    assert intervention.description == words
+    assert intervention.description == describe_interventions([intervention]) == words
     assert list(edits_of((intervention,), 3, lambda _: (1.0, 2.0))) == edits
 
 
@@ -60,6 +56,7 @@ def test_the_same_again_takes_it_back_and_another_takes_its_place() -> None:
     assert toggle_intervention((MLP, HEAD), HEAD) == (MLP,)
     assert toggle_intervention((HEAD, MLP), HALF) == (MLP, HALF)
     assert set_intervention((HEAD, MLP), HEAD) == (MLP, HEAD)
+    assert describe_interventions([HEAD, MLP, HIDDEN]) == "head 2.1 off, mlp 3 mean-ablated and token 3 “ran” hidden"
 
 
 def test_patches_of_two_places_stay_side_by_side_until_all_places_are_changed() -> None:
@@ -79,12 +76,7 @@ def test_places_do_not_outlive_their_tokens() -> None:
     assert still_valid((HEAD, LOOK, HIDDEN, PATCH), 3) == (HEAD, LOOK, HIDDEN)
 
 
-def test_several_in_one_breath() -> None:
-    assert describe_interventions([HEAD]) == "head 2.1 off"
-    assert describe_interventions([HEAD, MLP, HIDDEN]) == "head 2.1 off, mlp 3 mean-ablated and token 3 “ran” hidden"
-
-
-OFF = (Intervention(part="attn.z", how="off", layer=1, head=0),)
+OFF = (HEAD,)
 
 
 def softmax(row: np.ndarray) -> np.ndarray:
@@ -160,25 +152,17 @@ def test_the_sentence_says_what_the_numbers_say(after: tuple[float, ...], words:
     assert in_short(found) == short
 
 
-def test_the_view_adds_up_and_marks_who_leads_now() -> None:
-    before, after = rows(3)
-    found = effect(before, after, LABELS.__getitem__, "head 2.1 off", "“ran”", 3)
-    view = effect_view(found, OFF)
-    (table,) = [block for block in view.blocks if isinstance(block, Table)]
-    assert table.selected is not None
-    assert table.rows[table.selected][0].text == f"t{int(after.argmax())}"
-    for column in (1, 2):
-        assert sum(row[column].value or 0.0 for row in table.rows) == pytest.approx(1.0)
-    assert sum(row[3].value or 0.0 for row in table.rows) == pytest.approx(0.0, abs=1e-12)
-    assert "Head 2.1 off" in view.sentence
-
-
-def test_every_row_of_the_table_reproduces_its_change() -> None:
+def test_the_view_adds_up_marks_who_leads_now_and_every_row_reproduces_its_change() -> None:
     for seed in range(20):
         before, after = rows(seed)
         near = before + (after - before) / 10 ** (seed % 4)
         view = effect_view(effect(before, near, LABELS.__getitem__, "head 2.1 off", "“ran”", 3), OFF)
+        assert "Head 2.1 off" in view.sentence
         (table,) = [block for block in view.blocks if isinstance(block, Table)]
+        assert table.selected is not None
+        assert table.rows[table.selected][0].text == f"t{int(near.argmax())}"
+        for column, total in ((1, 1.0), (2, 1.0), (3, 0.0)):
+            assert sum(row[column].value or 0.0 for row in table.rows) == pytest.approx(total, abs=1e-9)
         for row in table.rows:
             (was, _), (now, _), (change, unit) = (printed(cell) for cell in row[1:4])
             true = 100 * ((row[2].value or 0.0) - (row[1].value or 0.0))

@@ -21,18 +21,12 @@ from lab.inspect.prompt_history import (
 )
 
 
-def test_prompts_come_back_newest_last_each_once(tmp_path: Path) -> None:
-    for text in ("a", "b", "line\nbreak", "a"):
-        remember(tmp_path, text)
-    assert read_history(tmp_path) == ["b", "line\nbreak", "a"]
-    assert [json.loads(line)["text"] for line in history_path(tmp_path).read_text().splitlines()] == ["b", "line\nbreak", "a"]
-
-
-def test_a_home_that_is_not_there_yet_has_no_prompts_and_gets_a_file(tmp_path: Path) -> None:
+def test_prompts_come_back_newest_last_each_once_and_a_home_is_made_for_them(tmp_path: Path) -> None:
     home = tmp_path / "new" / "home"
     assert read_history(home) == []
-    assert remember(home, "first") == ["first"]
-    assert read_history(home) == ["first"]
+    assert [remember(home, text)[-1] for text in ("a", "b", "line\nbreak", "a")] == ["a", "b", "line\nbreak", "a"]
+    assert read_history(home) == ["b", "line\nbreak", "a"]
+    assert [json.loads(line)["text"] for line in history_path(home).read_text().splitlines()] == ["b", "line\nbreak", "a"]
 
 
 def test_damaged_lines_and_those_of_a_later_version_are_passed_over_or_read(tmp_path: Path) -> None:
@@ -49,13 +43,10 @@ def test_as_many_are_kept_as_are_said() -> None:
     assert bounded(["a", "", "b"]) == ["a", "b"]
 
 
-def test_any_character_can_be_kept(tmp_path: Path) -> None:
+def test_any_character_can_be_kept_and_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     text = "👩‍👩‍👧 \x00\x1b[31m <|endoftext|> \u2028 \ud83d"
     remember(tmp_path, text)
     assert read_history(tmp_path) == [text.replace("\ud83d", "?")]
-
-
-def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"^Cannot read the prompts in .*prompts\.jsonl: .*\.$"):
         remember(tmp_path / "file", "a")

@@ -39,34 +39,36 @@ SUBJECT = {
 
 
 def kinds() -> list[Any]:
-    source = Source(text=OTHER, position=4, token="x")
-    found: list[Intervention] = []
-    for part in ("attn.z", "attn_out", "mlp_out"):
-        found += [Intervention(part=part, how="off"), Intervention(part=part, how="mean")]  # type: ignore[arg-type]
-        found.append(Intervention(part=part, how="scale", factor=-0.5))  # type: ignore[arg-type]
-    for part in ("attn.z", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post"):
-        found.append(Intervention(part=part, how="patch", position=AT, source=source))  # type: ignore[arg-type]
-    found += [
-        Intervention(part="attn.z", how="attend", head=1, position=2),
-        Intervention(part="attn.z", how="attend", position=9),
-        Intervention(part="resid_pre", how="patch", layer=1, position=AT, source=source),
-        Intervention(part="mlp_out", how="patch", position=3, source=source),
-        Intervention(part="tokens", how="hide", position=1),
-        Intervention(part="tokens", how="hide", position=9),
+    """Every change of every part in one of the layers or the other, two at a time, and several at once."""
+
+    def change(part: Any, how: Any, layer: int = 0, **more: Any) -> Intervention:
+        return Intervention(part=part, how=how, layer=layer, **more)
+
+    def patch(part: str, layer: int = 0, position: int = AT) -> Intervention:
+        return change(part, "patch", layer, position=position, source=Source(text=OTHER, position=4, token="x"))
+
+    found = [
+        (change("attn.z", "off"), change("mlp_out", "mean", 1)),
+        (change("attn.z", "mean"), change("mlp_out", "scale", 1, factor=-0.5)),
+        (change("attn.z", "scale", factor=-0.5), change("attn_out", "off", 1)),
+        (change("attn_out", "mean"), change("mlp_out", "off", 1)),
+        (change("attn_out", "scale", factor=-0.5), change("tokens", "hide", position=1)),
+        (change("attn.z", "attend", head=1, position=2), change("attn.z", "attend", position=9)),
+        (patch("resid_pre"), patch("attn.z", 1)),
+        (patch("resid_mid"), patch("attn_out", 1)),
+        (patch("resid_post"), patch("mlp_out", 1)),
+        (patch("resid_pre", 1),),
+        (patch("mlp_out", position=3), change("tokens", "hide", position=9)),
+        (
+            change("attn_out", "mean"),
+            change("mlp_out", "scale", factor=2.0),
+            patch("resid_mid", position=3),
+            change("attn.z", "off", 1, head=1),
+            change("tokens", "hide", position=2),
+            change("mlp_out", "mean", 1),
+        ),
     ]
-    several = (
-        Intervention(part="attn_out", how="mean", layer=0),
-        Intervention(part="mlp_out", how="scale", layer=0, factor=2.0),
-        Intervention(part="resid_mid", how="patch", layer=0, position=3, source=source),
-        Intervention(part="attn.z", how="off", layer=1, head=1),
-        Intervention(part="tokens", how="hide", position=2),
-        Intervention(part="mlp_out", how="mean", layer=1),
-    )
-    each = [(one,) for one in found]
-    return [
-        pytest.param(made, id=f"{describe_interventions(made)}{made[0].position or ''}".replace(" ", "_"))
-        for made in (*each, several)
-    ]
+    return [pytest.param(made, id=describe_interventions(made).replace(" ", "_")) for made in found]
 
 
 def looked_at() -> list[tuple[str, int, int]]:
