@@ -47,17 +47,17 @@ def test_no_shape_takes_an_absurd_number_whoever_makes_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("field", [field for field in Settings.__dataclass_fields__ if field in {*LIMITS, "vocab", "length"}])
-@pytest.mark.parametrize("typed", ["1000000000000", "9" * 30, "1" + "0" * 320, "9" * 5000, "1e300", "-1"])
-def test_the_form_says_the_bound_beside_the_field(field: str, typed: str) -> None:
-    plan = make_plan(Settings(**{field: typed}), TextSize("stories", bytes=10**6, tokens=300_000), MACHINE)
-    if field.endswith("seed") and typed == "1000000000000":
-        assert not plan.problems
-        return
-    assert list(plan.problems) == [field]
-    said = plan.problems[field]
-    assert said.startswith(f"{(SETTINGS[field].label or field).capitalize()} must be ")
-    assert len(said) < 200
-    assert plan.request is None
+def test_the_form_says_the_bound_beside_the_field(field: str) -> None:
+    for typed in ("1000000000000", "9" * 30, "1" + "0" * 320, "9" * 5000, "1e300", "-1"):
+        plan = make_plan(Settings(**{field: typed}), TextSize("stories", bytes=10**6, tokens=300_000), MACHINE)
+        if field.endswith("seed") and typed == "1000000000000":
+            assert not plan.problems
+            continue
+        assert list(plan.problems) == [field], typed
+        said = plan.problems[field]
+        assert said.startswith(f"{(SETTINGS[field].label or field).capitalize()} must be "), typed
+        assert len(said) < 200
+        assert plan.request is None
 
 
 def test_lengths_have_the_same_bounds_in_every_unit() -> None:

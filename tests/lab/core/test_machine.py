@@ -73,12 +73,20 @@ def test_processor(root: Path, cpuinfo: str, name: str) -> None:
     assert machine.processor() == name
 
 
-def test_graphics_cards_by_name(root: Path) -> None:
+def test_graphics_cards_by_name_and_only_if_torch_can_use_them(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.nvidia_gpus() == []
     assert machine.no_cuda_reason() == "this machine shows no NVIDIA GPU"
     put(root, "dev/nvidia0", "")
     put(root, "dev/nvidiactl", "")
     assert machine.nvidia_gpus() == ["NVIDIA GPU"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "torch_has_cuda", lambda: True)
+    assert machine.has_cuda()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not machine.has_cuda()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(machine, "torch_has_cuda", lambda: False)
+    assert machine.no_cuda_reason() == "the installed torch was built without CUDA"
     put(root, "proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 42\n")
     assert machine.nvidia_gpus() == ["NVIDIA H100 80GB HBM3"]
 
@@ -100,18 +108,6 @@ def test_a_container_counts_the_cards_that_it_has_devices_of(root: Path, monkeyp
     assert (machine.gpu_count(), machine.gpu()) == (1, "NVIDIA L4")
 
 
-def test_a_card_counts_only_if_torch_can_use_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(root, "dev/nvidia0", "")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine, "torch_has_cuda", lambda: True)
-    assert machine.has_cuda()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert not machine.has_cuda()
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(machine, "torch_has_cuda", lambda: False)
-    assert machine.no_cuda_reason() == "the installed torch was built without CUDA"
-
-
 def test_torch_has_cuda_agrees_with_torch() -> None:
     import torch
 
@@ -130,27 +126,19 @@ def test_cheap_enough_for_the_first_paint(monkeypatch: pytest.MonkeyPatch) -> No
     assert best < 0.005
 
 
-@pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_memory_a_benchmark_and_busy_cores_leave_no_spare_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "available_memory", lambda: machine.LEAST_MEMORY)
     monkeypatch.setattr(machine, "benchmark_runs", lambda: False)
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 10.0)
-
-
-@pytest.mark.usefixtures("idle")
-@pytest.mark.parametrize(
-    ("name", "value"), [("available_memory", lambda: machine.LEAST_MEMORY - 1), ("benchmark_runs", lambda: True)]
-)
-def test_neither_short_memory_nor_a_benchmark_leaves_any(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.has_spare_capacity()
-    monkeypatch.setattr(machine, name, value)
-    assert not machine.has_spare_capacity()
-
-
-@pytest.mark.usefixtures("idle")
-def test_busy_cores_leave_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 41.0)
-    assert not machine.has_spare_capacity()
+    for module, name, value in (
+        (machine, "available_memory", lambda: machine.LEAST_MEMORY - 1),
+        (machine, "benchmark_runs", lambda: True),
+        (psutil, "cpu_percent", lambda interval: 41.0),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            assert not machine.has_spare_capacity(), name
 
 
 def test_a_benchmark_is_found_by_its_command_line() -> None:

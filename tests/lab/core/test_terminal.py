@@ -39,12 +39,17 @@ def test_text_keeps_its_width(text: str) -> None:
     assert len(shown) == cell_len(text)
 
 
-def test_marks_are_one_cell_and_say_the_same() -> None:
+def test_marks_are_one_cell_and_say_the_same_and_a_stream_writes_them() -> None:
     assert all(mark.isascii() and len(mark) == 1 == cell_len(sign) for sign, mark in MARKS.items())
     assert in_ascii("→ −1 × 2 ÷ 3 │ ─ ┌") == "> -1 x 2 / 3 | - +"
     assert in_ascii("✓ ✗ ↓ ⏎ ± ∞") == "+ X v \\ & @"
     assert in_ascii("⠁⠉ ⡀⣀ ⡁ ⣿ ⠀|") == "'' .. : #  |"
     assert in_ascii("犬é") == "???"
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    write_ascii(stream)
+    stream.write("a → é")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"a > ?"  # type: ignore[attr-defined]
 
 
 TOGETHER = {
@@ -70,16 +75,11 @@ TOGETHER = {
 """Signs that can stand in one place, so that each must be told from the others."""
 
 
-@pytest.mark.parametrize("place", TOGETHER)
-def test_signs_that_can_stand_in_one_place_have_marks_of_their_own(place: str) -> None:
-    signs = set(TOGETHER[place])
-    assert len({in_ascii(sign) for sign in signs}) == len(signs)
-
-
-@pytest.mark.parametrize("sign", "≤≥␀½")
-def test_a_sign_without_an_honest_mark_is_unknown(sign: str) -> None:
-    """`<` for ≤ and `0` for NUL would say something else."""
-    assert in_ascii(sign) == "?"
+def test_signs_that_can_stand_in_one_place_have_marks_of_their_own_or_where_none_is_honest_are_unknown() -> None:
+    for place, together in TOGETHER.items():
+        assert len(set(map(in_ascii, together))) == len(set(together)), place
+    for sign in "≤≥␀½":  # `<` for ≤ and `0` for NUL would say something else
+        assert in_ascii(sign) == "?"
 
 
 ESCAPED = re.compile(r"\\[uUN]")
@@ -100,14 +100,6 @@ def test_every_sign_that_the_lab_draws_has_a_mark() -> None:
                 signs = signs_without_marks(node.value)
                 missing |= dict.fromkeys(signs, f"{path.relative_to(ROOT)}:{node.lineno}")
     assert missing == {}
-
-
-def test_stream_writes_marks() -> None:
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    write_ascii(stream)
-    stream.write("a → é")
-    stream.flush()
-    assert stream.buffer.getvalue() == b"a > ?"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -132,13 +124,10 @@ def test_utf8_is_what_the_locale_says(environment: dict[str, str], encoding: str
     assert has_utf8(environment, encoding) is expected
 
 
-def test_terminals_that_place_no_text() -> None:
+def test_dumb_terminals_place_no_text_and_ssh_is_remote() -> None:
     assert [places_text({"TERM": name}) for name in ("dumb", "unknown", "")] == [False] * 3
     assert not places_text({})
     assert all(places_text({"TERM": name}) for name in ("xterm", "screen", "tmux-256color", "linux"))
-
-
-def test_ssh_is_remote() -> None:
     assert is_remote({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"})
     assert is_remote({"SSH_TTY": "/dev/pts/3"})
     assert not is_remote({"SSH_CONNECTION": ""})
