@@ -158,7 +158,9 @@ def ask(engine: InProcessEngine, text: str, candidate: int | None = None) -> Vie
     return view
 
 
-def test_counts_shares_and_place_are_those_of_a_search_by_slices(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
+def test_counts_and_shares_are_those_of_a_search_by_slices_and_say_what_they_count_and_divide(
+    tiny: Any, engine: InProcessEngine, oracle_of: Any
+) -> None:
     ids = with_text(tiny, "The big dog ran fast. The small cat ran home. The big cat sat. The big dog sat. " * 3)
     prompt = tiny.tokenizer.encode("The big dog")
     (candidate,) = tiny.tokenizer.encode(" ran")[:1]
@@ -183,6 +185,17 @@ def test_counts_shares_and_place_are_those_of_a_search_by_slices(tiny: Any, engi
     for id_ in {ids[place] for place in places}:
         assert shown[tiny.tokenizer.label(id_)] == pytest.approx(probability[id_], rel=1e-4)
 
+    row = rows[-1]  # the last token alone
+    of, count, share = (cell.value for cell in row[1:4])
+    assert row[1].note == f"A count: occurrences of {row[0].text} in the {len(ids)} training tokens."
+    assert row[2].note.startswith("A count: occurrences of ")
+    assert row[3].note.startswith(f"{count:.0f} / {of:.0f} = {share:.6f}"[:14])
+    for each in tables(view):
+        for cells in each.rows:
+            for cell in cells[1:4]:
+                nameless = cell.value is not None and not cell.ref and cell.style != "dim" and len(cells) > 2
+                assert not nameless or cell.note, cells
+
 
 def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, engine: InProcessEngine) -> None:
     before, stretch, after = "The cat sat. ", "The big dog ran", " home. The cat sat. "
@@ -201,6 +214,9 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
     assert inside == tiny.tokenizer.decode(prompt[-longest:])
 
 
+LONG = "The small cat sat. The big dog ran home. The cat ran fast. The dog sat"
+
+
 @pytest.mark.parametrize(
     ("text", "prompt", "candidate", "word"),
     [
@@ -208,14 +224,17 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
         ("The big dog ran fast. " * 9 + "A big cat.", "fast. The big", " cat", "New in this context"),
         ("The big dog ran fast. " * 9, "The big dog", " home", "New: the training text never has"),
         ("The big dog ran fast. " * 9, "Zzz", " ran", "New: the training text never has"),
+        ("The dog sat fast. " * 9 + LONG + " home. " + "The dog sat fast. " * 9, LONG, " home", "Memorized, likely"),
     ],
 )
-def test_the_sentence_tells_a_habit_from_what_is_new(
+def test_the_sentence_tells_a_habit_from_what_is_new_and_from_what_was_memorized(
     text: str, prompt: str, candidate: str, word: str, tiny: Any, engine: InProcessEngine
 ) -> None:
     with_text(tiny, text)
     (id_,) = tiny.tokenizer.encode(candidate)[:1]
-    assert word in ask(engine, prompt, id_).sentence
+    sentence = ask(engine, prompt, id_).sentence
+    assert word in sentence
+    assert ("verbatim once" in sentence) == (prompt == LONG)
 
 
 @pytest.mark.parametrize(
@@ -246,46 +265,18 @@ def test_more_tokens_are_named_as_a_reason_only_where_there_are_more(
     assert "so it has not learned this frequency yet" in sentence
 
 
-def test_the_sentence_tells_what_was_learned_by_heart(tiny: Any, engine: InProcessEngine) -> None:
-    long = "The small cat sat. The big dog ran home. The cat ran fast. The dog sat home."
-    with_text(tiny, "The dog sat fast. " * 9 + long + " " + "The dog sat fast. " * 9)
-    prompt = long.removesuffix(" home.")
-    sentence = ask(engine, prompt, tiny.tokenizer.encode(" home")[0]).sentence
-    assert sentence.startswith("Memorized, likely")
-    assert "verbatim once" in sentence
-
-
 def test_what_is_held_out_is_not_searched(tiny: Any, engine: InProcessEngine) -> None:
     part = len(tiny.tokenizer.encode("The big dog ran fast. "))
     with_text(tiny, "The big dog ran fast. " * 4, held_out=2 * part)
     assert table(ask(engine, "The big dog")).rows[0][1].value == 2
 
 
-def test_a_run_without_its_text_says_so_in_one_sentence(tiny: Any, engine: InProcessEngine) -> None:
+def test_a_run_without_its_text_says_so_and_a_text_of_another_length_is_refused(tiny: Any, engine: InProcessEngine) -> None:
     view = ask(engine, PROMPT)
     assert view.blocks == []
     assert view.sentence.startswith("tiny has no tokens.bin")
     assert view.sentence.count(". ") == 0
-
-
-def test_a_text_of_another_length_than_the_runs_is_refused(tiny: Any, engine: InProcessEngine) -> None:
     with_text(tiny, "The big dog ran fast. ")
     np.array([1, 2, 3], "<u2").tofile(tiny.run.tokens_path)
     with pytest.raises(UserError, match="holds 3 tokens instead of"):
         ask(engine, PROMPT)
-
-
-def test_a_count_says_what_it_counts_and_a_share_what_it_divides(tiny: Any, engine: InProcessEngine) -> None:
-    text = "The big dog ran fast. The small cat ran home. The big cat sat. The big dog sat. " * 3
-    ids = with_text(tiny, text)
-    view = ask(engine, "The big dog", tiny.tokenizer.encode(" ran")[0])
-    row = table(view).rows[-1]  # the last token alone
-    of, count, share = (cell.value for cell in row[1:4])
-    assert row[1].note == f"A count: occurrences of {row[0].text} in the {len(ids)} training tokens."
-    assert row[2].note.startswith("A count: occurrences of ")
-    assert row[3].note.startswith(f"{count:.0f} / {of:.0f} = {share:.6f}"[:14])
-    for block in view.blocks:
-        for cells in block.rows if isinstance(block, Table) else []:
-            for cell in cells[1:4]:
-                nameless = cell.value is not None and not cell.ref and cell.style != "dim" and len(cells) > 2
-                assert not nameless or cell.note, cells

@@ -79,7 +79,7 @@ def test_the_token_that_the_prompt_goes_on_with_is_among_the_choices(tiny: TinyR
     assert loss == pytest.approx(-math.log(p), abs=0.02)
 
 
-def test_a_tie_has_two_right_answers_and_equal_logits_none(tiny: TinyRun) -> None:
+def test_a_tie_has_two_right_answers_and_equal_logits_or_equal_attention_none(tiny: TinyRun) -> None:
     size = tiny.model.config.vocab_size
     ids = [tiny.tokenizer.encode(word)[-1] for word in ("g", "t")]
     logits = np.zeros(size)
@@ -90,6 +90,11 @@ def test_a_tie_has_two_right_answers_and_equal_logits_none(tiny: TinyRun) -> Non
     nothing = next_token_question(with_logits(stage_context(tiny), np.zeros(size)))
     assert nothing.choices == ()
     assert "the same probability" in nothing.question
+    tiny.model.blocks[0].attn.c_attn.weight.zero_()
+    tiny.model.blocks[0].attn.c_attn.bias.zero_()
+    alike = attention_question(stage_context(tiny, position=3))
+    assert alike.choices == ()
+    assert "attends equally" in alike.question
 
 
 def test_the_place_of_a_choice_says_nothing_about_its_share(tiny: TinyRun) -> None:
@@ -134,14 +139,6 @@ def test_from_the_first_token_there_is_nothing_to_guess(tiny: TinyRun, engine: I
     assert found.choices == ()
     assert "can attend only to it" in found.question
     assert engine.guess(text="T").choices, "its next token can be guessed"
-
-
-def test_equal_attention_has_no_right_answer(tiny: TinyRun) -> None:
-    tiny.model.blocks[0].attn.c_attn.weight.zero_()
-    tiny.model.blocks[0].attn.c_attn.bias.zero_()
-    found = attention_question(stage_context(tiny, position=3))
-    assert found.choices == ()
-    assert "attends equally" in found.question
 
 
 def test_the_same_question_has_one_identity_and_another_place_another(tiny: TinyRun) -> None:

@@ -1,4 +1,4 @@
-"""Every printed row recomputed from what is printed in it."""
+"""Every printed row recomputed from what is printed in it; those of softmax tables by the tests of that table."""
 
 import math
 from typing import Any
@@ -7,29 +7,6 @@ import pytest
 
 from tests.lab.engine.conftest import InProcessEngine
 from tests.lab.inspect.read_views import close, column, printed, tables
-
-
-@pytest.mark.parametrize("position", [0, 4, 11])
-@pytest.mark.parametrize("stage", ["scores", "logits"])
-def test_a_printed_softmax_reproduces_itself(stage: str, position: int, tiny: Any, engine: InProcessEngine) -> None:
-    for head in range(2):
-        view = engine.view(stage=stage, head=head, position=position)
-        (table,) = tables(view)
-        titles = [each.title for each in table.columns]
-        rows = [row for row in table.rows if row[-1].text != "masked"]
-        exp, share, shift = titles.index("exp"), len(titles) - 1, titles.index("− max")
-        score = titles.index("÷√d") if stage == "scores" else titles.index("logit")
-        highest = max(printed(row[score])[0] for row in rows if row[score].text)
-        total, total_unit = printed(table.total[exp])
-        assert close(total, total_unit, sum(printed(row[exp])[0] for row in rows))
-        for row in rows:
-            shown, unit = printed(row[exp])
-            if row[score].text:
-                assert close(*printed(row[shift]), printed(row[score])[0] - highest)
-                assert close(shown, unit, math.exp(printed(row[shift])[0]))
-            if stage == "scores":
-                assert close(*printed(row[score]), printed(row[1])[0] / math.sqrt(4))
-            assert close(*printed(row[share]), shown / total)
 
 
 @pytest.mark.parametrize("stage", ["qkv", "mlp"])
