@@ -5,11 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data import find_text_files
+from lab.data.file_browser import Matches, listing, matching_files
 from lab.data.find_text_files import describe_left_out, find_by_pattern, find_in_folder, fixed_part
 
 
@@ -67,24 +66,6 @@ def test_a_pattern_is_the_files_that_match_it(folder: Path, pattern: str, names:
     assert [file.name for file in find_by_pattern(f"{folder}/{pattern}").files] == names
 
 
-@given(
-    st.lists(st.sampled_from(["a", "b", "x.md", "ab"]), min_size=1, max_size=6),
-    st.lists(st.sampled_from(["**", "a", "*", "?", "x*"]), min_size=1, max_size=5),
-)
-def test_two_stars_match_as_pathlib_does(path: list[str], pattern: list[str]) -> None:
-    """`Path.match` knows no `**` in this Python, so it is asked with every number of folders in its place."""
-
-    def expand(parts: list[str], most: int) -> set[tuple[str, ...]]:
-        if not parts:
-            return {()}
-        heads = [("*",) * count for count in range(most + 1)] if parts[0] == "**" else [(parts[0],)]
-        return {head + rest for head in heads for rest in expand(parts[1:], most) if len(head + rest) <= most}
-
-    expanded = [each for each in expand(pattern, len(path)) if len(each) == len(path)]
-    expected = any(Path(*path).match("/".join(each)) for each in expanded)
-    assert find_text_files._matches(path, pattern) == expected
-
-
 def test_the_folder_of_a_pattern_may_have_wildcards_in_its_name() -> None:
     assert fixed_part("/a/b*/c.txt") == "/a"
     assert fixed_part("/a/[[]b[]]/*.txt".replace("[]]", "]")) == "/a/[b]"
@@ -95,3 +76,28 @@ def test_more_files_than_there_may_be_are_an_error(folder: Path, monkeypatch: py
     monkeypatch.setattr(find_text_files, "MOST_FILES", 5)
     with pytest.raises(UserError, match=r"more than 5 files; choose a folder"):
         find_in_folder(str(folder))
+
+
+def test_a_listing_has_folders_first_and_nothing_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("alpha.txt", "alpine.txt", "Beta.txt", ".hidden", "zoo/story.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert listing(tmp_path).folders == ("zoo",)
+    assert listing(tmp_path).files == ("alpha.txt", "alpine.txt", "Beta.txt")
+    monkeypatch.setattr("lab.data.file_browser.MOST_ENTRIES", 2)
+    short = listing(tmp_path)
+    assert (short.folders, short.files, short.left_out) == (("zoo",), ("alpha.txt",), 2)
+    with pytest.raises(UserError, match=r"^Cannot look into .*gone: no such file or directory\.$"):
+        listing(tmp_path / "gone")
+
+
+def test_every_word_must_be_in_the_path_and_hidden_names_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("Notes.txt", "a/notes-2.md", "a/b/notes-3.txt", ".git/notes.txt", "a/other.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    assert matching_files(tmp_path, "NOTES") == Matches(("Notes.txt", "a/notes-2.md", "a/b/notes-3.txt"), True)
+    assert matching_files(tmp_path, "b/ txt") == Matches(("a/b/notes-3.txt",), True)
+    assert matching_files(tmp_path, "notes", lambda: True).files == ()
+    monkeypatch.setattr("lab.data.file_browser.MOST_MATCHES", 2)
+    assert matching_files(tmp_path, "txt") == Matches(("Notes.txt", "a/other.txt"), False), "a search that ended at its limit"

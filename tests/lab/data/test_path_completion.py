@@ -18,6 +18,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+NAMES = ("[a].txt", "alpha.txt", "alpine.md", "it\\'s.txt", "my\\ notes.txt", "two\\ words/")
+
+
 @pytest.mark.parametrize(
     ("typed", "lines"),
     [
@@ -45,6 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("a\0b", []),
         ("alpha.txt x\0", []),
         ("~nobody/x y", []),
+        ("alpha.txt ", [f"alpha.txt {name}" for name in NAMES]),
     ],
 )
 def test_the_last_path_of_a_line_is_completed(typed: str, lines: list[str]) -> None:
@@ -68,11 +72,6 @@ def test_a_line_is_shown_by_the_name_that_completes_it() -> None:
     assert [completed_name(line) for line in completions("my")] == ["my notes.txt"]
     assert [completed_name(line) for line in completions("- two")] == ["two words/"]
     assert [completed_name(line) for line in completions("- two\\ words/")] == ["story.txt"]
-
-
-def test_a_space_begins_the_next_path() -> None:
-    names = ("[a].txt", "alpha.txt", "alpine.md", "it\\'s.txt", "my\\ notes.txt", "two\\ words/")
-    assert completions("alpha.txt ") == [f"alpha.txt {name}" for name in names]
 
 
 @pytest.mark.parametrize(

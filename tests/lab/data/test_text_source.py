@@ -59,6 +59,9 @@ def test_names_and_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (corpus.bytes, corpus.measure().characters, corpus.entropy_bits_per_byte) == (6, 6, None)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert open_corpus("~/some notes.txt").source == source
+    before = corpus.measure()
+    Path(source).write_bytes(b"other")
+    assert corpus.measure() == before, "a text is measured once"
 
 
 def test_progress_goes_to_the_end(tmp_path: Path) -> None:
@@ -68,14 +71,6 @@ def test_progress_goes_to_the_end(tmp_path: Path) -> None:
     assert len(seen) > 2
     assert seen == sorted(seen)
     assert seen[-1] == (os.path.getsize(source),) * 2
-
-
-def test_a_text_is_measured_once(tmp_path: Path) -> None:
-    source = write(tmp_path, b"hello")
-    corpus = open_corpus(source)
-    before = corpus.measure()
-    Path(source).write_bytes(b"other")
-    assert corpus.measure() == before
 
 
 def test_a_preview_reads_no_more_than_it_shows(tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def test_a_weight_knows_what_it_was_before_training(make_run: MakeRun) -> None:
 
 
 def test_what_has_no_number_is_refused_in_one_sentence(tiny: Any, engine: InProcessEngine) -> None:
-    for ref in ("", "logits", "nothing[0]", "blocks.0.attn.pattern[0,99,0]", "sample.u[99]", "embed.norm[0,1]"):
+    none = ("", "logits", "logits[1]x", "nothing[0]", "blocks.0.nothing[0,0]", "sample.u[99]", "embed.norm[0,1]")
+    for ref in (*none, "blocks.9.resid_pre[0,0]", "blocks.0.attn.pattern[0,99,0]", "logits[99,0]", "logits[0,999]"):
         with pytest.raises(UserError, match=r"\.$"):
             engine.explain(stage="mlp", ref=ref)
 

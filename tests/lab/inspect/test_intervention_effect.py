@@ -100,10 +100,7 @@ def test_kl_is_torchs_in_bits(seed: int) -> None:
     assert kl_bits(before, after) == pytest.approx(expected, rel=1e-12)
     assert kl_bits(before + 100, after - 1000) == pytest.approx(expected, rel=1e-9)
     assert kl_bits(before, before) == 0.0
-
-
-def test_a_token_ruled_out_costs_what_it_had() -> None:
-    # half the mass goes from two tokens alike to one: log2(1 / 0.5) for the half that stays, a great deal for the rest
+    # Half the mass goes from two tokens alike to one: log2(1 / 0.5) for the half that stays, a great deal for the rest.
     assert kl_bits(np.array([0.0, 0.0]), np.array([0.0, -1e4])) == pytest.approx(0.5 * -1 + 0.5 * (1e4 / math.log(2) - 1))
 
 

@@ -64,7 +64,7 @@ def test_requests_for_different_traces_do_not_undo_each_other(requests: int, tin
     assert [traced.trace.ids if traced else None for traced in results] == prompts
 
 
-def test_what_was_given_up_is_in_nobody_s_way(tiny: Any) -> None:
+def test_what_was_given_up_is_in_nobody_s_way_and_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
     held = ModelCache()
     model = held.model("tiny", "best")
     for number in range(5):
@@ -73,12 +73,7 @@ def test_what_was_given_up_is_in_nobody_s_way(tiny: Any) -> None:
         given_up.close()
     assert len(held.traces._unfinished) <= trace_cache.UNFINISHED_TRACES
     assert in_turns([held.traces.trace_incrementally(model, [7, 7])])[0] is not None
-
-
-def test_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
-    held = ModelCache()
-    model = held.model("tiny", "best")
-    others = [held.traces.trace_incrementally(model, [number, 5]) for number in range(trace_cache.UNFINISHED_TRACES)]
+    others = [held.traces.trace_incrementally(model, [number, 6]) for number in range(trace_cache.UNFINISHED_TRACES)]
     for other in others:
         next(other)
     assert held.traces.trace(model, [9, 9]).trace.ids == [9, 9]

@@ -2,7 +2,6 @@
 
 import functools
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,11 +69,3 @@ def test_an_edit_in_the_middle_of_a_long_text_leaves_the_rest_alone() -> None:
     assert old_end == end - 1
     assert changed_range("a" * 3000 + " ", "a" * 3000 + "b ") == (0, 3001, 3002), "no border before it"
     assert changed_range("ab " + "c" * 3000, "ab " + "c" * 3001)[0] == 2, "a border far before"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_emoji_of_several_tokens_is_one_character_split(kind: str) -> None:
-    found = tokenize_text(tokenizer_of(kind), "a🦙b")
-    ((place,), (first,), (end,)) = found.split_characters
-    assert place == 1
-    assert b"".join(found.tokenizer.token_bytes(id) for id in found.ids[first:end]) == "🦙".encode()

@@ -76,14 +76,11 @@ def test_the_orders() -> None:
     assert SMALL.ordered(everything, "embedding", None, to_mean)[:4].tolist() == [7, 6, 8, 5]
 
 
-def test_partial_special_and_unreachable_tokens() -> None:
+def test_partial_special_and_unreachable_tokens_and_those_of_one_stem() -> None:
     assert np.flatnonzero(SMALL.special).tolist() == [262]
     assert np.flatnonzero(SMALL.partial).tolist() == [*range(128, 256), 259]
     assert np.flatnonzero(SMALL.unreachable).tolist() == [261], "the pattern splits before its space"
     assert np.flatnonzero(GPT2.special).tolist() == [50_256]
     assert GPT2.unreachable.sum() == 0
-
-
-def test_the_stem_of_a_token() -> None:
     labels = [GPT2.tokenizer.label(id) for id in GPT2.stem(GPT2.tokenizer.encode(" run")[0])]
     assert sorted(labels) == [" RUN", " Run", " run", "Run", "run"]

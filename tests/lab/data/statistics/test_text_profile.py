@@ -107,14 +107,6 @@ def test_work_can_be_ended_at_any_moment(tmp_path: Path) -> None:
     assert profile(path).statistics.characters == len(PROSE)
 
 
-def test_what_can_be_read_once_is_refused_in_words(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    for source in ("-", str(pipe)):
-        with pytest.raises(UserError, match="only once"):
-            profile(source)
-
-
 def test_a_sample_is_the_text_at_its_place(folder: Path) -> None:
     corpus = open_corpus(str(folder / "a.txt"))
     starts = [random_start(len(PROSE), seed, length=100) for seed in range(20)]

@@ -5,6 +5,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data.source_files import file_size
+from lab.data.statistics.text_profile import read_profile
 from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, count_tokens, read_facts
 from lab.data.text_source import open_corpus
 from lab.data.token_file import tokenize_corpus
@@ -71,9 +72,10 @@ def test_what_can_be_read_only_once_or_not_at_all_is_refused_in_one_sentence(tmp
     unreadable = {"a\0b": "NUL", "x" * 5000: "too long", "~nobody-here/x": "does not exist"}
     sources = dict.fromkeys(("-", str(tmp_path / "pipe")), "only once") | unreadable
     for source, words in sources.items():
-        with pytest.raises(UserError, match=words) as caught:
-            read_facts(source)
-        assert "\n" not in str(caught.value)
+        for read in (read_facts, lambda source: next(read_profile(source, None, lambda _: False))):
+            with pytest.raises(UserError, match=words) as caught:
+                read(source)
+            assert "\n" not in str(caught.value)
 
 
 def test_several_files_are_counted_as_a_run_counts_them(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def test_neighbours_are_the_nearest_rows_of_the_token_embedding(make_run: Any, e
     assert view.parity.max_delta == 0
 
 
-def test_positions_are_drawn_and_compared(make_run: Any, engine: InProcessEngine) -> None:
+def test_positions_are_drawn_and_compared_and_where_there_are_many_thinned(
+    make_run: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny = make_run(seed=6, layers=2, heads=2, width=8, context=32)
     table = tiny.model.wpe.weight.detach().numpy()
     view = engine.view(stage="positions", position=2)
@@ -46,12 +48,7 @@ def test_positions_are_drawn_and_compared(make_run: Any, engine: InProcessEngine
     far = np.mean([cosine(table[i], table[i + 16]) for i in range(16)])
     assert f"mean cosine of {near:.2f}".replace("-", "−") in view.sentence
     assert f"16 apart {far:.2f}".replace("-", "−") in view.sentence
-
-
-def test_a_long_context_is_thinned_and_says_so(make_run: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding_tables_stage, "POSITIONS", 8)
-    tiny = make_run(seed=6, layers=2, heads=2, width=8, context=32)
-    table = tiny.model.wpe.weight.detach().numpy()
     similar, heatmap = blocks(engine.view(stage="positions", position=9), Matrix)
     assert similar.row_labels == ["1", "5", "9", "13", "17", "21", "25", "29"]
     assert "one in 4" in similar.title

@@ -45,24 +45,18 @@ def test_the_last_column_is_what_the_model_predicts(make_run: Any, engine: InPro
         assert marks == [text == following[row] for text in texts]
 
 
-def test_a_long_prompt_shows_the_tokens_around_the_position(
+def test_an_intervention_changes_the_grid_and_a_long_prompt_shows_the_tokens_around_the_position(
     make_run: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run(seed=4, layers=2, heads=2, width=8, context=64)
-    whole = grid_of(engine.view(stage="lens", position=5))
+    params = ViewParams(run="tiny", stage="lens", text=PROMPT, position=5)
+    whole = grid_of(engine.view(params))
+    without = replace(params, interventions=(Intervention(part="mlp_out", how="off", layer=0),))
+    before, after = whole.values.numpy(), grid_of(engine.view(without)).values.numpy()
+    assert np.array_equal(before[:, 0], after[:, 0])
+    assert not np.allclose(before[:, 1], after[:, 1])
     monkeypatch.setattr(lens_grid_stage, "ROWS", 4)
-    part = grid_of(engine.view(stage="lens", position=5))
+    part = grid_of(engine.view(params))
     assert part.first_position == 3
     assert part.selected == (2, 2)
     assert part.texts == whole.texts[3:7]
-
-
-def test_an_intervention_changes_the_grid(make_run: Any, engine: InProcessEngine) -> None:
-    make_run(seed=4, layers=2, heads=2, width=8, context=64)
-    params = ViewParams(run="tiny", stage="lens", text=PROMPT)
-    before = grid_of(engine.view(params)).values.numpy()
-
-    without = replace(params, interventions=(Intervention(part="mlp_out", how="off", layer=0),))
-    after = grid_of(engine.view(without)).values.numpy()
-    assert np.array_equal(before[:, 0], after[:, 0])
-    assert not np.allclose(before[:, 1], after[:, 1])

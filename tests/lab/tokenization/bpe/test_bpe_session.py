@@ -66,7 +66,7 @@ def test_the_excerpt_goes_through_the_same_merges_as_the_text_and_a_state_keeps_
     assert session.state.newest == 257
 
 
-def test_sentences_name_the_next_pair_and_a_tie_with_its_rule(session: BpeSession) -> None:
+def test_sentences_name_the_next_pair_a_tie_with_its_rule_and_the_parts_of_a_token(session: BpeSession) -> None:
     assert session.state.counts_sentence == "0 merges · vocabulary 256 · 19 tokens · 1.00 bytes per token"
     assert session.state.next_sentence == (
         'Tie: 2 pairs occur 3 times. The lowest ids go first, the left one before the right: next "h" + "e" (104, 101).'
@@ -76,10 +76,6 @@ def test_sentences_name_the_next_pair_and_a_tie_with_its_rule(session: BpeSessio
     assert session.move(100) == 0
     assert session.state.next_sentence == "Every word is a single token: no pair is left to merge."
     assert (session.state.pairs, session.state.tied, session.state.tokens) == ((), 0, 6)
-
-
-def test_a_token_is_taken_apart_down_to_bytes(session: BpeSession) -> None:
-    session.move(100)
     parts = {session.state.label(merge.id): session.state.parts(merge.id) for merge in session.state.merges}
     assert parts["the"] == '"the" = t (h e)'
     assert parts["␣cat"] in ('"␣cat" = ␣ (c (a t))', '"␣cat" = (␣ c) (a t)')
