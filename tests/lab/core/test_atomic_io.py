@@ -1,5 +1,3 @@
-"""Writers of one file at the same time, and one that cannot replace it."""
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Detached processes: their priority, and their environment."""
-
 import os
 import subprocess
 import sys

@@ -1,5 +1,3 @@
-"""Unexpected errors in one line."""
-
 import pytest
 
 from lab.core.errors import name_error

@@ -1,5 +1,3 @@
-"""A function mapped over a stream on several threads: the order, the bound on memory, errors and cancelling."""
-
 import threading
 from collections.abc import Iterator
 

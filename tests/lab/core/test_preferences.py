@@ -1,5 +1,3 @@
-"""Preferences on disk: kept whole, bounded, and no reason to fail."""
-
 import json
 import os
 import re

@@ -1,5 +1,3 @@
-"""Child processes that answer one request: killed ones, ones whose asker is gone, and names that are no text."""
-
 import asyncio
 import os
 import subprocess

@@ -1,5 +1,3 @@
-"""Safetensors files: what is not one."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""The terminal: its abilities, from its environment, and ASCII marks as wide as the signs that the lab draws."""
-
 import ast
 import io
 import re

@@ -1,5 +1,3 @@
-"""Folders and patterns: the text files that they name, each once and sorted, and a count of everything else."""
-
 import os
 from collections import Counter
 from pathlib import Path

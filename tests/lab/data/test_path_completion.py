@@ -1,5 +1,3 @@
-"""Several paths on one line: each completed, and read as a shell reads them."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""The last texts: the newest first, each once, bounded, and without those that are gone."""
-
 import os
 from pathlib import Path
 

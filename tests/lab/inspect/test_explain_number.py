@@ -70,13 +70,10 @@ def test_a_dot_product_is_drawn_whole_its_largest_terms_are_listed_and_the_other
     assert "others" not in explainer.explain("blocks.0.resid_pre[1,2]").numbers
 
 
-def test_the_factors_of_a_dot_product_are_written_beside_its_terms(explainer: Explainer) -> None:
+def test_the_factors_of_a_dot_product_give_its_terms_and_a_written_formula_the_number(explainer: Explainer) -> None:
     for operand in explainer.explain("blocks.1.attn.scores_raw[0,3,1]").operands[:TERMS]:
         a, b = (float(text.strip(" ()").replace("−", "-")) for text in operand.factors.split("×"))
         assert a * b == pytest.approx(operand.value, rel=2e-3)
-
-
-def test_the_written_formula_gives_the_number(explainer: Explainer) -> None:
     explanation = explainer.explain("blocks.0.attn.pattern[1,3,2]")
     written = explanation.numbers.replace("−", "-").replace("exp", "math.exp")
     assert eval(written, {"math": math}) == pytest.approx(explanation.value, abs=2e-3)

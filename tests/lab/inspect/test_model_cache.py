@@ -1,5 +1,3 @@
-"""The models and traces held under concurrent requests, when weights change on disk, and when a run is released."""
-
 import gc
 import weakref
 from collections.abc import Generator

@@ -1,5 +1,3 @@
-"""The file of prompts: small, whole, and no reason to fail."""
-
 import json
 import subprocess
 import sys

@@ -1,5 +1,3 @@
-"""Tokens with the characters they cover, and a text tokenized again after an edit."""
-
 import functools
 
 from hypothesis import given, settings

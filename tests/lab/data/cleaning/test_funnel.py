@@ -1,5 +1,3 @@
-"""The funnel of real files: its numbers, its excerpts, decoding, cancelling, and saving the cleaned text."""
-
 import asyncio
 from pathlib import Path
 
@@ -36,7 +34,7 @@ def test_rules_that_changed_the_text_have_rows_between_the_raw_and_the_kept_text
     assert said[1].startswith("Taken by “duplicate paragraphs”: The big dog")
 
 
-def test_a_rule_that_is_left_out_keeps_its_row(tmp_path: Path) -> None:
+def test_a_rule_that_is_left_out_keeps_its_row_and_a_text_of_which_nothing_is_left_is_told_so(tmp_path: Path) -> None:
     on = tuple(name for name in BY_NAME if name != "emails")
     funnel = measure_funnel(write(tmp_path / "text.txt", "Nothing to clean.\n"), rules=on)
     view, rules = funnel_view(funnel, {"emails"}, "text.txt")
@@ -44,11 +42,8 @@ def test_a_rule_that_is_left_out_keeps_its_row(tmp_path: Path) -> None:
     assert isinstance(view.blocks[0], Table)
     assert view.blocks[0].rows[1][1].text == "off"
     assert "100%" in view.sentence
-
-
-def test_a_text_of_which_nothing_is_left_is_told_so(tmp_path: Path) -> None:
-    source = write(tmp_path / "text.txt", "Home\nAbout\nContact\nLogin\nCart\nSearch\n")
-    view, _ = funnel_view(measure_funnel(source, rules=("short-lines",)), (), "text.txt")
+    source = write(tmp_path / "menu.txt", "Home\nAbout\nContact\nLogin\nCart\nSearch\n")
+    view, _ = funnel_view(measure_funnel(source, rules=("short-lines",)), (), "menu.txt")
     assert view.sentence.startswith("Cleaning leaves nothing of this text: short-lines takes the most")
 
 

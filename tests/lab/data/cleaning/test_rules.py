@@ -1,5 +1,3 @@
-"""Each rule: what it must take, and what it must leave."""
-
 import pytest
 
 from lab.data.cleaning.rule_registry import BY_NAME, RULES

@@ -1,5 +1,3 @@
-"""Good texts of many kinds come through whole, and cleaning twice is cleaning once."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""Profiles of files: encodings, shares, samples, the cache, and the tables made of them."""
-
 import os
 from pathlib import Path
 
@@ -33,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_file_has_its_share(folder: Path) -> None:
+def test_every_file_has_its_share_and_as_json_the_facts_are_plain_and_whole(folder: Path) -> None:
     found = profile(folder)
     assert [(file.name, file.bytes) for file in found.files] == [("a.txt", len(PROSE.encode())), ("b.txt", 5)]
     assert sum(file.bytes for file in found.files) == found.statistics.bytes
@@ -42,6 +40,12 @@ def test_every_file_has_its_share(folder: Path) -> None:
     assert [row[0].text for row in table.rows] == ["a.txt", "b.txt"]
     assert sum(row[2].value or 0 for row in table.rows) == pytest.approx(1)
     assert ("files", "2; left out: 1 binary file") in statistics_view.profile_facts(found)
+    data = msgspec.json.decode(msgspec.json.encode(statistics_view.profile_as_json(found)))
+    assert (data["bytes"], data["characters"]) == (len(PROSE.encode()) + 5, len(PROSE) + 5)
+    assert data["files"][1] == {"name": "b.txt", "bytes": 5}
+    assert data["line_endings"] == {"lf": 81, "crlf": 0, "cr": 0}
+    assert data["languages"]["English"] > 0
+    assert data["repeated_passages"]["is_exact"]
 
 
 @pytest.mark.parametrize(
@@ -149,13 +153,3 @@ def test_tables_sum_to_the_whole_and_hide_no_character(tmp_path: Path) -> None:
     assert all(row[0].text.isprintable() for row in rare.rows)
     passages = statistics_view.passages_table(statistics)
     assert passages.rows[0][0].value == max(passage.length for passage in statistics.passages)
-
-
-def test_the_facts_as_json_are_plain_and_whole(folder: Path) -> None:
-    found = profile(folder)
-    data = msgspec.json.decode(msgspec.json.encode(statistics_view.profile_as_json(found)))
-    assert (data["bytes"], data["characters"]) == (len(PROSE.encode()) + 5, len(PROSE) + 5)
-    assert data["files"][1] == {"name": "b.txt", "bytes": 5}
-    assert data["line_endings"] == {"lf": 81, "crlf": 0, "cr": 0}
-    assert data["languages"]["English"] > 0
-    assert data["repeated_passages"]["is_exact"]

@@ -83,7 +83,9 @@ def test_the_bars_are_the_querys_row_with_the_largest_first(
     assert float(found[1]) == pytest.approx(entropy, abs=6e-3)
 
 
-def test_a_forced_patterns_bars_stand_beside_those_before_it(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
+def test_a_forced_patterns_bars_stand_beside_those_before_it_and_lead_and_titles_say_so(
+    tiny: Any, engine: InProcessEngine, oracle_of: Any
+) -> None:
     made = (Intervention(part="attn.z", how="attend", layer=1, head=1, position=2),)
     before = oracle_of(tiny, tiny.tokenizer.encode(TEXT)).values["blocks.1.attn.pattern"][1]
     (table,) = tables(ask(engine, WIDE, interventions=made))
@@ -93,19 +95,10 @@ def test_a_forced_patterns_bars_stand_beside_those_before_it(tiny: Any, engine: 
     assert (now.value, now.ref) == (1.0, f"blocks.1.attn.pattern[1,{at},2]")
     assert (was.value, was.ref) == (pytest.approx(before[at, 2], rel=2e-5), f"blocks.1.attn.pattern.before[1,{at},2]")
     assert "entropy 0 bits" in table.title, "of the pattern in use"
-
-
-@pytest.mark.parametrize("stage", ["matrix", "scores"])
-def test_lead_and_title_tell_that_a_forced_pattern_is_shown_as_it_was_before(
-    stage: str, tiny: Any, engine: InProcessEngine
-) -> None:
-    def lead_and_title(made: tuple[Intervention, ...]) -> tuple[str, str]:
-        params = ViewParams(run="tiny", stage=stage, layer=1, head=1, text=TEXT, interventions=made)
-        view = engine.view(params)
-        shown = next(block for block in view.blocks if isinstance(block, MatrixPanels | Table))
-        return view.sentence, shown.matrices[2].title if isinstance(shown, MatrixPanels) else shown.title
-
-    assert not any("before" in words for words in lead_and_title(()))
-    lead, title = lead_and_title((Intervention(part="attn.z", how="attend", layer=1, head=1, position=2),))
-    assert lead.startswith("Before the intervention,")
-    assert "before the intervention" in title
+    for stage in ("matrix", "scores"):
+        for forced in ((), made):
+            view = engine.view(stage=stage, layer=1, head=1, text=TEXT, interventions=forced)
+            shown = next(block for block in view.blocks if isinstance(block, MatrixPanels | Table))
+            title = shown.matrices[2].title if isinstance(shown, MatrixPanels) else shown.title
+            assert ("before the intervention" in title) == bool(forced), stage
+            assert view.sentence.startswith("Before the intervention,") == bool(forced), stage
