@@ -53,14 +53,6 @@ def test_batches_on_several_threads_change_no_id(tmp_path: Path, kind: str, monk
     assert written[0].tokens == len(expected)
 
 
-def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
-    assert token_dtype(65536) == np.dtype("<u2")
-    assert token_dtype(65537) == np.dtype("<u4")
-    path = tmp_path / "tokens.bin"
-    path.write_bytes(b"\x01\x00\x02\x00")
-    assert TokenFile(path, token_dtype(100_000))[0] == 0x20001
-
-
 def test_bytes_are_counted_over_any_range(make_tokens: MakeTokens, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.data.token_file.COUNTED_TOKENS", 7)
     lengths = np.arange(5000) % 11
@@ -94,11 +86,16 @@ def test_an_error_further_on_in_the_text_is_passed_on(tmp_path: Path) -> None:
         tokenize_corpus(corpus, Split(9, 8, ((8, 9),), ((8, 9),)), Tokenizer.bytes_(), tmp_path / "tokens.bin")
 
 
-def test_a_damaged_or_missing_token_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
-        TokenFile(tmp_path / "none.bin", token_dtype(256))
-    (tmp_path / "odd.bin").write_bytes(b"abc")
+def test_a_token_file_has_two_bytes_a_token_or_four_and_a_damaged_or_missing_one_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.bin"
+    assert [token_dtype(size) for size in (65536, 65537)] == ["<u2", "<u4"]
+    path.write_bytes(b"\x01\x00\x02\x00")
+    assert TokenFile(path, token_dtype(100_000))[0] == 0x20001
+    path.write_bytes(b"")
+    assert len(TokenFile(path, token_dtype(256))) == 0
+    path.write_bytes(b"abc")
     with pytest.raises(UserError, match="damaged"):
-        TokenFile(tmp_path / "odd.bin", token_dtype(256))
-    (tmp_path / "empty.bin").write_bytes(b"")
-    assert len(TokenFile(tmp_path / "empty.bin", token_dtype(256))) == 0
+        TokenFile(path, token_dtype(256))
+    path.unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        TokenFile(path, token_dtype(256))

@@ -68,7 +68,6 @@ def test_cuts_are_characters_borders_and_do_not_depend_on_how_a_text_is_read(
     assert {0, *(at for at, *_ in read), len(data)} >= set(found.cuts)
 
 
-BYTES = Tokenizer.bytes_()
 MERGED = [b"  ", b" a", b"\n\n", b"\r\n", b"aa", b"    ", b"\n ", b"ab", b".\n", b"aaaa"]
 NEWLINES = Tokenizer("bpe", [*(bytes([byte]) for byte in range(256)), *MERGED])
 """A small vocabulary in which a wrong cut changes the ids."""
@@ -87,9 +86,8 @@ def test_the_ids_of_a_file_are_those_of_the_whole_text_at_once(
     corpus = corpus_of([text], size).with_cleaning(())
     found = split_text(corpus)
     assert found == split_text(corpus_of([text], 10**6).with_cleaning(()))
-    for tokenizer in (BYTES, NEWLINES):
-        tokenize_corpus(corpus, found, tokenizer, tmp_path / "ids", threads=1)
-        assert np.fromfile(tmp_path / "ids", "<u2").tolist() == tokenizer.encode(text)
+    tokenize_corpus(corpus, found, NEWLINES, tmp_path / "ids", threads=1)
+    assert np.fromfile(tmp_path / "ids", "<u2").tolist() == NEWLINES.encode(text)
 
 
 REAL = {

@@ -48,7 +48,7 @@ def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
     assert read_facts(source).bytes == 19
 
 
-def test_a_short_text_is_counted_exactly(tmp_path: Path) -> None:
+def test_a_short_text_is_counted_exactly_and_a_long_one_estimated_from_its_beginning(tmp_path: Path) -> None:
     text = LINE * 200
     source = write(tmp_path / "a.txt", text.encode())
     assert count_tokens(source, None, "bytes", 256).tokens == len(text.encode())
@@ -56,15 +56,10 @@ def test_a_short_text_is_counted_exactly(tmp_path: Path) -> None:
     assert counted.tokens == len(Tokenizer.train([text], 300).encode(text))
     assert counted.exact
     assert count_tokens(source, None, "gpt2", 50257).tokens == len(Tokenizer.gpt2().encode(text))
-
-
-def test_a_long_text_is_estimated_from_its_beginning(tmp_path: Path) -> None:
-    text = LINE * (2 * SAMPLE_CHARACTERS // len(LINE))
-    source = write(tmp_path / "a.txt", text.encode())
-    counted = count_tokens(source, None, "bpe", 300)
+    lines = 2 * SAMPLE_CHARACTERS // len(LINE)
+    counted = count_tokens(write(tmp_path / "long.txt", (LINE * lines).encode()), None, "bpe", 300)
     assert not counted.exact
-    true = 2 * SAMPLE_CHARACTERS // len(LINE) * len(Tokenizer.train([LINE * 200], 300).encode(LINE))
-    assert counted.tokens == pytest.approx(true, rel=0.01)
+    assert counted.tokens == pytest.approx(lines * len(Tokenizer.train([text], 300).encode(LINE)), rel=0.01)
 
 
 def test_what_can_be_read_only_once_or_not_at_all_is_refused_in_one_sentence(tmp_path: Path) -> None:
