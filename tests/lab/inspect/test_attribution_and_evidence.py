@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from lab.core.errors import UserError
 from lab.engine.method_registry import AttributionParams
 from lab.inspect.training_text_evidence_view import Following, compared, search
-from lab.views.blocks import Paragraph, Table, View
+from lab.views.blocks import Paragraph, View
 from models.trace_edits import Edit
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
-from tests.lab.inspect.read_views import blocks, tables
+from tests.lab.inspect.read_views import blocks, close, printed, tables
 
 small = st.integers(0, 3)
 
@@ -49,14 +49,6 @@ def test_what_is_found_is_what_a_search_by_slices_finds(
     assert (found.verbatim.length if found.verbatim else 0) == longest
 
 
-def table(view: View, index: int = 0) -> Table:
-    return tables(view)[index]
-
-
-def number(text: str) -> float:
-    return float(text.replace("−", "-").replace(",", "").lstrip("<>"))
-
-
 @pytest.mark.parametrize(("position", "against"), [(None, None), (3, None), (None, 5), (0, 270)])
 def test_the_shares_are_the_oracles_and_as_printed_add_up(
     position: int | None, against: int | None, tiny: Any, engine: InProcessEngine, oracle_of: Any
@@ -64,7 +56,7 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     at = len(oracle.ids) - 1 if position is None else position
     view = engine.attribution(position=position, candidate=7, against=against)
-    contributions = {row[0].text: row[1].value for row in table(view).rows}
+    contributions = {row[0].text: row[1].value for row in tables(view)[0].rows}
     w, v = oracle.weights, oracle.values
     direction = w["wte.weight"][7] - (w["wte.weight"][against] if against is not None else 0)
     seen = w["ln_f.weight"] * direction / v["ln_final.scale"][at]
@@ -85,14 +77,12 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
     assert leftover == pytest.approx(0, abs=1e-4)
     assert contributions == pytest.approx(expected, rel=1e-3, abs=1e-4)
     logits = v["logits"][at]
-    total = table(view).total
+    total = tables(view)[0].total
     assert total is not None
     assert total[1].value == pytest.approx(logits[7] - (logits[against] if against is not None else 0), rel=1e-4, abs=1e-4)
-    decimals = len(total[1].text.partition(".")[2])
-    printed = sum(number(row[1].text) for row in table(view).rows if row[1].text[0] not in "<>")
-    assert abs(printed - number(total[1].text)) <= 1.01 * 10.0**-decimals
+    assert close(*printed(total[1]), sum(printed(row[1])[0] for row in tables(view)[0].rows))
     assert total[1].ref == (f"logits.over[{at},7,{against}]" if against is not None else f"logits[{at},7]")
-    for row in table(view).rows:
+    for row in tables(view)[0].rows:
         if row[1].ref:  # every share opens its own formula, and that gives the share
             found = engine.explain(ref=row[1].ref)
             assert found.value == pytest.approx(row[1].value, rel=1e-6, abs=1e-9)
@@ -100,12 +90,12 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
             assert row[0].text in found.formula or against is not None or row[0].text == "final norm's bias"
         else:
             assert row[1].note.startswith("The model's logit − all contributions")
-    assert sum(bool(row[1].ref) for row in table(view).rows) == len(expected)
+    assert sum(bool(row[1].ref) for row in tables(view)[0].rows) == len(expected)
 
 
 def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(tiny: Any, engine: InProcessEngine) -> None:
     asked = AttributionParams(run="tiny", text=PROMPT, stage="")
-    by_size = table(engine.attribution(asked)).rows[:-1]
+    by_size = tables(engine.attribution(asked))[0].rows[:-1]
     sizes = [abs(row[1].value or 0) for row in by_size]
     assert sizes == sorted(sizes, reverse=True)
     assert abs(by_size[0][1].bar or 0) == 1
@@ -113,7 +103,7 @@ def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(
         assert row[1].value is not None
         assert row[1].bar is not None
         assert (row[1].bar < 0) == (row[1].value < 0) == row[1].text.startswith(("−", ">"))
-    in_order = [row[0].text for row in table(engine.attribution(msgspec.structs.replace(asked, by_size=False))).rows]
+    in_order = [row[0].text for row in tables(engine.attribution(msgspec.structs.replace(asked, by_size=False)))[0].rows]
     assert in_order[:4] == ["token embedding", "position embedding", "layer 1 head 1", "layer 1 head 2"]
     assert in_order[-2:] == ["final norm's bias", "leftover (rounding)"]
 
@@ -121,8 +111,8 @@ def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(
 def test_a_scaled_stream_scales_every_share(tiny: Any, engine: InProcessEngine) -> None:
     edit = Edit("blocks.1.resid_post", "scale", position=3, scale=2.0)
     asked = AttributionParams(run="tiny", text=PROMPT, stage="", position=3, candidate=5, by_size=False)
-    *before, _ = table(engine.attribution(asked)).rows
-    *after, leftover = table(engine.attribution(msgspec.structs.replace(asked, edits=(edit,)))).rows
+    *before, _ = tables(engine.attribution(asked))[0].rows
+    *after, leftover = tables(engine.attribution(msgspec.structs.replace(asked, edits=(edit,))))[0].rows
     assert leftover[0].text == "leftover (rounding)"
     assert abs(leftover[1].value or 0) < 1e-4
     # Twice the stream has about twice the scale (but for ε), which takes the doubling back.
@@ -135,7 +125,7 @@ def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine:
     top = int(logits.argmax())
     view = engine.attribution()
     assert view.title == f"direct logit attribution: “{tiny.tokenizer.label(top)}”"
-    candidates = [row[2].ref for row in table(view, 1).rows]
+    candidates = [row[2].ref for row in tables(view)[1].rows]
     at = len(tiny.tokenizer.encode(PROMPT)) - 1
     assert candidates == [f"probability[{at},{id_}]" for id_ in np.argsort(-logits, kind="stable")[:6]]
     with pytest.raises(UserError, match="999999 is no token of tiny"):
@@ -166,18 +156,18 @@ def test_counts_and_shares_are_those_of_a_search_by_slices_and_say_what_they_cou
     (candidate,) = tiny.tokenizer.encode(" ran")[:1]
     view = ask(engine, "The big dog", candidate)
     probability = oracle_of(tiny, prompt).values["probability"][-1]
-    rows = table(view).rows
+    rows = tables(view)[0].rows
     assert len(rows) == 3
     for length, row in zip((3, 2, 1), rows, strict=True):
         places = [i + length for i in range(len(ids) - length) if ids[i : i + length] == prompt[-length:]]
         hits = sum(ids[place] == candidate for place in places)
         assert (row[1].value, row[2].value) == (len(places), hits)
         assert row[3].value == pytest.approx(hits / len(places))
-    total = table(view).total
+    total = tables(view)[0].total
     assert total is not None
     assert total[3].value == pytest.approx(probability[candidate], rel=1e-4)
 
-    followers = table(view, 1)
+    followers = tables(view)[1]
     places = [i + 3 for i in range(len(ids) - 3) if ids[i : i + 3] == prompt[-3:]]
     counted = Counter(tiny.tokenizer.label(ids[place]) for place in places)
     assert {row[0].text: row[1].value for row in followers.rows} == dict(counted)
@@ -204,7 +194,7 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
     prompt = tiny.tokenizer.encode("sat sat sat. " + stretch)
     longest = max(n for n in range(1, len(prompt)) if any(ids[i : i + n] == prompt[-n:] for i in range(len(ids) - n)))
     first = next(i for i in range(len(ids)) if ids[i : i + longest] == prompt[-longest:])
-    rows = {row[0].text: row[1].text for row in table(view, 2).rows}
+    rows = {row[0].text: row[1].text for row in tables(view)[2].rows}
     assert rows["length in tokens"] == f"{longest} of {len(prompt)}"
     assert rows["occurrences"] == "1"
     assert rows["first at token"].startswith(f"{first + 1} (")
@@ -268,7 +258,7 @@ def test_more_tokens_are_named_as_a_reason_only_where_there_are_more(
 def test_what_is_held_out_is_not_searched(tiny: Any, engine: InProcessEngine) -> None:
     part = len(tiny.tokenizer.encode("The big dog ran fast. "))
     with_text(tiny, "The big dog ran fast. " * 4, held_out=2 * part)
-    assert table(ask(engine, "The big dog")).rows[0][1].value == 2
+    assert tables(ask(engine, "The big dog"))[0].rows[0][1].value == 2
 
 
 def test_a_run_without_its_text_says_so_and_a_text_of_another_length_is_refused(tiny: Any, engine: InProcessEngine) -> None:

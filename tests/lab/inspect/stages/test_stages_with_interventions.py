@@ -249,10 +249,6 @@ def test_a_share_is_what_the_logit_loses_without_the_part(
         assert [row[1].value for row in contributions if row[0].text.partition(" ✗")[0] in names] == [0.0] * len(names)
 
 
-def table_of(view: View) -> Table:
-    return tables(view)[0]
-
-
 @pytest.mark.parametrize(("how", "word"), [("off", "✗ off"), ("mean", "✗ mean-ablated")])
 def test_a_head_that_is_switched_off_says_so_wherever_it_stands(how: Any, word: str, tiny: Any, engine: InProcessEngine) -> None:
     made = (Intervention(part="attn.z", how=how, layer=1, head=1),)
@@ -262,13 +258,13 @@ def test_a_head_that_is_switched_off_says_so_wherever_it_stands(how: Any, word: 
         assert "✗" not in engine.view(**asked, stage=stage, head=0).title
     for stage, name in (("heads", "head 2"), ("attn_out", "head 2"), ("thumbnails", "2.2")):
         view = engine.view(**asked, stage=stage, head=1)
-        struck = [row[0].text for row in table_of(view).rows if row[0].style == "struck"]
+        struck = [row[0].text for row in tables(view)[0].rows if row[0].style == "struck"]
         assert struck == [f"{name} {word}"], stage
     gallery = blocks(view, Gallery)[0]
     assert [each.label for each in gallery.thumbnails if each.is_off] == ["2.2"]
     assert gallery.thumbnails[3].caption == word.removeprefix("✗ ")
     shares = engine.attribution(position=AT, interventions=made)
-    assert [row[0].text for row in table_of(shares).rows if row[0].style == "struck"] == [f"layer 2 head 2 {word}"]
+    assert [row[0].text for row in tables(shares)[0].rows if row[0].style == "struck"] == [f"layer 2 head 2 {word}"]
     assert (
         "MLP ✗ off"
         in engine.view(**{**asked, "interventions": (Intervention(part="mlp_out", how="off", layer=1),)}, stage="mlp").title
@@ -277,8 +273,8 @@ def test_a_head_that_is_switched_off_says_so_wherever_it_stands(how: Any, word: 
 
 def test_the_outputs_of_the_heads_stand_before_and_after_in_one_table(tiny: Any, engine: InProcessEngine) -> None:
     asked: dict[str, Any] = {"run": "tiny", "text": PROMPT, "position": AT, "layer": 1, "stage": "attn_out"}
-    whole = table_of(engine.view(**asked))
-    off = table_of(engine.view(**asked, interventions=(Intervention(part="attn.z", how="off", layer=1, head=1),)))
+    whole = tables(engine.view(**asked))[0]
+    off = tables(engine.view(**asked, interventions=(Intervention(part="attn.z", how="off", layer=1, head=1),)))[0]
     assert [column.title for column in off.columns] == ["part", "‖z‖", "‖output‖ before", "→ after", "share"]
     before = [row[2].value for row in off.rows]
     close(before, [row[2].value for row in whole.rows])
