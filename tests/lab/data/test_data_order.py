@@ -10,53 +10,35 @@ from lab.data.data_order import TrainingBatches, ValidationWindows, counted_targ
 from tests.fixture_types import MakeTokens
 
 
-@given(st.integers(0, 40), st.integers(1, 300), st.integers(1, 20), st.integers(1, 9))
-def test_each_validation_token_is_predicted_once(
-    make_tokens: MakeTokens, start: int, count: int, context: int, batch: int
-) -> None:
-    count += start == 0
-    validation = ValidationWindows(make_tokens(5000), start, start + count, context, batch)
-    predicted: list[int] = []
-    batches = list(validation)
-    assert len(batches) == len(validation)
-    for ids, targets in batches:
-        assert ids.shape == targets.shape
-        assert ids.shape[0] <= batch
-        assert ids.shape[1] <= context
-        assert (targets == ids + 1).all()
-        predicted += targets.ravel().tolist()
-    assert all(ids.shape == (batch, context) for ids, _ in batches[:-2])
-    assert predicted == list(range(max(start, 1), start + count))
-    assert validation.tokens == len(predicted)
-    assert [ids.tolist() for ids, _ in validation] == [ids.tolist() for ids, _ in batches]
-
-
-@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 20), st.integers(1, 9), st.data())
-def test_tokens_in_ranges_are_counted_in_the_windows_that_they_have_in_the_whole_part(
+@given(st.integers(0, 40), st.integers(1, 300), st.integers(1, 20), st.integers(1, 9), st.data())
+def test_each_validation_token_or_each_in_ranges_is_predicted_once_in_a_window_of_the_whole_part(
     make_tokens: MakeTokens, start: int, count: int, context: int, batch: int, data: st.DataObject
 ) -> None:
-    edges = sorted(data.draw(st.lists(st.integers(start, start + count), min_size=2, max_size=8)))
-    ranges = tuple(zip(edges[::2], edges[1::2], strict=False))
-    wanted = [id for begin, end in ranges for id in range(begin, end)]
-    if not wanted:
-        with pytest.raises(UserError, match="damaged"):
-            ValidationWindows(make_tokens(5000), start, start + count, context, batch, ranges)
-        return
-    validation = ValidationWindows(make_tokens(5000), start, start + count, context, batch, ranges)
-    whole = {
-        tuple(row)
-        for ids, _ in ValidationWindows(make_tokens(5000), start, start + count, context, batch)
-        for row in ids.tolist()
-    }
-    batches = list(validation)
-    assert len(batches) == len(validation)
-    predicted = [int(id) for _, targets in batches for id in targets.ravel() if id != -100]
-    assert predicted == wanted
-    assert validation.tokens == len(wanted) == sum(counted_targets(targets) for _, targets in batches)
-    for ids, targets in batches:
-        assert ((targets == ids + 1) | (targets == -100)).all()
-        assert {tuple(row) for row in ids.tolist()} <= whole
-        assert (targets != -100).any(1).all(), "a window that counts nothing is not computed"
+    count += start == 0
+    part = make_tokens(5000), start, start + count, context, batch
+    whole = list(ValidationWindows(*part))
+    assert all(ids.shape == (batch, context) for ids, _ in whole[:-2])
+    assert all(ids.shape[0] <= batch and ids.shape[1] <= context for ids, _ in whole)
+    windows = {tuple(row) for ids, _ in whole for row in ids.tolist()}
+    edges = sorted(data.draw(st.lists(st.integers(max(start, 1), start + count), min_size=2, max_size=8)))
+    for ranges in (None, tuple(zip(edges[::2], edges[1::2], strict=False))):
+        every = ((max(start, 1), start + count),) if ranges is None else ranges
+        wanted = [id for begin, end in every for id in range(begin, end)]
+        if not wanted:
+            with pytest.raises(UserError, match="damaged"):
+                ValidationWindows(*part, ranges)
+            continue
+        validation = ValidationWindows(*part, ranges)
+        batches = list(validation)
+        assert len(batches) == len(validation)
+        assert [int(id) for _, targets in batches for id in targets.ravel() if id != -100] == wanted
+        assert validation.tokens == len(wanted) == sum(counted_targets(targets) for _, targets in batches)
+        assert [ids.tolist() for ids, _ in validation] == [ids.tolist() for ids, _ in batches], "each time the same"
+        for ids, targets in batches:
+            assert ids.shape == targets.shape
+            assert ((targets == ids + 1) | (targets == -100)).all()
+            assert {tuple(row) for row in ids.tolist()} <= windows
+            assert (targets != -100).any(1).all(), "a window that counts nothing is not computed"
 
 
 def test_parts_and_ranges_without_a_window_are_errors(make_tokens: MakeTokens) -> None:

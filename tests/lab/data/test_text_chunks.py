@@ -91,24 +91,18 @@ def parts(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30))
-def test_tokens_of_the_chunks_are_tokens_of_the_whole(text: str, size: int, window: int, step: int) -> None:
-    chunks = list(split_into_chunks(parts(text, step), size, window, 10_000))
+@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30), st.integers(12, 40))
+def test_chunks_have_the_tokens_of_the_whole_however_it_arrives_and_none_is_longer_than_the_longest(
+    text: str, size: int, window: int, one: int, other: int, longest: int
+) -> None:
+    chunks = list(split_into_chunks(parts(text, one), size, window, 10_000))
     assert "".join(chunks) == text
     assert all(len(chunk) >= size for chunk in chunks[:-1])
     assert [id for chunk in chunks for id in BYTES.encode_ordinary(chunk)] == BYTES.encode_ordinary(text)
-
-
-@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
-def test_borders_do_not_depend_on_how_the_text_arrives(text: str, size: int, window: int, one: int, other: int) -> None:
-    assert list(split_into_chunks(parts(text, one), size, window)) == list(split_into_chunks(parts(text, other), size, window))
-
-
-@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(12, 40))
-def test_no_chunk_is_longer_than_the_longest(text: str, size: int, window: int, longest: int) -> None:
-    chunks = list(split_into_chunks([text], size, window, longest))
-    assert "".join(chunks) == text
-    assert all(len(chunk) <= longest for chunk in chunks)
+    assert list(split_into_chunks(parts(text, other), size, window, 10_000)) == chunks
+    short = list(split_into_chunks([text], size, window, longest))
+    assert "".join(short) == text
+    assert all(len(chunk) <= longest for chunk in short)
 
 
 def test_lines_are_the_preferred_border() -> None:

@@ -93,7 +93,7 @@ def test_a_large_file_is_never_held_as_a_whole(tmp_path: Path) -> None:
     """The limit on memory is one that the file does not fit in."""
     path = tmp_path / "large.txt"
     with path.open("wb") as file:
-        for _ in range(96):
+        for _ in range(64):
             file.write(b"The big dog ran fast. " * 47_662 + b"\n")
     code = (
         "import sys; from lab.data.text_source import open_corpus\n"
