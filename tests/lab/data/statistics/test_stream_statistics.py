@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from lab.data.statistics.stream_statistics import TextStatistics, stream_statistics
@@ -41,29 +41,6 @@ def cut(text: str, places: list[int]) -> list[str]:
     return [text[a:b] for a, b in pairwise(borders)]
 
 
-def test_a_text_is_counted_as_python_counts_it() -> None:
-    found = statistics([TEXT])
-    assert found.is_complete
-    assert found.bytes == len(TEXT.encode())
-    assert found.characters == len(TEXT)
-    assert found.words == len(TEXT.split())
-    unified = TEXT.replace("\r\n", "\n").replace("\r", "\n")
-    assert found.lines == len(unified.split("\n"))
-    assert found.empty_lines == 1
-    assert (found.endings.lf, found.endings.crlf, found.endings.cr) == (4, 1, 1)
-    counter = Counter(TEXT)
-    assert found.distinct_characters == len(counter)
-    assert [count for _, count in found.common_characters] == sorted(counter.values(), reverse=True)[:60]
-    assert [count for _, count in found.rare_characters] == sorted(counter.values())[:40]
-    assert all(counter[character] == count for character, count in found.common_characters + found.rare_characters)
-    assert sum(count for _, count in found.classes) == len(TEXT)
-    words = expected_words(TEXT)
-    assert dict(found.common_words) == dict(words)
-    assert found.letter_words == words.total()
-    assert found.distinct_words == len(words)
-    assert set(found.rare_words) == {word for word, count in words.items() if count == 1}
-
-
 def expected_words(text: str) -> Counter[str]:
     """Runs of letters and marks with apostrophes inside, of spaced scripts."""
     unspaced = ("CJK", "HIRAGANA", "KATAKANA")
@@ -88,15 +65,28 @@ def test_statistics_do_not_depend_on_the_parts_or_the_blocks(text: str, places: 
 
 
 @settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@example(TEXT)
 @given(LETTERS)
 def test_any_text_is_counted_as_python_counts_it(text: str) -> None:
     found = statistics([text], block=len(text) + 1)
-    assert dict(found.common_characters) == dict(Counter(text))
-    assert dict(found.common_words) == dict(expected_words(text))
-    assert found.words == len(text.split())
-    assert (found.endings.crlf, found.endings.cr) == (text.count("\r\n"), text.count("\r") - text.count("\r\n"))
+    assert found.is_complete
+    assert (found.bytes, found.characters, found.words) == (len(text.encode()), len(text), len(text.split()))
+    characters, words = Counter(text), expected_words(text)
+    assert found.distinct_characters == len(characters)
+    assert [count for _, count in found.common_characters] == sorted(characters.values(), reverse=True)[:60]
+    assert [count for _, count in found.rare_characters] == sorted(characters.values())[:40]
+    assert all(characters[character] == count for character, count in found.common_characters + found.rare_characters)
+    assert sum(count for _, count in found.classes) == len(text)
+    assert dict(found.common_words) == dict(words)
+    assert (found.letter_words, found.distinct_words) == (words.total(), len(words))
+    once = {word for word, count in words.items() if count == 1}
+    assert set(found.rare_words) <= once
+    assert len(found.rare_words) == min(40, len(once))
+    crlf = text.count("\r\n")
+    assert (found.endings.lf, found.endings.crlf, found.endings.cr) == (text.count("\n") - crlf, crlf, text.count("\r") - crlf)
     lines = re.split("\r\n|\r|\n", text)
     lines = lines[:-1] if lines[-1] == "" else lines
+    assert (found.lines, found.empty_lines) == (len(lines), lines.count(""))
     counter = Counter(line for line in lines if line)
     assert found.repeated_lines == sum(count - 1 for count in counter.values())
     assert found.repeated_line_characters == sum((count - 1) * len(line) for line, count in counter.items())
