@@ -65,7 +65,9 @@ def test_a_dot_product_is_drawn_whole_its_largest_terms_are_listed_and_the_other
     np.testing.assert_allclose(explanation.strips.values.numpy(), [x, weight, x * weight], rtol=1e-6)
     assert explanation.strips.refs == ["ln_final.out[4,:]", "wte.weight[7,:]", "ln_final.out[4,:] × wte.weight[7,:]"]
     for name, vector in zip(explanation.strips.refs, explanation.strips.values.numpy(), strict=True):
-        assert explainer.explain(element(name, 5)).value == pytest.approx(float(vector[5]), rel=1e-5)
+        expected = pytest.approx(float(vector[5]), rel=1e-5)
+        assert explainer.explain(element(name, 5)).value == expected
+        assert explainer.value(element(name, 5)) == expected
     assert explanation.strips in explanation_view(explanation, [explanation.ref]).blocks
     assert "others" not in explainer.explain("blocks.0.resid_pre[1,2]").numbers
 
