@@ -93,9 +93,19 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
     assert sum(bool(row[1].ref) for row in tables(view)[0].rows) == len(expected)
 
 
-def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(tiny: Any, engine: InProcessEngine) -> None:
+def test_the_most_probable_token_is_meant_bars_tell_the_sign_and_the_order_can_be_the_computations(
+    tiny: Any, engine: InProcessEngine, oracle_of: Any
+) -> None:
     asked = AttributionParams(run="tiny", text=PROMPT, stage="")
-    by_size = tables(engine.attribution(asked))[0].rows[:-1]
+    view = engine.attribution(asked)
+    logits = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["logits"]
+    order = np.argsort(-logits[-1], kind="stable")
+    assert view.title == f"direct logit attribution: “{tiny.tokenizer.label(int(order[0]))}”"
+    candidates = [row[2].ref for row in tables(view)[1].rows]
+    assert candidates == [f"probability[{len(logits) - 1},{id_}]" for id_ in order[:6]]
+    with pytest.raises(UserError, match="999999 is no token of tiny"):
+        engine.attribution(candidate=999999)
+    by_size = tables(view)[0].rows[:-1]
     sizes = [abs(row[1].value or 0) for row in by_size]
     assert sizes == sorted(sizes, reverse=True)
     assert abs(by_size[0][1].bar or 0) == 1
@@ -118,18 +128,6 @@ def test_a_scaled_stream_scales_every_share(tiny: Any, engine: InProcessEngine) 
     # Twice the stream has about twice the scale (but for ε), which takes the doubling back.
     for one, other in zip(before, after, strict=True):
         assert other[1].value == pytest.approx(one[1].value, rel=1e-3, abs=1e-5)
-
-
-def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
-    logits = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["logits"][-1]
-    top = int(logits.argmax())
-    view = engine.attribution()
-    assert view.title == f"direct logit attribution: “{tiny.tokenizer.label(top)}”"
-    candidates = [row[2].ref for row in tables(view)[1].rows]
-    at = len(tiny.tokenizer.encode(PROMPT)) - 1
-    assert candidates == [f"probability[{at},{id_}]" for id_ in np.argsort(-logits, kind="stable")[:6]]
-    with pytest.raises(UserError, match="999999 is no token of tiny"):
-        engine.attribution(candidate=999999)
 
 
 def with_text(tiny: Any, text: str, held_out: int = 0) -> list[int]:
