@@ -1,13 +1,13 @@
 """Atomic and synced writes of files and folders: after a crash, a kill or a full disk one has its old contents or the new."""
 
 import errno
+import fcntl
 import itertools
 import os
 import platform
 import re
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -125,12 +125,11 @@ def keep_damaged(path: Path, tell: Callable[[str], None]) -> None:
 def folder_lock(folder: Path) -> Iterator[None]:
     """Lock of a folder, in which one thread of one process at a time reads, changes and writes a small file.
 
-    It waits at most LOCK_TIMEOUT, and not at all where the folder is missing or the system or the disk has no such locks.
+    It waits at most LOCK_TIMEOUT, and not at all where the folder is missing or the disk has no such locks.
     """
     descriptor = None
-    if sys.platform != "win32":
-        with suppress(OSError):  # whoever reads or writes there says what is wrong with it
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with suppress(OSError):  # whoever reads or writes there says what is wrong with it
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if descriptor is not None:
             _acquire(descriptor)
@@ -142,8 +141,6 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 def _acquire(descriptor: int) -> None:
     """Lock the folder of this descriptor until it is closed."""
-    import fcntl
-
     give_up = time.monotonic() + LOCK_TIMEOUT
     while time.monotonic() < give_up:
         try:

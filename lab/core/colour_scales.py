@@ -64,7 +64,6 @@ def linear(channel: float) -> float:
 
 
 def encoded(light: float) -> float:
-    """The inverse of `linear`."""
     return 12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
 
 

@@ -94,8 +94,6 @@ def lower_priority(niceness: int) -> None:
 
     Linux with autogroups shares the processor out by session: the niceness of a process alone has no effect on other sessions.
     """
-    if not hasattr(os, "nice"):
-        return
     niceness = os.nice(max(0, niceness - os.nice(0)))
     if os.getsid(0) == os.getpid():
         with suppress(OSError):  # not Linux, or a kernel without autogroups

@@ -85,13 +85,6 @@ def memory() -> int:
     return min(limits)
 
 
-def memory_of_group() -> int:
-    """Bytes that this process's control group takes, cached files left out; 0 where that is not known."""
-    taken = [int(text) for text in _cgroup_limits("memory", "memory.current")]
-    cached = re.findall(r"^inactive_file (\d+)$", "\n".join(_cgroup_limits("memory", "memory.stat")[-1:]), re.MULTILINE)
-    return max(0, taken[-1] - sum(int(each) for each in cached)) if taken else 0
-
-
 @functools.cache
 def processor() -> str:
     """Name of the processor as its maker gives it, or its architecture."""
@@ -215,10 +208,12 @@ def has_spare_capacity() -> bool:
 
 
 def available_memory() -> int:
-    """Bytes that a new process could take, also within the limit of this process's control group."""
+    """Bytes that a new process could take, also within the limit of this process's control group, where files are cached, too."""
     import psutil
 
-    return int(min(psutil.virtual_memory().available, memory() - memory_of_group()))
+    taken = int((_cgroup_limits("memory", "memory.current") or ["0"])[-1])
+    cached = re.findall(r"^inactive_file (\d+)$", "\n".join(_cgroup_limits("memory", "memory.stat")[-1:]), re.MULTILINE)
+    return int(min(psutil.virtual_memory().available, memory() - max(0, taken - sum(map(int, cached)))))
 
 
 def benchmark_runs() -> bool:

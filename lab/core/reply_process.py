@@ -91,8 +91,7 @@ async def ask_process(
         number = -code if code < 0 else code - 128  # of the signal that ended it, itself or by way of its handler
         if number in set(signal.Signals):
             # Where memory runs out the kernel sends SIGKILL.
-            is_kill = number == getattr(signal, "SIGKILL", None)
-            cause = ", perhaps for lack of memory" if is_kill else f" ({signal.Signals(number).name})"
+            cause = ", perhaps for lack of memory" if number == signal.SIGKILL else f" ({signal.Signals(number).name})"
             raise UserError(f"The {work} ended before it was done{cause}.")
         raise RuntimeError(f"{module} ended early, with exit code {code}: {said}")
     finally:

@@ -18,11 +18,9 @@ import msgspec
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.visible_text import visible
 
-FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+FLAGS = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """Flags of every opening. On a regular file O_NONBLOCK changes nothing; a named pipe or a device is then opened without
 waiting."""
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-
 IS_LINK = (errno.ELOOP, errno.EMLINK)
 """Errors of O_NOFOLLOW on a link: Linux and macOS, FreeBSD."""
 
@@ -138,7 +136,7 @@ def too_large(path: str | Path, size: int, most: int) -> DamagedFileError:
 def _open(path: str | Path, flags: int, most: int | None, follow: bool) -> int:
     mode = file_mode(Path(path).parent) if flags & os.O_CREAT else 0
     try:
-        descriptor = os.open(path, flags | FLAGS | (0 if follow else NO_LINK), mode)
+        descriptor = os.open(path, flags | FLAGS | (0 if follow else os.O_NOFOLLOW), mode)
     except OSError as error:
         if (wrong := _wrong_kind(path, error)) is None:
             raise

@@ -2,7 +2,6 @@
 
 import codecs
 import io
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -16,8 +15,8 @@ COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 
 
 def places_text(environment: Mapping[str, str]) -> bool:
-    """True where the terminal can move its cursor, as TERM says. Windows has no TERM and always can."""
-    return os.name == "nt" or environment.get("TERM", "") not in NO_CURSOR
+    """True where the terminal can move its cursor, as TERM says."""
+    return environment.get("TERM", "") not in NO_CURSOR
 
 
 def is_remote(environment: Mapping[str, str]) -> bool:

@@ -4,8 +4,8 @@ Both end with their process. Inspect's is a shared lock on config.json, which wo
 """
 
 import contextlib
+import fcntl
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,15 +47,7 @@ def trainer_lock_is_held(path: Path) -> bool:
     except (OSError, DamagedFileError):
         return False
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:
@@ -64,11 +56,7 @@ def trainer_lock_is_held(path: Path) -> bool:
 
 
 def hold_inspect_lock(folder: Path) -> int | None:
-    """Hold a run until the returned descriptor is closed; None where the system or the disk has no such locks."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
+    """Hold a run until the returned descriptor is closed; None where the disk has no such locks."""
     try:
         descriptor = open_for_lock(folder / "config.json")
     except (OSError, DamagedFileError):
@@ -90,10 +78,6 @@ def hold_inspect_lock(folder: Path) -> int | None:
 
 def inspect_lock_is_held(folder: Path) -> bool:
     """True if an engine holds the run, of this lab or of another."""
-    if sys.platform == "win32":
-        return False
-    import fcntl
-
     try:
         descriptor = open_for_lock(folder / "config.json")
     except (OSError, DamagedFileError):

@@ -9,8 +9,6 @@ from types import FrameType
 from lab.runs import trainer_commands
 from lab.runs.trainer_commands import Command, CommandName
 
-NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
-
 TWICE_SECONDS = 5.0
 """Time in which one signal may reach a rank twice: from the terminal or the cluster, and from the launcher that hands it on."""
 
@@ -30,9 +28,8 @@ class StopSignals:
 
         A signal that the parent has set to be ignored, as nohup does with SIGHUP, stays ignored.
         """
-        for name in NAMES:
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
