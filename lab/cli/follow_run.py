@@ -24,8 +24,6 @@ POLL_SECONDS = 0.2
 
 
 class FollowedRun:
-    """A run, its status and its history as read so far."""
-
     def __init__(self, run: Run, after: int) -> None:
         """Evaluations up to the step `after` are not reported."""
         self.run = run

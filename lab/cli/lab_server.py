@@ -68,7 +68,6 @@ class LabProcess(AppService):
         await self.quit_page()
 
     async def quit_page(self) -> None:
-        """Tell the page that the lab has quit."""
         self.has_quit = True
         self._changed.set()
         await self.page.close()
@@ -78,7 +77,6 @@ class LabProcess(AppService):
             await (self.page.send_str(data) if isinstance(data, str) else self.page.send_bytes(data))
 
     async def type(self, text: str) -> None:
-        """Send what was typed or pasted in the page."""
         await self.send_bytes(bounded_input(text).encode("utf-8", "replace"))
 
     async def end(self) -> None:

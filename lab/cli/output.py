@@ -133,7 +133,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[
     lines = [list(header), *([visible(cell) for cell in row] if sys.stdout.isatty() else list(row) for row in rows)]
     widths = [max(cell_len(line[column]) for line in lines) for column in range(len(header))]
     most, left_out = line_room(), list[int]()
-    while most is not None and len(left_out) < len(optional) and _width(widths, left_out) > most:
+    while most is not None and len(left_out) < len(optional):
+        shown = [width for column, width in enumerate(widths) if column not in left_out]
+        if sum(shown) + 2 * (len(shown) - 1) <= most:
+            break
         left_out.append(optional[len(left_out)])
     out = []
     for line in lines:
@@ -149,16 +152,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[
 
 
 def table_of(block: "Table") -> str:
-    """A table of a view, without its bars."""
     right = [at for at, column in enumerate(block.columns) if column.align == "right"]
     turns = [(column.optional, -at) for at, column in enumerate(block.columns) if column.optional]
     rows = [[cell.text for cell in row] for row in block.rows]
     return table([column.title for column in block.columns], rows, right, [-at for _, at in sorted(turns)])
-
-
-def _width(widths: Sequence[int], left_out: Sequence[int]) -> int:
-    shown = [width for column, width in enumerate(widths) if column not in left_out]
-    return sum(shown) + 2 * (len(shown) - 1)
 
 
 def line_room() -> int | None:
@@ -181,7 +178,6 @@ def write_raw(text: str) -> None:
 
 
 def write_json(value: object) -> None:
-    """The value as indented JSON on stdout."""
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -190,7 +186,6 @@ def write_json(value: object) -> None:
 
 
 def json_line(value: object) -> str:
-    """The value as JSON on one line, to show on stdout."""
     return json_to_show(json.dumps(value, ensure_ascii=False))
 
 

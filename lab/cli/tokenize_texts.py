@@ -28,16 +28,12 @@ Chunks = Callable[[], Iterator[tuple[str, bool]]]
 
 @dataclass(frozen=True)
 class NamedVocabulary:
-    """A tokenizer under the name that the user gave."""
-
     name: str
     tokenizer: "Tokenizer"
 
 
 @dataclass
 class Totals:
-    """Sizes of the text tokenized so far."""
-
     tokens: int = 0
     bytes: int = 0
     characters: int = 0
@@ -54,7 +50,6 @@ class Totals:
 
     @property
     def figures(self) -> dict[str, object]:
-        """The sizes and the compression, for JSON."""
         return {
             "token_count": self.tokens,
             "text_bytes": self.bytes,

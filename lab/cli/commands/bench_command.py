@@ -173,7 +173,6 @@ def progress_line() -> Iterator["ShowProgress"]:
 
 
 def described(report: BenchReport) -> str:
-    """The report as text, a table for each group."""
     parts = [
         f"{report.machine}, {report.cores} cores, torch {report.torch}; measured in {duration(report.seconds)}, "
         f"{'on a quiet machine' if report.load < 0.3 else f'load {report.load:.1f} before'}"

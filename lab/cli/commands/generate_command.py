@@ -4,7 +4,6 @@ import codecs
 from array import array
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +16,6 @@ from lab.core.machine import memory
 from lab.core.number_format import bytes_
 from lab.planning.device import generation_device
 from models.parameter_count import BYTES
-
-if TYPE_CHECKING:
-    from models.config import ModelConfig
 
 ACTIVATIONS = 16
 """Vectors of the width that a block needs for one token, besides its keys and values."""
@@ -103,7 +99,14 @@ def generate(
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
         room = int(torch.cuda.mem_get_info(where)[0]) if where.type == "cuda" else memory()
-        refuse_too_many(loaded.model.config, samples, tokens, room)
+        model = loaded.model.config
+        kept = model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size  # and the tokens themselves
+        of_one = BYTES * kept + BYTES_OF_TOKEN * tokens
+        if samples * of_one > room:
+            raise UserError(
+                f"{samples} texts of {tokens:,} tokens at once need about {bytes_(samples * of_one)} of memory and there are "
+                f"{bytes_(room)}; write at most {max(1, room // of_one)}, or fewer --tokens."
+            )
         written = [array("I") for _ in several]
         for drawn_by_all in generate_batch(loaded.model, loaded.ids, tokens, several):
             for ids, token in zip(written, drawn_by_all, strict=True):
@@ -116,17 +119,3 @@ def generate(
     for drawn in generate(loaded.model, loaded.ids, tokens, sampling):
         write_raw(decoder.decode(loaded.tokenizer.token_bytes(drawn.id)))
     write_raw(decoder.decode(b"", final=True) + "\n")
-
-
-def refuse_too_many(model: "ModelConfig", samples: int, tokens: int, room: int) -> None:
-    """Refuse more texts at once than fit into `room` bytes with their keys and values, a layer's activations and their tokens.
-
-    Raises:
-        UserError: with the number that fits.
-    """
-    of_one = BYTES * (model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size) + BYTES_OF_TOKEN * tokens
-    if samples * of_one > room:
-        raise UserError(
-            f"{samples} texts of {tokens:,} tokens at once need about {bytes_(samples * of_one)} of memory and there are "
-            f"{bytes_(room)}; write at most {max(1, room // of_one)}, or fewer --tokens."
-        )

@@ -23,19 +23,8 @@ def notes(as_path: bool, as_json: bool) -> None:
         return
     found = list_notes(home())
     if as_json:
-        write_json(
-            [
-                {
-                    "path": str(note.path),
-                    "created": note.created,
-                    "place": note.place,
-                    "state": note.state,
-                    "text": note.text,
-                    "problem": note.problem,
-                }
-                for note in found
-            ]
-        )
+        names = ("created", "place", "state", "text", "problem")
+        write_json([{"path": str(note.path)} | {name: getattr(note, name) for name in names} for note in found])
     elif not found:
         click.echo("No notes yet: ctrl+o in the lab writes one about what is in view.")
     else:

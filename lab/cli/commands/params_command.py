@@ -62,7 +62,6 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
 
 
 def describe(name: str, config: "ModelConfig") -> str:
-    """The parameters as tables."""
     from models.parameter_count import by_part, flops_per_token, inventory, parameter_count
 
     total = parameter_count(config)

@@ -53,7 +53,6 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
 
 
 def _prompt_report(run: "Run", prompt: str, checkpoint: str) -> "PromptReport":
-    """The prompt through the run's model."""
     import torch
 
     from lab.core.machine import cores

@@ -68,7 +68,6 @@ class RunEntry(msgspec.Struct, kw_only=True):
 
 
 def entry(run: Run) -> RunEntry:
-    """The entry of a run, from its files."""
     from lab.runs.run_summary import RunsWatcher
 
     summary = RunsWatcher().summary(run)

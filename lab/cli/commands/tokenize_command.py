@@ -143,7 +143,6 @@ def _say_what_is_not_tokenized(corpus: "Corpus | None") -> None:
 
 
 def _typed(text: str) -> "Corpus":
-    """A text given on the command line as a corpus."""
     from lab.data.corpus import Corpus
     from lab.data.text_chunks import one_document
 
