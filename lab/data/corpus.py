@@ -262,7 +262,6 @@ class Corpus:
 
 
 def preview(corpus: Corpus, characters: int) -> str:
-    """The first `characters` characters of the cleaned text."""
     text = ""
     for chunk in corpus.chunks():
         text += chunk

@@ -71,18 +71,10 @@ def completed_name(line: str) -> str:
 
 
 def common_start(names: list[str]) -> str:
-    """The longest beginning that all the names share."""
-    if not names:
-        return ""
-    first, last = min(names), max(names)
-    same = next(
-        (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last))
-    )
-    return first[:same]
+    return os.path.commonprefix(names)  # noqa: RUF071 - the names' characters, not the parts of paths
 
 
 def _completed(typed: str) -> list[str]:
-    """Completions of one path or name."""
     if is_pattern(typed) and not _is_there(typed):
         return _matching(typed)
     head, base = os.path.split(typed)

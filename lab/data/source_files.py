@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,12 @@ SourceStamp = tuple[tuple[str, int, int], ...]
 def source_stamp(source: str) -> SourceStamp:
     """The files of a source as they are now; those that cannot be read are left out.
     Raises UserError if a folder has too many files."""
-    return tuple(stamp for each in sources_of(source) for path in _paths(each) for stamp in _stamp_of(path))
+    found = []
+    for path in (path for each in sources_of(source) for path in _paths(each)):
+        with suppress(OSError, ValueError):
+            facts = os.stat(path)
+            found.append((path, facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
 
 
 def can_be_read_again(source: str) -> bool:
@@ -61,14 +67,6 @@ def _paths(source: str) -> list[str]:
     except (OSError, ValueError, RuntimeError):
         return []
     return [str(path)]
-
-
-def _stamp_of(path: str) -> SourceStamp:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return ()
-    return ((path, found.st_size, found.st_mtime_ns),)
 
 
 def recent_texts(home: Path) -> list[RecentText]:

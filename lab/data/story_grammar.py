@@ -240,7 +240,6 @@ class Grammar:
                     yield from alternative
 
     def _find_binds(self, part: GrammarPart) -> frozenset[str]:
-        """The variables that a part may set."""
         return frozenset({part.bound} - {""}).union(*(self._binds(inner) for inner in self._inside(part)))
 
     def _find_reads(self, part: GrammarPart) -> frozenset[str]:

@@ -91,7 +91,14 @@ def tokenize_corpus(
 
     threads = threads or cores()
     most = min(MOST_BYTES_IN_MEMORY, threads * BYTES_PER_THREAD)
-    batches = ordered_map(encoder.encode, _batches(pieces(corpus, split.cuts, split.held)), threads, _size, most, report)
+    batches = ordered_map(
+        encoder.encode,
+        _batches(pieces(corpus, split.cuts, split.held)),
+        threads,
+        lambda batch: sum(len(piece.bytes) for piece in batch),
+        most,
+        report,
+    )
     try:
         with closing(batches), os.fdopen(open_to_replace(path), "wb") as file:
             for batch in batches:
@@ -179,10 +186,6 @@ def _batches(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _size(pieces: list[Piece]) -> int:
-    return sum(len(piece.bytes) for piece in pieces)
 
 
 def token_lengths(tokenizer: Tokenizer) -> Ids:

@@ -132,11 +132,9 @@ class BlockCleaner(Cleaner):
         return "".join(parts)
 
     def passages(self, block: str) -> list[Passage]:
-        """The passages of a block."""
         return passages_of(block, self.edits(block))
 
     def cleaned(self, block: str) -> str:
-        """A block as it is left."""
         return "".join(passage.after for passage in self.passages(block))
 
     def end_document(self) -> list[Passage]:
@@ -186,7 +184,6 @@ class BlockCleaner(Cleaner):
 
 
 def utf8_bytes(text: str) -> int:
-    """Length of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 

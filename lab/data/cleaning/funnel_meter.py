@@ -14,9 +14,8 @@ class ExcerptSpan:
     """A part of an excerpt: text that was kept, taken or added by the rule."""
 
     text: str
+    """With an ellipsis for what is left out in the middle of a long span."""
     kind: Literal["kept", "taken", "added"]
-    omitted: int = 0
-    """Characters of the text that are left out in the middle of a long span, where `text` has an ellipsis."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,6 @@ class _Sample:
 
 @dataclass
 class _Rule:
-    """The counts of one rule."""
-
     name: str
     bytes_in: int = 0
     bytes_out: int = 0
@@ -169,12 +166,8 @@ class _Rule:
         self.context = ""
 
     def step(self) -> CleaningStep:
-        fields = ("bytes_in", "bytes_out", "removed", "before", "after", "passages_removed", "passages_changed")
-        return CleaningStep(
-            rule=self.name,
-            documents_emptied=self.documents_emptied,
-            **{name: getattr(self, name) for name in fields},
-        )
+        counts = {name: getattr(self, name) for name in CleaningStep.__struct_fields__ if name != "rule"}
+        return CleaningStep(rule=self.name, **counts)
 
 
 class FunnelMeter:
@@ -194,7 +187,6 @@ class FunnelMeter:
         """Bytes of this document."""
 
     def begin_document(self) -> None:
-        """Count the next document."""
         self._end_document()
         self._number += 1
 
@@ -264,12 +256,8 @@ class FunnelMeter:
 
 def _spread(samples: list[_Sample]) -> tuple[Excerpt, ...]:
     """Up to `EXCERPTS` of the samples, each in turn, sorted by place."""
-    chosen: list[Excerpt] = []
-    for turn in range(EXCERPTS):
-        for sample in samples:
-            if turn < len(sample.kept) and len(chosen) < EXCERPTS:
-                chosen.append(sample.kept[turn][1])
-    return tuple(sorted(chosen, key=lambda excerpt: excerpt.document))
+    in_turn = [sample.kept[turn][1] for turn in range(EXCERPTS) for sample in samples if turn < len(sample.kept)]
+    return tuple(sorted(in_turn[:EXCERPTS], key=lambda excerpt: excerpt.document))
 
 
 def _excerpt(passages: Sequence[Passage], index: int, context: str, document: int) -> Excerpt:
@@ -307,4 +295,4 @@ def _shortened(text: str, kind: Literal["taken", "added"]) -> ExcerptSpan:
     if len(text) <= LONGEST_SPAN:
         return ExcerptSpan(text, kind)
     half = LONGEST_SPAN // 2
-    return ExcerptSpan(f"{text[:half]} … {text[-half:]}", kind, len(text) - 2 * half)
+    return ExcerptSpan(f"{text[:half]} … {text[-half:]}", kind)

@@ -1,13 +1,13 @@
 """Statistics of a text as tables with bars, for a screen or a shell, and as facts in words."""
 
 from collections.abc import Sequence
+from itertools import count
 
 from lab.core.number_format import bytes_, counted, fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.data.statistics.character_classes import character_label, character_name
-from lab.data.statistics.line_counts import LONGEST_COUNTED
 from lab.data.statistics.repeated_passages import WINDOW
-from lab.data.statistics.stream_statistics import LineLengths, TextStatistics
+from lab.data.statistics.stream_statistics import LONGEST_COUNTED, LineLengths, TextStatistics
 from lab.data.statistics.text_blocks import LineEndCounts
 from lab.data.statistics.text_profile import TextProfile
 from lab.views.blocks import Cell, Column, Table
@@ -22,7 +22,6 @@ MOST_FILES_SHOWN = 40
 
 
 def profile_facts(profile: TextProfile) -> list[tuple[str, str]]:
-    """Label and value of the facts that are no picture."""
     found = profile.statistics
     per_character = f", {fixed(found.bytes / found.characters, 2)} bytes each" if found.characters != found.bytes else ""
     facts = [
@@ -42,7 +41,6 @@ def profile_facts(profile: TextProfile) -> list[tuple[str, str]]:
 
 
 def distinct_words(found: TextStatistics) -> str:
-    """Different words in words."""
     if not found.letter_words:
         return "no words of letters in a script with spaces"
     if found.word_error:
@@ -85,14 +83,12 @@ def languages_table(found: TextStatistics, most: int = 10) -> Table:
 
 
 def words_table(found: TextStatistics, most: int = 20) -> Table:
-    """The most common words."""
     pairs = [(visible(word), number) for word, number in found.common_words]
     title = "most common words" + (f" (counts may be {whole(found.word_error)} too low)" if found.word_error else "")
     return _bars(title, ("word", "count", "share"), pairs[:most], found.letter_words, most)
 
 
 def characters_table(found: TextStatistics, most: int = 20, *, rare: bool = False) -> Table:
-    """The most common characters, or the rarest, with their names."""
     characters = (found.rare_characters if rare else found.common_characters)[:most]
     title = "rarest characters" if rare else "most common characters"
     pairs = [(_named(character), number) for character, number in characters]
@@ -106,7 +102,6 @@ def _named(character: str) -> str:
 
 
 def line_lengths_table(lengths: LineLengths) -> Table:
-    """Histogram of the line lengths in characters."""
     bins = length_bins(lengths)
     total = sum(number for _, number in bins)
     return _bars("line lengths", ("characters", "count", "share"), bins, total, len(bins))
@@ -199,12 +194,7 @@ def _share(part: int, total: int) -> str:
 
 def _round_width(least: int) -> int:
     """The smallest round number that is at least `least`."""
-    scale = 1
-    while True:
-        for step in (1, 2, 5):
-            if step * scale >= least:
-                return step * scale
-        scale *= 10
+    return next(step * int(10**power) for power in count() for step in (1, 2, 5) if step * 10**power >= least)
 
 
 def profile_as_json(profile: TextProfile) -> dict[str, object]:

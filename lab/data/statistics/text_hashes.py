@@ -77,7 +77,6 @@ class WindowHasher:
 
 @cache
 def _symbols() -> Hashes:
-    """The symbol of each code point."""
     return mixed(np.arange(1, 0x110001, dtype=np.uint64))
 
 

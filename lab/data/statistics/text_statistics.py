@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -18,7 +17,7 @@ from lab.data.cleaning.funnel_meter import nothing_left
 from lab.data.corpus import Corpus, preview
 from lab.data.source_files import SourceStamp, can_be_read_again, is_one_file, source_stamp
 from lab.data.text_source import open_corpus, path_of
-from lab.data.train_val_split import Piece, Split, pieces, split_text
+from lab.data.train_val_split import Split, pieces, split_text, training_text
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import TokenizerError, TokenizerKind
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
@@ -191,13 +190,9 @@ def _count_tokens(
     sample, whole_text = _sample(corpus)
     several = corpus.documents > 1
     split = split_text(corpus) if whole_text else None
-    learned_from = (piece.bytes.decode() for piece in _training_pieces(corpus, split)) if split else iter(sample)
+    learned_from = training_text(corpus, split, lambda share: None) if split else iter(sample)
     tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train(learned_from, vocab_size, end_of_text=several)
     return _counted(corpus, tokenizer, sample, split)
-
-
-def _training_pieces(corpus: Corpus, split: Split) -> Iterator[Piece]:
-    return (piece for piece in pieces(corpus, [split.split]) if piece.offset < split.split)
 
 
 def _counted(corpus: Corpus, tokenizer: Tokenizer, sample: list[str], split: Split | None) -> TokenCount:

@@ -89,7 +89,11 @@ class DuplicateLines(_Remembering):
         return [
             Edit(start, stop)
             for line, (start, stop, before), is_seen in zip(lines, places, seen, strict=True)
-            if is_seen and _is_sentences(line) and not _RUNS_ON.fullmatch(before)
+            if is_seen
+            and _SENTENCES.fullmatch(line)
+            and not line.lstrip("\"'“‘«„¿¡")[:1].islower()
+            and _is_prose(line)
+            and not _RUNS_ON.fullmatch(before)
         ]
 
 
@@ -147,13 +151,7 @@ class NearDuplicates(_Remembering, ParagraphCleaner):
 
 
 def _is_code(paragraph: str) -> bool:
-    """True if each line is indented as code is."""
     return paragraph.startswith(("    ", "\t")) and all(line.startswith(("    ", "\t")) for line in paragraph.splitlines())
-
-
-def _is_sentences(line: str) -> bool:
-    """True for a line of one or more whole sentences, as neither headings nor records, code, labels and most verse are."""
-    return _SENTENCES.fullmatch(line) is not None and not line.lstrip("\"'“‘«„¿¡")[:1].islower() and _is_prose(line)
 
 
 def _is_prose(paragraph: str) -> bool:

@@ -72,7 +72,6 @@ class LongLines(BlockCleaner):
 
 
 def _lines(block: str, at: int) -> list[tuple[int, int]]:
-    """The lines from here on, with their ends."""
     lines = []
     while at < len(block):
         stop = block.find("\n", at) + 1 or len(block)

@@ -40,8 +40,6 @@ MOST_DIGITS = 15
 
 
 class Emails(BlockCleaner):
-    """Replaces e-mail addresses."""
-
     def edits(self, block: str) -> list[Edit]:
         if "@" not in block:
             return []

@@ -131,7 +131,7 @@ def test_excerpts_are_few_spread_over_the_text_and_never_long() -> None:
     long_one.measured(0, BY_NAME["long-lines"].cleaner(), f"{'x' * 5000}\n", False)
     (span,) = long_one.excerpts()["long-lines"][0].spans
     assert len(span.text) < 500
-    assert span.omitted > 4000
+    assert " … " in span.text
 
 
 @pytest.mark.parametrize(("marks", "words"), [(1, "a byte-order mark is dropped (3 bytes)"), (0, "")])
