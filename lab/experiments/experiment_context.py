@@ -111,7 +111,6 @@ class ExperimentContext:
         )
 
     def text(self, name: str, default: str) -> str:
-        """Text typed under this name, or the default."""
         return self.inputs.get(name, default)
 
     def number(self, name: str, default: float, least: float, most: float) -> float:

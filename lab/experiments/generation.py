@@ -65,7 +65,11 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
         "largest_gap_points": 100 * gaps[len(drawn)],
         "first_gap": gaps[STAGES[0]],
     }
-    blocks: list[Block] = [_tokens(at, after, counts, drawn, taken), _gaps(gaps)]
+    most = max(gaps.values()) or 1.0
+    rows = [[Cell(whole(n)), number(gap, 4, bar=gap / most)] for n, gap in gaps.items()]
+    title = "|frequency − probability|, the largest of all tokens"
+    gap_table = Table([Column("draws"), Column("largest gap")], rows, title=title)
+    blocks: list[Block] = [_tokens(at, after, counts, drawn, taken), gap_table]
     sentence = (
         f"After {at.here} greedy decoding takes “{at.tokenizer.label(top)}” with {probability(greedy)} of {seeds} seeds; "
         f"{whole(len(drawn))} draws take it {probability(float(counts[top] / len(drawn)))} of the time, its probability being "
@@ -121,12 +125,6 @@ def _tokens(at: StageContext, after: Numbers, counts: Numbers, drawn: Numbers, t
     return Table(columns, rows, title=f"the token after {at.here}")
 
 
-def _gaps(gaps: dict[int, float]) -> Table:
-    most = max(gaps.values()) or 1.0
-    rows = [[Cell(whole(n)), number(gap, 4, bar=gap / most)] for n, gap in gaps.items()]
-    return Table([Column("draws"), Column("largest gap")], rows, title="|frequency − probability|, the largest of all tokens")
-
-
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0)
 EXTREMES = (TEMPERATURES[0], TEMPERATURES[-1])
 """Left out where the screen is narrow."""
@@ -151,13 +149,13 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
     for each in TEMPERATURES:
         found[each] = distribution(logits, SamplingSettings(temperature=each)).after.numpy()
         yield
-    usual = found[1.0]
+    usual, order = found[1.0], np.argsort(-at.logits, kind="stable")
     shown = largest(at.logits, TEMPERATURE_LISTED)
     measures: dict[str, Measure] = {
         "prompt": at.prompt_tokens.text,
         "temperatures": len(TEMPERATURES),
         "changed_top": sum(each.argmax() != usual.argmax() for each in found.values()).item(),
-        "changed_order": sum(not _same_order(each, at.logits) for each in found.values()),
+        "changed_order": sum(bool((np.diff(each[order]) > 0).any()) for each in found.values()),
         "coldest": TEMPERATURES[0],
         "hottest": TEMPERATURES[-1],
         "coldest_top": float(found[TEMPERATURES[0]].max()),
@@ -174,12 +172,6 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
         f"{cells[shown[0]][0].text} to {cells[shown[0]][-1].text}."
     )
     return ExperimentResult(View("temperature", "temperature", sentence, blocks), measures)
-
-
-def _same_order(probabilities: Numbers, logits: Numbers) -> bool:
-    """True if no token of a lower logit has a higher probability."""
-    in_order = probabilities[np.argsort(-logits, kind="stable")]
-    return bool((np.diff(in_order) <= 0).all())
 
 
 def _entropy(probabilities: Numbers) -> float:

@@ -219,7 +219,10 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
     shown = [[Cell(name), number(value, 3, bar=value)] for (name, _), value in zip(tables, found, strict=True)]
     if len(unused) > 1:
         measures |= {"unused_at_init": unused_found[0], "unused_now": unused_found[1]}
-        measures["never"] = _never(len(unused), *unused_found)
+        before, now = unused_found
+        moved = "have moved together" if now - before > TOGETHER else "have mean cosine"
+        never = f"{whole(len(unused))} tokens never occur in the text: their rows {moved}"
+        measures["never"] = f"{never} ({fixed(before, 3)} at init, {fixed(now, 3)} now)."
         columns.append(Column("tokens that never occur"))
         for row, value in zip(shown, unused_found, strict=True):
             row.append(number(value, 3))
@@ -229,13 +232,6 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
         f"{fixed(found[0], 2)}."
     )
     return ExperimentResult(View("nearest_rows", "how near the nearest token is", sentence, [*blocks]), measures, missing)
-
-
-def _never(unused: int, before: float, now: float) -> str:
-    moved = "have moved together" if now - before > TOGETHER else "have mean cosine"
-    return (
-        f"{whole(unused)} tokens never occur in the text: their rows {moved} ({fixed(before, 3)} at init, {fixed(now, 3)} now)."
-    )
 
 
 def _counts(text: Ids, vocabulary: int) -> Slices[Ids]:

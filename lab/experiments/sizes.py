@@ -110,7 +110,6 @@ def parameters(context: ExperimentContext) -> ExperimentResult:
 
 
 def _counted(count: int, total: int, digits: int = 0) -> tuple[Cell, Cell]:
-    """A count and its share."""
     return Cell(whole(count), value=float(count)), share(count / total, digits)
 
 

@@ -27,7 +27,7 @@ from typing import Literal
 from lab.core.errors import UserError
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult, Measure
-from lab.lessons.conditions import Condition, MissingMeasureError, fill, names_in, parse_condition, unchanged
+from lab.lessons.conditions import Condition, MissingMeasureError, fill, names_in, parse_condition
 from lab.lessons.lesson import CLAIMS, read_lesson_file
 
 Verdict = Literal["true", "limit", "not so", "unchecked"]
@@ -175,12 +175,12 @@ class CheckedClaim:
     def mark(self) -> str:
         return MARKS[self.verdict]
 
-    def explanation(self, escape: Callable[[str], str] = unchanged) -> str:
+    def explanation(self, escape: Callable[[str], str] = str) -> str:
         """Markdown, for this verdict and with its figures."""
         parts = (self.claim.by_verdict.get(self.verdict, ""), self.claim.explanation)
         return "\n\n".join(filter(None, (fill(part, self.measures, escape) for part in parts)))
 
-    def instead(self, escape: Callable[[str], str] = unchanged) -> str:
+    def instead(self, escape: Callable[[str], str] = str) -> str:
         """Markdown with figures: the note that holds."""
         return fill(self.claim.instead, self.measures, escape)
 
@@ -193,7 +193,7 @@ def check_claim(claim: Claim, result: ExperimentResult) -> CheckedClaim:
     try:
         held = [kind for kind, condition in claim.conditions.items() if condition.holds(result.measures)]
     except MissingMeasureError as missing:
-        reason = result.missing or f"the experiment {claim.experiment} measured no {missing.name} here."
+        reason = result.missing or f"the experiment {claim.experiment} measured no {missing} here."
         return CheckedClaim(claim, "unchecked", reason, result.measures)
     except ValueError as error:
         raise UserError(f"The claim {claim.name} cannot be checked: {error}.") from error

@@ -54,17 +54,11 @@ LITERALS = {"true": True, "false": False}
 
 
 class MissingMeasureError(Exception):
-    """A measure that the experiment did not give."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    """Its message is the name of a measure that the experiment did not give."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """The name of a measure, as an operand."""
-
     name: str
 
 
@@ -98,7 +92,6 @@ class Condition:
 
     @property
     def names(self) -> set[str]:
-        """Names of the measures that it needs."""
         return {side.name for each in self.comparisons for side in (each.left, each.right) if isinstance(side, Name)}
 
 
@@ -139,11 +132,7 @@ _FIGURE = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDER = re.compile(r"([a-z][a-z0-9_]*)(?::(count|bytes|\.\d[fg%]))?")
 
 
-def unchanged(text: str) -> str:
-    return text
-
-
-def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = unchanged) -> str:
+def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = str) -> str:
     """The text with its figures; a paragraph one of whose measures is missing is left out.
 
     `escape` is applied to measures that are texts, such as labels of tokens.
@@ -206,7 +195,6 @@ class ExperimentGuess:
 
     @property
     def names(self) -> set[str]:
-        """Names of the measures that the conditions and the texts need."""
         needed = set[str]().union(*(each.names for each in self.conditions if each is not None))
         return needed | names_in(self.answer) | names_in(self.why)
 
@@ -215,7 +203,7 @@ class ExperimentGuess:
         try:
             held = [each.holds(result.measures) if each is not None else None for each in self.conditions]
         except MissingMeasureError as missing:
-            why = result.missing or f"the experiment {self.experiment} measured no {missing.name} on this run."
+            why = result.missing or f"the experiment {self.experiment} measured no {missing} on this run."
             raise UserError(f"This cannot be guessed here: {why}") from missing
         except ValueError as error:
             raise UserError(f"The guess on {self.experiment} has a condition that cannot be used: {error}.") from error

@@ -58,7 +58,6 @@ class Lesson:
 
     @property
     def text(self) -> str:
-        """The text of all steps."""
         return "\n\n".join(step.text for step in self.steps)
 
 
@@ -74,8 +73,6 @@ def parse_lesson(path: Path, text: str) -> Lesson:
 
 
 def _steps(path: Path, lines: list[str]) -> list[LessonStep]:
-    """The steps in the lines after the title."""
-
     def error(at: int, problem: str) -> UserError:
         return UserError(f"The lesson {path}, line {at + 2}: {problem}.")
 

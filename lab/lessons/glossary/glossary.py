@@ -60,7 +60,6 @@ def parse_glossary(path: Path, text: str) -> list[Term]:
 
 @cache
 def glossary() -> tuple[Term, ...]:
-    """All terms by name."""
     return tuple(sorted(parse_glossary(TERMS, read_lesson_file(TERMS)), key=lambda term: term.name.casefold()))
 
 

@@ -116,19 +116,14 @@ def _parsed(path: Path, raw: bytes) -> Note:
     foreign_lines = tuple(line for line in lines[1:end] if not OURS.match(line))
     fields = {match[1]: match[2].strip() for match in map(OURS.match, lines[1:end]) if match}
     text = "\n".join(lines[end + 1 :]).strip("\n")
-    created = _time(fields["created"]) if "created" in fields else None
-    if "created" in fields and created is None:
-        raise DamagedFileError(path, "has a date in its front matter that is none, such as 2026-02-03T04:05:06Z")
+    try:
+        date = datetime.strptime(fields["created"], DATE) if "created" in fields else None
+    except ValueError as error:
+        raise DamagedFileError(path, "has a date in its front matter that is none, such as 2026-02-03T04:05:06Z") from error
+    created = _modification_time(path) if date is None else date.replace(tzinfo=UTC).timestamp()
     place = decode_json(path, fields["place"].encode(), Place) if "place" in fields else ""
     state = decode_json(path, fields["state"].encode(), ScreenState) if "state" in fields else None
-    return Note(path, text, _modification_time(path) if created is None else created, place, state, foreign_lines=foreign_lines)
-
-
-def _time(words: str) -> float | None:
-    try:
-        return datetime.strptime(words, DATE).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
+    return Note(path, text, created, place, state, foreign_lines=foreign_lines)
 
 
 def _modification_time(path: Path) -> float:

@@ -72,12 +72,9 @@ def write_progress(home: Path, progress: Progress, lesson: str, tell: Callable[[
             kept, problem = read_progress(home)
             if problem:
                 keep_damaged(path, tell)
-            write_atomic(path, msgspec.json.format(msgspec.json.encode(_merged(progress, kept, lesson))) + b"\n")
+            read = progress.of(lesson)
+            read = LessonProgress(read.step, read.is_done or kept.of(lesson).is_done)
+            merged = Progress({**progress.lessons, **kept.lessons, lesson: read}, progress.last)
+            write_atomic(path, msgspec.json.format(msgspec.json.encode(merged)) + b"\n")
     except OSError as error:
         raise os_error_in_words(error, f"keep your progress in {path}") from error
-
-
-def _merged(progress: Progress, kept: Progress, lesson: str) -> Progress:
-    read = progress.of(lesson)
-    read = LessonProgress(read.step, read.is_done or kept.of(lesson).is_done)
-    return Progress({**progress.lessons, **kept.lessons, lesson: read}, progress.last)
