@@ -50,8 +50,3 @@ def during_training(data: DataConfig, status: Status) -> EvaluatedShare | None:
 def at_the_end(data: DataConfig, found: FinalEvaluation) -> EvaluatedShare:
     """Share that an evaluation at the end uses."""
     return EvaluatedShare(found.bytes, data.val_bytes, "bytes")
-
-
-def latest_share(data: DataConfig, status: Status) -> EvaluatedShare | None:
-    """Share of the evaluation at the end where there is one, else of those during training."""
-    return at_the_end(data, status.final) if status.final else during_training(data, status)

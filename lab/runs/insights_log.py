@@ -75,7 +75,6 @@ class InsightHistory:
         self._range: dict[PlaceText, tuple[float, float]] = {}
 
     def add(self, insights: Sequence[Insight]) -> None:
-        """Append new lines of the file."""
         for insight in insights:
             predictions = {
                 PlaceText(tuple(place.before), place.truth, tuple(place.after)): PlacePrediction(

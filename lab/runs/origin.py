@@ -53,11 +53,6 @@ class ImportConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Type of its weights there, in safetensors' words: "F16"."""
 
 
-def start_sentence(start: StartConfig) -> str:
-    """One sentence on a run that began with the weights of another: `Began with the weights of gpt2 (step 0).`"""
-    return f"Began with the weights of {visible(start.base)} (step {start.base_step})."
-
-
 def import_sentence(imported: ImportConfig) -> str:
     """One sentence on a run that was imported: `Imported from gpt2 (revision 607a30d), whose weights are F32.`"""
     revision = f" (revision {visible(imported.revision[:7])})" if imported.revision else ""

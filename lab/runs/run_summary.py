@@ -13,11 +13,11 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import duration, whole
 from lab.core.safe_open import JSON_ERRORS, LARGEST_LINES, lines_backwards, open_regular
 from lab.core.visible_text import shortened, visible
-from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
+from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, is_of_scaling, runs_home
 from lab.runs.metrics_log import EVALUATION
-from lab.runs.origin import import_sentence, start_sentence, tuning_sentence
+from lab.runs.origin import import_sentence, tuning_sentence
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
 from models.config import ModelConfig
@@ -238,13 +238,16 @@ class RunsWatcher:
         elif stamps[1] == cached.metrics_stamp and cached.summary is not None and status.phase not in ACTIVE:
             return cached.summary
         if stamps[1] != cached.metrics_stamp:
-            searched = _searched_bytes(cached.metrics_stamp, stamps[1])
+            before, now = cached.metrics_stamp, stamps[1]
+            is_longer = before is not None and now is not None and before[0] == now[0] and before[1] <= now[1]
+            searched = before[1] if before is not None and is_longer else 0  # of a file that was replaced or cut, nothing
             training, evaluation, cached.metrics_problem = _read_latest(run.metrics_path, searched)
             cached.training = training or (cached.training if searched else None)
             cached.evaluation = evaluation or (cached.evaluation if searched else None)
         cached.status, cached.problem, cached.status_stamp, cached.metrics_stamp = status, problem, *stamps
         problem = problem or cached.metrics_problem
         training, figures = cached.training, status.final or cached.evaluation
+        evaluated = at_the_end(config.data, status.final) if status.final else during_training(config.data, status)
         summary = RunSummary(
             name="demo" if is_demo else run.name,
             path=run.path,
@@ -258,7 +261,7 @@ class RunsWatcher:
             loss=training.loss if training else None,
             val_loss=figures.val_loss if figures else None,
             bits_per_byte=figures.bits_per_byte if figures else None,
-            evaluated=latest_share(config.data, status) if figures else None,
+            evaluated=evaluated if figures else None,
             tokens_per_second=training.tokens_per_second if training else None,
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
             flops_per_token=_flops_per_token(config.model),
@@ -283,7 +286,6 @@ class RunsWatcher:
 
 
 def damaged(run: Run, error: DamagedFileError) -> RunSummary:
-    """Summary of a run whose settings cannot be read."""
     return RunSummary(
         name=run.name, path=run.path, text="", phase="damaged", plan="", problem=f"{error.path.name} {error.reason}"
     )
@@ -295,7 +297,8 @@ def origin_of(config: RunConfig) -> str:
         return import_sentence(config.imported)
     if config.tuning is not None:
         return tuning_sentence(config.tuning)
-    return start_sentence(config.start) if config.start is not None else ""
+    start = config.start
+    return f"Began with the weights of {visible(start.base)} (step {start.base_step})." if start is not None else ""
 
 
 def origin_in_short(config: RunConfig) -> str:
@@ -316,13 +319,6 @@ def describe_owner(status: Status) -> str:
 _flops_per_token = functools.lru_cache(maxsize=256)(flops_per_token)
 _parameter_count = functools.lru_cache(maxsize=256)(parameter_count)
 """Runs often share their shape, and counting a model's weights one by one takes longer than reading its files."""
-
-
-def _searched_bytes(before: Stamp | None, now: Stamp | None) -> int:
-    """Bytes at the beginning of the file that were searched before: 0 of a file that was replaced or cut."""
-    if before is None or now is None or before[0] != now[0] or now[1] < before[1]:
-        return 0
-    return before[1]
 
 
 def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | None, str]:
