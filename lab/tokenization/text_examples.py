@@ -102,7 +102,6 @@ EXAMPLES: tuple[TextExample, ...] = (
 
 
 def example_of(text: str) -> TextExample | None:
-    """The example with this text."""
     return next((example for example in EXAMPLES if example.text == text), None)
 
 

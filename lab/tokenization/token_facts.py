@@ -11,7 +11,6 @@ from lab.views.blocks import Cell, Column, Table
 from models.config import END_OF_TEXT, FIXED_VOCABULARY_SIZES
 
 if TYPE_CHECKING:
-    from lab.tokenization.token_frequencies import TokenFrequencies
     from models.tokenizers.tokenizer import Node, Tokenizer
 
 HEX_BYTES = 24
@@ -54,12 +53,12 @@ def merge_table(tokenizer: "Tokenizer", id: int) -> Table:
     Raises TokenizerError if the id is not in the vocabulary."""
     rows = [
         [
-            Cell(branch + quoted_label(tokenizer, node.id)),
-            Cell(str(node.id), value=float(node.id)),
-            Cell(hex_of(node.bytes)),
-            Cell(origin(tokenizer, node.id)),
+            Cell(row.branch + row.label),
+            Cell(str(row.id), value=float(row.id)),
+            Cell(hex_of(tokenizer.token_bytes(row.id))),
+            Cell(row.origin),
         ]
-        for branch, node in _branches(tokenizer.tree(id), "", "")
+        for row in tree_rows(tokenizer, id)
     ]
     columns = [Column("token", "left"), Column("id"), Column("bytes (hex)", "left"), Column("learned as", "left")]
     return Table(columns, rows)

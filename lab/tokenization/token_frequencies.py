@@ -21,7 +21,7 @@ from lab.data.corpus import STDIN, Corpus
 from lab.data.text_source import open_corpus, sources_of
 from lab.data.token_file import Ids, TokenFile, token_dtype
 from lab.runs.find_runs import open_run
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, file_stamp
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.named_tokenizer import NamedTokenizer
 
@@ -51,7 +51,6 @@ class TokenFrequencies:
 
     @property
     def total(self) -> int:
-        """Tokens of the corpus."""
         return int(self.counts.sum())
 
     @property
@@ -82,7 +81,7 @@ def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> Token
             raise UserError(f"{run.tokens_path} is damaged: {error}") from error
         return TokenFrequencies(counts, f"the training part of {run.name}")
 
-    return _known(("run", str(run.tokens_path), _stamp(run.tokens_path), vocab_size, split), count)
+    return _known(("run", str(run.tokens_path), file_stamp(run.tokens_path), vocab_size, split), count)
 
 
 def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None) -> TokenFrequencies:
@@ -105,7 +104,7 @@ def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountP
 
     if corpus.inputs is None:
         return count()
-    stamps = tuple(map(_stamp, corpus.paths))
+    stamps = tuple(file_stamp(os.path.realpath(path)) for path in corpus.paths)
     return _known(("text", corpus.source, corpus.encoding, corpus.cleaning, stamps, _identity(tokenizer)), count)
 
 
@@ -122,15 +121,6 @@ def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: C
         if progress:
             progress(done, total)
     return counts
-
-
-def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
-    """The file's identity, size and time of the last change; None if it is gone."""
-    try:
-        facts = os.stat(path)
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _identity(tokenizer: "Tokenizer") -> Hashable:

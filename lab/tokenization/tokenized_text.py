@@ -34,7 +34,6 @@ class TokenizedText:
 
     @property
     def counts(self) -> TextCounts:
-        """Size of the text in characters, bytes and tokens."""
         return TextCounts(len(self.text), int(self.byte_starts[-1]), len(self.ids))
 
     @cached_property
@@ -119,7 +118,6 @@ class TokenizedText:
         return min(len(self.ids), int(np.searchsorted(self.byte_starts, place, "right"))) - 1
 
     def tokens_before(self, character: int) -> int:
-        """Number of tokens that begin before the first byte of a character."""
         return int(np.searchsorted(self.byte_starts[:-1], self._character_starts[character]))
 
 

@@ -66,7 +66,7 @@ class VocabularyIndex:
         self._text, self._text_lower = _JoinedTokens(self.tokens), _JoinedTokens(self._lower)
         self.special: Marks = np.zeros(len(self.tokens), bool)
         self.special[list(tokenizer.special.values())] = True
-        self.partial: Marks = np.array([not _is_text(token) for token in self.tokens], bool)
+        self.partial: Marks = np.array([token.decode(errors="ignore").encode() != token for token in self.tokens], bool)
         """Tokens whose bytes are no whole characters."""
 
     def __len__(self) -> int:
@@ -170,11 +170,3 @@ def _encoded(text: str) -> bytes:
 
 def _lower(token: bytes) -> bytes:
     return token.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")
-
-
-def _is_text(token: bytes) -> bool:
-    try:
-        token.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

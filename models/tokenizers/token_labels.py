@@ -26,7 +26,8 @@ def printable(token: bytes) -> str:
         return "␣" * len(text)
     shown = ""
     for character in text:
-        sign = spelled_out(character) if _is_hidden(character) else character
+        varies = "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"  # the one before it
+        sign = character if character.isprintable() and not varies else spelled_out(character)
         if sign == character and unicodedata.category(character).startswith("M") and (not shown or shown.endswith(" ")):
             sign = "◌" + character
         shown += sign
@@ -43,8 +44,3 @@ def spelled_out(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def _is_hidden(character: str) -> bool:
-    code = ord(character)
-    return not character.isprintable() or 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
