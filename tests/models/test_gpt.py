@@ -10,10 +10,10 @@ from torch import Tensor
 
 from models import attention_kernels
 from models.attention_kernels import causal_attention
-from models.cached_decoding import OneTokenDecoder, supports_decode
 from models.config import ModelConfig
 from models.gpt import GPT, KVCache
 from models.hugging_face_weights import from_hugging_face, to_hugging_face
+from models.sampling import OneTokenDecoder, supports_decode
 
 SHAPES = [
     {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
