@@ -7,19 +7,30 @@ no script but the report's own.
 import base64
 import hashlib
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import Any
 
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
 
 from lab.core.colour_scales import RGB, colour, ink_on
-from lab.core.number_format import fixed, whole
+from lab.core.number_format import fixed, probability, whole
 from lab.core.visible_text import visible
-from lab.exchange.prompt_section import CODES, prompt_data, prompt_section
-from lab.exchange.report_charts import Chart, chart
-from lab.exchange.report_facts import model_facts, result_facts, samples_over_time, shown, text_facts, training_facts
+from lab.exchange.report_facts import (
+    Chart,
+    chart,
+    model_facts,
+    result_facts,
+    samples_over_time,
+    shown,
+    text_facts,
+    training_facts,
+)
 from lab.inspect.prompt_report import PromptReport
 from lab.reports.baselines import baselines
 from lab.reports.diagnosis.diagnose import diagnosis_of
@@ -30,6 +41,7 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import FinalEvaluation, RunConfig
+from lab.views.blocks import Prediction
 
 LEVELS = 64
 """Steps of the colour scale in the attention pictures; the logit-lens grid has a CSS class for each."""
@@ -142,16 +154,12 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lab.exchange", "report_template"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.finalize = _finalize
+    # Any text has its odd characters made visible; the page's own style, script and data are marked safe.
+    environment.finalize = lambda value: visible(value, keep="\n") if type(value) is str else value
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["whole"] = lambda number: whole(int(number))
     environment.filters["loss"] = lambda number: fixed(number, 2)
     return environment.get_template("report.html.jinja")
-
-
-def _finalize(value: Any) -> Any:
-    """Any text of the page with every odd character visible; the page's own style, script and data are marked safe."""
-    return visible(value, keep="\n") if type(value) is str else value
 
 
 def _version() -> str:
@@ -159,3 +167,101 @@ def _version() -> str:
         return version("llmlab")
     except PackageNotFoundError:
         return "from a checkout"
+
+
+@dataclass(frozen=True)
+class ShownToken:
+    label: str
+    id: int
+    number: int
+    """Position from 1."""
+    probability: str
+
+
+def prompt_section(prompt: PromptReport, levels: int) -> dict[str, Any]:
+    """The section as text; the lens cells have a level from 0 to `levels` − 1."""
+    tokens = [
+        ShownToken(visible(token.label), token.id, index + 1, "" if token.probability is None else probability(token.probability))
+        for index, token in enumerate(prompt.tokens)
+    ][prompt.first :]
+    rows = [
+        (_stream(row.name), [_lens_cell(_stream(row.name), tokens[at], cell, levels) for at, cell in enumerate(row.cells)])
+        for row in prompt.lens
+    ]
+    notes = []
+    if prompt.dropped:
+        notes.append(f"The model does not see the first {whole(prompt.dropped)} tokens: they do not fit its context.")
+    if prompt.first:
+        notes.append(f"Shown are the last {whole(len(tokens))} tokens; attention to those before is left out.")
+    return {
+        "model": f"{whole(len(prompt.tokens))} tokens through the {prompt.checkpoint} weights of {visible(prompt.run)}, "
+        f"step {whole(prompt.step)}.",
+        "interventions": prompt.interventions,
+        "notes": notes,
+        "tokens": tokens,
+        "first": prompt.first,
+        "last_number": len(prompt.tokens),
+        "heads": prompt.patterns[0].shape[0],
+        "top": _bars(prompt.top[-1]),
+        "lens": rows[::-1],  # the last layer first, as the model is read upwards
+    }
+
+
+def prompt_data(prompt: PromptReport) -> dict[str, Any]:
+    """The numbers that the script draws: patterns of all heads as probability codes, next tokens at every position."""
+    patterns = [layer.numpy() for layer in prompt.patterns]
+    return {
+        "first": prompt.first,
+        "tokens": [visible(token.label) for token in prompt.tokens[prompt.first :]],
+        "layers": len(patterns),
+        "heads": len(patterns[0]),
+        "patterns": "".join(encode(lower_triangle(head)) for layer in patterns for head in layer),
+        "top": [_bars(row) for row in prompt.top],
+    }
+
+
+def _bars(predictions: Sequence[Prediction]) -> list[tuple[str, str, float]]:
+    return [(visible(each.label), probability(each.probability), round(100 * each.probability, 2)) for each in predictions]
+
+
+def _lens_cell(stream: str, token: ShownToken, cell: Sequence[Prediction], levels: int) -> tuple[str, int, str]:
+    """Label, level and title."""
+    listed = ", ".join(f"“{visible(each.label)}” {probability(each.probability)}" for each in cell)
+    level = round(cell[0].probability * (levels - 1))
+    return visible(cell[0].label), level, f"{stream}, after “{token.label}” (position {token.number}): {listed}"
+
+
+def _stream(name: str) -> str:
+    """`blocks.0.resid_post` as `layer 1`."""
+    _, layer, part = name.split(".")
+    return "embedding" if part == "resid_pre" else f"layer {int(layer) + 1}"
+
+
+DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+"""The digits of base 64, which need no escaping in HTML or JSON."""
+
+CODES = 1003
+"""0 is 0%, 1 is <0.1%, then one for each tenth of a percent, then >99.9% and 100%: as `lab.core.number_format` writes them."""
+
+
+def codes(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The code of each probability, from 0 to `CODES` − 1."""
+    p = probabilities.astype(np.float64)
+    tenths = np.rint(p * 1000).astype(np.int64)
+    found = np.clip(tenths + 1, 1, 1001)
+    found = np.where((p < 1) & (tenths >= 1000), 1001, found)
+    return np.where(p <= 0, 0, np.where(p >= 1, CODES - 1, found))
+
+
+def encode(probabilities: NDArray[np.floating]) -> str:
+    """Two characters for each probability, exact to the tenth of a percent that a reader sees, the more significant one first."""
+    digits = np.array(list(DIGITS))
+    found = codes(probabilities.ravel())
+    pairs = np.stack([digits[found // 64], digits[found % 64]], axis=1)
+    return "".join(pairs.ravel().tolist())
+
+
+def lower_triangle(pattern: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The rows of a causal (n, n) pattern up to the diagonal, one after the other: n(n + 1) / 2 numbers."""
+    rows, columns = np.tril_indices(len(pattern))
+    return pattern[rows, columns]

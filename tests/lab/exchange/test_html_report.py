@@ -14,10 +14,16 @@ import pytest
 from msgspec.structs import replace
 
 from lab.core.number_format import probability
-from lab.exchange.html_report import html_report
-from lab.exchange.prompt_section import DIGITS, encode, lower_triangle
-from lab.exchange.report_charts import chart, round_logarithmic, round_numbers, thinned
-from lab.exchange.report_facts import describe_cleaning, result_facts, training_facts
+from lab.exchange.html_report import DIGITS, encode, html_report, lower_triangle
+from lab.exchange.report_facts import (
+    chart,
+    describe_cleaning,
+    result_facts,
+    round_logarithmic,
+    round_numbers,
+    thinned,
+    training_facts,
+)
 from lab.inspect.open_model import load_open_model
 from lab.inspect.prompt_report import MOST_LENS_CELLS, MOST_WEIGHTS, PromptReport, first_reported, prompt_report
 from lab.inspect.trace_cache import TraceCache
