@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedPrompt:
-    """A run's model and tokenizer, and a prompt in its tokens."""
-
     run: Run
     checkpoint: str
     step: int
@@ -59,7 +57,7 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
 
     from lab.core.machine import cores
     from lab.planning.device import generation_threads
-    from lab.runs.load_tokenizer import tokenizer_of
+    from lab.runs.run_folder import tokenizer_of
     from lab.runs.weights_file import load_model
 
     torch.set_num_threads(generation_threads(run.config.model, cores()))

@@ -8,7 +8,7 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.engine.method_registry import OneStepParams
 from lab.runs.find_runs import open_run
-from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import tokenizer_of
 from lab.training.one_step.after_step_view import after_step_view
 from lab.training.one_step.backward_pass import backward_pass, backward_view, gradient_norms_view
 from lab.training.one_step.batch import StepBatch, own_batch, sentence_batch

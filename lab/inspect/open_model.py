@@ -35,7 +35,7 @@ class OpenModel:
 
 def load_open_model(run: Run, checkpoint: str) -> OpenModel:
     """Load weights and tokenizer. Raises: UserError: if they cannot be read."""
-    from lab.runs.load_tokenizer import tokenizer_of
+    from lab.runs.run_folder import tokenizer_of
     from lab.runs.weights_file import load_model
 
     path = weights_path(run, checkpoint)

@@ -1,4 +1,4 @@
-"""The folder of one run: its paths, config, status, phase, samples and checkpoints; commands to its trainer.
+"""The folder of one run: its paths, config, status, phase, samples, checkpoints and tokenizer; commands to its trainer.
 
 Whoever can read the folder can watch the run, and reading never fails because someone is just writing.
 """
@@ -11,13 +11,21 @@ import shlex
 import stat
 import time
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import LARGEST_CONFIG, LARGEST_STATUS, decode_json, is_real_folder, read_json, read_regular
+from lab.core.safe_open import (
+    LARGEST_CONFIG,
+    LARGEST_STATUS,
+    LARGEST_TOKENIZER,
+    decode_json,
+    is_real_folder,
+    read_json,
+    read_regular,
+)
 from lab.core.safetensors_file import read_metadata, step_of
 from lab.runs import trainer_commands
 from lab.runs.home_folder import CONTACT, read_only_sentence, runs_home, watched_machine
@@ -25,6 +33,9 @@ from lab.runs.metrics_log import EVALUATION, LineReader, last_line
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
 from lab.runs.trainer_commands import CommandName
+
+if TYPE_CHECKING:
+    from models.tokenizers.tokenizer import Tokenizer
 
 HEARTBEAT_FRESH = 10.0
 """Seconds after which a trainer without a heartbeat counts as gone. It writes one every second."""
@@ -163,7 +174,6 @@ class Run:
         return last_line(self.metrics_path, Metric)
 
     def samples(self) -> list[Sample]:
-        """Everything in samples.jsonl."""
         return LineReader(self.samples_path, Sample).read()
 
     def events(self) -> LineReader[Event]:
@@ -253,3 +263,25 @@ def no_weights_yet(run: Run) -> str:
         return read_only_sentence()
     soon = run.phase() in ACTIVE
     return f"{run.name} has no weights yet: {'its first checkpoint comes soon' if soon else 'train it first'}."
+
+
+def tokenizer_of(run: Run) -> "Tokenizer":
+    """The run's tokenizer. Raises UserError if its file is missing, damaged, or another model's."""
+    from models.config import TokenizerError
+    from models.tokenizers.tokenizer import Tokenizer
+
+    path, size = run.tokenizer_path, run.config.model.vocab_size
+    try:
+        found = Tokenizer.loads(read_regular(path, LARGEST_TOKENIZER), path)
+    except FileNotFoundError as error:
+        raise UserError(f"{run.name} has no tokenizer: {path} is missing; put a good copy there.") from error
+    except OSError as error:
+        raise os_error_in_words(error, f"read {path}") from error
+    except TokenizerError as error:
+        raise UserError(str(error)) from error
+    if found.vocab_size != size:
+        raise UserError(
+            f"{path} has {found.vocab_size:,} tokens and the model of {run.name} has {size:,}; put the tokenizer there that it "
+            "was trained with."
+        )
+    return found

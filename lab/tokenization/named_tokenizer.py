@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lab.core.number_format import counted
 from lab.runs.find_runs import find_run, open_run
-from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.run_folder import Stamp, file_stamp
+from lab.runs.run_folder import Stamp, file_stamp, tokenizer_of
 from models.config import END_OF_TEXT
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import check_memory
 from lab.planning.gpu_card import choose_compile, describe_card, emulates, planned_seconds, processor_of
-from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.runs.weights_file import load_weights
 from lab.training import checkpoint

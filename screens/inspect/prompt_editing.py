@@ -89,7 +89,7 @@ def _decode(run: str, ids: tuple[int, ...]) -> tuple[str, str]:
     """The text of these tokens, or the problem with the run or its tokenizer."""
     from lab.core.errors import UserError
     from lab.runs.find_runs import open_run
-    from lab.runs.load_tokenizer import tokenizer_of
+    from lab.runs.run_folder import tokenizer_of
     from models.config import TokenizerError
 
     try:

@@ -96,7 +96,7 @@ def read_tokens(run: Run, prompt: Prompt) -> tuple[LensPath, View] | None:
     from lab.core.errors import UserError
     from lab.inspect.stages.embedding_stage import tokens_view
     from lab.inspect.stages.stage_context import PromptTokens
-    from lab.runs.load_tokenizer import tokenizer_of
+    from lab.runs.run_folder import tokenizer_of
     from models.config import TokenizerError
 
     try:

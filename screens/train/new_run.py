@@ -28,9 +28,8 @@ from lab.planning.run_request import RunRequest
 from lab.planning.sequence_preview import SplitRequest, run_split_process
 from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, parse_settings, settings_of_base
 from lab.planning.settings_table import Settings
-from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.rename_delete import delete_run
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, tokenizer_of
 from lab.training.start_trainer import start_trainer
 from models.config import TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError

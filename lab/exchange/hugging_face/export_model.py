@@ -14,9 +14,8 @@ from lab.exchange.hugging_face.hub_models import HUB_MODELS
 from lab.exchange.report_facts import Fact, model_facts, result_facts, shown, text_facts, training_facts
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import demo, home
-from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.loss_history import LossHistory
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import RunConfig
 from models.config import END_OF_TEXT, TokenizerError

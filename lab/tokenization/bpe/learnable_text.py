@@ -9,7 +9,7 @@ from lab.data.corpus import STDIN, Corpus, CorpusSize
 from lab.data.text_source import open_corpus, sources_of
 from lab.data.train_val_split import split_text, training_text
 from lab.runs.find_runs import open_run
-from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import tokenizer_of
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.bpe.pattern_words import count_words
 

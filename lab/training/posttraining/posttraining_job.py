@@ -9,9 +9,8 @@ import msgspec
 import torch
 
 from lab.core.errors import UserError
-from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.origin import TuningConfig
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import TrainConfig
 from lab.runs.weights_file import NotFiniteError, load_model
 from lab.training.posttraining.answers import Answerer

@@ -159,7 +159,7 @@ def validate_ours(run: str) -> float:
     from lab.data.data_order import ValidationWindows
     from lab.data.token_file import TokenFile, token_dtype
     from lab.runs.find_runs import open_run
-    from lab.runs.load_tokenizer import tokenizer_of
+    from lab.runs.run_folder import tokenizer_of
     from lab.runs.weights_file import load_model
 
     found = open_run(Path(run))

@@ -21,7 +21,7 @@ from lab.planning.run_request import RunRequest, SettingError
 from lab.planning.settings_form import defaults, fit_plan, make_plan, settings_of_base
 from lab.planning.settings_table import Settings
 from lab.runs.find_runs import open_run
-from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import tokenizer_of
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import load_model
 from lab.training.training_setup import set_up_training

@@ -21,9 +21,8 @@ from lab.planning.clone_settings import text_problem
 from lab.reports.comparison.compared_run import vocabulary_of
 from lab.reports.text_entropy import run_entropy
 from lab.runs.find_runs import find_run, open_run
-from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Insight, Metric
 from lab.runs.run_summary import RunsWatcher

@@ -131,7 +131,7 @@ async def test_escape_goes_back_one_level_at_a_time(inspect: Open) -> None:
 async def test_the_tokens_are_there_before_the_engine_answers(
     inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.runs.load_tokenizer.tokenizer_of", lambda run: Tokenizer.bytes_())
+    monkeypatch.setattr("lab.runs.run_folder.tokenizer_of", lambda run: Tokenizer.bytes_())
     engine.opens = asyncio.Event()
     async with inspect(settles=False) as pilot:
         await pilot.until(lambda: pilot.view.view)

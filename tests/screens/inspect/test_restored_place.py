@@ -142,7 +142,7 @@ async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
 async def test_the_tokens_of_a_state_are_there_before_the_engine_answers(
     app: LabApp, inspect: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.runs.load_tokenizer.tokenizer_of", lambda run: Tokenizer.bytes_())
+    monkeypatch.setattr("lab.runs.run_folder.tokenizer_of", lambda run: Tokenizer.bytes_())
     engine.opens = asyncio.Event()
 
     async with inspect(settles=False) as pilot:

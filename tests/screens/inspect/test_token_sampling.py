@@ -47,7 +47,7 @@ class Tokens:
 
 @pytest.fixture
 def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.load_tokenizer.tokenizer_of", lambda run: Tokens())
+    monkeypatch.setattr("lab.runs.run_folder.tokenizer_of", lambda run: Tokens())
 
 
 @pytest.mark.usefixtures("tokens")

@@ -15,7 +15,7 @@ from lab.exchange.hugging_face.export_model import export_model, tokenizer_confi
 from lab.exchange.hugging_face.import_run import import_run
 from lab.inspect.open_model import load_open_model
 from lab.runs.find_runs import open_run
-from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
 from models.config import SamplingSettings
 from models.sampling import generate

@@ -21,7 +21,7 @@ from lab.planning.preparation.preparation_cache import FOLDER, PreparationCache
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import list_runs
-from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import tokenizer_of
 
 KILLS = 6
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

@@ -7,7 +7,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.builtin_stories import ANIMALS
 from lab.runs.find_runs import open_run
-from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_folder import tokenizer_of
 from lab.training.posttraining import answers
 from lab.training.posttraining.question_pairs import PairSource, draw_stories
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from lab.runs.find_runs import open_run
-from lab.runs.load_tokenizer import tokenizer_of
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.weights_file import load_model
 from lab.training.posttraining.answers import Answerer, masked_loss
 from lab.training.posttraining.posttraining_job import PosttrainingJob
