@@ -25,9 +25,9 @@ from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer
+    from lab.tokenization.token_alignment import TokenLabels, TokenView
     from lab.tokenization.token_facts import TokenFamilies
     from lab.tokenization.token_frequencies import TokenFrequencies
-    from lab.tokenization.token_views import TokenLabels, TokenView
     from lab.tokenization.tokenized_text import TokenizedText
 
 MOST_COUNTED = 64_000_000
@@ -158,7 +158,7 @@ class StripPage(TextPage):
         return end - start
 
     def answer(self, text: str, job: StripJob) -> StripAnswer:
-        from lab.tokenization.token_views import TokenLabels, character_label
+        from lab.tokenization.token_alignment import TokenLabels, character_label
         from lab.tokenization.tokenized_text import tokenize_text
 
         tokenizer = job.named.tokenizer

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lab.core.number_format import counted, fixed, significant, whole
-from lab.tokenization.bpe.bpe_by_steps import BYTES, BpeLearner, Merge, RankedPair
-from lab.tokenization.bpe.learnable_text import LearnableText
-from lab.tokenization.bpe.merged_words import MergedWords
-from lab.tokenization.bpe.pattern_words import words_of
+from lab.tokenization.bpe.bpe_by_steps import BYTES, BpeLearner, Merge, MergedWords, RankedPair
+from lab.tokenization.bpe.learnable_text import LearnableText, words_of
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from models.tokenizers.token_labels import with_spaces
 
@@ -59,14 +57,12 @@ class BpeState:
 
     @property
     def counts_sentence(self) -> str:
-        """The sizes so far."""
         made = f"{counted(len(self.merges), 'merge')} · vocabulary {whole(len(self.vocabulary))}"
         per_token = f" · {significant(self.text_bytes / self.tokens)} bytes per token" if self.tokens else ""
         return f"{made} · {counted(self.tokens, 'token')}{per_token}"
 
     @property
     def text_sentence(self) -> str:
-        """The text and its size."""
         return f"{self.name}: {counted(self.text_bytes, 'byte')}"
 
     @property

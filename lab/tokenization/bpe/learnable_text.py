@@ -1,17 +1,126 @@
-"""A text as BPE learns from it: its words and their counts, and its beginning to look at."""
+"""A text as BPE learns from it: the words that GPT-2's pattern splits it into and their counts, streamed, and its beginning to
+look at. BPE is learned from these counts alone."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
+from lab.core.number_format import whole
 from lab.data.corpus import STDIN, Corpus, CorpusSize
 from lab.data.text_source import open_corpus, sources_of
 from lab.data.train_val_split import split_text, training_text
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.run_schema import DEFAULT_RULES
-from lab.tokenization.bpe.pattern_words import count_words
+from models.tokenizers.tokenizer import PATTERN
+
+if TYPE_CHECKING:
+    import regex
+
+
+MOST_CHARACTERS = 1 << 25
+"""Most characters of all different words together. Learning takes about 20 bytes of memory for each byte of them."""
+
+_NEWER_CHARACTERS = (
+    "\u0558\u058b-\u058c\u088f\u0c5c\u0cdc\u208f\u209d-\u209f\ua7ce-\ua7cf\ua7d2\ua7d4\ua7dd\ua7e2\ua7f1\uab6c-\uab6d"
+    "\U000107bb-\U000107bf\U00010940-\U00010959\U00010ec5-\U00010ec7\U00010ed9-\U00010eee\U00011b0a"
+    "\U00011db0-\U00011ddb\U00011de0-\U00011de9\U00011df1\U0001246f\U00012475-\U0001247f\U00012550-\U00012686"
+    "\U00016ea0-\U00016eb8\U00016ebb-\U00016ed3\U00016ff2-\U00016ff6\U000187f8-\U000187ff\U00018cd6-\U00018cda"
+    "\U00018d09-\U00018d20\U00018d80-\U00018df2\U00018e00-\U00019191\U000191a0-\U000191d2\U0001b123-\U0001b128"
+    "\U0001b168\U0001d6a6\U0001df1f-\U0001df24\U0001df2b-\U0001df81\U0001df90-\U0001df96\U0001dfcd-\U0001dfff"
+    "\U0001e6c0-\U0001e6de\U0001e6e0-\U0001e6e2\U0001e6e4-\U0001e6e5\U0001e6e7-\U0001e6ed\U0001e6f0-\U0001e6f4"
+    "\U0001e6fe-\U0001e6ff\U0002b73a-\U0002b73f\U0002b81e\U0002cea2-\U0002cead\U000323b0-\U00033479"
+    "\U0003d000-\U0003fc3f"
+)
+"""Characters that Unicode added after version 16. Python's regex knows them as letters and numbers, rustbpe takes them for other
+signs."""
+_SIGN = "\u0378"
+"""A character that both take for another sign."""
+
+COUNTED_WORDS = 1 << 13
+"""Words counted at a time: a millisecond or two, for which no other thread runs."""
+
+
+@dataclass(frozen=True)
+class PatternPart:
+    """An alternative of the pattern, and the words that it takes."""
+
+    pattern: str
+    about: str
+
+
+PATTERN_PARTS = (
+    PatternPart(r"'(?:[sdmt]|ll|ve|re)", "an English ending after an apostrophe: 's, 'd, 'm, 't, 'll, 've, 're"),
+    PatternPart(r" ?\p{L}++", "letters of any script, with the one space before them"),
+    PatternPart(r" ?\p{N}++", "digits and other numbers, with the one space before them"),
+    PatternPart(r" ?[^\s\p{L}\p{N}]++", "other signs, such as punctuation, with the one space before them"),
+    PatternPart(r"\s++$", "white space at the end of the text"),
+    PatternPart(r"\s+(?!\S)", "white space before more white space: all but the last of it"),
+    PatternPart(r"\s", "one white space: a line's end, or a space that nothing above took along"),
+)
+"""The alternatives, tried in this order at each place."""
+
+
+@cache
+def _compiled(pattern: str) -> "regex.Pattern[str]":
+    import regex
+
+    return regex.compile(pattern)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in order; joined they are the text. Lets other threads run meanwhile."""
+    known = _as_rustbpe_knows(text)
+    if known is text:
+        words: list[str] = _compiled(PATTERN).findall(text, concurrent=True)
+        return words
+    return [text[match.start() : match.end()] for match in _compiled(PATTERN).finditer(known)]
+
+
+def words_and_parts(text: str) -> Iterator[tuple[str, int]]:
+    """The words of a text, each with the index in `PATTERN_PARTS` of the alternative that took it."""
+    groups = "|".join(f"({part.pattern})" for part in PATTERN_PARTS)
+    for match in _compiled(groups).finditer(_as_rustbpe_knows(text)):
+        yield text[match.start() : match.end()], (match.lastindex or 1) - 1
+
+
+def _as_rustbpe_knows(text: str) -> str:
+    """The text with a sign in place of each character that is newer than rustbpe's Unicode."""
+    if text.isascii():
+        return text
+    newer = _compiled(f"[{_NEWER_CHARACTERS}]")
+    return newer.sub(_SIGN, text, concurrent=True) if newer.search(text, concurrent=True) else text
+
+
+def count_words(texts: Iterable[str], most: int = MOST_CHARACTERS) -> dict[str, int]:
+    """Number of times that each word occurs in `texts`, which are split one by one. Memory grows with the different words alone.
+    Raises UserError if the different words have more than `most` characters together."""
+    counts: Counter[str] = Counter()
+    known = size = 0
+    for text in texts:
+        words = words_of(text)
+        for start in range(0, len(words), COUNTED_WORDS):
+            counts.update(words[start : start + COUNTED_WORDS])
+        if len(counts) > known:
+            # A dict keeps the order of insertion, so the new words are the last ones.
+            size += sum(map(len, _last(counts, len(counts) - known)))
+            known = len(counts)
+        if size > most:
+            raise UserError(
+                f"The text has too many different words to learn from: {whole(known)} of them have {whole(size)} characters, "
+                f"and {whole(most)} are the most; choose a shorter text, or one with spaces between words."
+            )
+    return counts
+
+
+def _last(counts: Counter[str], number: int) -> Iterator[str]:
+    words = reversed(counts)
+    return (next(words) for _ in range(number))
+
 
 EXCERPT_CHARACTERS = 4000
 """Characters of the beginning that are kept to be shown as tokens."""

@@ -71,7 +71,7 @@ class WordsView(LineScrollView):
         self._rows: list[tuple[str, object]] = []
 
     def show(self, excerpt: str) -> None:
-        from lab.tokenization.bpe.pattern_words import words_and_parts
+        from lab.tokenization.bpe.learnable_text import words_and_parts
 
         self._lines = lines_of(list(words_and_parts(excerpt)))
         self.set_reactive(WordsView.line, 0)
@@ -87,7 +87,7 @@ class WordsView(LineScrollView):
         self._lay()
 
     def _lay(self) -> None:
-        from lab.tokenization.bpe.pattern_words import PATTERN_PARTS
+        from lab.tokenization.bpe.learnable_text import PATTERN_PARTS
 
         count = len(self._lines)
         self.border_title = f"words that the pattern cuts · line {self.line + 1} of {count} · {{ }}" if count else "words"
@@ -100,7 +100,7 @@ class WordsView(LineScrollView):
         self.set_extent(len(self._rows))
 
     def draw(self, line: int) -> Strip:
-        from lab.tokenization.bpe.pattern_words import PATTERN_PARTS
+        from lab.tokenization.bpe.learnable_text import PATTERN_PARTS
 
         kind, content = self._rows[line]
         base, palette = self.style_of(""), palette_of(self)

@@ -12,9 +12,9 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
-from lab.tokenization import embedding_distances as module
-from lab.tokenization.embedding_distances import embedding_distances, like_never_used, map_matrix, nearest_never_used
+from lab.tokenization import vocabulary_facts as module
 from lab.tokenization.token_frequencies import frequencies_in_run
+from lab.tokenization.vocabulary_facts import embedding_distances, like_never_used, map_matrix, nearest_never_used
 
 
 def test_the_demos_distances(monkeypatch: pytest.MonkeyPatch) -> None:

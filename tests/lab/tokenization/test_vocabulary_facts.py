@@ -5,10 +5,16 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.runs.run_schema import DEFAULT_RULES
-from lab.tokenization.embedding_distances import EmbeddingDistances
 from lab.tokenization.named_tokenizer import NamedTokenizer
 from lab.tokenization.token_frequencies import TokenFrequencies, frequencies_for
-from lab.tokenization.vocabulary_facts import VocabularyFacts, origin_of, token_facts, token_view, vocabulary_facts
+from lab.tokenization.vocabulary_facts import (
+    EmbeddingDistances,
+    VocabularyFacts,
+    origin_of,
+    token_facts,
+    token_view,
+    vocabulary_facts,
+)
 from lab.tokenization.vocabulary_index import VocabularyIndex
 from lab.views.blocks import Table
 from models.tokenizers.tokenizer import Tokenizer

@@ -8,8 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.tokenization.bpe.bpe_session import BpeSession
-from lab.tokenization.bpe.learnable_text import LearnableText
-from lab.tokenization.bpe.pattern_words import words_and_parts
+from lab.tokenization.bpe.learnable_text import LearnableText, words_and_parts
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.tokens.bpe.merge_list import MergeList

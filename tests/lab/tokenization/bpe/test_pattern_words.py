@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
-from lab.tokenization.bpe.pattern_words import PATTERN_PARTS, count_words, words_and_parts, words_of
+from lab.tokenization.bpe.learnable_text import PATTERN_PARTS, count_words, words_and_parts, words_of
 from models.tokenizers.tokenizer import PATTERN
 
 TEXTS = st.one_of(
