@@ -91,7 +91,7 @@ class ModelImport(Widget):
 
     @work(group="import", exclusive=True, exit_on_error=True)
     async def _import(self, source: str) -> None:
-        from lab.exchange.hugging_face.import_process import ImportRequest, run_import_process
+        from lab.exchange.hugging_face.import_run import ImportRequest, run_import_process
 
         try:
             name = await run_import_process(ImportRequest(source, str(home())), self._tell_progress, self._tell)

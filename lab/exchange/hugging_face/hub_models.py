@@ -80,7 +80,6 @@ def cache_entry(repository: str) -> Path:
 
 
 def can_download() -> bool:
-    """True where huggingface_hub is installed."""
     return importlib.util.find_spec("huggingface_hub") is not None
 
 

@@ -1,18 +1,21 @@
-"""Import a model folder: its weights and its tokenizer become a run in the home, all or nothing."""
+"""Import a model folder: its weights and its tokenizer become a run in the home, all or nothing, also in a process of its own."""
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.number_format import counted
-from lab.exchange.hugging_face.gpt2_config import read_gpt2_config
-from lab.exchange.hugging_face.hub_models import hub_model, hub_name
-from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_model_folder
+from lab.core.reply_process import Progress, Reply, Tell, answer, ask_process, tell
+from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_entry, hub_model, hub_name
+from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_model_folder, read_gpt2_config
 from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
 from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
@@ -128,3 +131,99 @@ def _publish(run: Run, config: RunConfig, asked: str | None, folder: ModelFolder
 
 def _taken(name: str) -> UserError:
     return UserError(f"The name {name} is taken already; choose another name.")
+
+
+SECONDS_BETWEEN_LOOKS = 0.2
+"""Interval of looking how much of a download has arrived."""
+LOOKS_FOR_PARTS, SECONDS_BETWEEN_PARTS = 4, 0.05
+"""Times that partial files of a cancelled download are looked for: one of its threads may be about to make another."""
+PARTIAL = ".incomplete"
+"""Suffix of huggingface_hub's files while they are downloaded."""
+
+
+class ImportRequest(msgspec.Struct, frozen=True):
+    """A model, by its name or folder, and the home that its run is for."""
+
+    source: str
+    home: str
+
+
+class ImportReply(Reply, frozen=True, omit_defaults=True):
+    """Progress in bytes of a download; at the end the run's name."""
+
+    run: str = ""
+
+
+async def run_import_process(request: ImportRequest, progress: Progress, on_words: Tell) -> str:
+    """The name of the run that a process makes of the model. Cancelling the awaiting task ends it, and leaves nothing.
+
+    Raises:
+        UserError: as `import_run`.
+    """
+    return (await ask_process(__name__, request, ImportReply, progress, on_words, work="import")).run
+
+
+def _work(request: ImportRequest, progress: Progress) -> ImportReply:
+    signal.signal(signal.SIGTERM, _end)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    arrived = _Arriving(request.source, progress)
+
+    def on_words(words: str) -> None:
+        arrived.watch(words.startswith("Downloading"))
+        tell(words)
+
+    try:
+        return ImportReply(run=import_run(request.source, Path(request.home), tell=on_words).name)
+    except (MemoryError, RuntimeError) as error:
+        from lab.core.errors import is_out_of_memory
+
+        if is_out_of_memory(error):
+            raise UserError("Memory ran out, and nothing was imported.") from error
+        raise
+
+
+class _Arriving:
+    """Reports how many bytes of a download have arrived, by the sizes of its files."""
+
+    def __init__(self, source: str, progress: Progress) -> None:
+        self._name, self._progress = hub_name(source), progress
+        self._over = threading.Event()
+
+    def watch(self, is_downloading: bool) -> None:
+        """Begin as the download does, and end with the next step."""
+        self._over.set()
+        if is_downloading and self._name is not None:
+            self._over = threading.Event()
+            threading.Thread(target=self._look, args=(self._over, HUB_MODELS[self._name]), daemon=True).start()
+
+    def _look(self, over: threading.Event, model: HubModel) -> None:
+        blobs = cache_entry(model.repositories[0]) / "blobs"
+        before = _size_of(blobs)
+        while not over.wait(SECONDS_BETWEEN_LOOKS):
+            self._progress(min(_size_of(blobs) - before, model.download_bytes), model.download_bytes)
+
+
+def _size_of(folder: Path) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+    except FileNotFoundError:
+        return 0  # not begun, or a file got its final name meanwhile: the next look sees it
+
+
+def _end(number: int, frame: object) -> None:
+    """End on a signal. A download is given up with its threads and its partial files, which no later download would use."""
+    gives_up = False
+    for _ in range(LOOKS_FOR_PARTS):
+        partial = [each.path for each in psutil.Process().open_files() if each.path.endswith(PARTIAL)]
+        for path in partial:
+            Path(path).unlink(missing_ok=True)
+        gives_up = gives_up or bool(partial)
+        time.sleep(SECONDS_BETWEEN_PARTS)
+    if gives_up:
+        os._exit(128 + number)
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    answer(ImportRequest, _work)

@@ -70,8 +70,6 @@ class _BPE(msgspec.Struct):
 
 
 class _Part(msgspec.Struct):
-    """A normalizer, pre-tokenizer or post-processor."""
-
     type: str
     add_prefix_space: bool = False
     use_regex: bool = True
@@ -116,7 +114,10 @@ def read_tokenizer(folder: ModelFolder, rows: int) -> Tokenizer:
     """
     whole, ids, merges = (folder.file(name) for name in (WHOLE, IDS, MERGES))
     try:
-        added = [*_added_by_settings(folder), *_added_beside(folder)]
+        added, beside = _added_by_settings(folder), folder.file(ADDED)
+        if beside is not None:  # which does not say more than the ids
+            texts = read_json(beside, dict[Piece, Id], LARGEST_TOKENIZER)
+            added += [_Added(id=id, content=text) for text, id in texts.items()]
         if whole is not None:
             return _from_whole(whole, added, rows)
         if ids is not None and merges is not None:
@@ -148,13 +149,6 @@ def _added_by_settings(folder: ModelFolder) -> list[_Added]:
     if wrong := [id for id in settings.added_tokens_decoder if not re.fullmatch("[0-9]{1,7}", id)]:
         raise _OtherKindError(f"{SETTINGS} has a token with the id {quoted(wrong[0], 40)}")
     return [_Added(id=int(id), **msgspec.structs.asdict(each)) for id, each in settings.added_tokens_decoder.items()]
-
-
-def _added_beside(folder: ModelFolder) -> list[_Added]:
-    """The tokens of added_tokens.json, which does not say more than their ids."""
-    path = folder.file(ADDED)
-    added = {} if path is None else read_json(path, dict[Piece, Id], LARGEST_TOKENIZER)
-    return [_Added(id=id, content=text) for text, id in added.items()]
 
 
 class _OtherKindError(Exception):

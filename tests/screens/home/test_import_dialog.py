@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from lab.core.errors import UserError
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.exchange.hugging_face.export_model import tokenizer_json
-from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
+from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from models.config import ModelConfig
 from models.parameter_count import inventory
 from models.tokenizers.tokenizer import Tokenizer
@@ -24,7 +24,7 @@ from screens.home.run_table import RunTable
 from tests.screens.pilot_waits import SIZES
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-PROCESS = "lab.exchange.hugging_face.import_process.run_import_process"
+PROCESS = "lab.exchange.hugging_face.import_run.run_import_process"
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lab.exchange.hugging_face import pickled_weights
 from lab.exchange.hugging_face.export_model import tokenizer_json
-from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
+from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.hugging_face_weights import to_hugging_face

@@ -13,8 +13,8 @@ from lab.engine.method_bindings import ModelMethods
 from lab.engine.method_registry import OpenParams
 from lab.exchange.html_report import html_report
 from lab.exchange.hugging_face import hub_models
-from lab.exchange.hugging_face.gpt2_config import gpt2_config_json
 from lab.exchange.hugging_face.import_run import import_run
+from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from lab.experiments.sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
 from lab.planning.clone_settings import cloned_settings, text_problem

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.exchange.hugging_face import hub_models, import_process
-from lab.exchange.hugging_face.import_process import ImportRequest, run_import_process
+from lab.exchange.hugging_face import hub_models, import_run
+from lab.exchange.hugging_face.import_run import ImportRequest, run_import_process
 from lab.runs.run_folder import Run
 
 REVISION = "0123456789" * 4
@@ -142,7 +142,7 @@ def test_a_download_that_breaks_off_goes_on_with_the_piece_where_it_broke(hub: H
 
 
 def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_process, "SECONDS_BETWEEN_LOOKS", 0.001)
+    monkeypatch.setattr(import_run, "SECONDS_BETWEEN_LOOKS", 0.001)
     monkeypatch.setattr(hub_models, "hugging_face_hub", lambda: tmp_path)
     blobs = tmp_path / "models--openai-community--gpt2" / "blobs"
     blobs.mkdir(parents=True)
@@ -160,7 +160,7 @@ def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, m
             looked.clear()
 
     total = hub_models.HUB_MODELS["gpt2"].download_bytes
-    arriving = import_process._Arriving("gpt2", progress)
+    arriving = import_run._Arriving("gpt2", progress)
     arriving.watch(is_downloading=True)
     until(0)
     (blobs / "x.incomplete").write_bytes(bytes(1000))
@@ -179,6 +179,6 @@ def test_memory_that_runs_out_is_one_sentence(tmp_path: Path, monkeypatch: pytes
         def fails(*_: object, error: Exception = error, **__: object) -> Run:
             raise error
 
-        monkeypatch.setattr(import_process, "import_run", fails)
+        monkeypatch.setattr(import_run, "import_run", fails)
         with pytest.raises(expected):
-            import_process._work(ImportRequest("gpt2", str(tmp_path)), lambda done, total: None)
+            import_run._work(ImportRequest("gpt2", str(tmp_path)), lambda done, total: None)
