@@ -45,9 +45,8 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
     from lab.training.posttraining.posttraining_history import PosttrainingFollower
+    from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
     from lab.training.posttraining.posttraining_schema import PosttrainSettings
-    from lab.training.posttraining.result_swap import settle_if_idle
-    from lab.training.posttraining.start_process import start_posttraining, stop_posttraining
     from lab.training.posttraining.work_folder import WorkFolder
 
     base = open_run(run)
@@ -114,7 +113,6 @@ def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
 
 
 def result(history: "PosttrainingHistory") -> dict[str, Any]:
-    """The result as plain data."""
     assert history.started is not None
     return {
         "base": history.started.base,
@@ -128,7 +126,6 @@ def result(history: "PosttrainingHistory") -> dict[str, Any]:
 
 
 def report(history: "PosttrainingHistory") -> None:
-    """Print the result as tables with sentences."""
     from lab.training.posttraining.posttraining_views import comparison_view, rounds_view, sft_view
     from lab.views.blocks import Table
 

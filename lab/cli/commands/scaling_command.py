@@ -54,7 +54,7 @@ def scaling(
     killed is resumed by the same command, and one that has finished is shown. Ctrl-C ends the following only.
     """
     from lab.training.scaling.scaling_experiment import ScalingExperiment, start_scaling
-    from lab.training.scaling.scaling_plan import ScalingPlan
+    from lab.training.scaling.scaling_plan import ScalingPlan, absolute_source
 
     if as_json + detach + stops + deletes > 1:
         raise click.UsageError("Give only one of --json, --detach, --stop and --delete.")
@@ -62,7 +62,12 @@ def scaling(
     if deletes or stops or as_json:
         return _delete(experiment, yes=yes) if deletes else _stop(experiment) if stops else _print_json(experiment)
     if experiment.exists():
-        _refuse_other(experiment, text, minutes)
+        plan, asked = experiment.plan(), None if text is None else absolute_source(ScalingPlan(text=text))
+        if asked not in (None, plan.text) or minutes not in (None, plan.minutes):
+            raise click.UsageError(
+                f"There is an experiment called {name} already, on {plan.text} for {plan.minutes:g} minutes a size; give this "
+                "one another --name, or --delete that one"
+            )
         if experiment.progress().phase != "finished":
             start_scaling(experiment)
     else:
@@ -71,19 +76,6 @@ def scaling(
         click.echo(f"{name} is training. `llmlab scaling{_named(experiment)}` follows it, with --stop stops it.")
         return 0
     return _follow(experiment, quiet=quiet)
-
-
-def _refuse_other(experiment: "ScalingExperiment", text: str | None, minutes: float | None) -> None:
-    """Refuse settings that are not those of the experiment of this name."""
-    from lab.training.scaling.scaling_plan import ScalingPlan, absolute_source
-
-    plan = experiment.plan()
-    asked = None if text is None else absolute_source(ScalingPlan(text=text))
-    if asked not in (None, plan.text) or minutes not in (None, plan.minutes):
-        raise click.UsageError(
-            f"There is an experiment called {experiment.name} already, on {plan.text} for {plan.minutes:g} minutes a size; give "
-            "this one another --name, or --delete that one"
-        )
 
 
 def _named(experiment: "ScalingExperiment") -> str:
@@ -162,8 +154,7 @@ def _follow(experiment: "ScalingExperiment", *, quiet: bool) -> int:
 
 
 def _result(experiment: "ScalingExperiment") -> "ScalingResult":
-    from lab.training.scaling.scaling_result import scaling_result
-    from lab.training.scaling.size_curves import CurvesReader
+    from lab.training.scaling.scaling_result import CurvesReader, scaling_result
 
     return scaling_result(CurvesReader(experiment).read(), len(experiment.plan().sizes))
 

@@ -81,7 +81,6 @@ class PosttrainingHistory:
 
 
 def history_of(path: Path) -> PosttrainingHistory:
-    """The history that a file tells now."""
     history = PosttrainingHistory()
     history.add(list(LineReader(path, cast(type[Started], Line)).read()))
     return history

@@ -1,37 +1,101 @@
-"""Process of a post-training: `python -P -m lab.training.posttraining.posttraining_process RUN HOME SETTINGS PREDICTION`.
+"""Process of a post-training, `python -P -m lab.training.posttraining.posttraining_process RUN HOME SETTINGS PREDICTION`, started
+and stopped.
 
 It holds the lock of its work folder for as long as it lives, so that a second one is refused, and has a low priority. A kill at
-any moment leaves whole runs only, the models of an earlier one among them (`result_swap`), and progress.jsonl up to there; it is
-then started anew. torch is imported once the lock is held.
+any moment leaves whole runs only, the models of an earlier one among them, and progress.jsonl up to there; it is then started
+anew. torch is imported once the lock is held.
+
+The three models take the places of an earlier one's: all of them, or none. Until the end they are made aside, in the work folder,
+and the earlier ones stand, with their course in earlier.jsonl. The line `Ended` with their names decides: before it, what was
+made aside is dropped, and that course is progress.jsonl again; after it, they take their places. After a kill the next command
+sees to that.
 """
 
 import os
 import platform
+import shutil
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import filelock
 import msgspec
+import psutil  # type: ignore[import-untyped]
 
-from lab.core.atomic_io import os_error_in_words
-from lab.core.detached_process import lower_priority
+from lab.core.atomic_io import os_error_in_words, replace_atomic, sync_folder
+from lab.core.detached_process import DetachedProcess, lower_priority, torch_environment
 from lab.core.errors import UserError, name_error
 from lab.core.safe_open import JSON_ERRORS
 from lab.runs.find_runs import open_run
+from lab.runs.home_folder import free_names
 from lab.runs.metrics_log import LineWriter
+from lab.runs.rename_delete import refuse_to_delete, replace_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, trainer_lock
-from lab.training.posttraining.posttraining_schema import Begun, Ended, Line, PosttrainSettings, Saved
-from lab.training.posttraining.result_swap import begin, end_of, settle
-from lab.training.posttraining.work_folder import WorkFolder, check_base
+from lab.training.posttraining.posttraining_history import PosttrainingFollower, history_of
+from lab.training.posttraining.posttraining_schema import MODELS, Begun, Ended, Line, PosttrainSettings, Saved
+from lab.training.posttraining.work_folder import WorkFolder, check_base, check_replaceable, earlier_runs, tuned_name
 from lab.training.trainer import NICENESS
 
+MODULE = "lab.training.posttraining.posttraining_process"
 STOPPED = "Stopped."
+
+
+def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
+    """Start the process and wait until it has begun. It belongs to no terminal and outlives this process.
+
+    The runs of an earlier post-training of this base are replaced. `prediction` is the learner's, kept in progress.jsonl.
+
+    Raises:
+        UserError: as `check_base` and `WorkFolder.make`; if one runs already; if the process could not begin, with the last line
+            of its log, as where one of those runs cannot be replaced now.
+    """
+    check_base(base, home)
+    folder = WorkFolder(base.name, home)
+    if folder.is_running():
+        raise UserError(f"{base.name} is being post-trained already.")
+    try:
+        folder.make()
+        process = DetachedProcess(
+            MODULE,
+            (str(base.path), str(home), msgspec.json.encode(settings).decode(), prediction),
+            log=folder.log_path,
+            folder=folder.path,
+            environment=torch_environment(1),
+        )
+    except OSError as error:
+        raise os_error_in_words(error, f"start post-training {base.name}") from error
+    follower = PosttrainingFollower(folder)
+
+    def has_begun() -> bool:
+        follower.read()
+        return follower.history.begun is not None and follower.history.begun.pid == process.pid
+
+    process.wait_for_start(has_begun, f"The post-training of {base.name}")
+    return folder
+
+
+def stop_posttraining(folder: WorkFolder) -> bool:
+    """Ask the process to end, which it does within a round. False if there is none to ask on this machine."""
+    follower = PosttrainingFollower(folder)
+    follower.read()
+    begun = follower.history.begun
+    if begun is None or follower.history.ended is not None or begun.host != platform.node() or not folder.is_running():
+        return False
+    try:
+        process = psutil.Process(begun.pid)
+        # The file is input, not truth: it may name a process of something else.
+        if not any(word.endswith(MODULE.rpartition(".")[2]) for word in process.cmdline()):  # of any version: folders move
+            return False
+        process.send_signal(signal.SIGTERM)
+    except psutil.Error:
+        return False
+    return True
 
 
 class Stopped(BaseException):
@@ -139,6 +203,71 @@ def _post_train(base: Run, where: Path, folder: WorkFolder, settings: PosttrainS
     finally:
         writer.close()
     return 0
+
+
+def begin(folder: WorkFolder) -> Path:
+    """Begin progress.jsonl anew while the lock is held; return the folder to make the models in: the home, if none stand there.
+
+    Raises:
+        UserError: if one of the models that stand cannot be replaced now; as `settle`.
+    """
+    settle(folder)
+    earlier = earlier_runs(folder.base, folder.home)
+    refuse_to_delete(earlier)
+    if not earlier:
+        folder.earlier_path.unlink(missing_ok=True)
+    elif history_of(folder.progress_path).saved:
+        folder.progress_path.replace(folder.earlier_path)
+    replace_atomic(folder.progress_path, [])
+    return folder.aside_path if earlier else folder.home
+
+
+def end_of(folder: WorkFolder, seconds: float) -> Ended:
+    """The last line of a post-training that has made its models, which `settle` then carries out.
+
+    Where an earlier model cannot be replaced now, all of them stay, and the new ones get other names.
+    """
+    if not folder.aside_path.exists():
+        return Ended(is_finished=True, seconds=seconds)
+    sync_folder(folder.path)
+    names, message = {model: tuned_name(folder.base, model) for model in MODELS[1:]}, ""
+    try:
+        refuse_to_delete(earlier_runs(folder.base, folder.home))
+    except UserError as error:
+        names = {model: next(free_names(None, name, folder.home)) for model, name in names.items()}
+        message = f"{error} So the earlier models stay, and the new ones are called {', '.join(names.values())}."
+    return Ended(is_finished=True, seconds=seconds, message=message, runs=names)
+
+
+def settle(folder: WorkFolder) -> None:
+    """Give the models made aside their names if all were made, else go back to the earlier result. Only while the lock is held.
+
+    Raises:
+        UserError: if one cannot have its name now.
+    """
+    history = history_of(folder.progress_path)
+    if history.ended is not None and history.ended.is_finished:
+        for model, name in history.saved.items():
+            made = folder.aside_path / tuned_name(folder.base, model)
+            if made.exists():
+                check_replaceable(folder.base, name, folder.home)
+                replace_run(Run(folder.home / name), made)
+        folder.earlier_path.unlink(missing_ok=True)
+    elif folder.earlier_path.exists():
+        earlier, writer = history_of(folder.earlier_path), LineWriter(folder.earlier_path)
+        why = history.ended.message if history.ended is not None else "It was interrupted."
+        seconds = earlier.ended.seconds if earlier.ended is not None else 0.0
+        writer.write(Ended(is_finished=False, seconds=seconds, message=f"{why} The earlier result stands.", runs=earlier.saved))
+        writer.close()
+        folder.earlier_path.replace(folder.progress_path)
+    shutil.rmtree(folder.aside_path, ignore_errors=True)
+
+
+def settle_if_idle(folder: WorkFolder) -> None:
+    """`settle` after a kill, for what shows the result."""
+    if (folder.aside_path.exists() or folder.earlier_path.exists()) and not folder.is_running():
+        with suppress(filelock.Timeout), acquire_now(trainer_lock(folder.lock_path)):
+            settle(folder)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,6 @@ class ScalingExperiment:
 
     @classmethod
     def at(cls, path: Path) -> "ScalingExperiment":
-        """The experiment of a folder."""
         return cls(path.name, path.absolute().parent.parent)
 
     def exists(self) -> bool:
@@ -197,7 +196,6 @@ class ScalingExperiment:
         return {name: reason for name, reason in found.items() if reason}
 
     def _named(self, plan: ScalingPlan) -> list[Run | None]:
-        """The runs that have its names."""
         return [Run(self.home / name) if is_run(self.home / name) else None for name in self.run_names(plan)]
 
     def is_running(self) -> bool:

@@ -9,7 +9,124 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.training.scaling.size_curves import CurvePoint, SizeCurve
+from lab.planning.estimates.measure_step_time import known_step_seconds
+from lab.reports.loss_curve import Evaluations
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Metric, RunConfig
+from lab.training.scaling.scaling_experiment import ScalingExperiment
+from lab.training.scaling.scaling_plan import DECAY_BEGINS, WARMUP, ScalingPlan
+from models.config import ModelConfig
+from models.parameter_count import flops_per_token, parameter_count
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One evaluation during training."""
+
+    tokens: int
+    flops: float
+    """Floating-point operations of training so far: tokens · `models.parameter_count.flops_per_token`."""
+    seconds: float
+    loss: float
+    """Validation loss in nats per token, on the same tokens in all runs."""
+
+
+@dataclass(frozen=True)
+class SizeCurve:
+    """The run of one size, as far as it is."""
+
+    name: str
+    number: int
+    """From 1, the smallest."""
+    model: ModelConfig
+    phase: str
+    lr: float
+    """Peak learning rate."""
+    seconds: float
+    """Planned time of training."""
+    epochs: float
+    """Passes over the training text at the latest evaluation."""
+    points: tuple[CurvePoint, ...]
+    """Evaluations after the first step, in order."""
+    step_seconds: float | None
+    """Mean time of its steps; None where evaluations are in its time, as in older experiments."""
+    timed_step: float | None
+    """Time of a step when that was measured before; None where it was not."""
+    floor: float | None
+    """True entropy of the text in nats per token of the evaluated text; None where it is not known."""
+
+    @property
+    def parameters(self) -> int:
+        return parameter_count(self.model)
+
+    @property
+    def last(self) -> CurvePoint | None:
+        return self.points[-1] if self.points else None
+
+    @property
+    def before_decay(self) -> tuple[CurvePoint, ...]:
+        """Evaluations at the full learning rate: after the warm-up and before it falls."""
+        first, last = WARMUP * self.seconds, DECAY_BEGINS * self.seconds
+        return tuple(point for point in self.points if first <= point.seconds <= last)
+
+
+class CurvesReader:
+    """Reads the curves again and again, each time only what the runs have appended. Not thread-safe."""
+
+    def __init__(self, experiment: ScalingExperiment) -> None:
+        self._experiment = experiment
+        self._plan: ScalingPlan | None = None
+        self._readers: dict[str, tuple[float, Evaluations]] = {}
+        """By name of the run, with the time when it was made: another may have its name by now."""
+
+    def read(self) -> list[SizeCurve]:
+        """The curves of the runs that have been made, the smallest model first.
+
+        Raises: UserError, where the plan or the settings of a run cannot be read.
+        """
+        self._plan = self._plan or self._experiment.plan()
+        names = self._experiment.run_names(self._plan)
+        curves = []
+        for number, (name, run) in enumerate(zip(names, self._experiment.runs(self._plan), strict=True), 1):
+            if run is None:
+                self._readers.pop(name, None)
+                continue
+            if name not in self._readers or self._readers[name][0] != run.config.created:
+                self._readers[name] = run.config.created, Evaluations(run.metrics_path)
+            curves.append(_curve(run, number, [metric for metric in self._readers[name][1].metrics() if metric.step > 0]))
+        return curves
+
+
+def _curve(run: Run, number: int, evaluations: list[Metric]) -> SizeCurve:
+    config, last = run.config, evaluations[-1] if evaluations else None
+    each = flops_per_token(config.model)
+    return SizeCurve(
+        name=run.name,
+        number=number,
+        model=config.model,
+        phase=run.phase(),
+        lr=config.train.lr,
+        seconds=60 * (config.train.minutes or 0.0),
+        epochs=last.epoch if last else 0.0,
+        points=tuple(
+            CurvePoint(metric.tokens, float(metric.tokens * each), metric.seconds, metric.val_loss)
+            for metric in evaluations
+            if metric.val_loss
+        ),
+        step_seconds=last.seconds / last.step if last and config.train.minutes_of_steps else None,
+        timed_step=known_step_seconds(config.model, config.train, run.path.parent),
+        floor=_floor(config, last) if last else None,
+    )
+
+
+def _floor(config: RunConfig, evaluation: Metric) -> float | None:
+    """The source's entropy for the evaluated tokens: bits per byte · ln 2 · their bytes per token."""
+    bits = config.data.entropy_bits_per_byte
+    if bits is None or not evaluation.val_loss or not evaluation.bits_per_byte:
+        return None
+    bytes_per_token = evaluation.val_loss / math.log(2) / evaluation.bits_per_byte
+    return bits * math.log(2) * bytes_per_token
+
 
 FEWEST_POINTS = 2
 """Points that a line is fitted through, at least."""
@@ -146,7 +263,9 @@ def scaling_result(curves: Sequence[SizeCurve], sizes: int) -> ScalingResult:
     floor = next((curve.floor for curve in reversed(curves) if curve.floor is not None), None)
     lowest = min((point.loss for curve in curves for point in curve.points), default=math.inf)
     subtracted = floor if floor is not None and floor < lowest else 0.0
-    tokens = _common_tokens(curves) if finished else None
+    # The most tokens that every size has seen at the full learning rate; none where one was not evaluated there.
+    fewest = min((curve.before_decay[-1].tokens if curve.before_decay else 0 for curve in curves), default=0)
+    tokens = float(fewest) if finished and fewest else None
     results = tuple(
         SizeResult(
             curve,
@@ -155,19 +274,10 @@ def scaling_result(curves: Sequence[SizeCurve], sizes: int) -> ScalingResult:
         )
         for curve in curves
     )
-    by_size = [(float(each.curve.parameters), each.same_tokens) for each in results]
-    return ScalingResult(
-        results,
-        tokens,
-        subtracted or None,
-        parameters_law([(x, loss) for x, loss in by_size if loss is not None], subtracted),
-        compute_law(curves, subtracted),
-    )
-
-
-def parameters_law(points: Sequence[Point], floor: float) -> FittedLaw:
-    """The law through (parameters, loss) of all sizes; it is tested on the largest, with the law through the others."""
-    return _fitted_law(points, points[:-1], FEWEST_SIZES, floor)
+    by_size = [(float(each.curve.parameters), each.same_tokens) for each in results if each.same_tokens is not None]
+    # Tested on the largest size, with the law through the others.
+    parameters = _fitted_law(by_size, by_size[:-1], FEWEST_SIZES, subtracted)
+    return ScalingResult(results, tokens, subtracted or None, parameters, compute_law(curves, subtracted))
 
 
 def compute_law(curves: Sequence[SizeCurve], floor: float) -> FittedLaw:
@@ -208,13 +318,6 @@ def frontier(curves: Sequence[SizeCurve]) -> list[Point]:
         if here and min(here) < min(before, default=math.inf):
             found.append((x, min(here)))
     return found
-
-
-def _common_tokens(curves: Sequence[SizeCurve]) -> float | None:
-    """The most tokens that every size has seen at the full learning rate; None where one was not evaluated there."""
-    lasts = [curve.before_decay[-1].tokens if curve.before_decay else 0 for curve in curves]
-    fewest = min(lasts, default=0)
-    return float(fewest) if fewest else None
 
 
 def _loss_after(curve: SizeCurve, tokens: float) -> float | None:

@@ -194,7 +194,7 @@ def lines_table(result: ScalingResult) -> Table | None:
     ]
     columns = [
         Column("line through", "left"),
-        Column(f"{above_floor(result)} ∝", "left"),
+        Column("loss ∝" if result.floor is None else f"loss − {fixed(result.floor)} ∝", "left"),
         Column("ten times", optional=2),
         Column("off the line", optional=1),
         Column("fitted without", "left", optional=3),
@@ -221,11 +221,6 @@ def _line_row(points: str, symbol: str, fitted: FittedLaw, left_out: str) -> lis
             Cell(fixed(test.measured) if test else NONE),
         ]
     ]
-
-
-def above_floor(result: ScalingResult) -> str:
-    """Name of the quantity that is fitted: `loss − 0.349`."""
-    return "loss" if result.floor is None else f"loss − {fixed(result.floor)}"
 
 
 def sentences(result: ScalingResult) -> list[str]:

@@ -26,6 +26,7 @@ from lab.training.posttraining.posttraining_history import (
     prediction_in_words,
     right_choice,
 )
+from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
 from lab.training.posttraining.posttraining_schema import MODELS, Model, PosttrainSettings
 from lab.training.posttraining.posttraining_views import (
     NAMES,
@@ -35,8 +36,6 @@ from lab.training.posttraining.posttraining_views import (
     rounds_sentence,
     sft_view,
 )
-from lab.training.posttraining.result_swap import settle_if_idle
-from lab.training.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.training.posttraining.work_folder import WorkFolder, suitable_base, tuned_name
 from lab.views.blocks import View
 from lab.views.screen_state import ScreenState

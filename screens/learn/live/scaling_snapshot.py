@@ -18,8 +18,7 @@ from screens.plot.figure import MOST_RUNS, RUN_ROLES, Figure, Kind, Series
 if TYPE_CHECKING:
     from lab.training.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
     from lab.training.scaling.scaling_plan import ScalingPlan
-    from lab.training.scaling.scaling_result import FittedLaw, Point, ScalingResult
-    from lab.training.scaling.size_curves import CurvesReader
+    from lab.training.scaling.scaling_result import CurvesReader, FittedLaw, Point, ScalingResult
     from lab.views.blocks import View
 
 
@@ -171,9 +170,8 @@ class SnapshotReader:
 
     def take(self) -> Snapshot:
         """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
-        from lab.training.scaling.scaling_result import scaling_result
+        from lab.training.scaling.scaling_result import CurvesReader, scaling_result
         from lab.training.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
-        from lab.training.scaling.size_curves import CurvesReader
 
         progress = self._experiment.progress()
         if progress.phase == "none":

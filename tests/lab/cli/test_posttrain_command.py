@@ -10,8 +10,8 @@ from lab.runs.find_runs import list_runs
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
+from lab.training.posttraining.posttraining_process import start_posttraining
 from lab.training.posttraining.posttraining_schema import Ended, PosttrainSettings
-from lab.training.posttraining.start_process import start_posttraining
 from lab.training.posttraining.work_folder import WorkFolder
 from tests.fixture_types import Call, EmptyRun
 from tests.lab.conftest import make_small_run, train_in_process
@@ -28,8 +28,8 @@ def test_a_tiny_post_training_tells_its_course_and_result(
         few = msgspec.structs.replace(settings, held_out=4, questions=2, group=2)
         return start_posttraining(base, home, few, prediction)
 
-    monkeypatch.setattr("lab.training.posttraining.start_process.start_posttraining", start)
-    monkeypatch.setattr("lab.training.posttraining.start_process.DetachedProcess", forker.detached_process)
+    monkeypatch.setattr("lab.training.posttraining.posttraining_process.start_posttraining", start)
+    monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)
     done = llmlab("posttrain", *TINY)
     assert done.code == 0, done.err
     for words in ("SFT step 5/5  loss ", "RL, KL penalty 1/1  reward ", "RL, no penalty 1/1  reward ", "held-out questions"):
@@ -55,7 +55,7 @@ def test_there_is_nothing_to_show_before_the_first_and_numbers_out_of_range_are_
 def test_the_reason_of_an_early_end_is_told(
     home: Path, llmlab: Call, one_core: None, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.training.posttraining.start_process.DetachedProcess", forker.detached_process)
+    monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)
     train_in_process(make_small_run(Path("stories:20KB"), name="short", steps=1))
     for asked in (TINY, ("--show",), ("--show", "--json")):
         done = llmlab("posttrain", "short", *asked)

@@ -19,11 +19,10 @@ from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock, trainer_lock
 from lab.runs.weights_file import load_model
-from lab.training.posttraining import start_process
+from lab.training.posttraining import posttraining_process
 from lab.training.posttraining.posttraining_history import PosttrainingFollower
+from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
 from lab.training.posttraining.posttraining_schema import MODELS, Begun, PosttrainSettings
-from lab.training.posttraining.result_swap import settle_if_idle
-from lab.training.posttraining.start_process import start_posttraining, stop_posttraining
 from lab.training.posttraining.work_folder import WorkFolder, check_base
 from tests.lab.training.module_forker import ModuleForker, wait_for
 
@@ -33,7 +32,7 @@ LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=400, questions=1
 
 @pytest.fixture
 def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.training.posttraining.start_process.DetachedProcess", forker.detached_process)
+    monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)
 
 
 def wait_until(follower: PosttrainingFollower, reached: Callable[[PosttrainingFollower], bool]) -> None:
@@ -132,7 +131,7 @@ def test_no_process_is_stopped_that_the_file_only_names(home: Path) -> None:
 
 
 def test_a_failure_to_begin_is_told_with_the_last_line_of_the_log(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_process, "check_base", lambda base, home: None)
+    monkeypatch.setattr(posttraining_process, "check_base", lambda base, home: None)
     (home / "demo-sft").mkdir()
     with pytest.raises(UserError, match="demo-sft"):
         start_posttraining(open_run("demo"), home, TINY)

@@ -20,8 +20,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock, trainer_lock
 from lab.training.posttraining import posttraining_process
 from lab.training.posttraining.posttraining_history import PosttrainingFollower
+from lab.training.posttraining.posttraining_process import settle_if_idle
 from lab.training.posttraining.posttraining_schema import MODELS, Begun, Ended, Line, PosttrainSettings, Saved, Started
-from lab.training.posttraining.result_swap import settle_if_idle
 from lab.training.posttraining.work_folder import WorkFolder, tuned_name
 from tests.fixture_types import Call, EmptyRun
 

@@ -13,7 +13,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
 from lab.training.scaling.scaling_experiment import ScalingExperiment, difference, experiment_names, start_scaling
 from lab.training.scaling.scaling_plan import ModelSize, ScalingPlan
-from lab.training.scaling.size_curves import CurvesReader
+from lab.training.scaling.scaling_result import CurvesReader
 from tests.fixture_types import Call, EmptyRun
 from tests.lab.conftest import TALE
 

@@ -23,8 +23,7 @@ from lab.training.scaling import scaling_process
 from lab.training.scaling.scaling_experiment import ScalingExperiment, start_scaling
 from lab.training.scaling.scaling_plan import ScalingPlan
 from lab.training.scaling.scaling_process import NICENESS
-from lab.training.scaling.scaling_result import scaling_result
-from lab.training.scaling.size_curves import CurvesReader
+from lab.training.scaling.scaling_result import CurvesReader, scaling_result
 from tests.fixture_types import Call
 from tests.lab.conftest import TALE
 from tests.lab.training.module_forker import PATIENCE, Forker, ModuleForker, wait_for

@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from lab.core.number_format import count, significant
 from lab.training.scaling.scaling_plan import DECAY_BEGINS, SIZES, ScalingPlan
-from lab.training.scaling.scaling_result import ScalingResult, fit_power_law, frontier, log_interpolated, scaling_result
+from lab.training.scaling.scaling_result import (
+    CurvePoint,
+    ScalingResult,
+    SizeCurve,
+    fit_power_law,
+    frontier,
+    log_interpolated,
+    scaling_result,
+)
 from lab.training.scaling.scaling_view import lines_table, scaling_view, sentences, size_table
-from lab.training.scaling.size_curves import CurvePoint, SizeCurve
 from models.parameter_count import flops_per_token, parameter_count
 
 FLOOR = 0.35
