@@ -19,9 +19,9 @@ from lab.data.token_file import Ids
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import choose_device
 from lab.runs.run_schema import TrainConfig
-from lab.training.acceleration.batch_feed import BatchFeed
-from lab.training.acceleration.compilation import compile_parts
 from lab.training.acceleration.loss_scaling import LossScaler
+from lab.training.gradient_accumulation import BatchFeed
+from lab.training.model_as_trained import compile_parts
 from lab.training.trainer_state import TrainerState
 from models.config import ModelConfig, OptimizerName
 from models.gpt import GPT, autocast

@@ -1,6 +1,6 @@
 """Device, precision, threads and memory of a run; device and threads of text that is written, and of the engine.
 
-A trainer gives up one of its threads while other programs keep the cores busy: see `lab.training.thread_back_off`. torch is
+A trainer gives up one of its threads while other programs keep the cores busy: see `lab.training.training_setup`. torch is
 imported by the functions that need it.
 """
 

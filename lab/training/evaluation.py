@@ -13,7 +13,7 @@ from lab.data.data_order import ValidationWindows, counted_targets
 from lab.data.token_file import Ids, TokenFile, count_bytes, token_lengths
 from lab.data.train_val_split import FINAL_BYTES, Ranges
 from lab.runs import weights_file
-from lab.runs.run_schema import DataConfig, FinalEvaluation, RunConfig, Sample
+from lab.runs.run_schema import FinalEvaluation, RunConfig, Sample
 from lab.training.run_logs import finite_or_none
 from lab.training.status_file import StatusBoard
 from lab.training.training_setup import TrainingSetup
@@ -43,7 +43,9 @@ class Evaluator:
         """
         model, data = config.model, config.data
         batch = max(1, TOKENS_AT_ONCE // model.context)
-        ranges = final_ranges(data) if final else evaluated_ranges(config)
+        ranges = evaluated_ranges(config)
+        if final:  # in a run from before they were kept, the first `FINAL_BYTES` validation tokens
+            ranges = data.final.tokens if data.final else ((data.split, min(data.tokens, data.split + FINAL_BYTES)),)
         self._windows = ValidationWindows(tokens, data.split, data.tokens, model.context, batch, ranges)
         self.tokens = self._windows.tokens
         """Tokens predicted in one evaluation."""
@@ -88,11 +90,6 @@ def evaluated_ranges(config: RunConfig) -> Ranges:
         return data.evaluated.tokens
     most = max(16 * context, round(0.3 * train.eval_every * train.batch * context))
     return ((data.split, min(data.tokens, data.split + most // context * context)),)
-
-
-def final_ranges(data: DataConfig) -> Ranges:
-    """Token ranges of the final evaluation; in a run from before they were kept, the first `FINAL_BYTES` validation tokens."""
-    return data.final.tokens if data.final is not None else ((data.split, min(data.tokens, data.split + FINAL_BYTES)),)
 
 
 @contextmanager

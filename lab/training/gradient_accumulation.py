@@ -1,4 +1,4 @@
-"""Gradient accumulation: one step's gradient, in as many micro-batches as memory needs."""
+"""Gradient accumulation: one step's gradient, in as many micro-batches as memory needs, and its batches on the device."""
 
 import hashlib
 from collections.abc import Callable
@@ -6,20 +6,76 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from lab.core.errors import UserError, free_memory, is_out_of_memory
-from lab.training.acceleration.batch_feed import Batches, BatchFeed
-from lab.training.acceleration.compilation import compile_parts, fall_back
+from lab.data.token_file import Ids
 from lab.training.distributed.one_rank import OneRank
-from lab.training.model_as_trained import ModelAsTrained
+from lab.training.model_as_trained import ModelAsTrained, compile_parts, fall_back
 from lab.training.trainer_state import TrainerState
 
+Batch = tuple[Tensor, Tensor]
+"""Inputs (B, T) and targets (B, T)."""
 
-class StepBatches(Batches, Protocol):
-    """Batches of so many windows, of `context` tokens each."""
+
+class Batches(Protocol):
+    """The batch of a step follows from its number, as in `lab.data.data_order.TrainingBatches`."""
 
     batch: int
+    """Windows of a step, of `context` tokens each."""
     context: int
+
+    def at(self, step: int) -> tuple[Ids, Ids]: ...
+
+
+class CopyAhead:
+    """Copies to a CUDA device from pinned memory on a stream of their own, so that they wait for no computation."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def start(self, batch: Batch) -> Batch:
+        """Begin to copy; the tensors must not be read before `finish`."""
+        with torch.cuda.stream(self._stream):
+            ids, targets = (part.pin_memory().to(self._device, non_blocking=True) for part in batch)
+        return ids, targets
+
+    def finish(self, batch: Batch) -> Batch:
+        """Have what is computed from now on wait for the copy."""
+        computing = torch.cuda.current_stream(self._device)
+        computing.wait_stream(self._stream)
+        for part in batch:
+            part.record_stream(computing)  # its memory was allocated on the other stream
+        return batch
+
+
+class BatchFeed:
+    """Batches of a run's steps, on its device."""
+
+    def __init__(self, batches: Batches, device: torch.device, copier: Callable[[torch.device], CopyAhead] = CopyAhead) -> None:
+        self._batches = batches
+        self._device = device
+        self._copier = copier(device) if device.type == "cuda" else None
+        self._next: tuple[int, Batch] | None = None
+
+    def at(self, step: int) -> Batch:
+        if self._copier is None:
+            ids, targets = (part.to(self._device) for part in self._read(step))
+            return ids, targets
+        ahead, self._next = self._next, None
+        if ahead is None or ahead[0] != step:
+            ahead = step, self._copier.start(self._read(step))
+        return self._copier.finish(ahead[1])
+
+    def prepare(self, step: int) -> None:
+        """Gather and copy a step's batch, on a GPU, where the present step is still computed; elsewhere do nothing."""
+        if self._copier is not None and (self._next is None or self._next[0] != step):
+            self._next = step, self._copier.start(self._read(step))
+
+    def _read(self, step: int) -> Batch:
+        ids, targets = self._batches.at(step)
+        return torch.from_numpy(ids), torch.from_numpy(targets)
 
 
 class GradientAccumulator:
@@ -35,7 +91,7 @@ class GradientAccumulator:
     def __init__(
         self,
         trained: ModelAsTrained,
-        batches: StepBatches,
+        batches: Batches,
         state: TrainerState,
         autocast: Callable[[], AbstractContextManager[None]],
         ranks: OneRank | None = None,

@@ -45,7 +45,6 @@ class Throughput:
         self._seconds = 0.0
 
     def add(self, tokens: int, seconds: float) -> None:
-        """Count a step."""
         kept = math.exp(-seconds / AVERAGE_SECONDS)
         self._tokens = self._tokens * kept + tokens
         self._seconds = self._seconds * kept + seconds
@@ -90,6 +89,7 @@ class RunLength:
         self._state = state
         self._clock = clock
         self._throughput = throughput
+        self._limit = (train.minutes or 0.0) * 60
 
     @property
     def lr(self) -> float:
@@ -99,13 +99,10 @@ class RunLength:
     def is_over(self) -> bool:
         """True at the last step, at the time limit, and after early stopping."""
         steps = self._train.steps
-        reached = self._state.step >= steps if steps is not None else self._clock.seconds() >= self._limit()
+        reached = self._state.step >= steps if steps is not None else self._clock.seconds() >= self._limit
         return reached or is_stopped_early(self._train.patience, self._state)
 
     def progress(self) -> float:
         """Fraction of the run that is done, 0 to 1."""
         steps = self._train.steps
-        return min(1.0, self._state.step / steps if steps is not None else self._clock.seconds() / self._limit())
-
-    def _limit(self) -> float:
-        return (self._train.minutes or 0.0) * 60
+        return min(1.0, self._state.step / steps if steps is not None else self._clock.seconds() / self._limit)

@@ -52,7 +52,6 @@ class StatusBoard:
             self._write()
 
     def end(self) -> None:
-        """Stop the heartbeat and write the status for the last time."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()

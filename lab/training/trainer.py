@@ -16,7 +16,6 @@ import shlex
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
 
 import filelock
 import psutil  # type: ignore[import-untyped]
@@ -34,12 +33,16 @@ from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
 from lab.runs.unresponsive_trainer import heard_elsewhere, may_train_elsewhere
 from lab.training.command_inbox import StopSignals
-from lab.training.distributed.rank_environment import OWN_LAUNCHER, RankEnvironment, read_rank_environment
-from lab.training.start_trainer import already_training, finished_sentence, log, refuse_finished
+from lab.training.start_trainer import (
+    OWN_LAUNCHER,
+    RankEnvironment,
+    already_training,
+    finished_sentence,
+    log,
+    read_rank_environment,
+    refuse_finished,
+)
 from lab.training.status_file import StatusBoard
-
-if TYPE_CHECKING:
-    from lab.training.distributed.one_rank import OneRank
 
 
 def start_line(run: Run, status: Status, environment: RankEnvironment | None) -> str:
@@ -109,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is told in a sentence, not as a C++ trace
         if environment is not None and environment.rank > 0:
             lower_priority_on_cpu(run)
-            from lab.training.distributed.other_rank import train_with_rank_0
+            from lab.training.distributed.rank_roles import train_with_rank_0
 
             return train_with_rank_0(run, environment, signals)
         lock = acquire_run(run)
@@ -170,13 +173,6 @@ def takeover_note(status: Status) -> str:
     return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
 
 
-def masks_note(run: Run, environment: RankEnvironment | None) -> str:
-    """A sentence on the dropout masks of several ranks, if the run has dropout."""
-    if environment is None or not run.config.model.dropout:
-        return ""
-    return f"Each of the {environment.count} ranks draws its own dropout masks."
-
-
 def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = None) -> int:
     """Train a run whose lock is held; returns the exit code."""
     before = run.status()
@@ -208,9 +204,15 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         from lab.training.training_loop import Training
         from lab.training.training_setup import telling_out_of_memory
 
-        with telling_out_of_memory(run.config), leading_ranks(run, environment, board, signals) as ranks:
-            note = " ".join(filter(None, (takeover_note(before), masks_note(run, environment))))
-            training = Training(run, board, signals, note, ranks)
+        with telling_out_of_memory(run.config), contextlib.ExitStack() as stack:
+            notes, ranks = [takeover_note(before)], None
+            if environment is not None:
+                from lab.training.distributed.rank_roles import leading
+
+                ranks = stack.enter_context(leading(run, environment, board, signals))
+                if run.config.model.dropout:
+                    notes.append(f"Each of the {environment.count} ranks draws its own dropout masks.")
+            training = Training(run, board, signals, " ".join(filter(None, notes)), ranks)
             tell(start_line(run, board.status, environment))
             training.train()
     except (UserError, TokenizerError) as error:
@@ -227,17 +229,6 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
         return 1
     tell(end_line(run, board.status))
     return 0
-
-
-def leading_ranks(
-    run: Run, environment: RankEnvironment | None, board: StatusBoard, signals: StopSignals
-) -> "contextlib.AbstractContextManager[OneRank | None]":
-    """Context in which the other ranks, if there are any, do what this one says."""
-    if environment is None:
-        return contextlib.nullcontext()
-    from lab.training.distributed.rank_zero import leading
-
-    return leading(run, environment, board, signals)
 
 
 def report_failure(board: StatusBoard, sentence: str) -> None:
@@ -259,14 +250,9 @@ def tell(sentence: str) -> None:
         log(sentence)
 
 
-def end_at_once(code: int) -> None:
-    """End a rank without the teardown of its process group, which may wait for ranks that are gone."""
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
     code = main()
-    if "RANK" in os.environ:
-        end_at_once(code)
+    if "RANK" in os.environ:  # without the teardown of its process group, which may wait for ranks that are gone
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

@@ -1,17 +1,76 @@
 """State of a training run beside weights and optimizer state: step, time, best evaluation, spikes, rollbacks.
 
-It is stored as JSON in the checkpoint, under the names given by `rename`.
+It is stored as JSON in the checkpoint, under the names given by `rename`. The spike detector finds bad steps, whose updates must
+not be applied.
 """
 
+import math
+from statistics import fmean, pstdev
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from lab.core.limits import LIMITS
-from lab.runs.run_schema import Metric, PartUpdate
-from lab.training.spike_detector import SpikeDetector
-from models.config import AttentionKernel, Precision
+from lab.runs.run_schema import Metric, PartUpdate, RunConfig
+from models.config import AttentionKernel, Precision, uniform_baseline
+
+WINDOW = 100
+"""Losses of ordinary steps that a new loss is compared with."""
+MIN_LOSSES = 20
+"""With fewer losses to compare with, only `MAX_UNIFORM_RATIO` counts."""
+DEVIATIONS = 7.0
+"""Standard deviations above the mean, the threshold of OLMo 2's spike score (Team OLMo 2025, "2 OLMo 2 Furious")."""
+MIN_JUMP = 1.0
+"""Least height of a spike above the mean, in nats: the losses of a model that has memorized its text hardly vary."""
+MAX_UNIFORM_RATIO = 2.0
+"""A loss above so many times ln V, that of the uniform baseline, is a spike whatever came before."""
+
+
+def uniform_loss_of(config: RunConfig) -> float:
+    """ln V, by which a run's losses are judged; infinite for a run that begins with other weights: on another text their first
+    losses may be above that."""
+    return math.inf if config.start is not None else uniform_baseline(config.model.vocab_size)
+
+
+class SpikeDetector(msgspec.Struct):
+    """Recent losses, by which the next one is judged. Part of a checkpoint, so that a resumed run judges as it would have.
+
+    A step is bad if its loss or gradient norm is NaN or infinite, or if its loss is a spike: more than `DEVIATIONS` standard
+    deviations and `MIN_JUMP` nats above the mean of the last `WINDOW` ordinary losses. A large gradient by itself is no reason:
+    clipping bounds what it does, and in ordinary training its norm now and then is many times the usual one.
+
+    Spikes count among the ordinary losses as soon as an ordinary step has followed. So an odd passage of the text is skipped once
+    or twice, not for ever: it widens the spread that the next loss is compared with.
+    """
+
+    losses: list[float] = []
+    """The last `WINDOW` ones."""
+    held: list[float] = []
+    """Losses of the bad steps since the last good one, not among `losses` yet."""
+    bad: int = 0
+    """Bad steps in a row up to now."""
+
+    def is_bad(self, loss: float, grad_norm: float, uniform_loss: float) -> bool:
+        """Judge one step, and remember its loss. `uniform_loss` is that of `uniform_loss_of`."""
+        finite = math.isfinite(loss) and math.isfinite(grad_norm)
+        if finite and not self._is_spike(loss, uniform_loss):
+            self.losses = [*self.losses, *self.held, loss][-WINDOW:]
+            self.held, self.bad = [], 0
+            return False
+        self.bad += 1
+        if finite:
+            self.held.append(loss)
+        return True
+
+    def _is_spike(self, loss: float, uniform_loss: float) -> bool:
+        if loss > MAX_UNIFORM_RATIO * uniform_loss:
+            return True
+        if len(self.losses) < MIN_LOSSES:
+            return False
+        mean = fmean(self.losses)
+        return loss > mean + MIN_JUMP and loss > mean + DEVIATIONS * pstdev(self.losses, mean)
+
 
 STORED_NAMES = {
     "evals_without_improvement": "no_better",
@@ -40,7 +99,7 @@ class LossScale(msgspec.Struct, frozen=True):
 
 
 class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
-    """State of a training run after `step` steps. Its methods alone change it; everyone else reads its fields."""
+    """State of a training run after `step` steps."""
 
     step: Annotated[int, Meta(ge=0, le=int(LIMITS["steps"].most))] = 0
     seconds: Annotated[float, Meta(ge=0)] = 0.0
@@ -85,10 +144,6 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     begun_on: str | UnsetType = UNSET
     """Name of the card or processor that `computed` is about; unset in runs from before it was kept."""
 
-    def begin(self) -> None:
-        """Mark the initial weights as still to be evaluated."""
-        self.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
-
     def end_step(self, metric: Metric, updates: list[PartUpdate]) -> None:
         """Count a step; `metric` is its line, still without an evaluation."""
         self.step, self.pending, self.pending_updates = metric.step, metric, updates
@@ -110,10 +165,6 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     def set_loss_scale(self, found: LossScale) -> None:
         self.loss_scale = found
 
-    def is_improvement(self, val_loss: float | None) -> bool:
-        """True if a validation loss is the lowest so far; that of a diverged model (None) never is."""
-        return val_loss is not None and (self.best_val_loss is None or val_loss < self.best_val_loss)
-
     def set_best(self, step: int, val_loss: float) -> None:
         """Record the best evaluation, whose weights are saved."""
         self.best_val_loss, self.best_step, self.evals_without_improvement = val_loss, step, 0
@@ -123,7 +174,7 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
 
     def roll_back(self, halvings: int, losses: list[float]) -> None:
         """Halve the learning rate after a rollback; `losses` are the recent ones of the restored state."""
-        self.spike_detector.reset(losses)
+        self.spike_detector = SpikeDetector(list(losses))
         self.halvings, self.rolled_back_at, self.lr_factor = halvings, self.step, self.lr_factor / 2
 
     def prepare_save(self, seconds: float, step_seconds: float, rollback_step: int | None, rollback_losses: list[float]) -> None:

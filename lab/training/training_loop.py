@@ -4,10 +4,10 @@ Nothing random is carried from step to step: batches follow from (seed, step), a
 before every step. A checkpoint of step N is weights, optimizer state and N, and N + M steps are N, a resume, and M: exactly on a
 CPU, and to rounding on a GPU, whose kernels for attention's backward pass add up in no fixed order.
 
-The update of a bad step (`lab.training.spike_detector`) is not applied. After `BAD_STEPS` of them in a row the weights of an
-earlier, good step are restored (`lab.training.rollback`) and training continues from there at half the learning rate, with the
-batches that come next (as Chowdhery et al. 2022, "PaLM", section 5.1). Step numbers continue. Which state is restored depends,
-within `KEEP_STATE_EVERY` steps after a resume, on where the run was resumed; amid bad steps that state is part of the
+The update of a bad step (`lab.training.trainer_state`) is not applied. After `BAD_STEPS` of them in a row the weights of an
+earlier, good step are restored (`checkpoint_schedule.Rollback`) and training continues from there at half the learning rate, with
+the batches that come next (as Chowdhery et al. 2022, "PaLM", section 5.1). Step numbers continue. Which state is restored
+depends, within `KEEP_STATE_EVERY` steps after a resume, on where the run was resumed; amid bad steps that state is part of the
 checkpoints.
 """
 
@@ -25,17 +25,16 @@ from lab.runs.weights_file import NotFiniteError
 from lab.training.acceleration.gpu_meter import meter_of
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.acceleration.prepare_steps import prepare_steps
-from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
+from lab.training.checkpoint_schedule import CheckpointSchedule, Rollback, SnapshotSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals
 from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.evaluation import Evaluation, Evaluator, evaluate_final_weights, full_precision, write_samples
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.model_insights import ModelInsights, UpdateNorms
-from lab.training.rollback import Rollback
-from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due, is_stopped_early
+from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
-from lab.training.spike_detector import uniform_loss_of
 from lab.training.status_file import StatusBoard
+from lab.training.trainer_state import uniform_loss_of
 from lab.training.training_setup import ComputeSetup, out_of_memory_message, set_up_training
 from models.sampling import LogitsError
 
@@ -80,9 +79,6 @@ class Training:
         prepare_steps(setup, self.gradient, self.clock, self.logs, alone=self.ranks.count == 1)
         self.gpu_meter = meter_of(setup.device, self.config.model, self.state.precision)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
-        self._show_start()
-
-    def _show_start(self) -> None:
         self.board.update(
             step=self.state.step,
             seconds=self.state.seconds,
@@ -173,7 +169,10 @@ class Training:
         if overflow:
             self.board.update(computed=self.compute.describe())
         if self.gradient.micro_batches != micro_batches:
-            self._report_micro_batches()
+            state.set_micro_batches(self.gradient.micro_batches)
+            message = self.gradient.split_message(step)
+            self.logs.event("micro_batch", message)
+            self.board.update(message=message)
         if bad:
             what = f"a loss of {loss:.2f}" if math.isfinite(loss) and math.isfinite(grad_norm) else "a loss of NaN or infinity"
             self.logs.event("bad_step", f"Step {step} had {what}, so its update was not applied.")
@@ -188,12 +187,6 @@ class Training:
     def _report_fall_back(self, message: str) -> None:
         self.logs.event("computing", message)
         self.board.update(computed=self.compute.describe(), message=message)
-
-    def _report_micro_batches(self) -> None:
-        self.state.set_micro_batches(self.gradient.micro_batches)
-        message = self.gradient.split_message(self.state.step)
-        self.logs.event("micro_batch", message)
-        self.board.update(message=message)
 
     def _close_step(self) -> None:
         """Finish a step: evaluate if that is due, write its line in metrics.jsonl, and save what is due.
@@ -240,13 +233,14 @@ class Training:
     def _save_if_best(self, metric: Metric) -> None:
         if metric.step == 0:
             return
-        if metric.val_loss is None or not self.state.is_improvement(metric.val_loss):
-            self.state.count_no_improvement()
-            if is_stopped_early(self.config.train.patience, self.state):
-                self.logs.event("early_stop", early_stop_message(self.config.train.patience, self.state))
-        elif self.saver.save_best(metric.step, metric.val_loss):
-            self.state.set_best(metric.step, metric.val_loss)
-            self.board.update(best_val_loss=metric.val_loss, best_step=metric.step)
+        state, step, val_loss = self.state, metric.step, metric.val_loss
+        if val_loss is None or (state.best_val_loss is not None and val_loss >= state.best_val_loss):
+            state.count_no_improvement()
+            if message := early_stop_message(self.config.train.patience, state):
+                self.logs.event("early_stop", message)
+        elif self.saver.save_best(step, val_loss):
+            state.set_best(step, val_loss)
+            self.board.update(best_val_loss=val_loss, best_step=step)
             self.logs.event("best")
 
     def _write_samples(self, prompts: tuple[str, ...]) -> None:

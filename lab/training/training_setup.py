@@ -1,5 +1,6 @@
 """Setup of a run's training: device, data, model, optimizer, last checkpoint, and the arithmetic it computes in."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,15 +19,13 @@ from lab.planning.compute_choice import choose_compute
 from lab.planning.device import check_memory
 from lab.planning.gpu_card import choose_compile, describe_card, emulates, planned_seconds, processor_of
 from lab.runs.run_folder import Run, tokenizer_of
-from lab.runs.run_schema import RunConfig, TrainConfig
+from lab.runs.run_schema import Metric, RunConfig, TrainConfig
 from lab.runs.weights_file import load_weights
 from lab.training import checkpoint
-from lab.training.acceleration.compilation import is_compiled
 from lab.training.acceleration.loss_scaling import describe_skipped
 from lab.training.checkpoint import LoadedCheckpoint
 from lab.training.distributed.one_rank import OneRank
-from lab.training.model_as_trained import ModelAsTrained
-from lab.training.thread_back_off import ThreadBackOff
+from lab.training.model_as_trained import ModelAsTrained, is_compiled
 from lab.training.trainer_state import TrainerState
 from models.gpt import autocast
 from models.parameter_count import parameter_count
@@ -121,17 +120,15 @@ def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerSta
     chosen = choose_compute(model, train, device, run.path.parent)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     compiled, why = choose_compile(train.compile, device.type, planned_seconds(model, train, card, ranks))
-    state = TrainerState(
+    return TrainerState(
         precision=chosen.precision,
         attention=chosen.attention,
         threads=chosen.threads,
         computed=f"{chosen.reason}, {why}" if why else chosen.reason,
         begun_on=processor_of(device),
+        compiled=compiled or UNSET,
+        pending=Metric(step=0, tokens=0, epoch=0.0, seconds=0.0),  # the initial weights are still to be evaluated
     )
-    if compiled:
-        state.set_compiled(True)
-    state.begin()
-    return state
 
 
 class ComputeSetup:
@@ -153,7 +150,6 @@ class ComputeSetup:
         self._is_second_choice = train.device == "auto" and device.type == "cpu" and local_ranks == 1 and gpu() is not None
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Context of a forward pass."""
         return autocast(self._state.precision, self._device.type)
 
     def adjust_threads(self, step_seconds: float) -> bool:
@@ -168,7 +164,6 @@ class ComputeSetup:
 
     @property
     def threads(self) -> int:
-        """Threads in use."""
         return self._back_off.threads
 
     def describe(self) -> str:
@@ -183,3 +178,64 @@ class ComputeSetup:
         if self._is_second_choice:
             words += f"; on the CPU, since torch cannot use the {gpu()}"
         return words + ", compiled" * is_compiled(state, self._setting, self._device) + describe_skipped(state)
+
+
+SLOW = 2.0
+"""Multiple of its best duration that a step may take before threads are given up."""
+STARVED = 0.8
+"""Cores: a trainer whose threads together get less CPU time is slowed by other processes, even if it never was faster."""
+WINDOW_SECONDS = 2.0
+WINDOW_STEPS = 8
+"""Least time and steps between decisions: one slow step is no sign of a busy machine."""
+FIRST_WAIT = 20.0
+LONGEST_WAIT = 640.0
+"""Seconds until all threads are tried again; doubled each time that they were no faster."""
+
+
+class ThreadBackOff:
+    """Number of threads to compute with: all that were chosen, or one fewer while other processes keep the cores busy.
+
+    Threads wait for each other several thousand times a step, so that one of them on a core that others use stalls all: a second
+    thread beside a busy process was measured at 1% of its speed, where one thread alone lost 7%. The steps' own time tells, since
+    in a container nothing else does.
+    """
+
+    def __init__(self, threads: int, now: int | None = None) -> None:
+        """`threads` were chosen, `now` are in use, both at least 1."""
+        self.most = threads
+        self.threads = now or threads
+        self._best = math.inf
+        self._times: list[float] = []
+        self._cpu_time = 0.0
+        self._fewer_may_help = True
+        self._wait = FIRST_WAIT
+        self._since_fewer = 0.0
+        self._fewer_took = math.inf
+
+    def after(self, seconds: float, processor_seconds: float = math.inf) -> int:
+        """Threads for the next step, after one of this duration and CPU time of all cores together."""
+        if self.most == 1:
+            return self.threads
+        self._times.append(seconds)
+        self._cpu_time += processor_seconds
+        self._since_fewer += seconds if self.threads < self.most else 0.0
+        if sum(self._times) < WINDOW_SECONDS or len(self._times) < WINDOW_STEPS:
+            return self.threads
+        took = sorted(self._times)[len(self._times) // 2]
+        starved = self._cpu_time < STARVED * sum(self._times)
+        self._times.clear()
+        self._cpu_time = 0.0
+        if self.threads == self.most:
+            if (starved and self._fewer_may_help and self._fewer_took == math.inf) or took > min(
+                SLOW * self._best, self._fewer_took
+            ):
+                self._wait = FIRST_WAIT if self._fewer_took == math.inf else min(2 * self._wait, LONGEST_WAIT)
+                self.threads = self.most - 1
+            else:
+                self._wait = FIRST_WAIT
+                self._fewer_may_help &= self._fewer_took == math.inf
+            self._best = min(self._best, took)
+            self._fewer_took = math.inf
+        elif self._since_fewer >= self._wait:
+            self._fewer_took, self._since_fewer, self.threads = took, 0.0, self.most
+        return self.threads

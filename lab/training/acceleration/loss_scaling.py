@@ -35,7 +35,6 @@ class LossScaler:
             model.gradient_scale = self._scaler.scale(self._one)
 
     def unscale(self) -> None:
-        """Divide the gradients of a step by the scale."""
         if self._is_on:
             self._scaler.unscale_(self._optimizer)
 

@@ -6,8 +6,8 @@ import torch
 
 from lab.core.errors import free_memory, is_out_of_memory
 from lab.planning.device import ROLLBACK_COPIES
-from lab.training.acceleration.compilation import is_compiled
 from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.model_as_trained import is_compiled
 from lab.training.run_length import Clock
 from lab.training.run_logs import RunLogs
 from lab.training.training_setup import TrainingSetup

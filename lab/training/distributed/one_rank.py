@@ -1,4 +1,4 @@
-"""Training in one process: the same interface as `lab.training.distributed.rank_zero`, with nobody to tell."""
+"""Training in one process: the same interface as `lab.training.distributed.rank_roles`, with nobody to tell."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

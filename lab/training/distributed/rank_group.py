@@ -1,4 +1,4 @@
-"""Process group of the ranks: joining it, tensors and JSON that rank 0 sends to all, sums over all, and the shared gradient.
+"""Process group of the ranks: joining it, tensors and JSON that rank 0 sends to all, sums over all, and the shared step.
 
 Tensors of the model go through NCCL on GPUs and Gloo on the CPU; orders and losses always through a Gloo group of their own, in
 which a rank may wait for as long as rank 0 evaluates, is paused, or waits for room on a disk.
@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lab.core.errors import UserError, is_out_of_memory
 from lab.planning.device import choose_device
-from lab.training.distributed.rank_environment import RankEnvironment
+from lab.training.distributed.one_rank import LossFunction, OneRank
+from lab.training.start_trainer import RankEnvironment
 from models.gpt import GPT
 
 
@@ -271,3 +272,53 @@ def _add_up(_: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
     assert work is not None
     total: torch.futures.Future[Tensor] = work.get_future().then(lambda done: done.value()[0])
     return total
+
+
+class SharedStep(OneRank):
+    """One step at a time, the same on every rank but for the windows."""
+
+    def __init__(self, group: RankGroup) -> None:
+        self._group = group
+        self.rank, self.count = group.environment.rank, group.environment.count
+        self.local_count = group.environment.local_count
+        self._parallel: DistributedDataParallel | None = None
+        self.overlap = False
+        """Add up gradients while the backward pass goes on, which is quicker; else after it, once no rank ran out of memory."""
+
+    def rows(self, batch: int) -> slice:
+        """This rank's windows of a batch: about as many on each, in order. Raises UserError if there are too few."""
+        if batch < self.count:
+            raise UserError(
+                f"A batch of {batch} windows cannot be shared among {self.count} ranks; start fewer, or a run with a larger "
+                "--batch."
+            )
+        return slice(batch * self.rank // self.count, batch * (self.rank + 1) // self.count)
+
+    def loss_function(self, model: GPT) -> LossFunction:
+        """The loss, through DistributedDataParallel. All ranks call this together."""
+        self._parallel = self._group.parallel(model, model.loss)
+        return self._parallel
+
+    def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        """Context of a micro-batch, in which only the last may communicate."""
+        assert self._parallel is not None
+        return nullcontext() if last and self.overlap else self._parallel.no_sync()
+
+    def total(self, loss: float | None) -> float | None:
+        """Sum of the ranks' parts of the loss, whose gradients then are added up; None if some rank ran out of memory.
+
+        Raises:
+            UserError: if this rank did, while the others wait for its gradient.
+        """
+        assert self._parallel is not None
+        if loss is None and self.overlap:
+            raise UserError(
+                "There was not enough memory for a step, though there had been for those before; close other programs that use "
+                "it, and resume."
+            )
+        total, out_of_memory = self._group.sum([loss or 0.0, float(loss is None)])
+        if out_of_memory:
+            return None
+        if not self.overlap:
+            self._group.add_up_gradients(self._parallel.parameters())
+        return total

@@ -22,8 +22,7 @@ from lab.training.one_step.batch import StepBatch
 from lab.training.one_step.open_checkpoint import OpenCheckpoint
 from lab.training.one_step.weight_changes import UndoState, WeightChange, WeightChanges, copied, largest_indices, tensors_of
 from lab.training.run_length import lr_of_next_step
-from lab.training.spike_detector import uniform_loss_of
-from lab.training.trainer_state import TrainerState
+from lab.training.trainer_state import TrainerState, uniform_loss_of
 from models.config import Precision
 from models.gpt import GPT, autocast
 from models.unembed import Slices

@@ -262,10 +262,10 @@ class EndAfter(StopSignals):
 
 
 def train(run: Run, recipe: Recipe) -> Status:
-    from lab.training import rollback, spike_detector
+    from lab.training import checkpoint_schedule, trainer_state
     from lab.training.training_loop import Training
 
-    spike_detector.MAX_UNIFORM_RATIO, spike_detector.MIN_JUMP, rollback.MAX_HALVINGS = (
+    trainer_state.MAX_UNIFORM_RATIO, trainer_state.MIN_JUMP, checkpoint_schedule.MAX_HALVINGS = (
         (math.inf, math.inf, 0) if recipe.without_rollback else ORDINARY
     )
     board = StatusBoard(run.status_path, Status(phase="starting", pid=os.getpid()))
@@ -323,9 +323,9 @@ def record(kind: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    from lab.training import rollback, spike_detector
+    from lab.training import checkpoint_schedule, trainer_state
 
-    ORDINARY = spike_detector.MAX_UNIFORM_RATIO, spike_detector.MIN_JUMP, rollback.MAX_HALVINGS
+    ORDINARY = trainer_state.MAX_UNIFORM_RATIO, trainer_state.MIN_JUMP, checkpoint_schedule.MAX_HALVINGS
     for kind, recipes in RECIPES.items():
         for name in recipes:
             if name in (sys.argv[1:] or recipes):

@@ -10,9 +10,9 @@ import torch
 from lab.core.safetensors_file import read_metadata
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
+from lab.training.checkpoint_schedule import MAX_HALVINGS
 from lab.training.distributed.one_rank import OneRank
-from lab.training.rollback import MAX_HALVINGS
-from lab.training.spike_detector import MIN_JUMP, MIN_LOSSES, WINDOW, SpikeDetector
+from lab.training.trainer_state import MIN_JUMP, MIN_LOSSES, WINDOW, SpikeDetector
 from models.config import uniform_baseline
 from models.gpt import GPT
 from tests.fixture_types import TinyRun, TrainHere
@@ -137,7 +137,7 @@ def test_a_good_stretch_makes_the_next_time_the_first(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One time more than it may go back in a row."""
-    monkeypatch.setattr("lab.training.rollback.RECENT_STEPS", 6)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.RECENT_STEPS", 6)
     every = 12
     spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
     run = tiny_run(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
@@ -191,7 +191,7 @@ def test_the_next_steps_are_careful_once_more_is_kept(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first state has weights only, that of step 10 the optimizer's state, too, and that of step 20 is no larger."""
-    monkeypatch.setattr("lab.training.rollback.KEEP_STATE_EVERY", 10)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.KEEP_STATE_EVERY", 10)
     run = tiny_run(steps=25, eval_every=1000)
     careful: list[int] = []
     monkeypatch.setattr(OneRank, "make_retryable", lambda ranks: careful.append(len(run.metrics().read())))
@@ -202,7 +202,7 @@ def test_the_next_steps_are_careful_once_more_is_kept(
 def test_a_copy_without_memory_is_tried_again_at_the_usual_steps_only(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.training.rollback.KEEP_STATE_EVERY", 10)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.KEEP_STATE_EVERY", 10)
     run = tiny_run(steps=15, eval_every=1000)
     tries: list[int] = []
 
@@ -210,7 +210,7 @@ def test_a_copy_without_memory_is_tried_again_at_the_usual_steps_only(
         tries.append(len(run.metrics().read()))
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("lab.training.rollback.optimizer_tensors", fail)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.optimizer_tensors", fail)
     assert train_here(run).phase == "finished"
     assert tries == [1, 11]
 

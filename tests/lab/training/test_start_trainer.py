@@ -116,6 +116,6 @@ def test_a_run_that_is_renamed_or_deleted_meanwhile_is_told_of(
 def test_a_run_that_is_gone_before_its_trainer_starts_is_told_of(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = empty_run()
     pretend(run, "exit 2", monkeypatch)
-    monkeypatch.setattr("lab.training.start_trainer.refuse_ranks", lambda *_: shutil.rmtree(run.path))
+    monkeypatch.setattr("lab.training.start_trainer.check_ranks", lambda *_: shutil.rmtree(run.path))
     with pytest.raises(UserError, match=GONE):
         start_trainer(run)

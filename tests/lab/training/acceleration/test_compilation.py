@@ -9,8 +9,8 @@ from msgspec import UNSET
 from lab.core.safetensors_file import read_header
 from lab.planning.gpu_card import Card
 from lab.runs.run_folder import Run
-from lab.training.acceleration import compilation
-from lab.training.acceleration.compilation import compile_parts, is_compiled
+from lab.training import model_as_trained
+from lab.training.model_as_trained import compile_parts, is_compiled
 from lab.training.trainer_state import TrainerState
 from lab.training.training_setup import ComputeSetup, _initial_state
 from models.config import ModelConfig
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_core")
 def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is captured for compilation is run as it is, unless there is a GPU."""
     if not torch.cuda.is_available():
-        monkeypatch.setattr(compilation, "BACKEND", "eager")
+        monkeypatch.setattr(model_as_trained, "BACKEND", "eager")
 
 
 @pytest.mark.usefixtures("captured")
@@ -152,7 +152,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], None]:
     """Puts a card into this machine."""
 
     def put(card: Card) -> None:
-        for module in ("lab.planning.compute_choice", "lab.planning.gpu_card", "lab.training.acceleration.compilation"):
+        for module in ("lab.planning.compute_choice", "lab.planning.gpu_card", "lab.training.model_as_trained"):
             monkeypatch.setattr(f"{module}.describe_card", lambda device: card)
         monkeypatch.setattr("lab.training.training_setup.describe_card", lambda device: card)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)

@@ -13,7 +13,6 @@ from lab.runs.gpu_and_ranks import GpuUse, describe_gpu
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training import training_loop
-from lab.training.acceleration.batch_feed import Batch, BatchFeed
 from lab.training.acceleration.gpu_meter import SECONDS, GpuMeter, meter_of
 from lab.training.acceleration.prepare_steps import (
     find_micro_batches,
@@ -22,6 +21,7 @@ from lab.training.acceleration.prepare_steps import (
     micro_batches_that_fit,
     try_windows,
 )
+from lab.training.gradient_accumulation import Batch, BatchFeed
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
 from screens.train.run_header import computed_sentence

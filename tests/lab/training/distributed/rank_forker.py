@@ -39,7 +39,7 @@ class RankForker:
     """Starts ranks and waits for them."""
 
     def __init__(self, forker: ModuleForker) -> None:
-        ranks = ("lab.training.distributed.other_rank", "lab.training.distributed.rank_zero")
+        ranks = ("lab.training.distributed.rank_roles",)
         forker.load(*ranks, "torch._dynamo", "torch.distributed.run")  # the first is of DistributedDataParallel
         self._forker = forker
         self._started: list[int] = []
@@ -90,7 +90,7 @@ def full_memory(rank: int) -> None:
 
 def bad_steps(rank: int) -> None:
     """The losses of steps 70 to 72 are NaN to rank 0, so that training is rolled back."""
-    from lab.training.spike_detector import SpikeDetector
+    from lab.training.trainer_state import SpikeDetector
 
     plain = SpikeDetector.is_bad
     judged = []
@@ -125,22 +125,22 @@ def other_hosts(rank: int) -> None:
     """Each rank is on a host of its own, as its heartbeat tells."""
     from types import SimpleNamespace
 
-    from lab.training.distributed import rank_watch, rank_zero
+    from lab.training.distributed import rank_roles, rank_watch
 
     rank_watch.platform = SimpleNamespace(node=lambda: f"host{rank}")  # type: ignore[attr-defined, assignment]
-    rank_zero.EXPLAIN_SECONDS = 0.0
+    rank_roles.EXPLAIN_SECONDS = 0.0
 
 
 def ends_before_first_step(rank: int) -> None:
     """Rank 1 ends once it has the weights, before it is ready for the first step; ranks always compare their weights then."""
-    from lab.training.distributed import other_rank, rank_group
+    from lab.training.distributed import rank_group, rank_roles
 
     def killed(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     rank_group.NO_SECOND_SYNC = {}
     if rank == 1:
-        other_rank.ComputeSetup = killed  # type: ignore[assignment, misc]
+        rank_roles.ComputeSetup = killed  # type: ignore[assignment, misc]
 
 
 FAULTS = {
