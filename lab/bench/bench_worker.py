@@ -8,18 +8,17 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from lab.data.token_file import Ids
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import choose_device
 from lab.runs.run_schema import TrainConfig
 from lab.training.acceleration.loss_scaling import LossScaler
+from lab.training.acceleration.time_steps import RandomBatches
 from lab.training.gradient_accumulation import BatchFeed
 from lab.training.model_as_trained import compile_parts
 from lab.training.trainer_state import TrainerState
@@ -181,17 +180,6 @@ def tokenizing(text: str) -> tuple[Work, dict[str, Any]]:
     return work, {"vocabulary": tokenizer.vocab_size}
 
 
-@dataclass(frozen=True)
-class RandomBatches:
-    """The same eight batches of random tokens, again and again."""
-
-    ids: Ids
-
-    def at(self, step: int) -> tuple[Ids, Ids]:
-        windows = self.ids[step % len(self.ids)]
-        return windows[:, :-1].copy(), windows[:, 1:].copy()
-
-
 def gpu_training(shape: dict[str, Any], batch: int, device: str, home: str, *, compiled: bool) -> tuple[Work, dict[str, Any]]:
     """Tokens per second of training steps as the trainer computes them, with AdamW, which is nanoGPT's optimizer, too."""
     config = ModelConfig(**shape)
@@ -203,7 +191,7 @@ def gpu_training(shape: dict[str, Any], batch: int, device: str, home: str, *, c
         compile_parts(model)
     optimizer = make_optimizer(model, 1e-4)
     scaler = LossScaler(TrainerState(precision=chosen.precision), model, optimizer)
-    feed = BatchFeed(RandomBatches(random_tokens(config.vocab_size, (8, batch, config.context + 1))), where)
+    feed = BatchFeed(RandomBatches(config, batch), where)
     step = 0
 
     def work() -> float:

@@ -47,8 +47,6 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class GpuWork:
-    """Sizes of the measurements."""
-
     device: str = "cuda"
     compiled: bool = True
     model: str = "GPT-2 124M"

@@ -76,7 +76,6 @@ class TimedApp:
             self.memory = int(psutil.Process(self._process.pid).memory_info().rss)
 
     def close(self) -> None:
-        """Kill the app."""
         self._process.kill()
         self._process.wait()
         if self._process.stdout:

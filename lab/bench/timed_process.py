@@ -88,7 +88,6 @@ class TimedProcess:
         self.info = self._answer()
 
     def round(self) -> None:
-        """Work one round and record its throughput."""
         stdin = self._process.stdin
         assert stdin is not None
         stdin.write("\n")
