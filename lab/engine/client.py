@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
+from lab.core.safe_open import last_text_line
 from lab.engine.method_registry import EngineMethod
 from lab.engine.protocol import HEADER, Cancel, Reply, Request, WireError, body_length, frame
 
@@ -37,8 +38,6 @@ SECONDS_TO_END = 2.0
 
 LOG_LIMIT = 1 << 20
 """Bytes of a log beyond which it is started anew."""
-
-_TAIL = 4096
 
 
 class EngineError(Exception):
@@ -83,7 +82,6 @@ class EngineClient:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the running engine, if any."""
         return self._running.process.pid if self._running is not None else None
 
     async def start(self, *, low_priority: bool = False) -> None:
@@ -185,8 +183,10 @@ class EngineClient:
         code = await _exit_code(process, SECONDS_TO_END if garbage is None else 0.0)
         if self._running is not None and self._running.process is process:
             self._running = None
-        died = EngineDied(_death_sentence(code, garbage or _last_line(log, log_start)))
+        line = garbage or last_text_line(log, log_start)
         log.close()
+        end = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        died = EngineDied(f"The engine {end}{'; its last line: ' + line if line else ''}.")
         for pending in self._pending.values():
             if not pending.done():
                 pending.set_exception(died)
@@ -209,18 +209,6 @@ async def _exit_code(process: asyncio.subprocess.Process, seconds: float) -> int
     except TimeoutError:
         process.kill()
         return await process.wait()
-
-
-def _last_line(log: BinaryIO, start: int) -> str:
-    """The last line printed from `start` on, or "". Reads by position: the child shares the file's offset."""
-    size = os.fstat(log.fileno()).st_size
-    tail = os.pread(log.fileno(), _TAIL, max(start, size - _TAIL)).decode("utf-8", "replace")
-    return next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
-
-
-def _death_sentence(code: int, line: str) -> str:
-    end = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    return f"The engine {end}{'; its last line: ' + line if line else ''}."
 
 
 def _signal_name(number: int) -> str:

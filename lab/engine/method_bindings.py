@@ -1,12 +1,15 @@
-"""The implementation of each of the engine's methods, bound to its entry in `lab.engine.method_registry`."""
+"""The implementation of each of the engine's methods but those on a prompt; all bound to their entries in the registry."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
+from lab.core.errors import UserError
 from lab.core.safetensors_file import read_metadata
 from lab.engine import method_registry as table
-from lab.engine.method_registry import ExperimentParams, OpenParams, ReleaseParams
-from lab.engine.one_step_methods import OneStepMethods
+from lab.engine.method_registry import ExperimentParams, OneStepParams, OpenParams, ReleaseParams
 from lab.engine.prompt_methods import PromptMethods, check_place, resolve_edits, token_ids
 from lab.engine.server import Implementation, implement
 from lab.experiments.experiment_context import ExperimentContext
@@ -15,10 +18,124 @@ from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
 from lab.runs.evaluation_coverage import during_training
+from lab.runs.find_runs import open_run
+from lab.runs.run_folder import tokenizer_of
 from lab.runs.run_summary import origin_in_short
-from lab.views.blocks import ModelFacts
+from lab.training.one_step.after_step_view import after_step_view
+from lab.training.one_step.backward_pass import backward_pass, backward_view, gradient_norms_view, logits_gradient_view
+from lab.training.one_step.batch_view import batch_view, token_losses_view
+from lab.training.one_step.starting_point import OpenCheckpoint, StepBatch, open_checkpoint, own_batch, sentence_batch
+from lab.training.one_step.step_stages import STAGES, StepAnswer, StepFacts
+from lab.training.one_step.training_step import TrainingStep
+from lab.training.one_step.view_context import StepContext
+from lab.training.one_step.weight_update_view import weight_changes_view, weight_update_view
+from lab.views.blocks import ModelFacts, Token, View
 from models.parameter_count import parameter_count
+from models.tokenizers.tokenizer import Tokenizer
+from models.trace import Trace, layer_norm
 from models.unembed import Slices
+
+
+@dataclass
+class HeldStep:
+    """A run's checkpoint, read once, and the step on the batch that was asked for last."""
+
+    key: tuple[str, int]
+    """Run, and the number of times that its checkpoint was asked to be read."""
+    checkpoint: OpenCheckpoint
+    tokenizer: Tokenizer
+    batch_key: tuple[str | None, int]
+    step: TrainingStep
+
+
+class OneStepMethods:
+    def __init__(self) -> None:
+        self._held: HeldStep | None = None
+
+    def one_step(self, params: OneStepParams) -> Slices[StepAnswer]:
+        """A stage of the training step: its view, the window's tokens, the loss so far. Raises: UserError."""
+        if params.stage not in STAGES:
+            raise UserError(f"There is no stage called {params.stage}; the stages are {', '.join(STAGES)}.")
+        held = yield from self._hold(params)
+        step = held.step
+        yield from step.go_to(max(0, params.applied))
+        if params.stage in ("changes", "weight") or (params.stage == "after" and step.applied == 0):
+            yield from step.preview()
+        context = _context(params, step, held.tokenizer)
+        if params.stage in ("backward", "losses", "logits_gradient") or (params.stage == "after" and step.applied):
+            context = replace(context, inspect_hidden=(yield from _inspect_hidden(context)))
+        picture = backward_pass(context) if params.stage == "backward" else None
+        view = weight_update_view(context, params.weight) if params.stage == "weight" else VIEWS[params.stage](context)
+        return StepAnswer(_facts(step), _tokens(context), context.window, context.position, view, picture)
+
+    def _hold(self, params: OneStepParams) -> Slices[HeldStep]:
+        """The step of these parameters, at the checkpoint's weights where its run or its batch is another than before."""
+        key, batch_key = (params.run, params.opened), (params.text, params.batch_offset)
+        held = self._held if self._held is not None and self._held.key == key else None
+        if held is None:
+            self._held = None  # frees the memory of the one before
+            run = open_run(params.run)
+            tokenizer, checkpoint = tokenizer_of(run), open_checkpoint(run)
+        else:
+            tokenizer, checkpoint = held.tokenizer, held.checkpoint
+        yield
+        if held is None or held.batch_key != batch_key:
+            batch = _batch(params, checkpoint, tokenizer)
+            if held is not None:
+                held.step.undo_all()
+            held = self._held = HeldStep(key, checkpoint, tokenizer, batch_key, TrainingStep(checkpoint, batch))
+        return held
+
+
+def _batch(params: OneStepParams, checkpoint: OpenCheckpoint, tokenizer: Tokenizer) -> StepBatch:
+    config, state = checkpoint.run.config, checkpoint.state
+    if params.text is not None:
+        return sentence_batch(tokenizer, params.text, config.model.context)
+    return own_batch(checkpoint.run, state.step + params.batch_offset, state.micro_batches or config.train.accumulate)
+
+
+def _context(params: OneStepParams, step: TrainingStep, tokenizer: Tokenizer) -> StepContext:
+    window = max(0, min(params.window, len(step.batch.ids) - 1))
+    first = StepContext(step, tokenizer, window, 1)
+    position = int(first.losses(0).argmax()) + 1 if params.position is None else params.position
+    return StepContext(step, tokenizer, window, max(1, min(position, first.width)))
+
+
+def _inspect_hidden(context: StepContext) -> Slices[Tensor]:
+    """(T, C) hidden states after the final norm in Inspect's forward pass of the window."""
+    model = context.step.model
+    trace = yield from Trace.incremental(model, context.ids[:-1])
+    return layer_norm(trace[f"blocks.{model.config.layers - 1}.resid_post"], model.ln_f)
+
+
+def _facts(step: TrainingStep) -> StepFacts:
+    return StepFacts(
+        run=step.run.name,
+        checkpoint=step.checkpoint.name,
+        step=step.state.step,
+        batch=step.batch.step,
+        windows=len(step.batch.ids),
+        applied=step.applied,
+        losses=[snapshot.mean for snapshot in step.snapshots],
+        lr=step.lr,
+    )
+
+
+def _tokens(context: StepContext) -> list[Token]:
+    given = [None, *context.given().tolist()]
+    return [Token(id_, context.label(index), p) for index, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
+
+
+VIEWS: dict[str, Callable[[StepContext], View]] = {
+    "backward": backward_view,
+    "batch": batch_view,
+    "losses": token_losses_view,
+    "logits_gradient": logits_gradient_view,
+    "gradients": gradient_norms_view,
+    "changes": weight_changes_view,
+    "after": after_step_view,
+}
+"""By stage; that of `weight` needs the weight's name, too."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +168,6 @@ class ModelMethods:
         self.models.release(Path(params.path))
         return True
 
-
-def _val_loss(opened: OpenModel) -> float | None:
-    """Validation loss of the step whose weights these are, None where it was not evaluated."""
-    metadata = read_metadata(Path(opened.identity[0])) or {}
-    if "val_loss" in metadata:
-        return float(metadata["val_loss"])
-    return {metric.step: metric.val_loss for metric in opened.run.metrics(evaluated=True).read()}.get(opened.step)
-
-
-@dataclass(frozen=True)
-class ExperimentMethods:
-    models: ModelCache
-
     def experiment(self, params: ExperimentParams) -> Slices[ExperimentResult]:
         """The picture and the measures of an experiment. The prompt may be empty. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint, fresh=True)
@@ -85,6 +189,14 @@ class ExperimentMethods:
         return result
 
 
+def _val_loss(opened: OpenModel) -> float | None:
+    """Validation loss of the step whose weights these are, None where it was not evaluated."""
+    metadata = read_metadata(Path(opened.identity[0])) or {}
+    if "val_loss" in metadata:
+        return float(metadata["val_loss"])
+    return {metric.step: metric.val_loss for metric in opened.run.metrics(evaluated=True).read()}.get(opened.step)
+
+
 def implementations(models: ModelCache) -> list[Implementation]:
     """All methods, over one cache of models and traces."""
     model, prompt = ModelMethods(models), PromptMethods(models)
@@ -104,5 +216,5 @@ def implementations(models: ModelCache) -> list[Implementation]:
         implement(table.SAVE_TRACE, prompt.save_trace),
         implement(table.PROMPT_REPORT, prompt.prompt_report),
         implement(table.ONE_STEP, OneStepMethods().one_step),
-        implement(table.EXPERIMENT, ExperimentMethods(models).experiment),
+        implement(table.EXPERIMENT, model.experiment),
     ]

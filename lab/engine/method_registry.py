@@ -120,8 +120,6 @@ class CompareParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SampleParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sampling of the token after the prompt."""
-
     sampling: SamplingSettings = SamplingSettings()
 
 

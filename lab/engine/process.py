@@ -72,16 +72,6 @@ def warm_up_at_low_priority() -> None:
     loading.join()
 
 
-def compute_exactly() -> None:
-    """Multiply in fp32 and never in TF32, whatever the environment allows: a trace equals the model's own numbers."""
-    import torch
-
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.set_num_threads(engine_threads(cores(), beside_gpu=has_cuda()))
-    torch.set_grad_enabled(False)
-
-
 def main() -> None:
     requests, replies = claim_pipes()
     faulthandler.enable()
@@ -92,7 +82,13 @@ def main() -> None:
 
     if LOW_PRIORITY in sys.argv:
         warm_up_at_low_priority()
-    compute_exactly()
+    import torch
+
+    # Never in TF32, whatever the environment allows: a trace equals the model's own numbers.
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_num_threads(engine_threads(cores(), beside_gpu=has_cuda()))
+    torch.set_grad_enabled(False)
 
     from lab.engine.method_bindings import implementations
     from lab.engine.method_registry import METHODS

@@ -25,10 +25,6 @@ class _Taken:
     stop_reason: ErrorKind | None = None
 
 
-def _supersedes(newer: Request, older: Request | _Taken) -> bool:
-    return (older.ahead and not newer.ahead) or (newer.group is not None and older.group == newer.group)
-
-
 class RequestQueue:
     """Filled by one thread, emptied by another. A request waits, then is taken, and is gone when it is finished."""
 
@@ -43,7 +39,9 @@ class RequestQueue:
             if isinstance(message, Cancel):
                 return self._drop([message.id], "cancelled")
             all_older: list[tuple[int, Request | _Taken]] = [*self._waiting.items(), *self._taken.items()]
-            dropped = self._drop([id_ for id_, older in all_older if _supersedes(message, older)], "superseded")
+            ahead, group = not message.ahead, message.group
+            superseded = [id_ for id_, each in all_older if (each.ahead and ahead) or (group is not None and each.group == group)]
+            dropped = self._drop(superseded, "superseded")
             self._waiting[message.id] = message
             self._changed.notify()
             return dropped
@@ -172,18 +170,13 @@ class Server:
         request = self._queue.take(wait=not self._running, ahead=not wanted)
         if request is not None:
             self._start(request, implementations)
-        self._drop_unwanted()
+        for id_ in list(self._running):  # those that are not wanted any more end, and others need not wait for what they hold
+            if (reason := self._queue.stop_reason(id_)) is not None:
+                self._finish(id_, frame(Reply(id_, error=Failure(reason, DROPPED[reason]))))
         if self._running:
             id_ = next(iter(self._running))
             self._running[id_] = self._running.pop(id_)  # to the end of the queue
             self._advance(id_, self._running[id_])
-
-    def _drop_unwanted(self) -> None:
-        """End the running ones that are not wanted any more, so that others need not wait for what they hold."""
-        for id_ in list(self._running):
-            reason = self._queue.stop_reason(id_)
-            if reason is not None:
-                self._finish(id_, frame(Reply(id_, error=Failure(reason, DROPPED[reason]))))
 
     def _start(self, request: Request, implementations: Mapping[str, Implementation]) -> None:
         implementation = implementations.get(request.method)

@@ -93,7 +93,6 @@ def _tokens(context: StepContext) -> Table:
 
 
 def _history(context: StepContext) -> list[Block]:
-    """The loss after each step so far."""
     snapshots = context.step.snapshots
     if len(snapshots) < 3:
         return []

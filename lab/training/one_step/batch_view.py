@@ -78,7 +78,9 @@ def _windows(context: StepContext) -> Table:
     rows = []
     for index, worst in enumerate(losses.argmax(-1).tolist()):
         ids = step.batch.window(index)
-        text = _beginning([context.tokenizer.label(id_) for id_ in ids[:PREVIEW_CHARACTERS]])
+        labels = [context.tokenizer.label(id_) for id_ in ids[:PREVIEW_CHARACTERS]]
+        whole_ones = bisect_right(list(accumulate(map(len, labels))), PREVIEW_CHARACTERS)  # none is cut
+        text = "".join(labels[:whole_ones]) + ("…" if whole_ones < len(labels) else "")
         hardest = f"{context.tokenizer.label(ids[worst + 1])} {fixed(float(losses[index, worst]), 2)}"
         rows.append([Cell(f"{index + 1}"), number(means[index], decimals), Cell(hardest), Cell(text, style="dim")])
     columns = [
@@ -89,13 +91,6 @@ def _windows(context: StepContext) -> Table:
     ]
     total = [Cell("all"), number(step.current.mean, decimals), Cell(""), Cell("")]
     return Table(columns, rows, title="windows", total=total, selected=context.window)
-
-
-def _beginning(labels: list[str]) -> str:
-    """The first tokens in at most so many characters, none of them cut; `…` where there are more."""
-    ends = list(accumulate(map(len, labels)))
-    whole_ones = bisect_right(ends, PREVIEW_CHARACTERS)
-    return "".join(labels[:whole_ones]) + ("…" if whole_ones < len(labels) else "")
 
 
 def _conditions(context: StepContext) -> list[Block]:
@@ -116,7 +111,6 @@ def _conditions(context: StepContext) -> list[Block]:
 
 
 def _arithmetic(context: StepContext) -> list[tuple[str, str]]:
-    """Dropout, micro-batches and precision."""
     step, losses = context.step, context.step.current
     facts = []
     if step.run.config.model.dropout:

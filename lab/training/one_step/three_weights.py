@@ -36,7 +36,6 @@ class ThreeWeights:
 
     @property
     def y(self) -> float:
-        """The output."""
         return self.w3 * self.h2
 
     @property

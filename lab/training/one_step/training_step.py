@@ -15,14 +15,11 @@ from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.machine import cores
-from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import dropout_seed
-from lab.training.model_as_trained import ModelAsTrained
-from lab.training.one_step.batch import StepBatch
-from lab.training.one_step.open_checkpoint import OpenCheckpoint
+from lab.training.one_step.starting_point import OpenCheckpoint, StepBatch
 from lab.training.one_step.weight_changes import UndoState, WeightChange, WeightChanges, copied, largest_indices, tensors_of
 from lab.training.run_length import lr_of_next_step
-from lab.training.trainer_state import TrainerState, uniform_loss_of
+from lab.training.trainer_state import uniform_loss_of
 from models.config import Precision
 from models.gpt import GPT, autocast
 from models.unembed import Slices
@@ -121,25 +118,9 @@ class TrainingStep:
     _random: Tensor | None = None
     """State of the generator of dropout's masks after the part of the batch that was computed last."""
 
-    @property
-    def run(self) -> Run:
-        return self.checkpoint.run
-
-    @property
-    def trained(self) -> ModelAsTrained:
-        return self.checkpoint.trained
-
-    @property
-    def model(self) -> GPT:
-        return self.trained.model
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        return self.trained.optimizer
-
-    @property
-    def state(self) -> TrainerState:
-        return self.checkpoint.state
+    def __post_init__(self) -> None:
+        self.run, self.trained, self.state = self.checkpoint.run, self.checkpoint.trained, self.checkpoint.state
+        self.model, self.optimizer = self.trained.model, self.trained.optimizer
 
     @property
     def parameters(self) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Views of the weights that the next step changes most, and of one weight's update: the optimizer's formula with real numbers."""
 
 import math
+import re
 from typing import Any, NamedTuple
 
 import torch
@@ -19,17 +20,11 @@ from models.optimizers import RMS, orthogonalize, short_side_first
 
 ABBREVIATIONS = {"token embedding": "embedding", "position embedding": "position", "dimension": "dim", " of the stream": ""}
 """Shorter words for a weight in the table."""
+_LONG_WORDS = re.compile("|".join(ABBREVIATIONS))
 
 
 def describe_change(context: StepContext, moved: WeightChange) -> str:
     return describe_weight(moved.name, moved.index, context.step.run.config.model, context.tokenizer.label)
-
-
-def _short_name(context: StepContext, moved: WeightChange) -> str:
-    words = describe_change(context, moved)
-    for long, short in ABBREVIATIONS.items():
-        words = words.replace(long, short)
-    return words
 
 
 def weight_changes_view(context: StepContext) -> View:
@@ -49,7 +44,7 @@ def weight_changes_view(context: StepContext) -> View:
     )
     rows = [
         [
-            Cell(_short_name(context, each)),
+            Cell(_LONG_WORDS.sub(lambda long: ABBREVIATIONS[long[0]], describe_change(context, each))),
             figures(each.after - each.before, 3, each.ref),
             figures(each.before, 4, each.ref),
             figures(each.after, 4, each.ref),

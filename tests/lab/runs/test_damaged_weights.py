@@ -20,7 +20,7 @@ from lab.core.safetensors_file import is_whole, read_metadata
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import save_best
 from lab.training.checkpoint import load_checkpoint, save_checkpoint
-from lab.training.one_step.open_checkpoint import open_checkpoint
+from lab.training.one_step.starting_point import open_checkpoint
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.optimizers import make_optimizer

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from lab.training.one_step.starting_point import open_checkpoint
 
 from lab.core.safetensors_file import read_metadata
 from lab.runs.find_runs import open_run
@@ -21,6 +20,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, PartUpdate, Status
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import initial_weight, load_model
+from lab.training.one_step.starting_point import open_checkpoint
 from lab.training.trainer_state import SpikeDetector, TrainerState
 from models.gpt import GPT
 

@@ -27,7 +27,7 @@ from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
 from lab.runs.run_summary import RunsWatcher
 from lab.tokenization.bpe.learnable_text import read_run_text
-from lab.training.one_step.batch import own_batch
+from lab.training.one_step.starting_point import own_batch
 from lab.training.start_trainer import refuse_to_start
 from models.config import ModelConfig
 from tests.fixture_types import Call

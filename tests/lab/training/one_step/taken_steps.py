@@ -5,12 +5,11 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from lab.engine.method_bindings import OneStepMethods
 from lab.engine.method_registry import OneStepParams
-from lab.engine.one_step_methods import OneStepMethods
 from lab.runs.run_folder import Run
 from lab.training.model_as_trained import ModelAsTrained
-from lab.training.one_step.batch import own_batch, sentence_batch
-from lab.training.one_step.open_checkpoint import open_checkpoint
+from lab.training.one_step.starting_point import open_checkpoint, own_batch, sentence_batch
 from lab.training.one_step.step_stages import StepAnswer
 from lab.training.one_step.training_step import TrainingStep
 from models.tokenizers.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
-from lab.training.one_step.open_checkpoint import open_checkpoint
+from lab.training.one_step.starting_point import open_checkpoint
 from models.optimizers import MuonAdamW
 from tests.lab.training.one_step.taken_steps import StepAsker
 

@@ -5,7 +5,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
-from lab.training.one_step.batch import own_batch
+from lab.training.one_step.starting_point import own_batch
 from lab.training.one_step.step_stages import STAGES, StepAnswer
 from lab.views.blocks import Table
 from tests.lab.training.one_step.taken_steps import StepAsker
@@ -20,7 +20,7 @@ def test_a_long_sentence_is_cut_to_the_context_and_says_so(trained: Run) -> None
 def test_a_batch_that_takes_too_long_is_cut_and_the_view_says_so(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = own_batch(trained, 12, 1)
     monkeypatch.setattr(
-        "lab.training.one_step.batch.MOST_FLOPS", 2.5 * 6 * 7664 * 16
+        "lab.training.one_step.starting_point.MOST_FLOPS", 2.5 * 6 * 7664 * 16
     )  # 2.5 windows of 16 tokens through 7,664 weights
     cut = own_batch(trained, 12, 1)
     assert np.array_equal(cut.ids, whole.ids[:2])

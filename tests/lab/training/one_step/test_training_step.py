@@ -12,7 +12,7 @@ from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from lab.training.gradient_accumulation import dropout_seed
-from lab.training.one_step.open_checkpoint import open_checkpoint
+from lab.training.one_step.starting_point import open_checkpoint
 from lab.training.one_step.training_step import TrainingStep
 from lab.training.run_length import Clock, RunLength, Throughput
 from models.gpt import GPT

@@ -47,7 +47,7 @@ class Plain(torch.optim.SGD):
 
 def test_a_weight_that_follows_another_rule_is_shown_without_its_terms(trained: Run) -> None:
     step = at_sentence(trained)
-    step.trained.optimizer = Plain(step.model.parameters(), 1e-3)
+    step.optimizer = step.trained.optimizer = Plain(step.model.parameters(), 1e-3)
     ask = StepAsker(trained)
     ask(text=SENTENCE)
     assert ask.methods._held is not None

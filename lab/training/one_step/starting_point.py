@@ -1,15 +1,64 @@
-"""The batch of a training step: one of the run's own data, or a typed sentence."""
+"""The starting point of a training step: the run's checkpoint, and a batch of its own data or a typed sentence."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from lab.core.errors import UserError
+from lab.core.errors import DamagedFileError, UserError
 from lab.data.data_order import TrainingBatches
 from lab.data.token_file import Ids, TokenFile, token_dtype
+from lab.planning.device import choose_precision
 from lab.runs.run_folder import Run
+from lab.runs.weights_file import ROLLBACK_PREFIX, load_weights
+from lab.training.checkpoint import load_tensors, read_checkpoint
+from lab.training.model_as_trained import ModelAsTrained
+from lab.training.trainer_state import TrainerState
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
+
+
+@dataclass
+class OpenCheckpoint:
+    run: Run
+    trained: ModelAsTrained
+    state: TrainerState
+    name: str
+    """Weights file: last, previous or best."""
+    has_fresh_optimizer: bool
+    """Set where the run has no optimizer state, so that the optimizer starts anew."""
+
+
+def open_checkpoint(run: Run) -> OpenCheckpoint:
+    """The run's last good checkpoint as its trainer would resume it; its best weights and a fresh optimizer where there is none.
+
+    Raises:
+        UserError: if the run has no weights that can be read, or was post-trained.
+    """
+    if run.config.tuning is not None:
+        raise UserError(
+            f"{run.name} was post-trained on questions and answers, and these steps are not shown here. "
+            f"One step of its base, {run.config.tuning.base}, can be watched."
+        )
+    config = run.config
+    for name in ("last", "previous"):
+        path = run.path / f"{name}.safetensors"
+        try:
+            state, tensors = read_checkpoint(run, path, without=(ROLLBACK_PREFIX,))
+        except (FileNotFoundError, DamagedFileError):
+            continue
+        trained = ModelAsTrained(config.model, config.train)
+        load_tensors(run, path, trained.model, trained.optimizer, tensors)
+        break
+    else:
+        name = "best"
+        weights, step = load_weights(run, name)
+        trained = ModelAsTrained(config.model, config.train)
+        trained.model.load_state_dict(weights)
+        state = TrainerState(step=step, precision=choose_precision(config.train.precision, torch.device("cpu")))
+    trained.set_arithmetic(state.precision, state.attention)
+    return OpenCheckpoint(run, trained, state, name, not trained.optimizer.state)
+
 
 MOST_FLOPS = 1e12
 """A batch that needs more is cut to as many of its windows as need less, but at least one: some ten seconds on a laptop."""
