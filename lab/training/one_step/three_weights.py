@@ -43,22 +43,16 @@ class ThreeWeights:
         return (self.y - self.target) ** 2
 
     @property
-    def factors(self) -> "Factors":
+    def factors(self) -> tuple[float, float, float, float, float, float]:
+        """The derivative of each number by the one before it: ∂loss/∂y, ∂y/∂w₃, ∂y/∂h₂, ∂h₂/∂w₂, ∂h₂/∂h₁, ∂h₁/∂w₁."""
         slope1, slope2 = 1 - self.h1**2, 1 - self.h2**2  # tanh′(a) = 1 − tanh²(a)
-        return Factors(
-            loss_y=2 * (self.y - self.target),
-            y_w3=self.h2,
-            y_h2=self.w3,
-            h2_w2=slope2 * self.h1,
-            h2_h1=slope2 * self.w2,
-            h1_w1=slope1 * self.x,
-        )
+        return 2 * (self.y - self.target), self.h2, self.w3, slope2 * self.h1, slope2 * self.w2, slope1 * self.x
 
     @property
     def gradient(self) -> tuple[float, float, float]:
         """∂loss/∂w₁, ∂loss/∂w₂ and ∂loss/∂w₃: each the product of the factors on the way from the loss back to the weight."""
-        f = self.factors
-        return (f.loss_y * f.y_h2 * f.h2_h1 * f.h1_w1, f.loss_y * f.y_h2 * f.h2_w2, f.loss_y * f.y_w3)
+        a, b, c, d, e, f = self.factors
+        return a * c * e * f, a * c * d, a * b
 
     def after_step(self, lr: float) -> "ThreeWeights":
         """The network after a step of gradient descent: each weight less lr times its derivative."""
@@ -69,18 +63,6 @@ class ThreeWeights:
     def is_too_large(self) -> bool:
         """True once a weight is so large that no further step is taken."""
         return not max(abs(self.w1), abs(self.w2), abs(self.w3)) <= LARGEST_WEIGHT
-
-
-@dataclass(frozen=True)
-class Factors:
-    """The derivative of each number by the one before it."""
-
-    loss_y: float
-    y_w3: float
-    y_h2: float
-    h2_w2: float
-    h2_h1: float
-    h1_w1: float
 
 
 OPERAND_DIGITS = 5
@@ -103,20 +85,20 @@ def forward_view(net: ThreeWeights) -> View:
 
 def backward_view(net: ThreeWeights) -> View:
     """The derivative of the loss by each weight as the product of its factors, and the factors."""
-    f = net.factors
+    a, b, c, d, e, f = net.factors
     d1, d2, d3 = net.gradient
     products = [
-        _row("∂loss/∂w₃", "a·b", _times(f.loss_y, f.y_w3), d3, style="strong"),
-        _row("∂loss/∂w₂", "a·c·d", _times(f.loss_y, f.y_h2, f.h2_w2), d2, style="strong"),
-        _row("∂loss/∂w₁", "a·c·e·f", _times(f.loss_y, f.y_h2, f.h2_h1, f.h1_w1), d1, style="strong"),
+        _row("∂loss/∂w₃", "a·b", _times(a, b), d3, style="strong"),
+        _row("∂loss/∂w₂", "a·c·d", _times(a, c, d), d2, style="strong"),
+        _row("∂loss/∂w₁", "a·c·e·f", _times(a, c, e, f), d1, style="strong"),
     ]
     factors = [
-        _row("a  ∂loss/∂y", "2·(y − target)", f"2 × ({_n(net.y)} − {_n(net.target)})", f.loss_y),
-        _row("b  ∂y/∂w₃", "h₂", "", f.y_w3),
-        _row("c  ∂y/∂h₂", "w₃", "", f.y_h2),
-        _row("d  ∂h₂/∂w₂", "(1 − h₂²)·h₁", f"(1 − {_n(net.h2)}²) × {_n(net.h1)}", f.h2_w2),
-        _row("e  ∂h₂/∂h₁", "(1 − h₂²)·w₂", f"(1 − {_n(net.h2)}²) × {_n(net.w2)}", f.h2_h1),
-        _row("f  ∂h₁/∂w₁", "(1 − h₁²)·x", f"(1 − {_n(net.h1)}²) × {_n(net.x)}", f.h1_w1),
+        _row("a  ∂loss/∂y", "2·(y − target)", f"2 × ({_n(net.y)} − {_n(net.target)})", a),
+        _row("b  ∂y/∂w₃", "h₂", "", b),
+        _row("c  ∂y/∂h₂", "w₃", "", c),
+        _row("d  ∂h₂/∂w₂", "(1 − h₂²)·h₁", f"(1 − {_n(net.h2)}²) × {_n(net.h1)}", d),
+        _row("e  ∂h₂/∂h₁", "(1 − h₂²)·w₂", f"(1 − {_n(net.h2)}²) × {_n(net.w2)}", e),
+        _row("f  ∂h₁/∂w₁", "(1 − h₁²)·x", f"(1 − {_n(net.h1)}²) × {_n(net.x)}", f),
     ]
     product_columns = [Column("", "left"), Column("factors", "left"), Column("in numbers", "left"), Column("=")]
     factor_columns = [Column("factor", "left"), Column("formula", "left"), Column("in numbers", "left", optional=1), Column("=")]
