@@ -32,7 +32,7 @@ def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     Raises: UserError: if the input `scores` is no list of two numbers or more.
     """
-    scores = _scores(context.text("scores", SCORES))
+    scores = _scores(context.inputs.get("scores", SCORES))
     labels = [f"score {index + 1}" for index in range(len(scores))]
     blocks: list[Block] = [softmax_table(labels, scores, titles=Titles("", softmax="softmax"), title="the scores, by hand")]
     ratio, difference = _ratio(scores)

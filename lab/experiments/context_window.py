@@ -191,7 +191,7 @@ def forward_cost(context: ExperimentContext) -> ExperimentResult:
     The input `model` is `your model`, its default, or a size of GPT-2. The pass predicts one next token and uses no cache.
     """
 
-    size = context.text("model", OWN)
+    size = context.inputs.get("model", OWN)
     config = config_of(size) if size in SHAPES else context.config
     name = size_name(size) if size in SHAPES else context.run_name
     head = config.vocab_size * config.width

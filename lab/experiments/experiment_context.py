@@ -110,9 +110,6 @@ class ExperimentContext:
             head=self.head,
         )
 
-    def text(self, name: str, default: str) -> str:
-        return self.inputs.get(name, default)
-
     def number(self, name: str, default: float, least: float, most: float) -> float:
         """Number typed under this name, or the default. Raises: UserError: if it is no number from `least` to `most`."""
         typed = self.inputs.get(name)

@@ -132,7 +132,7 @@ def parameter_parts(context: ExperimentContext) -> ExperimentResult:
     The input `size` is a size of GPT-2 (GPT-2, medium, large, XL) or `your model`, its default. Raises: UserError.
     """
 
-    size = context.text("size", OWN)
+    size = context.inputs.get("size", OWN)
     if size != OWN and size not in SHAPES:
         raise UserError(f"There is no size called {size}; the sizes are {', '.join(SHAPES)} and {OWN}.")
     model = context.model if size == OWN else on_meta(size)

@@ -99,7 +99,7 @@ def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the input `ids` is no list of whole numbers, or the input `text` is empty.
     """
-    text, given = context.text("text", ENCODE_AND_DECODE_TEXT), _ids(context.text("ids", IDS))
+    text, given = context.inputs.get("text", ENCODE_AND_DECODE_TEXT), _ids(context.inputs.get("ids", IDS))
     if not text:
         raise UserError("The text to encode is empty: type a word.")
     measures: dict[str, Measure] = {}
@@ -222,7 +222,7 @@ def _mean_times(name: str, times: list[int]) -> dict[str, Measure]:
 
 def _tried(context: ExperimentContext) -> list[str]:
     """The words of the input, each after a space, as within a text. Raises: UserError: if there are none, or too many."""
-    words = context.text("words", TRIED).split()
+    words = context.inputs.get("words", TRIED).split()
     if not 1 <= len(words) <= MOST_TRIED:
         raise UserError(f"The words to try must be 1 to {MOST_TRIED} with spaces between them, such as {TRIED}.")
     return [f" {word}" for word in words]
@@ -291,7 +291,7 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the phrase is empty.
     """
-    phrase = context.text("phrase", PHRASE)[:MOST_CHARACTERS]
+    phrase = context.inputs.get("phrase", PHRASE)[:MOST_CHARACTERS]
     words = words_of(phrase)[:MOST_WORDS]
     if not words:
         raise UserError("The phrase is empty: type a few words.")
