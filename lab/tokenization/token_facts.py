@@ -173,8 +173,3 @@ def frequency_fact(frequencies: "TokenFrequencies", id: int) -> str:
     every = total / count
     of = whole(round(every)) if every >= 1000 else significant(every)
     return f"{times} in {frequencies.corpus}: 1 token in {of}, rank {whole(frequencies.rank(id))}"
-
-
-def family_labels(tokenizer: "Tokenizer", families: TokenFamilies, id: int) -> list[str]:
-    """The labels of the token's relatives; none for a token that is no word."""
-    return [quoted_label(tokenizer, each) for each in families.of(id)]

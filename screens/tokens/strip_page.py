@@ -260,7 +260,7 @@ class StripPage(TextPage):
         tokenizer, ids = shown.tokenized.tokenizer, shown.tokenized.ids
         id_ = ids[min(index, len(ids) - 1)]
         known = self._background.get(shown.job.named)
-        relatives = token_facts.family_labels(tokenizer, known.families, id_) if known else []
+        relatives = [token_facts.quoted_label(tokenizer, each) for each in known.families.of(id_)] if known else []
         facts = (
             ("merge", token_facts.merge_fact(tokenizer, id_)),
             ("bytes", token_facts.bytes_fact(tokenizer, id_)),

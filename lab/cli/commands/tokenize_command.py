@@ -40,7 +40,7 @@ def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_
     learner = BpeLearner(text.words)
     if not as_json:
         click.echo(
-            f"{text.name}: {counted(learner.bytes, 'byte')}, {counted(text.word_count, 'piece')} "
+            f"{text.name}: {counted(learner.bytes, 'byte')}, {counted(sum(text.words.values()), 'piece')} "
             f"(words, numbers, signs), {len(text.words):,} of them different\n"
             "tied: pairs that occur as often; the one with the lowest ids goes first\n"
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from lab.data.statistics.repeated_passages import FoundPassage, Repeats
 from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, Part, TextBlocks
@@ -60,8 +61,8 @@ def _extended(
     before = after = 0
     if may_grow and len(found.starts) <= MOST_COMPARED:
         room = min((b - a for a, b in zip(found.starts, found.starts[1:], strict=False)), default=0) - found.length
-        before = min(room, _equal([side[0][::-1] for side in sides]))
-        after = min(room - before, _equal([side[1] for side in sides]))
+        before = min(room, len(commonprefix([side[0][::-1] for side in sides])))  # noqa: RUF071 - of texts
+        after = min(room - before, len(commonprefix([side[1] for side in sides])))  # noqa: RUF071
     left = sides[0][0]
     excerpt = (left[len(left) - before :] + beginning)[:EXCERPT_CHARACTERS]
     outside = left[: len(left) - before][-1:]
@@ -69,11 +70,6 @@ def _extended(
         excerpt = "…" + excerpt
     places = tuple((start - before) / size for start in found.starts[:SHOWN_PLACES])
     return RepeatedPassage(excerpt, found.length + before + after, len(found.starts), places)
-
-
-def _equal(texts: Sequence[str]) -> int:
-    """Length of the longest beginning that all of these share."""
-    return next((at for at, characters in enumerate(zip(*texts, strict=False)) if len(set(characters)) > 1), min(map(len, texts)))
 
 
 def texts_at(read: Read, size: int, spans: Sequence[tuple[int, int]], check: Check) -> list[str]:

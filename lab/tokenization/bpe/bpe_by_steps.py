@@ -26,7 +26,7 @@ COUNTED_PLACES = 1 << 20
 
 def pair_of(key: int) -> tuple[int, int]:
     """The pair of ids of that number."""
-    return key >> PAIR_SHIFT, key & ((1 << PAIR_SHIFT) - 1)
+    return divmod(key, 1 << PAIR_SHIFT)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class MergedWords:
         self.last[seconds - 1] = INSIDE
         self.first[starts] = new
         self.last[ends - 1] = new
-        return int(self.weights[starts].sum()), [self._negative(removed), self._around(starts)]
+        return int(self.weights[starts].sum()), [PairChanges(removed.keys, -removed.changes), self._around(starts)]
 
     def split(self, left: int, right: int, new: int) -> tuple[int, list[PairChanges]]:
         """Undo `merge`, which must have been the last one: each `new` is `left` and `right` again."""
@@ -103,7 +103,7 @@ class MergedWords:
         self.last[seconds - 1] = left
         self.first[seconds] = right
         self.last[seconds + self.lengths[right] - 1] = right
-        return int(self.weights[starts].sum()), [self._negative(removed), self._around(starts, seconds)]
+        return int(self.weights[starts].sum()), [PairChanges(removed.keys, -removed.changes), self._around(starts, seconds)]
 
     def _starts_of(self, left: int, right: int) -> Places:
         """Places at which `left` is followed by `right`. Of overlapping ones (a pair of the same token twice, in a run of it) the
@@ -144,10 +144,6 @@ class MergedWords:
         if not len(keys):
             return PairChanges(keys, keys)
         return PairChanges(keys[starts], np.add.reduceat(self.weights[lefts][order], starts))
-
-    @staticmethod
-    def _negative(changes: PairChanges) -> PairChanges:
-        return PairChanges(changes.keys, -changes.changes)
 
 
 @dataclass(frozen=True)

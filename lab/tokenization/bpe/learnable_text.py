@@ -140,11 +140,6 @@ class LearnableText:
     words: dict[str, int]
     excerpt: str
 
-    @property
-    def word_count(self) -> int:
-        """All words, each as often as it occurs."""
-        return sum(self.words.values())
-
 
 def read_training_part(
     source: str,

@@ -94,7 +94,7 @@ class RankZero(SharedStep):
     def explain(self, error: BaseException) -> None:
         self._watch.waits = False
         if lost := self._watch.lost(EXPLAIN_SECONDS) or broken_connection(error):
-            raise RankLostError(lost, self._can_save) from error
+            raise RankLostError(lost, not self._sharded) from error
 
     def update(self, apply: bool) -> None:
         try:
@@ -110,13 +110,9 @@ class RankZero(SharedStep):
     def lost(self) -> str:
         return self._watch.lost()
 
-    @property
-    def _can_save(self) -> bool:
-        return not self._sharded
-
     def _send(self, order: Order) -> None:
         if self._watch.known_loss:
-            raise RankLostError(self._watch.known_loss, self._can_save)
+            raise RankLostError(self._watch.known_loss, not self._sharded)
         with self._together():
             self._group.send(order)
 
