@@ -39,8 +39,10 @@ class RequestQueue:
             if isinstance(message, Cancel):
                 return self._drop([message.id], "cancelled")
             all_older: list[tuple[int, Request | _Taken]] = [*self._waiting.items(), *self._taken.items()]
-            ahead, group = not message.ahead, message.group
-            superseded = [id_ for id_, each in all_older if (each.ahead and ahead) or (group is not None and each.group == group)]
+            urgent, group = not message.ahead, message.group
+            superseded = [
+                id_ for id_, each in all_older if (each.ahead and urgent) or (group is not None and each.group == group)
+            ]
             dropped = self._drop(superseded, "superseded")
             self._waiting[message.id] = message
             self._changed.notify()
