@@ -15,7 +15,6 @@ from textual.pilot import Pilot
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
-from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Interventions, describe_interventions
 from lab.inspect.stages.attention_scores_stage import WIDE
@@ -328,10 +327,6 @@ class FakeEngine:
 
     def sample(self, text: str, ids: tuple[int, ...] | None, **_: Any) -> Token:
         return Token(3049, " fast", 0.412)
-
-    def experiment(self, name: str, **_: Any) -> ExperimentResult:
-        table = Table([Column("", align="left"), Column("")], [[Cell("half"), Cell("50%", 0.5, bar=0.5)]])
-        return ExperimentResult(View(name, name, f"The experiment {name}.", [table]), {"half": 0.5})
 
 
 @pytest.fixture

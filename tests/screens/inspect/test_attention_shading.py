@@ -1,7 +1,6 @@
 """Shading of the prompt's tokens by the attention of the chosen head."""
 
 import asyncio
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +24,22 @@ def test_shading_is_what_the_token_pays_then_what_it_receives_then_none() -> Non
     assert shading_of(ATTENTION, " ran", "off") is None
 
 
-async def test_strip_follows_head_and_position_without_another_request(inspect: Open, engine: FakeEngine) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        strip = pilot.strip
-        facts = pilot.screen.query_one("#prompt-facts", StatusLine)
+async def test_strip_follows_head_and_position_and_a_narrow_screen_says_it_in_fewer_words(
+    inspect: Open, engine: FakeEngine
+) -> None:
+    async with inspect() as pilot:
+        strip, screen = pilot.strip, pilot.screen
+        facts = screen.query_one("#prompt-facts", StatusLine)
+        line = facts.render_line(0).text.rstrip()
+        assert "  tale step 2,000 (best)  shaded: attention" in line, "which model it is stands there at any size"
+        model = screen._bar._model
+        screen._bar._model = ("a-run-with-a-very-long-name-2", " step 2,000 (best)")
+        screen._bar.on_resize()
+        assert facts.render_line(0).text.rstrip().endswith(" step 2,000 (best)  shaded: attention")
+        screen._bar._model = model
+        await pilot.resize_terminal(120, 40)
+        await pilot.settle()
+
         asked = len(engine.calls)
         for keys, words in (
             ([], "head 1.1's attention from “ ran”"),
@@ -40,7 +51,7 @@ async def test_strip_follows_head_and_position_without_another_request(inspect: 
             assert strip.shading is not None
             assert strip.shading.words == words
             assert any(words in part for part in facts.right)
-        assert {name for name, _ in engine.calls[asked:]} == {"view", "lens"}
+        assert {name for name, _ in engine.calls[asked:]} == {"view", "lens"}, "no other request"
         await pilot.press("inspect.shading")
         assert strip.shading is None
         assert not any("shaded" in part for part in facts.right)
@@ -51,10 +62,7 @@ async def test_strip_follows_head_and_position_without_another_request(inspect: 
         await pilot.go("escape")
         assert "shaded: head 2.2's attention from “ dog”, 0 to" in facts.render_line(0).text, "said again after a resize"
 
-
-async def test_shading_of_another_prompt_is_not_kept(inspect: Open, engine: FakeEngine) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        strip = pilot.strip
+        await pilot.go("right")
         engine.gate = asyncio.Event()
         await pilot.press("space")
         await pilot.until(lambda: len(strip.tokens) == 5)
@@ -65,54 +73,12 @@ async def test_shading_of_another_prompt_is_not_kept(inspect: Open, engine: Fake
         assert len(strip.shading.values) == len(strip.tokens) == 5
 
 
-async def test_narrow_screen_says_it_in_fewer_words(inspect: Open) -> None:
-    async with inspect(size=(80, 24)) as pilot:
-        facts = pilot.screen.query_one("#prompt-facts", StatusLine)
-        line = facts.render_line(0).text.rstrip()
-        assert "  tale step 2,000 (best)  shaded: attention" in line, "which model it is stands there at any size"
-        screen: Any = pilot.app.screen
-        screen._bar._model = ("a-run-with-a-very-long-name-2", " step 2,000 (best)")
-        screen._bar.on_resize()
-        assert facts.render_line(0).text.rstrip().endswith(" step 2,000 (best)  shaded: attention")
-        await pilot.resize_terminal(160, 40)
-        await pilot.pause()
-        assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text
-
-
-async def test_v_shows_each_matrix_alone_and_then_all(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.go(*to_stage("matrix"))
-        screen = pilot.screen
-        seen = []
-        for _ in range(5):
-            line = screen.view.laid.blocks[1].line(0)
-            seen.append("".join(text for text, _ in line.pieces).split()[0])
-            await pilot.press("v")
-        assert seen == ["q·k", "softmax", "q·k", "÷√d", "q·k"]
-        await pilot.go("j")
-        assert not screen.view.has_panels
-        assert not screen.check_action("panel", ())
-
-
-async def test_cursor_is_never_under_the_head_that_stays(inspect: Open) -> None:
-    async with inspect(size=(120, 22)) as pilot:
-        await pilot.go(*to_stage("matrix"), "enter")
-        view = pilot.view
-        view.styles.height = 10
-        await pilot.pause()
-        for key in [*["up"] * 8, *["down"] * 8, *["up"] * 8]:
-            await pilot.press(key)
-            assert view.cursor is not None
-            lines = [view.line_at(y) for y in range(view.window)]
-            assert view.laid.spot(view.cursor).line in lines
-
-
-async def test_without_colour_bars_arcs_and_an_underline_tell_the_attention(
+async def test_v_shows_each_matrix_alone_and_then_all_and_bars_arcs_and_an_underline_tell_the_attention_without_colour(
     inspect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screens.widgets.token_strip.palette_of", lambda widget: Palette(None, True, (0, 0, 0)))
     async with inspect(size=(120, 40)) as pilot:
-        strip = pilot.strip
+        screen, strip = pilot.screen, pilot.strip
         shading = strip.shading
         assert shading is not None
         assert shading.top is not None
@@ -123,3 +89,26 @@ async def test_without_colour_bars_arcs_and_an_underline_tell_the_attention(
             assert shading.bar(index) in labels.text
         underlined = "".join(text for text, style, _ in labels if style is not None and style.underline)
         assert underlined == strip.tokens[shading.top].label
+
+        await pilot.go(*to_stage("matrix"))
+        seen = []
+        for _ in range(5):
+            line = screen.view.laid.blocks[1].line(0)
+            seen.append("".join(text for text, _ in line.pieces).split()[0])
+            await pilot.press("v")
+        assert seen == ["q·k", "softmax", "q·k", "÷√d", "q·k"]
+        await pilot.resize_terminal(120, 22)
+        await pilot.go("v", "v", "v", "enter")
+        view = pilot.view
+        view.styles.height = 10
+        await pilot.pause()
+        for key in [*["up"] * 8, *["down"] * 8, *["up"] * 8]:
+            await pilot.press(key)
+            assert view.cursor is not None
+            lines = [view.line_at(y) for y in range(view.window)]
+            assert view.laid.spot(view.cursor).line in lines
+        view.styles.height = "1fr"
+        await pilot.go("escape")
+        await pilot.go("j")
+        assert not screen.view.has_panels
+        assert not screen.check_action("panel", ())

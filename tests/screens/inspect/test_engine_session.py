@@ -55,7 +55,9 @@ async def record(engine: Any) -> Any:
     serving.cancel()
 
 
-async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours(record: Record, engine: Any) -> None:
+async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours_which_are_there_at_once(
+    record: Record, engine: Any
+) -> None:
     assert await record.select(SELECTED) is None
     assert [facts.layers for facts in record.facts] == [2]
     assert (record.paths, record.views) == ([SELECTED], [SELECTED])
@@ -65,15 +67,11 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
     assert asked[5:6] == [("scores", 0, BEFORE_LAST, 0)], "the token to the left; there is none to the right"
     assert asked[6:] == [("scores", 0, None, 1)], "the layer after; there is none before"
     assert record.session.is_idle
-
-
-async def test_what_was_fetched_ahead_is_there_at_once(record: Record) -> None:
-    await record.select(SELECTED)
     view = record.session.select(replace(SELECTED, stage="matrix"))
     assert view is not None
     assert view.stage == "matrix"
-    assert all(record.session.select(replace(SELECTED, **to)) is not None for to in ({"head": 1}, {"head": 3}, {"layer": 1}))
-    assert record.session.select(replace(SELECTED, position=BEFORE_LAST)) is not None
+    neighbours: tuple[dict[str, Any], ...] = ({"head": 1}, {"head": 3}, {"layer": 1}, {"position": BEFORE_LAST})
+    assert all(record.session.select(replace(SELECTED, **to)) is not None for to in neighbours)
     before = len(record.paths)
     await record.settle()
     assert len(record.paths) == before + 1
@@ -110,23 +108,6 @@ async def test_a_selection_made_while_the_model_opens_is_the_one_shown_in_the_en
     engine.opens.set()
     await record.settle()
     assert record.views[-1].head == 1
-
-
-async def test_a_dead_engine_is_told_and_the_next_selection_is_answered(record: Record, engine: Any) -> None:
-    engine.dies = True
-    await record.select(SELECTED)
-    assert record.sentences == [("The engine was killed by SIGKILL.", True)]
-    await record.select(SELECTED)
-    assert record.views == [SELECTED]
-
-
-async def test_newer_weights_empty_what_is_held(record: Record, engine: Any) -> None:
-    await record.select(SELECTED)
-    engine.step = 3000
-    record.session.forget()
-    assert await record.select(SELECTED) is None
-    assert [facts.step for facts in record.facts] == [2000, 3000]
-    assert record.views == [SELECTED, SELECTED]
 
 
 async def test_an_answer_with_other_weights_than_those_opened_has_them_opened_again(record: Record, engine: Any) -> None:

@@ -70,30 +70,7 @@ def keys(pilot: InspectPilot) -> dict[str, str]:
     return {each.binding.action: each.binding.description for each in active if each.enabled}
 
 
-@pytest.mark.parametrize("key", ["a", "w", "number_sign"])
-async def test_v_stays_in_what_is_opened_aside(key: str, inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go("end", key)
-        aside = pilot.screen.selection.aside
-        await pilot.go("v")
-        assert pilot.screen.selection.aside == aside != ""
-
-
-async def test_an_explanation_hides_the_second_prompts_view(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.walk("c")
-        await pilot.go("end", "full_stop", "enter")
-        await pilot.walk("c", *TO_SCORES, "up")
-        beside = pilot.screen.query_one("#inspect-beside")
-        assert beside.display
-        await pilot.walk("enter")
-        assert pilot.title == "explain: softmax"
-        assert not beside.display
-        await pilot.walk("backspace")
-        assert beside.display
-
-
-async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was(inspect: Open, engine: Any) -> None:
+async def test_enter_goes_down_to_a_weight_and_backspace_escape_or_a_step_lead_out_of_an_explanation(inspect: Open) -> None:
     async with inspect() as pilot:
         assert "explain" not in keys(pilot)
         await pilot.walk(*TO_SCORES, "up")
@@ -118,12 +95,7 @@ async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was
         await pilot.walk("up", "up", "enter", "backspace", "down", "up", "enter", "backspace")
         assert "b[1]" in pilot.status, "back on the operand that was entered"
 
-
-async def test_what_cannot_be_explained_is_said_and_escape_or_a_step_leads_out_of_an_explanation(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.walk(*TO_SCORES)
-        before = pilot.status
-        await pilot.walk("enter", "down", "enter")
+        await pilot.walk("down", "enter")
         assert pilot.status == "nothing is not a value of this model."
         assert pilot.title == "explain: softmax"
         await pilot.walk("up", "enter")
@@ -139,7 +111,9 @@ async def test_what_cannot_be_explained_is_said_and_escape_or_a_step_leads_out_o
         assert pilot.title == "layer 1 · heads · head 1"
 
 
-async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open, engine: Any) -> None:
+async def test_a_attributes_w_asks_the_text_and_one_key_shows_the_code_each_in_place_of_the_stage(
+    inspect: Open, engine: Any
+) -> None:
     async with inspect() as pilot:
         assert "against" not in keys(pilot)
         await pilot.walk("a")
@@ -162,25 +136,79 @@ async def test_a_attributes_the_top_token_v_compares_and_o_orders(inspect: Open,
         await pilot.walk("escape", "escape")
         assert pilot.title == "tokens"
 
-
-async def test_w_asks_the_text_about_the_token_under_the_cursor_and_a_refusal_leaves_what_was_in_view(
-    inspect: Open, engine: Any
-) -> None:
-    async with inspect() as pilot:
+        await pilot.walk("right")
         engine.refuses["evidence"] = "No."
         await pilot.walk("w")
-        assert (pilot.title, pilot.status) == ("tokens", "No.")
+        assert (pilot.title, pilot.status) == ("tokens", "No."), "what was in view stays"
         await pilot.walk("j")
         assert pilot.title == "embed"
         engine.refuses.clear()
         await pilot.walk("k", "w")
         assert pilot.title == "evidence for None"
         await pilot.walk("enter", "w")
-        assert pilot.title == "evidence for 13"
+        assert pilot.title == "evidence for 13", "the token under the cursor"
         await pilot.walk("a")
         assert pilot.title == "attribution of 13 against None, by size"
         await pilot.walk("escape")
         assert pilot.title == "tokens"
+
+        await pilot.walk("tab", *to_stage("qkv"))
+        stage = pilot.title
+        await pilot.walk("number_sign")
+        assert pilot.title == "layer 1 · qkv · code"
+        await pilot.walk("right_curly_bracket")
+        assert pilot.title == "layer 2 · qkv · code"
+        await pilot.walk("left_curly_bracket", "number_sign")
+        assert pilot.title == stage
+        await pilot.walk("number_sign", "escape")
+        assert pilot.title == stage
+        await pilot.walk("number_sign", "j")
+        assert "code" not in pilot.title, "a step leads out of it"
+
+        for key in ("a", "w", "number_sign"):
+            await pilot.go("end", key)
+            aside = pilot.screen.selection.aside
+            await pilot.go("v")
+            assert pilot.screen.selection.aside == aside != "", "v stays in what is opened aside"
+            await pilot.go("escape")
+
+
+async def at(pilot: InspectPilot, ref: str) -> tuple[int, int]:
+    """The place on the screen of a number of the view."""
+    view = pilot.view
+    cursor = next((index, *place) for index, block in enumerate(view.laid.blocks) if (place := block.find(ref)) is not None)
+    spot = view.laid.spot(cursor)
+    return view.content_region.x + spot.start - view.left, view.content_region.y + spot.line - view.top
+
+
+async def test_a_second_click_on_a_number_explains_it_and_the_explanation_hides_the_second_prompts_view(inspect: Open) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        view = pilot.view
+
+        async def click(row: int) -> None:
+            await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
+            await pilot.settle()
+
+        await pilot.walk(*TO_SCORES[:-1])
+        for row in (1, 2, 1, 2):
+            await click(row)
+            assert not pilot.screen.selection.trail
+        assert view.has_focus
+        assert view.spot is not None
+        assert view.spot.ref == "blocks.0.attn.softmax[0,3,2]"
+        await click(2)
+        assert pilot.screen.selection.trail == ("blocks.0.attn.softmax[0,3,2]",)
+
+        await pilot.walk("backspace", "c")
+        await pilot.go("end", "full_stop", "enter")
+        await pilot.walk("c", "up")
+        beside = pilot.screen.query_one("#inspect-beside")
+        assert beside.display
+        await pilot.walk("enter")
+        assert pilot.title == "explain: softmax"
+        assert not beside.display
+        await pilot.walk("backspace")
+        assert beside.display
 
 
 PICTURES = {
@@ -195,47 +223,3 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
     picture(PICTURES[name], SIZES[size])
-
-
-async def at(pilot: InspectPilot, ref: str) -> tuple[int, int]:
-    """The place on the screen of a number of the view."""
-    view = pilot.view
-    cursor = next((index, *place) for index, block in enumerate(view.laid.blocks) if (place := block.find(ref)) is not None)
-    spot = view.laid.spot(cursor)
-    return view.content_region.x + spot.start - view.left, view.content_region.y + spot.line - view.top
-
-
-async def test_clicks_on_two_numbers_explain_neither_and_a_second_one_on_the_same_does(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.walk(*TO_SCORES[:-1])
-        for row in (1, 2, 1):
-            await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
-            await pilot.settle()
-        assert not pilot.screen.selection.trail
-        place = await at(pilot, "blocks.0.attn.softmax[0,3,2]")
-        await pilot.click(offset=place)
-        await pilot.settle()
-        view = pilot.view
-        assert view.has_focus
-        assert view.spot is not None
-        assert view.spot.ref == "blocks.0.attn.softmax[0,3,2]"
-        assert not pilot.screen.selection.trail
-        await pilot.click(offset=place)
-        await pilot.settle()
-        assert pilot.screen.selection.trail == ("blocks.0.attn.softmax[0,3,2]",)
-
-
-async def test_one_key_shows_the_code_of_a_stage_and_leaves_it(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.walk(*to_stage("qkv"))
-        stage = pilot.title
-        await pilot.walk("number_sign")
-        assert pilot.title == "layer 1 · qkv · code"
-        await pilot.walk("right_curly_bracket")
-        assert pilot.title == "layer 2 · qkv · code"
-        await pilot.walk("left_curly_bracket", "number_sign")
-        assert pilot.title == stage
-        await pilot.walk("number_sign", "escape")
-        assert pilot.title == stage
-        await pilot.walk("number_sign", "j")
-        assert "code" not in pilot.title, "a step leads out of it"

@@ -4,10 +4,10 @@ from itertools import product
 from pathlib import Path
 from time import process_time
 
-import pytest
+from msgspec import structs
 
 from lab.lessons.learner.predictions import read_predictions
-from lab.views.blocks import Array, HeadAttention, LensPath, ModelFacts, Token, View
+from lab.views.blocks import Array, HeadAttention, LensPath, Token, View
 from screens.inspect.guessing import AnswersInSight, next_place
 from screens.inspect.selection import Selection
 from screens.widgets.guess_view import IN_SIGHT, GuessView
@@ -18,20 +18,22 @@ def guess_of(pilot: InspectPilot) -> GuessView:
     return pilot.screen.query_one(GuessView)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-async def test_nothing_shows_the_answer_until_a_choice_is_made(
-    inspect: Open, engine: FakeEngine, home: Path, size: tuple[int, int]
+async def test_nothing_shows_the_answer_until_a_choice_is_made_and_an_open_guess_follows_the_place_or_ends(
+    inspect: Open, engine: FakeEngine, home: Path
 ) -> None:
-    async with inspect(size=size) as pilot:
+    async with inspect() as pilot:
         screen = pilot.screen
         assert "fast 41" in pilot.text
         await pilot.press("inspect.guess")
         await pilot.until(lambda: guess_of(pilot).is_open)
-        assert pilot.text.count("fast") == 1, "a choice, and nothing else"
-        assert "%" not in pilot.text
-        assert "shaded" not in pilot.text
-        assert IN_SIGHT.split(":")[0] in " ".join(pilot.text.split()), "it was on screen a moment ago"
-        assert not pilot.view.display
+        for size in ((120, 40), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert pilot.text.count("fast") == 1, "a choice, and nothing else"
+            assert "%" not in pilot.text
+            assert "shaded" not in pilot.text
+            assert IN_SIGHT.split(":")[0] in " ".join(pilot.text.split()), "it was on screen a moment ago"
+            assert not pilot.view.display
 
         await pilot.press("inspect.guess")
         await pilot.until(lambda: guess_of(pilot).is_open and "(1)?" in pilot.text)
@@ -47,14 +49,8 @@ async def test_nothing_shows_the_answer_until_a_choice_is_made(
         await pilot.press("enter")
         assert pilot.view.display
         assert not guess_of(pilot).display
-    kept = read_predictions(home)[0]
-    assert [(each.is_right, each.source, each.was_in_sight) for each in kept] == [(True, "Inspect", False)]
-    assert engine.asked("guess")[0]["about"] == "next token"
 
-
-async def test_an_open_guess_follows_the_place_and_ends_where_something_else_is_shown(inspect: Open, engine: FakeEngine) -> None:
-    async with inspect() as pilot:
-        screen = pilot.screen
+        await pilot.go("l", "l", "l")
         await pilot.press("v", "v", "inspect.guess")
         await pilot.until(lambda: guess_of(pilot).is_open)
         assert "head 1.1 from ran (4)" in " ".join(pilot.text.split())
@@ -78,11 +74,12 @@ async def test_an_open_guess_follows_the_place_and_ends_where_something_else_is_
         await pilot.press("inspect.guess")
         await pilot.until(lambda: "The run is gone." in pilot.text)
         assert not guess_of(pilot).display
+    kept = read_predictions(home)[0]
+    assert [(each.is_right, each.source, each.was_in_sight) for each in kept] == [(True, "Inspect", False)]
+    assert engine.asked("guess")[0]["about"] == "next token"
 
 
-FACTS = ModelFacts(
-    run="tale", checkpoint="best", step=9, layers=2, heads=2, width=4, context=8, vocab_size=9, parameters=9, tokenizer="bpe"
-)
+FACTS = structs.replace(FakeEngine().open("tale", "best"), heads=2)
 
 
 def path(*ids: int, position: int) -> LensPath:
@@ -97,11 +94,7 @@ def test_an_answer_depends_on_no_later_token() -> None:
     assert seen.has(here, path(1, 2, 7, 8, position=1), FACTS), "the same beginning"
     assert not seen.has(here, path(4, 2, position=1), FACTS)
     assert not seen.has(Selection("tale", position=0), path(1, 2, position=0), FACTS)
-    assert not seen.has(here, path(1, 2, position=1), ModelFacts(**{**_fields(FACTS), "step": 10})), "other weights"
-
-
-def _fields(facts: ModelFacts) -> dict[str, object]:
-    return {name: getattr(facts, name) for name in facts.__struct_fields__}
+    assert not seen.has(here, path(1, 2, position=1), structs.replace(FACTS, step=10)), "other weights"
 
 
 def test_views_of_several_heads_or_positions_show_all_of_them() -> None:
@@ -140,7 +133,7 @@ def test_another_place_is_one_that_has_not_been_on_screen() -> None:
 def test_the_search_of_a_large_model_and_a_long_prompt_is_quick() -> None:
     """144 heads at 255 positions, all of which have been on screen: the keys wait for the search."""
     whole, here = path(*range(256), position=255), Selection("tale", stage="scores")
-    facts, seen = ModelFacts(**{**_fields(FACTS), "layers": 12, "heads": 12, "context": 256}), AnswersInSight()
+    facts, seen = structs.replace(FACTS, layers=12, heads=12, context=256), AnswersInSight()
     for layer, head in product(range(12), range(12)):
         seen.see_view(Selection("tale", stage="scores", layer=layer, head=head), whole, facts, View("matrix", "", "", []))
     start = process_time()

@@ -15,43 +15,73 @@ from lab.core.preferences import Preferences, preferences_path, read_preferences
 from lab.runs import home_folder
 from lab.views.blocks import StageEntry
 from models.config import SamplingSettings
-from models.tokenizers.tokenizer import Tokenizer
 from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_part import Loading, Starting
+from screens.dialogs.ask import RunChooser
 from screens.inspect.run_hold import read_first_prompt
 from screens.inspect.selection import Prompt
 from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
 from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.prompt_input import PromptInput, meant, shown
-from screens.widgets.status_line import StatusLine
+from screens.widgets.prompt_input import PromptInput
 from tests.screens.inspect.conftest import Open, to_stage
 
 
 async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(inspect: Open, steps: list[StageEntry]) -> None:
     async with inspect() as pilot:
         expected = [f"layer {s.layer + 1} · {s.stage} · head 1" if s.layer is not None else s.stage for s in steps]
-        for key, titles in (("j", expected), ("k", expected[::-1])):
-            seen = [pilot.title]
-            for _ in titles[1:]:
-                await pilot.go(key)
-                seen.append(pilot.title)
-            assert seen == titles
-            await pilot.go(key)
-            assert pilot.title == titles[-1], "there is none beyond"
+        seen = [pilot.title]
+        for _ in expected:
+            await pilot.go("j")
+            seen.append(pilot.title)
+        assert seen == [*expected, "sample"], "there is none beyond"
+        assert pilot.status == "No stage comes after this one."
+        await pilot.walk("k", "k", "k")
+        assert pilot.title == expected[-4]
         await pilot.go("end")
-        assert (pilot.title, pilot.status) == ("sample", f"stage {len(steps)}/{len(steps)}")
+        assert pilot.status == f"stage {len(steps)}/{len(steps)}"
         await pilot.go("home")
         assert (pilot.title, pilot.status) == ("tokens", f"stage 1/{len(steps)} · x hides token 4 “ ran”")
+        await pilot.go("k")
+        assert (pilot.title, pilot.status) == ("tokens", "No stage comes before this one.")
 
 
-async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
+async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open) -> None:
+    async with inspect() as pilot:
+        keys_shown = pilot.screen.query_one(KeyBar)
+        for keys in (("enter",), ("enter", "enter"), ("x", "c"), ("x", "tab", "tab"), ("inspect.guess",), ("e",)):
+            assert "esc" not in keys_shown.render_line(0).text, keys
+            await pilot.go(*keys)
+            await pilot.until(lambda: " esc " in keys_shown.render_line(0).text)
+            await pilot.go(*["escape"] * len(keys))
+            assert pilot.app.focused is pilot.screen.query_one(ForwardPassDrawing), keys
+            await pilot.go("inspect.all_on")
+
+
+SAID_OF_KEYS = {
+    "No layer comes before this place.": ["left_curly_bracket"],
+    "No layer comes after this place.": ["right_curly_bracket"] * 9,
+    "No token comes before this one.": ["left"] * 9,
+    "No token comes after this one. space samples the next.": ["right"] * 9,
+    "stage 11/31 · x ablates attention 1, all its heads": to_stage("resid_mid"),
+    "stage 15/31 · x ablates mlp 1, all its neurons": to_stage("resid_post"),
+    "stage 1/31 · drawn at random: “ fast” had 41.2% · x hides token 5 “ fast”": ["space"],
+}
+
+
+async def test_a_key_that_cannot_act_says_why_and_one_that_draws_or_takes_away_says_what(inspect: Open) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        for words, keys in SAID_OF_KEYS.items():
+            await pilot.go("home", *keys)
+            assert pilot.status.partition(" · logit lens")[0] == words
+
+
+async def test_a_held_key_asks_only_for_the_place_where_it_is_released_and_until_that_comes_the_old_view_stays(
     inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screens.inspect.engine_session.PATIENCE", math.inf)  # however long the keys take on a busy machine
     async with inspect() as pilot:
         engine.gate = asyncio.Event()
-        before = len(engine.wanted_views)
+        before, view = len(engine.wanted_views), pilot.view
         await pilot.press(*to_stage("neurons"))
         assert pilot.screen.query_one(ForwardPassList).current == len(to_stage("neurons"))
         engine.gate.set()
@@ -60,24 +90,22 @@ async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
         assert pilot.title == "layer 1 · neurons · head 1"
         assert len(stages) < 8
         assert ("neurons", 0) in stages
-
-
-async def test_a_view_that_takes_long_is_marked_and_the_old_one_stays(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
         engine.gate = asyncio.Event()
-        await pilot.press("]")
         await pilot.press("end")
-        view = pilot.view
         await pilot.until(lambda: str(view.border_title).endswith("…"))
-        assert pilot.title == "tokens"
-        assert str(view.border_title).endswith("…")
+        assert pilot.title == "layer 1 · neurons · head 1"
         engine.gate.set()
         await pilot.settle()
         assert (pilot.title, view.border_title) == ("sample", "sample")
 
 
-async def test_position_head_and_layer_keys(inspect: Open, engine: Any) -> None:
+async def test_keys_choose_position_head_and_layer_tab_the_column_and_the_cursor_says_name_and_full_value_of_a_number(
+    inspect: Open, engine: Any
+) -> None:
+    engine.origin = "imported from g[b]pt2"
     async with inspect() as pilot:
+        title = pilot.screen.query_one(ForwardPassList).border_title
+        assert title == r"imported from g\[b]pt2 · forward pass", "markup, in which a bracket is escaped"
         assert "position 4/4: predicts token 5" in pilot.facts
         await pilot.go(*to_stage("scores"), "left", "]", "]", "right_curly_bracket")
         assert "position 3/4: predicts token 4" in pilot.facts
@@ -85,132 +113,19 @@ async def test_position_head_and_layer_keys(inspect: Open, engine: Any) -> None:
         wanted = {"stage": "scores", "layer": 1, "head": 2, "position": 2}
         assert any({key: call[key] for key in wanted} == wanted for call in engine.asked("view"))
         assert pilot.strip.chosen == 2
-        await pilot.go("[", "[", "[", "left_curly_bracket", "l")
+        await pilot.go("right_curly_bracket", *["left"] * 9)
+        assert "position 1/4" in pilot.facts
+        assert pilot.title == "layer 2 · scores · head 3", "keys stay within the model"
+        await pilot.go("[", "[", "[", "left_curly_bracket", *["l"] * 9)
         assert pilot.title == "layer 1 · scores · head 4"
         assert "position 4/4" in pilot.facts
 
-
-async def test_space_appends_the_sampled_token_as_an_id_and_u_takes_it_back(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
-        await pilot.walk("space", "space")
-        assert pilot.labels == ["The", " big", " dog", " ran", " fast", " fast"]
-        assert engine.asked("lens")[-1]["ids"] == (464, 1263, 3290, 4966, 3049, 3049)
-        assert "position 6/6" in pilot.facts
-        await pilot.go("u", "u")
-        assert pilot.labels == ["The", " big", " dog", " ran"]
-        assert engine.asked("lens")[0]["ids"] is None
-
-
-async def test_digits_and_command_letters_stay_in_the_prompt(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go("e")
-        await pilot.press("1", "2", "q", "j", "space", "G", "question_mark", "s")
-        assert pilot.screen.query_one(PromptInput).value == "The big dog ran12qj G?s"
-        await pilot.go("enter")
-        labels = pilot.labels
-        assert labels[-5:] == ["j", " ", "G", "?", "s"]
-        assert isinstance(pilot.app.focused, ForwardPassList)
-
-
-async def test_escape_goes_back_one_level_at_a_time(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go("enter")
-        assert isinstance(pilot.app.focused, BlockView)
-        await pilot.go("e")
-        await pilot.press("x")
-        assert isinstance(pilot.app.focused, Input)
-        await pilot.go("escape")
-        assert isinstance(pilot.app.focused, ForwardPassList)
-        assert pilot.labels[-1] == " ran"
-        await pilot.go("enter", "escape")
-        assert isinstance(pilot.app.focused, ForwardPassList)
-        await pilot.go("escape")
-        assert pilot.app.current_mode == "inspect"
-
-
-async def test_the_tokens_are_there_before_the_engine_answers(
-    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lab.runs.run_folder.tokenizer_of", lambda run: Tokenizer.bytes_())
-    engine.opens = asyncio.Event()
-    async with inspect(settles=False) as pilot:
-        await pilot.until(lambda: pilot.view.view)
-        strip, view = pilot.strip, pilot.view.view
-        assert "".join(token.label for token in strip.tokens) == "The␣big␣dog␣ran"
-        assert strip.chosen == len("The big dog ran") - 1
-        assert strip.guess is None
-        assert view is not None
-        assert view.sentence == "“n” is token 15 of 15: id 110, a single byte."
-        engine.opens.set()
-        await pilot.settle()
-        assert pilot.labels == ["The", " big", " dog", " ran"], "then the engine's own"
-
-
-async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go("j", "j")
-        started = pilot.title
-        await pilot.go("end", "k")
-        await pilot.go("v")
-        jumped = pilot.title
-        assert "thumbnails" in jumped
-        await pilot.go("escape")
-        assert pilot.title == "logits"
-        await pilot.go("escape")
-        assert pilot.title == started
-        await pilot.go("escape")
-        assert pilot.title == started
-        assert "nothing to go back to" in pilot.screen.query_one(KeyBar).render_line(0).text
-
-
-async def test_tab_moves_between_the_columns_and_the_border_of_the_model_names_its_origin(inspect: Open, engine: Any) -> None:
-    engine.origin = "imported from g[b]pt2"
-    async with inspect() as pilot:
+        await pilot.go("]")
         kinds = []
         for _ in range(3):
             kinds.append(type(pilot.app.focused))
             await pilot.go("tab")
         assert kinds == [ForwardPassDrawing, BlockView, ForwardPassDrawing]
-        title = pilot.screen.query_one(ForwardPassList).border_title
-        assert title == r"imported from g\[b]pt2 · forward pass", "markup, in which a bracket is escaped"
-
-
-@pytest.mark.parametrize("keys", [("enter",), ("enter", "enter"), ("x", "c"), ("x", "tab", "tab"), ("inspect.guess",), ("e",)])
-async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open, keys: tuple[str, ...]) -> None:
-    async with inspect() as pilot:
-        keys_shown = pilot.screen.query_one(KeyBar)
-        assert "esc" not in keys_shown.render_line(0).text
-        await pilot.go(*keys)
-        await pilot.until(lambda: " esc " in keys_shown.render_line(0).text)
-        await pilot.go(*["escape"] * len(keys))
-        assert pilot.app.focused is pilot.screen.query_one(ForwardPassDrawing)
-
-
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
-        (["left_curly_bracket"], "No layer comes before this place."),
-        (["right_curly_bracket"] * 9, "No layer comes after this place."),
-        (["k"], "No stage comes before this one."),
-        (["end", "j"], "No stage comes after this one."),
-        (["right"], "No token comes after this one. space samples the next."),
-        (["left"] * 9, "No token comes before this one."),
-        (["space"], "stage 1/31 · drawn at random: “ fast” had 41.2% · x hides token 5 “ fast”"),
-        (to_stage("resid_mid"), "stage 11/31 · x ablates attention 1, all its heads"),
-        (to_stage("resid_post"), "stage 15/31 · x ablates mlp 1, all its neurons"),
-    ],
-)
-async def test_a_key_that_cannot_act_says_why_and_one_that_draws_or_takes_away_says_what(
-    inspect: Open, keys: list[str], words: str
-) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.go(*keys)
-        assert pilot.status.partition(" · logit lens")[0] == words
-
-
-async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
-        await pilot.go(*to_stage("scores"), "enter")
         table = engine.view("The big dog ran", None, "scores", 0, 0, None).blocks[0]
         cell = table.rows[table.selected][-1]
         words = f" big · softmax  zero-indexed: blocks.0.attn.softmax[0,3,1]  = {cell.value:.9g}".strip()
@@ -223,19 +138,74 @@ async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, en
         assert "blocks.0.attn.exp[1,3,0]" in pilot.status, "the cursor stays in its place when the head changes"
 
 
-async def test_a_prompt_longer_than_the_window_is_marked_and_said(inspect: Open) -> None:
-    async with inspect(prompt="The big dog ran. The big dog ran fast.", size=(120, 40)) as pilot:
-        strip = pilot.strip
-        assert (len(strip.tokens), strip.dropped) == (8, 4)
-        assert "context 8 tokens: 4 earlier ones (left of ┆) are cut off" in pilot.status
-        assert strip.render_line(strip.above).text.startswith("4 before ┆")
-        await pilot.go("space")
-        assert (len(strip.tokens), strip.dropped) == (8, 5)
+async def test_what_is_typed_stays_in_the_prompt_and_escape_goes_back_one_level_at_a_time(inspect: Open) -> None:
+    async with inspect() as pilot:
+        await pilot.go("e")
+        await pilot.press("1", "2", "q", "j", "space", "G", "question_mark", "s")
+        assert pilot.screen.query_one(PromptInput).value == "The big dog ran12qj G?s"
+        await pilot.go("enter")
+        assert pilot.labels[-5:] == ["j", " ", "G", "?", "s"]
+        assert isinstance(pilot.app.focused, ForwardPassList)
+        await pilot.go("enter")
+        assert isinstance(pilot.app.focused, BlockView)
+        await pilot.go("e")
+        await pilot.press("x")
+        assert isinstance(pilot.app.focused, Input)
+        await pilot.go("escape")
+        assert isinstance(pilot.app.focused, ForwardPassList)
+        assert pilot.labels[-1] == "s"
+        await pilot.go("enter", "escape")
+        assert isinstance(pilot.app.focused, ForwardPassList)
+        await pilot.go("escape")
+        assert pilot.app.current_mode == "inspect"
 
 
-async def test_an_empty_prompt_and_a_checkpoint_that_is_not_there_are_said_and_what_was_in_view_stays(
-    inspect: Open, engine: Any
+async def test_v_leads_to_all_heads_and_to_the_one_under_the_cursor_and_escape_back_from_a_jump_and_not_along_the_steps(
+    inspect: Open,
 ) -> None:
+    async with inspect() as pilot:
+        screen, view = pilot.screen, pilot.view
+
+        def selected() -> tuple[str, int, int]:
+            return screen.selection.stage, screen.selection.layer, screen.selection.head
+
+        await pilot.go("j", "j")
+        started = pilot.title
+        await pilot.go("end", "k")
+        await pilot.go("v")
+        assert selected() == ("thumbnails", 0, 0)
+        await pilot.go("escape")
+        assert pilot.title == "logits"
+        for _ in range(2):
+            await pilot.go("escape")
+            assert pilot.title == started
+        assert "nothing to go back to" in screen.query_one(KeyBar).render_line(0).text
+
+        await pilot.go("v")
+        await pilot.go("right_curly_bracket", "right_square_bracket")
+        spot = view.laid.spot(view.laid.followed())  # type: ignore[arg-type]
+        assert spot.label == "Head 2.2 does this."
+        assert view.top <= spot.line
+        assert spot.line + spot.height <= view.top + view.window
+        await pilot.go("enter", "right")
+        await pilot.go("v")
+        assert selected() == ("matrix", 1, 2)
+        assert not view.has_focus
+        await pilot.go("j", "v", "escape")
+        assert screen.selection.stage not in ("thumbnails", "matrix"), "where v was pressed"
+
+        await pilot.resize_terminal(120, 40)
+        await pilot.go("v", "enter")
+        await pilot.go("up", "left", "enter")
+        assert selected() == ("matrix", 0, 1)
+        await pilot.go("inspect.all_heads")
+        last = view.laid.spot((1, 1, 3))
+        await pilot.click(view, offset=(2 + last.start + 1, 1 + last.line - view.top + 1))
+        await pilot.settle()
+        assert selected() == ("matrix", 1, 3)
+
+
+async def test_what_cannot_be_shown_is_said_and_what_was_in_view_stays(inspect: Open, engine: Any, home: Path) -> None:
     async with inspect() as pilot:
         await pilot.go("e")
         await pilot.press("ctrl+u")
@@ -252,10 +222,22 @@ async def test_an_empty_prompt_and_a_checkpoint_that_is_not_there_are_said_and_w
         await pilot.go("j")
         assert pilot.title == "layer 1 · ln1 · head 1"
         assert engine.asked("view")[-1]["checkpoint"] == "best"
+        await pilot.go("space")
+        (home / "tale" / "tokenizer.json").write_text("{}")
+        await pilot.go("e")
+        await pilot.until(lambda: all(worker.group != "edit" for worker in pilot.app.workers))
+        assert "tokenizer" in pilot.status
+        assert "damaged" in pilot.status
+        assert isinstance(pilot.app.focused, ForwardPassList)
+        await pilot.go("j")
+        assert pilot.title == "layer 1 · qkv · head 1"
 
 
-async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(inspect: Open, engine: Any) -> None:
+async def test_an_engine_that_dies_or_does_not_answer_is_said_and_the_next_key_or_the_palette_starts_another(
+    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with inspect() as pilot:
+        screen = pilot.screen
         engine.dies = True
         await pilot.go("end")
         assert pilot.status == "The engine was killed by SIGKILL. The next key starts another."
@@ -264,10 +246,25 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
         assert "position 3/4" in pilot.facts
         assert "stage 31" in pilot.status
         engine.pid = None
-        pilot.screen.notices.pulse()
+        screen.notices.pulse()
         assert pilot.status.startswith("The engine has ended."), "one that ends while idle is told of, too"
         await pilot.go("left", "left")  # the second is not at hand
         assert pilot.status.startswith("stage 31/31")
+
+        assert not screen.check_action("restart_engine", ())
+        monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 1e-6)
+        engine.gate, engine.is_halted = asyncio.Event(), True
+        await pilot.press("v")
+        screen.notices.pulse()
+        assert re.fullmatch(
+            r"No answer from the engine… \d s\. If it is stuck, ctrl\+p, “restart”, starts another\.", pilot.status
+        )
+        await pilot.press("inspect.restart")
+        await pilot.settle()
+        assert engine.asked("kill") == [{}]
+        assert "thumbnails" in pilot.title
+        assert pilot.status.startswith("stage ")
+        assert screen.notices.waited == 0.0
 
 
 async def test_sampling_settings_are_applied_and_kept_or_refused_in_words(inspect: Open, engine: Any) -> None:
@@ -285,36 +282,29 @@ async def test_sampling_settings_are_applied_and_kept_or_refused_in_words(inspec
     assert read_preferences(home_folder.home()) == (Preferences(sampling=SamplingSettings(temperature=0.5, top_k=40)), "")
 
 
-async def test_coming_back_asks_whether_the_weights_are_newer(inspect: Open, engine: Any) -> None:
+async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_where_they_are_said_to_be_there(
+    inspect: Open, engine: Any
+) -> None:
     async with inspect() as pilot:
+        lab, run = pilot.screen.lab, pilot.screen.model.facts.run
         await pilot.press("1")
         await pilot.pause()
         engine.step = 2500
         await pilot.go("5")
         assert "step 2,500" in pilot.facts
-
-
-async def test_a_newer_best_checkpoint_is_said_and_m_loads_it(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
-        lab, run = pilot.screen.lab, pilot.screen.model.facts.run
-        summary = next(each for each in lab.runs if each.name == run)
         assert "is there" not in pilot.status
-        lab.runs = (replace(summary, best_step=2500),)
+        lab.runs = (replace(next(each for each in lab.runs if each.name == run), best_step=3000),)
         await pilot.pause()
-        assert "step 2,000 (was best)" in pilot.facts
-        assert "step 2,500 is there: m loads it" in pilot.status
-        engine.step = 2500
+        assert "step 2,500 (was best)" in pilot.facts
+        assert "step 3,000 is there: m loads it" in pilot.status
+        engine.step = 3000
         await pilot.press("m")
-        await pilot.pause()
+        await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
         await pilot.go("enter")
-        assert "step 2,500 (best)" in pilot.facts
+        assert "step 3,000 (best)" in pilot.facts
         assert "is there" not in pilot.status
-
-
-async def test_the_engine_is_closed_with_the_app(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
         pilot.app.exit()
-    assert engine.calls[-1][0] == "close"
+    assert engine.calls[-1][0] == "close", "with the app"
 
 
 @pytest.mark.parametrize(
@@ -337,104 +327,14 @@ def test_settings_that_cannot_be_are_one_sentence(fields: tuple[str, str, str, s
         settings_from(*fields)
 
 
-def test_line_breaks_and_tabs_of_a_prompt_stand_on_one_line() -> None:
-    text = "ROMEO:\n\tHark!"
-    assert "\n" not in shown(text)
-    assert meant(shown(text)) == text
-
-
-async def test_a_tokenizer_that_cannot_be_read_is_said_and_does_not_end_the_app(inspect: Open, home: Path) -> None:
-    async with inspect() as pilot:
-        await pilot.go("space")
-        (home / "tale" / "tokenizer.json").write_text("{}")
-        await pilot.go("e")
-        await pilot.until(lambda: all(worker.group != "edit" for worker in pilot.app.workers))
-        assert "tokenizer" in pilot.status
-        assert "damaged" in pilot.status
-        assert isinstance(pilot.app.focused, ForwardPassList)
-        await pilot.go("j")
-        assert pilot.title == "embed"
-
-
-async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_the_palette_starts_another(
-    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with inspect() as pilot:
-        screen = pilot.screen
-        assert not screen.check_action("restart_engine", ())
-        monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 0.0)
-        engine.gate, engine.is_halted = asyncio.Event(), True
-        await pilot.press("end")
-        screen.notices.pulse()
-        assert re.fullmatch(
-            r"No answer from the engine… \d s\. If it is stuck, ctrl\+p, “restart”, starts another\.", pilot.status
-        )
-        await pilot.press("inspect.restart")
-        monkeypatch.setattr("screens.engine_notices.SLOW_AFTER", 60.0)
-        await pilot.settle()
-        assert engine.asked("kill") == [{}]
-        assert pilot.title == "sample"
-        assert "stage 31" in pilot.status
-        assert screen.notices.waited == 0.0
-
-
-async def test_the_run_is_held_and_loading_is_marked_until_the_engine_holds_it(inspect: Open, engine: Any, home: Path) -> None:
-    from lab.runs.run_locks import inspect_lock_is_held
-
-    engine.opens = asyncio.Event()
-    async with inspect(settles=False) as pilot, asyncio.timeout(60):
-        screen = pilot.screen
-        line = screen.query_one("#inspect-status", StatusLine)
-        while not engine.asked("open") or not line.mark:
-            await pilot.pause(0.01)
-        assert inspect_lock_is_held(home / "tale")
-        engine.opens.set()
-        while isinstance(screen.model, Starting | Loading):
-            await pilot.pause()
-        assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing
-        while not screen.is_settled:
-            await asyncio.sleep(0)
-        assert line.mark == ""
-
-
-async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspect: Open) -> None:
-    async with inspect() as pilot:
-        screen = pilot.screen
-        await pilot.go("v")
-        assert screen.selection.stage == "thumbnails"
-        view = pilot.view
-        await pilot.go("right_curly_bracket", "right_square_bracket")
-        spot = view.laid.spot(view.laid.followed())  # type: ignore[arg-type]
-        assert spot.label == "Head 2.2 does this."
-        assert view.top <= spot.line
-        assert spot.line + spot.height <= view.top + view.window
-        await pilot.go("enter", "right")
-        await pilot.go("v")
-        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 2)
-        assert not view.has_focus
-        await pilot.go("j", "v", "escape")
-        assert screen.selection.stage not in ("thumbnails", "matrix"), "where v was pressed"
-
-
-async def test_enter_and_a_click_on_a_thumbnail_lead_to_the_pattern_of_its_head(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        screen = pilot.screen
-        view = pilot.view
-        await pilot.go("v", "enter")
-        await pilot.go("down", "right", "enter")
-        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 1)
-        await pilot.go("inspect.all_heads")
-        last = view.laid.spot((1, 1, 3))
-        await pilot.click(view, offset=(2 + last.start + 1, 1 + last.line - view.top + 1))
-        await pilot.settle()
-        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 3)
-
-
 async def test_m_chooses_the_run_or_its_other_checkpoint(inspect: Open, engine: Any, make_run: Any) -> None:
     make_run("other")
     engine.steps["last"] = 2500
     async with inspect() as pilot:
         await pilot.until(lambda: len(pilot.screen.lab.runs) >= 2)
+        for checkpoint in ("last", "best"):
+            await pilot.go("inspect.checkpoint")
+            assert pilot.screen.selection.model == ("tale", checkpoint)
         await pilot.go("m", "home", "enter")
         assert pilot.screen.selection.model == ("tale", "last")
         await pilot.go("m")
@@ -444,59 +344,57 @@ async def test_m_chooses_the_run_or_its_other_checkpoint(inspect: Open, engine: 
         await pilot.until(lambda: pilot.screen.selection.model == ("other", "best"))
 
 
-async def test_a_run_that_is_read_late_does_not_replace_the_newer_one(inspect: Open, make_run: Any, late_answer: Any) -> None:
-    make_run("slow")
-    late = late_answer("screens.inspect.inspect_screen.read_first_prompt", lambda name, asked: name == "slow")
-    async with inspect() as pilot:
-        screen, app = pilot.screen, pilot.screen.lab
-        app.run_name = "slow"
-        await pilot.until(late.asked.is_set)
-        for name in ("tale", "slow"):
-            app.run_name = name
-            await pilot.until(lambda name=name: screen.selection.run == name)  # type: ignore[misc]
-            await pilot.settle()
-        screen.sampling.change_prompt(Prompt("The big dog"))
-        await pilot.settle()
-        await late.come(pilot)
-        assert screen.selection.prompt.text == "The big dog"
-
-
-@pytest.mark.parametrize(
-    ("where", "key"),
-    [("screens.inspect.inspect_screen.read_first_prompt", ""), ("screens.inspect.time_travel._stops_of", "t")],
-)
-async def test_a_late_problem_of_a_run_is_not_told_of_another(
-    inspect: Open, make_run: Any, late_answer: Any, where: str, key: str
+async def test_what_is_read_late_of_a_run_neither_replaces_nor_is_told_of_the_newer_one(
+    inspect: Open, make_run: Any, late_answer: Any
 ) -> None:
-    make_run("bad")
-    make_run("good")
+    for name in ("slow", "bad", "good"):
+        make_run(name)
 
     def refuse(name: str, *asked: Any) -> Any:
         if name == "bad":
             raise UserError("bad is gone.")
         return read_first_prompt(name, *asked)
 
-    late = late_answer(where, lambda name, *asked: name == "bad", refuse)
     async with inspect() as pilot:
         screen = pilot.screen
-        screen.lab.run_name = "bad"
-        if key:
-            await pilot.until(lambda: screen.selection.run == "bad")
-            await pilot.settle()
-            await pilot.press(key)
+
+        async def choose(name: str) -> None:
+            screen.lab.run_name = name
+            await pilot.until(lambda: screen.selection.run == name and screen.is_settled)
+
+        await choose("bad")
+        late = late_answer("screens.inspect.time_travel._stops_of", lambda name, *asked: True, refuse)
+        await pilot.press("t")
         await pilot.until(late.asked.is_set)
-        screen.lab.run_name = "good"
-        await pilot.until(lambda: screen.selection.run == "good")
-        await pilot.settle()
+        await choose("good")
         await late.come(pilot)
         assert "bad is gone" not in pilot.status
 
+        where = "screens.inspect.inspect_screen.read_first_prompt"
+        late = late_answer(where, lambda name, *asked: name == "bad", refuse)
+        screen.lab.run_name = "bad"
+        await pilot.until(late.asked.is_set)
+        await choose("good")
+        await late.come(pilot)
+        assert "bad is gone" not in pilot.status
 
-@pytest.mark.parametrize(("size", "said"), [((80, 24), True), ((200, 60), False)])
-async def test_the_rank_that_has_no_room_in_the_column_is_said_below(inspect: Open, size: tuple[int, int], said: bool) -> None:
-    async with inspect(size=size) as pilot:
+        late = late_answer(where, lambda name, *asked: name == "slow", read_first_prompt)
+        screen.lab.run_name = "slow"
+        await pilot.until(late.asked.is_set)
+        await choose("tale")
+        await choose("slow")
+        screen.sampling.change_prompt(Prompt("The big dog"))
+        await pilot.settle()
+        await late.come(pilot)
+        assert screen.selection.prompt.text == "The big dog"
+
+
+async def test_the_rank_that_has_no_room_in_the_column_is_said_below(inspect: Open) -> None:
+    async with inspect() as pilot:
         await pilot.go(*to_stage("embed"))
         column = pilot.screen.query_one(ForwardPassList)
-        drawn = column.draw(1).text
-        assert ("rank 7" in drawn) is not said
-        assert column.rank_sentence == ("logit lens: “ fast” ranks 7th" if said else "")
+        for size, is_said in (((80, 24), True), ((200, 60), False)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert ("rank 7" in column.draw(1).text) is not is_said
+            assert column.rank_sentence == ("logit lens: “ fast” ranks 7th" if is_said else "")

@@ -1,15 +1,17 @@
-"""Pictures of Inspect at the two sizes that it is made for, and on a large screen."""
+"""Pictures of Inspect at the two sizes that it is made for, on a large screen, and where the terminal has 16 colours or none."""
 
 from collections.abc import Callable
 
 import pytest
+from rich.color import ColorSystem
 
+from screens.app import LabApp
+from tests.screens.emitted_cells import PLAIN, SIXTEEN, codes_of, emitted_cells, without_ascii_mark
 from tests.screens.inspect.conftest import SIZES, to_stage
 
 TO_SCORES, MATRIX_WITH_CURSOR = to_stage("scores"), [*to_stage("matrix"), "enter", "down"]
 KEYS = {
     "embed": to_stage("embed"),
-    "scores": TO_SCORES,
     "scores-of-the-second": [*TO_SCORES, "left", "left"],
     "matrix-with-cursor": MATRIX_WITH_CURSOR,
     "all-heads": ["v", "right_curly_bracket", "right_square_bracket"],
@@ -31,3 +33,22 @@ def test_picture_on_a_large_screen(keys: list[str], picture: Callable[..., None]
 @pytest.mark.parametrize("keys", [["e"], ["s", "enter"]], ids=["prompt", "sampling"])
 def test_picture_of_editing(keys: list[str], picture: Callable[..., None]) -> None:
     picture(keys, (80, 24))
+
+
+@pytest.mark.parametrize("colours", ["16", "none"])
+@pytest.mark.parametrize("keys", [to_stage("embed"), MATRIX_WITH_CURSOR, ["v"]], ids=["embed", "matrix", "all-heads"])
+def test_picture_in_few_colours(
+    keys: list[str], colours: str, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., None]
+) -> None:
+    """Glyphs say the numbers of heatmaps, thumbnails and strips."""
+    if colours == "none":
+        monkeypatch.setenv("NO_COLOR", "1")
+    else:
+        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.STANDARD)
+
+    def check(app: LabApp) -> None:
+        cells = emitted_cells(app)
+        assert codes_of(cells) <= (PLAIN if colours == "none" else PLAIN | SIXTEEN)
+        assert not without_ascii_mark(cells)
+
+    picture(keys, (80, 24), check)

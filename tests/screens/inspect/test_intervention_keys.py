@@ -28,8 +28,30 @@ def listed(pilot: InspectPilot) -> InterventionList:
     return pilot.screen.query_one(InterventionList)
 
 
-async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_again(inspect: Open, engine: Any) -> None:
+async def test_x_switches_off_what_the_step_is_about_says_what_that_does_and_switches_it_on_again(
+    inspect: Open, engine: Any
+) -> None:
     async with inspect() as pilot:
+        strip = pilot.strip
+
+        def struck() -> list[str]:
+            return [segment.text for segment in strip.render_line(0) if segment.style is not None and segment.style.strike]
+
+        assert "✗" not in strip.render_line(1).text
+        await pilot.go("left", "x")
+        assert words(pilot) == ["token 3 “ dog” hidden"]
+        assert "only later tokens change" in pilot.status
+        assert "✗3290" in strip.render_line(1).text
+        assert struck() == []
+        await pilot.go("right")
+        assert struck() == [" dog"]
+        await pilot.go("inspect.all_on")
+        assert "✗" not in strip.render_line(1).text
+        await pilot.go("left", "left", "x", "right")
+        assert words(pilot) == ["token 2 “ big” hidden"]
+        assert "only later tokens change" not in pilot.status
+        await pilot.go("inspect.all_on", "right")
+
         await pilot.go(*TO_SCORES)
         assert "x ablates head 1.1" in pilot.status
         assert not listed(pilot).display
@@ -49,16 +71,10 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         assert "intervention" not in pilot.facts
         assert not listed(pilot).display
         assert "x ablates head 1.1" in pilot.status
-        for key, words_said in (("x", "Nothing to ablate at this step"), ("inspect.look_at", "Only a head")):
-            await pilot.go("end", key)
-            assert pilot.status.startswith(words_said)
 
-
-async def test_x_is_about_the_step(inspect: Open) -> None:
-    async with inspect() as pilot:
+        await pilot.go("home")
         for keys, name in (
-            (["left", "left"], "token 2 “ big” hidden"),
-            ([*to_stage("embed"), "right"], "token 3 “ dog” hidden"),
+            (to_stage("embed"), "token 3 “ dog” hidden"),
             ([*to_stage("matrix", "embed"), "enter"], "head 1.1 off"),
             (["escape", "]"], "head 1.2 off"),
             (["[", "right_curly_bracket"], "head 2.1 off"),
@@ -68,29 +84,14 @@ async def test_x_is_about_the_step(inspect: Open) -> None:
             await pilot.go(*keys, "x")
             assert words(pilot) == [name]
             await pilot.go("inspect.all_on")
+        for key, said in (("x", "Nothing to ablate at this step"), ("inspect.look_at", "Only a head")):
+            await pilot.go("end", key)
+            assert pilot.status.startswith(said)
 
 
-async def test_a_hidden_token_is_marked_and_said_to_be_missed_by_later_ones_only(inspect: Open) -> None:
-    async with inspect() as pilot:
-        strip = pilot.strip
-
-        def struck() -> list[str]:
-            return [segment.text for segment in strip.render_line(0) if segment.style is not None and segment.style.strike]
-
-        assert "✗" not in strip.render_line(1).text
-        await pilot.go("left", "x")
-        assert "only later tokens change" in pilot.status
-        assert "✗3290" in strip.render_line(1).text
-        assert struck() == []
-        await pilot.go("right")
-        assert struck() == [" dog"]
-        await pilot.go("inspect.all_on")
-        assert "✗" not in strip.render_line(1).text
-        await pilot.go("left", "left", "x", "right")
-        assert "only later tokens change" not in pilot.status
-
-
-async def test_m_goes_from_zero_to_the_mean_and_a_factor_is_asked_for(inspect: Open) -> None:
+async def test_a_head_is_ablated_to_its_mean_scaled_or_made_to_look_and_what_names_a_place_goes_with_its_token(
+    inspect: Open,
+) -> None:
     async with inspect() as pilot:
         await pilot.go(*TO_SCORES, "x", "inspect.mean")
         assert words(pilot) == ["head 1.1 mean-ablated"]
@@ -110,20 +111,33 @@ async def test_m_goes_from_zero_to_the_mean_and_a_factor_is_asked_for(inspect: O
         await pilot.go("inspect.scale", "escape")
         assert words(pilot) == []
 
-
-async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_cursor(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go(*TO_SCORES, "left", "inspect.look_at")
+        await pilot.go("left", "inspect.look_at")
         assert words(pilot) == ["head 1.1 attends only to 3 “ dog”"]
         await pilot.go("right", "]", *to_stage("matrix", "scores"), "enter", "down", "inspect.look_at")
-        made_so_far = made(pilot)
-        assert made_so_far[-1].how == "attend"
-        spot = pilot.view.spot
+        looks, spot = made(pilot)[-1], pilot.view.spot
+        assert looks.how == "attend"
         assert spot is not None
-        assert made_so_far[-1].position == int(spot.ref.rstrip("]").split(",")[-1])
+        assert looks.position == int(spot.ref.rstrip("]").split(",")[-1]), "at the key under the cursor"
+
+        await pilot.go("inspect.all_on", "escape", "home", "left", "x", *TO_SCORES, "x")
+        hidden = ["token 3 “ dog” hidden", "head 1.2 mean-ablated"]
+        assert words(pilot) == hidden
+        for key in ("space", "u"):
+            await pilot.go(key)
+            assert words(pilot) == hidden
+        await pilot.go("e")
+        await pilot.press("x")
+        await pilot.go("enter")
+        assert words(pilot) == ["head 1.2 mean-ablated"]
+        await pilot.go("home", "left", "x", "right")
+        assert words(pilot) == ["head 1.2 mean-ablated", "token 4 “ ran” hidden"]
+        await pilot.walk(*["space"] * 4)
+        assert words(pilot) == ["head 1.2 mean-ablated"], "the window has slid"
 
 
-async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open) -> None:
+async def test_several_are_listed_changed_and_taken_back_and_before_and_after_is_shown_until_c_escape_or_a_step(
+    inspect: Open, engine: Any
+) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await pilot.go(*TO_SCORES, "x")
         known = {each.binding.id: each.binding for each in pilot.screen.active_bindings.values()}
@@ -138,20 +152,23 @@ async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open
         assert pilot.app.focused is listed(pilot)
         await pilot.go("j", "delete")
         assert words(pilot) == ["head 1.1 off", "mlp 1 off"]
+        await pilot.go("enter")
+        for name in ("Effect", "Zero/mean", "Scale", "Force", "Undo all"):
+            assert name in pilot.text
+        assert "Patch" not in pilot.text, "there is no second prompt"
+        await pilot.go("down", "enter")
+        assert words(pilot) == ["head 1.1 off", "mlp 1 mean-ablated"]
         await pilot.go("x", "inspect.all_on")
         assert words(pilot) == []
         assert pilot.app.focused is not listed(pilot)
 
-
-async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Open, engine: Any) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.go(*TO_SCORES, "x", "c")
+        await pilot.go("home", *TO_SCORES, "[", "x", "c")
         view = pilot.view
         assert view.view is not None
         assert view.view.stage == "effect"
         assert "instead of “ fast” (41.2% before, now 12.0%)" in view.view.sentence
         await pilot.go("]", "x")
-        assert "Head 1.1 off and head 1.2 off" in view.view.sentence
+        assert "Head 1.1 mean-ablated and head 1.2 mean-ablated" in view.view.sentence
         await pilot.go("left")
         assert engine.asked("effect")[-1]["position"] == 2
         for leave in ("c", "escape", "j"):
@@ -163,37 +180,13 @@ async def test_b_shows_before_and_after_until_b_or_escape_or_a_step(inspect: Ope
         assert view.view.stage != "effect", "there is nothing to compare any more"
 
 
-async def test_enter_on_the_list_offers_what_has_no_key(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.go(*TO_SCORES, "x", "tab", "enter")
-        for name in ("Effect", "Zero/mean", "Scale", "Force", "Undo all"):
-            assert name in pilot.text
-        assert "Patch" not in pilot.text, "there is no second prompt"
-        await pilot.go("down", "enter")
-        assert words(pilot) == ["head 1.1 mean-ablated"]
-
-
-async def test_what_names_a_place_goes_with_its_token_and_the_rest_stays(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go("left", "x", *TO_SCORES, "x")
-        assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
-        await pilot.go("space")
-        assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
-        await pilot.go("u")
-        assert words(pilot) == ["token 3 “ dog” hidden", "head 1.1 off"]
-        await pilot.go("e")
-        await pilot.press("x")
-        await pilot.go("enter")
-        assert words(pilot) == ["head 1.1 off"]
-
-
 async def ask_second(pilot: InspectPilot, key: str, *typed: str) -> None:
     await pilot.press(key)
     await pilot.pause()
     await pilot.go(*typed, "enter")
 
 
-async def test_a_second_prompt_stands_beside_the_first(inspect: Open, engine: Any) -> None:
+async def test_a_second_prompt_stands_beside_the_first_and_on_a_narrow_screen_in_its_place(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await pilot.go(*TO_SCORES)
         await ask_second(pilot, "c", "end", "full_stop")
@@ -218,16 +211,10 @@ async def test_a_second_prompt_stands_beside_the_first(inspect: Open, engine: An
         assert not pilot.screen.query_one("#inspect-beside").display
         assert first.beside is None
 
-
-async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_over_from_as_far_from_the_end(
-    inspect: Open, engine: Any
-) -> None:
-    async with inspect() as pilot:
-        await pilot.go(*TO_SCORES)
+        await pilot.resize_terminal(80, 24)
+        await pilot.go("right")
         await ask_second(pilot, "c", "end", "full_stop")
         await pilot.go("c")
-        first = pilot.view
-        beside = pilot.screen.query_one("#second-view", BlockView)
         whole = first.region
         assert not beside.is_on_screen
         assert "v shows prompt 2" in pilot.status
@@ -250,18 +237,12 @@ async def test_on_a_narrow_screen_one_view_is_shown_at_full_height_and_p_takes_o
         await pilot.go("c")
         assert first.is_on_screen
 
-
-async def test_a_page_down_scrolls_the_second_prompts_view_too(inspect: Open) -> None:
-    async with inspect(size=(80, 16)) as pilot:
-        await pilot.go(*TO_SCORES)
-        await ask_second(pilot, "c", "end", "full_stop")
-        await pilot.go("c", "v")
-        beside = pilot.screen.query_one("#second-view", BlockView)
-        assert (beside.is_on_screen, beside.top) == (True, 0)
-        await pilot.go("pagedown")
-        assert beside.top > 0
-        await pilot.go("pageup")
-        assert beside.top == 0
+        await pilot.go("c", "inspect.all_on", "home", *TO_SCORES)
+        await pilot.resize_terminal(80, 16)
+        await pilot.go("v")
+        for key, is_down in (("pagedown", True), ("pageup", False)):
+            await pilot.go(key)
+            assert (beside.is_on_screen, beside.top > 0) == (True, is_down)
 
 
 PICTURES = {

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import IN_LAYERS
-from lab.views.blocks import LensPath, ModelFacts, Token
+from lab.views.blocks import LensPath, Token
 from screens.inspect.intervention_keys import Target, from_second, key_under, target
 from screens.inspect.selection import Prompt, Selection, alone, beside, same_tokens, with_prompt, within
+from tests.screens.inspect.conftest import FakeEngine
 
 LABELS = ["The", " big", " dog", " ran"]
 PATH = LensPath([Token(i, label) for i, label in enumerate(LABELS)], [], 3, 0, [])
@@ -102,7 +104,5 @@ def test_how_many_tokens_are_surely_the_same(old: Prompt, new: Prompt, same: int
 
 def test_another_model_keeps_what_it_has() -> None:
     heads = tuple(Intervention(part="attn.z", how="off", layer=layer, head=3 - layer) for layer in range(3))
-    facts = ModelFacts(
-        run="a", checkpoint="best", step=1, layers=2, heads=3, width=8, context=8, vocab_size=9, parameters=9, tokenizer="bytes"
-    )
+    facts = structs.replace(FakeEngine().open("a", "best"), layers=2, heads=3)
     assert within(replace(SELECTED, interventions=heads), facts).interventions == heads[1:2]

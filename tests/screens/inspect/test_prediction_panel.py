@@ -40,12 +40,9 @@ def test_the_rows_make_up_the_whole_distribution() -> None:
         assert sum(row.before or 0 for row in rows) == pytest.approx(1)
 
 
-def test_the_token_that_was_first_before_stays_in_sight() -> None:
+def test_the_token_that_was_first_before_stays_in_sight_and_on_a_line_it_comes_second() -> None:
     assert [row.label for row in rows_before_and_after(EFFECT, 4)] == ["b", "c", "a", "others"]
     assert [row.label for row in rows_before_and_after(EFFECT, 5)] == ["b", "c", "d", "a", "others"]
-
-
-def test_on_a_line_the_token_that_was_first_before_comes_second() -> None:
     assert [row.label for row in rows_on_a_line(EFFECT, 5)] == ["b", "a", "c", "d", "others"]
     assert [row.label for row in rows_on_a_line(EFFECT, 4)] == ["b", "a", "c", "others"]
     unchanged = Effect(
@@ -91,45 +88,41 @@ def panel_texts(pilot: InspectPilot) -> list[str]:
     return [panel.render_line(y).text for y in range(panel.content_size.height)]
 
 
-@pytest.mark.parametrize(("size", "lines"), [((80, 24), 1), ((120, 40), 3), ((200, 60), 7), ((120, 30), 1)])
-async def test_the_prediction_is_in_sight_at_every_stage(
-    inspect: Open, size: tuple[int, int], lines: int, steps: list[Any]
+async def test_the_prediction_is_in_sight_at_every_stage_with_before_and_after_while_an_intervention_is_on(
+    inspect: Open, steps: list[Any]
 ) -> None:
-    async with inspect(size=size) as pilot:
-        first_layer = sum(step.layer is None or step.layer == 0 for step in steps)
-        walk = ["j"] * (first_layer - 3) + ["end", "k", "k"]  # every stage: those of the second layer are the same
-        for key in walk if size in ((80, 24), (120, 40)) else walk[:6]:
-            shown = panel_texts(pilot)
-            assert len(shown) == lines
-            assert "fast" in shown[0]
-            assert "41.2%" in shown[0]
-            await pilot.go(key)
-
-
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_an_intervention_shows_before_and_after_until_it_is_undone(inspect: Open, size: tuple[int, int]) -> None:
-    async with inspect(size=size) as pilot:
-        await pilot.go(*to_stage("scores"), "x")
-        assert "20.0% → 30.0%" in panel_texts(pilot)[0]
-        assert pilot.screen.query_one(ForwardPassDrawing).changed == {"1 attention"}
-        await pilot.go("inspect.all_on")
-        assert "→" not in "".join(panel_texts(pilot))
-        assert pilot.screen.query_one(ForwardPassDrawing).changed == frozenset()
-
-
-async def test_a_click_on_a_box_opens_its_first_stage(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
+    async with inspect() as pilot:
         drawing = pilot.screen.query_one(ForwardPassDrawing)
+        first_layer = sum(step.layer is None or step.layer == 0 for step in steps)
+        every_stage = ["j"] * (first_layer - 3) + ["end", "k", "k"]  # those of the second layer are the same
+        for size, lines, walk in (
+            ((80, 24), 1, every_stage),
+            ((120, 40), 3, every_stage[:6]),
+            ((200, 60), 7, every_stage[:6]),
+            ((120, 30), 1, every_stage[:2]),
+        ):
+            await pilot.resize_terminal(*size)
+            await pilot.go("home")
+            for key in walk:
+                shown = panel_texts(pilot)
+                assert len(shown) == lines
+                assert "fast" in shown[0]
+                assert "41.2%" in shown[0]
+                await pilot.go(key)
+            if lines > 1:
+                panel = pilot.screen.query_one("#inspect-prediction", PredictionPanel)
+                assert all(edge for edge, _ in panel.styles.border), "its box is closed on all four sides"
+            await pilot.go("home", *to_stage("scores"), "x")
+            assert "20.0% → 30.0%" in panel_texts(pilot)[0]
+            assert drawing.changed == {"1 attention"}
+            await pilot.go("inspect.all_on")
+            assert "→" not in "".join(panel_texts(pilot))
+            assert drawing.changed == frozenset()
+        await pilot.resize_terminal(120, 40)
+        await pilot.go("home")
         assert drawing._drawing is not None
         line = next(i for i, each in enumerate(drawing._drawing.lines) if any("2 attn" in text for text, _ in each.pieces))
         await pilot.click(drawing, offset=(8, line + 1))
         await pilot.settle()
         stage = drawing.steps[drawing.current]
-        assert (stage.stage, stage.layer) == ("ln1", 1)
-
-
-@pytest.mark.parametrize("size", [(120, 40), (200, 60)])
-async def test_the_box_of_the_panel_is_closed(inspect: Open, size: tuple[int, int]) -> None:
-    async with inspect(size=size) as pilot:
-        panel = pilot.screen.query_one("#inspect-prediction", PredictionPanel)
-        assert all(edge for edge, _ in panel.styles.border), "on all four sides"
+        assert (stage.stage, stage.layer) == ("ln1", 1), "a click on a box opens its first stage"

@@ -1,12 +1,9 @@
 """The prompt's field: what was asked before, and whatever a terminal may paste into it."""
 
-import asyncio
 from typing import Any
 
 import pytest
 from textual import events
-from textual.app import App, ComposeResult
-from textual.widgets._toast import Toast
 
 from lab.core.errors import UserError
 from lab.core.preferences import write_preferences
@@ -19,7 +16,6 @@ from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
-from tests.fixture_types import Until
 from tests.screens.inspect.conftest import InspectPilot, Open, to_stage
 
 
@@ -30,7 +26,7 @@ async def editing(pilot: InspectPilot) -> PromptInput:
     return editor
 
 
-async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open) -> None:
+async def test_up_and_down_walk_through_the_prompts_of_before_and_ctrl_k_leaves_what_is_typed(inspect: Open) -> None:
     async with inspect() as pilot:
         for text in ("one", "two\nlines"):
             remember(home(), text)
@@ -41,56 +37,19 @@ async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open) -> 
         assert editor.value == "one"
         await pilot.press("down", "down", "down")
         assert editor.value == "The big dog ranx"
-
-
-async def kept(pilot: InspectPilot, prompt: str) -> None:
-    """Waits until a thread has written this prompt, and no other, into the history."""
-    await pilot.until(lambda: read_history(home()))
-    assert read_history(home()) == [prompt]
-
-
-async def test_a_prompt_that_was_shown_is_in_the_history_and_the_last_one_of_its_run(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await editing(pilot)
-        await pilot.go(".", "enter")
-        await kept(pilot, "The big dog ran.")
-    assert last_prompt(home(), "tale") == "The big dog ran."
-
-
-async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from_it(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.press("c")
+        await pilot.press("home", "ctrl+k")
         await pilot.pause()
-        await pilot.go("end", "full_stop", "enter")
-        await kept(pilot, "The big dog ran.")
-        await pilot.go(*to_stage("qkv"))
-        await pilot.press("inspect.scale")
-        await pilot.until(lambda: isinstance(pilot.app.focused, PromptInput))
-        await pilot.press("up")
-        assert pilot.app.screen.query_one(PromptInput).value == "0.5"
+        assert editor.text == "The big dog ranx"
+        assert pilot.screen.query_one(KeyBar).has_class("-open"), "it shows the keys"
 
 
-async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_being_shown(
-    inspect: Open, monkeypatch: pytest.MonkeyPatch
+async def test_whatever_is_pasted_is_shown_on_one_line_meant_as_it_was_and_cut_at_the_context_which_is_said(
+    inspect: Open, engine: Any
 ) -> None:
-    from lab.core.errors import UserError
-
-    def refused(*_: object) -> list[str]:
-        raise UserError("Cannot keep the prompt: no space left on device.")
-
-    monkeypatch.setattr("lab.inspect.prompt_history.remember", refused)
-    async with inspect() as pilot:
-        await editing(pilot)
-        await pilot.go(".", "enter")
-        await pilot.until(lambda: pilot.app._notifications)
-        assert pilot.labels[-1] == "."
-        assert any("no space left" in str(notice.message) for notice in pilot.app._notifications)
-
-
-async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(inspect: Open, engine: Any) -> None:
     pasted = ("\x00\x1b[31mred\x7f", "a\tb\nc\r\nd", "👩‍👩‍👧 é ﷽ \u202eright", "<|endoftext|>", "[b]not markup[/]")
     async with inspect() as pilot:
-        for text in (*pasted, "The big dog\n" * 833 + "end!"):
+        strip = pilot.strip
+        for text in (*pasted, "The big dog\n" * 833 + "end!", "The big dog ran. The big dog ran fast."):
             editor = await editing(pilot)
             editor.value = ""
             editor.post_message(events.Paste(text))
@@ -99,9 +58,57 @@ async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(inspe
             assert editor.value.isprintable() or "\u202e" in text or "\u200d" in text
             await pilot.go("enter")
             assert not pilot.screen.query_one(PromptInput).has_focus
-        assert len(engine.asked("lens")[-1]["text"]) == 10_000
-        assert len(pilot.strip.tokens) == 8
-        assert pilot.strip.dropped > 800
+            assert engine.asked("lens")[-1]["text"] == text.replace("\r\n", "\n")
+        assert (len(strip.tokens), strip.dropped) == (8, 4)
+        assert "context 8 tokens: 4 earlier ones (left of ┆) are cut off" in pilot.status
+        assert strip.render_line(strip.above).text.startswith("4 before ┆")
+        await pilot.go("space")
+        assert (len(strip.tokens), strip.dropped) == (8, 5)
+        await pilot.go("u")
+        editor = await editing(pilot)
+        editor.value = ""
+        editor.post_message(
+            events.Paste("The big dog\n" * 83_334)
+        )  # the fake engine is not asked: it goes character by character
+        await pilot.until(lambda: len(editor.text) == 1_000_008)
+        await pilot.press("escape")
+        assert not editor.has_focus
+
+
+async def kept(pilot: InspectPilot, prompt: str) -> None:
+    """Waits until a thread has written this prompt, and no other, into the history."""
+    await pilot.until(lambda: read_history(home()))
+    assert read_history(home()) == [prompt]
+
+
+async def test_a_prompt_that_was_shown_or_compared_is_in_the_history_and_a_factor_is_not_chosen_from_it(
+    inspect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with inspect() as pilot:
+        await pilot.press("c")
+        await pilot.pause()
+        await pilot.go("end", "full_stop", "enter")
+        await kept(pilot, "The big dog ran.")
+        await pilot.go("c", *to_stage("qkv"))
+        await pilot.press("inspect.scale")
+        await pilot.until(lambda: isinstance(pilot.app.focused, PromptInput))
+        await pilot.press("up")
+        assert pilot.app.screen.query_one(PromptInput).value == "0.5"
+        await pilot.press("escape")
+        await editing(pilot)
+        await pilot.go("end", ".", "enter")
+        await pilot.until(lambda: last_prompt(home(), "tale") == "The big dog ran.")
+
+        def refuse(*_: object) -> list[str]:
+            raise UserError("Cannot write /runs/[Old]/prompts: it is read-only.")
+
+        monkeypatch.setattr("lab.inspect.prompt_history.remember", refuse)
+        await editing(pilot)
+        await pilot.go("end", ".", "enter")
+        await pilot.until(lambda: pilot.app._notifications)
+        assert pilot.labels[-1] == ".", "it is shown nevertheless"
+        (notice,) = pilot.app._notifications
+        assert ("/runs/[Old]/prompts" in notice.message, notice.markup) == (True, False)
 
 
 def test_half_a_character_becomes_a_replacement_character_and_two_halves_one() -> None:
@@ -110,47 +117,38 @@ def test_half_a_character_becomes_a_replacement_character_and_two_halves_one() -
     assert shown("\ud83d") == "�"
 
 
-async def test_a_megabyte_can_be_pasted(inspect: Open) -> None:
-    """Without asking the engine: the fake one goes through a text character by character."""
-    async with inspect() as pilot, asyncio.timeout(60):  # a hang is told, and a busy machine is none
-        editor = await editing(pilot)
-        editor.value = ""
-        editor.post_message(events.Paste("The big dog\n" * 83_334))
-        while len(editor.text) != 1_000_008:
-            await pilot.pause()
-        await pilot.press("escape")
-        assert not editor.has_focus
-
-
-async def test_the_last_prompt_of_a_run_is_restored_and_undo_leads_to_its_own(inspect: Open) -> None:
+@pytest.mark.usefixtures("home")
+async def test_the_last_prompt_of_a_run_and_kept_sampling_settings_are_restored_and_undo_leads_to_its_own_prompt(
+    request: pytest.FixtureRequest, engine: Any
+) -> None:
+    sampling = SamplingSettings(temperature=0.5, seed=7)
+    write_preferences(home(), sampling=sampling)
     remember(home(), "The old cat", "tale")
     remember(home(), "of another run", "demo")
-    async with inspect() as pilot:
+    async with request.getfixturevalue("inspect")() as pilot:  # reads them
         screen = pilot.app.screen
+        assert engine.asked("lens")[-1]["sampling"] == sampling
         assert screen.selection.prompt.text == "The old cat"
         await pilot.go("u")
         assert screen.selection.prompt.text == "The big dog ran"
         assert not screen.sampling.is_enabled("undo")
 
 
-async def test_a_run_without_a_last_prompt_begins_with_its_own_and_nothing_to_undo(inspect: Open) -> None:
-    remember(home(), "of another run", "demo")
-    async with inspect() as pilot:
-        assert pilot.app.screen.selection.prompt.text == "The big dog ran"
-        assert not pilot.app.screen.sampling.is_enabled("undo")
-
-
-@pytest.mark.usefixtures("home")
-async def test_kept_sampling_settings_are_in_use_from_the_start(request: pytest.FixtureRequest, engine: Any) -> None:
-    sampling = SamplingSettings(temperature=0.5, seed=7)
-    write_preferences(home(), sampling=sampling)
-    async with request.getfixturevalue("inspect")():  # reads them
-        assert engine.asked("lens")[-1]["sampling"] == sampling
-
-
-async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open, engine: Any) -> None:
+async def test_a_click_on_the_settings_or_on_the_run_changes_them_and_one_on_an_intervention_chooses_it(
+    inspect: Open, engine: Any
+) -> None:
     engine.val_on = " (on 29%)"
     async with inspect(size=(200, 40)) as pilot:
+        await pilot.go(*to_stage("scores"))
+        for _ in range(2):
+            await pilot.go("x", "right_square_bracket")
+        made = pilot.screen.query_one(InterventionList)
+        assert (len(made.made), made.chosen) == (2, 0)
+        await pilot.click(made, offset=(5, 2))
+        await pilot.pause()
+        assert made.chosen == 1
+        await pilot.go("inspect.all_on")
+
         screen = pilot.app.screen
         facts = screen.query_one("#prompt-facts", StatusLine)
         line = facts.render_line(0).text
@@ -165,43 +163,3 @@ async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open,
         await pilot.click(facts, offset=(line.index(" step 2,000"), 0))
         await pilot.settle()
         await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
-
-
-async def test_a_click_chooses_an_intervention(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.go(*to_stage("scores"))
-        for _ in range(2):
-            await pilot.go("x", "right_square_bracket")
-        made = pilot.screen.query_one(InterventionList)
-        assert (len(made.made), made.chosen) == (2, 0)
-        await pilot.click(made, offset=(5, 2))
-        await pilot.pause()
-        assert made.chosen == 1
-
-
-@pytest.mark.usefixtures("home")
-async def test_a_prompt_that_cannot_be_kept_says_so_with_its_brackets(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
-        raise UserError("Cannot write /runs/[Old]/prompts: it is read-only.")
-
-    monkeypatch.setattr("lab.inspect.prompt_history.remember", refuse)
-
-    class Field(App[None]):
-        def compose(self) -> ComposeResult:
-            yield PromptInput()
-
-    app = Field()
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        app.query_one(PromptInput).keep("The dog")
-        await until(pilot, lambda: app.screen.query(Toast))
-        assert "/runs/[Old]/prompts" in str(app.screen.query_one(Toast).render())
-
-
-async def test_ctrl_k_shows_the_keys_and_leaves_the_prompt(inspect: Open) -> None:
-    async with inspect(size=(80, 24)) as pilot:
-        editor = await editing(pilot)
-        before = editor.text
-        await pilot.press("home", "ctrl+k")
-        await pilot.pause()
-        assert editor.text == before
-        assert pilot.screen.query_one(KeyBar).has_class("-open")

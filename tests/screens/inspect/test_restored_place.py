@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,14 +12,17 @@ from hypothesis import strategies as st
 
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES
+from lab.runs.run_locks import inspect_lock_is_held
 from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
-from screens.inspect.inspect_part import Loading
+from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.selection import Prompt, Selection, within
 from screens.messages import OpenState
+from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.status_line import StatusLine
 from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine, InspectPilot, Open, to_stage
 
 PLACE = ScreenState(mode="inspect", run="tale", prompt="The old dog", stage="matrix", layer=1, head=2, position=1)
@@ -139,14 +143,30 @@ async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
         assert place(pilot)[1] == Prompt("The big dog ran")
 
 
-async def test_the_tokens_of_a_state_are_there_before_the_engine_answers(
-    app: LabApp, inspect: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+async def test_before_the_engine_answers_keys_wait_the_tokens_of_a_prompt_or_a_state_are_there_and_the_run_is_held(
+    app: LabApp, inspect: Open, engine: FakeEngine, home: Path, monkeypatch: pytest.MonkeyPatch, late_answer: Any
 ) -> None:
+    late = late_answer("screens.inspect.inspect_screen.read_first_prompt", lambda *asked: True)
     monkeypatch.setattr("lab.runs.run_folder.tokenizer_of", lambda run: Tokenizer.bytes_())
     engine.opens = asyncio.Event()
 
     async with inspect(settles=False) as pilot:
-        await pilot.until(lambda: "".join(pilot.labels) == "The␣big␣dog␣ran")
+        await pilot.until(late.asked.is_set)
+        await pilot.press("j", "]", "left", "x", "space", "a", "t", "e")
+        assert isinstance(app.focused, ForwardPassList)
+        await pilot.resize_terminal(90, 24)
+        assert isinstance(pilot.screen.model, Starting)
+        assert engine.calls == []
+        await late.come(pilot)
+        await pilot.until(lambda: "".join(pilot.labels) == "The␣big␣dog␣ran" and pilot.view.view)
+        before = pilot.screen.selection
+        await pilot.press("]", "left")
+        assert pilot.screen.selection == before, "heads and positions wait for the model"
+        view, line = pilot.view.view, pilot.screen.query_one("#inspect-status", StatusLine)
+        assert (pilot.strip.chosen, pilot.strip.guess) == (len("The big dog ran") - 1, None)
+        assert view is not None
+        assert view.sentence == "“n” is token 15 of 15: id 110, a single byte."
+        await pilot.until(lambda: line.mark and inspect_lock_is_held(home / "tale"))
         app.post_message(OpenState(PLACE))
         await pilot.until(lambda: "".join(pilot.labels) == "The␣old␣dog")
         assert place(pilot) == ASKED
@@ -154,6 +174,15 @@ async def test_the_tokens_of_a_state_are_there_before_the_engine_answers(
         await pilot.until(lambda: "".join(pilot.labels) == "Hi")
         app.post_message(OpenState(msgspec.structs.replace(PLACE, ids=(72, 70_000))))
         await pilot.until(lambda: pilot.screen.selection.prompt.ids == (72, 70_000))
+        await pilot.until(lambda: all(worker.group != "first prompt" for worker in app.workers))
+        engine.refuses["lens"] = "No path yet."
         engine.opens.set()
         await pilot.settle()
+        await pilot.press("]")
+        assert place(pilot)[4] == PLACE.head + 1, "heads are known as soon as the model is open"
+        engine.refuses.clear()
+        await pilot.go("[")
         assert place(pilot)[2:] == ASKED[2:]
+        assert pilot.labels == ["H", chr(70_000)], "then the engine's own"
+        assert line.mark == ""
+        assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing

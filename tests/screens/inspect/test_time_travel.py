@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from lab.core.errors import UserError
 from lab.reports.training_timeline import TimelineStop
 from lab.views.blocks import Table
 from screens.help_rows import sections_of
-from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
 from tests.screens.inspect.conftest import SIZES, FakeEngine, InspectPilot, Open, to_stage
@@ -46,15 +46,22 @@ def slider_of(pilot: InspectPilot) -> TimeSlider:
     return pilot.screen.query_one(TimeSlider)
 
 
-async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(inspect: Open, engine: Any) -> None:
+async def test_t_opens_the_slider_where_one_is_arrows_look_at_other_weights_and_follow_the_number_under_the_cursor(
+    inspect: Open, engine: Any
+) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.walk(*to_stage("scores"), "t")
-        slider = slider_of(pilot)
+        await pilot.walk(*to_stage("scores"), "enter", "t")
+        slider, view = slider_of(pilot), pilot.view
         assert (slider.index, pilot.app.focused) == (3, slider)
         assert slider.words[0] == "says “ fast” 60.0%"
+        assert view.cursor is not None
+        ref = view.laid.spot(view.cursor).ref
         await pilot.walk("left")
         assert "step 256 (snapshot)" in pilot.facts
         assert slider.words[0] == "says “ fast” 16.4%, −43.6 points against step 2,000"
+        assert slider.words[1].startswith(f"{ref} = ")
+        assert "−1.74 against step 2,000" in slider.words[1]
+        assert view.holds_cursor
         asked = [call for call in engine.asked("view") if call["checkpoint"] == "256"]
         assert (asked[0]["stage"], asked[0]["head"], asked[0]["position"]) == ("scores", 0, None)
         await pilot.walk("home")
@@ -62,8 +69,11 @@ async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(
         assert slider.words[0] == "says “ fast” 10.0%, −6.4 points against step 256"
 
 
-async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(inspect: Open, engine: FakeEngine) -> None:
-    """The stops were listed when the best weights were those of step 2,000; they are of step 2,400 when they are read."""
+async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
+    inspect: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stops were listed when the best weights were those of step 2,000; they are of step 2,400 when they are read. Some
+    snapshots of a long run go: one in view is then none of the stops."""
     async with inspect(size=(120, 40)) as pilot:
         assert "step 2,000 (best)" in pilot.facts
         engine.steps["best"], engine.tells_steps = 2400, True
@@ -73,44 +83,19 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(inspec
         assert slider.stops[slider.index].step == 2400
         await pilot.walk("left")
         assert slider.words[0].endswith("against step 2,400")
-
-
-async def test_a_snapshot_that_is_listed_no_more_renames_no_other(inspect: Open, engine: FakeEngine) -> None:
-    """Of a long run that trains some snapshots go: one in view is then none of the stops."""
-    async with inspect(size=(120, 40)) as pilot:
-        engine.tells_steps = True
-        await pilot.walk("t")
-        slider = slider_of(pilot)
-        slider.stops = tuple(stop for stop in STOPS if stop.step != 256)
+        slider.stops = tuple(stop for stop in slider.stops if stop.step != 256)
         pilot.screen.selection = replace(pilot.screen.selection, checkpoint="256")
         await pilot.settle()
-        assert [stop.step for stop in slider.stops] == [0, 1, 2000]
+        assert [stop.step for stop in slider.stops] == [0, 1, 2400], "one that is listed no more renames no other"
 
-
-async def test_before_the_first_evaluation_the_last_weights_stand_for_the_best_at_their_own_stop(
-    inspect: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    early = (TimelineStop("last", 0, ("last",)), TimelineStop("1", 1), TimelineStop("2", 2))
-    monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(early))
-    async with inspect(size=(120, 40)) as pilot:
-        engine.steps, engine.tells_steps = {"best": 0, "last": 0}, True
+        # Before the first evaluation the last weights stand for the best, at a stop of their own.
+        early = (TimelineStop("last", 0, ("last",)), TimelineStop("1", 1), TimelineStop("2", 2))
+        monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(early))
+        await pilot.walk("escape")
+        engine.steps = {"best": 0, "last": 0}
         await pilot.walk("t")
-        slider = slider_of(pilot)
         assert slider.stops == early, "no stop is renamed"
         assert slider.index == 0
-
-
-async def test_the_number_under_the_cursor_is_followed(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.walk(*to_stage("scores"), "enter", "t")
-        view = pilot.view
-        assert view.cursor is not None
-        ref = view.laid.spot(view.cursor).ref
-        await pilot.walk("left")
-        words = slider_of(pilot).words[1]
-        assert words.startswith(f"{ref} = ")
-        assert "−1.74 against step 2,000" in words
-        assert view.holds_cursor
 
 
 async def test_the_help_stays_short_whatever_has_the_focus(inspect: Open) -> None:
@@ -121,73 +106,56 @@ async def test_the_help_stays_short_whatever_has_the_focus(inspect: Open) -> Non
             assert len(rows) <= MOST_ROWS, (keys, rows)
 
 
-async def test_the_neighbours_are_there_before_they_are_asked_for(inspect: Open, engine: Any) -> None:
+async def test_the_slider_goes_back_with_escape_keeps_with_enter_or_t_and_leaves_other_keys_their_work(
+    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with inspect() as pilot:
+        slider = slider_of(pilot)
         await pilot.walk("t", "left")
         assert {call["checkpoint"] for call in engine.asked("view")} >= {"best", "256", "1"}
+        engine.refuses["open"] = "tale has no checkpoint called '0'."
+        await pilot.walk("home")
+        assert slider.index == 2, "it stays where it was"
+        assert pilot.status == "tale has no checkpoint called '0'."
+        engine.refuses.clear()
         before = len(engine.asked("view"))
         await pilot.press("left")
-        assert all(call["checkpoint"] != "1" for call in engine.asked("view")[before:])
+        assert all(call["checkpoint"] != "1" for call in engine.asked("view")[before:]), "it was there before it was asked for"
+        await pilot.walk("right", *to_stage("ln1"), "]")
+        selection = pilot.screen.selection
+        assert (selection.checkpoint, selection.stage, selection.head) == ("256", "ln1", 1)
+        await pilot.walk("h")
+        assert pilot.screen.selection.position == 2
+        await pilot.walk("l")
 
+        for key, shown in (("escape", "step 2,000 (best)"), ("enter", "step 1 (snapshot)"), ("t", "step 0 (snapshot)")):
+            if not slider.has_class("-open"):
+                await pilot.walk("t", *["left"] * (2 if key == "enter" else 1))
+            await pilot.go(key)
+            assert not slider.has_class("-open")
+            assert shown in pilot.facts
+            assert isinstance(pilot.app.focused, ForwardPassList)
 
-@pytest.mark.parametrize(
-    ("key", "shown"), [("escape", "step 2,000 (best)"), ("enter", "step 1 (snapshot)"), ("t", "step 1 (snapshot)")]
-)
-async def test_escape_goes_back_and_enter_keeps(key: str, shown: str, inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.walk("t", "left", "left")
-        await pilot.go(key)
-        assert not slider_of(pilot).has_class("-open")
-        assert shown in pilot.facts
-        assert isinstance(pilot.app.focused, ForwardPassList)
-
-
-async def test_space_plays_to_the_end_and_stops_there(inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("screens.inspect.time_travel.SECONDS_A_STOP", 0.05)
-    async with inspect() as pilot:
-        await pilot.walk("t")
-        slider = slider_of(pilot)
+        monkeypatch.setattr("screens.inspect.time_travel.SECONDS_A_STOP", 0.05)
+        await pilot.walk("t", "end")
         seen: list[int] = []
         pilot.app.screen.watch(slider, "index", lambda index: seen.append(index), init=False)
         await pilot.press("space")
         await pilot.until(lambda: seen and not slider.playing)
         await pilot.settle()
-        assert seen == [0, 1, 2, 3]
+        assert seen == [0, 1, 2, 3], "to the end, where it stops"
         assert "step 2,000 (best)" in pilot.facts
         assert slider.words[0] == "says “ fast” 60.0%, +43.6 points since step 256"
         assert not engine.asked("sample")
 
+        def none(run: object) -> list[TimelineStop]:
+            raise UserError("tale has no snapshots.")
 
-async def test_other_keys_work_meanwhile(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.walk("t", "left", *to_stage("ln1"), "]")
-        selection = pilot.app.screen.selection  # type: ignore[attr-defined]
-        assert (selection.checkpoint, selection.stage, selection.head) == ("256", "ln1", 1)
-        await pilot.walk("h")
-        assert pilot.app.screen.selection.position == 2  # type: ignore[attr-defined]
-
-
-async def test_a_snapshot_that_is_gone_is_said_and_the_slider_stays_where_it_was(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
-        await pilot.walk("t", "left")
-        engine.refuses["open"] = "tale has no checkpoint called '0'."
-        await pilot.walk("home")
-        assert slider_of(pilot).index == 2
-        assert pilot.status == "tale has no checkpoint called '0'."
-
-
-async def test_a_run_without_snapshots_is_told_in_a_sentence(inspect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.core.errors import UserError
-
-    def none(run: object) -> list[TimelineStop]:
-        raise UserError("tale has no snapshots.")
-
-    monkeypatch.setattr("lab.reports.training_timeline.stops", none)
-    async with inspect() as pilot:
+        await pilot.go("t")
+        monkeypatch.setattr("lab.reports.training_timeline.stops", none)
         await pilot.walk("t")
         assert pilot.status == "tale has no snapshots."
-        assert isinstance(pilot.app.screen, InspectScreen)
-        assert not slider_of(pilot).has_class("-open")
+        assert not slider.has_class("-open")
 
 
 def test_stops_reach_from_one_end_of_the_rail_to_the_other() -> None:

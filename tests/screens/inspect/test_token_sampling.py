@@ -1,21 +1,40 @@
 """Writing with the model: from any place, taken back, by itself; over the fake engine."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lab.views.blocks import LensPath, Token
+from lab.views.blocks import Cell, Column, IntervalBar, IntervalPart, LensPath, Parity, StageEntry, Table, Token, View
 from screens.dialogs.ask import AskText, RunChooser
-from screens.inspect.selection import Prompt, cut_after, with_token
+from screens.inspect.selection import Prompt, Selection, cut_after, with_token
 from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import LEVELS, level
-from tests.screens.inspect.conftest import Open, to_stage
+from tests.screens.inspect.conftest import SIZES, Open, to_stage
 
 
-async def test_space_at_an_earlier_token_writes_another_ending_and_u_brings_the_old_one_back(inspect: Open, engine: Any) -> None:
+async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the_seed_is_in_sight(
+    inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with inspect() as pilot:
+
+        def marks() -> list[str]:
+            return [char for segment in pilot.strip.render_line(1) for char in segment.text if char in LEVELS]
+
+        assert not marks()
+        await pilot.walk("space")
+        assert marks() == [level(Token(0, "", 0.1))], "written tokens are marked by height, typed ones are not"
+        await pilot.walk("space")
+        assert pilot.labels == ["The", " big", " dog", " ran", " fast", " fast"]
+        assert engine.asked("lens")[-1]["ids"] == (464, 1263, 3290, 4966, 3049, 3049)
+        assert "position 6/6" in pilot.facts
+        await pilot.go("u", "u")
+        assert pilot.labels == ["The", " big", " dog", " ran"]
+        assert engine.asked("lens")[0]["ids"] is None
+
         await pilot.walk("left", "left", "space")
         assert pilot.labels == ["The", " big", " fast"]
         assert engine.asked("sample")[-1]["ids"] == (464, 1263)
@@ -25,14 +44,42 @@ async def test_space_at_an_earlier_token_writes_another_ending_and_u_brings_the_
         assert pilot.labels == ["The", " big", " dog", " ran"]
         assert pilot.strip.chosen == 1
 
-
-async def test_n_draws_with_the_next_seed_and_the_seed_is_in_sight(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
         assert "seed 0" in pilot.facts
-        await pilot.walk("inspect.next_seed", "inspect.next_seed", "space")
-        assert [call["sampling"].seed for call in engine.asked("sample")] == [1, 2, 2]
+        drawn = len(engine.asked("sample"))
+        await pilot.walk("right", "right", "inspect.next_seed", "inspect.next_seed", "space")
+        assert [call["sampling"].seed for call in engine.asked("sample")[drawn:]] == [1, 2, 2]
         assert "seed 2" in pilot.facts
         assert len(pilot.labels) == 7
+        await pilot.press("s")
+        await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
+        assert "T=1 k=- p=- seed 2" in pilot.text
+        assert "at 2 tokens/s (+ and -)" in pilot.text
+        await pilot.go("down", "down", "enter")
+        assert engine.asked("sample")[-1]["sampling"].seed == 3
+        assert "seed 3" in pilot.facts
+
+        screen, gate, labels = pilot.screen, asyncio.Event(), pilot.labels
+        sample, drawn = screen.session.sample, len(engine.asked("sample"))
+
+        async def slowly(selection: Selection) -> Token:
+            await gate.wait()
+            return await sample(selection)
+
+        monkeypatch.setattr(screen.session, "sample", slowly)
+        await pilot.press("space", "left")
+        gate.set()
+        await pilot.until(lambda: all(worker.group != "sample" for worker in pilot.app.workers))
+        assert (pilot.labels, len(engine.asked("sample"))) == (labels, drawn + 1), "dropped: the place has changed meanwhile"
+        await pilot.go("right")
+        screen.selection = replace(screen.selection, prompt=Prompt("The big"))
+        screen.sampling.action_sample()
+        await pilot.settle()
+        assert (pilot.labels, len(engine.asked("sample"))) == (["The", " big"], drawn + 1), "its path had not come"
+
+        engine.refuses["sample"] = "The logits are not numbers."
+        await pilot.go("inspect.auto")
+        assert not pilot.screen.sampling.is_writing
+        assert pilot.status.startswith("The logits are not numbers.")
 
 
 class Tokens:
@@ -51,18 +98,7 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tokens")
-async def test_a_prompt_that_was_cut_is_edited_as_it_stands_not_as_it_was_typed(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.walk("left", "left", "space")
-        prompt = pilot.screen.selection.prompt
-        assert (prompt.ids, prompt.appended, prompt.is_cut) == ((464, 1263, 3049), 1, True)
-        await pilot.press("e")
-        await pilot.until(lambda: pilot.screen.query_one(PromptInput).value)
-        assert pilot.screen.query_one(PromptInput).value == "<3 tokens>"
-
-
-@pytest.mark.usefixtures("tokens")
-async def test_the_second_prompt_starts_from_the_prompt_in_view_selected(inspect: Open) -> None:
+async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(inspect: Open) -> None:
     async with inspect() as pilot:
         await pilot.walk("space")
         await pilot.press("c")
@@ -77,6 +113,12 @@ async def test_the_second_prompt_starts_from_the_prompt_in_view_selected(inspect
         assert pilot.app.screen.query_one(PromptInput).value == "c", "e edits the prompt that is compared"
         await pilot.go("ctrl+u", "enter")
         assert pilot.screen.selection.second is None
+        await pilot.walk("u", "left", "left", "space")
+        prompt = pilot.screen.selection.prompt
+        assert (prompt.ids, prompt.appended, prompt.is_cut) == ((464, 1263, 3049), 1, True)
+        await pilot.press("e")
+        await pilot.until(lambda: pilot.screen.query_one(PromptInput).value)
+        assert pilot.screen.query_one(PromptInput).value == "<3 tokens>"
 
 
 async def test_undo_takes_back_the_latest_whatever_it_was(inspect: Open) -> None:
@@ -96,38 +138,22 @@ async def test_undo_takes_back_the_latest_whatever_it_was(inspect: Open) -> None
         assert not pilot.screen.check_action("undo", ())
 
 
-async def test_the_menu_of_sampling_says_what_is_set_and_does_what_is_chosen(inspect: Open, engine: Any) -> None:
+@pytest.mark.usefixtures("tokens")
+async def test_it_writes_by_itself_until_the_key_is_pressed_again_or_the_prompt_or_the_place_changes(
+    inspect: Open, engine: Any
+) -> None:
     async with inspect() as pilot:
-        await pilot.press("s")
-        await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
-        assert "T=1 k=- p=- seed 0" in pilot.text
-        assert "at 2 tokens/s (+ and -)" in pilot.text
-        await pilot.go("down", "down", "enter")
-        assert engine.asked("sample")[-1]["sampling"].seed == 1
-        assert "seed 1" in pilot.facts
-
-
-async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
+        screen = pilot.screen
         await pilot.press("inspect.auto", *["plus"] * len(PACES))
         assert "generating 8 tokens/s" in pilot.status
         await pilot.until(lambda: len(engine.asked("sample")) >= 3)
         await pilot.press("j")
-        assert pilot.screen.sampling.is_writing
+        assert screen.sampling.is_writing
         await pilot.go("space")
         drawn = len(engine.asked("sample"))
-        assert drawn >= 3
         assert "writing" not in pilot.status
         await asyncio.sleep(0.3)
         assert len(engine.asked("sample")) == drawn
-
-
-@pytest.mark.usefixtures("tokens")
-async def test_whatever_changes_the_prompt_or_the_place_stops_the_writing(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
-        await pilot.press("s", "down", "enter", *["plus"] * len(PACES))
-        screen = pilot.screen
-        await pilot.go("space")
         for key, *back in (["left"], ["u"], ["escape"], ["e", "escape"], ["2", "5"]):
             drawn = len(engine.asked("sample"))
             await pilot.press("inspect.auto")
@@ -139,24 +165,6 @@ async def test_whatever_changes_the_prompt_or_the_place_stops_the_writing(inspec
                 while screen.sampling.is_writing:
                     await asyncio.sleep(0.01)
             await pilot.go(*back)
-
-
-async def test_writing_ends_with_a_sentence_when_the_engine_says_no(inspect: Open, engine: Any) -> None:
-    async with inspect() as pilot:
-        engine.refuses["sample"] = "The logits are not numbers."
-        await pilot.go("inspect.auto")
-        assert not pilot.screen.sampling.is_writing
-        assert pilot.status.startswith("The logits are not numbers.")
-
-
-async def test_written_tokens_are_marked_by_height_and_typed_ones_are_not(inspect: Open) -> None:
-    async with inspect() as pilot:
-        strip = pilot.strip
-        before = "".join(segment.text for segment in strip.render_line(1))
-        assert not set(before) & set(LEVELS)
-        await pilot.walk("space")
-        after = "".join(segment.text for segment in strip.render_line(1))
-        assert [char for char in after if char in LEVELS] == [level(Token(0, "", 0.1))]
 
 
 @pytest.mark.parametrize(("p", "block"), [(0.0, "▁"), (0.12, "▁"), (0.13, "▂"), (0.5, "▅"), (0.99, "█"), (1.0, "█")])
@@ -182,3 +190,60 @@ def test_cutting_keeps_the_place_of_the_next_draw() -> None:
     assert not cut_after(written, way_of([3, 4, 5, 6], dropped=2), 0).is_cut
     grown = with_token(shorter, way_of([3, 4, 5, 6], dropped=2), 9)
     assert (grown.ids, grown.appended) == ((1, 2, 3, 4, 9), 2)
+
+
+WRITTEN = (None, 0.03, 0.6, 0.2, 0.412, 0.02)
+"""Probabilities that tokens were drawn with."""
+
+
+def sample_view() -> View:
+    rows = [
+        [
+            Cell(" fast"),
+            Cell("41.2%", 0.412, "probability[3,1]", 0.412),
+            Cell("67.3%", 0.673, bar=0.673),
+            Cell("0.0000"),
+            Cell("0.6733"),
+        ],
+        [Cell("."), Cell("20.0%", 0.2, "probability[3,2]", 0.2), Cell("32.7%", 0.327, bar=0.327), Cell("0.6733"), Cell("1.0000")],
+        [
+            Cell(" sat", style="struck"),
+            Cell("9.1%", 0.091, bar=0.091, style="struck"),
+            Cell("out: top-k", style="dim"),
+            Cell(""),
+            Cell(""),
+        ],
+        [Cell("1,021 others", style="dim"), Cell("29.7%", 0.297, bar=0.297), Cell("out", style="dim"), Cell(""), Cell("")],
+    ]
+    columns = [Column("token", "left"), Column("before"), Column("after"), Column("from"), Column("to")]
+    total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
+    parts = [IntervalPart(" fast", 0.0, 0.6733, "sample.after[3,1]"), IntervalPart(".", 0.6733, 1.0, "sample.after[3,2]")]
+    line = IntervalBar("laid end to end, from 0 to 1", parts, 0.7311, "u = 0.7311", 1)
+    words = "After “ ran” 2 tokens may be drawn. Laid end to end they fill 0 to 1; the random number 0.7311 falls on “.”."
+    table = Table(columns, rows, title="temperature 1, top-k 2, no top-p", total=total, selected=1)
+    return View("sample", "sample", words, [line, table], Parity("after · models.sampling", 0.0, 20))
+
+
+@pytest.fixture
+def draw(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lens, view = engine.lens, engine.view
+
+    def longer(ids: Any, **params: Any) -> LensPath:
+        found: LensPath = lens(ids=ids, **params)
+        found.steps.append(StageEntry("cache", "KV cache", "KV cache"))
+        if ids is not None:
+            found.tokens = [Token(token.id, token.label, p) for token, p in zip(found.tokens, WRITTEN, strict=False)]
+        return found
+
+    def shown(stage: str, **params: Any) -> View:
+        return sample_view() if stage == "sample" else view(stage=stage, **params)
+
+    monkeypatch.setattr(engine, "lens", longer)
+    monkeypatch.setattr(engine, "view", shown)
+
+
+@pytest.mark.usefixtures("draw")
+@pytest.mark.parametrize("size", SIZES, ids=SIZES)
+@pytest.mark.parametrize("keys", [["end", "k"], ["end", "k", "space", "space"]], ids=["sample", "written"])
+def test_picture_of_the_draw(keys: list[str], size: str, picture: Callable[..., None]) -> None:
+    picture(keys, SIZES[size])

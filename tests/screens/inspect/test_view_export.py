@@ -10,7 +10,7 @@ from lab.exchange.export_files import NOT_INSTALLED, can_write_png, export_file_
 from lab.inspect.interventions import describe_interventions
 from lab.inspect.prompt_report import LensGridRow, PromptReport
 from lab.runs.home_folder import home
-from lab.views.blocks import Array, Cell, Column, Matrix, ModelFacts, Paragraph, Prediction, SavedTrace, Table, Token, View
+from lab.views.blocks import Array, Cell, Column, Matrix, Paragraph, Prediction, SavedTrace, Table, Token, View
 from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
@@ -46,6 +46,7 @@ def saves(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def take(pilot: InspectPilot, key: str) -> str:
     """Export by this key of the menu; the status line after it."""
+    pilot.screen.query_one("#inspect-status", StatusLine).left = ""
     await pilot.press("o")
     await pilot.until(lambda: isinstance(pilot.app.screen, ExportMenu))
     await pilot.press(key)
@@ -54,94 +55,71 @@ async def take(pilot: InspectPilot, key: str) -> str:
     return pilot.status
 
 
-async def test_the_view_goes_to_the_clipboard_as_it_is_drawn(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await pilot.go(*to_stage("scores"))
-        words = await take(pilot, "c")
-        text = pilot.app.clipboard
-        assert words.startswith(f"Copied {len(text.splitlines())} lines")
-        assert text.splitlines()[0] == "tale, step 2,000 (best): layer 1 · scores · head 1, position 4"
-        assert text.splitlines()[1] == "The│ big│ dog│ ran"
-        assert "softmax" in text
-        assert "looks back at 4 tokens." in text
-        assert "1,024 numbers of scores." in text
-
-
-@pytest.mark.parametrize(
-    ("key", "name", "said"),
-    [
-        ("t", "tale-step-2000-layer-1-scores-head-1-position-4.txt", " B)."),
-        ("s", "tale-step-2000-layer-1-scores-head-1-position-4.svg", "kB)."),
-        ("n", "tale-step-2000-trace.npz", "(30 arrays, 1.5 kB)."),
-        ("j", "tale-step-2000-trace.json", "(1.5 kB)."),
-    ],
-)
-async def test_files_are_written_beside_the_runs_and_it_is_said_where(key: str, name: str, said: str, inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go(*to_stage("scores"))
-        words = await take(pilot, key)
-        path = home() / "exports" / name
-        assert words.startswith("Saved ")
-        assert name in words
-        assert words.endswith(said)
-        assert path.stat().st_size > 0
-        if key == "s":
-            assert path.read_text().startswith("<svg")
-            assert "softmax" in path.read_text()
-            assert "copy the view" not in path.read_text()
-
-
-async def test_a_report_is_of_the_run_and_the_prompt_with_its_interventions(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go(*to_stage("scores"), "x")
-        assert "tale-step-2000-report.html (" in await take(pilot, "h")
-        page = (home() / "exports" / "tale-step-2000-report.html").read_text(encoding="utf-8")
-        assert "With interventions: head 1.1 off." in page
-        assert "&lt;script&gt;" in page
-        assert "best validation loss" in page
-
-
-async def test_a_screenshot_is_drawn_as_png_where_the_library_is_there(inspect: Open) -> None:
-    async with inspect() as pilot:
-        await pilot.go(*to_stage("scores"))
-        words = await take(pilot, "p")
-        if not can_write_png():
-            assert words == NOT_INSTALLED
-            return
-        path = home() / "exports" / "tale-step-2000-layer-1-scores-head-1-position-4.png"
-        assert path.read_bytes().startswith(b"\x89PNG")
-
-
-async def test_escape_exports_nothing(inspect: Open) -> None:
+async def test_the_view_goes_to_the_clipboard_and_into_files_beside_the_runs_and_it_is_said_where_or_what_is_wrong(
+    inspect: Open, engine: Any
+) -> None:
+    exports, view = home() / "exports", "tale-step-2000-layer-1-scores-head-1-position-4"
     async with inspect() as pilot:
         await pilot.press("o")
         await pilot.until(lambda: isinstance(pilot.app.screen, ExportMenu))
         await pilot.go("escape")
         assert isinstance(pilot.app.screen, InspectScreen)
-        assert not (home() / "exports").exists()
+        assert not exports.exists()
 
-
-async def test_what_goes_wrong_is_one_sentence(inspect: Open, engine: Any, tmp_path: Path) -> None:
-    async with inspect() as pilot:
-        (home() / "exports").write_text("in the way")
+        exports.write_text("in the way")
         assert (await take(pilot, "s")).startswith("Cannot make the folder")
-        (home() / "exports").unlink()
+        exports.unlink()
+
+        await pilot.go(*to_stage("scores"))
+        words = await take(pilot, "c")
+        lines = pilot.app.clipboard.splitlines()
+        assert words.startswith(f"Copied {len(lines)} lines")
+        assert lines[:2] == ["tale, step 2,000 (best): layer 1 · scores · head 1, position 4", "The│ big│ dog│ ran"]
+        for said in ("softmax", "looks back at 4 tokens.", "1,024 numbers of scores."):
+            assert said in pilot.app.clipboard
+
+        for key, name, end in (
+            ("t", f"{view}.txt", " B)."),
+            ("s", f"{view}.svg", "kB)."),
+            ("n", "tale-step-2000-trace.npz", "(30 arrays, 1.5 kB)."),
+            ("n", "tale-step-2000-trace-2.npz", "(30 arrays, 1.5 kB)."),  # an earlier export is not written over
+            ("n", "tale-step-2000-trace-3.npz", "(30 arrays, 1.5 kB)."),
+            ("j", "tale-step-2000-trace.json", "(1.5 kB)."),
+        ):
+            words = await take(pilot, key)
+            assert words.startswith("Saved ")
+            assert name in words
+            assert words.endswith(end)
+            assert (exports / name).stat().st_size > 0
+        drawn = (exports / f"{view}.svg").read_text()
+        assert drawn.startswith("<svg")
+        assert "softmax" in drawn
+        assert "copy the view" not in drawn
+        words = await take(pilot, "p")
+        if can_write_png():
+            assert (exports / f"{view}.png").read_bytes().startswith(b"\x89PNG")
+        else:
+            assert words == NOT_INSTALLED
+
+        await pilot.go("x")
+        assert "tale-step-2000-report.html (" in await take(pilot, "h")
+        page = (exports / "tale-step-2000-report.html").read_text(encoding="utf-8")
+        assert "With interventions: head 1.1 off." in page
+        assert "&lt;script&gt;" in page
+        assert "best validation loss" in page
         engine.refuses["save_trace"] = "Cannot write it: no space left on device."
         assert await take(pilot, "n") == "Cannot write it: no space left on device."
 
-
-async def test_a_text_file_has_the_columns_that_a_narrow_screen_leaves_out(inspect: Open) -> None:
-    titles = [f"a wide column {number}" for number in range(8)]
-    table = Table([Column(title, optional=1) for title in titles], [[Cell("x")] * len(titles)])
-    async with inspect(size=(80, 24)) as pilot:
-        await pilot.settle()
+        titles = [f"a wide column {number}" for number in range(8)]
+        table = Table([Column(title, optional=1) for title in titles], [[Cell("x")] * len(titles)])
         shown = pilot.view
         shown.show(View("s", "wide", "", [table]))
         assert "on a wider screen" in text_of(shown.laid)
+        before = set(exports.iterdir())
         await take(pilot, "t")
-        (path,) = (home() / "exports").iterdir()
+        (path,) = set(exports.iterdir()) - before
         text = path.read_text(encoding="utf-8")
-        assert all(title in text for title in titles)
+        assert all(title in text for title in titles), "the columns that a narrow screen leaves out, too"
         assert "on a wider screen" not in text
 
 
@@ -154,27 +132,7 @@ def test_a_view_in_text_is_whole_whatever_is_in_sight() -> None:
     assert all(line.count("█") == size for line in lines if line.lstrip().startswith("row"))
 
 
-async def test_an_earlier_export_is_not_written_over(inspect: Open) -> None:
-    async with inspect() as pilot:
-        for number in ("", "-2", "-3"):
-            assert f"tale-step-2000-trace{number}.npz" in await take(pilot, "n")
-            pilot.screen.query_one("#inspect-status", StatusLine).left = ""
-        assert len(list((home() / "exports").iterdir())) == 3
-
-
-def test_names_of_files_are_taken_by_every_system() -> None:
-    facts = ModelFacts(
-        run="My run: ä/b",
-        checkpoint="best",
-        step=7,
-        layers=1,
-        heads=1,
-        width=1,
-        context=1,
-        vocab_size=1,
-        parameters=1,
-        tokenizer="bpe",
-    )
+def test_names_of_files_are_taken_by_every_system(engine: Any) -> None:
     view = View("explain", 'blocks.0.attn.pattern[0,1,2] “x” <y> "z" \\ | ?', "", [])
-    name = export_file_name(facts, view, 2, "svg")
-    assert name == "my-run-b-step-7-blocks-0-attn-pattern-0-1-2-x-y-z-position-3.svg"
+    name = export_file_name(engine.open("My run: ä/b", "best"), view, 2, "svg")
+    assert name == "my-run-b-step-2000-blocks-0-attn-pattern-0-1-2-x-y-z-position-3.svg"
