@@ -1,7 +1,6 @@
 """Runs beside each other, and what is done with whole runs from Home: rename, delete, their settings again."""
 
 import asyncio
-import fcntl
 import math
 import os
 import shutil
@@ -25,6 +24,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TokenizerConfig
 from models.config import PRESETS
 from screens.app import LabApp
+from screens.command_palette import LabCommands
 from screens.dialogs.ask import AskText, ConfirmDialog, RunChooser
 from screens.home.run_table import RunTable
 from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
@@ -32,7 +32,6 @@ from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.compare_plot import RunColumns, _from_difference, figure, samples_shown, values_at
 from screens.train.compare_screen import CompareScreen
-from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
 from tests.screens.pilot_waits import SIZES, press, press_until, resize
@@ -99,16 +98,36 @@ def comparing(app: LabApp, until: Until) -> Open:
     return open_it
 
 
-async def test_what_others_follow_stops_neither_train_nor_the_comparison(app: LabApp, two_runs: Any, until: Any) -> None:
-    """A lesson follows a post-training for as long as it is open, and Textual lists the workers of the whole app."""
-    async with app.run_test(size=(80, 24)) as pilot:
-        for group in ("follow", "runs"):
-            app.screen.query_one(RunTable).run_worker(asyncio.Event().wait(), group=group)
-        await marked_and_compared(app, pilot, until)
-        await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(app.screen, CompareScreen))
-        await app.run_action("choose('train')", app.screen)
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
+async def the_plot_counts_otherwise(pilot: Pilot[None], two_runs: tuple[Run, Run]) -> None:
+    for unit in ("steps", "tokens", "epochs", "seconds", "steps"):
+        await pilot.pause()
+        assert unit in plotted(pilot).splitlines()[-1]
+        await act(pilot, "axis")
+    screen: Any = pilot.app.screen
+    plot = screen.query_one(LinePlot)
+    (nats,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
+    await act(pilot, "bits")
+    (bits,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
+    lines = [line for line in two_runs[0].metrics().read() if line.val_loss and line.step]
+    assert nats == pytest.approx([line.val_loss for line in lines])
+    assert bits == pytest.approx([line.bits_per_byte for line in lines])
+    await press(pilot, "z")
+    low, high = plot.x_range
+    assert low == pytest.approx(0.5 * high)
+    await pilot.press("left")
+    told = {plot.readout}
+    assert plot.readout.endswith(f"; val (on 29%) B {bits[-1]:.3f}"), "newer ends before this place"
+    await pilot.press("left", "left")
+    tokens = lines[-2].step * screen.runs[1].tokens_per_step
+    assert plot.readout.endswith(f"; val (on 29%) B {bits[-2]:.3f} @ {count(tokens)}"), "no evaluation was made here"
+    told.add(plot.readout)
+    for action in ("bits", "smoothing"):
+        await act(pilot, action)
+        assert plot.readout not in told, "the losses of the other figure"
+        assert plot.readout == values_at(plot.figure, screen.runs, screen.cursor)
+        told.add(plot.readout)
+    await act(pilot, "axis")
+    assert (screen.cursor, plot.cursor, plot.readout) == (None, None, ""), "it was a place on the axis before"
 
 
 async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_other(
@@ -150,14 +169,18 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         await resize(pilot, 120, 40)
         assert not words(pilot).endswith("…")
         assert "whole verdict" not in app.screen.query_one(KeyBar).render_line(0).text
+        await resize(pilot, 80, 24)
+        await the_plot_counts_otherwise(pilot, two_runs)
         await pilot.press("escape")
         assert app.current_mode == "home"
         assert isinstance(app.screen.query_one(RunTable), RunTable)
 
 
-async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: LabApp, comparing: Open, two_runs: Any) -> None:
+async def test_other_tokenizers_are_compared_in_bits_per_byte_only_and_a_key_shows_the_sentences_that_do_not_fit(
+    app: LabApp, comparing: Open, two_runs: Any
+) -> None:
     newer = two_runs[1]
-    change(newer, tokenizer=TokenizerConfig(kind="gpt2", vocab_size=1024))
+    change(newer, tokenizer=TokenizerConfig(kind="gpt2", vocab_size=50257), model=PRESETS["micro"].config(50257))
     newer.tokenizer_path.write_text('{"other": 1}')
     async with comparing() as pilot:
         keys = app.screen.query_one(KeyBar)
@@ -168,22 +191,38 @@ async def test_a_key_shows_the_sentences_of_the_verdict_that_do_not_fit(app: Lab
         text = app.screen.query_one("#compare-words")
         assert words(pilot).startswith(first.removesuffix("…"))
         assert "bout the same 410k tokens" in words(pilot)
+        assert "Their tokenizers differ (A gpt2 50,257, B bpe 1,024): losses per token do not compare" in words(pilot)
+        assert "Losses are in bits per byte." in words(pilot)
         assert text.size.height == text.get_content_height(text.size, app.size, text.size.width)
         assert not app.screen.query_one("#compare-below").display
         await press(pilot, "escape")
         assert words(pilot) == first
         assert app.screen.query_one("#compare-below").display
+        screen: Any = app.screen
+        await act(pilot, "bits")
+        assert screen.settings.bits, "a loss per token would mislead"
 
 
-async def test_texts_of_one_name_are_shown_where_they_differ(comparing: Open, two_runs: Any) -> None:
+async def test_texts_of_one_name_are_shown_where_they_differ_and_curves_are_in_bits_per_byte_of_their_own_part(
+    comparing: Open, two_runs: Any
+) -> None:
+    """Training tokens of three bytes beside validation tokens as long as the evaluations say."""
     older, newer = two_runs
-    name = "tinyshakespeare-of-all-plays.txt"
-    change(newer, data=msgspec.structs.replace(newer.config.data, name=name, sha256="f" * 64, bytes=999_999))
-    change(older, data=msgspec.structs.replace(older.config.data, name=name))
+    name, train_bytes = "tinyshakespeare-of-all-plays.txt", 3 * older.config.data.split
+    other = {"sha256": "f" * 64, "bytes": 999_999}
+    change(newer, data=msgspec.structs.replace(newer.config.data, name=name, train_bytes=train_bytes, **other))
+    change(older, data=msgspec.structs.replace(older.config.data, name=name, train_bytes=train_bytes))
     async with comparing() as pilot:
         text = next(row for row in table(pilot) if row.startswith("text"))
         assert "…999,999 bytes" in text
         assert "…1,115,394 bytes" in text
+        runs = compared(pilot)
+        nats, bits = (figure(runs, PlotSettings(bits=each)).series for each in (False, True))
+        for run, at in zip(runs, (0, 2), strict=True):
+            assert bits[at].ys == pytest.approx(np.asarray(nats[at].ys) / math.log(2) / 3)
+            lines = next(each for each in two_runs if each.name == run.name).metrics().read()
+            told = [line.bits_per_byte for line in lines if line.val_loss and line.step]
+            assert list(bits[at + 1].ys) == pytest.approx(told)
 
 
 @pytest.mark.parametrize(
@@ -199,42 +238,20 @@ def test_long_values_are_shown_from_where_they_differ(values: tuple[str, ...], s
     assert tuple(_from_difference(values, 9)) == shown
 
 
-async def test_the_plot_can_count_otherwise(app: LabApp, comparing: Open, two_runs: Any) -> None:
-    async with comparing() as pilot:
-        for unit in ("steps", "tokens", "epochs", "seconds", "steps"):
-            await pilot.pause()
-            assert unit in plotted(pilot).splitlines()[-1]
-            await act(pilot, "axis")
-        screen, plot = app.screen, app.screen.query_one(LinePlot)
-        (nats,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
-        await act(pilot, "bits")
-        (bits,) = [list(series.ys) for series in plot.figure.series if series.sign == "B"]
-        lines = [line for line in two_runs[0].metrics().read() if line.val_loss and line.step]
-        assert nats == pytest.approx([line.val_loss for line in lines])
-        assert bits == pytest.approx([line.bits_per_byte for line in lines])
-        await press(pilot, "z")
-        low, high = plot.x_range
-        assert low == pytest.approx(0.5 * high)
-        await pilot.press("left")
-        told = {plot.readout}
-        assert plot.readout.endswith(f"; val (on 29%) B {bits[-1]:.3f}"), "newer ends before this place"
-        await pilot.press("left", "left")
-        tokens = lines[-2].step * screen.runs[1].tokens_per_step
-        assert plot.readout.endswith(f"; val (on 29%) B {bits[-2]:.3f} @ {count(tokens)}"), "no evaluation was made here"
-        told.add(plot.readout)
-        for action in ("bits", "smoothing"):
-            await act(pilot, action)
-            assert plot.readout not in told, "the losses of the other figure"
-            assert plot.readout == values_at(plot.figure, screen.runs, screen.cursor)
-            told.add(plot.readout)
-        await act(pilot, "axis")
-        assert (screen.cursor, plot.cursor, plot.readout) == (None, None, ""), "it was a place on the axis before"
-
-
-async def test_at_the_cursor_the_losses_of_five_runs_are_told_whole(app: LabApp, comparing: Open, make_run: Any) -> None:
-    for at in range(5):
-        make_run(f"run-{at}", created=1000.0 + at, step=400, steps=400).tokenizer_path.write_text("{}")
-    async with comparing(5) as pilot:
+async def test_more_runs_than_fit_are_paged_and_at_the_cursor_the_losses_of_five_are_told_whole(
+    app: LabApp, listed: Open, make_run: Any, until: Any
+) -> None:
+    for number in range(7):
+        make_run(f"run-{number}", created=1000.0 - number, step=400, steps=400).tokenizer_path.write_text("{}")
+    async with listed(7) as pilot:
+        for _ in range(7):
+            await pilot.press("m", "down")
+        assert app.screen.query_one(RunTable).marked == tuple(f"run-{number}" for number in range(5))
+        await pilot.press("c")
+        await until(pilot, lambda: len(compared(pilot)) == 5 and table(pilot))
+        legend = plotted(pilot).splitlines()[0]
+        assert [word for word in legend.split() if word.isalpha()] == [*"ABCDE", "E", "val", "linear", "y"]
+        assert "nats/token," in legend, "nothing of it is cut"
         await pilot.press("left", "left")
         plot = app.screen.query_one(LinePlot)
         assert len(plot.readout) > 80
@@ -242,30 +259,22 @@ async def test_at_the_cursor_the_losses_of_five_runs_are_told_whole(app: LabApp,
         lines = next(number for number in range(1, 5) if " ".join(row.strip() for row in rows[:number]) == plot.readout)
         await act(pilot, "cursor")
         assert plotted(pilot).split("\n")[1:lines] != rows[1:lines], "the plot again"
-
-
-async def test_the_curves_are_in_bits_per_byte_of_their_own_part(comparing: Open, two_runs: Any) -> None:
-    """Training tokens of three bytes beside validation tokens as long as the evaluations say."""
-    for run in two_runs:
-        change(run, data=msgspec.structs.replace(run.config.data, train_bytes=3 * run.config.data.split))
-    async with comparing() as pilot:
-        runs = compared(pilot)
-        nats, bits = (figure(runs, PlotSettings(bits=each)).series for each in (False, True))
-        for run, at in zip(runs, (0, 2), strict=True):
-            assert bits[at].ys == pytest.approx(np.asarray(nats[at].ys) / math.log(2) / 3)
-            lines = next(each for each in two_runs if each.name == run.name).metrics().read()
-            told = [line.bits_per_byte for line in lines if line.val_loss and line.step]
-            assert list(bits[at + 1].ys) == pytest.approx(told)
-
-
-async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, comparing: Open, two_runs: Any) -> None:
-    change(two_runs[1], tokenizer=TokenizerConfig(kind="gpt2", vocab_size=50257), model=PRESETS["micro"].config(50257))
-    async with comparing() as pilot:
-        assert "Their tokenizers differ (A gpt2 50,257, B bpe 1,024): losses per token do not compare" in words(pilot)
-        assert "Losses are in bits per byte." in words(pilot)
-        screen: Any = app.screen
-        await act(pilot, "bits")
-        assert screen.settings.bits, "a loss per token would mislead"
+        await pilot.press("d")
+        assert samples_shown(compared(pilot), 75) == 3
+        assert "runs 1–3, [ ] others" in table(pilot, "samples")[0]
+        await pilot.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
+        assert "runs 3–5" in table(pilot, "samples")[0]
+        assert "E run-4, step 200" in table(pilot, "samples")[1]
+        app.screen.first = 4  # type: ignore[attr-defined]  # chosen while only one fitted
+        await pilot.pause()
+        assert "runs 3–5" in table(pilot, "samples")[0], "no column stays empty"
+        await pilot.press("left_square_bracket")
+        assert "runs 2–4" in table(pilot, "samples")[0]
+        for width in (100, 120):
+            await resize(pilot, width, 40)
+            assert " E " in app.screen.query_one("#compare-table", RunColumns).render_line(0).text, "a column of each run"
+            assert app.screen.query_one("#compare-samples", RunColumns).size.width >= 23
+        assert "   run 2, [ ] " in table(pilot, "samples")[0]
 
 
 async def test_a_run_that_trains_goes_on_in_the_plot(comparing: Open, make_run: Any, until: Any) -> None:
@@ -279,36 +288,6 @@ async def test_a_run_that_trains_goes_on_in_the_plot(comparing: Open, make_run: 
             file.write(msgspec.json.encode(line) + b"\n")
         await until(pilot, lambda: "A live is better" in words(pilot))
         assert compared(pilot)[0].history.steps[-1] == 200
-
-
-async def test_more_runs_than_fit_are_paged(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
-    for number in range(7):
-        make_run(f"run-{number}", created=1000.0 - number, step=100, steps=100).tokenizer_path.write_text("{}")
-    async with listed(7) as pilot:
-        for _ in range(7):
-            await pilot.press("m", "down")
-        assert app.screen.query_one(RunTable).marked == tuple(f"run-{number}" for number in range(5))
-        await pilot.press("c")
-        await until(pilot, lambda: len(compared(pilot)) == 5 and table(pilot))
-        legend = plotted(pilot).splitlines()[0]
-        assert [word for word in legend.split() if word.isalpha()] == [*"ABCDE", "E", "val", "linear", "y"]
-        assert "nats/token," in legend, "nothing of it is cut"
-        await pilot.press("d")
-        assert samples_shown(compared(pilot), 75) == 3
-        assert "runs 1–3, [ ] others" in table(pilot, "samples")[0]
-        await pilot.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
-        assert "runs 3–5" in table(pilot, "samples")[0]
-        assert "E run-4, step 100" in table(pilot, "samples")[1]
-        app.screen.first = 4  # type: ignore[attr-defined]  # chosen while only one fitted
-        await pilot.pause()
-        assert "runs 3–5" in table(pilot, "samples")[0], "no column stays empty"
-        await pilot.press("left_square_bracket")
-        assert "runs 2–4" in table(pilot, "samples")[0]
-        for width in (100, 120):
-            await resize(pilot, width, 40)
-            assert " E " in app.screen.query_one("#compare-table", RunColumns).render_line(0).text, "a column of each run"
-            assert app.screen.query_one("#compare-samples", RunColumns).size.width >= 23
-        assert "   run 2, [ ] " in table(pilot, "samples")[0]
 
 
 async def test_without_colour_the_lines_differ_in_their_dashes(
@@ -325,26 +304,45 @@ async def test_without_colour_the_lines_differ_in_their_dashes(
         assert "⠤⠤⠤  ⠤ older" in legend
 
 
-async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, comparing: Open, two_runs: Any, until: Any) -> None:
+async def test_a_run_that_goes_while_it_is_compared_is_told_and_a_new_one_of_its_name_has_its_own_settings(
+    app: LabApp, comparing: Open, two_runs: Any, make_run: Any, until: Any
+) -> None:
+    path = two_runs[0].path
     async with comparing() as pilot:
-        two_runs[0].path.rename(two_runs[0].path.with_name("moved"))
         screen: Any = app.screen
-        screen._ticks = 0
-        screen._tick()
+
+        async def read() -> None:
+            screen._ticks = 0
+            screen._tick()
+
+        path.rename(path.with_name("moved"))
+        await read()
         await until(pilot, lambda: "older" in words(pilot) and "newer" not in words(pilot))
         await pilot.press("d", "d", "j", "k", "z", "left", "right", "left_curly_bracket", "s", "enter", "escape")
         await pilot.resize_terminal(120, 40)
         await act(pilot, "smoothing", "log_y")
-        assert not app.screen.query_one("#compare-table", RunColumns).lines
-        two_runs[0].path.with_name("moved").rename(two_runs[0].path)
-        screen._tick()
-        await until(pilot, lambda: "newer" in words(pilot) and app.screen.query_one("#compare-table", RunColumns).lines)
+        assert not screen.query_one("#compare-table", RunColumns).lines
+        path.with_name("moved").rename(path)
+        await read()
+        await until(pilot, lambda: "newer" in words(pilot) and screen.query_one("#compare-table", RunColumns).lines)
+
+        assert not screen.settings.bits
+        shutil.rmtree(path)
+        anew = make_run("older", created=3000.0, step=400, steps=400, text="stories")
+        anew.tokenizer_path.write_text('{"other": 1}')
+        screen._read(list(screen._followers.items()))
+        await until(pilot, lambda: compared(pilot)[1].config.created == 3000.0)
+        assert compared(pilot)[1].vocabulary != compared(pilot)[0].vocabulary
+        assert screen.settings.bits, "losses per token do not compare any more"
 
 
-async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home(
+async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home_until_something_is_for_train_itself(
     app: LabApp, listed: Open, two_runs: Any, until: Any
 ) -> None:
     async with listed(2) as pilot:
+        # What others follow, such as a lesson a post-training, is among the workers of the whole app.
+        for group in ("follow", "runs"):
+            app.screen.query_one(RunTable).run_worker(asyncio.Event().wait(), group=group)
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         await pilot.press("escape", "m", "down", "c")
@@ -352,7 +350,7 @@ async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home(
         await pilot.press("escape")
         await app.run_action("choose('train')", app.screen)
         await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
-        train = app.screen
+        train: Any = app.screen
         for keys in ((), ("left", "escape", "escape")):
             await pilot.press(*keys)
             assert app.screen is train, "escape leads to where it was opened"
@@ -364,8 +362,22 @@ async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home(
         await pilot.press("4")
         assert not isinstance(app.screen, CompareScreen), "the key of the mode below leads back to it"
 
+        newer = app.run_summary("newer")
+        wanted: list[tuple[Message, Callable[[], object]]] = [
+            (CloneSettings(newer), lambda: train.making and train.new_run.form.settings.lr == "0.006"),
+            (RunChosen("newer", "train"), lambda: not train.making and train.watched.name == "newer"),
+            (FineTune("newer"), lambda: train.making),
+            (TextChosen(str(Path("fable.txt").absolute()), "", "train"), lambda: train.making),
+        ]
+        for message, is_done in wanted:
+            app.post_message(CompareRuns(("newer", "older")))
+            await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+            app.post_message(message)
+            await until(pilot, lambda is_done=is_done: app.screen is train and is_done())
+            train.making = isinstance(message, CloneSettings)
 
-async def test_rename_from_home_keeps_the_mark_though_the_runs_are_read_meanwhile(
+
+async def test_home_renames_and_deletes_a_run_that_the_palette_names_and_keeps_the_mark_though_runs_are_read_meanwhile(
     app: LabApp, listed: Open, two_runs: Any, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reading, of which there is one every second, may find the new name before the screen knows of it."""
@@ -377,9 +389,18 @@ async def test_rename_from_home_keeps_the_mark_though_the_runs_are_read_meanwhil
             time.sleep(0.01)
         return renamed
 
+    def offered() -> set[str]:
+        return {command.words for command in LabCommands(app.screen)._commands()}
+
     monkeypatch.setattr("screens.run_actions.rename_run", renamed_and_read)
+    (two_runs[1].path / "last.safetensors").write_bytes(os.urandom(3_000_000))
     async with listed(2) as pilot:
         assert app.run_name == "newer"
+        new = {"Compare newer with another run", "A new run with the settings of newer"}
+        assert offered() >= {"Rename newer", "Delete newer", *new}
+        app.run_name = "demo"
+        assert not {"Rename demo", "Delete demo"} & offered()
+        app.run_name = "newer"
         await pilot.press("m", "r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         field = app.screen.query_one(Input)
@@ -394,22 +415,16 @@ async def test_rename_from_home_keeps_the_mark_though_the_runs_are_read_meanwhil
         assert app.screen.query_one(RunTable).marked == ("newest",)
         assert sorted(path.name for path in home.iterdir()) == ["newest", "older"]
 
-
-async def test_delete_from_home_asks_and_says_what_it_frees(
-    app: LabApp, listed: Open, two_runs: Any, until: Any, home: Path
-) -> None:
-    (two_runs[1].path / "last.safetensors").write_bytes(os.urandom(3_000_000))
-    async with listed(2) as pilot:
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         said = app.screen._words
-        assert "newer: 200 steps on stories" in said
+        assert "newest: 200 steps on stories" in said
         assert "frees 3." in said
         assert "cannot be undone" in said
         await pilot.press("enter")
         assert isinstance(app.screen, ConfirmDialog), "enter comes too easily for what cannot be undone"
         await pilot.press("escape")
-        assert two_runs[1].path.is_dir()
+        assert (home / "newest").is_dir()
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("x")
@@ -435,29 +450,26 @@ async def test_delete_says_that_it_listens_for_a_trainer_on_another_machine(
         await until(pilot, lambda: [run.name for run in app.runs] == ["older"])
 
 
-async def test_a_new_run_of_the_name_of_a_deleted_one_has_its_own_settings_and_tokenizer(
-    app: LabApp, comparing: Open, two_runs: tuple[Run, Run], make_run: Any, until: Any
+async def test_a_run_that_trains_is_neither_renamed_nor_deleted_and_one_of_another_machine_says_so(
+    app: LabApp, listed: Open, make_run: Any, until: Any
 ) -> None:
-    async with comparing() as pilot:
-        screen = app.screen
-        assert not screen.settings.bits
-        shutil.rmtree(two_runs[0].path)
-        anew = make_run("older", created=3000.0, step=400, steps=400, text="stories")
-        anew.tokenizer_path.write_text('{"other": 1}')
-        screen._read(list(screen._followers.items()))
-        await until(pilot, lambda: compared(pilot)[1].config.created == 3000.0)
-        assert compared(pilot)[1].vocabulary != compared(pilot)[0].vocabulary
-        assert screen.settings.bits, "losses per token do not compare any more"
-
-
-async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
-    run = make_run("busy", phase="training", step=10)
-    async with listed() as pilot:
+    busy, far = (make_run(name, phase="training", step=10, created=age) for name, age in (("busy", 1000.0), ("far", 2000.0)))
+    far.status_path.write_bytes(far.status_path.read_bytes().replace(b'"host":""', b'"host":"abacus"'))
+    async with listed(2) as pilot:
+        await pilot.pause()
+        line = str(app.screen.query_one("#run-line", Static).content)
+        assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
+        assert app.runs[0].is_active
+        await pilot.press("down")
         for key in ("r", "x"):
             await pilot.press(key)
             await until(pilot, lambda: any("being trained" in note.message for note in app._notifications))
             app.clear_notifications()
-        assert run.path.is_dir()
+        assert busy.path.is_dir()
+        await pilot.press("up", "enter")
+        await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-notice", Static).content))
+        await pilot.press("p")
+        await until(pilot, lambda: (far.control_path / "pause").exists())
 
 
 async def test_settings_are_used_again(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
@@ -487,57 +499,6 @@ async def test_settings_are_used_again(app: LabApp, listed: Open, make_run: Any,
         assert screen.new_run._hidden == {"clip": 0.5, "prompts": ("The big dog",)}
         app.text_source = "stories"
         assert screen.new_run._hidden == {}
-
-
-async def test_what_is_for_train_itself_closes_the_comparison_over_it(
-    app: LabApp, listed: Open, two_runs: Any, until: Any
-) -> None:
-    async with listed(2) as pilot:
-        app.post_message(RunChosen("older", "train"))
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
-        train: Any = app.screen
-        newer = app.run_summary("newer")
-        wanted: list[tuple[Message, Callable[[], object]]] = [
-            (CloneSettings(newer), lambda: train.making and train.new_run.form.settings.lr == "0.006"),
-            (RunChosen("newer", "train"), lambda: not train.making and train.watched.name == "newer"),
-            (FineTune("newer"), lambda: train.making),
-            (TextChosen(str(Path("fable.txt").absolute()), "", "train"), lambda: train.making),
-        ]
-        for message, is_done in wanted:
-            app.post_message(CompareRuns(("newer", "older")))
-            await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-            app.post_message(message)
-            await until(pilot, lambda is_done=is_done: app.screen is train and is_done())
-            train.making = isinstance(message, CloneSettings)
-
-
-async def test_a_run_of_another_machine_says_so(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
-    run = make_run("far", phase="training", step=10)
-    run.status_path.write_bytes(run.status_path.read_bytes().replace(b'"host":""', b'"host":"abacus"'))
-    descriptor = os.open(run.lock_path, os.O_RDWR)
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
-    async with listed() as pilot:
-        await pilot.pause()
-        line = str(app.screen.query_one("#run-line", Static).content)
-        assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
-        assert app.runs[0].is_active
-        await pilot.press("enter")
-        await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-notice", Static).content))
-        await pilot.press("p")
-        await until(pilot, lambda: (run.control_path / "pause").exists())
-
-
-async def test_the_palette_names_the_run(app: LabApp, listed: Open, two_runs: Any) -> None:
-    from screens.command_palette import LabCommands
-
-    async with listed(2):
-        names = [command.words for command in LabCommands(app.screen)._commands()]
-        for name in ("Rename newer", "Delete newer", "Compare newer with another run", "A new run with the settings of newer"):
-            assert name in names
-        app.run_name = "demo"
-        names = [command.words for command in LabCommands(app.screen)._commands()]
-        assert not {"Rename demo", "Delete demo"} & set(names)
 
 
 @SIZES

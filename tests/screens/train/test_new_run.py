@@ -35,7 +35,6 @@ from screens.train.new_run import CancelledError
 from screens.train.planned_run import Preparation
 from screens.train.run_form import Field
 from screens.train.run_header import RunHeader, status_text
-from screens.train.train_screen import TrainScreen
 from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open
@@ -50,11 +49,15 @@ def fill(pilot: Pilot[None], **values: str) -> None:
         screen_of(pilot).query_one(f"#{name}", Input).value = value
 
 
-async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: list[str], home: Path, until: Any) -> None:
+async def test_what_is_wrong_says_why_is_opened_where_it_was_closed_over_it_and_nothing_is_made(
+    app: TrainApp, started: list[str], home: Path, until: Any
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
+        screen = screen_of(pilot)
+        form = screen.new_run.form
         fill(pilot, context="8", width="12345678")
-        width = screen_of(pilot).query_one("#width", Input)
+        width = screen.query_one("#width", Input)
         width.focus()
         await pilot.pause()
         for key in (*["backspace"] * 8, *"130"):  # in one packet
@@ -62,11 +65,11 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         await until(pilot, lambda: width.value == "130")
         await press(pilot, "escape")
         assert "width 130 cannot be divided among 4 heads" in text_of(pilot, "#problems")
-        assert screen_of(pilot).query_one("#field-width", Field).has_class("-wrong")
-        assert not screen_of(pilot).query_one("#cost-title").display
+        assert screen.query_one("#field-width", Field).has_class("-wrong")
+        assert not screen.query_one("#cost-title").display
         await press(pilot, "s")
         assert app.focused.id == "width", "it goes to what is wrong"
-        assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("escape leaves the field")
+        assert str(screen.query_one("#start-hint", Label).content).startswith("escape leaves the field")
         assert "esc leave field" in app.screen.query_one(KeyBar).render_line(0).text
         assert text_of(pilot, "#field-help").startswith(SETTINGS["width"].help)
         await pilot.press("down")
@@ -77,25 +80,40 @@ async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: 
         assert app.focused.id == "more"
         await pilot.press("up")
         assert app.focused.id == "start"
-        assert str(screen_of(pilot).query_one("#start-hint", Label).content).startswith("enter here")
+        assert str(screen.query_one("#start-hint", Label).content).startswith("enter here")
         assert text_of(pilot, "#field-help") == ""
         await press(pilot, "up", "escape", "enter")
         assert not started
         assert not list(home.iterdir())
-        screen = screen_of(pilot)
         fill(pilot, width="132")
         await pilot.pause()
         assert text_of(pilot, "#problems") == ""
         assert screen.query_one("#cost-title").display
         screen.making = False
         await pilot.pause()
-        screen.new_run.form.focus_start()
+        form.focus_start()
         await pilot.press("enter")
         assert app.focused is None, "a hidden field is never given the focus"
         assert not started
         screen.making = True
         await pilot.pause()
         assert app.focused.id == "start"
+
+        fill(pilot, length="soon")
+        await pilot.pause()
+        form.opened = False
+        fill(pilot, length="sooner")
+        await pilot.pause()
+        assert not form.opened, "what is wrong is in sight"
+        fill(pilot, length="", batch="none")
+        await pilot.pause()
+        assert form.opened
+        assert "Batch must be" in text_of(pilot, "#problems")
+        form.opened = False
+        await press(pilot, "s")
+        assert form.opened
+        assert app.focused.id == "batch"
+        assert not started
 
 
 def more_line(pilot: Pilot[None]) -> str:
@@ -150,48 +168,25 @@ async def test_the_rest_is_in_sight_from_the_start_where_there_is_room(lines: in
         assert screen_of(pilot).new_run.form.opened == (lines == 60)
 
 
-@pytest.mark.parametrize(
-    ("typed", "changed"),
-    [
-        ({}, " · 1 changed: context 8"),
-        ({"length": "5 min", "name": "tale"}, " · 1 changed: context 8"),
-        ({"context": "", "dropout": "0"}, " · nothing changed"),
-        ({"dropout": "0.1", "seed": "7"}, " · 3 changed: context 8, dropout 0.1, seed 7"),
-        ({"tokenizer": "bytes", "schedule": "wsd"}, " · 3 changed: tokenizer bytes, context 8, schedule wsd"),
-        ({"preset": "nano"}, " · 4 changed: context 8, layers 2, heads 2, width 64"),
-        ({"clean": "all"}, " · 2 changed: context 8, cleaning all"),
-    ],
-)
-async def test_the_line_says_what_differs_from_the_default_under_it(
-    app: TrainApp, until: Any, typed: dict[str, str], changed: str
-) -> None:
+CHANGED: dict[str, dict[str, str]] = {
+    " · 1 changed: context 8": {},
+    " · nothing changed": {"context": "", "dropout": "0"},
+    " · 3 changed: context 8, dropout 0.1, seed 7": {"dropout": "0.1", "seed": "7", "length": "5 min", "name": "tale"},
+    " · 3 changed: tokenizer bytes, context 8, schedule wsd": {"tokenizer": "bytes", "schedule": "wsd"},
+    " · 4 changed: context 8, layers 2, heads 2, width 64": {"preset": "nano"},
+    " · 2 changed: context 8, cleaning all": {"clean": "all"},
+}
+"""What the line says, by what is typed beside a context of 8 and no dropout."""
+
+
+async def test_the_line_says_what_differs_from_the_default_under_it(app: TrainApp, until: Any) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         form = screen_of(pilot).new_run.form
         await until(pilot, lambda: "also stands" in str(form.cost) or "context" in dict(form.problems))
-        form.fill(Settings(**{"context": "8", "dropout": "0", **typed}))
-        screen_of(pilot).new_run.plan_again()
-        await until(pilot, lambda: more_line(pilot)[2:] == f"{MORE}{changed}")
-
-
-async def test_start_opens_what_is_wrong_under_more_even_where_it_was_closed_over_it(app: TrainApp, started: list[str]) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        form = screen_of(pilot).new_run.form
-        form.fill(Settings(context="8", length="soon"))
-        screen_of(pilot).new_run.plan_again()
-        await pilot.pause()
-        form.opened = False
-        fill(pilot, length="sooner")
-        await pilot.pause()
-        assert not form.opened, "what is wrong is in sight"
-        fill(pilot, length="", batch="none")
-        await pilot.pause()
-        assert form.opened
-        assert "Batch must be" in text_of(pilot, "#problems")
-        form.opened = False
-        await press(pilot, "s")
-        assert form.opened
-        assert app.focused.id == "batch"
-        assert not started
+        for said, typed in CHANGED.items():
+            form.fill(Settings(**{"context": "8", "dropout": "0", **typed}))
+            screen_of(pilot).new_run.plan_again()
+            await until(pilot, lambda said=said: more_line(pilot)[2:] == f"{MORE}{said}")
 
 
 @pytest.mark.usefixtures("texts_are_read_in_processes")
@@ -317,22 +312,6 @@ async def test_another_encoding_of_the_same_text_is_the_one_that_it_is_prepared_
         assert ("french.txt", None) not in asked, "it is not read in the encoding of the next text"
 
 
-async def test_enter_on_a_run_that_is_watched_starts_no_other(make_run: Any, until: Any, started: list[str]) -> None:
-    make_run("tale", step=400)
-    app = LabApp(text=str(Path("fable.txt").absolute()), preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs_known)
-        app.post_message(RunChosen("tale", "train"))
-        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
-        await pilot.pause(0.2)
-        assert not screen_of(pilot).making
-        assert app.focused is None
-        await pilot.press("e", "enter")
-        await pilot.pause(0.2)
-        assert not started
-        assert not screen_of(pilot).new_run.preparing
-
-
 @pytest.fixture
 def base(make_run: Any) -> Run:
     """A run of 256 tokens with weights, or what passes for them where nothing computes with them."""
@@ -395,43 +374,47 @@ async def test_a_run_begins_with_the_weights_of_another(
         assert not form.query_one("#width").disabled
 
 
-async def test_f_on_home_leads_to_the_form_and_a_run_without_weights_says_so(base: Run, make_run: Any, until: Any) -> None:
+async def test_f_on_home_leads_to_the_form_and_a_clone_of_a_fine_tuned_run_begins_as_it_did(
+    base: Run, make_run: Any, until: Any
+) -> None:
     make_run("bare", created=1.0)
+    tuned = make_run("tuned", text="fable.txt")
+    change(tuned, start=StartConfig(base="base", base_step=300), model=base.config.model, tokenizer=base.config.tokenizer)
     app = LabApp(text=str(Path("fable.txt").absolute()), preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
-        await pilot.press("j", "f")
-        await until(pilot, lambda: app.current_mode == "train" and "bare has no weights" in text_of(pilot, "#problems"))
-        await pilot.press("1", "k", "f")
+
+        async def press_on(run: str, key: str) -> None:
+            await pilot.press("1")
+            app.screen.query_one("#runs").show_run(run)  # type: ignore[attr-defined]
+            await pilot.press(key)
+            await until(pilot, lambda: app.current_mode == "train")
+
+        await until(pilot, lambda: len(app.runs) == 3)
+        await press_on("bare", "f")
+        await until(pilot, lambda: "bare has no weights" in text_of(pilot, "#problems"))
+        await press_on("base", "f")
         await until(pilot, lambda: screen_of(pilot).new_run.form.base == "base")
         assert text_of(pilot, "#problems") == ""
         assert screen_of(pilot).new_run.would_be_lost() == ""
+        await act(pilot, "base")
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: screen_of(pilot).new_run.form.base == "")
+        await press_on("tuned", "a")
+        await until(pilot, lambda: screen_of(pilot).new_run.form.base == "base")
+        await until(pilot, lambda: "cannot be read any more" in text_of(pilot, "#problems"))  # its text is gone
 
 
-async def test_a_clone_of_a_fine_tuned_run_begins_as_it_did(base: Run, make_run: Any, until: Any) -> None:
-    run = make_run("tuned", text="fable.txt")
-    start = StartConfig(base="base", base_step=300)
-    change(run, start=start, model=base.config.model, tokenizer=base.config.tokenizer)
-    app = LabApp(preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
-        screen: Any = app.screen
-        screen.query_one("#runs").show_run("tuned")
-        await pilot.press("a")
-        await until(pilot, lambda: app.current_mode == "train" and screen_of(pilot).new_run.form.base == "base")
-        assert "cannot be read any more" in text_of(pilot, "#problems"), "its text is gone, which is still said"
-
-
-async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
-    listed: Open, make_run: Any, until: Any, late_answer: Any
+async def test_a_base_or_a_clone_that_is_read_late_does_not_replace_a_newer_choice(
+    app: TrainApp, listed: Open, make_run: Any, until: Any, late_answer: Any
 ) -> None:
-    make_run("slow")
+    make_run("slow", steps=111)
     make_run("base")
+    make_run("quick", steps=222)
 
     def base_run(run: Run) -> BaseRun:
         return BaseRun(run.name, run.path, 300, run.config.model, run.config.tokenizer)
 
-    async with listed(2) as pilot:
+    async with listed(3) as pilot:
         screen = screen_of(pilot)
         form = screen.new_run.form
         for newer in ("random weights", "settings of a run", "another base"):
@@ -451,25 +434,14 @@ async def test_a_base_that_is_read_late_does_not_replace_a_newer_choice(
             await late.come(pilot)
             assert (form.base, form.settings) == ("base" if newer == "another base" else "", settings)
 
-
-async def test_of_two_clones_the_newer_is_in_the_form_and_the_older_opens_nothing(
-    make_run: Any, until: Any, late_answer: Any
-) -> None:
-    make_run("slow", steps=111)
-    make_run("quick", steps=222)
-    late = late_answer("screens.run_actions.text_problem", lambda config: config.name == "slow")
-    app = LabApp(preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
+        late = late_answer("screens.run_actions.text_problem", lambda config: config.name == "slow")
         app.post_message(CloneSettings(app.run_summary("slow")))
         await until(pilot, late.asked.is_set)
         app.post_message(CloneSettings(app.run_summary("quick")))
-        await until(pilot, lambda: app.current_mode == "train")
-        await until(pilot, lambda: screen_of(pilot).new_run.form.settings.length == "222 steps")
-        form = screen_of(pilot).new_run.form
+        await until(pilot, lambda: form.settings.length == "222 steps")
         await pilot.press("escape", "1")
         await late.come(pilot)
-        assert (app.current_mode, form.settings.length) == ("home", "222 steps")
+        assert (app.current_mode, form.settings.length) == ("home", "222 steps"), "the older opens nothing"
 
 
 async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_and_told_with_the_key_to_choose_one(

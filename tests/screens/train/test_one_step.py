@@ -85,35 +85,19 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
     await settle(pilot)
 
 
-async def test_w_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
-        assert engine.calls[0] == OneStepParams(run="tale", stage="backward")
-        assert screen_of(pilot).query_one(BackwardView).display
-        strip = screen_of(pilot).query_one(LossStrip)
-        assert strip.chosen == 4
-        assert [loss_of(token) for token in strip.tokens] == ["loss", "0.69", "3.91", "0.11", "16.1", "<0.01"]
-        await press(pilot, "ctrl+k")
-        assert screen_of(pilot).query_one(KeyBar).has_class("-open")
-        await press(pilot, "escape")
-        assert not screen_of(pilot).query_one(KeyBar).has_class("-open"), "the keys' second line is the nearest to leave"
-        await press(pilot, "e", "escape")
-        assert screen_of(pilot).query_one(StageList).has_focus
-        await press(pilot, "end", "k", "k", "enter")
-        assert screen_of(pilot).query_one(BlockView).has_focus
-        await press(pilot, "escape")
-        assert screen_of(pilot).query_one(StageList).has_focus
-        await press(pilot, "escape")
-        assert isinstance(pilot.app.screen, TrainScreen)
-        assert engine.closed
-
-
-async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_it_is_found(
+async def test_w_in_train_opens_the_backward_pass_a_key_or_click_its_numbers_and_escape_leads_back_and_ends_the_engine(
     opened: Any, engine: FakeEngine, until: Any
 ) -> None:
     async with opened() as pilot:
+        screen = screen_of(pilot)
         asked = [call.stage for call in engine.calls]
+        assert engine.calls[0] == OneStepParams(run="tale", stage="backward")
         assert asked[:3] == ["backward", "changes", "backward"], "again, once the changes are found"
-        shown = text_of(screen_of(pilot).query_one(BackwardView))
+        backward, strip = screen.query_one(BackwardView), screen.query_one(LossStrip)
+        assert backward.display
+        assert strip.chosen == 4
+        assert [loss_of(token) for token in strip.tokens] == ["loss", "0.69", "3.91", "0.11", "16.1", "<0.01"]
+        shown = text_of(backward)
         assert "loss 4.000" in shown[0]
         assert "p − one-hot at “ fast”" in shown[0]
         assert any(line.split()[:1] == ["dog"] or " dog   −0.750" in line for line in shown)
@@ -122,16 +106,30 @@ async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_i
         await press(pilot, "l", "j", "home")
         assert engine.calls.count(OneStepParams(run="tale", stage="changes")) == 1, "found once for each batch"
         await press(pilot, "space")
-        assert "loss 3.750" in text_of(screen_of(pilot).query_one(BackwardView))[0]
+        assert "loss 3.750" in text_of(backward)[0]
         await until(pilot, lambda: OneStepParams(run="tale", stage="changes", applied=1) in engine.calls)
         await press(pilot, "enter")
         assert answered(pilot).stage == "gradients", "its numbers are a key away"
-        assert screen_of(pilot).query_one(BlockView).display
-        assert not screen_of(pilot).query_one(BackwardView).display
+        assert screen.query_one(BlockView).display
+        assert not backward.display
         await press(pilot, "escape", "home")
         await pilot.click(BackwardView, offset=(40, 3))
         await settle(pilot)
         assert answered(pilot).stage == "logits_gradient", "a click opens the numbers of what it is on"
+
+        await press(pilot, "home", "ctrl+k")
+        assert screen.query_one(KeyBar).has_class("-open")
+        await press(pilot, "escape")
+        assert not screen.query_one(KeyBar).has_class("-open"), "the keys' second line is the nearest to leave"
+        await press(pilot, "e", "escape")
+        assert screen.query_one(StageList).has_focus
+        await press(pilot, "end", "k", "k", "enter")
+        assert screen.query_one(BlockView).has_focus
+        await press(pilot, "escape")
+        assert screen.query_one(StageList).has_focus
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, TrainScreen)
+        assert engine.closed
 
 
 async def test_every_stage_is_reached_and_those_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
@@ -166,7 +164,9 @@ async def test_every_stage_is_reached_and_those_on_both_sides_are_at_hand(opened
         assert screen_of(pilot).query_one(StageList).has_focus
 
 
-async def test_steps_tokens_windows_and_batches_are_chosen(opened: Any, engine: FakeEngine) -> None:
+async def test_steps_tokens_windows_and_batches_are_chosen_or_a_sentence_is_typed_unless_it_is_empty(
+    opened: Any, engine: FakeEngine
+) -> None:
     async with opened((120, 40)) as pilot:
         keys = screen_of(pilot).query_one(KeyBar)
         assert "space take the step" in keys.render_line(0).text
@@ -197,9 +197,6 @@ async def test_steps_tokens_windows_and_batches_are_chosen(opened: Any, engine: 
         await press(pilot, "r")
         assert answered(pilot).opened == 1
 
-
-async def test_a_typed_sentence_is_learned_from_unless_it_is_empty_and_b_leads_back(opened: Any, engine: FakeEngine) -> None:
-    async with opened() as pilot:
         await press(pilot, "j", "space")
         before = screen_of(pilot).selected
         await press(pilot, "e")
@@ -225,8 +222,12 @@ async def test_a_typed_sentence_is_learned_from_unless_it_is_empty_and_b_leads_b
         assert answered(pilot).text is None
 
 
-async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened: Any, engine: FakeEngine) -> None:
+async def test_an_engine_that_dies_or_does_not_answer_is_told_of_and_another_run_that_is_chosen_is_shown(
+    opened: Any, engine: FakeEngine, make_run: Callable[..., object], until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("other")
     async with opened() as pilot:
+        screen, notices = screen_of(pilot), screen_of(pilot).notices
         await press(pilot, "space")
         engine.dies = True
         await press(pilot, "h")
@@ -235,17 +236,11 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
         assert (answered(pilot).stage, answered(pilot).applied) == ("batch", 1)
         assert status(pilot).startswith(f"stage 2/{len(STAGES)}")
         engine.pid = None
-        screen_of(pilot).notices.pulse()
+        notices.pulse()
         assert status(pilot).startswith("The engine has ended."), "while idle"
         await press(pilot, "j")
         assert status(pilot).startswith(f"stage 3/{len(STAGES)}")
 
-
-async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
-    opened: Any, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened() as pilot:
-        screen, notices = screen_of(pilot), screen_of(pilot).notices
         assert not screen.check_action("restart_engine", ())
         engine.gate.clear()
         now = 1000.0
@@ -258,8 +253,8 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         await pilot.app.run_action("restart_engine", pilot.app.screen)
         await settle(pilot)
         assert engine.killed == 1
-        assert (answered(pilot).applied, notices.waited) == (1, 0.0)
-        assert status(pilot).startswith(f"stage 1/{len(STAGES)}")
+        assert (answered(pilot).applied, notices.waited) == (2, 0.0)
+        assert status(pilot).startswith(f"stage 3/{len(STAGES)}")
         engine.gate.clear()
         now = 1000.0
         notices.due = LOADING
@@ -271,15 +266,9 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         notices.pulse()
         assert status(pilot) == "Loading PyTorch and the model… 20 s. If it is stuck, ctrl+p, “restart”, starts another."
         engine.gate.set()
+        await settle(pilot)
 
-
-async def test_another_run_that_is_chosen_is_shown_and_whoever_comes_to_train_with_one_leaves_it(
-    opened: Any, engine: FakeEngine, make_run: Callable[..., object], until: Any
-) -> None:
-    make_run("other")
-    async with opened() as pilot:
-        await press(pilot, "space")
-        screen_of(pilot).lab.run_name = "other"
+        screen.lab.run_name = "other"
         await settle(pilot)
         assert answered(pilot) == OneStepParams(run="other", stage="backward")
         pilot.app.post_message(RunChosen("other", "train"))

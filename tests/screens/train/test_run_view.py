@@ -19,7 +19,7 @@ from screens.train.run_header import RunHeader
 from screens.train.run_view import RunPage
 from screens.widgets.text_fitting import whole_sentences
 from tests.fixture_types import Open
-from tests.screens.conftest import loss_at
+from tests.screens.conftest import loss_at, write_insights
 from tests.screens.pilot_waits import press, press_until, resize, rows_of
 from tests.screens.train.train_app import TrainApp, act, change, numbers, screen_of, text_of, watch
 
@@ -57,10 +57,19 @@ async def test_what_it_wrote_can_be_walked_and_what_a_resumed_run_has_cut_leaves
         assert text_of(pilot, "#run-computed") == "Steps run in fp32, by 3 ranks on 2 hosts (abacus, babbage)."
 
 
-async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
-    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_run_without_steps_or_still_being_read_says_why_and_no_verdict_comes_before_its_text_is_measured(
+    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch, late_answer: Any
 ) -> None:
     make_run("tale", step=200)
+    make_run("ended")
+    late = late_answer("screens.train.train_screen.run_entropy", lambda run: run.name == "ended")
+    make_run("starting", phase="starting", step=0)
+    make_run("not-started", step=0).status_path.unlink()
+    run = make_run("tale-sft", step=200)
+    run.metrics_path.unlink()
+    run.samples_path.unlink()
+    tuning = TuningConfig(base="tale", base_step=200, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
+    change(run, tuning=tuning)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         with monkeypatch.context() as slow:
@@ -71,17 +80,6 @@ async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
             assert screen.view.samples.render_line(0).text.rstrip() == "Reading the run …"
         await watch(pilot, until, "tale")
         assert screen.view.samples.render_line(0).text.startswith("Samples at step 200")
-
-
-async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until: Any) -> None:
-    make_run("starting", phase="starting", step=0)
-    make_run("not-started", step=0).status_path.unlink()
-    run = make_run("tale-sft", step=200)
-    run.metrics_path.unlink()
-    run.samples_path.unlink()
-    tuning = TuningConfig(base="tale", base_step=200, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
-    change(run, tuning=tuning)
-    async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "starting")
         assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
         await watch(pilot, until, "not-started")
@@ -93,43 +91,52 @@ async def test_a_run_without_steps_says_why(app: TrainApp, make_run: Any, until:
         assert figure.empty == "See Learn: After pretraining."
         assert view.samples.render_line(0).text.rstrip() == "No samples: its answers are in Learn, After pretraining."
         assert "·" not in numbers(pilot).values()
+        app.post_message(RunChosen("ended", "train"))
+        await until(pilot, lambda: late.asked.is_set() and view.watched is not None and view.watched.name == "ended")
+        verdict = screen.query_one("#run-verdict")
+        assert not verdict.render_line(0).text.strip()
+        await late.come(pilot)
+        await until(pilot, lambda: verdict.render_line(0).text.startswith("! It has not improved since step "))
 
 
-async def test_a_finished_run_names_the_next_step_by_keys_that_work(watching: Open, until: Any) -> None:
-    async with watching(evaluations=range(0, 2001, 100)) as pilot:
-        assert text_of(pilot, "#run-notice") == "Next: i looks inside it, a shows its heads, n makes another run."
+async def test_what_is_said_of_a_run_names_the_next_step_in_two_sentences_and_no_option_of_the_command_line(
+    app: TrainApp, make_run: Any, until: Any
+) -> None:
+    early = "Ended early: no better validation loss in 3 evaluations in a row; the best weights are those of step 400."
+    failed = "device cuda did not respond (--lr); start a new run with --device cpu."
+    following = "Next: i looks inside it, a shows its heads, n makes another run."
+    for name, message in (("done", ""), ("early", early)):
+        write_insights(make_run(name, message=message), range(0, 2001, 100))
+    make_run("failed", phase="failed", step=12, message=failed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "failed")
+        assert text_of(pilot, "#run-notice") == failed.replace("--", "")
+        await watch(pilot, until, "early")
+        assert text_of(pilot, "#run-notice") == f"{following} …"
+        await press(pilot, "enter")
+        assert text_of(pilot, "#run-notice").endswith(early)
+        await press(pilot, "enter")
+        await watch(pilot, until, "done")
+        assert text_of(pilot, "#run-notice") == following
         await press(pilot, "a")
         assert screen_of(pilot).view.page == "heads"
         await press(pilot, "n")
         assert screen_of(pilot).making
 
 
-async def test_with_the_verdict_two_sentences_are_in_sight_and_enter_shows_the_others(watching: Open) -> None:
-    message = "Ended early: no better validation loss in 3 evaluations in a row; the best weights are those of step 400."
-    async with watching(evaluations=range(0, 2001, 100), message=message) as pilot:
-        assert text_of(pilot, "#run-notice") == "Next: i looks inside it, a shows its heads, n makes another run. …"
-        await press(pilot, "enter")
-        assert text_of(pilot, "#run-notice").endswith(message)
-
-
-async def test_a_sentence_on_a_run_names_no_option_of_the_command_line(watching: Open, until: Any) -> None:
-    message = "device cuda did not respond (--lr); start a new run with --device cpu."
-    async with watching(phase="failed", step=12, message=message) as pilot:
-        assert text_of(pilot, "#run-notice") == message.replace("--", "")
-
-
-async def test_no_verdict_is_shown_before_the_text_is_measured(
-    app: TrainApp, make_run: Any, until: Any, late_answer: Any
-) -> None:
-    make_run("tale")
-    late = late_answer("screens.train.train_screen.run_entropy", lambda run: True)
+async def test_a_run_in_view_has_at_most_fifteen_lines_of_help(app: TrainApp, make_run: Any, until: Any) -> None:
+    phases = ("training", "stopped", "finished")
+    for phase in phases:
+        write_insights(make_run(phase, phase=phase, step=300), range(0, 301, 100))
     async with app.run_test(size=(80, 24)) as pilot:
-        app.post_message(RunChosen("tale", "train"))
-        await until(pilot, lambda: late.asked.is_set() and screen_of(pilot).view.watched is not None)
-        verdict = screen_of(pilot).query_one("#run-verdict")
-        assert not verdict.render_line(0).text.strip()
-        await late.come(pilot)
-        await until(pilot, lambda: verdict.render_line(0).text.startswith("! It has not improved since step "))
+        for phase in phases:
+            await watch(pilot, until, phase)
+            for page in get_args(RunPage):
+                screen_of(pilot).view.page = page
+                await pilot.pause()
+                rows = [row for _, rows in sections_of(screen_of(pilot)) for row in rows if row.is_listed]
+                assert len(rows) <= 15
+                assert ("pause" in "".join(row.words for row in rows)) == (phase != "finished")
 
 
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
@@ -193,7 +200,21 @@ def test_sentences_left_out_leave_a_mark() -> None:
     assert whole_sentences(text, 30, 1) == "One sentence stands here. …"
 
 
-async def test_the_cursor_reads_out_every_number_of_a_step(watching: Open, app: TrainApp) -> None:
+SETTINGS_OF_THE_PLOT = {
+    "x axis": ("steps", "tokens"),
+    "scale of y": ("linear, as it shows more", "logarithmic"),
+    "unit": ("nats per token", "bits per byte"),
+    "smoothing": ("medium", "strong"),
+    "baselines": ("shown", "hidden"),
+    "range of y": ("all", "a close-up"),
+    "zoom in on x": ("all", "the latest 50%"),
+}
+"""What the menu says of each before it is chosen, and after."""
+
+
+async def test_the_cursor_reads_out_every_number_of_a_step_and_a_menu_changes_the_settings_of_the_plot_at_once(
+    watching: Open, app: TrainApp
+) -> None:
     async with watching(step=400) as pilot:
         await press(pilot, "left")
         told = numbers(pilot)
@@ -214,6 +235,23 @@ async def test_the_cursor_reads_out_every_number_of_a_step(watching: Open, app: 
         assert numbers(pilot)["at step"] == "1", "from the other end"
         await act(pilot, "cursor")
         assert "at step" not in numbers(pilot)
+
+        plot, setting = screen_of(pilot).query_one("#run-plot"), ""
+
+        def line() -> str:
+            return [row for row in rows_of(pilot) if f" {setting} " in row][-1]
+
+        await press(pilot, "s")
+        menu = app.screen.query_one(OptionList)
+        for setting, (before, after) in SETTINGS_OF_THE_PLOT.items():
+            drawn = plot.figure
+            assert f"  {before}  " in line()
+            await press_until(pilot, "j", lambda name=setting: menu.highlighted_option.prompt.startswith(name))
+            await press(pilot, "enter")
+            assert f"  {after}  " in line()
+            assert plot.figure is not drawn, "the plot behind"
+        await press(pilot, "escape")
+        assert app.screen is screen_of(pilot)
 
 
 async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: Any, until: Any) -> None:
@@ -362,64 +400,19 @@ async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(watching: Open
         assert plot.figure.y_window[1] < loss_at(50), "without the steep beginning"
 
 
-@pytest.mark.parametrize(
-    ("setting", "before", "after"),
-    [
-        ("x axis", "steps", "tokens"),
-        ("scale of y", "linear, as it shows more", "logarithmic"),
-        ("unit", "nats per token", "bits per byte"),
-        ("smoothing", "medium", "strong"),
-        ("baselines", "shown", "hidden"),
-        ("range of y", "all", "a close-up"),
-        ("zoom in on x", "all", "the latest 50%"),
-    ],
-)
-async def test_the_menu_of_the_plot_shows_each_setting_and_changes_it_at_once(
-    watching: Open, setting: str, before: str, after: str
+async def test_space_plays_the_evaluations_and_below_the_newest_samples_are_those_before_where_there_is_room(
+    watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with watching(step=400) as pilot:
-        plot = screen_of(pilot).query_one("#run-plot")
-        drawn = plot.figure
-        await press(pilot, "s")
-
-        def line() -> str:
-            return [row for row in rows_of(pilot) if f" {setting} " in row][-1]
-
-        assert f"  {before}  " in line()
-        menu = pilot.app.screen.query_one(OptionList)
-        await press_until(pilot, "j", lambda: menu.highlighted_option.prompt.startswith(setting))
-        await press(pilot, "enter")
-        assert f"  {after}  " in line()
-        assert plot.figure is not drawn, "the plot behind"
-        await press(pilot, "escape")
-        assert pilot.app.screen is screen_of(pilot)
-
-
-async def test_space_plays_the_evaluations_on_the_curve(watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
     async with watching(step=300) as pilot:
         view, seen = screen_of(pilot).view, list[int | None]()
+        samples = view.samples
         view.watch(view, "cursor", lambda at: seen.append(at), init=False)
         await press(pilot, "space")
         await until(pilot, lambda: len(seen) > 1 and seen[-1] is None)
         assert [at for at in seen if at is not None] == [0, 99], "steps 1 and 100, before the newest"
-        assert view.samples.render_line(0).text.startswith("Samples at step 200   3/3")
-
-
-@pytest.mark.parametrize("phase", ["training", "stopped", "finished"])
-async def test_a_run_in_view_has_at_most_fifteen_lines_of_help(watching: Open, phase: str) -> None:
-    async with watching(phase=phase, step=300, evaluations=range(0, 301, 100)) as pilot:
-        for page in get_args(RunPage):
-            screen_of(pilot).view.page = page
-            await pilot.pause()
-            rows = [row for _, rows in sections_of(screen_of(pilot)) for row in rows if row.is_listed]
-            assert len(rows) <= 15
-            assert ("pause" in "".join(row.words for row in rows)) == (phase != "finished")
-
-
-async def test_below_the_newest_samples_are_those_before_where_there_is_room(watching: Open) -> None:
-    async with watching((200, 60), step=300) as pilot:
-        samples = screen_of(pilot).view.samples
+        assert samples.render_line(0).text.startswith("Samples at step 200   3/3")
+        await resize(pilot, 200, 60)
         rows = [samples.render_line(y).text.rstrip() for y in range(samples.size.height)]
         assert [row for row in rows if "step" in row] == ["Samples at step 200   3/3 ←/→", "At step 100", "At step 0"]
         await press_until(pilot, "left", lambda: "step 100   2/3" in samples.render_line(0).text)

@@ -57,15 +57,23 @@ async def test_a_quick_hand_finds_the_run_that_goes_on(make_run: Any, until: Any
         await until(pilot, lambda: numbers(pilot).get("step") == "1,240 / 2,000")
 
 
-async def test_the_first_visit_shows_the_run_that_was_chosen_though_another_trains(make_run: Any, until: Any) -> None:
+async def test_the_first_visit_shows_the_run_that_was_chosen_though_another_trains_and_enter_starts_none(
+    make_run: Any, until: Any, started: list[str]
+) -> None:
     make_run("tale", phase="stopped", step=1240)
     make_run("busy", phase="training", step=100)
-    app = LabApp(preload=False)
+    app = LabApp(text=str(Path("fable.txt").absolute()), preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs)
         app.post_message(RunChosen("tale", "train"))
         await until(pilot, lambda: app.current_mode == "train" and numbers(pilot))
         assert numbers(pilot)["step"] == "1,240 / 2,000"
+        assert app.focused is None
+        await pilot.press("e", "enter")
+        await pilot.pause(0.2)
+        assert not started
+        assert not screen_of(pilot).making
+        assert not screen_of(pilot).new_run.preparing
 
 
 async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_there(
@@ -119,31 +127,17 @@ async def test_nothing_of_the_run_before_is_under_a_run_that_cannot_be_read(app:
         assert not "".join(screen.query_one("#insight-lines").render_line(y).text for y in range(9)).strip()
 
 
-async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any, until: Any) -> None:
-    make_run("busy", phase="training", step=100)
-    make_run("newer", created=1_759_999_999.0, step=10)
-    app = LabApp(preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
-        await pilot.press("4")
-        await until(pilot, lambda: app.run_name == "busy" and app.screen.watched is not None)
-        assert not app.screen.making
-        await pilot.press("n")
-        assert app.screen.making
-        await pilot.press("escape")
-        assert not app.screen.making
-
-
 @pytest.mark.parametrize(
     ("runs", "in_use", "shown"),
     [
         ({"older": "finished", "newer": "finished"}, "", "newer"),
+        ({"older": "training", "newer": "finished"}, "", "older"),
         ({"older": "training", "newer": "finished"}, "newer", "older"),
         ({"older": "finished", "newer": "finished"}, "older", "older"),
         ({}, "", ""),
     ],
 )
-async def test_4_shows_the_newest_run_and_n_the_form(
+async def test_4_shows_the_run_that_trains_or_the_newest_and_n_the_form(
     runs: dict[str, str], in_use: str, shown: str, make_run: Any, until: Until
 ) -> None:
     for age, (name, phase) in enumerate(reversed(runs.items())):
@@ -158,12 +152,15 @@ async def test_4_shows_the_newest_run_and_n_the_form(
         for _ in range(2):
             await until(pilot, lambda: screen_of(pilot).watched is not None and screen_of(pilot).watched.name == shown)
             assert not screen_of(pilot).making
+            assert app.run_name == shown
             await press(pilot, "n")
             assert screen_of(pilot).making
-            await press(pilot, "1", "4")
+            await press(pilot, "escape")
+            assert not screen_of(pilot).making
+            await press(pilot, "n", "1", "4")
 
 
-async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name(
+async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name_which_is_read_anew(
     watching: Open, app: TrainApp, make_run: Any, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screens.train.train_screen.run_entropy", lambda run: TextEntropy(run.config.created, 1.0))
@@ -178,36 +175,36 @@ async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name(
         app.run_name, screen.making = "tale", False
         await until(pilot, lambda: screen.view.entropy == TextEntropy(2000.0, 1.0))
         assert not screen.watched.usage.samples
-
-
-async def test_a_run_that_is_replaced_out_of_sight_is_read_anew(watching: Open, make_run: Any, until: Any, home: Path) -> None:
-    async with watching(created=1000.0) as pilot:
-        await until(pilot, lambda: numbers(pilot)["step"] == "2,000 / 2,000")
         await pilot.press("1")
         shutil.rmtree(home / "tale")
-        make_run("tale", phase="stopped", created=2000.0, step=300, steps=700)
+        make_run("tale", phase="stopped", created=3000.0, step=300, steps=700)
         await pilot.press("4")
-        await until(pilot, lambda: screen_of(pilot).watched.config.train.steps == 700)
+        await until(pilot, lambda: screen.watched.config.train.steps == 700)
         assert numbers(pilot)["step"] == "300 / 700"
 
 
-async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
+async def test_keys_pause_resume_and_stop_by_the_runs_control_files_and_the_question_goes_when_the_run_has_ended(
     app: TrainApp, make_run: Any, until: Any, started: list[str]
 ) -> None:
     run = make_run("tale", phase="training", step=100)
 
-    def become(phase: str) -> None:
+    async def become(phase: str) -> None:
         status = msgspec.json.decode(run.status_path.read_bytes(), type=Status)
         run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(status, phase=phase)))
+        await until(pilot, lambda: screen_of(pilot).watched.phase == phase)
 
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
+        await press(pilot, "x")
+        assert isinstance(app.screen, ConfirmDialog)
+        await become("finished")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
+        await become("training")
         await pilot.press("r")
         await pilot.press("p")
         await until(pilot, lambda: (run.control_path / "pause").exists())
         assert not (run.control_path / "resume").exists(), "a run that trains cannot be resumed"
-        become("paused")
-        await until(pilot, lambda: screen_of(pilot).watched.phase == "paused")
+        await become("paused")
         assert "resume" in screen_of(pilot).query_one(KeyBar).render_line(0).text
         await pilot.press("p")
         await until(pilot, lambda: (run.control_path / "resume").exists())
@@ -218,24 +215,10 @@ async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
         assert "step 100" in app.screen._words
         await pilot.press("x")
         await until(pilot, lambda: (run.control_path / "stop").exists())
-        become("stopped")
-        await until(pilot, lambda: screen_of(pilot).watched.phase == "stopped")
+        await become("stopped")
         assert not started
         await pilot.press("p")
         await until(pilot, lambda: started == ["tale"])
-
-
-async def test_the_question_whether_to_stop_goes_when_the_run_has_ended(
-    watching: Open, app: TrainApp, home: Path, until: Any
-) -> None:
-    async with watching(phase="training", step=100) as pilot:
-        await press(pilot, "x")
-        assert isinstance(app.screen, ConfirmDialog)
-        status = home / "tale" / "status.json"
-        status.write_bytes(status.read_bytes().replace(b'"training"', b'"finished"'))
-        await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
-        await until(pilot, lambda: screen_of(pilot).watched.phase == "finished")
-        assert not (home / "tale" / "control" / "stop").exists()
 
 
 async def export(pilot: Pilot[None], until: Until, key: str) -> str:
@@ -249,7 +232,7 @@ async def export(pilot: Pilot[None], until: Until, key: str) -> str:
     return words[-1]
 
 
-async def test_o_saves_the_runs_report_and_screenshots(
+async def test_o_saves_the_runs_report_and_screenshots_and_the_palette_one_of_any_screen(
     watching: Open, app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with watching((120, 40)) as pilot:
@@ -272,13 +255,10 @@ async def test_o_saves_the_runs_report_and_screenshots(
         assert (home() / "exports" / "tale-training.svg").read_text().startswith("<svg")
         assert "tale-report-2.html" in await export(pilot, until, "h")
 
-
-async def test_the_palette_saves_a_screenshot_of_any_screen(app: TrainApp, until: Any) -> None:
-    async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("1", "ctrl+p", *"screenshot svg")
         await pilot.pause(0.3)
         await pilot.press("enter")
         await until(pilot, lambda: app._notifications)
         path = home() / "exports" / "llmlab-home.svg"
-        assert "From text to prediction" in path.read_text().replace("&#160;", " ")
+        assert "From text to prediction" in path.read_text().replace("&#160;", " "), "by the palette of any screen"
         assert "screenshot" not in path.read_text()

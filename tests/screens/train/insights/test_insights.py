@@ -136,8 +136,54 @@ def shown_insights(pilot: Pilot[None]) -> InsightHistory:
     return found
 
 
-async def test_the_grid_shows_every_head_now_and_over_all_evaluations(watching: Open) -> None:
+async def test_pages_show_every_head_over_all_evaluations_the_place_that_has_changed_most_and_updates_by_part(
+    watching: Open,
+) -> None:
     async with watching(step=1000, evaluations=range(0, 1001, 100)) as pilot:
+        await press(pilot, "t")
+        page = page_of(pilot)
+        assert len(page) <= 21
+        assert page[0] == "place 2/3 ↑/↓   given 2 tokens, the next had 1.0% to 91.0% so far"
+        assert page[1] == " Then it flew home."
+        assert lit(pilot) == [" flew"]
+        step = next(
+            at for at, line in enumerate(page) if line.startswith("step 1,000   11/11 ←/→ · space plays · full bar 91.0%")
+        )
+        assert [line.split()[:2] for line in page[step + 1 : step + 4]] == [["▸", "flew"], ["ran", "30.0%"], ["all", "others"]]
+        assert "91.0%" in page[step + 1]
+        await pilot.press("left")
+        await resize(pilot, 120, 40)
+        page = page_of(pilot)
+        listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
+        assert [line.split()[:2] for line in listed] == [["her", "50.0%"], ["▸", "flew"], ["dog", "55.0%"]]
+        assert "82.0%" in listed[1]
+        assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.␊ The old cat saw big")
+        assert all(cell_len(line) <= 118 for line in page)
+        await pilot.resize_terminal(80, 24)
+        await press_until(pilot, "left", lambda: any(line.startswith("step 200   3/11") for line in page_of(pilot)))
+        page = page_of(pilot)
+        step = next(at for at, line in enumerate(page) if line.startswith("step 200   3/11"))
+        assert page[step + 1].startswith("  ran         30.0%"), "the order is that of this evaluation"
+        assert page[step + 2].startswith("▸ flew        19.0%")
+        await press_until(pilot, "right", lambda: screen_of(pilot).view.eval_step is None)
+        await press(pilot, "down")
+        page = page_of(pilot)
+        assert len(page) <= 21
+        assert page[0] == "place 3/3 ↑/↓   given 12 tokens, the next had 1.0% to 61.0% so far"
+        assert lit(pilot) == [" dog"]
+        looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
+        assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
+        await pilot.press("up", "up", "up")
+        assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
+        await act(pilot, "page('updates')")
+        page = page_of(pilot)
+        assert page[0].startswith("The update at step 1,000 changes ")
+        row = next(line for line in page if line.startswith("4 MLP"))
+        assert "2.0e−4" in row
+        assert "1.00" in row
+        await act(pilot, "page('updates')")
+        assert screen_of(pilot).query_one("#run-middle").display
+
         await pilot.press("a")
         for size in ((80, 24), (200, 60), (120, 40)):
             await resize(pilot, *size)
@@ -193,53 +239,6 @@ def test_a_deep_model_is_shown_by_its_layers_and_says_so() -> None:
             assert (kind.level, kind.below) == tuple(
                 levels_of(history.points[0].scores[0, layer].max() / top) for layer in (0, 1)
             )
-
-
-async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens_and_updates_are_shown_by_part(watching: Open) -> None:
-    async with watching(step=1000, evaluations=range(0, 1001, 100)) as pilot:
-        await press(pilot, "t")
-        page = page_of(pilot)
-        assert len(page) <= 21
-        assert page[0] == "place 2/3 ↑/↓   given 2 tokens, the next had 1.0% to 91.0% so far"
-        assert page[1] == " Then it flew home."
-        assert lit(pilot) == [" flew"]
-        step = next(
-            at for at, line in enumerate(page) if line.startswith("step 1,000   11/11 ←/→ · space plays · full bar 91.0%")
-        )
-        assert [line.split()[:2] for line in page[step + 1 : step + 4]] == [["▸", "flew"], ["ran", "30.0%"], ["all", "others"]]
-        assert "91.0%" in page[step + 1]
-        await pilot.press("left")
-        await resize(pilot, 120, 40)
-        page = page_of(pilot)
-        listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
-        assert [line.split()[:2] for line in listed] == [["her", "50.0%"], ["▸", "flew"], ["dog", "55.0%"]]
-        assert "82.0%" in listed[1]
-        assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.␊ The old cat saw big")
-        assert all(cell_len(line) <= 118 for line in page)
-        await pilot.resize_terminal(80, 24)
-        await press_until(pilot, "left", lambda: any(line.startswith("step 200   3/11") for line in page_of(pilot)))
-        page = page_of(pilot)
-        step = next(at for at, line in enumerate(page) if line.startswith("step 200   3/11"))
-        assert page[step + 1].startswith("  ran         30.0%"), "the order is that of this evaluation"
-        assert page[step + 2].startswith("▸ flew        19.0%")
-        await press_until(pilot, "right", lambda: screen_of(pilot).view.eval_step is None)
-        await press(pilot, "down")
-        page = page_of(pilot)
-        assert len(page) <= 21
-        assert page[0] == "place 3/3 ↑/↓   given 12 tokens, the next had 1.0% to 61.0% so far"
-        assert lit(pilot) == [" dog"]
-        looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
-        assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
-        await pilot.press("up", "up", "up")
-        assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
-        await act(pilot, "page('updates')")
-        page = page_of(pilot)
-        assert page[0].startswith("The update at step 1,000 changes ")
-        row = next(line for line in page if line.startswith("4 MLP"))
-        assert "2.0e−4" in row
-        assert "1.00" in row
-        await act(pilot, "page('updates')")
-        assert screen_of(pilot).query_one("#run-middle").display
 
 
 def test_the_end_of_a_text_is_cut_to_columns() -> None:
