@@ -13,27 +13,39 @@ from screens.learn.lessons_page import LessonsPage
 from tests.screens.learn.conftest import lessons_page
 
 
-async def test_a_lesson_that_is_gone_back_into_is_not_done(app: LabApp, home: Path, until: Any) -> None:
+async def test_a_lesson_that_is_gone_back_into_is_not_done_and_what_another_lab_keeps_is_seen_when_the_mode_comes_back(
+    app: LabApp, home: Path, until: Any
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         page = await lessons_page(pilot, until)
+        first, second, third, *_ = page.lessons
         await pilot.press("j", "enter")
-        await until(pilot, lambda: read_progress(home)[0].last == page.lessons[1].name)
+        await until(pilot, lambda: read_progress(home)[0].last == second.name)
         await pilot.press("backspace")
-        last = len(page.lessons[0].steps) - 1
-        await until(pilot, lambda: page.reader.lesson is page.lessons[0] and page.reader.step == last)
-        await until(pilot, lambda: read_progress(home)[0].last == page.lessons[0].name)
-        assert not read_progress(home)[0].of(page.lessons[0].name).is_done
+        last = len(first.steps) - 1
+        await until(pilot, lambda: page.reader.lesson is first and page.reader.step == last)
+        await until(pilot, lambda: read_progress(home)[0].last == first.name)
+        assert not read_progress(home)[0].of(first.name).is_done
         assert str(page.list.border_subtitle).startswith("0 of")
         await pilot.press("backspace")
-        await until(pilot, lambda: read_progress(home)[0].of(page.lessons[0].name).step == last - 1)
-        await pilot.press("space")
+        await until(pilot, lambda: read_progress(home)[0].of(first.name).step == last - 1)
+        await until(pilot, lambda: page._kept is page._progress)
+
+        await pilot.press("1")
+        write_progress(home, read_progress(home)[0].at(third.name, len(third.steps) - 1, len(third.steps)), third.name)
+        await pilot.press("6")
         await until(pilot, lambda: str(page.list.border_subtitle).startswith("1 of"))
+        assert page.reader.lesson is first, "what is being read stays"
+        await pilot.press("space")
+        await until(pilot, lambda: read_progress(home)[0].of(first.name).step == last)
+        assert read_progress(home)[0].of(third.name).is_done
+        await until(pilot, lambda: str(page.list.border_subtitle).startswith("2 of"))
 
 
-async def test_of_two_quick_steps_the_last_one_is_kept(
+async def test_of_two_quick_steps_the_last_one_is_kept_and_progress_that_could_not_be_kept_is_not_read_over(
     app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, kept = [], []
+    asked, kept, read_again = [], [], []
 
     def slow_at_first(*arguments: Any) -> None:
         asked.append(arguments)
@@ -41,37 +53,8 @@ async def test_of_two_quick_steps_the_last_one_is_kept(
         write_progress(*arguments)
         kept.append(arguments)
 
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await lessons_page(pilot, until)
-        monkeypatch.setattr("screens.learn.lessons_page.write_progress", slow_at_first)
-        await pilot.press("enter", "space", "space")
-        await until(pilot, lambda: len(kept) == 3)
-        assert read_progress(home)[0].of(page.lessons[0].name).step == page.reader.step == 2
-
-
-async def test_what_another_lab_keeps_is_seen_when_the_mode_comes_back(app: LabApp, home: Path, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await lessons_page(pilot, until)
-        first, second, *_ = page.lessons
-        await pilot.press("enter")
-        await until(pilot, lambda: read_progress(home)[0].last == first.name and page._kept is page._progress)
-        await pilot.press("1")
-        write_progress(home, read_progress(home)[0].at(second.name, len(second.steps) - 1, len(second.steps)), second.name)
-        await pilot.press("6")
-        await until(pilot, lambda: str(page.list.border_subtitle).startswith("1 of"))
-        assert page.reader.lesson is first, "what is being read stays"
-        await pilot.press("space")
-        await until(pilot, lambda: read_progress(home)[0].of(first.name).step == 1)
-        assert read_progress(home)[0].of(second.name).is_done
-
-
-async def test_progress_that_could_not_be_kept_is_not_read_over(
-    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
     def refuse(*_: Any) -> None:
         raise UserError("The disk is full.")
-
-    read_again = []
 
     def read(folder: Path) -> tuple[Progress, str]:
         read_again.append(folder)
@@ -79,12 +62,17 @@ async def test_progress_that_could_not_be_kept_is_not_read_over(
 
     async with app.run_test(size=(80, 24)) as pilot:
         page = await lessons_page(pilot, until)
+        first = page.lessons[0]
+        monkeypatch.setattr("screens.learn.lessons_page.write_progress", slow_at_first)
+        await pilot.press("enter", "space", "space")
+        await until(pilot, lambda: len(kept) == 3)
+        assert read_progress(home)[0].of(first.name).step == page.reader.step == 2
         monkeypatch.setattr("screens.learn.lessons_page.write_progress", refuse)
         monkeypatch.setattr("screens.learn.lessons_page.read_progress", read)
-        await pilot.press("enter", "space")
-        await until(pilot, lambda: page._progress is not None and page._progress.of(page.lessons[0].name).step == 1)
+        await pilot.press("backspace")
+        await until(pilot, lambda: page._progress is not None and page._progress.of(first.name).step == 1)
         read_again.clear()
         await pilot.press("1", "6")
         await until(pilot, lambda: pilot.app.screen.query(LessonsPage))
         assert not read_again
-        assert page._progress.of(page.lessons[0].name).step == 1
+        assert page._progress.of(first.name).step == 1

@@ -135,11 +135,17 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         await until(pilot, lambda: pilot.app.screen.page == "notes")  # as the line of pages says, also inside a claim
         await pilot.press("[")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimText))
+        picture = pilot.app.screen.query_one("#claim-view", BlockView)
+        await until(pilot, lambda: picture.region and picture.room > 10)
+        width, first = picture.room, picture.view
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimList))
+        await pilot.press("down")
+        await until(pilot, lambda: not picture.region and picture.view is not first)
+        assert picture.room == width, "a picture that comes while it is hidden has the width that it is shown in again"
 
 
-async def test_every_claim_opens_before_any_answer_and_the_one_in_view_is_checked_first(
+async def test_the_claim_in_view_is_checked_first_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_anew(
     home: Any, until: Any, engine: CannedEngine
 ) -> None:
     engine.gate.clear()
@@ -154,6 +160,18 @@ async def test_every_claim_opens_before_any_answer_and_the_one_in_view_is_checke
             await until(pilot, lambda: engine.asked[-1].name == claim.experiment)  # noqa: B023
             await pilot.press("space")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimList))
+
+        await pilot.press("[")
+        asked = len(engine.asked)
+        engine.gate.set()
+        await until(pilot, lambda: page(pilot).checks.results)
+        await pilot.pause()
+        assert len(engine.asked) == asked
+        pilot.app.screen.model = "./another"  # type: ignore[attr-defined]
+        await until(pilot, lambda: not page(pilot).checks.results)
+        await pilot.press("]")
+        await until(pilot, lambda: page(pilot).is_settled)
+        assert {each.run for each in engine.asked[asked:]} == {"./another"}
 
 
 async def test_an_engine_that_dies_stops_the_checks_until_a_claim_is_looked_at(
@@ -178,25 +196,6 @@ async def test_an_engine_that_dies_stops_the_checks_until_a_claim_is_looked_at(
         assert lines(pilot)[0].startswith("✓ true")
 
 
-async def test_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_anew(
-    home: Any, until: Any, engine: CannedEngine
-) -> None:
-    engine.gate.clear()
-    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
-        await open_claims(pilot, until)
-        await until(pilot, lambda: engine.asked)
-        await pilot.press("[")
-        engine.gate.set()
-        await until(pilot, lambda: page(pilot).checks.results)
-        await pilot.pause()
-        assert len(engine.asked) == 1
-        pilot.app.screen.model = "./another"  # type: ignore[attr-defined]
-        await until(pilot, lambda: not page(pilot).checks.results)
-        await pilot.press("]")
-        await until(pilot, lambda: page(pilot).is_settled)
-        assert {each.run for each in engine.asked[1:]} == {"./another"}
-
-
 async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     masked = [claim for claim in load_claims() if claim.name == "mask"]
     monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: masked)
@@ -210,21 +209,6 @@ async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkey
         view = pilot.app.screen.query_one("#claim-view", BlockView)
         assert view.view.title == "the causal mask"
         assert view.region.height > 6
-
-
-async def test_a_picture_that_comes_while_it_is_hidden_has_the_width_that_it_is_shown_in_again(
-    home: Any, until: Any, engine: CannedEngine
-) -> None:
-    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
-        await open_claims(pilot, until)
-        await until(pilot, lambda: page(pilot).is_settled)
-        await pilot.press("enter")
-        view = pilot.app.screen.query_one("#claim-view", BlockView)
-        await until(pilot, lambda: view.region and view.room > 10)
-        width, first = view.room, view.view
-        await pilot.press("escape", "down")
-        await until(pilot, lambda: not view.region and view.view is not first)
-        assert view.room == width
 
 
 async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the_others_are(

@@ -64,11 +64,13 @@ async def open_softmax(pilot: Pilot[None], until: Any, extra: str = "") -> None:
     await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
 
 
-async def test_a_live_widget_that_was_left_says_nothing_more(app: LabApp, until: Any) -> None:
+async def test_a_live_widget_that_was_left_says_nothing_more_and_at_its_end_a_lesson_names_the_key_to_the_next(
+    app: LabApp, until: Any
+) -> None:
     places = [(lesson, at) for lesson in lessons() for at, step in enumerate(lesson.steps) if step.live]
     async with app.run_test(size=(80, 24)) as pilot:
-        reader = (await lessons_page(pilot, until)).reader
-        status = pilot.app.screen.query_one("#lesson-status", StatusLine)
+        page = await lessons_page(pilot, until)
+        reader, status = page.reader, pilot.app.screen.query_one("#lesson-status", StatusLine)
         assert reader.live is None
         reader.show(*places[0])
         await until(pilot, lambda: reader.live is not None)
@@ -83,24 +85,51 @@ async def test_a_live_widget_that_was_left_says_nothing_more(app: LabApp, until:
         assert "late" not in status.left
         assert not status.has_class("-error")
 
+        text = page.query_one(LessonText)
+        for at, words in ((0, f"✓ done · space opens lesson {page.lessons[1].number}"), (-1, "space ends, ] checks the notes")):
+            lesson = page.lessons[at]
+            page._open(lesson.name, len(lesson.steps) - 1)
+            await until(pilot, lambda words=words: words in str(text.border_subtitle))
+            text.focus()
+            await pilot.press("space" if at == 0 else "]")
+            await until(pilot, lambda at=at: page.reader.lesson is page.lessons[1] if at == 0 else not page.is_shown)
+        assert pilot.app.screen.page == "claims"  # type: ignore[attr-defined]
 
-async def test_each_kind_of_live_widget_is_shown_and_left_before_the_engine_answers(app: LabApp, until: Any) -> None:
+
+async def test_each_live_widget_is_shown_and_left_before_the_engine_answers_with_at_most_fifteen_lines_of_help(
+    app: LabApp, until: Any
+) -> None:
     """All steps, with answers, are read in `test_lessons_on_the_demo`."""
-    kinds = {step.live.widget: (lesson, at) for lesson in lessons() for at, step in enumerate(lesson.steps) if step.live}
+    places = {
+        (step.live.widget, *step.live.options): (lesson, at)
+        for lesson in lessons()
+        for at, step in enumerate(lesson.steps)
+        if step.live
+    }
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "fable.txt"
+        screen = cast(LabScreen, pilot.app.screen)
         reader = (await lessons_page(pilot, until)).reader
         await pilot.press("enter")
-        for widget, (lesson, at) in kinds.items():
+        for (widget, *_), (lesson, at) in places.items():
             before = reader.live
             reader.show(lesson, at)
-            await until(pilot, lambda: reader.live not in (None, before))  # noqa: B023
+            await until(pilot, lambda: reader.live not in (None, before) and not reader._is_laying_out)  # noqa: B023
             assert reader.live is not None
             assert (reader.live.lesson, reader.step) == (lesson.name, at)
-            assert pilot.app.screen.query_one(Markdown).source == lesson_markdown(lesson.steps[at].text)
+            assert screen.query_one(Markdown).source == lesson_markdown(lesson.steps[at].text)
             reads_a_run = widget == "run-curve"  # and there is none here
-            status = pilot.app.screen.query_one("#lesson-status", StatusLine)
+            status = screen.query_one("#lesson-status", StatusLine)
             assert reads_a_run or not status.has_class("-error"), (widget, status.left)
+            rows = [row.words for _, rows in sections_of(screen) for row in rows if row.is_listed]
+            assert len(rows) <= 15, (lesson.name, at, rows)
+        app.text_source = ""
+        place_of = {widget: place for (widget, *_), place in places.items()}
+        reader.show(*place_of["merges"])
+        await pilot.pause()
+        for widget in ("funnel", "merges"):
+            reader.show(*place_of[widget])
+            await until(pilot, lambda: "no run called 'demo'" in status.left)  # a built-in text is shown
 
 
 async def test_typing_and_arrows_change_the_worked_example_and_escape_leads_out_a_level_at_a_time(
@@ -139,16 +168,12 @@ async def test_typing_and_arrows_change_the_worked_example_and_escape_leads_out_
         await pilot.press("escape")
         assert pilot.app.current_mode == "learn"
 
-
-async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
         await open_softmax(pilot, until, "max")
         before = column(table(pilot), "softmax")
         pilot.app.screen.query_one(Choice).focus()
         await pilot.press("right")
-        found = table(pilot)
-        assert column(found, "exp")[2] == "1.00"
-        assert column(found, "softmax") == before
+        assert column(table(pilot), "exp")[2] == "1.00"
+        assert column(table(pilot), "softmax") == before, "subtracting the largest changes exp and not the softmax"
 
 
 def test_the_worked_line_is_arithmetic_on_the_printed_digits() -> None:
@@ -269,20 +294,6 @@ async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(ho
         assert [each.message for each in app._notifications] == ["tale is gone: lessons go on with demo; m chooses another."]
 
 
-async def test_at_its_end_a_lesson_names_the_key_to_the_next(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await lessons_page(pilot, until)
-        text = page.query_one(LessonText)
-        for at, words in ((0, f"✓ done · space opens lesson {page.lessons[1].number}"), (-1, "space ends, ] checks the notes")):
-            lesson = page.lessons[at]
-            page._open(lesson.name, len(lesson.steps) - 1)
-            await until(pilot, lambda words=words: words in str(text.border_subtitle))
-            text.focus()
-            await pilot.press("space" if at == 0 else "]")
-            await until(pilot, lambda at=at: page.reader.lesson is page.lessons[1] if at == 0 else not page.is_shown)
-        assert pilot.app.screen.page == "claims"  # type: ignore[attr-defined]
-
-
 PROSE = {
     **{f"lesson {lesson.name}": lesson.text for lesson in lessons()},
     **{path.name: path.read_text(encoding="utf-8") for path in (*CLAIMS.glob("*.md"), TERMS)},
@@ -330,20 +341,3 @@ async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp,
         await pilot.press("space")
         await until(pilot, lambda: page.reader.live is not None and page.has_class("-reading"))
         assert text.source == lesson_markdown(page.lessons[SOFTMAX].steps[0].text), "space goes on, as the border says"
-
-
-async def test_the_help_of_a_live_view_lists_what_it_can_do_in_fifteen_lines(app: LabApp, until: Any) -> None:
-    places = {
-        (step.live.widget, *step.live.options): (lesson, at)
-        for lesson in lessons()
-        for at, step in enumerate(lesson.steps)
-        if step.live
-    }
-    async with app.run_test(size=(120, 40)) as pilot:
-        page, screen = await lessons_page(pilot, until), cast(LabScreen, pilot.app.screen)
-        await pilot.press("enter")
-        for lesson, at in places.values():
-            page.reader.show(lesson, at)
-            await until(pilot, lambda: page.reader.lesson is lesson and not page.reader._is_laying_out)  # noqa: B023
-            rows = [row.words for _, rows in sections_of(screen) for row in rows if row.is_listed]
-            assert len(rows) <= 15, (lesson.name, at, rows)

@@ -15,6 +15,7 @@ from screens.widgets.status_line import StatusLine
 from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
 from tests.screens.learn.conftest import learn_app, lessons_page
+from tests.screens.pilot_waits import press, resize
 
 __all__ = ["one_core"]
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -31,11 +32,26 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabApp:
 async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_the_progress_is_kept(
     app: LabApp, tmp_path: Path, until: Any
 ) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         app.text_source = "fable.txt"
         screen, seen = pilot.app.screen, 0
         page, status = await lessons_page(pilot, until), screen.query_one("#lesson-status", StatusLine)
-        text = screen.query_one(Markdown)
+        text, lessons_beside = screen.query_one(Markdown), screen.query_one("#learn-list-column")
+        await pilot.press("enter")
+        await until(pilot, lambda: page.reader.live is not None and screen.is_settled and page.reader.is_settled)
+        view = page.reader.live.view
+        drawn = [view.render_line(y).text.rstrip(" │") for y in range(view.size.height)]
+        assert any(line.endswith("64 numbers per token") for line in drawn), "the whole path has room beside the lessons"
+        assert not [line for line in drawn if line.endswith("…")]
+        await press(pilot, "z")
+        assert not lessons_beside.display
+        assert view.outer_size.width == 120, "enlarged it takes theirs"
+        await press(pilot, "escape")
+        assert lessons_beside.display
+        await pilot.press("z")
+        page.close_reading()
+        await pilot.pause()
+        assert lessons_beside.display
 
         def is_answered(lesson: Lesson, at: int) -> bool:
             """The step is shown, with its live widget, and nothing is waited for."""
@@ -43,6 +59,7 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
             is_shown = reader.lesson == lesson and reader.step == at and text.source == lesson_markdown(step.text)
             return is_shown and (reader.live is None) == (step.live is None) and screen.is_settled and reader.is_settled
 
+        await resize(pilot, 80, 24)
         await pilot.press("enter")
         for lesson in lessons():
             for at, step in enumerate(lesson.steps):
@@ -51,6 +68,13 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
                 if (lesson.name, at) == ("attention", 0):
                     view = page.reader.live.view
                     assert view.top <= view.laid.spot(view.laid.followed()).line < view.top + view.window, "the chosen row"
+                if (lesson.name, step.title) == ("attention", "Many heads"):
+                    await pilot.press("right", "left")
+                    await until(pilot, lambda: status.left.startswith("Head 1.1 at"))
+                    await pilot.pause()
+                    told = " ".join(status.render_line(y).text.strip() for y in range(status.size.height))
+                    assert "on itself" in told
+                    assert "on “ there”." in told, "the sentence is whole at 80 columns"
                 seen += 1
                 screen.set_focus(screen.query_one(LessonText))
                 await pilot.press("space")
@@ -59,44 +83,3 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
         assert seen == sum(len(lesson.steps) for lesson in lessons())
         assert f"{len(lessons())} of {len(lessons())} done" in str(page.list.border_subtitle)
         await until(pilot, lambda: all(read_progress(tmp_path / "runs")[0].of(lesson.name).is_done for lesson in lessons()))
-
-
-async def test_the_whole_path_has_room_beside_the_lessons_and_enlarged_it_takes_theirs(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(120, 40)) as pilot:
-        screen = pilot.app.screen
-        page, lessons_beside = await lessons_page(pilot, until), screen.query_one("#learn-list-column")
-        await pilot.press("enter")
-        await until(pilot, lambda: page.reader.live is not None and screen.is_settled and page.reader.is_settled)
-        view = page.reader.live.view
-        drawn = [view.render_line(y).text.rstrip(" │") for y in range(view.size.height)]
-        assert any(line.endswith("64 numbers per token") for line in drawn)
-        assert not [line for line in drawn if line.endswith("…")]
-        await pilot.press("z")
-        await pilot.pause()
-        assert not lessons_beside.display
-        assert view.outer_size.width == 120
-        await pilot.press("escape")
-        await pilot.pause()
-        assert lessons_beside.display
-        await pilot.press("z")
-        page.close_reading()
-        await pilot.pause()
-        assert lessons_beside.display
-
-
-async def test_the_sentence_on_a_head_is_whole_at_80_columns(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = pilot.app.screen
-        page, status = await lessons_page(pilot, until), screen.query_one("#lesson-status", StatusLine)
-        attention = next(lesson for lesson in lessons() if lesson.name == "attention")
-        page.query_one(LessonList).highlighted = page.lessons.index(attention)
-        await pilot.press("enter")
-        await until(pilot, lambda: page.reader.lesson == attention and page.reader.is_settled)
-        page.reader.show(attention, [step.title for step in attention.steps].index("Many heads"))
-        await until(pilot, lambda: page.reader.is_settled and page.reader.live is not None and screen.is_settled)
-        await pilot.press("right", "left")
-        await until(pilot, lambda: status.left.startswith("Head 1.1 at"))
-        await pilot.pause()
-        told = " ".join(status.render_line(y).text.strip() for y in range(status.size.height))
-        assert "on itself" in told
-        assert "on “ there”." in told

@@ -107,6 +107,16 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
         assert view().title == "no step taken yet"
         assert cell(0, 1) == cell(0, 3), "with w₃ = 0 the derivative by w₁ is 0"
 
+        field = pilot.app.screen.query_one("#weights-w3", NumberInput)
+        field.write(-0.294117)
+        await until(pilot, lambda: field.render_line(0).text.strip() == "-0.2941")
+        field.focus()
+        await until(pilot, lambda: field.has_focus)
+        assert field.render_line(0).text.strip() == "-0.2941", "with its sign"
+        await pilot.press("up")
+        assert field.render_line(0).text.strip() == "-0.1941"
+        await pilot.press("escape")
+
         await pilot.press("space")
         await until(pilot, lambda: page.reader.step == 1 and page.reader.is_settled)
         status = pilot.app.screen.query_one("#lesson-status", StatusLine)
@@ -139,21 +149,6 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
         assert figure is not None
         assert list(figure.series[1].ys) == [5, 4, 3, 2]
         assert "Validation loss (on 30%): 5.000 at step 0, 2.000 at step 3." in status.left
-
-
-async def test_a_number_field_shows_the_sign(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await lessons_page(pilot, until)
-        await pilot.press("enter")
-        await until(pilot, lambda: pilot.app.screen.query(NumberInput))
-        field = pilot.app.screen.query_one("#weights-w3", NumberInput)
-        field.write(-0.294117)
-        await until(pilot, lambda: field.render_line(0).text.strip() == "-0.2941")
-        field.focus()
-        await until(pilot, lambda: field.has_focus)
-        assert field.render_line(0).text.strip() == "-0.2941"
-        await pilot.press("up")
-        assert field.render_line(0).text.strip() == "-0.1941"
 
 
 @pytest.mark.parametrize(("number", "text"), [(-0.29414, "-0.2941"), (0.00001, "0.00001"), (1234567.0, "1235000"), (-0.0, "0")])

@@ -194,27 +194,19 @@ async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -
         await until(pilot, lambda: "post-training did not make" in pilot.app.screen.query_one("#lesson-status", StatusLine).left)
 
 
-async def test_a_prediction_that_cannot_be_kept_is_said_and_the_result_stays(app: LabApp, home: Path, until: Any) -> None:
+async def test_a_prediction_that_cannot_be_kept_is_said_and_answers_after_a_plot_are_as_long_as_before_it(
+    app: LabApp, home: Path, until: Any
+) -> None:
+    """The table's own width is 0 while a plot is in its place."""
     predictions_path(home).mkdir(parents=True)
-    measured = [evaluation(model, 0.5, 0.5) for model in ("base", "sft", "rl")]
-    rounds = [round_(model, 1, 0.5, 0.5) for model in ("rl", "rl-free")]
-    last = [evaluation("rl-free", 0.1, 1.0), Ended(is_finished=True, seconds=61.0)]
-    write(home, [started(CHOICES[2]), *measured, *rounds, *last])
+    long = " the big dog and the small cat by the lake"
+    measured = [replace(evaluation(model, 0.5, 0.5), answers=(long,)) for model in MODELS]
+    write(home, [started(CHOICES[2]), *measured, round_("rl", 1, 0.5, 0.5), Ended(is_finished=True, seconds=61.0)])
     async with app.run_test(size=(80, 24)) as pilot:
         await open_lesson(pilot, until)
         await until(pilot, lambda: any("predictions.jsonl" in each.message for each in app._notifications))
         await until(pilot, lambda: "finished" in state(pilot))
-        assert "You predicted" in view(pilot).sentence
-
-
-async def test_answers_after_a_plot_are_as_long_as_before_it(app: LabApp, home: Path, until: Any) -> None:
-    """The table's own width is 0 while a plot is in its place."""
-    long = " the big dog and the small cat by the lake"
-    measured = [replace(evaluation(model, 0.5, 0.5), answers=(long,)) for model in MODELS]
-    write(home, [started(""), *measured, round_("rl", 1, 0.5, 0.5), Ended(is_finished=True, seconds=61.0)])
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_lesson(pilot, until)
-        await until(pilot, lambda: "finished" in state(pilot))
+        assert "You predicted" in view(pilot).sentence, "the result stays"
         answers = []
         for name in ("comparison", "kl", "comparison"):
             widget(pilot).chosen = name

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from lab.lessons.learner.predictions import predictions_path, read_predictions
 from lab.lessons.lesson import lessons
-from lab.runs.run_schema import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
+from lab.runs.run_schema import Metric, Status, TokenizerConfig, TrainConfig
 from lab.training.scaling.scaling_experiment import ScalingExperiment
 from lab.training.scaling.scaling_plan import ScalingPlan
 from lab.views.blocks import Paragraph, Table
@@ -25,6 +25,7 @@ from screens.learn.lessons_page import LessonList
 from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
+from tests.lab.runs.made_up_runs import config as made_up_config
 from tests.screens.learn.conftest import lessons_page
 
 ENTROPY = 0.16
@@ -33,29 +34,23 @@ ENTROPY = 0.16
 def write_size(home: Path, plan: ScalingPlan, at: int, phase: str = "finished", name: str = "scaling") -> None:
     """The run of a size on a machine of 50 GFLOP/s, whose loss follows the law of Hoffmann et al. 2022."""
     model, name = plan.models()[at], f"{name}-{at + 1}"
-    floor = ENTROPY * math.log(2) * 3
-    data = DataConfig(
-        name="stories", source=plan.text, encoding="utf-8", sha256="", bytes=20_000_000, characters=20_000_000, tokens=6_600_000,
-        split=6_000_000, train_bytes=18_000_000, val_bytes=2_000_000, entropy_bits_per_byte=ENTROPY,
-    )  # fmt: skip
-    config = RunConfig(
-        name=name,
-        created=time.time(),
-        model=model,
-        tokenizer=TokenizerConfig(kind="bpe", vocab_size=plan.vocab),
-        data=data,
-        train=TrainConfig(steps=None, minutes=plan.minutes, batch=plan.batch, lr=0.008),
-    )
+    train = TrainConfig(steps=None, minutes=plan.minutes, batch=plan.batch, lr=0.008)
+    made = made_up_config(ENTROPY)
+    data = msgspec.structs.replace(made.data, source=plan.text)
+    tokenizer = TokenizerConfig(kind="bpe", vocab_size=plan.vocab)
+    run = msgspec.structs.replace(made, name=name, created=time.time(), model=model, tokenizer=tokenizer, data=data, train=train)
+    bytes_per_token = data.train_bytes / data.split
+    floor = ENTROPY * math.log(2) * bytes_per_token
     folder = home / name
     folder.mkdir()
-    (folder / "config.json").write_bytes(msgspec.json.encode(config))
+    (folder / "config.json").write_bytes(msgspec.json.encode(run))
     (folder / "status.json").write_bytes(msgspec.json.encode(Status(phase=phase, step=1, seconds=60 * plan.minutes)))  # type: ignore[arg-type]
     lines = []
     for step in range(1, 61):
         seconds = plan.minutes * step
         tokens = round(5e10 * seconds / flops_per_token(model))
         loss = floor + 10 * parameter_count(model) ** -0.4 + 400 * tokens**-0.5
-        bits = loss / math.log(2) / 3
+        bits = loss / math.log(2) / bytes_per_token
         lines.append(Metric(step=step, tokens=tokens, epoch=tokens / 6e6, seconds=seconds, val_loss=loss, bits_per_byte=bits))
     (folder / "metrics.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
