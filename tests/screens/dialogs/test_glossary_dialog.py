@@ -9,7 +9,7 @@ from screens.app import LabApp
 from screens.command_palette import LabCommands
 from screens.dialogs.glossary_dialog import GlossaryDialog, terms_in_sight
 from tests.fixture_types import Until
-from tests.screens.pilot_waits import SIZES, press
+from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -28,7 +28,9 @@ def text(app: LabApp) -> str:
     return str(dialog(app).query_one("#glossary-text", Static).content)
 
 
-async def test_typing_filters_the_terms_and_the_one_under_the_cursor_is_explained(app: LabApp) -> None:
+async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_and_enter_goes_to_its_place(
+    app: LabApp, until: Until
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "ctrl+r")
         assert dialog(app).listed == list(glossary())
@@ -47,8 +49,34 @@ async def test_typing_filters_the_terms_and_the_one_under_the_cursor_is_explaine
         assert app.current_mode == "home"
         assert not isinstance(app.screen, GlossaryDialog)
 
+        for term, mode, page in (
+            ("byte-pair encoding", "tokens", "bpe"),
+            ("mojibake", "data", "clean"),
+            ("tied weights", "learn", "lessons"),
+        ):
+            await app.run_action(f"app.glossary({term!r})")
+            await pilot.pause()
+            assert dialog(app).listed[0].name == term
+            await press(pilot, "enter")
+            await until(pilot, lambda: app.current_mode == mode and getattr(app.screen, "page", "") == page)  # noqa: B023
+            assert app.opened_from == "home"
+            await press(pilot, "1")
 
-async def test_the_terms_on_the_screen_come_first(app: LabApp, until: Until) -> None:
+        for query, name in (("temperature", "temperature"), ("what is entropy", "entropy"), ("SFT", "supervised fine-tuning")):
+            hits = sorted([hit async for hit in LabCommands(app.screen).search(query)], reverse=True)
+            lines = [(hit.text, str(hit.help)) for hit in hits if isinstance(hit, Hit)]
+            found = next(each for each in glossary() if each.name == name)
+            assert (f"Glossary: {name}", found.text) in lines[:2], "second to the best command of the palette"
+        await press(pilot, "ctrl+p", *"perplexity")
+        await until(pilot, lambda: "perplexity" in app.screen.query_one(Input).value)
+        await pilot.app.workers.wait_for_complete()
+        await press(pilot, "enter")
+        await until(pilot, lambda: isinstance(app.screen, GlossaryDialog))
+        assert "e to the power of the loss" in text(app)
+
+
+async def test_the_terms_on_the_screen_come_first_and_the_longest_text_is_all_in_sight(app: LabApp, until: Until) -> None:
+    longest = max(glossary(), key=lambda term: len(term.text))
     async with app.run_test(size=(120, 40)) as pilot:
         await press(pilot, "3")
         await until(pilot, lambda: bool(terms_in_sight(app.screen_stack[0])))
@@ -58,48 +86,12 @@ async def test_the_terms_on_the_screen_come_first(app: LabApp, until: Until) -> 
         assert "on this screen come first" in str(dialog(app).query_one("#glossary").border_title)
         await press(pilot, "z", "backspace")
         assert dialog(app).listed[0] == first
-
-
-@SIZES
-async def test_the_list_and_the_longest_text_are_all_on_the_screen(app: LabApp, size: tuple[int, int]) -> None:
-    longest = max(glossary(), key=lambda term: len(term.text))
-    async with app.run_test(size=size) as pilot:
-        await press(pilot, "ctrl+r")
-        dialog(app).terms.highlighted = glossary().index(longest)
-        await pilot.pause()
-        assert longest.text in text(app)
-        box, words = dialog(app).query_one("#glossary").region, dialog(app).query_one("#glossary-text").region
-        assert box in app.screen.region
-        assert words in box
-        assert words.height >= 5
-
-
-@pytest.mark.parametrize(
-    ("term", "mode", "page"),
-    [("byte-pair encoding", "tokens", "bpe"), ("mojibake", "data", "clean"), ("power law", "learn", "lessons")],
-)
-async def test_enter_goes_to_the_place_of_the_term_and_escape_back(
-    app: LabApp, until: Until, term: str, mode: str, page: str
-) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await app.run_action(f"app.glossary({term!r})")
-        await pilot.pause()
-        assert dialog(app).listed[0].name == term
-        await press(pilot, "enter")
-        await until(pilot, lambda: app.current_mode == mode and getattr(app.screen, "page", "") == page)
-        assert app.opened_from == "home"
-
-
-async def test_the_palette_shows_the_text_of_a_term_second_to_its_best_command_and_opens_it(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        for query, name in (("temperature", "temperature"), ("what is entropy", "entropy"), ("SFT", "supervised fine-tuning")):
-            hits = sorted([hit async for hit in LabCommands(app.screen).search(query)], reverse=True)
-            lines = [(hit.text, str(hit.help)) for hit in hits if isinstance(hit, Hit)]
-            term = next(term for term in glossary() if term.name == name)
-            assert (f"Glossary: {name}", term.text) in lines[:2], query
-        await press(pilot, "ctrl+p", *"perplexity")
-        await until(pilot, lambda: "perplexity" in app.screen.query_one(Input).value)
-        await pilot.app.workers.wait_for_complete()
-        await press(pilot, "enter")
-        await until(pilot, lambda: isinstance(app.screen, GlossaryDialog))
-        assert "e to the power of the loss" in text(app)
+        for size in ((120, 40), (80, 24)):
+            await resize(pilot, *size)
+            dialog(app).terms.highlighted = dialog(app).listed.index(longest)
+            await pilot.pause()
+            assert longest.text in text(app)
+            box, words = dialog(app).query_one("#glossary").region, dialog(app).query_one("#glossary-text").region
+            assert box in app.screen.region
+            assert words in box
+            assert words.height >= 5

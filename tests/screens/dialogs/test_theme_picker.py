@@ -1,6 +1,5 @@
 """Themes: which are legible, the picker with its live preview, and the choice that is kept."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from textual.widgets import OptionList
 
 from lab.core.preferences import preferences_path, read_preferences, write_preferences
 from screens.app import LabApp
+from screens.command_palette import LabCommands
 from screens.dialogs.theme_picker import ThemePicker
 from screens.legible_themes import INKS, SECONDARY, adjusted, contrast, illegible_inks, offered_themes, variables_of
 from tests.fixture_types import Until
@@ -56,7 +56,9 @@ def test_a_light_theme_gets_keys_and_accents_that_can_be_read() -> None:
     assert changed <= {"accent", "warning", "success", "error", "footer-key-foreground"}
 
 
-def test_on_256_colours_papers_are_greys_and_the_lab_s_own_theme_is_legible() -> None:
+async def test_on_256_colours_papers_are_greys_and_the_lab_s_own_theme_is_legible_and_in_use(
+    app: LabApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rounded to those colours, the dark blues of its papers were black, bright blue and a grey too light for its inks."""
     theme = BUILTIN_THEMES["tokyo-night"]
     variables = variables_of(theme, is_256=True)
@@ -66,13 +68,10 @@ def test_on_256_colours_papers_are_greys_and_the_lab_s_own_theme_is_legible() ->
         number = colour.rich_color.downgrade(ColorSystem.EIGHT_BIT).number
         assert (number or 0) >= 232, "one of xterm's 24 greys"
     assert illegible_inks(theme, is_256=True) == []
-
-
-async def test_on_256_colours_the_picker_begins_with_the_theme_in_use(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.EIGHT_BIT)
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        assert app.theme_variables["panel"] == variables_of(BUILTIN_THEMES["tokyo-night"], is_256=True)["panel"]
+        assert app.theme_variables["panel"] == variables["panel"]
         await pilot.press("ctrl+t")
         assert offered_themes(app)[app.screen.query_one(OptionList).highlighted or 0] == app.theme == "tokyo-night"
 
@@ -82,57 +81,36 @@ def app(home: Path) -> LabApp:
     return LabApp(preload=False)
 
 
-async def test_only_legible_themes_are_offered_dark_and_light(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)):
-        offered = offered_themes(app)
-    assert offered[0] == "tokyo-night"
-    assert {"textual-light", "textual-dark", "nord", "ansi-dark"} <= set(offered)
-    assert not {"solarized-dark", "solarized-light", "atom-one-dark"} & set(offered)
-    for name in offered:
-        theme = BUILTIN_THEMES[name]
-        if not theme.ansi:
-            colours = adjusted(variables_of(theme))
-            assert all(contrast(colours, ink, opacity, paper) >= least for ink, opacity, paper, least in INKS), name
-
-
-@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "xterm-16color", "COLORTERM": ""}])
-async def test_without_colours_of_its_own_a_terminal_keeps_its_theme(
-    home: Path, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str]
+async def test_the_cursor_previews_escape_goes_back_enter_keeps_and_the_next_lab_begins_with_it(
+    app: LabApp, home: Path, until: Until
 ) -> None:
-    for name, value in setting.items():
-        monkeypatch.setenv(name, value)
-    if "TERM" in setting:
-        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: None)
-    write_preferences(home, theme="nord")
-    app = LabApp(preload=False)
-    async with app.run_test(size=(80, 24)):
-        assert app.theme == "ansi-dark"
-        assert offered_themes(app) == ["ansi-dark", "ansi-light"]
-    assert read_preferences(home)[0].theme == "nord"
-
-
-async def test_without_colours_the_highlighted_line_of_a_list_is_underlined(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "ctrl+t")
-        shown = app.screen.query_one(OptionList)
-        underlined = [any(piece.style and piece.style.underline for piece in shown.render_line(y)) for y in range(2)]
-        assert underlined == [True, False]
-
-
-async def test_the_cursor_previews_enter_keeps_and_the_next_lab_begins_with_it(app: LabApp, home: Path, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("ctrl+t")
-        assert isinstance(app.screen, ThemePicker)
-        second = offered_themes(app)[1]
-        await pilot.press("j")
+        offered = offered_themes(app)
+        assert offered[0] == "tokyo-night"
+        assert {"textual-light", "textual-dark", "nord", "ansi-dark"} <= set(offered)
+        assert not {"solarized-dark", "solarized-light", "atom-one-dark"} & set(offered)
+        for name in offered:
+            theme = BUILTIN_THEMES[name]
+            if not theme.ansi:
+                colours = adjusted(variables_of(theme))
+                assert all(contrast(colours, ink, opacity, paper) >= least for ink, opacity, paper, least in INKS), name
+        second = offered[1]
+        await press(pilot, "2")
+        await press(pilot, "1", "ctrl+t", "down")
+        await until(pilot, lambda: app.theme == second)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.theme == "tokyo-night")
+        assert not isinstance(app.screen, ThemePicker)
+        await pilot.press("ctrl+t", "j")
         await until(pilot, lambda: app.theme == second)
         assert not preferences_path(home).exists(), "a preview keeps nothing"
         await press(pilot, "enter")
         assert app.theme == second
         assert not isinstance(app.screen, ThemePicker)
         await until(pilot, lambda: read_preferences(home)[0].theme == second)
+        await press(pilot, "2")
+        assert app.current_mode == "data"
+        assert app.screen.styles.background == Color.parse(app.theme_variables["background"]), "drawn anew, as it was hidden"
     again = LabApp(preload=False)
     assert again.theme == second
     assert again.stylesheet._variables["background"] == again.theme_variables["background"]
@@ -141,36 +119,30 @@ async def test_the_cursor_previews_enter_keeps_and_the_next_lab_begins_with_it(a
         assert again.screen.styles.background == paper, "the first paint has its colours"
 
 
-async def test_escape_goes_back_to_the_theme_before(app: LabApp, home: Path, until: Until) -> None:
+@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "xterm-16color", "COLORTERM": ""}])
+async def test_without_colours_of_its_own_a_terminal_keeps_its_theme_and_without_any_a_highlighted_line_is_underlined(
+    home: Path, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str]
+) -> None:
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    if "TERM" in setting:
+        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: None)
+    write_preferences(home, theme="nord")
+    app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("ctrl+t", "down")
-        await until(pilot, lambda: app.theme == offered_themes(app)[1])
-        await pilot.press("escape")
-        await until(pilot, lambda: app.theme == "tokyo-night")
-        assert not isinstance(app.screen, ThemePicker)
-        assert not preferences_path(home).exists()
+        assert app.theme == "ansi-dark"
+        assert offered_themes(app) == ["ansi-dark", "ansi-light"]
+        await press(pilot, "ctrl+t")
+        shown = app.screen.query_one(OptionList)
+        underlined = [any(piece.style and piece.style.underline for piece in shown.render_line(y)) for y in range(2)]
+        assert underlined == ["NO_COLOR" in setting, False]
+    assert read_preferences(home)[0].theme == "nord"
 
 
-async def test_a_mode_that_was_hidden_is_drawn_in_the_new_theme(app: LabApp, home: Path) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "2")
-        await press(pilot, "1", "ctrl+t", "down", "enter")
-        await press(pilot, "2")
-        assert app.current_mode == "data"
-        assert app.screen.styles.background == Color.parse(app.theme_variables["background"])
-
-
-async def test_a_theme_that_is_unknown_or_illegible_gives_way_to_the_lab_s_own(home: Path) -> None:
+async def test_preferences_that_are_unknown_illegible_or_damaged_give_way_to_the_lab_s_own(home: Path) -> None:
     for name in ("no-such-theme", "solarized-light"):
         write_preferences(home, theme=name)
         assert LabApp(preload=False).theme == "tokyo-night"
-
-
-def notices(app: LabApp) -> list[str]:
-    return [str(each.message) for each in app._notifications]
-
-
-async def test_a_damaged_file_is_said_once_the_lab_is_open(home: Path) -> None:
     preferences_path(home).write_text("nonsense")
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -179,25 +151,14 @@ async def test_a_damaged_file_is_said_once_the_lab_is_open(home: Path) -> None:
         assert [each for each in notices(app) if each.startswith("Your preferences are not used")]
 
 
-async def test_a_disk_that_cannot_be_written_is_said_once(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_palette_has_theme_and_speed_and_a_disk_that_cannot_be_written_is_said_once(
+    app: LabApp, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried = []
 
     def refused(*_: object) -> None:
         tried.append(1)
         raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr("lab.core.preferences.write_atomic", refused)
-    async with app.run_test(size=(80, 24)) as pilot:
-        for speed in ("slow", "fast"):
-            app.change_preferences(animation=speed)
-        await until(pilot, lambda: len(tried) == 2 and notices(app))
-        assert app.preferences.animation == "fast", "the choice holds for this session"
-        assert len(notices(app)) == 1
-        assert "read-only file system" in notices(app)[0]
-
-
-async def test_the_palette_has_the_theme_and_the_speed_of_animation(app: LabApp, until: Callable[..., Any], home: Path) -> None:
-    from screens.command_palette import LabCommands
 
     async with app.run_test(size=(80, 24)) as pilot:
         found = {command.words: command.callback for command in LabCommands(app.screen)._commands()}
@@ -207,3 +168,14 @@ async def test_the_palette_has_the_theme_and_the_speed_of_animation(app: LabApp,
         }
         found["Animation: off"]()
         await until(pilot, lambda: read_preferences(home)[0].animation == "off")
+        monkeypatch.setattr("lab.core.preferences.write_atomic", refused)
+        for speed in ("slow", "fast"):
+            app.change_preferences(animation=speed)
+        await until(pilot, lambda: len(tried) == 2 and notices(app))
+        assert app.preferences.animation == "fast", "the choice holds for this session"
+        assert len(notices(app)) == 1
+        assert "read-only file system" in notices(app)[0]
+
+
+def notices(app: LabApp) -> list[str]:
+    return [str(each.message) for each in app._notifications]

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,36 +40,34 @@ HOSTILE = "x\x1b]0;owned\x07\x9b31m"
 BLUR, FOCUS = events.AppBlur, events.AppFocus
 
 
-@pytest.mark.parametrize(
-    ("name", "phase", "focus", "expected"),
-    [
-        ("tale", "finished", [BLUR], ["run tale finished"]),
-        ("tale", "failed", [BLUR], ["run tale failed"]),
-        ("tale", "stopped", [FOCUS, BLUR], ["run tale stopped"]),
-        ("tale", "paused", [BLUR], []),
-        ("tale", "finished", [BLUR, FOCUS], []),
-        ("tale", "finished", [], ["run tale finished"]),
-        (HOSTILE, "finished", [BLUR], ["run x␛]0;owned␇\\u009b31m finished"]),
-        ("n" * 100, "finished", [BLUR], [f"run {'n' * 40}…{'n' * 19} finished"]),
-    ],
-)
-async def test_the_end_of_a_run_is_told_where_the_lab_is_not_in_front(
-    name: str, phase: str, focus: Sequence[Any], expected: list[str], written: list[str], make_run: Any, until: Until
-) -> None:
-    """A terminal that does not tell of its focus may be behind: there the end is told."""
-    run = make_run(name, phase="training", step=10)
+ENDS: list[tuple[list[Any], str, str, str]] = [
+    ([], "tale", "finished", "run tale finished"),  # a terminal that does not tell of its focus may be behind
+    ([BLUR], "bad", "failed", "run bad failed"),
+    ([FOCUS, BLUR], "half", "stopped", "run half stopped"),
+    ([BLUR], "resting", "paused", ""),
+    ([BLUR], HOSTILE, "finished", "run x␛]0;owned␇\\u009b31m finished"),
+    ([BLUR], "n" * 100, "finished", f"run {'n' * 40}…{'n' * 19} finished"),
+    ([BLUR, FOCUS], "seen", "finished", ""),
+]
+"""What a terminal tells of its focus, then a run's name and its new phase; the notice."""
+
+
+async def test_the_end_of_a_run_is_told_where_the_lab_is_not_in_front(written: list[str], make_run: Any, until: Until) -> None:
+    runs = {name: make_run(name, phase="training", step=10) for _, name, _, _ in ENDS}
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs)
+        await until(pilot, lambda: len(app.runs) == len(ENDS))
         app.change_preferences(notifications=True)
-        for event in focus:
-            app.post_message(event())
-        await pilot.pause()
-        run.status_path.write_bytes(run.status_path.read_bytes().replace(b'"training"', f'"{phase}"'.encode()))
-        await read_again(app, pilot, until)
-        assert written == [notice(words) for words in expected]
-        await read_again(app, pilot, until)
-        assert len(written) == len(expected), "once"
+        for focus, name, phase, words in ENDS:
+            for event in focus:
+                app.post_message(event())
+            await pilot.pause()
+            path = runs[name].status_path
+            path.write_bytes(path.read_bytes().replace(b'"training"', f'"{phase}"'.encode()))
+            written.clear()
+            for _ in range(2):
+                await read_again(app, pilot, until)
+                assert written == ([notice(words)] if words else []), "once"
 
 
 async def test_nothing_is_told_unless_the_palette_has_turned_it_on(

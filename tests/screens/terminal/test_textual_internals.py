@@ -8,7 +8,6 @@ from functools import cache
 from importlib import import_module
 from inspect import getsource
 from pathlib import Path
-from textwrap import dedent
 from types import ModuleType, SimpleNamespace
 from typing import cast
 
@@ -36,25 +35,18 @@ def strip() -> Strip:
     return Strip([Segment("attention "), Segment("日本"), Segment(" 0.25")])
 
 
-def test_a_line_makes_no_caches() -> None:
-    one = strip()
-    assert {getattr(one, name) for name in Strip.__slots__ if name.endswith("_cache") and name != "_render_cache"} == {NO_CACHE}
-
-
-def test_parts_are_those_of_the_text_between_the_cuts() -> None:
-    length = strip().cell_length
+def test_parts_of_a_line_are_those_of_the_text_between_the_cuts_without_caches() -> None:
+    whole = strip()
+    names = {name for name in Strip.__slots__ if name.endswith("_cache") and name != "_render_cache"}
+    assert {getattr(whole, name) for name in names} == {NO_CACHE}
+    length, before = whole.cell_length, sys.getrefcount(whole)
+    parts = whole.divide([length])
+    assert [part.text for part in parts] == [whole.text]
+    del parts
+    assert sys.getrefcount(whole) == before, "a whole line is freed without the cycle collector"
     assert [part.text for part in strip().divide([5, 10, length])] == ["atten", "tion ", "日本 0.25"]
     assert [part.text for part in strip().divide([5, length + 8])] == ["atten"], "as Textual: a cut beyond the end is none"
     assert [part.text for part in strip().divide([length, length + 8])] == [strip().text]
-
-
-def test_a_whole_line_is_freed_without_the_cycle_collector() -> None:
-    whole = strip()
-    before = sys.getrefcount(whole)
-    parts = whole.divide([whole.cell_length])
-    assert [part.text for part in parts] == [whole.text]
-    del parts
-    assert sys.getrefcount(whole) == before
 
 
 def test_textual_paints_as_often_as_that() -> None:
@@ -71,7 +63,9 @@ class Signs(Static):
     """
 
 
-async def test_styles_of_a_component_are_worked_out_when_asked_for_and_anew_when_they_change() -> None:
+async def test_styles_of_a_component_are_worked_out_when_asked_for_and_a_change_is_told_to_the_screen_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     app: App[None] = App()
     async with app.run_test() as pilot:
         signs = Signs("good")
@@ -84,6 +78,13 @@ async def test_styles_of_a_component_are_worked_out_when_asked_for_and_anew_when
         assert signs.get_component_rich_style("signs--good").color == Color.parse("#0000ff")
         with pytest.raises(KeyError, match="signs--other"):
             signs.get_component_styles("signs--other")
+        told: list[Message] = []
+        monkeypatch.setattr(app.screen, "post_message", told.append)
+        signs.refresh()
+        assert told == []
+        tell_changes(app.screen)
+        assert told == [Update(signs)]
+        monkeypatch.undo()
 
 
 class Resized(LabScreen):
@@ -97,17 +98,6 @@ class Resized(LabScreen):
         if size is not None:
             self.laid_out.append(size)
         super()._refresh_layout(size, scroll)
-
-
-@pytest.mark.usefixtures("home")
-async def test_a_new_screen_is_laid_out_once_and_again_in_another_size() -> None:
-    app = LabApp(preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = Resized()
-        await app.push_screen(screen)
-        await pilot.resize_terminal(100, 30)
-        await pilot.pause()
-        assert screen.laid_out == [Size(80, 24), Size(100, 30)]
 
 
 async def test_a_theme_to_begin_with_is_set_as_setting_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,25 +115,18 @@ async def test_a_theme_to_begin_with_is_set_as_setting_it_does(monkeypatch: pyte
             assert [each._terminal_theme for each in filters] == [later.ansi_theme]
 
 
-async def test_a_change_is_told_to_the_screen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    app: App[None] = App()
-    async with app.run_test() as pilot:
-        signs = Signs("good")
-        await app.mount(signs)
-        await pilot.pause()
-        told: list[Message] = []
-        monkeypatch.setattr(app.screen, "post_message", told.append)
-        signs.refresh()
-        assert told == []
-        tell_changes(app.screen)
-        assert told == [Update(signs)]
-        monkeypatch.undo()
-
-
 @pytest.mark.usefixtures("home")
-async def test_a_new_screen_parses_no_styles_again_and_all_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_screen_is_laid_out_once_and_parses_no_styles_again_of_which_all_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     app = LabApp(preload=False)
-    async with app.run_test() as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = Resized()
+        await app.push_screen(screen)
+        await pilot.resize_terminal(100, 30)
+        await pilot.pause()
+        assert screen.laid_out == [Size(80, 24), Size(100, 30)], "and again in another size"
+        await app.pop_screen()
         again: list[object] = []
         monkeypatch.setattr(Stylesheet, "reparse", lambda stylesheet: again.append(stylesheet))
         await app.switch_mode("learn")
@@ -171,9 +154,25 @@ def is_private(name: str) -> bool:
 
 
 @cache
+def sources(module: str) -> dict[str, ast.ClassDef]:
+    """The classes of a module by their qualified names."""
+    found: dict[str, ast.ClassDef] = {}
+
+    def walk(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            name = f"{prefix}{getattr(child, 'name', '')}"
+            if isinstance(child, ast.ClassDef):
+                found[name] = child
+            walk(child, prefix if not isinstance(child, ast.ClassDef) else f"{name}.")
+
+    walk(ast.parse(getsource(sys.modules[module])), "")
+    return found
+
+
+@cache
 def defined(owner: type) -> set[str]:
     """Private names of a class: what its source defines, and what its methods set."""
-    made = cast(ast.ClassDef, ast.parse(dedent(getsource(owner))).body[0])
+    made = sources(owner.__module__)[owner.__qualname__]
     targets = [each for node in made.body for each in getattr(node, "targets", [getattr(node, "target", None)])]
     names = {each.id for each in targets if isinstance(each, ast.Name)}
     names |= {each.name for each in made.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -193,14 +192,14 @@ def test_no_other_module_touches_private_names_of_textual() -> None:
     ours = {name: import_module(name) for name in paths}
     textuals = classes_of([module for name, module in [*sys.modules.items()] if name.startswith("textual.")])
     theirs = set().union(*(defined(each) for each in textuals))
-    ambiguous = set().union(*(defined(each) for each in classes_of([*ours.values()]))) | {"_replace"}
+    foreign = theirs - set().union(*(defined(each) for each in classes_of([*ours.values()]))) - {"_replace"}
     touched = set()
     for name, module in ours.items():
         for node in ast.walk(ast.parse(paths[name].read_text())):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("textual"):
                 parts = [*node.module.split("."), *(each.name for each in node.names)]
                 touched |= {(name, part) for part in parts if is_private(part)}
-            elif isinstance(node, ast.Attribute) and node.attr in theirs - ambiguous:
+            elif isinstance(node, ast.Attribute) and node.attr in foreign:
                 touched.add((name, node.attr))
         for owner in classes_of([module]):
             inherited = set().union(*(defined(base) for base in owner.__mro__ if base in textuals))
