@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lab.views.blocks import Array, Gallery, Thumbnail, View
+from lab.views.blocks import Array, Gallery, Thumbnail
 from screens.blocks.gallery_layout import lay_gallery
-from screens.blocks.view_layout import lay_view
 from screens.colour import MASKED_LEVEL, Heat, level_of
 from tests.screens.blocks.conftest import drawn, text_of
 
@@ -89,14 +88,6 @@ def test_in_glyphs_a_line_is_the_larger_of_two_rows_and_says_so() -> None:
     assert (narrow.wide, narrow.tall) == (1, 1)
     assert text_of(narrow.below(1)).startswith("█▒")
     assert "larger of 2 rows" in " ".join(text_of(line) for line in narrow.head)
-
-
-def test_the_chosen_one_is_in_sight_and_is_where_the_cursor_lands() -> None:
-    page = lay_view(View("thumbnails", "", "A sentence.", [gallery(selected=6)]), 52)
-    followed = page.followed()
-    assert followed is not None
-    assert page.spot(followed).ref == "e[6]"
-    assert page.first() == followed
 
 
 @pytest.mark.parametrize("width", [12, 30, 83])

@@ -1,28 +1,28 @@
-"""Tables, strips and matrices on a grid of characters."""
+"""Tables, bars, strips, matrices and the line of a draw on a grid of characters."""
+
+from itertools import product
 
 import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Parity, Strip, Table, View
+from lab.views.blocks import Array, Block, Cell, Column, IntervalBar, IntervalPart, Matrix, Paragraph, Parity, Strip, Table, View
 from lab.views.softmax_table import softmax_table
-from screens.blocks.bars_and_shades import bar, column_glyphs, shade
+from screens.blocks.bars_and_shades import bar, column_glyphs, shade, signed_bar
+from screens.blocks.interval_layout import LaidIntervalBar, lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
 from screens.blocks.view_layout import Page, lay_view, parity_badge, parity_sentence
 from screens.blocks.view_layout import text_of as drawn_page
+from screens.colour import LEAST_INK, LEAST_SIGNED_INK, LEVELS, MASKED_LEVEL, Heat
 from screens.widgets.text_fitting import fit, wrap
 from tests.screens.blocks.conftest import drawn, text_of
 
 
-@pytest.mark.parametrize("text", ["dog", "a long label", "日本語", "🙂🙂🙂", ""])
-@pytest.mark.parametrize("width", [1, 2, 5, 20])
-def test_fit_gives_exactly_the_width(text: str, width: int) -> None:
-    assert cell_len(fit(text, width)) == width
-
-
-def test_fit_marks_what_it_cuts() -> None:
+def test_fit_gives_exactly_the_width_and_marks_what_it_cuts() -> None:
+    for text, width in product(("dog", "a long label", "日本語", "🙂🙂🙂", ""), (1, 2, 5, 20)):
+        assert cell_len(fit(text, width)) == width, text
     assert fit("attention", 5) == "atte…"
     assert fit("attention", 9) == "attention"
 
@@ -37,61 +37,27 @@ def test_bars_of_one_quantity_have_one_length_in_all_tables_of_a_view() -> None:
     assert [drawn(block)[-1].count("█") for block in page.blocks] == [7, 14, 28]
 
 
-def test_tables_stand_side_by_side_where_there_is_room_and_a_long_one_in_columns() -> None:
-    def table(rows: int, name: str) -> Table:
-        return Table([Column(name), Column("n")], [[Cell(f"{n}."), Cell(f"{n}", n, f"{name}[{n}]")] for n in range(rows)])
-
-    view = View("x", "x", "", [table(2, "norm"), table(30, "value"), Paragraph("below")])
-    narrow, wide = lay_view(view, 18), lay_view(view, 40)
-    assert (narrow.height, wide.height) == (3 + 1 + 31 + 1 + 1, 16 + 1 + 1)
-    texts = drawn_page(wide).splitlines()
-    assert [line.split() for line in texts[:4]] == [
-        ["norm", "n", "value", "n", "value", "n"],
-        ["0.", "0", "0.", "0", "15.", "15"],
-        ["1.", "1", "1.", "1", "16.", "16"],
-        ["2.", "2", "17.", "17"],
-    ]
-    cursor, seen = (0, 1, 0), []
-    for moves in [(0, 1)] * 7 + [(0, -1)] * 2 + [(1, 0)] * 14:
-        cursor = wide.move(cursor, *moves)
-        spot = wide.spot(cursor)
-        seen.append(spot.ref)
-        assert texts[spot.line][spot.start : spot.start + spot.width].strip() == f"{spot.value:g}" if spot.ref else True
-        assert wide.at(spot.line, spot.start, 0) == cursor
-    assert (seen[0], seen[2], seen[4], seen[6], seen[8]) == ("norm[1]", "value[1]", "value[16]", "value[16]", "value[1]")
-    assert seen[-1] == "value[15]", "after the last row of a column comes the next one"
-    strips = lay_view(View("x", "x", "", [Strip(name, Array.of(np.ones(4)), name) for name in "kv"]), 60)
-    assert strips.tops == [0, 0]
-    assert strips.spot(strips.move((0, 0, 3), 0, 1)).ref == "v[0]"
-
-
-def test_wrap_keeps_a_token_with_its_opening_quotation_mark() -> None:
-    assert wrap("15.0% on “ there” in it", 12) == ["15.0% on", "“ there” in", "it"]
-
-
-def test_wrap_keeps_every_word_and_no_line_is_too_wide() -> None:
+def test_wrap_keeps_every_word_no_line_is_too_wide_and_a_token_stays_with_its_opening_quotation_mark() -> None:
     text = "ran pays 38.9% of its attention to dog, and averyveryverylongword to nothing"
     lines = wrap(text, 12)
     assert all(cell_len(line) <= 12 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert wrap("15.0% on “ there” in it", 12) == ["15.0% on", "“ there” in", "it"]
 
 
-@pytest.mark.parametrize(("fraction", "cells"), [(0.0, 0.0), (0.5, 5.0), (1.0, 10.0), (0.33, 3.25), (1e-9, 0.125)])
-def test_a_bar_is_as_long_as_its_number_to_an_eighth(fraction: float, cells: float) -> None:
-    length = sum(1 if glyph == "█" else (" ▏▎▍▌▋▊▉".index(glyph)) / 8 for glyph in bar(fraction, 10))
-    assert length == cells
-
-
-def test_shades_tell_sign_and_size_without_colour() -> None:
+def test_bars_are_as_long_as_their_numbers_to_an_eighth_and_glyphs_tell_sign_and_size_without_colour() -> None:
+    for fraction, cells in ((0.0, 0.0), (0.5, 5.0), (1.0, 10.0), (0.33, 3.25), (1e-9, 0.125)):
+        assert sum(1 if glyph == "█" else (" ▏▎▍▌▋▊▉".index(glyph)) / 8 for glyph in bar(fraction, 10)) == cells
     levels = [shade(value, 1.0) for value in (1.0, 0.6, 0.3, 0.1, 0.0, -0.1, -0.3, -0.6, -1.0)]
     assert levels == ["█", "▓", "▒", "░", " ", "−", "=", "≡", "≣"]
     assert shade(float("nan"), 1.0) == "·"
-
-
-def test_upright_bars_put_one_glyph_on_the_side_of_the_sign() -> None:
-    up, down = column_glyphs(np.array([1.0, -1.0, 0.5, 0.0], dtype=np.float32), 1.0)
-    assert up == "█ ▄ "
-    assert down == " █  "
+    assert column_glyphs(np.array([1.0, -1.0, 0.5, 0.0], dtype=np.float32), 1.0) == ("█ ▄ ", " █  ")
+    hanging = -np.array([0.01, 0.12, 0.3, 0.33, 0.5, 0.7, 0.8, 1.0], dtype=np.float32)
+    assert column_glyphs(hanging, 1.0) == (" " * 8, "▔▔▔▀▀▀██"), "those that hang take the nearest height"
+    fractions = (1.0, 0.5, -1.0, -0.5, -0.01, -0.1, -0.24, -0.3, 0.01, 0.0)
+    assert [signed_bar(fraction, 9) for fraction in fractions] == [
+        *("    │████", "    │██", "▒▒▒▒│", "  ▒▒│", "   ▕│", "   ▐│", "   ▒│", "  ▕▒│", "    │▏", "    │"),
+    ], "beside an axis"
 
 
 def attention_table(rows: int = 3, selected: int | None = 1) -> Table:
@@ -103,17 +69,14 @@ def attention_table(rows: int = 3, selected: int | None = 1) -> Table:
     return Table(columns, body, "head 1", [Cell("Σ"), Cell(""), Cell(""), Cell("100%", 1.0)], selected)
 
 
-def test_a_table_fits_its_room_and_a_narrow_one_says_what_is_hidden() -> None:
-    wide, narrow = lay_table(attention_table(), 60), lay_table(attention_table(), 30)
-    assert all(cell_len(line) <= 60 for line in drawn(wide))
-    assert all(cell_len(line) <= 30 for line in drawn(narrow))
-    assert "q·k" in drawn(wide)[1]
-    assert not any("q·k" in line for line in drawn(narrow))
-    assert "1 more column" in " ".join(drawn(narrow)[:3])
-
-
-def test_the_selected_row_is_marked_with_a_glyph() -> None:
-    assert [line.startswith("▸") for line in drawn(lay_table(attention_table(), 60))[2:5]] == [False, True, False]
+def test_a_table_fits_its_room_marks_its_selected_row_and_a_narrow_one_says_what_is_hidden() -> None:
+    wide, narrow = (drawn(lay_table(attention_table(), width)) for width in (60, 30))
+    assert all(cell_len(line) <= 60 for line in wide)
+    assert all(cell_len(line) <= 30 for line in narrow)
+    assert "q·k" in wide[1]
+    assert not any("q·k" in line for line in narrow)
+    assert "1 more column" in " ".join(narrow[:3])
+    assert [line.startswith("▸") for line in wide[2:5]] == [False, True, False]
 
 
 def test_a_spot_lies_where_its_text_is_drawn() -> None:
@@ -192,14 +155,6 @@ def test_the_columns_of_a_window_are_numbered_as_in_the_whole() -> None:
     assert text_of(whole.header).split() == ["1", "10"]
 
 
-def test_a_matrix_of_a_thousand_rows_is_laid_out_without_drawing_it() -> None:
-    size = 1024
-    labels = ["t"] * size
-    laid = lay_matrix(Matrix("m", labels, labels, Array.of(np.ones((size, size)))), 100)
-    assert laid.height == size + len(laid.head)
-    assert text_of(laid.line(laid.height - 1)).count("█") == size
-
-
 def test_the_cursor_walks_through_all_blocks_and_back() -> None:
     blocks: list[Block] = [attention_table(2), Paragraph("words"), Strip("v", Array.of(np.ones(8)), "x")]
     page = lay_view(View("s", "t", "", blocks), 60)
@@ -212,14 +167,6 @@ def test_the_cursor_walks_through_all_blocks_and_back() -> None:
     assert down[1:] == [(0, 2, 3), (2, 0, 3), (2, 0, 3), (2, 0, 3), (2, 0, 3)]
     assert page.spot(cursor).ref == "x[3]"
     assert page.move(page.move(cursor, -1, 0), 0, -9) == (0, 2, 0)
-
-
-def test_a_click_finds_the_cell_that_is_drawn_there() -> None:
-    page = lay_view(View("s", "t", "words", [attention_table(3)]), 60)
-    for row in range(3):
-        spot = page.spot((1, row, 3))
-        assert page.at(spot.line, spot.start + 1, 0) == (1, row, 3)
-    assert page.at(0, 0, 0) is None
 
 
 def test_parity_says_what_was_compared_with_what() -> None:
@@ -261,6 +208,34 @@ def test_two_matrices_side_by_side_have_one_scale(width: int) -> None:
     assert one.below(0).pieces[0] == two.below(0).pieces[0] or not one.format
     assert text_of(one.below(0))[: one.pinned + one.cell_width] == text_of(two.below(0))[: two.pinned + two.cell_width]
     assert lay_matrix(matrices[0], width).limit == 0.5
+
+
+def test_tables_stand_side_by_side_where_there_is_room_and_a_long_one_in_columns() -> None:
+    def table(rows: int, name: str) -> Table:
+        return Table([Column(name), Column("n")], [[Cell(f"{n}."), Cell(f"{n}", n, f"{name}[{n}]")] for n in range(rows)])
+
+    view = View("x", "x", "", [table(2, "norm"), table(30, "value"), Paragraph("below")])
+    narrow, wide = lay_view(view, 18), lay_view(view, 40)
+    assert (narrow.height, wide.height) == (3 + 1 + 31 + 1 + 1, 16 + 1 + 1)
+    texts = drawn_page(wide).splitlines()
+    assert [line.split() for line in texts[:4]] == [
+        ["norm", "n", "value", "n", "value", "n"],
+        ["0.", "0", "0.", "0", "15.", "15"],
+        ["1.", "1", "1.", "1", "16.", "16"],
+        ["2.", "2", "17.", "17"],
+    ]
+    cursor, seen = (0, 1, 0), []
+    for moves in [(0, 1)] * 7 + [(0, -1)] * 2 + [(1, 0)] * 14:
+        cursor = wide.move(cursor, *moves)
+        spot = wide.spot(cursor)
+        seen.append(spot.ref)
+        assert texts[spot.line][spot.start : spot.start + spot.width].strip() == f"{spot.value:g}" if spot.ref else True
+        assert wide.at(spot.line, spot.start, 0) == cursor
+    assert (seen[0], seen[2], seen[4], seen[6], seen[8]) == ("norm[1]", "value[1]", "value[16]", "value[16]", "value[1]")
+    assert seen[-1] == "value[15]", "after the last row of a column comes the next one"
+    strips = lay_view(View("x", "x", "", [Strip(name, Array.of(np.ones(4)), name) for name in "kv"]), 60)
+    assert strips.tops == [0, 0]
+    assert strips.spot(strips.move((0, 0, 3), 0, 1)).ref == "v[0]"
 
 
 def test_two_strips_side_by_side_have_one_scale() -> None:
@@ -306,3 +281,86 @@ def test_a_strip_of_losses_has_a_scale_from_zero_and_counts_from_its_first_token
         assert "±" not in words
         assert "−4.76" not in words
         assert "".join(text for text, _ in lines[-1].pinned).strip() == "2"
+
+
+@pytest.mark.parametrize("width", [9, 21, 41])
+def test_a_negative_bar_is_as_long_as_its_number_to_a_quarter_of_a_cell(width: int) -> None:
+    half = (width - 1) // 2
+    lengths = []
+    for thousandth in range(1, 1001):
+        drawn = signed_bar(-thousandth / 1000, width)
+        assert (len(drawn), drawn[half]) == (half + 1, "│")
+        lengths.append(sum({"▒": 1.0, "▐": 0.5, "▕": 0.125, " ": 0.0}[glyph] for glyph in drawn[:half]))
+        assert lengths[-1] > 0
+        assert abs(lengths[-1] - thousandth / 1000 * half) <= 0.2501
+    assert lengths == sorted(lengths)
+
+
+def test_a_column_with_a_negative_bar_has_one_axis_for_all_its_rows_and_one_without_has_none() -> None:
+    rows = [[Cell("one"), Cell("+2.0", 2.0, bar=1.0)], [Cell("two"), Cell("−1.0", -1.0, bar=-0.5)]]
+    total = [Cell("sum"), Cell("+1.0", 1.0)]
+    columns = [Column("part", align="left"), Column("share")]
+    lines = drawn(lay_table(Table(columns, rows, total=total), 40))
+    assert lines[1].index("│") == lines[2].index("│")
+    assert "█" in lines[1]
+    assert lines[2].index("▒") < lines[2].index("│")
+    assert "│" not in lines[-1]
+    assert max(len(line.rstrip()) for line in lines) <= 40
+    rows = [[Cell("one"), Cell("20%", 0.2, bar=0.2)], [Cell("two"), Cell("80%", 0.8, bar=0.8)]]
+    assert not any("│" in line for line in drawn(lay_table(Table(columns, rows), 40)))
+
+
+def test_bars_have_the_colour_of_their_number_and_short_ones_can_be_seen() -> None:
+    def kinds(*bars: float) -> list[Heat]:
+        table = Table([Column("name", align="left"), Column("x")], [[Cell("a"), Cell("1", bar, bar=bar)] for bar in bars])
+        laid = lay_table(table, 60)
+        lines = [laid.below(row) for row in range(len(bars))]
+        return [kind for line in lines for _, kind in (*line.pinned, *line.pieces) if isinstance(kind, Heat)]
+
+    assert kinds(1.0, 0.5, 0.001) == [Heat("sequential", level, MASKED_LEVEL) for level in (LEVELS, LEVELS // 2, LEAST_INK)]
+    assert kinds(-1.0, 0.001) == [Heat("diverging", level, MASKED_LEVEL) for level in (-LEVELS, LEAST_SIGNED_INK)]
+
+
+PARTS = [
+    IntervalPart(" fast", 0.0, 0.5, "sample.after[3,1]"),
+    IntervalPart(".", 0.5, 0.75, "sample.after[3,2]"),
+    IntervalPart("others", 0.75, 0.9),
+    IntervalPart("odd", 0.9, 0.901, "sample.after[3,9]"),
+    IntervalPart("others", 0.901, 1.0),
+]
+
+
+def laid(mark: float, selected: int, width: int = 60) -> LaidIntervalBar:
+    return lay_interval_bar(IntervalBar("laid end to end, from 0 to 1", PARTS, mark, f"u = {mark}", selected), width)
+
+
+@pytest.mark.parametrize("width", [8, 20, 40, 60, 200])
+def test_each_part_takes_its_share_of_the_line_under_its_name_and_nothing_is_wider(width: int) -> None:
+    lines = drawn(laid(0.6, 1, width))
+    assert all(cell_len(line) <= width for line in lines)
+    bar = next(line for line in lines if "█" in line)
+    assert len(bar) == width
+    assert abs(bar.count("█") - 0.5 * width) <= 1
+    assert abs(bar.count("░") - 0.249 * width) <= 1.5
+    if width == 60:
+        assert lines[1].startswith("fast")
+        assert (lines[1].index("."), bar[29:31]) == (30, "█▓"), "neighbours differ without colour"
+
+
+@pytest.mark.parametrize(("mark", "selected"), [(0.0, 0), (0.4999, 0), (0.5, 1), (0.7499, 1), (0.9005, 3), (0.9999, 4)])
+@pytest.mark.parametrize("width", [20, 53, 120])
+def test_the_caret_stands_under_the_part_that_is_drawn(mark: float, selected: int, width: int) -> None:
+    block = laid(mark, selected, width)
+    caret = drawn(block)[-1]
+    at = caret.index("▲")
+    low, high = block.edges[selected], block.edges[selected + 1]
+    assert low <= at < max(high, low + 1)
+    assert PARTS[selected].label.strip() in caret or width < 25
+
+
+def test_the_cursor_walks_from_part_to_part() -> None:
+    block = laid(0.6, 1, 60)
+    assert (block.rows, block.columns, block.start()) == (1, 5, (0, 1))
+    spot = block.spot(0, 1)
+    assert (spot.ref, spot.value, spot.start) == ("sample.after[3,2]", 0.25, 30)
+    assert spot.description == ". · from 0.5000 to 0.7500  zero-indexed: sample.after[3,2]  = 0.25"

@@ -69,15 +69,6 @@ def test_largest_gets_the_widest_cells() -> None:
     assert fitting(CELL_WIDTHS, 4 * FEWEST, 64, 2) == (2, 1, FEWEST)
 
 
-def test_window_moves_the_least_that_shows_the_place() -> None:
-    assert around_place(0, 3, 10, 30) == 0
-    assert around_place(0, 9, 10, 30) == 1
-    assert around_place(0, 29, 10, 30) == 20
-    assert around_place(20, 15, 10, 30) == 14
-    assert around_place(20, 0, 10, 30) == 0
-    assert around_place(0, 2, 3, 3) == 0
-
-
 def test_cursor_stands_on_the_same_place_of_all_and_each_reads_its_number_out() -> None:
     laid = together(11, 120)
     assert laid.point((5, 2)) == range(HEAD)
@@ -91,16 +82,13 @@ def test_cursor_stands_on_the_same_place_of_all_and_each_reads_its_number_out() 
     for start, width in spans:
         for x in (start, start + width - 1):
             assert laid.at(spot.line, x) == (5, 2)
+    laid.point((2, 8))
+    assert text_of(laid.line(2)).split() == ["3", "→", "9", "12.00", "masked", "masked"], "raw scores are not masked"
+    assert laid.spot(2, 8).masked
+    laid.point((5, 2))
     assert laid.at(HEAD - 1, spot.start) is None
     assert laid.at(spot.line, 0) is None
     assert text_of(laid.line(2)) != (laid.point(None), text_of(laid.line(2)))[1]
-
-
-def test_masked_places_are_said_and_raw_scores_are_not_masked() -> None:
-    laid = together(11, 120)
-    laid.point((2, 8))
-    assert text_of(laid.line(2)).split() == ["3", "→", "9", "12.00", "masked", "masked"]
-    assert laid.spot(2, 8).masked
 
 
 def test_a_window_follows_the_cursor_and_is_said() -> None:
@@ -112,6 +100,8 @@ def test_a_window_follows_the_cursor_and_is_said() -> None:
     assert text_of(laid.line(0)).startswith(f"{first}–{last} of 64"[: laid.pinned - 1])
     assert f"▾{41}" in text_of(laid.line(HEAD - 1))
     assert laid.point((63, 41)) in (range(HEAD), range(laid.height))
+    moves = {(0, 3): 0, (0, 9): 1, (0, 29): 20, (20, 15): 14, (20, 0): 0}
+    assert {at: around_place(*at, 10, 30) for at in moves} == moves, "it moves the least that shows the place"
 
 
 @pytest.mark.parametrize("width", [70, 83, 120, 200])
@@ -126,14 +116,6 @@ def test_numbers_of_columns_never_run_into_the_mark(size: int, width: int) -> No
             assert all(word.isdecimal() for word in words if word not in ("key", "→", f"▾{column + 1}"))
 
 
-def test_chosen_row_is_marked_in_all_without_colour() -> None:
-    laid = together(11, 120)
-    lit = [y - HEAD for y in range(HEAD, laid.height) if "◂" in text_of(laid.line(y))]
-    assert lit == [10]
-    assert text_of(laid.line(HEAD + 10)).count("▸") == 4
-    assert text_of(laid.line(HEAD + 10)).count("◂") == 3
-
-
 def test_colours_are_the_scales_and_glyphs_replace_them() -> None:
     painted, plain = together(11, 120), together(11, 120, paints=False)
     scales = {kind.scale for y in range(HEAD, painted.height) for _, kind in painted.line(y).pieces if isinstance(kind, Heat)}
@@ -142,28 +124,25 @@ def test_colours_are_the_scales_and_glyphs_replace_them() -> None:
     assert "█" in text_of(plain.line(HEAD + 10))
 
 
-def test_narrow_screen_shows_the_largest_first_and_the_others_by_turns() -> None:
+def test_panels_take_turns_as_their_room_allows() -> None:
+    def turns(size: int, width: int, count: int, *, paints: bool = True) -> list[type[Laid]]:
+        return [type(lay(size, width, panel=panel, paints=paints)) for panel in range(count)]
+
+    assert turns(11, 120, 5) == [LaidMatrixPanels, LaidHeatmap, LaidHeatmap, LaidHeatmap, LaidMatrixPanels], "all, then each"
+    assert turns(11, 50, 4) == [LaidHeatmap] * 4
     titles = []
     for panel in range(4):
         laid = lay(11, 50, panel=panel)
         assert isinstance(laid, LaidHeatmap)
         titles.append(laid.matrix.title)
         assert "v: " in laid.matrix.legend
-    assert titles == ["pattern", "raw", "scaled", "pattern"]
-
-
-def test_wide_screen_begins_with_all_of_them() -> None:
-    kinds = [type(lay(11, 120, panel=panel)) for panel in range(5)]
-    assert kinds == [LaidMatrixPanels, LaidHeatmap, LaidHeatmap, LaidHeatmap, LaidMatrixPanels]
-
-
-@pytest.mark.parametrize("paints", [True, False])
-def test_numbers_that_have_room_only_alone_are_shown_alone_first(paints: bool) -> None:
-    alone = lay(8, 51, paints=paints)
-    assert isinstance(alone, LaidMatrix)
-    assert (alone.matrix.title, alone.format is not None) == ("pattern", True)
-    assert "v: raw" in alone.matrix.legend
-    assert [type(lay(8, 51, panel=panel, paints=paints)) for panel in (1, 2, 3)] == [type(alone)] * 2 + [LaidMatrixPanels]
+    assert titles == ["pattern", "raw", "scaled", "pattern"], "the largest first"
+    for paints in (True, False):
+        alone = lay(8, 51, paints=paints)
+        assert isinstance(alone, LaidMatrix)
+        assert turns(8, 51, 4, paints=paints) == [*[type(alone)] * 3, LaidMatrixPanels]
+        assert (alone.matrix.title, alone.format is not None) == ("pattern", True), "numbers that have room only alone"
+        assert "v: raw" in alone.matrix.legend
 
 
 def test_columns_have_all_their_numbers_or_those_of_a_ruler() -> None:

@@ -54,21 +54,15 @@ def test_cells_are_narrower_where_the_grid_is_then_whole_and_scroll_whole_where_
     assert wider.cuts == (0, 8, 16)
 
 
-def test_paper_is_the_probability_and_marks_need_no_colour() -> None:
+def test_paper_is_the_probability_marks_need_no_colour_and_a_cell_leads_to_its_token_and_layer() -> None:
     laid = lay_text_grid(grid(), 60)
     kinds = [kind for piece, kind in laid.below(0).pieces if piece.strip() == "sat"]
     assert kinds == [Heat("sequential", 2, None, "selected")]
     assert "underlined: the token that came next" in "".join(map(text_of, laid.head))
-
-
-def test_a_cell_leads_to_its_token_and_layer() -> None:
-    spot = lay_text_grid(grid(), 60).spot(1, 1)
+    spot = laid.spot(1, 1)
     assert spot.destination == Destination("resid_post", 0, 5)
     assert "100" in spot.label
-
-
-def test_the_cursor_begins_at_the_models_own_prediction() -> None:
-    assert lay_text_grid(grid(), 60).start() == (1, 1)
+    assert laid.start() == (1, 1), "the cursor begins at the model's own prediction"
 
 
 def test_anything_but_zero_shows() -> None:

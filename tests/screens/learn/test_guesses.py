@@ -141,4 +141,4 @@ async def test_a_prompt_that_is_too_short_for_the_place_is_asked_about_at_anothe
         for asked in (4, 2):
             await until(pilot, lambda: any(guess.is_open for guess in pilot.app.screen.query(GuessView)))
             assert pilot.app.screen.query_one(GuessView).state.question.position == asked - 1
-            await pilot.press("a", "space")
+            await pilot.press("enter", "space")

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from screens.plot.plot_settings import (
     FEWEST_STEPS,
     SMOOTHINGS,
-    X_AXES,
     PlotSettings,
     range_after_steep_part,
     shows_more_on_log,
@@ -47,39 +46,20 @@ def test_the_window_never_leaves_the_run(moves: list[tuple[bool, float, float]],
         assert last - first >= min(FEWEST_STEPS, latest) * (1 - 1e-9)
 
 
-def test_axes_and_smoothings_go_round() -> None:
-    view = PlotSettings()
-    seen = []
-    for _ in X_AXES:
-        seen.append(view.x)
-        view = view.next_x()
-    assert tuple(seen) == X_AXES
-    assert view == PlotSettings()
-    for _ in SMOOTHINGS:
-        view = view.next_smoothing()
-    assert view == PlotSettings()
-
-
 def test_the_first_smoothing_is_the_history_s_own() -> None:
     from lab.runs.loss_history import LONGEST_SMOOTHING, SMOOTHED_SHARE
 
     assert SMOOTHINGS[0][1:] == (pytest.approx(SMOOTHED_SHARE), LONGEST_SMOOTHING)
 
 
-def test_a_curve_that_ends_near_its_beginning_stays_linear_and_one_that_falls_far_becomes_logarithmic() -> None:
-    assert not shows_more_on_log([(STEPS, 3.0 + 3.0 * np.exp(-STEPS / 60))])
-    assert shows_more_on_log([(STEPS, 0.5 * STEPS**-0.1 + 6.0 * np.exp(-STEPS / 30))])
-
-
-def test_both_curves_count() -> None:
+def test_curves_that_fall_far_are_logarithmic_and_those_that_end_near_their_beginning_or_have_no_logarithm_linear() -> None:
     flat = 0.2 + 6.0 * np.exp(-STEPS / 30)
+    assert shows_more_on_log([(STEPS, 0.5 * STEPS**-0.1 + 6.0 * np.exp(-STEPS / 30))])
     assert shows_more_on_log([(STEPS, flat)])
     assert not shows_more_on_log([(STEPS, flat), ([500.0, 1000.0], [3.0, 6.0])]), "a rising validation loss uses the height"
-
-
-@pytest.mark.parametrize("ys", [[], [2.0, 2.0, 2.0], [1.0, 0.0, 0.0], [3.0, -1.0, -2.0]])
-def test_without_a_logarithm_it_is_linear(ys: list[float]) -> None:
-    assert not shows_more_on_log([(range(len(ys)), ys)])
+    assert not shows_more_on_log([(STEPS, 3.0 + 3.0 * np.exp(-STEPS / 60))])
+    for ys in ([], [2.0, 2.0, 2.0], [1.0, 0.0, 0.0], [3.0, -1.0, -2.0]):
+        assert not shows_more_on_log([(range(len(ys)), ys)])
 
 
 def test_a_close_up_leaves_out_the_steep_part() -> None:
