@@ -242,7 +242,7 @@ async def test_more_runs_than_fit_are_paged_and_at_the_cursor_the_losses_of_five
     app: LabApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     for number in range(7):
-        make_run(f"run-{number}", created=1000.0 - number, step=400, steps=400).tokenizer_path.write_text("{}")
+        make_run(f"run-{number}", created=1000.0 - number, step=200, steps=200).tokenizer_path.write_text("{}")
     async with listed(7) as pilot:
         for _ in range(7):
             await pilot.press("m", "down")
