@@ -71,6 +71,27 @@ async def test_thumbnails_open_with_the_whole_sentence_or_none_of_it(
         assert view.draw(view.top).text.startswith(first) if first else view.top > view.laid.tops[1]
 
 
+async def test_a_wide_table_scrolls_sideways_to_the_cursor_and_thumbnails_stay_in_place_under_a_longer_sentence() -> None:
+    columns = [Column("key", "left"), *(Column(f"column {n}") for n in range(12))]
+    row = [Cell("row"), *(Cell("0.123456", 0.1, f"x[{n}]") for n in range(12))]
+    async with shown(View("scores", "", "", [Table(columns, [row])]), 40, 12) as (view, pilot):
+        view.focus()
+        await pilot.press("home")
+        lefts = []
+        for key in [*["right"] * 8, *["left"] * 8]:
+            await pilot.press(key)
+            lefts.append(view.left)
+        assert lefts[0] == lefts[-1] == 0
+        assert 0 < max(lefts) == lefts[7]
+        assert (lefts[:8], lefts[8:]) == (sorted(lefts[:8]), sorted(lefts[8:], reverse=True))
+        places = []
+        for sentence in ("Short.", "A sentence\nof three\nlines."):
+            view.show(gallery(8, 24, 12, 20, sentence))
+            places.append(view.laid.spot(view.laid.followed()).line - view.top)  # type: ignore[arg-type]
+        assert view.top > 0
+        assert places[0] == places[1]
+
+
 @pytest.mark.parametrize("lines", [8, 12])
 async def test_matrices_open_with_their_sentence_wherever_the_selected_row_is(lines: int) -> None:
     view = seeded(1)

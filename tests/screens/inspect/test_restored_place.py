@@ -17,6 +17,7 @@ from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.engine_notices import PENDING_AFTER
 from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.selection import Prompt, Selection, within
@@ -103,9 +104,13 @@ async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
 ) -> None:
     app.DEFAULT_MODE = "home"  # type: ignore[misc]
     make_run("other")
+    engine.opens = asyncio.Event()
     async with inspect(settles=False) as pilot:
         app.post_message(OpenState(PLACE))
-        await pilot.until(lambda: app.current_mode == "inspect")
+        await pilot.until(lambda: app.current_mode == "inspect" and engine.asked("open"))
+        await asyncio.sleep(PENDING_AFTER)
+        assert pilot.view.view is None
+        engine.opens.set()
         await pilot.settle()
         assert place(pilot) == ASKED
         asked = ("text", "stage", "layer", "head", "position")
