@@ -1,5 +1,6 @@
 """Every stage and every method with prompts that are unusual: they are answered, or refused in one sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", list(ODD))
-def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, engine: InProcessEngine) -> None:
+def test_every_stage_is_drawn_on_single_lines_and_every_method_answers(
+    name: str, tiny: Any, engine: InProcessEngine, tmp_path: Path
+) -> None:
     text = ODD[name]
     lens = engine.lens(text=text)
     assert 1 <= len(lens.tokens) <= CONTEXT
@@ -43,17 +46,10 @@ def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, en
             for y in range(page.height):
                 line = "".join(text for text, _ in (*page.line(y)[0].pinned, *page.line(y)[0].pieces))
                 assert not set(line) & {"\n", "\r", "\x1b", "\x00", "\x07", "\x7f", "\x9b"}, (stage, line)
-
-
-@pytest.mark.parametrize("name", list(ODD))
-def test_every_method_answers(name: str, tiny: Any, engine: InProcessEngine, tmp_path: Any) -> None:
-    text = ODD[name]
     token = engine.sample(text=text)
     assert next(generate(tiny.model, tiny.tokenizer.encode(text), 1, SamplingSettings())).id == token.id
-    assert "logits" in engine.trace(text=text)
     for kind in ("npz", "json"):
-        saved = engine.save_trace(text=text, path=str(tmp_path / kind), kind=kind)  # type: ignore[arg-type]
-        assert saved.bytes > 0
+        assert engine.save_trace(text=text, path=str(tmp_path / kind), kind=kind).bytes > 0
 
 
 def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, engine: InProcessEngine) -> None:
@@ -74,27 +70,22 @@ def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, e
 def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: Any, engine: InProcessEngine) -> None:
     ids = tuple((tiny.tokenizer.encode("The big dog ran fast. ") * 20)[:tokens])
     lens = engine.lens(ids=ids)
-    assert (len(lens.tokens), lens.dropped) == (min(tokens, CONTEXT), dropped)
+    assert (len(lens.tokens), lens.dropped, lens.position) == (min(tokens, CONTEXT), dropped, min(tokens, CONTEXT) - 1)
     assert [token.id for token in lens.tokens] == list(ids[-CONTEXT:])
     for stage in STAGES:
         assert engine.view(stage=stage, ids=ids).sentence
     window = engine.view(stage="logits", ids=ids[-CONTEXT:])
-    whole = engine.view(stage="logits", ids=ids)
-    assert window.blocks == whole.blocks
+    assert window.blocks == engine.view(stage="logits", ids=ids).blocks
+    assert engine.lens(ids=ids[-CONTEXT:]).top == lens.top
 
 
-def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: InProcessEngine) -> None:
+def test_end_of_text_typed_is_text_and_half_a_character_shows_its_bytes(tiny: Any, engine: InProcessEngine) -> None:
     lens = engine.lens(text="<|endoftext|>")
-    joined = b"".join(tiny.tokenizer.token_bytes(token.id) for token in lens.tokens)
-    assert joined == b"<|endoftext|>"
+    assert b"".join(tiny.tokenizer.token_bytes(token.id) for token in lens.tokens) == b"<|endoftext|>"
     assert len(lens.tokens) > 1
-
-
-def test_tokens_that_are_no_whole_character_show_their_bytes(tiny: Any, engine: InProcessEngine) -> None:
     (first, *_) = tiny.tokenizer.encode("😀")
     assert tiny.tokenizer.token_bytes(first) == "😀".encode()[:1]
-    lens = engine.lens(ids=(first,))
-    assert lens.tokens[0].label == "\\xf0"
+    assert engine.lens(ids=(first,)).tokens[0].label == "\\xf0"
 
 
 def test_a_fork_draws_what_the_shorter_prompt_alone_would(tiny: Any, engine: InProcessEngine) -> None:

@@ -33,7 +33,7 @@ def request(id_: int, group: str | None = None, ahead: bool = False) -> Request:
     return Request(id_, "view", msgspec.Raw(msgspec.msgpack.encode({"layer": id_})), group, ahead)
 
 
-def test_messages_survive_the_frame_and_its_length_is_little_endian() -> None:
+def test_messages_survive_the_frame_whose_length_is_little_endian() -> None:
     messages = [request(1, "lens"), Cancel(1), request(70_000)]
     pipe = io.BytesIO(b"".join(frame(message) for message in messages))
     assert pipe.getvalue()[:4] == len(msgspec.msgpack.encode(messages[0])).to_bytes(4, "little")
@@ -43,18 +43,11 @@ def test_messages_survive_the_frame_and_its_length_is_little_endian() -> None:
         got = msgspec.msgpack.decode(body, type=Message)
         assert msgspec.msgpack.encode(got) == msgspec.msgpack.encode(message)
     assert read_frame(pipe) is None
-
-
-def test_a_reply_carries_result_or_error() -> None:
     for reply in (Reply(3, result=msgspec.Raw(b"\x2a")), Reply(4, error=Failure("user", "No.")), Reply(5)):
         got = msgspec.msgpack.decode(frame(reply)[4:], type=Reply)
-        assert (got.id, got.error) == (reply.id, reply.error)
-        assert got.result == reply.result
-
-
-@pytest.mark.parametrize("cut", [1, 3, 4, 9])
-def test_a_frame_cut_short_is_the_end(cut: int) -> None:
-    assert read_frame(io.BytesIO(frame(request(1))[:cut])) is None
+        assert (got.id, got.error, got.result) == (reply.id, reply.error, reply.result)
+    for cut in (1, 3, 4, 9):
+        assert read_frame(io.BytesIO(frame(request(1))[:cut])) is None, "a frame cut short is the end"
 
 
 def test_text_in_the_pipe_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,12 +87,7 @@ def test_what_is_asked_ahead_waits_for_all_others_and_is_dropped_for_the_next() 
     queue.put(request(1))
     assert queue.put(request(2, ahead=True)) == []
     assert queue.put(request(3, "other", ahead=True)) == [], "those ahead leave each other alone"
-    first = queue.take(wait=False)
-    assert first is not None
-    assert first.id == 1
-    assert queue.take(wait=False, ahead=False) is None
-    second = queue.take(wait=False)
-    assert second is not None
-    assert second.id == 2
+    taken = [queue.take(wait=False), queue.take(wait=False, ahead=False), queue.take(wait=False)]
+    assert [one.id if one else None for one in taken] == [1, None, 2]
     assert [(old.id, reason) for old, reason in queue.put(request(4))] == [(3, "superseded")]
     assert (queue.stop_reason(1), queue.stop_reason(2)) == (None, "superseded")
