@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab.runs.run_folder import Run
+from tests.fixture_types import TinyRun
 from tests.lab.conftest import make_shared_run, train_in_process
 from tests.lab.training.distributed.rank_forker import RankForker
 from tests.lab.training.module_forker import ModuleForker
@@ -36,6 +37,18 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = make_shared_run(tmp_path_factory.mktemp("straight"))
     assert train_in_process(run).phase == "finished"
     return run
+
+
+@pytest.fixture
+def train_tiny(tiny_run: TinyRun) -> TinyRun:
+    """Makes a run as `tiny_run` does and trains it, to its end or until a signal seems to come after a step."""
+
+    def make(until: int | None = None, **settings: object) -> Run:
+        run = tiny_run(**settings)
+        train_in_process(run, until)
+        return run
+
+    return make
 
 
 @pytest.fixture

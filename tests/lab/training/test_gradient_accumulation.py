@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab.core.errors import UserError
+from lab.core.errors import UserError, is_out_of_memory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
@@ -25,14 +25,12 @@ from tests.lab.training.module_forker import ModuleForker
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_step_in_parts_is_the_step(optimizer: str, tiny_run: TinyRun, train_here: TrainHere) -> None:
+def test_a_step_in_parts_is_the_step(optimizer: str, train_tiny: TinyRun) -> None:
     """But for the order of additions; the parts of seven windows are of different sizes."""
     settings = {"batch": 7, "steps": 8, "dropout": 0.0, "precision": "fp32", "optimizer": optimizer, "lr": 1e-3}
-    whole = tiny_run(**settings)
-    train_here(whole)
-    for parts in (2, 3, 6):
-        split = tiny_run(**settings, accumulate=parts)
-        train_here(split)
+    whole = train_tiny(**settings)
+    for parts in (3, 6):
+        split = train_tiny(**settings, accumulate=parts)
         for one, other in zip(whole.metrics().read(), split.metrics().read(), strict=True):
             assert (one.tokens, one.epoch, one.lr) == (other.tokens, other.epoch, other.lr)
             assert one.loss == (None if other.loss is None else pytest.approx(other.loss, abs=2e-5))
@@ -63,7 +61,11 @@ def in_four_parts(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+def test_each_way_to_be_refused_memory_is_known() -> None:
+    assert [error for error in REFUSALS if not is_out_of_memory(error)] == []
+
+
+@pytest.mark.parametrize("error", [REFUSALS[0], REFUSALS[-1]], ids=lambda error: type(error).__name__)
 def test_out_of_memory_halves_the_micro_batch_and_goes_on(
     error: Exception, in_four_parts: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,15 +87,13 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_parts_are_said_to_give_the_same_result_only_where_they_do(
-    dropout: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    dropout: float, train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two steps, so that the second begins with weights that the first has left."""
     settings = {"batch": 4, "steps": 2, "eval_every": 100, "dropout": dropout, "precision": "fp32", "lr": 1e-3}
-    whole = tiny_run(**settings)
-    train_here(whole)
-    run = tiny_run(**settings)
+    whole = train_tiny(**settings)
     short_of_memory(monkeypatch, 2, MemoryError())
-    train_here(run)
+    run = train_tiny(**settings)
     said = next(event.text for event in run.events().read() if event.kind == "micro_batch")
     losses = [[metric.loss or 0.0 for metric in each.metrics().read()[1:]] for each in (whole, run)]
     same = losses[0] == pytest.approx(losses[1], abs=2e-5)
@@ -101,24 +101,19 @@ def test_parts_are_said_to_give_the_same_result_only_where_they_do(
     assert same == ("with the same result but for rounding" in said)
 
 
-def test_if_one_window_does_not_fit_that_is_one_sentence(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = tiny_run()
+def test_if_one_window_does_not_fit_that_is_one_sentence(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = short_of_memory(monkeypatch, 0, MemoryError())
-    status = train_here(run)
+    status = train_tiny().status()
     assert status.phase == "failed"
     sentence = "There is not enough memory for even one window of 16 tokens; start a new run with a smaller --context or "
     assert status.message == sentence + "a smaller model."
     assert sizes == [4, 2, 1]
 
 
-def test_another_error_of_torch_is_not_taken_for_it(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_error_of_torch_is_not_taken_for_it(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     short_of_memory(monkeypatch, 0, RuntimeError("expected scalar type Long"))
     with pytest.raises(RuntimeError, match="expected scalar type Long"):
-        train_here(tiny_run())
+        train_tiny()
 
 
 def main(arguments: list[str]) -> int:

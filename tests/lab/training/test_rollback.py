@@ -41,41 +41,35 @@ def assert_every_file_is_finite(run: Run) -> None:
 
 
 def test_an_absurd_rate_is_halved_until_it_learns(wild: Run) -> None:
-    run, status = wild, wild.status()
-    assert status.phase == "finished"
-    times = len(backs(run))
+    times = len(backs(wild))
     assert 1 <= times < MAX_HALVINGS
     factor = 1 / 2**times
-    metrics = run.metrics().read()
+    metrics = wild.metrics().read()
     assert [m.step for m in metrics] == list(range(41)), "no step twice, and none missing"
     assert metrics[-1].lr == pytest.approx(0.1 * 3.0 * factor)
     assert metrics[-1].val_loss is not None
     assert metrics[-1].val_loss < math.log(256)
-    assert f"the learning rate is 1/{2**times} of the chosen one, {3.0 * factor:.2g} at its peak." in status.message
-    first = next(event for event in run.events().read() if event.kind == "back")
+    assert f"the learning rate is 1/{2**times} of the chosen one, {3.0 * factor:.2g} at its peak." in wild.status().message
+    first = next(event for event in wild.events().read() if event.kind == "back")
     assert first.text.startswith(
         f"Rolled back from step {first.step} to the weights of step 0, because the loss was NaN, infinite or"
     )
-    bad = [event for event in run.events().read() if event.kind == "bad_step"]
+    bad = [event for event in wild.events().read() if event.kind == "bad_step"]
     assert len(bad) >= 3 * times
     assert "so its update was not applied" in bad[0].text
-    assert_every_file_is_finite(run)
+    assert_every_file_is_finite(wild)
 
 
-@pytest.mark.parametrize("stops", [(2, 3, 4), (5, 9), (12, 30)])
-def test_interrupted_anywhere_around_it_nothing_changes(
-    stops: tuple[int, ...], wild: Run, tiny_run: TinyRun, train_here: TrainHere
-) -> None:
+def test_interrupted_anywhere_around_it_nothing_changes(wild: Run, tiny_run: TinyRun, train_here: TrainHere) -> None:
     """Also between bad steps, and right after going back: the good state is in the checkpoint then, and so are rate and count."""
-    straight, broken = wild, tiny_run(**WILD)
-    assert backs(straight)
-    for stop in stops:
+    broken = tiny_run(**WILD)
+    for stop in (2, 3, 4, 5, 9, 12, 30):
         assert train_here(broken, until=stop).step == stop
     status = train_here(broken)
     assert status.phase == "finished"
-    assert backs(broken) == backs(straight)
-    assert_same_run(broken, straight)
-    assert (status.best_val_loss, status.best_step) == (straight.status().best_val_loss, straight.status().best_step)
+    assert backs(broken) == backs(wild)
+    assert_same_run(broken, wild)
+    assert (status.best_val_loss, status.best_step) == (wild.status().best_val_loss, wild.status().best_step)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[int], bool]) -> list[dict[str, torch.Tensor]]:
@@ -96,13 +90,10 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_rollback_restores_the_state_of_the_last_fiftieth_step(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rollback_restores_the_state_of_the_last_fiftieth_step(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     before = spoil(monkeypatch, lambda step: step in (60, 61, 62))
-    run = tiny_run(steps=65, eval_every=100)
-    assert train_here(run).phase == "finished"
-    assert backs(run) == [62]
+    run = train_tiny(steps=65, eval_every=100)
+    assert (run.phase(), backs(run)) == ("finished", [62])
     assert equal(before[59], before[60])
     assert equal(before[59], before[61])
     assert equal(before[62], before[50]), "the 63rd step begins where the 51st did"
@@ -111,21 +102,18 @@ def test_a_rollback_restores_the_state_of_the_last_fiftieth_step(
     assert_every_file_is_finite(run)
 
 
-def test_two_bad_steps_are_passed_over(tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_bad_steps_are_passed_over(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     before = spoil(monkeypatch, lambda step: step % 5 in (0, 1))
-    run = tiny_run(steps=30)
-    status = train_here(run)
-    assert (status.phase, status.message, backs(run)) == ("finished", "", [])
+    run = train_tiny(steps=30)
+    assert (run.status().phase, run.status().message, backs(run)) == ("finished", "", [])
     assert equal(before[9], before[11])
     assert not equal(before[11], before[12])
 
 
-def test_it_gives_up_in_a_sentence_when_halving_does_not_help(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_gives_up_in_a_sentence_when_halving_does_not_help(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, lambda step: step > 5)
-    run = tiny_run(steps=100)
-    status = train_here(run)
+    run = train_tiny(steps=100)
+    status = run.status()
     assert status.phase == "failed"
     assert len(backs(run)) == MAX_HALVINGS
     assert f"the learning rate was halved {MAX_HALVINGS} times" in status.message
@@ -133,16 +121,13 @@ def test_it_gives_up_in_a_sentence_when_halving_does_not_help(
     assert_every_file_is_finite(run)
 
 
-def test_a_good_stretch_makes_the_next_time_the_first(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_good_stretch_makes_the_next_time_the_first(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """One time more than it may go back in a row."""
     monkeypatch.setattr("lab.training.checkpoint_schedule.RECENT_STEPS", 6)
     every = 12
     spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
-    run = tiny_run(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
-    status = train_here(run)
-    assert status.phase == "finished", status.message
+    run = train_tiny(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
+    assert run.status().phase == "finished", run.status().message
     assert len(backs(run)) == MAX_HALVINGS + 1
 
 
@@ -187,7 +172,7 @@ def test_weights_that_are_nan_are_never_saved(tiny_run: TinyRun, train_here: Tra
     assert_every_file_is_finite(run)
 
 
-def test_the_next_steps_are_careful_once_more_is_kept(
+def test_the_next_steps_are_careful_once_more_is_kept_and_a_copy_without_memory_is_tried_at_the_usual_steps_only(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first state has weights only, that of step 10 the optimizer's state, too, and that of step 20 is no larger."""
@@ -198,60 +183,51 @@ def test_the_next_steps_are_careful_once_more_is_kept(
     assert train_here(run).phase == "finished"
     assert careful == [1, 11], "lines in metrics.jsonl, that of step 0 among them"
 
-
-def test_a_copy_without_memory_is_tried_again_at_the_usual_steps_only(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lab.training.checkpoint_schedule.KEEP_STATE_EVERY", 10)
-    run = tiny_run(steps=15, eval_every=1000)
-    tries: list[int] = []
+    without_memory, tries = tiny_run(steps=15, eval_every=1000), list[int]()
 
     def fail(*arguments: object) -> None:
-        tries.append(len(run.metrics().read()))
+        tries.append(len(without_memory.metrics().read()))
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr("lab.training.checkpoint_schedule.optimizer_tensors", fail)
-    assert train_here(run).phase == "finished"
+    assert train_here(without_memory).phase == "finished"
     assert tries == [1, 11]
 
 
-def bad_steps(name: str) -> list[int]:
-    """Up to the first rollback, after which the losses before it count again."""
+def bad_steps(name: str) -> tuple[list[int], list[int]]:
+    """Those found bad and those left out, up to the first rollback, after which the losses before it count again."""
     run = recorded(name)
     back = next((event.step for event in run.events if event.kind == "back"), math.inf)
     worst = uniform_baseline(run.head.config.model.vocab_size)
     watch = SpikeDetector()
-    return [
+    found = [
         metric.step
         for metric in run.metrics
-        if metric.lr is not None and metric.step <= back and watch.is_bad(_number(metric.loss), 0.0, worst)
+        if metric.lr is not None
+        and metric.step <= back
+        and watch.is_bad(math.nan if metric.loss is None else metric.loss, 0.0, worst)
     ]
-
-
-def _number(loss: float | None) -> float:
-    return math.nan if loss is None else loss
+    return found, [event.step for event in run.events if event.kind == "bad_step" and event.step <= back]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("without-rollback")])
 def test_the_bad_steps_of_a_recorded_run_are_those_that_its_trainer_left_out(name: str) -> None:
-    events = recorded(name).events
-    back = next((event.step for event in events if event.kind == "back"), math.inf)
-    left_out = [event.step for event in events if event.kind == "bad_step" and event.step <= back]
-    assert bad_steps(name) == left_out
+    found, left_out = bad_steps(name)
+    assert found == left_out
     if name.startswith(("learning", "overfitting", "small", "too-short", "differs", "copied", "lr-too-low")):
         assert left_out == [], "a run that goes well"
 
 
 def test_the_steps_of_the_diverged_runs_are_bad() -> None:
-    assert bad_steps("diverged-nan-without-rollback") == [2, 3, 4]
-    assert len(bad_steps("diverged-without-rollback")) > 30
+    assert bad_steps("diverged-nan-without-rollback")[0] == [2, 3, 4]
+    assert len(bad_steps("diverged-without-rollback")[0]) > 30
 
 
 @pytest.mark.parametrize("context", [4, 16])
-def test_no_step_of_ordinary_training_is_bad(context: int, tiny_run: TinyRun, train_here: TrainHere) -> None:
+def test_no_step_of_ordinary_training_is_bad(context: int, train_tiny: TinyRun) -> None:
     """At a high rate, with one window a step; also where that has four tokens only, and every one is another's loss."""
-    run = tiny_run(steps=150, eval_every=150, context=context, batch=1, lr=0.02)
-    assert train_here(run).phase == "finished"
+    run = train_tiny(steps=150, eval_every=150, context=context, batch=1, lr=0.02)
+    assert run.phase() == "finished"
     assert not [event for event in run.events().read() if event.kind in ("bad_step", "back")]
 
 
@@ -268,16 +244,21 @@ def test_a_spike_is_seven_deviations_above_the_mean_and_a_nat() -> None:
     assert SpikeDetector(losses=memorized).is_bad(0.06 + MIN_JUMP, 1.0, 9.0)
 
 
-def test_with_few_losses_only_those_far_above_uniform_and_nan_are_bad() -> None:
-    watch = SpikeDetector(losses=[1.0] * (MIN_LOSSES - 1))
-    assert not watch.is_bad(8.0, 1.0, 5.0)
-    assert SpikeDetector().is_bad(10.1, 1.0, 5.0)
-    assert SpikeDetector().is_bad(math.nan, 1.0, 5.0)
-    assert SpikeDetector().is_bad(1.0, math.inf, 5.0)
-
-
-def test_a_large_gradient_alone_is_no_reason() -> None:
-    assert not SpikeDetector(losses=[1.0] * WINDOW).is_bad(1.0, 1e6, 5.0)
+@pytest.mark.parametrize(
+    ("losses", "loss", "grad_norm", "is_bad"),
+    [
+        ([1.0] * (MIN_LOSSES - 1), 8.0, 1.0, False),
+        ([], 10.1, 1.0, True),
+        ([], math.nan, 1.0, True),
+        ([], 1.0, math.inf, True),
+        ([1.0] * WINDOW, 1.0, 1e6, False),
+    ],
+    ids=["few losses", "far above uniform", "NaN", "infinite gradient", "large gradient alone"],
+)
+def test_without_a_spike_only_what_is_far_above_uniform_or_no_number_is_bad(
+    losses: list[float], loss: float, grad_norm: float, is_bad: bool
+) -> None:
+    assert SpikeDetector(losses=losses).is_bad(loss, grad_norm, 5.0) == is_bad
 
 
 def test_an_odd_place_of_the_text_is_passed_over_twice_not_for_ever() -> None:

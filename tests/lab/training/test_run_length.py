@@ -5,16 +5,19 @@ import math
 import pytest
 
 from lab.core.errors import UserError
+from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from lab.training import run_length
 from lab.training.start_trainer import start_trainer
 from tests.fixture_types import TinyRun, TrainHere
 
 
-def test_a_run_follows_wsd_by_steps(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run = tiny_run(steps=40, schedule="wsd", warmup=0.1, lr=1e-3)
-    assert train_here(run).phase == "finished"
-    rates = [metric.lr for metric in run.metrics().read() if metric.lr is not None]
+def rates_of(run: Run) -> list[float]:
+    return [metric.lr for metric in run.metrics().read() if metric.lr is not None]
+
+
+def test_a_run_follows_wsd_by_steps(train_tiny: TinyRun) -> None:
+    rates = rates_of(train_tiny(steps=40, schedule="wsd", warmup=0.1, lr=1e-3))
     assert rates[:4] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3])
     assert rates[4:32] == [1e-3] * 28
     assert rates[33] == pytest.approx(1e-4 + 9e-4 * (1 - math.sqrt(2 / 8)))
@@ -22,21 +25,16 @@ def test_a_run_follows_wsd_by_steps(tiny_run: TinyRun, train_here: TrainHere) ->
 
 
 @pytest.mark.usefixtures("ticking_clock")
-def test_a_run_follows_wsd_by_minutes(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run = tiny_run(steps=None, minutes=0.008, schedule="wsd", lr=1e-3)
-    train_here(run)
-    metrics = [metric for metric in run.metrics().read() if metric.lr is not None]
-    middle = [metric.lr for metric in metrics if 0.1 < metric.seconds / 0.48 < 0.75]
+def test_a_run_follows_wsd_by_minutes(train_tiny: TinyRun) -> None:
+    run = train_tiny(steps=None, minutes=0.008, schedule="wsd", lr=1e-3)
+    middle = [metric.lr for metric in run.metrics().read() if 0.1 < metric.seconds / 0.48 < 0.75]
     assert middle == [1e-3] * len(middle)
     assert len(middle) > 3
-    assert metrics[-1].lr is not None
-    assert metrics[-1].lr < 4e-4
+    assert rates_of(run)[-1] < 4e-4
 
 
 @pytest.mark.usefixtures("ticking_clock")
-def test_minutes_of_steps_leave_out_evaluations_and_samples(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_minutes_of_steps_leave_out_evaluations_and_samples(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow_samples(*_: object) -> list[object]:
         for _reading in range(100):
             run_length.time.monotonic()
@@ -45,17 +43,20 @@ def test_minutes_of_steps_leave_out_evaluations_and_samples(
     monkeypatch.setattr("lab.training.training_loop.write_samples", slow_samples)
     steps = {}
     for alone in (False, True):
-        run = tiny_run(name=f"alone-{alone}", steps=None, minutes=0.008, eval_every=2, minutes_of_steps=alone)
-        done = train_here(run)
+        run = train_tiny(name=f"alone-{alone}", steps=None, minutes=0.008, eval_every=2, minutes_of_steps=alone)
+        done = run.status()
         assert done.phase == "finished"
         assert 0.48 <= done.seconds < 0.48 + 0.4
         steps[alone] = done.step
     assert steps[True] > 5 * steps[False]
 
 
-def test_patience_ends_a_run_and_says_so(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    """A rate that undoes what was learned: from the best on, every evaluation is worse, or no better."""
-    run = tiny_run(steps=400, eval_every=5, patience=3, lr=0.3, warmup=0.0, optimizer="adamw")
+UNDOING = {"eval_every": 5, "lr": 0.3, "warmup": 0.0, "optimizer": "adamw"}
+"""A rate that undoes what was learned: from the best on, every evaluation is worse, or no better."""
+
+
+def test_patience_ends_a_run_and_says_so_and_is_not_forgotten_when_interrupted(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run, broken = (tiny_run(steps=400, patience=3, **UNDOING) for _ in range(2))
     status = train_here(run)
     evaluations = [
         (metric.step, metric.val_loss) for metric in run.metrics().read() if metric.val_loss is not None and metric.step
@@ -72,15 +73,9 @@ def test_patience_ends_a_run_and_says_so(tiny_run: TinyRun, train_here: TrainHer
     assert run.snapshots()[-1].step == status.step
     with pytest.raises(UserError, match=f"has finished its {status.step} steps"):
         start_trainer(run)
-    without = tiny_run(steps=status.step + 10, eval_every=5, lr=0.3, warmup=0.0, optimizer="adamw")
+    without = tiny_run(steps=status.step + 10, **UNDOING)
     assert train_here(without).step == status.step + 10
 
-
-def test_patience_is_not_forgotten_when_interrupted(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    settings = {"steps": 400, "eval_every": 5, "patience": 4, "lr": 0.3, "warmup": 0.0, "optimizer": "adamw"}
-    straight, broken = tiny_run(**settings), tiny_run(**settings)
-    end = train_here(straight).step
-    for stop in range(7, end, 13):
+    for stop in range(7, status.step, 13):
         assert train_here(broken, until=stop).step == stop
-    assert train_here(broken).step == end
-    assert broken.status().phase == "finished"
+    assert (train_here(broken).step, broken.status().phase) == (status.step, "finished")
