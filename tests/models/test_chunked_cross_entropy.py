@@ -18,16 +18,9 @@ def parts(dtype: torch.dtype, vocabulary: int = 67) -> tuple[torch.Tensor, torch
     return x, weight, targets
 
 
-def test_gpt2s_vocabulary_is_padded_on_cuda_alone() -> None:
-    assert head.padded_rows(50257, "cuda") == 50304
-    assert head.padded_rows(50304, "cuda") == 50304
-    assert head.padded_rows(50257, "cpu") == 50257
-
-
-def test_a_chunk_on_a_gpu_is_whole_tiles() -> None:
-    assert head.chunk_rows(50257, "cuda") == 2560
-    assert head.chunk_rows(1 << 20, "cuda") == head.ROWS
-    assert head.chunk_rows(256, "cpu") == 2**16
+def test_gpt2s_vocabulary_is_padded_on_cuda_alone_and_a_chunk_there_is_whole_tiles() -> None:
+    assert [head.padded_rows(*given) for given in ((50257, "cuda"), (50304, "cuda"), (50257, "cpu"))] == [50304, 50304, 50257]
+    assert [head.chunk_rows(*given) for given in ((50257, "cuda"), (1 << 20, "cuda"), (256, "cpu"))] == [2560, head.ROWS, 2**16]
 
 
 @pytest.mark.parametrize(("multiple", "vocabulary"), [(1, 29), (64, 63), (64, 64), (64, 67)])

@@ -70,15 +70,11 @@ def test_the_installed_package_is_read_and_not_imported(bare: Path, monkeypatch:
     assert not (bare / "tiktoken").exists()
 
 
-def test_tiktokens_cache_is_used(bare: Path, files: dict[str, bytes]) -> None:
-    put(bare / "tiktoken", cache_names(), files)
-    assert len(vocabulary()) == 50_256
-
-
-def test_tiktokens_other_cache_is_used(bare: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"])
+def test_tiktokens_cache_is_used(bare: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR")
-    monkeypatch.setenv("DATA_GYM_CACHE_DIR", str(bare / "gym"))
-    put(bare / "gym", cache_names(), files)
+    monkeypatch.setenv(variable, str(bare / "cache"))
+    put(bare / "cache", cache_names(), files)
     assert len(vocabulary()) == 50_256
 
 
@@ -147,18 +143,17 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Han
         thread.join()
 
 
-def test_a_download_is_checked_and_kept(server: type[Handler], files: dict[str, bytes]) -> None:
-    server.content = files
-    tokens = vocabulary()
-    server.content = {}
-    assert vocabulary() == tokens
-
-
-def test_a_download_of_other_content_is_refused(server: type[Handler], files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_download_is_checked_and_kept_and_one_of_other_content_refused(
+    server: type[Handler], files: dict[str, bytes], tmp_path: Path
+) -> None:
     server.content = {name: content[:-1] for name, content in files.items()}
     with pytest.raises(VocabularyError):
         vocabulary()
     assert not (tmp_path / "tiktoken").exists()
+    server.content = files
+    tokens = vocabulary()
+    server.content = {}
+    assert vocabulary() == tokens
 
 
 def test_a_silent_network_is_given_up_soon(
