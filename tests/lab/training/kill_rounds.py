@@ -27,6 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import torch
 
 import lab.training.training_loop  # noqa: F401  forked trainers have it already
@@ -76,9 +77,16 @@ def live_and_die(run: Run, chance: random.Random, by: signal.Signals) -> None:
     if by is signal.SIGKILL or (code == -by and not began):  # it came before the trainer could watch for it
         return
     assert code == 0, run.log_path.read_text()
+    assert_ended(run, process.pid, by)
+
+
+def assert_ended(run: Run, pid: int, by: signal.Signals) -> None:
+    """What a signal ends is saved, and says so."""
     status = run.status()
-    assert (status.phase, status.message) == ("stopped", f"Ended by {by.name}."), status
-    assert saved_step(run) == status.step, "what a signal ends is saved"
+    assert (status.phase, status.message, status.pid) == ("stopped", f"Ended by {by.name}.", pid), status
+    last = run.last_metric()
+    assert last is not None
+    assert saved_step(run) == status.step == last.step
 
 
 def lose_the_terminal(run: Run, chance: random.Random) -> None:
@@ -124,11 +132,11 @@ def stop(run: Run, after: int) -> int:
     process = start(run)
     wait_for_training(run, process)
     wait_for(lambda: run.status().step > max(after, 0))
+    assert psutil.Process(process.pid).nice() == trainer.NICENESS
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait() == 0, run.log_path.read_text()
-    status = run.status()
-    assert status.phase == "stopped", status
-    return status.step
+    assert_ended(run, process.pid, signal.SIGTERM)
+    return run.status().step
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -125,12 +125,11 @@ def test_stop_says_that_it_is_waited_for_room(empty_run: Callable[..., Run], llm
     say(run, phase="paused", step=294, no_room=True, stopping=True)
     with filelock.FileLock(run.lock_path):
         done = llmlab("stop", "tale")
-    assert done.code == 1
-    assert done.out == ""
-    assert done.err == (
+    words = (
         "llmlab: tale is not stopped yet: the disk is full, so that step 294 cannot be saved. It waits, and stops as soon as "
         "there is room. `llmlab stop --discard tale` gives up all of it.\n"
     )
+    assert done == (1, "", words)
     assert [command.name for command in trainer_commands.take(run.control_path)] == ["stop"]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from lab.data.token_file import TokenFile, token_dtype, token_lengths
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DataConfig, Metric, ValidationSegments
+from lab.runs.run_schema import ValidationSegments
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import load_model
 from lab.training import evaluation
@@ -52,53 +52,43 @@ def losses_of_tokens(run: Run, model: GPT) -> torch.Tensor:
     return torch.cat(found)
 
 
-def places_of(segments: ValidationSegments, data: DataConfig) -> list[int]:
-    """Tokens of an evaluation, counted from the first of the validation part."""
-    return [place - data.split for start, stop in segments.tokens for place in range(start, stop)]
+def mean_loss(run: Run, segments: ValidationSegments | None, which: str = "last") -> tuple[float, float, int]:
+    """Loss and bits per byte of these weights over the tokens of an evaluation, or over the whole part; the number of bytes."""
+    data, losses = run.config.data, losses_of_tokens(run, load_model(run, which)[0])
+    ids = np.fromfile(run.tokens_path, "<u2")
+    spans = segments.tokens if segments else ((data.split, data.tokens),)
+    places = np.concatenate([np.arange(*span) for span in spans])
+    size = int(token_lengths(Tokenizer.load(run.tokenizer_path))[ids[places]].sum())
+    losses = losses[places - data.split]
+    return float(losses.mean()), float(losses.sum()) / math.log(2) / size, size
 
 
 def evaluated(run: Run) -> list[tuple[int, float | None, float | None]]:
     return [(line.step, line.val_loss, line.bits_per_byte) for line in run.metrics().read() if line.val_loss is not None]
 
 
-@pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
-def test_an_evaluation_is_a_sample_of_the_whole_part(
-    tokenizer: str, long_tale: Path, tiny_run: TinyRun, train_here: TrainHere
+@pytest.mark.parametrize(
+    "settings", [{"tokenizer": "bytes", "precision": "bf16"}, {"tokenizer": "bpe", "vocab": 280}], ids=["bytes, bf16", "bpe"]
+)
+def test_an_evaluation_is_a_sample_of_the_whole_part_and_never_rounded(
+    settings: dict[str, object], long_tale: Path, train_tiny: TinyRun
 ) -> None:
-    run = tiny_run(text=str(long_tale), tokenizer=tokenizer, vocab=280 if tokenizer == "bpe" else None, steps=20)
-    status = train_here(run)
-    data = run.config.data
+    run = train_tiny(text=str(long_tale), steps=20, **settings)
+    status, data, last = run.status(), run.config.data, run.metrics().read()[-1]
+    assert status.precision == settings.get("precision", status.precision)
     assert data.evaluated is not None
-    losses = losses_of_tokens(run, load_model(run, "last")[0])
-    places = places_of(data.evaluated, data)
-    assert len(places) < len(losses) / 2
-    lengths = token_lengths(Tokenizer.load(run.tokenizer_path))[np.fromfile(run.tokens_path, "<u2")[data.split :]]
-    last = run.last_metric()
-    assert last is not None
-    assert last.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
-    assert last.bits_per_byte == pytest.approx(float(losses[places].sum()) / math.log(2) / lengths[places].sum(), rel=2e-6)
-    assert (status.eval_tokens, status.eval_bytes) == (len(places), lengths[places].sum()) == (len(places), data.evaluated.bytes)
-    first = float(losses[: len(places)].mean())
-    assert abs(float(losses[places].mean()) - first) > 0.05 * first, "the beginning of the part would not do"
+    tokens = sum(stop - start for start, stop in data.evaluated.tokens)
+    assert tokens < (data.tokens - data.split) / 2
+    loss, bits, size = mean_loss(run, data.evaluated)
+    assert (last.val_loss, last.bits_per_byte) == pytest.approx((loss, bits), rel=2e-6)
+    assert (status.eval_tokens, status.eval_bytes) == (tokens, size) == (tokens, data.evaluated.bytes)
+    first = float(losses_of_tokens(run, load_model(run, "last")[0])[:tokens].mean())
+    assert abs(loss - first) > 0.05 * first, "the beginning of the part would not do"
 
 
-def test_evaluations_do_not_depend_on_how_often_they_are_made(long_tale: Path, tiny_run: TinyRun, train_here: TrainHere) -> None:
-    often, seldom = (tiny_run(text=str(long_tale), steps=20, eval_every=every, batch=4) for every in (2, 10))
-    train_here(often)
-    train_here(seldom)
+def test_evaluations_do_not_depend_on_how_often_they_are_made(long_tale: Path, train_tiny: TinyRun) -> None:
+    often, seldom = (train_tiny(text=str(long_tale), steps=20, eval_every=every, batch=4) for every in (2, 10))
     assert [line for line in evaluated(often) if line[0] in (0, 10, 20)] == evaluated(seldom)
-
-
-def test_what_a_run_trains_in_does_not_round_its_evaluations(long_tale: Path, tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run = tiny_run(text=str(long_tale), steps=20, precision="bf16")
-    assert train_here(run).precision == "bf16"
-    data = run.config.data
-    assert data.evaluated is not None
-    losses = losses_of_tokens(run, load_model(run, "last")[0])
-    places = places_of(data.evaluated, data)
-    last = run.last_metric()
-    assert last is not None
-    assert last.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
 
 
 def test_a_run_from_before_is_evaluated_on_what_it_was_then(long_tale: Path, tiny_run: TinyRun, train_here: TrainHere) -> None:
@@ -114,64 +104,54 @@ def test_a_run_from_before_is_evaluated_on_what_it_was_then(long_tale: Path, tin
     train_here(run, until=12)
     assert train_here(run).phase == "finished"
     losses = losses_of_tokens(run, load_model(run, "last")[0])
-    last: Metric | None = run.last_metric()
-    assert last is not None
-    assert last.val_loss == pytest.approx(float(losses[:256].mean()), rel=2e-6)
+    assert run.metrics().read()[-1].val_loss == pytest.approx(float(losses[:256].mean()), rel=2e-6)
 
 
-def test_the_last_and_the_best_weights_are_evaluated_on_the_whole_part_at_the_end(
-    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere
-) -> None:
+def test_the_last_and_the_best_weights_are_evaluated_on_the_whole_part_at_the_end(long_tale: Path, train_tiny: TinyRun) -> None:
     """The best are other weights: the learning rate is far too high for the later steps."""
-    run = tiny_run(text=str(long_tale), tokenizer="bpe", vocab=280, steps=30, eval_every=5, lr=0.3, warmup=0.0)
-    status = train_here(run)
-    data = run.config.data
+    run = train_tiny(text=str(long_tale), tokenizer="bpe", vocab=280, steps=30, eval_every=5, lr=0.3, warmup=0.0)
+    status, data = run.status(), run.config.data
     assert status.phase == "finished"
     assert status.best_step not in (None, 30)
     for found, which, step in ((status.final, "last", 30), (status.final_best, "best", status.best_step)):
-        losses = losses_of_tokens(run, load_model(run, which)[0])
         assert found is not None
-        assert found.val_loss is not None
         assert (found.step, found.tokens, found.bytes) == (step, data.tokens - data.split, data.val_bytes)
-        assert found.val_loss == pytest.approx(float(losses.mean()), rel=2e-6)
-        assert found.bits_per_byte == pytest.approx(float(losses.sum()) / math.log(2) / data.val_bytes, rel=2e-6)
+        loss, bits, size = mean_loss(run, None, which)
+        assert (found.val_loss, found.bits_per_byte) == pytest.approx((loss, bits), rel=2e-6)
+        assert size == data.val_bytes
 
 
 def test_of_a_huge_validation_part_a_large_sample_is_evaluated(
-    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    long_tale: Path, train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (8, 300))
-    run = tiny_run(text=str(long_tale), steps=10)
-    found, data = train_here(run).final, run.config.data
+    run = train_tiny(text=str(long_tale), steps=10)
+    found, data = run.status().final, run.config.data
     assert found is not None
     assert data.final is not None
     assert found.bytes == data.final.bytes == pytest.approx(2400, abs=8 * 16)
     assert found.bytes < data.val_bytes
-    losses = losses_of_tokens(run, load_model(run, "last")[0])
-    places = places_of(data.final, data)
-    assert found.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
+    assert found.val_loss == pytest.approx(mean_loss(run, data.final)[0], rel=2e-6)
 
 
-@pytest.mark.parametrize("how", ["signal", "kill"])
 def test_an_end_that_is_interrupted_is_evaluated_on_resuming(
-    how: str, long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight, broken = (tiny_run(text=str(long_tale), steps=10) for _ in range(2))
-    train_here(straight)
-    if how == "signal":
-        status = train_here(broken, until=10)
-        assert (status.phase, status.step, status.final) == ("stopped", 10, None)
-    else:
-        with monkeypatch.context() as patch:
-            patch.setattr(evaluation, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-            with pytest.raises(KeyboardInterrupt):
-                train_here(broken)
-    assert [line.step for line in broken.metrics().read()] == list(range(11))
-    status = train_here(broken)
-    assert (status.phase, status.final) == ("finished", straight.status().final)
-    assert status.final is not None
-    assert evaluated(broken) == evaluated(straight)
-    assert_equal_weights(broken, straight)
+    straight, stopped, killed = (tiny_run(text=str(long_tale), steps=10) for _ in range(3))
+    final = train_here(straight).final
+    assert final is not None
+    status = train_here(stopped, until=10)
+    assert (status.phase, status.step, status.final) == ("stopped", 10, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train_here(killed)
+    for broken in (stopped, killed):
+        assert [line.step for line in broken.metrics().read()] == list(range(11))
+        status = train_here(broken)
+        assert (status.phase, status.final) == ("finished", final)
+        assert evaluated(broken) == evaluated(straight)
+        assert_equal_weights(broken, straight)
 
 
 def test_commands_during_the_evaluation_at_the_end_do_not_change_it(
@@ -192,9 +172,7 @@ def test_commands_during_the_evaluation_at_the_end_do_not_change_it(
     assert len(asked.samples()) > len(straight.samples())
 
 
-def test_all_that_an_evaluation_measures_is_in_fp32(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_that_an_evaluation_measures_is_in_fp32(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the insights and the samples, which the user's command asks for, too; steps may multiply in TF32."""
     seen: set[tuple[str, str]] = set()
 
@@ -211,5 +189,5 @@ def test_all_that_an_evaluation_measures_is_in_fp32(
     note(GPT, "loss")
     note(ModelInsights, "measure")
     note(evaluation, "generate")
-    assert train_here(tiny_run(steps=2, eval_every=1)).phase == "finished"
+    assert train_tiny(steps=2, eval_every=1).phase() == "finished"
     assert seen == {("step", "high"), ("loss", "highest"), ("measure", "highest"), ("generate", "highest")}

@@ -19,15 +19,13 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.command_inbox import StopSignals
 from lab.training.start_trainer import start_trainer
-from lab.training.trainer import NICENESS, train
-from tests.fixture_types import TinyRun, TrainHere
-from tests.lab.training.compare_runs import assert_same_run
+from lab.training.trainer import train
+from tests.fixture_types import TinyRun
 from tests.lab.training.module_forker import ModuleForker, wait_for
 
 
@@ -40,33 +38,10 @@ def _no_trainer_is_left(tmp_path: Path) -> Iterator[None]:
             process.kill()
 
 
-def step_of(run: Run) -> int:
-    last = run.last_metric()
-    return last.step if last is not None else 0
-
-
-def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(
-    tiny_run: TinyRun, train_here: TrainHere, forked_trainers: None
-) -> None:
-    run, straight = (tiny_run(steps=1_000_000, eval_every=50) for _ in range(2))
-    for step in (20, 55):
-        pid = start_trainer(run)
-        wait_for(lambda step=step: step_of(run) >= step)
-        assert psutil.Process(pid).nice() == NICENESS
-        os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not trainer_lock_is_held(run.lock_path))
-        status = run.status()
-        assert (status.phase, status.message, status.pid) == ("stopped", "Ended by SIGTERM.", pid)
-        assert step <= status.step == step_of(run) == load_model(run, "last")[1]
-    train_here(straight, until=status.step)
-    assert_same_run(run, straight)
-    assert run.samples() == straight.samples()
-
-
 def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_away(
-    tiny_run: TinyRun, forked_trainers: None
+    tiny_run: TinyRun, forked_trainers: None, forker: ModuleForker, tmp_path: Path
 ) -> None:
-    run = tiny_run(steps=1_000_000)
+    run, log = tiny_run(steps=1_000_000), tmp_path / "log"
     pid = start_trainer(run)
     wait_for(lambda: run.status().phase == "training" and run.status().step > 5)
     run.send_command("pause")
@@ -78,11 +53,8 @@ def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_aw
 
     with pytest.raises(UserError, match=f"is already being trained by process {pid} on "):
         start_trainer(run)
-    second = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)], capture_output=True, text=True, check=False
-    )
-    assert second.returncode == 2
-    assert second.stderr == f"tale is already being trained by process {pid} on {os.uname().nodename}.\n"
+    assert forker.code_of(forker.fork("lab.training.trainer", [str(run.path)], log=log)) == 2
+    assert log.read_text() == f"tale is already being trained by process {pid} on {os.uname().nodename}.\n"
     status = run.status()
     assert (status.pid, status.phase, status.step) == (pid, "paused", step)
 
@@ -127,11 +99,11 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
     assert (run.status().phase, run.status().message) == ("stopped", "Ended by SIGHUP.")
 
 
-@pytest.mark.parametrize("options", [["--rounds", "1"], ["--rounds", "1", "--fine-tune"]], ids=["from scratch", "fine-tuned"])
-def test_nothing_saved_is_lost_by_kills_at_random_moments(options: list[str], forker: ModuleForker, tmp_path: Path) -> None:
+def test_nothing_saved_is_lost_by_kills_at_random_moments(forker: ModuleForker, tmp_path: Path) -> None:
     """A round of the script; run it by itself for more."""
     log = tmp_path / "log"
-    assert forker.code_of(forker.fork("tests.lab.training.kill_rounds", options, log=log)) == 0, log.read_text()
+    pid = forker.fork("tests.lab.training.kill_rounds", ["--rounds", "1", "--fine-tune"], log=log)
+    assert forker.code_of(pid) == 0, log.read_text()
 
 
 def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, small_disk: Path, forked_trainers: None) -> None:
