@@ -110,21 +110,6 @@ def test_a_home_that_cannot_be_written(llmlab: Call, text: Path, tmp_path: Path,
     llmlab("train", text, "--tokenizer", "bytes", "--steps", "1").assert_mistake("file")
 
 
-@pytest.mark.parametrize("command", ["resume", "stop", "pause", "generate"])
-def test_unknown_run(llmlab: Call, empty_run: Any, command: str) -> None:
-    empty_run("tinyshakespeare")
-    llmlab(command, "tinyshakespear").assert_mistake("no run called 'tinyshakespear'", "did you mean tinyshakespeare")
-
-
-@pytest.mark.parametrize("name", ["n" * 9000, "n" * 300, "a/" * 4000, "~nobody/x", "a\0b", "\udce9", "", "."])
-@pytest.mark.parametrize("command", ["resume", "stop", "pause", "delete", "generate", "params"])
-def test_names_that_no_run_can_have(llmlab: Call, home: Path, command: str, name: str) -> None:
-    done = llmlab(command, name)
-    done.assert_mistake()
-    assert len(done.err) < 400
-    assert list(home.iterdir()) == []
-
-
 @pytest.mark.parametrize("command", ["stop", "pause"])
 def test_commands_for_a_run_that_does_not_train(llmlab: Call, empty_run: Any, command: str) -> None:
     run = empty_run("tale")

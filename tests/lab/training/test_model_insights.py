@@ -260,7 +260,7 @@ class OnApple(Tensor):
         return self.as_subclass(Tensor)
 
 
-def test_what_training_measures_is_widened_on_the_cpu(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_measured_and_sampled_is_widened_on_the_cpu(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tiny_run()
     model = GPT(run.config.model, seed=1)
     insights = insights_of(run)
@@ -271,9 +271,6 @@ def test_what_training_measures_is_widened_on_the_cpu(tiny_run: TinyRun, monkeyp
     assert (found.top, found.places) == (expected.top, expected.places)
     assert found.top
     assert found.places
-
-
-def test_sampling_widens_logits_on_the_cpu() -> None:
     logits = torch.tensor([0.5, -1.0, 2.0])
-    found = distribution(logits.as_subclass(OnApple), SamplingSettings())
-    assert torch.equal(found.after, distribution(logits, SamplingSettings()).after)
+    drawn = distribution(logits.as_subclass(OnApple), SamplingSettings())
+    assert torch.equal(drawn.after, distribution(logits, SamplingSettings()).after)

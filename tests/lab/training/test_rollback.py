@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lab.core.safetensors_file import read_metadata
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from lab.training.checkpoint_schedule import MAX_HALVINGS
@@ -96,18 +95,11 @@ def test_a_rollback_restores_the_state_of_the_last_fiftieth_step(train_tiny: Tin
     assert (run.phase(), backs(run)) == ("finished", [62])
     assert equal(before[59], before[60])
     assert equal(before[59], before[61])
+    assert not equal(before[58], before[59])
     assert equal(before[62], before[50]), "the 63rd step begins where the 51st did"
     metrics = run.metrics().read()
     assert [m.step for m in metrics if m.step and m.loss is None] == [60, 61, 62]
     assert_every_file_is_finite(run)
-
-
-def test_two_bad_steps_are_passed_over(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = spoil(monkeypatch, lambda step: step % 5 in (0, 1))
-    run = train_tiny(steps=30)
-    assert (run.status().phase, run.status().message, backs(run)) == ("finished", "", [])
-    assert equal(before[9], before[11])
-    assert not equal(before[11], before[12])
 
 
 def test_it_gives_up_in_a_sentence_when_halving_does_not_help(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,25 +121,6 @@ def test_a_good_stretch_makes_the_next_time_the_first(train_tiny: TinyRun, monke
     run = train_tiny(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
     assert run.status().phase == "finished", run.status().message
     assert len(backs(run)) == MAX_HALVINGS + 1
-
-
-def test_the_best_weights_and_the_halved_rate_are_not_forgotten(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spoil(monkeypatch, lambda step: step in (22, 23, 24))
-    run = tiny_run(steps=60)
-    before = train_here(run, until=26)
-    assert before.best_step == 20
-    seen = train_here(run, until=26)
-    assert (seen.best_step, seen.best_val_loss) == (20, before.best_val_loss)
-    assert (read_metadata(run.path / "best.safetensors") or {})["step"] == "20"
-    lr = [m.lr for m in run.metrics().read()]
-    train_here(run, until=28)
-    after = [m.lr for m in run.metrics().read()]
-    assert after[:27] == lr
-    assert after[27] is not None
-    assert lr[21] is not None
-    assert after[27] < 0.6 * lr[21]
 
 
 def test_weights_that_are_nan_are_never_saved(tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,14 +16,10 @@ def steps(back_off: ThreadBackOff, seconds: dict[int, float], time: float) -> li
 FREE, BUSY = {2: 0.02, 1: 0.035}, {2: 2.0, 1: 0.04}
 
 
-def test_a_free_machine_keeps_all_threads() -> None:
-    assert set(steps(ThreadBackOff(2), FREE, 100.0)) == {2}
+def test_a_free_machine_keeps_all_threads_also_after_one_slow_step() -> None:
     assert set(steps(ThreadBackOff(1), {1: 0.1}, 10.0)) == {1}
-
-
-def test_one_slow_step_changes_nothing() -> None:
     back_off = ThreadBackOff(2)
-    steps(back_off, FREE, 10.0)
+    assert set(steps(back_off, FREE, 100.0)) == {2}
     back_off.after(3.0)
     assert set(steps(back_off, FREE, 10.0)) == {2}
 
@@ -41,18 +37,14 @@ def test_a_busy_machine_gets_a_thread_back_and_all_are_tried_again_ever_more_rar
     assert all(later > 1.8 * earlier for earlier, later in pairwise(tries))
 
 
-def test_all_threads_come_back_when_the_machine_is_free_again() -> None:
+def test_all_threads_come_back_when_the_machine_is_free_again_also_on_resuming() -> None:
     back_off = ThreadBackOff(2)
     steps(back_off, FREE, 10.0)
     steps(back_off, BUSY, 60.0)
-    used = steps(back_off, FREE, 200.0)
-    assert set(used[-1000:]) == {2}
-
-
-def test_a_resumed_run_begins_with_the_threads_it_had() -> None:
-    back_off = ThreadBackOff(2, now=1)
-    assert back_off.after(0.04) == 1
-    assert set(steps(back_off, FREE, 100.0)[-1000:]) == {2}
+    assert set(steps(back_off, FREE, 200.0)[-1000:]) == {2}
+    resumed = ThreadBackOff(2, now=1)
+    assert resumed.after(0.04) == 1
+    assert set(steps(resumed, FREE, 100.0)[-1000:]) == {2}
 
 
 def test_a_machine_that_was_busy_from_the_start_is_known_by_the_cores_it_gives() -> None:
