@@ -42,27 +42,12 @@ def pretend(run: Run, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(fake))
 
 
-@pytest.mark.parametrize(
-    ("script", "ranks", "message"),
-    [
-        ("echo loading\necho The moon is in the wrong phase.\nexit 1", 1, r"^The moon is in the wrong phase\.$"),
-        ("sleep 0.2\necho It was killed.\nexit 1", 2, r"^It was killed\.$"),
-        ("mv ../tale ../saga; exit 2", 1, GONE),
-        ("rm -r ../tale; exit 2", 1, GONE),
-    ],
-    ids=["its last words", "the first rank was killed", "renamed meanwhile", "deleted meanwhile"],
-)
-def test_a_trainer_that_dies_is_told_of(
-    script: str, ranks: int, message: str, empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_words_of_a_trainer_that_dies_are_the_reason(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = empty_run()
     run.log_path.write_text("from an earlier time\n")
-    pretend(run, script, monkeypatch)
-    killed = subprocess.Popen(["true"])
-    killed.wait()
-    waiting = (lambda: say(run, pid=killed.pid, pid_started=5.0)) if ranks > 1 else None
-    with pytest.raises(UserError, match=message):
-        start_trainer(run, ranks=ranks, waiting=waiting)
+    pretend(run, "echo loading\necho The moon is in the wrong phase.\nexit 1", monkeypatch)
+    with pytest.raises(UserError, match=r"^The moon is in the wrong phase\.$"):
+        start_trainer(run)
 
 
 def test_who_waits_for_a_trainer_can_give_it_up_and_leaves_no_process(
@@ -107,6 +92,25 @@ def test_of_two_that_start_several_ranks_at_once_one_is_refused(empty_run: Empty
 
         with pytest.raises(UserError, match=rf"^tale is already being trained by process {others} on {platform.node()}\.$"):
             start_trainer(run, ranks=2, waiting=waiting)
+
+
+def test_a_first_rank_that_was_killed_is_not_said_to_train(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    pretend(run, "sleep 0.2\necho It was killed.\nexit 1", monkeypatch)
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    with pytest.raises(UserError, match=r"^It was killed\.$"):
+        start_trainer(run, ranks=2, waiting=lambda: say(run, pid=killed.pid, pid_started=5.0))
+
+
+@pytest.mark.parametrize("script", ["mv ../tale ../saga; exit 2", "rm -r ../tale; exit 2"])
+def test_a_run_that_is_renamed_or_deleted_meanwhile_is_told_of(
+    script: str, empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = empty_run()
+    pretend(run, script, monkeypatch)
+    with pytest.raises(UserError, match=GONE):
+        start_trainer(run)
 
 
 def test_a_run_that_is_gone_before_its_trainer_starts_is_told_of(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
