@@ -45,12 +45,11 @@ def as_written(found: list[Insight]) -> list[dict[str, object]]:
     return [{name: getattr(line, name) for name in line.__struct_fields__ if name != "took"} for line in found]
 
 
-def model_with_large_weights() -> GPT:
+def with_large_weights(model: GPT, factor: float) -> GPT:
     """Its patterns are far from even."""
-    model = GPT(CONFIG, seed=3)
     with torch.no_grad():
         for weight in model.parameters():
-            weight.mul_(8.0)
+            weight.mul_(factor)
     return model
 
 
@@ -83,7 +82,7 @@ def test_attention_spread_evenly_scores_what_chance_is_said_to_be() -> None:
 
 
 def test_scores_are_those_of_the_trace_s_patterns_summed_in_numpy() -> None:
-    model = model_with_large_weights()
+    model = with_large_weights(GPT(CONFIG, seed=3), 8.0)
     ids = repeats(np.arange(5, 45), CONFIG.context, seed=11)
     assert ids is not None
     r = ids.shape[1] // 2
@@ -166,7 +165,7 @@ def test_a_model_of_nan_gives_no_measurements(tiny_run: TinyRun) -> None:
 
 
 def test_gradients_and_changes_are_those_of_each_part() -> None:
-    model = model_with_large_weights()
+    model = with_large_weights(GPT(CONFIG, seed=3), 8.0)
     parts = parts_of(model)
     assert sum(len(weights) for weights in parts.values()) == len(list(model.parameters()))
     optimizer = make_optimizer(model, 0.01)
@@ -226,10 +225,7 @@ def test_places_are_the_first_letters_of_even_parts_with_room_before_them() -> N
 
 def test_a_place_s_prediction_is_that_of_a_trace(tiny_run: TinyRun) -> None:
     run = tiny_run()
-    model = GPT(run.config.model, seed=1)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(4.0)
+    model = with_large_weights(GPT(run.config.model, seed=1), 4.0)
     tokens = TokenFile(run.tokens_path, token_dtype(256))
     found = insights_of(run).measure(model, 0, []).places
     assert len(found) == PLACES

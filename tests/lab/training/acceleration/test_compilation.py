@@ -74,10 +74,13 @@ def broken_parts(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     monkeypatch.setattr("lab.training.gradient_accumulation.compile_parts", compile_broken)
 
 
+SHORT = {"accumulate": 2, "steps": 8, "eval_every": 8}
+
+
 @pytest.fixture(scope="module")
 def eager(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run in micro-batches that is not compiled, trained to its end."""
-    run = make_shared_run(tmp_path_factory.mktemp("eager"), accumulate=2, compile="off")
+    run = make_shared_run(tmp_path_factory.mktemp("eager"), **SHORT, compile="off")
     assert train_in_process(run).phase == "finished"
     return run
 
@@ -88,9 +91,9 @@ def test_a_failure_to_compile_is_told_once_and_changes_nothing(
 ) -> None:
     """At the first call, at the first step, and in the middle of a step in micro-batches."""
     pytest.importorskip("torch._dynamo")
-    run = tiny_run(accumulate=2, compile="on")
+    run = tiny_run(**SHORT, compile="on")
     broken_parts(monkeypatch, calls)
-    status = train_here(run, until=12)
+    status = train_here(run, until=6)
     assert status.phase == "stopped"
     assert "compiled" not in status.computed
     assert train_here(run).phase == "finished"
@@ -104,22 +107,20 @@ def test_a_failure_to_compile_is_told_once_and_changes_nothing(
 
 
 def test_a_compiler_that_refuses_this_python_changes_nothing(
-    eager: Run, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+    eager: Run, train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("torch.compile is not supported on Python 3.99+")
 
     monkeypatch.setattr(torch, "compile", refuse)
-    run = tiny_run(accumulate=2, compile="on")
-    assert train_here(run).phase == "finished"
+    run = train_tiny(**SHORT, compile="on")
+    assert run.phase() == "finished"
     assert_equal_weights(eager, run)
     (said,) = [event for event in run.events().read() if event.kind == "computing"]
     assert said.text.startswith("torch.compile failed (RuntimeError: torch.compile is not supported on Python 3.99+), so that")
 
 
-def test_a_fault_that_is_not_the_compilers_is_not_hidden(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_that_is_not_the_compilers_is_not_hidden(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes up again without compiled code, and then ends the run."""
     broken_parts(monkeypatch, 10**9)
 
@@ -128,7 +129,7 @@ def test_a_fault_that_is_not_the_compilers_is_not_hidden(
 
     monkeypatch.setattr(GPT, "loss", faulty)
     with pytest.raises(RuntimeError, match="expected scalar type Long"):
-        train_here(tiny_run(compile="on"))
+        train_tiny(compile="on")
 
 
 @pytest.mark.usefixtures("captured")
@@ -176,10 +177,7 @@ def test_a_run_that_begins_on_a_card_decides_by_its_length_and_keeps_the_decisio
     assert ComputeSetup(train, long, cuda).describe() == f"{words}, compiled"
     assert "compiled" not in ComputeSetup(train, long, cpu).describe(), "a CPU that resumes it does not compile for minutes"
     assert is_compiled(long, "on", cpu)
-
-
-def test_old_state_is_never_compiled() -> None:
-    assert not is_compiled(TrainerState(precision="bf16"), "auto", torch.device("cuda"))
+    assert not is_compiled(TrainerState(precision="bf16"), "auto", cuda), "that of an older version never is"
 
 
 def test_a_run_that_moves_to_another_machine_tells_of_its_own_and_of_this_one(

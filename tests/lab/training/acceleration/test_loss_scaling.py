@@ -25,8 +25,10 @@ def large_scale(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("large_scale")
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_steps_that_overflow_are_skipped_counted_and_told_once(tiny_run: TinyRun, train_here: TrainHere, optimizer: str) -> None:
-    run = tiny_run(precision="fp16", optimizer=optimizer, steps=20, eval_every=20)
+def test_steps_that_overflow_are_skipped_counted_and_told_once_also_if_interrupted(
+    tiny_run: TinyRun, train_here: TrainHere, optimizer: str
+) -> None:
+    run, broken = (tiny_run(precision="fp16", optimizer=optimizer, steps=20, eval_every=20) for _ in range(2))
     status = train_here(run)
     assert (status.phase, status.precision) == ("finished", "fp16")
     metrics = run.metrics().read()[1:]
@@ -43,26 +45,16 @@ def test_steps_that_overflow_are_skipped_counted_and_told_once(tiny_run: TinyRun
         f"{told.step} the loss is scaled by {2 ** (24 - len(skipped)):,}."
     )
     assert f", {len(skipped)} steps skipped" in status.computed
-
-
-@pytest.mark.usefixtures("large_scale")
-def test_a_resumed_run_in_fp16_equals_one_that_was_not_stopped(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    straight, broken = (tiny_run(precision="fp16", steps=20) for _ in range(2))
-    train_here(straight)
     for stop in (1, 2, 12):
         assert train_here(broken, until=stop).phase == "stopped"
     assert train_here(broken).phase == "finished"
-    assert_same_run(straight, broken)
-    assert [event.text for event in broken.events().read() if event.kind == "computing"] == [
-        event.text for event in straight.events().read() if event.kind == "computing"
-    ]
+    assert_same_run(run, broken)
+    assert [event.text for event in broken.events().read() if event.kind == "computing"] == [told.text]
 
 
-def test_in_fp16_a_run_learns_as_in_fp32(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    runs = {precision: tiny_run(precision=precision, dropout=0.0, eval_every=30) for precision in ("fp16", "fp32")}
-    for run in runs.values():
-        train_here(run)
-    low, full = ([metric.loss for metric in run.metrics().read()[1:]] for run in runs.values())
+def test_in_fp16_a_run_learns_as_in_fp32(train_tiny: TinyRun) -> None:
+    runs = (train_tiny(precision=precision, dropout=0.0, eval_every=30) for precision in ("fp16", "fp32"))
+    low, full = ([metric.loss for metric in run.metrics().read()[1:]] for run in runs)
     assert low == pytest.approx(full, abs=0.02)
     assert low[0] == pytest.approx(math.log(256), abs=0.1)
 

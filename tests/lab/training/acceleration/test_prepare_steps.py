@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from lab.core.errors import is_out_of_memory
 from lab.runs.gpu_and_ranks import GpuUse, describe_gpu
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
@@ -98,7 +97,6 @@ def test_an_attempt_that_fails_for_another_reason_is_not_hidden() -> None:
 
     with pytest.raises(RuntimeError, match="expected scalar type Long"):
         try_windows(attempt, 1, torch.device("cpu"))
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
 
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -187,10 +185,7 @@ def test_it_is_measured_at_a_modest_pace() -> None:
     assert meter.measure(speed) is None
     assert meter.measure(speed / 2) == GpuUse(memory=20, total=40, busy=0.97, mfu=0.2)
     assert meter.measure(speed) is None
-
-
-def test_without_a_known_peak_there_is_no_mfu_and_without_a_gpu_nothing() -> None:
-    assert GpuMeter("another", GPT2, "bf16", lambda: (1, 2, None)).measure(1e5) == GpuUse(memory=1, total=2)
+    assert GpuMeter("another", GPT2, "bf16", lambda: (1, 2, None)).measure(1e5) == GpuUse(memory=1, total=2), "no known peak"
     assert meter_of(torch.device("cpu"), GPT2, "fp32").measure(1e5) is None
 
 
@@ -203,10 +198,7 @@ def test_it_is_told_in_one_line() -> None:
     assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
 
 
-SPOILED = ['{"memory":-1,"total":2}', '{"memory":1,"total":2,"mfu":1e9}', '{"memory":1,"total":2,"busy":-1}']
-
-
-@pytest.mark.parametrize("spoiled", SPOILED)
+@pytest.mark.parametrize("spoiled", ['"memory":-1,"total":2', '"memory":1,"total":2,"mfu":1e9', '"memory":1,"total":2,"busy":-1'])
 def test_what_a_folder_says_is_bounded(spoiled: str) -> None:
     with pytest.raises(msgspec.ValidationError):
-        msgspec.json.decode(f'{{"phase":"training","gpu":{spoiled}}}', type=Status)
+        msgspec.json.decode(f'{{"phase":"training","gpu":{{{spoiled}}}}}', type=Status)

@@ -69,22 +69,17 @@ def test_a_posttrained_run_is_refused_since_its_steps_are_none_of_pretraining(em
         open_checkpoint(Run(run.path))
 
 
-def test_only_a_run_that_trains_is_said_to_take_the_step(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = StepAsker(trained)
-    assert "For step 13 the trainer would take these" in ask(stage="batch").view.sentence
-    monkeypatch.setattr(Run, "phase", lambda run: "training")
-    assert "For step 13 the trainer takes these" in ask(stage="batch").view.sentence
-
-
 def test_a_run_that_has_trained_on_is_said_to_have_and_read_again_when_asked(
     trained: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = StepAsker(trained)
     before = ask()
     assert "trained on" not in str(before.view)
+    assert "For step 13 the trainer would take these" in ask(stage="batch").view.sentence
     monkeypatch.setattr(Run, "phase", lambda run: "training")
     monkeypatch.setattr(Run, "status", lambda run: Status(phase="training", step=25))
     view = ask().view
+    assert "For step 13 the trainer takes these" in ask(stage="batch").view.sentence
     assert "The run has trained on since, to step 25; r reads the newest checkpoint." in str(view.blocks)
     (trained.path / "last.safetensors").unlink()
     assert ask().facts == before.facts

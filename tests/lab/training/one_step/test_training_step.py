@@ -35,7 +35,7 @@ from tests.lab.training.one_step.taken_steps import (
     ids=str,
 )
 def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here: TrainHere, settings: dict[str, object]) -> None:
-    run = tiny_run(**settings)
+    run = tiny_run(**settings, eval_every=30)
     with torch.enable_grad():
         train_here(run, until=12)
     step = at_next_batch(run)
