@@ -145,14 +145,11 @@ def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pyte
     assert loss == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("program", [LAB, TEXTUAL], ids=["the lab", "Textual"])
-def test_an_app_is_timed_to_its_first_frame(program: str, tmp_path: Path) -> None:
-    opened = TimedApp(program, os.environ | {"LLMLAB_HOME": str(tmp_path)})
-    opened.close()
-    assert opened.seconds > 0
-
-
-def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
+def test_an_app_is_timed_to_its_first_frame_and_one_that_ends_before_is_one_sentence(tmp_path: Path) -> None:
+    for program in (LAB, TEXTUAL):
+        opened = TimedApp(program, os.environ | {"LLMLAB_HOME": str(tmp_path)})
+        opened.close()
+        assert opened.seconds > 0
     with pytest.raises(UserError, match="ended before its first paint"):
         TimedApp("raise SystemExit(1)", os.environ)
 

@@ -24,20 +24,16 @@ from models.gpt import GPT
 from models.sampling import generate
 from models.trace import Trace
 from models.trace_edits import Edit
-from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.engine.conftest import PROMPT, InProcessEngine, random_model
 
 
 @pytest.fixture
 def snapshots(tiny: Any) -> dict[str, GPT]:
     """Three moments: other weights at each, as the trainer would leave them behind."""
-    found = {}
-    for seed, step in enumerate((0, 8, 64)):
-        model = GPT(tiny.model.config, seed)
-        for weight in model.parameters():
-            weight += 0.3 * torch.empty(weight.shape).normal_(generator=torch.Generator().manual_seed(seed))
+    found = {step: random_model(tiny.model.config, seed) for seed, step in enumerate((0, 8, 64))}
+    for step, model in found.items():
         save_snapshot(tiny.run, model, step)
-        found[str(step)] = model
-    return found
+    return {str(step): model for step, model in found.items()}
 
 
 def test_every_snapshot_answers_with_its_own_weights(
@@ -233,8 +229,7 @@ def test_a_window_that_has_slid_saves_nothing(tiny: Any, engine: InProcessEngine
 
 def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: InProcessEngine) -> None:
     lens = engine.lens(text="ignored", ids=(84, 104, 101), position=99)
-    assert [token.id for token in lens.tokens] == [84, 104, 101]
-    assert lens.position == 2
+    assert ([token.id for token in lens.tokens], lens.position) == ([84, 104, 101], 2)
     assert engine.lens(ids=(84, 104, 101), position=-5).position == 0
 
 
