@@ -35,6 +35,13 @@ def assert_close(one: Run, other: Run, steps: int) -> None:
         assert val_loss == pytest.approx(other_val_loss, abs=1e-4), step
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 class RankForker:
     """Starts ranks and waits for them."""
 
@@ -48,10 +55,7 @@ class RankForker:
         """Start a training in so many ranks; returns their process numbers. `fault` names some of `FAULTS`."""
         environment = dict(os.environ)
         if count > 1:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
             environment |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
         self._started = []
         for rank in range(count):

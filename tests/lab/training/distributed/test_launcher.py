@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -14,7 +13,7 @@ from lab.runs.weights_file import load_model
 from lab.training.distributed import launcher
 from lab.training.start_trainer import start_trainer
 from tests.fixture_types import TinyRun
-from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, reached
+from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, free_port, reached
 from tests.lab.training.module_forker import PATIENCE, Forked, ModuleForker, wait_for
 
 
@@ -56,11 +55,9 @@ def test_two_machines_that_a_signal_stops_save_and_end_without_a_failure(
     tiny_run: TinyRun, forker: ModuleForker, ranks: RankForker
 ) -> None:
     run = tiny_run(**PLAIN, steps=1_000_000)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = f"127.0.0.1:{free.getsockname()[1]}"
-    options = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "1", "--rdzv-endpoint", meeting]
-    launchers = [forker.fork(__name__, [*options, str(run.path)], log=run.log_path) for _ in range(2)]
+    options = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "1"]
+    options += ["--rdzv-endpoint", f"127.0.0.1:{free_port()}", str(run.path)]
+    launchers = [forker.fork(__name__, options, log=run.log_path) for _ in range(2)]
     wait_for(lambda: reached(run, 5))
     for pid in launchers:
         os.kill(pid, signal.SIGTERM)

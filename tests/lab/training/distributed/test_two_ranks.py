@@ -8,6 +8,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.runs.gpu_and_ranks import describe_ranks
+from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from models.unembed import finish
 from tests.fixture_types import TinyRun
@@ -17,23 +18,45 @@ from tests.lab.training.module_forker import wait_for
 from tests.lab.training.one_step.taken_steps import at_next_batch
 
 
+def end_by_command(run: Run, pids: list[int]) -> str:
+    run.send_command("stop")
+    return ""
+
+
+def end_by_signal_to_rank_1(run: Run, pids: list[int]) -> str:
+    """While rank 0, which alone writes, pauses."""
+    for opened in psutil.Process(pids[1]).open_files():
+        assert opened.mode == "r" or opened.path == str(run.log_path) or not opened.path.startswith(str(run.path)), opened
+    run.send_command("pause")
+    wait_for(lambda: run.status().phase == "paused")
+    os.kill(pids[1], signal.SIGTERM)
+    return "Ended by SIGTERM."
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [{"optimizer": "adamw", "lr": 1e-3}, {"shard_optimizer": "on", "lr": 1e-3}],
+    ("settings", "end"),
+    [
+        ({"optimizer": "adamw", "lr": 1e-3}, end_by_command),
+        ({"shard_optimizer": "on", "lr": 1e-3}, end_by_signal_to_rank_1),
+    ],
     ids=["adamw, replicated", "muon, sharded"],
 )
 def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
-    tiny_run: TinyRun, ranks: RankForker, settings: dict[str, object]
+    tiny_run: TinyRun, ranks: RankForker, settings: dict[str, object], end: Callable[[Run, list[int]], str]
 ) -> None:
     """Every setting that a step's numbers follow from is another than the default, but for the learning rate and adamw."""
     settings = settings_of_a_step() | PLAIN | settings
     one, two = (tiny_run(**settings, steps=60, eval_every=30) for _ in range(2))
     ranks.train(one, 1)
-    ranks.start(two, 2)
-    wait_for(lambda: reached(two, 20))
-    two.send_command("stop")
+    pids = ranks.start(two, 2)
+    wait_for(lambda: reached(two, 20) and len(two.status().ranks) == 2)
+    status = two.status()
+    assert [rank.pid for rank in status.ranks] == pids
+    assert status.pid == pids[0]
+    assert describe_ranks(status.ranks) == f"2 ranks on {os.uname().nodename}"
+    said = end(two, pids)
     assert ranks.wait() == [0, 0], two.log_path.read_text()
-    assert two.status().phase == "stopped"
+    assert (two.status().phase, two.status().message) == ("stopped", said)
     first = two.status().step
     assert 20 <= first == load_model(two, "last")[1]
     step = at_next_batch(two)
@@ -50,24 +73,16 @@ def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
     assert_close(one, two, 60)
     log = two.log_path.read_text()
     assert log.startswith(f"{two.name} trains on 2 ranks (cpu), from step 0 of 60; ")
-    assert f"{two.name} is stopped at step {first} and saved. The same command goes on, or `llmlab resume {two.name}`.\n" in log
+    said = f"{said} " if said else ""
+    assert (
+        f"{two.name} is stopped at step {first} and saved. {said}The same command goes on, or `llmlab resume {two.name}`.\n"
+        in log
+    )
     ranks.start(two, 2)
     assert ranks.wait() == [0, 0], "torchrun has no failure to tell"
     assert two.log_path.read_text().removeprefix(log) == (
         f"{two.name} has finished its 60 steps; to train longer, start a new run with more steps.\n"
     )
-
-
-def test_ranks_that_finish_tell_the_losses(tiny_run: TinyRun, ranks: RankForker) -> None:
-    run = tiny_run(**PLAIN, steps=2)
-    ranks.train(run, 2)
-    final, last = run.status().final, run.last_metric()
-    assert final is not None
-    assert final.val_loss is not None
-    assert last is not None
-    assert last.loss is not None
-    told = f"{run.name} has finished its 2 steps: loss {last.loss:.3f}, validation loss {final.val_loss:.3f}."
-    assert run.log_path.read_text().splitlines()[1:] == [told]
 
 
 def test_in_fp16_two_ranks_skip_the_same_steps_and_have_the_losses_of_one(
@@ -78,30 +93,15 @@ def test_in_fp16_two_ranks_skip_the_same_steps_and_have_the_losses_of_one(
     monkeypatch.setattr("lab.training.acceleration.loss_scaling.FIRST_SCALE", 2.0**24)
     train_here(one)
     ranks.train(two, 2, "large scale")
+    final, last = two.status().final, two.metrics().read()[-1]
+    assert final is not None
+    told = f"{two.name} has finished its 12 steps: loss {last.loss:.3f}, validation loss {final.val_loss:.3f}."
+    assert two.log_path.read_text().splitlines()[1:] == [told]
     skipped = [[metric.step for metric in run.metrics().read() if metric.step and metric.grad_norm is None] for run in (one, two)]
     assert skipped[0]
     assert abs(len(skipped[0]) - len(skipped[1])) <= 1, "each rank's part of a gradient is smaller than the whole"
     for first, second in zip(losses(one), losses(two), strict=True):
         assert first[1] == pytest.approx(second[1], abs=0.02)
-
-
-def test_rank_0_alone_writes_and_a_signal_to_the_other_saves_and_ends_both(tiny_run: TinyRun, ranks: RankForker) -> None:
-    run = tiny_run(**PLAIN, steps=1_000_000)
-    pids = ranks.start(run, 2)
-    wait_for(lambda: reached(run, 20) and run.status().phase == "training" and len(run.status().ranks) == 2)
-    status = run.status()
-    assert [rank.pid for rank in status.ranks] == pids
-    assert status.pid == pids[0]
-    assert describe_ranks(status.ranks) == f"2 ranks on {os.uname().nodename}"
-    for opened in psutil.Process(pids[1]).open_files():
-        assert opened.mode == "r" or opened.path == str(run.log_path) or not opened.path.startswith(str(run.path)), opened
-    run.send_command("pause")
-    wait_for(lambda: run.status().phase == "paused")
-    os.kill(pids[1], signal.SIGTERM)
-    assert ranks.wait() == [0, 0], run.log_path.read_text()
-    status = run.status()
-    assert (status.phase, status.message) == ("stopped", "Ended by SIGTERM.")
-    assert load_model(run, "last")[1] == status.step
 
 
 def test_a_rank_without_memory_is_given_smaller_micro_batches_and_all_roll_back_together(

@@ -24,6 +24,7 @@ from lab.training.posttraining.posttraining_history import PosttrainingFollower
 from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
 from lab.training.posttraining.posttraining_schema import MODELS, Begun, PosttrainSettings
 from lab.training.posttraining.work_folder import WorkFolder, check_base
+from tests.fixture_types import EmptyRun
 from tests.lab.training.module_forker import ModuleForker, wait_for
 
 TINY = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=2, questions=1, group=2)
@@ -137,18 +138,12 @@ def test_a_failure_to_begin_is_told_with_the_last_line_of_the_log(home: Path, mo
         start_posttraining(open_run("demo"), home, TINY)
 
 
-@pytest.fixture
-def earlier(home: Path, empty_run: Callable[..., Run]) -> list[Run]:
-    """The runs of an earlier post-training of demo."""
+def test_nothing_is_deleted_where_one_of_the_earlier_models_is_open(home: Path, empty_run: EmptyRun) -> None:
     tuning = TuningConfig(base="demo", base_step=6000, base_sha256="", method="sft", pairs=16, rounds=0, beta=0.0)
-    runs = [empty_run(f"demo-{model}") for model in MODELS[1:]]
-    for run in runs:
+    earlier = [empty_run(f"demo-{model}") for model in MODELS[1:]]
+    for run in earlier:
         tuned = msgspec.structs.replace(run.config, tuning=tuning)
         (run.path / "config.json").write_bytes(msgspec.json.encode(tuned))
-    return runs
-
-
-def test_nothing_is_deleted_where_one_of_the_earlier_models_is_open(home: Path, earlier: list[Run]) -> None:
     held = hold_inspect_lock(home / "demo-rl")
     assert held is not None
     try:
@@ -160,13 +155,10 @@ def test_nothing_is_deleted_where_one_of_the_earlier_models_is_open(home: Path, 
     assert not WorkFolder("demo", home).is_running()
 
 
-def test_runs_that_post_training_did_not_make_are_left_alone(home: Path, empty_run: Callable[..., Run]) -> None:
+def test_runs_that_post_training_did_not_make_and_those_on_another_text_are_left_alone(home: Path, empty_run: EmptyRun) -> None:
     empty_run("demo-rl")
     with pytest.raises(UserError, match="demo-rl"):
         check_base(open_run("demo"), home)
-
-
-def test_a_run_on_another_text_is_refused(home: Path, empty_run: Callable[..., Run]) -> None:
     with pytest.raises(UserError, match="stories"):
         check_base(empty_run("tale"), home)
 

@@ -1,7 +1,5 @@
 """The views of a post-training: numbers as measured, and sentences that follow what came of it."""
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 
@@ -26,8 +24,6 @@ from lab.training.posttraining.posttraining_schema import (
 from lab.training.posttraining.posttraining_views import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
 from lab.training.posttraining.question_pairs import PairSource
 from lab.views.blocks import Table, View
-
-VIEWS: list[Callable[[PosttrainingHistory], View]] = [pairs_view, sft_view, rounds_view, comparison_view]
 
 
 def started() -> Started:
@@ -78,13 +74,10 @@ def tables(view: View) -> list[Table]:
     return [block for block in view.blocks if isinstance(block, Table)]
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_there_is_something_to_say_before_anything_is_measured(view: Callable[[PosttrainingHistory], View]) -> None:
-    assert view(PosttrainingHistory()).sentence
-    assert view(history()).sentence
-
-
-def test_lines_go_through_json() -> None:
+def test_there_is_something_to_say_before_anything_is_measured_and_lines_go_through_json() -> None:
+    for view in (pairs_view, sft_view, rounds_view, comparison_view):
+        assert view(PosttrainingHistory()).sentence
+        assert view(history()).sentence
     lines: list[Line] = [started(), evaluation("base", 0.0, 0.1), round_("rl", 1, 0.5, 0.5)]
     for line in lines:
         assert msgspec.json.decode(msgspec.json.encode(line), type=Line) == line
@@ -158,12 +151,9 @@ def test_rounds_tell_the_course_of_both() -> None:
 def test_no_round_is_both_among_the_first_and_the_last(rounds: int, words: str) -> None:
     kept = [round_("rl", number, 0.4 + 0.02 * number, 0.4, 0.1 * number) for number in range(1, rounds + 1)]
     assert rounds_view(history(*kept)).sentence == words
-
-
-def test_a_policy_that_is_still_at_its_first_rounds_says_how_many_are_averaged() -> None:
-    kept = [round_("rl", number, 0.5, 0.5) for number in range(1, 11)]
+    more = [round_("rl", number, 0.5, 0.5) for number in range(1, 11)]
     free = [round_("rl-free", number, 0.1 * number, 0.5) for number in range(1, 4)]
-    assert "Without, the first and the last round: reward 10% → 30%" in rounds_view(history(*kept, *free)).sentence
+    assert "Without, the first and the last round: reward 10% → 30%" in rounds_view(history(*more, *free)).sentence
 
 
 def test_a_fine_tuned_run_without_losses_is_no_damaged_one() -> None:

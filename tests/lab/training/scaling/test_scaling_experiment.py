@@ -14,7 +14,7 @@ from lab.runs.run_locks import hold_inspect_lock
 from lab.training.scaling.scaling_experiment import ScalingExperiment, difference, experiment_names, start_scaling
 from lab.training.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.training.scaling.scaling_result import CurvesReader
-from tests.fixture_types import Call, EmptyRun
+from tests.fixture_types import Call
 from tests.lab.conftest import TALE
 
 TINY = (ModelSize(1, 1, 8), ModelSize(1, 2, 16))
@@ -39,13 +39,6 @@ def make(experiment: ScalingExperiment, at: int, name: str | None = None, **chan
 
 def names(experiment: ScalingExperiment) -> list[str]:
     return [run.name for run in experiment.runs(experiment.plan()) if run is not None]
-
-
-def test_runs_as_the_experiment_makes_them_are_its_own(experiment: ScalingExperiment) -> None:
-    for at in range(len(TINY)):
-        make(experiment, at)
-    assert names(experiment) == ["tiny-1", "tiny-2"]
-    assert experiment.others(experiment.plan()) == {}
 
 
 @pytest.mark.parametrize("text", ["stories:20KB", "*.txt", ".", "tale.txt\nstories:20KB"])
@@ -108,15 +101,15 @@ def test_a_run_of_somebody_else_is_neither_shown_nor_deleted(
     assert not experiment.path.exists()
 
 
-def test_no_run_is_deleted_where_one_is_open(experiment: ScalingExperiment, llmlab: Call) -> None:
+def test_runs_as_the_experiment_makes_them_are_its_own_and_none_is_deleted_where_one_is_open(
+    experiment: ScalingExperiment, llmlab: Call, home: Path
+) -> None:
     runs = [make(experiment, at) for at in range(len(TINY))]
+    assert experiment.others(experiment.plan()) == {}
     held = hold_inspect_lock(runs[1].path)
     assert held is not None
     llmlab("scaling", "--name", "tiny", "--delete", "--yes").assert_mistake("tiny-2 is open in Inspect")
     assert names(experiment) == ["tiny-1", "tiny-2"]
-
-
-def test_the_difference_of_a_run_that_is_gone_is_an_error(experiment: ScalingExperiment, home: Path) -> None:
     with pytest.raises(UserError, match="not a run"):
         difference(Run(home / "gone"), experiment.plan(), 0)
 
@@ -137,6 +130,16 @@ def test_an_experiment_whose_plan_is_damaged_can_be_deleted_without_its_runs(
     assert (home / "tiny-1").is_dir()
 
 
+def test_the_plan_of_a_newer_llmlab_and_a_file_in_place_of_the_folder_are_kept(
+    experiment: ScalingExperiment, llmlab: Call, home: Path
+) -> None:
+    experiment.plan_path.write_text('{"format": 99}')
+    llmlab("scaling", "--name", "tiny", "--delete", "--yes").assert_mistake("newer llmlab")
+    assert experiment.plan_path.exists()
+    (home / ".scaling" / "other").write_text("")
+    llmlab("scaling", "stories:20KB", "--name", "other").assert_mistake("is not a folder")
+
+
 def test_experiments_are_listed_the_newest_first_without_one_that_is_damaged(home: Path) -> None:
     for name, created in (("old", 1.0), ("new", 3.0), ("between", 2.0), ("damaged", 4.0)):
         experiment = ScalingExperiment(name, home)
@@ -144,12 +147,6 @@ def test_experiments_are_listed_the_newest_first_without_one_that_is_damaged(hom
         plan = msgspec.json.encode(msgspec.structs.replace(SHORT, created=created))
         experiment.plan_path.write_bytes(b"{" if name == "damaged" else plan)
     assert experiment_names(home) == ["new", "between", "old"]
-
-
-def test_the_plan_of_a_newer_llmlab_is_kept(experiment: ScalingExperiment, llmlab: Call) -> None:
-    experiment.plan_path.write_text('{"format": 99}')
-    llmlab("scaling", "--name", "tiny", "--delete", "--yes").assert_mistake("newer llmlab")
-    assert experiment.plan_path.exists()
 
 
 @pytest.mark.parametrize("link", [".scaling", ".scaling/tiny"])
@@ -167,9 +164,3 @@ def test_a_link_in_place_of_the_folder_is_refused(
         llmlab("scaling", "--name", "tiny", *asked).assert_mistake(f"{home / link} is a link")
     assert sorted(elsewhere.rglob("*")) == before
     assert not (tmp_path / "nothing").exists()
-
-
-def test_a_file_in_place_of_the_folder_is_refused(home: Path, llmlab: Call, empty_run: EmptyRun) -> None:
-    (home / ".scaling").mkdir()
-    (home / ".scaling" / "tiny").write_text("")
-    llmlab("scaling", "stories:20KB", "--name", "tiny").assert_mistake("is not a folder")

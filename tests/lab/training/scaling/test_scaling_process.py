@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,14 @@ from lab.planning.estimates.measure_step_time import FILE as STEP_TIMES
 from lab.planning.estimates.measure_step_time import step_key
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock
 from lab.training import start_trainer
 from lab.training.scaling import scaling_process
 from lab.training.scaling.scaling_experiment import ScalingExperiment, start_scaling
 from lab.training.scaling.scaling_plan import ScalingPlan
 from lab.training.scaling.scaling_process import NICENESS
 from lab.training.scaling.scaling_result import CurvesReader, scaling_result
-from tests.fixture_types import Call
+from tests.fixture_types import Call, EmptyRun
 from tests.lab.conftest import TALE
 from tests.lab.training.module_forker import PATIENCE, Forker, ModuleForker, wait_for
 from tests.lab.training.scaling.test_scaling_experiment import SHORT, TINY
@@ -151,16 +150,14 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     assert not experiment.path.exists()
 
 
-def test_only_one_process_owns_an_experiment(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
-    from lab.runs.run_locks import trainer_lock
-
+def test_only_one_process_owns_an_experiment(
+    experiment: ScalingExperiment, plan: ScalingPlan, forker: ModuleForker, tmp_path: Path
+) -> None:
     experiment.create(plan)
-    lock = trainer_lock(experiment.lock_path)
-    with lock.acquire(timeout=0):
-        command = [sys.executable, "-P", "-m", "lab.training.scaling.scaling_process", str(experiment.path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert done.returncode == 2
-    assert "already being trained" in done.stderr
+    log = tmp_path / "log"
+    with trainer_lock(experiment.lock_path).acquire(timeout=0):
+        assert forker.code_of(forker.fork(scaling_process.__name__, [str(experiment.path)], log=log)) == 2
+    assert "already being trained" in log.read_text()
     assert not experiment.status_path.exists()
 
 
@@ -177,19 +174,15 @@ def test_a_signal_stops_it_while_it_prepares(experiment: ScalingExperiment, plan
     assert not list(experiment.home.glob(".preparing-*")), "nothing of the preparation is left"
 
 
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [({"text": "missing.txt"}, "missing.txt"), ({"text": "-"}, "standard input"), ({"sizes": TINY[::-1]}, "must grow")],
-)
-def test_a_plan_that_cannot_be_is_refused(
-    experiment: ScalingExperiment, plan: ScalingPlan, change: dict[str, object], word: str
-) -> None:
-    with pytest.raises(UserError, match=word):
-        experiment.create(msgspec.structs.replace(plan, **change))
-    assert not experiment.exists()
-
-
-def test_names_that_are_taken_are_refused(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+def test_plans_that_cannot_be_and_names_that_are_taken_are_refused(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+    for change, word in (
+        ({"text": "missing.txt"}, "missing.txt"),
+        ({"text": "-"}, "input"),
+        ({"sizes": TINY[::-1]}, "must grow"),
+    ):
+        with pytest.raises(UserError, match=word):
+            experiment.create(msgspec.structs.replace(plan, **change))
+        assert not experiment.exists()
     (experiment.home / "tiny-2").mkdir()
     with pytest.raises(UserError, match="tiny-2"):
         experiment.create(plan)
@@ -201,8 +194,9 @@ def test_names_that_are_taken_are_refused(experiment: ScalingExperiment, plan: S
         ScalingExperiment("../b")
 
 
-def test_a_run_that_is_not_the_plan_s_is_not_trained(experiment: ScalingExperiment, plan: ScalingPlan, empty_run: object) -> None:
-    assert callable(empty_run)
+def test_a_run_that_is_not_the_plan_s_is_not_trained(
+    experiment: ScalingExperiment, plan: ScalingPlan, empty_run: EmptyRun, forked: None
+) -> None:
     experiment.create(plan)
     empty_run("tiny-1")
     start_scaling(experiment)
