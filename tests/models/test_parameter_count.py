@@ -20,10 +20,6 @@ from models.parameter_count import (
 TINY = ModelConfig(layers=3, heads=2, width=16, context=24, vocab_size=37)
 
 
-def test_gpt2_has_as_many_parameters_as_openai_released() -> None:
-    assert parameter_count(PRESETS["gpt2"].config(50257)) == 124_439_808
-
-
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_the_inventory_is_the_model(preset: str) -> None:
     config = PRESETS[preset].config(50257)
@@ -34,9 +30,12 @@ def test_the_inventory_is_the_model(preset: str) -> None:
     assert parameter_count(config) == sum(weight.numel() for weight in model.parameters()) == sum(by_part(config).values())
 
 
-def test_the_tied_head_is_listed_and_counted_once() -> None:
+def test_numbers_that_are_known() -> None:
+    assert parameter_count(PRESETS["gpt2"].config(50257)) == 124_439_808, "as OpenAI released"
     head = inventory(TINY)[-1]
-    assert (head.tied_to, head.count, by_part(TINY)["output head"]) == ("wte.weight", 37 * 16, 0)
+    assert (head.tied_to, head.count, by_part(TINY)["output head"]) == ("wte.weight", 37 * 16, 0), "counted once"
+    cache = KVCache(TINY)
+    assert kv_cache_bytes(TINY, TINY.context) == cache.keys.nbytes + cache.values.nbytes
 
 
 def test_flops_are_those_that_torch_counts() -> None:
@@ -65,11 +64,6 @@ def test_multiplications_of_a_next_token_are_those_that_torch_counts(tokens: int
         model.hidden(ids[:, :-1], cache) if tokens > 1 else None
     assert counted(ids[:, -1:], cache) == multiplications(TINY, tokens, 1)
     assert counted(ids, KVCache(TINY, dtype=torch.bfloat16)) == multiplications(TINY, tokens, tokens)
-
-
-def test_a_cache_takes_the_bytes_it_is_said_to() -> None:
-    cache = KVCache(TINY)
-    assert kv_cache_bytes(TINY, TINY.context) == cache.keys.nbytes + cache.values.nbytes
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])

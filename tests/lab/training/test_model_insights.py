@@ -61,7 +61,7 @@ def looking_at(r: int, offset: Callable[[int], int]) -> torch.Tensor:
     return pattern
 
 
-def test_a_perfect_head_of_each_kind_scores_one_and_nothing_elsewhere() -> None:
+def test_a_perfect_head_of_each_kind_scores_one_and_nothing_elsewhere_and_even_attention_what_chance_is_said_to_be() -> None:
     r = 5
     heads = {
         "previous": looking_at(r, lambda t: t - 1),
@@ -72,9 +72,6 @@ def test_a_perfect_head_of_each_kind_scores_one_and_nothing_elsewhere() -> None:
         scores = stripes(heads[name])[:, 0].tolist()
         assert scores[place] == 1.0
         assert [score for at, score in enumerate(scores) if at != place] == [0.0, 0.0]
-
-
-def test_attention_spread_evenly_scores_what_chance_is_said_to_be() -> None:
     for r in (2, 5, 32):
         even = torch.ones(2 * r, 2 * r).tril()
         even = (even / even.sum(-1, keepdim=True))[None, None]

@@ -50,16 +50,11 @@ def test_the_norms_of_a_batch_in_parts_are_those_of_the_whole(trained: Run) -> N
     assert parts.gradients.stream == pytest.approx(whole.gradients.stream, rel=1e-4)
 
 
-def test_nothing_watches_the_model_afterwards(trained: Run) -> None:
-    step = at_next_batch(trained)
-    finish(step.go_to(0))
-    norms = [step.model.ln_f, *(norm for block in step.model.blocks for norm in (block.ln_1, block.ln_2))]
-    assert not any(norm._forward_pre_hooks for norm in norms)
-
-
 def test_it_goes_from_the_final_norm_to_the_embeddings_with_the_numbers_of_the_other_stages(trained: Run) -> None:
     step = at_next_batch(trained)
     finish(step.go_to(0))
+    norms = [step.model.ln_f, *(norm for block in step.model.blocks for norm in (block.ln_1, block.ln_2))]
+    assert not any(norm._forward_pre_hooks for norm in norms), "nothing watches the model afterwards"
     context = StepContext(step, Tokenizer.load(trained.tokenizer_path), 0, 3)
     picture = backward_pass(context)
     layers = step.model.config.layers

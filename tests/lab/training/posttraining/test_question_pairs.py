@@ -16,21 +16,20 @@ def source(seed: int = 1) -> PairSource:
     return PairSource(seed, lambda pair: True)
 
 
-def test_the_right_animal_is_the_one_that_the_story_gives_the_name() -> None:
-    for pair in source().draw(300):
+def test_either_character_is_asked_about_and_the_right_animal_is_the_one_that_the_story_gives_the_name() -> None:
+    pairs = source().draw(300)
+    for pair in pairs:
         kinds = [animal for animal in ANIMALS if re.search(rf"\b{animal} named {pair.name}\b", pair.story)]
         assert kinds == [pair.right]
         assert pair.answer == pair.right
         assert pair.prompt == f"{pair.story}\nQ: Which animal is {pair.name}?\nA:"
         assert pair.target == f" {pair.right}\n"
-
-
-def test_both_characters_are_asked_about_and_each_story_has_two_animals_of_different_kinds() -> None:
-    pairs = source().draw(300)
+        named = set(re.findall(r"(\w+) named", pair.story))
+        assert len(named) == 2, "of different kinds"
+        assert named <= set(ANIMALS)
     asked_last = sum(pair.story.index(f"named {pair.name}") > pair.story.index("named ") for pair in pairs)
     assert 100 < asked_last < 200
-    named = [set(re.findall(r"(\w+) named", pair.story)) for pair in pairs]
-    assert all(len(kinds) == 2 and kinds <= set(ANIMALS) for kinds in named)
+    assert not [(a, b) for a in ANIMALS for b in ANIMALS if a != b and a in b], "no animal is part of another one's name"
 
 
 def test_no_story_is_drawn_twice_and_the_seed_decides() -> None:
@@ -86,7 +85,3 @@ def test_reward_and_measures(answer: str, rewarded: float, exact: bool, well_for
     assert answers.is_exact(answer, "dog") == exact
     assert answers.is_well_formed(answer) == well_formed
     assert answers.animals_named(answer) == named
-
-
-def test_no_animal_is_part_of_another_ones_name() -> None:
-    assert not [(a, b) for a in ANIMALS for b in ANIMALS if a != b and a in b]
