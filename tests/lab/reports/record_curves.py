@@ -50,16 +50,6 @@ def manual(length: int, start: int = 0) -> Callable[[], str]:
     return lambda: "".join(topics.topics[name] for name in sorted(topics.topics))[start : start + length]
 
 
-def words(length: int) -> Callable[[], str]:
-    """Words of random letters: another language, whose letters are as frequent as each other."""
-
-    def text() -> str:
-        draw = random.Random(2)
-        return " ".join("".join(draw.choices("jkqvwxyzbpg", k=draw.randint(3, 9))) for _ in range(length // 6))[:length]
-
-    return text
-
-
 def coin(length: int) -> Callable[[], str]:
     return lambda: "".join(random.Random(3).choices("ab", k=length))
 
@@ -134,7 +124,6 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "paused-early": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.001}, stop=9, pause=True),
         "paused-at-once": Recipe(stories(CHARACTERS), {"steps": 2000}, stop=0, pause=True),
         "warming-up": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.05}, stop=40),
-        "warming-up-slowly": Recipe(manual(CHARACTERS), {"steps": 5000, "warmup": 0.1, "lr": 1e-3} | WIDE, stop=200),
         "warming-up-by-minutes": Recipe(stories(CHARACTERS), {"steps": None, "minutes": 5.0, "warmup": 0.5}, stop=40),
     },
     "overfitting": {
@@ -150,7 +139,6 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     },
     "validation_text": {
         "differs-manual-at-the-end": Recipe(joined(stories(120_000), manual(14_000)), {"steps": 600}),
-        "differs-words-at-the-end": Recipe(joined(manual(120_000), words(14_000)), {"steps": 600} | WIDE),
         "differs-bpe": Recipe(joined(stories(120_000), manual(14_000)), {"steps": 400} | bpe(400)),
         "differs-in-the-first-epoch": Recipe(joined(stories(27_000), manual(3_000)), {"steps": 300}),
         "differs-easier-end": Recipe(joined(manual(120_000), coin(14_000)), {"steps": 600} | WIDE),
@@ -183,36 +171,24 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}, without_rollback=True
         ),
         "diverged-lr-1000": Recipe(stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}),
-        "diverged-lr-100": Recipe(stories(CHARACTERS), {"lr": 100.0, "steps": 400}),
         "diverged-while-warming-up": Recipe(stories(CHARACTERS), {"steps": 1000, "warmup": 0.5, "lr": 10.0}, stop=400),
     },
     "little_learned": {
         "nothing-lr-1e-5": Recipe(stories(CHARACTERS), {"steps": 200, "lr": 1e-5} | bpe(512)),
-        "nothing-lr-1e-6-wide": Recipe(manual(CHARACTERS), {"steps": 60, "lr": 1e-6} | WIDE),
-        "nothing-muon": Recipe(stories(CHARACTERS), {"steps": 100} | MUON | {"lr": 1e-6} | bpe(400)),
         "nothing-rarely-evaluated": Recipe(stories(CHARACTERS), {"steps": 150, "lr": 1e-7, "eval_every": 400}),
         "nothing-stopped": Recipe(stories(CHARACTERS), {"steps": 2000, "lr": 1e-6, "warmup": 0.01}, stop=70),
         "nothing-paused": Recipe(manual(CHARACTERS), {"steps": 2000, "lr": 1e-6, "warmup": 0.01}, stop=70, pause=True),
-        "nothing-context-of-two": Recipe(stories(CHARACTERS), {"steps": 120, "lr": 1e-6, "context": 2, "batch": 64}),
-        "nothing-large-vocabulary": Recipe(manual(CHARACTERS), {"steps": 100, "lr": 1e-5} | bpe(2000)),
         "little-lr-1e-4": Recipe(stories(CHARACTERS), {"steps": 300, "lr": 1e-4}),
-        "little-lr-2e-4-wide": Recipe(manual(CHARACTERS), {"steps": 200, "lr": 2e-4} | WIDE),
         "little-dropout": Recipe(manual(CHARACTERS), {"steps": 300, "dropout": 0.9} | WIDE),
         "little-independent-letters": Recipe(letters(CHARACTERS), {"steps": 100}),
         "little-coin": Recipe(coin(CHARACTERS), {"steps": 120}),
-        "little-random-words": Recipe(words(CHARACTERS), {"steps": 200, "eval_every": 50}),
         "little-while-training": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.001}, stop=50, pause=True),
         "little-at-a-high-rate": Recipe(stories(CHARACTERS), {"steps": 200, "lr": 0.3}),
     },
     "too_short": {
         "short-20-steps": Recipe(stories(CHARACTERS), {"steps": 20}),
-        "short-20-steps-bpe": Recipe(manual(CHARACTERS), {"steps": 20, "eval_every": 10} | bpe(512) | WIDE),
-        "short-25-steps-muon": Recipe(manual(CHARACTERS), {"steps": 25, "eval_every": 5} | MUON),
-        "short-30-steps": Recipe(manual(CHARACTERS), {"steps": 30, "eval_every": 10} | WIDE),
         "short-45-steps": Recipe(stories(CHARACTERS), {"steps": 45, "eval_every": 5}),
-        "short-60-steps": Recipe(manual(CHARACTERS), {"steps": 60}),
         "short-60-steps-bpe": Recipe(stories(CHARACTERS), {"steps": 60, "eval_every": 10} | bpe(512)),
-        "short-100-steps": Recipe(manual(CHARACTERS), {"steps": 100, "lr": 1e-3}),
         "short-narrow": Recipe(stories(CHARACTERS), {"steps": 100, "layers": 1, "heads": 1, "width": 4}),
         "short-stopped": Recipe(stories(CHARACTERS), {"steps": 1000, "warmup": 0.001}, stop=30),
         "short-by-minutes": Recipe(stories(CHARACTERS), {"steps": None, "minutes": 0.01}),
@@ -221,7 +197,6 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     },
     "rollbacks": {
         "rollbacks-lr-10": Recipe(stories(CHARACTERS), {"steps": 400, "lr": 10.0}),
-        "rollbacks-lr-10-manual": Recipe(manual(CHARACTERS), {"steps": 400, "lr": 10.0}),
         "rollbacks-lr-3-wide": Recipe(manual(CHARACTERS), {"steps": 300, "lr": 3.0} | WIDE),
         "rollbacks-muon": Recipe(stories(CHARACTERS), {"steps": 500} | MUON | {"lr": 3.0} | bpe(400)),
         "rollbacks-just-now": Recipe(stories(CHARACTERS), {"steps": 60, "lr": 10.0}),

@@ -1,5 +1,3 @@
-"""Loss curves read cheaply: real means of real losses, from files of any size."""
-
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -116,7 +114,7 @@ def curve_of(*losses: float) -> LossCurve:
     return LossCurve(tuple(float(step) for step in range(1, len(losses) + 1)), losses)
 
 
-def test_a_sparkline_is_logarithmic_from_the_lowest_bar_to_the_highest() -> None:
+def test_a_sparkline_is_logarithmic_and_blank_where_there_is_nothing_yet() -> None:
     halving = curve_of(*(2.0**-at for at in range(8)))
     drawn = [BARS.index(bar) for bar in sparkline(halving, 8)]
     assert drawn[0] == 7
@@ -124,21 +122,12 @@ def test_a_sparkline_is_logarithmic_from_the_lowest_bar_to_the_highest() -> None
     assert all(0 <= before - after <= 2 for before, after in pairwise(drawn)), "equal ratios, equal steps"
     assert sparkline(curve_of(1, 2, 4, 8), 4)[0] == BARS[0]
     assert sparkline(curve_of(1, 2, 4, 8), 4)[-1] == BARS[-1]
-
-
-def test_a_bar_is_the_mean_of_its_steps_and_the_rest_of_a_run_that_goes_on_is_blank() -> None:
     assert sparkline(curve_of(1, 3, 8, 8), 2) == BARS[0] + BARS[-1]
     assert sparkline(curve_of(8, 8, 1, 3), 2) == BARS[-1] + BARS[0]
     assert sparkline(curve_of(4, 3, 2, 1), 8, 8) == f"{sparkline(curve_of(4, 3, 2, 1), 4)}    "
     assert sparkline(curve_of(4, 3), 4, 4)[2:] == "  "
-
-
-def test_noise_is_not_drawn_as_mountains_and_a_run_before_its_first_step_is_blank() -> None:
     assert sparkline(LossCurve(), 5, 1000.0) == sparkline(LossCurve(), 5) == "     "
     assert set(sparkline(curve_of(1.001, 1.0, 1.001, 1.0), 4)) == {BARS[0]}
-
-
-def test_gaps_between_steps_are_filled_and_a_loss_of_zero_is_drawn() -> None:
     assert " " not in sparkline(LossCurve((1.0, 100.0), (2.0, 1.0)), 10)
     assert sparkline(curve_of(1.0, 0.0), 2) == BARS[-1] + BARS[0]
 

@@ -1,5 +1,3 @@
-"""Filter of runs: words and conditions, the same for `llmlab runs` and Home."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""The row of a run's snapshots, and what is said of the change between two, by hand-made views."""
-
 from dataclasses import replace
 from pathlib import Path
 
