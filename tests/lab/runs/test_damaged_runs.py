@@ -186,12 +186,6 @@ def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_damaged_runs_come_last_and_a_good_one_stays_as_it_is(empty_run: EmptyRun, home: Path) -> None:
-    empty_run("good")
-    (empty_run("bad").path / "config.json").write_text("[]")
-    assert [(run.name, run.phase) for run in RunsWatcher(home).read()][:2] == [("good", "not started"), ("bad", "damaged")]
-
-
 def test_a_folder_elsewhere_with_another_kind_of_config_is_not_taken_for_a_run(home: Path, tmp_path: Path, llmlab: Call) -> None:
     model = tmp_path / "model"
     model.mkdir()

@@ -1,6 +1,5 @@
-"""Runs on disk: found, opened and told apart by their trainers; commands to these."""
-
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +9,11 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs import trainer_commands
+from lab.runs import home_folder
 from lab.runs.find_runs import list_runs, open_run
+from lab.runs.home_folder import check_name
 from lab.runs.run_folder import STATUS_PADDING
-from lab.runs.run_schema import FORMAT, Metric, RunConfig, Sample, Status
+from lab.runs.run_schema import FORMAT, Metric, Sample, Status
 from lab.runs.trainer_commands import send, take
 from tests.fixture_types import EmptyRun
 from tests.lab.runs.made_up_runs import say
@@ -79,7 +79,7 @@ def test_reading_survives_files_that_are_missing_or_half_written(empty_run: Empt
     assert run.samples() == [Sample(step=3, prompt="", text="ab")]
 
 
-def test_alive_means_locked_and_fresh(empty_run: EmptyRun) -> None:
+def test_alive_means_locked_and_fresh_or_on_another_machine_fresh(empty_run: EmptyRun) -> None:
     run = empty_run()
     say(run)
     assert not run.is_alive()
@@ -92,20 +92,12 @@ def test_alive_means_locked_and_fresh(empty_run: EmptyRun) -> None:
         say(run, phase="finished")
         assert not run.is_alive()
         assert run.phase() == "finished"
-    say(run)
-    assert not run.is_alive()
-
-
-def test_on_another_machine_the_heartbeat_alone_tells_of_a_trainer(empty_run: EmptyRun) -> None:
-    run = empty_run()
     say(run, host="abacus")
-    assert run.is_alive()
-    assert run.phase() == "training"
+    assert (run.is_alive(), run.phase()) == (True, "training"), "on another machine the heartbeat alone tells"
     run.send_command("pause")
-    assert trainer_commands.take(run.control_path) == [("pause", "")]
+    assert take(run.control_path) == [("pause", "")]
     say(run, host="abacus", heartbeat=time.time() - 60)
-    assert not run.is_alive()
-    assert run.phase() == "interrupted"
+    assert (run.is_alive(), run.phase()) == (False, "interrupted")
 
 
 def test_commands_reach_the_trainer_once_and_in_order(empty_run: EmptyRun) -> None:
@@ -118,8 +110,8 @@ def test_commands_reach_the_trainer_once_and_in_order(empty_run: EmptyRun) -> No
         time.sleep(0.02)
         run.send_command("pause")
         run.send_command("pause")
-    assert trainer_commands.take(run.control_path) == [("sample", "Once upon\na time"), ("pause", "")]
-    assert trainer_commands.take(run.control_path) == []
+    assert take(run.control_path) == [("sample", "Once upon\na time"), ("pause", "")]
+    assert take(run.control_path) == []
     assert os.listdir(run.control_path) == []
 
 
@@ -133,9 +125,7 @@ def test_two_hundred_runs_are_listed_in_a_moment(empty_run: EmptyRun) -> None:
     assert seconds < 0.25, f"{seconds:.3f} s"
 
 
-def test_config_json_is_the_config(empty_run: EmptyRun) -> None:
-    run = empty_run()
-    assert msgspec.json.decode((run.path / "config.json").read_bytes(), type=RunConfig) == run.config
+def test_a_status_fits_into_its_padding() -> None:
     assert len(msgspec.json.encode(Status(phase="training", message="x" * 300))) < STATUS_PADDING
 
 
@@ -178,3 +168,34 @@ def test_a_disk_on_which_no_time_can_be_set_takes_commands_all_the_same(tmp_path
     monkeypatch.setattr("os.utime", refuse)
     send(tmp_path, "stop")
     assert {command.name for command in take(tmp_path)} == {"pause", "stop"}
+
+
+def test_home_is_the_checkout_s_own_folder_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LLMLAB_HOME", raising=False)
+    root = Path(home_folder.__file__).parents[2]
+    assert home_folder.home() == root / "checkpoints"
+    assert home_folder.demo() == root / "checkpoints" / "demo"
+    monkeypatch.setenv("LLMLAB_HOME", "~/runs")
+    assert home_folder.home() == Path.home() / "runs"
+    monkeypatch.delenv("LLMLAB_HOME")
+    monkeypatch.setattr(home_folder, "source_checkout", lambda: None)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    if sys.platform == "linux":
+        assert home_folder.home() == tmp_path / "llmlab" / "runs"
+    assert home_folder.demo() == root / "lab" / "demo"
+
+
+def test_runs_of_a_scaling_experiment_are_told_by_its_folder(tmp_path: Path) -> None:
+    (tmp_path / ".scaling" / "mine").mkdir(parents=True)
+    of_it = {
+        name: home_folder.is_of_scaling(tmp_path / name) for name in ("mine-1", "mine-12", "mine-x", "mine", "other-1", "-1")
+    }
+    assert of_it == {"mine-1": True, "mine-12": True, "mine-x": False, "mine": False, "other-1": False, "-1": False}
+
+
+def test_names_that_a_run_may_have_and_those_that_none_may() -> None:
+    for name in ("", ".hidden", "-p", "a/b", "a\\b", "a\nb", " a", "a" * 101, "罪" * 100, "demo", ".."):
+        with pytest.raises(UserError):
+            check_name(name)
+    for name in ("tinyshakespeare", "tiny-2", "Ulysses (1922)", "罪と罰", "a.b"):
+        assert check_name(name) == name

@@ -1,5 +1,3 @@
-"""JSON lines and TensorBoard events: a line is appended whole or not at all, and read once."""
-
 import errno
 import importlib.util
 import os
@@ -124,12 +122,6 @@ def test_tensorboard_shows_every_metric_of_a_run(tiny_run: Callable[..., Run], t
         written = [(metric.step, getattr(metric, name)) for metric in metrics if getattr(metric, name) is not None]
         assert [step for step, _ in scalars] == [step for step, _ in written], name
         assert [value for _, value in scalars] == pytest.approx([value for _, value in written], rel=1e-6), name
-
-
-def test_a_run_writes_no_such_files_unless_asked(tiny_run: Callable[..., Run], train_here: Callable[..., object]) -> None:
-    run = tiny_run(steps=1)
-    train_here(run)
-    assert not (run.path / "tensorboard").exists()
 
 
 def scalar(step: int, loss: float) -> Metric:

@@ -1,5 +1,3 @@
-"""A run is its owner's alone unless the home is shared on purpose, has one trainer, and writes nothing elsewhere."""
-
 import os
 import stat
 import subprocess

@@ -1,14 +1,17 @@
-"""Following a run: its insights and events, and what a reader keeps of them."""
-
+import math
 import shutil
 
+import msgspec
+import numpy as np
 import pytest
 
 from lab.core.limits import MEASURED_PLACES
 from lab.runs.insights_log import InsightHistory, PlaceText
+from lab.runs.loss_history import LONGEST_SMOOTHING, SMOOTHED_SHARE, SPEED_STEPS, LossHistory
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_follower import RunFollower
-from lab.runs.run_schema import Event, Insight, Metric, PartUpdate, Place
+from lab.runs.run_schema import Event, Insight, Metric, PartUpdate, Place, Sample
+from tests.fixture_types import EmptyRun
 
 
 def insight(step: int, score: float = 0.25) -> Insight:
@@ -28,20 +31,22 @@ def insight(step: int, score: float = 0.25) -> Insight:
     )
 
 
-def test_a_feed_gives_insights_and_events_once_and_all_of_them_where_a_file_began_anew(empty_run) -> None:  # type: ignore[no-untyped-def]
+def test_a_feed_gives_all_once_and_again_where_a_file_began_anew(empty_run: EmptyRun) -> None:
     run = empty_run()
     lines, events = LineWriter(run.insights_path), LineWriter(run.events_path)
     lines.write(insight(0))
     events.write(Event(step=0, seconds=0.0, kind="checkpoint"))
+    LineWriter(run.samples_path).write(Sample(step=1, prompt="a", text="b"))
     feed = RunFollower(run)
     news = feed.read()
     assert (news.insights_restarted, news.events_restarted) == (True, True)
     assert [moment.step for moment in news.insights.points] == [0]
     assert [event.kind for event in news.events] == ["checkpoint"]
+    assert (len(news.samples), news.samples_restarted) == (1, True)
     lines.write(insight(100))
     kept = news.insights
     news = feed.read()
-    assert (news.insights_restarted, news.events) == (False, [])
+    assert (news.insights_restarted, news.events, news.samples, news.samples_restarted) == (False, [], [], False)
     kept.extend(news.insights)
     assert [moment.step for moment in kept.points] == [0, 100]
     run.insights_path.write_bytes(run.insights_path.read_bytes()[:-1].rpartition(b"\n")[0] + b"\n")
@@ -50,25 +55,30 @@ def test_a_feed_gives_insights_and_events_once_and_all_of_them_where_a_file_bega
     assert [moment.step for moment in news.insights.points] == [0]
 
 
-def test_a_long_file_is_read_in_blocks_and_nothing_is_lost(empty_run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_long_file_is_read_in_blocks_and_nothing_is_lost(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.runs.run_follower.READ_BYTES", 1000)
     run = empty_run()
     lines = LineWriter(run.metrics_path)
     for step in range(1, 301):
         lines.write(Metric(step=step, tokens=step, epoch=0.0, seconds=float(step), loss=1 / step))
     feed = RunFollower(run)
-    history = feed.read().history
+    first = feed.read()
+    history = first.history
     assert history is not None
-    assert list(history.steps) == list(range(1, 301))
+    assert (first.metrics, list(history.steps)) == ([], list(range(1, 301)))
     assert history.losses[299] == 1 / 300
     for step in range(301, 401):
         lines.write(Metric(step=step, tokens=step, epoch=0.0, seconds=float(step), loss=1 / step))
     news = feed.read()
     assert news.history is None
     assert [metric.step for metric in news.metrics] == list(range(301, 401))
+    run.metrics_path.write_bytes(msgspec.json.encode(Metric(step=1, tokens=1, epoch=0.0, seconds=1.0, loss=5.0)) + b"\n")
+    anew = feed.read().history
+    assert anew is not None
+    assert list(anew.losses) == [5.0]
 
 
-def test_a_new_run_of_the_same_name_is_read_from_its_beginning(empty_run) -> None:  # type: ignore[no-untyped-def]
+def test_a_new_run_of_the_same_name_is_read_from_its_beginning(empty_run: EmptyRun) -> None:
     run = empty_run(created=1.0)
     LineWriter(run.metrics_path).write(Metric(step=1, tokens=1, epoch=0.0, seconds=1.0, loss=2.0))
     feed = RunFollower(run)
@@ -134,3 +144,60 @@ def test_no_more_places_are_kept_than_one_evaluation_may_have() -> None:
         inside.add([Insight(step=step, took=0.0, places=[Place([f"{step}"], "x", [], 0.5, [])])])
     assert len(inside.places) == MEASURED_PLACES.most + 1
     assert len(inside.points) == 100
+
+
+def metric(step: int, loss: float | None = None, val_loss: float | None = None) -> Metric:
+    return Metric(step=step, tokens=step * 8, epoch=step / 10, seconds=float(step), loss=loss, val_loss=val_loss)
+
+
+def test_a_history_keeps_the_latest_and_the_best_whole_columns_and_a_mean_of_the_speed() -> None:
+    history = LossHistory()
+    assert not history.add([])
+    assert history.add([metric(0, None, 7.0), metric(1, 6.0), metric(2, 5.0, 4.0), metric(3, 4.5), metric(4, None, 4.2)])
+    assert (history.latest, history.last_training, history.last_evaluation, history.best_evaluation) == (
+        metric(4, None, 4.2),
+        metric(3, 4.5),
+        metric(4, None, 4.2),
+        metric(2, 5.0, 4.0),
+    )
+    assert list(history.steps) == [1, 2, 3]
+    assert list(history.eval_steps) == [0, 2, 4]
+    before = history.version
+    history.add([metric(5, 4.0)])
+    assert history.version > before
+    history.clear()
+    assert not history.steps
+    assert history.best_evaluation is None
+    history = LossHistory()
+    history.add([metric(0, None, 7.0), Metric(step=1, tokens=8, epoch=0.1, seconds=2.5, loss=3.0, lr=0.5), metric(2, 1.0)])
+    assert list(history.seconds) == [2.5, 2.0]
+    assert history.lrs[0] == 0.5
+    assert math.isnan(history.lrs[1])
+    assert all(math.isnan(norm) for norm in history.grad_norms)
+    assert history.lowest_smooth == 1.0
+    history = LossHistory()
+    assert history.speed is None
+    history.add([metric(0, None, 3.0)])
+    assert history.speed is None
+    fast = Metric(step=1, tokens=0, epoch=0.0, seconds=0.0, loss=3.0, tokens_per_second=1000.0)
+    history.add([fast] * 30)
+    assert history.speed == pytest.approx(1000.0)
+    history.add([Metric(step=2, tokens=0, epoch=0.0, seconds=0.0, loss=3.0, tokens_per_second=100.0)])
+    assert history.speed == pytest.approx(1000.0 - 900.0 / SPEED_STEPS)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 3000])
+def test_the_running_mean_does_not_depend_on_how_the_lines_arrive(at_once: int) -> None:
+    losses = np.random.default_rng(1).normal(3.0, 1.0, 6000).tolist()
+    for share, longest in ((SMOOTHED_SHARE, LONGEST_SMOOTHING), (1 / 5, 1000), (1 / 100, 20)):
+        history = LossHistory()
+        for start in range(0, 6000, at_once):
+            part = losses[start : start + at_once]
+            history.add([Metric(step=start + at, tokens=0, epoch=0.0, seconds=0.0, loss=loss) for at, loss in enumerate(part, 1)])
+            if at_once > 1:
+                history.smoothed(share, longest)
+        mean, expected = 0.0, []
+        for number, loss in enumerate(losses, 1):
+            mean += (loss - mean) / min(max(1.0, number * share), longest)
+            expected.append(mean)
+        np.testing.assert_allclose(history.smoothed(share, longest).values, expected, rtol=1e-9)

@@ -1,5 +1,3 @@
-"""Runs in a list, their progress, and their ranks in words."""
-
 import platform
 import time
 from pathlib import Path
@@ -8,11 +6,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from lab.runs import run_folder, run_follower, run_summary
+from lab.runs import run_folder, run_summary
 from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric, Sample, Status
+from lab.runs.run_schema import Metric, Status
 from lab.runs.run_summary import RunsWatcher, fraction_done, planned_length, time_left
 from models.parameter_count import flops_per_token
 from tests.lab.runs.made_up_runs import TRAINING, config, history
@@ -37,7 +35,7 @@ def metric(step: int, loss: float | None = None, val_loss: float | None = None) 
     return encode(line) + b"\n"
 
 
-def test_a_summary_has_the_latest_of_each_number(run: Run) -> None:
+def test_a_summary_has_the_latest_of_each_number_however_long_ago_it_was_and_whatever_file_it_is_in(run: Run) -> None:
     watcher = RunsWatcher(run.path.parent)
     (bare,) = watcher.read()
     assert (bare.loss, bare.val_loss, bare.bits_per_byte) == (None, None, None)
@@ -51,18 +49,6 @@ def test_a_summary_has_the_latest_of_each_number(run: Run) -> None:
     with run.metrics_path.open("ab") as file:
         file.write(b"\n" + metric(4, 3.0, 3.5))
     assert [(told.loss, told.val_loss) for told in watcher.read()] == [(3.0, 3.5)]
-
-
-def test_a_file_that_has_not_changed_is_not_opened_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    run.metrics_path.write_bytes(metric(1, 5.0))
-    watcher = RunsWatcher(run.path.parent)
-    watcher.read()
-    monkeypatch.setattr(run_summary, "_read_latest", lambda path, searched: pytest.fail("it was read again"))
-    assert watcher.read()[0].loss == 5.0
-
-
-def test_the_validation_loss_is_found_however_long_ago_it_was(run: Run) -> None:
-    """Evaluations every 1,000 steps, read at step 1,800: some 80 kB of training steps lie behind the last evaluation."""
     lines = [metric(0, None, 6.0), *(metric(step, 5.0, 2.5 if step == 1000 else None) for step in range(1, 1801))]
     assert sum(map(len, lines[1001:])) < sum(map(len, lines)) - run_summary.TORN_BYTES
     run.metrics_path.write_bytes(b"".join(lines))
@@ -73,9 +59,6 @@ def test_the_validation_loss_is_found_however_long_ago_it_was(run: Run) -> None:
         file.write(b"".join(metric(step, 4.0) for step in range(1801, 5000)))
     (told,) = watcher.read()
     assert (told.loss, told.val_loss) == (4.0, 2.5)
-
-
-def test_a_file_that_was_replaced_is_searched_from_its_end_to_its_beginning(run: Run) -> None:
     run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0, 2.0))
     watcher = RunsWatcher(run.path.parent)
     assert watcher.read()[0].val_loss == 2.0
@@ -93,31 +76,6 @@ def test_the_latest_numbers_do_not_depend_on_the_blocks_read(run: Run, monkeypat
     monkeypatch.setattr(run_summary, "TORN_BYTES", size)
     (told,) = RunsWatcher(run.path.parent).read()
     assert (told.loss, told.val_loss) == (4.0, 6.0)
-
-
-def test_a_status_without_its_trainer_is_an_interrupted_run(run: Run) -> None:
-    run.status_path.write_bytes(encode(Status(phase="training", step=100, heartbeat=2000.0)))
-    assert RunsWatcher(run.path.parent).read()[0].phase == "interrupted"
-
-
-def test_a_feed_gives_everything_first_and_then_only_what_is_new(run: Run) -> None:
-    run.metrics_path.write_bytes(metric(1, 5.0) + metric(2, 4.0))
-    run.samples_path.write_bytes(encode(Sample(step=1, prompt="a", text="b")) + b"\n")
-    followed = run_follower.RunFollower(run)
-    first = followed.read()
-    assert first.history is not None
-    assert list(first.history.losses) == [5.0, 4.0]
-    assert (len(first.metrics), len(first.samples), first.samples_restarted) == (0, 1, True)
-    with run.metrics_path.open("ab") as file:
-        file.write(metric(3, 3.0))
-    then = followed.read()
-    assert then.history is None
-    assert [line.step for line in then.metrics] == [3]
-    assert (then.samples, then.samples_restarted) == ([], False)
-    run.metrics_path.write_bytes(metric(1, 5.0))
-    anew = followed.read()
-    assert anew.history is not None
-    assert list(anew.history.losses) == [5.0]
 
 
 def test_a_run_at_rest_is_told_again_without_opening_a_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,13 +144,10 @@ def words_of(*hosts: str) -> str:
     return describe_ranks([RankHeartbeat(host, 1, 0.0) for host in hosts])
 
 
-def test_hosts_are_named_once_and_at_most_four() -> None:
+def test_hosts_are_named_once_and_at_most_four_and_forge_no_line() -> None:
     assert words_of("abacus") == ""
     assert words_of("abacus", "abacus") == "2 ranks on abacus"
     assert words_of("abacus", "babbage", "abacus") == "3 ranks on 2 hosts (abacus, babbage)"
     assert words_of(*"abcde") == "5 ranks on 5 hosts (a, b, c, d, …)"
-
-
-def test_a_name_forges_no_line_and_fills_no_screen() -> None:
     assert words_of("a\nforged is trained", "a\nforged is trained") == "2 ranks on a␊forged is trained"
     assert len(words_of(*(letter * 500 for letter in "abcd"))) < 200
