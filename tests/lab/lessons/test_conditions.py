@@ -1,5 +1,3 @@
-"""Conditions, figures, and guesses on experiments: they follow the measures; a description that cannot be used is refused."""
-
 import pytest
 
 from lab.core.errors import UserError

@@ -63,21 +63,12 @@ def test_the_sources_of_the_figures() -> None:
     assert MATRICES == 12 * 768**2
     others = sum(n for name, n in COUNTS.items() if name.startswith("h.0.")) - MATRICES
     assert 1000 < others < 10_000  # "some thousands in biases and norms"
-
-
-def test_the_softmax_of_changed_scores() -> None:
     scores = [0.3, 0.8, 1.2, 0.5]
     assert max(abs(softmax([score + 1 for score in scores]) - softmax(scores))) < 1e-15
     for temperature in (0.2, 5.0):
         assert (softmax([score / temperature for score in scores]).argsort() == softmax(scores).argsort()).all()
-
-
-def test_the_rules_that_are_named() -> None:
     named = set(re.findall(r"\*((?:mostly|duplicate|boilerplate|blank)[^*]*)\*", TEXTS["cleaning"]))
     assert named <= {rule.title for rule in BY_NAME.values()}
-
-
-def test_a_weight_of_0_stops_what_leads_through_it() -> None:
     net = ThreeWeights(w3=0.0)
     assert net.gradient[:2] == (0.0, 0.0)
     assert net.gradient[2] != 0.0

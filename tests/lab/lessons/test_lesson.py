@@ -1,5 +1,3 @@
-"""The lessons: their form, what they name, and files that are refused."""
-
 from pathlib import Path
 
 import pytest
@@ -43,11 +41,6 @@ def test_the_first_lessons_say_where_more_is_to_be_seen_and_the_later_ones_show_
     assert all("{key:lesson.open} opens" in lesson.steps[-1].text for lesson in lessons()[: at_mlp + 1])
     later = [lesson for lesson in lessons()[at_mlp + 1 :] if lesson.name not in WITHOUT_A_PREDICTION]
     assert all(step.live is not None for lesson in later for step in lesson.steps)
-
-
-def test_the_lessons_are_numbered_in_their_order() -> None:
-    numbers = [lesson.number for lesson in lessons()]
-    assert numbers == sorted(set(numbers))
 
 
 @ALL
@@ -94,10 +87,8 @@ GOOD = b"# Water\nText.\n"
     ("name", "content", "problem"),
     [
         ("02-fire.md", b"# \xff\xfe\n", "no UTF-8 text"),
-        ("02-fire.md", b"# T\n```live a\n```\n```live b\n```\n", "line 4"),
         ("02-fire.md", b"# T\n" + b"x" * (1 << 20), "larger than"),
         ("02-fire.md", None, "no regular file"),
-        ("fire.md", GOOD, "its number, a dash, its name"),
         ("02-water.md", GOOD, "Two lessons in"),
         (f"02-{'f' * 120}.md", GOOD, "too long"),
     ],

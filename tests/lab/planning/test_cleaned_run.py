@@ -1,4 +1,4 @@
-"""A run on cleaned text: it keeps its rules and funnel, and whatever looks at its text again uses the same rules."""
+"""A run on cleaned text, and a run made again: whatever looks at a run's text again uses the same rules."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,15 @@ import pytest
 
 from lab.cli.commands.train_command import description
 from lab.core.errors import UserError
+from lab.core.machine import machine
 from lab.data.text_provenance import change_of_text
 from lab.exchange.report_facts import text_facts
-from lab.planning.clone_settings import text_problem
+from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
 from lab.planning.prepare_run import prepare_run
+from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
+from lab.planning.settings_form import make_plan
+from lab.planning.settings_table import Settings
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, RunConfig
 
@@ -87,3 +91,45 @@ def test_documents_that_vanish_leave_no_end_of_text_behind(home: Path, tmp_path:
     ids = np.fromfile(run.tokens_path, "<u2")
     assert data.tokens == len(ids) == data.bytes + 2
     assert np.flatnonzero(ids == 256).tolist() == [len(PROSE), len(PROSE) + len(paragraph) + 1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"preset": "nano", "steps": 60, "clean": ("line-endings", "boilerplate", "blank-lines")},
+        {"preset": "nano", "context": 16, "minutes": 2.5, "lr": 0.004, "seed": 7, "batch": 3, "dropout": 0.1},
+        {
+            "preset": "nano",
+            "tokenizer": "bytes",
+            "width": 32,
+            "heads": 4,
+            "schedule": "wsd",
+            "clip": 0.5,
+            "prompts": ("The big",),
+        },
+    ],
+)
+def test_a_run_made_again_from_its_settings_is_the_same_run(home: Path, text: Path, asked: dict[str, Any]) -> None:
+    """Only its name and the moment at which it was made differ."""
+    first = prepare_run(RunRequest(text=str(text), device="cpu", **asked))
+    size = TextSize(str(text), bytes=text.stat().st_size)
+    plan = make_plan(cloned_settings(first.config), size, machine(), hidden_settings(first.config))
+    assert plan.problems == {}
+    assert plan.request is not None
+    second = prepare_run(plan.request)
+    assert second.name == "tale-2" if first.name == "tale" else second.name
+    same = msgspec.structs.replace(second.config, name=first.config.name, created=first.config.created)
+    assert same == first.config
+
+
+def test_what_is_the_default_stays_empty_and_a_text_that_changed_or_is_gone_is_told(home: Path, text: Path) -> None:
+    config = prepare_run(RunRequest(text=str(text), preset="nano", vocab=270)).config
+    assert cloned_settings(config) == Settings(preset="nano", vocab="270")
+    assert text_problem(config) == ""
+    before = config.data.bytes
+    text.write_bytes(text.read_bytes() + b"The end.\n")
+    assert f"has changed since ({before:,} bytes then, {before + 9:,} now)" in text_problem(config)
+    text.unlink()
+    assert "cannot be read any more" in text_problem(config)
+    piped = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, name="stdin", source="-"))
+    assert "came through standard input" in text_problem(piped)

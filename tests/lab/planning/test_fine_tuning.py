@@ -1,14 +1,12 @@
-"""Training that begins with the weights of another run."""
-
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from lab.core.errors import UserError
-from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.data.statistics.text_statistics import count_tokens_of
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.clone_settings import hidden_settings
@@ -61,14 +59,11 @@ def test_it_begins_with_the_weights_shape_and_tokenizer_of_its_base(text: Path, 
     assert hidden_settings(config)["start"] == "demo", "and so does a run with its settings"
 
 
-def test_a_shorter_context_leaves_the_last_positions_out(text: Path, tmp_path: Path) -> None:
+def test_a_shorter_context_and_other_settings_that_were_asked_for_stand(text: Path, tmp_path: Path) -> None:
     run = prepare_run(RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home", context=16))
     theirs, ours = load_model(open_run("demo"))[0].state_dict(), load_model(run, "0")[0].state_dict()
     assert ours["wpe.weight"].shape == (16, 64)
     assert all(torch.equal(weight, theirs[name][:16] if name == "wpe.weight" else theirs[name]) for name, weight in ours.items())
-
-
-def test_settings_that_were_asked_for_stand(text: Path, tmp_path: Path) -> None:
     request = RunRequest(text=str(text), start="demo", steps=2, home=tmp_path / "home", layers=4, context=128, lr=2e-3)
     config = prepare_run(request).config
     assert (config.train.lr, config.train.optimizer) == (2e-3, "adamw")
@@ -90,7 +85,7 @@ def test_another_shape_no_base_and_several_documents_are_refused(text: Path, tmp
             prepare_run(msgspec.structs.replace(request, **changes))
         assert isinstance(error.value, SettingError) == (changes.keys() <= {"layers", "vocab", "context"})
     untrained = prepare_run(msgspec.structs.replace(request, start=None, tokenizer="bytes", context=16, name="untrained"))
-    with pytest.raises(UserError, match="untrained has no weights to begin with"):
+    with pytest.raises(UserError, match="untrained has no weights to begin with: train it first"):
         prepare_run(msgspec.structs.replace(request, start="untrained"))
     assert sorted(path.name for path in untrained.path.parent.iterdir() if path.is_dir() and path.name[0] != ".") == ["untrained"]
 
@@ -135,22 +130,10 @@ def test_a_base_whose_weights_are_not_finite_is_refused_and_nothing_is_made(text
     base = prepare_run(RunRequest(text=str(text), name="base", home=home, **settings))
     weights = GPT(base.config.model, seed=1).state_dict()
     weights["wpe.weight"][3, 4] = float("nan")
-    write_broken(base.path / "best.safetensors", weights)
+    save_file(weights, base.path / "best.safetensors", {"format": "pt", "step": "2"})
     with pytest.raises(UserError, match=r"^base cannot be begun with: its weights hold NaN or infinity, in wpe\.weight\.$"):
         prepare_run(RunRequest(text=str(text), start="base", name="fine", steps=2, home=home))
     assert [path.name for path in home.iterdir() if not path.name.startswith(".")] == ["base"]
-
-
-def write_broken(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    """A whole file of weights, which the lab itself would refuse to write."""
-    raw = {name: RawTensor("F32", tuple(each.shape), memoryview(each.numpy()).cast("B")) for name, each in weights.items()}
-    write_tensors(path, raw, {"format": "pt", "step": "2"})
-
-
-def test_a_base_without_weights_is_told(text: Path, tmp_path: Path) -> None:
-    run = prepare_run(RunRequest(text=str(text), tokenizer="bytes", context=16, steps=2, home=tmp_path / "home"))
-    with pytest.raises(UserError, match="has no weights to begin with: train it first"):
-        base_run(run)
 
 
 def test_a_text_far_from_what_the_weights_know_is_trained_on(tmp_path: Path) -> None:

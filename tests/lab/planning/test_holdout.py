@@ -1,5 +1,3 @@
-"""The choice of the validation part: a share, blocks drawn with a seed, or a text of its own."""
-
 import json
 from pathlib import Path
 from typing import Any
@@ -50,8 +48,7 @@ def parts_of(run: Run) -> tuple[str, str]:
     return tokenizer.decode(ids[:split]), tokenizer.decode(ids[split:])
 
 
-@pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize(("share", "tokenizer"), [(0.02, "bpe"), (0.1, "bytes"), (0.25, "bpe"), (0.5, "bytes")])
 def test_the_share_and_the_seed_choose_lines_and_lose_none(home: Path, text: Path, share: float, tokenizer: str) -> None:
     ends = parts_of(prepare_run(request(text, val_share=share, tokenizer=tokenizer)))
     assert "".join(ends) == TEXT
@@ -122,10 +119,6 @@ def test_a_clone_is_the_same_run_again_and_its_vocabulary_is_that_of_its_part(
     assert sum(len(word) * times for word, times in learnable.words.items()) == len(train)
 
 
-def test_an_empty_name_of_a_text_for_validation_is_a_mistake(home: Path, text: Path, llmlab: Call) -> None:
-    llmlab("train", text, "--validation", "", "--no-start").assert_mistake("The name of the text for validation is empty")
-
-
 def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
@@ -153,6 +146,7 @@ def _settled(stamp: Any) -> Any:
         (("--validation", "FILE", "--split-seed", "2"), "is used whole"),
         (("--validation", "nope.txt"), "nope.txt does not exist"),
         (("--val-share", "0.9"), "at most 0.5"),
+        (("--validation", ""), "The name of the text for validation is empty"),
     ],
 )
 def test_mistakes(llmlab: Call, text: Path, options: tuple[str, ...], words: str) -> None:

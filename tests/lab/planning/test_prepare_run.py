@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from itertools import groupby
@@ -23,10 +21,7 @@ from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig
 from models.tokenizers.tokenizer import Tokenizer
-
-TALE = "".join(
-    f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
-)
+from tests.lab.conftest import TALE
 
 
 def ask(text: Path | str, **settings: object) -> RunRequest:
@@ -72,44 +67,20 @@ def test_names_follow_the_text_and_count_on(tale: Path, home: Path) -> None:
     assert len(list_runs()) == 6
 
 
-def test_bpe_never_sees_the_validation_part(tmp_path: Path, home: Path) -> None:
-    path = tmp_path / "two.txt"
-    path.write_text("ab" * 900 + "xy" * 100)
-    run = prepare_run(ask(path, tokenizer="bpe", vocab=258))
-    tokenizer = Tokenizer.load(run.tokenizer_path)
-    assert {tokenizer.token_bytes(id) for id in range(256, tokenizer.vocab_size)} == {b"ab", b"abab"}
-
-
-def test_progress_goes_through_the_stages_and_a_raise_cancels(tale: Path, home: Path) -> None:
+def test_progress_goes_through_the_stages(tale: Path, home: Path) -> None:
     told: list[PrepareProgress] = []
     prepare_run(ask(tale, tokenizer="bpe"), told.append)
     assert [stage for stage, _ in groupby(progress.stage for progress in told)] == ["reading", "learning", "encoding"]
     assert told[-1].fraction == 1.0
 
-    def cancel(progress: PrepareProgress) -> None:
-        if progress.stage == "encoding":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare_run(ask(tale), cancel)
-    assert os.listdir(home) == ["tale"]
-
 
 MISTAKES = [
-    ({"name": "a/b"}, "cannot be a run's name"),
     ({"name": "taken"}, "There is a run called taken already"),
     ({"preset": "huge"}, "no preset called 'huge'; choose one of nano, micro"),
     ({"steps": 5, "minutes": 1.0}, "give only one"),
-    ({"steps": 0}, "steps must be at least 1, not 0"),
     ({"minutes": 0.0}, "minutes must be above 0"),
-    ({"lr": -1.0}, "lr must be above 0"),
-    ({"lr": float("inf")}, "lr must be at most 1,000, not inf"),
-    ({"lr": float("nan")}, "lr must be above 0"),
-    ({"seed": -1}, "seed must be"),
     ({"eval_every": 0}, "eval every must be at least 1"),
     ({"heads": 7}, "width 64 cannot be divided among 7 heads"),
-    ({"dropout": 1.0}, "dropout must be"),
-    ({"layers": 0}, "layers must be at least 1"),
     ({"context": 500}, "too short for a context of 500 tokens: it has .* use a longer text or a context of at most"),
     ({"tokenizer": "bpe", "vocab": 256}, "256 is too small"),
     ({"vocab": 300}, "The bytes tokenizer has 256 tokens"),
@@ -151,13 +122,12 @@ def test_a_home_that_cannot_be_written_is_told_in_words(tale: Path, tmp_path: Pa
 
 
 def test_what_killed_preparations_left_is_removed_and_what_living_ones_write_is_not(tale: Path, home: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
+    dead = 999_999_999  # no process has this number
     host, here = os.uname().nodename, owner().split("@")[0].split("-")[-1]
     there = int(here) + 1  # the process numbers of another container, which may have this host's name
     (home / f".preparing-99999999999-1@{host}").mkdir()
-    gone = (f"{dead.pid}-1-{here}@{host}", f"{dead.pid}-1@{host}", f"{os.getppid()}-1-{there}@{host}")
-    living = (f"{os.getppid()}-1-{here}@{host}", f"{dead.pid}-1-{here}@elsewhere", f"{dead.pid}-1-{there}@{host}")
+    gone = (f"{dead}-1-{here}@{host}", f"{dead}-1@{host}", f"{os.getppid()}-1-{there}@{host}")
+    living = (f"{os.getppid()}-1-{here}@{host}", f"{dead}-1-{here}@elsewhere", f"{dead}-1-{there}@{host}")
     for each in (*gone, *living):
         folder = home / f".preparing-{each}"
         folder.mkdir()

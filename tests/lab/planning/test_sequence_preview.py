@@ -54,7 +54,7 @@ def test_tokens_and_border_are_those_of_a_run(source: str, tmp_path: Path, kind:
     assert text[split.split :].decode().startswith(shown.after)
 
 
-def test_a_window_and_the_one_after_share_the_token_between_them(source: str) -> None:
+def test_windows_share_a_token_and_a_longer_text_is_estimated(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = tokenize_start(read_split(source, None), "bytes", "nano")
     first, second = tokens.window(0, 64), tokens.window(1, 64)
     assert len(first) == len(second) == 65
@@ -62,6 +62,12 @@ def test_a_window_and_the_one_after_share_the_token_between_them(source: str) ->
     assert len(tokens.window(tokens.windows_to_show(64) - 1, 64)) == 65
     assert tokens.is_exact
     assert tokens.windows_to_show(64) == windows_per_epoch(tokens.train_tokens, 64), "one number on one page"
+    exact = tokenize_start(read_split(source, None), "bytes", "nano")
+    monkeypatch.setattr("lab.planning.sequence_preview.SAMPLE_BYTES", 100)
+    tokens = tokenize_start(read_split(source, None), "bytes", "nano")
+    assert not tokens.is_exact
+    assert len(tokens.ids) < len(exact.ids)
+    assert tokens.train_tokens == pytest.approx(exact.train_tokens, rel=0.01)
 
 
 @pytest.mark.parametrize("count", [65, 128, 129, 193, 1000, 4096])
@@ -70,15 +76,6 @@ def test_windows_of_an_epoch_are_those_of_the_data_order(count: int, tmp_path: P
     path.write_bytes(np.zeros(count, "<u2").tobytes())
     order = TrainingBatches(TokenFile(path, np.dtype("<u2")), 0, count, 64, 4, 1)
     assert windows_per_epoch(count, 64) == order.windows
-
-
-def test_a_longer_text_is_estimated_from_its_beginning(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = tokenize_start(read_split(source, None), "bytes", "nano")
-    monkeypatch.setattr("lab.planning.sequence_preview.SAMPLE_BYTES", 100)
-    tokens = tokenize_start(read_split(source, None), "bytes", "nano")
-    assert not tokens.is_exact
-    assert len(tokens.ids) < len(exact.ids)
-    assert tokens.train_tokens == pytest.approx(exact.train_tokens, rel=0.01)
 
 
 def test_chinchilla_is_told_with_the_texts_own_number() -> None:

@@ -234,7 +234,7 @@ def test_only_settings_that_differ_are_listed() -> None:
     assert [row.values for row in differences(vocabularies)] == [("bpe of one", "bpe of two")]
 
 
-def test_samples_are_taken_at_the_same_share_of_training() -> None:
+def test_samples_are_taken_at_the_same_share_of_training_by_steps_or_by_minutes() -> None:
     long = contender("A", losses={0: 5.0, 200: 3.0, 400: 2.0})
     short = contender("B", losses={0: 5.0, 50: 3.0, 100: 2.0}, train={"steps": 100})
     assert stops([long, short]) == [0.0, 0.5, 1.0]
@@ -244,9 +244,6 @@ def test_samples_are_taken_at_the_same_share_of_training() -> None:
     assert furthest_common([long, going]) == 1
     assert written_at(going, 1.0) == []
     assert furthest_common([long, contender("B")]) == 2
-
-
-def test_runs_by_minutes_count_their_time_and_finished_runs_meet_at_their_last_samples() -> None:
     run = contender("A", losses={0: 5.0, 60: 3.0}, train={"steps": None, "minutes": 1.0}, phase="stopped")
     assert run.share(60) == 0.5, "60 steps of half a second are half of a minute"
     timed = contender("A", losses={0: 5.0, 60: 3.0, 120: 2.0}, train={"steps": None, "minutes": 1.0}, phase="finished")

@@ -66,13 +66,7 @@ def test_a_file_without_a_loss_is_an_empty_curve(tmp_path: Path, contents: bytes
     assert sparkline(NO_CURVE, 5) == "     "
 
 
-def test_a_pipe_in_its_place_blocks_nobody(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "metrics.jsonl")
-    assert read_loss_curve(tmp_path / "metrics.jsonl") == NO_CURVE
-    assert Evaluations(tmp_path / "metrics.jsonl").read() == ()
-
-
-def test_a_curve_is_read_again_only_when_its_file_has_changed(tmp_path: Path) -> None:
+def test_a_curve_is_read_again_only_when_its_file_has_changed_and_of_a_pipe_there_is_none(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     curves = LossCurves()
     assert curves.read(path) == NO_CURVE
@@ -84,6 +78,9 @@ def test_a_curve_is_read_again_only_when_its_file_has_changed(tmp_path: Path) ->
     assert curves.read(path).steps[-1] == 21
     path.unlink()
     assert curves.read(path) == NO_CURVE
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    assert read_loss_curve(tmp_path / "metrics.jsonl") == NO_CURVE
+    assert Evaluations(tmp_path / "metrics.jsonl").read() == ()
 
 
 def test_evaluations_come_as_they_are_appended_and_again_when_the_file_was_cut(tmp_path: Path) -> None:

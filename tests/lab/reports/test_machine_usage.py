@@ -57,7 +57,9 @@ def fake_nvml(busy: list[int], owners: dict[int, int]) -> ModuleType:
     return module
 
 
-def test_the_card_is_the_one_that_lists_the_trainer_else_that_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_card_is_the_one_that_lists_the_trainer_else_that_of_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     status = status_of_this_process("cuda:1")
     for owners, shown, expected in (({2: status.pid}, "", 2), ({}, "", 1), ({}, "0,3", 3)):
         monkeypatch.setitem(sys.modules, "pynvml", fake_nvml([10, 20, 30, 40], owners))
@@ -66,11 +68,6 @@ def test_the_card_is_the_one_that_lists_the_trainer_else_that_of_the_device(monk
         meter.sample(status)
         assert meter.samples[-1].gpu == pytest.approx((expected + 1) / 10)
         assert meter.samples[-1].gpu_memory == expected * 10**9
-
-
-def test_without_a_list_of_processes_it_is_the_card_of_the_device_and_without_a_library_none(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
     module = fake_nvml([10, 20], {})
 
     def refuse(card: int) -> None:

@@ -118,13 +118,7 @@ def test_the_points_are_those_between_the_probabilities_and_the_shown_ones(was: 
     assert said == f"says “ ran” {words} against step 300"
 
 
-def test_a_token_s_id_is_no_measurement() -> None:
-    prompt = View("tokens", "tokens", "", [Table([Column("id")], [[Cell("295", value=295, ref="tokens[41]")]])])
-    now, before = (replace(seen(step, [RAN]), view=prompt) for step in (500, 256))
-    assert describe_number("tokens[41]", now, before) == "tokens[41] = 295, the prompt's token at every step"
-
-
-def test_the_change_of_a_number_is_told_with_its_sign() -> None:
+def test_the_change_of_a_number_is_told_with_its_sign_and_that_of_a_token_s_id_not() -> None:
     ref = "probability[3,7]"
     now = seen(500, [RAN], 0.25)
     assert describe_number(ref, now, None) == "probability[3,7] = 0.2500"
@@ -133,3 +127,6 @@ def test_the_change_of_a_number_is_told_with_its_sign() -> None:
     assert describe_number(ref, now, seen(256, [RAN], 0.5, "values")) == "probability[3,7] = 0.2500"
     assert describe_number("", now, None) == ""
     assert "not among" in describe_number("probability[3,9]", now, None)
+    prompt = View("tokens", "tokens", "", [Table([Column("id")], [[Cell("295", value=295, ref="tokens[41]")]])])
+    now, before = (replace(seen(step, [RAN]), view=prompt) for step in (500, 256))
+    assert describe_number("tokens[41]", now, before) == "tokens[41] = 295, the prompt's token at every step"

@@ -2,8 +2,6 @@ import fcntl
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +23,8 @@ from tests.fixture_types import EmptyRun
 from tests.lab.runs.made_up_runs import say
 
 Call = Callable[..., object]
+NOBODY = 999_999_999
+"""No process has this number."""
 
 
 def assert_stays(run: Run, words: str) -> None:
@@ -77,13 +77,21 @@ def test_names_that_are_refused_leave_everything_alone(empty_run: EmptyRun, home
     assert sorted(path.name for path in home.iterdir()) == ["exports", "saga", "tale"]
 
 
-def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
+def test_a_run_with_a_trainer_or_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
     run = empty_run()
     with filelock.FileLock(run.lock_path):
         assert_stays(run, "starting or ending")
         say(run)
         assert_stays(run, f"being trained by process 7 on {platform.node()}; stop it first")
-    rename_run(run, "mine")
+    run = rename_run(rename_run(run, "mine"), "tale")
+    descriptor = hold_inspect_lock(run.path)
+    assert descriptor is not None
+    assert inspect_lock_is_held(run.path)
+    assert_stays(run, "tale is open in Inspect or Learn of another lab")
+    os.close(descriptor)
+    assert not inspect_lock_is_held(run.path)
+    assert rename_run(run, "mine").name == "mine"
+    assert not inspect_lock_is_held(run.path), "there is nothing to hold any more"
 
 
 @contextmanager
@@ -137,18 +145,6 @@ def test_several_runs_are_listened_to_at_once(empty_run: EmptyRun, monkeypatch: 
     assert time.monotonic() - before < 2.5
 
 
-def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
-    run = empty_run()
-    descriptor = hold_inspect_lock(run.path)
-    assert descriptor is not None
-    assert inspect_lock_is_held(run.path)
-    assert_stays(run, "tale is open in Inspect or Learn of another lab")
-    os.close(descriptor)
-    assert not inspect_lock_is_held(run.path)
-    assert rename_run(run, "mine").name == "mine"
-    assert not inspect_lock_is_held(run.path), "there is nothing to hold any more"
-
-
 def test_deleting_frees_what_it_says(empty_run: EmptyRun, home: Path) -> None:
     run = empty_run()
     kept = empty_run("kept")
@@ -175,22 +171,15 @@ def test_a_kill_while_deleting_leaves_no_half_of_a_run(empty_run: EmptyRun, home
     (left,) = home.glob(f"{DELETED_PREFIX}*")
     assert sorted(contents(left)) == ["config.json", "last.safetensors"]
     assert [found.name for found in list_runs()] == ["other"]
-    left.rename(home / left.name.replace(f"-{os.getpid()}-", f"-{ended_process()}-"))
+    left.rename(home / left.name.replace(f"-{os.getpid()}-", f"-{NOBODY}-"))
     delete_run(other)
     assert list(home.iterdir()) == []
 
 
-def ended_process() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
 def test_deleting_leaves_alone_what_living_processes_delete(empty_run: EmptyRun, home: Path) -> None:
-    dead, here = ended_process(), owner().partition("-")[2]
-    gone = (f"{dead}-{here}", f"{dead}-1")
-    living = (f"{os.getppid()}-{here}", f"{os.getppid()}-1", f"{dead}-1-0@elsewhere")
+    here = owner().partition("-")[2]
+    gone = (f"{NOBODY}-{here}", f"{NOBODY}-1")
+    living = (f"{os.getppid()}-{here}", f"{os.getppid()}-1", f"{NOBODY}-1-0@elsewhere")
     run = empty_run("tale")
     for each in (*gone, *living):
         (home / f"{DELETED_PREFIX}{each}").mkdir()

@@ -1,5 +1,3 @@
-"""Names of numbers, and an explanation as blocks: everything in it can be read, and each operand leads on."""
-
 import math
 
 import pytest
@@ -25,11 +23,13 @@ def test_an_element_fills_the_open_places(reference: str, indices: tuple[int, ..
     assert element(reference, *indices) == expected
 
 
-def test_a_reference_is_a_name_and_its_indices() -> None:
+def test_a_reference_is_a_name_and_its_indices_or_a_word() -> None:
     assert ref("ln_final.mean", 3) == "ln_final.mean[3]"
     assert ref("logits") == "logits"
     assert split("blocks.0.attn.pattern[2,8:,:]") == ("blocks.0.attn.pattern", ["2", "8:", ":"])
     assert split("logits") == ("logits", [])
+    words = {"a[1] × b[2]": "product", "a[1] × a[1]": "square", "embed.norm[3]": "norm", "h.0.mlp.c_fc.bias[3]": "bias"}
+    assert {name: short(name) for name in words} == words
 
 
 SHARE = Explanation(
@@ -55,7 +55,7 @@ def test_formula_numbers_and_check_stand_above_the_operands() -> None:
     assert name == Paragraph("zero-indexed: blocks.0.attn.pattern[0,3,1]")
 
 
-def test_a_weight_shows_what_training_did_to_it() -> None:
+def test_a_weight_a_masked_score_and_a_token_s_id_are_explained_in_their_own_way() -> None:
     weight = Explanation(
         ref="wte.weight[7,2]",
         title="token embedding",
@@ -72,6 +72,14 @@ def test_a_weight_shows_what_training_did_to_it() -> None:
     assert note == Paragraph("A weight.")
     assert isinstance(table, Table)
     assert [row[1].text for row in table.rows] == ["0.750000", "0.500000", "−0.250000"]
+    masked = Explanation(
+        ref="a[0]", title="x", formula="f", numbers="n", operands=[], value=-math.inf, recomputed=-math.inf, note="M."
+    )
+    view = explanation_view(masked, ["a[0]"])
+    assert view.blocks[0] == Paragraph("f\n= n\n= −∞\nThe model has −∞: |Δ| 0.")
+    assert Paragraph("M.") in view.blocks
+    token = Explanation(ref="tokens[41]", title="id of a token", formula="", numbers="", operands=[], value=295.0)
+    assert explanation_view(token, ["tokens[41]"]).sentence == "Id of a token = 295"
 
 
 def test_the_terms_of_a_sum_align_and_carry_bars_that_tell_the_sign() -> None:
@@ -92,25 +100,3 @@ def test_the_terms_of_a_sum_align_and_carry_bars_that_tell_the_sign() -> None:
     ]
     assert [row[2].bar for row in table.rows] == [-1.0, 0.3125, 0.125]
     assert table.rows[2][2].style == "dim"
-
-
-def test_what_is_masked_is_said() -> None:
-    masked = Explanation(
-        ref="a[0]", title="x", formula="f", numbers="n", operands=[], value=-math.inf, recomputed=-math.inf, note="M."
-    )
-    view = explanation_view(masked, ["a[0]"])
-    assert view.blocks[0] == Paragraph("f\n= n\n= −∞\nThe model has −∞: |Δ| 0.")
-    assert Paragraph("M.") in view.blocks
-
-
-@pytest.mark.parametrize(
-    ("ref", "word"),
-    [("a[1] × b[2]", "product"), ("a[1] × a[1]", "square"), ("embed.norm[3]", "norm"), ("h.0.mlp.c_fc.bias[3]", "bias")],
-)
-def test_a_number_in_a_word(ref: str, word: str) -> None:
-    assert short(ref) == word
-
-
-def test_a_token_s_id_is_whole() -> None:
-    token = Explanation(ref="tokens[41]", title="id of a token", formula="", numbers="", operands=[], value=295.0)
-    assert explanation_view(token, ["tokens[41]"]).sentence == "Id of a token = 295"

@@ -58,18 +58,17 @@ def test_the_classic_example_to_the_letter() -> None:
     assert [str(round(each / sum(exps), 2)) for each in exps] == ["0.16", "0.26", "0.39", "0.19"]
 
 
-def test_subtracting_the_maximum_changes_the_exps_and_not_the_softmax() -> None:
+def test_subtracting_the_maximum_changes_the_exps_and_not_the_softmax_and_large_scores_do_it_by_themselves() -> None:
     plain = softmax_table(["a", "b"], [0.5, 1.5])
     shifted = softmax_table(["a", "b"], [0.5, 1.5], subtract_max=True, percent=True)
     assert [cell.text for cell in shifted.rows[0]] == ["a", "0.500", "−1.000", "0.368", "26.9%"]
     assert [cell.text for cell in shifted.rows[1]] == ["b", "1.500", "0.000", "1.000", "73.1%"]
     assert [row[-1].value for row in shifted.rows] == pytest.approx([row[-1].value for row in plain.rows], abs=1e-15)
-
-
-def test_large_scores_subtract_the_maximum_by_themselves() -> None:
     table = softmax_table(["a", "b"], [1000.0, 999.0])
     assert "− max" in [column.title for column in table.columns]
     assert [row[-1].text for row in table.rows] == ["0.73", "0.27"]
+    table = softmax_table(["a"], [-3.0], subtract_max=True, percent=True)
+    assert [cell.text for cell in table.rows[0]] == ["a", "−3.000", "0.000", "1.000", "100%"]
 
 
 @settings(deadline=None, max_examples=60)
@@ -117,11 +116,6 @@ def test_the_others_make_the_sum_exact() -> None:
     assert sum(share for share in shares if share is not None) == pytest.approx(1, abs=1e-12)
     assert table.rows[10][0].text == "4,990 others"
     assert table.selected == 0
-
-
-def test_one_score_alone_is_certain() -> None:
-    table = softmax_table(["a"], [-3.0], subtract_max=True, percent=True)
-    assert [cell.text for cell in table.rows[0]] == ["a", "−3.000", "0.000", "1.000", "100%"]
 
 
 @pytest.mark.parametrize(("labels", "scores"), [([], []), (["a"], [float("nan")]), (["a"], [float("-inf")]), (["a"], [1.0, 2.0])])

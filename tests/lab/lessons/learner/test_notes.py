@@ -1,5 +1,3 @@
-"""Notes: what is written is read again, files that cannot be used are listed with the reason, and nothing is followed."""
-
 import os
 import re
 import threading
@@ -24,7 +22,6 @@ from lab.lessons.learner.notes import (
     read_note,
     rename_run_in_notes,
 )
-from lab.runs.find_runs import list_runs
 from lab.views.screen_state import ScreenState
 
 STATE = ScreenState(mode="inspect", run="demo", prompt="Once: there", stage="scores", layer=1, head=2, position=3)
@@ -212,10 +209,6 @@ def test_notes_follow_a_run_to_its_new_name(tmp_path: Path) -> None:
     assert (first.place, first.state) == ("Inspect · story · “tale”", ScreenState(mode="inspect", run="story", prompt="tale"))
     assert second.state == msgspec.structs.replace(compared, others=("story",))
     assert third == before
-
-
-def test_notes_are_no_run(tmp_path: Path, note: Note) -> None:
-    assert list_runs(tmp_path) == []
 
 
 @pytest.mark.parametrize(("words", "is_found"), [("", True), ("inspect MINE", True), ("inspect forward", False)])

@@ -1,18 +1,18 @@
-"""Progress through the lessons: kept, and never a reason to fail."""
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from lab.core.errors import UserError
+from lab.lessons.learner.predictions import (
+    LONGEST_TEXT,
+    LearnerPrediction,
+    predictions_path,
+    read_predictions,
+    record_prediction,
+    score_of,
+)
 from lab.lessons.learner.progress import LessonProgress, Progress, progress_path, read_progress, write_progress
-
-
-def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
-    progress = Progress().at("tokens", 1, 3).at("softmax", 0, 1)
-    write_progress(tmp_path, progress, "softmax")
-    assert read_progress(tmp_path) == (progress, "")
-    assert (progress.of("tokens").is_done, progress.of("softmax").is_done, progress.last) == (False, True, "softmax")
-    assert progress.at("softmax", 0, 2).of("softmax").is_done, "a lesson that was done stays done"
-    assert not progress.of("another").is_done
 
 
 def test_a_damaged_file_is_told_of_and_not_used(tmp_path: Path) -> None:
@@ -43,8 +43,9 @@ def test_two_labs_keep_each_other_s_progress(tmp_path: Path) -> None:
     write_progress(tmp_path, first, "tokens")
     second = second.at("tokens", 0, 3)
     write_progress(tmp_path, second, "tokens")
-    kept = read_progress(tmp_path)[0]
-    assert kept.of("softmax").is_done
+    kept, problem = read_progress(tmp_path)
+    assert (problem, kept.of("softmax").is_done, kept.of("another").is_done) == ("", True, False)
+    assert kept.at("softmax", 0, 2).of("softmax").is_done, "a lesson that was done stays done"
     assert kept.of("tokens") == LessonProgress(0, is_done=True), "done stays done"
     assert kept.last == "tokens"
 
@@ -54,3 +55,48 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(names)) as threads:
         list(threads.map(lambda name: write_progress(tmp_path, Progress().at(name, 1, 3), name), names))
     assert sorted(read_progress(tmp_path)[0].lessons) == names
+
+
+def made(chosen: int = 0, choices: int = 4, identity: str = "", **facts: object) -> LearnerPrediction:
+    labels = tuple("abcdef"[:choices])
+    found = {"right": (0,), "time": 1.0, "kind": "next token", "question": "Which?", "source": "Inspect", **facts}
+    return LearnerPrediction(choices=labels, chosen=chosen, identity=identity, **found)  # type: ignore[arg-type]
+
+
+def test_predictions_are_read_again_in_their_order_within_bounds_and_lines_that_cannot_be_are_skipped(tmp_path: Path) -> None:
+    kept = [made(chosen) for chosen in range(3)]
+    for each in kept:
+        record_prediction(tmp_path, each)
+    path = predictions_path(tmp_path)
+    path.write_bytes(path.read_bytes() + b'{"time": 1, "chosen": 99}\n' + b'{"time": 2, "kin')
+    record_prediction(tmp_path, made(question="x" * 10_000, run="\udcff"))
+    (*found, last), problem = read_predictions(tmp_path)
+    assert (found, problem) == (kept, "")
+    assert (last.question, last.run) == ("x" * LONGEST_TEXT, "?")
+
+
+def test_the_score_and_its_chance() -> None:
+    score = score_of([made(0), made(1, choices=5), made(0, choices=2), made(2, right=(1, 2))])
+    assert (score.right, score.total) == (3, 4)
+    assert score.chance == pytest.approx(1 / 4 + 1 / 5 + 1 / 2 + 2 / 4)
+    assert (score.text, score.recent_text) == ("predictions: 3 of 4 right, 1.45 by chance", "")
+    assert score_of([made(0)]).text == "prediction: 1 of 1 right, 0.25 by chance"
+    assert score_of([]).text == ""
+    many = score_of([made(1)] * 5 + [made(0)] * 9 + [made(1)])
+    assert many.recent_text == "last 10: 9 right, 2.50 by chance"
+
+
+def test_only_the_first_answer_to_a_question_counts_and_none_that_was_in_sight() -> None:
+    score = score_of([made(1, identity="x"), made(0, identity="x"), made(0, identity="y", was_in_sight=True), made(0)])
+    assert (score.right, score.total) == (1, 2)
+    assert score_of([made(0, identity="y", was_in_sight=True), made(0, identity="y")]).total == 0, "it was seen by then"
+
+
+def test_no_file_and_no_regular_file_are_no_reason_to_fail(tmp_path: Path) -> None:
+    assert read_predictions(tmp_path) == ([], "")
+    predictions_path(tmp_path).mkdir(parents=True)
+    found, problem = read_predictions(tmp_path)
+    assert found == []
+    assert problem.startswith("Your predictions are not used: ")
+    with pytest.raises(UserError):
+        record_prediction(tmp_path, made())

@@ -1,5 +1,3 @@
-"""Timing the steps of a planned run: for real, once, and cancelled in time."""
-
 import threading
 import time
 from pathlib import Path

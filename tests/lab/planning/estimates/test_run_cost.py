@@ -2,9 +2,22 @@ from dataclasses import replace
 
 import pytest
 
+from lab.core.machine import Machine
+from lab.planning.default_hyperparameters import QUICK_FLOPS_PER_CORE
+from lab.planning.estimates.duration_estimate import (
+    FLOPS_PER_CORE,
+    FLOPS_PER_GPU,
+    evaluation_share,
+    expected_speeds,
+    latest_similar,
+    seconds_at,
+    steps_at,
+)
 from lab.planning.estimates.run_cost import describe_text, head_share, run_cost
-from lab.planning.resolve_run import TextSize
+from lab.planning.resolve_run import ResolvedRun, TextSize
+from lab.planning.settings_form import fit_plan, make_plan
 from lab.planning.settings_table import Settings
+from lab.runs.run_summary import RunSummary
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
 from tests.lab.planning.planned_runs import MACHINE, PLANNED, TEXT, past_run, plan_of, resolved
@@ -48,16 +61,110 @@ def test_a_head_that_is_most_of_the_work_and_a_high_learning_rate_are_advised_ag
     assert "a learning rate of 1 is high" in dict(run_cost(resolved(Settings(lr="1")), [], MACHINE))["advice"]
 
 
-def test_a_text_too_small_for_the_model_is_told_before_the_start() -> None:
+def test_a_text_too_small_for_the_model_or_for_so_many_epochs_is_told_before_the_start() -> None:
     """Nine tenths of 10,000 tokens are fewer than a hundredth of 940,800 parameters."""
     for tokens, small in ((10_000, True), (10_500, False)):
         told = dict(run_cost(replace(PLANNED, text=TextSize("a.txt", None, 40_000, tokens)), [], MACHINE))
         assert ("are too few for 941k parameters" in told.get("advice", "")) == small
-
-
-def test_a_text_too_small_for_so_many_epochs_is_told_for_a_small_model_too() -> None:
-    """1,800 training tokens are not too few for the parameters of nano, which reads them 2,276 times."""
     text = TextSize("poem.txt", None, 6_000, 2_000)
     for steps, many in (("2000", True), ("20", False)):
         told = dict(run_cost(resolved(Settings(preset="nano", length=steps), text), [], MACHINE))
         assert ("some 1,800 tokens are too few for 2,276 epochs" in told.get("advice", "")) == many, told
+
+
+A_GUESS = [2 * FLOPS_PER_CORE, 2 * QUICK_FLOPS_PER_CORE]
+"""Of two cores, slow or quick."""
+
+
+def speeds_of(run: ResolvedRun, runs: list[RunSummary], machine: Machine = MACHINE) -> list[float]:
+    return expected_speeds(run, runs, machine, ())[0]
+
+
+def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_model() -> None:
+    work = flops_per_token(PLANNED.model)
+    runs = [
+        past_run("far", 1e6, work * 50),
+        past_run("near", 1000.0, work + 1),
+        past_run("near and slow", 500.0, work + 1),
+        past_run("demo", 9e9, work, is_demo=True),
+        past_run("new", None, work),
+        past_run("elsewhere", 9e9, work, owner="process 7 on abacus"),
+        replace(past_run("of a scaling experiment", 9e9, work), is_of_scaling=True),
+        replace(past_run("of a few steps", 1.0, work), step=4),
+        past_run("on a GPU", 9e9, work, device="cuda"),
+        past_run("with AdamW", 9e9, work, optimizer="adamw"),
+        past_run("with a larger batch", 9e9, work, batch=64),
+    ]
+    assert latest_similar(PLANNED, runs, on_gpu=False) == [runs[1], runs[2]]
+    assert speeds_of(PLANNED, runs) == [500.0 * (work + 1), 1000.0 * (work + 1)]
+    same = [
+        past_run("same", 700.0, work),
+        past_run("same on a busy machine", 300.0, work),
+        past_run("with other parts", 9e9, work, accumulate=4),
+    ]
+    assert speeds_of(PLANNED, [*runs, *same]) == [300.0 * work, 700.0 * work]
+    assert speeds_of(PLANNED, []) == A_GUESS
+    assert speeds_of(PLANNED, runs[:1]) == A_GUESS, "nano's speed is not micro's"
+    assert seconds_at(PLANNED, 1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
+    by_time = resolved(Settings(length="1 min"))
+    assert steps_at(by_time, 2048.0 * work) == pytest.approx(60.0)
+    assert seconds_at(by_time, 1.0) == 60.0
+
+
+def test_a_plan_for_the_cpu_is_not_timed_by_the_gpu_of_the_machine() -> None:
+    by_cpu, by_itself = (resolved(Settings(length="100", device=device)) for device in ("cpu", "auto"))
+    work = flops_per_token(PLANNED.model)
+    with_gpu = replace(MACHINE, gpu="a GPU")
+    runs = [past_run("on the GPU", 9e6, work, device="cuda"), past_run("on the CPU", 1000.0, work)]
+    assert speeds_of(by_cpu, [], with_gpu) == A_GUESS
+    assert speeds_of(by_itself, [], with_gpu) == [FLOPS_PER_GPU]
+    assert speeds_of(by_cpu, runs, with_gpu) == [1000.0 * work]
+    assert speeds_of(by_itself, runs, with_gpu) == [9e6 * work]
+
+
+def test_the_time_is_the_range_of_the_latest_runs_not_that_of_the_fastest_ever() -> None:
+    work = flops_per_token(PLANNED.model)
+    speeds = {"fastest": 9000.0, "third": 3000.0, "second": 2048.0, "first": 1024.0}
+    runs = [replace(past_run(name, speed, work), last_heartbeat=at) for at, (name, speed) in enumerate(speeds.items())]
+    said = dict(run_cost(PLANNED, runs, MACHINE))["time"]
+    assert said == "about 1 min 08 s to 3 min 20 s, at the speeds of first, second, third"
+    assert dict(run_cost(PLANNED, runs[:1], MACHINE))["time"] == "about 23 s, at the speed of fastest"
+    assert dict(run_cost(resolved(Settings(length="1 min")), runs, MACHINE))["time"].startswith("1 min 00 s")
+
+
+def test_a_measured_time_is_told_as_one() -> None:
+    """100 steps of 0.5 s, and an evaluation on 32 stretches of 1,024 bytes or 256 tokens. A stretch meets 1 + 255/128 windows of
+    128 tokens on average; a token costs a third of one of the 204,800 trained on: 2% more."""
+    assert evaluation_share(PLANNED) == pytest.approx(32 * (1 + 255 / 128) * 128 / 3 / 204_800)
+    assert dict(run_cost(PLANNED, [], MACHINE, (0.5,)))["time"] == "about 51 s, measured by up to twenty steps on this machine"
+    work = flops_per_token(PLANNED.model)
+    measured = "about 51 s, measured by up to twenty steps"
+    for other, told in (
+        (past_run("one", 3000.0, work), "about 1 min 08 s, at the speed of one"),
+        (past_run("held up", 1024.0, work), measured),
+        (past_run("one", 3000.0, work + 1), measured),
+        (past_run("one", 3000.0, work, accumulate=2), measured),
+    ):
+        assert dict(run_cost(PLANNED, [other], MACHINE, (0.5,)))["time"].startswith(told)
+    busy = dict(run_cost(PLANNED, [], MACHINE, (0.1, 0.5)))["time"]
+    assert busy == "about 10 s to 51 s, measured by up to twenty steps while other programs kept this machine busy"
+    assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
+    assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith(", a guess until its steps have been timed")
+    by_default = replace(PLANNED, reasons={**PLANNED.reasons, "length": "900 steps"})
+    assert "timed, which may change their number; 900" in dict(run_cost(by_default, [], MACHINE, is_timing=True))["time"]
+    short = TextSize("tale", None, 100_000, 25_000)
+    assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
+    assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
+
+
+def test_the_default_length_and_the_time_told_are_of_one_speed() -> None:
+    """The default dropout follows from the length: the run with and without it takes its speed from the same run."""
+    text = TextSize("tale", None, 1_100_000, 450_000)
+    plan = make_plan(Settings(), text, MACHINE)
+    assert plan.run is not None
+    before = past_run("fourth", 12_000.0, flops_per_token(plan.run.model))
+    for dropout in (0.0, 0.1):
+        earlier = replace(before, model=replace(plan.run.model, dropout=dropout))
+        fitted = fit_plan(plan, [earlier], MACHINE, (0.9,)).run
+        assert fitted is not None
+        assert dict(run_cost(fitted, [earlier], MACHINE, (0.9,)))["time"].startswith("about 3 min 5"), "steps are whole hundreds"

@@ -1,10 +1,6 @@
-"""Kept results of preparations: found again, bounded, and never used damaged, foreign or half-written."""
-
 import errno
 import os
 import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +16,8 @@ from models.tokenizers.tokenizer import Tokenizer
 TEXT = KeptText(CorpusSize(100, 90, "ab" * 32, (100,)), Split(100, 90, ((90, 100),), ((90, 100),)))
 KEY = key_of("a key")
 IDS = np.arange(50, dtype="<u2")
+NOBODY = 999_999_999
+"""No process has this number."""
 
 
 def quiet(share: float) -> None:
@@ -67,7 +65,7 @@ def test_what_a_killed_process_left_is_counted_and_removed_and_nothing_else_is_c
     cache = PreparationCache(tmp_path)
     cache.keep_text(KEY, TEXT)
     kept = cache.size()
-    left = cache.folder / f".tokens-{KEY}.bin.999999999-1@{platform.node()}.tmp"
+    left = cache.folder / f".tokens-{KEY}.bin.{NOBODY}-1@{platform.node()}.tmp"
     left.write_bytes(b"a" * 1000)
     assert cache.size() == kept + 1000
     with monkeypatch.context() as patch:
@@ -123,8 +121,14 @@ def test_ids_beyond_the_vocabulary_and_impossible_splits_are_not_used(tmp_path: 
     assert cache.text(KEY) is None
 
 
-def test_a_folder_of_somebody_else_or_a_link_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_or_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = PreparationCache(tmp_path)
+    cache.keep_text(KEY, TEXT)
+    entry = cache.folder / f"text-{KEY}.json"
+    entry.rename(tmp_path / "target")
+    entry.symlink_to(tmp_path / "target")
+    assert cache.text(KEY) is None
+    assert (tmp_path / "target").exists()
     cache.keep_text(KEY, TEXT)
     cache.folder.chmod(0o770)
     assert cache.text(KEY) is None
@@ -138,16 +142,6 @@ def test_a_folder_of_somebody_else_or_a_link_is_not_used(tmp_path: Path, monkeyp
     assert cache.text(KEY) is None
     cache.keep_vocabulary(KEY, Tokenizer.bytes_())
     assert len(os.listdir(tmp_path / "elsewhere")) == 1
-
-
-def test_an_entry_that_is_a_link_is_removed(tmp_path: Path) -> None:
-    cache = PreparationCache(tmp_path)
-    cache.keep_text(KEY, TEXT)
-    entry = cache.folder / f"text-{KEY}.json"
-    entry.rename(tmp_path / "target")
-    entry.symlink_to(tmp_path / "target")
-    assert cache.text(KEY) is None
-    assert (tmp_path / "target").exists()
 
 
 def test_the_entries_unused_for_longest_make_room(tmp_path: Path, tokens: Path) -> None:
@@ -193,12 +187,8 @@ def test_a_full_disk_is_no_error_and_cancelling_leaves_nothing(
 def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
     cache = PreparationCache(tmp_path)
     cache.keep_text(KEY, TEXT)
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    host = os.uname().nodename
-    names = [
-        f".tokens-{KEY}.bin.{pid}-1@{where}.tmp" for pid, where in ((dead.pid, host), (os.getppid(), host), (dead.pid, "far"))
-    ]
+    owners = (f"{NOBODY}-1@{platform.node()}", f"{os.getppid()}-1@{platform.node()}", f"{NOBODY}-1@far")
+    names = [f".tokens-{KEY}.bin.{owner}.tmp" for owner in owners]
     for name in names:
         (cache.folder / name).touch()
     cache.keep_text(KEY, TEXT)

@@ -1,12 +1,11 @@
-"""A text prepared a second time: nothing is read, learned or encoded again, and the run is the same."""
-
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 import lab.data.corpus as corpus_module
@@ -14,11 +13,13 @@ from lab.core.errors import UserError
 from lab.data import builtin_stories
 from lab.data.text_chunks import DocumentPart
 from lab.data.text_source import open_corpus
+from lab.planning.preparation.learn_vocabulary import learn_in_process
 from lab.planning.preparation.preparation_cache import FOLDER
 from lab.planning.preparation.prepare_text import SETTLED_SECONDS, PrepareProgress, text_stamp
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
+from models.tokenizers.tokenizer import Tokenizer
 
 LINES = "".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "old", "wet") for colour in "abcdefgh")
 
@@ -75,18 +76,27 @@ LEARNING = ("lab.planning.preparation.prepare_text.train_tokenizer",)
 ENCODING = ("lab.planning.preparation.prepare_text.tokenize_corpus",)
 
 
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "touched": Path.touch,
+    "other content of the same size": lambda path: path.write_text("Another" + path.read_text()[7:]),
+    "more": lambda path: path.write_text(LINES * 21),
+    "gone": Path.unlink,
+}
+
+
 @pytest.mark.parametrize("tokenizer", ["bytes", "bpe", "gpt2"])
 def test_the_second_time_nothing_is_done_again(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: str) -> None:
     vocab = 280 if tokenizer == "bpe" else None
     first = prepare_run(ask(story, tokenizer=tokenizer, vocab=vocab))
     told: list[PrepareProgress] = []
-    with monkeypatch.context() as patch:
-        forbid(patch, *READING, *ENCODING, *(LEARNING if tokenizer == "bpe" else ()))
-        second = prepare_run(ask(story, tokenizer=tokenizer, vocab=vocab, name="again"), told.append)
+    forbid(monkeypatch, *READING, *ENCODING, *(LEARNING if tokenizer == "bpe" else ()))
+    second = prepare_run(ask(story, tokenizer=tokenizer, vocab=vocab, name="again"), told.append)
     assert files(second) == files(first)
     assert [each.fraction for each in told if each.stage == "reading"] == [1.0]
     assert not os.path.samefile(first.tokens_path, second.tokens_path)
     assert os.stat(first.tokens_path).st_nlink == 1
+    longer = prepare_run(ask(story, tokenizer=tokenizer, vocab=vocab, context=8, batch=2))
+    assert longer.config.model.context == 8, "of which the tokens do not depend"
 
 
 def test_a_text_that_is_costly_to_make_is_made_once(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,39 +133,22 @@ def test_a_text_is_cleaned_once_and_other_rules_make_another_text(
     assert (plain.config.data.cleaning, strict.config.data.cleaning) == (("line-endings",), rules)
 
 
-def test_what_depends_on_a_setting_is_done_again_and_the_rest_is_not(
+def test_another_vocabulary_is_of_the_text_as_it_was_read_and_a_changed_text_is_read_again(
     story: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_run(ask(story))
     with monkeypatch.context() as patch:
-        forbid(patch, *READING, *LEARNING, *ENCODING)
-        longer = prepare_run(ask(story, context=8, batch=2))
-        assert longer.config.model.context == 8
-    with monkeypatch.context() as patch:
         forbid(patch, READING[1])
         assert prepare_run(ask(story, vocab=270)).config.model.vocab_size == 270
         prepare_run(ask(story, tokenizer="gpt2", vocab=None))
-
-
-@pytest.mark.parametrize("change", ["content", "more", "touched", "gone"])
-def test_a_changed_text_is_read_again(story: Path, home: Path, change: str) -> None:
-    prepare_run(ask(story))
     path = story / "two.txt"
-    if change == "content":
-        with path.open("r+b") as file:
-            file.write(b"Another")
-    elif change == "more":
-        path.write_text(LINES * 21)
-    elif change == "gone":
-        path.unlink()
-    else:
-        path.touch()
-    run = prepare_run(ask(story))
-    tokens = prepare_run(ask(story, home=home.parent / "fresh"))
-    assert files(run) == files(tokens)
+    for number, (name, change) in enumerate(CHANGES.items()):
+        change(path)
+        run, fresh = prepare_run(ask(story)), prepare_run(ask(story, home=home.parent / f"fresh-{number}"))
+        assert files(run) == files(fresh), name
 
 
-def test_a_file_set_back_to_its_old_time_is_noticed(story: Path) -> None:
+def test_texts_are_recognised_by_all_that_tells_a_change_and_streams_are_not(story: Path, home: Path, tmp_path: Path) -> None:
     before = text_stamp(open_corpus(str(story)))
     path = story / "two.txt"
     facts = path.stat()
@@ -163,6 +156,15 @@ def test_a_file_set_back_to_its_old_time_is_noticed(story: Path) -> None:
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert path.stat().st_mtime_ns == facts.st_mtime_ns
     assert text_stamp(open_corpus(str(story))) != before
+    assert text_stamp(open_corpus("stories:20kB")) == text_stamp(open_corpus("stories:20kB"))
+    assert text_stamp(open_corpus("stories:20kB")) != text_stamp(open_corpus("stories:21kB"))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(LINES.encode()))
+    writer.start()
+    corpus = open_corpus(str(pipe), on_wait=lambda: None)
+    writer.join()
+    assert text_stamp(corpus) is None
 
 
 def test_a_file_changed_just_now_is_not_recognised(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,18 +193,6 @@ def test_a_remembered_text_that_changed_all_the_same_is_an_error_not_a_wrong_run
     assert prepare_run(ask(story, vocab=270)).config.model.vocab_size == 270
 
 
-def test_built_in_texts_are_recognised_and_streams_are_not(home: Path, tmp_path: Path) -> None:
-    assert text_stamp(open_corpus("stories:20kB")) == text_stamp(open_corpus("stories:20kB"))
-    assert text_stamp(open_corpus("stories:20kB")) != text_stamp(open_corpus("stories:21kB"))
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_bytes(LINES.encode()))
-    writer.start()
-    corpus = open_corpus(str(pipe), on_wait=lambda: None)
-    writer.join()
-    assert text_stamp(corpus) is None
-
-
 @pytest.mark.parametrize("stage", ["reading", "learning", "encoding"])
 def test_a_preparation_cancelled_at_any_stage_leaves_only_whole_results(story: Path, home: Path, stage: str) -> None:
     for at in range(9):
@@ -214,3 +204,36 @@ def test_a_preparation_cancelled_at_any_stage_leaves_only_whole_results(story: P
             break
     assert at > 0
     assert files(prepare_run(ask(story))) == files(prepare_run(ask(story, home=home.parent / "fresh")))
+
+
+TEXTS = ["The big dog ran — größer, 犬が走った 🐕.\n" * 50, "The cat sat.\r\n", ""] * 4
+
+
+def test_the_vocabulary_is_the_one_learned_here_merges_are_reported_and_a_failure_is_one_sentence() -> None:
+    shares: list[float] = []
+    learned = learn_in_process(TEXTS, 300, shares.append, end_of_text=True)
+    assert learned.dumps() == Tokenizer.train(TEXTS, 300, end_of_text=True).dumps()
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    with pytest.raises(UserError, match=r"^The vocabulary could not be learned: a BPE vocabulary .*, so 255 is too small\.$"):
+        learn_in_process(TEXTS, 255, lambda share: None, end_of_text=False)
+
+
+class CancelledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("cancelled", [KeyboardInterrupt, CancelledError])
+def test_learning_is_cancelled_while_the_text_is_read_and_while_it_merges(cancelled: type[BaseException]) -> None:
+    def text() -> Iterator[str]:
+        yield "The big dog ran.\n"
+        raise cancelled
+
+    def cancel(share: float) -> None:
+        raise cancelled
+
+    before = set(psutil.Process().children())
+    for texts, report in ((text(), lambda share: None), (TEXTS, cancel)):
+        with pytest.raises(cancelled):
+            learn_in_process(texts, 300, report, end_of_text=False)
+        assert set(psutil.Process().children()) <= before
