@@ -11,7 +11,6 @@ from lab.data.text_provenance import change_of_text
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import HELD_BLOCKS, split_text
 from lab.planning.clone_settings import cloned_settings, text_problem
-from lab.planning.preparation import prepare_text
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
@@ -120,23 +119,13 @@ def test_a_clone_is_the_same_run_again_and_its_vocabulary_is_that_of_its_part(
 
 
 def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
-    for path in text.parent.glob("*.txt"):
-        os.utime(path, (1e9, 1e9))
-    text_stamp = prepare_text.text_stamp
-    monkeypatch.setattr(prepare_text, "text_stamp", lambda corpus: _settled(text_stamp(corpus)))
+    monkeypatch.setattr("lab.planning.preparation.prepare_text.SETTLED_SECONDS", -3600.0)
     asks = [{}, {"val_share": 0.3}, {"split_seed": 1}, {"split_seed": 2}, {"validation": str(text.parent / "other.txt")}]
     first = [prepare_run(request(text, tokenizer="bpe", vocab=300, **asked)).config for asked in asks]
     assert len({config.data.tokens_sha256 for config in first}) == len(asks)
     again = [prepare_run(request(text, tokenizer="bpe", vocab=300, **asked)).config for asked in asks]
     assert [config.data for config in again] == [config.data for config in first]
-
-
-def _settled(stamp: Any) -> Any:
-    """The stamp of files that were written long ago."""
-    return stamp and stamp._replace(changed=0.0)
 
 
 @pytest.mark.parametrize(

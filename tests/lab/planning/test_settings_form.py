@@ -23,8 +23,7 @@ from tests.lab.planning.planned_runs import MACHINE, TEXT, plan_of, resolved
 
 
 @pytest.fixture(autouse=True)
-def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
+def empty_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.planning.settings_form.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
     monkeypatch.setattr("lab.planning.settings_form.has_mps", lambda: False)
 
@@ -80,8 +79,8 @@ def test_a_mistake_is_told_beside_its_field(field: str, typed: str, words: str) 
     assert plan.request is None
 
 
-def test_a_taken_name_and_too_little_memory_are_told(tmp_path: Path) -> None:
-    (tmp_path / "taken").mkdir()
+def test_a_taken_name_and_too_little_memory_are_told(home: Path) -> None:
+    (home / "taken").mkdir()
     assert "called taken already" in plan_of(Settings(name="taken")).problems["name"]
     assert "of memory and this machine has 1.0 MB" in plan_of(Settings(), memory=1_000_000).problems["batch"]
 
