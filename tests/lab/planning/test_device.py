@@ -11,6 +11,7 @@ from lab.planning.device import check_device, check_ranks, engine_threads, gpu_r
 from lab.planning.gpu_card import Card, card_precision, choose_compile, peak_flops, planned_seconds, utilization
 from lab.planning.resolve_run import ResolvedRun, resolve
 from lab.planning.run_request import RunRequest, SettingError
+from lab.planning.settings_table import shown_settings
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS
 from tests.lab.planning.planned_runs import MACHINE, TEXT
@@ -27,6 +28,7 @@ def test_gpus_are_ranks_on_cuda(gpus: str, ranks: int) -> None:
     run = resolved_on(BOX, gpus=gpus)
     assert (run.train.ranks, run.train.device) == (ranks, "cuda")
     assert run.request.gpus is None, "a later resolve does not count this machine's again"
+    assert [{"gpus"} & {setting.name for setting in shown_settings(count)} for count in (1, 2)] == [set(), {"gpus"}]
 
 
 @pytest.mark.parametrize(

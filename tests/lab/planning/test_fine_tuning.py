@@ -87,6 +87,8 @@ def test_another_shape_no_base_and_several_documents_are_refused(text: Path, tmp
     untrained = prepare_run(msgspec.structs.replace(request, start=None, tokenizer="bytes", context=16, name="untrained"))
     with pytest.raises(UserError, match="untrained has no weights to begin with: train it first"):
         prepare_run(msgspec.structs.replace(request, start="untrained"))
+    with pytest.raises(UserError, match="has no weights to begin with: train it first"):
+        base_run(untrained)
     assert sorted(path.name for path in untrained.path.parent.iterdir() if path.is_dir() and path.name[0] != ".") == ["untrained"]
 
 
