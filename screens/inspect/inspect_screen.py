@@ -259,10 +259,10 @@ class InspectScreen(WidgetMessages):
 
     @on(RunRead)
     def _begin(self, read: RunRead) -> None:
-        if not self._hold.take(read):
+        opened = self.model.facts.run if isinstance(self.model, Opened | Ready) else ""
+        if not self._hold.take(read, opened):
             return
-        message = read.first
-        if message is None:
+        if (message := read.first) is None:
             self.fail(read.problem, False)
             return
         self._time.close()

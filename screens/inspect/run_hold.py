@@ -28,16 +28,20 @@ class RunHold:
         self._number += 1
         return self._number
 
-    def take(self, read: "RunRead") -> bool:
-        """Hold this run instead. False if another is being read since then: it is let go, and nothing changes."""
-        descriptor = read.first.hold if read.first is not None else None
-        if read.number != self._number:
-            if descriptor is not None:
-                os.close(descriptor)
-            return False
-        self.release()
-        self._descriptor = descriptor
-        return True
+    def take(self, read: "RunRead", opened: str) -> bool:
+        """Hold this run instead, unless it is the one that the engine has `opened` and holds.
+
+        False if another is being read since then: it is let go, and nothing changes.
+        """
+        is_newest = read.number == self._number
+        if is_newest:
+            self.release()
+        if read.first is not None and read.first.hold is not None:
+            if is_newest and read.first.run != opened:
+                self._descriptor = read.first.hold
+            else:
+                os.close(read.first.hold)
+        return is_newest
 
     def release(self) -> None:
         if self._descriptor is not None:

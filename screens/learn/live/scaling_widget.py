@@ -166,7 +166,7 @@ class ScalingWidget(LiveWidget):
         return ScalingPlan(text=self.options.get("text", DEFAULT_TEXT), minutes=minutes, guess=guess)
 
     def _read(self) -> None:
-        if not is_working(self, "scaling read") and (self.snapshot is None or self.screen is self.app.screen):
+        if not is_working(self, "scaling read") and (self.snapshot is None or self.screen.is_current):
             self._read_in_thread(self.engine.kept.get(KEPT, ""))
 
     @work(group="scaling read")

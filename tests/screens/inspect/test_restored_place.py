@@ -1,6 +1,7 @@
 """States of Inspect that are shown again: from no screen at all, from another run, from the same one."""
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from screens.app import LabApp
 from screens.engine_notices import PENDING_AFTER
 from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.places import ASIDES, restored, state_of
+from screens.inspect.run_hold import FirstPrompt, RunHold, RunRead
 from screens.inspect.selection import Prompt, Selection, within
 from screens.messages import OpenState
 from screens.widgets.forward_pass_list import ForwardPassList
@@ -179,7 +181,6 @@ async def test_before_the_engine_answers_keys_wait_the_tokens_of_a_prompt_or_a_s
         await pilot.until(lambda: "".join(pilot.labels) == "Hi")
         app.post_message(OpenState(msgspec.structs.replace(PLACE, ids=(72, 70_000))))
         await pilot.until(lambda: pilot.screen.selection.prompt.ids == (72, 70_000))
-        await pilot.until(lambda: all(worker.group != "first prompt" for worker in app.workers))
         engine.refuses["lens"] = "No path yet."
         engine.opens.set()
         await pilot.settle()
@@ -191,3 +192,15 @@ async def test_before_the_engine_answers_keys_wait_the_tokens_of_a_prompt_or_a_s
         assert pilot.labels == ["H", chr(70_000)], "then the engine's own"
         assert line.mark == ""
         assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing
+
+
+@pytest.mark.parametrize(("opened", "is_held"), [("tale", False), ("other", True), ("", True)])
+def test_a_run_that_the_engine_has_opened_meanwhile_is_not_held_a_second_time(opened: str, is_held: bool) -> None:
+    hold, lock = RunHold(FakeEngine()), os.open(os.devnull, os.O_RDONLY)
+    read = RunRead(hold.next_number(), FirstPrompt("tale", Prompt("The"), "The", 1, lock, None))
+    assert hold.take(read, opened)
+    if is_held:
+        os.fstat(lock)
+        hold.release()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(lock)
