@@ -208,6 +208,11 @@ class LessonReader(Vertical):
         words = f"✓ done · space {self.after}" if is_last else GO_ON
         self.query_one(LessonText).further = "" if isinstance(self.screen.focused, Input) else words
 
+    def on_resize(self) -> None:
+        """Show the steps to come, too, once there is room beside the list."""
+        if self.lesson is not None and self._is_preview:
+            self._lay_out()
+
     def take_focus(self) -> None:
         """Focus the live widget where it wants the keys, else the text."""
         if self.live is None or not self.live.take_focus():

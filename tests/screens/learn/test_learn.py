@@ -32,7 +32,7 @@ from screens.messages import RunsChanged
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
 from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
-from tests.screens.pilot_waits import keys_to
+from tests.screens.pilot_waits import keys_to, resize
 
 SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
 
@@ -338,6 +338,9 @@ async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp,
         if steps > 1:
             await pilot.press("tab")
             await until(pilot, lambda: isinstance(pilot.app.focused, LessonText))
+        else:
+            await resize(pilot, 200, 60)
+            await until(pilot, lambda: text.source.endswith(lesson_markdown(page.lessons[SOFTMAX].steps[-1].text)))
         await pilot.press("space")
         await until(pilot, lambda: page.reader.live is not None and page.has_class("-reading"))
         assert text.source == lesson_markdown(page.lessons[SOFTMAX].steps[0].text), "space goes on, as the border says"
