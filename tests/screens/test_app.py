@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import subprocess
-import sys
 import time
 from typing import Any, cast
 
@@ -106,51 +104,44 @@ async def test_styles_are_parsed_once_though_the_lab_has_more_than_textual_keeps
         assert len(parsed) == len(set(parsed))
 
 
-async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
+async def test_a_field_has_the_keys_until_escape_and_the_rest_of_the_keys_stands_over_a_view_that_stays(
+    app: LabApp, until: Until
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "2", "e")
-        assert isinstance(app.focused, Input)
+        field, bar = app.focused, app.screen.query_one(KeyBar)
+        assert isinstance(field, Input)
         assert line_of(pilot, KeyBar).endswith("   ^p palette  ^q quit "), "no key that would be typed"
         await press(pilot, "4", "q", "question_mark")
         assert app.current_mode == "data"
         assert app.screen.query_one("#path-input", Input).value == "4q?"
-        await press(pilot, "home", "ctrl+k")
-        assert app.focused.value == "4q?", "it shows the keys"
-        assert app.screen.query_one(KeyBar).size.height == 2
-        await pilot.press("ctrl+k")
-        while app.screen.query_one(KeyBar).size.height == 2:
+        await until(pilot, lambda: len(app.screen.choose_page._counts) == 2)  # the last of its facts
+        await press(pilot, "home")
+        body = [each.region for each in app.screen.query("*") if each is not bar]
+        await press(pilot, "ctrl+k")
+        assert field.value == "4q?", "it shows the keys"
+        assert bar.region.height == 2
+        assert [each.region for each in app.screen.query("*") if each is not bar] == body, "the view does not move"
+        while bar.size.height == 2:
             await press(pilot, "ctrl+k")
-        assert isinstance(app.focused, Input)
-        await pilot.press("escape")
+        assert app.focused is field
+        await press(pilot, "ctrl+k", "escape")
+        assert (bar.size.height, app.focused) == (1, field), "opened last, closed first"
+        await press(pilot, "escape")
         assert not isinstance(app.focused, Input)
         assert app.current_mode == "data"
         assert "nothing to go back to" not in line_of(pilot, KeyBar)
+        await press(pilot, "ctrl+k", "slash", "escape")
+        assert not isinstance(app.focused, Input)
+        assert bar.size.height == 2, "what was opened later is closed first"
+        await press(pilot, "escape")
+        assert bar.size.height == 1
         for mode in ("data", "home"):
             await app.action_mode(mode)
             await pilot.press("escape")
             assert app.current_mode == mode
             assert line_of(pilot, KeyBar).startswith(" nothing to go back to")
             assert ("1 leads to Home" in line_of(pilot, KeyBar)) == (mode != "home")
-
-
-async def test_the_rest_of_the_keys_stands_over_a_view_that_stays_and_closes_in_turn(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await press(pilot, "2", "e")
-        await until(pilot, lambda: len(app.screen.choose_page._counts) == 2)  # the last of its facts
-        await pilot.pause()
-        field, bar = app.focused, app.screen.query_one(KeyBar)
-        body = [each.region for each in app.screen.query("*") if each is not bar]
-        await press(pilot, "ctrl+k")
-        assert bar.region.height == 2
-        assert [each.region for each in app.screen.query("*") if each is not bar] == body, "the view does not move"
-        await press(pilot, "escape")
-        assert (bar.size.height, app.focused) == (1, field), "opened last, closed first"
-        await press(pilot, "escape")
-        await press(pilot, "ctrl+k", "slash", "escape")
-        assert not isinstance(app.focused, Input)
-        assert bar.size.height == 2, "what was opened later is closed first"
-        await press(pilot, "escape")
-        assert bar.size.height == 1
 
 
 async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fits_the_terminal(app: LabApp) -> None:
@@ -180,20 +171,6 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fi
             await resize(pilot, width, 10)
 
 
-async def test_help_begins_with_the_five_keys_that_the_key_bar_begins_with(app: LabApp, listed: Open, make_run: Any) -> None:
-    make_run("one")
-    async with listed(size=(200, 60)) as pilot:
-        bar = line_of(pilot, KeyBar)
-        await press(pilot, "question_mark")
-        sections = cast(HelpScreen, app.screen)._sections
-        title, first = sections[0]
-        assert title == "To know first"
-        assert len(first) == 5
-        assert bar.split()[::2][:5] == [row.keys for row in first]
-        every = [row.words for _, rows in sections for row in rows]
-        assert len(every) == len(set(every)), "each stands there once"
-
-
 FILTERED = {
     "^t": "Choose the theme: the lab's colours",
     "ctrl+t": "Choose the theme: the lab's colours",
@@ -205,14 +182,21 @@ FILTERED = {
 """Typed in the help of Home, and the line that answers best."""
 
 
-async def test_help_is_narrowed_by_typing_and_enter_does_what_is_chosen(
+async def test_help_begins_with_the_first_keys_of_the_bar_is_narrowed_by_typing_and_enter_does_what_is_chosen(
     app: LabApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     make_run("one")
-    async with listed() as pilot:
-        await pilot.press("question_mark")
+    async with listed(size=(200, 60)) as pilot:
+        bar = line_of(pilot, KeyBar)
+        await press(pilot, "question_mark")
         help = app.screen
         assert isinstance(help, HelpScreen)
+        title, first = help._sections[0]
+        assert title == "To know first"
+        assert len(first) == 5
+        assert bar.split()[::2][:5] == [row.keys for row in first]
+        every = [row.words for _, rows in help._sections for row in rows]
+        assert len(every) == len(set(every)), "each stands there once"
         keys, all_rows = help.query_one(KeyList), len(help.query_one(KeyList).rows)
         for query, words in FILTERED.items():
             await press(pilot, *query)
@@ -273,58 +257,29 @@ async def test_a_key_that_cannot_act_says_why_in_the_bar_and_in_the_help(app: La
         assert ": n" not in line_of(pilot, KeyBar), "no word on keys that can act, or that have no action"
 
 
-async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("4", "n")
-        app.screen.query_one("#length", Input).focus()
-        await pilot.pause()
-        assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"
-        await press(pilot, "question_mark")
-        assert isinstance(app.screen, HelpScreen)
-        assert app.screen._words.strip().startswith("**A new run.**")
-        assert app.screen._words.count("**Watching a run.**") == 1
-
-
-async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        for mode in ("home", "data", "train"):
-            await app.action_mode(mode)
-            await pilot.pause()
-            nodes = [app, *app.screen.walk_children(with_self=True)]
-            own = {cls for node in nodes for cls in type(node).__mro__ if cls.__module__.startswith("screens.")}
-            bindings = [binding for cls in own for binding in cls.__dict__.get("BINDINGS", ())]
-            assert len(bindings) > 10
-            ids = [binding.id for binding in bindings]
-            assert all(binding.id and binding.description and binding.tooltip for binding in bindings)
-            assert len(set(ids)) == len(ids)
-
-
-async def test_the_palette_offers_what_is_possible_now(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
-    make_run("done")
+async def test_the_palette_offers_what_is_possible_now_and_shows_brackets_in_a_name(
+    app: LabApp, listed: Open, make_run: Any, until: Any
+) -> None:
+    make_run("[Old] tale", text="[b]ook.txt")
     async with listed() as pilot:
+        provider = LabCommands(app.screen)
+        for hits in (provider.discover(), provider.search("tale")):
+            # as Textual's palette makes its lines
+            shown = [(Content.from_markup(hit.prompt).plain, Content.from_markup(hit.help).plain) async for hit in hits]
+            assert ("Delete [Old] tale", "asks first") in shown
+            assert ("Watch the run [Old] tale", "[b]ook.txt, finished") in shown
         await app.run_action("choose('train')", app.screen)
         await until(pilot, lambda: app.screen.query_one("#run").watched)
         assert "Pause the training" not in palette(app)
         assert "New run: its settings" in palette(app)
-        assert "Inspect the model of done" in palette(app)
-        assert "Export done as a folder for transformers" in found(app, "export")
+        assert "Inspect the model of [Old] tale" in palette(app)
+        assert "Export [Old] tale as a folder for transformers" in found(app, "export")
         await pilot.press("escape")
-        make_run("busy", phase="training", step=10)
+        make_run("busy", phase="training", step=10, created=1_760_000_000.0)
         app.read_runs()
         await until(pilot, lambda: app.active_runs())
         await pilot.press("1", "home", "enter")
         await until(pilot, lambda: "Pause the training" in palette(app))
-
-
-async def test_the_palette_holds_every_action_of_every_mode_before_one_types(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        offered = [each.words for each in LabCommands(app.screen)._commands()]
-        listed = [hit.text or "" async for hit in LabCommands(app.screen).discover()]
-        assert listed == offered
-        for action in all_actions():
-            assert any(words.endswith(action.words) for words in listed), action.id
-        assert {action.mode for action in all_actions()} == {"home", "data", "train", "tokens", "inspect", "learn"}
 
 
 SOFTMAX = next(f"Lesson {lesson.number}: Softmax" for lesson in lessons() if lesson.name == "softmax")
@@ -353,8 +308,15 @@ WORDS_PEOPLE_TYPE = {
 }
 
 
-async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp) -> None:
+async def test_the_palette_holds_every_action_of_every_mode_and_finds_it_by_the_words_people_type(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        offered = [each.words for each in LabCommands(app.screen)._commands()]
+        listed = [hit.text or "" async for hit in LabCommands(app.screen).discover()]
+        assert listed == offered
+        for action in all_actions():
+            assert any(words.endswith(action.words) for words in listed), action.id
+        assert {action.mode for action in all_actions()} == {"home", "data", "train", "tokens", "inspect", "learn"}
         await press(pilot, "6")
         for query, words in WORDS_PEOPLE_TYPE.items():
             assert found(app, query)[0].startswith(words), (query, found(app, query)[:3])
@@ -362,7 +324,7 @@ async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp)
         assert found(app, "what is softmax?") == found(app, "what is softmax") != []
 
 
-async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_that_it_is_not_possible(
+async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_why_not_and_one_of_a_lesson_opens_that(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
@@ -373,17 +335,12 @@ async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_that_it_
         choose(app, "Train: Pause the training")
         await until(pilot, lambda: "Not possible now: Pause the training" in notices(app))
         assert app.current_mode == "train"
-
-
-async def test_a_key_of_a_lesson_opens_the_lesson_from_any_mode(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
-    async with app.run_test(size=(80, 24)) as pilot:
         for mode in "235":
             await pilot.press(mode, "escape")
+            app.clear_notifications()
             choose(app, "Learn · lessons: Loss over compute, over parameters, the numbers")
             await until(pilot, lambda: "The lesson says what" in notices(app))
             await until(pilot, lambda: app.screen.query(ScalingWidget))
-            app.clear_notifications()
             choose(app, SOFTMAX)
             await until(pilot, lambda: not app.screen.query(ScalingWidget))
 
@@ -404,35 +361,11 @@ async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_o
         assert getattr(app.focused, "id", "") == "name"
 
 
-async def test_the_palette_shows_brackets_in_a_name_and_q_leaves_at_once(app: LabApp, listed: Open, make_run: Any) -> None:
-    make_run("[Old] tale", text="[b]ook.txt")
-    async with listed() as pilot:
-        provider = LabCommands(app.screen)
-        for hits in (provider.discover(), provider.search("tale")):
-            # as Textual's palette makes its lines
-            shown = [(Content.from_markup(hit.prompt).plain, Content.from_markup(hit.help).plain) async for hit in hits]
-            assert ("Delete [Old] tale", "asks first") in shown
-            assert ("Watch the run [Old] tale", "[b]ook.txt, finished") in shown
-        await press(pilot, "q")
-        assert app._exit, "at once, as nothing is training"
-
-
-async def test_q_leaves_at_once_while_a_run_trains_and_the_terminal_says_that_it_goes_on(
-    app: LabApp, listed: Open, make_run: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make_run("busy", phase="training", step=10)
-    async with listed() as pilot:
-        assert "● busy 0%" in line_of(pilot, ModeBar)
-        await press(pilot, "q")
-        assert app._exit
-    assert "busy keeps training" in capsys.readouterr().err
-
-
-async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_that_go_on(
+async def test_q_asks_once_when_work_would_be_lost_naming_it_and_the_runs_that_go_on_and_answers_are_links(
     app: LabApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     make_run("busy", phase="training", step=10)
-    make_run("done")
+    done = make_run("done")
     async with listed(2) as pilot:
         await pilot.press("4")
         await pilot.press("n")
@@ -454,6 +387,14 @@ async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_tha
         assert isinstance(app.screen, ConfirmDialog)
         assert app.screen._words.startswith("This would be lost: the changed settings of a new run.")
         await pilot.press("escape", "escape")
+        for answer in ("Esc cancel", "x again delete"):
+            await pilot.press("x")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+            await pilot.pause()
+            assert done.path.exists()
+            await click_on(pilot, answer)
+            await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: not done.path.exists())
         await press(pilot, "q", "q")
         assert app._exit
 
@@ -496,7 +437,9 @@ async def test_the_key_bar_never_cuts_the_way_to_help(listed: Open, make_run: An
             assert ("…" in line) == any(key not in line for key in ("n new run", "r rename", "D delete"))
 
 
-async def test_under_a_dialog_and_over_a_text_the_key_bar_offers_only_the_keys_that_work_there(app: LabApp) -> None:
+async def test_under_a_dialog_and_in_a_field_the_key_bar_offers_only_the_keys_that_work_there_and_help_is_of_its_form(
+    app: LabApp,
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         bar = app.screen.query_one(KeyBar)
         before = bar.render_line(0).text
@@ -510,28 +453,22 @@ async def test_under_a_dialog_and_over_a_text_the_key_bar_offers_only_the_keys_t
         await press(pilot, "ctrl+k")
         assert app.focused.text == "word", "it shows the keys"
         assert app.screen.query_one(KeyBar).size.height == 2
+        await press(pilot, "escape", "escape", "4", "n")
+        app.screen.query_one("#length", Input).focus()
+        await pilot.pause()
+        assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"
+        await press(pilot, "question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        assert app.screen._words.strip().startswith("**A new run.**")
+        assert app.screen._words.count("**Watching a run.**") == 1
 
 
-def test_home_needs_neither_torch_nor_the_other_heavy_libraries() -> None:
-    program = """
-import asyncio, sys
-from screens.action_index import all_actions, score_of
-from screens.app import LabApp, run
-async def main():
-    app = LabApp(preload=False)
-    async with app.run_test() as pilot:
-        while not app.runs_known: await pilot.pause(0.01)
-asyncio.run(main())
-print(*sorted({name.partition('.')[0] for name in sys.modules}))
-"""
-    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, cwd="/")
-    loaded = set(done.stdout.split())
-    assert "textual" in loaded
-    assert not loaded & {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "click", "transformers"}
-
-
-async def test_a_click_on_a_mode_or_on_a_key_does_as_the_key(app: LabApp, until: Any) -> None:
+async def test_clicks_on_a_mode_a_key_and_the_run_that_trains_and_q_leaves_that_at_once_and_says_so(
+    app: LabApp, make_run: Any, until: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run("busy", phase="training", step=240)
     async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "● busy 12%" in line_of(pilot, ModeBar))
         bar = line_of(pilot, ModeBar)
         await pilot.click(ModeBar, offset=(bar.index("Data"), 0))
         await until(pilot, lambda: app.current_mode == "data")
@@ -541,6 +478,16 @@ async def test_a_click_on_a_mode_or_on_a_key_does_as_the_key(app: LabApp, until:
         await pilot.press("escape")
         await pilot.click(KeyBar, offset=(keys.index("help"), 0))
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await press(pilot, "escape", "6")
+        await pilot.click(ModeBar, offset=(bar.index("busy") - 6, 0))
+        await pilot.pause()
+        assert app.current_mode == "learn", "the room before it is no link"
+        await pilot.click(ModeBar, offset=(bar.index("busy") + 1, 0))
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.run_name == "busy"
+        await press(pilot, "q")
+        assert app._exit
+    assert "busy keeps training" in capsys.readouterr().err
 
 
 async def test_a_word_told_right_after_another_stands_its_own_time(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -557,33 +504,6 @@ async def test_a_word_told_right_after_another_stands_its_own_time(app: LabApp, 
             bar.tell("second")
             await pilot.pause()
             assert line_of(pilot, KeyBar).startswith(" second")
-
-
-async def test_a_click_on_the_run_that_trains_watches_it(app: LabApp, make_run: Any, until: Any) -> None:
-    make_run("busy", phase="training", step=240)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "busy" in line_of(pilot, ModeBar))
-        await press(pilot, "6")
-        bar = line_of(pilot, ModeBar)
-        await pilot.click(ModeBar, offset=(bar.index("busy") - 6, 0))
-        await pilot.pause()
-        assert app.current_mode == "learn", "the room before it is no link"
-        await pilot.click(ModeBar, offset=(bar.index("busy") + 1, 0))
-        await until(pilot, lambda: app.current_mode == "train")
-        assert app.run_name == "busy"
-
-
-async def test_the_answers_of_a_question_are_links(app: LabApp, listed: Open, make_run: Any, until: Any) -> None:
-    run = make_run("done")
-    async with listed() as pilot:
-        for answer in ("Esc cancel", "x again delete"):
-            await pilot.press("x")
-            await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-            await pilot.pause()
-            assert run.path.exists()
-            await click_on(pilot, answer)
-            await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
-        await until(pilot, lambda: not run.path.exists())
 
 
 async def test_escape_leads_back_to_a_lesson_only_from_what_was_opened_there(app: LabApp, until: Any) -> None:

@@ -1,9 +1,7 @@
 """Actions of pages and of screens over a mode: the palette leads to them from anywhere, the help names them."""
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
-from pkgutil import walk_packages
 from typing import Any, TypeVar
 
 import pytest
@@ -13,15 +11,14 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
-import screens
-from screens.about_key import about, synonyms_of
+from screens.about_key import KEYLESS, about, synonyms_of
 from screens.action_index import MOVES, all_actions, bindings_of, page_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.command_palette import LabCommands
 from screens.data.choose_inputs import SizeSlider
-from screens.dialogs.ask import AskText, RunChooser
+from screens.dialogs.ask import AskText, Choices, RunChooser
 from screens.help_rows import lines_of, sections_of
 from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap
@@ -180,17 +177,22 @@ KEYS_OF_A_PART: set[type[Widget]] = {RunTable, FolderInput, TimeSlider, Interven
 """Parts whose keys mean something only while the part is there and in focus; the palette has them then."""
 
 
-def test_every_key_of_every_mode_is_in_the_palette() -> None:
+def test_every_key_outside_of_dialogs_has_an_id_and_a_tooltip_and_is_in_the_palette() -> None:
     known = {action.id for action in all_actions()} | {each.id for each in LabScreen.BINDINGS if isinstance(each, Binding)}
-    for module in walk_packages(screens.__path__, "screens."):
-        import_module(module.name)
+    ids: list[str | None] = []
     missing = {}
-    for kind in subclasses_of(Widget):
-        is_dialog = issubclass(kind, ModalScreen) or kind in (LabScreen, *KEYS_OF_A_PART)
+    for kind in {kind for kind in subclasses_of(DOMNode) if kind.__module__.startswith("screens.")}:
+        if issubclass(kind, ModalScreen) or kind is Choices:
+            continue
         own = [each for each in kind.__dict__.get("BINDINGS", ()) if isinstance(each, Binding)]
-        if kind.__module__.startswith("screens.") and not is_dialog:
-            missing |= {each.id: each.key for each in own if each.id not in known and not MOVES & set(each.key.split(","))}
+        with_key = [each for each in own if not each.key.startswith(KEYLESS)]
+        assert [each for each in with_key if not (each.id and each.description and each.tooltip)] == []
+        acting = [each for each in own if not MOVES & set(each.key.split(","))]
+        ids += [each.id for each in acting]
+        if issubclass(kind, Widget) and kind not in (LabScreen, *KEYS_OF_A_PART):
+            missing |= {each.id: each.key for each in acting if each.id not in known}
     assert not missing
+    assert len(ids) == len(set(ids))
 
 
 def test_keys_on_one_line_of_the_help_are_of_one_part_and_stand_there_alone() -> None:
