@@ -1,5 +1,7 @@
 """The layout of the page Clean: bars, numbers and marks, without a screen."""
 
+from typing import Literal
+
 import pytest
 
 from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel, ReasonCount
@@ -35,6 +37,12 @@ def test_the_funnel_has_a_bar_per_rule_and_its_numbers() -> None:
     assert "500 B   50.0%" in by_rule["kept"]
     full, kept = by_rule["raw"].count("█"), by_rule["kept"].count("█")
     assert kept == full / 2 or kept == full // 2
+    waiting = [words(line) for line in funnel_lines(RuleState(frozenset({"nfc"}), 0, FUNNEL, False), 90)]
+    assert waiting[1 + list(BY_NAME).index("nfc")].rstrip().endswith("…"), "on, and not measured yet"
+    text = " ".join(words(line) for line in rule_lines(BY_NAME["boilerplate"], state, 0, 100))
+    assert text.startswith("Removed 7 passages (490 B)")
+    for part in ("cookie notice 5 · menu 2", "cookie and JavaScript notices", "C4 removes each line"):
+        assert part in text
 
 
 @pytest.mark.parametrize(
@@ -44,13 +52,6 @@ def test_the_funnel_has_a_bar_per_rule_and_its_numbers() -> None:
 def test_a_bar_is_what_is_left_and_what_was_taken(kept: int, taken: int, bar: str) -> None:
     raw = 1000 if kept == 999 else 100
     assert words(funnel_bar(kept, taken, raw, 10)) == bar
-
-
-def test_a_rule_that_is_on_and_not_measured_waits_for_its_numbers() -> None:
-    state = RuleState(frozenset({"nfc"}), 0, FUNNEL, False)
-    lines = [words(line) for line in funnel_lines(state, 90)]
-    assert lines[1 + list(BY_NAME).index("nfc")].rstrip().endswith("…")
-    assert "off" in lines[1 + list(BY_NAME).index("boilerplate")]
 
 
 def test_the_effect_is_told_in_one_sentence() -> None:
@@ -63,48 +64,26 @@ def test_the_effect_is_told_in_one_sentence() -> None:
     assert effect_sentence(nothing, 1000) == "Nothing in this text to take or to change."
 
 
+KEPT_AND_TAKEN: dict[str, list[tuple[str, Literal["kept", "taken", "added"]]]] = {
+    "before Write to [−a@b.org−].␊|after  Write to {+email@example.com+}.␊": [
+        ("Write to ", "kept"), ("a@b.org", "taken"), ("email@example.com", "added"), (".\n", "kept"),
+    ],
+    "before [−Accept cookies␊−]|after  nothing": [("Accept cookies\n", "taken")],
+    "before …three␊|       ␊|       [−four␊−]|after  …three␊|       ␊": [  # one line before a change
+        ("one\ntwo\n", "kept"), ("three\n\n", "kept"), ("four\n", "taken"),
+    ],
+}  # fmt: skip
+"""Lines of a place, and its spans."""
+
+
 def test_places_are_marked_without_colour_before_and_after() -> None:
-    spans = (
-        ExcerptSpan("Write to ", "kept"),
-        ExcerptSpan("a@b.org", "taken"),
-        ExcerptSpan("email@example.com", "added"),
-        ExcerptSpan(".\n", "kept"),
-    )
-    lines = excerpt_lines([Excerpt(spans, 0, "address")], 0, 60)
-    assert [words(line) for line in lines] == [
-        "example 1 of 1 · address",
-        "before Write to [−a@b.org−].␊",
-        "after  Write to {+email@example.com+}.␊",
-    ]
-    assert ("a@b.org", "taken") in lines[1]
-
-
-def test_a_place_of_which_all_was_taken_has_nothing_after() -> None:
-    lines = excerpt_lines([Excerpt((ExcerptSpan("Accept cookies\n", "taken"),), 0)], 0, 40)
-    assert [words(line) for line in lines[1:]] == ["before [−Accept cookies␊−]", "after  nothing"]
-
-
-def test_one_line_before_a_change_keeps_the_change_in_sight() -> None:
-    spans = (ExcerptSpan("one\ntwo\n", "kept"), ExcerptSpan("three\n\n", "kept"), ExcerptSpan("four\n", "taken"))
-    lines = excerpt_lines([Excerpt(spans, 0)], 0, 40)
-    assert [words(line) for line in lines[1:]] == [
-        "before …three␊",
-        "       ␊",
-        "       [−four␊−]",
-        "after  …three␊",
-        "       ␊",
-    ]
+    for drawn, spans in KEPT_AND_TAKEN.items():
+        lines = excerpt_lines([Excerpt(tuple(ExcerptSpan(*span) for span in spans), 0, "address")], 0, 60)
+        assert [words(line) for line in lines] == ["example 1 of 1 · address", *drawn.split("|")]
+        taken = [(text.replace("\n", "␊"), kind) for text, kind in spans if kind == "taken"]
+        assert [piece for line in lines for piece in line if piece[1] == "taken"] == taken
 
 
 def test_text_is_wrapped_by_cells_and_its_controls_are_shown() -> None:
     lines = wrap_pieces([("日本語 ab\x1b[31m\r\nnext", "text")], 6)
     assert [words(line) for line in lines] == ["日本語", " ab␛[3", "1m␍␊", "next"]
-
-
-def test_a_rule_tells_its_effect_by_reason_its_explanation_and_who_uses_it() -> None:
-    state = RuleState(frozenset({"boilerplate"}), 0, FUNNEL, True)
-    text = " ".join(words(line) for line in rule_lines(BY_NAME["boilerplate"], state, 0, 100))
-    assert text.startswith("Removed 7 passages (490 B)")
-    assert "cookie notice 5 · menu 2" in text
-    assert "cookie and JavaScript notices" in text
-    assert "C4 removes each line" in text

@@ -33,7 +33,7 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.page_bar import PageBar
 from screens.widgets.status_line import StatusLine
 from tests.screens.data.conftest import DataApp, screen_of
-from tests.screens.pilot_waits import keys_to
+from tests.screens.pilot_waits import keys_to, resize
 
 
 def facts(pilot: Pilot[None]) -> dict[str, str]:
@@ -77,8 +77,10 @@ async def open_clean(pilot: Pilot[None], until: Any, path: str) -> None:
     await pilot.press("escape", *TO_CLEAN)
 
 
-async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
+async def test_stories_is_looked_at_first_enter_twice_leads_to_train_and_sizes_come_with_their_grammar(
+    app: LabApp, until: Any
+) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: len(screen_of(pilot).choose_page._counts) == 2)
         assert facts(pilot)["text"] == "stories, built in"
         assert "bits per byte" in facts(pilot)["entropy"]
@@ -92,6 +94,17 @@ async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: La
         assert app.text_source == "stories"
         assert app.focused is not None
         assert app.focused.id == "start"
+        await pilot.press("escape", "2", "minus", "minus")
+        await until(pilot, lambda: facts(pilot)["text"] == "stories:100kb, built in")
+        assert facts(pilot)["size"].startswith("100,")
+        preview = screen_of(pilot).query_one("#preview-text", Static)
+        await pilot.press("v")
+        assert "75.0%  Once there was a {look=look} {hero=hero:look} named {name=name:hero}." in str(preview.content)
+        await pilot.press("v")
+        assert str(preview.content).startswith("Once ")
+        await pilot.press("j")
+        await until(pilot, lambda: facts(pilot)["text"] == "python, built in")
+        assert not screen_of(pilot).query_one("#stories-size").display
 
 
 async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(
@@ -140,11 +153,18 @@ async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any) -> N
         await until(pilot, lambda: [text.source for text in recent_texts(home_folder())][:1] == [app.text_source])
 
 
-async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: LabApp, until: Any) -> None:
+async def test_what_is_no_text_is_greyed_and_one_sentence_and_cannot_be_used(app: LabApp, until: Any) -> None:
     Path("picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
     Path("empty.txt").touch()
     Path("hollow").mkdir()
+    Path("wide.txt").write_text("The big dog ran.\n" * 20, encoding="utf-16")
     async with app.run_test(size=(80, 24)) as pilot:
+        folder = screen_of(pilot).query_one(TextTree).root.children[-1]
+        await until(pilot, lambda: "picture.png  binary" in [str(leaf.label) for leaf in folder.children])
+        spans = {str(leaf.label): leaf.label.spans for leaf in folder.children}  # type: ignore[union-attr]
+        assert {name for name in spans if "." in name} == {"empty.txt", "fable.txt", "picture.png  binary", "wide.txt"}
+        assert {span.style for span in spans["picture.png  binary"]} == {"dim", "dim italic"}
+        assert not spans["fable.txt"]
         for path, words in (
             ("gone.txt", "does not exist"),
             ("hollow", "is a folder without a text file"),
@@ -192,10 +212,12 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: LabApp, 
 
 
 async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_another_is_not_taken(
-    data_app: DataApp, until: Any
+    data_app: DataApp, until: Any, home: Path
 ) -> None:
+    """And recent texts stand above the folder with their encoding."""
     french = Path("french.txt").absolute()
     french.write_bytes("Où est le chat? Il a dormi à côté.\n".encode("cp1252") * 40)
+    write_preferences(home, recent_texts=(RecentText(str(french), "cp1252"), RecentText("stories")))
     app = data_app(text=str(french))
     app.set_reactive(LabApp.text_encoding, "cp1252")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -215,6 +237,15 @@ async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_anot
         text = screen_of(pilot).text
         assert text is not None
         assert text.encoding == "latin-1"
+        tree = screen_of(pilot).query_one(TextTree)
+        await until(pilot, lambda: len(tree.root.children) == 4)
+        assert str(tree.root.children[2].label) == "french.txt  recent"
+        await pilot.press("escape", "k")
+        await until(pilot, lambda: facts(pilot)["text"] == "python, built in" and screen_of(pilot).text is not None)
+        assert not page.query_one("#encoding", Input).value
+        await pilot.press("j")
+        await until(pilot, lambda: facts(pilot)["text"].endswith("french.txt") and screen_of(pilot).text is not None)
+        assert "decoded from cp1252" in facts(pilot)["cleaned"]
 
 
 async def test_tab_before_the_completions_are_known_completes_when_they_are(
@@ -273,50 +304,22 @@ async def test_tab_completes_a_path_and_then_goes_on(app: LabApp, until: Any) ->
         await until(pilot, lambda: facts(pilot).get("files") == "2 documents")
 
 
-async def test_a_file_is_found_in_the_tree_by_keys_alone(app: LabApp, until: Any) -> None:
+async def test_a_file_is_found_in_the_tree_by_keys_alone_and_a_folder_is_said_to_be_one(app: LabApp, until: Any) -> None:
     Path("more").mkdir()
     Path("more", "tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
         tree = screen_of(pilot).query_one("#texts")
         await until(pilot, lambda: len(tree.root.children[-1].children) == 2)  # type: ignore[attr-defined]
-        await pilot.press("j", "j", "j", "l")
+        await pilot.press("j", "j")
+        await until(pilot, lambda: hint(pilot).startswith("A folder: enter opens it"))
+        await pilot.press("j", "l")
         await until(pilot, lambda: tree.cursor_node.children)  # type: ignore[attr-defined]
         await pilot.press("j", "enter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
         assert facts(pilot)["text"] == str(Path("more", "tale.txt").absolute())
 
 
-async def test_n_waits_for_a_text_that_is_still_being_read(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = hold_reading(monkeypatch, "fable.txt")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "fable.txt")
-        await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
-        await pilot.press("escape", "n")
-        assert "n" in {binding.binding.key for binding in app.screen.active_bindings.values() if binding.enabled}
-        assert hint(pilot) == "Reading fable.txt …: it is used as soon as it has been read."
-        assert facts(pilot)[""] == "reading …"
-        assert app.current_mode == "data"
-        go.set()
-        await until(pilot, lambda: app.current_mode == "train")
-        assert app.text_source == str(Path("fable.txt").absolute())
-
-
-async def test_a_text_that_is_read_late_takes_the_focus_from_nobody(
-    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go = hold_reading(monkeypatch, "fable.txt")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "fable.txt")
-        await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
-        await pilot.press("escape", "e")
-        go.set()
-        await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
-        await pilot.pause()
-        assert app.focused is not None
-        assert app.focused.id == "path-input"
-
-
-async def test_n_uses_the_text_under_the_cursor_unless_it_moves_on_while_that_is_read(
+async def test_n_waits_for_a_text_that_is_still_being_read_unless_the_cursor_moves_on_and_the_focus_stays(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = hold_reading(monkeypatch, "python")
@@ -330,19 +333,28 @@ async def test_n_uses_the_text_under_the_cursor_unless_it_moves_on_while_that_is
         await pilot.press("j", "n")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_source == "python"
-
-
-async def test_files_that_are_no_text_are_greyed_and_say_so(app: LabApp, until: Any) -> None:
-    Path("picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
-    Path("wide.txt").write_text("The big dog ran.\n" * 20, encoding="utf-16")
-    async with app.run_test(size=(80, 24)) as pilot:
-        tree = screen_of(pilot).query_one("#texts")
-        folder = tree.root.children[-1]  # type: ignore[attr-defined]
-        await until(pilot, lambda: "picture.png  binary" in [str(leaf.label) for leaf in folder.children])
-        labels = {str(leaf.label): leaf.label.spans for leaf in folder.children}
-        assert set(labels) == {"fable.txt", "picture.png  binary", "wide.txt"}
-        assert {span.style for span in labels["picture.png  binary"]} == {"dim", "dim italic"}
-        assert not labels["fable.txt"]
+        await pilot.press("2")
+        go = hold_reading(monkeypatch, "fable.txt")
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
+        await pilot.press("escape", "n")
+        assert "n" in {binding.binding.key for binding in app.screen.active_bindings.values() if binding.enabled}
+        assert hint(pilot) == "Reading fable.txt …: it is used as soon as it has been read."
+        assert facts(pilot)[""] == "reading …"
+        assert app.current_mode == "data"
+        go.set()
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.text_source == str(Path("fable.txt").absolute())
+        await pilot.press("2")
+        Path("tale.txt").write_text("Once there was a cat.\n" * 50)
+        go = hold_reading(monkeypatch, "tale.txt")
+        await type_path(pilot, "tale.txt")
+        await until(pilot, lambda: facts(pilot)["text"] == "tale.txt")
+        await pilot.press("escape", "e")
+        go.set()
+        await until(pilot, lambda: page._facts is not None)
+        await pilot.pause()
+        assert getattr(app.focused, "id", "") == "path-input", "a text that is read late takes the focus from nobody"
 
 
 async def test_keys_and_clicks_turn_the_pages_and_escape_leads_back(app: LabApp, until: Any) -> None:
@@ -368,7 +380,7 @@ async def test_keys_and_clicks_turn_the_pages_and_escape_leads_back(app: LabApp,
         assert screen.query_one("#path-input", Input).value == "xo"
 
 
-async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, until: Any) -> None:
+async def test_split_draws_as_many_windows_of_real_tokens_as_fit_shifted_by_one(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: screen_of(pilot).text is not None)
@@ -389,6 +401,9 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, u
         shown = [tokens.tokenizer.label(id) for id in tokens.window(0, 64)]
         assert row("input") == shown[: len(row("input"))]
         assert row("target") == shown[1 : len(row("target")) + 1]
+        for size, windows in (((200, 60), 5), ((80, 24), 1)):
+            await resize(pilot, *size)
+            assert len([line for line in view._lines if line and line[0][0].startswith("window ")]) == windows
         await pilot.press("right", "v")
         await pilot.pause()
         assert row("input") == [str(id) for id in tokens.window(1, 64)][: len(row("input"))]
@@ -398,16 +413,6 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: LabApp, u
         await pilot.press("c", "c")
         await until(pilot, lambda: page.tokens is not None and page.tokens.kind == "bytes")
         assert tokens.text is page.tokens.text  # type: ignore[union-attr]
-
-
-async def test_on_a_folder_it_is_said_which_text_is_still_chosen(app: LabApp, until: Any) -> None:
-    (Path.cwd() / "more").mkdir()
-    (Path.cwd() / "more" / "tale.txt").write_text("Once.")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2")
-        await until(pilot, lambda: pilot.app.screen.query_one("#texts").root.children[-1].children)
-        await pilot.press("down", "down")
-        await until(pilot, lambda: hint(pilot).startswith("A folder: enter opens it"))
 
 
 async def test_marked_files_and_folders_are_documents_of_one_text(app: LabApp, until: Any) -> None:
@@ -462,22 +467,6 @@ async def test_a_filter_finds_files_in_all_folders_below(app: LabApp, until: Any
         await pilot.press("escape", "escape")
         await until(pilot, lambda: shown() == ["more/", "fable.txt"])
         assert not screen_of(pilot).query_one("#filter").display
-
-
-async def test_stories_come_in_sizes_with_their_grammar(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: screen_of(pilot).text is not None)
-        await pilot.press("minus", "minus")
-        await until(pilot, lambda: facts(pilot)["text"] == "stories:100kb, built in")
-        assert facts(pilot)["size"].startswith("100,")
-        preview = screen_of(pilot).query_one("#preview-text", Static)
-        await pilot.press("v")
-        assert "75.0%  Once there was a {look=look} {hero=hero:look} named {name=name:hero}." in str(preview.content)
-        await pilot.press("v")
-        assert str(preview.content).startswith("Once ")
-        await pilot.press("j")
-        await until(pilot, lambda: facts(pilot)["text"] == "python, built in")
-        assert not screen_of(pilot).query_one("#stories-size").display
 
 
 async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(data_app: DataApp, until: Any) -> None:
@@ -582,25 +571,25 @@ async def test_funnel_of_the_rules_before_changes_no_number(app: LabApp, until: 
         assert bar.steps[1:] == (f"cleaned {page.funnel.kept_bytes} B", f"tokens {tokens} bpe")
 
 
-@pytest.mark.parametrize("changed", ["the encoding", "the file"])
-async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(app: LabApp, until: Any, changed: str) -> None:
+async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(app: LabApp, until: Any) -> None:
     Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 40)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "web.txt")
         screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
         await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 400 B"))
         await pilot.press(*BACK_FROM_CLEAN)
-        if changed == "the file":
-            Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 50)
-            await type_path(pilot, "web.txt")
-        else:
-            screen.query_one("#encoding", Input).value = "latin-1"
-            screen.query_one("#encoding", Input).focus()
-            await pilot.press("enter")
-        kept, raw = (500, 550) if changed == "the file" else (480, 520)
-        await until(pilot, lambda: bar.steps[:2] == ("text", f"cleaned {kept} B"))
+        Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 50)
+        await type_path(pilot, "web.txt")
+        await until(pilot, lambda: bar.steps[:2] == ("text", "cleaned 500 B"))
         await pilot.press("escape", *TO_CLEAN)
-        await until(pilot, lambda: bar.steps[:2] == (f"text {raw} B", f"cleaned {kept} B"))
+        await until(pilot, lambda: bar.steps[:2] == ("text 550 B", "cleaned 500 B"))
+        await pilot.press(*BACK_FROM_CLEAN)
+        screen.query_one("#encoding", Input).value = "latin-1"
+        screen.query_one("#encoding", Input).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: bar.steps[:2] == ("text", "cleaned 600 B"))
+        await pilot.press("escape", *TO_CLEAN)
+        await until(pilot, lambda: bar.steps[:2] == ("text 650 B", "cleaned 600 B"))
 
 
 async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_measured_again(
@@ -630,8 +619,14 @@ async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_mea
 
 
 async def test_rules_switched_faster_than_they_are_shown_or_while_the_text_is_read_anew_are_all_switched(
-    app: LabApp, until: Any
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And a cleaned text that is being saved would be lost."""
+
+    async def held(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "fable.txt")
         screen, page = screen_of(pilot), screen_of(pilot).query_one(CleanPage)
@@ -646,42 +641,6 @@ async def test_rules_switched_faster_than_they_are_shown_or_while_the_text_is_re
         screen._text_read(ChoosePage.TextRead(screen.text))  # before the screen has heard of the rule
         await until(pilot, lambda: screen.choose_page.rules == ("line-endings", "emails"))
         assert page.rules == ("line-endings", "emails")
-
-
-async def test_after_a_text_is_used_the_page_in_sight_has_the_keys(app: LabApp, until: Any) -> None:
-    Path("web.txt").write_bytes(b"The big dog ran.\r\n" * 20)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "web.txt")
-        screen = screen_of(pilot)
-        await until(pilot, lambda: screen.text is not None and "web" in screen.text.source)
-        for pages, expected in (((), TextTree), ((*TO_CLEAN, "j"), RuleList)):
-            await pilot.press("escape", *pages, "n")
-            await until(pilot, lambda: app.current_mode == "train")
-            await pilot.press("escape", "2")
-            await until(pilot, lambda: app.current_mode == "data")
-            assert isinstance(app.focused, expected)
-
-
-async def test_an_old_count_of_tokens_does_not_take_the_new_one_away(app: LabApp, until: Any) -> None:
-    Path("web.txt").write_bytes(b"The big dog ran.\r\n" * 20)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await type_path(pilot, "web.txt")
-        screen = screen_of(pilot)
-        await until(pilot, lambda: screen.query_one(PageBar).steps[2].endswith(" bpe"))
-        page, words = screen.choose_page, screen.query_one(PageBar).steps[2]
-        old = TokenCount("bpe", 300, 1, exact=True)
-        page.post_message(TextReader.Counted((page.source, page.read_encoding, ("emails",)), "bpe", old))
-        await pilot.pause()
-        assert screen.query_one(PageBar).steps[2] == words
-
-
-async def test_a_cleaned_text_that_is_being_saved_would_be_lost(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def held(*_: Any) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_clean(pilot, until, "fable.txt")
         await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         assert not app._would_be_lost()
@@ -692,25 +651,29 @@ async def test_a_cleaned_text_that_is_being_saved_would_be_lost(app: LabApp, unt
         assert not app._would_be_lost()
 
 
+async def test_an_old_count_takes_no_new_one_away_and_a_used_text_leaves_the_keys_to_its_page(app: LabApp, until: Any) -> None:
+    Path("web.txt").write_bytes(b"The big dog ran.\r\n" * 20)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "web.txt")
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.query_one(PageBar).steps[2].endswith(" bpe"))
+        page, words = screen.choose_page, screen.query_one(PageBar).steps[2]
+        old = TokenCount("bpe", 300, 1, exact=True)
+        page.post_message(TextReader.Counted((page.source, page.read_encoding, ("emails",)), "bpe", old))
+        await pilot.pause()
+        assert screen.query_one(PageBar).steps[2] == words
+        for pages, expected in (((), TextTree), ((*TO_CLEAN, "j"), RuleList)):
+            await pilot.press("escape", *pages, "n")
+            await until(pilot, lambda: app.current_mode == "train")
+            await pilot.press("escape", "2")
+            await until(pilot, lambda: app.current_mode == "data")
+            assert isinstance(app.focused, expected)
+
+
 def test_the_number_of_rules_is_told_in_the_singular_too(home: Path) -> None:
     words = [dict(fact_lines(read_facts("fable.txt"), {}, rules))["cleaned"] for rules in ((), ("nfc",), ("nfc", "emails"))]
     rest = "Clean shows what each takes"
     assert words == ["not at all: Clean shows the rules", f"by 1 rule: {rest}", f"by 2 rules: {rest}"]
-
-
-async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: LabApp, until: Any, home: Path) -> None:
-    Path("french.txt").write_bytes("Où est le chat? Il a dormi à côté.\n".encode("cp1252") * 40)
-    write_preferences(home, recent_texts=(RecentText(str(Path("french.txt").absolute()), "cp1252"), RecentText("stories")))
-    async with app.run_test(size=(80, 24)) as pilot:
-        tree = screen_of(pilot).query_one(TextTree)
-        await until(pilot, lambda: len(tree.root.children) == 4)
-        assert str(tree.root.children[2].label) == "french.txt  recent"
-        await pilot.press("j", "j")
-        await until(pilot, lambda: facts(pilot)["text"].endswith("french.txt") and screen_of(pilot).text is not None)
-        assert "decoded from cp1252" in facts(pilot)["cleaned"]
-        await pilot.press("k")
-        await until(pilot, lambda: facts(pilot)["text"] == "python, built in" and screen_of(pilot).text is not None)
-        assert not screen_of(pilot).query_one("#encoding", Input).value
 
 
 async def test_a_working_folder_that_is_gone_is_left_for_the_user_s_home(
@@ -741,20 +704,6 @@ async def test_tokens_are_counted_in_a_process_so_that_typing_need_not_wait(
         page = screen_of(pilot).choose_page
         await until(pilot, lambda: len(page._counts) == 2)
         assert page._counts["gpt2"] == "2,000 as gpt2"
-
-
-@pytest.mark.parametrize(("size", "windows"), [((80, 24), 1), ((200, 60), 5)], ids=["80x24", "200x60"])
-async def test_split_shows_as_many_windows_as_fit(data_app: DataApp, until: Any, size: tuple[int, int], windows: int) -> None:
-    async with data_app(text="fable.txt").run_test(size=size) as pilot:
-        await until(pilot, lambda: screen_of(pilot).text is not None)
-        await pilot.press("[")
-        await until(pilot, lambda: screen_of(pilot).query(SplitPage))
-        page = screen_of(pilot).query_one(SplitPage)
-        page.query_one("#split-preset", Choice).value = "nano"
-        await until(pilot, lambda: page.tokens is not None)
-        await pilot.pause()
-        titles = [line[0][0] for line in page.query_one(SplitView)._lines if line and line[0][0].startswith("window ")]
-        assert len(titles) == windows
 
 
 async def test_page_down_scrolls_every_part_that_scrolls(data_app: DataApp, until: Any) -> None:
