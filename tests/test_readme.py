@@ -10,13 +10,10 @@ OPEN_THE_LAB = "python3 -m venv .venv && .venv/bin/pip install -e '.[gpt2]' && .
 RUN_THE_TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest"
 
 
-def test_the_two_commands_stand_on_a_line_each() -> None:
+def test_the_two_commands_stand_on_a_line_each_and_the_checks_run_the_second() -> None:
     lines = [line.strip() for line in README.splitlines()]
     assert OPEN_THE_LAB in lines
     assert RUN_THE_TESTS in lines
-
-
-def test_the_checks_run_the_readmes_own_command() -> None:
     assert RUN_THE_TESTS in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
