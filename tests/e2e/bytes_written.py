@@ -52,7 +52,7 @@ STEPS_OF_LAYERS = 24
 
 def press(lab: Lab, key: str) -> int:
     """Bytes drawn for the key."""
-    os.write(lab.master, key.encode())
+    lab.type(key)
     total = 0
     while drawn := lab.read(QUIET, at_once=True):
         total += len(drawn)

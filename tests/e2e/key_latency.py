@@ -8,28 +8,21 @@ puts a text on the screen that only the answer to that key contains. What a view
 """
 
 import argparse
-import fcntl
 import os
-import pty
 import re
-import select
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from lab.training.one_step.step_stages import STAGES
-from tests.e2e.screen_grid import ScreenGrid
+from tests.e2e.pseudo_terminal import PATIENCE, PseudoTerminal
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
-PATIENCE = 30.0
 BETWEEN = 0.25
 """Seconds between two keys: a quick hand, and long enough that one answer does not wait for another."""
 
@@ -89,90 +82,50 @@ WORD = " dog"
 """A word that is one token of GPT-2's vocabulary."""
 
 
-class Lab:
-    """The lab in a pseudo-terminal."""
-
-    COMMAND: Sequence[str] = (str(LLMLAB),)
+class Lab(PseudoTerminal):
+    """The lab in a pseudo-terminal, and how long it takes to answer."""
 
     def __init__(self, size: str, home: str) -> None:
         """`size`: such as 120x40."""
-        self.master, slave = pty.openpty()
         width, height = map(int, size.split("x"))
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        environment = {**os.environ, "LLMLAB_HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        self._process = subprocess.Popen(
-            self.COMMAND, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
-        )
-        os.close(slave)
-        self._screen = ScreenGrid()
+        super().__init__([str(LLMLAB)], {"LLMLAB_HOME": home}, Path(home), (width, height))
         self.times: dict[str, list[float]] = {}
         """Seconds of each kind of key."""
-        self._came = 0.0
-        """The time at which the last bytes came; what this script takes to understand them does not count."""
 
-    def press(self, key: str, answer: str) -> float:
+    def timed(self, key: str, answer: str) -> float:
         """Seconds from the key to its answer."""
         self.read(BETWEEN)
         start = time.perf_counter()
-        os.write(self.master, key.encode())
-        self.wait_for(answer)
-        return self._came - start
+        return self.wait_for(answer, key) - start
 
     def measure(self, kind: str, key: str, answer: str) -> None:
         """Press the key and note the seconds to its answer among those of its kind."""
-        self.times.setdefault(kind, []).append(self.press(key, answer))
+        self.times.setdefault(kind, []).append(self.timed(key, answer))
 
-    def wait_for(self, answer: str) -> str:
-        """The screen with the answer on it, once something has been drawn."""
-        end = time.monotonic() + PATIENCE
-        drawn = b""
-        while not drawn or answer not in self._screen.text():
-            if time.monotonic() > end:
-                raise SystemExit(f"never saw {answer!r} on the screen:\n{self._screen.text()}")
-            drawn += self.read(0.05, at_once=True)
-        return self._screen.text()
+    def wait_for(self, answer: str, key: str = "") -> float:
+        """Wait until the answer is on the screen, drawn after the key where one is typed; gives the time at which it came."""
+        begin, end = len(self.written) if key else -1, time.monotonic() + PATIENCE
+        self.type(key)
+        while len(self.written) == begin or answer not in self.screen.text():
+            assert time.monotonic() < end, f"never saw {answer!r} on the screen:\n{self.screen.text()}"
+            self._read(0.05)
+        return self.came
 
     def read(self, seconds: float, at_once: bool = False) -> bytes:
         """What is drawn within `seconds`; with `at_once`, what comes first."""
-        drawn = b""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if select.select([self.master], [], [], left)[0]:
-                come = b""
-                while select.select([self.master], [], [], 0)[0]:
-                    try:
-                        come += os.read(self.master, 1 << 16)
-                    except OSError as gone:
-                        self._screen.feed(come)
-                        raise SystemExit(f"the lab ended:\n{self._screen.text()}") from gone
-                    self._came = time.perf_counter()
-                self._screen.feed(come)
-                drawn += come
-                if at_once:
-                    break
-        return drawn
-
-    def children(self) -> list[str]:
-        """Process ids of its engines."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return [pid for pid in children if b"lab.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        begin, end = len(self.written), time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not (self._read(left) and at_once):
+            assert self._program.poll() is None, f"the lab ended:\n{self.screen.text()}"
+        return self.written[begin:]
 
     def peaks(self) -> dict[str, int]:
         """Largest resident size so far, in bytes, of the screen's process and of the engine's."""
-        engines = self.children()
-        return {
-            name: _peak(pid)
-            for name, pid in (("screen", str(self._process.pid)), ("engine", engines[0] if engines else ""))
-            if pid
-        }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-        os.close(self.master)
+        names = {str(self._program.pid): "screen"}
+        for pid in Path(f"/proc/{self._program.pid}/task/{self._program.pid}/children").read_text().split():
+            if b"lab.engine" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                names[pid] = "engine"
+        found = {name: re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()) for pid, name in names.items()}
+        return {name: int(size[1]) * 1024 for name, size in found.items() if size}
 
 
 def measure(lab: Lab, rounds: int) -> None:
@@ -205,8 +158,8 @@ def measure(lab: Lab, rounds: int) -> None:
     for step in range(TO_THE_SCORES):
         lab.press("j", f"stage {step + 2}/")
     lab.press("1", "▸1 Home◂")
-    os.write(lab.master, b"5")
-    last = int(re.findall(r"position \d+/(\d+)", lab.wait_for("predicts token"))[-1])
+    lab.press("5", "predicts token")
+    last = int(re.findall(r"position \d+/(\d+)", lab.screen.text())[-1])
     moves = (*IN_INSPECT, ("h", f"position {last - 1}/{last}"), ("l", f"position {last}/{last}"))
     for _ in range(rounds):
         for key, answer in moves:
@@ -219,9 +172,9 @@ def measure_over_train(lab: Lab, rounds: int) -> None:
     lab.press("\r", "best val loss")
     lab.press("s", "x axis")
     for _ in range(rounds):
-        os.write(lab.master, b"\r")  # from steps to tokens
+        lab.type("\r")  # from steps to tokens
         lab.measure("another axis of Compare", "\r", "epochs")
-        os.write(lab.master, b"\r\r")  # over time, back to steps
+        lab.type("\r\r")  # over time, back to steps
     lab.press("\x1b", "best val loss")
     lab.press("\x1b", IN_TRAIN[-1][1])
     lab.press("w", "stage 1/")
@@ -230,11 +183,6 @@ def measure_over_train(lab: Lab, rounds: int) -> None:
         for key, answer in IN_ONE_STEP:
             lab.measure("a stage of one step, its view drawn", key, answer)
     lab.press("\x1b", IN_TRAIN[-1][1])
-
-
-def _peak(pid: str) -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) * 1024 if found else 0
 
 
 def make_gpt2(home: str, tokens: int) -> None:
@@ -271,7 +219,7 @@ def measure_gpt2(lab: Lab, tokens: int, rounds: int) -> None:
     lab.read(3.0)
     for length in range(tokens - 2, tokens + 1):
         lab.press("e", "Enter apply")
-        os.write(lab.master, WORD.encode())
+        lab.type(WORD)
         lab.read(1.0)
         lab.measure("a new prompt, its trace made", "\r", f"position {length}/{length}")
         lab.read(3.0)
@@ -288,7 +236,7 @@ def measure_gpt2(lab: Lab, tokens: int, rounds: int) -> None:
                 lab.measure("a head", "]", f"head {round_ + 2}")
                 lab.press("[", f"head {round_ + 1} ")
         for _ in STEPS:
-            os.write(lab.master, b"k")
+            lab.type("k")
         lab.read(2.0)
         lab.measure("a layer", "}", f"layer {round_ + 2} ·")
         lab.press("]", f"head {round_ + 2}.{round_ + 2}")

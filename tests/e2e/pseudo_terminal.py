@@ -79,7 +79,9 @@ class PseudoTerminal:
         self._program = self._start(command, variables, folder, terminal, terminal if stderr is None else stderr)
         os.close(terminal)
         self.written = b""
-        self._screen = ScreenGrid()
+        self.came = 0.0
+        """The time at which the last bytes came; what it takes to understand them does not count."""
+        self.screen = ScreenGrid()
 
     def _start(
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path, terminal: int, stderr: int
@@ -97,20 +99,28 @@ class PseudoTerminal:
         """Whether something came within so many seconds; False also at the end."""
         waiting = select.poll()  # select.select takes no descriptor above 1023, which a long test run can reach
         waiting.register(self._master, select.POLLIN)
-        if not waiting.poll(seconds * 1000):
-            return False
-        try:
-            come = os.read(self._master, 1 << 16)
-        except OSError:  # Linux's word for the end of a terminal
-            return False
+        come = b""
+        while waiting.poll(0 if come else seconds * 1000):
+            try:
+                chunk = os.read(self._master, 1 << 16)
+            except OSError:  # Linux's word for the end of a terminal
+                break
+            if not chunk:
+                break
+            come += chunk
+            self.came = time.perf_counter()
         self.written += come
-        self._screen.feed(come)
+        self.screen.feed(come)
         return bool(come)
+
+    def type(self, keys: str) -> None:
+        """Type without waiting."""
+        os.write(self._master, keys.encode())
 
     def press(self, keys: str, *expected: str) -> str:
         """Type, and wait until all that is expected is on the screen and nothing more comes; gives what was drawn since."""
         begin = len(self.written)
-        os.write(self._master, keys.encode())
+        self.type(keys)
         if keys.endswith("\x1b"):
             end = time.monotonic() + ESCAPE_DELAY
             while (left := end - time.monotonic()) > 0:
@@ -124,12 +134,12 @@ class PseudoTerminal:
         """
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            drawn = words(self.written[since:]) + self._screen.text()
+            drawn = words(self.written[since:]) + self.screen.text()
             is_answer = len(self.written) > since or not expected
             if is_answer and all(word in drawn for word in expected) and not self._read(QUIET):
                 return words(self.written[since:])
             self._read(QUIET)
-        raise AssertionError(f"never saw {expected}, but:\n{self._screen.text()}")
+        raise AssertionError(f"never saw {expected}, but:\n{self.screen.text()}")
 
     def ended(self) -> int:
         """Read to the program's end; gives its exit code."""
