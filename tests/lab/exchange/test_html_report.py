@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from lab.core.colour_scales import colour
 from lab.core.number_format import probability
 from lab.exchange.html_report import DIGITS, encode, html_report, lower_triangle
 from lab.exchange.report_facts import (
@@ -38,7 +39,6 @@ from tests.lab.runs.made_up_runs import config
 
 PROMPT = HOSTILE[:16]
 BROWSER = find_browser()
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed (apt-get install chromium-headless-shell)")
 
 
 def report_of(run: Run, prompt: str = PROMPT) -> PromptReport:
@@ -85,33 +85,28 @@ def test_a_long_line_keeps_its_extremes_and_its_ends() -> None:
     assert all(ys[int(x)] == y for x, y in points)
 
 
-def test_axes_have_round_numbers() -> None:
+def test_axes_have_round_numbers_and_are_logarithmic_where_that_shows_more() -> None:
     assert round_numbers(0, 6000, 8) == [0, 1000, 2000, 3000, 4000, 5000, 6000]
     assert round_numbers(-0.1, 0.31, 6) == [-0.1, 0, 0.1, 0.2, 0.3]
     assert round_logarithmic(0.4, 7) == [0.5, 1, 2, 5]
     assert round_logarithmic(1e-6, 2) == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1]
-
-
-def test_a_chart_is_logarithmic_where_that_shows_more_and_says_so() -> None:
     steps = np.arange(3.0)
-    flat = chart("Loss", "nats", [("training", "training", steps, np.array([4.0, 3.0, 2.0]))])
-    steep = chart("Loss", "nats", [("training", "training", steps, np.array([4.0, 0.4, 0.04]))])
+    losses = (np.array([4.0, 3.0, 2.0]), np.array([4.0, 0.4, 0.04]), np.full(3, np.nan))
+    flat, steep, none = (chart("Loss", "nats", [("training", "training", steps, each)]) for each in losses)
     assert flat is not None
     assert steep is not None
+    assert none is None
     assert (flat.unit, steep.unit) == ("nats", "nats, logarithmic")
     heights = [float(y) for y in re.findall(r",([\d.]+)", steep.lines[0].path)]
     assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=0.2)
-    assert chart("Loss", "nats", [("training", "training", steps, np.full(3, np.nan))]) is None
 
 
 def test_the_prompt_is_cut_where_its_pictures_would_be_too_many() -> None:
-    assert first_reported(64, 12, 12) == 0
-    assert first_reported(11, 4, 4) == 0
+    assert (first_reported(64, 12, 12), first_reported(11, 4, 4), first_reported(5, 1000, 1000)) == (0, 0, 4)
     kept = 1024 - first_reported(1024, 12, 12)
     assert kept >= 64
     assert 144 * kept * (kept + 1) // 2 <= MOST_WEIGHTS
     assert 13 * kept <= MOST_LENS_CELLS
-    assert first_reported(5, 1000, 1000) == 4
 
 
 def test_a_prompts_numbers_are_the_models(tale: Run) -> None:
@@ -132,20 +127,21 @@ def test_a_prompts_numbers_are_the_models(tale: Run) -> None:
     assert found.top[-1][3].probability == pytest.approx(float(last[-1].topk(4).values[-1]), rel=1e-5)
 
 
-@pytest.mark.parametrize("with_prompt", [False, True])
-def test_nothing_from_outside_becomes_markup(tale: Run, with_prompt: bool) -> None:
-    page = html_report(tale, report_of(tale) if with_prompt else None)
-    parser = Scripts()
-    parser.feed(page)
-    assert parser.found == [("script", {"type": "application/json", "id": "data"}), ("script", {})]
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]", page)
-    data = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
-    assert "<" not in data
-    json.loads(data)
-    assert "␛[31m␀" in page
-    assert "\\u202e" in page
-    assert "&lt;/script&gt;&lt;script&gt;window.pwned=1" in page
-    assert str(tale.path) not in page
+def test_nothing_from_outside_becomes_markup(tale: Run, empty_run: Callable[..., Run]) -> None:
+    for page in (html_report(tale), html_report(tale, report_of(tale))):
+        parser = Scripts()
+        parser.feed(page)
+        assert parser.found == [("script", {"type": "application/json", "id": "data"}), ("script", {})]
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]", page)
+        data = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+        assert "<" not in data
+        json.loads(data)
+        for words in ("␛[31m␀", "\\u202e", "&lt;/script&gt;&lt;script&gt;window.pwned=1"):
+            assert words in page
+        assert str(tale.path) not in page
+    page = html_report(empty_run("bare"))
+    assert "The run has no metrics yet." in page
+    assert "The run has no samples yet." in page
 
 
 def test_a_report_begins_with_the_verdict_in_plain_words_and_the_details_follow(tale: Run) -> None:
@@ -154,12 +150,6 @@ def test_a_report_begins_with_the_verdict_in_plain_words_and_the_details_follow(
     verdict, details = found.groups()
     assert re.fullmatch(r"✓ It has learned: next token narrowed to [\d.]+ of 256 in validation\.", verdict)
     assert re.match(r"Learned: from step \d+ to \d+ .* nats (above|below) .* Training loss .* nats per token", details)
-
-
-def test_a_run_without_anything_but_settings_has_a_report(empty_run: Callable[..., Run]) -> None:
-    page = html_report(empty_run("bare"))
-    assert "The run has no metrics yet." in page
-    assert "The run has no samples yet." in page
 
 
 def test_a_report_without_a_prompt_needs_no_torch(tale: Run) -> None:
@@ -198,37 +188,41 @@ def test_mistakes_of_the_command_are_one_line(llmlab: Call, tale: Run, tmp_path:
     llmlab("report", "nothing").assert_mistake("nothing")
     llmlab("report", "tale", "-p", "x", "--checkpoint", "12", "-o", tmp_path / "x.html").assert_mistake("12")
     assert not (tmp_path / "x.html").exists()
-    before = tale.metrics_path.read_bytes()
-    tale.snapshots_path.mkdir(exist_ok=True)
-    for name in ("metrics.jsonl", "best.safetensors", "lock", "snapshots/7.safetensors", "report.html"):
-        llmlab("report", "tale", "--force", "-o", tale.path / name).assert_mistake("is in the folder of a run; choose")
-    assert tale.metrics_path.read_bytes() == before
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeadlessBrowser]:
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed (apt-get install chromium-headless-shell)")
+def test_in_a_browser(tale: Run, tmp_path: Path) -> None:
+    """Hovering shows the numbers, patterns have the screen's colours, a script that slipped in is noticed and not run."""
     assert BROWSER is not None
-    with HeadlessBrowser(BROWSER, tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
+    found, path = report_of(tale), tmp_path / "report.html"
+    path.write_text(html_report(tale, found), encoding="utf-8")
+    with HeadlessBrowser(BROWSER, tmp_path / "profile") as page:
+        for dark in (True, False):
+            page.begin_again(dark=dark)
+            page.open(path)
+            assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == dark
+            first, masked = page.evaluate(
+                "(() => { const c = document.querySelector('#heads canvas');"
+                " const row = c.getContext('2d').getImageData(0, 0, c.width, 1).data;"
+                " return [[...row.slice(0, 4)], [...row.slice(-4)]]; })()"
+            )
+            assert tuple(first[:3]) == colour("sequential", 1.0, dark)  # the first token attends to itself alone
+            assert masked[3] == 0
+        hover(page, found)
+        assert page.problems == []
+        assert page.requests == [path.as_uri()]
+        assert page.evaluate("window.pwned") is None
+        assert page.evaluate("document.scripts.length") == 2
+        slipped_in = "<script>window.pwned = 1</script><img src='http://127.0.0.1:9/x' onerror='window.pwned = 2'></body>"
+        path.write_text(html_report(tale).replace("</body>", slipped_in), encoding="utf-8")
+        page.begin_again(dark=False)
+        page.open(path)
+        assert page.evaluate("window.pwned") is None
+        assert sum("Content Security Policy" in problem for problem in page.problems) >= 2
 
 
-@pytest.fixture(params=["light", "dark"])
-def page(request: pytest.FixtureRequest, tale: Run, tmp_path: Path, browser: HeadlessBrowser) -> Iterator[HeadlessBrowser]:
-    """The report of the hostile run, open in a browser."""
-    path = tmp_path / "report.html"
-    path.write_text(html_report(tale, report_of(tale)), encoding="utf-8")
-    browser.begin_again(dark=request.param == "dark")
-    browser.open(path)
-    yield browser
-    assert browser.problems == []
-    assert browser.requests == [path.as_uri()]
-    assert browser.evaluate("window.pwned") is None
-    assert browser.evaluate("document.scripts.length") == 2
-
-
-@needs_browser
-def test_in_a_browser_hovering_shows_the_numbers(page: HeadlessBrowser, tale: Run) -> None:
-    found = report_of(tale)
+def hover(page: HeadlessBrowser, found: PromptReport) -> None:
+    """The numbers that a report shows where the mouse is."""
     heads = page.evaluate("document.querySelectorAll('#heads button').length")
     assert heads == 4
     page.evaluate("document.querySelectorAll('#heads button')[3].click()")
@@ -260,32 +254,6 @@ def test_in_a_browser_hovering_shows_the_numbers(page: HeadlessBrowser, tale: Ru
     assert page.text("#next tbody tr td:nth-child(2)") == probability(found.top[1][0].probability)
 
 
-@needs_browser
-def test_in_a_browser_patterns_have_the_colours_of_the_screen(page: HeadlessBrowser, request: pytest.FixtureRequest) -> None:
-    from lab.core.colour_scales import colour
-
-    dark = request.node.callspec.params["page"] == "dark"
-    assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == dark
-    first, masked = page.evaluate(
-        "(() => { const c = document.querySelector('#heads canvas');"
-        " const row = c.getContext('2d').getImageData(0, 0, c.width, 1).data;"
-        " return [[...row.slice(0, 4)], [...row.slice(-4)]]; })()"
-    )
-    assert tuple(first[:3]) == colour("sequential", 1.0, dark)  # the first token attends to itself alone
-    assert masked[3] == 0
-
-
-@needs_browser
-def test_a_script_that_slipped_in_would_not_run_and_would_be_noticed(tale: Run, tmp_path: Path, browser: HeadlessBrowser) -> None:
-    path = tmp_path / "report.html"
-    slipped_in = "<script>window.pwned = 1</script><img src='http://127.0.0.1:9/x' onerror='window.pwned = 2'></body>"
-    path.write_text(html_report(tale).replace("</body>", slipped_in), encoding="utf-8")
-    browser.begin_again(dark=False)
-    browser.open(path)
-    assert browser.evaluate("window.pwned") is None
-    assert sum("Content Security Policy" in problem for problem in browser.problems) >= 2
-
-
 def test_a_failed_run_s_message_and_name_are_shown_without_a_raw_control(
     tale: Run, llmlab: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,29 +271,23 @@ def test_a_failed_run_s_message_and_name_are_shown_without_a_raw_control(
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", page)
 
 
-def test_what_each_cleaning_rule_took_or_added() -> None:
+def test_facts_of_a_run() -> None:
+    """What each cleaning rule took or added, what was set for this run alone, and the text that a validation loss is of."""
+    made_up = config()
     steps = (
         CleaningStep(rule="line-endings", bytes_in=1000, bytes_out=1000),
         CleaningStep(rule="boilerplate", bytes_in=1000, bytes_out=188, removed=812),
         CleaningStep(rule="emails", bytes_in=188, bytes_out=194, before=11, after=17),
     )
-    data = replace(config().data, cleaning=tuple(step.rule for step in steps), funnel=steps)
+    data = replace(made_up.data, cleaning=tuple(step.rule for step in steps), funnel=steps, val_bytes=900)
     assert describe_cleaning(data) == "line-endings, boilerplate (−812 B), emails (+6 B)"
     assert describe_cleaning(replace(data, cleaning=())) == "none"
-
-
-def test_what_was_set_for_one_run_alone_is_told_of_that_one() -> None:
-    made_up = config()
-    assert not {"patience", "micro-batches"} & dict(training_facts(made_up)).keys()
+    facts = dict(training_facts(made_up))
+    assert not {"patience", "micro-batches"} & facts.keys()
+    assert facts["evaluated every"].endswith(" steps, and at the end")
     facts = dict(training_facts(replace(made_up, train=replace(made_up.train, patience=3, accumulate=4))))
     assert (facts["patience"], facts["micro-batches"]) == ("3 evaluations", "4 a step")
-
-
-def test_each_validation_loss_has_the_text_that_it_is_of() -> None:
-    made_up = config()
-    data = replace(made_up.data, val_bytes=900)
-    made_up = replace(made_up, data=data)
-    assert dict(training_facts(made_up))["evaluated every"].endswith(" steps, and at the end")
     final = FinalEvaluation(step=40, tokens=300, bytes=900, val_loss=4.5, bits_per_byte=2.25)
-    facts = dict(result_facts(made_up, Status(phase="finished", step=40, final=final), "finished", LossHistory()))
+    status = Status(phase="finished", step=40, final=final)
+    facts = dict(result_facts(replace(made_up, data=data), status, "finished", LossHistory()))
     assert facts["validation loss at the end"] == "4.500 nats/token, 2.250 bits/byte, on all 900 bytes of validation text"

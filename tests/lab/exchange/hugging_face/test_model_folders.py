@@ -36,13 +36,40 @@ def has_weights(run: Run, weights: dict[str, Tensor]) -> bool:
     return all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
 
 
-def shards(folder: Path, weights: dict[str, Tensor], weight_map: dict[str, str]) -> None:
-    """Replace the single file by shards, where these can be written, and their index."""
+def shards(folder: Path, weights: dict[str, Tensor], kind: str = "model.safetensors") -> tuple[dict[str, str], Path]:
+    """Replace the single file by two shards; gives where each weight is, and their index, which is still to be written."""
+    stem, suffix = kind.split(".")
+    places = {name: f"{stem}-0000{1 + number % 2}-of-00002.{suffix}" for number, name in enumerate(weights)}
     (folder / "model.safetensors").unlink()
-    for shard in {*weight_map.values()}:
-        if shard.startswith("model-"):
-            save_file({name: weights[name] for name in weight_map if weight_map[name] == shard}, folder / shard)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    for shard in {*places.values()}:
+        part = {name: weights[name] for name in weights if places[name] == shard}
+        torch.save(part, folder / shard) if suffix == "bin" else save_file(part, folder / shard)
+    return places, folder / f"{kind}.index.json"
+
+
+@pytest.mark.parametrize("kind", ["model.safetensors", "pytorch_model.bin"])
+def test_shards_that_disagree_with_their_index(
+    kind: str, make_folder: MakeFolder, home: Path, weights: dict[str, Tensor], request: pytest.FixtureRequest
+) -> None:
+    if kind == "pytorch_model.bin":
+        request.getfixturevalue("pickles_are_read")
+    folder = make_folder()
+    places, index = shards(folder, weights, kind)
+    options = {"convert_pickle": True} if kind.endswith("bin") else {}
+    some, first = next(iter(places)), sorted({*places.values()})[0]
+    outside = ("../" + first, "/etc/passwd", "a/b.safetensors", "..", "a\x00b", ".hidden", "")
+    for change, words in (
+        (dict.fromkeys(places, first), "where .* has it|which holds it"),
+        (places | {some: sorted({*places.values()} - {places[some]})[0]}, "which holds it"),
+        (places | {"transformer.h.7.ln_1.weight": first}, "has it"),
+        (places | {some: f"missing.{kind.split('.')[1]}"}, r"missing\.\w+' is missing"),
+        *((dict.fromkeys(places, shard), "cannot lie in the folder itself") for shard in outside),
+        ({}, "damaged"),
+    ):
+        index.write_text(json.dumps({"weight_map": change}))
+        refused(folder, home, words, **options)
+    index.write_text(json.dumps({"weight_map": places}))
+    assert has_weights(import_run(str(folder), home, **options), weights)
 
 
 def test_a_good_folder_becomes_a_run(make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]) -> None:
@@ -101,33 +128,6 @@ def test_weights_that_are_not_gpt2s(
     refused(make_folder(tensors=weights | {name: value}), home, words)
 
 
-@pytest.mark.parametrize("shard", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", "a\x00b", ".hidden", ""])
-def test_a_shard_s_name_cannot_leave_the_folder(
-    shard: str, make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]
-) -> None:
-    folder = make_folder()
-    shards(folder, weights, dict.fromkeys(weights, shard))
-    refused(folder, home, "cannot lie in the folder itself")
-
-
-def test_shards_that_disagree_with_their_index(make_folder: MakeFolder, home: Path, weights: dict[str, Tensor]) -> None:
-    folder = make_folder()
-    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
-    places = {name: (first if index % 2 else second) for index, name in enumerate(weights)}
-    shards(folder, weights, places)
-    index = folder / "model.safetensors.index.json"
-    for change, words in (
-        (dict.fromkeys(places, first), "where .* has it|which holds it"),
-        (places | {"transformer.h.7.ln_1.weight": first}, "has it"),
-        (places | {next(iter(places)): "missing.safetensors"}, "missing.safetensors' is missing"),
-        ({}, "damaged"),
-    ):
-        index.write_text(json.dumps({"weight_map": change}))
-        refused(folder, home, words)
-    index.write_text(json.dumps({"weight_map": places}))
-    assert import_run(str(folder), home).config.imported is not None
-
-
 def test_headers_that_claim_more_than_there_is(make_folder: MakeFolder, home: Path) -> None:
     folder = make_folder()
     path = folder / "model.safetensors"
@@ -144,12 +144,13 @@ def test_headers_that_claim_more_than_there_is(make_folder: MakeFolder, home: Pa
         refused(folder, home, words)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_a_link_is_not_followed(name: str, make_folder: MakeFolder, home: Path, tmp_path: Path) -> None:
+def test_a_link_is_not_followed(make_folder: MakeFolder, home: Path, tmp_path: Path) -> None:
     folder = make_folder()
-    (folder / name).rename(tmp_path / "elsewhere")
-    (folder / name).symlink_to(tmp_path / "elsewhere")
-    refused(folder, home, "is a link, not a regular file")
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).rename(tmp_path / "elsewhere")
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+        refused(folder, home, "is a link, not a regular file")
+        (tmp_path / "elsewhere").rename(folder / name)
 
 
 @pytest.mark.parametrize("repository", ["", "models--someone--tiny", "a-copy"])
@@ -176,22 +177,63 @@ def test_a_link_is_followed_within_its_folder_and_into_the_blobs_of_its_reposito
         import_run(str(folder), home)
 
 
-def test_the_links_of_a_cache_entry_lead_into_its_own_blobs(make_folder: MakeFolder, home: Path, tmp_path: Path) -> None:
-    folder, repository = make_folder(), tmp_path / "models--someone--tiny"
-    snapshot = repository / "snapshots" / ("0123456789" * 4)
-    snapshot.mkdir(parents=True)
-    (repository / "blobs").mkdir()
-    for number, path in enumerate(sorted(folder.iterdir())):
-        path.rename(repository / "blobs" / str(number))
-        (snapshot / path.name).symlink_to(Path("..", "..", "blobs", str(number)))
+REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+
+
+@pytest.fixture
+def snapshot(make_folder: MakeFolder, tmp_path: Path) -> Path:
+    """The folder as an entry of the cache, whose files are links into its blobs."""
+    folder, repository = make_folder(), tmp_path / "hub" / "models--someone--tiny"
+    made = repository / "snapshots" / REVISION
+    made.mkdir(parents=True)
+    folder.rename(repository / "blobs")
+    for path in (repository / "blobs").iterdir():
+        (made / path.name).symlink_to(Path("..", "..", "blobs", path.name))
+    return made
+
+
+def test_a_cache_entry_is_one_by_any_path_and_its_links_lead_into_its_own_blobs(
+    snapshot: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, blobs = snapshot.parents[1], snapshot.parents[1] / "blobs"
+    (tmp_path / "link").symlink_to(snapshot)
+    (tmp_path / "cache").symlink_to(tmp_path / "hub")
+    monkeypatch.chdir(snapshot)
+    for path in (snapshot, tmp_path / "link", Path("."), Path("..") / REVISION, repository, tmp_path / "cache" / repository.name):
+        found = open_model_folder(path)
+        assert (found.name, found.revision) == ("tiny", REVISION)
+        assert os.path.samefile(found.file("config.json"), blobs / "config.json")
     imported = import_run(str(repository), home).config.imported
     assert imported is not None
-    assert (imported.source, imported.revision) == ("tiny", snapshot.name)
-    (tmp_path / "config.json").write_bytes((snapshot / "config.json").read_bytes())
+    assert (imported.source, imported.revision) == ("tiny", REVISION)
+    blobs.rename(tmp_path / "outside")
+    blobs.symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match="is a link"):
+        import_run(str(repository), home)
+    blobs.unlink()
+    (tmp_path / "outside").rename(blobs)
+    (blobs / "config.json").rename(tmp_path / "config.json")
     (snapshot / "config.json").unlink()
     (snapshot / "config.json").symlink_to(tmp_path / "config.json")
     with pytest.raises(UserError, match="is a link"):
         import_run(str(snapshot), home)
+    (tmp_path / "plain" / "sub").mkdir(parents=True)
+    (tmp_path / "plain" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "plain" / "sub")
+    assert open_model_folder(Path("..")).name == "plain"
+
+
+def test_a_branch_that_is_no_regular_file_or_too_large_is_passed_over(
+    snapshot: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = snapshot.parents[1] / "refs" / "main"
+    main.parent.mkdir()
+    main.write_bytes(bytes(2000))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"reads {path} without a bound"))
+    import_run(str(snapshot.parents[1]), home)
+    main.unlink()
+    os.mkfifo(main)
+    assert import_run(str(snapshot.parents[1]), home).name == "tiny-2"
 
 
 def test_files_that_are_too_large_or_no_files(make_folder: MakeFolder, home: Path) -> None:
@@ -269,37 +311,21 @@ def test_shards_of_a_pickle_are_read_for_weights_alone_where_the_user_asks(
     make_folder: MakeFolder, home: Path, weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder()
-    (folder / "model.safetensors").unlink()
-    first, second = "pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"
-    places = {name: (first if number % 2 else second) for number, name in enumerate(weights)}
-    for shard in (first, second):
-        torch.save({name: weights[name] for name in weights if places[name] == shard}, folder / shard)
-    index = folder / "pytorch_model.bin.index.json"
-    for change, words in (
-        (places, "--convert-pickle"),
-        (dict.fromkeys(places, first), "is not in .* has it"),
-        (places | {next(iter(places)): first}, "which holds it"),
-        (places | {"transformer.h.7.ln_1.weight": first}, "has it"),
-        (places | {next(iter(places)): "missing.bin"}, "missing.bin' is missing"),
-        (dict.fromkeys(places, "../" + first), "cannot lie in the folder itself"),
-        ({}, "damaged"),
-    ):
-        index.write_text(json.dumps({"weight_map": change}))
-        refused(folder, home, words, convert_pickle=change is not places)
+    places, index = shards(folder, weights, "pytorch_model.bin")
     index.write_text(json.dumps({"weight_map": places}))
-    good = (folder / second).read_bytes()
-    torch.save({"weights": Harmful(tmp_path / "executed")}, folder / second)
+    refused(folder, home, "--convert-pickle")
+    first, second = (folder / name for name in sorted({*places.values()}))
+    good = second.read_bytes()
+    torch.save({"weights": Harmful(tmp_path / "executed")}, second)
     refused(folder, home, "00002-of-00002.bin cannot be read as weights alone", convert_pickle=True)
     assert not (tmp_path / "executed").exists()
-    monkeypatch.setattr(pickled_weights, "OTHER_BYTES", (folder / first).stat().st_size)
+    monkeypatch.setattr(pickled_weights, "OTHER_BYTES", first.stat().st_size)
     monkeypatch.setattr(pickled_weights, "MOST_COPIES", 0)
     refused(folder, home, "that it may have", convert_pickle=True)
     monkeypatch.undo()
-    (folder / second).write_bytes(good)
+    second.write_bytes(good)
     monkeypatch.setattr(torch, "__version__", "2.9.1")
     refused(folder, home, r"update it to 2\.10", convert_pickle=True)
-    monkeypatch.undo()
-    assert has_weights(import_run(str(folder), home, convert_pickle=True), weights)
 
 
 def test_a_model_that_is_not_here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,48 +335,6 @@ def test_a_model_that_is_not_here(home: Path, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(UserError, match=r"\(548 MB\), install huggingface_hub: pip install 'llmlab\[hub\]'"):
         import_run("gpt2", home)
     assert not home.exists()
-
-
-def cached(folder: Path, blobs: Path) -> Path:
-    """An entry of the cache with the folder's files in `blobs`, which are moved there, and its snapshot."""
-    snapshot = folder.parent / "models--someone--tiny" / "snapshots" / ("0123456789" * 4)
-    snapshot.mkdir(parents=True)
-    blobs.mkdir(parents=True)
-    for path in sorted(folder.iterdir()):
-        path.rename(blobs / path.name)
-        (snapshot / path.name).symlink_to(blobs / path.name)
-    return snapshot
-
-
-def test_the_blobs_of_a_cache_entry_may_be_no_link_and_the_whole_cache_may_be_one(
-    make_folder: MakeFolder, home: Path, tmp_path: Path
-) -> None:
-    repository = cached(make_folder(), tmp_path / "outside").parent.parent
-    (repository / "blobs").symlink_to(tmp_path / "outside")
-    refused(repository, home, "is a link")
-    (repository / "blobs").unlink()
-    (tmp_path / "outside").rename(repository / "blobs")
-    for path in (repository / "snapshots" / ("0123456789" * 4)).iterdir():
-        path.unlink()
-        path.symlink_to(Path("..", "..", "blobs", path.name))
-    (tmp_path / "cache").mkdir()
-    repository.rename(tmp_path / "cache" / repository.name)
-    (tmp_path / "link").symlink_to(tmp_path / "cache")
-    assert import_run(str(tmp_path / "link" / repository.name), home).name == "tiny"
-
-
-def test_a_branch_that_is_no_regular_file_or_too_large_is_passed_over(
-    make_folder: MakeFolder, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repository = cached(make_folder(), tmp_path / "models--someone--tiny" / "blobs").parent.parent
-    main = repository / "refs" / "main"
-    main.parent.mkdir()
-    main.write_bytes(bytes(2000))
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"reads {path} without a bound"))
-    import_run(str(repository), home)
-    main.unlink()
-    os.mkfifo(main)
-    assert import_run(str(repository), home).name == "tiny-2"
 
 
 @pytest.mark.usefixtures("pickles_are_read")
@@ -380,35 +364,3 @@ def test_a_link_that_leads_nowhere_has_its_name(make_folder: MakeFolder, home: P
     with pytest.raises(UserError, match="The name tiny is taken already"):
         import_run(str(folder), home, "tiny")
     assert import_run(str(folder), home).name == "tiny-2"
-
-
-REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
-
-
-@pytest.fixture
-def snapshot(tmp_path: Path) -> Path:
-    """An entry of the cache, whose files are links into its blobs."""
-    repository = tmp_path / "hub" / "models--openai-community--gpt2"
-    made = repository / "snapshots" / REVISION
-    made.mkdir(parents=True)
-    (repository / "blobs").mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (repository / "blobs" / name).write_text("{}")
-        (made / name).symlink_to(Path("../../blobs") / name)
-    return made
-
-
-def test_a_cache_entry_is_one_by_any_path(snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "link").symlink_to(snapshot)
-    monkeypatch.chdir(snapshot)
-    for path in (snapshot, tmp_path / "link", Path("."), Path("..") / REVISION, snapshot / ".." / ".."):
-        found = open_model_folder(path)
-        assert (found.name, found.revision) == ("gpt2", REVISION)
-        assert found.file("config.json") == snapshot.parents[1] / "blobs" / "config.json"
-
-
-def test_a_folder_above_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "plain" / "sub").mkdir(parents=True)
-    (tmp_path / "plain" / "config.json").write_text("{}")
-    monkeypatch.chdir(tmp_path / "plain" / "sub")
-    assert open_model_folder(Path("..")).name == "plain"
