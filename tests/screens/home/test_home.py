@@ -27,7 +27,7 @@ from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import FactList
 from tests.fixture_types import Open
 from tests.screens.conftest import NOW
-from tests.screens.pilot_waits import click_on, press
+from tests.screens.pilot_waits import click_on, press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -90,12 +90,21 @@ async def test_every_run_is_told_with_a_word_and_a_sign(app: HomeApp, listed: Op
         assert told[1].endswith("10 min ago")
 
 
-async def test_an_empty_home_says_where_to_start(app: HomeApp, until: Any) -> None:
+async def test_an_empty_home_says_where_to_start_and_its_keys_are_links(until: Any) -> None:
+    app = LinkApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)
         assert led(app) == "New here? 6 opens lesson 1. 5 looks into a model. 2 trains one on your text."
-        await pilot.press("enter", "i")
+        await press(pilot, "enter", "i")
         assert app.current_mode == "home"
+        for words, mode in ((" 2 trains", "data"), (" 5 looks", "inspect"), (" 6 opens", "learn")):
+            await click_on(pilot, words)
+            await until(pilot, lambda mode=mode: app.current_mode == mode)
+            await press(pilot, "1")
+        said = "GPT-2 itself: ctrl+p, then gpt2, imports its weights as a run."
+        assert str(app.screen.query_one("#run-line", Static).content) == said
+        await click_on(pilot, "ctrl+p, then gpt2")
+        await until(pilot, lambda: isinstance(app.screen, ImportDialog))
 
 
 LESSON = "lesson 1, The whole path in one picture"
@@ -167,7 +176,7 @@ async def test_a_size_of_a_scaling_experiment_is_not_chosen_unasked(
         assert app.run_name == "mine"
 
 
-async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(
+async def test_enter_or_a_click_watches_a_run_that_trains_and_inspects_another_and_a_click_before_its_name_marks_it(
     app: HomeApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     make_run("done", created=1000.0)
@@ -179,6 +188,22 @@ async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(
         await until(pilot, lambda: app.screen.query_one("#run").watched)
         await press(pilot, "1", "down", "enter")
         assert (app.current_mode, app.run_name) == ("inspect", "done")
+        await press(pilot, "1")
+        for marked in (("done",), ()):
+            await pilot.click(RunTable, offset=(1, 2))
+            await pilot.pause()
+            assert (table_of(app).marked, app.current_mode) == (marked, "home")
+        await pilot.click(RunTable, offset=(10, 0))
+        await pilot.click(RunTable, offset=(10, 3))
+        await pilot.pause()
+        assert app.current_mode == "home", "neither the titles nor the room below is a run"
+        await pilot.click(RunTable, offset=(10, 1))
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.run_name == "busy"
+        await pilot.press("1")
+        await pilot.click(RunTable, offset=(10, 2))
+        await until(pilot, lambda: app.current_mode == "inspect")
+        assert app.run_name == "done"
         await press(pilot, "1")
         await app.run_action("choose('train')", app.screen)
         await pilot.pause()
@@ -236,7 +261,7 @@ async def test_a_damaged_run_is_listed_last_with_the_reason_and_goes_by_a_key(
         await until(pilot, lambda: not config.parent.exists())
 
 
-async def test_each_row_has_a_sparkline_of_its_real_losses_and_follows_them(
+async def test_each_row_has_a_sparkline_of_its_real_losses_and_marks_a_figure_of_a_part_of_the_validation_text(
     app: HomeApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     done = make_run("done", created=1000.0)
@@ -257,14 +282,26 @@ async def test_each_row_has_a_sparkline_of_its_real_losses_and_follows_them(
         app.read_runs()
         await until(pilot, lambda: table_of(app).curves[run.path] != before)
         assert table_of(app).curves[run.path].steps[-1] == 501
+        await pilot.press("j", "j")
+        assert lines(pilot)[2].endswith(f"~{app.runs[2].val_loss:.3f}")
+        assert str(app.screen.query_one("#run-line", Static).render()) == "~ on 29% of the validation text"
 
 
-async def test_a_wide_home_shows_the_run_under_the_cursor(app: HomeApp, make_run: Any, until: Any) -> None:
+async def test_a_wide_home_shows_the_run_under_the_cursor_beside_shortened_names_and_a_click_watches_it(
+    app: HomeApp, make_run: Any, until: Any
+) -> None:
     make_run("old", created=1000.0, step=300, steps=300)
     make_run("new", created=2000.0)
-    async with app.run_test(size=(120, 40)) as pilot:
+    for name in ("tinyshakespeare-2", "tinyshakespeare-the-first", "tinyshakespeare-the-second"):
+        make_run(name, step=1, created=1.0)
+    async with app.run_test(size=(119, 40)) as pilot:
+        await until(pilot, lambda: table_of(app).curves)
+        assert not app.screen.query(RunPane)
+        await resize(pilot, 120, 40)
         await until(pilot, lambda: app.screen.query(RunPane))
         pane = app.screen.query_one(RunPane)
+        names = {line.strip("▸ ").partition("  ")[0] for line in lines(pilot)}
+        assert names == {"new", "old", "tinyshakespeare-2", "tinyshak…he-first", "tinyshak…e-second"}
         await until(pilot, lambda: pane.detail is not None and pane.detail.run.name == "new")
         assert str(pane.border_title) == "new"
         await pilot.press("j")
@@ -279,6 +316,9 @@ async def test_a_wide_home_shows_the_run_under_the_cursor(app: HomeApp, make_run
         assert list(validation.xs) == [0.0, 100.0, 200.0, 300.0]
         assert "sample at step 200" in str(pane.query_one("#run-written", Static).render())
         assert "ran fast. The old cat" in str(pane.query_one("#run-written", Static).render())
+        await pilot.click(LinePlot)
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.run_name == "old"
 
 
 async def test_a_large_home_shows_the_run_below_the_list_with_what_it_wrote_over_time(
@@ -307,91 +347,26 @@ async def test_a_large_home_shows_the_run_below_the_list_with_what_it_wrote_over
         await until(pilot, lambda: pane.region.x > table.region.x and pane.region.y == table.region.y)
 
 
-async def test_a_narrow_home_has_no_pane_and_beside_one_long_names_still_differ(app: HomeApp, make_run: Any, until: Any) -> None:
-    for name in ("tinyshakespeare-2", "tinyshakespeare-the-first", "tinyshakespeare-the-second"):
-        make_run(name)
-    async with app.run_test(size=(119, 40)) as pilot:
-        await until(pilot, lambda: table_of(app).curves)
-        assert not app.screen.query(RunPane)
-        await pilot.resize_terminal(120, 40)
-        await until(pilot, lambda: app.screen.query(RunPane))
-        names = {line.strip("▸ ").partition("  ")[0] for line in lines(pilot)}
-        assert names == {"tinyshakespeare-2", "tinyshak…he-first", "tinyshak…e-second"}
-
-
-async def test_a_figure_of_a_part_of_the_validation_text_is_marked(app: HomeApp, listed: Open, make_run: Any) -> None:
-    make_run("partial")
-    async with listed() as pilot:
-        assert lines(pilot)[0].endswith(f"~{app.runs[0].val_loss:.3f}")
-        assert str(app.screen.query_one("#run-line", Static).render()) == "~ on 29% of the validation text"
-
-
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_a_click_on_a_step_of_the_pipeline_opens_its_mode(size: tuple[int, int], until: Any) -> None:
+async def test_a_click_on_a_step_of_the_pipeline_opens_its_mode(until: Any) -> None:
     app = LinkApp(preload=False)
-    async with app.run_test(size=size) as pilot:
-        for number, stop in enumerate(PIPELINE):
-            pipeline = app.screen.query_one(PipelineMap)
-            place = (30, number + 1) if size[0] == 80 else (number * (pipeline.size.width + 1) // 6 + 8, 3)
-            await pilot.click(PipelineMap, offset=place)
-            mode = stop.key.split()[1].lower()
-            await until(pilot, lambda mode=mode: app.current_mode == mode)
-            await pilot.press("1")
-            await until(pilot, lambda: app.current_mode == "home")
-        await pilot.resize_terminal(60, 20)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for size in ((80, 24), (120, 40)):
+            await resize(pilot, *size)
+            for number, stop in enumerate(PIPELINE):
+                pipeline = app.screen.query_one(PipelineMap)
+                place = (30, number + 1) if size[0] == 80 else (number * (pipeline.size.width + 1) // 6 + 8, 3)
+                await pilot.click(PipelineMap, offset=place)
+                mode = stop.key.split()[1].lower()
+                await until(pilot, lambda mode=mode: app.current_mode == mode)
+                await pilot.press("1")
+                await until(pilot, lambda: app.current_mode == "home")
+            await pilot.click(PipelineMap, offset=(5, 0))
+            await pilot.pause()
+            assert app.current_mode == "home", "the title is no link"
+        await resize(pilot, 60, 20)
         lines = str(pipeline.render()).split("\n")
         assert len(lines) == len(PIPELINE) + 1
         assert all(line.endswith(stop.key) and len(line) <= 58 for line, stop in zip(lines[1:], PIPELINE, strict=True))
-        await pilot.resize_terminal(*size)
-        await pilot.click(PipelineMap, offset=(5, 0))
-        await pilot.pause()
-        assert app.current_mode == "home", "the title is no link"
-
-
-@pytest.mark.parametrize(("words", "mode"), [(" 2 trains", "data"), (" 5 looks", "inspect"), (" 6 opens", "learn")])
-async def test_a_click_on_a_key_of_the_next_step_does_the_same(words: str, mode: str, until: Any) -> None:
-    app = LinkApp(preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs_known)
-        await pilot.pause()
-        await click_on(pilot, words)
-        await until(pilot, lambda: app.current_mode == mode)
-
-
-async def test_a_click_on_a_run_opens_it_and_one_before_its_name_marks_it(
-    app: HomeApp, listed: Open, make_run: Any, until: Any
-) -> None:
-    make_run("done", created=1000.0)
-    make_run("busy", created=2000.0, phase="training", step=240)
-    async with listed(2) as pilot:
-        await pilot.click(RunTable, offset=(1, 2))
-        await pilot.pause()
-        assert table_of(app).marked == ("done",)
-        assert app.current_mode == "home"
-        await pilot.click(RunTable, offset=(1, 2))
-        await pilot.pause()
-        assert table_of(app).marked == ()
-        await pilot.click(RunTable, offset=(10, 0))
-        await pilot.click(RunTable, offset=(10, 3))
-        await pilot.pause()
-        assert app.current_mode == "home", "neither the titles nor the room below is a run"
-        await pilot.click(RunTable, offset=(10, 2))
-        await until(pilot, lambda: app.current_mode == "inspect")
-        assert app.run_name == "done"
-        await pilot.press("1")
-        await pilot.click(RunTable, offset=(10, 1))
-        await until(pilot, lambda: app.current_mode == "train")
-        assert app.run_name == "busy"
-
-
-async def test_a_click_on_the_pane_watches_the_run(make_run: Any, until: Any) -> None:
-    make_run("done")
-    app = LinkApp(preload=False)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.screen.query(RunPane) and app.screen.query_one(RunPane).detail)
-        await pilot.click(LinePlot)
-        await until(pilot, lambda: app.current_mode == "train")
-        assert app.run_name == "done"
 
 
 async def test_the_last_prompt_of_a_run_follows_its_name_and_goes_with_it(
@@ -455,15 +430,3 @@ async def test_runs_are_found_by_typing_marked_meanwhile_and_grouped_by_text(
         await press(pilot, "v", "slash", "enter")
         assert names()[1] == "lear"
         assert not app.screen.query_one("#run-filter").display
-
-
-async def test_home_says_where_gpt2_comes_from_until_it_is_there(app: HomeApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs_known)
-        await pilot.pause()
-        assert (
-            str(app.screen.query_one("#run-line", Static).content)
-            == "GPT-2 itself: ctrl+p, then gpt2, imports its weights as a run."
-        )
-        await click_on(pilot, "ctrl+p, then gpt2")
-        await until(pilot, lambda: isinstance(app.screen, ImportDialog))
