@@ -20,21 +20,10 @@ from tests.fixture_types import Call
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
 
-TINY = [
-    "--preset",
-    "nano",
-    "--context",
-    "16",
-    "--batch",
-    "4",
-    "--tokenizer",
-    "bytes",
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-    "--quiet",
-]
+TINY = (
+    *("--preset", "nano", "--context", "16", "--batch", "4", "--tokenizer", "bytes", "--device", "cpu"),
+    *("--threads", "1", "--quiet"),
+)
 
 
 @pytest.fixture
@@ -44,11 +33,11 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help(llmlab: Call, name: str) -> None:
-    done = llmlab(*name.split(), "--help")
-    assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(f"Usage: llmlab {name}".rstrip())
+def test_help(llmlab: Call) -> None:
+    for name in ("", *COMMANDS):
+        done = llmlab(*name.split(), "--help")
+        assert (done.code, done.err) == (0, "")
+        assert done.out.startswith(f"Usage: llmlab {name}".rstrip())
     assert llmlab("--version").out.startswith("llmlab 0.")
 
 
@@ -102,26 +91,27 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
-def test_closed_streams_end_no_command(closed: str) -> None:
-    done = subprocess.run(["sh", "-c", f"exec {LLMLAB} runs --json {closed}"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_closed_streams_end_no_command() -> None:
+    for closed in (">&-", "<&- >&- 2>&-"):
+        done = subprocess.run(["sh", "-c", f"exec {LLMLAB} runs --json {closed}"], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), closed
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are looked up where Linux lists them")
-@pytest.mark.parametrize(("closed", "number"), [("<&-", 0), (">&-", 1), ("2>&-", 2)])
-def test_no_file_gets_the_descriptor_of_a_closed_stream(closed: str, number: int, tmp_path: Path) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path: Path) -> None:
     """A library that writes to descriptor 2 would else write into a file of a run."""
     found = tmp_path / "found"
     program = f"""
 import os, sys, lab.cli
 sys.argv = ["llmlab", "--version"]
 lab.cli.main()
-target = os.readlink("/proc/self/fd/{number}")
-open({str(found)!r}, "w").write(target)
+targets = " ".join(os.readlink(f"/proc/self/fd/{{number}}") for number in range(3))
+open({str(found)!r}, "w").write(targets)
 """
-    subprocess.run(["sh", "-c", f"exec {sys.executable} -c {shlex.quote(program)} {closed}"], capture_output=True, check=True)
-    assert found.read_text() == os.devnull
+    for closed, number in (("<&-", 0), (">&-", 1), ("2>&-", 2)):
+        command = f"exec {sys.executable} -c {shlex.quote(program)} {closed}"
+        subprocess.run(["sh", "-c", command], stdin=subprocess.PIPE, capture_output=True, check=True)
+        assert found.read_text().split()[number] == os.devnull
 
 
 def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
@@ -146,15 +136,13 @@ def test_paths_that_are_not_utf8_are_in_the_json_all_the_same(
     assert json.loads(done.out)["path"].startswith(f"{tmp_path}/b\\udcff")
 
 
-@pytest.mark.parametrize("name", ["file", "loop", "n" * 300])
-def test_a_home_that_can_be_none_is_one_sentence(
-    name: str, llmlab: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_home_that_can_be_none_is_one_sentence(llmlab: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
-    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / name))
-    done = llmlab("bench", "--history")
-    assert (done.code, done.err.count("\n")) == (2, 1)
+    for name in ("file", "loop", "n" * 300):
+        monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / name))
+        done = llmlab("bench", "--history")
+        assert (done.code, done.err.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize("words", [("report", "demo", "-o"), ("trace", "demo", "-p", "x", "--npz")])
@@ -176,23 +164,23 @@ def test_reports_at_once_have_names_of_their_own(tmp_path: Path) -> None:
     assert sorted(int(path.read_text()) for path in written) == list(range(24))
 
 
-class TestParams:
-    def test_counts_add_up(self, llmlab: Call) -> None:
-        found = json.loads(llmlab("params", "--preset", "gpt2", "--json").out)
-        assert found["total"] == 124_439_808
-        assert sum(found["parts"].values()) == found["total"]
-        assert sum(weight["count"] for weight in found["weights"] if weight["tied_to"] is None) == found["total"]
+def test_counts_of_parameters_add_up(llmlab: Call) -> None:
+    found = json.loads(llmlab("params", "--preset", "gpt2", "--json").out)
+    assert found["total"] == 124_439_808
+    assert sum(found["parts"].values()) == found["total"]
+    assert sum(weight["count"] for weight in found["weights"] if weight["tied_to"] is None) == found["total"]
 
-    def test_printed_counts_add_up(self, llmlab: Call) -> None:
-        done = llmlab("params", "--preset", "nano", "--vocab", "300")
-        weights, parts, summary = done.out.split("\n\n")[1:]
-        counts = [line.split()[-1].replace(",", "") for line in weights.splitlines()[1:]]
-        total = sum(int(count) for count in counts if count.isdigit())
-        assert counts[-1] == "wte.weight"
-        rows = [line.rsplit(maxsplit=2)[1].replace(",", "") for line in parts.splitlines()[1:]]
-        assert [sum(map(int, rows[:-1])), int(rows[-1])] == [total, total]
-        assert total == 300 * 64 + 64 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
-        assert "parameters" in summary
+
+def test_printed_counts_of_parameters_add_up(llmlab: Call) -> None:
+    done = llmlab("params", "--preset", "nano", "--vocab", "300")
+    weights, parts, summary = done.out.split("\n\n")[1:]
+    counts = [line.split()[-1].replace(",", "") for line in weights.splitlines()[1:]]
+    total = sum(int(count) for count in counts if count.isdigit())
+    assert counts[-1] == "wte.weight"
+    rows = [line.rsplit(maxsplit=2)[1].replace(",", "") for line in parts.splitlines()[1:]]
+    assert [sum(map(int, rows[:-1])), int(rows[-1])] == [total, total]
+    assert total == 300 * 64 + 64 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
+    assert "parameters" in summary
 
 
 def test_a_run_for_torchrun_is_made_and_not_started(llmlab: Call, home: Path, text: Path) -> None:

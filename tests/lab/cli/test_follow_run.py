@@ -214,12 +214,25 @@ def test_stop_and_pause_wait_for_the_trainer(run: Run, llmlab: Call) -> None:
         assert llmlab("stop", "tale") == (0, "tale is stopped at step 13 and saved. `llmlab resume tale` resumes it.\n", "")
 
 
-def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
+def test_runs_as_json_and_as_a_table_filtered_and_on_the_whole_validation_part_once_they_have_ended(
+    run: Run, llmlab: Call
+) -> None:
     with owned(run) as trainer:
         trainer.evaluate(20)
         trainer.say("training", 20)
         found = msgspec.json.decode(llmlab("runs", "--json").out)
         table = llmlab("runs").out
+        for terms, name in ("TAL", "tale"), ("byte loss<4 training", "tale"), ("loss<0.6", "demo"), ("tale loss<3.5", ""):
+            some = msgspec.json.decode(llmlab("runs", *terms.split(), "--json").out)
+            assert [each["name"] for each in some] == ["tale"] * (name == "tale"), "the demo is in the table alone"
+            filtered = llmlab("runs", *terms.split()).out
+            if name:
+                assert filtered.splitlines()[1].split()[0] == name
+            else:
+                assert filtered == "No run matches tale loss<3.5; llmlab runs lists them all.\n"
+        last = {"step": STEPS, "tokens": 100, "bytes": 100, "val_loss": 1.75, "bits_per_byte": 2.52}
+        trainer.status.final = trainer.status.final_best = msgspec.convert(last, FinalEvaluation)
+        trainer.say("finished", STEPS)
     facts = {"name": "tale", "path": str(run.path), "phase": "training", "alive": True, "step": 20, "steps": 40, "seconds": 2.0}
     losses = {"loss": 3.0, "val_loss": 3.5, "bits_per_byte": pytest.approx(3.5 / 0.693147), "validation_bytes": 100}
     parameters = 2 * (12 * 16**2 + 13 * 16) + 256 * 16 + 16 * 16 + 2 * 16
@@ -227,40 +240,15 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
     unknown = {**dict.fromkeys(("evaluated_bytes", "copied", "final", "final_best")), "ranks": [], "imported": False}
     assert found == [{**facts, **losses, **model, **unknown, "device": "", "host": "", "message": ""}]
     assert table.splitlines()[1].split()[:5] == ["tale", "training", "20/40", "~3.500", "~5.049"]
-
-
-@pytest.mark.parametrize(
-    ("terms", "names"),
-    [(["TAL"], ["tale"]), (["byte", "loss<4", "training"], ["tale"]), (["loss<0.6"], ["demo"]), (["tale", "loss<3.5"], [])],
-)
-def test_runs_are_filtered(run: Run, llmlab: Call, terms: list[str], names: list[str]) -> None:
-    with owned(run) as trainer:
-        trainer.evaluate(20)
-        trainer.say("training", 20)
-        found = msgspec.json.decode(llmlab("runs", *terms, "--json").out)
-        table = llmlab("runs", *terms).out
-    assert [each["name"] for each in found] == [name for name in names if name != "demo"], "the demo is in the table alone"
-    if names:
-        assert [line.split()[0] for line in table.splitlines()[1:2]] == names
-    else:
-        assert table == "No run matches tale loss<3.5; llmlab runs lists them all.\n"
+    (ended,) = msgspec.json.decode(llmlab("runs", "--json").out)
+    assert (ended["val_loss"], ended["bits_per_byte"]) == (1.75, 2.52)
+    assert (ended["evaluated_bytes"], ended["validation_bytes"], ended["final"]) == (100, 100, last)
+    assert llmlab("runs").out.splitlines()[1].split()[:5] == ["tale", "finished", "40/40", "1.750", "2.520"]
 
 
 def test_no_runs(home: Path, llmlab: Call) -> None:
     assert llmlab("runs", "--json").out.strip() == "[]"
     assert llmlab("runs").out.splitlines()[-1].startswith(f"No runs of yours yet in {home}")
-
-
-def test_the_list_has_the_whole_validation_part_once_a_run_has_ended(run: Run, llmlab: Call) -> None:
-    with owned(run) as trainer:
-        trainer.evaluate(STEPS)
-        last = {"step": STEPS, "tokens": 100, "bytes": 100, "val_loss": 1.75, "bits_per_byte": 2.52}
-        trainer.status.final = trainer.status.final_best = msgspec.convert(last, FinalEvaluation)
-        trainer.say("finished", STEPS)
-    (found,) = msgspec.json.decode(llmlab("runs", "--json").out)
-    assert (found["val_loss"], found["bits_per_byte"]) == (1.75, 2.52)
-    assert (found["evaluated_bytes"], found["validation_bytes"], found["final"]) == (100, 100, last)
-    assert llmlab("runs").out.splitlines()[1].split()[:5] == ["tale", "finished", "40/40", "1.750", "2.520"]
 
 
 def test_the_end_of_a_run_is_told_on_the_whole_validation_part(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

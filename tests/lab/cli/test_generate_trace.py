@@ -34,27 +34,22 @@ def model(run: Run) -> GPT:
     return GPT(run.config.model, seed=1).eval()
 
 
-def test_generate_writes_what_sampling_draws(llmlab: Call, run: Run, model: GPT) -> None:
-    done = llmlab(
-        "generate", "tale", "-p", "The ", "-n", "40", "--temperature", "0.7", "--top-k", "50", "--top-p", "0.9", "--seed", "3"
-    )
+def test_generate_writes_what_sampling_draws_the_same_for_the_same_seed_only_and_greedy_for_all(
+    llmlab: Call, run: Run, model: GPT
+) -> None:
+    of_sampling = ("--temperature", "0.7", "--top-k", "50", "--top-p", "0.9", "--seed", "3")
+    done = llmlab("generate", "tale", "-p", "The ", "-n", "40", *of_sampling)
     settings = SamplingSettings(temperature=0.7, top_k=50, top_p=0.9, seed=3)
     drawn = [token.id for token in generate(model, list(b"The "), 40, settings)]
-    assert done.out == "The " + bytes(drawn).decode(errors="replace") + "\n"
-    assert (done.code, done.err) == (0, "")
+    assert done == (0, "The " + bytes(drawn).decode(errors="replace") + "\n", "")
 
+    def written(*options: str) -> str:
+        return str(llmlab("generate", run.path, "-p", "a", "-n", "12", *options).out)
 
-def test_generate_is_the_same_for_the_same_seed_only_and_greedy_for_all(llmlab: Call, run: Run) -> None:
-    settings = ("--seed", "1"), ("--seed", "1"), ("--seed", "2"), ("--greedy",), ("--temperature", "0", "--seed", "5")
-    texts = [llmlab("generate", run.path, "-p", "a", "-n", "20", *each).out for each in settings]
-    assert texts[0] == texts[1] != texts[2]
-    assert texts[3] == texts[4]
-
-
-def test_samples_are_those_of_the_next_seeds(llmlab: Call, run: Run) -> None:
-    alone = [llmlab("generate", "tale", "-p", "a", "-n", "12", "--seed", str(seed)).out for seed in (5, 6, 7)]
-    together = llmlab("generate", "tale", "-p", "a", "-n", "12", "--seed", "5", "--samples", "3").out
-    assert together == "".join(f"--- seed {seed}\n{text}" for seed, text in zip((5, 6, 7), alone, strict=True))
+    alone = [written("--seed", seed) for seed in "567"]
+    assert len(set(alone)) == 3
+    assert written("--seed", "5", "--samples", "3") == "".join(f"--- seed {5 + at}\n{text}" for at, text in enumerate(alone))
+    assert written("--greedy") == written("--temperature", "0", "--seed", "5")
 
 
 def test_bf16_is_for_those_who_ask_for_it(llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,15 +65,15 @@ def test_bf16_is_for_those_who_ask_for_it(llmlab: Call, run: Run, monkeypatch: p
     assert held == [True], "also of a large model on a processor that multiplies bf16"
 
 
-@pytest.mark.parametrize("several", [[], ["--samples", "2"]])
-def test_weights_whose_logits_are_not_finite_are_one_sentence(llmlab: Call, run: Run, model: GPT, several: list[str]) -> None:
+def test_weights_whose_logits_are_not_finite_are_one_sentence(llmlab: Call, run: Run, model: GPT) -> None:
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(1e20)
     save_best(run, model, step=8, val_loss=0.5)
-    done = llmlab("generate", "tale", "-p", "a", "-n", "2", *several)
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "The logits are NaN or infinite" in done.err
+    for several in ([], ["--samples", "2"]):
+        done = llmlab("generate", "tale", "-p", "a", "-n", "2", *several)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert "The logits are NaN or infinite" in done.err
 
 
 @pytest.mark.parametrize(
@@ -140,23 +135,28 @@ def test_a_prompt_longer_than_the_context_is_windowed_and_said_so(llmlab: Call, 
     assert done.out.startswith("x" * 20)
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "words"),
-    [
-        ("--temperature", "-1", "it must be at least 0, not -1."),
-        ("--temperature", "abc", "it must be a number at least 0, not 'abc'."),
-        ("--top-k", "-1", "it must be at least 0, not -1."),
-        ("--top-k", "1.5", "it must be a whole number of at least 0, not '1.5'."),
-        ("--top-p", "0", "it must be above 0 and at most 1, not 0."),
-        ("--top-p", "2", "it must be above 0 and at most 1, not 2."),
-    ],
-)
-def test_what_a_setting_must_be(llmlab: Call, run: Run, option: str, value: str, words: str) -> None:
-    llmlab("generate", "tale", option, value).assert_mistake(f"llmlab: Invalid value for '{option}': {words} ")
+MUST_BE = {
+    "--temperature -1": "it must be at least 0, not -1.",
+    "--temperature abc": "it must be a number at least 0, not 'abc'.",
+    "--top-k -1": "it must be at least 0, not -1.",
+    "--top-k 1.5": "it must be a whole number of at least 0, not '1.5'.",
+    "--top-p 0": "it must be above 0 and at most 1, not 0.",
+    "--top-p 2": "it must be above 0 and at most 1, not 2.",
+}
+
+
+def test_what_a_setting_must_be(llmlab: Call, run: Run) -> None:
+    for setting, words in MUST_BE.items():
+        option, value = setting.split()
+        llmlab("generate", "tale", option, value).assert_mistake(f"llmlab: Invalid value for '{option}': {words} ")
 
 
 def test_intermediates_of_a_layer_stand_for_all_and_the_prediction_comes_last(llmlab: Call, run: Run, model: GPT) -> None:
-    lines = llmlab("trace", "tale", "-p", "ab").out.splitlines()
+    done = llmlab("trace", "tale", "-p", "ab")
+    assert done.code == 0
+    for words in ("best weights, step 7", "layer 2", 'Prediction after "b"', "blocks.N.attn.pattern", "2 × 2 × 2"):
+        assert words in done.out
+    lines = done.out.splitlines()
     names = {line.split()[0] for line in lines if line.split()[1:2] and "×" in line}
     expected = {name.replace("blocks.0.", "blocks.N.") for name in Trace(model, [1, 2]).names() if "blocks.1" not in name}
     assert names == expected
@@ -195,26 +195,15 @@ def test_json(llmlab: Call, run: Run, model: GPT) -> None:
     assert [candidate["probability"] for candidate in last] == pytest.approx(values.tolist(), rel=1e-4)
 
 
-def test_summary(llmlab: Call, run: Run) -> None:
-    done = llmlab("trace", "tale", "-p", "The big")
-    assert done.code == 0
-    for words in ("best weights, step 7", "layer 2", 'Prediction after "g"', "blocks.N.attn.pattern", "2 × 7 × 7"):
-        assert words in done.out
-
-
-def test_a_truncated_checkpoint(llmlab: Call, run: Run) -> None:
-    weights = run.path / "best.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
+def test_truncated_weights_are_named_and_others_that_could_be_taken_and_no_file_is_made(llmlab: Call, run: Run) -> None:
+    best, last = run.path / "best.safetensors", run.path / "last.safetensors"
+    whole = best.read_bytes()
+    best.write_bytes(whole[:-100])
     before = sorted(run.path.iterdir())
     for command in ("generate", "trace"):
         llmlab(command, "tale", "-p", "a").assert_mistake("tale", "best.safetensors", "is damaged (100 bytes are missing)")
     assert sorted(run.path.iterdir()) == before
-
-
-def test_other_weights_are_named_and_not_taken_where_the_best_are_damaged(llmlab: Call, run: Run) -> None:
-    best, last = run.path / "best.safetensors", run.path / "last.safetensors"
-    last.write_bytes(best.read_bytes())
-    best.write_bytes(best.read_bytes()[:-100])
+    last.write_bytes(whole)
     for command in ("generate", "trace"):
         words = "best.safetensors is damaged", "--checkpoint last takes the weights of step 7"
         llmlab(command, "tale", "-p", "a").assert_mistake(*words)

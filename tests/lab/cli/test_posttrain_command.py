@@ -47,16 +47,13 @@ def test_a_tiny_post_training_tells_its_course_and_result(
     llmlab("posttrain", "--stop").assert_mistake("nothing to stop")
 
 
-def test_there_is_nothing_to_show_before_the_first_and_numbers_out_of_range_are_refused(home: Path, llmlab: Call) -> None:
-    llmlab("posttrain", "--show").assert_mistake("not been post-trained yet")
-    llmlab("posttrain", "--pairs", "0").assert_mistake("at least 1")
-
-
 def test_the_reason_of_an_early_end_is_told(
     home: Path, llmlab: Call, one_core: None, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)
     train_in_process(make_small_run(Path("stories:20KB"), name="short", steps=1))
+    llmlab("posttrain", "--show").assert_mistake("not been post-trained yet")
+    llmlab("posttrain", "--pairs", "0").assert_mistake("at least 1")
     for asked in (TINY, ("--show",), ("--show", "--json")):
         done = llmlab("posttrain", "short", *asked)
         assert (done.code, done.out) == (1, "")

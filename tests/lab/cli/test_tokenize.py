@@ -129,52 +129,56 @@ def test_the_vocabulary_counted_in_a_text(llmlab: Call, text: Path) -> None:
     assert lines[1].endswith('" SolidGoldMagikarp" = " Solid" + "GoldMagikarp"')
 
 
+MISTAKES = {
+    "--vocabulary --sort frequency": "Counts need a text",
+    "--vocabulary --sort embedding": "Embeddings need a model",
+    "a --search #x": "llmlab: --search is for --vocabulary.",
+    "a --sort id --limit 3": "llmlab: --sort and --limit are for --vocabulary.",
+    "--vocabulary --tokenizer gpt2,bytes": "one tokenizer",
+    "a --tokenizer ,": "names none",
+    "a --tokenizer gpt2,nosuch": "no run called 'nosuch'",
+    "--file /none.txt": "none.txt does not exist",
+    "--merges 3 text": "--merges is for --learn",
+    "--clean all text": "--clean is for --learn",
+    "--learn python text": "--learn takes the path of a text",
+    "--learn /none.txt": "none.txt does not exist",
+    "--learn python --merges -1": "at least 0",
+    "--learn python --clean nosuch": "nosuch",
+}
+
+
 def test_mistakes(llmlab: Call, home: Path) -> None:
-    llmlab("tokenize", "--vocabulary", "--sort", "frequency").assert_mistake("Counts need a text")
-    llmlab("tokenize", "--vocabulary", "--sort", "embedding").assert_mistake("Embeddings need a model")
-    llmlab("tokenize", "a", "--search", "#x").assert_mistake("llmlab: --search is for --vocabulary.")
-    llmlab("tokenize", "a", "--sort", "id", "--limit", "3").assert_mistake("llmlab: --sort and --limit are for --vocabulary.")
-    llmlab("tokenize", "--vocabulary", "--tokenizer", "gpt2,bytes").assert_mistake("one tokenizer")
-    llmlab("tokenize", "a", "--tokenizer", ",").assert_mistake("names none")
-    llmlab("tokenize", "a", "--tokenizer", "gpt2,nosuch").assert_mistake("no run called 'nosuch'")
-    llmlab("tokenize", "--file", home / "none.txt").assert_mistake("none.txt", "does not exist")
+    for arguments, words in MISTAKES.items():
+        llmlab("tokenize", *arguments.split()).assert_mistake(words)
     assert llmlab("tokenize", "", "--tokenizer", "gpt2,bytes").code == 0
 
 
-@pytest.mark.parametrize("options", [["--json"], ["--vocabulary"]])
-def test_a_reader_that_has_enough_ends_it_quietly(options: list[str], tmp_path: Path) -> None:
+def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     path.write_text("The big dog ran.\n" * 5_000)
-    command = subprocess.Popen(
-        [LLMLAB, "tokenize", "--file", path, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert command.stdout is not None
-    assert command.stderr is not None
-    command.stdout.readline()
-    command.stdout.close()
-    assert command.stderr.read() == ""
-    command.wait()
+    for options in (["--json"], ["--vocabulary"]):
+        command = [LLMLAB, "tokenize", "--file", path, *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.stderr.read() == ""
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"one\r\ntwo\rthree\n\n", ""),
-        (b"\xef\xbb\xbfmarked\r\n", "llmlab: text: a byte-order mark is dropped (3 bytes).\n"),
-        ("wide\r\n".encode("utf-16"), "llmlab: text: decoded from utf-16 (14 B) into UTF-8 (6 B).\n"),
-    ],
-)
-@pytest.mark.parametrize("options", [(), ("--json",), ("--vocabulary",)])
-def test_the_ids_of_a_file_are_those_of_its_bytes_or_it_says_so(
-    llmlab: Call, tmp_path: Path, content: bytes, said: str, options: tuple[str, ...]
-) -> None:
+def test_the_ids_of_a_file_are_those_of_its_bytes_or_it_says_so(llmlab: Call, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
-    path.write_bytes(content)
-    done = llmlab("tokenize", "--tokenizer", "bytes", "--file", path, *options)
-    assert (done.code, done.err) == (0, said)
-    if options == ("--json",):
-        ids = bytes(token["id"] for token in json.loads(done.out)["tokens"])
-        assert ids == (content if not said else content.decode("utf-16" if b"w\0" in content else "utf-8-sig").encode())
+    for content, text, said in (
+        (b"one\r\ntwo\rthree\n\n", "one\r\ntwo\rthree\n\n", ""),
+        (b"\xef\xbb\xbfmarked\r\n", "marked\r\n", "llmlab: text: a byte-order mark is dropped (3 bytes).\n"),
+        ("wide\r\n".encode("utf-16"), "wide\r\n", "llmlab: text: decoded from utf-16 (14 B) into UTF-8 (6 B).\n"),
+    ):
+        path.write_bytes(content)
+        for options in ((), ("--json",), ("--vocabulary",)):
+            done = llmlab("tokenize", "--tokenizer", "bytes", "--file", path, *options)
+            assert (done.code, done.err) == (0, said)
+            if options == ("--json",):
+                assert bytes(token["id"] for token in json.loads(done.out)["tokens"]) == text.encode()
 
 
 @pytest.mark.parametrize("options", [("--file",), ("--learn",)])
@@ -198,10 +202,10 @@ def test_waiting_for_a_named_pipe_is_said(
     assert done.err.startswith(f"{said} to it.")
 
 
-@pytest.mark.parametrize("query", ["0xzz", "0x123", "^0xe", "0xe2 8", "0X0g"])
-def test_a_search_for_bytes_that_are_none_is_a_mistake(llmlab: Call, query: str) -> None:
+def test_a_search_for_bytes_that_are_none_is_a_mistake(llmlab: Call) -> None:
     search = ("tokenize", "--vocabulary", "--tokenizer", "bytes", "--search")
-    llmlab(*search, query).assert_mistake("is not bytes in hexadecimal")
+    for query in ("0xzz", "0x123", "^0xe", "0xe2 8", "0X0g"):
+        llmlab(*search, query).assert_mistake("is not bytes in hexadecimal")
     for other, found in (("0x41", 1), ("0x", 0), (r"\x30xzz", 0), ("#zz", 0)):
         assert f"{found} of 256 tokens found" in llmlab(*search, other).out
 
@@ -238,15 +242,6 @@ def test_the_text_is_cleaned_as_for_a_run(llmlab: Call, tmp_path: Path) -> None:
     sizes = [llmlab("tokenize", "--learn", text, "--merges", "0", *rules).out.split(",")[0] for rules in ([], ["--clean", "all"])]
     assert sizes[0] == "the training part of text: 96 bytes"
     assert sizes[1] != sizes[0]
-    llmlab("tokenize", "--learn", text, "--clean", "nosuch").assert_mistake("nosuch")
-
-
-def test_mistakes_of_learning(llmlab: Call, tmp_path: Path) -> None:
-    llmlab("tokenize", "--merges", "3", "text").assert_mistake("--merges is for --learn")
-    llmlab("tokenize", "--clean", "all", "text").assert_mistake("--clean is for --learn")
-    llmlab("tokenize", "--learn", "python", "text").assert_mistake("--learn takes the path of a text")
-    llmlab("tokenize", "--learn", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
-    llmlab("tokenize", "--learn", "python", "--merges", "-1").assert_mistake("at least 0")
 
 
 def test_each_merge_is_written_at_once_and_a_closed_pipe_or_ctrl_c_ends_it_quietly() -> None:

@@ -40,26 +40,16 @@ def test_it_opens_the_lab_on_the_runs_of_a_machine_and_leaves_nothing_behind(
     assert os.listdir(home) == []
 
 
-@pytest.mark.parametrize(
-    ("asked", "is_cut", "said"),
-    [
-        (("box",), True, "box cannot be reached: ssh: connect to host box port 22: Connection refused."),
-        (("box:/nowhere",), False, "box has no folder '/nowhere'; name their folder: llmlab watch box:FOLDER."),
-        (("box", "tail"), False, "There is no run called 'tail' on box."),
-        (("box", "../tale"), False, "There is no run called '../tale' on box."),
-    ],
-)
-def test_what_cannot_be_watched_is_one_sentence(
-    asked: tuple[str, ...], is_cut: bool, said: str, box: FakeBox, llmlab: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if is_cut:
-        (box.folder / "cut").touch()
-    done = llmlab("watch", *asked)
-    assert (done.code, done.err) == (2, f"Connecting to box …\nllmlab: {said}\n")
-    assert MIRROR not in os.environ
+def test_what_cannot_be_watched_is_one_sentence(box: FakeBox, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(said: str, *asked: str) -> None:
+        done = llmlab("watch", *asked)
+        assert (done.code, done.err) == (2, f"Connecting to box …\nllmlab: {said}\n")
+        assert MIRROR not in os.environ
 
-
-def test_without_ssh_it_says_so(box: FakeBox, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused("box has no folder '/nowhere'; name their folder: llmlab watch box:FOLDER.", "box:/nowhere")
+    for name in ("tail", "../tale"):
+        refused(f"There is no run called '{name}' on box.", "box", name)
+    (box.folder / "cut").touch()
+    refused("box cannot be reached: ssh: connect to host box port 22: Connection refused.", "box")
     monkeypatch.setenv("PATH", str(box.folder / "bin"))
-    done = llmlab("watch", "box")
-    assert (done.code, done.err) == (2, "Connecting to box …\nllmlab: Cannot run ssh: no such file or directory.\n")
+    refused("Cannot run ssh: no such file or directory.", "box")
