@@ -31,12 +31,11 @@ def output(command: list[str], environment: dict[str, str], folder: Path) -> tup
 
 
 def test_lab_needs_a_terminal_that_places_text(plain: dict[str, str], tmp_path: Path) -> None:
-    for term in ("dumb", "unknown", ""):
-        code, written = output(LLMLAB, plain | {"TERM": term}, tmp_path)
-        assert code == 2
-        assert words(written).startswith("llmlab: TERM is ")
-        assert "xterm-256color" in words(written)
-        assert b"\x1b" not in written
+    code, written = output(LLMLAB, plain | {"TERM": "dumb"}, tmp_path)
+    assert code == 2
+    assert words(written).startswith("llmlab: TERM is ")
+    assert "xterm-256color" in words(written)
+    assert b"\x1b" not in written
 
 
 def test_training_on_a_dumb_terminal_writes_plain_lines(plain: dict[str, str], tmp_path: Path, forker: ModuleForker) -> None:
