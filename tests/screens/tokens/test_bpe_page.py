@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.tokenization.bpe.bpe_session import BpeSession
-from lab.tokenization.bpe.learnable_text import LearnableText, words_and_parts
+from lab.tokenization.bpe.learnable_text import LearnableText, whole_text, words_and_parts
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.tokens.bpe.merge_list import MergeList
@@ -17,6 +17,7 @@ from screens.tokens.bpe.text_strip import TextStrip, lay_strip
 from screens.tokens.bpe.words_view import WordsView, lines_of, rows_of
 from screens.tokens.bpe_page import BpePage
 from screens.widgets.status_line import StatusLine
+from tests.screens.pilot_waits import resize
 from tests.screens.tokens.conftest import TokensApp, screen_of, settle
 
 LINE = "The big dog ran, and the small dog's 12 friends ran too.\n"
@@ -87,6 +88,10 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
         assert pilot.app.focused is page.query_one("#bpe-merges")
         assert line(pilot, "#bpe-parts") == '"an" = a n'
         assert page.query_one(MergeList).border_title == "1 merge"
+        for size in ((120, 40), (80, 24)):
+            await resize(pilot, *size)
+            pairs, merges, parts = (page.query_one(f"#bpe-{name}").region for name in ("pairs", "merges", "parts"))
+            assert pairs.bottom == merges.bottom == parts.y, "the boxes of the upper row end on one line"
         await press(pilot, "d")
         assert page.query_one(WordsView).display
         assert not page.query_one(TextStrip).display
@@ -94,9 +99,23 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
         assert page.query_one(WordsView).line == 1
 
 
-async def test_space_plays_and_pauses_and_the_end_stops_it(app: LabApp) -> None:
+async def test_escape_stops_merges_space_plays_and_pauses_and_the_end_stops_it(
+    app: LabApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         page = await opened(pilot)
+        with monkeypatch.context() as patch:
+            patch.setattr("screens.tokens.bpe_page.SLICE_SECONDS", 0.0)  # a merge a slice
+            page.action_step(100)
+            assert page.go_back()
+            await settle(pilot)
+            assert page.state is not None
+            assert len(page.state.merges) == 1
+            assert not page.go_back()
+            page.action_step(20)
+            page.action_restart()
+            await settle(pilot)
+            assert page.state.merges == ()
         await pilot.press("space")
         assert page.playing
         await press(pilot, "space")
@@ -116,22 +135,6 @@ async def test_space_plays_and_pauses_and_the_end_stops_it(app: LabApp) -> None:
         assert not page.state.pairs
         await press(pilot, "space")
         assert not page.playing
-
-
-async def test_escape_stops_what_is_left_of_a_hundred_merges(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("screens.tokens.bpe_page.SLICE_SECONDS", 0.0)  # a merge a slice
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await opened(pilot)
-        page.action_step(100)
-        assert page.go_back()
-        await settle(pilot)
-        assert page.state is not None
-        assert len(page.state.merges) == 1
-        assert not page.go_back()
-        page.action_step(20)
-        page.action_restart()
-        await settle(pilot)
-        assert page.state.merges == ()
 
 
 async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(app: LabApp) -> None:
@@ -184,22 +187,25 @@ async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(
         assert title.plain == "the beginning of the training part of other [red]␛, as tokens"
 
 
-@pytest.mark.parametrize("then", ["another text", "escape"])
-async def test_a_text_that_is_read_late_is_not_learned_from(app: LabApp, until: Any, late_answer: Any, then: str) -> None:
-    late = late_answer("lab.tokenization.bpe.learnable_text.whole_text", lambda name, text: text == "abab")
+async def test_a_text_that_is_read_late_is_not_learned_from(app: LabApp, until: Any, late_answer: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen_of(pilot).box.text = "abab"
         page = await opened(pilot)
-        page.source = "box"
-        await until(pilot, late.asked.is_set)
-        if then == "escape":
-            assert page.go_back()
-        else:
-            screen_of(pilot).box.text = "xyxyxy"
-            await until(pilot, lambda: page.state is not None)
-        before = page.state
-        await late.come(pilot)
-        assert page.state is before
+        for then in ("another text", "escape"):
+            late = late_answer("lab.tokenization.bpe.learnable_text.whole_text", lambda name, text: text == "abab", whole_text)
+            page.source = "text"
+            await settle(pilot)
+            screen_of(pilot).box.text = "abab"
+            page.source = "box"
+            await until(pilot, late.asked.is_set)
+            if then == "escape":
+                assert page.go_back()
+            else:
+                screen_of(pilot).box.text = "xyxyxy"
+                await until(pilot, lambda: page.state is not None)
+            before = page.state
+            await late.come(pilot)
+            assert page.state is before
 
 
 async def test_learns_from_the_text_as_the_rules_chosen_in_data_leave_it(app: LabApp, text: Path) -> None:
@@ -242,15 +248,3 @@ def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
         await press(pilot, "enter")  # alone, so that only its token is bold
 
     assert snap_compare(app, terminal_size=size, run_before=go)
-
-
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_the_boxes_of_the_upper_row_end_on_one_line(size: tuple[int, int], app: LabApp) -> None:
-    async with app.run_test(size=size) as pilot:
-        await opened(pilot)
-        await press(pilot, "+")
-        await press(pilot, "v")
-        screen = pilot.app.screen
-        bottoms = [screen.query_one(name).region.bottom for name in ("#bpe-pairs", "#bpe-merges")]
-        assert bottoms[0] == bottoms[1]
-        assert screen.query_one("#bpe-parts").region.y == bottoms[0]
