@@ -1,22 +1,10 @@
 """The fake engines take what the real one takes, and refuse what it refuses."""
 
-from typing import Any
-
 import msgspec
 import pytest
 
-from lab.engine.method_registry import METHODS, OPEN, VIEW, AnyMethod, OpenParams, ViewParams
+from lab.engine.method_registry import METHODS, VIEW, AnyMethod, ViewParams
 from tests.screens.fake_wire import received_params
-from tests.screens.inspect.conftest import FakeEngine as InspectEngine
-from tests.screens.train.one_step_engine import FakeEngine as OneStepEngine
-
-
-@pytest.mark.parametrize("engine", [InspectEngine(), OneStepEngine()], ids=["inspect", "one step"])
-async def test_a_misspelled_parameter_is_refused(engine: Any) -> None:
-    with pytest.raises(msgspec.ValidationError, match="unknown field `chekpoint`"):
-        await engine.call(OPEN, {"run": "tale", "chekpoint": "best"})
-    with pytest.raises(TypeError, match="chekpoint"):
-        OpenParams(run="tale", chekpoint="best")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

@@ -72,17 +72,9 @@ async def test_keys_typed_after_one_step_go_to_it_or_back_or_to_a_mode(app: LabA
         await until(pilot, lambda: app.current_mode == "data")
 
 
-async def test_keys_typed_after_help_go_to_it(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        type_at_once(app, "question_mark", "tab")
-        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.has_class("-words"))
-        type_at_once(app, "escape", "2")
-        await until(pilot, lambda: app.current_mode == "data")
-        type_at_once(app, "question_mark", "escape", "3")
-        await until(pilot, lambda: app.current_mode == "tokens")
-
-
-async def test_keys_typed_after_rename_and_after_a_comparison_go_to_them(app: LabApp, listed: Open, until: Until) -> None:
+async def test_keys_typed_after_one_that_opens_or_leaves_something_go_where_it_leads(
+    app: LabApp, listed: Open, until: Until
+) -> None:
     async with listed(2) as pilot:
         type_at_once(app, "r", "2", "q", "a")
         await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "2qa")
@@ -91,12 +83,12 @@ async def test_keys_typed_after_rename_and_after_a_comparison_go_to_them(app: La
         await until(pilot, lambda: app.current_mode == "data")
         assert len(app.screen_stack) == 1
         assert isinstance(app._screen_stacks["home"][-1], CompareScreen)
-
-
-async def test_what_is_typed_after_a_key_that_enters_or_leaves_a_text_field_goes_there(app: LabApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("2")
-        await until(pilot, lambda: bool(app.screen.query(PathInput)))
+        type_at_once(app, "question_mark", "tab")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.has_class("-words"))
+        type_at_once(app, "escape", "3")
+        await until(pilot, lambda: app.current_mode == "tokens")
+        type_at_once(app, "question_mark", "escape", "2")
+        await until(pilot, lambda: app.current_mode == "data")
         data = app.screen
         type_at_once(app, "e")
         app.post_message(events.Paste("a folder/"))
