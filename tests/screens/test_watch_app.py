@@ -16,7 +16,7 @@ from screens.watch.watch_app import OF_OWN_RUNS, OF_WEIGHTS, WatchApp
 from tests.fixture_types import Until
 from tests.lab.runs.fake_box import FakeBox
 from tests.screens.conftest import NOW, metric_at, write_run
-from tests.screens.pilot_waits import rows_of
+from tests.screens.pilot_waits import resize, rows_of
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def app(tmp_path: Path, home: Path, box: FakeBox, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("screens.watch.watch_app.SECONDS_BETWEEN_READINGS", 0.05)
     monkeypatch.setattr("screens.app.SECONDS_BETWEEN_READINGS", 0.05)
     monkeypatch.setattr("screens.train.train_screen.SECONDS_BETWEEN_READINGS", 0.05)
+    monkeypatch.setattr(WatchApp, "NOTIFICATION_TIMEOUT", 600.0)  # on a busy machine, too, they are still there when looked at
     monkeypatch.setattr(run_mirror, "SECONDS_BETWEEN", 0.05)
     monkeypatch.setattr(run_mirror, "LONGEST_PAUSE", 0.05)
     mirror = RunMirror("me@box", "", folder)
@@ -81,37 +82,32 @@ async def test_runs_of_another_machine_are_shown_live_and_a_lost_connection_is_s
 OF_HOME = {"choose('inspect')", "clone", "fine_tune", "import_model", "rename", "delete"}
 
 
-@pytest.mark.parametrize("mode", ["home", "train"])
 async def test_keys_that_would_change_a_run_or_need_its_weights_say_that_it_is_only_watched(
-    mode: str, app: WatchApp, home: Path, until: Until
+    app: WatchApp, home: Path, until: Until
 ) -> None:
+    of_train = (OF_OWN_RUNS | OF_WEIGHTS) - OF_HOME - {"mode('inspect')", "app.mode('data')"}
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
-        if mode == "train":
-            await pilot.press("4")
-            await until(pilot, lambda: app.current_mode == "train" and "● training" in seen(pilot))
-        bound = {each.action: key for key, found in app.screen._bindings.key_to_bindings.items() for each in found}
-        refused = {action: key for action, key in bound.items() if action in OF_OWN_RUNS | OF_WEIGHTS}
-        of_train = (OF_OWN_RUNS | OF_WEIGHTS) - OF_HOME - {"mode('inspect')", "app.mode('data')"}
-        assert refused.keys() >= (OF_HOME if mode == "home" else of_train)
-        refused.pop("start", None)  # its key opens the settings of the plot where a run is in view
-        for key in (*refused.values(), "5"):
-            app.clear_notifications()
-            await pilot.press(key)
-            assert told(app) == ["These runs are on me@box and are watched from here, read-only."], key
-            assert (app.current_mode, len(app.screen_stack)) == (mode, 1), key
-        assert "p pause" not in seen(pilot)
-        assert os.listdir(home) == []
-
-
-async def test_enter_on_a_run_shows_its_training_and_its_verdict_is_of_its_text(app: WatchApp, until: Until) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "✓ finished" in seen(pilot))
-        await pilot.press("down", "enter")
+        for mode, expected in (("home", OF_HOME), ("train", of_train)):
+            await app.action_mode(mode)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and "● training" in seen(pilot))
+            bound = {each.action: key for key, found in app.screen._bindings.key_to_bindings.items() for each in found}
+            refused = {action: key for action, key in bound.items() if action in OF_OWN_RUNS | OF_WEIGHTS}
+            assert refused.keys() >= expected
+            refused.pop("start", None)  # its key opens the settings of the plot where a run is in view
+            for key in (*refused.values(), "5"):
+                app.clear_notifications()
+                await pilot.press(key)
+                assert told(app) == ["These runs are on me@box and are watched from here, read-only."], key
+                assert (app.current_mode, len(app.screen_stack)) == (mode, 1), key
+            assert "p pause" not in seen(pilot)
+        await resize(pilot, 80, 24)
+        await pilot.press("1", "down", "enter")
         await until(pilot, lambda: app.current_mode == "train" and "done  ✓ finished" in seen(pilot))
         await until(pilot, lambda: "! It has not improved since step 1,501" in seen(pilot))
-        assert "unigram 6.93" in seen(pilot)
+        assert "unigram 6.93" in seen(pilot), "its verdict is of its text"
         assert "Next: i looks inside" not in seen(pilot)
+        assert os.listdir(home) == []
 
 
 async def test_what_is_left_out_is_said_and_the_run_that_was_asked_for_is_in_view(
