@@ -5,10 +5,16 @@ from pathlib import Path
 import pytest
 
 from screens.about_key import KEYLESS
-from screens.action_index import all_actions, bindings_of
+from screens.action_index import all_actions, bindings_of, page_actions
 from screens.app import LabApp
+from screens.base_screen import LabScreen
+from screens.blocks.block_view import BlockView
+from screens.data.choose_inputs import SizeSlider
+from screens.help_rows import sections_of
 from screens.help_screen import HelpScreen
 from screens.key_map import KEY_MAP, key_table
+from screens.plot.line_plot import LinePlot
+from screens.widgets.choice import Choice
 from screens.widgets.mode_bar import MODES
 from tests.fixture_types import Until
 from tests.screens.pilot_waits import press
@@ -30,43 +36,54 @@ TO_REACH = (Path(__file__).parent / "actions_to_reach.txt").read_text().split()
 """Ids of the actions that had a key of their own when `?` listed 173 lines."""
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_key_of_the_map_means_the_same_everywhere(mode: str) -> None:
+def test_a_key_of_the_map_means_the_same_everywhere() -> None:
     others = {}
     for action in all_actions():
         shared = LETTERS.get(action.binding.key)
-        if action.mode == mode and shared is not None and not action.words.startswith(shared.verbs):
+        if shared is not None and not action.words.startswith(shared.verbs):
             others[action.id] = f"{action.binding.key}: {action.words}"
     assert others == {}
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_place_has_at_most_eight_keys_of_its_own(mode: str) -> None:
+def test_a_place_has_at_most_eight_keys_of_its_own() -> None:
     of_the_map = {key for shared in KEY_MAP for key in shared.keys}
-    own: dict[tuple[str, str], set[str]] = {}
+    own: dict[tuple[str, str, str], set[str]] = {}
     for action in all_actions():
         key = action.binding.key
-        if action.mode == mode and key not in of_the_map | MOVES and not key.startswith(KEYLESS):
-            own.setdefault((action.screen, action.holder), set()).add(key)
+        if key not in of_the_map | MOVES and not key.startswith(KEYLESS):
+            own.setdefault((action.mode, action.screen, action.holder), set()).add(key)
     assert {place: keys for place, keys in own.items() if len(keys) > OWN_KEYS} == {}
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_the_help_of_a_place_has_at_most_fifteen_lines(until: Until, mode: str) -> None:
+WITHOUT_ACTIONS = {LinePlot, BlockView, SizeSlider, Choice}
+"""Parts of pages with nothing but keys that move."""
+
+
+async def test_the_help_of_a_place_has_at_most_fifteen_lines_and_the_actions_of_pages_that_are_not_open(
+    until: Until,
+) -> None:
     app = LabApp(preload=False)
     async with app.run_test(size=(120, 40)) as pilot:
-        await app.action_mode(mode)
-        screen = app.screen_stack[0]
-        for page in [page.LINK.name for page in screen.PAGES] or [""]:
-            if page:
-                await app.run_action(f"page('{page}')", screen)
-            await pilot.pause()
-            await app.run_action("help")
-            await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.is_mounted)
-            assert isinstance(app.screen, HelpScreen)
-            rows = [row.words for _, rows in app.screen._sections for row in rows if row.is_listed]
-            assert len(rows) <= MOST_ROWS, (page, rows)
-            await press(pilot, "escape")
+        for mode in MODES:
+            await app.action_mode(mode)
+            screen = app.screen
+            assert isinstance(screen, LabScreen)
+            for page in [*screen.PAGES] or [None]:
+                if page is not None:
+                    await app.run_action(f"page('{page.LINK.name}')", screen)
+                await pilot.pause()
+                if page is not None and mode in ("data", "tokens"):
+                    parts = {type(each) for each in screen.query_one(page.__name__).walk_children(with_self=True)}
+                    held = {each for each in parts if "BINDINGS" in each.__dict__ and each.__module__.startswith("screens.")}
+                    assert held - WITHOUT_ACTIONS <= {page, *page.PARTS}
+                    said = "\n".join(row.words for _, rows in sections_of(screen) for row in rows).lower()
+                    assert [action.words for action in page_actions(type(screen)) if action.words.lower() not in said] == []
+                await app.run_action("help")
+                await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.is_mounted)
+                assert isinstance(app.screen, HelpScreen)
+                rows = [row.words for _, rows in app.screen._sections for row in rows if row.is_listed]
+                assert len(rows) <= MOST_ROWS, (mode, page, rows)
+                await press(pilot, "escape")
 
 
 def test_every_action_is_still_in_the_palette() -> None:
