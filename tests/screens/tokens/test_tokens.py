@@ -26,7 +26,7 @@ from screens.dialogs.ask import AskText
 from screens.help_screen import HelpScreen
 from screens.terminal.terminal_cells import cells_of
 from screens.tokens.side_by_side_page import AlignedView
-from screens.tokens.size_bars import SizeBars
+from screens.tokens.size_bars import SizeBars, comparison_lines
 from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import TokenFlow
@@ -67,23 +67,6 @@ def card(pilot: Pilot[None]) -> CardFacts:
     return screen_of(pilot).query_one(TokenCard).card
 
 
-async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await write(pilot, "The big dog ran")
-        assert counts(pilot) == TextCounts(15, 15, 4)
-        await pilot.press("home")
-        titles = []
-        for _ in range(4):
-            titles.append(card(pilot).title)
-            await pilot.press("right")
-        assert titles == [
-            'token 1 of 4: "The" = 464',
-            'token 2 of 4: " big" = 1263',
-            'token 3 of 4: " dog" = 3290',
-            'token 4 of 4: " ran" = 4966',
-        ]
-
-
 async def choose_text(pilot: Pilot[None], name: str) -> None:
     """Choose a line of the menu of texts."""
     await pilot.press("n")
@@ -116,21 +99,6 @@ async def test_n_lists_every_text_for_the_box_and_marks_the_one_in_it(app: LabAp
         assert isinstance(app.screen, AskText)
 
 
-async def test_the_tokenizers_take_turns(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await write(pilot, "the dög")
-        await pilot.press("home")
-        assert counts(pilot) == TextCounts(7, 8, 4)
-        await pilot.press("c")
-        await settle(pilot)
-        assert counts(pilot) == TextCounts(7, 8, 8)
-        assert [(row.label, row.id, row.origin) for row in card(pilot).tree] == [('"t"', 116, "a byte")]
-        await pilot.press("c")
-        await settle(pilot)
-        assert card(pilot).title.startswith('token 1 of 5: "the"'), "the, space d, two bytes of ö, g"
-        assert dict(card(pilot).facts)["bytes"] == "74 68 65 · 3 characters"
-
-
 async def test_a_run_that_is_replaced_out_of_sight_has_its_own_tokenizer(
     app: LabApp, home: Any, make_run: Any, until: Any
 ) -> None:
@@ -156,7 +124,7 @@ async def test_a_run_that_is_replaced_out_of_sight_has_its_own_tokenizer(
         await until(pilot, lambda: view.aligned is not None and len(view.aligned.texts[1].ids) == 2)
 
 
-async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> None:
+async def test_typing_is_cut_as_it_comes_by_each_tokenizer_in_turn_and_digits_stay_text(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert counts(pilot).characters == len(EXAMPLE), "an empty box shows the example"
@@ -175,10 +143,33 @@ async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> No
         assert screen_of(pilot).box.text == "1qt the!", "and typing replaces nothing"
         await pilot.press("escape", "escape")
         assert pilot.app.current_mode == "tokens"
+        await write(pilot, "The big dog ran")
+        assert counts(pilot) == TextCounts(15, 15, 4)
+        await pilot.press("home")
+        titles = []
+        for _ in range(4):
+            titles.append(card(pilot).title)
+            await pilot.press("right")
+        assert titles == [  # as OpenAI cuts the example of its paper
+            'token 1 of 4: "The" = 464',
+            'token 2 of 4: " big" = 1263',
+            'token 3 of 4: " dog" = 3290',
+            'token 4 of 4: " ran" = 4966',
+        ]
+        await write(pilot, "the dög")
+        await pilot.press("home")
+        assert counts(pilot) == TextCounts(7, 8, 4)
+        await pilot.press("c")
+        await settle(pilot)
+        assert counts(pilot) == TextCounts(7, 8, 8)
+        assert [(row.label, row.id, row.origin) for row in card(pilot).tree] == [('"t"', 116, "a byte")]
+        await pilot.press("c")
+        await settle(pilot)
+        assert card(pilot).title.startswith('token 1 of 5: "the"'), "the, space d, two bytes of ö, g"
+        assert dict(card(pilot).facts)["bytes"] == "74 68 65 · 3 characters"
 
 
-@pytest.mark.parametrize("enter", ["e", "enter", "click"])
-async def test_the_text_takes_keys_only_once_it_is_entered(home: Any, make_run: Any, until: Any, enter: str) -> None:
+async def test_the_text_takes_keys_only_once_it_is_entered(home: Any, make_run: Any, until: Any) -> None:
     make_run("tale")
     app = LabApp(run="tale", preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -187,16 +178,20 @@ async def test_the_text_takes_keys_only_once_it_is_entered(home: Any, make_run: 
         await pilot.press("3", "question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape")
-        box = screen_of(pilot).box
+        box, typed = screen_of(pilot).box, ""
         assert box.text == ""
-        assert box.border_subtitle == "e or enter edits"
-        await (pilot.click(box) if enter == "click" else pilot.press(enter))
-        assert "escape leaves" in str(box.border_subtitle)
-        for key in "running 12345":  # as a terminal hands it over: nothing waits for the mode to be there
-            app.post_message(events.Key("space" if key == " " else key, key))
-        await until(pilot, lambda: app.current_mode == "tokens" and screen_of(pilot).is_settled)
-        await until(pilot, lambda: screen_of(pilot).query_one(TextArea).text == "running 12345")  # in the place of the example
-        await pilot.press("escape", "5")
+        for enter in ("e", "enter", "click"):
+            assert box.border_subtitle == "e or enter edits"
+            await (pilot.click(box) if enter == "click" else pilot.press(enter))
+            assert "escape leaves" in str(box.border_subtitle)
+            await pilot.press("ctrl+end")
+            for key in "running 12345":  # as a terminal hands it over: nothing waits for the mode to be there
+                app.post_message(events.Key("space" if key == " " else key, key))
+            typed += "running 12345"  # at first in the place of the example
+            await until(pilot, lambda: app.current_mode == "tokens" and screen_of(pilot).is_settled)
+            await until(pilot, lambda typed=typed: box.text == typed)
+            await pilot.press("escape")
+        await pilot.press("5")
         assert app.current_mode == "inspect"
 
 
@@ -373,3 +368,12 @@ async def test_a_row_of_the_box_is_drawn_as_textual_draws_it(app: LabApp) -> Non
                 mine, theirs = box.render_line(y), TextArea.render_line(box, y)
                 assert mine.text.rstrip() == theirs.text.rstrip()
                 assert cells_of(mine, ColorSystem.TRUECOLOR) == cells_of(theirs, ColorSystem.TRUECOLOR), (y, selection)
+
+
+def test_one_token_is_no_tokens_and_the_bars_begin_in_one_column() -> None:
+    lines = comparison_lines([("bytes", TextCounts(5, 5, 15)), ("GPT-2", TextCounts(5, 5, 1))], 8, 60)
+    texts = ["".join(text for text, _ in line) for line in lines]
+    assert "15 tokens " in texts[0]
+    assert " 1 token  " in texts[1]
+    assert texts[0].index("█") == texts[1].index(texts[1].split(" 1 token  ")[1][0], 18)
+    assert {len(text) for text in texts} == {60}

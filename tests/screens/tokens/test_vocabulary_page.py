@@ -1,6 +1,7 @@
 """The page Vocabulary: list, search, sort, filter, details, Zipf's plot, on the model that ships with the lab."""
 
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from screens.blocks.block_view import BlockView
 from screens.plot.line_plot import LinePlot
 from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import TokenCard
-from screens.tokens.vocabulary_list import GAP, VocabularyList, columns_for
+from screens.tokens.vocabulary_list import GAP, VocabularyList, _hex, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
 from tests.screens.tokens.conftest import TokensApp, settle
@@ -155,15 +156,16 @@ async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: 
         assert facts(pilot) == "This text is gone."
 
 
-@pytest.mark.parametrize("size", [256, 746, 50_257, 200_000])
-@pytest.mark.parametrize("width", [20, 40, 60, 75, 76, 100, 150, 196])
-def test_the_columns_fit(width: int, size: int) -> None:
-    for counted in (True, False):
+def test_the_columns_fit_and_a_label_wider_than_its_column_is_cut() -> None:
+    for width, size, counted in product((20, 40, 60, 75, 76, 100, 150, 196), (256, 746, 50_257, 200_000), (True, False)):
         columns = columns_for(width, size, counted)
         parts = [columns.id, columns.token, columns.bytes, columns.merge, columns.count + columns.bar + 1 if counted else 0]
         used = 1 + sum(parts) + GAP * (sum(part > 0 for part in parts) - 1)
         assert used <= width or width < 50
         assert columns.merge > 0 or width < 75
+    assert _hex(b"abc", 8) == "61 62 63"
+    assert _hex(b"abcd", 10) == "61 62 63 …"
+    assert cell_len(_hex(bytes(50), 11)) <= 11
 
 
 @pytest.mark.parametrize(
@@ -178,14 +180,6 @@ def test_picture(size: tuple[int, int], keys: str, app: LabApp, snap_compare: An
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=go)
-
-
-def test_a_label_wider_than_its_column_is_cut() -> None:
-    from screens.tokens.vocabulary_list import _hex
-
-    assert _hex(b"abc", 8) == "61 62 63"
-    assert _hex(b"abcd", 10) == "61 62 63 …"
-    assert cell_len(_hex(bytes(50), 11)) <= 11
 
 
 @pytest.mark.parametrize(
