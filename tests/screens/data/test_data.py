@@ -248,38 +248,34 @@ async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_anot
         assert "decoded from cp1252" in facts(pilot)["cleaned"]
 
 
-async def test_tab_before_the_completions_are_known_completes_when_they_are(
+async def test_tab_completes_a_path_once_its_completions_are_known_and_then_goes_on(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {typed: threading.Event() for typed in ("s", "f", "fa", "fab")}
 
-    def completions(typed: str) -> list[str]:
+    def late_completions(typed: str) -> list[str]:
         if typed in known:
             known[typed].wait(60)
         return ["fable.txt"]
 
-    monkeypatch.setattr("screens.data.choose_inputs.completions", completions)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("e", "f", "tab", "a", "b", "tab")
-        field = screen_of(pilot).query_one("#path-input", Input)
-        assert field.value == "fab"
-        known["fab"].set()
-        await until(pilot, lambda: field.value == "fable.txt" or app.focused is not field)
-        assert app.focused is field
-        known["fa"].set()
-        known["f"].set()
-        await pilot.press("ctrl+u", "s", "tab", "escape")
-        known["s"].set()
-        await pilot.app.workers.wait_for_complete()
-        assert field.value == "s", "not where the field was left"
-
-
-async def test_tab_completes_a_path_and_then_goes_on(app: LabApp, until: Any) -> None:
     Path("fables-2.txt").touch()
     Path("tall tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("e", "f", "a")
         field = screen_of(pilot).query_one("#path-input", Input)
+        with monkeypatch.context() as patch:
+            patch.setattr("screens.data.choose_inputs.completions", late_completions)
+            await pilot.press("e", "f", "tab", "a", "b", "tab")
+            assert field.value == "fab"
+            known["fab"].set()
+            await until(pilot, lambda: field.value == "fable.txt" or app.focused is not field)
+            assert app.focused is field
+            known["fa"].set()
+            known["f"].set()
+            await pilot.press("ctrl+u", "s", "tab", "escape")
+            known["s"].set()
+            await pilot.app.workers.wait_for_complete()
+            assert field.value == "s", "not where the field was left"
+        await pilot.press("e", "ctrl+u", "f", "a")
         assert [key.key for key in screen_of(pilot).query_one(KeyBar)._keys()] == ["⏎", "tab", "esc"], (
             "no key that would be typed"
         )
@@ -487,22 +483,51 @@ async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(
         await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("long.txt"))
 
 
-async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(app: LabApp, until: Any, home: Path) -> None:
+async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
+    app: LabApp, until: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The funnel of the rules before changes no number, and a text that is read again with these is not measured again."""
     Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
+    release = [asyncio.Event(), asyncio.Event()]
+    asked: list[tuple[str, ...]] = []
+    measured: list[tuple[str, ...]] = []
+
+    async def held(request: FunnelRequest, progress: Any) -> FunnelReply:
+        if request.save:
+            return await run_funnel_process(request, progress)
+        asked.append(request.rules)
+        released = release[len(asked) - 1]
+        reply = await run_funnel_process(request, progress)
+        measured.append(request.rules)
+        await released.wait()
+        return reply
+
+    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_clean(pilot, until, "web.txt")
+        await until(pilot, lambda: len(measured) == 1)
         await pilot.press(*TO_EMAILS, "x")
-        page = screen_of(pilot).query_one(CleanPage)
+        screen, page, bar = screen_of(pilot), screen_of(pilot).query_one(CleanPage), screen_of(pilot).query_one(PageBar)
         assert page.rules == ("line-endings", "emails")
         drawn = page.query_one(RuleList)._lines[len(TO_EMAILS) + 1]
         assert "[x] e-mail addresses" in "".join(text for text, _ in drawn)
-        await until(pilot, lambda: page.funnel is not None and len(page.funnel.steps) == 2)
+        release[0].set()
+        await until(pilot, lambda: len(asked) == 2)
+        assert bar.steps[2] == "tokens"  # the number of the rules before is not that of these
+        release[1].set()
+        await until(pilot, lambda: page.funnel is not None and bar.steps[2] != "tokens")
         assert page.funnel is not None
         assert page.funnel.steps[1].passages_changed == 20
-        assert screen_of(pilot).query_one(PageBar).steps[1] == f"cleaned {page.funnel.kept_bytes} B"
-        vocabulary = default_vocabulary(DEFAULT_PRESET, page.funnel.kept_bytes)
-        tokens = count_tokens("web.txt", None, "bpe", vocabulary, page.rules).tokens
-        await until(pilot, lambda: screen_of(pilot).query_one(PageBar).steps[2] == f"tokens {tokens} bpe")
+        kept = page.funnel.kept_bytes
+        tokens = count_tokens("web.txt", None, "bpe", default_vocabulary(DEFAULT_PRESET, kept), page.rules).tokens
+        assert bar.steps[1:] == (f"cleaned {kept} B", f"tokens {tokens} bpe")
+        await pilot.press(*BACK_FROM_CLEAN)
+        await until(pilot, lambda: screen.text is not None and screen.text.facts.bytes == kept)
+        await pilot.press("escape", *TO_CLEAN)
+        await until(pilot, lambda: screen.page == "clean")
+        await pilot.pause(0.5)
+        assert bar.steps[1] == f"cleaned {kept} B"
+        assert asked == [("line-endings",), ("line-endings", "emails")]
         await pilot.press("o")
         assert isinstance(app.screen, AskText)
         await pilot.press("enter")
@@ -539,38 +564,6 @@ async def test_the_rule_with_the_largest_effect_comes_into_view_until_one_is_cho
         assert listed.selected == chosen
 
 
-async def test_funnel_of_the_rules_before_changes_no_number(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
-    release = [asyncio.Event(), asyncio.Event()]
-    asked: list[tuple[str, ...]] = []
-    measured: list[tuple[str, ...]] = []
-
-    async def held(request: FunnelRequest, progress: Any) -> FunnelReply:
-        asked.append(request.rules)
-        released = release[len(asked) - 1]
-        reply = await run_funnel_process(request, progress)
-        measured.append(request.rules)
-        await released.wait()
-        return reply
-
-    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_clean(pilot, until, "web.txt")
-        await until(pilot, lambda: len(measured) == 1)
-        await pilot.press(*TO_EMAILS, "x")
-        release[0].set()
-        await until(pilot, lambda: len(asked) == 2)
-        page, bar = screen_of(pilot).query_one(CleanPage), screen_of(pilot).query_one(PageBar)
-        assert bar.steps[2] == "tokens"  # the number of the rules before is not that of these
-        release[1].set()
-        await until(pilot, lambda: page.funnel is not None and bar.steps[2] != "tokens")
-        assert asked == [("line-endings",), ("line-endings", "emails")]
-        assert page.funnel is not None
-        vocabulary = default_vocabulary(DEFAULT_PRESET, page.funnel.kept_bytes)
-        tokens = count_tokens("web.txt", None, "bpe", vocabulary, page.rules).tokens
-        assert bar.steps[1:] == (f"cleaned {page.funnel.kept_bytes} B", f"tokens {tokens} bpe")
-
-
 async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(app: LabApp, until: Any) -> None:
     Path("web.txt").write_bytes("Zoë ran.\r\n".encode() * 40)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -590,32 +583,6 @@ async def test_the_funnel_of_a_text_is_not_that_of_the_same_file_read_otherwise(
         await until(pilot, lambda: bar.steps[:2] == ("text", "cleaned 600 B"))
         await pilot.press("escape", *TO_CLEAN)
         await until(pilot, lambda: bar.steps[:2] == ("text 650 B", "cleaned 600 B"))
-
-
-async def test_a_text_that_is_read_again_with_the_rules_of_its_funnel_is_not_measured_again(
-    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Path("web.txt").write_text("Write to me@dogs.net.\n" * 20)
-    asked: list[tuple[str, ...]] = []
-
-    async def noted(request: FunnelRequest, progress: Any) -> FunnelReply:
-        asked.append(request.rules)
-        return await run_funnel_process(request, progress)
-
-    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", noted)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_clean(pilot, until, "web.txt")
-        screen, bar = screen_of(pilot), screen_of(pilot).query_one(PageBar)
-        await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned"))
-        await pilot.press(*TO_EMAILS, "x")
-        await until(pilot, lambda: bar.steps[:2] == ("text 440 B", "cleaned 560 B"))
-        await pilot.press(*BACK_FROM_CLEAN)
-        await until(pilot, lambda: screen.text is not None and screen.text.facts.bytes == 560)
-        await pilot.press("escape", *TO_CLEAN)
-        await until(pilot, lambda: screen.page == "clean")
-        await pilot.pause(0.5)
-        assert bar.steps[:2] == ("text 440 B", "cleaned 560 B")
-        assert asked == [("line-endings",), ("line-endings", "emails")]
 
 
 async def test_rules_switched_faster_than_they_are_shown_or_while_the_text_is_read_anew_are_all_switched(
