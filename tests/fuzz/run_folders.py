@@ -59,7 +59,22 @@ ABSURD: tuple[Any, ...] = (
 
 
 class HungError(Exception):
-    """A command took longer than it may."""
+    """Something took longer than it may."""
+
+
+@contextlib.contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """Raise a HungError in what takes longer."""
+
+    def too_long(*_: object) -> None:
+        raise HungError
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class Mutant:
@@ -286,17 +301,11 @@ class Fuzzer:
         out, err = io.StringIO(), io.StringIO()
         code: int | None = None
         started = time.process_time()
-        signal.signal(signal.SIGALRM, _too_long)
-        signal.setitimer(signal.ITIMER_REAL, LONGEST)
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with ended_after(LONGEST), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 code = run(list(arguments))
-        except HungError:
-            self.fail(told, arguments, f"hangs\n{traceback.format_exc()}")
         except BaseException:
             self.fail(told, arguments, traceback.format_exc())
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         took = time.process_time() - started
         if took > SECONDS:
             self.fail(told, arguments, f"took {took:.1f} s")
@@ -345,10 +354,6 @@ class Fuzzer:
     def memory(self) -> int:
         """The most that this process ever had in memory, in bytes."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _too_long(signum: int, frame: object) -> None:
-    raise HungError
 
 
 @contextlib.contextmanager

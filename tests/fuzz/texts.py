@@ -14,14 +14,12 @@ import random
 import re
 import resource
 import shutil
-import signal
 import socket
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,6 +30,7 @@ from lab.data.text_source import joined_source, open_corpus
 from lab.data.token_file import tokenize_corpus
 from lab.data.train_val_split import split_text
 from models.tokenizers.tokenizer import Tokenizer
+from tests.fuzz.run_folders import ended_after
 
 LONGEST = 60.0
 """Seconds for one text."""
@@ -61,10 +60,6 @@ EVERY = sorted({name.replace("_", "-") for name in encodings.aliases.aliases.val
 
 TOKENIZERS: dict[bool, list[Tokenizer]] = {}
 """By whether there is an end-of-text token."""
-
-
-class HungError(Exception):
-    """A text took longer than it may."""
 
 
 def expected_text(data: bytes, encoding: str | None = None) -> str | None:
@@ -304,13 +299,12 @@ class Fuzzer:
         folder = self.place / f"text-{number}"
         folder.mkdir()
         made = FuzzedText(self.seed, number, folder)
-        signal.signal(signal.SIGALRM, _too_long)
-        signal.setitimer(signal.ITIMER_REAL, LONGEST)
         try:
-            corpus = open_corpus(joined_source(made.sources), made.encoding)
-            if made.meanwhile:
-                made.meanwhile()
-            found = prepare(corpus, self.place / "tokens.bin")
+            with ended_after(LONGEST):
+                corpus = open_corpus(joined_source(made.sources), made.encoding)
+                if made.meanwhile:
+                    made.meanwhile()
+                found = prepare(corpus, self.place / "tokens.bin")
             self.read += 1
             if made.documents is not None and found != [text for text in made.documents if text]:
                 self.fail(number, made.words, f"read {found!r:.300} for {made.documents!r:.300}")
@@ -323,17 +317,12 @@ class Fuzzer:
         except BaseException:
             self.fail(number, made.words, traceback.format_exc())
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             os.chdir(self.place)
             shutil.rmtree(folder)
 
     def fail(self, number: int, words: str, what: str) -> None:
         self.failures.append(f"text {number} ({words}): {what}")
         self.say(f"FAILED {self.failures[-1]}")
-
-
-def _too_long(*_: Any) -> None:
-    raise HungError
 
 
 def main() -> None:
