@@ -51,7 +51,7 @@ def serving(folder: Path, seconds_to_quit: float | None = None) -> Iterator[Serv
     environment |= {"LLMLAB_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1", "LLMLAB_WARM_UP": "0"}
     begin = ["-m", "lab.cli"]
     if seconds_to_quit is not None:
-        hurry = f"from lab.cli import lab_server; lab_server.SECONDS_TO_QUIT = {seconds_to_quit}"
+        hurry = f"from lab.cli import lab_server as it; it.SECONDS_TO_QUIT, it.HEARTBEAT_SECONDS = {seconds_to_quit}, {PATIENCE}"
         begin = ["-c", f"{hurry}; from lab.cli import main; raise SystemExit(main())"]
     command = [sys.executable, "-P", *begin, "serve", "--port", "0", "--host", "Hub.example"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -59,9 +59,11 @@ def serving(folder: Path, seconds_to_quit: float | None = None) -> Iterator[Serv
     said = "".join(process.stdout.readline() for _ in range(4))
     found = re.search(r"http://127\.0\.0\.1:\d+/\S+/", said)
     assert found, said
-    yield Served(process, found[0], said)
-    process.kill()
-    process.communicate()
+    try:
+        yield Served(process, found[0], said)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="module")
