@@ -109,7 +109,7 @@ async def test_models_that_are_not_here_say_what_they_take(app: LabApp, until: A
         assert not isinstance(app.screen, ImportDialog)
 
 
-async def test_an_import_goes_on_while_keys_are_answered_and_can_be_cancelled(
+async def test_an_import_goes_on_while_keys_are_answered_can_be_cancelled_and_a_failure_is_told_where_the_user_is(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = Waiting(monkeypatch)
@@ -131,6 +131,16 @@ async def test_an_import_goes_on_while_keys_are_answered_and_can_be_cancelled(
         await pilot.press("enter")
         await until(pilot, lambda: len(process.sources) == 2)
         assert "137 MB of 548 MB" in said(app)
+        await pilot.press("escape")
+        assert process.end is not None
+        process.end.set_exception(UserError("The network is down."))
+        await until(pilot, lambda: [each.message for each in app._notifications][-1:] == ["The network is down."])
+        await app.run_action("import_model", app.screen)
+        await pilot.pause()
+        assert said(app) == "✗ The network is down."
+        await until(pilot, lambda: app.screen._models)  # type: ignore[attr-defined]
+        await pilot.press("j")
+        assert "distilgpt2 is not in" in said(app)
 
 
 async def test_a_download_is_asked_for_once_more(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,22 +156,6 @@ async def test_a_download_is_asked_for_once_more(app: LabApp, until: Any, monkey
         await pilot.press("enter")
         await until(pilot, lambda: "137 MB" in said(app))
         assert process.sources == ["distilgpt2"]
-
-
-async def test_a_failure_is_told_where_the_user_is(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    process = Waiting(monkeypatch)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(app, pilot, until)
-        await pilot.press("enter", "escape")
-        await until(pilot, lambda: process.end)
-        process.end.set_exception(UserError("The network is down."))
-        await until(pilot, lambda: [each.message for each in app._notifications] == ["The network is down."])
-        await app.run_action("import_model", app.screen)
-        await pilot.pause()
-        assert said(app) == "✗ The network is down."
-        await until(pilot, lambda: app.screen._models)  # type: ignore[attr-defined]
-        await pilot.press("j")
-        assert "distilgpt2 is not in" in said(app)
 
 
 async def test_a_folder_becomes_a_run_that_is_chosen_and_a_wrong_one_says_why(
