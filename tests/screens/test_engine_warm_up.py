@@ -36,7 +36,13 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
     return Started.made
 
 
-async def test_an_idle_machine_gets_one_engine_with_low_priority(engines: list[Started]) -> None:
+async def test_an_idle_machine_gets_one_engine_with_low_priority_unless_one_was_needed_before(
+    engines: list[Started],
+) -> None:
+    too_late = EngineWarmUp(lambda: True)
+    assert too_late.take() is None
+    await too_late.run()
+    assert engines == []
     warm_up = EngineWarmUp(lambda: True)
     await warm_up.run()
     assert [engine.low_priority for engine in engines] == [True]
@@ -63,10 +69,3 @@ async def test_none_is_started_while_a_run_trains_or_the_machine_is_busy(
     assert len(engines) == 1
     await warm_up.end()
     assert engines[0].killed, "nobody took it"
-
-
-async def test_none_is_started_once_somebody_needed_one(engines: list[Started]) -> None:
-    warm_up = EngineWarmUp(lambda: True)
-    assert warm_up.take() is None
-    await warm_up.run()
-    assert engines == []

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 from rich.color import Color, ColorSystem
 
 from lab.core.colour_scales import colour, contrast
@@ -24,13 +23,11 @@ from screens.colour import (
 TRUE = Palette("truecolor", True, (20, 20, 30))
 
 
-@pytest.mark.parametrize("value", [0.0, 1e-9, -1e-9, 0.5, -0.5, 1.0, 3.0, -3.0, math.nan])
-def test_an_array_is_quantized_as_its_numbers_are(value: float) -> None:
-    assert levels_of(np.array([value])).tolist() == [level_of(value)]
-
-
-def test_anything_but_zero_is_off_zero() -> None:
-    assert [level_of(value) for value in (0.0, 1e-9, -1e-9, math.nan)] == [0, 1, -1, MASKED_LEVEL]
+def test_an_array_is_quantized_as_its_numbers_are_and_anything_but_zero_is_off_zero() -> None:
+    values = [0.0, 1e-9, -1e-9, math.nan, 0.5, -0.5, 1.0, 3.0, -3.0]
+    levels = [level_of(value) for value in values]
+    assert levels_of(np.array(values)).tolist() == levels
+    assert levels[:4] == [0, 1, -1, MASKED_LEVEL]
 
 
 def test_equal_neighbours_are_one_piece() -> None:
@@ -47,32 +44,23 @@ def test_a_half_block_holds_two_rows() -> None:
     assert half_block_cells("sequential", above, None)[0][1].below == MASKED_LEVEL
 
 
-def test_style_is_the_scale_with_readable_ink() -> None:
+def test_style_is_the_scale_with_readable_ink_in_the_terminal_s_colours_and_roles_are_marked_without() -> None:
     for value in np.linspace(-1, 1, 2 * LEVELS + 1).tolist():
         for system in ("truecolor", "256"):
             style = Palette(system, True, (0, 0, 0)).style(heat("diverging", value))
             paper = tuple(style.bgcolor.get_truecolor())
             assert contrast(tuple(style.color.get_truecolor()), paper) >= 4.5
     assert TRUE.style(heat("sequential", 1.0)).bgcolor == Color.from_rgb(*colour("sequential", 1.0))
-
-
-def test_colours_for_256_are_among_the_terminals_own() -> None:
     style = Palette("256", True, (0, 0, 0)).style(heat("sequential", 0.4))
     assert style.bgcolor.get_truecolor() == style.bgcolor.downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
-
-
-def test_masked_cells_have_the_screens_own_background() -> None:
-    assert TRUE.style(heat("sequential", math.nan, 0.5)).color == Color.from_rgb(20, 20, 30)
-
-
-@pytest.mark.parametrize(("system", "paints"), [("truecolor", True), ("256", True), ("standard", False), (None, False)])
-def test_paper_is_painted_where_there_are_enough_colours(system: str | None, paints: bool) -> None:
-    assert Palette(system, True, (0, 0, 0)).paints is paints
-
-
-def test_a_role_marks_the_text_without_colour() -> None:
+    assert TRUE.style(heat("sequential", math.nan, 0.5)).color == Color.from_rgb(20, 20, 30), "masked: the screen's own"
     assert TRUE.style(heat("sequential", 0.2, role="struck")).strike
     assert TRUE.style(heat("sequential", 0.2, role="selected")).underline
+
+
+def test_paper_is_painted_where_there_are_enough_colours() -> None:
+    systems = ("truecolor", "256", "standard", None)
+    assert [Palette(system, True, (0, 0, 0)).paints for system in systems] == [True, True, False, False]
 
 
 def test_legend_has_both_ends() -> None:

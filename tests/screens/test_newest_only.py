@@ -55,13 +55,15 @@ async def served() -> AsyncIterator[Callable[..., Log]]:
         task.cancel()
 
 
-async def test_questions_that_follow_at_once_are_never_asked_but_the_last(served: Callable[..., Log]) -> None:
-    log = served()
+async def test_questions_that_follow_at_once_are_never_asked_but_the_last_and_looking_ahead_gives_way(
+    served: Callable[..., Log],
+) -> None:
+    log = served(patience=60, gate="after c")
     for question in "ab":
         log.newest.ask(question)
     assert not log.newest.is_idle
-    await log.ask_in_turn("c")
-    assert (log.answered, log.ahead, log.newest.is_idle) == (["c"], ["c"], True)
+    await log.ask_in_turn("c", "d")
+    assert (log.answered, log.ahead, log.newest.is_idle) == (["c", "d"], ["d"], True)
 
 
 @pytest.mark.parametrize(("patience", "answered"), [(0, ["b"]), (60, ["a", "b"])])
@@ -79,25 +81,12 @@ async def test_an_older_question_is_answered_first_where_there_is_patience(
             await asyncio.sleep(0)
 
 
-async def test_looking_ahead_gives_way_at_once(served: Callable[..., Log]) -> None:
-    log = served(patience=60, gate="after a")
-    await log.ask_in_turn("a", "b")
-    assert (log.answered, log.ahead) == (["a", "b"], ["b"])
-
-
-async def test_errors_are_told_and_the_next_question_is_answered(served: Callable[..., Log]) -> None:
-    log = served()
-    log.errors = {"a": EngineError("No."), "b": EngineDied("Dead."), "c": Superseded("Newer.")}
+async def test_errors_are_told_but_not_of_an_older_question_and_the_next_one_is_answered(served: Callable[..., Log]) -> None:
+    log = served(patience=60, gate="d")
+    log.errors = {"a": EngineError("No."), "b": EngineDied("Dead."), "c": Superseded("Newer."), "d": EngineError("Old.")}
     await log.ask_in_turn(*"abcd")
+    log.newest.ask("e")
+    log.gates["d"].set()
+    await log.ask_in_turn("e")
     assert log.failures == [("No.", False), ("Dead.", True)]
-    assert (log.answered, log.ahead) == (["d"], ["d"])
-
-
-async def test_a_refusal_of_an_older_question_is_not_told(served: Callable[..., Log]) -> None:
-    log = served(patience=60, gate="a")
-    log.errors = {"a": EngineError("No.")}
-    await log.ask_in_turn("a")
-    log.newest.ask("b")
-    log.gates["a"].set()
-    await log.ask_in_turn("b")
-    assert (log.failures, log.answered) == ([], ["b"])
+    assert (log.answered, log.ahead) == (["e"], ["e"])

@@ -12,25 +12,21 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from screens.about_key import KEYLESS, about, synonyms_of
-from screens.action_index import MOVES, all_actions, bindings_of, page_actions, score_of
+from screens.action_index import MOVES, all_actions, bindings_of, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
-from screens.blocks.block_view import BlockView
 from screens.command_palette import LabCommands
-from screens.data.choose_inputs import SizeSlider
 from screens.dialogs.ask import AskText, Choices, RunChooser
-from screens.help_rows import lines_of, sections_of
+from screens.help_rows import lines_of
 from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_table import RunTable
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.time_slider import TimeSlider
-from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.strip_page import StripPage
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.train.compare_screen import CompareScreen
-from screens.widgets.choice import Choice
 from screens.widgets.guess_view import GuessView
 from screens.widgets.prompt_input import PromptInput
 
@@ -106,26 +102,9 @@ async def test_the_palette_leads_to_an_action_of_a_page_and_does_it(home: Path, 
         assert not app._notifications
 
 
-async def test_the_help_and_the_index_hold_the_actions_of_pages_that_are_not_open() -> None:
-    app = LabApp(preload=False)
-    shared = {LinePlot, BlockView, SizeSlider, Choice}
-    """Parts with nothing but keys that move."""
-    async with app.run_test(size=(120, 40)) as pilot:
-        for mode in ("data", "tokens"):
-            await app.action_mode(mode)
-            screen = app.screen
-            assert isinstance(screen, LabScreen)
-            for page in screen.PAGES:
-                await app.run_action(f"page('{page.LINK.name}')", screen)
-                await pilot.pause()
-                parts = {type(each) for each in screen.query_one(page.__name__).walk_children(with_self=True)}
-                held = {each for each in parts if "BINDINGS" in each.__dict__ and each.__module__.startswith("screens.")}
-                assert held - shared <= {page, *page.PARTS}
-            said = "\n".join(row.words for _, rows in sections_of(screen) for row in rows).lower()
-            assert [action.words for action in page_actions(type(screen)) if action.words.lower() not in said] == []
-
-
 async def test_a_step_on_home_leads_to_its_page_and_escape_goes_back_one_place_in_the_mode(until: Any) -> None:
+    pages = {(action.mode, action.page) for action in all_actions()}
+    assert {(stop.key.split()[1].lower(), stop.page) for stop in PIPELINE} <= pages
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
@@ -143,11 +122,6 @@ async def test_a_step_on_home_leads_to_its_page_and_escape_goes_back_one_place_i
         for _ in range(6):
             await pilot.press("escape")
             assert app.current_mode == "tokens"
-
-
-def test_every_step_on_home_names_a_page_of_its_mode() -> None:
-    pages = {(action.mode, action.page) for action in all_actions()}
-    assert {(stop.key.split()[1].lower(), stop.page) for stop in PIPELINE} <= pages
 
 
 async def test_a_key_of_compare_is_found_anywhere_and_asks_for_the_other_run(

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import TextArea
 
 from screens.app import LabApp
 from screens.home.run_pane import RunPane
@@ -108,16 +107,3 @@ def test_inside_a_run(
     measured(make_run("shakespeare", step=1000), range(0, 1001, 100))
     app = app_in("train", run="shakespeare", text="fable.txt")
     assert pictured(app, size, lambda train: train.watched is not None, *key)
-
-
-async def test_no_picture_depends_on_the_blinking_of_a_cursor() -> None:
-    async with app_in("tokens").run_test() as pilot:
-        await pilot.press("e")
-        text: Any = pilot.app.screen.query_one(TextArea)
-        text.blink_timer._callback()
-        assert text._cursor_visible
-        await pilot.press("escape", "2", "e")
-        field: Any = pilot.app.focused
-        field._blink_timer._callback()
-        assert field._cursor_visible
-        assert pilot.app.animation_level == "none"

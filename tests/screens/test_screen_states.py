@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from lab.engine.method_registry import EngineMethod
@@ -44,7 +45,7 @@ def state(app: LabApp) -> ScreenState:
     return app.screen.screen_state()
 
 
-async def test_each_mode_shows_a_state_again_and_says_the_same_of_it(app: LabApp, until: Any) -> None:
+async def test_each_mode_shows_a_state_again_says_the_same_of_it_and_chooses_its_token(app: LabApp, until: Any) -> None:
     text = str(Path("fable.txt").absolute())
     states = [
         ScreenState(mode="home", run="other"),
@@ -65,12 +66,9 @@ async def test_each_mode_shows_a_state_again_and_says_the_same_of_it(app: LabApp
             app.post_message(OpenState(asked))
             await until(pilot, lambda: state(app) == asked)  # noqa: B023
         assert app.text_source == "", "a text that is looked at is not chosen for training"
-
-
-async def test_the_token_of_a_state_is_chosen_in_the_text_of_the_state(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
+        of_token = ScreenState(mode="tokens", page="strip", tokenizer="bytes")
         for prompt, position, shown in (("The cat sat.", 4, 4), ("The cat", 2, 2), ("The cat", 6, 6), ("Hi", 9, 1)):
-            app.post_message(OpenState(ScreenState(mode="tokens", tokenizer="bytes", prompt=prompt, position=position)))
+            app.post_message(OpenState(replace(of_token, prompt=prompt, position=position)))
             await until(pilot, lambda: isinstance(app.screen, TokensScreen) and app.screen.is_ready)
             await until(pilot, lambda: app.screen.box.text == prompt and chosen(pilot) == shown)  # type: ignore[attr-defined] # noqa: B023
         assert isinstance(app.focused, TokenFlow)
@@ -80,26 +78,22 @@ def chosen(pilot: Pilot[None]) -> int:
     return pilot.app.screen.query_one(TokenFlow).chosen
 
 
-@pytest.mark.parametrize(
-    ("asked", "sentence"),
-    [
-        (ScreenState(mode="train", run="gone", page="heads"), "There is no run called 'gone'"),
-        (ScreenState(mode="kitchen", run="other"), "There is no mode called 'kitchen'."),
-        (ScreenState(mode="tokens", run="../texts"), "../texts is a folder but not a run"),
-    ],
-)
-async def test_a_state_of_something_that_is_gone_is_one_sentence_and_changes_nothing(
-    asked: ScreenState, sentence: str, app: LabApp, until: Any
-) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        app.post_message(OpenState(asked))
-        await until(pilot, lambda: len(app._notifications) == 1)
-        assert sentence in next(iter(app._notifications)).message
-        assert (app.current_mode, app.run_name) == ("home", "tale")
+GONE = {
+    "There is no run called 'gone'": ScreenState(mode="train", run="gone", page="heads"),
+    "There is no mode called 'kitchen'.": ScreenState(mode="kitchen", run="other"),
+    "../texts is a folder but not a run": ScreenState(mode="tokens", run="../texts"),
+}
+"""Sentences about states of which something is gone."""
 
 
-async def test_a_page_that_is_unknown_and_a_text_that_is_gone_leave_the_mode_usable(app: LabApp, until: Any) -> None:
+async def test_a_state_of_something_that_is_gone_is_one_sentence_and_leaves_the_mode_usable(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
+        for sentence, asked in GONE.items():
+            app.clear_notifications()
+            app.post_message(OpenState(asked))
+            await until(pilot, lambda: len(app._notifications) == 1)
+            assert sentence in next(iter(app._notifications)).message
+            assert (app.current_mode, app.run_name) == ("home", "tale")
         app.post_message(OpenState(ScreenState(mode="data", page="kitchen", text="/no/such/text")))
         await until(pilot, lambda: isinstance(app.screen, DataScreen))
         await until(pilot, lambda: "/no/such/text" in str(app.screen.query_one("#data-hint").render()))  # type: ignore[attr-defined]
