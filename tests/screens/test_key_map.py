@@ -17,6 +17,7 @@ from screens.plot.line_plot import LinePlot
 from screens.widgets.choice import Choice
 from screens.widgets.mode_bar import MODES
 from tests.fixture_types import Until
+from tests.screens.fake_wire import SilentEngine
 from tests.screens.pilot_waits import press
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -60,8 +61,9 @@ WITHOUT_ACTIONS = {LinePlot, BlockView, SizeSlider, Choice}
 
 
 async def test_the_help_of_a_place_has_at_most_fifteen_lines_and_the_actions_of_pages_that_are_not_open(
-    until: Until,
+    until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lab.engine.client.EngineClient", SilentEngine)
     app = LabApp(preload=False)
     async with app.run_test(size=(120, 40)) as pilot:
         for mode in MODES:

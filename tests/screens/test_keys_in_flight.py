@@ -18,6 +18,7 @@ from screens.train.compare_screen import CompareScreen
 from screens.train.one_step_screen import OneStepScreen
 from screens.train.train_screen import TrainScreen
 from tests.fixture_types import Open
+from tests.screens.fake_wire import SilentEngine
 from tests.screens.train.one_step_engine import FakeEngine
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -28,6 +29,7 @@ Until = Callable[[Pilot[None], Callable[[], bool]], Any]
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.train.one_step_screen.EngineClient", FakeEngine)
+    monkeypatch.setattr("lab.engine.client.EngineClient", SilentEngine)
 
 
 @pytest.fixture

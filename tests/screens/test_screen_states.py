@@ -1,6 +1,5 @@
 """Screen states: each mode says what is looked at, and shows it again."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from lab.engine.method_registry import EngineMethod
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.base_screen import LabScreen
@@ -16,20 +14,7 @@ from screens.data.data_screen import DataScreen
 from screens.messages import OpenState
 from screens.tokens.token_flow import TokenFlow
 from screens.tokens.tokens_screen import TokensScreen
-
-
-class SilentEngine:
-    """An engine that never answers."""
-
-    pid: int | None = None
-    starts = 0
-
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
-        await asyncio.Event().wait()
-
-    async def kill(self) -> None: ...
-
-    async def close(self) -> None: ...
+from tests.screens.fake_wire import SilentEngine
 
 
 @pytest.fixture

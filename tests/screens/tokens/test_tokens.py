@@ -33,6 +33,7 @@ from screens.tokens.token_flow import TokenFlow
 from screens.tokens.tokens_page import LARGEST_AT_ONCE
 from screens.tokens.tokens_screen import EXAMPLE
 from screens.widgets.status_line import StatusLine
+from tests.screens.fake_wire import SilentEngine
 from tests.screens.tokens.conftest import TokensApp, screen_of, settle
 
 
@@ -169,7 +170,10 @@ async def test_typing_is_cut_as_it_comes_by_each_tokenizer_in_turn_and_digits_st
         assert dict(card(pilot).facts)["bytes"] == "74 68 65 · 3 characters"
 
 
-async def test_the_text_takes_keys_only_once_it_is_entered(home: Any, make_run: Any, until: Any) -> None:
+async def test_the_text_takes_keys_only_once_it_is_entered(
+    home: Any, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.engine.client.EngineClient", SilentEngine)
     make_run("tale")
     app = LabApp(run="tale", preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
