@@ -54,6 +54,7 @@ ERRORS = "llmlab-ascii-marks"
 """Name of the error handler that writes the marks into a stream that encodes to ASCII."""
 
 _GROUPS = {
+    " ": "\N{NO-BREAK SPACE}",
     # Lines: horizontal, vertical, corners and crossings.
     "-": "─┄╌┈‐‑‒–—−⁻▔⎯↔",
     "|": "│┃┆┊║╷╵‖▏▕∣",

@@ -63,6 +63,10 @@ class _RunningEngine:
         assert self.process.stdin is not None
         return self.process.stdin
 
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            self.process.kill()
+
 
 class EngineClient:
     """One engine process, started at the first call.
@@ -148,13 +152,13 @@ class EngineClient:
         try:
             await asyncio.wait_for(running.process.wait(), SECONDS_TO_END)
         except TimeoutError:
-            running.process.kill()
+            running.kill()
         await running.reading
 
     async def kill(self) -> None:
         """End an engine that does not respond; pending calls raise EngineDied. A later call starts a new one."""
         if (running := self._running) is not None:
-            running.process.kill()
+            running.kill()
             await running.reading
 
     async def _write(self, data: bytes) -> None:

@@ -99,6 +99,8 @@ class SoftmaxEditor(LiveWidget):
         fields = list(self.query(ScoreInput))
         numbers = [field.score for field in fields]
         known = [number for number in numbers if number is not None]
+        if not fields:
+            return  # the editor is being removed
         if len(known) < len(numbers):
             bad = next(field for field in fields if field.score is None)
             what = "temperature" if bad.border_title == T else f"score of {bad.border_title}"
