@@ -48,6 +48,7 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     Raises UserError for every mistake of the user: see `lab.planning.check_request.check_request` and
     `lab.data.text_source.open_corpus`; a text too short.
     """
+    asked = time.time()
     if watched_machine():
         raise UserError(read_only_sentence())
     where = (request.home or home()).absolute()
@@ -76,7 +77,7 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
             resolved = _resolve(request, text, where, progress)
             config = RunConfig(
                 name="",
-                created=0.0,
+                created=asked,
                 model=resolved.model,
                 tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
                 data=_data_config(run, corpus, prepared),
@@ -159,7 +160,7 @@ def _default_prompt(run: Run, prepared: TokenFileFacts, tokenizer: Tokenizer) ->
 def _publish(run: Run, config: RunConfig, name: str | None, where: Path) -> Run:
     """Write config.json and rename the folder to the run's name, all or nothing. Raises: UserError if the name is taken."""
     for free in free_names(name, config.data.name, where):
-        config = msgspec.structs.replace(config, name=free, created=time.time())
+        config = msgspec.structs.replace(config, name=free)
         write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
         try:
             os.rename(run.path, where / free)

@@ -3,6 +3,8 @@
 import math
 import time
 
+from msgspec import UNSET
+
 from lab.runs.run_schema import TrainConfig
 from lab.training.trainer_state import TrainerState
 from models.config import schedule_factor
@@ -12,7 +14,10 @@ AVERAGE_SECONDS = 2.0
 
 
 class Clock:
-    """Seconds spent training while it runs: evaluations and saving included, unless the loop stops it for them; pauses not."""
+    """Seconds spent training while it runs: evaluations and saving included, unless the loop stops it for them; pauses not.
+
+    Of a run by minutes, what was spent between the order and the trainer's start is counted, too.
+    """
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._before = seconds
@@ -77,7 +82,9 @@ def lr_of_next_step(train: TrainConfig, state: TrainerState, step: int, seconds:
 
     The schedule is evaluated at the end of that step.
     """
-    progress = (step + 1) / train.steps if train.steps is not None else (seconds + step_seconds) / (60 * (train.minutes or 1.0))
+    before = 0.0 if state.seconds_before is UNSET else state.seconds_before  # the warm-up begins with the first step
+    progress = (seconds - before + step_seconds) / (60 * (train.minutes or 1.0) - before)
+    progress = progress if train.steps is None else (step + 1) / train.steps
     return train.lr * schedule_factor(train.schedule, progress, train.warmup, train.final_lr) * state.lr_factor
 
 

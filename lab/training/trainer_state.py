@@ -141,6 +141,8 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     """True if its steps are computed by compiled code, chosen when the run began; unset in other runs, as is `loss_scale`."""
     loss_scale: LossScale | UnsetType = UNSET
     """In fp16."""
+    seconds_before: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
+    """In a run by minutes: those of `seconds` that had passed since it was asked for when its training began."""
     begun_on: str | UnsetType = UNSET
     """Name of the card or processor that `computed` is about; unset in runs from before it was kept."""
 

@@ -31,6 +31,9 @@ from models.gpt import autocast
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 
+LATE = 0.5
+"""A trainer that starts after this share of a run's minutes was not started with it: the run then has all of them."""
+
 
 @dataclass
 class TrainingSetup:
@@ -114,12 +117,21 @@ def batches_of(run: Run, tokens: TokenFile, ranks: OneRank) -> TrainingBatches:
     return TrainingBatches(tokens, 0, run.config.data.split, model.context, train.batch, train.seed, ranks.rows(train.batch))
 
 
+def seconds_since_asked(config: RunConfig) -> float:
+    """Seconds of a run by minutes that have passed before its training; none if it was started long after it was asked for."""
+    if config.train.minutes is None or config.train.minutes_of_steps:
+        return 0.0
+    passed = time.time() - config.created
+    return passed if 0 < passed < LATE * 60 * config.train.minutes else 0.0
+
+
 def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerState:
     """State before the first step, in the fastest arithmetic on this machine of those that the run allows."""
     model, train = run.config.model, run.config.train
     chosen = choose_compute(model, train, device, run.path.parent)
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     compiled, why = choose_compile(train.compile, device.type, planned_seconds(model, train, card, ranks))
+    before = seconds_since_asked(run.config)
     return TrainerState(
         precision=chosen.precision,
         attention=chosen.attention,
@@ -127,6 +139,8 @@ def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerSta
         computed=f"{chosen.reason}, {why}" if why else chosen.reason,
         begun_on=processor_of(device),
         compiled=compiled or UNSET,
+        seconds=before,
+        seconds_before=before or UNSET,
         pending=Metric(step=0, tokens=0, epoch=0.0, seconds=0.0),  # the initial weights are still to be evaluated
     )
 

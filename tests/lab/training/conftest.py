@@ -27,6 +27,7 @@ def ticking_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         return next(readings) * TICK
 
     clock = SimpleNamespace(monotonic=now, perf_counter=now)
+    monkeypatch.setattr("lab.training.training_setup.seconds_since_asked", lambda config: 0.0)
     monkeypatch.setattr("lab.training.run_length.time", clock)
     monkeypatch.setattr("lab.training.training_loop.time", clock)
 

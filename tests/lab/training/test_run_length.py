@@ -1,13 +1,21 @@
 """Length of a run: the learning rate over its steps or minutes, and early stopping, in real training."""
 
 import math
+import time
+from typing import Any
 
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from lab.core.errors import UserError
 from lab.runs.weights_file import load_model
 from lab.training import run_length
+from lab.training.run_length import lr_of_next_step
 from lab.training.start_trainer import start_trainer
+from lab.training.trainer_state import TrainerState
+from lab.training.training_setup import seconds_since_asked
+from models.config import schedule_factor
 from tests.fixture_types import TinyRun, TrainHere
 
 
@@ -66,3 +74,27 @@ def test_patience_ends_a_run_and_says_so_and_is_not_forgotten_when_interrupted(t
     for stop in range(7, status.step, 13):
         assert train_here(broken, until=stop).step == stop
     assert (train_here(broken).step, broken.status().phase) == (status.step, "finished")
+
+
+@pytest.mark.parametrize(
+    ("length", "asked", "counted"),
+    [
+        ({"minutes": 1.0}, 10.0, 10.0),
+        ({"minutes": 1.0}, 40.0, 0.0),  # started long after it was made
+        ({"minutes": 1.0, "minutes_of_steps": True}, 10.0, 0.0),
+        ({"steps": 2}, 10.0, 0.0),
+    ],
+)
+def test_the_minutes_of_a_run_begin_when_it_is_asked_for_and_its_warm_up_with_the_first_step(
+    tiny_run: TinyRun, length: dict[str, Any], asked: float, counted: float
+) -> None:
+    config = tiny_run(**({"steps": None} | length)).config
+    config = replace(config, created=time.time() - asked)
+    assert seconds_since_asked(config) == pytest.approx(counted, abs=0.5)
+    state = TrainerState(precision="fp32", seconds=counted, seconds_before=counted or UNSET)
+    if "minutes" in length:
+        whole = 60 - counted
+        for share in (0.0, 0.3, 1.0):
+            lr = lr_of_next_step(config.train, state, 0, counted + share * whole, 0.0)
+            train = config.train
+            assert lr == pytest.approx(train.lr * schedule_factor(train.schedule, share, train.warmup, train.final_lr))
