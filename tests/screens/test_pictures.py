@@ -96,7 +96,12 @@ def test_a_new_run_with_mistakes(pictured: Callable[..., bool]) -> None:
 def test_a_run_that_trains(pictured: Callable[..., bool], make_run: Any, size: tuple[int, int]) -> None:
     some_runs(make_run)
     app = app_in("train", run="shakespeare-2", text="fable.txt")
-    assert pictured(app, size, lambda train: train.view.query_one(VerdictBar).verdict and len(app.runs) == 4)
+
+    def is_ready(train: Any) -> object:
+        has_numbers = train.view.query_one("#run-facts").size.height > 1
+        return has_numbers and train.view.query_one(VerdictBar).verdict and len(app.runs) == 4
+
+    assert pictured(app, size, is_ready)
 
 
 @SIZES
