@@ -149,7 +149,7 @@ def _overfitting(run: DiagnosedRun) -> str:
             return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
         now = run.measured or last
         gap = now.loss - (run.smoothed_at(now.step) or now.loss)
-        why = f" (val − train +{fixed(gap, 2)}, val not rising)" if gap >= SHOWN_GAP else ""
+        why = f" ({'final ' if run.final else ''}val − train +{fixed(gap, 2)}, val not rising)" if gap >= SHOWN_GAP else ""
         return "no overfitting" + (" yet" if run.phase in ACTIVE or why else "") + why
     decimals = 2 if fixed(best.loss, 2) != fixed(last.loss, 2) or not differs_visibly(best.loss, last.loss) else 4
     losses = f"{fixed(best.loss, decimals)} → {fixed(last.loss, decimals)}"

@@ -82,12 +82,12 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
     if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
         evidence = (
             f"the token frequencies of the training part predict the validation part at {fixed(text.unigram_loss, 2)} nats per "
-            f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_text(last.step)} the validation loss "
-            f"is {fixed(last.loss, 2)} and the training loss {fixed(beside, 2)}."
+            f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_text(last.step)} the "
+            f"{run.val_loss_name} is {fixed(last.loss, 2)} and the training loss {fixed(beside, 2)}."
         )
     elif (first := _first_epoch(run)) and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
         evidence = (
-            f"at step {step_text(first[0].step)}, in the first epoch, when all text is new, the validation loss is "
+            f"at step {step_text(first[0].step)}, in the first epoch, when all text is new, the {run.val_loss_name} is "
             f"{fixed(first[0].loss, 2)} nats per token and the training loss {fixed(first[1], 2)}."
         )
     else:
@@ -180,7 +180,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
         evidence = (
             f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {run.times_read} times; at step "
-            f"{step_text(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
+            f"{step_text(last.step)} the training loss is {fixed(beside, 2)} and the {run.val_loss_name} {fixed(last.loss, 2)}."
         )
         longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
         advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
@@ -189,7 +189,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
         return None
     evidence = (
         f"from step {step_text(best.step)} to {step_text(last.step)} the training loss fell {from_to(then, beside)} "
-        f"while the validation loss rose {from_to(best.loss, last.loss)}, over {since} evaluations."
+        f"while the {run.val_loss_name} rose {from_to(best.loss, last.loss)}, over {since} evaluations."
     )
     if run.phase in ("training", "paused"):
         kept += ", so that the run can be stopped, as a patience of 3 does"

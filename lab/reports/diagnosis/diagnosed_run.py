@@ -13,6 +13,7 @@ from lab.core.number_format import fixed, significant, whole
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
 from lab.reports.baselines import Baseline
 from lab.reports.text_entropy import TextEntropy
+from lab.runs.evaluation_coverage import during_training
 from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, FinalEvaluation, RunConfig, Status
@@ -179,6 +180,12 @@ class DiagnosedRun:
         return [Evaluation(step, loss) for step, loss in pairs if step > self.start and not math.isnan(loss)]
 
     @property
+    def val_loss_name(self) -> str:
+        """`validation loss (on 30% of that text)` of `evaluations`; at the end, a loss on all of the text stands beside them."""
+        share = during_training(self.config.data, self.status) if self.status.final else None
+        return "validation loss" + (f" (on {share.percent} of that text)" if share and not share.is_whole else "")
+
+    @property
     def times_read(self) -> str:
         """Times that the training text had been read at the last evaluation."""
         epoch = self.history.last_evaluation.epoch if self.history.last_evaluation else 0.0
@@ -293,9 +300,9 @@ class DiagnosedRun:
         if len(found) > 1:
             first, last = self.lowest_ends() if lowest else (found[0], found[-1])
             verb = "" if differs_visibly(before, now) else "went "
-            words += f", and the {'lowest ' if lowest else ''}validation loss {moved_at(first, last, verb)}"
+            words += f", and the {'lowest ' if lowest else ''}{self.val_loss_name} {moved_at(first, last, verb)}"
         elif found:
-            words += f"; the validation loss was {fixed(found[0].loss, 2)} at step {step_text(found[0].step)}"
+            words += f"; the {self.val_loss_name} was {fixed(found[0].loss, 2)} at step {step_text(found[0].step)}"
         return words + "."
 
     def lowest_ends(self) -> tuple[Evaluation, Evaluation]:

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
 from lab.reports.text_entropy import TextEntropy, ValidationText
-from lab.reports.verdict_line import TONES, VerdictLine, verdict_line
+from lab.reports.verdict_line import TONES, VerdictLine, reasons, verdict_line
 from lab.runs.origin import CopiedShare
-from lab.runs.run_schema import FinalEvaluation, Status
+from lab.runs.run_schema import FinalEvaluation, Status, ValidationSegments
 from tests.lab.reports.recorded_curves import NAMES, recorded
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 
@@ -140,6 +140,25 @@ def test_a_falling_validation_loss_is_no_overfitting() -> None:
         assert line.details.startswith("No overfitting yet (val − train +0.10, val not rising), "), "the gap of the plot"
         assert (line.tone, line.text[0]) == ("good", "✓")
     assert made_up((10, 3.2, 3.3), (20, 3.0, 3.0), status=finished).details.startswith("No overfitting, ")
+
+
+@pytest.mark.parametrize(
+    ("has_ended", "words"),
+    [
+        (False, ("the validation loss was 3.50 at step 40", "(val − train +0.50,", "on 30 of 100 bytes of validation text")),
+        (True, ("the validation loss (on 30% of that text) was 3.50", "(final val − train +0.25,", "On all 100 bytes of")),
+    ],
+)
+def test_of_two_validation_losses_each_says_on_how_much_text_it_is(has_ended: bool, words: tuple[str, ...]) -> None:
+    made = config()
+    sampled = replace(made.data, evaluated=ValidationSegments(((270, 280),), 30, "e"), copied=CopiedShare(0.0))
+    last = FinalEvaluation(step=40, tokens=30, bytes=100, val_loss=3.25, bits_per_byte=1.0)
+    status = Status(phase="finished", step=40, final=last) if has_ended else TRAINING
+    points = history(*((step, 3.0, 3.5 if step in (2, 40) else None) for step in range(1, 41)))
+    run = DiagnosedRun(replace(made, data=sampled), status, points, status.phase, None, ())
+    said = reasons(run, Diagnosis("learning", run.describe_trend()))
+    for each in words:
+        assert each in said
 
 
 @pytest.mark.parametrize(
