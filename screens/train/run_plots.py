@@ -143,6 +143,11 @@ class RunPlots:
         _, share, longest = SMOOTHINGS[self.settings.smoothing]
         return self.history.smoothed(share, longest)
 
+    @property
+    def mean_name(self) -> str:
+        """The kind of `smooth`; the mean of all sentences is the plain one."""
+        return SMOOTHINGS[self.settings.smoothing][0] if self.settings.smoothing else "mean"
+
     def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
         """Name of the x axis, and the function from steps and seconds to positions: tokens and epochs grow with the steps."""
         latest = self.history.latest
@@ -167,7 +172,7 @@ class RunPlots:
         train = self._part(history.steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
         smooth = scaled(self.smooth[train], self.per_train)
-        words = f"{SMOOTHINGS[settings.smoothing][0]} smoothing" if settings.smoothing else "its mean"
+        words = f"{self.mean_name} smoothing" if settings.smoothing else "its mean"
         eval_xs, val_losses, untrained = self._evaluations()
         unit = "bits/byte" if settings.bits else "loss"
         series = [

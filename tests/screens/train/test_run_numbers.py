@@ -89,8 +89,8 @@ def test_only_a_model_that_has_learned_is_said_to_generalize(name: str) -> None:
     assert ("the model generalizes" in said) == (name == "learning")
 
 
-@pytest.mark.parametrize("smoothing", range(3))
-def test_the_mean_and_the_loss_of_a_step_have_a_name_each_with_the_cursor_and_without(smoothing: int) -> None:
+@pytest.mark.parametrize(("smoothing", "kind"), enumerate(("mean", "strong", "light")))
+def test_the_mean_and_the_loss_of_a_step_have_a_name_each_with_the_cursor_and_without(smoothing: int, kind: str) -> None:
     run = recorded("overfitting")
     watched = WatchedRun("tale", run.head.config, run.head.status, "finished", run.history)
     plots = RunPlots(watched, PlotSettings(smoothing=smoothing))
@@ -98,7 +98,7 @@ def test_the_mean_and_the_loss_of_a_step_have_a_name_each_with_the_cursor_and_wi
     at_end = dict(numbers_at(plots, len(run.history.steps) - 1, 0.5))
     assert newest["train loss"] == at_end["train loss"]
     assert at_end["step loss"] == f"{run.history.losses[-1]:.3f}"
-    assert newest["train loss"].endswith(" (mean)")
+    assert newest["train loss"].endswith(f" ({kind})")
     assert not {"train", "smoothed"} & {*newest, *at_end}
 
 
