@@ -62,4 +62,4 @@ def bigram_sentence(entropy: TextEntropy | None, *, on_all: bool) -> str:
     if validation is None or level is None:
         return ""
     where = "the validation text" if on_all or validation.evaluated is None else "the same part of the validation text"
-    return f"Bigram: the training text's counts of each token after the one before it lose {fixed(level, 2)} on {where}."
+    return f"Bigram: the training text's counts of token pairs lose {fixed(level, 2)} on {where}."

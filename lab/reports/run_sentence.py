@@ -31,7 +31,7 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, g
     parts = [f"U{baseline[1:]}."]
     if history.smooth:
         loss = history.smooth[-1]
-        parts = [f"Training loss {fixed(loss, 2)} at step {whole(int(history.steps[-1]))}, a running mean; {baseline}."]
+        parts = [f"Training loss {fixed(loss, 2)} (mean); {baseline}."]
     bits, entropy = evaluation.bits_per_byte if evaluation else None, config.data.entropy_bits_per_byte
     source = f"entropy of the source {fixed(entropy)} bits/byte" if entropy is not None else ""
     if status.final is not None:

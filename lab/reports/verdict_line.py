@@ -79,8 +79,12 @@ def reasons(run: DiagnosedRun, found: Diagnosis) -> str:
     losses = run_sentence(run.config, run.status, run.history, generalizes=run.shows_new_text and run.level is None)
     if run.phase == "failed" or found.verdict == "waiting":
         return losses
-    pairs = "" if found.verdict in NO_LEVEL else bigram_sentence(run.entropy, on_all=run.status.final is not None)
-    return " ".join(filter(None, (found.sentences, verdict_line(run, found).details, losses, pairs)))
+    meaning = pairs = ""
+    if found.verdict not in NO_LEVEL:
+        choices, on = _choices(run)
+        meaning = f"{on.capitalize()} as unsure as an even choice among {choices} tokens (perplexity, e^loss)."
+        pairs = bigram_sentence(run.entropy, on_all=run.status.final is not None)
+    return " ".join(filter(None, (meaning, found.sentences, verdict_line(run, found).details, losses, pairs)))
 
 
 def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
@@ -125,10 +129,15 @@ def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
     if run.level and run.phase in ACTIVE:
         return f"It is learning: so far {_only(run.level, run)}."
     doing = "has learned" if verdict == "learned" else "is learning" if run.phase in ACTIVE else "was learning"
+    choices, on = _choices(run)
+    return f"It {doing}: unsure as among {choices} of {whole(run.config.model.vocab_size)} tokens {on}."
+
+
+def _choices(run: DiagnosedRun) -> tuple[str, str]:
+    """The number of tokens that the loss amounts to choosing among, and the text that it is of."""
     measured = None if run.level else run.measured  # an evaluation at a baseline here is of weights that were worse
     on = "in training" if measured is None else "on new text" if run.shows_new_text else "in validation"
-    choices = perplexity(measured.loss if measured else run.loss)
-    return f"It {doing}: next token narrowed to {choices} of {whole(run.config.model.vocab_size)} {on}."
+    return perplexity(measured.loss if measured else run.loss), on
 
 
 def _only(level: Baseline, run: DiagnosedRun) -> str:

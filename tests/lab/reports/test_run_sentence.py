@@ -13,7 +13,7 @@ from tests.lab.runs.made_up_runs import TRAINING, config, history
 def test_the_sentence_is_made_of_the_runs_own_numbers() -> None:
     assert "No step taken" in run_sentence(config(), TRAINING, LossHistory())
     said = run_sentence(config(), TRAINING, history((10, 3.2, None)))
-    assert said == "Training loss 3.20 at step 10, a running mean; uniform baseline 6.93 nats per token."
+    assert said == "Training loss 3.20 (mean); uniform baseline 6.93 nats per token."
     for val_loss, words in ((3.25, "about the same (3.25)"), (4.0, "loss 4.00, 0.80 higher"), (2.9, "loss 2.90, 0.30 lower")):
         assert words in run_sentence(config(), TRAINING, history((10, 3.2, val_loss)))
     said = run_sentence(config(entropy=1.25), TRAINING, history((10, 3.2, 3.0)))

@@ -60,10 +60,10 @@ def test_at_every_evaluation_a_newcomer_gets_one_sentence_without_terms(name: st
         ("learning-muon", 20, "finished", "Too short to say: it has taken 20 steps."),
         ("little-lr-1e-4", 20, "training", "Too early to tell: in 20 steps it has learned no more than blind guessing."),
         ("differs-bpe", 20, "training", "It is learning: so far not even how common each token is."),
-        ("differs-bpe", 40, "training", "It is learning: next token narrowed to 115 of 400 on new text."),
+        ("differs-bpe", 40, "training", "It is learning: unsure as among 115 of 400 tokens on new text."),
         ("diverged-lr-1000", 24, "training", "It went wrong by step 24: back at an earlier state, it takes smaller steps."),
-        ("learning-manual", math.inf, "", "It has learned: next token narrowed to 17 of 256 on new text."),
-        ("learning-half-way", math.inf, "", "It was learning: next token narrowed to 7.4 of 256 in validation."),
+        ("learning-manual", math.inf, "", "It has learned: unsure as among 17 of 256 tokens on new text."),
+        ("learning-half-way", math.inf, "", "It was learning: unsure as among 7.4 of 256 tokens in validation."),
         ("little-coin", math.inf, "", "Too short to say: in 120 steps it has learned only how common each token is."),
         ("little-lr-1e-4", math.inf, "", "It has learned little: after 300 steps, not even how common each token is."),
         ("nothing-stopped", math.inf, "", "It has learned nothing: after 70 steps, no more than blind guessing."),
@@ -89,9 +89,9 @@ def test_each_kind_of_run_gets_a_sentence_of_its_own_with_its_number(name: str, 
 @pytest.mark.parametrize(
     "name", [name for name in NAMES if name.startswith(("learning", "short-but", "lr-too-high", "rollbacks-m"))]
 )
-def test_the_next_token_is_narrowed_to_as_many_as_the_validation_loss_amounts_to(name: str) -> None:
+def test_it_is_as_unsure_as_among_as_many_tokens_as_the_validation_loss_amounts_to(name: str) -> None:
     run = recorded(name)
-    found = re.search(r"to ([\d.]+) of (\d+)", line_of(name).sentence)
+    found = re.search(r"among ([\d.]+) of (\d+)", line_of(name).sentence)
     if found is None:
         assert line_of(name).tone == "warn"
         return
@@ -122,15 +122,15 @@ def test_overfitting_names_both_evaluations() -> None:
 @pytest.mark.parametrize(
     ("points", "copied", "said"),
     [
-        ([(10, 3.2, None)], 0.0, "25 of 1,024 in training"),
-        ([(10, 3.2, 4.0)], 0.0, "55 of 1,024 on new text"),
-        ([(10, 3.2, 4.0)], None, "55 of 1,024 in validation"),
+        ([(10, 3.2, None)], 0.0, "25 of 1,024 tokens in training"),
+        ([(10, 3.2, 4.0)], 0.0, "55 of 1,024 tokens on new text"),
+        ([(10, 3.2, 4.0)], None, "55 of 1,024 tokens in validation"),
     ],
 )
 def test_the_sentence_says_of_which_text_its_number_is(
     points: list[tuple[int, float | None, float | None]], copied: float | None, said: str
 ) -> None:
-    assert made_up(*points, copied=copied).sentence == f"It is learning: next token narrowed to {said}."
+    assert made_up(*points, copied=copied).sentence == f"It is learning: unsure as among {said}."
 
 
 def test_a_falling_validation_loss_is_no_overfitting() -> None:

@@ -111,7 +111,7 @@ def test_the_perplexity_is_the_number_of_the_verdict_and_both_say_of_which_text(
     verdict, *_ = status_text(watched, None)
     number, said_on = dict(newest_numbers(RunPlots(watched, PlotSettings(smoothing=2))))["perplexity"].split()
     assert said_on == on
-    assert verdict.sentence == f"It was learning: next token narrowed to {number} of 256 {words}."
+    assert verdict.sentence == f"It was learning: unsure as among {number} of 256 tokens {words}."
 
 
 LINE = VerdictLine("warn", "It has begun to memorize the text: validation loss rises since step 1,400.", "")
