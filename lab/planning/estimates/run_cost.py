@@ -63,7 +63,7 @@ def run_cost(
         ("parameters", f"{whole(run.parameters)}: {parts}"),
         ("memory", _describe_memory(run, machine)),
         ("a step", _describe_step(run)),
-        ("in all", _describe_tokens(tokens, run)),
+        ("in all", _describe_tokens(tokens, run, is_settled=by_steps and (bool(step_seconds) or "length" not in run.reasons))),
         ("time", time),
     )
 
@@ -74,8 +74,8 @@ def _describe_memory(run: ResolvedRun, machine: Machine) -> str:
     return f"about {bytes_(run.memory)} on the GPU; where it has less, a step is computed in parts"
 
 
-def _describe_tokens(tokens: float, run: ResolvedRun) -> str:
-    about = "about " if run.train.steps is None else ""
+def _describe_tokens(tokens: float, run: ResolvedRun, *, is_settled: bool) -> str:
+    about = "" if is_settled else "about "
     epochs = tokens / (run.text.tokens * run.text.training_share) if run.text.tokens is not None else 0.0
     repeats = " with repeats" * (epochs > 1)
     words = f"{about}{count(tokens)} tokens{repeats}, {tokens / run.parameters:.1f} per parameter"

@@ -38,6 +38,16 @@ def test_the_cost_is_told_in_words() -> None:
     assert describe_text(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
 
 
+@pytest.mark.parametrize(
+    ("length", "timed", "about"), [("", [], True), ("", [0.1], False), ("900", [], False), ("5 min", [0.1], True)]
+)
+def test_tokens_in_all_are_about_so_many_while_the_number_of_steps_may_change(
+    length: str, timed: list[float], about: bool
+) -> None:
+    told = dict(run_cost(resolved(Settings(length=length)), [], MACHINE, timed))
+    assert told["in all"].startswith("about ") == about
+
+
 def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
     text = TextSize("stories", None, 1_000_000, 250_000, most_vocab=746)
     planned = resolved(Settings(), text)
