@@ -12,7 +12,7 @@ from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
-from lab.core.number_format import counted, whole
+from lab.core.number_format import counted
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
@@ -362,7 +362,7 @@ class InspectScreen(WidgetMessages):
     def say_location(self) -> None:
         self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
-            newer = f"step {whole(best)} is there: m loads it" if (best := newer_best(self.lab, self.model)) is not None else ""
+            newer = "m loads newer weights" if newer_best(self.lab, self.model) is not None else ""
             own = self._guessing.hint or self._interventions.told or self._second.hint
             hint = own or " · ".join(filter(None, (self.sampling.told, self._interventions.hint, newer)))
             words = location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)

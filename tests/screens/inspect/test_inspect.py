@@ -292,17 +292,22 @@ async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_
         engine.step = 2500
         await pilot.go("5")
         assert "step 2,500" in pilot.facts
-        assert "is there" not in pilot.status
+        assert "newer weights" not in pilot.status
         lab.runs = (replace(next(each for each in lab.runs if each.name == run), best_step=3000),)
         await pilot.pause()
         assert "step 2,500 (was best)" in pilot.facts
-        assert "step 3,000 is there: m loads it" in pilot.status
+        first = pilot.status
+        assert "m loads newer weights" in first
+        lab.runs = (replace(lab.runs[0], best_step=3100),)
+        await pilot.pause()
+        assert pilot.status == first, "each evaluation of a run that trains does not say it anew"
+        lab.runs = (replace(lab.runs[0], best_step=3000),)
         engine.step = 3000
         await pilot.press("m")
         await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
         await pilot.go("enter")
         assert "step 3,000 (best)" in pilot.facts
-        assert "is there" not in pilot.status
+        assert "newer weights" not in pilot.status
         pilot.app.exit()
     assert engine.calls[-1][0] == "close", "with the app"
 
