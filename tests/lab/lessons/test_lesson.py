@@ -38,6 +38,7 @@ def test_a_lesson_is_a_few_short_steps_with_one_prediction_something_to_remember
 
 def test_the_first_lessons_say_where_more_is_to_be_seen_and_the_later_ones_show_it_in_every_step() -> None:
     at_mlp = [lesson.name for lesson in lessons()].index("mlp")
+    assert "`demo` unless {key:learn.model} chooses another" in lessons()[0].steps[0].text, "also of who has a run of their own"
     assert all("{key:lesson.open} opens" in lesson.steps[-1].text for lesson in lessons()[: at_mlp + 1])
     later = [lesson for lesson in lessons()[at_mlp + 1 :] if lesson.name not in WITHOUT_A_PREDICTION]
     assert all(step.live is not None for lesson in later for step in lesson.steps)
