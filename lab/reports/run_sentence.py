@@ -28,10 +28,7 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, g
     if history.last_training is None and history.last_evaluation is None:
         return f"No step taken yet; {baseline}." if config.tuning is None else f"U{baseline[1:]}."
     evaluation = history.last_evaluation
-    parts = [f"U{baseline[1:]}."]
-    if history.smooth:
-        loss = history.smooth[-1]
-        parts = [f"Training loss {fixed(loss, 2)} (mean); {baseline}."]
+    parts = [f"Training loss {fixed(history.smooth[-1], 2)} (mean); {baseline}." if history.smooth else f"U{baseline[1:]}."]
     bits, entropy = evaluation.bits_per_byte if evaluation else None, config.data.entropy_bits_per_byte
     source = f"entropy of the source {fixed(entropy)} bits/byte" if entropy is not None else ""
     if status.final is not None:

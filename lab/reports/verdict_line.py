@@ -34,16 +34,8 @@ JUDGED: tuple[Verdict, ...] = ("learning", "learned", "plateau", "overfitting", 
 """Verdicts of runs whose validation loss says whether they overfit."""
 SHOWN_GAP = 0.005
 """Least difference of validation and training loss that two decimals show."""
-NO_LEVEL: tuple[Verdict, ...] = (
-    "waiting",
-    "losses missing",
-    "fine-tuned",
-    "imported",
-    "too early to tell",
-    "warming up",
-    "rolled back",
-    "diverged",
-)
+WITHOUT_LOSSES: tuple[Verdict, ...] = ("waiting", "losses missing", "fine-tuned", "imported")
+NO_LEVEL: tuple[Verdict, ...] = (*WITHOUT_LOSSES, "too early to tell", "warming up", "rolled back", "diverged")
 """Verdicts of runs without losses, or whose validation loss still changes too fast to compare it with a baseline."""
 
 

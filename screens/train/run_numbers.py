@@ -79,8 +79,7 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
     history = plots.history
     step = history.steps[at]
     latest = history.latest
-    tokens = step * latest.tokens / latest.step if latest and latest.step else 0.0
-    epoch = step * latest.epoch / latest.step if latest and latest.step else 0.0
+    done = step / latest.step if latest and latest.step else 0.0
     evaluated = bisect_right(history.eval_steps, step) - 1
     val = UNKNOWN
     if evaluated >= 0:
@@ -92,8 +91,8 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
     here = " ".join(signs[0]) if len(signs) == 1 else " ".join(sign for sign, _ in signs)  # the legend has their words
     return (
         ("at step", whole(int(step))),
-        ("tokens", count(tokens)),
-        ("epoch", fixed(epoch, 2)),
+        ("tokens", count(done * latest.tokens if latest else 0.0)),
+        ("epoch", fixed(done * latest.epoch if latest else 0.0, 2)),
         ("time", duration(history.seconds[at])),
         ("step loss", fixed(history.losses[at] * plots.per_train, 3)),
         ("train loss", f"{fixed(plots.smooth[at] * plots.per_train, 3)} ({plots.mean_name})"),

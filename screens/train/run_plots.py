@@ -131,6 +131,7 @@ class RunPlots:
         self.history, self.final = watched.history, watched.status.final
         self.latest = float(self.history.latest.step) if self.history.latest else 0.0
         self.first, self.last = settings.window(self.latest)
+        self.mean_name = SMOOTHINGS[settings.smoothing][0] if settings.smoothing else "mean"
         evaluated = (bytes_per_token(config.data, self.history, end) for end in (None, self.final))
         parts = (train_bytes_per_token(config.data), *evaluated)
         self.per_train, self.per_val, self.per_final = (1 / math.log(2) / each if settings.bits else 1.0 for each in parts)
@@ -142,11 +143,6 @@ class RunPlots:
         """The training loss smoothed, in nats per token."""
         _, share, longest = SMOOTHINGS[self.settings.smoothing]
         return self.history.smoothed(share, longest)
-
-    @property
-    def mean_name(self) -> str:
-        """The kind of `smooth`; the mean of all sentences is the plain one."""
-        return SMOOTHINGS[self.settings.smoothing][0] if self.settings.smoothing else "mean"
 
     def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
         """Name of the x axis, and the function from steps and seconds to positions: tokens and epochs grow with the steps."""

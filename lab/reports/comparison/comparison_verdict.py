@@ -43,15 +43,10 @@ def unit_note(runs: Sequence[ComparedRun]) -> str:
 
 def _grouped(runs: Sequence[ComparedRun], keys: Sequence[str], names: Sequence[str]) -> str:
     """The letters of the runs with the same key, and its name: `A B bpe 512, C another bpe 512`."""
-    letters: dict[str, list[str]] = {}
-    for run, key in zip(runs, keys, strict=True):
-        letters.setdefault(key, []).append(run.letter)
     parts: list[str] = []
-    seen: set[str] = set()
-    for key, group in letters.items():
-        name = names[keys.index(key)]
-        parts.append(f"{' '.join(group)} {'another ' if name in seen else ''}{name}")
-        seen.add(name)
+    for key, first in {key: keys.index(key) for key in keys}.items():
+        letters = " ".join(run.letter for run, each in zip(runs, keys, strict=True) if each == key)
+        parts.append(f"{letters} {'another ' if names[first] in names[:first] else ''}{names[first]}")
     return ", ".join(parts)
 
 
