@@ -104,6 +104,26 @@ async def test_matrices_open_with_their_sentence_wherever_the_selected_row_is(li
         assert "Made of seed 1." in shown_view.draw(0).text
 
 
+async def test_the_selected_row_stays_in_sight_where_the_sentence_grows_or_there_is_less_room() -> None:
+    def pattern(tokens: int, sentence: str) -> View:
+        view = seeded(1, tokens)
+        assert isinstance(matrix := view.blocks[0], Matrix)
+        matrix.selected = (tokens - 1, 0)
+        return View("matrix", "m", sentence, [MatrixPanels([matrix], 0), Paragraph("More.")])
+
+    async with shown(pattern(8, "Short."), 50, 16) as (view, pilot):
+
+        def has_row() -> bool:
+            return any("▸" in view.render_line(y).text for y in range(view.window))
+
+        assert (view.top, has_row()) == (0, True)
+        for tokens, sentence, lines in ((8, "Of\nfive\nlines\nnow.", 16), (8, "Short.", 16), (8, "Short.", 12), (9, "Short.", 9)):
+            view.show(pattern(tokens, sentence))
+            await pilot.resize_terminal(50, lines)
+            await pilot.pause()
+            assert has_row(), (tokens, sentence, lines)
+
+
 def seeded(seed: int, tokens: int = 12) -> View:
     numbers = np.random.default_rng(seed).random((tokens, tokens), dtype=np.float32)
     labels = [f"token {n}" for n in range(tokens)]
